@@ -1,0 +1,18 @@
+"""What this project tells the plugin about itself, by the hooks that any project uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models import NETWORKS
+
+if TYPE_CHECKING:
+    from pytest_edgeload.plugin.hookspecs import RegisterNetwork
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_edge_networks(register: RegisterNetwork) -> None:
+    """Register the ten networks of the 2020 study."""
+    for name, factory in NETWORKS.items():
+        register(name, factory)

@@ -1,0 +1,47 @@
+"""Benchmark how the layers of several neural networks are loaded and executed in little memory.
+
+The public names are loaded when first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_edgeload.errors import Unsupported as Unsupported
+    from pytest_edgeload.errors import UsageError as UsageError
+    from pytest_edgeload.plan import Budget as Budget
+    from pytest_edgeload.plan import Builder as Builder
+    from pytest_edgeload.plan import Plan as Plan
+    from pytest_edgeload.plan import Task as Task
+    from pytest_edgeload.plugin.fixtures import Edge as Edge
+    from pytest_edgeload.policies import POLICIES as POLICIES
+    from pytest_edgeload.policies import Policy as Policy
+    from pytest_edgeload.results.record import Case as Case
+    from pytest_edgeload.results.record import Measurement as Measurement
+    from pytest_edgeload.results.record import Record as Record
+    from pytest_edgeload.units import Limit as Limit
+    from pytest_edgeload.workload import Mix as Mix
+    from pytest_edgeload.workload import Request as Request
+    from pytest_edgeload.workload import Workload as Workload
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "errors": ("Unsupported", "UsageError"),
+    "plan": ("Budget", "Builder", "Plan", "Task"),
+    "plugin.fixtures": ("Edge",),
+    "policies": ("POLICIES", "Policy"),
+    "results.record": ("Case", "Measurement", "Record"),
+    "units": ("Limit",),
+    "workload": ("Mix", "Request", "Workload"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)

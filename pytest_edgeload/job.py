@@ -1,0 +1,69 @@
+"""What crosses the boundary between the sandbox and the worker, as JSON lines: a Job in, Events out.
+
+The conversation: the parent sends a Job, the worker answers Ready; the parent sends `go`, the worker carries the plan
+out and answers Done; the parent, having read its counters, sends `check`, the worker compares outputs and answers
+Checked. Failed may stand in place of any answer. The end of standard input ends the worker.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pytest_edgeload.plan import Plan
+
+GO, CHECK = b"go\n", b"check\n"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A plan and all a worker needs for it.
+
+    `networks` are folders of the store; `requests` are pairs of an index into them and a sample's index.
+    `threads` is how many threads one operator may use.
+    """
+
+    plan: Plan
+    networks: tuple[str, ...]
+    requests: tuple[tuple[int, int], ...]
+    reader: str
+    threads: int
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """One task as it ran: its index, its lane, and when it became ready, started and ended, in seconds after `go`."""
+
+    task: int
+    lane: int
+    ready_s: float
+    start_s: float
+    end_s: float
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The worker has started and holds no weights."""
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """All tasks have ended. `ledger_peak_bytes` is the most bytes of weights and activations held at once."""
+
+    makespan_s: float
+    spans: tuple[Span, ...]
+    ledger_peak_bytes: int
+
+
+class Checked(msgspec.Struct, frozen=True, tag="checked"):
+    """For each request, how far its outputs are from plain PyTorch's, relative to the largest of these.
+
+    None stands for outputs that hold what no number compares with (NaN), or are of another shape.
+    """
+
+    output_error: tuple[float | None, ...]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The worker cannot go on; `memory` says whether it was refused memory."""
+
+    message: str
+    memory: bool = False
+
+
+Event = Ready | Done | Checked | Failed

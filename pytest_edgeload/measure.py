@@ -1,0 +1,124 @@
+"""The only place that knows the whole road from a case to its measurement."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.job import Job
+from pytest_edgeload.networks.registry import Progress, Registry
+from pytest_edgeload.plan import Budget, Plan, check
+from pytest_edgeload.policies import Policy
+from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.launch import Enclosure, launch
+from pytest_edgeload.sandbox.lock import host_lock
+from pytest_edgeload.sandbox.owner import PREFIX
+from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.simulate import peak_bytes
+from pytest_edgeload.units import Limit, format_size
+from pytest_edgeload.workload import Mix, Workload
+
+MARGIN_BYTES = 16 << 20
+"""Kept out of every budget: page tables, operators' scratch memory, and what the idle worker had not touched yet."""
+
+_IDLE_FILE = "idle_bytes"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same for all measurements of a session on this host.
+
+    `session` is the tag of the process that owns the session, `folder` what its processes share.
+    """
+
+    registry: Registry
+    policies: Mapping[str, Policy]
+    cap: Cap
+    swap: Swap
+    session: str
+    folder: Path
+    timeout_s: float
+    progress: Progress
+    _serial: itertools.count[int] = field(default_factory=itertools.count)
+
+    def idle_bytes(self) -> int:
+        """Return the resident memory of a worker that does nothing; measured once in a session. Raises Unsupported."""
+        note = self.folder / _IDLE_FILE
+        with host_lock():
+            if note.exists():
+                return int(note.read_text())
+            job = Job(Plan(()), (), (), "read", 1)
+            idle = launch(job, self._enclosure(None))
+            if idle.outcome != "ok" or idle.baseline_bytes is None:
+                raise Unsupported(f"an idle worker could not be started: {idle.detail}")
+            note.write_text(str(idle.baseline_bytes))
+            return idle.baseline_bytes
+
+    def limit_bytes(self, limit: Limit | None) -> int | None:
+        """Return the bytes to enforce for `limit`. Raises UsageError for a limit that even an idle worker exceeds."""
+        if limit is None:
+            return None
+        idle = self.idle_bytes()
+        size = limit.resolve(idle)
+        if size <= idle + MARGIN_BYTES:
+            least = -(-(idle + MARGIN_BYTES + 1) // (1 << 20)) << 20
+            raise UsageError(
+                f"--edge-mem={limit}: the worker needs {format_size(idle)} before it holds any weights; "
+                f"try at least {format_size(least)}, or base+64M"
+            )
+        return size
+
+    def measure(self, case: Case, mix: Mix) -> Measurement:
+        """Carry out `case` once and return everything seen.
+
+        Waits for its turn on this host. Raises UnknownNetwork, PreparationFailed, DamagedNetwork, InvalidPlan or
+        Unsupported; whatever happens to the worker itself is an outcome.
+        """
+        found = {name: self.registry.get(name, self.progress) for name in mix.networks}
+        workload = mix.workload({name: network for name, (_, network) in found.items()})
+        plan = self._plan(case, workload)
+        indices = {name: index for index, name in enumerate(found)}
+        job = Job(
+            plan=plan,
+            networks=tuple(str(folder) for folder, _ in found.values()),
+            requests=tuple((indices[name], sample) for name, sample in mix.asks),
+            reader=case.reader,
+            threads=case.threads,
+        )
+        with host_lock():
+            measurement = launch(job, self._enclosure(case.limit_bytes))
+        return complete(measurement, plan, workload)
+
+    def _plan(self, case: Case, workload: Workload) -> Plan:
+        memory = None if case.limit_bytes is None else case.limit_bytes - self.idle_bytes() - MARGIN_BYTES
+        plan = self.policies[case.policy](workload, Budget(memory_bytes=memory))
+        check(plan, workload)
+        return plan
+
+    def _enclosure(self, limit_bytes: int | None) -> Enclosure:
+        name = f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
+        return Enclosure(self.cap, name, limit_bytes, self.swap.usable, self.timeout_s)
+
+
+def complete(measurement: Measurement, plan: Plan, workload: Workload) -> Measurement:
+    """Return `measurement` with the figures that follow from the plan and the task spans."""
+    figures: dict[str, object] = {"plan_peak_bytes": peak_bytes(plan, workload)}
+    if measurement.tasks:
+        seconds = {"init": 0.0, "load": 0.0, "exec": 0.0, "free": 0.0}
+        ends = [0.0] * len(workload.requests)
+        for span in measurement.tasks:
+            task = plan.tasks[span.task]
+            seconds[task.kind] += span.end_s - span.start_s
+            if task.kind == "exec":
+                ends[task.request] = max(ends[task.request], span.end_s)
+        figures |= {"load_s": seconds["load"], "exec_s": seconds["exec"], "response_s": tuple(ends)}
+        figures["wait_s"] = sum(span.start_s - span.ready_s for span in measurement.tasks)
+    return msgspec.structs.replace(measurement, **figures)
+

@@ -1,0 +1,100 @@
+"""A network cut into layers, as frozen data that is read and written as JSON. Never imports torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+FORMAT = 1
+"""Version of the files a network is stored in; part of every cache key."""
+
+
+class TensorSpec(msgspec.Struct, frozen=True):
+    """Where one tensor's bytes stand in a file: name, torch dtype (`float32`), shape, first byte, length."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size_bytes: int
+
+
+class Op(msgspec.Struct, frozen=True):
+    """One call of an ATen operator.
+
+    `args` and `kwargs` are JSON; `{"value": n}` stands for an activation, `{"weight": n}` for a weight, and the
+    other one-key objects for what JSON lacks (see `export.encode`). `drops` names the values nobody needs afterwards.
+    """
+
+    target: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    output: str
+    drops: tuple[str, ...] = ()
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """The ops from one weighted op up to the next.
+
+    `activation_bytes` is the most that live values take while the layer runs, `carry_bytes` what they take when it
+    is done (values that later layers or the caller still need); `flops` counts multiply and add as two.
+    """
+
+    name: str
+    kind: str
+    weights: tuple[TensorSpec, ...]
+    ops: tuple[Op, ...]
+    activation_bytes: int
+    carry_bytes: int
+    flops: int
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights of this layer."""
+        return sum(weight.size_bytes for weight in self.weights)
+
+    @property
+    def extents(self) -> tuple[tuple[int, int], ...]:
+        """The stretches of the weights file this layer needs, as (first byte, length); adjacent tensors are one."""
+        merged: list[tuple[int, int]] = []
+        for weight in sorted(self.weights, key=lambda weight: weight.offset):
+            if merged and sum(merged[-1]) == weight.offset:
+                merged[-1] = (merged[-1][0], merged[-1][1] + weight.size_bytes)
+            else:
+                merged.append((weight.offset, weight.size_bytes))
+        return tuple(merged)
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One set of example inputs and what plain PyTorch computes from it."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Network(msgspec.Struct, frozen=True):
+    """A model cut into layers in execution order.
+
+    `inputs` and `outputs` name values; `weights_sha256` and `samples_sha256` are the digests of the two files that
+    stand beside the graph.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    weights_sha256: str
+    samples_sha256: str
+    format: int = FORMAT
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes that all layers load together; a weight that two layers share counts twice."""
+        return sum(layer.weight_bytes for layer in self.layers)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of one sample's inputs."""
+        return sum(tensor.size_bytes for tensor in self.samples[0].inputs)

@@ -1,0 +1,114 @@
+"""Which networks exist by name, and how one that is not stored yet gets made. Never imports torch.
+
+A network is registered as `module:function`; the function takes nothing and returns the module and its samples. It is
+called in a process of its own, so that neither pytest nor the measured worker ever holds the model's code or memory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_edgeload.networks.layer import FORMAT, Network
+from pytest_edgeload.networks.store import Store, recipe_key, verify
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being made, the bytes done and the bytes in all (0 while that is unknown)."""
+
+
+class UnknownNetwork(ValueError):
+    """No network of this name is registered."""
+
+
+class PreparationFailed(Exception):
+    """A network's factory or its export failed; the message is the process's own last word."""
+
+
+class Registry:
+    """Networks by name, each made at most once and verified once in the life of this object."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._factories: dict[str, str] = {}
+        self._ready: dict[str, tuple[Path, Network]] = {}
+
+    def register(self, name: str, factory: str) -> None:
+        """Register the network `name`, made by `factory`, written as `module:function`.
+
+        Raises ValueError for a factory of another form, or a name that another factory already has.
+        """
+        module, colon, function = factory.partition(":") if isinstance(factory, str) else ("", "", "")
+        if not (colon and module and function.isidentifier()):
+            raise ValueError(f"network {name}: factory {factory!r} is not of the form 'module:function'")
+        if self._factories.setdefault(name, factory) != factory:
+            raise ValueError(f"network {name} is registered twice: as {self._factories[name]} and as {factory}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All registered names, in the order of registration."""
+        return tuple(self._factories)
+
+    def check(self, name: str) -> None:
+        """Raise UnknownNetwork, naming the nearest one, unless `name` is registered."""
+        if name not in self._factories:
+            near = difflib.get_close_matches(name, self._factories, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._factories) or 'none'}"
+            raise UnknownNetwork(f"{name!r} is not a registered network; {hint}")
+
+    def get(self, name: str, progress: Progress) -> tuple[Path, Network]:
+        """Return the folder and the layers of the network `name`, making it first where it is not stored yet.
+
+        Raises UnknownNetwork, PreparationFailed or `store.DamagedNetwork`.
+        """
+        if name not in self._ready:
+            self.check(name)
+            folder = self._make(name, progress)
+            self._ready[name] = (folder, verify(folder))
+        return self._ready[name]
+
+    def _make(self, name: str, progress: Progress) -> Path:
+        factory = self._factories[name]
+        key = recipe_key(
+            factory,
+            _sources(name, factory.partition(":")[0]),
+            (name, str(FORMAT), importlib.metadata.version("torch")),
+        )
+        found = self._store.find(key)
+        if found is not None:
+            return found
+        request = {"root": str(self._store.root), "key": key, "name": name, "factory": factory, "path": sys.path}
+        command = [sys.executable, "-P", "-m", "pytest_edgeload.networks.prepare"]
+        # What the factory and torch print is not pytest's to show; what counts comes back as an error.
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdin is not None  # noqa: S101  # both are pipes, as asked for above
+            assert process.stdout is not None  # noqa: S101
+            process.stdin.write(json.dumps(request))
+            process.stdin.close()
+            last: dict[str, object] = {}
+            for line in process.stdout:
+                last = json.loads(line)
+                if "done" in last:
+                    progress(name, int(str(last["done"])), int(str(last["total"])))
+        if process.returncode != 0 or "folder" not in last:
+            reason = last.get("error", f"the process ended with status {process.returncode}")
+            raise PreparationFailed(f"network {name} ({factory}) could not be made: {reason}")
+        return Path(str(last["folder"]))
+
+
+def _sources(name: str, module: str) -> list[Path]:
+    """Return the files whose text decides what `module` makes: its package's Python files, or the file alone."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        raise PreparationFailed(f"network {name}: no module named {module!r} can be imported; check sys.path")
+    origin = Path(spec.origin)
+    return list(origin.parent.glob("*.py")) if "." in module else [origin]

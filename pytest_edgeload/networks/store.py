@@ -1,0 +1,165 @@
+"""Networks on disk: a content-addressed cache of folders. Never imports torch.
+
+    networks/<digest>/graph.json            the layers; its SHA-256 is the folder's name
+    networks/<digest>/weights.safetensors   all weights in execution order
+    networks/<digest>/samples.safetensors   example inputs and plain PyTorch's outputs
+    recipes/<key>                           the digest that a factory, its source and the versions once gave
+
+A folder is written under a temporary name and renamed when whole, under a lock on its recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock
+
+from pytest_edgeload.networks.layer import Network, TensorSpec
+
+GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
+_DATA_ALIGNMENT = 4096  # the first tensor starts on a page, so that direct reads can be aligned
+_CHUNK = 8 << 20
+_DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
+    "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+
+
+class DamagedNetwork(Exception):
+    """A stored network is not what was written; the message says which file and what to do."""
+
+
+def write_tensors(
+    path: Path, tensors: Sequence[tuple[TensorSpec, memoryview]], progress: Callable[[int], None] = lambda _: None
+) -> tuple[dict[str, TensorSpec], str]:
+    """Write `tensors` in the given order as a safetensors file; return their specs with offsets, and the SHA-256.
+
+    `progress` is told the bytes of each piece written. Format: https://github.com/huggingface/safetensors#format
+    """
+    position = 0
+    header: dict[str, object] = {}
+    for spec, _ in tensors:
+        if spec.dtype not in _DTYPES:
+            raise ValueError(f"{spec.name} is of dtype {spec.dtype}; safetensors files hold {', '.join(_DTYPES)}")
+        end = position + spec.size_bytes
+        header[spec.name] = {"dtype": _DTYPES[spec.dtype], "shape": spec.shape, "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    start = -(-(8 + len(text)) // _DATA_ALIGNMENT) * _DATA_ALIGNMENT
+    text = text.ljust(start - 8)
+    digest = hashlib.sha256()
+    specs: dict[str, TensorSpec] = {}
+    with path.open("wb") as file:
+        for piece in (len(text).to_bytes(8, "little"), text):
+            file.write(piece)
+            digest.update(piece)
+        offset = start
+        for spec, data in tensors:
+            specs[spec.name] = msgspec.structs.replace(spec, offset=offset)
+            offset += spec.size_bytes
+            for begin in range(0, len(data), _CHUNK):
+                piece = data[begin : begin + _CHUNK]
+                file.write(piece)
+                digest.update(piece)
+                progress(len(piece))
+        file.flush()
+        os.fsync(file.fileno())  # dirty pages could not be dropped from the page cache before a run
+    return specs, digest.hexdigest()
+
+
+def write_graph(folder: Path, network: Network) -> str:
+    """Write `network` as the graph file of `folder`; return its SHA-256."""
+    text = msgspec.json.encode(network)
+    with (folder / GRAPH).open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(text).hexdigest()
+
+
+def read_graph(folder: Path) -> Network:
+    """Return the network stored in `folder`, without looking at its weights. Raises DamagedNetwork."""
+    try:
+        return msgspec.json.decode((folder / GRAPH).read_bytes(), type=Network)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DamagedNetwork(_damage(folder / GRAPH, str(error))) from error
+
+
+def verify(folder: Path) -> Network:
+    """Return the network stored in `folder` after comparing every byte with its digest. Raises DamagedNetwork."""
+    network = read_graph(folder)
+    expected = {GRAPH: folder.name, WEIGHTS: network.weights_sha256, SAMPLES: network.samples_sha256}
+    for name, digest in expected.items():
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
+        if found != digest:
+            raise DamagedNetwork(_damage(path, f"its {path.stat().st_size} bytes are not the ones that were written"))
+    return network
+
+
+def _damage(path: Path, what: str) -> str:
+    return f"{path} is damaged: {what}; delete the folder {path.parent} and it is made anew"
+
+
+class Store:
+    """The cache folder: which network a recipe gave, and where it stands."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, key: str) -> Path | None:
+        """Return the folder of the network that the recipe `key` gave, None where it is not made yet."""
+        try:
+            digest = (self.root / "recipes" / key).read_text().strip()
+        except FileNotFoundError:
+            return None
+        folder = self.root / "networks" / digest
+        return folder if digest and folder.is_dir() else None
+
+    @contextmanager
+    def making(self, key: str) -> Iterator[Path]:
+        """Hold the lock of recipe `key` and give an empty folder to write the network into.
+
+        The caller renames it by `keep`; what is left of it afterwards, or of a maker that was killed, is removed.
+        """
+        for name in ("recipes", "networks"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        folder = self.root / "networks" / f".making-{key}"
+        with FileLock(self.root / "recipes" / f"{key}.lock"):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, key: str, folder: Path, digest: str) -> Path:
+        """Put the finished `folder` under its digest and note it as what recipe `key` gives."""
+        final = self.root / "networks" / digest
+        if not final.is_dir():
+            folder.rename(final)
+        note = self.root / "recipes" / f"{key}.new"
+        note.write_text(digest)
+        note.replace(self.root / "recipes" / key)
+        return final
+
+
+def recipe_key(factory: str, sources: Iterable[Path], versions: Iterable[str]) -> str:
+    """Return the key of what `factory` makes: it changes with the text of `sources` and with `versions`."""
+    digest = hashlib.sha256(factory.encode())
+    for part in versions:
+        digest.update(b"\0" + part.encode())
+    for source in sorted(sources):
+        digest.update(b"\0" + source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:32]

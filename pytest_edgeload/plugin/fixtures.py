@@ -1,0 +1,94 @@
+"""The fixtures: what a test that measures is written with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_edgeload.plugin.ordering import ROUND
+from pytest_edgeload.units import Limit
+
+if TYPE_CHECKING:
+    from pytest_edgeload.results.record import Measurement
+    from pytest_edgeload.workload import Mix
+
+RUN = pytest.StashKey[Callable[..., Any]]()
+"""Where the plugin leaves the function behind `edge.run`."""
+
+
+class Edge:
+    """Runs workloads in capped workers. One call is one worker process and one measurement."""
+
+    def __init__(self, run: Callable[..., Measurement]) -> None:
+        self._run = run
+
+    def run(
+        self,
+        workload: Mix | Sequence[str],
+        *,
+        policy: str = "bulk",
+        memory: Limit | str | None = None,
+        reader: str = "read",
+    ) -> Measurement:
+        """Carry out `workload` once under `policy`, in a worker that may use `memory` bytes; return what was seen.
+
+        `workload` is a `Mix`, or the names of networks to ask once each. `memory` is a limit or its text (`"512M"`,
+        `"base+256M"`); None sets none. What happens to the worker (killed for memory, too slow, crashed, wrong) is
+        the measurement's `outcome`. Raises UsageError for a name or a limit that makes no sense, DamagedNetwork or
+        PreparationFailed for a network that cannot be had, InvalidPlan for a policy that fails.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._run(workload, policy=policy, memory=memory, reader=reader)
+        except Exception as error:  # noqa: BLE001  # raised again: the caller's own line says more than our frames
+            raise error.with_traceback(None) from None
+
+
+@pytest.fixture(scope="session")
+def edge(request: pytest.FixtureRequest) -> Edge:
+    """Run a workload in a capped worker process: `edge.run(workload, policy=..., memory=...)`.
+
+    Session-scoped, so that tests under hypothesis' `@given` may use it.
+    """
+    return Edge(request.config.stash[RUN])
+
+
+@pytest.fixture(scope="session")
+def edge_policy(request: pytest.FixtureRequest) -> str:
+    """Name of a loading policy; the test runs once for each that --edge-policy names."""
+    return cast("str", request.param)
+
+
+@pytest.fixture(scope="session")
+def edge_mem(request: pytest.FixtureRequest) -> Limit | None:
+    """Memory limit of the worker; the test runs once for each that --edge-mem names."""
+    return cast("Limit | None", request.param)
+
+
+@pytest.fixture(scope="session")
+def edge_reader(request: pytest.FixtureRequest) -> str:
+    """Name of a reader; the test runs once for each that --edge-reader names."""
+    return cast("str", request.param)
+
+
+@pytest.fixture(scope="session")
+def edge_round(request: pytest.FixtureRequest) -> int:
+    """Number of the round, from 0; every test that uses `edge` runs once for each of --edge-rounds."""
+    return cast("int", request.param)
+
+
+def parametrize(metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]]) -> None:
+    """Give a test the values of `axes` for those of our fixtures that it uses and does not parametrize itself."""
+    own = {
+        name.strip()
+        for mark in metafunc.definition.iter_markers("parametrize")
+        for name in (mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0])
+    }
+    if "edge" in metafunc.fixturenames and len(axes[ROUND]) > 1 and ROUND not in metafunc.fixturenames:
+        metafunc.fixturenames.append(ROUND)
+    for fixture, values in axes.items():
+        if fixture in metafunc.fixturenames and fixture not in own:
+            ids = [f"round{value}" if fixture == ROUND else str(value or "none") for value in values]
+            metafunc.parametrize(fixture, list(values), ids=ids, indirect=True, scope="session")

@@ -1,0 +1,45 @@
+"""The hooks by which a project tells the plugin what it has. Implemented in a conftest.py or a plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_edgeload.policies import Policy  # at run time it would cost every pytest start its import
+
+
+class RegisterNetwork(Protocol):
+    """Takes a network's name and the function that makes it, written as `module:function`."""
+
+    def __call__(self, name: str, factory: str) -> None: ...
+
+
+class RegisterPolicy(Protocol):
+    """Takes a policy's name and the policy: a pure function from a workload and a budget to a plan."""
+
+    def __call__(self, name: str, policy: Policy) -> None: ...
+
+
+@pytest.hookspec
+def pytest_edge_networks(register: RegisterNetwork) -> None:
+    """Register the networks that tests may name.
+
+    The function behind `module:function` takes nothing and returns an `nn.Module` and a list of samples, each a tuple
+    of positional inputs. It is called in a process of its own, and only when the network is not stored yet:
+
+        def pytest_edge_networks(register):
+            register("my_net", "my_models:my_net")
+    """
+
+
+@pytest.hookspec
+def pytest_edge_policies(register: RegisterPolicy) -> None:
+    """Register policies beside the built-in ones; `--edge-policy` and tests may then name them.
+
+    A policy need not be importable in the worker: its plan is made here and sent there.
+
+        def pytest_edge_policies(register):
+            register("mine", my_policy)
+    """

@@ -1,0 +1,200 @@
+"""The plugin's options: one table that gives flag, environment variable, ini key, default and help.
+
+A value comes from the command line, else the environment, else the ini file, else the table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.swap import check_setting
+from pytest_edgeload.units import Limit, parse_duration
+
+CAP_NAMES = ("auto", *CAPS)
+
+
+def _limits(text: str) -> tuple[Limit | None, ...]:
+    return tuple(None if item == "none" else Limit.parse(item) for item in _names(text))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Split a comma list; a name that stands there twice counts once."""
+    names = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
+    if not names:
+        raise ValueError("an empty list; name at least one")
+    return names
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise ValueError("not a count; give a whole number of at least 1")
+    return int(text)
+
+
+def _cap(text: str) -> str:
+    if text not in CAP_NAMES:
+        raise ValueError(f"not a cap; there are {', '.join(CAP_NAMES)}")
+    return text
+
+
+def _output(text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text).absolute()
+    if path.is_dir():
+        raise ValueError("a folder; name a file, as in --edge-json=results.json")
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder {path.parent} does not exist; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError("not a file that can be written here; name another")
+    return path
+
+
+def _folder(text: str) -> Path | None:
+    path = Path(text).expanduser().absolute() if text else None
+    if path is not None and path.exists() and not path.is_dir():
+        raise ValueError("not a folder; name one, it is made where it does not exist")
+    return path
+
+
+def _switch(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ValueError("neither true nor false")
+    return words[text.lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the table. A switch takes no value on the command line; a list may be given several times."""
+
+    parse: Callable[[str], Any]
+    default: str
+    metavar: str
+    help: str
+    is_switch: bool = False
+    is_list: bool = False
+
+
+OPTIONS: Mapping[str, Option] = {
+    "mem": Option(
+        _limits, "1G", "SIZES",
+        "Memory limits of the capped worker, as a comma list: 1G, 512M, base+256M (above what the idle worker needs), "
+        "none. K, M and G are powers of 1024. Default: 1G",
+        is_list=True,
+    ),
+    "policy": Option(
+        _names, "bulk,linear,partial", "NAMES", "Loading policies, as a comma list, or all. Default: bulk,linear,partial",
+        is_list=True,
+    ),
+    "reader": Option(_names, "read", "NAMES", "How weights are read, as a comma list. Default: read", is_list=True),
+    "rounds": Option(_count, "1", "N", "Worker runs of each case, interleaved over the cases compared. Default: 1"),
+    "threads": Option(
+        _count, str(len(os.sched_getaffinity(0))), "N", "Threads an operator may use. Default: the processors there are"
+    ),
+    "timeout": Option(parse_duration, "300s", "TIME", "Longest time a worker may take, from its start. Default: 300s"),
+    "cap": Option(_cap, "auto", "NAME", f"What enforces the limit: {', '.join(CAP_NAMES)}. Default: auto, the first"),
+    "swap": Option(
+        check_setting, "existing", "KIND",
+        "What the worker may swap to: existing (what the machine has), a size (a temporary file, removed afterwards; "
+        "needs root), auto (existing, else a file where root), off. Default: existing",
+    ),
+    "json": Option(_output, "", "FILE", "Write all records, with task spans and time lines, to this file as JSON"),
+    "cache-dir": Option(
+        _folder, "", "DIR", "Where prepared networks, sessions and swap files are kept. Default: the user's cache folder"
+    ),
+    "only": Option(_switch, "false", "", "Skip all tests that measure nothing", is_switch=True),
+    "skip": Option(_switch, "false", "", "Skip all tests that measure", is_switch=True),
+    "disable": Option(
+        _switch, "false", "",
+        "Run every case once, with its first request alone and no limit, and record nothing", is_switch=True,
+    ),
+    "enable": Option(_switch, "false", "", "Take --edge-disable back, as when it stands in the ini file", is_switch=True),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All options of a session, parsed. `texts` holds them as written, `given` the names of those that were given."""
+
+    texts: Mapping[str, str]
+    given: frozenset[str]
+    mem: tuple[Limit | None, ...]
+    policy: tuple[str, ...]
+    reader: tuple[str, ...]
+    rounds: int
+    threads: int
+    timeout: float
+    cap: str
+    swap: str
+    json: Path | None
+    cache_dir: Path | None
+    only: bool
+    skip: bool
+    disable: bool
+
+
+def add(parser: pytest.Parser) -> None:
+    """Declare all options and ini keys."""
+    group = parser.getgroup("edgeload", "loading policies measured under a memory limit")
+    for name, option in OPTIONS.items():
+        dest = _dest(name)
+        if option.is_switch:
+            group.addoption(_flag(name), dest=dest, action="store_const", const="true", default=None, help=option.help)
+        else:
+            action = "append" if option.is_list else "store"
+            group.addoption(
+                _flag(name), dest=dest, action=action, default=None, metavar=option.metavar, help=option.help
+            )
+        parser.addini(dest, f"{option.help} (as {_flag(name)})", type="string", default="")
+
+
+def read(config: pytest.Config) -> Settings:
+    """Return the settings of the session. Raises pytest.UsageError, naming option, value and way out."""
+    found = {name: _source(config, name, option) for name, option in OPTIONS.items()}
+    texts = {name: text for name, (text, _) in found.items()}
+    places = {name: place for name, (_, place) in found.items()}
+    return parse(texts, places, frozenset(name for name, place in places.items() if place))
+
+
+def parse(texts: Mapping[str, str], places: Mapping[str, str], given: frozenset[str]) -> Settings:
+    """Return the settings that `texts` mean; `places` says where each was written. Raises pytest.UsageError."""
+    values: dict[str, Any] = {}
+    for name, option in OPTIONS.items():
+        try:
+            values[name.replace("-", "_")] = option.parse(texts[name])
+        except ValueError as error:
+            raise pytest.UsageError(f"{places[name] or _flag(name)}={texts[name]}: {error}") from error
+    if values["only"] and values["skip"]:
+        raise pytest.UsageError("--edge-only and --edge-skip together leave nothing to run; give one of them")
+    values["disable"] = values["disable"] and not values.pop("enable")
+    values.pop("enable", None)
+    return Settings(texts=texts, given=given, **values)
+
+
+def _source(config: pytest.Config, name: str, option: Option) -> tuple[str, str]:
+    """Return an option's text and where it was written: a flag, a variable, an ini key, or nowhere."""
+    given = config.getoption(_dest(name))
+    if given is not None:
+        return (",".join(given) if isinstance(given, list) else given), _flag(name)
+    variable = f"PYTEST_{_dest(name).upper()}"
+    if os.environ.get(variable):
+        return os.environ[variable], variable
+    if ini := str(config.getini(_dest(name))).strip():
+        return ini, _dest(name)
+    return option.default, ""
+
+
+def _flag(name: str) -> str:
+    return f"--edge-{name}"
+
+
+def _dest(name: str) -> str:
+    return f"edge_{name.replace('-', '_')}"

@@ -1,0 +1,273 @@
+"""The measuring side of a pytest session. Imported when the first test that measures has been collected, not before.
+
+The owner (pytest itself, or the controller of xdist) cleans up, makes the swap and writes the results; the workers of
+xdist only measure, with what the owner noted in the folder that they share.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import pytest
+from platformdirs import user_cache_path
+
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.errors import UsageError
+from pytest_edgeload.measure import Bench
+from pytest_edgeload.networks.registry import Progress, Registry
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.plugin.options import Settings
+from pytest_edgeload.policies import POLICIES, Policy
+from pytest_edgeload.results import journal
+from pytest_edgeload.results.record import Case, Entry, Measurement, Record, collect
+from pytest_edgeload.sandbox import swap as swaps
+from pytest_edgeload.sandbox.caps import CAPS, choose
+from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
+from pytest_edgeload.units import Limit
+from pytest_edgeload.workload import Mix
+
+_KEPT_SESSIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a session keeps its things: the cache, its own folder in it, and the tag that all its leavings carry."""
+
+    cache: Path
+    folder: Path
+    session: str
+
+    @classmethod
+    def new(cls, cache_dir: Path | None) -> Place:
+        """Return the place of a session that this process owns; nothing is made yet."""
+        cache = cache_dir or user_cache_path("edgeload")
+        session = tag(os.getpid())
+        begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        return cls(cache, cache / "sessions" / f"{begun}.{PREFIX}{session}", session)
+
+    @property
+    def runs(self) -> Path:
+        """Where each measurement is written at once."""
+        return self.folder / "runs"
+
+    @property
+    def swaps(self) -> Path:
+        """Where temporary swap files stand."""
+        return self.cache / "swap"
+
+    @property
+    def wanted(self) -> Path:
+        """A file by which a worker of xdist tells the controller that it has collected tests that measure."""
+        return self.folder / "wanted"
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """What the owner decided and the workers of xdist need; noted in the session's folder."""
+
+    cap: str
+    swap_bytes: int
+    swap_usable: bool
+
+    @property
+    def swap(self) -> swaps.Swap:
+        """The swap as a worker sees it: not its to remove."""
+        return swaps.Swap(self.swap_bytes, usable=self.swap_usable)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a test asks to have measured: its own name and round, and the arguments of `edge.run`."""
+
+    test: str
+    round: int
+    workload: Mix
+    policy: str
+    memory: Limit | None
+    reader: str
+
+
+class Session:
+    """Measures, and knows where everything is."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, place: Place, progress: Progress) -> None:
+        self._config = config
+        self._settings = settings
+        self._progress = progress
+        self._swap: swaps.Swap | None = None
+        self.place = place
+
+    def open(self, say: Callable[[str], None]) -> None:
+        """Prepare the machine: clean up after dead sessions, choose the cap, switch swap on, check the limits.
+
+        For the owner. Raises UsageError or Unsupported, and then leaves nothing behind.
+        """
+        self.place.runs.mkdir(parents=True, exist_ok=True)
+        for name in [*swaps.sweep(self.place.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
+            say(f"edgeload: removed {name}, left by a session that is gone")
+        _prune(self.place.folder.parent)
+        cap, _ = choose(self._settings.cap)
+        try:
+            self._swap = swaps.open_swap(self._settings.swap, self.place.swaps, self.place.session)
+            shared = Shared(cap, self._swap.size_bytes, self._swap.usable)
+            self._note.write_bytes(msgspec.json.encode(shared))
+            for limit in self._settings.mem:
+                self.bench.limit_bytes(limit)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove everything the session made on the machine; its results stay. For the owner."""
+        for cap in CAPS.values():
+            cap.sweep(self.place.session)
+        if self._swap is not None:
+            self._swap.close()
+            self._swap = None
+
+    @property
+    def _note(self) -> Path:
+        return self.place.folder / "shared.json"
+
+    @cached_property
+    def shared(self) -> Shared:
+        """What the owner decided."""
+        return msgspec.json.decode(self._note.read_bytes(), type=Shared)
+
+    @cached_property
+    def bench(self) -> Bench:
+        """What all measurements of this session have in common."""
+        return self._bench(self.shared.cap, self.shared.swap)
+
+    def _bench(self, cap: str, swap: swaps.Swap) -> Bench:
+        registry = Registry(Store(self.place.cache))
+        for name, factory in networks(self._config).items():
+            registry.register(name, factory)
+        return Bench(
+            registry=registry,
+            policies=policies(self._config),
+            cap=CAPS[cap],
+            swap=swap,
+            session=self.place.session,
+            folder=self.place.folder,
+            timeout_s=self._settings.timeout,
+            progress=self._progress,
+        )
+
+    def measure(self, asked: Asked, *, interleaved: bool) -> Entry:
+        """Measure once and write the measurement down; return it with its case and its file.
+
+        Raises UsageError for a name that nobody registered; see also `Bench.measure`.
+        """
+        _check_name("policy", asked.policy, self.bench.policies)
+        _check_name("reader", asked.reader, READERS)
+        case = Case(
+            test=asked.test,
+            workload=asked.workload.name,
+            policy=asked.policy,
+            limit=None if asked.memory is None else str(asked.memory),
+            limit_bytes=self.bench.limit_bytes(asked.memory),
+            reader=asked.reader,
+            threads=self._settings.threads,
+            cap=self.shared.cap,
+            swap=str(self.shared.swap),
+        )
+        found = self.bench.measure(case, asked.workload)
+        found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)
+        return journal.write(self.place.runs, Entry(case, found))
+
+    def try_out(self, asked: Asked) -> Measurement:
+        """Run the first request of the workload without a limit, and write nothing down; see --edge-disable."""
+        self.place.runs.mkdir(parents=True, exist_ok=True)
+        bench = self._bench("none", swaps.Swap(0))
+        smallest = asked.workload.smallest()
+        _check_name("policy", asked.policy, bench.policies)
+        _check_name("reader", asked.reader, READERS)
+        threads = self._settings.threads
+        case = Case(asked.test, smallest.name, asked.policy, None, None, asked.reader, threads, "none", "none")
+        return bench.measure(case, smallest)
+
+    def records(self, arrived: Mapping[str, Entry]) -> tuple[Record, ...]:
+        """Return the records of all measurements, whole: those that arrived with a report, and those only on disk.
+
+        A measurement is only on disk when its test never came to report: a crash or Ctrl-C came between.
+        """
+        on_disk = {str(path): journal.read(path) for path in sorted(self.place.runs.glob("*.json"))}
+        whole = {file: on_disk.get(file) or entry for file, entry in arrived.items()}
+        whole |= {file: entry for file, entry in on_disk.items() if entry is not None and file not in whole}
+        return collect(whole.values())
+
+
+def networks(config: pytest.Config) -> dict[str, str]:
+    """Return the networks that the project's hooks register. Raises UsageError for a name with two meanings."""
+    found: dict[str, str] = {}
+
+    def register(name: str, factory: str) -> None:
+        if found.setdefault(name, factory) != factory:
+            raise UsageError(f"network {name} is registered twice, as {found[name]} and as {factory}; rename one")
+
+    config.hook.pytest_edge_networks(register=register)
+    return found
+
+
+def policies(config: pytest.Config) -> dict[str, Policy]:
+    """Return the built-in policies and those that hooks register. Raises UsageError for a name with two meanings."""
+    found = dict(POLICIES)
+
+    def register(name: str, policy: Policy) -> None:
+        if found.setdefault(name, policy) is not policy:
+            raise UsageError(f"policy {name} is registered twice; give the second another name")
+
+    config.hook.pytest_edge_policies(register=register)
+    return found
+
+
+def check_names(config: pytest.Config, settings: Settings) -> tuple[str, ...]:
+    """Return the policies to run, `all` spelt out. Raises UsageError for a policy or reader that does not exist."""
+    known = policies(config)
+    names = tuple(dict.fromkeys(n for name in settings.policy for n in (known if name == "all" else [name])))
+    for name in names:
+        _check_name("--edge-policy", name, known)
+    for name in settings.reader:
+        _check_name("--edge-reader", name, READERS)
+    return names
+
+
+def _check_name(kind: str, name: str, known: Iterable[str]) -> None:
+    known = list(known)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise UsageError(f"{kind}={name}: unknown; {hint}")
+
+
+def as_mix(workload: Mix | Sequence[str]) -> Mix:
+    """Return `workload` as a mix; a sequence of names asks each network once and is called after them."""
+    if isinstance(workload, Mix):
+        return workload
+    names = [workload] if isinstance(workload, str) else list(workload)
+    return Mix.of("+".join(names), names)
+
+
+def _prune(sessions: Path) -> None:
+    """Remove the folders of sessions that are gone, but for the newest; what matters was written to the user's files."""
+    gone = sorted(folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
+    for folder in gone[:-_KEPT_SESSIONS]:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def pack(entry: Entry) -> str:
+    """Return `entry`, without its spans and time line, as one JSON string: the only type that crosses xdist for sure."""
+    return msgspec.json.encode(msgspec.structs.replace(entry, measurement=entry.measurement.summary())).decode()
+
+
+def unpack(text: str) -> Entry:
+    """Return the entry that `pack` made a string of."""
+    return msgspec.json.decode(text, type=Entry)

@@ -1,0 +1,16 @@
+"""`bulk`: load a whole network, execute it, free it, then the next; what plain PyTorch does, and the 2020 study's start."""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.workload import Workload
+
+def bulk(workload: Workload, budget: Budget) -> Plan:
+    """Per network: init, all loads, all execs, all frees; one strict chain over all networks, one lane."""
+    plan, step = Builder(lanes=1), None
+    for r, request in enumerate(workload.requests):
+        step = plan.add("init", r, after=step)
+        for kind in STAGES:
+            for i in range(len(request.network.layers)):
+                step = plan.add(kind, r, i, after=step)
+    return plan.done()

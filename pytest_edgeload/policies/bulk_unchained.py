@@ -1,0 +1,24 @@
+"""`bulk-unchained`: whole networks that do not wait for each other; the bulk of the thesis's measurements."""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.workload import Workload
+
+
+def bulk_unchained(workload: Workload, budget: Budget) -> Plan:
+    """Per network: init, loads chained, then execs chained, each layer freed after its exec.
+
+    Nothing chains the networks. One lane serves them in turns, from a queue of what became ready first, so several
+    networks are resident at once.
+    """
+    plan = Builder(lanes=1, order="ready")
+    for r, request in enumerate(workload.requests):
+        layers = range(len(request.network.layers))
+        step = plan.add("init", r)
+        for i in layers:
+            step = plan.add("load", r, i, after=step)
+        for i in layers:
+            step = plan.add("exec", r, i, after=step)
+            plan.add("free", r, i, after=step)
+    return plan.done()

@@ -1,0 +1,16 @@
+"""`linear`: one layer in memory at a time; the strict chain of the 2020 study."""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.workload import Workload
+
+def linear(workload: Workload, budget: Budget) -> Plan:
+    """Per layer: load, exec, free; one strict chain over all layers of all networks, one lane."""
+    plan, step = Builder(lanes=1), None
+    for r, request in enumerate(workload.requests):
+        step = plan.add("init", r, after=step)
+        for i in range(len(request.network.layers)):
+            for kind in STAGES:
+                step = plan.add(kind, r, i, after=step)
+    return plan.done()

@@ -1,0 +1,164 @@
+"""Cases, measurements and records: the contract between the plugin, its files and whoever reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from pytest_edgeload.job import Span
+
+SCHEMA = 1
+
+Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
+
+
+class Case(msgspec.Struct, frozen=True):
+    """The coordinates of a measurement, without its round.
+
+    `limit` is the limit as asked for (`512M`, `base+256M`), `limit_bytes` what was enforced; both None without one.
+    `cap` is the mechanism that enforced it, `swap` what the worker could swap to (`none`, `off`, or the swap's size).
+    """
+
+    test: str
+    workload: str
+    policy: str
+    limit: str | None
+    limit_bytes: int | None
+    reader: str
+    threads: int
+    cap: str
+    swap: str
+    device: str | None = None
+
+    @property
+    def group(self) -> Case:
+        """The same case without its policy: the cases that are compared with each other share it."""
+        return msgspec.structs.replace(self, policy="")
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """Memory of the worker over time: seconds after its start, and bytes. Four lists of equal length."""
+
+    at_s: tuple[float, ...] = ()
+    anon_bytes: tuple[int, ...] = ()
+    file_bytes: tuple[int, ...] = ()
+    swap_bytes: tuple[int, ...] = ()
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything seen of one worker's run. A metric that the kernel does not give is None, and absent in JSON.
+
+    `METRICS` says what each figure means. `detail` is one sentence on an outcome other than ok. `started` and `ended`
+    are Unix times. `machine_wide` names the metrics that the kernel counts for the whole machine only.
+    `interleaved` tells whether rounds were ordered A B C, A B C.
+    """
+
+    outcome: Outcome
+    round: int = 0
+    detail: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    interleaved: bool = True
+    makespan_s: float | None = None
+    response_s: tuple[float, ...] | None = None
+    startup_s: float | None = None
+    load_s: float | None = None
+    exec_s: float | None = None
+    wait_s: float | None = None
+    cpu_s: float | None = None
+    stall_s: float | None = None
+    baseline_bytes: int | None = None
+    peak_bytes: int | None = None
+    peak_charged_bytes: int | None = None
+    peak_anon_bytes: int | None = None
+    peak_file_bytes: int | None = None
+    peak_swap_bytes: int | None = None
+    plan_peak_bytes: int | None = None
+    ledger_peak_bytes: int | None = None
+    swap_in_bytes: int | None = None
+    swap_out_bytes: int | None = None
+    read_bytes: int | None = None
+    refaults: int | None = None
+    major_faults: int | None = None
+    minor_faults: int | None = None
+    output_error: float | None = None
+    sampler_cpu_share: float | None = None
+    machine_wide: tuple[str, ...] = ()
+    tasks: tuple[Span, ...] = ()
+    timeline: Timeline = Timeline()
+
+    def summary(self) -> Measurement:
+        """Return the measurement without its task spans and time line."""
+        return msgspec.structs.replace(self, tasks=(), timeline=Timeline())
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """What a figure of a measurement means: its unit, which way is better, and one line of words."""
+
+    unit: Literal["s", "bytes", "count", "ratio"]
+    better: Literal["less", "more", "neither"]
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "makespan_s": Metric("s", "less", "from the start of the first task to the end of the last"),
+    "response_s": Metric("s", "less", "per request, from its arrival to the end of its last exec"),
+    "startup_s": Metric("s", "less", "from starting the worker until it is ready and holds no weights"),
+    "load_s": Metric("s", "less", "time the lanes spent in load tasks, summed over lanes"),
+    "exec_s": Metric("s", "less", "time the lanes spent in exec tasks, summed over lanes"),
+    "wait_s": Metric("s", "less", "time tasks were ready and no lane had taken them, summed over tasks"),
+    "cpu_s": Metric("s", "less", "processor time of the worker, user and system, during the plan"),
+    "stall_s": Metric("s", "less", "time some task of the group stalled on memory (pressure stall information)"),
+    "baseline_bytes": Metric("bytes", "less", "resident memory of the worker when ready, before the first task"),
+    "peak_bytes": Metric("bytes", "less", "high-water mark of the worker's resident memory (VmHWM)"),
+    "peak_charged_bytes": Metric("bytes", "less", "high-water mark of what the group was charged, page cache included"),
+    "peak_anon_bytes": Metric("bytes", "less", "most anonymous memory seen by the sampler"),
+    "peak_file_bytes": Metric("bytes", "less", "most page cache (or mapped file memory without a group) seen"),
+    "peak_swap_bytes": Metric("bytes", "less", "most swap seen in use by the worker"),
+    "plan_peak_bytes": Metric("bytes", "less", "most weights and activations the plan holds, known before the run"),
+    "ledger_peak_bytes": Metric("bytes", "less", "most weights and activations the worker held, by its own account"),
+    "swap_in_bytes": Metric("bytes", "less", "bytes read from swap during the plan"),
+    "swap_out_bytes": Metric("bytes", "less", "bytes written to swap during the plan"),
+    "read_bytes": Metric("bytes", "less", "bytes fetched from storage for the worker during the plan, swap included"),
+    "refaults": Metric("count", "less", "pages that had been evicted and were needed again during the plan"),
+    "major_faults": Metric("count", "less", "page faults that waited for storage during the plan"),
+    "minor_faults": Metric("count", "less", "page faults that did not wait for storage during the plan"),
+    "output_error": Metric("ratio", "less", "largest difference from plain PyTorch's outputs, relative to their largest"),
+    "sampler_cpu_share": Metric("ratio", "less", "processor time of the sampler, relative to the time it ran"),
+}
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A case and its measurements."""
+
+    case: Case
+    rounds: tuple[Measurement, ...]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One measurement and its case: what a run's own file holds, and what crosses xdist."""
+
+    case: Case
+    measurement: Measurement
+    file: str = ""
+
+
+def collect(entries: Iterable[Entry]) -> tuple[Record, ...]:
+    """Return the records of `entries`, in order of first appearance; rounds in order of their number and start."""
+    rounds: dict[Case, list[Measurement]] = {}
+    for entry in entries:
+        rounds.setdefault(entry.case, []).append(entry.measurement)
+    return tuple(
+        Record(case, tuple(sorted(found, key=lambda measurement: (measurement.round, measurement.started))))
+        for case, found in rounds.items()
+    )
+
+
+def groups(records: Iterable[Record]) -> dict[Case, list[Record]]:
+    """Return the records by comparison group: all that agree in everything but the policy."""
+    grouped: dict[Case, list[Record]] = {}
+    for record in records:
+        grouped.setdefault(record.case.group, []).append(record)
+    return grouped

@@ -1,0 +1,58 @@
+"""What enforces a worker's limit: one mechanism a file, and the table of them, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pytest_edgeload.errors import UsageError
+from pytest_edgeload.sandbox.caps.cgroup1 import Cgroup1
+from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
+from pytest_edgeload.sandbox.caps.uncapped import Uncapped
+from pytest_edgeload.sandbox.counters import Memory
+
+
+class Group(Protocol):
+    """One worker's group of processes. `enter` is a command prefix that joins the group, then runs what follows."""
+
+    enter: tuple[str, ...]
+
+    def memory(self, pid: int) -> Memory | None:
+        """Return what the group uses now; `pid` is the worker. None once nothing can be told."""
+
+    def totals(self) -> dict[str, float]:
+        """Return the group's running totals and high-water marks by metric name, and `oom_kills`."""
+
+    def kill(self) -> None:
+        """End every process of the group."""
+
+    def close(self) -> None:
+        """Remove the group; its processes have been killed and waited for."""
+
+
+class Cap(Protocol):
+    """A mechanism. `enforces` tells whether the kernel holds the limit."""
+
+    enforces: bool
+
+    def unavailable(self) -> str | None:
+        """Return in one sentence why it does not work here and what would help; None where it works."""
+
+    def open(self, name: str, limit_bytes: int | None, *, swap: bool) -> Group:
+        """Make a group called `name` with this limit on memory. Raises Unsupported."""
+
+    def sweep(self, session: str | None) -> list[str]:
+        """Kill and remove the groups of `session`, or with None those of sessions that are gone; return their names."""
+
+
+CAPS: Mapping[str, Cap] = {"cgroup2": Cgroup2(), "cgroup1": Cgroup1(), "none": Uncapped()}
+
+
+def choose(name: str) -> tuple[str, Cap]:
+    """Return the cap called `name`, or for `auto` the first that works here. Raises UsageError."""
+    if name == "auto":
+        return next((key, cap) for key, cap in CAPS.items() if cap.unavailable() is None)
+    reason = CAPS[name].unavailable()
+    if reason is not None:
+        raise UsageError(f"--edge-cap={name}: {reason}; try --edge-cap=auto")
+    return name, CAPS[name]

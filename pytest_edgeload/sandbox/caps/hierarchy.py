@@ -1,0 +1,90 @@
+"""What the two cgroup versions share: finding the hierarchy, entering, killing and removing a group, sweeping."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned
+
+_REMOVAL_S = 5.0  # a group stays busy until its last process is reaped
+
+
+def mount_of(fstype: str, option: str = "") -> tuple[Path, str] | None:
+    """Return where a cgroup hierarchy is mounted, and which of its groups stands there; see proc_pid_mountinfo(5)."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, tail = line.partition(" - ")
+        found, _, options = tail.split(" ", 2)
+        if found == fstype and (not option or option in options.split(",")):
+            root, point = fields.split()[3:5]
+            return Path(point), root
+    return None
+
+
+def own_group(mount: tuple[Path, str], controller: str) -> Path:
+    """Return the folder of the group this process is in; the mount point itself where that is hidden from here.
+
+    `controller` names the hierarchy in /proc/self/cgroup; it is empty for version 2.
+    """
+    point, root = mount
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            inside = point / os.path.relpath(path, root)
+            if inside.resolve().is_relative_to(point) and inside.is_dir():
+                return inside.resolve()
+    return point
+
+
+def enter(folder: Path) -> tuple[str, ...]:
+    """Return the command prefix that joins the group and then becomes the command, so that all of it is counted."""
+    return ("/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(folder / "cgroup.procs"))
+
+
+def kill(folder: Path) -> None:
+    """Kill every process of the group until none is left; a fork may outrun one pass."""
+    deadline = time.monotonic() + _REMOVAL_S
+    while time.monotonic() < deadline:
+        try:
+            pids = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+        except OSError:
+            return
+        if not pids:
+            return
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def remove(folder: Path) -> None:
+    """Remove the empty group; a group that is gone already is fine."""
+    deadline = time.monotonic() + _REMOVAL_S
+    while True:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def sweep(parents: Iterator[Path], session: str | None, end: Callable[[Path], None] = kill) -> list[str]:
+    """Kill and remove the groups below `parents` that `session` made, or with None those whose session is gone."""
+    swept = []
+    for parent in parents:
+        with suppress(OSError):
+            for folder in sorted(parent.glob("edgeload-*")):
+                if belongs_to(folder.name, session) if session else is_abandoned(folder.name):
+                    end(folder)
+                    remove(folder)
+                    swept.append(folder.name)
+    return swept

@@ -1,0 +1,203 @@
+"""Starts a worker under a cap, speaks with it, watches it, and says how it ended. The worker's whole life is here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
+from pytest_edgeload.networks.store import SAMPLES, WEIGHTS
+from pytest_edgeload.results.record import Measurement, Outcome
+from pytest_edgeload.sandbox import counters, pagecache
+from pytest_edgeload.sandbox.caps import Cap, Group
+from pytest_edgeload.sandbox.sampler import Sampler
+from pytest_edgeload.units import format_size
+
+OUTPUT_TOLERANCE = 1e-4
+"""Largest `output_error` that float32 arithmetic in another order explains; seen here: below 1e-5, while one bias left out shows as 5e-4."""
+
+_LAST_WORDS = 400
+_EXIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    """What a worker is put into: the cap, the name of its group, its limit, whether it may swap, and its time."""
+
+    cap: Cap
+    name: str
+    limit_bytes: int | None
+    swap: bool
+    timeout_s: float
+
+
+def launch(job: Job, enclosure: Enclosure) -> Measurement:
+    """Carry out `job` in a fresh worker and return everything seen of it; its failure is a value, not an exception.
+
+    Nothing of the worker is left when this returns or raises. Raises Unsupported where the cap cannot be set up.
+    """
+    pagecache.drop(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES))
+    group = enclosure.cap.open(enclosure.name, enclosure.limit_bytes, swap=enclosure.swap)
+    started = time.time()
+    try:
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                [*group.enter, sys.executable, "-P", "-m", "pytest_edgeload.engine.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is pytest's to handle; it ends the worker below
+            )
+            run = _Run(process, group, enclosure)
+            try:
+                with Sampler(group, process.pid) as sampler:
+                    run.converse(job)
+            finally:
+                run.end()
+            return run.measurement(sampler, started, errors)
+    finally:
+        group.kill()
+        group.close()
+
+
+class _Run:
+    """One worker and what is known of it so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], group: Group, enclosure: Enclosure) -> None:
+        self._process = process
+        self._group = group
+        self._enclosure = enclosure
+        self._timed_out = False
+        self._gone = False
+        self._figures: dict[str, Any] = {}
+        self._done: Done | None = None
+        self._checked: Checked | None = None
+        self._failed: Failed | None = None
+        self._ended: dict[str, float] = {}
+
+    def converse(self, job: Job) -> None:
+        """Speak with the worker as `job` lays down, until it has answered everything or is gone."""
+        begin = time.monotonic()
+        timer = threading.Timer(self._enclosure.timeout_s, self._time_out)
+        timer.daemon = True
+        timer.start()
+        try:
+            if not isinstance(self._ask(msgspec.json.encode(job) + b"\n"), Ready):
+                return
+            self._figures["startup_s"] = time.monotonic() - begin
+            idle = counters.resident(counters.status(self._process.pid))
+            self._figures["baseline_bytes"] = idle.now if idle else None
+            before = self._totals()
+            done = self._ask(GO)
+            self._figures |= _difference(before, self._totals())
+            if isinstance(done, Done):
+                self._done = done
+                checked = self._ask(CHECK)
+                self._checked = checked if isinstance(checked, Checked) else None
+        finally:
+            timer.cancel()
+            self._ended = self._group.totals()  # the group is about to be removed
+
+    def _ask(self, message: bytes) -> Event | None:
+        """Send `message` and return the worker's answer; None if it is gone."""
+        assert self._process.stdin is not None  # noqa: S101  # both are pipes
+        assert self._process.stdout is not None  # noqa: S101
+        try:
+            self._process.stdin.write(message)
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        if not line.endswith(b"\n"):
+            self._gone = True
+            return None
+        event = msgspec.json.decode(line, type=Event)
+        if isinstance(event, Failed):
+            self._failed = event
+        return event
+
+    def _totals(self) -> dict[str, float]:
+        """Return all running totals; the group's own go before the process's, and these before the machine's."""
+        return counters.machine() | counters.process(self._process.pid) | self._group.totals()
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self._group.kill()
+        self._process.kill()
+
+    def end(self) -> None:
+        """End the worker, which has answered all it will, and wait for it."""
+        if self._gone:  # its own exit status is worth waiting for
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_EXIT_S)
+        self._group.kill()
+        self._process.kill()
+        self._process.communicate()
+
+    def measurement(self, sampler: Sampler, started: float, errors: IO[bytes]) -> Measurement:
+        """Return all that was seen."""
+        outcome, detail = self._outcome(errors)
+        timeline = sampler.timeline()
+        figures = self._figures | {
+            "peak_bytes": sampler.highest_resident or None,
+            "peak_charged_bytes": _whole(self._ended.get("peak_charged_bytes")),
+            "peak_anon_bytes": max(timeline.anon_bytes, default=None),
+            "peak_file_bytes": max(timeline.file_bytes, default=None),
+            "peak_swap_bytes": max(timeline.swap_bytes, default=None),
+            "sampler_cpu_share": round(sampler.cpu_share, 4),
+            "machine_wide": tuple(n for n in counters.machine() if n in self._figures and n not in self._ended),
+            "timeline": timeline,
+        }
+        if self._done is not None:
+            figures |= {"makespan_s": self._done.makespan_s, "ledger_peak_bytes": self._done.ledger_peak_bytes}
+            figures |= {"tasks": self._done.spans}
+        if self._checked is not None:
+            found = [error for error in self._checked.output_error if error is not None]
+            figures["output_error"] = max(found, default=None)
+        return Measurement(outcome=outcome, detail=detail, started=started, ended=time.time(), **figures)
+
+    def _outcome(self, errors: IO[bytes]) -> tuple[Outcome, str]:
+        if self._timed_out:
+            return "timeout", f"not done after {self._enclosure.timeout_s:g} s; --edge-timeout gives it longer"
+        if self._failed is not None:
+            return ("oom" if self._failed.memory else "crashed"), self._failed.message
+        if self._ended.get("oom_kills"):
+            limit = self._enclosure.limit_bytes
+            return "oom", f"killed by the kernel at its limit of {format_size(limit) if limit else 'the machine'}"
+        if self._checked is None:
+            return "crashed", f"{_ending(self._process.returncode)}{_last_words(errors)}"
+        wrong = [r for r, error in enumerate(self._checked.output_error) if error is None or error > OUTPUT_TOLERANCE]
+        if wrong:
+            return "wrong", f"request {wrong[0]} differs from plain PyTorch by {self._checked.output_error[wrong[0]]}"
+        return "ok", ""
+
+
+def _difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Return what each running total grew by; marks and unknown totals are left out."""
+    kept = before.keys() & after.keys() - {"peak_charged_bytes", "oom_kills"}
+    return {n: after[n] - before[n] if n.endswith("_s") else int(after[n] - before[n]) for n in sorted(kept)}
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _ending(status: int) -> str:
+    return f"the worker was ended by signal {-status}" if status < 0 else f"the worker ended with status {status}"
+
+
+def _last_words(errors: IO[bytes]) -> str:
+    size = errors.seek(0, 2)
+    errors.seek(max(0, size - _LAST_WORDS))
+    words = errors.read().decode(errors="replace").strip()
+    return f": {words}" if words else ""

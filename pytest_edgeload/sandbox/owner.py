@@ -1,0 +1,38 @@
+"""Names for what a session creates on the machine, from which anyone can tell whether that session still lives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PREFIX = "edgeload-"
+_NAME = re.compile(rf"{PREFIX}(?P<pid>\d+)-(?P<start>\d+)(-[\w.-]+)?")
+_START_FIELD = 19  # of /proc/PID/stat, counted after the command's closing parenthesis; see proc_pid_stat(5)
+
+
+def tag(pid: int) -> str:
+    """Return the tag of the living process `pid`: its id and start time, which no other process of this boot shares."""
+    start = _start(pid)
+    if start is None:
+        raise ProcessLookupError(f"no process {pid}")
+    return f"{pid}-{start}"
+
+
+def is_abandoned(name: str) -> bool:
+    """Tell whether `name` is one of ours (`edgeload-PID-START...`) and its session is gone."""
+    match = _NAME.fullmatch(name)
+    return match is not None and _start(int(match["pid"])) != int(match["start"])
+
+
+def belongs_to(name: str, session: str) -> bool:
+    """Tell whether `name` was given by the session with the tag `session`."""
+    return name == PREFIX + session or name.startswith(f"{PREFIX}{session}-")
+
+
+def _start(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[_START_FIELD])

@@ -1,0 +1,125 @@
+"""What a worker may swap to: the machine's own swap, a temporary file for the session, or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned
+from pytest_edgeload.units import format_size, parse_size
+
+AUTO_BYTES = 8 << 30  # what the 2020 study's machine had
+_KEEP_FREE = 1 << 30
+_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"  # mkswap and swapon are often not on a user's own path
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """The swap of a session: how large it is, whether workers may use it, and the file that was made for it, if any."""
+
+    size_bytes: int
+    usable: bool = True
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        if not self.usable:
+            return "off"
+        return format_size(self.size_bytes) if self.size_bytes else "none"
+
+    def close(self) -> None:
+        """Switch the temporary file off and remove it; the machine's own swap is never touched."""
+        if self.file is not None:
+            remove(self.file)
+
+
+def check_setting(setting: str) -> str:
+    """Return `setting` if it is `auto`, `existing`, `off` or a size. Raises ValueError."""
+    if setting not in {"auto", "existing", "off"}:
+        try:
+            parse_size(setting)
+        except ValueError as error:
+            raise ValueError("not a kind of swap; try auto, existing, off or a size such as 4G") from error
+    return setting
+
+
+def open_swap(setting: str, folder: Path, session: str) -> Swap:
+    """Return the swap that `setting` asks for.
+
+    `existing`: what the machine has. `auto`: that, or else a temporary file where this process may switch one on.
+    A size: a temporary file of that size. `off`: workers may not swap. Temporary files stand in `folder` and are named
+    after `session`. Raises UsageError or Unsupported.
+    """
+    if setting == "off":
+        return Swap(0, usable=False)
+    existing = sum(size for path, size in _active() if not path.name.startswith(PREFIX))
+    if setting == "existing" or (setting == "auto" and (existing or not _may_swapon())):
+        return Swap(existing)
+    if not _may_swapon():
+        raise UsageError(f"--edge-swap={setting}: only root may switch swap on; run as root, or try existing or off")
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    size = min(AUTO_BYTES, (free - _KEEP_FREE) // 2) if setting == "auto" else parse_size(setting)
+    if size > free - _KEEP_FREE or size < _KEEP_FREE // 4:
+        raise UsageError(
+            f"--edge-swap={setting}: {folder} has {format_size(free)} free, too little for that and 1G to spare; "
+            "free some, try a smaller size, --edge-swap=off, or another folder by --edge-cache-dir"
+        )
+    return Swap(size, file=_make(folder / f"{PREFIX}{session}.swap", size))
+
+
+def _may_swapon() -> bool:
+    return os.geteuid() == 0 and shutil.which("swapon", path=_PATH) is not None
+
+
+def _active() -> list[tuple[Path, int]]:
+    lines = Path("/proc/swaps").read_text().splitlines()[1:] if Path("/proc/swaps").exists() else []
+    return [(Path(fields[0]), int(fields[2]) * 1024) for fields in map(str.split, lines)]
+
+
+def _make(path: Path, size: int) -> Path:
+    # O_EXCL and O_NOFOLLOW: the file is new and ours; 0600: swapped memory is nobody else's business.
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, size)
+        _run("mkswap", path)
+        _run("swapon", path)
+    except (OSError, subprocess.CalledProcessError) as error:
+        path.unlink(missing_ok=True)
+        reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error.strerror
+        raise Unsupported(
+            f"--edge-swap: a swap file of {format_size(size)} in {path.parent} could not be switched on: {reason}; "
+            "try --edge-swap=existing, --edge-swap=off, or another folder by --edge-cache-dir"
+        ) from error
+    finally:
+        os.close(fd)
+    return path
+
+
+def remove(path: Path) -> None:
+    """Switch swapping to `path` off if it is on, and remove the file."""
+    if any(active == path for active, _ in _active()):
+        _run("swapoff", path)
+    path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> list[str]:
+    """Remove the swap files in `folder` that sessions left which are gone; return their names."""
+    swept = []
+    for path in sorted(folder.glob(f"{PREFIX}*.swap")):
+        if is_abandoned(path.stem):
+            with suppress(OSError, subprocess.CalledProcessError):
+                remove(path)
+                swept.append(path.name)
+    return swept
+
+
+def _run(command: str, path: Path) -> None:
+    program = shutil.which(command, path=_PATH)
+    if program is None:
+        raise FileNotFoundError(2, f"{command} is not installed (Debian package util-linux)")
+    subprocess.run([program, str(path)], check=True, capture_output=True, text=True)

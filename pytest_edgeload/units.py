@@ -1,0 +1,71 @@
+"""Sizes, limits and durations: parsed and printed here and nowhere else. Imports the standard library only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SIZE_HINT = "try 512M, 1G or base+256M"
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?", re.IGNORECASE)
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)?")
+_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `text` names: `512M`, `512MiB`, `1.5G`, `4096`; units are powers of 1024.
+
+    Raises ValueError for anything else. `MB` and `GB` are refused because half of the world reads them as powers
+    of 1000 and the other half as powers of 1024.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"not a size; {SIZE_HINT}")
+    number, unit, suffix = match["number"], match["unit"].upper(), match["suffix"] or ""
+    if unit and suffix.upper() == "B":
+        raise ValueError(f"{unit}B means 1000 to some and 1024 to others; write {number}{unit}, which is 1024")
+    if not unit and suffix.upper() == "IB":
+        raise ValueError(f"not a size; {SIZE_HINT}")
+    size = float(number) * 1024 ** _POWERS[unit]
+    if size < 1:
+        raise ValueError(f"a size is at least one byte; {SIZE_HINT}")
+    return int(size)
+
+
+def format_size(size: float) -> str:
+    """Return `size` bytes as a short text, exact where it can be: `512M`, `1G`, `183.2M`, `0`."""
+    for unit in ("T", "G", "M", "K"):
+        scale = 1024 ** _POWERS[unit]
+        if abs(size) >= scale:
+            value = size / scale
+            return f"{value:.0f}{unit}" if value == int(value) or abs(value) >= 1000 else f"{value:.1f}{unit}"  # noqa: PLR2004
+    return f"{size:.0f}"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that `text` names: `90`, `90s`, `1.5m`, `250ms`. Raises ValueError for anything else."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or float(match["number"]) == 0:
+        raise ValueError("not a duration; try 300s or 5m")
+    return float(match["number"]) * _SECONDS[match["unit"] or "s"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A memory limit as a user writes it: bytes, or bytes above what the idle worker needs (`base+256M`)."""
+
+    size_bytes: int
+    above_base: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """Return the limit that `text` names. Raises ValueError."""
+        above_base = text.strip().startswith("base+")
+        return cls(parse_size(text.strip().removeprefix("base+")), above_base)
+
+    def __str__(self) -> str:
+        return ("base+" if self.above_base else "") + format_size(self.size_bytes)
+
+    def resolve(self, idle_bytes: int) -> int:
+        """Return the bytes to enforce for a worker that needs `idle_bytes` when it does nothing."""
+        return self.size_bytes + (idle_bytes if self.above_base else 0)

@@ -1,0 +1,23 @@
+"""What does each network cost alone? Every network, under every policy and limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from models import NETWORKS
+from pytest_edgeload import Edge, Limit, Mix
+
+QUICK = {"age_net", "sos_net", "object_net", "tiny_yolo"}
+"""One of each kind: small, most weights in one layer, large, and all convolutions."""
+
+
+def _case(name: str) -> object:
+    return pytest.param(Mix.of(name, [name]), id=name, marks=[pytest.mark.quick] if name in QUICK else [])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("network", [_case(name) for name in NETWORKS])
+def test_network(edge: Edge, network: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+    """One inference of one network, from a cold cache."""
+    measurement = edge.run(network, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    assert measurement.outcome == "ok", measurement.detail
