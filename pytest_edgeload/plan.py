@@ -99,7 +99,7 @@ def _check_shape(plan: Plan, workload: Workload) -> None:
     for r, request in enumerate(workload.requests):
         expected["init", r, None] = 1
         expected.update((kind, r, i) for kind in STAGES for i in range(len(request.network.layers)))
-    found = Counter((task.kind, task.request, task.layer) for task in plan.tasks)
+    found: Counter[tuple[str, int, int | None]] = Counter((t.kind, t.request, t.layer) for t in plan.tasks)
     for (kind, r, layer), count in (expected - found).items():
         raise InvalidPlan(f"the plan lacks {count} {kind} of {_place(r, layer)}")
     for (kind, r, layer), count in (found - expected).items():

@@ -1,4 +1,4 @@
-"""The capped process: carries out one plan, once. `python -m pytest_edgeload.engine.worker`, spoken to as `job` says."""
+"""The capped process: carries out one plan, once, and speaks as `job` lays down."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def export(module: torch.nn.Module, example: Tensors) -> Exported:
     outputs = tuple(_output_name(spec.arg, spec.kind) for spec in program.graph_signature.output_specs)
     steps = list(_steps(program.graph, weights))
     cuts = _cut(steps, weights)
-    _account(cuts, steps, _last_uses(steps, outputs), program.graph, weights)
+    _account(cuts, _last_uses(steps, outputs), program.graph, weights)
     return Exported(tuple(cut for cut, _ in cuts), inputs, outputs)
 
 
@@ -170,12 +170,11 @@ def _last_uses(steps: Sequence[_Step], outputs: Sequence[str]) -> dict[str, int]
 
 def _account(
     cuts: Sequence[tuple[Cut, list[_Step]]],
-    steps: Sequence[_Step],
     last: Mapping[str, int],
     graph: Graph,
     weights: Mapping[str, tuple[str, torch.Tensor]],
 ) -> None:
-    """Fill in ops, bytes and FLOPs of each layer by running the graph on fake tensors, which have shapes and no data."""
+    """Fill in ops, bytes and FLOPs of each layer by running the graph on fake tensors: shapes without data."""
     fake = {node.name: node.meta["val"] for node in graph.nodes if node.op == "placeholder"}
     weight_storages = {_storage(fake[name])[0] for name in weights if isinstance(fake[name], torch.Tensor)}
     live = {name: value for name, value in fake.items() if name not in weights and isinstance(value, torch.Tensor)}

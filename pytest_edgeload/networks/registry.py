@@ -43,8 +43,8 @@ class Registry:
 
         Raises ValueError for a factory of another form, or a name that another factory already has.
         """
-        module, colon, function = factory.partition(":") if isinstance(factory, str) else ("", "", "")
-        if not (colon and module and function.isidentifier()):
+        module, _, function = factory.partition(":")
+        if not (module and function.isidentifier()):
             raise ValueError(f"network {name}: factory {factory!r} is not of the form 'module:function'")
         if self._factories.setdefault(name, factory) != factory:
             raise ValueError(f"network {name} is registered twice: as {self._factories[name]} and as {factory}")
@@ -87,8 +87,8 @@ class Registry:
         # What the factory and torch print is not pytest's to show; what counts comes back as an error.
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
-            assert process.stdin is not None  # noqa: S101  # both are pipes, as asked for above
-            assert process.stdout is not None  # noqa: S101
+            assert process.stdin is not None  # both are pipes, as asked for above
+            assert process.stdout is not None
             process.stdin.write(json.dumps(request))
             process.stdin.close()
             last: dict[str, object] = {}

@@ -57,9 +57,9 @@ def write_tensors(
     digest = hashlib.sha256()
     specs: dict[str, TensorSpec] = {}
     with path.open("wb") as file:
-        for piece in (len(text).to_bytes(8, "little"), text):
-            file.write(piece)
-            digest.update(piece)
+        for part in (len(text).to_bytes(8, "little"), text):
+            file.write(part)
+            digest.update(part)
         offset = start
         for spec, data in tensors:
             specs[spec.name] = msgspec.structs.replace(spec, offset=offset)

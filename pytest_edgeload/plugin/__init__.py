@@ -66,7 +66,7 @@ class Edgeload:
             self.settings = options.parse(self._received["texts"], {}, given)
         self._policies = self.settings.policy
         if self.settings.given & {"policy", "reader"}:
-            from pytest_edgeload.plugin.session import check_names  # noqa: PLC0415  # heavy, see above
+            from pytest_edgeload.plugin.session import check_names
 
             try:
                 self._policies = check_names(config, self.settings)
@@ -124,11 +124,11 @@ class Edgeload:
     def session(self) -> Session:
         """Return the measuring side, made when first asked for."""
         if self._session is None:
-            from pathlib import Path  # noqa: PLC0415  # the rest is heavy, see above
+            from pathlib import Path
 
-            from pytest_edgeload.plugin.progress import Bar  # noqa: PLC0415
-            from pytest_edgeload.plugin.session import Place as SessionPlace  # noqa: PLC0415
-            from pytest_edgeload.plugin.session import Session  # noqa: PLC0415
+            from pytest_edgeload.plugin.progress import Bar
+            from pytest_edgeload.plugin.session import Place as SessionPlace
+            from pytest_edgeload.plugin.session import Session
 
             if self._received is None:
                 place = SessionPlace.new(self.settings.cache_dir)
@@ -153,7 +153,7 @@ class Edgeload:
         self, workload: Mix | Sequence[str], *, policy: str, memory: Limit | str | None, reader: str
     ) -> Measurement:
         """Measure `workload` once for the running test; see `Edge.run`."""
-        from pytest_edgeload.plugin.session import Asked, as_mix  # noqa: PLC0415  # heavy, see above
+        from pytest_edgeload.plugin.session import Asked, as_mix
 
         item = self._item
         if item is None:
@@ -176,9 +176,9 @@ class Edgeload:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in the measurements that came with a report."""
-        packed = [value for name, value in report.user_properties if name == PROPERTY]
+        packed = [str(value) for name, value in report.user_properties if name == PROPERTY]
         if packed and self._received is None:
-            from pytest_edgeload.plugin.session import unpack  # noqa: PLC0415  # heavy, see above
+            from pytest_edgeload.plugin.session import unpack
 
             self._arrived |= {entry.file: entry for entry in map(unpack, packed)}
 
@@ -200,7 +200,7 @@ class Edgeload:
 
     def _write(self, records: Sequence[Record]) -> None:
         if self.settings.json is not None:
-            from pytest_edgeload.report import json as report  # noqa: PLC0415  # heavy, see above
+            from pytest_edgeload.report import json as report
 
             self.settings.json.write_bytes(report.render(records, self.settings.texts))
 
@@ -215,7 +215,7 @@ class Edgeload:
     def _header(self) -> str:
         if self.settings.disable:
             return "edgeload: disabled, every case runs once without a limit and nothing is recorded"
-        from pytest_edgeload.sandbox.caps import choose  # noqa: PLC0415
+        from pytest_edgeload.sandbox.caps import choose
 
         try:
             name, cap = choose(self.settings.cap)
@@ -232,7 +232,7 @@ class Edgeload:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show a table for each comparison group."""
         if self._records:
-            from pytest_edgeload.report import terminal  # noqa: PLC0415  # heavy, see above
+            from pytest_edgeload.report import terminal
 
             terminalreporter.section("edgeload")
             terminalreporter.write_line(terminal.render(self._records))
@@ -280,6 +280,6 @@ def _test_name(item: pytest.Item) -> str:
 
 
 def _packed(entry: Entry) -> str:
-    from pytest_edgeload.plugin.session import pack  # noqa: PLC0415  # heavy, see above
+    from pytest_edgeload.plugin.session import pack
 
     return pack(entry)

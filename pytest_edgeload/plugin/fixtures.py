@@ -57,25 +57,25 @@ def edge(request: pytest.FixtureRequest) -> Edge:
 
 @pytest.fixture(scope="session")
 def edge_policy(request: pytest.FixtureRequest) -> str:
-    """Name of a loading policy; the test runs once for each that --edge-policy names."""
+    """Give the name of a loading policy; the test runs once for each that --edge-policy names."""
     return cast("str", request.param)
 
 
 @pytest.fixture(scope="session")
 def edge_mem(request: pytest.FixtureRequest) -> Limit | None:
-    """Memory limit of the worker; the test runs once for each that --edge-mem names."""
+    """Give the memory limit of the worker; the test runs once for each that --edge-mem names."""
     return cast("Limit | None", request.param)
 
 
 @pytest.fixture(scope="session")
 def edge_reader(request: pytest.FixtureRequest) -> str:
-    """Name of a reader; the test runs once for each that --edge-reader names."""
+    """Give the name of a reader; the test runs once for each that --edge-reader names."""
     return cast("str", request.param)
 
 
 @pytest.fixture(scope="session")
 def edge_round(request: pytest.FixtureRequest) -> int:
-    """Number of the round, from 0; every test that uses `edge` runs once for each of --edge-rounds."""
+    """Give the number of the round, from 0; a test that uses `edge` runs once for each of --edge-rounds."""
     return cast("int", request.param)
 
 
@@ -91,4 +91,5 @@ def parametrize(metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]]) ->
     for fixture, values in axes.items():
         if fixture in metafunc.fixturenames and fixture not in own:
             ids = [f"round{value}" if fixture == ROUND else str(value or "none") for value in values]
-            metafunc.parametrize(fixture, list(values), ids=ids, indirect=True, scope="session")
+            # Scope "function" keeps pytest from regrouping the items by value; we order them ourselves.
+            metafunc.parametrize(fixture, list(values), ids=ids, indirect=True, scope="function")

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 class RegisterNetwork(Protocol):
     """Takes a network's name and the function that makes it, written as `module:function`."""
 
-    def __call__(self, name: str, factory: str) -> None: ...
+    def __call__(self, name: str, factory: str) -> None:
+        """Register the network `name`."""
 
 
 class RegisterPolicy(Protocol):
     """Takes a policy's name and the policy: a pure function from a workload and a budget to a plan."""
 
-    def __call__(self, name: str, policy: Policy) -> None: ...
+    def __call__(self, name: str, policy: Policy) -> None:
+        """Register the policy `name`."""
 
 
 @pytest.hookspec

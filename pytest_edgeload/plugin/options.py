@@ -91,7 +91,8 @@ OPTIONS: Mapping[str, Option] = {
         is_list=True,
     ),
     "policy": Option(
-        _names, "bulk,linear,partial", "NAMES", "Loading policies, as a comma list, or all. Default: bulk,linear,partial",
+        _names, "bulk,linear,partial", "NAMES", 
+        "Loading policies, as a comma list, or all. Default: bulk,linear,partial",
         is_list=True,
     ),
     "reader": Option(_names, "read", "NAMES", "How weights are read, as a comma list. Default: read", is_list=True),
@@ -108,7 +109,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "json": Option(_output, "", "FILE", "Write all records, with task spans and time lines, to this file as JSON"),
     "cache-dir": Option(
-        _folder, "", "DIR", "Where prepared networks, sessions and swap files are kept. Default: the user's cache folder"
+        _folder, "", "DIR", "Where networks, sessions and swap files are kept. Default: the user's cache folder"
     ),
     "only": Option(_switch, "false", "", "Skip all tests that measure nothing", is_switch=True),
     "skip": Option(_switch, "false", "", "Skip all tests that measure", is_switch=True),
@@ -116,7 +117,7 @@ OPTIONS: Mapping[str, Option] = {
         _switch, "false", "",
         "Run every case once, with its first request alone and no limit, and record nothing", is_switch=True,
     ),
-    "enable": Option(_switch, "false", "", "Take --edge-disable back, as when it stands in the ini file", is_switch=True),
+    "enable": Option(_switch, "false", "", "Take back --edge-disable, say that of the ini file", is_switch=True),
 }  # fmt: skip
 
 

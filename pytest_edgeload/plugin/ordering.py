@@ -9,11 +9,11 @@ POLICY, ROUND = "edge_policy", "edge_round"
 
 
 class Place(NamedTuple):
-    """Where an item belongs: its comparison group (None if it measures nothing), its round, its place as collected."""
+    """Where an item belongs: its comparison group (None if it measures nothing), its round, its position as collected."""
 
     group: object
     round: int
-    index: int
+    position: int
 
 
 def group_of(test: str, parameters: dict[str, Any]) -> object:
@@ -29,9 +29,9 @@ def interleave(places: Sequence[Place]) -> list[int]:
     """
     first: dict[object, int] = {}
     for place in places:
-        first.setdefault(_key(place), place.index)
-    return [place.index for place in sorted(places, key=lambda p: (first[_key(p)], p.round, p.index))]
+        first.setdefault(_key(place), place.position)
+    return [place.position for place in sorted(places, key=lambda p: (first[_key(p)], p.round, p.position))]
 
 
 def _key(place: Place) -> object:
-    return ("alone", place.index) if place.group is None else place.group
+    return ("alone", place.position) if place.group is None else place.group

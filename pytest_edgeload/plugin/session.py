@@ -255,7 +255,7 @@ def as_mix(workload: Mix | Sequence[str]) -> Mix:
 
 
 def _prune(sessions: Path) -> None:
-    """Remove the folders of sessions that are gone, but for the newest; what matters was written to the user's files."""
+    """Remove the folders of sessions that are gone, but for the newest; --edge-json is what keeps results."""
     gone = sorted(folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
     for folder in gone[:-_KEPT_SESSIONS]:
         for path in sorted(folder.rglob("*"), reverse=True):
@@ -264,7 +264,7 @@ def _prune(sessions: Path) -> None:
 
 
 def pack(entry: Entry) -> str:
-    """Return `entry`, without its spans and time line, as one JSON string: the only type that crosses xdist for sure."""
+    """Return `entry`, less its spans and time line, as one JSON string: what crosses xdist for sure."""
     return msgspec.json.encode(msgspec.structs.replace(entry, measurement=entry.measurement.summary())).decode()
 
 

@@ -1,9 +1,10 @@
-"""`bulk`: load a whole network, execute it, free it, then the next; what plain PyTorch does, and the 2020 study's start."""
+"""`bulk`: load a whole network, execute it, free it, then the next; what plain PyTorch does."""
 
 from __future__ import annotations
 
 from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
 from pytest_edgeload.workload import Workload
+
 
 def bulk(workload: Workload, budget: Budget) -> Plan:
     """Per network: init, all loads, all execs, all frees; one strict chain over all networks, one lane."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
 from pytest_edgeload.workload import Workload
 
+
 def linear(workload: Workload, budget: Budget) -> Plan:
     """Per layer: load, exec, free; one strict chain over all layers of all networks, one lane."""
     plan, step = Builder(lanes=1), None

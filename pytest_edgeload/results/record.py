@@ -125,7 +125,7 @@ METRICS: dict[str, Metric] = {
     "refaults": Metric("count", "less", "pages that had been evicted and were needed again during the plan"),
     "major_faults": Metric("count", "less", "page faults that waited for storage during the plan"),
     "minor_faults": Metric("count", "less", "page faults that did not wait for storage during the plan"),
-    "output_error": Metric("ratio", "less", "largest difference from plain PyTorch's outputs, relative to their largest"),
+    "output_error": Metric("ratio", "less", "largest difference from plain PyTorch's outputs, over their largest"),
     "sampler_cpu_share": Metric("ratio", "less", "processor time of the sampler, relative to the time it ran"),
 }
 

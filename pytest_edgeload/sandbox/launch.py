@@ -18,13 +18,13 @@ import msgspec
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS
 from pytest_edgeload.results.record import Measurement, Outcome
-from pytest_edgeload.sandbox import counters, pagecache
+from pytest_edgeload.sandbox import counters, steady
 from pytest_edgeload.sandbox.caps import Cap, Group
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.units import format_size
 
 OUTPUT_TOLERANCE = 1e-4
-"""Largest `output_error` that float32 arithmetic in another order explains; seen here: below 1e-5, while one bias left out shows as 5e-4."""
+"""Largest `output_error` that float32 sums in another order explain: they stay below 1e-5, a lost bias gives 5e-4."""
 
 _LAST_WORDS = 400
 _EXIT_S = 5.0
@@ -32,13 +32,17 @@ _EXIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
-    """What a worker is put into: the cap, the name of its group, its limit, whether it may swap, and its time."""
+    """What a worker is put into: the cap, the name of its group, its limit, whether it may swap, and its time.
+
+    `expected_bytes` is how much memory the run will take from the system if it may.
+    """
 
     cap: Cap
     name: str
     limit_bytes: int | None
     swap: bool
     timeout_s: float
+    expected_bytes: int = 0
 
 
 def launch(job: Job, enclosure: Enclosure) -> Measurement:
@@ -46,7 +50,7 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
 
     Nothing of the worker is left when this returns or raises. Raises Unsupported where the cap cannot be set up.
     """
-    pagecache.drop(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES))
+    steady.drop(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES))
     group = enclosure.cap.open(enclosure.name, enclosure.limit_bytes, swap=enclosure.swap)
     started = time.time()
     try:
@@ -97,6 +101,8 @@ class _Run:
             self._figures["startup_s"] = time.monotonic() - begin
             idle = counters.resident(counters.status(self._process.pid))
             self._figures["baseline_bytes"] = idle.now if idle else None
+            expected = self._enclosure.expected_bytes
+            steady.back(min(expected, self._enclosure.limit_bytes or expected))
             before = self._totals()
             done = self._ask(GO)
             self._figures |= _difference(before, self._totals())
@@ -110,8 +116,8 @@ class _Run:
 
     def _ask(self, message: bytes) -> Event | None:
         """Send `message` and return the worker's answer; None if it is gone."""
-        assert self._process.stdin is not None  # noqa: S101  # both are pipes
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdin is not None  # both are pipes
+        assert self._process.stdout is not None
         try:
             self._process.stdin.write(message)
             self._process.stdin.flush()
@@ -121,7 +127,7 @@ class _Run:
         if not line.endswith(b"\n"):
             self._gone = True
             return None
-        event = msgspec.json.decode(line, type=Event)
+        event: Event = msgspec.json.decode(line, type=Event)
         if isinstance(event, Failed):
             self._failed = event
         return event

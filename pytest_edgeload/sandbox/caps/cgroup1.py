@@ -10,7 +10,6 @@ from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import Live, Memory, flat
 
-
 _USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
 
 
