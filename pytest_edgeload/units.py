@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 SIZE_HINT = "try 512M, 1G or base+256M"
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?", re.IGNORECASE)
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)?")
+_SIZE = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
+_DURATION = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)?"
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -18,7 +18,7 @@ def parse_size(text: str) -> int:
     Raises ValueError for anything else. `MB` and `GB` are refused because half of the world reads them as powers
     of 1000 and the other half as powers of 1024.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE | re.ASCII)
     if match is None:
         raise ValueError(f"not a size; {SIZE_HINT}")
     number, unit, suffix = match["number"], match["unit"].upper(), match["suffix"] or ""
@@ -44,10 +44,20 @@ def format_size(size: float) -> str:
 
 def parse_duration(text: str) -> float:
     """Return the seconds that `text` names: `90`, `90s`, `1.5m`, `250ms`. Raises ValueError for anything else."""
-    match = _DURATION.fullmatch(text.strip())
+    match = re.fullmatch(_DURATION, text.strip(), re.ASCII)
     if match is None or float(match["number"]) == 0:
         raise ValueError("not a duration; try 300s or 5m")
     return float(match["number"]) * _SECONDS[match["unit"] or "s"]
+
+
+def parse_swap(text: str) -> str:
+    """Return `text` if it is a kind of swap: `auto`, `existing`, `off`, or a size. Raises ValueError."""
+    if text not in {"auto", "existing", "off"}:
+        try:
+            parse_size(text)
+        except ValueError as error:
+            raise ValueError("not a kind of swap; try auto, existing, off or a size such as 4G") from error
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.plugin import hookspecs, options
-from pytest_edgeload.plugin.fixtures import RUN, edge, edge_mem, edge_policy, edge_reader, edge_round, parametrize
-from pytest_edgeload.plugin.ordering import POLICY, ROUND, Place, group_of, interleave
-from pytest_edgeload.units import Limit
+from pytest_edgeload.plugin.fixtures import (
+    POLICY,
+    ROUND,
+    RUN,
+    edge,
+    edge_mem,
+    edge_policy,
+    edge_reader,
+    edge_round,
+    parametrize,
+)
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
     from pytest_edgeload.plugin.session import Session
     from pytest_edgeload.results.record import Entry, Measurement, Record
+    from pytest_edgeload.units import Limit
     from pytest_edgeload.workload import Mix
 
 __all__ = ["edge", "edge_mem", "edge_policy", "edge_reader", "edge_round"]
@@ -60,34 +70,53 @@ class Edgeload:
         self._arrived: dict[str, Entry] = {}
         self._records: tuple[Record, ...] = ()
         if self._received is None:
-            self.settings = options.read(config)
+            self._given = options.read(config)
+            self._check_options()
         else:
-            given = frozenset(self._received["given"])
-            self.settings = options.parse(self._received["texts"], {}, given)
-        self._policies = self.settings.policy
-        if self.settings.given & {"policy", "reader"}:
-            from pytest_edgeload.plugin.session import check_names
+            self._given = {name: options.Given(*given) for name, given in self._received["given"].items()}
 
-            try:
-                self._policies = check_names(config, self.settings)
-            except UsageError as error:
-                raise pytest.UsageError(str(error)) from error
+    @cached_property
+    def settings(self) -> options.Settings:
+        """All options, parsed when first needed."""
+        return options.parse(self._given)
+
+    @cached_property
+    def _policies(self) -> tuple[str, ...]:
+        from pytest_edgeload.plugin.session import check_names
+
+        return check_names(self._config, self.settings)
+
+    def _check_options(self) -> None:
+        """Parse what somebody wrote, so that a slip is told before anything runs."""
+        try:
+            if self._given:
+                _ = self.settings
+            if self._given.keys() & {"policy", "reader"}:
+                _ = self._policies
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
 
     # ---- what is collected -------------------------------------------------------------------------------------
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run tests once for each policy, limit, reader and round that the options name."""
-        axes: dict[str, Sequence[Any]] = {
+        parametrize(metafunc, self._axes)
+
+    def _axes(self) -> dict[str, Sequence[Any]]:
+        return {
             "edge_mem": self.settings.mem,
             "edge_reader": self.settings.reader,
             POLICY: self._policies,
             ROUND: range(1 if self.settings.disable else self.settings.rounds),
         }
-        parametrize(metafunc, axes)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Order the rounds of each comparison group A B C, A B C; skip what --edge-only or --edge-skip leaves out."""
+        if not self._given and not any(map(_measures, items)):
+            return
+        from pytest_edgeload.plugin.ordering import Place, group_of, interleave
+
         places = []
         for index, item in enumerate(items):
             measures = _measures(item)
@@ -102,8 +131,9 @@ class Edgeload:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Prepare the machine if anything is going to be measured, before the first test runs."""
-        runs = not self._config.option.collectonly and not self.settings.skip and not self.settings.disable
-        if runs and any(_measures(item) for item in session.items):
+        if self._config.option.collectonly or not any(map(_measures, session.items)):
+            return
+        if not self.settings.skip and not self.settings.disable:
             if self._received is None:
                 self._prepare()
             else:
@@ -158,6 +188,8 @@ class Edgeload:
         item = self._item
         if item is None:
             raise UsageError("edge.run measures for a running test, and none is running; call it from one")
+        from pytest_edgeload.units import Limit
+
         try:
             limit = Limit.parse(memory) if isinstance(memory, str) else memory
         except ValueError as error:
@@ -202,13 +234,18 @@ class Edgeload:
         if self.settings.json is not None:
             from pytest_edgeload.report import json as report
 
-            self.settings.json.write_bytes(report.render(records, self.settings.texts))
+            self.settings.json.write_bytes(report.render(records, self._texts()))
+
+    def _texts(self) -> dict[str, str]:
+        return {
+            name: self._given[name].text if name in self._given else o.default for name, o in options.OPTIONS.items()
+        }
 
     # ---- what is shown -----------------------------------------------------------------------------------------
 
     def pytest_report_header(self) -> list[str]:
         """Say what is enforced how; nothing where no option of ours is given."""
-        if not self.settings.given or self.settings.skip:
+        if not self._given or self.settings.skip:
             return []
         return [self._header()]
 
@@ -252,8 +289,7 @@ class Edgeload:
         place = self.session().place
         node.workerinput[PROPERTY] = json.dumps(
             {
-                "texts": dict(self.settings.texts),
-                "given": sorted(self.settings.given),
+                "given": self._given,
                 "place": [str(place.cache), str(place.folder), place.session],
             }
         )

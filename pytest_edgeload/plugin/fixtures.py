@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_edgeload.plugin.ordering import ROUND
-from pytest_edgeload.units import Limit
-
 if TYPE_CHECKING:
     from pytest_edgeload.results.record import Measurement
+    from pytest_edgeload.units import Limit
     from pytest_edgeload.workload import Mix
+
+POLICY, ROUND = "edge_policy", "edge_round"
+AXES = ("edge_mem", "edge_reader", POLICY, ROUND)
+"""The fixtures that the options give values to, the fastest varying last."""
 
 RUN = pytest.StashKey[Callable[..., Any]]()
 """Where the plugin leaves the function behind `edge.run`."""
@@ -79,8 +81,11 @@ def edge_round(request: pytest.FixtureRequest) -> int:
     return cast("int", request.param)
 
 
-def parametrize(metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]]) -> None:
-    """Give a test the values of `axes` for those of our fixtures that it uses and does not parametrize itself."""
+def parametrize(metafunc: pytest.Metafunc, values_of: Callable[[], Mapping[str, Sequence[Any]]]) -> None:
+    """Give a test values for those of our fixtures that it uses and does not parametrize itself."""
+    if not {"edge", *AXES} & set(metafunc.fixturenames):
+        return
+    axes = values_of()
     own = {
         name.strip()
         for mark in metafunc.definition.iter_markers("parametrize")
@@ -88,7 +93,8 @@ def parametrize(metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]]) ->
     }
     if "edge" in metafunc.fixturenames and len(axes[ROUND]) > 1 and ROUND not in metafunc.fixturenames:
         metafunc.fixturenames.append(ROUND)
-    for fixture, values in axes.items():
+    for fixture in AXES:
+        values = axes[fixture]
         if fixture in metafunc.fixturenames and fixture not in own:
             ids = [f"round{value}" if fixture == ROUND else str(value or "none") for value in values]
             # Scope "function" keeps pytest from regrouping the items by value; we order them ourselves.

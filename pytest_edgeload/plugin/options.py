@@ -1,27 +1,42 @@
 """The plugin's options: one table that gives flag, environment variable, ini key, default and help.
 
-A value comes from the command line, else the environment, else the ini file, else the table.
+A value comes from the command line, else the environment, else the ini file, else the table. This file is imported by
+every pytest start wherever the plugin is installed, so what it needs for parsing is imported when there is something to
+parse.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.sandbox.swap import check_setting
-from pytest_edgeload.units import Limit, parse_duration
+if TYPE_CHECKING:
+    from pytest_edgeload.units import Limit
 
-CAP_NAMES = ("auto", *CAPS)
+CAP_NAMES = ("auto", "cgroup2", "cgroup1", "none")
+"""`auto` and the keys of `sandbox.caps.CAPS`, which would cost every pytest start its import."""
 
 
 def _limits(text: str) -> tuple[Limit | None, ...]:
+    from pytest_edgeload.units import Limit
+
     return tuple(None if item == "none" else Limit.parse(item) for item in _names(text))
+
+
+def _duration(text: str) -> float:
+    from pytest_edgeload.units import parse_duration
+
+    return parse_duration(text)
+
+
+def _swap(text: str) -> str:
+    from pytest_edgeload.units import parse_swap
+
+    return parse_swap(text)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -71,8 +86,7 @@ def _switch(text: str) -> bool:
     return words[text.lower()]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One row of the table. A switch takes no value on the command line; a list may be given several times."""
 
     parse: Callable[[str], Any]
@@ -91,7 +105,7 @@ OPTIONS: Mapping[str, Option] = {
         is_list=True,
     ),
     "policy": Option(
-        _names, "bulk,linear,partial", "NAMES", 
+        _names, "bulk,linear,partial", "NAMES",
         "Loading policies, as a comma list, or all. Default: bulk,linear,partial",
         is_list=True,
     ),
@@ -100,10 +114,10 @@ OPTIONS: Mapping[str, Option] = {
     "threads": Option(
         _count, str(len(os.sched_getaffinity(0))), "N", "Threads an operator may use. Default: the processors there are"
     ),
-    "timeout": Option(parse_duration, "300s", "TIME", "Longest time a worker may take, from its start. Default: 300s"),
+    "timeout": Option(_duration, "300s", "TIME", "Longest time a worker may take, from its start. Default: 300s"),
     "cap": Option(_cap, "auto", "NAME", f"What enforces the limit: {', '.join(CAP_NAMES)}. Default: auto, the first"),
     "swap": Option(
-        check_setting, "existing", "KIND",
+        _swap, "existing", "KIND",
         "What the worker may swap to: existing (what the machine has), a size (a temporary file, removed afterwards; "
         "needs root), auto (existing, else a file where root), off. Default: existing",
     ),
@@ -121,12 +135,9 @@ OPTIONS: Mapping[str, Option] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """All options of a session, parsed. `texts` holds them as written, `given` the names of those that were given."""
+class Settings(NamedTuple):
+    """All options of a session, parsed."""
 
-    texts: Mapping[str, str]
-    given: frozenset[str]
     mem: tuple[Limit | None, ...]
     policy: tuple[str, ...]
     reader: tuple[str, ...]
@@ -157,40 +168,44 @@ def add(parser: pytest.Parser) -> None:
         parser.addini(dest, f"{option.help} (as {_flag(name)})", type="string", default="")
 
 
-def read(config: pytest.Config) -> Settings:
-    """Return the settings of the session. Raises pytest.UsageError, naming option, value and way out."""
-    found = {name: _source(config, name, option) for name, option in OPTIONS.items()}
-    texts = {name: text for name, (text, _) in found.items()}
-    places = {name: place for name, (_, place) in found.items()}
-    return parse(texts, places, frozenset(name for name, place in places.items() if place))
+class Given(NamedTuple):
+    """An option as somebody wrote it: the text, and the flag, variable or ini key where it stands."""
+
+    text: str
+    place: str
 
 
-def parse(texts: Mapping[str, str], places: Mapping[str, str], given: frozenset[str]) -> Settings:
-    """Return the settings that `texts` mean; `places` says where each was written. Raises pytest.UsageError."""
+def read(config: pytest.Config) -> dict[str, Given]:
+    """Return the options that the command line, the environment or the ini file gives."""
+    return {name: given for name in OPTIONS if (given := _given(config, name)) is not None}
+
+
+def parse(given: Mapping[str, Given]) -> Settings:
+    """Return the settings; what is not given has its default. Raises pytest.UsageError: option, value and way out."""
     values: dict[str, Any] = {}
     for name, option in OPTIONS.items():
+        text, place = given.get(name, Given(option.default, _flag(name)))
         try:
-            values[name.replace("-", "_")] = option.parse(texts[name])
+            values[_field(name)] = option.parse(text)
         except ValueError as error:
-            raise pytest.UsageError(f"{places[name] or _flag(name)}={texts[name]}: {error}") from error
+            raise pytest.UsageError(f"{place}={text}: {error}") from error
     if values["only"] and values["skip"]:
         raise pytest.UsageError("--edge-only and --edge-skip together leave nothing to run; give one of them")
-    values["disable"] = values["disable"] and not values.pop("enable")
-    values.pop("enable", None)
-    return Settings(texts=texts, given=given, **values)
+    enabled = values.pop("enable")
+    values["disable"] = values["disable"] and not enabled
+    return Settings(**values)
 
 
-def _source(config: pytest.Config, name: str, option: Option) -> tuple[str, str]:
-    """Return an option's text and where it was written: a flag, a variable, an ini key, or nowhere."""
-    given = config.getoption(_dest(name))
-    if given is not None:
-        return (",".join(given) if isinstance(given, list) else given), _flag(name)
+def _given(config: pytest.Config, name: str) -> Given | None:
+    flag = config.getoption(_dest(name))
+    if flag is not None:
+        return Given(",".join(flag) if isinstance(flag, list) else flag, _flag(name))
     variable = f"PYTEST_{_dest(name).upper()}"
-    if os.environ.get(variable):
-        return os.environ[variable], variable
-    if ini := str(config.getini(_dest(name))).strip():
-        return ini, _dest(name)
-    return option.default, ""
+    if text := os.environ.get(variable):
+        return Given(text, variable)
+    if text := str(config.getini(_dest(name))).strip():
+        return Given(text, _dest(name))
+    return None
 
 
 def _flag(name: str) -> str:
@@ -198,4 +213,8 @@ def _flag(name: str) -> str:
 
 
 def _dest(name: str) -> str:
-    return f"edge_{name.replace('-', '_')}"
+    return f"edge_{_field(name)}"
+
+
+def _field(name: str) -> str:
+    return name.replace("-", "_")

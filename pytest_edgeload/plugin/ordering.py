@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-POLICY, ROUND = "edge_policy", "edge_round"
+from pytest_edgeload.plugin.fixtures import POLICY, ROUND
 
 
 class Place(NamedTuple):
-    """Where an item belongs: its comparison group (None if it measures nothing), its round, its position as collected."""
+    """Where an item belongs: its comparison group (None if it measures nothing), its round, its position."""
 
     group: object
     round: int

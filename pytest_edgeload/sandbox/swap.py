@@ -37,16 +37,6 @@ class Swap:
             remove(self.file)
 
 
-def check_setting(setting: str) -> str:
-    """Return `setting` if it is `auto`, `existing`, `off` or a size. Raises ValueError."""
-    if setting not in {"auto", "existing", "off"}:
-        try:
-            parse_size(setting)
-        except ValueError as error:
-            raise ValueError("not a kind of swap; try auto, existing, off or a size such as 4G") from error
-    return setting
-
-
 def open_swap(setting: str, folder: Path, session: str) -> Swap:
     """Return the swap that `setting` asks for.
 

@@ -1,0 +1,160 @@
+"""Networks by name: made once, in a process of their own, by factories that users write."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.networks.registry import PreparationFailed, Registry, UnknownNetwork
+from pytest_edgeload.networks.store import WEIGHTS, DamagedNetwork, Store, verify
+
+FACTORY = """
+import torch
+with open({calls!r}, "a") as file:
+    file.write("imported\\n")
+
+def make():
+    print("words on standard output")
+    torch.manual_seed(0)
+    return torch.nn.Linear({width}, 2), [(torch.zeros(1, {width}),)]
+
+def fail():
+    raise RuntimeError("the moon is too far away")
+
+def die():
+    import os
+    os._exit(3)
+"""
+
+
+class Desk:
+    """A folder of factories that can be imported, the store they fill, and how often they were called."""
+
+    def __init__(self, folder: Path) -> None:
+        self._calls = folder / "calls"
+        self._source = folder / "my_factories.py"
+        self._folder = folder
+        self.write(width=3)
+
+    def write(self, *, width: int) -> None:
+        """Write the factories anew, for networks of this width."""
+        self._source.write_text(FACTORY.format(calls=str(self._calls), width=width))
+
+    @property
+    def calls(self) -> int:
+        """How many processes imported the factories."""
+        return len(self._calls.read_text().splitlines()) if self._calls.exists() else 0
+
+    def registry(self, **factories: str) -> Registry:
+        """Return a new registry over the same store, as a later session has it."""
+        registry = Registry(Store(self._folder / "store"))
+        for name, factory in (factories or {"net": "my_factories:make"}).items():
+            registry.register(name, factory)
+        return registry
+
+    def get(self, registry: Registry, name: str = "net") -> tuple[Path, int]:
+        """Return the folder of a network and the width of its input."""
+        folder, network = registry.get(name, lambda _name, _done, _total: None)
+        return folder, network.samples[0].inputs[0].shape[1]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Give factories that can be imported here, and so in the processes started from here."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return Desk(tmp_path)
+
+
+def test_a_network_is_made_once(desk: Desk) -> None:
+    """A network is made by one process when it is first asked for, and never again while its source stays."""
+    registry = desk.registry()
+    assert desk.calls == 0
+    told: list[tuple[str, int, int]] = []
+    folder, network = registry.get("net", lambda *progress: told.append(progress))
+    assert verify(folder) == network
+    assert (told[0], told[-1]) == (("net", 0, 0), ("net", 32, 32))
+    assert registry.get("net", lambda *progress: told.append(progress)) == (folder, network)
+    assert desk.get(desk.registry()) == (folder, 3)
+    assert desk.calls == 1
+
+
+def test_another_source_makes_another_network(desk: Desk) -> None:
+    """After its factory's text changed a network is made anew; after it changed back the first one is found."""
+    first = desk.get(desk.registry())
+    desk.write(width=1234)
+    second = desk.get(desk.registry())
+    assert (first[1], second[1]) == (3, 1234)
+    desk.write(width=3)
+    assert desk.get(desk.registry()) == first
+    assert desk.calls == 2
+
+
+def test_a_damaged_network_is_made_anew_when_it_was_deleted(desk: Desk) -> None:
+    """Damage is noticed when a session first asks; its message's way out works."""
+    folder, _ = made = desk.get(desk.registry())
+    (folder / WEIGHTS).write_bytes(b"")
+    with pytest.raises(DamagedNetwork, match=f"delete the folder {folder}"):
+        desk.get(desk.registry())
+    shutil.rmtree(folder)
+    assert desk.get(desk.registry()) == made
+    assert desk.calls == 2
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        ("my_factories:fail", "RuntimeError: the moon is too far away"),
+        ("my_factories:missing", "AttributeError: .*'my_factories' has no attribute 'missing'"),
+        ("my_factories:die", "the process ended with status 3"),
+        ("no_such_module:make", "no module named 'no_such_module' can be imported; check sys.path"),
+        ("no_such_package.module:make", "no module named 'no_such_package.module' can be imported; check sys.path"),
+        ("sys:exit", "no .*'sys'"),
+    ],
+)
+def test_a_factory_that_fails(desk: Desk, factory: str, words: str) -> None:
+    """A factory that cannot give a network fails by the network's name and the factory's own words."""
+    registry = desk.registry(net=factory)
+    with pytest.raises(PreparationFailed, match=f"^network net.*: .*{words}"):
+        desk.get(registry)
+
+
+@pytest.mark.parametrize("factory", ["", "module", "module:", ":function", "module.function", "module:two words", "m:a:b"])
+def test_what_is_no_factory(desk: Desk, factory: str) -> None:
+    """A factory that is not written as module:function is refused when it is registered, by name and value."""
+    with pytest.raises(ValueError, match=f"^network net: factory '{factory}' is not of the form 'module:function'$"):
+        desk.registry(net=factory)
+
+
+def test_double_registration(desk: Desk) -> None:
+    """A name keeps its factory: the same one again is nothing new, another one is refused with both."""
+    registry = desk.registry(net="m:f")
+    registry.register("net", "m:f")
+    with pytest.raises(ValueError, match="^network net is registered twice: as m:f and as m:g$"):
+        registry.register("net", "m:g")
+    assert registry.names == ("net",)
+
+
+def test_names(desk: Desk) -> None:
+    """Names come in the order of registration."""
+    assert desk.registry(b="m:f", a="m:f", c="m:f").names == ("b", "a", "c")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("age_ent", "'age_ent' is not a registered network; did you mean age_net?"),
+        ("nothing alike", "'nothing alike' is not a registered network; there are age_net, face_net"),
+    ],
+)
+def test_an_unknown_name(desk: Desk, asked: str, words: str) -> None:
+    """A name that is not registered is refused with the nearest one, or with all there are."""
+    registry = desk.registry(age_net="m:f", face_net="m:g")
+    registry.check("face_net")
+    for ask in (registry.check, lambda name: desk.get(registry, name)):
+        with pytest.raises(UnknownNetwork) as refused:
+            ask(asked)
+        assert str(refused.value) == words
+    with pytest.raises(UnknownNetwork, match="there are none$"):
+        Registry(Store(Path())).check(asked)

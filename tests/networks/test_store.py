@@ -1,0 +1,287 @@
+"""Stored networks: files that others can read, damage that is noticed, and makers that do not get into each other's way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import nn
+
+from pytest_edgeload.networks.layer import TensorSpec
+from pytest_edgeload.networks.store import (
+    GRAPH,
+    SAMPLES,
+    WEIGHTS,
+    DamagedNetwork,
+    Store,
+    read_graph,
+    recipe_key,
+    verify,
+    write_tensors,
+)
+from tests.builders import stored
+
+
+class _Swapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first = nn.Linear(5, 3).double(), nn.Linear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.second(self.first(x).double())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a stored network whose layers are of two types, and registered in another order than they are executed."""
+    return stored(tmp_path, _Swapped(), (torch.rand(2, 3),), (torch.rand(2, 3),))
+
+
+def _data_start(path: Path) -> int:
+    return 8 + int.from_bytes(path.read_bytes()[:8], "little")
+
+
+def test_weights_are_a_safetensors_file(folder: Path) -> None:
+    """The safetensors library reads every weight, where the graph says it stands."""
+    read, raw = load_file(folder / WEIGHTS), (folder / WEIGHTS).read_bytes()
+    specs = [spec for layer in read_graph(folder).layers for spec in layer.weights]
+    assert {spec.name for spec in specs} == {"first.weight", "first.bias", "second.weight", "second.bias"} == set(read)
+    for spec in specs:
+        found = torch.frombuffer(bytearray(raw[spec.offset : spec.offset + spec.size_bytes]), dtype=read[spec.name].dtype)
+        assert torch.equal(found.view(spec.shape), read[spec.name])
+
+
+def test_samples_are_a_safetensors_file(folder: Path) -> None:
+    """The safetensors library reads inputs and outputs; the outputs are plain PyTorch's of these inputs."""
+    weights, samples = load_file(folder / WEIGHTS), load_file(folder / SAMPLES)
+    for index in range(2):
+        hidden = nn.functional.linear(samples[f"{index}.input.0"], weights["first.weight"], weights["first.bias"])
+        due = nn.functional.linear(hidden.double(), weights["second.weight"], weights["second.bias"])
+        torch.testing.assert_close(samples[f"{index}.output.0"], due)
+
+
+def test_order_and_alignment(folder: Path) -> None:
+    """Weights stand in the order of execution, without gaps, from a page's start to the end of the file."""
+    layers = read_graph(folder).layers
+    assert [layer.name for layer in layers] == ["first", "second"]
+    begin = _data_start(folder / WEIGHTS)
+    assert begin % 4096 == 0
+    for layer in layers:
+        assert layer.extents == ((begin, layer.weight_bytes),)
+        begin += layer.weight_bytes
+    assert begin == (folder / WEIGHTS).stat().st_size
+
+
+DTYPES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1,
+          "uint8": 1, "bool": 1}  # fmt: skip
+
+
+@st.composite
+def _tensors(draw: st.DrawFn) -> list[tuple[TensorSpec, memoryview]]:
+    made = []
+    for name in draw(st.lists(st.text(max_size=9), max_size=4, unique=True).filter(lambda n: "__metadata__" not in n)):
+        dtype = draw(st.sampled_from(sorted(DTYPES)))
+        shape = tuple(draw(st.lists(st.integers(0, 4), max_size=3)))
+        size = DTYPES[dtype] * torch.Size(shape).numel()
+        data = bytes(draw(st.integers(0, 1)) for _ in range(size))
+        made.append((TensorSpec(name, dtype, shape, 0, size), memoryview(data)))
+    return made
+
+
+@given(tensors=_tensors())
+def test_any_tensors(tmp_path_factory: pytest.TempPathFactory, tensors: list[tuple[TensorSpec, memoryview]]) -> None:
+    """Tensors of every type, shape and name are read back as they were; digest and progress are the file's."""
+    path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    pieces: list[int] = []
+    specs, digest = write_tensors(path, tensors, pieces.append)
+    raw = path.read_bytes()
+    read = load_file(path)
+    assert list(specs) == [spec.name for spec, _ in tensors]
+    assert set(read) == set(specs)
+    for spec, data in tensors:
+        assert read[spec.name].dtype == getattr(torch, spec.dtype)
+        assert tuple(read[spec.name].shape) == spec.shape
+        offset = specs[spec.name].offset
+        assert raw[offset : offset + spec.size_bytes] == data
+    assert digest == hashlib.sha256(raw).hexdigest()
+    assert sum(pieces) == len(raw) - _data_start(path) == sum(spec.size_bytes for spec, _ in tensors)
+
+
+def test_large_tensors_are_written_in_pieces(tmp_path: Path) -> None:
+    """A tensor larger than a piece arrives whole, and its progress is told on the way."""
+    data, pieces = os.urandom((20 << 20) + 1), list[int]()
+    spec = TensorSpec("large", "uint8", (len(data),), 0, len(data))
+    write_tensors(tmp_path / "file", [(spec, memoryview(data))], pieces.append)
+    assert (tmp_path / "file").read_bytes()[4096:] == data
+    assert len(pieces) > 1
+    assert sum(pieces) == len(data)
+
+
+def test_a_type_that_cannot_be_stored(tmp_path: Path) -> None:
+    """A tensor of a type that the format does not know is refused by name."""
+    with pytest.raises(ValueError, match="w is of dtype complex64; safetensors files hold float64, float32"):
+        write_tensors(tmp_path / "file", [(TensorSpec("w", "complex64", (1,), 0, 8), memoryview(bytes(8)))])
+
+
+def test_an_unharmed_network_is_verified(folder: Path) -> None:
+    """What was stored is what verify() returns."""
+    assert verify(folder) == read_graph(folder)
+
+
+def _cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def _flip_last_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def _flip_a_space(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b":", b": ", 1) if path.name == GRAPH else data.replace(b" ", b"\t", 1))
+
+
+@pytest.mark.parametrize("name", [GRAPH, WEIGHTS, SAMPLES])
+@pytest.mark.parametrize("harm", [_cut_short, _flip_last_bit, _flip_a_space, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_damage(folder: Path, name: str, harm: object) -> None:
+    """A file that lost or changed as much as a bit is named, and so is the way out."""
+    assert callable(harm)
+    harm(folder / name)
+    with pytest.raises(DamagedNetwork, match=f"^{folder / name} is damaged: .+; delete the folder {folder} and it is made"):
+        verify(folder)
+
+
+def test_an_edited_graph(folder: Path) -> None:
+    """A graph that is valid JSON and another network's is damaged, too; reading it alone does not notice."""
+    graph = json.loads((folder / GRAPH).read_text())
+    graph["layers"][0]["ops"] = []
+    (folder / GRAPH).write_text(json.dumps(graph))
+    assert read_graph(folder).layers[0].ops == ()
+    with pytest.raises(DamagedNetwork, match=GRAPH):
+        verify(folder)
+
+
+def test_the_way_out(tmp_path: Path) -> None:
+    """A recipe is known until the folder that it gave is deleted."""
+    store = Store(tmp_path / "not there yet")
+    assert store.find("key") is None
+    with store.making("key") as folder:
+        (folder / GRAPH).write_text("graph")
+        assert store.find("key") is None
+        kept = store.keep("key", folder, "digest")
+    assert store.find("key") == kept
+    assert [path.name for path in kept.iterdir()] == [GRAPH]
+    kept.rename(tmp_path / "away")
+    assert store.find("key") is None
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from pytest_edgeload.networks.store import Store
+root, key, digest, word = sys.argv[1:]
+store = Store(Path(root))
+with store.making(key) as folder:
+    assert list(folder.iterdir()) == [], "not empty"
+    print("making", flush=True)
+    (folder / "file").write_text(word)
+    if word == "hang":
+        time.sleep(600)
+    print(store.find(key) is None, flush=True)
+    store.keep(key, folder, digest)
+assert (store.find(key) / "file").read_text()
+"""
+
+
+def _maker(root: Path, key: str, digest: str, word: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", MAKER, str(root), key, digest, word], stdout=subprocess.PIPE, text=True)
+
+
+def _left(root: Path) -> set[str]:
+    """Return the names of all that stands in the store, but for locks."""
+    return {str(path.relative_to(root)) for path in root.glob("*/*") if path.suffix != ".lock"}
+
+
+def test_makers_at_the_same_time(tmp_path: Path) -> None:
+    """Of processes that make the same network at once one finds nothing there, and one folder is left."""
+    makers = [_maker(tmp_path, "key", "digest", "word") for _ in range(4)]
+    answers = [maker.communicate()[0].split() for maker in makers]
+    assert [maker.returncode for maker in makers] == [0] * 4
+    assert sorted(answer[1] for answer in answers) == ["False", "False", "False", "True"]
+    assert _left(tmp_path) == {"networks/digest", "recipes/key"}
+
+
+def test_two_recipes_that_give_the_same_network_at_the_same_time(tmp_path: Path) -> None:
+    """Makers that hold different locks and finish with the same network at once all find it afterwards."""
+    store, errors = Store(tmp_path), list[BaseException]()
+
+    def make(key: str, digest: str, others: threading.Barrier) -> None:
+        try:
+            with store.making(key) as folder:
+                (folder / "file").write_text("word")
+                others.wait()
+                store.keep(key, folder, digest)
+        except OSError as error:
+            errors.append(error)
+
+    for turn in range(40):
+        barrier = threading.Barrier(8)
+        threads = [threading.Thread(target=make, args=(f"key{i}", f"digest{turn}", barrier)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    assert {store.find(f"key{i}") for i in range(8)} == {tmp_path / "networks" / "digest39"}
+
+
+def test_a_maker_that_was_killed(tmp_path: Path) -> None:
+    """What a killed maker left is gone when the next one starts, and nothing of it is kept."""
+    killed = _maker(tmp_path, "key", "digest", "hang")
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "making\n"
+    killed.kill()
+    killed.communicate()
+    assert _left(tmp_path) != set()
+    with Store(tmp_path).making("key") as folder:
+        assert list(folder.iterdir()) == []
+    assert _left(tmp_path) == set()
+
+
+def test_a_maker_that_fails(tmp_path: Path) -> None:
+    """A maker whose work raises leaves nothing."""
+    with pytest.raises(RuntimeError, match="no"), Store(tmp_path).making("key") as folder:
+        (folder / "file").write_text("half")
+        raise RuntimeError("no")
+    assert _left(tmp_path) == set()
+
+
+def test_recipe_key(tmp_path: Path) -> None:
+    """A key changes with the factory, the versions, and the sources' names and text, and with nothing else."""
+    (a, b), copies = [[tmp_path / folder / name for name in ("a.py", "b.py")] for folder in (".", "elsewhere")]
+    copies[0].parent.mkdir()
+    for path in (a, b, *copies):
+        path.write_text("1")
+    key = recipe_key("m:f", [a, b], ["1", "2"])
+    assert key == recipe_key("m:f", reversed(copies), ["1", "2"])
+    b.write_text("2")
+    others = [
+        recipe_key("m:g", [a, b], ["1", "2"]), recipe_key("m:f", [a], ["1", "2"]), recipe_key("m:f", [a, b], ["1", "3"]),
+        recipe_key("m:f", [a, b], ["12"]), recipe_key("m:f", [a, b], ["1", "2"]), recipe_key("m:f", [b], ["1", "2"]),
+    ]  # fmt: skip
+    assert len({key, *others}) == 7
+    os.utime(b, (0, 0))
+    assert recipe_key("m:f", [a, b], ["1", "2"]) in others
