@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_edgeload.units import Limit, format_size, parse_duration, parse_size
+from pytest_edgeload.units import Limit, format_size, parse_duration, parse_size, parse_swap
 
 POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 LOOKALIKES = "0123456789.KMGTkmgtiIbBs+-e \n\N{KELVIN SIGN}\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}\uff11\u0661\xa0"
@@ -98,6 +98,19 @@ def test_other_texts_are_not_durations(text: str) -> None:
     """What is not wholly a positive duration is refused with a way out."""
     with pytest.raises(ValueError, match="not a duration; try 300s or 5m"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["auto", "existing", "off", "4G", "512MiB"])
+def test_kinds_of_swap(text: str) -> None:
+    """Swap is one of three words, or a size, and stays as it is written."""
+    assert parse_swap(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "on", "AUTO", "none", "4GB", "0", "base+4G"])
+def test_other_texts_are_no_kinds_of_swap(text: str) -> None:
+    """What is neither is refused with a way out."""
+    with pytest.raises(ValueError, match="not a kind of swap; try auto, existing, off or a size such as 4G"):
+        parse_swap(text)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_edgeload.plugin.hooks import Edgeload
     from pytest_edgeload.results.record import Measurement
     from pytest_edgeload.units import Limit
     from pytest_edgeload.workload import Mix
@@ -16,8 +17,17 @@ POLICY, ROUND = "edge_policy", "edge_round"
 AXES = ("edge_mem", "edge_reader", POLICY, ROUND)
 """The fixtures that the options give values to, the fastest varying last."""
 
-RUN = pytest.StashKey[Callable[..., Any]]()
-"""Where the plugin leaves the function behind `edge.run`."""
+_EDGELOAD = pytest.StashKey["Edgeload"]()
+
+
+def start(config: pytest.Config) -> Edgeload:
+    """Return the running plugin, started when first asked for."""
+    if _EDGELOAD not in config.stash:
+        from pytest_edgeload.plugin.hooks import Edgeload  # noqa: PLC0415  # heavy: not for every pytest start
+
+        config.stash[_EDGELOAD] = Edgeload(config)
+        config.pluginmanager.register(config.stash[_EDGELOAD], "edgeload-session")
+    return config.stash[_EDGELOAD]
 
 
 class Edge:
@@ -54,7 +64,7 @@ def edge(request: pytest.FixtureRequest) -> Edge:
 
     Session-scoped, so that tests under hypothesis' `@given` may use it.
     """
-    return Edge(request.config.stash[RUN])
+    return Edge(start(request.config).run)
 
 
 @pytest.fixture(scope="session")
@@ -81,11 +91,13 @@ def edge_round(request: pytest.FixtureRequest) -> int:
     return cast("int", request.param)
 
 
-def parametrize(metafunc: pytest.Metafunc, values_of: Callable[[], Mapping[str, Sequence[Any]]]) -> None:
-    """Give a test values for those of our fixtures that it uses and does not parametrize itself."""
-    if not {"edge", *AXES} & set(metafunc.fixturenames):
-        return
-    axes = values_of()
+def uses_ours(metafunc: pytest.Metafunc) -> bool:
+    """Tell whether a test uses any of our fixtures."""
+    return not {"edge", *AXES}.isdisjoint(metafunc.fixturenames)
+
+
+def parametrize(metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]]) -> None:
+    """Give a test the values of `axes` for those of our fixtures that it uses and does not parametrize itself."""
     own = {
         name.strip()
         for mark in metafunc.definition.iter_markers("parametrize")

@@ -10,9 +10,9 @@ import difflib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -36,21 +36,23 @@ from pytest_edgeload.workload import Mix
 _KEPT_SESSIONS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a session keeps its things: the cache, its own folder in it, and the tag that all its leavings carry."""
+class Home(NamedTuple):
+    """Where a session keeps its things: the cache, and its own folder in it."""
 
     cache: Path
     folder: Path
-    session: str
 
     @classmethod
-    def new(cls, cache_dir: Path | None) -> Place:
-        """Return the place of a session that this process owns; nothing is made yet."""
+    def new(cls, cache_dir: Path | None) -> Home:
+        """Return the home of a session that this process owns; nothing is made yet."""
         cache = cache_dir or user_cache_path("edgeload")
-        session = tag(os.getpid())
         begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        return cls(cache, cache / "sessions" / f"{begun}.{PREFIX}{session}", session)
+        return cls(cache, cache / "sessions" / f"{begun}.{PREFIX}{tag(os.getpid())}")
+
+    @property
+    def session(self) -> str:
+        """The tag of the owner, which all that the session leaves on the machine carries."""
+        return self.folder.name.partition(PREFIX)[2]
 
     @property
     def runs(self) -> Path:
@@ -66,6 +68,11 @@ class Place:
     def wanted(self) -> Path:
         """A file by which a worker of xdist tells the controller that it has collected tests that measure."""
         return self.folder / "wanted"
+
+    def want(self) -> None:
+        """Tell the controller."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.wanted.touch()
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -95,25 +102,25 @@ class Asked(msgspec.Struct, frozen=True):
 class Session:
     """Measures, and knows where everything is."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, place: Place, progress: Progress) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, home: Home, progress: Progress) -> None:
         self._config = config
         self._settings = settings
         self._progress = progress
         self._swap: swaps.Swap | None = None
-        self.place = place
+        self.home = home
 
     def open(self, say: Callable[[str], None]) -> None:
         """Prepare the machine: clean up after dead sessions, choose the cap, switch swap on, check the limits.
 
         For the owner. Raises UsageError or Unsupported, and then leaves nothing behind.
         """
-        self.place.runs.mkdir(parents=True, exist_ok=True)
-        for name in [*swaps.sweep(self.place.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
+        self.home.runs.mkdir(parents=True, exist_ok=True)
+        for name in [*swaps.sweep(self.home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
             say(f"edgeload: removed {name}, left by a session that is gone")
-        _prune(self.place.folder.parent)
+        _prune(self.home.folder.parent)
         cap, _ = choose(self._settings.cap)
         try:
-            self._swap = swaps.open_swap(self._settings.swap, self.place.swaps, self.place.session)
+            self._swap = swaps.open_swap(self._settings.swap, self.home.swaps, self.home.session)
             shared = Shared(cap, self._swap.size_bytes, self._swap.usable)
             self._note.write_bytes(msgspec.json.encode(shared))
             for limit in self._settings.mem:
@@ -125,14 +132,14 @@ class Session:
     def close(self) -> None:
         """Remove everything the session made on the machine; its results stay. For the owner."""
         for cap in CAPS.values():
-            cap.sweep(self.place.session)
+            cap.sweep(self.home.session)
         if self._swap is not None:
             self._swap.close()
             self._swap = None
 
     @property
     def _note(self) -> Path:
-        return self.place.folder / "shared.json"
+        return self.home.folder / "shared.json"
 
     @cached_property
     def shared(self) -> Shared:
@@ -145,7 +152,7 @@ class Session:
         return self._bench(self.shared.cap, self.shared.swap)
 
     def _bench(self, cap: str, swap: swaps.Swap) -> Bench:
-        registry = Registry(Store(self.place.cache))
+        registry = Registry(Store(self.home.cache))
         for name, factory in networks(self._config).items():
             registry.register(name, factory)
         return Bench(
@@ -153,8 +160,8 @@ class Session:
             policies=policies(self._config),
             cap=CAPS[cap],
             swap=swap,
-            session=self.place.session,
-            folder=self.place.folder,
+            session=self.home.session,
+            folder=self.home.folder,
             timeout_s=self._settings.timeout,
             progress=self._progress,
         )
@@ -179,11 +186,11 @@ class Session:
         )
         found = self.bench.measure(case, asked.workload)
         found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)
-        return journal.write(self.place.runs, Entry(case, found))
+        return journal.write(self.home.runs, Entry(case, found))
 
     def try_out(self, asked: Asked) -> Measurement:
         """Run the first request of the workload without a limit, and write nothing down; see --edge-disable."""
-        self.place.runs.mkdir(parents=True, exist_ok=True)
+        self.home.runs.mkdir(parents=True, exist_ok=True)
         bench = self._bench("none", swaps.Swap(0))
         smallest = asked.workload.smallest()
         _check_name("policy", asked.policy, bench.policies)
@@ -197,7 +204,7 @@ class Session:
 
         A measurement is only on disk when its test never came to report: a crash or Ctrl-C came between.
         """
-        on_disk = {str(path): journal.read(path) for path in sorted(self.place.runs.glob("*.json"))}
+        on_disk = {str(path): journal.read(path) for path in sorted(self.home.runs.glob("*.json"))}
         whole = {file: on_disk.get(file) or entry for file, entry in arrived.items()}
         whole |= {file: entry for file, entry in on_disk.items() if entry is not None and file not in whole}
         return collect(whole.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tabulate import tabulate
@@ -24,10 +25,15 @@ def render(records: Sequence[Record]) -> str:
 def _group(case: Case, members: Sequence[Record]) -> str:
     reference = next((record for record in members if record.case.policy == REFERENCE), None)
     headers = ["policy", "makespan (range) s", f"x {REFERENCE}", "peak", "swap in/out", "faults", "outcome"]
-    rows = [_row(record, reference) for record in members]
+    rows = [_row(record, reference) for record in sorted(members, key=_makespan)]
     align = ("left", "right", "right", "right", "right", "right", "left")
     table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
     return f"{_title(case)}\n{table}"
+
+
+def _makespan(record: Record) -> float:
+    found = spread(record, "makespan_s")
+    return math.inf if found is None else found.median
 
 
 def _title(case: Case) -> str:

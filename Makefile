@@ -1,0 +1,47 @@
+# Every target sets up what it needs in $(VENV); nothing outside of it and the user's cache folder is written, but for
+# the User-mode Linux package that the cgroup v2 tests boot, where root may install it.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python -m
+MEM ?= 1G
+
+.PHONY: suites test check lint types contracts coverage compat uml clean
+
+suites: $(VENV)/ready ## the main job
+	$(RUN) pytest suites/ --edge-mem=$(MEM)
+
+test: $(VENV)/ready uml
+	$(RUN) pytest tests
+
+check: lint types contracts test
+
+lint: $(VENV)/ready
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types: $(VENV)/ready
+	$(RUN) mypy
+
+contracts: $(VENV)/ready
+	$(VENV)/bin/lint-imports --no-cache
+
+coverage: $(VENV)/ready uml
+	$(RUN) pytest tests --cov --cov-report=term-missing:skip-covered
+
+# The oldest pytest supported, laid over the environment; the tests of what knows pytest run again with it.
+compat: $(VENV)/ready
+	$(RUN) pip install --quiet --target build/pytest-8.4 'pytest==8.4.*' 'pytest-xdist==3.8.*'
+	PYTHONPATH=build/pytest-8.4 $(RUN) pytest tests/plugin tests/report
+
+uml:
+	@command -v linux.uml >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq user-mode-linux e2fsprogs >/dev/null; \
+	else echo "User-mode Linux is not installed: the cgroup v2 tests will be skipped"; fi
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

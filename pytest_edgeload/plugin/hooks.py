@@ -1,0 +1,229 @@
+"""The hooks of a pytest session that measures. Imported when there is something to measure or an option to check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.plugin import options
+from pytest_edgeload.plugin.fixtures import AXES, ROUND
+from pytest_edgeload.plugin.ordering import Place, group_of, interleave
+from pytest_edgeload.plugin.progress import Bar
+from pytest_edgeload.plugin.session import Asked, Home, Session, as_mix, check_names, pack, unpack
+from pytest_edgeload.report import json as json_report
+from pytest_edgeload.report import terminal
+from pytest_edgeload.results.record import Entry, Measurement, Record
+from pytest_edgeload.sandbox.caps import choose
+from pytest_edgeload.units import Limit
+from pytest_edgeload.workload import Mix
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+PROPERTY = "edgeload"
+"""The user property that carries a measurement, as one JSON string, from a test to its reports."""
+
+
+@contextmanager
+def _told_by_pytest() -> Iterator[None]:
+    """Let pytest end with our sentence and exit status 4 where the caller or the machine is at fault."""
+    try:
+        yield
+    except (UsageError, Unsupported) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+class Edgeload:
+    """The running plugin of one pytest process; xdist's controller and each of its workers have one.
+
+    The owner is the process that prepares the machine and writes the results: pytest itself, or xdist's controller.
+    Raises pytest.UsageError for an option that makes no sense.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        received = json.loads(getattr(config, "workerinput", {}).get(PROPERTY, "null"))
+        self._is_owner = received is None
+        self._given = (
+            options.read(config)
+            if received is None
+            else {name: options.Given(*given) for name, given in received["given"].items()}
+        )
+        with _told_by_pytest():
+            self.settings = options.parse(self._given)
+            self._policies = check_names(config, self.settings)
+            self._cap, self._is_enforced = self._choose_cap()
+        home = Home.new(self.settings.cache_dir) if received is None else Home(*map(Path, received["home"]))
+        self._session = Session(config, self.settings, home, Bar(config))
+        self._is_open = False
+        self._item: pytest.Item | None = None
+        self._arrived: dict[str, Entry] = {}
+        self._records: tuple[Record, ...] = ()
+
+    def _choose_cap(self) -> tuple[str, bool]:
+        if self.settings.disable:
+            return "none", False
+        name, cap = choose(self.settings.cap)
+        return name, cap.enforces
+
+    # ---- what is collected -------------------------------------------------------------------------------------
+
+    def axes(self) -> dict[str, Sequence[Any]]:
+        """Return the values of our parametrized fixtures."""
+        rounds = range(1 if self.settings.disable else self.settings.rounds)
+        return dict(zip(AXES, (self.settings.mem, self.settings.reader, self._policies, rounds), strict=True))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Order the rounds of each comparison group A B C, A B C; skip what --edge-only or --edge-skip leaves out."""
+        places = []
+        for index, item in enumerate(items):
+            measures = _measures(item)
+            if self.settings.skip and measures:
+                item.add_marker(pytest.mark.skip(reason="measures, and --edge-skip is given"))
+            if self.settings.only and not measures:
+                item.add_marker(pytest.mark.skip(reason="does not measure, and --edge-only is given"))
+            parameters = _parameters(item)
+            group = group_of(_test_name(item), parameters) if measures else None
+            places.append(Place(group, parameters.get(ROUND, 0), index))
+        items[:] = [items[index] for index in interleave(places)]
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Prepare the machine if anything is going to be measured, before the first test runs."""
+        idle = self._config.option.collectonly or self.settings.skip or self.settings.disable
+        if idle or not any(map(_measures, session.items)):
+            return
+        if self._is_owner:
+            self._prepare()
+        else:
+            self._session.home.want()
+
+    def _prepare(self) -> None:
+        if not self._is_open:
+            with _told_by_pytest():
+                self._session.open(self._say)
+                self._is_open = True
+                self._write(())
+
+    # ---- what is measured --------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        """Know which test is running: the session-scoped fixture cannot."""
+        self._item = item
+        try:
+            return (yield)
+        finally:
+            self._item = None
+
+    def run(
+        self, workload: Mix | Sequence[str], *, policy: str, memory: Limit | str | None, reader: str
+    ) -> Measurement:
+        """Measure `workload` once for the running test; see `fixtures.Edge.run`."""
+        item = self._item
+        if item is None:
+            raise UsageError("edge.run measures for a running test; call it from one that names edge in its arguments")
+        try:
+            limit = Limit.parse(memory) if isinstance(memory, str) else memory
+        except ValueError as error:
+            raise UsageError(f"memory={memory!r}: {error}") from error
+        number = _parameters(item).get(ROUND, 0)
+        asked = Asked(_test_name(item), number, as_mix(workload), policy, limit, reader)
+        if self.settings.disable:
+            return self._session.try_out(asked)
+        entry = self._session.measure(asked, interleaved=self._is_owner)
+        item.user_properties.append((PROPERTY, pack(entry)))
+        return entry.measurement
+
+    # ---- what comes of it --------------------------------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in the measurements that came with a report."""
+        if self._is_owner:
+            packed = [str(value) for name, value in report.user_properties if name == PROPERTY]
+            self._arrived |= {entry.file: entry for entry in map(unpack, packed)}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Clean up and write the results, however the session ended."""
+        self._finish()
+
+    def pytest_unconfigure(self) -> None:
+        """Do the same where pytest broke down before it could finish the session."""
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._session.close()
+            self._records = self._session.records(self._arrived)
+            self._write(self._records)
+
+    def _write(self, records: Sequence[Record]) -> None:
+        if self.settings.json is not None:
+            texts = {name: option.default for name, option in options.OPTIONS.items()}
+            texts |= {name: given.text for name, given in self._given.items()}
+            self.settings.json.write_bytes(json_report.render(records, texts))
+
+    # ---- what is shown -----------------------------------------------------------------------------------------
+
+    def pytest_report_header(self) -> str | None:
+        """Say what is enforced how; nothing where no option of ours is given."""
+        if not self._given or self.settings.skip:
+            return None
+        if self.settings.disable:
+            return "edgeload: disabled, every case runs once without a limit and nothing is recorded"
+        limits = ", ".join(str(limit or "none") for limit in self.settings.mem)
+        enforced = f"enforced by {self._cap}" if self._is_enforced else "NOT enforced (cap none)"
+        order = " not interleaved (xdist)" if self._config.getoption("dist", "no") != "no" else ""
+        rounds, threads = self.settings.rounds, self.settings.threads
+        return (
+            f"edgeload: memory {limits} {enforced}, swap {self.settings.swap}, "
+            f"threads {threads}, rounds {rounds}{order}"
+        )
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show a table for each comparison group."""
+        if self._records:
+            terminalreporter.section("edgeload")
+            terminalreporter.write_line(terminal.render(self._records))
+            if self.settings.json is not None:
+                terminalreporter.write_line(f"\nrecords written to {self.settings.json}")
+
+    def _say(self, line: str) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(line)
+
+    # ---- xdist -------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Send a worker of xdist the settings as resolved here: its own ini file may say something else."""
+        node.workerinput[PROPERTY] = json.dumps({"given": self._given, "home": list(map(str, self._session.home))})
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """Prepare the machine as soon as a worker has said that it collected tests that measure."""
+        if self._session.home.wanted.exists():
+            self._prepare()
+
+
+def _measures(item: pytest.Item) -> bool:
+    return "edge" in getattr(item, "fixturenames", ())
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec is not None else {}
+
+
+def _test_name(item: pytest.Item) -> str:
+    """Return the item's id without its parameters: `suites/test_networks.py::test_network`."""
+    return item.nodeid.partition("[")[0]
