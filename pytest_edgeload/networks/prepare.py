@@ -6,6 +6,7 @@ Reads one JSON request from standard input and writes JSON lines: progress, then
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib
 import json
 import os
@@ -31,6 +32,11 @@ def main() -> int:
     sys.path[:] = request["path"]
     try:
         folder = prepare(Store(Path(request["root"])), request["key"], request["name"], request["factory"], out)
+    except OSError as error:
+        out_of_space = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        way_out = "; free some, or name another folder by --edge-cache-dir" if out_of_space else ""
+        print(json.dumps({"error": f"{error}{way_out}"}), file=out)
+        return 1
     except Exception as error:  # noqa: BLE001  # the parent turns it into one sentence
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=out)
         return 1

@@ -18,7 +18,7 @@ from pytest_edgeload.plugin.progress import Bar
 from pytest_edgeload.plugin.session import Asked, Home, Session, as_mix, check_names, pack, unpack
 from pytest_edgeload.report import json as json_report
 from pytest_edgeload.report import terminal
-from pytest_edgeload.results.record import Entry, Measurement, Record
+from pytest_edgeload.results.record import Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
@@ -147,7 +147,10 @@ class Edgeload:
         """Take in the measurements that came with a report."""
         if self._is_owner:
             packed = [str(value) for name, value in report.user_properties if name == PROPERTY]
-            self._arrived |= {entry.file: entry for entry in map(unpack, packed)}
+            new = {entry.file: entry for entry in map(unpack, packed) if entry.file not in self._arrived}
+            if new:
+                self._arrived |= new
+                self._write(collect(self._arrived.values()))  # whatever comes next, these are kept
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
@@ -169,7 +172,9 @@ class Edgeload:
         if self.settings.json is not None:
             texts = {name: option.default for name, option in options.OPTIONS.items()}
             texts |= {name: given.text for name, given in self._given.items()}
-            self.settings.json.write_bytes(json_report.render(records, texts))
+            part = self.settings.json.with_name(f"{self.settings.json.name}.part")
+            part.write_bytes(json_report.render(records, texts))
+            part.replace(self.settings.json)
 
     # ---- what is shown -----------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ def _output(text: str) -> Path | None:
         raise ValueError("a folder; name a file, as in --edge-json=results.json")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} does not exist; make it first")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
         raise ValueError("not a file that can be written here; name another")
     return path
 

@@ -114,7 +114,10 @@ class Session:
 
         For the owner. Raises UsageError or Unsupported, and then leaves nothing behind.
         """
-        self.home.runs.mkdir(parents=True, exist_ok=True)
+        try:
+            self.home.runs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.home.cache}: {error.strerror}; name another folder by --edge-cache-dir") from error
         for name in [*swaps.sweep(self.home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
             say(f"edgeload: removed {name}, left by a session that is gone")
         _prune(self.home.folder.parent)

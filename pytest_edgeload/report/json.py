@@ -59,7 +59,7 @@ def render(records: Sequence[Record], settings: Mapping[str, str]) -> bytes:
     """Return the document that holds `records`."""
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     document = Document(SCHEMA, created, machine(), dict(settings), tuple(records))
-    return msgspec.json.format(msgspec.json.encode(document), indent=1)
+    return msgspec.json.encode(document)
 
 
 def parse(text: bytes) -> Document:

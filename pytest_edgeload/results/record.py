@@ -39,7 +39,7 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """Memory of the worker over time: seconds after its start, and bytes. Four lists of equal length."""
+    """Memory of the worker over time: seconds after the plan's start (negative before), and bytes; equal lengths."""
 
     at_s: tuple[float, ...] = ()
     anon_bytes: tuple[int, ...] = ()

@@ -83,6 +83,7 @@ class _Run:
         self._enclosure = enclosure
         self._timed_out = False
         self._gone = False
+        self._plan_start_s: float | None = None
         self._figures: dict[str, Any] = {}
         self._done: Done | None = None
         self._checked: Checked | None = None
@@ -104,6 +105,7 @@ class _Run:
             expected = self._enclosure.expected_bytes
             steady.back(min(expected, self._enclosure.limit_bytes or expected))
             before = self._totals()
+            self._plan_start_s = time.monotonic()
             done = self._ask(GO)
             self._figures |= _difference(before, self._totals())
             if isinstance(done, Done):
@@ -153,7 +155,7 @@ class _Run:
     def measurement(self, sampler: Sampler, started: float, errors: IO[bytes]) -> Measurement:
         """Return all that was seen."""
         outcome, detail = self._outcome(errors)
-        timeline = sampler.timeline()
+        timeline = sampler.timeline(self._plan_start_s)
         figures = self._figures | {
             "peak_bytes": sampler.highest_resident or None,
             "peak_charged_bytes": _whole(self._ended.get("peak_charged_bytes")),

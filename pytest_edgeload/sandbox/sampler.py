@@ -26,6 +26,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._sample, name="edgeload sampler", daemon=True)
         self._at_s = array("d")
         self._bytes = (array("q"), array("q"), array("q"))
+        self.begin_s = time.monotonic()
         self.highest_resident = 0
         self.cpu_share = 0.0
 
@@ -40,23 +41,24 @@ class Sampler:
         self._thread.join()
 
     def _sample(self) -> None:
-        begin = due = time.monotonic()
+        self.begin_s = due = time.monotonic()
         status = Live(Path(f"/proc/{self._pid}/status"))
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             memory, found = self._group.memory(self._pid), resident(status.read())
             if memory is not None:
-                self._at_s.append(time.monotonic() - begin)
+                self._at_s.append(time.monotonic())
                 for column, value in zip(self._bytes, (memory.anon, memory.file, memory.swap), strict=True):
                     column.append(value)
             if found is not None:
                 self.highest_resident = max(self.highest_resident, found.highest)
             due = max(due + PERIOD_S, time.monotonic())  # a late sample is not made up for
-            self.cpu_share = time.thread_time() / max(time.monotonic() - begin, PERIOD_S)
+            self.cpu_share = time.thread_time() / max(time.monotonic() - self.begin_s, PERIOD_S)
         status.close()
 
-    def timeline(self) -> Timeline:
-        """Return what was seen; to be called after the context has ended."""
+    def timeline(self, zero_s: float | None) -> Timeline:
+        """Return what was seen, its times counted from `zero_s`; to be called after the context has ended."""
+        zero_s = self.begin_s if zero_s is None else zero_s
         return Timeline(
-            tuple(round(at_s, 4) for at_s in self._at_s),
+            tuple(round(at_s - zero_s, 4) for at_s in self._at_s),
             *(tuple(column) for column in self._bytes),
         )

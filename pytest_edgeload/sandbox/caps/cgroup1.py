@@ -77,5 +77,4 @@ class Cgroup1:
 
     def sweep(self, session: str | None) -> list[str]:
         """Remove groups of `session`, or of sessions that are gone."""
-        parent = self._parent()
-        return hierarchy.sweep(iter([parent] if parent else []), session)
+        return hierarchy.sweep(hierarchy.mount_of("cgroup", "memory"), session)

@@ -125,4 +125,4 @@ class Cgroup2:
 
     def sweep(self, session: str | None) -> list[str]:
         """Remove groups of `session`, or of sessions that are gone."""
-        return hierarchy.sweep(iter(self._candidates()), session, _kill)
+        return hierarchy.sweep(hierarchy.mount_of("cgroup2"), session, _kill)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned
@@ -77,14 +78,17 @@ def remove(folder: Path) -> None:
             return
 
 
-def sweep(parents: Iterator[Path], session: str | None, end: Callable[[Path], None] = kill) -> list[str]:
-    """Kill and remove the groups below `parents` that `session` made, or with None those whose session is gone."""
-    swept = []
-    for parent in parents:
-        with suppress(OSError):
-            for folder in sorted(parent.glob("edgeload-*")):
-                if belongs_to(folder.name, session) if session else is_abandoned(folder.name):
-                    end(folder)
-                    remove(folder)
-                    swept.append(folder.name)
+def sweep(mount: tuple[Path, str] | None, session: str | None, end: Callable[[Path], None] = kill) -> list[str]:
+    """Kill and remove the groups that `session` made, or with None those whose session is gone.
+
+    The whole hierarchy is searched: a session that is gone may have been in another group than this one.
+    """
+    is_ours = is_abandoned if session is None else partial(belongs_to, session=session)
+    swept: list[str] = []
+    for parent, names, _ in os.walk(mount[0]) if mount else ():
+        for name in filter(is_ours, names):
+            with suppress(OSError):  # another user's, then
+                end(Path(parent, name))
+                remove(Path(parent, name))
+                swept.append(name)
     return swept

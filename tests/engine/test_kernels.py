@@ -1,0 +1,93 @@
+"""Stored ops become calls."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.fx import Graph, Node
+
+from pytest_edgeload.engine.kernels import bind, compile_layer
+from pytest_edgeload.networks.export import CannotExport, encode
+from pytest_edgeload.networks.layer import Layer, Op
+
+GRAPH = Graph()
+NODES = [GRAPH.placeholder(name) for name in ("x", "y", "w")]
+VALUES: dict[str, Any] = {"x": torch.zeros(1), "y": torch.ones(2)}
+WEIGHTS = {"part.w": torch.ones(3)}
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(1 << 63), (1 << 63) - 1),
+    st.floats(),
+    st.text(),
+    st.sampled_from([torch.float32, torch.bfloat16, torch.bool, torch.int64]),
+    st.sampled_from([torch.contiguous_format, torch.channels_last, torch.preserve_format, torch.strided]),
+    st.just(torch.device("cpu")),
+    st.sampled_from(NODES),
+)
+ARGUMENTS = st.recursive(SCALARS, lambda items: st.lists(items, max_size=3) | st.tuples(items, items), max_leaves=6)
+
+
+def _reference(node: Node) -> dict[str, str]:
+    return {"weight": "part.w"} if node.name == "w" else {"value": node.name}
+
+
+def _same(found: object, given: object) -> bool:
+    match given:
+        case Node():
+            return found is (VALUES | WEIGHTS)["part.w" if given.name == "w" else given.name]
+        case list() | tuple():
+            return isinstance(found, list) and len(found) == len(given) and all(map(_same, found, given))
+        case float():
+            return isinstance(found, float) and (found == given or math.isnan(found) and math.isnan(given)) and (
+                math.copysign(1, found) == math.copysign(1, given) or math.isnan(given)
+            )  # fmt: skip
+        case _:
+            return found == given and type(found) is type(given)
+
+
+@given(ARGUMENTS)
+def test_bind_is_the_inverse_of_encode(argument: object) -> None:
+    """An argument that was encoded, written as JSON, read and bound is what it was; tuples are lists."""
+    stored = msgspec.json.decode(msgspec.json.encode(encode(argument, _reference)))
+    assert _same(bind(stored)(VALUES, WEIGHTS), argument)
+
+
+@pytest.mark.parametrize("argument", [1j, object(), {1: 2}, slice(1)])
+def test_an_argument_that_json_cannot_hold(argument: object) -> None:
+    """An argument of another type is refused by its value."""
+    with pytest.raises(CannotExport, match="an operator's argument .+ cannot be stored"):
+        encode(argument, _reference)
+
+
+def _layer(*ops: Op) -> Layer:
+    return Layer("layer", "other", (), ops, 0, 0, 0)
+
+
+@pytest.mark.parametrize("target", ["aten.nonsense.default", "aten.relu.nonsense", "nonsense.relu.default"])
+def test_an_unknown_operator(target: str) -> None:
+    """An operator that this PyTorch does not have is a LookupError with its name and PyTorch's version."""
+    with pytest.raises(LookupError, match=f"^PyTorch {torch.__version__} has no operator {target}$".replace("+", r"\+")):
+        compile_layer(_layer(Op(target, [], {}, "y")))
+
+
+def test_calls_store_their_output_and_drop_what_nobody_needs() -> None:
+    """A compiled layer reads values and weights by name, stores outputs by name, and drops what it is told to."""
+    calls = compile_layer(
+        _layer(
+            Op("aten.add.Tensor", [{"value": "x"}, {"weight": "w"}], {"alpha": 2}, "sum"),
+            Op("aten.split.Tensor", [{"value": "sum"}, 1], {}, "parts", ("x", "sum")),
+            Op("getitem", [{"value": "parts"}, 1], {}, "part", ("parts",)),
+        )
+    )
+    values: dict[str, Any] = {"x": torch.tensor([1.0, 2.0]), "other": None}
+    for call in calls:
+        call(values, {"w": torch.tensor([10.0, 20.0])})
+    assert values == {"part": torch.tensor([42.0]), "other": None}

@@ -1,0 +1,154 @@
+"""Tasks carried out for real: what is held, what is given back, and what comes out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from torch import nn
+
+from pytest_edgeload.engine.lanes import run
+from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.job import Job
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.simulate import peak_bytes
+from tests.builders import job, stored
+
+SLACK_BYTES = 1 << 20
+EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
+
+
+def _anonymous_bytes() -> int:
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) << 10
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a network of three layers of 16 MiB each."""
+    module = nn.Sequential(*(nn.Linear(2048, 2048) for _ in range(3)))
+    return stored(tmp_path_factory.mktemp("large"), module, (torch.rand(1, 2048),))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a network of layers of different sizes, with two samples."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 9), nn.Linear(9, 20))
+    return stored(tmp_path_factory.mktemp("small"), module, (torch.rand(1, 3, 10, 10),), (torch.rand(1, 3, 10, 10),))
+
+
+def test_memory_is_taken_by_a_load_and_given_back_by_its_free(large: Path) -> None:
+    """Layer by layer, anonymous memory grows by a layer's weights at its load and falls by as much at its free."""
+    made, asked = job("linear", large, requests=2)
+    performer = Performer(made)
+    changes: dict[str, list[int]] = {"init": [], "load": [], "exec": [], "free": []}
+
+    def perform(index: int) -> None:
+        before = _anonymous_bytes()
+        performer.perform(index)
+        changes[made.plan.tasks[index].kind].append(_anonymous_bytes() - before)
+
+    run(made.plan, perform)
+    weights = [layer.weight_bytes for request in asked.requests for layer in request.network.layers]
+    assert min(weights) > 16 << 20
+    assert changes["load"] == pytest.approx(weights, abs=SLACK_BYTES)
+    assert changes["free"] == pytest.approx([-size for size in weights], abs=SLACK_BYTES)
+    assert max(changes["exec"]) < SLACK_BYTES
+
+
+def test_the_account_is_true(large: Path) -> None:
+    """After every task of a policy that keeps layers, anonymous memory has grown by what the ledger says is held."""
+    made, _ = job("bulk", large)
+    performer = Performer(made)
+    before = _anonymous_bytes()
+
+    def perform(index: int) -> None:
+        performer.perform(index)
+        assert _anonymous_bytes() - before == pytest.approx(performer.ledger.held_bytes, abs=SLACK_BYTES)
+
+    run(made.plan, perform)
+    assert performer.ledger.peak_bytes > 48 << 20
+
+
+@EVERY_POLICY
+def test_the_peak_is_known_before(small: Path, policy: str) -> None:
+    """On one lane the ledger's peak is to the byte what the simulation said."""
+    made, asked = job(policy, small, requests=3, lanes=1)
+    performer = Performer(made)
+    run(made.plan, performer.perform)
+    assert performer.ledger.peak_bytes == peak_bytes(made.plan, asked)
+
+
+@EVERY_POLICY
+def test_outputs(small: Path, policy: str) -> None:
+    """Whatever the order of tasks, each request's outputs are plain PyTorch's for its sample, counted round and round."""
+    made, asked = job(policy, small, requests=5)
+    performer = Performer(made)
+    run(made.plan, performer.perform)
+    assert [performer.output_error(r) for r in range(5)] == pytest.approx([0.0] * 5, abs=1e-6)
+    outputs = [next(iter(performer.values(r).values())) for r in range(5)]
+    assert torch.equal(outputs[0], outputs[4])
+    assert not torch.equal(outputs[0], outputs[1])
+
+
+@EVERY_POLICY
+def test_only_outputs_are_left(small: Path, policy: str) -> None:
+    """When all is done nothing is held but the outputs, by the ledger's account and in fact."""
+    made, asked = job(policy, small, requests=2)
+    performer = Performer(made)
+    run(made.plan, performer.perform)
+    names = set(asked.requests[0].network.outputs)
+    assert [set(performer.values(r)) for r in range(2)] == [names, names]
+    assert performer.ledger.held_bytes == 2 * 20 * 4
+    assert performer._weights == {}
+
+
+def _answered(folder: Path, due: torch.Tensor, found: torch.Tensor) -> float | None:
+    """Return how far off an answer `found` is, where `due` is what plain PyTorch answers."""
+    made, asked = job("linear", stored(folder, nn.Identity(), (due,)))
+    performer = Performer(made)
+    performer.perform(0)
+    performer.values(0)[asked.requests[0].network.outputs[0]] = found
+    return performer.output_error(0)
+
+
+@pytest.mark.parametrize(
+    ("due", "found", "error"),
+    [
+        ([1.0, -4.0], [1.0, -4.0], 0.0),
+        ([1.0, -4.0], [2.0, -4.0], 0.25),
+        ([1.0, -4.0], [1.0, -2.0], 0.5),
+        ([0.0, 0.0], [0.0, 0.5], 0.5),
+        ([1.0, -torch.inf], [1.0, -torch.inf], 0.0),
+        ([1.0, 4.0], [1.0, torch.inf], None),
+        ([1.0, 4.0], [1.0, torch.nan], None),
+        ([1.0, torch.nan], [1.0, torch.nan], None),
+        ([1.0, 4.0], [[1.0, 4.0]], None),
+        ([1.0, 4.0], [1, 4], None),
+        ([1, 4], [1, 3], 0.25),
+        ([True, False], [True, True], 1.0),
+    ],
+)
+def test_output_error(tmp_path: Path, due: list[float], found: list[float], error: float | None) -> None:
+    """The error is the largest difference over the largest value due, and None where no number says it."""
+    assert _answered(tmp_path, torch.tensor(due), torch.tensor(found)) == error
+
+
+def test_requests_do_not_mix(small: Path, tmp_path: Path) -> None:
+    """Two networks in one job keep their own values, weights and samples."""
+    other = stored(tmp_path, nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), (torch.rand(2, 4),))
+    one, _ = job("linear", small)
+    two, _ = job("linear", other)
+    later = len(one.plan.tasks)
+    moved = [
+        msgspec.structs.replace(task, request=1, after=tuple(a + later for a in task.after)) for task in two.plan.tasks
+    ]
+    plan = msgspec.structs.replace(one.plan, tasks=(*one.plan.tasks, *moved), order="ready")
+    performer = Performer(Job(plan, (*one.networks, *two.networks), ((0, 0), (1, 0)), "read", 1))
+    run(plan, performer.perform)
+    assert [performer.output_error(r) for r in range(2)] == pytest.approx([0.0, 0.0], abs=1e-6)

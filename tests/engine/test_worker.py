@@ -1,0 +1,208 @@
+"""A real worker, spoken to as `job` lays down."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+import torch
+from torch import nn
+
+from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
+from pytest_edgeload.networks.store import GRAPH, SAMPLES, read_graph
+from pytest_edgeload.plan import Plan
+from pytest_edgeload.sandbox.launch import OUTPUT_TOLERANCE
+from pytest_edgeload.simulate import peak_bytes
+from tests.builders import job, stored
+
+COMMAND = [sys.executable, "-m", "pytest_edgeload.engine.worker"]
+PATIENCE_S = 30
+
+
+class Worker:
+    """A worker process, or one that stands between and starts it; every answer is awaited for a while only."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=os.environ | environment
+        )
+
+    def tell(self, message: bytes) -> Event:
+        """Send a message and return the answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(message)
+        line = self._answer()
+        return msgspec.json.decode(line, type=Event)
+
+    def ask(self, asked: Job) -> Event:
+        """Send a job and return the answer."""
+        return self.tell(msgspec.json.encode(asked) + b"\n")
+
+    def end(self) -> int:
+        """Close standard input and return the exit status; the worker must say nothing more."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        assert self._answer() == b""
+        return self.process.wait(PATIENCE_S)
+
+    def _answer(self) -> bytes:
+        assert self.process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            assert select.select([self.process.stdout], [], [], PATIENCE_S)[0], f"no answer after {line!r}"
+            byte = self.process.stdout.read(1)
+            if not byte:
+                return line
+            line += byte
+        return line
+
+
+@contextmanager
+def worker(*command: str, **environment: str) -> Iterator[Worker]:
+    """Start a worker, and end it if it has not ended."""
+    started = Worker(list(command) or COMMAND, environment)
+    with started.process:
+        try:
+            yield started
+        finally:
+            started.process.kill()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a network with a convolution, whose activations are 8 MiB, and a linear layer of 16 MiB."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(16), nn.Flatten(), nn.Linear(8192, 512))
+    samples = [(torch.rand(1, 3, 256, 256),) for _ in range(2)]
+    return stored(tmp_path_factory.mktemp("network"), module, *samples)
+
+
+def _anonymous_bytes(pid: int) -> int:
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) << 10
+
+
+def test_a_conversation(network: Path) -> None:
+    """A job is answered by ready, go by the spans of all tasks and the peak, check by errors near 0; then it exits 0."""
+    made, asked = job("linear", network, requests=2)
+    with worker() as process:
+        assert process.ask(made) == Ready()
+        idle = _anonymous_bytes(process.process.pid)
+        done = process.tell(GO)
+        assert isinstance(done, Done)
+        assert sorted(span.task for span in done.spans) == list(range(len(made.plan.tasks)))
+        assert done.makespan_s == max(span.end_s for span in done.spans) > 0
+        assert done.ledger_peak_bytes == peak_bytes(made.plan, asked)
+        assert _anonymous_bytes(process.process.pid) - idle < 6 << 20, "what was freed did not go back to the system"
+        checked = process.tell(CHECK)
+        assert isinstance(checked, Checked)
+        assert [error is not None and error < OUTPUT_TOLERANCE for error in checked.output_error] == [True, True]
+        assert process.end() == 0
+
+
+def test_an_empty_job(network: Path) -> None:
+    """A job without tasks, by which the idle worker is measured, is answered like any other."""
+    with worker() as process:
+        assert process.ask(Job(Plan(()), (), (), "read", 1)) == Ready()
+        assert process.tell(GO) == Done(0.0, (), 0)
+        assert process.tell(CHECK) == Checked(())
+        assert process.end() == 0
+
+
+def test_the_end_of_standard_input_ends_it(network: Path) -> None:
+    """A worker whose standard input ends before `go` exits 0 without a word."""
+    with worker() as process:
+        assert process.ask(job("linear", network)[0]) == Ready()
+        assert process.end() == 0
+
+
+def test_a_library_that_prints(network: Path) -> None:
+    """What a library prints on standard output goes to standard error, never between the events."""
+    with worker(ONEDNN_VERBOSE="all") as process, worker("sh", "-c", f"{' '.join(COMMAND)} 2>&1", ONEDNN_VERBOSE="all") as both:
+        message = msgspec.json.encode(job("linear", network)[0]) + b"\n"
+        assert process.tell(message) == Ready()
+        assert isinstance(process.tell(GO), Done)
+        assert both.process.stdin is not None
+        both.process.stdin.write(message + GO)
+        while not (line := both._answer()).startswith(b"onednn_verbose"):
+            assert line, "the library did not print at all"
+
+
+def _damage(folder: Path, copy: Path) -> Path:
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [(GRAPH, "^DamagedNetwork: {}.* is damaged: .*; delete the folder"), (SAMPLES, "^FileNotFoundError: .*{}")],
+)
+def test_a_network_that_is_not_there(network: Path, tmp_path: Path, name: str, words: str) -> None:
+    """A job whose network lacks a file is answered by one sentence that names the file, and the worker exits 1."""
+    made, _ = job("linear", network)
+    copy = _damage(network, tmp_path / "copy")
+    (copy / name).unlink()
+    with worker() as process:
+        failed = process.ask(msgspec.structs.replace(made, networks=(str(copy),)))
+        assert isinstance(failed, Failed)
+        assert re.search(words.format(copy / name), failed.message)
+        assert "\n" not in failed.message
+        assert not failed.memory
+        assert process.end() == 1
+
+
+def test_a_wrong_answer(network: Path, tmp_path: Path) -> None:
+    """An output that is not the stored one is an error above the tolerance, of its own request only."""
+    copy = _damage(network, tmp_path / "copy")
+    due = read_graph(copy).samples[1].outputs[0]
+    with (copy / SAMPLES).open("r+b") as file:
+        file.seek(due.offset)
+        file.write(torch.zeros(1).numpy().tobytes())
+    made, _ = job("linear", copy, requests=2)
+    with worker() as process:
+        assert process.ask(made) == Ready()
+        assert isinstance(process.tell(GO), Done)
+        checked = process.tell(CHECK)
+        assert isinstance(checked, Checked)
+        right, wrong = checked.output_error
+        assert right is not None
+        assert wrong is not None
+        assert right < OUTPUT_TOLERANCE < wrong
+
+
+@pytest.mark.parametrize("room_bytes", [1 << 20, 20 << 20])
+def test_refused_memory(network: Path, room_bytes: int) -> None:
+    """A worker that is refused memory, for activations or for weights, says so and exits 1."""
+    with worker() as process:
+        assert process.ask(job("bulk", network)[0]) == Ready()
+        watched = psutil.Process(process.process.pid)
+        room = watched.memory_info().vms + room_bytes
+        watched.rlimit(psutil.RLIMIT_AS, (room, room))
+        failed = process.tell(GO)
+        assert isinstance(failed, Failed)
+        assert failed.memory
+        assert process.end() == 1
+
+
+PARENT = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(600)"
+
+
+def test_it_dies_with_its_parent(network: Path) -> None:
+    """A worker whose parent is killed ends at once, though its standard input stays open."""
+    with worker(sys.executable, "-c", PARENT, *COMMAND) as process:
+        assert process.ask(job("linear", network)[0]) == Ready()
+        process.process.send_signal(signal.SIGKILL)
+        assert process._answer() == b"", "the worker still holds its standard output open"

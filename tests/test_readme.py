@@ -1,0 +1,26 @@
+"""The README's project, as a reader would type it in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n# (?P<file>\S+)\n(?P<code>.*?)```", README, re.DOTALL)
+
+
+def test_the_readmes_project_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of the README, put into the files they name, measure with the options it shows and its own policy."""
+    monkeypatch.setenv("PYTEST_EDGE_CACHE_DIR", str(pytester.path / "cache"))
+    for name, code in BLOCKS:
+        path = pytester.path / name
+        path.write_text((path.read_text() if path.exists() else "") + code)
+    shown = re.search(r"^    pytest (--edge-mem=.*)$", README, re.MULTILINE)
+    assert shown is not None
+    options = shown[1].replace("bulk,linear", "bulk,linear,backwards").replace("--edge-rounds=3", "--edge-rounds=1")
+    result = pytester.runpytest_subprocess(*options.split())
+    result.assert_outcomes(passed=6)
+    assert (pytester.path / "results.json").exists()
+    result.stdout.fnmatch_lines(["*digits-twice at 512M*", "backwards *ok*", "*digits-twice at base+64M*"])
