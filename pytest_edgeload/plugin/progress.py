@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tqdm import tqdm
 
 
 class _Terminal:
-    """pytest's own terminal as a file: standard error is captured while tests run."""
+    """pytest's terminal as a file, for the bar to draw on."""
 
     def __init__(self, reporter: Any) -> None:
         self._reporter = reporter
@@ -25,23 +26,28 @@ class _Terminal:
 
 
 class Bar:
-    """Shows one network at a time; a plain line where the terminal is none, nothing in a worker of xdist."""
+    """Shows one network at a time; one plain line where the terminal is none, nothing in a worker of xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+        self._plugins = config.pluginmanager
         self._bar: Any = None
 
     def __call__(self, name: str, done: int, total: int) -> None:
         """Show that `done` of `total` bytes of the network `name` are written; 0 of 0 while it is being built."""
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is None:
-            return
+        reporter = self._plugins.get_plugin("terminalreporter")
+        capture = self._plugins.get_plugin("capturemanager")
+        if reporter is not None:
+            # A test is running, so what is written now would be taken for its output.
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                self._show(reporter, name, done, total)
+
+    def _show(self, reporter: Any, name: str, done: int, total: int) -> None:
         if self._bar is None:
+            reporter.ensure_newline()
             if not reporter.isatty:
-                reporter.write_line(f"\nedgeload: making network {name}")
-            self._bar = tqdm(
-                desc=f"making {name}", unit="B", unit_scale=True, disable=None, leave=False, file=_Terminal(reporter)
-            )
+                reporter.write_line(f"edgeload: making network {name}")
+            file = _Terminal(reporter)
+            self._bar = tqdm(desc=f"making {name}", unit="B", unit_scale=True, disable=None, leave=False, file=file)
         self._bar.total = total or None
         self._bar.update(done - self._bar.n)
         if total and done >= total:

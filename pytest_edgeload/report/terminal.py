@@ -24,7 +24,7 @@ def render(records: Sequence[Record]) -> str:
 
 def _group(case: Case, members: Sequence[Record]) -> str:
     reference = next((record for record in members if record.case.policy == REFERENCE), None)
-    headers = ["policy", "makespan (range) s", f"x {REFERENCE}", "peak", "swap in/out", "faults", "outcome"]
+    headers = ["policy", "makespan s", f"x {REFERENCE}", "peak", "swap in/out", "faults", "outcome"]
     rows = [_row(record, reference) for record in sorted(members, key=_makespan)]
     align = ("left", "right", "right", "right", "right", "right", "left")
     table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
@@ -59,7 +59,8 @@ def _row(record: Record, reference: Record | None) -> list[str]:
 def _seconds(found: Spread | None) -> str:
     if found is None:
         return _NONE
-    return f"{found.median:.2f} ({found.least:.2f}-{found.greatest:.2f})"
+    span = "" if found.least == found.greatest else f" ({found.least:.2f}-{found.greatest:.2f})"
+    return f"{found.median:.2f}{span}"
 
 
 def _size(found: Spread | None) -> str:

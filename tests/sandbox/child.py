@@ -1,0 +1,122 @@
+"""A child process that does what it is told, one line at a time: its handle, and, run as a program, the child itself."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+MIB = 1 << 20
+
+
+class Child:
+    """Starts behind the command prefix `enter` and lives until it is told to end or the context is left."""
+
+    def __init__(self, *enter: str, program: str = sys.executable) -> None:
+        self.process = subprocess.Popen(
+            [*enter, program, "-I", "-S", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self.process.pid
+
+    def do(self, word: str, argument: object = "") -> str:
+        """Have one of the functions below called; return its answer, or nothing if the child died of it."""
+        assert self.process.stdin is not None  # both are pipes
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(f"{word} {argument}\n")
+            self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> int:
+        """Let the child end by itself; return its exit status."""
+        self.process.communicate()
+        return self.process.returncode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+_HELD: list[mmap.mmap] = []
+
+
+def touch(size: str) -> str:
+    """Take memory and write to each of its pages, one page fault a page."""
+    memory = mmap.mmap(-1, int(size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel without huge pages refuses to do without them
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    for page in range(0, len(memory), mmap.PAGESIZE):
+        memory[page] = 1
+    _HELD.append(memory)
+    return "touched"
+
+
+def again(_: str) -> str:
+    """Read every page again."""
+    intact = all(memory[page] == 1 for memory in _HELD for page in range(0, len(memory), mmap.PAGESIZE))
+    return "intact" if intact else "lost"
+
+
+def free(_: str) -> str:
+    """Give all memory back."""
+    _HELD.clear()
+    return "freed"
+
+
+def read(path: str) -> str:
+    """Read a file whole, a bit at a time."""
+    with Path(path).open("rb", buffering=0) as file:
+        while file.read(MIB):
+            pass
+    return "read"
+
+
+def look(path: str) -> str:
+    """Map a file and look at each of its pages."""
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as memory:
+        memory.madvise(mmap.MADV_RANDOM)  # no read-ahead
+        return str(sum(memory[page] for page in range(0, len(memory), mmap.PAGESIZE)))
+
+
+def burn(seconds: str) -> str:
+    """Spend processor time."""
+    end = time.process_time() + float(seconds)
+    while time.process_time() < end:
+        pass
+    return "burnt"
+
+
+def fork(count: str) -> str:
+    """Start that many processes, each with one more, in sessions of their own, that ignore being asked to end."""
+    here, there = os.pipe()
+    for _ in range(int(count)):
+        if os.fork() == 0:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.fork()
+            os.write(there, f"{os.getpid()} ".encode())
+            while True:
+                signal.pause()
+    pids = b""
+    while pids.count(b" ") < 2 * int(count):
+        pids += os.read(here, 4096)
+    return pids.decode()
+
+
+_DO: dict[str, Callable[[str], str]] = {f.__name__: f for f in (touch, again, free, read, look, burn, fork)}
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        word, _, argument = line.strip().partition(" ")
+        sys.stdout.write(_DO[word](argument) + "\n")
+        sys.stdout.flush()

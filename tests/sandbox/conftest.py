@@ -1,0 +1,174 @@
+"""Real parts for the tests of the sandbox: caps, groups, swap, a folder on storage, networks, and a look at what is left."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+import pytest
+
+from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
+from pytest_edgeload.sandbox.owner import PREFIX, tag
+from pytest_edgeload.sandbox.swap import Swap, open_swap
+from tests.sandbox import witness
+
+_serial = itertools.count()
+
+FACTORIES = '''
+"""Networks for tests."""
+
+import torch
+from torch import nn
+
+
+def _even(module, value):
+    for parameter in module.parameters():
+        nn.init.constant_(parameter, value)
+    return module
+
+
+def wide():
+    """Sixteen layers of 16 MiB: large beside what an idle worker needs, quick to compute."""
+    size = 2048
+    layers = [nn.utils.skip_init(nn.Linear, size, size) for _ in range(16)]
+    return _even(nn.Sequential(*layers), 1 / size), [(torch.ones(1, size),), (torch.zeros(1, size),)]
+
+
+def tiny():
+    return _even(nn.Linear(8, 8), 0.125), [(torch.ones(1, 8),)]
+
+
+class _Lying(nn.Linear):
+    """Computes one more than what its graph says."""
+
+    def forward(self, x):
+        found = super().forward(x)
+        return found if torch.compiler.is_compiling() else found + 1
+
+
+def lying():
+    return _even(_Lying(8, 8), 0.125), [(torch.ones(1, 8),)]
+'''
+
+
+class Opened(Protocol):
+    """Opens groups that the test need not close."""
+
+    def __call__(self, limit_bytes: int | None = None, *, swap: bool = False, name: str = "") -> Group:
+        """Return a group of the cap."""
+
+
+@pytest.fixture(scope="session")
+def session() -> str:
+    """Tell the tag that all things of these tests carry."""
+    return tag(os.getpid())
+
+
+@pytest.fixture(scope="session")
+def fresh(session: str) -> Callable[[], str]:
+    """Give names for groups, each once."""
+    return lambda: f"{PREFIX}{session}-{next(_serial)}"
+
+
+@pytest.fixture(scope="session", params=CAPS)
+def any_cap_name(request: pytest.FixtureRequest) -> str:
+    """Give the name of each cap that this machine has."""
+    name: str = request.param
+    reason = CAPS[name].unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    return name
+
+
+@pytest.fixture(scope="session")
+def any_cap(any_cap_name: str) -> Cap:
+    """Give each cap that this machine has."""
+    return CAPS[any_cap_name]
+
+
+@pytest.fixture(scope="session", params=[name for name, cap in CAPS.items() if cap.enforces])
+def cap_name(request: pytest.FixtureRequest) -> str:
+    """Give the name of each cap that enforces and that this machine has."""
+    name: str = request.param
+    reason = CAPS[name].unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    return name
+
+
+@pytest.fixture(scope="session")
+def cap(cap_name: str) -> Cap:
+    """Give each cap that enforces and that this machine has."""
+    return CAPS[cap_name]
+
+
+@pytest.fixture
+def opened(cap: Cap, fresh: Callable[[], str]) -> Iterator[Opened]:
+    """Open groups, and end and remove them after the test."""
+    made: list[Group] = []
+
+    def open_group(limit_bytes: int | None = None, *, swap: bool = False, name: str = "") -> Group:
+        made.append(cap.open(name or fresh(), limit_bytes, swap=swap))
+        return made[-1]
+
+    yield open_group
+    for group in made:
+        group.kill()
+        group.close()
+
+
+@pytest.fixture(scope="module")
+def swap(tmp_path_factory: pytest.TempPathFactory, session: str) -> Iterator[Swap]:
+    """Give something to swap to: what the machine has, or a temporary file."""
+    folder = tmp_path_factory.mktemp("swap")
+    found = open_swap("existing", folder, session)
+    if not found.size_bytes:
+        try:
+            found = open_swap("512M", folder, session)
+        except (UsageError, Unsupported) as error:
+            pytest.skip(str(error))
+    yield found
+    found.close()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder whose files are on storage, where a page that was dropped has to be fetched."""
+    folder = tmp_path_factory.mktemp("storage")
+    told = subprocess.run(["stat", "--file-system", "--format=%T", folder], check=True, capture_output=True, text=True)
+    if told.stdout.strip() in {"tmpfs", "ramfs"}:
+        pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterator[Registry]:
+    """Give the networks wide, tiny and lying, each made when it is first asked for."""
+    module = tmp_path_factory.mktemp("factories") / "networks_for_tests.py"
+    module.write_text(FACTORIES)
+    registry = Registry(Store(storage / "cache"))
+    for name in ("wide", "tiny", "lying"):
+        registry.register(name, f"{module.stem}:{name}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(module.parent)])
+        yield registry
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(session: str) -> Iterator[None]:
+    """Have every test leave no group and no process behind."""
+    process = psutil.Process()
+    before = {*process.children()}
+    yield
+    assert witness.groups(session) == []
+    assert {*process.children()} <= before

@@ -1,0 +1,219 @@
+"""Every cap of the table keeps what the table promises. Runs for the caps of this machine; see also tests/uml."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.sandbox.caps import CAPS, Cap, choose
+from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
+from pytest_edgeload.sandbox.swap import Swap
+from tests.sandbox import witness
+from tests.sandbox.child import MIB, Child
+from tests.sandbox.conftest import Opened
+
+LIMIT, MORE = 64 * MIB, 200 * MIB
+NEAR = 4 * MIB
+
+
+def ended_session() -> str:
+    """Return the tag of a process that is gone."""
+    with Child() as child:
+        return tag(child.pid)
+
+
+def test_limit_kills(opened: Opened) -> None:
+    """A process that needs more than the limit and may not swap is killed, and its group counts that."""
+    group = opened(LIMIT)
+    with Child(*group.enter) as child:
+        assert child.do("touch", MORE) == ""
+        assert child.end() == -signal.SIGKILL
+    assert group.totals()["oom_kills"] >= 1
+
+
+def test_limit_swaps(opened: Opened, swap: Swap) -> None:
+    """The same process finishes where it may swap: what is over the limit is in swap, and nothing is lost."""
+    group = opened(LIMIT, swap=True)
+    with Child(*group.enter) as child:
+        assert child.do("touch", MORE) == "touched"
+        memory, seen = group.memory(child.pid), counters.resident(counters.status(child.pid))
+        assert memory is not None
+        assert seen is not None
+        assert memory.anon <= LIMIT
+        assert memory.swap >= MORE - LIMIT - NEAR
+        assert seen.memory.swap >= MORE - LIMIT - NEAR
+        assert child.do("again") == "intact"
+        assert child.end() == 0
+    totals = group.totals()
+    assert totals["oom_kills"] == 0
+    assert totals["refaults"] > 0
+    assert totals.get("peak_charged_bytes", LIMIT) <= LIMIT  # swap is not charged as memory
+
+
+def test_no_limit(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """Without a limit, and by a cap that does not enforce at all, nobody is killed."""
+    group = any_cap.open(fresh(), None if any_cap.enforces else LIMIT, swap=False)
+    try:
+        with Child(*group.enter) as child:
+            assert child.do("touch", MORE) == "touched"
+            assert child.end() == 0
+        assert not group.totals().get("oom_kills")
+    finally:
+        group.close()
+
+
+def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str]) -> None:
+    """The very first program is in the group already, and is the process that was started."""
+    name = fresh()
+    command = [*opened(name=name).enter, "cat", "/proc/self/cgroup", "/proc/self/stat"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        told, _ = process.communicate()
+    *places, stat = told.splitlines()
+    assert len([place for place in places if place.endswith(f"/{name}")]) == 1
+    assert stat.startswith(f"{process.pid} (cat) ")
+
+
+def test_memory(opened: Opened, storage: Path) -> None:
+    """memory() tells anonymous memory and page cache apart, each near to what the process took and gave back."""
+    file = storage / "read"
+    file.write_bytes(os.urandom(24 * MIB))
+    os.sync()
+    steady.drop([file])
+    group = opened()
+
+    def near(anon: int, file: int) -> bool:
+        now = group.memory(child.pid)
+        assert now is not None
+        return abs(now.anon - start.anon - anon) < NEAR and abs(now.file - start.file - file) < NEAR
+
+    with Child(*group.enter) as child:
+        assert child.do("again") == "intact"
+        start = group.memory(child.pid)
+        assert start is not None
+        assert child.do("touch", 40 * MIB) == "touched"
+        # The kernel adds up what its processors have counted when that is much, or every two seconds.
+        assert witness.until(lambda: near(40 * MIB, 0))
+        assert child.do("read", file) == "read"
+        assert witness.until(lambda: near(40 * MIB, 24 * MIB))
+        assert child.do("free") == "freed"
+        assert witness.until(lambda: near(0, 24 * MIB))
+
+
+def test_memory_of_the_gone(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """memory() and totals() can be asked when the process has ended, and raise nothing."""
+    group = any_cap.open(fresh(), LIMIT, swap=False)
+    try:
+        with Child(*group.enter) as child:
+            child.end()
+            found = group.memory(child.pid)
+        assert found is None or found.anon < NEAR
+        assert all(value >= 0 for value in group.totals().values())
+    finally:
+        group.close()
+
+
+def test_kill(opened: Opened, fresh: Callable[[], str]) -> None:
+    """kill() ends all of a tree of processes that left their session and ignore polite signals, and nobody else."""
+    name = fresh()
+    group = opened(name=name)
+    with Child(*group.enter) as child, Child() as other:
+        pids = [int(pid) for pid in child.do("fork", 3).split()]
+        assert len({*pids}) == 6
+        assert {*witness.members(name)} == {child.pid, *pids}
+        group.kill()
+        assert child.end() == -signal.SIGKILL
+        assert witness.until(lambda: not any(map(witness.alive, pids)))
+        assert witness.alive(other.pid)
+
+
+def test_close(cap: Cap, fresh: Callable[[], str]) -> None:
+    """close() leaves no folder, though the process that was killed has not been waited for."""
+    name = fresh()
+    group = cap.open(name, LIMIT, swap=False)
+    with Child(*group.enter) as child:
+        assert child.do("touch", 8 * MIB) == "touched"
+        assert len(witness.groups(name)) == 1
+        group.kill()
+        group.close()
+        assert witness.groups(name) == []
+
+
+def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str]) -> None:
+    """A name that a group has already is refused, and that group stays as it is."""
+    name = fresh()
+    with Child(*opened(name=name).enter) as child:
+        assert child.do("again") == "intact"
+        with pytest.raises(Unsupported, match=f"{name} could not be set up: File exists"):
+            cap.open(name, LIMIT, swap=False)
+        assert witness.members(name) == [child.pid]
+
+
+def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], session: str) -> None:
+    """sweep(None) ends and removes what sessions left that are gone; living sessions and foreign names stay."""
+    gone, living, foreign = f"{PREFIX}{ended_session()}-0", fresh(), f"{PREFIX}of-somebody-else-{session}"
+    groups = [opened(name=name) for name in (gone, living, foreign)]
+    with Child(*groups[0].enter) as left, Child(*groups[1].enter) as ours, Child(*groups[2].enter) as theirs:
+        assert [child.do("again") for child in (left, ours, theirs)] == ["intact"] * 3
+        assert all(map(is_abandoned, cap.sweep(None)))  # another session may be quicker to sweep this one
+        assert left.end() == -signal.SIGKILL
+        assert witness.groups(gone) == []
+        assert witness.members(living) == [ours.pid]
+        assert witness.members(foreign) == [theirs.pid]
+
+
+def test_sweep_own(cap: Cap, opened: Opened, session: str) -> None:
+    """sweep(session) ends and removes what this session made, and not what one made whose tag begins alike."""
+    own, similar = f"{PREFIX}{session}-own", f"{PREFIX}{session}0-similar"
+    groups = [opened(name=name) for name in (own, similar)]
+    with Child(*groups[0].enter) as ours, Child(*groups[1].enter) as theirs:
+        assert [child.do("again") for child in (ours, theirs)] == ["intact"] * 2
+        assert cap.sweep(session) == [own]
+        assert ours.end() == -signal.SIGKILL
+        assert witness.groups(own) == []
+        assert witness.members(similar) == [theirs.pid]
+
+
+def test_rights(cap_name: str) -> None:
+    """A user without rights is told in one sentence, which names a way out, why there is no group to be had."""
+    told = witness.as_nobody(
+        "from pytest_edgeload.sandbox.caps import CAPS", f"CAPS[{cap_name!r}].unavailable()"
+    )
+    assert "run as root" in told
+    assert "\n" not in told
+
+
+def test_table() -> None:
+    """`none`, and nothing else, is listed as not enforcing, and is there everywhere."""
+    assert [name for name, cap in CAPS.items() if not cap.enforces] == ["none"]
+    assert CAPS["none"].unavailable() is None
+
+
+def test_choose() -> None:
+    """`auto` is the first of the table that works here; a name is that cap, or its reason and the way out."""
+    reasons = {name: cap.unavailable() for name, cap in CAPS.items()}
+    first = next(name for name, reason in reasons.items() if reason is None)
+    assert choose("auto") == (first, CAPS[first])
+    for name, reason in reasons.items():
+        if reason is None:
+            assert choose(name) == (name, CAPS[name])
+        else:
+            with pytest.raises(UsageError) as refused:
+                choose(name)
+            assert str(refused.value) == f"--edge-cap={name}: {reason}; try --edge-cap=auto"
+
+
+def test_unavailable(fresh: Callable[[], str], session: str) -> None:
+    """A cap that this machine lacks cannot be opened, says so in the same words, and has nothing to sweep."""
+    lacking = {cap.unavailable(): cap for cap in CAPS.values() if cap.unavailable()}
+    for reason, cap in lacking.items():
+        with pytest.raises(Unsupported) as refused:
+            cap.open(fresh(), LIMIT, swap=False)
+        assert str(refused.value) == reason
+        assert cap.sweep(session) == []

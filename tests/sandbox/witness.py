@@ -1,0 +1,58 @@
+"""What the machine shows of groups, processes and swap, seen past the code under test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+CGROUPS = Path("/sys/fs/cgroup")
+_PATIENCE_S = 30.0
+
+
+def groups(part: str) -> list[Path]:
+    """Return all cgroups with `part` in their name."""
+    return [Path(root, name) for root, names, _ in os.walk(CGROUPS) for name in names if part in name]
+
+
+def members(name: str) -> list[int]:
+    """Return the processes in the cgroup with this name; none if there is no such group."""
+    try:
+        return [int(pid) for folder in groups(name) for pid in (folder / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
+
+
+def alive(pid: int) -> bool:
+    """Tell whether the process is there and has not exited."""
+    try:
+        return psutil.Process(pid).status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+    except psutil.NoSuchProcess:
+        return False
+
+
+def swaps() -> str:
+    """Return what is swapped to."""
+    return Path("/proc/swaps").read_text()
+
+
+def until(true: Callable[[], bool]) -> bool:
+    """Wait for something that will come true, and tell whether it did."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def as_nobody(imports: str, expression: str) -> str:
+    """Return what a fresh interpreter, as a user without rights, prints of `expression` or of what it raises."""
+    drop = "os.setgroups([]); os.setgid(65534); os.setuid(65534)" if os.geteuid() == 0 else ""
+    script = f"import os\n{imports}\n{drop}\ntry: print({expression})\nexcept Exception as e: print(f'{{type(e).__name__}}: {{e}}')"
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.strip()
