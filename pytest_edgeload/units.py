@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ SIZE_HINT = "try 512M, 1G or base+256M"
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _SIZE = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
 _DURATION = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)?"
+_MOST = 1 << 60
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -26,10 +28,10 @@ def parse_size(text: str) -> int:
         raise ValueError(f"{unit}B means 1000 to some and 1024 to others; write {number}{unit}, which is 1024")
     if not unit and suffix.upper() == "IB":
         raise ValueError(f"not a size; {SIZE_HINT}")
-    size = float(number) * 1024 ** _POWERS[unit]
-    if size < 1:
-        raise ValueError(f"a size is at least one byte; {SIZE_HINT}")
-    return int(size)
+    size: float = float(number) * 1024 ** _POWERS[unit]
+    if not 1 <= size <= _MOST:
+        raise ValueError(f"a size is at least one byte and at most {_MOST >> 40}T; {SIZE_HINT}")
+    return round(size)
 
 
 def format_size(size: float) -> str:
@@ -45,9 +47,10 @@ def format_size(size: float) -> str:
 def parse_duration(text: str) -> float:
     """Return the seconds that `text` names: `90`, `90s`, `1.5m`, `250ms`. Raises ValueError for anything else."""
     match = re.fullmatch(_DURATION, text.strip(), re.ASCII)
-    if match is None or float(match["number"]) == 0:
+    seconds = float(match["number"]) * _SECONDS[match["unit"] or "s"] if match else 0.0
+    if not 0 < seconds < math.inf:
         raise ValueError("not a duration; try 300s or 5m")
-    return float(match["number"]) * _SECONDS[match["unit"] or "s"]
+    return seconds
 
 
 def parse_swap(text: str) -> str:

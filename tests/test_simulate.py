@@ -76,7 +76,9 @@ def test_tasks_that_run_together_are_held_together(lanes: int, peak: int) -> Non
     assert peak_bytes(Plan(tasks, lanes), workload(network((10, 1, 1), (30, 1, 1)))) == peak
 
 
-@pytest.mark.parametrize("tasks", [(Task("init", 0, None, (0,)),), (Task("init", 0, None, (1,)), Task("init", 0, None, (0,)))])
+@pytest.mark.parametrize(
+    "tasks", [(Task("init", 0, None, (0,)),), (Task("init", 0, None, (1,)), Task("init", 0, None, (0,)))]
+)
 def test_a_plan_that_stops(tasks: tuple[Task, ...]) -> None:
     """A plan whose tasks wait for each other raises instead of going on forever."""
     with pytest.raises(ValueError, match="the plan stops"):

@@ -59,15 +59,17 @@ def export(module: torch.nn.Module, example: Tensors) -> Exported:
     module.eval()
     try:
         with torch.no_grad():
-            program = torch.export.export(module, example, strict=False).run_decompositions({})
+            # Copies, for a slice would bring all that it is a slice of.
+            inputs = tuple(tensor.clone() for tensor in example)
+            program = torch.export.export(module, inputs, strict=False).run_decompositions({})
     except Exception as error:
         raise CannotExport(f"torch.export cannot trace {type(module).__name__}: {error}") from error
-    weights, inputs = _placeholders(program)
-    outputs = tuple(_output_name(spec.arg, spec.kind) for spec in program.graph_signature.output_specs)
+    weights, names = _placeholders(program)
+    outputs = tuple(_output_name(spec.arg, spec.kind, weights) for spec in program.graph_signature.output_specs)
     steps = list(_steps(program.graph, weights))
     cuts = _cut(steps, weights)
     _account(cuts, _last_uses(steps, outputs), program.graph, weights)
-    return Exported(tuple(cut for cut, _ in cuts), inputs, outputs)
+    return Exported(tuple(cut for cut, _ in cuts), names, outputs)
 
 
 def _placeholders(program: torch.export.ExportedProgram) -> tuple[dict[str, tuple[str, torch.Tensor]], tuple[str, ...]]:
@@ -91,11 +93,15 @@ def _placeholders(program: torch.export.ExportedProgram) -> tuple[dict[str, tupl
     return weights, tuple(inputs)
 
 
-def _output_name(argument: object, kind: OutputKind) -> str:
+def _output_name(argument: object, kind: OutputKind, weights: Mapping[str, tuple[str, torch.Tensor]]) -> str:
     if kind is not OutputKind.USER_OUTPUT:
         raise CannotExport(f"the module changes its own state ({kind.name}); give one that only computes")
     if not isinstance(argument, TensorArgument):
         raise CannotExport(f"output {argument} is not a tensor; give a module whose outputs are tensors")
+    if argument.name in weights:
+        raise CannotExport(
+            f"output {weights[argument.name][0]} is a weight as it is; give a module that computes its outputs"
+        )
     return argument.name
 
 
@@ -123,16 +129,14 @@ def _steps(graph: Graph, weights: Mapping[str, tuple[str, torch.Tensor]]) -> Ite
             sources = node.all_input_nodes
             needed = tuple(dict.fromkeys(w for s in sources if s in derived for w in derived[s][0]))
             views = tuple(dict.fromkeys(v for s in sources if s in derived for v in derived[s][1]))
-            if sources and all(source in derived for source in sources) and not _is_output(node):
+            if sources and all(source in derived for source in sources):
+                if any(user.op == "output" for user in node.users):
+                    raise CannotExport(f"output {node.name} is made of weights alone; give one that uses the inputs")
                 derived[node] = (needed, (*views, node))
             else:
                 yield _Step(node, needed, views)
         elif node.op not in {"output", "call_function"}:
             raise CannotExport(f"{node.format_node()} cannot be cut into layers")
-
-
-def _is_output(node: Node) -> bool:
-    return any(user.op == "output" for user in node.users)
 
 
 def _cut(steps: Sequence[_Step], weights: Mapping[str, tuple[str, torch.Tensor]]) -> list[tuple[Cut, list[_Step]]]:
@@ -185,21 +189,17 @@ def _account(
         for step in members:
             for node in (*(view for view in step.views if view.name not in made), step.node):
                 values[node.name] = _fake_call(node, values, cut)
-                is_value = node is step.node
-                drops: list[str] = []
-                if is_value:
-                    live[node.name] = values[node.name]
-                    cut.activation_bytes = max(cut.activation_bytes, _live_bytes(live, weight_storages))
-                    drops = [name for name in live if last.get(name, -1) <= position]
-                    for name in drops:
-                        del live[name]
-                else:
+                live[node.name] = values[node.name]
+                cut.activation_bytes = max(cut.activation_bytes, _live_bytes(live, weight_storages))
+                if node is not step.node:
                     made.add(node.name)
+                drops = [n for n in live if n not in made and last.get(n, -1) <= position] if node is step.node else []
+                if node is members[-1].node:
+                    drops += sorted(made)
+                for name in drops:
+                    del live[name]
                 cut.ops.append(_op(node, weights, drops))
             position += 1
-        if made:
-            final = cut.ops[-1]
-            cut.ops[-1] = Op(final.target, final.args, final.kwargs, final.output, (*final.drops, *sorted(made)))
         cut.carry_bytes = _live_bytes(live, weight_storages)
 
 
@@ -211,7 +211,7 @@ def _fake_call(node: Node, values: Mapping[str, Any], cut: Cut) -> Any:
     kwargs = torch.fx.map_arg(node.kwargs, look_up)
     if not callable(node.target):
         raise CannotExport(f"{node.format_node()} calls nothing")
-    first = next((leaf for leaf in tree_leaves(values[s.name] for s in node.all_input_nodes) if _is_fake(leaf)), None)
+    first = next((leaf for leaf in tree_leaves([values[s.name] for s in node.all_input_nodes]) if _is_fake(leaf)), None)
     if first is None:
         return node.meta["val"]
     with first.fake_mode, FlopCounterMode(display=False) as counter:
@@ -226,7 +226,7 @@ def _is_fake(leaf: object) -> bool:
 
 def _storage(tensor: torch.Tensor) -> tuple[int, int]:
     storage = tensor.untyped_storage()
-    return storage._cdata, storage.nbytes()  # noqa: SLF001  # the only identity a storage without data has
+    return storage._cdata, int(storage.nbytes())  # noqa: SLF001  # the only identity a storage without data has
 
 
 def _live_bytes(live: Mapping[str, Any], weight_storages: set[int]) -> int:
@@ -241,7 +241,7 @@ def target_name(target: object) -> str:
         return "getitem"
     if isinstance(target, torch._ops.OpOverload):  # noqa: SLF001  # the class has no public name
         return str(target)
-    raise CannotExport(f"{target} is not an operator that a worker could look up")
+    raise CannotExport(f"{target} is no tensor operator; data-dependent sizes and branches cannot be cut into layers")
 
 
 def _op(node: Node, weights: Mapping[str, tuple[str, torch.Tensor]], drops: Sequence[str]) -> Op:

@@ -147,8 +147,11 @@ class Store:
     def keep(self, key: str, folder: Path, digest: str) -> Path:
         """Put the finished `folder` under its digest and note it as what recipe `key` gives."""
         final = self.root / "networks" / digest
-        if not final.is_dir():
+        try:
             folder.rename(final)
+        except OSError:  # another recipe gave the same network, perhaps just now
+            if not final.is_dir():
+                raise
         note = self.root / "recipes" / f"{key}.new"
         note.write_text(digest)
         note.replace(self.root / "recipes" / key)

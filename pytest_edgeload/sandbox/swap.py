@@ -98,10 +98,10 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> list[str]:
-    """Remove the swap files in `folder` that sessions left which are gone; return their names."""
+    """Remove the swap files, in `folder` or in use, that sessions left which are gone; return their names."""
     swept = []
-    for path in sorted(folder.glob(f"{PREFIX}*.swap")):
-        if is_abandoned(path.stem):
+    for path in sorted({*folder.glob(f"{PREFIX}*.swap"), *(path for path, _ in _active())}):
+        if path.suffix == ".swap" and is_abandoned(path.stem):
             with suppress(OSError, subprocess.CalledProcessError):
                 remove(path)
                 swept.append(path.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
@@ -31,15 +32,33 @@ def test_spans(asked: Workload, policy: str, lanes: int) -> None:
         assert all(ends[awaited] <= span.start_s for awaited in plan.tasks[span.task].after)
     for lane in range(plan.lanes):
         own = [span for span in spans if span.lane == lane]
-        assert all(a.end_s <= b.start_s for a, b in zip(own, own[1:], strict=False))
+        assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(own))
 
 
 @pytest.mark.parametrize("lanes", [2, 3])
 def test_lanes_run_at_the_same_time(lanes: int) -> None:
     """As many tasks as there are lanes run at once, each on a lane of its own."""
     meeting = threading.Barrier(lanes, timeout=PATIENCE_S)
-    spans = run(Plan(tuple(Task("init", r) for r in range(lanes)), lanes), lambda _: meeting.wait() and None)
+
+    def perform(_: int) -> None:
+        meeting.wait()
+
+    spans = run(Plan(tuple(Task("init", r) for r in range(lanes)), lanes), perform)
     assert {span.lane for span in spans} == set(range(lanes))
+
+
+def test_spans_come_in_order_of_start() -> None:
+    """A task that starts before others and ends after them comes before them."""
+    ended = threading.Event()
+
+    def perform(index: int) -> None:
+        if index == 2:
+            ended.set()
+        elif index == 0:
+            assert ended.wait(PATIENCE_S)
+
+    spans = run(Plan((Task("init", 0), Task("init", 1), Task("init", 2, None, (1,))), 2), perform)
+    assert spans == sorted(spans, key=lambda span: span.start_s)
 
 
 def test_no_more_tasks_than_lanes() -> None:

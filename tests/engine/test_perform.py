@@ -38,7 +38,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a network of layers of different sizes, with two samples."""
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 9), nn.Linear(9, 20))
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 9), nn.Linear(9, 20)
+    )
     return stored(tmp_path_factory.mktemp("small"), module, (torch.rand(1, 3, 10, 10),), (torch.rand(1, 3, 10, 10),))
 
 
@@ -86,8 +88,8 @@ def test_the_peak_is_known_before(small: Path, policy: str) -> None:
 
 @EVERY_POLICY
 def test_outputs(small: Path, policy: str) -> None:
-    """Whatever the order of tasks, each request's outputs are plain PyTorch's for its sample, counted round and round."""
-    made, asked = job(policy, small, requests=5)
+    """In whatever order, each request's outputs are plain PyTorch's for its sample, counted round and round."""
+    made, _ = job(policy, small, requests=5)
     performer = Performer(made)
     run(made.plan, performer.perform)
     assert [performer.output_error(r) for r in range(5)] == pytest.approx([0.0] * 5, abs=1e-6)

@@ -27,6 +27,7 @@ from tests.builders import job, stored
 
 COMMAND = [sys.executable, "-m", "pytest_edgeload.engine.worker"]
 PATIENCE_S = 30
+DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 class Worker:
@@ -41,8 +42,7 @@ class Worker:
         """Send a message and return the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(message)
-        line = self._answer()
-        return msgspec.json.decode(line, type=Event)
+        return DECODER.decode(self._answer())
 
     def ask(self, asked: Job) -> Event:
         """Send a job and return the answer."""
@@ -82,7 +82,9 @@ def worker(*command: str, **environment: str) -> Iterator[Worker]:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a network with a convolution, whose activations are 8 MiB, and a linear layer of 16 MiB."""
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(16), nn.Flatten(), nn.Linear(8192, 512))
+    module = nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(16), nn.Flatten(), nn.Linear(8192, 512)
+    )
     samples = [(torch.rand(1, 3, 256, 256),) for _ in range(2)]
     return stored(tmp_path_factory.mktemp("network"), module, *samples)
 
@@ -94,21 +96,29 @@ def _anonymous_bytes(pid: int) -> int:
 
 
 def test_a_conversation(network: Path) -> None:
-    """A job is answered by ready, go by the spans of all tasks and the peak, check by errors near 0; then it exits 0."""
+    """A job is answered by ready, go by all tasks' spans and the peak, check by errors near 0; at last it exits 0."""
     made, asked = job("linear", network, requests=2)
     with worker() as process:
         assert process.ask(made) == Ready()
-        idle = _anonymous_bytes(process.process.pid)
         done = process.tell(GO)
         assert isinstance(done, Done)
         assert sorted(span.task for span in done.spans) == list(range(len(made.plan.tasks)))
         assert done.makespan_s == max(span.end_s for span in done.spans) > 0
         assert done.ledger_peak_bytes == peak_bytes(made.plan, asked)
-        assert _anonymous_bytes(process.process.pid) - idle < 6 << 20, "what was freed did not go back to the system"
         checked = process.tell(CHECK)
         assert isinstance(checked, Checked)
         assert [error is not None and error < OUTPUT_TOLERANCE for error in checked.output_error] == [True, True]
         assert process.end() == 0
+
+
+def test_what_was_freed_goes_back_to_the_system(network: Path) -> None:
+    """When the plan is done, neither weights nor activations nor an operator's scratch memory is resident any more."""
+    with worker() as process:
+        assert process.ask(job("linear", network, requests=2)[0]) == Ready()
+        idle = _anonymous_bytes(process.process.pid)
+        done = process.tell(GO)
+        assert isinstance(done, Done)
+        assert _anonymous_bytes(process.process.pid) - idle < 6 << 20 < done.ledger_peak_bytes
 
 
 def test_an_empty_job(network: Path) -> None:

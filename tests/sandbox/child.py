@@ -1,4 +1,4 @@
-"""A child process that does what it is told, one line at a time: its handle, and, run as a program, the child itself."""
+"""A child process that does what it is told, line by line: its handle, and, run as a program, the child itself."""
 
 from __future__ import annotations
 

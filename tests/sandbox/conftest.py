@@ -1,10 +1,9 @@
-"""Real parts for the tests of the sandbox: caps, groups, swap, a folder on storage, networks, and a look at what is left."""
+"""Real parts for the tests of the sandbox: caps, groups, swap, storage, networks, and a look at what is left."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,9 +36,9 @@ def _even(module, value):
 
 
 def wide():
-    """Sixteen layers of 16 MiB: large beside what an idle worker needs, quick to compute."""
+    """Twelve layers of 16 MiB: large beside what an idle worker holds of its own, quick to compute."""
     size = 2048
-    layers = [nn.utils.skip_init(nn.Linear, size, size) for _ in range(16)]
+    layers = [nn.utils.skip_init(nn.Linear, size, size) for _ in range(12)]
     return _even(nn.Sequential(*layers), 1 / size), [(torch.ones(1, size),), (torch.zeros(1, size),)]
 
 
@@ -145,8 +144,7 @@ def swap(tmp_path_factory: pytest.TempPathFactory, session: str) -> Iterator[Swa
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder whose files are on storage, where a page that was dropped has to be fetched."""
     folder = tmp_path_factory.mktemp("storage")
-    told = subprocess.run(["stat", "--file-system", "--format=%T", folder], check=True, capture_output=True, text=True)
-    if told.stdout.strip() in {"tmpfs", "ramfs"}:
+    if witness.in_memory(folder):
         pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
     return folder
 

@@ -41,6 +41,18 @@ def swaps() -> str:
     return Path("/proc/swaps").read_text()
 
 
+def in_memory(folder: Path) -> bool:
+    """Tell whether files in `folder` stand on no storage."""
+    kinds = {mount.mountpoint: mount.fstype for mount in psutil.disk_partitions(all=True)}
+    return kinds[max(filter(folder.is_relative_to, kinds), key=len)] in {"tmpfs", "ramfs"}
+
+
+def zswap() -> bool:
+    """Tell whether swapped pages are kept in memory, compressed, as long as there is room."""
+    enabled = Path("/sys/module/zswap/parameters/enabled")
+    return enabled.exists() and enabled.read_text().strip() == "Y"
+
+
 def until(true: Callable[[], bool]) -> bool:
     """Wait for something that will come true, and tell whether it did."""
     deadline = time.monotonic() + _PATIENCE_S
@@ -54,5 +66,6 @@ def until(true: Callable[[], bool]) -> bool:
 def as_nobody(imports: str, expression: str) -> str:
     """Return what a fresh interpreter, as a user without rights, prints of `expression` or of what it raises."""
     drop = "os.setgroups([]); os.setgid(65534); os.setuid(65534)" if os.geteuid() == 0 else ""
-    script = f"import os\n{imports}\n{drop}\ntry: print({expression})\nexcept Exception as e: print(f'{{type(e).__name__}}: {{e}}')"
+    attempt = f"try: print({expression})\nexcept Exception as e: print(f'{{type(e).__name__}}: {{e}}')"
+    script = f"import os\n{imports}\n{drop}\n{attempt}"
     return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.strip()

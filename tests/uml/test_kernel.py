@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import kernel
 import psutil
 import pytest
+
+from tests.uml import kernel
 
 pytestmark = pytest.mark.skipif(kernel.available() is not None, reason=kernel.available() or "")
 

@@ -1,0 +1,216 @@
+"""What becomes of tests before they run: their parameters and their order; and what a project pays that has none."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.sessions import CONFTEST, write
+
+HEAVY = ("torch", "msgspec", "scipy", "tqdm", "tabulate", "psutil", "filelock", "pytest_edgeload.plugin.session")
+TELLTALE = f"""
+import sys
+
+def pytest_unconfigure():
+    print("heavy:", [name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+def collected(bare: pytest.Pytester, *args: str) -> list[str]:
+    """Return the ids of what pytest would run, in order, without the name of the file."""
+    result = bare.runpytest("--collect-only", "-q", *args)
+    return [line.partition("::")[2] for line in result.outlines if "::" in line]
+
+
+def parts(name: str) -> set[str]:
+    """Return what an id is made up of."""
+    return set(re.split(r"[\[\]-]", name)) - {""}
+
+
+# ---- parameters ------------------------------------------------------------------------------------------------
+
+
+def test_ids(bare: pytest.Pytester) -> None:
+    """A test runs once for each policy, limit and reader that the options name, and its id says which."""
+    bare.makepyfile("""
+        def test_it(edge, edge_policy, edge_mem, edge_reader): pass
+        def test_one(edge, edge_policy): pass
+    """)
+    found = collected(bare, "--edge-mem=512M,base+1.5G,none", "--edge-policy=bulk,linear")
+    limits, policies = ("512M", "base+1.5G", "none"), ("bulk", "linear")
+    assert found == [
+        *(f"test_it[{limit}-read-{policy}]" for limit in limits for policy in policies),
+        *(f"test_one[{policy}]" for policy in policies),
+    ]
+
+
+def test_all_policies(bare: pytest.Pytester) -> None:
+    """`all` stands for the built-in policies and those that a conftest registers."""
+    bare.makeconftest("def pytest_edge_policies(register):\n    register('mine', lambda workload, budget: None)")
+    bare.makepyfile("def test_it(edge, edge_policy): pass")
+    found = collected(bare, "--edge-policy=mine,all")
+    assert found[0] == "test_it[mine]"
+    assert {"test_it[mine]", "test_it[bulk]", "test_it[linear]", "test_it[partial]"} <= set(found)
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        '"edge_policy", ["linear", "partial"]',
+        '["edge_policy"], [("linear",), ("partial",)]',
+        'argnames="edge_policy", argvalues=["linear", "partial"]',
+        '"edge_policy", ["linear", "partial"], indirect=True',
+    ],
+    ids=["positional", "list", "keywords", "indirect"],
+)
+def test_own_parameters(bare: pytest.Pytester, mark: str) -> None:
+    """A test that parametrizes one of our fixtures itself has its own values, and the options' for the others."""
+    bare.makepyfile(f"import pytest\n@pytest.mark.parametrize({mark})\ndef test_it(edge, edge_policy, edge_mem): pass")
+    found = collected(bare, "--edge-policy=bulk", "--edge-mem=1G,512M")
+    expected = [{"test_it", policy, limit} for policy in ("linear", "partial") for limit in ("1G", "512M")]
+    assert sorted(map(sorted, map(parts, found))) == sorted(map(sorted, expected))
+
+
+def test_own_pairs(bare: pytest.Pytester) -> None:
+    """A module that parametrizes two of our fixtures together has just its own pairs."""
+    bare.makepyfile(
+        "import pytest\n"
+        "pytestmark = pytest.mark.parametrize('edge_policy, edge_mem', [('linear', '1G'), ('bulk', None)])\n"
+        "def test_it(edge, edge_policy, edge_mem): pass"
+    )
+    assert collected(bare, "--edge-policy=partial", "--edge-mem=2G") == ["test_it[linear-1G]", "test_it[bulk-None]"]
+
+
+# ---- order -----------------------------------------------------------------------------------------------------
+
+TURNS = ["bulk-round0", "linear-round0", "bulk-round1", "linear-round1"]
+
+
+def test_order(bare: pytest.Pytester) -> None:
+    """Within a comparison group all policies of a round run before the next round; other tests keep their place."""
+    bare.makepyfile("""
+        def test_before(): pass
+        def test_limits(edge, edge_policy, edge_mem): pass
+        def test_between(): pass
+        class TestRounds:
+            def test_rounds(self, edge, edge_policy): pass
+        def test_once(edge): pass
+        def test_after(): pass
+    """)
+    assert collected(bare, "--edge-rounds=2", "--edge-policy=bulk,linear", "--edge-mem=1G,512M") == [
+        "test_before",
+        *(f"test_limits[{limit}-{turn}]" for limit in ("1G", "512M") for turn in TURNS),
+        "test_between",
+        *(f"TestRounds::test_rounds[{turn}]" for turn in TURNS),
+        "test_once[round0]",
+        "test_once[round1]",
+        "test_after",
+    ]
+
+
+def test_order_of_own_parameters(bare: pytest.Pytester) -> None:
+    """A parameter of the test's own splits groups, and each group runs in one piece, round by round."""
+    bare.makepyfile("""
+        import pytest
+        @pytest.mark.parametrize("network", ["a", "b"])
+        def test_it(edge, network, edge_policy): pass
+    """)
+    found = [parts(name) for name in collected(bare, "--edge-rounds=2", "--edge-policy=bulk,linear")]
+    assert found == [{"test_it", network, *turn.split("-")} for network in "ab" for turn in TURNS]
+
+
+def test_selection(bare: pytest.Pytester) -> None:
+    """-k selects by policy and limit, as both stand in the ids."""
+    bare.makepyfile("def test_it(edge, edge_policy, edge_mem): pass")
+    assert collected(bare, "-k", "linear and 512M", "--edge-mem=1G,512M") == ["test_it[512M-linear]"]
+
+
+@pytest.mark.parametrize(
+    ("option", "passed", "reason"),
+    [
+        ("--edge-only", {"test_measures"}, "does not measure, and --edge-only is given"),
+        ("--edge-skip", {"test_plain", "test_other"}, "measures, and --edge-skip is given"),
+    ],
+)
+def test_only_and_skip(bare: pytest.Pytester, option: str, passed: set[str], reason: str) -> None:
+    """--edge-skip leaves out what measures and --edge-only all else, and what is skipped says why."""
+    bare.makepyfile("""
+        def test_plain(): pass
+        def test_measures(edge, edge_policy): pass
+        def test_other(edge_policy): pass
+    """)
+    result = bare.runpytest(option, "--edge-disable", "--edge-policy=bulk", "-rsp")
+    found = {line.partition("::")[2].partition("[")[0] for line in result.outlines if line.startswith("PASSED")}
+    assert found == passed
+    result.stdout.fnmatch_lines([f"SKIPPED * {reason}"])
+
+
+# ---- nothing is done before it is due --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [("--collect-only",), ("--collect-only", "-n2"), ("--edge-skip",), ("-k", "nothing")])
+def test_nothing_prepared(project: Path, bare: pytest.Pytester, args: tuple[str, ...]) -> None:
+    """Where nothing will be measured nothing is prepared: no folder, no swap file, no group, no file of records."""
+    options = ("--edge-cache-dir=cache", "--edge-swap=auto", "--edge-json=out.json")
+    result = bare.runpytest_subprocess(f"--rootdir={project}", str(project), *options, *args)
+    assert result.ret in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+    assert not (bare.path / "cache").exists()
+    assert not (bare.path / "out.json").exists()
+    result.stdout.no_fnmatch_line("*= edgeload =*")
+
+
+@pytest.mark.parametrize("args", [(), ("-n1",)], ids=["alone", "xdist"])
+def test_idle_project(bare: pytest.Pytester, args: tuple[str, ...]) -> None:
+    """A project that measures nothing sees nothing of the plugin and pays for none of its imports."""
+    bare.makeconftest(TELLTALE)
+    bare.makepyfile("def test_it(): pass")
+    result = bare.runpytest_subprocess("-s", "-p", "no:cacheprovider", *args)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("edgeload*")
+    result.stdout.no_fnmatch_line("*= edgeload =*")
+    result.stdout.fnmatch_lines(["*heavy: []"])
+
+
+def test_collecting_is_light(bare: pytest.Pytester) -> None:
+    """Not even where networks are registered and tests that measure are collected does pytest import torch."""
+    write(bare.path, conftest=CONFTEST + TELLTALE)
+    result = bare.runpytest_subprocess("--collect-only", "-s")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["collected 3 items", "heavy: *"])
+    result.stdout.no_fnmatch_line("heavy: *torch*")
+
+
+# ---- what pytest shows of us -----------------------------------------------------------------------------------
+
+
+def test_fixtures(bare: pytest.Pytester) -> None:
+    """`pytest --fixtures` shows our fixtures, each with the first line of its documentation."""
+    said = bare.runpytest("--fixtures").stdout
+    for name in ("edge", "edge_mem", "edge_policy", "edge_reader", "edge_round"):
+        said.fnmatch_lines([f"{name} [[]session scope[]] -- *fixtures.py:*"])
+    said.fnmatch_lines_random(["    Run a workload in a capped worker process: *", "    Give the memory limit of *"])
+
+
+def test_strict(bare: pytest.Pytester) -> None:
+    """The plugin needs no marker and causes no warning, in the strictest of projects."""
+    bare.makepyfile("def test_it(edge, edge_policy, edge_mem): pass")
+    for args in (["--markers"], ["--collect-only"]):
+        strict = ("--strict-markers", "--strict-config", "-W", "error", "--edge-rounds=2")
+        result = bare.runpytest_subprocess(*args, *strict)
+        assert result.ret == 0
+        assert not result.stderr.str()
+        result.stdout.no_fnmatch_line("*warnings summary*")
+
+
+def test_two_policies_of_one_name(bare: pytest.Pytester) -> None:
+    """A mistake in a conftest that shows only when tests are collected is one sentence as well, without any option."""
+    bare.makeconftest("def pytest_edge_policies(register):\n    register('bulk', lambda workload, budget: None)")
+    bare.makepyfile("def test_it(edge, edge_policy): pass")
+    result = bare.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (result.stderr if result.errlines else result.stdout).fnmatch_lines(["*policy bulk is registered twice; give *"])
+    assert "Traceback" not in result.stdout.str()
+    result.stdout.no_fnmatch_line("*in __call__*")

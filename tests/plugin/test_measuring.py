@@ -1,0 +1,435 @@
+"""Sessions that measure, from the command line to the tables, the files and the words of what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.plugin.session import unpack
+from pytest_edgeload.sandbox.caps import CAPS, choose
+from tests.plugin.sessions import CONFTEST, Begin, Ended, write
+
+CAP, ENFORCED = choose("auto")
+needs_cap = pytest.mark.skipif(not ENFORCED.enforces, reason="no memory limit can be enforced on this machine")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+
+# ---- a session in which all goes well --------------------------------------------------------------------------
+
+TELLTALE = """
+import sys
+
+def pytest_unconfigure():
+    print("torch in pytest:", "torch" in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a session of two policies, two rounds and one limit."""
+    folder = write(tmp_path_factory.mktemp("whole"), conftest=CONFTEST + TELLTALE)
+    options = ("--edge-policy=linear,bulk", "--edge-mem=base+64M", "--edge-rounds=2", "--edge-json=out.json")
+    return begin(folder, *options, "--junitxml=junit.xml").end()
+
+
+def test_whole_session(whole: Ended) -> None:
+    """A session passes, says in its header what is enforced how, and shows one table of all that counts."""
+    assert whole.status == 0, whole.said
+    enforced = f"enforced by {CAP}" if ENFORCED.enforces else "NOT enforced"
+    limit = "base+64M" if ENFORCED.enforces else "base+64M (NOT enforced)"
+    whole.lines.fnmatch_lines(
+        [
+            f"edgeload: memory base+64M {enforced}*swap off*rounds 2",
+            "collected 4 items",
+            "*= edgeload =*",
+            f"test_tiny.py::test_case small+wide at {limit}",
+            f"cap {CAP}, swap off, reader read, * threads",
+            "policy *makespan* x bulk *peak *swap in/out *faults *outcome",
+            f"records written to {whole.running.folder / 'out.json'}",
+            "*= 4 passed in *",
+        ]
+    )
+    whole.lines.fnmatch_lines_random(["linear *.* *.* *M * 2 ok", "bulk *.* 1.00 *M * 2 ok"])
+    assert whole.said.count("x bulk") == 1
+    whole.lines.no_fnmatch_line("*not interleaved*")
+    assert whole.running.leavings == []
+
+
+def test_whole_record(whole: Ended) -> None:
+    """The file holds each case with its rounds, interleaved as they ran, and each with spans and time line."""
+    first, second = whole.records
+    assert (first.case.policy, second.case.policy) == ("linear", "bulk")
+    assert first.case.group == second.case.group
+    assert first.case.limit == "base+64M"
+    in_turns = [m.started for pair in zip(first.rounds, second.rounds, strict=True) for m in pair]
+    assert [m.started for m in whole.measurements] == in_turns
+    assert [m.round for m in whole.measurements] == [0, 0, 1, 1]
+    for m in whole.measurements:
+        assert m.outcome == "ok"
+        assert m.interleaved
+        assert len(m.response_s or ()) == 2
+        assert len(m.tasks) == 2 + 3 * 4, "two inits; load, exec and free of four layers"
+        assert len(m.timeline.at_s) == len(m.timeline.anon_bytes) > 0
+        assert m.plan_peak_bytes == m.ledger_peak_bytes
+
+
+def test_whole_settings(whole: Ended) -> None:
+    """The file tells under which settings it was measured, those of the environment included."""
+    settings = json.loads((whole.running.folder / "out.json").read_bytes())["settings"]
+    expected = {"policy": "linear,bulk", "mem": "base+64M", "rounds": "2", "swap": "off", "timeout": "300s"}
+    assert settings.items() >= expected.items()
+
+
+def test_whole_junit(whole: Ended) -> None:
+    """Each test carries its measurement as one property, which junit shows."""
+    properties = [item.attrib for case in whole.tests.values() for item in case.iter("property")]
+    found = [unpack(item["value"]) for item in properties if item["name"] == "edgeload"]
+    assert len(found) == 4
+    assert {entry.measurement for entry in found} == {m.summary() for m in whole.measurements}
+    assert {entry.file for entry in found} == {entry.file for entry in whole.running.on_disk}
+
+
+def test_no_torch(whole: Ended) -> None:
+    """The process of pytest itself measures without ever importing torch."""
+    whole.lines.fnmatch_lines(["torch in pytest: False"])
+
+
+def test_other_plugins(begin: Begin, project: Path) -> None:
+    """Neither the terminal nor xdist nor the cache of pytest is needed to measure."""
+    plugins = ("-p", "no:terminal", "-p", "no:xdist", "-p", "no:cacheprovider")
+    ended = begin(project, *plugins, "--edge-policy=bulk", "--edge-json=out.json").end()
+    assert (ended.status, ended.said) == (0, "")
+    assert [m.outcome for m in ended.measurements] == ["ok"]
+
+
+# ---- the ways to call edge.run ---------------------------------------------------------------------------------
+
+POLICIES = """
+from pytest_edgeload import POLICIES, Builder
+
+def mine(workload, budget):
+    return POLICIES["linear"](workload, budget)
+
+def lazy(workload, budget):
+    plan = Builder()
+    plan.add("init", 0)
+    return plan.done()
+
+def buggy(workload, budget):
+    return {}["a bug of the policy's own"]
+
+def pytest_edge_policies(register):
+    register("mine", mine)
+    register("lazy", lazy)
+    register("buggy", buggy)
+"""
+
+MORE_NETWORKS = """\
+    register("gone", "tiny:gone")
+    register("nowhere", "no_such_module:gone")
+"""
+
+CALLS = """
+import pytest
+from hypothesis import given, settings, strategies as st
+from pytest_edgeload import Mix
+
+def test_names(edge):
+    assert edge.run(["small", "wide"], memory="base+64M").outcome == "ok"
+
+def test_mix(edge):
+    assert len(edge.run(Mix.of("my mix", ["small"], images=3), policy="mine").response_s) == 3
+
+@settings(max_examples=2, deadline=None)
+@given(images=st.integers(1, 3))
+def test_given(edge, images):
+    assert edge.run(Mix.of(f"drawn {images}", ["small"], images=images)).outcome == "ok"
+
+def test_assertion(edge):
+    assert edge.run(["small"]).outcome == "oom"
+
+def test_lazy(edge):
+    edge.run(["small"], policy="lazy")
+
+def test_buggy(edge):
+    edge.run(["small"], policy="buggy")
+
+def test_policy(edge):
+    edge.run(["small"], policy="linaer")
+
+def test_reader(edge):
+    edge.run(["small"], reader="raed")
+
+def test_network(edge):
+    edge.run(["smal"])
+
+def test_size(edge):
+    edge.run(["small"], memory="512MB")
+
+def test_idle(edge):
+    edge.run(["small"], memory="32M")
+
+def test_gone(edge):
+    edge.run(["gone"])
+
+def test_nowhere(edge):
+    edge.run(["nowhere"])
+
+@pytest.fixture
+def measured(edge):
+    return edge.run(["small"])
+
+def test_fixture(measured):
+    assert measured.outcome == "ok"
+"""
+
+LATE = """
+def test_late(request):
+    assert request.getfixturevalue("edge").run(["small"]).outcome == "ok"
+"""
+
+SENTENCES = {
+    "test_lazy": "InvalidPlan: *the plan lacks 1 load of request 0, layer 0",
+    "test_policy": "UsageError: policy=linaer: unknown; did you mean linear?",
+    "test_reader": "UsageError: reader=raed: unknown; did you mean read?",
+    "test_network": "UnknownNetwork: 'smal' is not a registered network; did you mean small?",
+    "test_size": "UsageError: memory='512MB': *write 512M*",
+    "test_idle": "UsageError: memory limit 32M: the worker needs *M before it *; try at least *M, or base+64M",
+    "test_gone": "PreparationFailed: network gone (tiny:gone) could not be made: *no attribute 'gone'",
+    "test_nowhere": "PreparationFailed: network nowhere: no module named 'no_such_module' *; check sys.path",
+}
+"""What each test that asks for what cannot be had is told."""
+
+
+@pytest.fixture(scope="module")
+def calls(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a session of tests that call `edge.run` in every way, right and wrong."""
+    folder = tmp_path_factory.mktemp("calls")
+    write(folder, conftest=CONFTEST + MORE_NETWORKS + POLICIES, test_calls=CALLS)
+    return begin(folder, "test_calls.py", "--edge-json=out.json", "--junitxml=junit.xml").end()
+
+
+def measured_in(ended: Ended) -> set[str]:
+    """Return the names of the tests that measured something."""
+    return {record.case.test.partition("::")[2] for record in ended.records}
+
+
+def test_ways_to_call(calls: Ended) -> None:
+    """Names, mixes, limits as text, policies of a conftest and fixtures all work, and each call is a measurement."""
+    passed = {name for name, case in calls.tests.items() if case.find("failure") is None}
+    assert passed == {"test_names", "test_mix", "test_given", "test_fixture"}, calls.said
+    found = {(r.case.test.partition("::")[2], r.case.workload, r.case.policy, r.case.limit) for r in calls.records}
+    assert found >= {
+        ("test_names", "small+wide", "bulk", "base+64M"),
+        ("test_mix", "my mix", "mine", None),
+        ("test_fixture", "small", "bulk", None),
+    }
+
+
+def test_hypothesis(calls: Ended) -> None:
+    """A test under hypothesis' @given holds a measurement for each example, and passes its health checks."""
+    drawn = [r for r in calls.records if r.case.test.endswith("::test_given")]
+    assert sum(len(record.rounds) for record in drawn) == 2
+    properties = [item for item in calls.tests["test_given"].iter("property") if item.attrib["name"] == "edgeload"]
+    assert len(properties) == 2
+
+
+def test_failed_assertion(calls: Ended) -> None:
+    """What was measured before an assertion failed is in the records all the same."""
+    assert calls.status == pytest.ExitCode.TESTS_FAILED
+    [record] = [r for r in calls.records if r.case.test.endswith("::test_assertion")]
+    assert [m.outcome for m in record.rounds] == ["ok"]
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_sentence(calls: Ended, name: str) -> None:
+    """A test that asks for what cannot be had fails with one sentence that says the way out, at its own line."""
+    failure = calls.failure(name)
+    pytest.LineMatcher([failure.attrib["message"]]).fnmatch_lines([f"*{SENTENCES[name]}"])
+    assert "pytest_edgeload/" not in str(failure.text), "no frame of ours"
+    assert "test_calls.py:" in str(failure.text)
+    assert name not in measured_in(calls)
+
+
+def test_bug_in_a_policy(calls: Ended) -> None:
+    """An exception out of a user's policy shows the line of the policy that raised it."""
+    assert 'return {}["a bug of the policy\'s own"]' in str(calls.failure("test_buggy").text)
+
+
+@pytest.mark.parametrize("processes", ["-n0", "-n1"])
+def test_late_request(begin: Begin, project: Path, processes: str) -> None:
+    """A test that asks for the fixture only while it runs measures like any other, or is told how it can."""
+    write(project, test_tiny=LATE)
+    ended = begin(project, processes, "--edge-json=out.json", "--junitxml=junit.xml").end()
+    if ended.status == 0:
+        assert measured_in(ended) == {"test_late"}
+    else:
+        assert "UsageError: " in ended.failure("test_late").attrib["message"]
+
+
+# ---- disabled, out of memory, damaged --------------------------------------------------------------------------
+
+ONE_ANSWER = """
+def test_case(edge, edge_policy, edge_mem):
+    assert len(edge.run(["small", "wide"], policy=edge_policy, memory=edge_mem).response_s) == 1
+"""
+
+
+def test_disable(begin: Begin, project: Path) -> None:
+    """--edge-disable runs every case once, its first request alone and without a limit, and records nothing."""
+    write(project, test_tiny=ONE_ANSWER)
+    options = ("--edge-rounds=3", "--edge-mem=1M", "--edge-policy=bulk", "--edge-json=out.json")
+    ended = begin(project, "--edge-disable", *options).end()
+    assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines(["edgeload: disabled*nothing is recorded", "collected 1 item", "*= 1 passed in *"])
+    ended.lines.no_fnmatch_line("*= edgeload =*")
+    assert not (project / "out.json").exists()
+    assert ended.running.on_disk == []
+
+
+def test_enable(begin: Begin, project: Path) -> None:
+    """--edge-enable takes back the --edge-disable of an ini file."""
+    (project / "pytest.ini").write_text("[pytest]\nedge_disable = true\naddopts = --edge-disable\n")
+    ended = begin(project, "--edge-enable", "--edge-policy=bulk", "--edge-json=out.json").end()
+    assert ended.status == 0, ended.said
+    assert [m.outcome for m in ended.measurements] == ["ok"]
+
+
+MANY = """
+from pytest_edgeload import Mix
+
+def test_many(edge, edge_policy, edge_mem):
+    edge.run(Mix.of("many", ["wide"], images=6), policy=edge_policy, memory=edge_mem)
+"""
+
+
+@needs_cap
+def test_out_of_memory(begin: Begin, project: Path) -> None:
+    """A worker that is killed for memory is a row of the table, a sentence below it and a record; pytest goes on."""
+    write(project, test_tiny=MANY)
+    options = ("--edge-mem=base+20M", "--edge-policy=bulk-unchained,linear", "--edge-json=out.json")
+    ended = begin(project, *options).end()
+    assert ended.status == 0, ended.said
+    [killed], [survivor] = (record.rounds for record in ended.records)
+    assert (killed.outcome, survivor.outcome) == ("oom", "ok")
+    assert "limit" in killed.detail
+    sentence = f"bulk-unchained*oom: {killed.detail}"
+    ended.lines.fnmatch_lines_random(["bulk-unchained * - * oom", "linear *.* ok", sentence])
+    assert ended.running.leavings == []
+
+
+def test_damaged_network(begin: Begin, project: Path, prepared: Path) -> None:
+    """A stored file that was truncated or changed is named with the way out, and nothing is run."""
+    cache = project / "cache"
+    shutil.copytree(prepared, cache, ignore=shutil.ignore_patterns("sessions"))
+    damaged: dict[str, Path] = {}
+    for graph in cache.glob("networks/*/graph.json"):
+        name = json.loads(graph.read_bytes())["name"]
+        damaged[name] = graph.with_name("weights.safetensors" if name == "small" else "samples.safetensors")
+    os.truncate(damaged["small"], 100_000)
+    content = bytearray(damaged["wide"].read_bytes())
+    content[-1] ^= 1
+    damaged["wide"].write_bytes(content)
+    write(project, test_tiny="".join(f"def test_{name}(edge):\n    edge.run(['{name}'])\n" for name in damaged))
+    ended = begin(project, "--junitxml=junit.xml", PYTEST_EDGE_CACHE_DIR=str(cache)).end()
+    assert ended.status == pytest.ExitCode.TESTS_FAILED
+    for name, path in damaged.items():
+        message = ended.failure(f"test_{name}").attrib["message"]
+        assert f"{path} is damaged" in message
+        assert f"delete the folder {path.parent} and it is made anew" in message
+    assert ended.running.on_disk == []
+
+
+# ---- what cannot be had is said before any test runs -----------------------------------------------------------
+
+TWICE = '    register("small", "tiny:wide")\n'
+NO_FACTORY = '    register("third", "tiny.third")\n'
+TWO_POLICIES = """
+def pytest_edge_policies(register):
+    register("bulk", lambda workload, budget: None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "options", "sentence"),
+    [
+        ("", "--edge-mem=1G,100M", "memory limit 100M: the worker needs *M before it *; try at least *M, or base+64M"),
+        ("", "--edge-mem=base+1M -n2", "memory limit base+1M: the worker needs *M before it *; try at least *M, or *"),
+        ("", "--edge-json=/proc/out.json", "--edge-json=/proc/out.json: *; *"),
+        ("", "--edge-cache-dir=/proc/cache", "*/proc/cache*; *--edge-cache-dir"),
+        ("", "--edge-cache-dir=/proc/cache -n2", "*/proc/cache*; *--edge-cache-dir"),
+        (TWICE, "", "network small is registered twice, as tiny:small and as tiny:wide; rename one"),
+        (NO_FACTORY, "", "network third: factory 'tiny.third' is not of the form 'module:function'"),
+        (TWO_POLICIES, "", "policy bulk is registered twice; give the second another name"),
+    ],
+    ids=["mem", "mem-xdist", "json", "cache-dir", "cache-dir-xdist", "network-twice", "factory", "policy-twice"],
+)
+def test_refusal(begin: Begin, project: Path, conftest: str, options: str, sentence: str) -> None:
+    """What cannot be had ends the session with one sentence and the status of a usage error before any test runs."""
+    write(project, conftest=CONFTEST + conftest)
+    assert_refused(begin(project, *options.split()).end(), sentence)
+
+
+def assert_refused(ended: Ended, sentence: str) -> None:
+    """Assert that the session ended with this sentence, without a test, a traceback or anything left behind."""
+    assert ended.status == pytest.ExitCode.USAGE_ERROR, ended.said
+    ended.lines.fnmatch_lines([f"ERROR: {sentence}"])
+    for words in ("Traceback", "INTERNALERROR", "passed"):
+        assert words not in ended.said
+    assert ended.running.leavings == []
+
+
+@pytest.mark.parametrize("name", CAPS)
+def test_cap_that_is_not_there(begin: Begin, project: Path, name: str) -> None:
+    """A cap that this machine lacks is refused with the reason, before anything is collected."""
+    reason = CAPS[name].unavailable()
+    if reason is None:
+        pytest.skip(f"{name} works here")
+    ended = begin(project, f"--edge-cap={name}", "-q").end()
+    assert_refused(ended, f"--edge-cap={name}: {reason}; try --edge-cap=auto")
+    ended.lines.no_fnmatch_line("*collected*")
+
+
+# ---- a full disk -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder with room for two files of a page each."""
+    folder, page = tmp_path / "disk", os.sysconf("SC_PAGE_SIZE")
+    folder.mkdir()
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", f"size={32 * page}", "edgeload-test", folder], check=True)
+    try:
+        (folder / "filler").write_bytes(bytes(page * (shutil.disk_usage(folder).free // page - 2)))
+        yield folder
+    finally:
+        subprocess.run(["/bin/umount", folder], check=True)
+
+
+@needs_root
+def test_full_cache(begin: Begin, project: Path, prepared: Path, full_disk: Path) -> None:
+    """A measurement that finds no room on the disk fails its test with a sentence that says which, and the way out."""
+    for name in ("networks", "recipes"):
+        (full_disk / name).symlink_to(prepared / name)
+    ended = begin(project, "--edge-policy=bulk", "--junitxml=junit.xml", PYTEST_EDGE_CACHE_DIR=str(full_disk)).end()
+    assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
+    [name] = ended.tests
+    message = ended.failure(name).attrib["message"]
+    pytest.LineMatcher([message]).fnmatch_lines([f"*{full_disk}*No space left on device*; *"])
+    assert ended.running.leavings == []
+
+
+@needs_root
+def test_full_disk_of_records(begin: Begin, project: Path, full_disk: Path) -> None:
+    """Records that find no room are missed in one sentence; every test runs, the table is shown, status is not 0."""
+    ended = begin(project, "--edge-policy=bulk,linear", f"--edge-json={full_disk / 'out.json'}").end()
+    assert ended.status != 0, ended.said
+    ended.lines.fnmatch_lines_random(["bulk *.* ok", "linear *.* ok", f"*{full_disk}*No space left on device*"])
+    for words in ("Traceback", "INTERNALERROR"):
+        assert words not in ended.said
+    assert ended.running.leavings == []

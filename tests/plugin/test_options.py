@@ -1,0 +1,226 @@
+"""Options: from the command line, else the environment, else the ini file, else the table; and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.plugin.options import CAP_NAMES, OPTIONS, Given, Settings, parse, read
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.units import Limit
+
+VALUES = {
+    "mem": ("300M", "400M", "500M"),
+    "policy": ("bulk", "linear", "partial"),
+    "reader": ("a", "b", "c"),
+    "rounds": ("2", "3", "4"),
+    "threads": ("5", "6", "7"),
+    "timeout": ("8s", "9s", "10s"),
+    "cap": ("none", "cgroup1", "cgroup2"),
+    "swap": ("off", "auto", "4G"),
+    "json": ("a.json", "b.json", "c.json"),
+    "cache-dir": ("a", "b", "c"),
+    "only": ("true", "false", "true"),
+    "skip": ("true", "false", "true"),
+    "disable": ("true", "false", "true"),
+    "enable": ("true", "false", "true"),
+}
+"""For every option what the command line, the environment and the ini file say, wherever they say anything."""
+
+SOURCES = ("command line", "environment", "ini file")
+
+
+def key(name: str) -> str:
+    return f"edge_{name.replace('-', '_')}"
+
+
+def variable(name: str) -> str:
+    return f"PYTEST_{key(name).upper()}"
+
+
+def flag(name: str, value: str) -> str:
+    return f"--edge-{name}" if OPTIONS[name].is_switch else f"--edge-{name}={value}"
+
+
+def config(bare: pytest.Pytester, *args: str, ini: str = "") -> pytest.Config:
+    bare.makeini(f"[pytest]\n{ini}")
+    return bare.parseconfig(*args)
+
+
+def settings(bare: pytest.Pytester, *args: str, ini: str = "") -> Settings:
+    return parse(read(config(bare, *args, ini=ini)))
+
+
+@pytest.mark.parametrize("silent", range(4), ids=["all", *(f"no {source}" for source in SOURCES)])
+def test_precedence(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, silent: int) -> None:
+    """Every option comes from the first source that has it: command line, environment, ini file, else the default."""
+    assert VALUES.keys() == OPTIONS.keys()
+    args = [flag(name, values[0]) for name, values in VALUES.items() if silent < 1]
+    for name, values in VALUES.items():
+        if silent < 2:
+            monkeypatch.setenv(variable(name), values[1])
+    ini = "\n".join(f"{key(name)} = {values[2]}" for name, values in VALUES.items() if silent < 3)
+    found = read(config(bare, *args, ini=ini))
+    places = (lambda name: f"--edge-{name}", variable, key)
+    expected = {name: Given(values[silent], places[silent](name)) for name, values in VALUES.items() if silent < 3}
+    assert found == expected
+
+
+def test_defaults(bare: pytest.Pytester) -> None:
+    """Without any option the help's own defaults hold."""
+    found = settings(bare)
+    assert found.mem == (Limit(1 << 30),)
+    assert found.policy == ("bulk", "linear", "partial")
+    assert (found.reader, found.rounds, found.timeout) == (("read",), 1, 300.0)
+    assert (found.cap, found.swap, found.json, found.cache_dir) == ("auto", "existing", None, None)
+    assert (found.only, found.skip, found.disable) == (False, False, False)
+
+
+def test_values(bare: pytest.Pytester) -> None:
+    """Values have the meaning that the help gives them, blanks around them or not."""
+    ini = "edge_mem = 512MiB , base+256M,none\nedge_timeout = 1.5m\nedge_json = out.json\nedge_only = Yes"
+    found = settings(bare, ini=ini)
+    assert found.mem == (Limit(512 << 20), Limit(256 << 20, above_base=True), None)
+    assert found.timeout == 90.0
+    assert found.json == bare.path / "out.json"
+    assert found.only
+
+
+def test_lists_append(bare: pytest.Pytester) -> None:
+    """A list given twice is one list, in the order of the command line; what stands there twice counts once."""
+    found = settings(bare, "--edge-mem=1G", "--edge-policy", "linear", "--edge-mem=512M,1G", "--edge-policy=bulk")
+    assert found.mem == (Limit(1 << 30), Limit(512 << 20))
+    assert found.policy == ("linear", "bulk")
+
+
+def test_one_limit_written_twice(bare: pytest.Pytester) -> None:
+    """The same limit in two spellings is one limit, as there is no second case to measure."""
+    assert settings(bare, "--edge-mem=1G,1024M,1GiB").mem == (Limit(1 << 30),)
+
+
+@pytest.mark.parametrize("disable", ["--edge-disable", "ini", "variable"])
+def test_enable(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, disable: str) -> None:
+    """--edge-enable takes --edge-disable back, wherever that stands."""
+    if disable == "variable":
+        monkeypatch.setenv("PYTEST_EDGE_DISABLE", "1")
+    args = [disable] if disable.startswith("-") else []
+    ini = "edge_disable = true" if disable == "ini" else ""
+    assert settings(bare, *args, ini=ini).disable
+    assert not settings(bare, *args, "--edge-enable", ini=ini).disable
+
+
+def test_switch_taken_back(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that says no takes back the switch of an ini file."""
+    monkeypatch.setenv("PYTEST_EDGE_ONLY", "off")
+    assert not settings(bare, ini="edge_only = true").only
+
+
+WRONG = [
+    ("mem", "5MB", "*write 5M, which is 1024"),
+    ("mem", "1G,2GB", "*write 2G, which is 1024"),
+    ("mem", "12X", "not a size; try 512M, 1G or base+256M"),
+    ("mem", "512M!", "not a size; try *"),
+    ("mem", "base", "not a size; try *"),
+    ("mem", "-1G", "not a size; try *"),
+    ("mem", "0", "a size is at least one byte; try *"),
+    ("mem", ",", "an empty list; name at least one"),
+    ("policy", "linaer", "unknown; did you mean linear[?]"),
+    ("policy", "xyzzy", "unknown; there are bulk, *linear*"),
+    ("reader", "raed", "unknown; did you mean read[?]"),
+    ("rounds", "0", "not a count; give a whole number of at least 1"),
+    ("rounds", "1.5", "not a count; *"),
+    ("threads", "many", "not a count; *"),
+    ("timeout", "soon", "not a duration; try 300s or 5m"),
+    ("timeout", "0s", "not a duration; try *"),
+    ("cap", "cgroup3", "not a cap; there are auto, cgroup2, cgroup1, none"),
+    ("swap", "much", "not a kind of swap; try auto, existing, off or a size such as 4G"),
+    ("swap", "4GB", "not a kind of swap; *"),
+    ("json", "..", "a folder; name a file, *"),
+    ("json", "missing/out.json", "the folder */missing does not exist; make it first"),
+    ("json", "/dev/full", "not a file that can be written here; name another"),
+    ("cache-dir", "a-file", "not a folder; name one, *"),
+]
+"""Options, values that they do not take, and what is said of them."""
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), WRONG, ids=[f"{name}={value}" for name, value, _ in WRONG])
+@pytest.mark.parametrize("source", SOURCES)
+def test_wrong_value(
+    bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, source: str, name: str, value: str, sentence: str
+) -> None:
+    """A value that makes no sense is refused in one sentence: where it stands, what it is, what would do."""
+    bare.makefile("", **{"a-file": ""})
+    place = {"command line": f"--edge-{name}", "environment": variable(name), "ini file": key(name)}[source]
+    args = [flag(name, value)] if source == "command line" else []
+    if source == "environment":
+        monkeypatch.setenv(place, value)
+    bare.makeini(f"[pytest]\n{place} = {value}" if source == "ini file" else "[pytest]")
+    with pytest.raises(pytest.UsageError) as caught:
+        bare.parseconfigure(*args)
+    [line] = str(caught.value).splitlines()
+    pytest.LineMatcher([line]).fnmatch_lines([f"{place}={value}: {sentence}"])
+
+
+@pytest.mark.parametrize("source", SOURCES[1:])
+@pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.is_switch])
+def test_wrong_switch(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> None:
+    """A switch in the environment or the ini file is told what words it takes."""
+    if source == "environment":
+        monkeypatch.setenv(variable(name), "maybe")
+    place = variable(name) if source == "environment" else key(name)
+    bare.makeini(f"[pytest]\n{key(name)} = maybe" if source == "ini file" else "[pytest]")
+    with pytest.raises(pytest.UsageError, match=f"^{place}=maybe: .*true.*false"):
+        bare.parseconfigure()
+
+
+@pytest.mark.parametrize(
+    ("args", "ini", "line"),
+    [
+        (["--edge-mem=512MB"], "", "ERROR: --edge-mem=512MB: *write 512M*"),
+        ([], "edge_timeout = soon", "ERROR: edge_timeout=soon: not a duration; *"),
+        (["--edge-only", "--edge-skip"], "", "ERROR: --edge-only and --edge-skip *; give one of them"),
+        (["--edge-skip"], "edge_only = true", "ERROR: *edge_only *--edge-skip *"),
+    ],
+    ids=["flag", "ini", "only and skip", "only in the ini file"],
+)
+def test_refusal(bare: pytest.Pytester, args: list[str], ini: str, line: str) -> None:
+    """Options that make no sense end pytest before it collects anything, in a sentence, as a usage error."""
+    bare.makeini(f"[pytest]\n{ini}")
+    bare.makepyfile(test_it="print('collected')\ndef test_it(): pass")
+    result = bare.runpytest_subprocess(*args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([line])
+    assert len([text for text in result.errlines if text]) == 1
+    result.stdout.no_fnmatch_line("*collected*")
+
+
+def test_idle_project_is_told(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong value in the environment is refused even where nothing measures, not when something finally does."""
+    monkeypatch.setenv("PYTEST_EDGE_ROUNDS", "none")
+    bare.makepyfile("def test_it(): pass")
+    result = bare.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: PYTEST_EDGE_ROUNDS=none: not a count; *"])
+
+
+def test_help(bare: pytest.Pytester) -> None:
+    """--help shows every flag and every ini key, each with what it means, its default included."""
+    said = bare.runpytest("--help").stdout.str()
+    words = " ".join(said.split())
+    for name, option in OPTIONS.items():
+        assert f"--edge-{name}" in said
+        assert f"{key(name)} (string):" in words
+        assert words.count(" ".join(option.help.split())) >= 2, "once for the flag, once for the ini key"
+        if option.default not in {"", "false"}:
+            assert "Default: " in option.help
+
+
+def test_cap_names() -> None:
+    """The names that --edge-cap takes are those of the table of caps."""
+    assert ("auto", *CAPS) == CAP_NAMES
+
+
+def test_relative_file(bare: pytest.Pytester) -> None:
+    """A relative file of the command line stands where pytest was started, even if a test changes the folder."""
+    assert settings(bare, "--edge-json=out.json").json == Path.cwd() / "out.json"

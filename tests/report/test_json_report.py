@@ -1,0 +1,89 @@
+"""Records as JSON: what is written is what is read."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.job import Span
+from pytest_edgeload.report.json import machine, parse, render
+from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, Timeline
+
+text = st.text(max_size=20)
+maybe = st.none() | text
+sizes = st.integers(-(2**63), 2**63 - 1)
+seconds = st.floats(allow_nan=False, allow_infinity=False)
+outcomes: st.SearchStrategy[Outcome] = st.sampled_from(["ok", "oom", "timeout", "crashed", "wrong"])
+cases = st.builds(Case, text, text, text, maybe, st.none() | sizes, text, sizes, text, text, maybe)
+
+
+@st.composite
+def measurements(draw: st.DrawFn) -> Measurement:
+    """Draw a measurement with any set of metrics."""
+    kinds = {name: seconds if metric.unit in {"s", "ratio"} else sizes for name, metric in METRICS.items()}
+    figures: dict[str, object] = {name: draw(kind) for name, kind in kinds.items() if draw(st.booleans())}
+    figures["response_s"] = draw(st.none() | st.lists(seconds, max_size=3))
+    known = {"outcome": draw(outcomes), "round": draw(sizes), "detail": draw(text), "interleaved": draw(st.booleans())}
+    bulky = {
+        "tasks": tuple(draw(st.lists(st.builds(Span, sizes, sizes, seconds, seconds, seconds), max_size=2))),
+        "timeline": Timeline((draw(seconds),), (draw(sizes),), (draw(sizes),), (draw(sizes),)),
+        "machine_wide": tuple(draw(st.lists(text, max_size=2))),
+    }
+    return msgspec.convert(figures | known | bulky, Measurement)
+
+
+records = st.builds(Record, cases, st.lists(measurements(), max_size=3).map(tuple))
+
+
+@given(st.lists(records, max_size=3), st.dictionaries(text, text, max_size=3))
+def test_round_trip(written: list[Record], settings: dict[str, str]) -> None:
+    """A file read back holds the same records and settings, to the last bit and letter."""
+    document = parse(render(written, settings))
+    assert document.records == tuple(written)
+    assert document.settings == settings
+
+
+def test_schema() -> None:
+    """A file begins with the number of its schema, by which any reader can tell what it has."""
+    written = render([], {})
+    assert next(iter(json.loads(written).items())) == ("schema", SCHEMA)
+    assert parse(written).schema == SCHEMA
+
+
+def test_created() -> None:
+    """A file says when it was written, in UTC."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", parse(render([], {})).created)
+
+
+def test_absent() -> None:
+    """A metric that was not measured is absent from the file, and a metric of 0 is there."""
+    measured = Measurement(outcome="oom", swap_in_bytes=0)
+    case = Case("t", "w", "p", None, None, "read", 1, "none", "off")
+    [found] = json.loads(render([Record(case, (measured,))], {}))["records"][0]["rounds"]
+    assert found.keys() & METRICS.keys() == {"swap_in_bytes"}
+    assert found["swap_in_bytes"] == 0
+
+
+def test_machine() -> None:
+    """A file says on which processor, memory, kernel, Python and PyTorch it was measured."""
+    found = machine()
+    assert (found.processors, found.kernel) == (os.cpu_count(), platform.release())
+    assert found.python == platform.python_version()
+    assert found.torch == importlib.metadata.version("torch")
+    assert found.memory_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert parse(render([], {})).machine == found
+
+
+@pytest.mark.parametrize("cut", [1, 30, 300])
+def test_cut(cut: int) -> None:
+    """A file that was cut short is not taken for a whole one."""
+    with pytest.raises(msgspec.DecodeError):
+        parse(render([], {"key": "value"})[:-cut])

@@ -1,0 +1,166 @@
+"""The tables of the terminal summary, made of records made by hand."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.report.terminal import render
+from pytest_edgeload.results.record import Case, Measurement, Record
+
+CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+HEADERS = ["policy", "makespan", "x bulk", "peak", "swap in/out", "faults", "outcome"]
+words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1) | st.sampled_from(
+    ["007", "1e3", "-0", "nan", "None", "True", "0x10", "100%", "{x}", "%s", "a|b", "<b>", "\\n", "-", "--edge"]
+)
+"""What somebody may call something, with what could be mistaken for a number or for markup."""
+
+
+def record(policy: str = "bulk", *rounds: dict[str, Any], **changes: Any) -> Record:
+    """Return a record with a measurement for each of `rounds`, numbered, of outcome ok where they do not say."""
+    made = (msgspec.convert({"outcome": "ok", "round": number} | m, Measurement) for number, m in enumerate(rounds))
+    return Record(msgspec.structs.replace(CASE, policy=policy, **changes), tuple(made))
+
+
+def row(text: str, policy: str) -> dict[str, str]:
+    """Return the cells of the first row for `policy`, by column."""
+    line = next(line for line in text.splitlines() if re.match(rf"{re.escape(policy)}\s\s", line))
+    return dict(zip(HEADERS, re.split(r"\s{2,}", line.strip()), strict=True))
+
+
+def test_columns() -> None:
+    """A row has the policy, the makespan's median and range, the ratio, peak, swap traffic, faults and outcome."""
+    figures = {"peak_bytes": 300 << 20, "swap_in_bytes": 0, "swap_out_bytes": 3 << 19, "major_faults": 1234}
+    rounds = ({"makespan_s": seconds, **figures} for seconds in (3.0, 1.004, 2.0))
+    text = render([record("bulk", *rounds)])
+    header = next(line for line in text.splitlines() if line.startswith("policy"))
+    assert all(name in header for name in HEADERS)
+    assert [header.index(name) for name in HEADERS] == sorted(header.index(name) for name in HEADERS)
+    assert row(text, "bulk") == {
+        "policy": "bulk",
+        "makespan": "2.00 (1.00-3.00)",
+        "x bulk": "1.00",
+        "peak": "300M",
+        "swap in/out": "0/1.5M",
+        "faults": "1.2k",
+        "outcome": "3 ok",
+    }
+
+
+def test_ratio() -> None:
+    """The ratio to the reference is taken round by round, and then its median."""
+    bulk = record("bulk", *({"makespan_s": seconds} for seconds in (1.0, 10.0, 100.0)))
+    other = record("other", *({"makespan_s": seconds} for seconds in (2.0, 30.0, 50.0)))
+    text = render([other, bulk])
+    assert row(text, "other")["x bulk"] == "2.00"
+    assert row(text, "bulk")["x bulk"] == "1.00"
+
+
+@pytest.mark.parametrize("outcome", ["oom", "timeout", "crashed", "wrong"])
+def test_ratio_without_pairs(outcome: str) -> None:
+    """No ratio is shown where no round of both policies went well, nor where the reference was not measured."""
+    other = record("other", {"makespan_s": 1.0}, {"makespan_s": 2.0, "outcome": outcome})
+    bulk = record("bulk", {"makespan_s": 1.0, "outcome": outcome}, {"makespan_s": 1.0})
+    assert row(render([other, bulk]), "other")["x bulk"] == "-"
+    assert row(render([other]), "other")["x bulk"] == "-"
+
+
+def test_ratio_to_itself() -> None:
+    """The reference is once as slow as itself, also where a round holds several measurements, as under hypothesis."""
+    several = [Measurement(outcome="ok", makespan_s=seconds) for seconds in (1.0, 2.0, 4.0)]
+    text = render([Record(CASE, tuple(several))])
+    assert row(text, "bulk")["x bulk"] == "1.00"
+
+
+def test_absent() -> None:
+    """What was not measured is a dash, never a zero."""
+    cells = row(render([record("bulk", {})]), "bulk")
+    assert [cells[name] for name in HEADERS[1:]] == ["-", "-", "-", "-/-", "-", "ok"]
+
+
+def test_outcomes() -> None:
+    """Outcomes are counted, the most frequent first; figures are those of the rounds that went well."""
+    rounds = ({"makespan_s": 9.0, "outcome": "oom", "detail": "killed"}, {"makespan_s": 1.0}, {"makespan_s": 3.0})
+    cells = row(render([record("bulk", *rounds)]), "bulk")
+    assert cells["outcome"] == "2 ok, oom"
+    assert cells["makespan"] == "2.00 (1.00-3.00)"
+
+
+def test_rows_are_ordered() -> None:
+    """The quickest policy stands first, and those that never went well last."""
+    found = [record(name, {"makespan_s": seconds}) for name, seconds in (("slow", 3.0), ("quick", 1.0), ("bulk", 2.0))]
+    text = render([record("never", {"outcome": "oom"}), *found])
+    positions = [text.index(f"\n{name} ") for name in ("quick", "bulk", "slow", "never")]
+    assert positions == sorted(positions)
+
+
+def test_title() -> None:
+    """A table is headed by all that its rows have in common."""
+    title, where = render([record("bulk", {})]).splitlines()[:2]
+    assert title == "suites/test_a.py::test_a mix at 512M"
+    assert where == "cap cgroup2, swap 8G, reader read, 2 threads"
+
+
+@pytest.mark.parametrize(
+    ("limit", "cap", "said"),
+    [("base+1G", "none", "base+1G (NOT enforced)"), (None, "none", "no limit"), (None, "cgroup1", "no limit")],
+)
+def test_limit_in_title(limit: str | None, cap: str, said: str) -> None:
+    """A limit that nothing enforced says so, and the lack of one is no matter of enforcement."""
+    assert render([record("bulk", {}, limit=limit, cap=cap)]).splitlines()[0].endswith(f" at {said}")
+
+
+@pytest.mark.parametrize("field", [name for name in Case.__struct_fields__ if name not in {"policy", "limit"}])
+def test_groups(field: str) -> None:
+    """Records that differ in anything but the policy are never in one table, nor compared with each other."""
+    other = 7 if field in {"threads", "limit_bytes"} else "other"
+    text = render([record("bulk", {"makespan_s": 1.0}), record("linear", {"makespan_s": 2.0}, **{field: other})])
+    assert text.count("x bulk") == 2
+    assert row(text, "linear")["x bulk"] == "-"
+
+
+def test_one_group() -> None:
+    """Records that differ in the policy alone share a table, wherever in the list they stand."""
+    records = [record("bulk", {}), record("bulk", {}, workload="second"), record("linear", {})]
+    tables = render(records).split("\n\n")
+    assert ["linear" in table for table in tables] == [True, False]
+
+
+def test_failures() -> None:
+    """Every round that did not go well has a line of its own that says which it was and why."""
+    failures = ({"outcome": "oom", "detail": "killed at 512M"}, {"outcome": "timeout", "detail": "slow"})
+    assert render([record("bulk", {}, *failures)]).split("\n\n")[1:] == [
+        "bulk, mix at 512M, round 1: oom: killed at 512M\nbulk, mix at 512M, round 2: timeout: slow"
+    ]
+
+
+def test_notes() -> None:
+    """What the figures do not tell is said below, once, and only where it is so."""
+    well = record("bulk", {}, {})
+    assert len(render([well]).split("\n\n")) == 1
+    partly = record("linear", {"machine_wide": ["swap_in_bytes", "stall_s"]}, {"interleaved": False})
+    [_, notes] = render([well, partly]).split("\n\n")
+    assert re.fullmatch(
+        r"counted for the whole machine.*: stall_s, swap_in_bytes\nrounds were not interleaved.*", notes
+    )
+
+
+def test_nothing() -> None:
+    """No records, no text."""
+    assert render([]) == ""
+
+
+@given(words, words, words, words, words)
+def test_verbatim(test: str, workload: str, policy: str, swap: str, detail: str) -> None:
+    """Names and words of users stand in the report as they wrote them."""
+    failed = record(policy, {"outcome": "crashed", "detail": detail}, test=test, workload=workload, swap=swap)
+    lines = render([failed]).splitlines()
+    assert lines[0] == f"{test} {workload} at 512M"
+    assert f"swap {swap}," in lines[1]
+    assert re.fullmatch(rf"{re.escape(policy)}( +-){{3}} +-/- +- +crashed", lines[4])
+    assert lines[-1] == f"{policy}, {workload} at 512M, round 0: crashed: {detail}"

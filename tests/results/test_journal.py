@@ -1,0 +1,54 @@
+"""Measurements on disk."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pytest_edgeload.job import Span
+from pytest_edgeload.results.journal import read, write
+from pytest_edgeload.results.record import Case, Entry, Measurement, Timeline
+
+CASE = Case("suites/test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+
+
+def _entry(started: float) -> Entry:
+    spans = tuple(Span(i, 0, 0.0, 1.0, 2.0) for i in range(1000))
+    return Entry(
+        CASE, Measurement(outcome="ok", started=started, tasks=spans, timeline=Timeline((1.0,), (2,), (3,), (4,)))
+    )
+
+
+def test_each_measurement_is_a_file(tmp_path: Path) -> None:
+    """Each entry is written into a file of its own, under a folder that is made for it, and nothing else is left."""
+    folder = tmp_path / "not" / "there yet"
+    written = [write(folder, _entry(started)) for started in (1e9, 1e9 + 1e-5)]
+    assert sorted(folder.iterdir()) == sorted(Path(entry.file) for entry in written)
+    assert [read(Path(entry.file)) for entry in written] == written
+    assert [msgspec.structs.replace(entry, file="") for entry in written] == [_entry(1e9), _entry(1e9 + 1e-5)]
+
+
+@pytest.mark.parametrize("text", [None, b"", b"{}", b'{"case": 1', b"\xff"])
+def test_what_cannot_be_read_is_no_entry(tmp_path: Path, text: bytes | None) -> None:
+    """A file that is gone or damaged holds no entry."""
+    path = Path(write(tmp_path, _entry(1.0)).file)
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text)
+    assert read(path) is None
+
+
+def test_half_a_file_is_none(tmp_path: Path) -> None:
+    """A file that cannot be written to its end does not get a measurement's name."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write(tmp_path, _entry(1.0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.glob("*.json")) == []
+    assert read(Path(write(tmp_path, _entry(1.0)).file)) is not None

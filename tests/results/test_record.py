@@ -1,0 +1,118 @@
+"""What is stored says what it means, and is read back as it was."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.job import Span
+from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Record, Timeline, collect, groups
+
+CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "off")
+NO_METRICS = {"outcome", "round", "detail", "started", "ended", "interleaved", "machine_wide", "tasks", "timeline"}
+SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
+
+
+def _figure(metric: str) -> st.SearchStrategy[Any]:
+    if metric == "response_s":
+        return st.lists(SECONDS, max_size=3).map(tuple)
+    return SECONDS if METRICS[metric].unit in {"s", "ratio"} else COUNTS
+
+
+MEASUREMENTS = st.builds(
+    lambda figures, **others: Measurement(**figures, **others),
+    figures=st.fixed_dictionaries({}, optional={metric: _figure(metric) for metric in METRICS}),
+    outcome=st.sampled_from(["ok", "oom", "timeout", "crashed", "wrong"]),
+    round=st.integers(0, 3),
+    detail=st.text(),
+    started=SECONDS,
+    interleaved=st.booleans(),
+    machine_wide=st.lists(st.sampled_from(sorted(METRICS))).map(tuple),
+    tasks=st.lists(st.builds(Span, st.integers(0, 9), st.integers(0, 3), SECONDS, SECONDS, SECONDS)).map(tuple),
+    timeline=st.builds(Timeline, st.lists(SECONDS).map(tuple), *[st.lists(COUNTS).map(tuple)] * 3),
+)
+CASES = st.builds(
+    msgspec.structs.replace,
+    st.just(CASE),
+    policy=st.sampled_from(["bulk", "linear"]),
+    limit=st.none() | st.sampled_from(["1G", "base+1G"]),
+    device=st.none() | st.just("board"),
+)
+ENTRIES = st.lists(st.builds(Entry, CASES, MEASUREMENTS), max_size=8)
+
+
+def test_every_figure_is_explained() -> None:
+    """Each field that may be absent is a metric, and each metric is such a field, absent until the kernel gives it."""
+    fields = {field.name: field.default for field in msgspec.structs.fields(Measurement)}
+    assert set(fields) - NO_METRICS == set(METRICS)
+    assert {fields[metric] for metric in METRICS} == {None}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_names_carry_units(name: str) -> None:
+    """The unit of a metric is the end of its name, where it has one, and its type is the unit's."""
+    unit = METRICS[name].unit
+    assert (unit == "s") == name.endswith("_s")
+    assert (unit == "bytes") == name.endswith("_bytes")
+    types = {field.name: field.type for field in msgspec.structs.fields(Measurement)}
+    number = int if unit in {"bytes", "count"} else float
+    assert types[name] == (tuple[float, ...] | None if name == "response_s" else number | None)
+    assert METRICS[name].meaning
+
+
+@given(MEASUREMENTS)
+def test_what_is_absent_is_absent(measurement: Measurement) -> None:
+    """In JSON a metric that was not measured is not there, and one that is 0 is there as 0."""
+    stored = json.loads(msgspec.json.encode(measurement))
+    for metric in METRICS:
+        value = getattr(measurement, metric)
+        assert (metric in stored) == (value is not None)
+        if value is not None:
+            assert stored[metric] == (list(value) if metric == "response_s" else value)
+
+
+@given(ENTRIES)
+def test_json(entries: list[Entry]) -> None:
+    """Entries and records that went through JSON are the same."""
+    records = collect(entries)
+    assert msgspec.json.decode(msgspec.json.encode(entries), type=list[Entry]) == entries
+    assert msgspec.json.decode(msgspec.json.encode(records), type=tuple[Record, ...]) == records
+
+
+@given(MEASUREMENTS)
+def test_a_summary_lacks_the_long_lists_only(measurement: Measurement) -> None:
+    """A summary has no task spans and no time line, and else all."""
+    summary = measurement.summary()
+    assert (summary.tasks, summary.timeline) == ((), Timeline())
+    assert msgspec.structs.replace(summary, tasks=measurement.tasks, timeline=measurement.timeline) == measurement
+
+
+@given(ENTRIES, st.randoms())
+def test_collect(entries: list[Entry], chance: random.Random) -> None:
+    """Each measurement is in the record of its case, by round, then start; records come in order of appearance."""
+    records = collect(entries)
+    assert [record.case for record in records] == list(dict.fromkeys(entry.case for entry in entries))
+    for record in records:
+        own = [entry.measurement for entry in entries if entry.case == record.case]
+        assert record.rounds == tuple(sorted(own, key=lambda m: (m.round, m.started)))
+    shuffled = chance.sample(entries, len(entries))
+    assert {record.case: len(record.rounds) for record in collect(shuffled)} == {r.case: len(r.rounds) for r in records}
+
+
+@given(ENTRIES)
+def test_groups(entries: list[Entry]) -> None:
+    """A group holds the records that differ in nothing but the policy, in their order."""
+    records = collect(entries)
+    grouped = groups(records)
+    assert sorted(map(repr, records)) == sorted(repr(record) for group in grouped.values() for record in group)
+    for group in grouped.values():
+        assert group == [record for record in records if record in group]
+        assert len({msgspec.structs.replace(record.case, policy="any") for record in group}) == 1
+        assert len({record.case.policy for record in group}) == len(group)
+    assert len({msgspec.structs.replace(record.case, policy="any") for record in records}) == len(grouped)

@@ -1,0 +1,151 @@
+"""What is read from /proc is what processes really did."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.sandbox.counters import Live, Resident, flat, process, resident, status
+from tests.sandbox.child import MIB, Child
+
+NEAR = 2 * MIB
+
+
+@pytest.fixture
+def file(storage: Path, tmp_path: Path) -> Path:
+    """Give a file of 16 MiB, none of it in the page cache."""
+    path = storage / tmp_path.name
+    path.write_bytes(os.urandom(16 * MIB))
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+    steady.drop([path])
+    return path
+
+
+def resident_of(child: Child) -> Resident:
+    found = resident(status(child.pid))
+    assert found is not None
+    return found
+
+
+def test_resident() -> None:
+    """Resident memory follows what a process takes and gives back; its highest stays; it counts as anonymous."""
+    with Child() as child:
+        child.do("again")
+        before = resident_of(child)
+        child.do("touch", 64 * MIB)
+        held = resident_of(child)
+        child.do("free")
+        after = resident_of(child)
+    assert held.now - before.now == pytest.approx(64 * MIB, abs=NEAR)
+    assert held.memory.anon - before.memory.anon == pytest.approx(64 * MIB, abs=NEAR)
+    assert held.memory.file == pytest.approx(before.memory.file, abs=NEAR)
+    assert after.now == pytest.approx(before.now, abs=NEAR)
+    assert after.highest >= held.now - NEAR  # processors count by themselves for a while
+    assert held.now == pytest.approx(held.memory.anon + held.memory.file, abs=NEAR)
+
+
+def test_minor_faults() -> None:
+    """Each page that a process touches first is a minor fault of its own."""
+    with Child() as child:
+        child.do("again")
+        before = process(child.pid)
+        child.do("touch", 64 * MIB)
+        after = process(child.pid)
+    pages = 64 * MIB // counters.PAGE_BYTES
+    assert pages <= after["minor_faults"] - before["minor_faults"] <= pages + 500
+    assert after["read_bytes"] == before["read_bytes"]
+
+
+def test_read_bytes(file: Path) -> None:
+    """A file that is not in the page cache counts once as read from storage, and read again not at all."""
+    with Child() as child:
+        child.do("again")
+        totals = [process(child.pid) for _ in range(3) if child.do("read", file)]
+        start = process(os.getpid())
+        file.read_bytes()
+        warm = process(os.getpid())
+    assert totals[0]["read_bytes"] >= 16 * MIB
+    assert totals[1]["read_bytes"] == totals[2]["read_bytes"] == totals[0]["read_bytes"]
+    assert warm["read_bytes"] - start["read_bytes"] < MIB
+
+
+def test_major_faults(file: Path) -> None:
+    """A page of a mapped file that has to be fetched is a major fault."""
+    with Child() as child:
+        child.do("again")
+        before = process(child.pid)
+        assert int(child.do("look", file)) > 0
+        after = process(child.pid)
+    assert after["major_faults"] - before["major_faults"] >= 100
+    assert after["read_bytes"] - before["read_bytes"] >= 100 * counters.PAGE_BYTES
+
+
+def test_cpu() -> None:
+    """Processor time is what the process says it spent, waiting not included."""
+    with Child() as child:
+        child.do("again")
+        before = process(child.pid)
+        child.do("burn", 0.3)
+        after = process(child.pid)
+    assert after["cpu_s"] - before["cpu_s"] == pytest.approx(0.3, abs=0.05)
+
+
+def test_odd_command(tmp_path: Path) -> None:
+    """A command with brackets and blanks in it shifts no figure."""
+    odd = tmp_path / "a) 1 2 (b"
+    odd.symlink_to(sys.executable)
+    with Child(program=str(odd)) as child:
+        child.do("burn", 0.3)
+        assert process(child.pid)["cpu_s"] == pytest.approx(0.3, abs=0.2)
+
+
+def test_exited() -> None:
+    """Of a process that has exited nothing resident is told; once it is waited for, nothing at all."""
+    with Child() as child:
+        live = Live(Path(f"/proc/{child.pid}/status"))
+        assert resident(live.read()) is not None
+        child.process.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert resident(status(child.pid)) is None
+        assert resident(live.read()) is None
+        assert "cpu_s" in process(child.pid)
+    assert (status(child.pid), live.read(), process(child.pid)) == (b"", b"", {})
+    live.close()
+
+
+def test_live() -> None:
+    """A file that is kept open says what is the case now, each time it is read."""
+    with Child() as child:
+        child.do("again")
+        live = Live(Path(f"/proc/{child.pid}/status"))
+        before = resident(live.read())
+        child.do("touch", 32 * MIB)
+        after = resident(live.read())
+        live.close()
+    assert before is not None
+    assert after is not None
+    assert after.now - before.now == pytest.approx(32 * MIB, abs=NEAR)
+
+
+def test_machine() -> None:
+    """The machine's totals are the kernel's own, in bytes and seconds, and never run backwards."""
+    vmstat = flat(Path("/proc/vmstat").read_text())
+    found, later = counters.machine(), counters.machine()
+    assert found["swap_out_bytes"] >= vmstat["pswpout"] * 4096
+    assert all(later[name] >= value for name, value in found.items())
+    assert ("stall_s" in found) == Path("/proc/pressure/memory").exists()
+
+
+def test_stall(tmp_path: Path) -> None:
+    """A pressure file tells the seconds in which some task stalled; where there is none, nothing is told."""
+    pressure = tmp_path / "memory.pressure"
+    pressure.write_text(
+        "some avg10=0.00 avg60=0.00 avg300=0.69 total=16101493\nfull avg10=0.00 avg60=0.00 avg300=0.65 total=15248573\n"
+    )
+    assert counters.stall(pressure) == {"stall_s": 16.101493}
+    assert counters.stall(tmp_path / "none") == {}

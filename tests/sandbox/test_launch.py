@@ -1,0 +1,310 @@
+"""However a worker ends, its outcome says so, its figures are those of the run, and nothing of it is left."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.job import Job
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.plan import Plan
+from pytest_edgeload.results.record import METRICS, Measurement
+from pytest_edgeload.sandbox.caps import CAPS, Cap
+from pytest_edgeload.sandbox.launch import Enclosure, launch
+from pytest_edgeload.sandbox.owner import PREFIX, tag
+from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.units import format_size
+from tests import builders
+from tests.sandbox import witness
+from tests.sandbox.child import MIB
+
+FROM_THE_PLAN = {"load_s", "exec_s", "wait_s", "response_s", "plan_peak_bytes"}  # test_measure has them
+LACKS = {"none": {"refaults", "peak_charged_bytes"}, "cgroup1": set[str](), "cgroup2": set[str]()}
+LONG = 60  # requests of the wide network: a run that is still on when something befalls it
+
+LAUNCH = """
+import msgspec, os, sys
+from pytest_edgeload.job import Job
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.launch import Enclosure, launch
+from pytest_edgeload.sandbox.owner import PREFIX, tag
+job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+launch(job, Enclosure(CAPS[sys.argv[1]], f"{PREFIX}{tag(os.getpid())}-0", None, False, 60))
+"""
+
+
+@pytest.fixture(scope="module")
+def folders(registry: Registry) -> Callable[[str], Path]:
+    """Give the folder of a network."""
+    return lambda name: registry.get(name, lambda *_: None)[0]
+
+
+@pytest.fixture(scope="module")
+def long_job(folders: Callable[[str], Path]) -> Job:
+    """Give a job that takes long."""
+    return builders.job("bulk", folders("wide"), requests=LONG)[0]
+
+
+@pytest.fixture(scope="module")
+def idle(any_cap: Cap, fresh: Callable[[], str]) -> Measurement:
+    """Measure a worker that has nothing to do."""
+    return launch(Job(Plan(()), (), (), "read", 1), Enclosure(any_cap, fresh(), None, swap=False, timeout_s=60))
+
+
+@pytest.fixture(scope="module")
+def ok(any_cap: Cap, fresh: Callable[[], str], folders: Callable[[str], Path]) -> Measurement:
+    """Measure a run of the wide network, with all the memory it wants."""
+    job, _ = builders.job("bulk", folders("wide"), requests=2)
+    return launch(job, Enclosure(any_cap, fresh(), None, swap=False, timeout_s=60))
+
+
+@pytest.fixture
+def enclosure(cap: Cap, fresh: Callable[[], str]) -> Enclosure:
+    """Give an enclosure with much time and no limit."""
+    return Enclosure(cap, fresh(), None, swap=False, timeout_s=60)
+
+
+@contextmanager
+def befalling(name: str, act: Callable[[int], object]) -> Iterator[None]:
+    """Act on the worker in the group called `name` once it has read more than one network."""
+
+    def running() -> bool:
+        for pid in witness.members(name):
+            if _read_bytes(pid) > 400 * MIB:
+                act(pid)
+                return True
+        return False
+
+    thread = threading.Thread(target=witness.until, args=(running,))
+    thread.start()
+    yield
+    thread.join()
+
+
+def _read_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/io").read_text().split()[1])  # from anywhere, the page cache included
+    except OSError:
+        return 0
+
+
+def weight_bytes(folder: Path) -> int:
+    return (folder / "weights.safetensors").stat().st_size
+
+
+def test_ok(ok: Measurement, any_cap_name: str) -> None:
+    """A run that went well has every metric that this kernel gives, and nothing to add in words."""
+    assert (ok.outcome, ok.detail) == ("ok", "")
+    lacking = LACKS[any_cap_name] | (set() if Path("/proc/pressure/memory").exists() else {"stall_s"})
+    given = {name for name in METRICS if getattr(ok, name) is not None}
+    assert given == METRICS.keys() - lacking - FROM_THE_PLAN
+    assert all(getattr(ok, name) >= 0 for name in given)
+    assert ok.started < ok.ended
+
+
+def test_machine_wide(ok: Measurement, any_cap_name: str) -> None:
+    """What the kernel counts for the whole machine only is named: with version 2 at most swap, else pressure too."""
+    pressure = ["stall_s"] if Path("/proc/pressure/memory").exists() else []
+    if any_cap_name == "cgroup2":
+        assert {*ok.machine_wide} <= {"swap_in_bytes", "swap_out_bytes"}  # which newer kernels count by group, too
+    else:
+        assert [*ok.machine_wide] == ["swap_in_bytes", "swap_out_bytes", *pressure]
+
+
+def test_peaks(ok: Measurement, folders: Callable[[str], Path], any_cap: Cap) -> None:
+    """The peaks hold what the worker held: its weights over its baseline, and all that was seen of it on the way."""
+    assert ok.peak_bytes is not None
+    assert ok.baseline_bytes is not None
+    assert ok.peak_anon_bytes is not None
+    assert ok.ledger_peak_bytes is not None
+    weights = weight_bytes(folders("wide"))
+    assert weights < ok.ledger_peak_bytes < weights + MIB
+    assert ok.peak_bytes >= ok.baseline_bytes + weights
+    assert ok.peak_bytes >= ok.peak_anon_bytes >= weights
+    if any_cap.enforces:
+        assert ok.peak_charged_bytes is not None
+        assert ok.peak_file_bytes is not None
+        assert ok.peak_charged_bytes >= ok.peak_anon_bytes
+        assert ok.peak_file_bytes >= weights * 0.9  # the file's own pages: it was dropped before
+
+
+def test_cold(ok: Measurement, folders: Callable[[str], Path]) -> None:
+    """The weights come from storage, once, though the network has just been written and is asked twice."""
+    assert ok.read_bytes is not None
+    weights = weight_bytes(folders("wide"))
+    assert weights <= ok.read_bytes < weights * 1.2
+
+
+def test_outputs(ok: Measurement) -> None:
+    """The outputs are plain PyTorch's."""
+    assert ok.output_error is not None
+    assert ok.output_error < 1e-5
+
+
+def test_spans(ok: Measurement) -> None:
+    """Every task ran once, when it was ready, within the makespan; the time line counts from the same moment."""
+    assert ok.makespan_s is not None
+    assert sorted(span.task for span in ok.tasks) == list(range(2 * (1 + 3 * 12)))
+    for span in ok.tasks:
+        assert 0 <= span.ready_s <= span.start_s <= span.end_s <= ok.makespan_s
+    assert ok.timeline.at_s[0] < 0 < ok.timeline.at_s[-1]
+    during = [a for at_s, a in zip(ok.timeline.at_s, ok.timeline.anon_bytes, strict=True) if 0 <= at_s <= ok.makespan_s]
+    assert max(during) == ok.peak_anon_bytes
+
+
+def test_idle(idle: Measurement, ok: Measurement) -> None:
+    """A worker with an empty plan does nothing but start, and takes what every worker takes before its first task."""
+    assert (idle.outcome, idle.makespan_s, idle.read_bytes, idle.ledger_peak_bytes) == ("ok", 0.0, 0, 0)
+    assert idle.peak_bytes is not None
+    assert idle.baseline_bytes is not None
+    assert ok.baseline_bytes == pytest.approx(idle.baseline_bytes, rel=0.05)
+    assert idle.baseline_bytes <= idle.peak_bytes < idle.baseline_bytes + 8 * MIB
+
+
+def test_oom(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: int, swap: Swap) -> None:
+    """A plan that needs more than the limit, and may not swap, ends as `oom` with the limit; what it lacks is absent."""
+    limit = idle_anon + 104 * MIB
+    job, _ = builders.job("bulk", folders("wide"))
+    run = launch(job, dataclasses.replace(enclosure, limit_bytes=limit))
+    assert (run.outcome, run.detail) == ("oom", f"killed by the kernel at its limit of {format_size(limit)}")
+    assert (run.makespan_s, run.output_error, run.ledger_peak_bytes, run.tasks) == (None, None, None, ())
+    assert run.peak_anon_bytes is not None
+    assert idle_anon < run.peak_anon_bytes <= limit
+
+
+@pytest.fixture(scope="module")
+def idle_anon(cap: Cap, fresh: Callable[[], str]) -> int:
+    """Tell what an idle worker holds of its own: what its group is charged with, libraries aside."""
+    run = launch(Job(Plan(()), (), (), "read", 1), Enclosure(cap, fresh(), None, swap=False, timeout_s=60))
+    assert run.peak_anon_bytes is not None
+    return run.peak_anon_bytes
+
+
+def test_swapping(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: int, swap: Swap) -> None:
+    """The same plan under the same limit goes well where it may swap; what swapped shows."""
+    limit = idle_anon + 104 * MIB
+    job, _ = builders.job("bulk", folders("wide"))
+    run = launch(job, dataclasses.replace(enclosure, limit_bytes=limit, swap=True))
+    assert (run.outcome, run.detail) == ("ok", "")
+    assert run.peak_swap_bytes is not None
+    assert run.peak_anon_bytes is not None
+    assert run.peak_swap_bytes > 64 * MIB
+    assert run.peak_anon_bytes <= limit
+
+
+def test_too_small_to_start(enclosure: Enclosure) -> None:
+    """A limit in which not even Python starts is `oom` as well, before anything was asked of the worker."""
+    run = launch(Job(Plan(()), (), (), "read", 1), dataclasses.replace(enclosure, limit_bytes=16 * MIB))
+    assert (run.outcome, run.detail) == ("oom", "killed by the kernel at its limit of 16M")
+    assert (run.startup_s, run.baseline_bytes, run.makespan_s) == (None, None, None)
+
+
+def test_timeout(enclosure: Enclosure, long_job: Job) -> None:
+    """A worker that has not even started when its time is up ends as `timeout`, which names the option."""
+    run = launch(long_job, dataclasses.replace(enclosure, timeout_s=0.1))
+    assert (run.outcome, run.detail) == ("timeout", "not done after 0.1 s; --edge-timeout gives it longer")
+    assert (run.startup_s, run.makespan_s) == (None, None)
+
+
+def test_stopped(enclosure: Enclosure, long_job: Job) -> None:
+    """A worker that hangs in the middle is ended when its time is up, though it answers to nothing."""
+    with befalling(enclosure.name, lambda pid: os.kill(pid, signal.SIGSTOP)):
+        run = launch(long_job, dataclasses.replace(enclosure, timeout_s=6))
+    assert (run.outcome, run.detail) == ("timeout", "not done after 6 s; --edge-timeout gives it longer")
+    assert run.makespan_s is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_crashed(enclosure: Enclosure, long_job: Job, number: signal.Signals) -> None:
+    """A worker that a signal ends in the middle, and not for its limit, ends as `crashed`, which names the signal."""
+    with befalling(enclosure.name, lambda pid: os.kill(pid, number)):
+        run = launch(long_job, enclosure)
+    assert run.outcome == "crashed"
+    assert run.detail.startswith(f"the worker was ended by signal {number}")
+    assert run.startup_s is not None
+    assert run.makespan_s is None
+    assert run.peak_bytes is not None
+
+
+def test_refused_memory(enclosure: Enclosure, long_job: Job) -> None:
+    """A worker that is refused memory, rather than killed for it, ends as `oom` too."""
+    with befalling(enclosure.name, lambda pid: resource.prlimit(pid, resource.RLIMIT_AS, (64 * MIB, 64 * MIB))):
+        run = launch(long_job, enclosure)
+    assert run.outcome == "oom"
+    assert "memory" in run.detail
+
+
+def test_damaged(enclosure: Enclosure, folders: Callable[[str], Path], tmp_path: Path) -> None:
+    """A worker that cannot go on says why in its own words and ends as `crashed`."""
+    folder = Path(shutil.copytree(folders("tiny"), tmp_path / "tiny"))
+    os.truncate(folder / "weights.safetensors", 4096)
+    run = launch(builders.job("bulk", folder)[0], enclosure)
+    assert (run.outcome, run.detail) == ("crashed", "EOFError: the weights file ends at byte 4096")
+
+
+def test_wrong(enclosure: Enclosure, folders: Callable[[str], Path]) -> None:
+    """A network that computes something else than its module did ends as `wrong`, which tells how far it is off."""
+    run = launch(builders.job("bulk", folders("lying"))[0], enclosure)
+    assert run.outcome == "wrong"
+    assert run.detail.startswith("request 0 differs from plain PyTorch by 0.4")  # 1.125 is not 2.125
+    assert run.output_error == pytest.approx(1 / 2.125)
+    assert run.makespan_s is not None
+
+
+def test_no_group(fresh: Callable[[], str]) -> None:
+    """Where the cap cannot be set up no worker is started: the error says what would help."""
+    lacking = next((cap for cap in CAPS.values() if cap.unavailable()), None)
+    if lacking is None:
+        pytest.skip("this machine has every cap")
+    with pytest.raises(Unsupported):
+        launch(Job(Plan(()), (), (), "read", 1), Enclosure(lacking, fresh(), 512 * MIB, swap=False, timeout_s=60))
+
+
+@contextmanager
+def launching(cap_name: str, job: Job) -> Iterator[tuple[subprocess.Popen[bytes], str, int]]:
+    """Have another process launch `job`; give it, the name of its group, and its worker in the middle of the run."""
+    pipe = subprocess.PIPE
+    found: list[int] = []
+    with subprocess.Popen([sys.executable, "-c", LAUNCH, cap_name], stdin=pipe, stderr=pipe) as launcher:
+        name = f"{PREFIX}{tag(launcher.pid)}-0"
+        assert launcher.stdin is not None
+        launcher.stdin.write(msgspec.json.encode(job))
+        launcher.stdin.close()
+        launcher.stdin = None
+        with befalling(name, found.append):
+            pass
+        yield launcher, name, found[0]
+
+
+def test_interrupted(cap_name: str, long_job: Job) -> None:
+    """Ctrl-C in the middle of a run ends it at once, the worker with it, and leaves no group."""
+    with launching(cap_name, long_job) as (launcher, name, worker):
+        launcher.send_signal(signal.SIGINT)
+        _, errors = launcher.communicate()
+        assert launcher.returncode == -signal.SIGINT
+    assert errors.rstrip().endswith(b"KeyboardInterrupt")
+    assert not witness.alive(worker)
+    assert witness.groups(name) == []
+
+
+def test_launcher_killed(cap_name: str, cap: Cap, long_job: Job) -> None:
+    """When whoever launched it is killed the worker dies too, and the next session removes the group."""
+    with launching(cap_name, long_job) as (launcher, name, worker):
+        launcher.kill()
+    assert witness.until(lambda: not witness.alive(worker))
+    assert len(witness.groups(name)) == 1
+    cap.sweep(None)
+    assert witness.groups(name) == []

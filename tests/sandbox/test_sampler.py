@@ -1,0 +1,82 @@
+"""The sampler sees what a worker takes, and costs little."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.sampler import Sampler
+from tests.sandbox import witness
+from tests.sandbox.child import MIB, Child
+
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+def test_growth(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """What a process takes is on the time line and in its high-water mark, also after it was given back."""
+    group = any_cap.open(fresh(), None, swap=True)
+    try:
+        with Child(*group.enter) as child:
+            child.do("again")
+            begin_s = time.monotonic()
+            with Sampler(group, child.pid) as sampler:
+                assert witness.until(lambda: sampler.highest_resident > 0)
+                start = sampler.highest_resident
+                child.do("touch", 64 * MIB)
+                assert witness.until(lambda: sampler.highest_resident - start > 60 * MIB)
+                child.do("touch", 8 * MIB)  # when this is seen, so was what came before it
+                assert witness.until(lambda: sampler.highest_resident - start > 68 * MIB)
+                child.do("free")
+        timeline = sampler.timeline(begin_s)
+    finally:
+        group.close()
+    assert max(timeline.anon_bytes) - timeline.anon_bytes[0] > 50 * MIB
+    assert 68 * MIB < sampler.highest_resident - start < 80 * MIB
+    assert len(timeline.at_s) == len(timeline.anon_bytes) == len(timeline.file_bytes) == len(timeline.swap_bytes)
+    assert list(timeline.at_s) == sorted(timeline.at_s)
+    assert timeline.at_s[0] >= 0
+
+
+def test_cost(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """The share of a processor that the sampler itself took is stated, and is less than half."""
+    group = any_cap.open(fresh(), None, swap=True)
+    try:
+        with Child(*group.enter) as child, Sampler(group, child.pid) as sampler:
+            child.do("burn", 0.5)
+    finally:
+        group.close()
+    assert 0 < sampler.cpu_share < 0.5
+
+
+def test_last_moment(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """The high-water mark includes what was taken just before the context ended, however short it was."""
+    group = any_cap.open(fresh(), None, swap=True)
+    try:
+        for _ in range(5):
+            with Child(*group.enter) as child:
+                child.do("again")
+                with Sampler(group, child.pid) as sampler:
+                    child.do("touch", 16 * MIB)
+                assert sampler.highest_resident >= 16 * MIB
+    finally:
+        group.close()
+
+
+def test_death(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """A process that dies while it is watched ends nothing; what was seen of it stays."""
+    group = any_cap.open(fresh(), None, swap=True)
+    try:
+        with Child(*group.enter) as child:
+            child.do("touch", 32 * MIB)
+            with Sampler(group, child.pid) as sampler:
+                assert witness.until(lambda: sampler.highest_resident > 32 * MIB)
+                child.process.kill()
+                child.end()
+                time.sleep(0.05)  # time for a few samples of nothing
+        assert sampler.highest_resident > 32 * MIB
+        assert max(sampler.timeline(None).anon_bytes) > 32 * MIB
+    finally:
+        group.close()

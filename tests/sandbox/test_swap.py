@@ -1,0 +1,199 @@
+"""Swap is what was asked for, is nobody else's to read, and is gone afterwards, whatever happens."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.sandbox.owner import PREFIX, tag
+from pytest_edgeload.sandbox.swap import AUTO_BYTES, Swap, open_swap, sweep
+from tests.sandbox import witness
+from tests.sandbox.child import MIB, Child
+
+LEAVE = """
+import os, sys
+from pathlib import Path
+from pytest_edgeload.sandbox.owner import tag
+from pytest_edgeload.sandbox.swap import open_swap
+print(open_swap("256M", Path(sys.argv[1]), tag(os.getpid())).file, flush=True)
+sys.stdin.read()
+"""
+
+as_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("swapon"), reason="only root may switch swap on")
+
+
+def existing_bytes() -> int:
+    """Return the machine's own swap, as /proc/swaps tells it."""
+    lines = [line.split() for line in witness.swaps().splitlines()[1:]]
+    return sum(int(size) * 1024 for path, _, size, *_ in lines if PREFIX not in Path(path).name)
+
+
+@pytest.fixture
+def opened(tmp_path: Path, session: str) -> Callable[[str], Swap]:
+    """Open a session's swap in tmp_path."""
+    return lambda setting: open_swap(setting, tmp_path, session)
+
+
+@as_root
+@pytest.mark.parametrize("place", ["plain", "with blank", "über", "back\\slash", "relative", "link"])
+def test_size(place: str, tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A size is a private file of that size that is swapped to until it is closed, wherever it stands."""
+    folder = tmp_path / place
+    if place == "relative":
+        monkeypatch.chdir(tmp_path)
+        folder = Path(place)
+    if place == "link":
+        (tmp_path / "target").mkdir()
+        folder.symlink_to("target")
+    swap = open_swap("256M", folder, session)
+    try:
+        assert swap.file is not None
+        status = swap.file.stat()
+        assert status.st_size == swap.size_bytes == 256 * MIB
+        assert (status.st_mode & 0o7777, status.st_uid) == (0o600, 0)
+        assert swap.usable
+        assert str(swap) == "256M"
+        assert f"{swap.file.name} " in witness.swaps()
+    finally:
+        try:
+            swap.close()
+        finally:  # if this is what fails
+            ctypes.CDLL(None).swapoff(os.fsencode(folder / f"{PREFIX}{session}.swap"))
+    assert session not in witness.swaps()
+    assert list(folder.iterdir()) == []
+
+
+def test_off(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """`off`: nothing is made, and workers may not swap."""
+    swap = opened("off")
+    swap.close()
+    assert (swap.usable, swap.file, str(swap)) == (False, None, "off")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """`existing`: nothing is made, and the size is what the machine has of its own."""
+    before = witness.swaps()
+    swap = opened("existing")
+    swap.close()
+    assert (swap.usable, swap.file, swap.size_bytes) == (True, None, existing_bytes())
+    assert list(tmp_path.iterdir()) == []
+    assert existing_bytes() or str(swap) == "none"
+    assert len(witness.swaps()) >= len(before) or PREFIX in before
+
+
+@as_root
+def test_auto(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """`auto`: the machine's own swap; where it has none, a file as large as the study's, or as half the disk allows."""
+    free = shutil.disk_usage(tmp_path).free
+    swap = opened("auto")
+    try:
+        if existing_bytes():
+            assert (swap.file, swap.size_bytes) == (None, existing_bytes())
+        else:
+            assert swap.file is not None
+            assert str(swap.file) in witness.swaps()
+            assert swap.size_bytes == AUTO_BYTES or swap.size_bytes < free // 2
+    finally:
+        swap.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rights(tmp_path: Path) -> None:
+    """A user who is not root is refused a size, in one sentence with ways out; by `auto` they get what there is."""
+    imports = "from pathlib import Path; from pytest_edgeload.sandbox.swap import open_swap"
+    told = witness.as_nobody(imports, f"open_swap('256M', Path({str(tmp_path)!r}), '1-1')")
+    assert told.startswith("UsageError: --edge-swap=256M: only root may switch swap on")
+    assert "try existing or off" in told
+    told = witness.as_nobody(imports, f"open_swap('auto', Path({str(tmp_path)!r}), '1-1')")
+    assert told in {"none", str(Swap(existing_bytes()))}
+    assert list(tmp_path.iterdir()) == []
+
+
+@as_root
+def test_too_large(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """What the disk has no room for is refused in one sentence with the way out, and nothing is left of it."""
+    with pytest.raises(UsageError, match=r"--edge-swap=900T: .* free, too little .*; free some, try a smaller size"):
+        opened("900T")
+    assert list(tmp_path.iterdir()) == []
+
+
+@as_root
+def test_too_small(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """A size too small to be of use is refused as too small, not as too large for the disk."""
+    with pytest.raises(UsageError, match=r"--edge-swap=64M: .*256M") as refused:
+        opened("64M")
+    assert "free" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@as_root
+def test_refused_by_the_kernel(session: str) -> None:
+    """Where a file cannot be swapped to, that is said in the kernel's words, with the way out, and no file is left."""
+    folder = Path("/dev/shm") / f"{PREFIX}test-{session}"
+    if not witness.in_memory(folder):
+        pytest.skip("/dev/shm is no file system in memory, which swap cannot stand on")
+    try:
+        with pytest.raises(Unsupported, match=r"could not be switched on: swapon: .*; try --edge-swap=existing"):
+            open_swap("256M", folder, session)
+        assert list(folder.iterdir()) == []
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@as_root
+@pytest.mark.parametrize("target", ["precious", "missing"])
+def test_link(opened: Callable[[str], Swap], tmp_path: Path, session: str, target: str) -> None:
+    """A link that somebody put in the file's place is never followed: what it points to is neither written nor made."""
+    (tmp_path / "precious").write_text("precious")
+    path = tmp_path / f"{PREFIX}{session}.swap"
+    path.symlink_to(target)
+    with pytest.raises(Unsupported, match="could not be switched on: File exists; try"):
+        opened("256M")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (tmp_path / "missing").exists()
+    assert session not in witness.swaps()
+
+
+@as_root
+@pytest.mark.parametrize("place", ["", "elsewhere"])
+def test_sweep(opened: Callable[[str], Swap], tmp_path: Path, place: str) -> None:
+    """What a killed session swapped to goes, even if the next has its files elsewhere; what a living one uses stays."""
+    living = opened("256M")
+    try:
+        pipe = subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", LEAVE, tmp_path], stdin=pipe, stdout=pipe, text=True) as session:
+            assert session.stdout is not None
+            left = Path(session.stdout.readline().strip())
+            sweep(tmp_path / place)
+            assert str(left) in witness.swaps()
+            session.send_signal(signal.SIGKILL)
+        sweep(tmp_path / place)
+        assert str(left) not in witness.swaps()
+        assert str(living.file) in witness.swaps()
+        assert list(tmp_path.iterdir()) == [living.file]
+    finally:
+        living.close()
+
+
+def test_sweep_unused(tmp_path: Path) -> None:
+    """A file that was never switched on goes; a link goes, not what it points to; foreign names stay."""
+    with Child() as child:
+        gone = tag(child.pid)
+    names = [f"{PREFIX}{gone}-link.swap", f"{PREFIX}{gone}.swap"]
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / f"{PREFIX}notes.swap").write_text("mine")
+    (tmp_path / names[0]).symlink_to("precious")
+    (tmp_path / names[1]).write_bytes(bytes(MIB))
+    assert [name for name in sweep(tmp_path) if gone in name] == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{PREFIX}notes.swap", "precious"]
+    assert not [name for name in sweep(tmp_path / "never made") if gone in name]

@@ -1,0 +1,45 @@
+"""The cap that only another kernel has: the sandbox's own tests, run under cgroup v2 in User-mode Linux."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from tests.uml import kernel
+
+pytestmark = pytest.mark.skipif(kernel.available() is not None, reason=kernel.available() or "")
+
+CONFORMANCE = "tests/sandbox/test_caps.py"
+MEASURED = "tests/sandbox/test_measure.py"
+_OUTCOME = re.compile(r"^(tests/\S+::\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, str]:
+    """Tell how each test ended in there, in one boot: the conformance of the caps, and a measured run that swaps."""
+    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "-k", "test_caps or swapping_run"]
+    done = kernel.run([*command, CONFORMANCE, MEASURED], memory="1536M", environment={"COLUMNS": "200"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(_OUTCOME.findall(done.stdout))
+
+
+def test_conformance(outcomes: dict[str, str]) -> None:
+    """Version 2 keeps what the table of caps promises: all of its cases pass, none is skipped."""
+    cases = {test: outcome for test, outcome in outcomes.items() if test.startswith(CONFORMANCE) and "cgroup2" in test}
+    assert {*cases.values()} == {"PASSED"}
+    with_parameter = {test.partition("[")[0] for test in outcomes if test.startswith(CONFORMANCE) and "[" in test}
+    assert {test.partition("[")[0] for test in cases} == with_parameter
+
+
+def test_other_caps(outcomes: dict[str, str]) -> None:
+    """Where version 1 is not mounted its cases are skipped, and what needs no cap passes."""
+    others = {test: outcome for test, outcome in outcomes.items() if "cgroup2" not in test}
+    assert {outcome for test, outcome in others.items() if "cgroup1" in test} == {"SKIPPED"}
+    assert {outcome for test, outcome in others.items() if "cgroup1" not in test} == {"PASSED"}
+
+
+def test_measured_run(outcomes: dict[str, str]) -> None:
+    """A whole measured run goes well in there, under a limit that makes it swap."""
+    assert outcomes[f"{MEASURED}::test_swapping_run[cgroup2]"] == "PASSED"
