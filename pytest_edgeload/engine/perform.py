@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, read_graph
+
+
+_LIBC = ctypes.CDLL(None)
 
 
 class OpenNetwork:
@@ -85,6 +89,9 @@ class Performer:
         else:
             del self._weights[r, layer]
             self.ledger.hold((r, layer), 0)
+            if layer == len(network.calls) - 1:
+                # Weights are mappings of their own and gone already; malloc still keeps what the activations used.
+                _LIBC.malloc_trim(0)
 
     def _execute(self, r: int, layer: int) -> None:
         network, _ = self._requests[r]

@@ -108,7 +108,7 @@ def _sources(name: str, module: str) -> list[Path]:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
+    origin = Path(spec.origin) if spec is not None and spec.origin is not None else Path()
+    if not origin.is_file():
         raise PreparationFailed(f"network {name}: no module named {module!r} can be imported; check sys.path")
-    origin = Path(spec.origin)
     return list(origin.parent.glob("*.py")) if "." in module else [origin]

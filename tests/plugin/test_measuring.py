@@ -201,7 +201,7 @@ SENTENCES = {
     "test_size": "UsageError: memory='512MB': *write 512M*",
     "test_idle": "UsageError: memory limit 32M: the worker needs *M before it *; try at least *M, or base+64M",
     "test_gone": "PreparationFailed: network gone (tiny:gone) could not be made: *no attribute 'gone'",
-    "test_nowhere": "PreparationFailed: network nowhere: no module named 'no_such_module' *; check sys.path",
+    "test_nowhere": "PreparationFailed: network nowhere: *'no_such_module'*; check sys.path",
 }
 """What each test that asks for what cannot be had is told."""
 

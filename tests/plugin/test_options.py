@@ -123,7 +123,7 @@ WRONG = [
     ("mem", "512M!", "not a size; try *"),
     ("mem", "base", "not a size; try *"),
     ("mem", "-1G", "not a size; try *"),
-    ("mem", "0", "a size is at least one byte; try *"),
+    ("mem", "0", "a size is at least one byte*; try *"),
     ("mem", ",", "an empty list; name at least one"),
     ("policy", "linaer", "unknown; did you mean linear[?]"),
     ("policy", "xyzzy", "unknown; there are bulk, *linear*"),

@@ -36,15 +36,22 @@ class Child:
 
     def end(self) -> int:
         """Let the child end by itself; return its exit status."""
-        self.process.communicate()
-        return self.process.returncode
+        self._hang_up()
+        return self.process.wait(30)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.communicate()
+        self._hang_up()
+        self.process.wait()
+
+    def _hang_up(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 _HELD: list[mmap.mmap] = []

@@ -33,7 +33,7 @@ def ended_session() -> str:
 
 
 def test_limit_kills(opened: Opened, swap: Swap) -> None:
-    """A process that needs more than the limit and may not swap, though there is swap, is killed; its group counts that."""
+    """A process that needs more than the limit and may not use the swap there is gets killed; its group counts that."""
     group = opened(LIMIT)
     with Child(*group.enter) as child:
         assert child.do("touch", MORE) == ""

@@ -175,7 +175,7 @@ def test_idle(idle: Measurement, ok: Measurement) -> None:
 
 
 def test_oom(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: int, swap: Swap) -> None:
-    """A plan that needs more than the limit, and may not swap, ends as `oom` with the limit; what it lacks is absent."""
+    """A plan that needs more than the limit and may not swap ends as `oom`; figures it did not live to give are absent."""
     limit = idle_anon + 104 * MIB
     job, _ = builders.job("bulk", folders("wide"))
     run = launch(job, dataclasses.replace(enclosure, limit_bytes=limit))
@@ -212,9 +212,9 @@ def test_too_small_to_start(enclosure: Enclosure) -> None:
     assert (run.startup_s, run.baseline_bytes, run.makespan_s) == (None, None, None)
 
 
-def test_timeout(enclosure: Enclosure, long_job: Job) -> None:
-    """A worker that has not even started when its time is up ends as `timeout`, which names the option."""
-    run = launch(long_job, dataclasses.replace(enclosure, timeout_s=0.1))
+def test_timeout(any_cap: Cap, fresh: Callable[[], str], long_job: Job) -> None:
+    """A worker that has not even started when its time is up is ended, which is a `timeout` that names the option."""
+    run = launch(long_job, Enclosure(any_cap, fresh(), None, swap=False, timeout_s=0.1))
     assert (run.outcome, run.detail) == ("timeout", "not done after 0.1 s; --edge-timeout gives it longer")
     assert (run.startup_s, run.makespan_s) == (None, None)
 
@@ -290,8 +290,9 @@ def launching(cap_name: str, job: Job) -> Iterator[tuple[subprocess.Popen[bytes]
 
 
 def test_interrupted(cap_name: str, long_job: Job) -> None:
-    """Ctrl-C in the middle of a run ends it at once, the worker with it, and leaves no group."""
+    """Ctrl-C in the middle of a run ends it at once and leaves no group; the worker is out of the terminal's reach."""
     with launching(cap_name, long_job) as (launcher, name, worker):
+        assert os.getsid(worker) == worker
         launcher.send_signal(signal.SIGINT)
         _, errors = launcher.communicate()
         assert launcher.returncode == -signal.SIGINT
@@ -301,8 +302,9 @@ def test_interrupted(cap_name: str, long_job: Job) -> None:
 
 
 def test_launcher_killed(cap_name: str, cap: Cap, long_job: Job) -> None:
-    """When whoever launched it is killed the worker dies too, and the next session removes the group."""
+    """When its launcher is killed the worker dies too, though it hangs; the next session removes the group."""
     with launching(cap_name, long_job) as (launcher, name, worker):
+        os.kill(worker, signal.SIGSTOP)
         launcher.kill()
     assert witness.until(lambda: not witness.alive(worker))
     assert len(witness.groups(name)) == 1
