@@ -186,7 +186,9 @@ class _Run:
             return "crashed", f"{_ending(self._process.returncode)}{_last_words(errors)}"
         wrong = [r for r, error in enumerate(self._checked.output_error) if error is None or error > OUTPUT_TOLERANCE]
         if wrong:
-            return "wrong", f"request {wrong[0]} differs from plain PyTorch by {self._checked.output_error[wrong[0]]}"
+            error = self._checked.output_error[wrong[0]]
+            how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"
+            return "wrong", f"request {wrong[0]} differs from plain PyTorch {how}"
         return "ok", ""
 
 

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 PREFIX = "edgeload-"
-_NAME = re.compile(rf"{PREFIX}(?P<pid>\d+)-(?P<start>\d+)(-[\w.-]+)?")
+_NAME = re.compile(rf"{PREFIX}(?P<pid>\d+)-(?P<start>\d+)-(?P<space>\d+)(-[\w.-]+)?")
 _START_FIELD = 19  # of /proc/PID/stat, counted after the command's closing parenthesis; see proc_pid_stat(5)
 
 
 def tag(pid: int) -> str:
-    """Return the tag of the living process `pid`: its id and start time, which no other process of this boot shares."""
+    """Return the tag of the living process `pid`, which no other process of this boot shares.
+
+    It is the process's id, its start time, and the PID namespace in which the id means this process.
+    """
     start = _start(pid)
     if start is None:
         raise ProcessLookupError(f"no process {pid}")
-    return f"{pid}-{start}"
+    return f"{pid}-{start}-{_space()}"
 
 
 def is_abandoned(name: str) -> bool:
-    """Tell whether `name` is one of ours (`edgeload-PID-START...`) and its session is gone."""
+    """Tell whether `name` is one of ours (`edgeload-PID-START-SPACE...`) and its session is gone.
+
+    Of a session in another PID namespace, a container's, nobody out here can tell, so it never is.
+    """
     match = _NAME.fullmatch(name)
-    return match is not None and _start(int(match["pid"])) != int(match["start"])
+    if match is None or int(match["space"]) != _space():
+        return False
+    return _start(int(match["pid"])) != int(match["start"])
 
 
 def belongs_to(name: str, session: str) -> bool:
     """Tell whether `name` was given by the session with the tag `session`."""
     return name == PREFIX + session or name.startswith(f"{PREFIX}{session}-")
+
+
+def _space() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116  # follows the link, as pid_namespaces(7) has it
 
 
 def _start(pid: int) -> int | None:

@@ -43,7 +43,9 @@ class Sampler:
     def _sample(self) -> None:
         self.begin_s = due = time.monotonic()
         status = Live(Path(f"/proc/{self._pid}/status"))
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
+        last = False
+        while not last:
+            last = self._stop.wait(max(0.0, due - time.monotonic()))  # one more look when all has happened
             memory, found = self._group.memory(self._pid), resident(status.read())
             if memory is not None:
                 self._at_s.append(time.monotonic())

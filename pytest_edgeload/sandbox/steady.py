@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import mmap
 import os
+import subprocess
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 _BALLOON_DEVICE = 5
 _REPORTS_FREE_PAGES = 5  # feature bit; virtio specification 1.2, section 5.5.3, VIRTIO_BALLOON_F_PAGE_REPORTING
-_PAGE_BYTES = mmap.PAGESIZE
 
 
 def drop(files: Iterable[Path]) -> None:
@@ -43,7 +45,18 @@ def back(size_bytes: int) -> None:
     """Make sure that the next `size_bytes` taken from the system are there, on a machine that gives memory back."""
     size_bytes = min(size_bytes, psutil.virtual_memory().available // 2)
     if size_bytes > 0 and gives_memory_back():
-        with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        # In a process of its own: should that be too much for a limit pytest itself is under, this is what is killed.
+        subprocess.run([sys.executable, "-P", "-m", __name__, str(size_bytes)], check=False)
+
+
+def _touch(size_bytes: int) -> None:
+    """Take memory from the system, write to each page of it, and give it back."""
+    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        with suppress(OSError):  # a kernel built without huge pages does not know this advice
             memory.madvise(mmap.MADV_HUGEPAGE)
-            for page in range(0, size_bytes, _PAGE_BYTES):
-                memory[page] = 1
+        for page in range(0, size_bytes, mmap.PAGESIZE):
+            memory[page] = 1
+
+
+if __name__ == "__main__":
+    _touch(int(sys.argv[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -15,6 +16,7 @@ from pytest_edgeload.units import format_size, parse_size
 
 AUTO_BYTES = 8 << 30  # what the 2020 study's machine had
 _KEEP_FREE = 1 << 30
+_LEAST = 256 << 20
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"  # mkswap and swapon are often not on a user's own path
 
 
@@ -52,9 +54,12 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
     if not _may_swapon():
         raise UsageError(f"--edge-swap={setting}: only root may switch swap on; run as root, or try existing or off")
     folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()  # /proc/swaps tells neither links nor relative paths
     free = shutil.disk_usage(folder).free
     size = min(AUTO_BYTES, (free - _KEEP_FREE) // 2) if setting == "auto" else parse_size(setting)
-    if size > free - _KEEP_FREE or size < _KEEP_FREE // 4:
+    if setting != "auto" and size < _LEAST:
+        raise UsageError(f"--edge-swap={setting}: a swap file holds at least {format_size(_LEAST)}; try 4G or off")
+    if size > free - _KEEP_FREE or size < _LEAST:
         raise UsageError(
             f"--edge-swap={setting}: {folder} has {format_size(free)} free, too little for that and 1G to spare; "
             "free some, try a smaller size, --edge-swap=off, or another folder by --edge-cache-dir"
@@ -68,12 +73,20 @@ def _may_swapon() -> bool:
 
 def _active() -> list[tuple[Path, int]]:
     lines = Path("/proc/swaps").read_text().splitlines()[1:] if Path("/proc/swaps").exists() else []
-    return [(Path(fields[0]), int(fields[2]) * 1024) for fields in map(str.split, lines)]
+    return [(_plain(fields[0]), int(fields[2]) * 1024) for fields in map(str.split, lines)]
+
+
+def _plain(path: str) -> Path:
+    """Return the path that the kernel wrote with white space and backslashes as octal numbers; see seq_file_path()."""
+    return Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), path))
 
 
 def _make(path: Path, size: int) -> Path:
     # O_EXCL and O_NOFOLLOW: the file is new and ours; 0600: swapped memory is nobody else's business.
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _refusal(path, size, error.strerror) from error
     try:
         os.posix_fallocate(fd, 0, size)
         _run("mkswap", path)
@@ -81,13 +94,17 @@ def _make(path: Path, size: int) -> Path:
     except (OSError, subprocess.CalledProcessError) as error:
         path.unlink(missing_ok=True)
         reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error.strerror
-        raise Unsupported(
-            f"--edge-swap: a swap file of {format_size(size)} in {path.parent} could not be switched on: {reason}; "
-            "try --edge-swap=existing, --edge-swap=off, or another folder by --edge-cache-dir"
-        ) from error
+        raise _refusal(path, size, reason) from error
     finally:
         os.close(fd)
     return path
+
+
+def _refusal(path: Path, size: int, reason: str | None) -> Unsupported:
+    return Unsupported(
+        f"--edge-swap: a swap file of {format_size(size)} in {path.parent} could not be switched on: {reason}; "
+        "try --edge-swap=existing, --edge-swap=off, or another folder by --edge-cache-dir"
+    )
 
 
 def remove(path: Path) -> None:
@@ -100,7 +117,7 @@ def remove(path: Path) -> None:
 def sweep(folder: Path) -> list[str]:
     """Remove the swap files, in `folder` or in use, that sessions left which are gone; return their names."""
     swept = []
-    for path in sorted({*folder.glob(f"{PREFIX}*.swap"), *(path for path, _ in _active())}):
+    for path in sorted({*folder.resolve().glob(f"{PREFIX}*.swap"), *(path for path, _ in _active())}):
         if path.suffix == ".swap" and is_abandoned(path.stem):
             with suppress(OSError, subprocess.CalledProcessError):
                 remove(path)

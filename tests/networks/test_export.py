@@ -56,8 +56,8 @@ def fused(m: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def scaled(m: Any, x: torch.Tensor) -> torch.Tensor:
-    twice = F.linear(F.linear(x, m.w * m.s), m.w * m.s)
-    return F.linear(m.a(twice), m.w * m.s)
+    weight = m.w * m.s
+    return F.linear(m.a(F.linear(F.linear(x, weight), weight)), weight)
 
 
 def tied(between: nn.Module) -> nn.Module:
@@ -233,6 +233,7 @@ class Carried:
     errors: list[float | None] = field(default_factory=list)
     most_bytes: list[int] = field(default_factory=list)
     left_bytes: list[int] = field(default_factory=list)
+    left: set[str] = field(default_factory=set)
 
 
 def carried(folder: Path, module: nn.Module, *samples: tuple[torch.Tensor, ...]) -> Carried:
@@ -252,6 +253,7 @@ def carried(folder: Path, module: nn.Module, *samples: tuple[torch.Tensor, ...])
 
     run(made.plan, perform)
     seen.errors += [performer.output_error(r) for r in range(len(samples))]
+    seen.left = {name for r in range(len(samples)) for name in performer.values(r)}
     return seen
 
 
@@ -283,6 +285,17 @@ def test_bytes(seen: Carried) -> None:
     """The bytes a layer declares are those that live while it runs, and when it is done."""
     declared = [(layer.activation_bytes, layer.carry_bytes) for layer in seen.network.layers] * 2
     assert declared == list(zip(seen.most_bytes, seen.left_bytes, strict=True))
+
+
+def test_values_that_are_left(seen: Carried) -> None:
+    """When all layers are done the outputs are there, and no other value."""
+    assert seen.left == set(seen.network.outputs)
+
+
+def test_what_is_computed_from_weights_goes_with_them() -> None:
+    """A value that is computed from weights alone does not outlive a layer, though a later layer needs it, too."""
+    module = Made(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1))
+    assert [cut.carry_bytes for cut in export(module, (rows(),)).cuts] == [rows().nbytes] * 3
 
 
 def test_weights_are_stored_once(tmp_path: Path) -> None:

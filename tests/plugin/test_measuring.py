@@ -361,13 +361,24 @@ def pytest_edge_policies(register):
         ("", "--edge-mem=1G,100M", "memory limit 100M: the worker needs *M before it *; try at least *M, or base+64M"),
         ("", "--edge-mem=base+1M -n2", "memory limit base+1M: the worker needs *M before it *; try at least *M, or *"),
         ("", "--edge-json=/proc/out.json", "--edge-json=/proc/out.json: *; *"),
+        ("", "--edge-swap=100T", "--edge-swap=100T: *; *"),
         ("", "--edge-cache-dir=/proc/cache", "*/proc/cache*; *--edge-cache-dir"),
         ("", "--edge-cache-dir=/proc/cache -n2", "*/proc/cache*; *--edge-cache-dir"),
         (TWICE, "", "network small is registered twice, as tiny:small and as tiny:wide; rename one"),
         (NO_FACTORY, "", "network third: factory 'tiny.third' is not of the form 'module:function'"),
         (TWO_POLICIES, "", "policy bulk is registered twice; give the second another name"),
     ],
-    ids=["mem", "mem-xdist", "json", "cache-dir", "cache-dir-xdist", "network-twice", "factory", "policy-twice"],
+    ids=[
+        "mem",
+        "mem-xdist",
+        "json",
+        "swap",
+        "cache-dir",
+        "cache-dir-xdist",
+        "network-twice",
+        "factory",
+        "policy-twice",
+    ],
 )
 def test_refusal(begin: Begin, project: Path, conftest: str, options: str, sentence: str) -> None:
     """What cannot be had ends the session with one sentence and the status of a usage error before any test runs."""

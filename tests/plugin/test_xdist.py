@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from pytest_edgeload.job import Span
-from pytest_edgeload.plugin.hooks import PROPERTY
 from pytest_edgeload.plugin.session import pack, unpack
 from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Timeline
 from tests.plugin.sessions import TEST, Begin, Ended, overlaps, write
 
+PROPERTY = "edgeload"
 OPTIONS = ("--edge-policy=linear,bulk", "--edge-mem=512M", "--edge-rounds=2", "--edge-json=out.json")
 
 

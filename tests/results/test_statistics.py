@@ -44,7 +44,7 @@ def test_spread_of_zero() -> None:
 @pytest.mark.parametrize(
     ("mine", "reference", "expected"),
     [
-        (_record(2.0, 30.0, 5.0), _record(1.0, 10.0, 5.0), 2.0),  # 2, 3, 1: each round by its own reference
+        (_record(2.0, 90.0, 5.0), _record(1.0, 10.0, 5.0), 2.0),  # of 2, 9 and 1: each round by its own reference
         (_record(2.0, 30.0), _record(1.0, 10.0), 2.5),
         (_record("oom", 30.0), _record(1.0, 10.0), 3.0),
         (_record(2.0, 30.0), _record(1.0, "wrong"), 2.0),

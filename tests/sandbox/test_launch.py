@@ -175,7 +175,7 @@ def test_idle(idle: Measurement, ok: Measurement) -> None:
 
 
 def test_oom(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: int, swap: Swap) -> None:
-    """A plan that needs more than the limit and may not swap ends as `oom`; figures it did not live to give are absent."""
+    """A plan that needs more than the limit and may not swap ends as `oom`; what it did not live to tell is absent."""
     limit = idle_anon + 104 * MIB
     job, _ = builders.job("bulk", folders("wide"))
     run = launch(job, dataclasses.replace(enclosure, limit_bytes=limit))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -19,7 +20,8 @@ class ReadReader:
             memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError as error:
             raise MemoryError(f"no memory for {size_bytes} bytes of weights: {error.strerror}") from error
-        memory.madvise(mmap.MADV_HUGEPAGE)  # one page fault for 2 MiB instead of 512
+        with suppress(OSError):  # a kernel built without huge pages does not know this advice
+            memory.madvise(mmap.MADV_HUGEPAGE)  # one page fault for 2 MiB instead of 512
         view = memoryview(memory)
         done = 0
         while done < size_bytes:

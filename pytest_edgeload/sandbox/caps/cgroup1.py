@@ -62,9 +62,8 @@ class Cgroup1:
         parent = self._parent()
         if parent is None:
             raise Unsupported("no cgroup v1 memory hierarchy is mounted")
-        folder = parent / name
+        folder = hierarchy.make(parent / name)
         try:
-            folder.mkdir()
             if limit_bytes is not None:
                 (folder / "memory.limit_in_bytes").write_text(str(limit_bytes))
                 if not swap:

@@ -110,9 +110,8 @@ class Cgroup2:
         parent = self._parent()
         if parent is None:
             raise Unsupported(self.unavailable() or _MISSING)
-        folder = parent / name
+        folder = hierarchy.make(parent / name)
         try:
-            folder.mkdir()
             if limit_bytes is not None:
                 (folder / "memory.max").write_text(str(limit_bytes))
                 if not swap:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned
 
 _REMOVAL_S = 5.0  # a group stays busy until its last process is reaped
@@ -39,6 +40,15 @@ def own_group(mount: tuple[Path, str], controller: str) -> Path:
             if inside.resolve().is_relative_to(point) and inside.is_dir():
                 return inside.resolve()
     return point
+
+
+def make(folder: Path) -> Path:
+    """Make the group and return it. Raises Unsupported; a group of that name that is there already stays as it is."""
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise Unsupported(f"cgroup {folder} could not be set up: {error.strerror}") from error
+    return folder
 
 
 def enter(folder: Path) -> tuple[str, ...]:
