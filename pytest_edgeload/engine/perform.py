@@ -16,7 +16,6 @@ from pytest_edgeload.job import Job
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, read_graph
 
-
 _LIBC = ctypes.CDLL(None)
 
 

@@ -121,7 +121,7 @@ def test_what_was_freed_goes_back_to_the_system(network: Path) -> None:
         assert _anonymous_bytes(process.process.pid) - idle < 6 << 20 < done.ledger_peak_bytes
 
 
-def test_an_empty_job(network: Path) -> None:
+def test_an_empty_job() -> None:
     """A job without tasks, by which the idle worker is measured, is answered like any other."""
     with worker() as process:
         assert process.ask(Job(Plan(()), (), (), "read", 1)) == Ready()

@@ -20,7 +20,8 @@ from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
 from tests.builders import job, stored
 
-Make = Callable[[], tuple[nn.Module, list[tuple[torch.Tensor, ...]]]]
+pytestmark = pytest.mark.filterwarnings("ignore:.*assigned during export:UserWarning")  # nn.GRU does so
+
 VOCABULARY, WIDTH = 11, 6
 
 

@@ -38,7 +38,7 @@ def begin(prepared: Path) -> Iterator[Begin]:
 
     yield start
     for running in begun:
-        running.kill()
+        running.clear()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_edgeload.report.json import parse
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.record import Case, Entry, Measurement, Record
+from pytest_edgeload.results.record import Entry, Measurement, Record
 
 TINY: Final = """\
 import torch
@@ -110,9 +110,13 @@ class Running:
     def leavings(self) -> list[str]:
         """What the session has on the machine: groups, swap files, processes."""
         groups = [name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names if self._is_ours(name)]
-        swaps = [str(path) for path in self._cache.glob("swap/*") if self._is_ours(path.name)]
-        active = [line for line in Path("/proc/swaps").read_text().splitlines() if f"/edgeload-{self.pid}-" in line]
-        return [*groups, *swaps, *active, *(str(child) for child in self._descendants if _lives(child))]
+        files = [str(path) for path in self._cache.glob("swap/*") if self._is_ours(path.name)]
+        return [*groups, *files, *self._active_swaps, *(str(child) for child in self._descendants if _lives(child))]
+
+    @property
+    def _active_swaps(self) -> list[str]:
+        files = [line.split()[0] for line in Path("/proc/swaps").read_text().splitlines()[1:]]
+        return [file for file in files if self._is_ours(Path(file).name)]
 
     def _is_ours(self, name: str) -> bool:
         return name.startswith(f"edgeload-{self.pid}-")
@@ -129,6 +133,12 @@ class Running:
         """Kill pytest alone, without notice."""
         self._process.kill()
         self._process.wait(PATIENCE_S)
+
+    def clear(self) -> None:
+        """Kill pytest where it still runs, and switch off what it swaps to: a failed test must not leave that on."""
+        self.kill()
+        for file in self._active_swaps:
+            subprocess.run(["/sbin/swapoff", file], check=True)
 
     def end(self) -> Ended:
         """Wait for the end of the session."""
@@ -154,11 +164,6 @@ class Ended:
     def measurements(self) -> list[Measurement]:
         """All measurements of the file, in the order they were made."""
         return sorted((m for record in self.records for m in record.rounds), key=lambda m: m.started)
-
-    @property
-    def cases(self) -> set[tuple[Case, int]]:
-        """The cases of the file, each with how often it was measured."""
-        return {(record.case, len(record.rounds)) for record in self.records}
 
     @property
     def tests(self) -> dict[str, ET.Element]:
