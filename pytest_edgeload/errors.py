@@ -1,11 +1,18 @@
-"""The two exceptions that say whose fault it is; a run's own failure is a value, not an exception."""
+"""The exceptions whose message is all there is to say: one sentence with the thing, the value and the way out.
+
+A run's own failure is a value, not an exception.
+"""
 
 from __future__ import annotations
 
 
-class UsageError(Exception):
-    """The caller asked for something that makes no sense; the message names the thing, the value and the way out."""
+class Refusal(Exception):
+    """Something cannot be done; where in our code that was noticed says nothing to the reader."""
 
 
-class Unsupported(Exception):
+class UsageError(Refusal):
+    """The caller asked for something that makes no sense."""
+
+
+class Unsupported(Refusal):
     """This machine cannot do what was asked; the message says what would make it able to."""

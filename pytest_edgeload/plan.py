@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from pytest_edgeload.errors import Refusal
 from pytest_edgeload.workload import Workload
 
 Kind = Literal["init", "load", "exec", "free"]
@@ -17,7 +18,7 @@ STAGES: tuple[Kind, ...] = ("load", "exec", "free")
 """What happens to a layer, in this order."""
 
 
-class InvalidPlan(ValueError):
+class InvalidPlan(Refusal):
     """A plan that no engine could carry out; the message names the task and what it lacks."""
 
 

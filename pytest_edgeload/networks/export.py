@@ -259,7 +259,7 @@ def _op(node: Node, weights: Mapping[str, tuple[str, torch.Tensor]], drops: Sequ
 
 
 def encode(argument: Any, reference: Callable[[Node], dict[str, str]]) -> Any:
-    """Return `argument` as JSON; the worker's `kernels.decode` is its inverse. Raises CannotExport."""
+    """Return `argument` as JSON; the worker's `kernels.bind` is its inverse. Raises CannotExport."""
     match argument:
         case Node():
             return reference(argument)

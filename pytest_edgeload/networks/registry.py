@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pytest_edgeload.errors import Refusal, UsageError
 from pytest_edgeload.networks.layer import FORMAT, Network
 from pytest_edgeload.networks.store import Store, recipe_key, verify
 
@@ -22,11 +23,11 @@ Progress = Callable[[str, int, int], None]
 """Told what is being made, the bytes done and the bytes in all (0 while that is unknown)."""
 
 
-class UnknownNetwork(ValueError):
+class UnknownNetwork(UsageError):
     """No network of this name is registered."""
 
 
-class PreparationFailed(Exception):
+class PreparationFailed(Refusal):
     """A network's factory or its export failed; the message is the process's own last word."""
 
 
@@ -41,13 +42,15 @@ class Registry:
     def register(self, name: str, factory: str) -> None:
         """Register the network `name`, made by `factory`, written as `module:function`.
 
-        Raises ValueError for a factory of another form, or a name that another factory already has.
+        Raises UsageError for a factory of another form, or a name that another factory already has.
         """
         module, _, function = factory.partition(":")
         if not (module and function.isidentifier()):
-            raise ValueError(f"network {name}: factory {factory!r} is not of the form 'module:function'")
+            raise UsageError(f"network {name}: factory {factory!r} is not of the form 'module:function'")
         if self._factories.setdefault(name, factory) != factory:
-            raise ValueError(f"network {name} is registered twice: as {self._factories[name]} and as {factory}")
+            raise UsageError(
+                f"network {name} is registered twice, as {self._factories[name]} and as {factory}; rename one"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,10 +95,14 @@ class Registry:
             process.stdin.write(json.dumps(request))
             process.stdin.close()
             last: dict[str, object] = {}
-            for line in process.stdout:
-                last = json.loads(line)
-                if "done" in last:
-                    progress(name, int(str(last["done"])), int(str(last["total"])))
+            try:
+                for line in process.stdout:
+                    last = json.loads(line)
+                    if "done" in last:
+                        progress(name, int(str(last["done"])), int(str(last["total"])))
+            except BaseException:  # Ctrl-C, say: nobody would wait for what it makes
+                process.kill()
+                raise
         if process.returncode != 0 or "folder" not in last:
             reason = last.get("error", f"the process ended with status {process.returncode}")
             raise PreparationFailed(f"network {name} ({factory}) could not be made: {reason}")

@@ -15,12 +15,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from pytest_edgeload.errors import Refusal
 from pytest_edgeload.networks.layer import Network, TensorSpec
 
 GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
@@ -32,7 +33,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-class DamagedNetwork(Exception):
+class DamagedNetwork(Refusal):
     """A stored network is not what was written; the message says which file and what to do."""
 
 
@@ -137,12 +138,20 @@ class Store:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         folder = self.root / "networks" / f".making-{key}"
         with FileLock(self.root / "recipes" / f"{key}.lock"):
+            self._remove_leftovers()
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             try:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what makers of other recipes left that were killed: those that live hold their locks."""
+        for left in (self.root / "networks").glob(".making-*"):
+            lock = FileLock(self.root / "recipes" / f"{left.name.removeprefix('.making-')}.lock", blocking=False)
+            with suppress(Timeout), lock:
+                shutil.rmtree(left, ignore_errors=True)
 
     def keep(self, key: str, folder: Path, digest: str) -> Path:
         """Put the finished `folder` under its digest and note it as what recipe `key` gives."""

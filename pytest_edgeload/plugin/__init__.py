@@ -6,6 +6,9 @@ projects, fixtures. The rest starts when an option of ours is given or a test th
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_edgeload.plugin import hookspecs, options
@@ -19,6 +22,9 @@ from pytest_edgeload.plugin.fixtures import (
     start,
     uses_ours,
 )
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 __all__ = ["edge", "edge_mem", "edge_policy", "edge_reader", "edge_round"]
 
@@ -34,13 +40,34 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start where an option is given, or under xdist. Raises pytest.UsageError for an option that makes no sense."""
-    distributes = hasattr(config, "workerinput") or config.getoption("dist", "no") != "no"
-    if distributes or options.read(config):
+    """Start where an option of ours is given. Raises pytest.UsageError for one that makes no sense."""
+    if options.read(config):
         start(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Start where a test uses our fixtures, and run it once for each policy, limit, reader and round."""
     if uses_ours(metafunc):
-        parametrize(metafunc, start(metafunc.config).axes())
+        try:
+            axes = start(metafunc.config).axes()
+        except pytest.UsageError as error:  # which pytest would show as a traceback here
+            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+        parametrize(metafunc, axes)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Send a worker of xdist the options as given here: its own ini file may say something else."""
+    from pytest_edgeload.plugin.home import home_of  # noqa: PLC0415  # not for every pytest start
+
+    home = [str(path) for path in home_of(node.config)]
+    node.workerinput[options.SENT] = json.dumps({"given": options.read(node.config), "home": home})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
+    """Prepare the machine as soon as a worker of xdist has said that it collected tests that measure."""
+    from pytest_edgeload.plugin.home import home_of  # noqa: PLC0415  # not for every pytest start
+
+    if home_of(node.config).wanted.exists():
+        start(node.config).prepare()

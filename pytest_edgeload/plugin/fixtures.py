@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_edgeload.errors import Refusal
+
 if TYPE_CHECKING:
     from pytest_edgeload.plugin.hooks import Edgeload
     from pytest_edgeload.results.record import Measurement
@@ -54,7 +56,7 @@ class Edge:
         __tracebackhide__ = True
         try:
             return self._run(workload, policy=policy, memory=memory, reader=reader)
-        except Exception as error:  # noqa: BLE001  # raised again: the caller's own line says more than our frames
+        except Refusal as error:  # the caller's own line says more than our frames
             raise error.with_traceback(None) from None
 
 
@@ -101,7 +103,8 @@ def parametrize(metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]]) ->
     own = {
         name.strip()
         for mark in metafunc.definition.iter_markers("parametrize")
-        for name in (mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0])
+        for names in [mark.args[0] if mark.args else mark.kwargs["argnames"]]
+        for name in (names.split(",") if isinstance(names, str) else names)
     }
     if "edge" in metafunc.fixturenames and len(axes[ROUND]) > 1 and ROUND not in metafunc.fixturenames:
         metafunc.fixturenames.append(ROUND)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.plugin import options
 from pytest_edgeload.plugin.fixtures import AXES, ROUND
+from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.progress import Bar
-from pytest_edgeload.plugin.session import Asked, Home, Session, as_mix, check_names, pack, unpack
+from pytest_edgeload.plugin.session import Asked, Session, as_mix, check_names, pack, unpack
 from pytest_edgeload.report import json as json_report
 from pytest_edgeload.report import terminal
 from pytest_edgeload.results.record import Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
-
-if TYPE_CHECKING:
-    from xdist.workermanage import WorkerController
 
 PROPERTY = "edgeload"
 """The user property that carries a measurement, as one JSON string, from a test to its reports."""
@@ -48,23 +44,21 @@ class Edgeload:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        received = json.loads(getattr(config, "workerinput", {}).get(PROPERTY, "null"))
-        self._is_owner = received is None
-        self._given = (
-            options.read(config)
-            if received is None
-            else {name: options.Given(*given) for name, given in received["given"].items()}
-        )
+        self._is_owner = options.sent(config) is None
+        self._given = options.read(config)
         with _told_by_pytest():
             self.settings = options.parse(self._given)
-            self._policies = check_names(config, self.settings)
+            self._policies = check_names(config, self.settings, self._given)
             self._cap, self._is_enforced = self._choose_cap()
-        home = Home.new(self.settings.cache_dir) if received is None else Home(*map(Path, received["home"]))
-        self._session = Session(config, self.settings, home, Bar(config))
+            self._home = home_of(config)
+            if "cache-dir" in self._given:
+                self._home.make(self._home.cache)
+        self._session = Session(config, self.settings, self._home, Bar(config))
         self._is_open = False
         self._item: pytest.Item | None = None
         self._arrived: dict[str, Entry] = {}
         self._records: tuple[Record, ...] = ()
+        self._unwritten = ""
 
     def _choose_cap(self) -> tuple[str, bool]:
         if self.settings.disable:
@@ -100,16 +94,20 @@ class Edgeload:
         if idle or not any(map(_measures, session.items)):
             return
         if self._is_owner:
-            self._prepare()
+            self.prepare()
         else:
-            self._session.home.want()
+            self._home.make(self._home.folder)
+            self._home.wanted.touch()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Prepare the machine, once. For the owner."""
         if not self._is_open:
             with _told_by_pytest():
                 self._session.open(self._say)
                 self._is_open = True
                 self._write(())
+                if self._unwritten:
+                    raise UsageError(self._unwritten)
 
     # ---- what is measured --------------------------------------------------------------------------------------
 
@@ -127,7 +125,7 @@ class Edgeload:
     ) -> Measurement:
         """Measure `workload` once for the running test; see `fixtures.Edge.run`."""
         item = self._item
-        if item is None:
+        if item is None or not _measures(item):
             raise UsageError("edge.run measures for a running test; call it from one that names edge in its arguments")
         try:
             limit = Limit.parse(memory) if isinstance(memory, str) else memory
@@ -139,6 +137,7 @@ class Edgeload:
             return self._session.try_out(asked)
         entry = self._session.measure(asked, interleaved=self._is_owner)
         item.user_properties.append((PROPERTY, pack(entry)))
+        self._session.keep(entry)
         return entry.measurement
 
     # ---- what comes of it --------------------------------------------------------------------------------------
@@ -153,9 +152,11 @@ class Edgeload:
                 self._write(collect(self._arrived.values()))  # whatever comes next, these are kept
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Clean up and write the results, however the session ended."""
         self._finish()
+        if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:
         """Do the same where pytest broke down before it could finish the session."""
@@ -169,12 +170,22 @@ class Edgeload:
             self._write(self._records)
 
     def _write(self, records: Sequence[Record]) -> None:
-        if self.settings.json is not None:
-            texts = {name: option.default for name, option in options.OPTIONS.items()}
-            texts |= {name: given.text for name, given in self._given.items()}
-            part = self.settings.json.with_name(f"{self.settings.json.name}.part")
+        path = self.settings.json
+        if path is None:
+            return
+        texts = {name: option.default for name, option in options.OPTIONS.items()}
+        texts |= {name: given.text for name, given in self._given.items()}
+        part = path.with_name(f"{path.name}.part")
+        try:
             part.write_bytes(json_report.render(records, texts))
-            part.replace(self.settings.json)
+            part.replace(path)
+            self._unwritten = ""
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            self._unwritten = (
+                f"{self._given['json'].place}={path}: {error.strerror}; name a file elsewhere, "
+                f"each measurement is also in {self._home.runs}"
+            )
 
     # ---- what is shown -----------------------------------------------------------------------------------------
 
@@ -198,26 +209,15 @@ class Edgeload:
         if self._records:
             terminalreporter.section("edgeload")
             terminalreporter.write_line(terminal.render(self._records))
-            if self.settings.json is not None:
+            if self._unwritten:
+                terminalreporter.write_line(f"\n{self._unwritten}", red=True)
+            elif self.settings.json is not None:
                 terminalreporter.write_line(f"\nrecords written to {self.settings.json}")
 
     def _say(self, line: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write_line(line)
-
-    # ---- xdist -------------------------------------------------------------------------------------------------
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: WorkerController) -> None:
-        """Send a worker of xdist the settings as resolved here: its own ini file may say something else."""
-        node.workerinput[PROPERTY] = json.dumps({"given": self._given, "home": list(map(str, self._session.home))})
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self) -> None:
-        """Prepare the machine as soon as a worker has said that it collected tests that measure."""
-        if self._session.home.wanted.exists():
-            self._prepare()
 
 
 def _measures(item: pytest.Item) -> bool:

@@ -7,6 +7,7 @@ parse.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ CAP_NAMES = ("auto", "cgroup2", "cgroup1", "none")
 def _limits(text: str) -> tuple[Limit | None, ...]:
     from pytest_edgeload.units import Limit
 
-    return tuple(None if item == "none" else Limit.parse(item) for item in _names(text))
+    return tuple(dict.fromkeys(None if item == "none" else Limit.parse(item) for item in _names(text)))
 
 
 def _duration(text: str) -> float:
@@ -159,13 +160,13 @@ def add(parser: pytest.Parser) -> None:
     for name, option in OPTIONS.items():
         dest = _dest(name)
         if option.is_switch:
-            group.addoption(_flag(name), dest=dest, action="store_const", const="true", default=None, help=option.help)
+            group.addoption(flag(name), dest=dest, action="store_const", const="true", default=None, help=option.help)
         else:
             action = "append" if option.is_list else "store"
             group.addoption(
-                _flag(name), dest=dest, action=action, default=None, metavar=option.metavar, help=option.help
+                flag(name), dest=dest, action=action, default=None, metavar=option.metavar, help=option.help
             )
-        parser.addini(dest, f"{option.help} (as {_flag(name)})", type="string", default="")
+        parser.addini(dest, f"{option.help} (as {flag(name)})", type="string", default="")
 
 
 class Given(NamedTuple):
@@ -175,8 +176,21 @@ class Given(NamedTuple):
     place: str
 
 
+SENT = "edgeload"
+"""Under which key xdist's controller sends its workers the options as given there, and the session's home."""
+
+
+def sent(config: pytest.Config) -> dict[str, Any] | None:
+    """Return what xdist's controller sent; None in a process that is no worker of xdist."""
+    text = getattr(config, "workerinput", {}).get(SENT)
+    return None if text is None else dict(json.loads(text))
+
+
 def read(config: pytest.Config) -> dict[str, Given]:
     """Return the options that the command line, the environment or the ini file gives."""
+    received = sent(config)
+    if received is not None:
+        return {name: Given(*given) for name, given in received["given"].items()}
     return {name: given for name in OPTIONS if (given := _given(config, name)) is not None}
 
 
@@ -184,22 +198,23 @@ def parse(given: Mapping[str, Given]) -> Settings:
     """Return the settings; what is not given has its default. Raises pytest.UsageError: option, value and way out."""
     values: dict[str, Any] = {}
     for name, option in OPTIONS.items():
-        text, place = given.get(name, Given(option.default, _flag(name)))
+        text, place = given.get(name, Given(option.default, flag(name)))
         try:
             values[_field(name)] = option.parse(text)
         except ValueError as error:
             raise pytest.UsageError(f"{place}={text}: {error}") from error
     if values["only"] and values["skip"]:
-        raise pytest.UsageError("--edge-only and --edge-skip together leave nothing to run; give one of them")
+        both = f"{given['only'].place} and {given['skip'].place}"
+        raise pytest.UsageError(f"{both} together leave nothing to run; give one of them")
     enabled = values.pop("enable")
     values["disable"] = values["disable"] and not enabled
     return Settings(**values)
 
 
 def _given(config: pytest.Config, name: str) -> Given | None:
-    flag = config.getoption(_dest(name))
-    if flag is not None:
-        return Given(",".join(flag) if isinstance(flag, list) else flag, _flag(name))
+    value = config.getoption(_dest(name))
+    if value is not None:
+        return Given(",".join(value) if isinstance(value, list) else value, flag(name))
     variable = f"PYTEST_{_dest(name).upper()}"
     if text := os.environ.get(variable):
         return Given(text, variable)
@@ -208,7 +223,8 @@ def _given(config: pytest.Config, name: str) -> Given | None:
     return None
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """Return the flag of an option."""
     return f"--edge-{name}"
 
 

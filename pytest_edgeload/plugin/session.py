@@ -7,72 +7,30 @@ xdist only measure, with what the owner noted in the folder that they share.
 from __future__ import annotations
 
 import difflib
-import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import pytest
-from platformdirs import user_cache_path
 
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.measure import Bench
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.plugin.options import Settings
+from pytest_edgeload.plugin.home import Home
+from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.policies import POLICIES, Policy
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS, choose
-from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
+from pytest_edgeload.sandbox.owner import is_abandoned
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
 _KEPT_SESSIONS = 20
-
-
-class Home(NamedTuple):
-    """Where a session keeps its things: the cache, and its own folder in it."""
-
-    cache: Path
-    folder: Path
-
-    @classmethod
-    def new(cls, cache_dir: Path | None) -> Home:
-        """Return the home of a session that this process owns; nothing is made yet."""
-        cache = cache_dir or user_cache_path("edgeload")
-        begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        return cls(cache, cache / "sessions" / f"{begun}.{PREFIX}{tag(os.getpid())}")
-
-    @property
-    def session(self) -> str:
-        """The tag of the owner, which all that the session leaves on the machine carries."""
-        return self.folder.name.partition(PREFIX)[2]
-
-    @property
-    def runs(self) -> Path:
-        """Where each measurement is written at once."""
-        return self.folder / "runs"
-
-    @property
-    def swaps(self) -> Path:
-        """Where temporary swap files stand."""
-        return self.cache / "swap"
-
-    @property
-    def wanted(self) -> Path:
-        """A file by which a worker of xdist tells the controller that it has collected tests that measure."""
-        return self.folder / "wanted"
-
-    def want(self) -> None:
-        """Tell the controller."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.wanted.touch()
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -114,10 +72,7 @@ class Session:
 
         For the owner. Raises UsageError or Unsupported, and then leaves nothing behind.
         """
-        try:
-            self.home.runs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{self.home.cache}: {error.strerror}; name another folder by --edge-cache-dir") from error
+        self.home.make(self.home.runs)
         for name in [*swaps.sweep(self.home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
             say(f"edgeload: removed {name}, left by a session that is gone")
         _prune(self.home.folder.parent)
@@ -170,7 +125,7 @@ class Session:
         )
 
     def measure(self, asked: Asked, *, interleaved: bool) -> Entry:
-        """Measure once and write the measurement down; return it with its case and its file.
+        """Measure once; return the measurement with its case and the file that `keep` writes.
 
         Raises UsageError for a name that nobody registered; see also `Bench.measure`.
         """
@@ -189,11 +144,20 @@ class Session:
         )
         found = self.bench.measure(case, asked.workload)
         found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)
-        return journal.write(self.home.runs, Entry(case, found))
+        return journal.place(self.home.runs, Entry(case, found))
+
+    def keep(self, entry: Entry) -> None:
+        """Write a measurement down. Raises Unsupported where the disk is full."""
+        try:
+            journal.write(entry)
+        except OSError as error:
+            raise Unsupported(
+                f"{self.home.folder}: {error.strerror}; free some, or name another folder by --edge-cache-dir"
+            ) from error
 
     def try_out(self, asked: Asked) -> Measurement:
         """Run the first request of the workload without a limit, and write nothing down; see --edge-disable."""
-        self.home.runs.mkdir(parents=True, exist_ok=True)
+        self.home.make(self.home.runs)
         bench = self._bench("none", swaps.Swap(0))
         smallest = asked.workload.smallest()
         _check_name("policy", asked.policy, bench.policies)
@@ -237,14 +201,15 @@ def policies(config: pytest.Config) -> dict[str, Policy]:
     return found
 
 
-def check_names(config: pytest.Config, settings: Settings) -> tuple[str, ...]:
+def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, Given]) -> tuple[str, ...]:
     """Return the policies to run, `all` spelt out. Raises UsageError for a policy or reader that does not exist."""
     known = policies(config)
     names = tuple(dict.fromkeys(n for name in settings.policy for n in (known if name == "all" else [name])))
+    places = {option: given[option].place if option in given else flag(option) for option in ("policy", "reader")}
     for name in names:
-        _check_name("--edge-policy", name, known)
+        _check_name(places["policy"], name, known)
     for name in settings.reader:
-        _check_name("--edge-reader", name, READERS)
+        _check_name(places["reader"], name, READERS)
     return names
 
 

@@ -10,15 +10,22 @@ import msgspec
 from pytest_edgeload.results.record import Entry
 
 
-def write(folder: Path, entry: Entry) -> Entry:
-    """Write `entry` into a new file of `folder`; return it with the file's path noted."""
-    folder.mkdir(parents=True, exist_ok=True)
+def place(folder: Path, entry: Entry) -> Entry:
+    """Return `entry` with the file of `folder` noted that is to hold it."""
     path = folder / f"{entry.measurement.started:.6f}-{os.getpid()}.json"
-    noted = msgspec.structs.replace(entry, file=str(path))
+    return msgspec.structs.replace(entry, file=str(path))
+
+
+def write(entry: Entry) -> None:
+    """Write `entry` into its file. Raises OSError, and then leaves no file of that name."""
+    path = Path(entry.file)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(noted))
-    part.replace(path)
-    return noted
+    try:
+        part.write_bytes(msgspec.json.encode(entry))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Entry | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,9 +27,8 @@ def spread(record: Record, metric: str) -> Spread | None:
 
 def ratio(record: Record, reference: Record, metric: str) -> float | None:
     """Return the median over rounds of the metric relative to the reference's in the same round; None without any."""
-    theirs = {m.round: value for m in reference.rounds for value in _values([m], metric)}
-    pairs = [(value, theirs.get(m.round)) for m in record.rounds for value in _values([m], metric)]
-    ratios = [mine / other for mine, other in pairs if other]
+    mine, theirs = _by_turn(record, metric), _by_turn(reference, metric)
+    ratios = [mine[turn] / theirs[turn] for turn in mine if theirs.get(turn)]
     return statistics.median(ratios) if ratios else None
 
 
@@ -38,9 +38,18 @@ def outcomes(record: Record) -> dict[str, int]:
     return dict(sorted(((o, found.count(o)) for o in dict.fromkeys(found)), key=lambda pair: -pair[1]))
 
 
+def _by_turn(record: Record, metric: str) -> dict[tuple[int, int], float]:
+    """Return the metric by round and place in the round: a test may measure the same case several times in one."""
+    turns = Counter[int]()
+    found: dict[tuple[int, int], float] = {}
+    for measurement in record.rounds:
+        for value in _values([measurement], metric):
+            found[measurement.round, turns[measurement.round]] = value
+        turns[measurement.round] += 1
+    return found
+
+
 def _values(rounds: Iterable[Measurement], metric: str) -> list[float]:
-    return [
-        value
-        for measurement in rounds
-        if measurement.outcome == "ok" and (value := getattr(measurement, metric)) is not None
-    ]
+    """Return the metric of the rounds that were ok and have it; of a list of figures, its mean."""
+    found = [getattr(measurement, metric) for measurement in rounds if measurement.outcome == "ok"]
+    return [statistics.fmean(value) if isinstance(value, tuple) else value for value in found if value is not None]

@@ -26,7 +26,7 @@ from pytest_edgeload.simulate import peak_bytes
 from tests.builders import job, stored
 
 COMMAND = [sys.executable, "-m", "pytest_edgeload.engine.worker"]
-PATIENCE_S = 30
+PATIENCE_S = 60
 DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 

@@ -148,7 +148,11 @@ def test_mix(edge):
 @settings(max_examples=2, deadline=None)
 @given(images=st.integers(1, 3))
 def test_given(edge, images):
-    assert edge.run(Mix.of(f"drawn {images}", ["small"], images=images)).outcome == "ok"
+    assert edge.run(Mix.of("drawn", ["small"], images=images)).outcome == "ok"
+
+@pytest.mark.parametrize("kind", ["a", "b"])
+def test_own(edge, kind):
+    edge.run(["small"])
 
 def test_assertion(edge):
     assert edge.run(["small"]).outcome == "oom"
@@ -221,8 +225,8 @@ def measured_in(ended: Ended) -> set[str]:
 
 def test_ways_to_call(calls: Ended) -> None:
     """Names, mixes, limits as text, policies of a conftest and fixtures all work, and each call is a measurement."""
-    passed = {name for name, case in calls.tests.items() if case.find("failure") is None}
-    assert passed == {"test_names", "test_mix", "test_given", "test_fixture"}, calls.said
+    passed = {name.partition("[")[0] for name, case in calls.tests.items() if case.find("failure") is None}
+    assert passed == {"test_names", "test_mix", "test_given", "test_own", "test_fixture"}, calls.said
     found = {(r.case.test.partition("::")[2], r.case.workload, r.case.policy, r.case.limit) for r in calls.records}
     assert found >= {
         ("test_names", "small+wide", "bulk", "base+64M"),
@@ -233,10 +237,15 @@ def test_ways_to_call(calls: Ended) -> None:
 
 def test_hypothesis(calls: Ended) -> None:
     """A test under hypothesis' @given holds a measurement for each example, and passes its health checks."""
-    drawn = [r for r in calls.records if r.case.test.endswith("::test_given")]
-    assert sum(len(record.rounds) for record in drawn) == 2
     properties = [item for item in calls.tests["test_given"].iter("property") if item.attrib["name"] == "edgeload"]
     assert len(properties) == 2
+    assert sum(len(record.rounds) for record in calls.records if record.case.workload == "drawn") == 2
+
+
+@pytest.mark.parametrize("test", ["test_given", "test_own"])
+def test_what_is_one_case(calls: Ended, test: str) -> None:
+    """Workloads of one name with other requests, and other parameters of a test, are cases of their own."""
+    assert [len(record.rounds) for record in calls.records if f"::{test}" in record.case.test] == [1, 1]
 
 
 def test_failed_assertion(calls: Ended) -> None:

@@ -9,10 +9,17 @@ import msgspec
 import pytest
 
 from pytest_edgeload.job import Span
-from pytest_edgeload.results.journal import read, write
+from pytest_edgeload.results import journal
+from pytest_edgeload.results.journal import read
 from pytest_edgeload.results.record import Case, Entry, Measurement, Timeline
 
 CASE = Case("suites/test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+
+
+def write(folder: Path, entry: Entry) -> Entry:
+    placed = journal.place(folder, entry)
+    journal.write(placed)
+    return placed
 
 
 def _entry(started: float) -> Entry:
