@@ -13,7 +13,7 @@ import msgspec
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.registry import Progress, Registry
-from pytest_edgeload.plan import Budget, Plan, check
+from pytest_edgeload.plan import Budget, InvalidPlan, Plan, check
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox.caps import Cap
@@ -101,7 +101,10 @@ class Bench:
     def _plan(self, case: Case, workload: Workload) -> Plan:
         memory = None if case.limit_bytes is None else case.limit_bytes - self.idle_bytes() - MARGIN_BYTES
         plan = self.policies[case.policy](workload, Budget(memory_bytes=memory))
-        check(plan, workload)
+        try:
+            check(plan, workload)
+        except InvalidPlan as error:
+            raise InvalidPlan(f"policy {case.policy}: {error}") from None
         return plan
 
     def _enclosure(self, limit_bytes: int | None, expected_bytes: int = 0) -> Enclosure:

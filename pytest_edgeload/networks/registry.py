@@ -10,9 +10,11 @@ import difflib
 import importlib.metadata
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_edgeload.errors import Refusal, UsageError
@@ -21,6 +23,9 @@ from pytest_edgeload.networks.store import Store, recipe_key, verify
 
 Progress = Callable[[str, int, int], None]
 """Told what is being made, the bytes done and the bytes in all (0 while that is unknown)."""
+
+
+_EXIT_S = 5.0
 
 
 class UnknownNetwork(UsageError):
@@ -89,7 +94,9 @@ class Registry:
         command = [sys.executable, "-P", "-m", "pytest_edgeload.networks.prepare"]
         # What the factory and torch print is not pytest's to show; what counts comes back as an error.
         pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        with subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+        ) as process:
             assert process.stdin is not None  # both are pipes, as asked for above
             assert process.stdout is not None
             process.stdin.write(json.dumps(request))
@@ -101,6 +108,9 @@ class Registry:
                     if "done" in last:
                         progress(name, int(str(last["done"])), int(str(last["total"])))
             except BaseException:  # Ctrl-C, say: nobody would wait for what it makes
+                process.send_signal(signal.SIGINT)  # it removes what it has written so far
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_EXIT_S)
                 process.kill()
                 raise
         if process.returncode != 0 or "folder" not in last:
@@ -111,11 +121,15 @@ class Registry:
 
 def _sources(name: str, module: str) -> list[Path]:
     """Return the files whose text decides what `module` makes: its package's Python files, or the file alone."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
+    top, *inner = module.split(".")
+    # Only the top is looked up: finding what is inside would import it, and with it torch, into this process.
+    spec = importlib.util.find_spec(top) if top else None
     origin = Path(spec.origin) if spec is not None and spec.origin is not None else Path()
+    if inner and spec is not None and spec.submodule_search_locations:
+        folder = Path(spec.submodule_search_locations[0], *inner)
+        origin = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    elif inner:
+        origin = Path()
     if not origin.is_file():
         raise PreparationFailed(f"network {name}: no module named {module!r} can be imported; check sys.path")
     return list(origin.parent.glob("*.py")) if "." in module else [origin]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_edgeload.errors import UsageError
 from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.plugin.fixtures import (
     edge,
@@ -40,18 +41,20 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start where an option of ours is given. Raises pytest.UsageError for one that makes no sense."""
-    if options.read(config):
+    """Start where an option is given or a project uses our hooks. Raises pytest.UsageError for what makes no sense."""
+    hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies)
+    if options.read(config) or any(hook.get_hookimpls() for hook in hooks):
         start(config)
 
 
+@pytest.hookimpl(trylast=True)  # a test's own parameters come first in its id
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Start where a test uses our fixtures, and run it once for each policy, limit, reader and round."""
     if uses_ours(metafunc):
         try:
             axes = start(metafunc.config).axes()
         except pytest.UsageError as error:  # which pytest would show as a traceback here
-            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+            raise pytest.Collector.CollectError(str(error)) from None
         parametrize(metafunc, axes)
 
 
@@ -60,8 +63,15 @@ def pytest_configure_node(node: WorkerController) -> None:
     """Send a worker of xdist the options as given here: its own ini file may say something else."""
     from pytest_edgeload.plugin.home import home_of  # noqa: PLC0415  # not for every pytest start
 
-    home = [str(path) for path in home_of(node.config)]
-    node.workerinput[options.SENT] = json.dumps({"given": options.read(node.config), "home": home})
+    home = home_of(node.config)
+    if "cache-dir" in options.read(node.config):
+        try:
+            home.make(home.cache)  # a worker could only break down over it
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+    node.workerinput[options.SENT] = json.dumps(
+        {"given": options.read(node.config), "home": [str(path) for path in home]}
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -51,8 +52,6 @@ class Edgeload:
             self._policies = check_names(config, self.settings, self._given)
             self._cap, self._is_enforced = self._choose_cap()
             self._home = home_of(config)
-            if "cache-dir" in self._given:
-                self._home.make(self._home.cache)
         self._session = Session(config, self.settings, self._home, Bar(config))
         self._is_open = False
         self._item: pytest.Item | None = None
@@ -84,7 +83,7 @@ class Edgeload:
             if self.settings.only and not measures:
                 item.add_marker(pytest.mark.skip(reason="does not measure, and --edge-only is given"))
             parameters = _parameters(item)
-            group = group_of(_test_name(item), parameters) if measures else None
+            group = group_of(item.nodeid.partition("[")[0], parameters) if measures else None
             places.append(Place(group, parameters.get(ROUND, 0), index))
         items[:] = [items[index] for index in interleave(places)]
 
@@ -175,7 +174,7 @@ class Edgeload:
             return
         texts = {name: option.default for name, option in options.OPTIONS.items()}
         texts |= {name: given.text for name, given in self._given.items()}
-        part = path.with_name(f"{path.name}.part")
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             part.write_bytes(json_report.render(records, texts))
             part.replace(path)
@@ -190,8 +189,8 @@ class Edgeload:
     # ---- what is shown -----------------------------------------------------------------------------------------
 
     def pytest_report_header(self) -> str | None:
-        """Say what is enforced how; nothing where no option of ours is given."""
-        if not self._given or self.settings.skip:
+        """Say what is enforced how."""
+        if self.settings.skip:
             return None
         if self.settings.disable:
             return "edgeload: disabled, every case runs once without a limit and nothing is recorded"
@@ -230,5 +229,14 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
 
 
 def _test_name(item: pytest.Item) -> str:
-    """Return the item's id without its parameters: `suites/test_networks.py::test_network`."""
-    return item.nodeid.partition("[")[0]
+    """Return the item's id with its own parameters, without ours: `suites/test_networks.py::test_network[age_net]`."""
+    own = [_label(item, name, value) for name, value in _parameters(item).items() if name not in AXES]
+    return item.nodeid.partition("[")[0] + (f"[{'-'.join(own)}]" if own else "")
+
+
+def _label(item: pytest.Item, parameter: str, value: object) -> str:
+    """Return a word for a parameter's value that is the same in every session."""
+    if value is None or isinstance(value, str | int | float):
+        return str(value)
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) else f"{parameter}{getattr(item, 'callspec').indices[parameter]}"  # noqa: B009

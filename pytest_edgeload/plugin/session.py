@@ -141,6 +141,7 @@ class Session:
             threads=self._settings.threads,
             cap=self.shared.cap,
             swap=str(self.shared.swap),
+            requests=asked.workload.asks,
         )
         found = self.bench.measure(case, asked.workload)
         found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)

@@ -84,6 +84,8 @@ def _notes(records: Sequence[Record]) -> list[str]:
     everything = [measurement for record in records for measurement in record.rounds]
     shared = sorted({name for measurement in everything for name in measurement.machine_wide})
     notes = []
+    if any((m.peak_bytes or 0) > r.case.limit_bytes for r in records if r.case.limit_bytes for m in r.rounds):
+        notes.append("peak counts pages of shared libraries, which the limit mostly does not")
     if shared:
         notes.append(f"counted for the whole machine, as this kernel has no count by group: {', '.join(shared)}")
     if not all(measurement.interleaved for measurement in everything):

@@ -17,6 +17,8 @@ Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 class Case(msgspec.Struct, frozen=True):
     """The coordinates of a measurement, without its round.
 
+    `test` is the test's id, with those of its parameters that are its own. `requests` are pairs of a network's name and
+    a sample's index; `workload` is what the test calls them.
     `limit` is the limit as asked for (`512M`, `base+256M`), `limit_bytes` what was enforced; both None without one.
     `cap` is the mechanism that enforced it, `swap` what the worker could swap to (`none`, `off`, or the swap's size).
     """
@@ -31,6 +33,7 @@ class Case(msgspec.Struct, frozen=True):
     cap: str
     swap: str
     device: str | None = None
+    requests: tuple[tuple[str, int], ...] = ()
 
     @property
     def group(self) -> Case:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.errors import UsageError
 from pytest_edgeload.networks.registry import PreparationFailed, Registry, UnknownNetwork
 from pytest_edgeload.networks.store import WEIGHTS, DamagedNetwork, Store, verify
 
@@ -127,7 +128,7 @@ def test_a_factory_that_fails(desk: Desk, factory: str, words: str) -> None:
 )
 def test_what_is_no_factory(desk: Desk, factory: str) -> None:
     """A factory that is not written as module:function is refused when it is registered, by name and value."""
-    with pytest.raises(ValueError, match=f"^network net: factory '{factory}' is not of the form 'module:function'$"):
+    with pytest.raises(UsageError, match=f"^network net: factory '{factory}' is not of the form 'module:function'$"):
         desk.registry(net=factory)
 
 
@@ -135,7 +136,7 @@ def test_double_registration(desk: Desk) -> None:
     """A name keeps its factory: the same one again is nothing new, another one is refused with both."""
     registry = desk.registry(net="m:f")
     registry.register("net", "m:f")
-    with pytest.raises(ValueError, match=r"^network net is registered twice: as m:f and as m:g$"):
+    with pytest.raises(UsageError, match=r"^network net is registered twice, as m:f and as m:g; rename one$"):
         registry.register("net", "m:g")
     assert registry.names == ("net",)
 
