@@ -10,6 +10,7 @@ from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import Live, Memory, flat
 
+_MISSING = "no cgroup v1 memory hierarchy is mounted"
 _USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
 
 
@@ -52,7 +53,7 @@ class Cgroup1:
         """Return why no group can be made here; None where it can."""
         parent = self._parent()
         if parent is None:
-            return "no cgroup v1 memory hierarchy is mounted"
+            return _MISSING
         if not os.access(parent, os.W_OK):
             return f"{parent} cannot be written to; run as root, or have it made yours"
         return None
@@ -60,8 +61,8 @@ class Cgroup1:
     def open(self, name: str, limit_bytes: int | None, *, swap: bool) -> _Group:
         """Make the group and set its limits."""
         parent = self._parent()
-        if parent is None:
-            raise Unsupported("no cgroup v1 memory hierarchy is mounted")
+        if parent is None or not os.access(parent, os.W_OK):
+            raise Unsupported(self.unavailable() or _MISSING)
         folder = hierarchy.make(parent / name)
         try:
             if limit_bytes is not None:
