@@ -111,8 +111,7 @@ class Session:
 
     def _bench(self, cap: str, swap: swaps.Swap) -> Bench:
         registry = Registry(Store(self.home.cache))
-        for name, factory in networks(self._config).items():
-            registry.register(name, factory)
+        self._config.hook.pytest_edge_networks(register=registry.register)
         return Bench(
             registry=registry,
             policies=policies(self._config),
@@ -176,18 +175,6 @@ class Session:
         whole = {file: on_disk.get(file) or entry for file, entry in arrived.items()}
         whole |= {file: entry for file, entry in on_disk.items() if entry is not None and file not in whole}
         return collect(whole.values())
-
-
-def networks(config: pytest.Config) -> dict[str, str]:
-    """Return the networks that the project's hooks register. Raises UsageError for a name with two meanings."""
-    found: dict[str, str] = {}
-
-    def register(name: str, factory: str) -> None:
-        if found.setdefault(name, factory) != factory:
-            raise UsageError(f"network {name} is registered twice, as {found[name]} and as {factory}; rename one")
-
-    config.hook.pytest_edge_networks(register=register)
-    return found
 
 
 def policies(config: pytest.Config) -> dict[str, Policy]:

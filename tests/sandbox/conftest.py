@@ -78,14 +78,18 @@ def fresh(session: str) -> Callable[[], str]:
     return lambda: f"{PREFIX}{session}-{next(_serial)}"
 
 
-@pytest.fixture(scope="session", params=CAPS)
-def any_cap_name(request: pytest.FixtureRequest) -> str:
-    """Give the name of each cap that this machine has."""
-    name: str = request.param
+def _had(name: str) -> str:
+    """Return the name of a cap; skip, in the cap's own words, where this machine has it not."""
     reason = CAPS[name].unavailable()
     if reason is not None:
         pytest.skip(reason)
     return name
+
+
+@pytest.fixture(scope="session", params=CAPS)
+def any_cap_name(request: pytest.FixtureRequest) -> str:
+    """Give the name of each cap that this machine has."""
+    return _had(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -97,11 +101,7 @@ def any_cap(any_cap_name: str) -> Cap:
 @pytest.fixture(scope="session", params=[name for name, cap in CAPS.items() if cap.enforces])
 def cap_name(request: pytest.FixtureRequest) -> str:
     """Give the name of each cap that enforces and that this machine has."""
-    name: str = request.param
-    reason = CAPS[name].unavailable()
-    if reason is not None:
-        pytest.skip(reason)
-    return name
+    return _had(request.param)
 
 
 @pytest.fixture(scope="session")
