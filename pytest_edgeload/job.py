@@ -10,20 +10,30 @@ from __future__ import annotations
 import msgspec
 
 from pytest_edgeload.plan import Plan
+from pytest_edgeload.workload import Condition
 
 GO, CHECK = b"go\n", b"check\n"
+
+
+class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One request as the worker gets it; `network` is an index into the job's networks. See `workload.Request`."""
+
+    network: int
+    sample: int = 0
+    arrival_s: float = 0.0
+    batch: int = 0
+    when: Condition | None = None
 
 
 class Job(msgspec.Struct, frozen=True):
     """A plan and all a worker needs for it.
 
-    `networks` are folders of the store; `requests` are pairs of an index into them and a sample's index.
-    `threads` is how many threads one operator may use.
+    `networks` are folders of the store. `threads` is how many threads one operator may use.
     """
 
     plan: Plan
     networks: tuple[str, ...]
-    requests: tuple[tuple[int, int], ...]
+    requests: tuple[Asked, ...]
     reader: str
     threads: int
 
@@ -43,20 +53,26 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """All tasks have ended. `ledger_peak_bytes` is the most bytes of weights and activations held at once."""
+    """All tasks have ended; `spans` has those that were carried out.
+
+    `ledger_peak_bytes` is the most bytes of weights and activations held at once. `arrived_s` is when each request
+    arrived, and `dropped` has those whose condition failed.
+    """
 
     makespan_s: float
     spans: tuple[Span, ...]
     ledger_peak_bytes: int
+    arrived_s: tuple[float, ...]
+    dropped: tuple[int, ...]
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked"):
-    """For each request, how far its outputs are from plain PyTorch's, relative to the largest of these.
+    """For each request that was answered, how far its outputs are from plain PyTorch's, over the largest of these.
 
     None stands for outputs that hold what no number compares with (NaN), or are of another shape.
     """
 
-    output_error: tuple[float | None, ...]
+    output_error: dict[int, float | None]
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

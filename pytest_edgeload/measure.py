@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.job import Job
+from pytest_edgeload.job import Asked, Job
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan, check
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.results.service import figures
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.launch import Enclosure, launch
 from pytest_edgeload.sandbox.lock import host_lock
@@ -88,7 +89,10 @@ class Bench:
         job = Job(
             plan=plan,
             networks=tuple(str(folder) for folder, _ in found.values()),
-            requests=tuple((indices[name], sample) for name, sample in mix.asks),
+            requests=tuple(
+                Asked(indices[ask.network], asked.sample, asked.arrival_s, asked.batch, asked.when)
+                for ask, asked in zip(mix.asks, workload.asked, strict=True)
+            ),
             reader=case.reader,
             threads=case.threads,
         )
@@ -114,15 +118,12 @@ class Bench:
 
 def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak_bytes: int) -> Measurement:
     """Return `measurement` with the figures that follow from the plan and the task spans."""
-    figures: dict[str, object] = {"plan_peak_bytes": plan_peak_bytes}
+    found: dict[str, object] = {"plan_peak_bytes": plan_peak_bytes}
     if measurement.tasks:
         seconds = {"init": 0.0, "load": 0.0, "exec": 0.0, "free": 0.0}
-        ends = [0.0] * len(workload.requests)
         for span in measurement.tasks:
-            task = plan.tasks[span.task]
-            seconds[task.kind] += span.end_s - span.start_s
-            if task.kind == "exec":
-                ends[task.request] = max(ends[task.request], span.end_s)
-        figures |= {"load_s": seconds["load"], "exec_s": seconds["exec"], "response_s": tuple(ends)}
-        figures["wait_s"] = sum(span.start_s - span.ready_s for span in measurement.tasks)
-    return msgspec.structs.replace(measurement, **figures)
+            seconds[plan.tasks[span.task].kind] += span.end_s - span.start_s
+        found |= {"load_s": seconds["load"], "exec_s": seconds["exec"]}
+        found["wait_s"] = sum(span.start_s - span.ready_s for span in measurement.tasks)
+        found |= figures(plan, workload, measurement.tasks, measurement.arrived_s, measurement.dropped)
+    return msgspec.structs.replace(measurement, **found)

@@ -2,57 +2,126 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from pytest_edgeload.dispatch import Dispatcher
-from pytest_edgeload.plan import Plan, Task
+from pytest_edgeload.job import Span
+from pytest_edgeload.networks.layer import Layer
+from pytest_edgeload.plan import Plan, Speeds, Task
 from pytest_edgeload.workload import Workload
 
 
-def peak_bytes(plan: Plan, workload: Workload) -> int:
-    """Return the most bytes of weights and activations that `plan` holds at any moment.
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What a run would be: its tasks in order of start, the most bytes held at any moment, who arrived when.
 
-    Exact for one lane. For several it is what a run in which every task takes the same time would reach.
-    Raises ValueError for a plan whose tasks can never all run.
+    `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone. `dropped` are the requests whose
+    condition failed.
     """
-    dispatcher = Dispatcher(plan)
-    weights = peak = 0
-    activations = [0] * len(workload.requests)
+
+    spans: tuple[Span, ...]
+    peak_bytes: int
+    peak_weight_bytes: int
+    arrived_s: tuple[float | None, ...]
+    dropped: tuple[int, ...]
+
+    @property
+    def makespan_s(self) -> float:
+        """The end of the last task, in virtual seconds."""
+        return max((span.end_s for span in self.spans), default=0.0)
+
+
+def simulate(
+    plan: Plan, workload: Workload, *, speeds: Speeds | None = None, holds: Callable[[int], bool] = lambda _: True
+) -> Simulated:
+    """Carry out `plan` in virtual time, its loads and execs as long as `speeds` say, other tasks in no time.
+
+    `holds` tells whether the condition of a request holds. Raises ValueError for a plan whose tasks can never all run.
+    """
+    speeds = speeds or Speeds()
+    dispatcher = Dispatcher(plan, workload.asked)
+    held = _Held(workload)
+    free = list(range(plan.lanes))
+    running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
+    spans: list[Span] = []
+    now_s = 0.0
     while not dispatcher.finished:
-        running = [index for _ in range(plan.lanes) if (index := dispatcher.take()) is not None]
-        if not running:
+        for lane in list(free):
+            index = dispatcher.take(lane, now_s)
+            if index is not None:
+                free.remove(lane)
+                held.begin(plan.tasks[index])
+                end_s = now_s + _seconds(plan.tasks[index], workload, speeds)
+                spans.append(Span(index, lane, dispatcher.ready_s[index], now_s, end_s))
+                heapq.heappush(running, (end_s, index, lane))
+        arrival_s = dispatcher.next_arrival_s
+        if running and (arrival_s is None or running[0][0] <= arrival_s):
+            now_s, index, lane = heapq.heappop(running)
+            free.append(lane)
+            free.sort()
+            held.end(plan.tasks[index])
+            for request in dispatcher.end(index, now_s):
+                if not holds(request):
+                    dispatcher.drop(request, now_s)
+            for request in dispatcher.discarded():
+                held.discard(request)
+        elif arrival_s is not None:
+            now_s = arrival_s
+            dispatcher.advance(now_s)
+        else:
             raise ValueError("the plan stops: tasks are left and none is ready")
-        for index in running:
-            task = plan.tasks[index]
-            weights += _loads(task, workload)
-            activations[task.request] = _during(task, workload, activations[task.request])
-        peak = max(peak, weights + sum(activations))
-        for index in running:
-            task = plan.tasks[index]
-            weights -= _frees(task, workload)
-            activations[task.request] = _after(task, workload, activations[task.request])
-            dispatcher.end(index)
-    return peak
+    arrived_s = tuple(dispatcher.arrived_s)
+    return Simulated(tuple(spans), held.peak_bytes, held.peak_weight_bytes, arrived_s, dispatcher.dropped)
 
 
-def _loads(task: Task, workload: Workload) -> int:
-    return _weight_bytes(task, workload) if task.kind == "load" else 0
+def peak_bytes(plan: Plan, workload: Workload) -> int:
+    """Return the most bytes of weights and activations that `plan` holds at any moment, all conditions holding.
+
+    Exact for one lane. For several it is what a run at nominal speeds would reach. Raises ValueError for a plan whose
+    tasks can never all run.
+    """
+    return simulate(plan, workload).peak_bytes
 
 
-def _frees(task: Task, workload: Workload) -> int:
-    return _weight_bytes(task, workload) if task.kind == "free" else 0
+def _layer(task: Task, workload: Workload) -> Layer | None:
+    return None if task.layer is None else workload.requests[task.request].network.layers[task.layer]
 
 
-def _weight_bytes(task: Task, workload: Workload) -> int:
-    layers = workload.requests[task.request].network.layers
-    return 0 if task.layer is None else layers[task.layer].weight_bytes
+def _seconds(task: Task, workload: Workload, speeds: Speeds) -> float:
+    layer = _layer(task, workload)
+    if layer is None or task.kind == "free":
+        return 0.0
+    return speeds.load_s(layer) if task.kind == "load" else speeds.exec_s(layer)
 
 
-def _during(task: Task, workload: Workload, held: int) -> int:
-    network = workload.requests[task.request].network
-    if task.kind == "init":
-        return network.input_bytes
-    return network.layers[task.layer].activation_bytes if task.kind == "exec" and task.layer is not None else held
+class _Held:
+    """The bytes that a run holds, as the engine's ledger counts them."""
 
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
+        self._weight_bytes = 0
+        self._activations = [0] * len(workload.requests)
+        self.peak_bytes = self.peak_weight_bytes = 0
 
-def _after(task: Task, workload: Workload, held: int) -> int:
-    layers = workload.requests[task.request].network.layers
-    return layers[task.layer].carry_bytes if task.kind == "exec" and task.layer is not None else held
+    def begin(self, task: Task) -> None:
+        layer = _layer(task, self._workload)
+        if layer is None:
+            self._activations[task.request] = self._workload.requests[task.request].network.input_bytes
+        elif task.kind == "load":
+            self._weight_bytes += layer.weight_bytes
+        elif task.kind == "exec":
+            self._activations[task.request] = layer.activation_bytes
+        self.peak_bytes = max(self.peak_bytes, self._weight_bytes + sum(self._activations))
+        self.peak_weight_bytes = max(self.peak_weight_bytes, self._weight_bytes)
+
+    def end(self, task: Task) -> None:
+        layer = _layer(task, self._workload)
+        if layer is not None and task.kind == "exec":
+            self._activations[task.request] = layer.carry_bytes
+        elif layer is not None and task.kind == "free":
+            self._weight_bytes -= layer.weight_bytes
+
+    def discard(self, request: int) -> None:
+        self._activations[request] = 0

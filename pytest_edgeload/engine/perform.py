@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, read_graph
 
 _LIBC = ctypes.CDLL(None)
+_COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 class OpenNetwork:
@@ -65,7 +67,8 @@ class Performer:
     def __init__(self, job: Job) -> None:
         self._tasks = job.plan.tasks
         networks = [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
-        self._requests = [(networks[network], sample) for network, sample in job.requests]
+        self._asked = job.requests
+        self._requests = [(networks[asked.network], asked.sample) for asked in job.requests]
         self._values: list[dict[str, Any]] = [{} for _ in job.requests]
         self._weights: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
         self.ledger = Ledger()
@@ -99,6 +102,23 @@ class Performer:
         with torch.inference_mode():
             for call in network.calls[layer]:
                 call(values, weights)
+
+    def holds(self, request: int) -> bool:
+        """Tell whether the condition of `request` holds, by the outputs of the request that it asks about.
+
+        A part of an output that holds no number fails every comparison. Raises IndexError for a part that is not there.
+        """
+        when = self._asked[request].when
+        assert when is not None  # nobody asks otherwise
+        names = self._requests[when.request][0].network.outputs
+        part = self._values[when.request][names[when.output]][when.at]
+        return bool(_COMPARISONS[when.comparison](part.max().item(), when.value))
+
+    def discard(self, request: int) -> None:
+        """Forget what `request` has computed: it is dropped, and none of its tasks runs any more."""
+        self._values[request].clear()
+        self.ledger.hold(request, 0)
+        _LIBC.malloc_trim(0)
 
     def values(self, r: int) -> dict[str, Any]:
         """Return the activations that request `r` holds now, by name."""

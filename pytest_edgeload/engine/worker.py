@@ -42,12 +42,13 @@ def _work(commands: BinaryIO, events: BinaryIO) -> None:
     _send(events, Ready())
     if commands.readline() != GO:
         return
-    spans = run(job.plan, performer.perform)
-    makespan_s = max((span.end_s for span in spans), default=0.0)
-    _send(events, Done(makespan_s, tuple(spans), performer.ledger.peak_bytes))
+    ran = run(job.plan, performer, job.requests)
+    makespan_s = max((span.end_s for span in ran.spans), default=0.0)
+    _send(events, Done(makespan_s, ran.spans, performer.ledger.peak_bytes, ran.arrived_s, ran.dropped))
     if commands.readline() != CHECK:
         return
-    _send(events, Checked(tuple(performer.output_error(r) for r in range(len(job.requests)))))
+    answered = [r for r in range(len(job.requests)) if r not in ran.dropped]
+    _send(events, Checked({r: performer.output_error(r) for r in answered}))
 
 
 def _send(events: BinaryIO, event: Event) -> None:

@@ -55,6 +55,11 @@ class Layer(msgspec.Struct, frozen=True):
         return sum(weight.size_bytes for weight in self.weights)
 
     @property
+    def is_convolution(self) -> bool:
+        """Whether the op that begins this layer is a convolution."""
+        return self.kind.startswith("conv")
+
+    @property
     def extents(self) -> tuple[tuple[int, int], ...]:
         """The stretches of the weights file this layer needs, as (first byte, length); adjacent tensors are one."""
         merged: list[tuple[int, int]] = []
@@ -93,6 +98,21 @@ class Network(msgspec.Struct, frozen=True):
     def weight_bytes(self) -> int:
         """Bytes that all layers load together; a weight that two layers share counts twice."""
         return sum(layer.weight_bytes for layer in self.layers)
+
+    @property
+    def need_bytes(self) -> int:
+        """The most bytes one request can hold: all weights at once, and the most activations of any layer."""
+        return self.weight_bytes + max([self.input_bytes, *(layer.activation_bytes for layer in self.layers)])
+
+    @property
+    def answer_bytes(self) -> int:
+        """Bytes of the outputs, which stay when a request is done."""
+        return self.layers[-1].carry_bytes if self.layers else self.input_bytes
+
+    @property
+    def convolutional_layers(self) -> int:
+        """How many layers there are up to the last convolution; those after it are the fully connected side."""
+        return max((i + 1 for i, layer in enumerate(self.layers) if layer.is_convolution), default=0)
 
     @property
     def input_bytes(self) -> int:

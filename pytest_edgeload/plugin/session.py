@@ -140,7 +140,11 @@ class Session:
             threads=self._settings.threads,
             cap=self.shared.cap,
             swap=str(self.shared.swap),
-            requests=asked.workload.asks,
+            requests=asked.workload.timeless,
+            loop=asked.workload.loop,
+            arrivals=asked.workload.arrivals,
+            seed=asked.workload.seed,
+            conditions=asked.workload.conditions,
         )
         found = self.bench.measure(case, asked.workload)
         found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)

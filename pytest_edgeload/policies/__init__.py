@@ -10,8 +10,18 @@ from collections.abc import Callable, Mapping
 from pytest_edgeload.plan import Budget, Plan
 from pytest_edgeload.policies.bulk import bulk
 from pytest_edgeload.policies.bulk_unchained import bulk_unchained
+from pytest_edgeload.policies.deepeye import deepeye
+from pytest_edgeload.policies.deepeye_frugal import deepeye_frugal
+from pytest_edgeload.policies.deepeye_preload import deepeye_preload
+from pytest_edgeload.policies.execprio import execprio
+from pytest_edgeload.policies.execprio_inter import execprio_inter
 from pytest_edgeload.policies.linear import linear
+from pytest_edgeload.policies.masa import masa
+from pytest_edgeload.policies.masa_hrrn import masa_hrrn
+from pytest_edgeload.policies.mema import mema
+from pytest_edgeload.policies.multi_bulk import multi_bulk
 from pytest_edgeload.policies.partial import partial
+from pytest_edgeload.policies.sjf import sjf
 from pytest_edgeload.workload import Workload
 
 Policy = Callable[[Workload, Budget], Plan]
@@ -19,8 +29,18 @@ Policy = Callable[[Workload, Budget], Plan]
 POLICIES: Mapping[str, Policy] = {
     "bulk": bulk,
     "bulk-unchained": bulk_unchained,
+    "multi-bulk": multi_bulk,
     "linear": linear,
     "partial": partial,
+    "execprio": execprio,
+    "execprio-inter": execprio_inter,
+    "deepeye": deepeye,
+    "deepeye-preload": deepeye_preload,
+    "deepeye-frugal": deepeye_frugal,
+    "sjf": sjf,
+    "masa": masa,
+    "masa-hrrn": masa_hrrn,
+    "mema": mema,
 }
 
 REFERENCE = "bulk"

@@ -1,4 +1,7 @@
-"""`bulk`: load a whole network, execute it, free it, then the next; what plain PyTorch does."""
+"""`bulk`: load a whole network, execute it, free it, then the next; what plain PyTorch does.
+
+Source: the 2020 study. init -> l_0..l_n -> e_0..e_n -> f_0..f_n, and so on to the next request: one chain.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pytest_edgeload.workload import Workload
 
 def bulk(workload: Workload, budget: Budget) -> Plan:
     """Per network: init, all loads, all execs, all frees; one strict chain over all networks, one lane."""
-    plan, step = Builder(lanes=1), None
+    plan, step = Builder(workload), None
     for r, request in enumerate(workload.requests):
         step = plan.add("init", r, after=step)
         for kind in STAGES:

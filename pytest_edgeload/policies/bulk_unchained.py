@@ -1,4 +1,7 @@
-"""`bulk-unchained`: whole networks that do not wait for each other; the bulk of the thesis's measurements."""
+"""`bulk-unchained`: whole networks that do not wait for each other; the bulk of the 2020 study's measurements.
+
+Source: the study. init -> l_0..l_n -> e_0, e_i -> e_(i+1), e_i -> f_i per request; nothing between requests.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ def bulk_unchained(workload: Workload, budget: Budget) -> Plan:
     Nothing chains the networks. One lane serves them in turns, from a queue of what became ready first, so several
     networks are resident at once.
     """
-    plan = Builder(lanes=1, order="ready")
+    plan = Builder(workload, order="ready")
     for r, request in enumerate(workload.requests):
         layers = range(len(request.network.layers))
         step = plan.add("init", r)

@@ -1,4 +1,7 @@
-"""`linear`: one layer in memory at a time; the strict chain of the 2020 study."""
+"""`linear`: one layer in memory at a time; the strict chain of the 2020 study.
+
+Source: the study. init -> l_0 -> e_0 -> f_0 -> l_1 -> e_1 -> f_1 ..., and so on to the next request: one chain.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pytest_edgeload.workload import Workload
 
 def linear(workload: Workload, budget: Budget) -> Plan:
     """Per layer: load, exec, free; one strict chain over all layers of all networks, one lane."""
-    plan, step = Builder(lanes=1), None
+    plan, step = Builder(workload), None
     for r, request in enumerate(workload.requests):
         step = plan.add("init", r, after=step)
         for i in range(len(request.network.layers)):

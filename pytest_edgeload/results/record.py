@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from pytest_edgeload.job import Span
+from pytest_edgeload.workload import Ask
 
 SCHEMA = 1
 
@@ -17,8 +18,9 @@ Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 class Case(msgspec.Struct, frozen=True):
     """The coordinates of a measurement, without its round.
 
-    `test` is the test's id, with those of its parameters that are its own. `requests` are pairs of a network's name and
-    a sample's index; `workload` is what the test calls them.
+    `test` is the test's id, with those of its parameters that are its own. `requests` are what is asked, `workload` is
+    what the test calls them; `loop` and `arrivals` say when they come, by random numbers from `seed` where it is given,
+    and `conditions` what becomes of those with a condition.
     `limit` is the limit as asked for (`512M`, `base+256M`), `limit_bytes` what was enforced; both None without one.
     `cap` is the mechanism that enforced it, `swap` what the worker could swap to (`none`, `off`, or the swap's size).
     """
@@ -33,7 +35,11 @@ class Case(msgspec.Struct, frozen=True):
     cap: str
     swap: str
     device: str | None = None
-    requests: tuple[tuple[str, int], ...] = ()
+    requests: tuple[Ask, ...] = ()
+    loop: str = "once"
+    arrivals: str = ""
+    seed: int | None = None
+    conditions: str = "wait"
 
     @property
     def group(self) -> Case:
@@ -50,12 +56,28 @@ class Timeline(msgspec.Struct, frozen=True):
     swap_bytes: tuple[int, ...] = ()
 
 
+class Service(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the requests of one network were served; figures of those that were answered, None without any.
+
+    `slowdown` is the mean of the response time over the time the request's own loads and execs took.
+    """
+
+    requests: int
+    dropped: int = 0
+    response_mean_s: float | None = None
+    response_p50_s: float | None = None
+    response_p90_s: float | None = None
+    response_p99_s: float | None = None
+    slowdown: float | None = None
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything seen of one worker's run. A metric that the kernel does not give is None, and absent in JSON.
 
-    `METRICS` says what each figure means. `detail` is one sentence on an outcome other than ok. `started` and `ended`
-    are Unix times. `machine_wide` names the metrics that the kernel counts for the whole machine only.
-    `interleaved` tells whether rounds were ordered A B C, A B C.
+    `METRICS` says what each figure means. `arrived_s` and `response_s` are per request, in seconds; the response of a
+    request that was `dropped` is None. `service` is by network. `detail` is one sentence on an outcome other than ok.
+    `started` and `ended` are Unix times. `machine_wide` names the metrics that the kernel counts for the whole machine
+    only. `interleaved` tells whether rounds were ordered A B C, A B C.
     """
 
     outcome: Outcome
@@ -65,7 +87,18 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ended: float = 0.0
     interleaved: bool = True
     makespan_s: float | None = None
-    response_s: tuple[float, ...] | None = None
+    response_s: tuple[float | None, ...] | None = None
+    response_mean_s: float | None = None
+    response_p50_s: float | None = None
+    response_p90_s: float | None = None
+    response_p99_s: float | None = None
+    response_wait_s: float | None = None
+    response_load_s: float | None = None
+    response_exec_s: float | None = None
+    worst_slowdown: float | None = None
+    throughput_per_s: float | None = None
+    lane_use: float | None = None
+    deadline_misses: int | None = None
     startup_s: float | None = None
     load_s: float | None = None
     exec_s: float | None = None
@@ -89,6 +122,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     output_error: float | None = None
     sampler_cpu_share: float | None = None
     machine_wide: tuple[str, ...] = ()
+    arrived_s: tuple[float, ...] = ()
+    dropped: tuple[int, ...] = ()
+    service: dict[str, Service] = {}
     tasks: tuple[Span, ...] = ()
     timeline: Timeline = Timeline()
 
@@ -100,7 +136,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class Metric(msgspec.Struct, frozen=True):
     """What a figure of a measurement means: its unit, which way is better, and one line of words."""
 
-    unit: Literal["s", "bytes", "count", "ratio"]
+    unit: Literal["s", "bytes", "count", "ratio", "per s"]
     better: Literal["less", "more", "neither"]
     meaning: str
 
@@ -108,6 +144,19 @@ class Metric(msgspec.Struct, frozen=True):
 METRICS: dict[str, Metric] = {
     "makespan_s": Metric("s", "less", "from the start of the first task to the end of the last"),
     "response_s": Metric("s", "less", "per request, from its arrival to the end of its last exec"),
+    "response_mean_s": Metric("s", "less", "mean response time of the requests that were answered"),
+    "response_p50_s": Metric("s", "less", "median response time of the requests that were answered"),
+    "response_p90_s": Metric("s", "less", "response time that 90 % of the answered requests do not exceed"),
+    "response_p99_s": Metric("s", "less", "response time that 99 % of the answered requests do not exceed"),
+    "response_wait_s": Metric("s", "less", "of the mean response time, what passed with none of its tasks running"),
+    "response_load_s": Metric("s", "less", "of the mean response time, what passed with loads running only"),
+    "response_exec_s": Metric("s", "less", "of the mean response time, what passed with an exec running"),
+    "worst_slowdown": Metric(
+        "ratio", "less", "response over the time the request's own tasks took: the mean of the worst-served network"
+    ),
+    "throughput_per_s": Metric("per s", "more", "requests answered, over the makespan"),
+    "lane_use": Metric("ratio", "more", "time the lanes spent in tasks, over the makespan and the lanes"),
+    "deadline_misses": Metric("count", "less", "requests answered after their deadline, where any has one"),
     "startup_s": Metric("s", "less", "from starting the worker until it is ready and holds no weights"),
     "load_s": Metric("s", "less", "time the lanes spent in load tasks, summed over lanes"),
     "exec_s": Metric("s", "less", "time the lanes spent in exec tasks, summed over lanes"),

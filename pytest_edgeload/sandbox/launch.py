@@ -168,9 +168,9 @@ class _Run:
         }
         if self._done is not None:
             figures |= {"makespan_s": self._done.makespan_s, "ledger_peak_bytes": self._done.ledger_peak_bytes}
-            figures |= {"tasks": self._done.spans}
+            figures |= {"tasks": self._done.spans, "arrived_s": self._done.arrived_s, "dropped": self._done.dropped}
         if self._checked is not None:
-            found = [error for error in self._checked.output_error if error is not None]
+            found = [error for error in self._checked.output_error.values() if error is not None]
             figures["output_error"] = max(found, default=None)
         return Measurement(outcome=outcome, detail=detail, started=started, ended=time.time(), **figures)
 
@@ -184,11 +184,10 @@ class _Run:
             return "oom", f"killed by the kernel at its limit of {format_size(limit) if limit else 'the machine'}"
         if self._checked is None:
             return "crashed", f"{_ending(self._process.returncode)}{_last_words(errors)}"
-        wrong = [r for r, error in enumerate(self._checked.output_error) if error is None or error > OUTPUT_TOLERANCE]
-        if wrong:
-            error = self._checked.output_error[wrong[0]]
-            how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"
-            return "wrong", f"request {wrong[0]} differs from plain PyTorch {how}"
+        for r, error in self._checked.output_error.items():
+            if error is None or error > OUTPUT_TOLERANCE:
+                how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"
+                return "wrong", f"request {r} differs from plain PyTorch {how}"
         return "ok", ""
 
 

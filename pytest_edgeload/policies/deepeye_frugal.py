@@ -1,0 +1,16 @@
+"""`deepeye-frugal`: as `deepeye-preload`, with the fully connected side of one network in memory at a time.
+
+Source: EdgeCaffe of August 2020. The first fully connected load of a network waits for the last exec of such a layer
+of the network before it.
+"""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import Budget, Plan
+from pytest_edgeload.policies.deepeye_preload import preload
+from pytest_edgeload.workload import Workload
+
+
+def deepeye_frugal(workload: Workload, budget: Budget) -> Plan:
+    """As `deepeye-preload`; fully connected layers are loaded when the last network's are freed."""
+    return preload(workload, frugal=True)

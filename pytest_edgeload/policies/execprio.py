@@ -1,0 +1,18 @@
+"""`execprio`: as `partial`, but whatever can be executed goes before anything is loaded.
+
+Source: EdgeCaffe. The graph of `partial`; a ready exec goes before any load or init.
+"""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.policies.partial import FIRST, LATER, overlap
+from pytest_edgeload.workload import Workload
+
+
+def execprio(workload: Workload, budget: Budget) -> Plan:
+    """Put execs and frees first in the graph of `partial`: layers leave memory as soon as they can."""
+    plan = Builder(workload, lanes=budget.lanes)
+    for r in range(len(workload.requests)):
+        overlap(plan, workload, r, before=(LATER,), load=(LATER,), run=(FIRST,))
+    return plan.done()

@@ -1,0 +1,18 @@
+"""`execprio-inter`: as `execprio`, one network after the other.
+
+Source: EdgeCaffe. The graph of `partial`; a request's init waits for the last task of the request before it.
+"""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.policies.partial import FIRST, LATER, overlap
+from pytest_edgeload.workload import Workload
+
+
+def execprio_inter(workload: Workload, budget: Budget) -> Plan:
+    """Put execs and frees first in the graph of `partial`; no two networks run at the same time."""
+    plan, last = Builder(workload, lanes=budget.lanes), None
+    for r in range(len(workload.requests)):
+        last = overlap(plan, workload, r, after=last, before=(LATER,), load=(LATER,), run=(FIRST,))
+    return plan.done()

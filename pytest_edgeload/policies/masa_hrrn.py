@@ -1,0 +1,27 @@
+"""`masa-hrrn`: as `masa`, the request with the highest response ratio next.
+
+Source: EdgeCaffe. The response ratio is (waited + service time) / service time, so short requests go first and long
+ones gain while they wait. There it divides by a mean that may be zero; here what takes no time goes at once.
+"""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.policies.masa import PATIENCE
+from pytest_edgeload.policies.partial import FIRST, LATER, overlap
+from pytest_edgeload.workload import Workload
+
+
+def masa_hrrn(workload: Workload, budget: Budget) -> Plan:
+    """Let each init wait until its network's need fits; execs go first, then the highest response ratio."""
+    plan = Builder(
+        workload,
+        lanes=budget.lanes,
+        order="response-ratio",
+        memory_bytes=budget.memory_bytes,
+        patience=PATIENCE,
+        service_s=tuple(budget.speeds.service_s(request.network) for request in workload.requests),
+    )
+    for r, request in enumerate(workload.requests):
+        overlap(plan, workload, r, before=(LATER,), load=(LATER,), run=(FIRST,), reserve=request.network.need_bytes)
+    return plan.done()

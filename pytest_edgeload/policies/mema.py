@@ -1,0 +1,31 @@
+"""`mema`: layers of different networks interleaved by the memory each of them needs.
+
+Source: the idea of MemA (PerCom workshops 2021), whose code is not public: while one network waits for memory to load a
+large fully connected layer, others load and execute their small convolutions. Loads of one request come in order, so
+that what is held can always be executed and freed, and no two networks wait for each other's memory for ever.
+"""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.policies.masa import PATIENCE
+from pytest_edgeload.policies.partial import FIRST, LATER
+from pytest_edgeload.workload import Workload
+
+
+def mema(workload: Workload, budget: Budget) -> Plan:
+    """Per network: loads chained, each reserving its layer's bytes; each exec after its load and the exec before.
+
+    Execs go first; of the loads, the one that would be done first had it begun when its request arrived: small
+    layers, so mostly convolutions, before large ones, and no layer for ever after newer ones.
+    """
+    plan = Builder(workload, lanes=budget.lanes, memory_bytes=budget.memory_bytes, patience=PATIENCE)
+    for r, request in enumerate(workload.requests):
+        since = (LATER, float(request.batch), request.arrival_s)
+        load = step = plan.add("init", r, priority=since)
+        for i, layer in enumerate(request.network.layers):
+            done_s = request.arrival_s + budget.speeds.load_s(layer)
+            load = plan.add("load", r, i, after=load, priority=(*since[:2], done_s), reserve=layer.weight_bytes)
+            step = plan.add("exec", r, i, after=(load, step), priority=(FIRST,))
+            plan.add("free", r, i, after=step, priority=(FIRST,))
+    return plan.done()

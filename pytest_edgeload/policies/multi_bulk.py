@@ -1,0 +1,20 @@
+"""`multi-bulk`: whole networks as in `bulk`, as many at once as there are lanes.
+
+Source: EdgeCaffe. init -> l_0..l_n -> e_0..e_n -> f_0..f_n per request; nothing between requests; one shared queue.
+"""
+
+from __future__ import annotations
+
+from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.workload import Workload
+
+
+def multi_bulk(workload: Workload, budget: Budget) -> Plan:
+    """Per network: init, all loads, all execs, all frees, one chain; nothing chains the networks."""
+    plan = Builder(workload, lanes=budget.lanes)
+    for r, request in enumerate(workload.requests):
+        step = plan.add("init", r)
+        for kind in STAGES:
+            for i in range(len(request.network.layers)):
+                step = plan.add(kind, r, i, after=step)
+    return plan.done()

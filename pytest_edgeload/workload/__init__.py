@@ -1,0 +1,193 @@
+"""What is asked of the networks: requests, the workloads they make up, and the mixes a suite writes down. Pure data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import msgspec
+
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.workload.arrivals import Process
+
+Comparison = Literal[">", ">=", "<", "<="]
+
+Conditions = Literal["wait", "early", "ignore"]
+"""What becomes of a request with a condition: it waits for the answer that decides; it starts beside the request that
+gives it and is dropped late; or the condition is ignored."""
+
+Loop = Literal["once", "closed", "open"]
+"""How batches come: all at the start, each when the last is done, or each at a time of its own."""
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """When a request is wanted: how the largest value in part of another one's output compares with `value`.
+
+    `request` is the index of the other request, an earlier one; `output` which of its outputs; `at` the leading indices
+    of the part (none: the whole output).
+    """
+
+    request: int
+    value: float
+    comparison: Comparison = ">"
+    output: int = 0
+    at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One inference asked of `network`, on the sample with this index (taken modulo the samples it has).
+
+    It arrives `arrival_s` seconds after its `batch` begins: batch 0 at the start, each other when all before are done.
+    It is late when answered more than `deadline_s` seconds after that, and dropped when the condition `when` fails.
+    """
+
+    network: Network
+    sample: int = 0
+    arrival_s: float = 0.0
+    batch: int = 0
+    deadline_s: float | None = None
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Requests in order of arrival, and what becomes of those with a condition. Raises ValueError unless valid."""
+
+    name: str
+    requests: tuple[Request, ...]
+    conditions: Conditions = "wait"
+
+    def __post_init__(self) -> None:
+        """Check what everything downstream relies on."""
+        for r, request in enumerate(self.requests):
+            _check_times(f"workload {self.name}, request {r}", request.arrival_s, request.deadline_s)
+            if request.when is not None and not 0 <= request.when.request < r:
+                raise ValueError(
+                    f"workload {self.name}, request {r}: its condition asks request {request.when.request}; "
+                    "only an earlier one can decide"
+                )
+        if any(_moment(after) < _moment(before) for before, after in pairwise(self.requests)):
+            raise ValueError(f"workload {self.name}: its requests must stand in order of arrival")
+
+    @property
+    def asked(self) -> tuple[Request, ...]:
+        """The requests, without their conditions where these are ignored."""
+        if self.conditions != "ignore":
+            return self.requests
+        return tuple(replace(request, when=None) for request in self.requests)
+
+    @property
+    def waves(self) -> list[list[int]]:
+        """The indices of the requests that can be planned together: they come together and none waits for another."""
+        waves: dict[tuple[int, float, int], list[int]] = {}
+        depths: list[int] = []
+        for r, request in enumerate(self.requests):
+            waits = request.when is not None and self.conditions == "wait"
+            depths.append(depths[request.when.request] + 1 if waits and request.when is not None else 0)
+            waves.setdefault((*_moment(request), depths[r]), []).append(r)
+        return [waves[key] for key in sorted(waves)]
+
+
+def _moment(request: Request) -> tuple[int, float]:
+    return request.batch, request.arrival_s
+
+
+def _check_times(where: str, arrival_s: float, deadline_s: float | None) -> None:
+    if not 0 <= arrival_s < math.inf:
+        raise ValueError(f"{where}: arrival_s={arrival_s:g} is no time after the start; give 0 or more seconds")
+    if deadline_s is not None and not 0 < deadline_s < math.inf:
+        raise ValueError(f"{where}: deadline_s={deadline_s:g} can never be met; give more than 0 seconds")
+
+
+class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A request as a suite writes it down, before its network is known. `batch` counts what comes together."""
+
+    network: str
+    sample: int = 0
+    batch: int = 0
+    arrival_s: float = 0.0
+    deadline_s: float | None = None
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """A workload as a suite writes it down, before its networks are known.
+
+    `arrivals` says in words what made the arrival times, and `seed` with which random numbers. Raises ValueError
+    unless batches and arrivals are in order.
+    """
+
+    name: str
+    asks: tuple[Ask, ...]
+    loop: Loop = "once"
+    arrivals: str = ""
+    seed: int | None = None
+    conditions: Conditions = "wait"
+
+    def __post_init__(self) -> None:
+        """Check all that can be checked before the networks are known."""
+        if not self.asks:
+            raise ValueError(f"workload {self.name}: it asks nothing; give at least one network and one image")
+        self.workload(dict.fromkeys(self.networks, _UNKNOWN))
+
+    @classmethod
+    def of(cls, name: str, networks: Sequence[str], *, images: int = 1) -> Mix:
+        """Return the mix that asks each of `networks`, in order, about the first of `images` images, then the next.
+
+        What is asked about one image is one batch.
+        """
+        return cls(name, tuple(Ask(network, image, image) for image in range(images) for network in networks))
+
+    def arriving(self, process: Process, *, seed: int = 0) -> Mix:
+        """Return the mix in an open loop: each batch at its own time by `process`, whatever is still being done.
+
+        The same process and seed give the same times.
+        """
+        batches = sorted({ask.batch for ask in self.asks})
+        times = dict(zip(batches, process.times(len(batches), seed), strict=True))
+        asks = tuple(msgspec.structs.replace(ask, arrival_s=times[ask.batch]) for ask in self.asks)
+        return replace(self, asks=asks, loop="open", arrivals=str(process), seed=seed)
+
+    def closed(self) -> Mix:
+        """Return the mix in a closed loop: each batch comes when the one before it is done."""
+        asks = tuple(msgspec.structs.replace(ask, arrival_s=0.0) for ask in self.asks)
+        return replace(self, asks=asks, loop="closed", arrivals="")
+
+    def due(self, deadline_s: float) -> Mix:
+        """Return the mix with a deadline for every request, in seconds after its arrival."""
+        return replace(self, asks=tuple(msgspec.structs.replace(ask, deadline_s=deadline_s) for ask in self.asks))
+
+    def deciding(self, conditions: Conditions) -> Mix:
+        """Return the mix with another way to treat conditions: `wait`, `early` or `ignore`."""
+        return replace(self, conditions=conditions)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names of the networks, each once, in order of first use."""
+        return tuple(dict.fromkeys(ask.network for ask in self.asks))
+
+    @property
+    def timeless(self) -> tuple[Ask, ...]:
+        """What is asked, without the arrival times that `arrivals` stands for."""
+        return tuple(msgspec.structs.replace(ask, arrival_s=0.0) for ask in self.asks) if self.arrivals else self.asks
+
+    def smallest(self) -> Mix:
+        """Return the mix's first request alone, at once."""
+        return Mix(self.name, (Ask(self.asks[0].network, self.asks[0].sample),))
+
+    def workload(self, networks: Mapping[str, Network]) -> Workload:
+        """Return the workload, its names looked up in `networks`. Raises KeyError for a missing one."""
+
+        def request(ask: Ask) -> Request:
+            batch = ask.batch if self.loop == "closed" else 0
+            return Request(networks[ask.network], ask.sample, ask.arrival_s, batch, ask.deadline_s, ask.when)
+
+        return Workload(self.name, tuple(map(request, self.asks)), self.conditions)
+
+
+_UNKNOWN = Network("", (), (), (), (), "", "")

@@ -1,0 +1,150 @@
+"""Arrival processes: when the batches of an open loop come. Pure; the same seed gives the same times."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+
+class Process(Protocol):
+    """Gives the times of arrivals; its text says all that decides them but the seed."""
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:
+        """Return `count` times in seconds after the start, in order."""
+
+
+class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process"):
+    """One arrival every `every_s` seconds, the first at once."""
+
+    every_s: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no interval."""
+        _positive("every_s", self.every_s)
+
+    def __str__(self) -> str:
+        return f"constant, every {self.every_s:g} s"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:  # noqa: ARG002  # nothing is random
+        """Return `count` times in seconds after the start, in order."""
+        return tuple(self.every_s * k for k in range(count))
+
+
+class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process"):
+    """Intervals between `least_s` and `most_s` seconds, all equally likely."""
+
+    least_s: float
+    most_s: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no range of intervals."""
+        _positive("most_s", self.most_s)
+        if not 0 <= self.least_s <= self.most_s:
+            raise ValueError(f"least_s={self.least_s:g} is not between 0 and most_s={self.most_s:g}")
+
+    def __str__(self) -> str:
+        return f"uniform, every {self.least_s:g} to {self.most_s:g} s"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:
+        """Return `count` times in seconds after the start, in order."""
+        return _add_up(count, seed, lambda source: source.uniform(self.least_s, self.most_s))
+
+
+class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process"):
+    """Intervals normally distributed around `mean_s` with standard deviation `sd_s`; negative ones are drawn again."""
+
+    mean_s: float
+    sd_s: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no distribution of intervals."""
+        _positive("mean_s", self.mean_s)
+        _positive("sd_s", self.sd_s)
+
+    def __str__(self) -> str:
+        return f"normal, every {self.mean_s:g} s, deviation {self.sd_s:g} s"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:
+        """Return `count` times in seconds after the start, in order."""
+
+        def interval(source: random.Random) -> float:
+            while (drawn := source.gauss(self.mean_s, self.sd_s)) < 0:
+                pass
+            return drawn
+
+        return _add_up(count, seed, interval)
+
+
+class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="process"):
+    """Intervals exponentially distributed with mean `mean_s`: a Poisson process of rate 1 / `mean_s`."""
+
+    mean_s: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no interval."""
+        _positive("mean_s", self.mean_s)
+
+    def __str__(self) -> str:
+        return f"exponential, every {self.mean_s:g} s"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:
+        """Return `count` times in seconds after the start, in order."""
+        return _add_up(count, seed, lambda source: source.expovariate(1 / self.mean_s))
+
+
+class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process"):
+    """A Poisson process: arrivals that know nothing of each other, `rate_per_s` a second in the mean."""
+
+    rate_per_s: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no rate."""
+        _positive("rate_per_s", self.rate_per_s)
+
+    def __str__(self) -> str:
+        return f"poisson, {self.rate_per_s:g} a second"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:
+        """Return `count` times in seconds after the start, in order."""
+        return _add_up(count, seed, lambda source: source.expovariate(self.rate_per_s))
+
+
+class Trace(msgspec.Struct, frozen=True, tag="trace", tag_field="process"):
+    """Recorded times, in seconds after the start. Raises ValueError when asked for more than there are."""
+
+    at_s: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the times are in order, from 0 on."""
+        if not all(0 <= at < math.inf for at in self.at_s) or list(self.at_s) != sorted(self.at_s):
+            raise ValueError("at_s is no trace; give times from 0 s on, in order")
+
+    def __str__(self) -> str:
+        digest = hashlib.sha256(msgspec.json.encode(self.at_s)).hexdigest()[:8]
+        return f"trace {digest} of {len(self.at_s)}"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:  # noqa: ARG002  # nothing is random
+        """Return `count` times in seconds after the start, in order."""
+        if count > len(self.at_s):
+            raise ValueError(f"the trace has {len(self.at_s)} times for {count} arrivals; record more or ask less")
+        return self.at_s[:count]
+
+
+PROCESSES = (Constant, Uniform, Normal, Exponential, Poisson, Trace)
+
+
+def _positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name}={value:g} is not positive")
+
+
+def _add_up(count: int, seed: int, interval: Callable[[random.Random], float]) -> tuple[float, ...]:
+    """Return the times of `count` arrivals, the first after one interval."""
+    source = random.Random(seed)  # noqa: S311  # nothing here is secret
+    return tuple(itertools.accumulate(interval(source) for _ in range(count)))
