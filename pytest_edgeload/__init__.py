@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_edgeload.plan import Budget as Budget
     from pytest_edgeload.plan import Builder as Builder
     from pytest_edgeload.plan import Plan as Plan
+    from pytest_edgeload.plan import Speeds as Speeds
     from pytest_edgeload.plan import Task as Task
     from pytest_edgeload.plugin.fixtures import Edge as Edge
     from pytest_edgeload.policies import POLICIES as POLICIES
@@ -22,20 +23,29 @@ if TYPE_CHECKING:
     from pytest_edgeload.results.record import Measurement as Measurement
     from pytest_edgeload.results.record import Record as Record
     from pytest_edgeload.units import Limit as Limit
+    from pytest_edgeload.workload import Ask as Ask
+    from pytest_edgeload.workload import Condition as Condition
     from pytest_edgeload.workload import Mix as Mix
     from pytest_edgeload.workload import Request as Request
     from pytest_edgeload.workload import Workload as Workload
+    from pytest_edgeload.workload.arrivals import Constant as Constant
+    from pytest_edgeload.workload.arrivals import Exponential as Exponential
+    from pytest_edgeload.workload.arrivals import Normal as Normal
+    from pytest_edgeload.workload.arrivals import Poisson as Poisson
+    from pytest_edgeload.workload.arrivals import Trace as Trace
+    from pytest_edgeload.workload.arrivals import Uniform as Uniform
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "errors": ("Unsupported", "UsageError"),
-    "plan": ("Budget", "Builder", "Plan", "Task"),
+    "plan": ("Budget", "Builder", "Plan", "Speeds", "Task"),
     "plugin.fixtures": ("Edge",),
     "policies": ("POLICIES", "Policy"),
     "results.record": ("Case", "Measurement", "Record"),
     "units": ("Limit",),
-    "workload": ("Mix", "Request", "Workload"),
+    "workload": ("Ask", "Condition", "Mix", "Request", "Workload"),
+    "workload.arrivals": ("Constant", "Exponential", "Normal", "Poisson", "Trace", "Uniform"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605

@@ -30,8 +30,8 @@ class Asked(Protocol):
         """The condition to ask about; None where there is none or it is ignored."""
 
 
-_Entry = tuple[tuple[float, ...], int, int]
-"""A ready task: its priority, the turn in which it became ready (0 where that is of no account), its index."""
+_Entry = tuple[tuple[float, ...], tuple[float, int], int]
+"""A ready task: its priority, the time and turn in which it became ready (0 where these are of no account), its index."""
 
 
 class Dispatcher:
@@ -135,6 +135,7 @@ class Dispatcher:
 
         Those whose condition fails must be dropped before the next task is taken.
         """
+        self.advance(now_s)  # what was due before this end is not ready any later for it
         task = self._plan.tasks[index]
         if task.kind == "load":
             self._loaded.add((task.request, task.layer))
@@ -229,5 +230,5 @@ class Dispatcher:
 
     def _push(self, index: int, now_s: float) -> None:
         self.ready_s[index] = now_s
-        turn = self._turn if self._plan.order == "ready" else 0
-        insort(self._ready, (self._plan.tasks[index].priority, turn, index))
+        since = (now_s, self._turn) if self._plan.order == "ready" else (0.0, 0)
+        insort(self._ready, (self._plan.tasks[index].priority, since, index))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
+import statistics
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +33,7 @@ MARGIN_BYTES = 16 << 20
 """Kept out of every budget: page tables, operators' scratch memory, and what the idle worker had not touched yet."""
 
 _IDLE_FILE = "idle_bytes"
+_SERVICE_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -55,26 +59,34 @@ class Bench:
         with host_lock():
             if note.exists():
                 return int(note.read_text())
-            job = Job(Plan(()), (), (), "read", 1)
-            idle = launch(job, self._enclosure(None))
-            if idle.outcome != "ok" or idle.baseline_bytes is None:
-                raise Unsupported(f"an idle worker could not be started: {idle.detail}")
-            note.write_text(str(idle.baseline_bytes))
-            return idle.baseline_bytes
+            idle = measure_idle_bytes(self._enclosure(None))
+            note.write_text(str(idle))
+            return idle
 
     def limit_bytes(self, limit: Limit | None) -> int | None:
         """Return the bytes to enforce for `limit`. Raises UsageError for a limit that even an idle worker exceeds."""
-        if limit is None:
-            return None
-        idle = self.idle_bytes()
-        size = limit.resolve(idle)
-        if size <= idle + MARGIN_BYTES:
-            least = -(-(idle + MARGIN_BYTES + 1) // (1 << 20)) << 20
-            raise UsageError(
-                f"memory limit {limit}: the worker needs {format_size(idle)} before it holds any weights; "
-                f"try at least {format_size(least)}, or base+64M"
-            )
-        return size
+        return None if limit is None else enforced_bytes(limit, self.idle_bytes())
+
+    def service_s(self, mix: Mix, threads: int) -> float:
+        """Return the seconds that one batch of `mix` takes in the mean when it has the machine to itself.
+
+        The sum over its requests of what their network takes alone, from a cold cache, under bulk and without a limit:
+        the median of three runs, measured once in a session. Raises what `measure` raises.
+        """
+        seconds = {name: self._network_s(name, threads) for name in mix.networks}
+        return sum(seconds[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
+
+    def _network_s(self, name: str, threads: int) -> float:
+        note = self.folder / f"service_s-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        if not note.exists():
+            case = Case("", name, "bulk", None, None, "read", threads, "none", "none")
+            runs = [self.measure(case, Mix.of(name, [name])) for _ in range(_SERVICE_RUNS)]
+            found = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]
+            if not found:
+                raise Unsupported(f"the service time of {name} cannot be measured: {runs[-1].detail}")
+            with suppress(FileExistsError), note.open("x") as file:  # whoever is first decides for the whole session
+                file.write(repr(statistics.median(found)))
+        return float(note.read_text())
 
     def measure(self, case: Case, mix: Mix) -> Measurement:
         """Carry out `case` once and return everything seen.
@@ -103,7 +115,7 @@ class Bench:
         return complete(measurement, plan, workload, peak)
 
     def _plan(self, case: Case, workload: Workload) -> Plan:
-        memory = None if case.limit_bytes is None else case.limit_bytes - self.idle_bytes() - MARGIN_BYTES
+        memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.idle_bytes())
         plan = self.policies[case.policy](workload, Budget(memory_bytes=memory))
         try:
             check(plan, workload)
@@ -114,6 +126,34 @@ class Bench:
     def _enclosure(self, limit_bytes: int | None, expected_bytes: int = 0) -> Enclosure:
         name = f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
         return Enclosure(self.cap, name, limit_bytes, self.swap.usable, self.timeout_s, expected_bytes)
+
+
+def measure_idle_bytes(enclosure: Enclosure) -> int:
+    """Return the resident memory of a worker that does nothing in `enclosure`, which is to have no limit.
+
+    Raises Unsupported. For the holder of the host's lock.
+    """
+    idle = launch(Job(Plan(()), (), (), "read", 1), enclosure)
+    if idle.outcome != "ok" or idle.baseline_bytes is None:
+        raise Unsupported(f"an idle worker could not be started: {idle.detail}")
+    return idle.baseline_bytes
+
+
+def enforced_bytes(limit: Limit, idle_bytes: int) -> int:
+    """Return the bytes to enforce for `limit`. Raises UsageError for a limit that even an idle worker exceeds."""
+    size = limit.resolve(idle_bytes)
+    if size <= idle_bytes + MARGIN_BYTES:
+        least = -(-(idle_bytes + MARGIN_BYTES + 1) // (1 << 20)) << 20
+        raise UsageError(
+            f"memory limit {limit}: the worker needs {format_size(idle_bytes)} before it holds any weights; "
+            f"try at least {format_size(least)}, or base+64M"
+        )
+    return size
+
+
+def budget_bytes(limit_bytes: int, idle_bytes: int) -> int:
+    """Return what a policy may plan with under an enforced limit."""
+    return limit_bytes - idle_bytes - MARGIN_BYTES
 
 
 def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak_bytes: int) -> Measurement:

@@ -1,17 +1,25 @@
-"""Mixes become workloads."""
+"""Mixes become workloads, and what nothing could be made of is refused."""
 
 from __future__ import annotations
 
-import pytest
+import math
+from dataclasses import replace
 
-from pytest_edgeload.workload import Mix, Request
-from tests.builders import network
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.workload import Ask, Condition, Mix, Request, Workload
+from pytest_edgeload.workload.arrivals import Constant, Poisson, Trace
+from tests.builders import network, timed_workloads
+
+A, B = network((1, 1, 1), name="a"), network((2, 2, 2), name="b")
 
 
 def test_a_mix_asks_every_network_about_one_image_then_the_next() -> None:
-    """The requests go through the networks once for each image, repeated networks included."""
-    mix = Mix.of("mix", ["b", "a", "b"], images=2)
-    assert mix.asks == (("b", 0), ("a", 0), ("b", 0), ("b", 1), ("a", 1), ("b", 1))
+    """The requests go through the networks once for each image, repeated networks included; an image is a batch."""
+    asks = [("b", 0), ("a", 0), ("b", 0), ("b", 1), ("a", 1), ("b", 1)]
+    assert Mix.of("mix", ["b", "a", "b"], images=2).asks == tuple(Ask(name, image, image) for name, image in asks)
 
 
 def test_a_mix_names_each_network_once() -> None:
@@ -22,24 +30,163 @@ def test_a_mix_names_each_network_once() -> None:
 @pytest.mark.parametrize(("networks", "images"), [([], 1), (["a"], 0), (["a"], -1)])
 def test_a_mix_asks_something(networks: list[str], images: int) -> None:
     """A mix without a network or an image is refused by its name."""
-    with pytest.raises(ValueError, match=r"^workload mix: it needs at least one network and one image$"):
+    words = r"^workload mix: it asks nothing; give at least one network and one image$"
+    with pytest.raises(ValueError, match=words):
         Mix.of("mix", networks, images=images)
 
 
-def test_the_smallest_mix_is_the_first_request() -> None:
-    """The smallest mix keeps the name and the first request, with its sample."""
-    assert Mix("mix", (("b", 3), ("a", 0))).smallest() == Mix("mix", (("b", 3),))
+@pytest.mark.parametrize("loop", ["once", "closed", "open"])
+def test_the_smallest_mix_is_the_first_request(loop: str) -> None:
+    """The smallest mix keeps the name and the first request with its sample, at once and on no condition."""
+    asks = (Ask("b", 3, 1, 2.0, 5.0), Ask("a", 0, 1, 2.0, None, Condition(0, 0.5)))
+    assert Mix("mix", asks, loop).smallest() == Mix("mix", (Ask("b", 3),))  # type: ignore[arg-type]  # a literal
 
 
 def test_a_mix_becomes_a_workload() -> None:
-    """Names are replaced by networks, and order, samples and the mix's name stay."""
-    a, b = network((1, 1, 1)), network((2, 2, 2))
-    workload = Mix("mix", (("b", 3), ("a", 0), ("b", 1))).workload({"a": a, "b": b})
-    assert workload.name == "mix"
-    assert workload.requests == (Request(b, 3), Request(a, 0), Request(b, 1))
+    """Names are replaced by networks, and all else stays: order, samples, times, conditions, the mix's name."""
+    when = Condition(0, 0.25, "<=", 1, (0, 2))
+    asks = (Ask("b", 3, deadline_s=2.0), Ask("a", arrival_s=1.5), Ask("b", 1, arrival_s=1.5, when=when))
+    found = Mix("mix", asks, "open", conditions="early").workload({"a": A, "b": B})
+    requests = (Request(B, 3, deadline_s=2.0), Request(A, 0, 1.5), Request(B, 1, 1.5, when=when))
+    assert found == Workload("mix", requests, "early")
+
+
+@pytest.mark.parametrize(("loop", "batches"), [("once", [0, 0, 0, 0]), ("closed", [0, 0, 1, 1]), ("open", [0, 0, 0, 0])])
+def test_only_a_closed_loop_waits_for_batches(loop: str, batches: list[int]) -> None:
+    """What comes together is a batch of the workload in a closed loop; otherwise all belongs to one batch."""
+    mix = replace(Mix.of("mix", ["a", "b"], images=2), loop=loop)  # type: ignore[arg-type]  # a literal
+    assert [request.batch for request in mix.workload({"a": A, "b": B}).requests] == batches
 
 
 def test_a_missing_network_is_named() -> None:
     """A name that no network has raises KeyError with that name."""
     with pytest.raises(KeyError, match="'missing'"):
         Mix.of("mix", ["missing"]).workload({})
+
+
+def test_a_batch_arrives_together() -> None:
+    """In an open loop the requests of a batch have the batch's time, and the mix says what made it."""
+    mix = Mix.of("mix", ["a", "b"], images=3).arriving(Constant(2.5))
+    assert [ask.arrival_s for ask in mix.asks] == [0.0, 0.0, 2.5, 2.5, 5.0, 5.0]
+    assert (mix.loop, mix.arrivals, mix.seed) == ("open", "constant, every 2.5 s", 0)
+
+
+@given(st.integers(0), st.integers(0))
+def test_the_seed_decides_the_times(seed: int, other: int) -> None:
+    """The same process and seed give the same mix; another seed gives other times, and both say which."""
+    mix = Mix.of("mix", ["a"], images=3)
+    first, second = mix.arriving(Poisson(2.0), seed=seed), mix.arriving(Poisson(2.0), seed=other)
+    assert first == mix.arriving(Poisson(2.0), seed=seed)
+    assert (first.asks == second.asks) == (seed == other) == (first.seed == second.seed)
+
+
+def test_a_mix_has_its_own_seed() -> None:
+    """Without another seed a mix arrives by its own, and by 0 where it has none."""
+    mix = Mix.of("mix", ["a"], images=3)
+    assert replace(mix, seed=5).arriving(Poisson(2.0)) == mix.arriving(Poisson(2.0), seed=5)
+    assert mix.arriving(Poisson(2.0)) == mix.arriving(Poisson(2.0), seed=0)
+
+
+def test_a_process_can_be_called_otherwise() -> None:
+    """Words given for a process stand in the mix instead of the process's own, and change no time."""
+    mix = Mix.of("mix", ["a"], images=2)
+    assert mix.arriving(Constant(1.0), arrivals="light") == replace(mix.arriving(Constant(1.0)), arrivals="light")
+
+
+def test_a_trace_that_is_too_short_is_refused() -> None:
+    """A mix of more batches than a trace has times is refused before anything runs."""
+    with pytest.raises(ValueError, match=r"^the trace has 1 times for 2 arrivals; record more or ask less$"):
+        Mix.of("mix", ["a"], images=2).arriving(Trace((0.0,)))
+
+
+def test_a_closed_mix_forgets_times() -> None:
+    """A mix that was open asks, once it is closed, the same batches with no times of their own."""
+    mix = Mix.of("mix", ["a"], images=2)
+    closed = mix.arriving(Constant(1.0)).closed()
+    assert (closed.asks, closed.loop, closed.arrivals) == (mix.asks, "closed", "")
+
+
+def test_deadlines_and_conditions_can_be_set() -> None:
+    """`due` gives every request the deadline and `deciding` changes the way with conditions; all else stays."""
+    mix = Mix.of("mix", ["a", "b"])
+    assert mix.due(2.0) == replace(mix, asks=(Ask("a", deadline_s=2.0), Ask("b", deadline_s=2.0)))
+    assert mix.deciding("early") == replace(mix, conditions="early")
+
+
+def test_what_is_asked_without_times() -> None:
+    """Times that a process made are not part of what is asked; times that were written down are."""
+    mix = Mix.of("mix", ["a"], images=2)
+    assert mix.arriving(Constant(1.0)).timeless == mix.asks
+    written = Mix("mix", (Ask("a"), Ask("a", arrival_s=1.0)), "open")
+    assert written.timeless == written.asks
+
+
+NEVER = [-1.0, -0.25, math.inf, math.nan]
+
+
+@pytest.mark.parametrize("arrival_s", NEVER)
+def test_arrivals_are_times_after_the_start(arrival_s: float) -> None:
+    """A negative, infinite or missing number of seconds is no arrival, in a workload and in a mix."""
+    words = rf"^workload mix, request 1: arrival_s={arrival_s:g} is no time after the start; give 0 or more seconds$"
+    with pytest.raises(ValueError, match=words):
+        Workload("mix", (Request(A), Request(A, arrival_s=arrival_s)))
+    with pytest.raises(ValueError, match=words):
+        Mix("mix", (Ask("a"), Ask("a", arrival_s=arrival_s)))
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, *NEVER])
+def test_deadlines_can_be_met(deadline_s: float) -> None:
+    """A deadline of no seconds or less, or of no finite number, is refused."""
+    words = rf"^workload mix, request 0: deadline_s={deadline_s:g} can never be met; give more than 0 seconds$"
+    with pytest.raises(ValueError, match=words):
+        Mix.of("mix", ["a"]).due(deadline_s)
+
+
+@pytest.mark.parametrize("parent", [-1, 1, 2, 5])
+def test_only_an_earlier_request_can_decide(parent: int) -> None:
+    """A condition that asks about the request itself, a later one or none at all is refused."""
+    words = rf"^workload mix, request 1: its condition asks request {parent}; only an earlier one can decide$"
+    with pytest.raises(ValueError, match=words):
+        Mix("mix", (Ask("a"), Ask("b", when=Condition(parent, 0.5)), Ask("a")))
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        (Request(A, arrival_s=1.0), Request(A, arrival_s=0.5)),
+        (Request(A, batch=1), Request(A, batch=0)),
+        (Request(A, batch=1, arrival_s=0.0), Request(A, batch=0, arrival_s=1.0)),
+    ],
+)
+def test_requests_stand_in_order_of_arrival(requests: tuple[Request, ...]) -> None:
+    """Requests whose batches or times go back are refused; in order they are not."""
+    with pytest.raises(ValueError, match=r"^workload mix: its requests must stand in order of arrival$"):
+        Workload("mix", requests)
+    assert Workload("mix", requests[::-1]).requests == requests[::-1]
+
+
+@given(timed_workloads())
+def test_ignored_conditions_are_not_asked(asked: Workload) -> None:
+    """Where conditions are ignored nothing has one; otherwise the requests are as they were."""
+    ignoring = replace(asked, conditions="ignore")
+    assert ignoring.asked == tuple(replace(request, when=None) for request in asked.requests)
+    for conditions in ("wait", "early"):
+        assert replace(asked, conditions=conditions).asked == asked.requests  # type: ignore[arg-type]  # a literal
+
+
+@given(timed_workloads())
+def test_waves(asked: Workload) -> None:
+    """Each request is in one wave, with those alone that come when it comes; in order; none waits for its own wave."""
+    requests = asked.requests
+    waves = asked.waves
+    assert sorted(r for wave in waves for r in wave) == list(range(len(requests)))
+    moments = [{(requests[r].batch, requests[r].arrival_s) for r in wave} for wave in waves]
+    assert all(len(moment) == 1 for moment in moments)
+    assert [min(moment) for moment in moments] == sorted(min(moment) for moment in moments)
+    for i, wave in enumerate(waves):
+        decided = {r for earlier in waves[:i] for r in earlier}
+        for r in wave:
+            when = requests[r].when
+            assert when is None or asked.conditions != "wait" or when.request in decided
+    if asked.conditions != "wait":
+        assert len(waves) == len({(request.batch, request.arrival_s) for request in requests})

@@ -15,10 +15,14 @@ from pytest_edgeload.errors import UsageError
 from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.plugin.fixtures import (
     edge,
+    edge_examples,
     edge_mem,
+    edge_policies,
     edge_policy,
     edge_reader,
+    edge_records,
     edge_round,
+    edge_seed,
     parametrize,
     start,
     uses_ours,
@@ -27,7 +31,17 @@ from pytest_edgeload.plugin.fixtures import (
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-__all__ = ["edge", "edge_mem", "edge_policy", "edge_reader", "edge_round"]
+__all__ = [
+    "edge",
+    "edge_examples",
+    "edge_mem",
+    "edge_policies",
+    "edge_policy",
+    "edge_reader",
+    "edge_records",
+    "edge_round",
+    "edge_seed",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,7 +11,7 @@ from pytest_edgeload.errors import Refusal
 
 if TYPE_CHECKING:
     from pytest_edgeload.plugin.hooks import Edgeload
-    from pytest_edgeload.results.record import Measurement
+    from pytest_edgeload.results.record import Measurement, Record
     from pytest_edgeload.units import Limit
     from pytest_edgeload.workload import Mix
 
@@ -33,10 +33,11 @@ def start(config: pytest.Config) -> Edgeload:
 
 
 class Edge:
-    """Runs workloads in capped workers. One call is one worker process and one measurement."""
+    """Runs workloads in capped workers. One call of `run` is one worker process and one measurement."""
 
-    def __init__(self, run: Callable[..., Measurement]) -> None:
+    def __init__(self, run: Callable[..., Measurement], service_s: Callable[[Mix], float]) -> None:
         self._run = run
+        self._service_s = service_s
 
     def run(
         self,
@@ -59,6 +60,28 @@ class Edge:
         except Refusal as error:  # the caller's own line says more than our frames
             raise error.with_traceback(None) from None
 
+    def service_s(self, workload: Mix | Sequence[str]) -> float:
+        """Return the seconds that one batch of `workload` takes in the mean when it has the machine to itself.
+
+        The sum over its requests of what their network takes alone, from a cold cache and without a limit; measured
+        once in a session. Arrival times relative to it make the same load on a fast machine and a slow one.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._service_s(as_mix(workload))
+        except Refusal as error:
+            raise error.with_traceback(None) from None
+
+
+def as_mix(workload: Mix | Sequence[str]) -> Mix:
+    """Return `workload` as a mix; a sequence of names asks each network once and is called after them."""
+    from pytest_edgeload.workload import Mix  # noqa: PLC0415  # heavy: not for every pytest start
+
+    if isinstance(workload, Mix):
+        return workload
+    names = [workload] if isinstance(workload, str) else list(workload)
+    return Mix.of("+".join(names), names)
+
 
 @pytest.fixture(scope="session")
 def edge(request: pytest.FixtureRequest) -> Edge:
@@ -66,7 +89,32 @@ def edge(request: pytest.FixtureRequest) -> Edge:
 
     Session-scoped, so that tests under hypothesis' `@given` may use it.
     """
-    return Edge(start(request.config).run)
+    running = start(request.config)
+    return Edge(running.run, running.service_s)
+
+
+@pytest.fixture(scope="session")
+def edge_policies(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Give the names of all policies that --edge-policy names, for a test that runs them itself."""
+    return tuple(start(request.config).axes()[POLICY])
+
+
+@pytest.fixture(scope="session")
+def edge_examples(request: pytest.FixtureRequest) -> int:
+    """Give how many workloads a test is to draw: --edge-examples."""
+    return start(request.config).settings.examples
+
+
+@pytest.fixture(scope="session")
+def edge_seed(request: pytest.FixtureRequest) -> int:
+    """Give the seed to draw workloads by: --edge-seed, or one that the whole session shares and prints."""
+    return start(request.config).seed
+
+
+@pytest.fixture
+def edge_records(request: pytest.FixtureRequest) -> tuple[Record, ...]:
+    """Give all that the session has measured so far; tests that use it run last."""
+    return start(request.config).measured()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,11 +12,11 @@ import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.plugin import options
-from pytest_edgeload.plugin.fixtures import AXES, ROUND
+from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.progress import Bar
-from pytest_edgeload.plugin.session import Asked, Session, as_mix, check_names, pack, unpack
+from pytest_edgeload.plugin.session import Asked, Session, check_names, pack, unpack
 from pytest_edgeload.report import json as json_report
 from pytest_edgeload.report import terminal
 from pytest_edgeload.results.record import Entry, Measurement, Record, collect
@@ -57,6 +58,8 @@ class Edgeload:
         self._item: pytest.Item | None = None
         self._arrived: dict[str, Entry] = {}
         self._records: tuple[Record, ...] = ()
+        chosen = self.settings.seed
+        self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
         self._unwritten = ""
 
     def _choose_cap(self) -> tuple[str, bool]:
@@ -83,8 +86,9 @@ class Edgeload:
             if self.settings.only and not measures:
                 item.add_marker(pytest.mark.skip(reason="does not measure, and --edge-only is given"))
             parameters = _parameters(item)
+            is_last = "edge_records" in getattr(item, "fixturenames", ())
             group = group_of(item.nodeid.partition("[")[0], parameters) if measures else None
-            places.append(Place(group, parameters.get(ROUND, 0), index))
+            places.append(Place(group, parameters.get(ROUND, 0), index, is_last=is_last))
         items[:] = [items[index] for index in interleave(places)]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -138,6 +142,14 @@ class Edgeload:
         item.user_properties.append((PROPERTY, pack(entry)))
         self._session.keep(entry)
         return entry.measurement
+
+    def service_s(self, mix: Mix) -> float:
+        """Return the seconds that one batch of `mix` takes by itself; see `fixtures.Edge.service_s`."""
+        return self._session.service_s(mix)
+
+    def measured(self) -> tuple[Record, ...]:
+        """Return the records of all that this session has measured so far, in whichever process."""
+        return self._session.records({})
 
     # ---- what comes of it --------------------------------------------------------------------------------------
 
@@ -200,7 +212,7 @@ class Edgeload:
         rounds, threads = self.settings.rounds, self.settings.threads
         return (
             f"edgeload: memory {limits} {enforced}, swap {self.settings.swap}, "
-            f"threads {threads}, rounds {rounds}{order}"
+            f"threads {threads}, rounds {rounds}{order}, seed {self.seed}"
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

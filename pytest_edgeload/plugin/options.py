@@ -54,6 +54,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdigit()):
+        raise ValueError("not a seed; give a whole number from 0 on")
+    return int(text) if text else None
+
+
 def _cap(text: str) -> str:
     if text not in CAP_NAMES:
         raise ValueError(f"not a cap; there are {', '.join(CAP_NAMES)}")
@@ -122,6 +128,8 @@ OPTIONS: Mapping[str, Option] = {
         "What the worker may swap to: existing (what the machine has), a size (a temporary file, removed afterwards; "
         "needs root), auto (existing, else a file where root), off. Default: existing",
     ),
+    "examples": Option(_count, "3", "N", "Workloads that a test of drawn workloads draws. Default: 3"),
+    "seed": Option(_seed, "", "N", "Draw what a session drew that printed this seed. Default: another in each session"),
     "json": Option(_output, "", "FILE", "Write all records, with task spans and time lines, to this file as JSON"),
     "cache-dir": Option(
         _folder, "", "DIR", "Where networks, sessions and swap files are kept. Default: the user's cache folder"
@@ -147,6 +155,8 @@ class Settings(NamedTuple):
     timeout: float
     cap: str
     swap: str
+    examples: int
+    seed: int | None
     json: Path | None
     cache_dir: Path | None
     only: bool

@@ -9,11 +9,15 @@ from pytest_edgeload.plugin.fixtures import POLICY, ROUND
 
 
 class Place(NamedTuple):
-    """Where an item belongs: its comparison group (None if it measures nothing), its round, its position."""
+    """Where an item belongs: its comparison group (None if it measures nothing), its round, its position.
+
+    `is_last`: it judges what the others measured.
+    """
 
     group: object
     round: int
     position: int
+    is_last: bool = False
 
 
 def group_of(test: str, parameters: dict[str, Any]) -> object:
@@ -30,7 +34,7 @@ def interleave(places: Sequence[Place]) -> list[int]:
     first: dict[object, int] = {}
     for place in places:
         first.setdefault(_key(place), place.position)
-    return [place.position for place in sorted(places, key=lambda p: (first[_key(p)], p.round, p.position))]
+    return [place.position for place in sorted(places, key=lambda p: (p.is_last, first[_key(p)], p.round, p.position))]
 
 
 def _key(place: Place) -> object:

@@ -7,7 +7,7 @@ xdist only measure, with what the owner noted in the folder that they share.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -150,6 +150,12 @@ class Session:
         found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)
         return journal.place(self.home.runs, Entry(case, found))
 
+    def service_s(self, mix: Mix) -> float:
+        """Return the seconds that one batch of `mix` takes by itself; see `Bench.service_s`."""
+        if self._settings.disable:
+            return 1.0  # nothing is measured, so nothing depends on it
+        return self.bench.service_s(mix, self._settings.threads)
+
     def keep(self, entry: Entry) -> None:
         """Write a measurement down. Raises Unsupported where the disk is full."""
         try:
@@ -211,14 +217,6 @@ def _check_name(kind: str, name: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise UsageError(f"{kind}={name}: unknown; {hint}")
-
-
-def as_mix(workload: Mix | Sequence[str]) -> Mix:
-    """Return `workload` as a mix; a sequence of names asks each network once and is called after them."""
-    if isinstance(workload, Mix):
-        return workload
-    names = [workload] if isinstance(workload, str) else list(workload)
-    return Mix.of("+".join(names), names)
 
 
 def _prune(sessions: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -24,36 +25,119 @@ def render(records: Sequence[Record]) -> str:
 
 def _group(case: Case, members: Sequence[Record]) -> str:
     reference = next((record for record in members if record.case.policy == REFERENCE), None)
-    headers = ["policy", "makespan s", f"x {REFERENCE}", "peak", "swap in/out", "faults", "outcome"]
-    rows = [_row(record, reference) for record in sorted(members, key=_makespan)]
-    align = ("left", "right", "right", "right", "right", "right", "left")
-    table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
-    return f"{_title(case)}\n{table}"
+    columns = _COLUMNS if case.loop == "once" else _RESPONSE_COLUMNS
+    main = next(metric for metric, _ in columns.values() if metric)
+    headers = ["policy", *(title.replace("REFERENCE", REFERENCE) for title in columns), "outcome"]
+    ordered = sorted(members, key=lambda record: _median(record, main))
+    rows = [
+        [
+            record.case.policy,
+            *(show(record, reference, metric or main) for metric, show in columns.values()),
+            _outcome(record),
+        ]
+        for record in ordered
+    ]
+    blocks = [_title(case), _table(headers, rows)]
+    if case.loop != "once":
+        blocks += ["", _by_network(ordered)]
+    return "\n".join(blocks)
 
 
-def _makespan(record: Record) -> float:
-    found = spread(record, "makespan_s")
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    align = ("left", *["right"] * (len(headers) - 2), "left" if headers[-1] == "outcome" else "right")
+    return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+
+
+def _by_network(records: Sequence[Record]) -> str:
+    """Return the table of mean response times by network and policy: medians over the rounds."""
+    networks = dict.fromkeys(name for record in records for m in record.rounds for name in m.service)
+    headers = ["mean response s", *(record.case.policy for record in records)]
+    return _table(headers, [[name, *(_network_response(record, name) for record in records)] for name in networks])
+
+
+def _network_response(record: Record, network: str) -> str:
+    services = [m.service[network] for m in record.rounds if m.outcome == "ok" and network in m.service]
+    found = [service.response_mean_s for service in services if service.response_mean_s is not None]
+    return f"{statistics.median(found):.2f}" if found else _NONE
+
+
+def _median(record: Record, metric: str) -> float:
+    found = spread(record, metric)
     return math.inf if found is None else found.median
 
 
 def _title(case: Case) -> str:
     limit = "no limit" if case.limit is None else case.limit + ("" if case.cap != "none" else " (NOT enforced)")
     where = f"cap {case.cap}, swap {case.swap}, reader {case.reader}, {case.threads} threads"
-    return f"{case.test} {case.workload} at {limit}\n{where}"
+    return "\n".join([f"{case.test} {case.workload} at {limit}", where, *_circumstances(case)])
 
 
-def _row(record: Record, reference: Record | None) -> list[str]:
-    relative = None if reference is None else ratio(record, reference, "makespan_s")
-    swap = [spread(record, metric) for metric in ("swap_in_bytes", "swap_out_bytes")]
-    return [
-        record.case.policy,
-        _seconds(spread(record, "makespan_s")),
-        _NONE if relative is None else f"{relative:.2f}",
-        _size(spread(record, "peak_bytes")),
-        "/".join(map(_size, swap)),
-        _count(spread(record, "major_faults")),
-        ", ".join(f"{count} {outcome}" if count > 1 else outcome for outcome, count in outcomes(record).items()),
-    ]
+def _circumstances(case: Case) -> list[str]:
+    """Return a line on when requests come and on what condition, where that is not at once and always."""
+    seed = "" if case.seed is None else f", seed {case.seed}"
+    loop = {"open": f"open loop: {case.arrivals}{seed}", "closed": "closed loop"}.get(case.loop)
+    conditions = f"conditions: {case.conditions}" if any(ask.when for ask in case.requests) else None
+    line = "; ".join(text for text in (loop, conditions) if text is not None)
+    return [line] if line else []
+
+
+def _outcome(record: Record) -> str:
+    found = ", ".join(f"{count} {outcome}" if count > 1 else outcome for outcome, count in outcomes(record).items())
+    most = {
+        "dropped": max((len(m.dropped) for m in record.rounds), default=0),
+        "late": max((m.deadline_misses or 0 for m in record.rounds), default=0),
+    }
+    requests = len(record.case.requests)
+    return "; ".join([found, *(f"{count} of {requests} {what}" for what, count in most.items() if count)])
+
+
+def _time(record: Record, _reference: Record | None, metric: str) -> str:
+    return _seconds(spread(record, metric))
+
+
+def _relative(record: Record, reference: Record | None, metric: str) -> str:
+    relative = None if reference is None else ratio(record, reference, metric)
+    return _NONE if relative is None else f"{relative:.2f}"
+
+
+def _bytes(record: Record, _reference: Record | None, metric: str) -> str:
+    return _size(spread(record, metric))
+
+
+def _swap(record: Record, _reference: Record | None, _metric: str) -> str:
+    return "/".join(_size(spread(record, metric)) for metric in ("swap_in_bytes", "swap_out_bytes"))
+
+
+def _number(record: Record, _reference: Record | None, metric: str) -> str:
+    return _count(spread(record, metric))
+
+
+def _factor(record: Record, _reference: Record | None, metric: str) -> str:
+    found = spread(record, metric)
+    return _NONE if found is None else f"{found.median:.1f}"
+
+
+_Show = Callable[[Record, Record | None, str], str]
+
+_COLUMNS: Mapping[str, tuple[str, _Show]] = {
+    "makespan s": ("makespan_s", _time),
+    "x REFERENCE": ("", _relative),
+    "peak": ("peak_bytes", _bytes),
+    "swap in/out": ("", _swap),
+    "faults": ("major_faults", _number),
+}
+"""Column -> the metric it shows (none: the group's main one, the first) and how."""
+
+_RESPONSE_COLUMNS: Mapping[str, tuple[str, _Show]] = {
+    "response s": ("response_mean_s", _time),
+    "x REFERENCE": ("", _relative),
+    "p50": ("response_p50_s", _time),
+    "p90": ("response_p90_s", _time),
+    "p99": ("response_p99_s", _time),
+    "slowdown": ("worst_slowdown", _factor),
+    "peak": ("peak_bytes", _bytes),
+    "swap in/out": ("", _swap),
+}
 
 
 def _seconds(found: Spread | None) -> str:

@@ -52,4 +52,11 @@ def _by_turn(record: Record, metric: str) -> dict[tuple[int, int], float]:
 def _values(rounds: Iterable[Measurement], metric: str) -> list[float]:
     """Return the metric of the rounds that were ok and have it; of a list of figures, its mean."""
     found = [getattr(measurement, metric) for measurement in rounds if measurement.outcome == "ok"]
-    return [statistics.fmean(value) if isinstance(value, tuple) else value for value in found if value is not None]
+    means = [_mean(value) if isinstance(value, tuple) else value for value in found]
+    return [value for value in means if value is not None]
+
+
+def _mean(values: tuple[float | None, ...]) -> float | None:
+    """Return the mean of the requests that have the figure; None where no one has it."""
+    found = [value for value in values if value is not None]
+    return statistics.fmean(found) if found else None

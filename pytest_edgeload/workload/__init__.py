@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -27,7 +28,7 @@ class Condition(msgspec.Struct, frozen=True):
     """When a request is wanted: how the largest value in part of another one's output compares with `value`.
 
     `request` is the index of the other request, an earlier one; `output` which of its outputs; `at` the leading indices
-    of the part (none: the whole output).
+    of the part (none: the whole output). Raises ValueError for a `value` that is no finite number.
     """
 
     request: int
@@ -35,6 +36,11 @@ class Condition(msgspec.Struct, frozen=True):
     comparison: Comparison = ">"
     output: int = 0
     at: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no output can be compared with, and no record can hold."""
+        if not math.isfinite(self.value):
+            raise ValueError(f"a condition compares with value={self.value:g}; give a finite number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +149,24 @@ class Mix:
         """
         return cls(name, tuple(Ask(network, image, image) for image in range(images) for network in networks))
 
-    def arriving(self, process: Process, *, seed: int = 0) -> Mix:
+    @classmethod
+    def load(cls, path: str | Path) -> Mix:
+        """Return the mix that a file of YAML or JSON describes; see docs/workloads.md. Raises UsageError."""
+        from pytest_edgeload.workload import file  # noqa: PLC0415  # the worker needs no YAML
+
+        return file.load(path)
+
+    def arriving(self, process: Process, *, seed: int | None = None, arrivals: str = "") -> Mix:
         """Return the mix in an open loop: each batch at its own time by `process`, whatever is still being done.
 
-        The same process and seed give the same times.
+        The same process and seed give the same times; without one the mix's own seed is taken, or 0. `arrivals` is for
+        a process that was made to measure: words for it that are the same in every session.
         """
+        seed = (self.seed or 0) if seed is None else seed
         batches = sorted({ask.batch for ask in self.asks})
         times = dict(zip(batches, process.times(len(batches), seed), strict=True))
         asks = tuple(msgspec.structs.replace(ask, arrival_s=times[ask.batch]) for ask in self.asks)
-        return replace(self, asks=asks, loop="open", arrivals=str(process), seed=seed)
+        return replace(self, asks=asks, loop="open", arrivals=arrivals or str(process), seed=seed)
 
     def closed(self) -> Mix:
         """Return the mix in a closed loop: each batch comes when the one before it is done."""

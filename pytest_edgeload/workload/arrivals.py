@@ -19,7 +19,7 @@ class Process(Protocol):
         """Return `count` times in seconds after the start, in order."""
 
 
-class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process"):
+class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process", forbid_unknown_fields=True):
     """One arrival every `every_s` seconds, the first at once."""
 
     every_s: float
@@ -29,14 +29,14 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process")
         _positive("every_s", self.every_s)
 
     def __str__(self) -> str:
-        return f"constant, every {self.every_s:g} s"
+        return f"constant, every {_exact(self.every_s)} s"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:  # noqa: ARG002  # nothing is random
         """Return `count` times in seconds after the start, in order."""
         return tuple(self.every_s * k for k in range(count))
 
 
-class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process"):
+class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", forbid_unknown_fields=True):
     """Intervals between `least_s` and `most_s` seconds, all equally likely."""
 
     least_s: float
@@ -49,14 +49,14 @@ class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process"):
             raise ValueError(f"least_s={self.least_s:g} is not between 0 and most_s={self.most_s:g}")
 
     def __str__(self) -> str:
-        return f"uniform, every {self.least_s:g} to {self.most_s:g} s"
+        return f"uniform, every {_exact(self.least_s)} to {_exact(self.most_s)} s"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
         return _add_up(count, seed, lambda source: source.uniform(self.least_s, self.most_s))
 
 
-class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process"):
+class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process", forbid_unknown_fields=True):
     """Intervals normally distributed around `mean_s` with standard deviation `sd_s`; negative ones are drawn again."""
 
     mean_s: float
@@ -68,7 +68,7 @@ class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process"):
         _positive("sd_s", self.sd_s)
 
     def __str__(self) -> str:
-        return f"normal, every {self.mean_s:g} s, deviation {self.sd_s:g} s"
+        return f"normal, every {_exact(self.mean_s)} s, deviation {_exact(self.sd_s)} s"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -81,7 +81,7 @@ class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process"):
         return _add_up(count, seed, interval)
 
 
-class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="process"):
+class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="process", forbid_unknown_fields=True):
     """Intervals exponentially distributed with mean `mean_s`: a Poisson process of rate 1 / `mean_s`."""
 
     mean_s: float
@@ -91,14 +91,14 @@ class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="pro
         _positive("mean_s", self.mean_s)
 
     def __str__(self) -> str:
-        return f"exponential, every {self.mean_s:g} s"
+        return f"exponential, every {_exact(self.mean_s)} s"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
         return _add_up(count, seed, lambda source: source.expovariate(1 / self.mean_s))
 
 
-class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process"):
+class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process", forbid_unknown_fields=True):
     """A Poisson process: arrivals that know nothing of each other, `rate_per_s` a second in the mean."""
 
     rate_per_s: float
@@ -108,14 +108,14 @@ class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process"):
         _positive("rate_per_s", self.rate_per_s)
 
     def __str__(self) -> str:
-        return f"poisson, {self.rate_per_s:g} a second"
+        return f"poisson, {_exact(self.rate_per_s)} a second"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
         return _add_up(count, seed, lambda source: source.expovariate(self.rate_per_s))
 
 
-class Trace(msgspec.Struct, frozen=True, tag="trace", tag_field="process"):
+class Trace(msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbid_unknown_fields=True):
     """Recorded times, in seconds after the start. Raises ValueError when asked for more than there are."""
 
     at_s: tuple[float, ...]
@@ -137,6 +137,12 @@ class Trace(msgspec.Struct, frozen=True, tag="trace", tag_field="process"):
 
 
 PROCESSES = (Constant, Uniform, Normal, Exponential, Poisson, Trace)
+
+
+def _exact(value: float) -> str:
+    """Return the shortest text that stands for `value` and no other number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _positive(name: str, value: float) -> None:

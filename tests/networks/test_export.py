@@ -19,6 +19,7 @@ from pytest_edgeload.networks.export import CannotExport, export
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
 from tests.builders import job, stored
+from tests.engine.performers import Calling
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*assigned during export:UserWarning")  # nn.GRU does so
 
@@ -252,7 +253,7 @@ def carried(folder: Path, module: nn.Module, *samples: tuple[torch.Tensor, ...])
             seen.most_bytes.append(watched.most_bytes)
             seen.left_bytes.append(watched.live_bytes())
 
-    run(made.plan, perform)
+    run(made.plan, Calling(perform))
     seen.errors += [performer.output_error(r) for r in range(len(samples))]
     seen.left = {name for r in range(len(samples)) for name in performer.values(r)}
     return seen

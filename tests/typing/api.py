@@ -8,7 +8,7 @@ from pytest_edgeload.plugin.hookspecs import RegisterNetwork, RegisterPolicy
 
 def mine(workload: Workload, budget: Budget) -> Plan:
     """Be a policy."""
-    plan = Builder(lanes=budget.lanes)
+    plan = Builder(workload, lanes=budget.lanes)
     for r, request in enumerate(workload.requests):
         step = plan.add("init", r)
         for i, _ in enumerate(request.network.layers):

@@ -1,0 +1,164 @@
+"""A plan to look at: as text in the order its tasks would run, as Graphviz dot, as a Mermaid flowchart. All pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tabulate import tabulate
+
+from pytest_edgeload.job import Span
+from pytest_edgeload.networks.layer import Layer
+from pytest_edgeload.plan import Kind, Plan, Task
+from pytest_edgeload.simulate import Simulated
+from pytest_edgeload.units import format_size
+from pytest_edgeload.workload import Workload
+
+_NONE = "-"
+_HEADERS = ("start ms", "lane", "task", "kind", "request", "network", "layer", "name", "bytes", "after")
+_ALIGN = ("right", "right", "right", "left", "right", "left", "right", "left", "right", "left")
+
+_COLOURS: dict[Kind, str] = {"init": "#d9d9d9", "load": "#9ecae1", "exec": "#a1d99b", "free": "#ffffff"}
+_MERMAID_SHAPES: dict[Kind, str] = {"init": '(["{}"])', "load": '[/"{}"/]', "exec": '["{}"]', "free": '("{}")'}
+_DOT_SHAPES: dict[Kind, str] = {"init": "ellipse", "load": "box3d", "exec": "box", "free": "note"}
+
+
+def text(plan: Plan, workload: Workload, simulated: Simulated, title: str = "") -> str:
+    """Return the tasks in the order in which they would run, one a line, below what the whole plan would need.
+
+    `title` says what is known of the plan beside itself: its policy, the memory.
+    """
+    head = [f"workload {_printable(workload.name)}", title, _count(plan.lanes, "lane"), _count(len(plan.tasks), "task")]
+    peak = f"{format_size(simulated.peak_bytes)} (weights {format_size(simulated.peak_weight_bytes)})"
+    rows = [_row(span, plan.tasks[span.task], workload) for span in simulated.spans]
+    table = tabulate(rows, _HEADERS, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
+    lines = [
+        ", ".join(part for part in head if part),
+        f"predicted peak: {peak}",
+        f"predicted makespan: {_milliseconds(simulated.makespan_s)} ms; all times are estimates at nominal speeds",
+        "",
+        *(line.rstrip() for line in table.splitlines()),
+    ]
+    return "\n".join(lines)
+
+
+def dot(plan: Plan, workload: Workload) -> str:
+    """Return the plan in Graphviz' language: a cluster for each request, an arrow from what a task waits for.
+
+    Syntax: https://graphviz.org/doc/info/lang.html
+    """
+    lines = [
+        f"digraph {_dot_quoted(workload.name)} {{",
+        '  graph [fontname="sans-serif"];',
+        '  node [fontname="sans-serif", style=filled];',
+    ]
+    for r, members in _requests(plan, workload):
+        lines += [f"  subgraph cluster_{r} {{", f"    label={_dot_quoted(_request(r, workload))};"]
+        for index in members:
+            task = plan.tasks[index]
+            label = _dot_quoted(*_label(index, task, workload))
+            shape, colour = _DOT_SHAPES[task.kind], _COLOURS[task.kind]
+            lines.append(f'    t{index} [label={label}, shape={shape}, fillcolor="{colour}"];')
+        lines.append("  }")
+    lines += [f"  t{before} -> t{after};" for before, after in _edges(plan)]
+    return "\n".join([*lines, "}"])
+
+
+def mermaid(plan: Plan, workload: Workload) -> str:
+    """Return the plan as a Mermaid flowchart: a subgraph for each request, an arrow from what a task waits for.
+
+    Syntax: https://mermaid.js.org/syntax/flowchart.html
+    """
+    lines = ["flowchart TD"]
+    for r, members in _requests(plan, workload):
+        lines.append(f'  subgraph r{r}["{_mermaid_escaped(_request(r, workload))}"]')
+        for index in members:
+            task = plan.tasks[index]
+            label = "<br/>".join(map(_mermaid_escaped, _label(index, task, workload)))
+            lines.append(f"    t{index}{_MERMAID_SHAPES[task.kind].format(label)}:::{task.kind}")
+        lines.append("  end")
+    lines += [f"  t{before} --> t{after}" for before, after in _edges(plan)]
+    lines += [f"  classDef {kind} fill:{colour},stroke:#555555,color:#000000" for kind, colour in _COLOURS.items()]
+    return "\n".join(lines)
+
+
+FORMATS: dict[str, Callable[[Plan, Workload], str]] = {"dot": dot, "mermaid": mermaid}
+"""The formats that draw a plan, without carrying it out in virtual time."""
+
+
+def _row(span: Span, task: Task, workload: Workload) -> tuple[str, ...]:
+    layer = _layer(task, workload)
+    sign = {"load": "+", "free": "-"}.get(task.kind)
+    return (
+        _milliseconds(span.start_s),
+        str(span.lane),
+        str(span.task),
+        task.kind,
+        str(task.request),
+        _printable(workload.requests[task.request].network.name),
+        _NONE if task.layer is None else str(task.layer),
+        _NONE if layer is None else _printable(layer.name),
+        _NONE if layer is None or sign is None else sign + format_size(layer.weight_bytes),
+        ",".join(map(str, task.after)) or _NONE,
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _layer(task: Task, workload: Workload) -> Layer | None:
+    return None if task.layer is None else workload.requests[task.request].network.layers[task.layer]
+
+
+def _requests(plan: Plan, workload: Workload) -> Iterator[tuple[int, list[int]]]:
+    """Yield each request with the indices of its tasks."""
+    members: list[list[int]] = [[] for _ in workload.requests]
+    for index, task in enumerate(plan.tasks):
+        members[task.request].append(index)
+    yield from enumerate(members)
+
+
+def _edges(plan: Plan) -> Iterator[tuple[int, int]]:
+    """Yield (awaited, waiting) for all that tasks wait for."""
+    for index, task in enumerate(plan.tasks):
+        for awaited in task.after:
+            yield awaited, index
+
+
+def _request(r: int, workload: Workload) -> str:
+    return f"request {r}: {workload.requests[r].network.name}"
+
+
+def _label(index: int, task: Task, workload: Workload) -> list[str]:
+    """Return the lines of a task's label: which it is, its layer's name, and what the dispatcher looks at."""
+    layer = _layer(task, workload)
+    lines = [f"{index}: {task.kind}" + ("" if layer is None else f" {task.layer}")]
+    if layer is not None:
+        size = f", {format_size(layer.weight_bytes)}" if task.kind in {"load", "free"} else ""
+        lines.append(layer.name + size)
+    rules = [] if task.lane is None else [f"lane {task.lane}"]
+    if task.priority:
+        rules.append(f"priority {' '.join(f'{part:g}' for part in task.priority)}")
+    if task.reserve:
+        rules.append(f"reserves {format_size(task.reserve)}")
+    return [*lines, ", ".join(rules)] if rules else lines
+
+
+def _printable(name: str) -> str:
+    """Return `name` on one line, whatever stands in it."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
+
+
+def _dot_quoted(*lines: str) -> str:
+    """Return `lines` as one string of the language; in labels a backslash begins an escape, and `&` an entity."""
+    escaped = [_printable(line).replace("\\", r"\\").replace('"', r"\"").replace("&", "&amp;") for line in lines]
+    return '"' + r"\n".join(escaped) + '"'
+
+
+def _mermaid_escaped(line: str) -> str:
+    """Return `line` with all that means something in a label, or in the Markdown and HTML of one, as an entity."""
+    return "".join(char if char.isalnum() or char in " _,:.+-" else f"#{ord(char)};" for char in _printable(line))

@@ -1,0 +1,239 @@
+"""Hypothesis strategies: networks, workloads and budgets for who tests a policy or a runtime. Needs hypothesis.
+
+They shrink to the least that still shows the effect: one request of one small layer, at once, without limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import overload
+
+import msgspec
+
+from pytest_edgeload.errors import UsageError
+from pytest_edgeload.networks.compose import Composer, Value
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.plan import Budget
+from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Loop, Mix, Workload
+from pytest_edgeload.workload.arrivals import Constant, Exponential, Normal, Poisson, Process, Trace, Uniform
+
+try:
+    from hypothesis import strategies as st
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "pytest_edgeload.strategies needs hypothesis; pip install 'pytest-edgeload[hypothesis]'", name="hypothesis"
+    ) from None
+
+_COMPARISONS: tuple[Comparison, ...] = (">", ">=", "<", "<=")
+_WAIT: tuple[Conditions, ...] = ("wait",)
+_MOST_NETWORKS = 3
+_MOST_SEED = 99
+_MOST_SIDE = 5
+_LONGEST_BRANCH = 2
+_INTERVALS = 20
+
+
+def networks(*, max_layers: int = 4, max_width: int = 8, max_samples: int = 2) -> st.SearchStrategy[Network]:
+    """Draw networks that the engine can execute within milliseconds, and that `materialise` can put on disk.
+
+    They are chains of linear layers, convolutions and relu, in which `x + f(x)`, the sum of two branches or their
+    concatenation may stand. A layer gives at most `max_width` features or channels, but one that is added to something
+    gives as many as that has. All figures are those an export of the same module would have.
+    """
+    return _networks(max_layers, max_width, max_samples)
+
+
+@st.composite
+def _networks(draw: st.DrawFn, max_layers: int, max_width: int, max_samples: int) -> Network:
+    left = draw(st.integers(1, max_layers))
+    side = st.integers(1, _MOST_SIDE)
+    shape = st.tuples(st.integers(1, max_width)) | st.tuples(st.integers(1, max_width), side, side)
+    made = _Drawn(draw, Composer(1, *draw(shape)), max_width)
+    x = made.composer.input
+    while left:
+        x, used = made.block(x, left)
+        left -= used
+    return made.composer.done(x, samples=draw(st.integers(1, max_samples)))
+
+
+class _Drawn:
+    """A network while it is being drawn."""
+
+    def __init__(self, draw: st.DrawFn, composer: Composer, max_width: int) -> None:
+        self.composer = composer
+        self._draw = draw
+        self._widths = st.integers(1, max_width)
+
+    def block(self, x: Value, left: int) -> tuple[Value, int]:
+        """Add one layer, or two branches and their join, of at most `left` layers; return its output, its layers."""
+        if len(x.shape) > 2 and self._draw(st.integers(0, 3)) == 3:  # noqa: PLR2004  # more than batch and features
+            x = self.composer.flatten(x)
+        join = self._draw(st.sampled_from((None, self.composer.add, self.composer.cat)))
+        if join is None:
+            return self._layer(x, self._draw(self._widths), stride=self._draw(st.integers(1, 2))), 1
+        lengths = [self._draw(st.integers(1, min(left, _LONGEST_BRANCH)))]
+        lengths.append(self._draw(st.integers(0, min(left - lengths[0], _LONGEST_BRANCH))))
+        widths = st.just(x.shape[1]) if join == self.composer.add else self._widths
+        ends = [self._branch(x, length, widths) for length in lengths]
+        return self._maybe_relu(join(*ends)), sum(lengths)
+
+    def _branch(self, x: Value, length: int, widths: st.SearchStrategy[int]) -> Value:
+        """Add a chain of layers, the last one of a width from `widths`; `x` itself where there are none."""
+        for i in range(length):
+            x = self._layer(x, self._draw(widths if i == length - 1 else self._widths))
+        return x
+
+    def _layer(self, x: Value, width: int, *, stride: int = 1) -> Value:
+        bias = self._draw(st.booleans())
+        if len(x.shape) == 2:  # noqa: PLR2004  # batch and features
+            return self._maybe_relu(self.composer.linear(x, width, bias=bias))
+        kernel = self._draw(st.sampled_from((1, 3)))
+        return self._maybe_relu(self.composer.conv2d(x, width, kernel=kernel, stride=stride, bias=bias))
+
+    def _maybe_relu(self, x: Value) -> Value:
+        return self.composer.relu(x) if self._draw(st.booleans()) else x
+
+
+def arrivals(*, max_interval_s: float = 0.02, count: int = 6) -> st.SearchStrategy[Process]:
+    """Draw arrival processes whose mean interval is at most `max_interval_s`; a trace is good for `count` arrivals."""
+
+    def interval(least: int) -> st.SearchStrategy[float]:
+        return st.integers(least, _INTERVALS).map(lambda parts: parts * max_interval_s / _INTERVALS)
+
+    some, any_ = interval(1), interval(0)
+    traces = st.lists(any_, min_size=count, max_size=count).map(lambda at_s: Trace(tuple(sorted(at_s))))
+    return st.one_of(
+        some.map(Constant),
+        st.builds(lambda least_s, more_s: Uniform(least_s, least_s + more_s), any_, some),
+        st.builds(Normal, some, some),
+        some.map(Exponential),
+        some.map(lambda interval_s: Poisson(1 / interval_s)),
+        traces,
+    )
+
+
+def budgets(*, max_memory_bytes: int = 1 << 30, max_lanes: int = 4) -> st.SearchStrategy[Budget]:
+    """Draw budgets: without limit, or of few bytes as often as of many; shrinks to no limit and one lane."""
+    sizes = st.integers(0, max_memory_bytes.bit_length()).flatmap(
+        lambda bits: st.integers(0, min(max_memory_bytes, (1 << bits) - 1))
+    )
+    return st.builds(Budget, memory_bytes=st.none() | sizes, lanes=st.integers(1, max_lanes))
+
+
+@overload
+def workloads(
+    networks: Sequence[str],
+    *,
+    max_requests: int = ...,
+    max_samples: int = ...,
+    arrivals: st.SearchStrategy[Process] | None = ...,
+    closed: bool = ...,
+    deadlines_s: st.SearchStrategy[float] | None = ...,
+    conditions: Sequence[Conditions] = ...,
+) -> st.SearchStrategy[Mix]: ...
+
+
+@overload
+def workloads(
+    networks: st.SearchStrategy[Network],
+    *,
+    max_requests: int = ...,
+    max_samples: int = ...,
+    arrivals: st.SearchStrategy[Process] | None = ...,
+    closed: bool = ...,
+    deadlines_s: st.SearchStrategy[float] | None = ...,
+    conditions: Sequence[Conditions] = ...,
+) -> st.SearchStrategy[Workload]: ...
+
+
+def workloads(
+    networks: Sequence[str] | st.SearchStrategy[Network],
+    *,
+    max_requests: int = 6,
+    max_samples: int = 2,
+    arrivals: st.SearchStrategy[Process] | None = None,
+    closed: bool = True,
+    deadlines_s: st.SearchStrategy[float] | None = None,
+    conditions: Sequence[Conditions] = ("wait", "early", "ignore"),
+) -> st.SearchStrategy[Mix] | st.SearchStrategy[Workload]:
+    """Draw mixes of registered networks by name, or workloads of drawn networks.
+
+    Networks, and the first `max_samples` samples, are drawn with repetition. What is asked comes at once; in batches,
+    each when the last is done, where `closed`; or by one of the processes `arrivals`, if given. Requests may have one
+    of `deadlines_s`, if given, and conditions, of which becomes one of `conditions`; none for `()`. Shrinks to one
+    request of the first network, sample 0, at once. Raises UsageError for names that are none.
+    """
+    if isinstance(networks, str) or (isinstance(networks, Sequence) and not networks):
+        raise UsageError(f"workloads({networks!r}): give a list of names of networks, or a strategy such as networks()")
+    kinds = _Kinds(max_requests, max_samples, arrivals, closed, deadlines_s, tuple(conditions))
+    if isinstance(networks, st.SearchStrategy):
+        return _workloads(networks, kinds)
+    return _mixes(tuple(networks), kinds)
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """What workloads may be like; see `workloads`."""
+
+    max_requests: int
+    max_samples: int
+    arrivals: st.SearchStrategy[Process] | None
+    closed: bool
+    deadlines_s: st.SearchStrategy[float] | None
+    conditions: tuple[Conditions, ...]
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """The loops to choose from, the simplest first."""
+        return ("once", *(("closed",) if self.closed else ()), *(("open",) if self.arrivals is not None else ()))
+
+    def asks(self, names: tuple[str, ...], loop: Loop) -> st.SearchStrategy[tuple[Ask, ...]]:
+        """Draw what is asked.
+
+        Few choices make one request, for hypothesis leaves out only short runs of choices when an example shrinks.
+        """
+        conditions = st.builds(
+            Condition, st.integers(1, self.max_requests), st.floats(-4, 4), st.sampled_from(_COMPARISONS)
+        )
+        ask = st.builds(
+            lambda which, **rest: Ask(*which, **rest),
+            st.sampled_from([(name, sample) for name in names for sample in range(self.max_samples)]),
+            batch=st.just(0) if loop == "once" else st.integers(0, 1),
+            deadline_s=st.none() if self.deadlines_s is None else st.none() | self.deadlines_s,
+            when=st.none() | conditions if self.conditions else st.none(),
+        )
+        return st.lists(ask, min_size=1, max_size=self.max_requests).map(_settle)
+
+
+def _settle(drawn: Sequence[Ask]) -> tuple[Ask, ...]:
+    """Return what was drawn with numbers that count from the start.
+
+    `batch` was drawn as a step, and the request of a condition as how far back it is, so that what remains is valid
+    when a request is left out.
+    """
+    asks: list[Ask] = []
+    for r, ask in enumerate(drawn):
+        when = None
+        if ask.when is not None and r > 0:
+            when = msgspec.structs.replace(ask.when, request=max(0, r - ask.when.request))
+        batch = asks[-1].batch + ask.batch if asks else 0
+        asks.append(msgspec.structs.replace(ask, batch=batch, when=when))
+    return tuple(asks)
+
+
+@st.composite
+def _mixes(draw: st.DrawFn, names: tuple[str, ...], kinds: _Kinds) -> Mix:
+    loop = draw(st.sampled_from(kinds.loops))
+    way = draw(st.sampled_from(kinds.conditions or _WAIT))
+    mix = Mix("drawn", draw(kinds.asks(names, loop)), conditions=way)
+    if loop == "open" and kinds.arrivals is not None:
+        return mix.arriving(draw(kinds.arrivals), seed=draw(st.integers(0, _MOST_SEED)))
+    return mix.closed() if loop == "closed" else mix
+
+
+@st.composite
+def _workloads(draw: st.DrawFn, networks: st.SearchStrategy[Network], kinds: _Kinds) -> Workload:
+    drawn = draw(st.lists(networks, min_size=1, max_size=_MOST_NETWORKS))
+    names = {str(i): network for i, network in enumerate(drawn)}
+    return draw(_mixes(tuple(names), kinds)).workload(names)

@@ -1,0 +1,114 @@
+"""Sessions whose requests keep coming, depend on each other, are drawn, or are judged when all is measured."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.sessions import Begin, Ended, write
+
+WORKLOADS = """
+from hypothesis import given, seed, settings
+
+from pytest_edgeload import Ask, Condition, Exponential, Mix
+from pytest_edgeload.strategies import workloads
+
+
+def test_a_judge(edge_records):
+    assert {record.case.workload for record in edge_records} == {"coming", "asked", "drawn"}
+    assert all(m.outcome == "ok" for record in edge_records for m in record.rounds)
+
+
+def test_coming(edge, edge_policy):
+    mix = Mix.of("coming", ["small"], images=3)
+    service_s = edge.service_s(mix)
+    assert 0 < service_s == edge.service_s(mix)
+    coming = mix.arriving(Exponential(2 * service_s), seed=5, arrivals="every 2 service times").due(1000)
+    measured = edge.run(coming, policy=edge_policy)
+    assert measured.arrived_s == tuple(ask.arrival_s for ask in coming.asks)
+    assert measured.deadline_misses == 0
+    assert 0 < measured.response_p50_s <= measured.response_p99_s
+    assert measured.service["small"].requests == 3
+
+
+def test_asked(edge, edge_policy):
+    never = Condition(0, 1e30)
+    mix = Mix("asked", (Ask("small"), Ask("wide", when=never), Ask("small", 1, when=Condition(0, -1e30))))
+    measured = edge.run(mix, policy=edge_policy)
+    assert (measured.outcome, measured.dropped) == ("ok", (1,))
+
+
+def test_drawn(edge, edge_policies, edge_examples, edge_seed):
+    @seed(edge_seed)
+    @settings(max_examples=edge_examples, deadline=None, database=None)
+    @given(workloads(["small"], max_requests=3))
+    def run(mix):
+        for policy in edge_policies:
+            assert edge.run(mix, policy=policy).outcome == "ok"
+
+    run()
+"""
+
+
+def _drawn(ended: Ended) -> list[object]:
+    return [record.case.requests for record in ended.records if record.case.workload == "drawn"]
+
+
+@pytest.fixture(scope="module")
+def whole(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a session of the tests above, under two policies."""
+    folder = write(tmp_path_factory.mktemp("workloads"), test_tiny=WORKLOADS)
+    return begin(folder, "--edge-policy=masa,bulk", "--edge-examples=2", "--edge-json=out.json", "-v").end()
+
+
+def test_all_kinds(whole: Ended) -> None:
+    """Open loops, conditions and drawn mixes run, and who judges the records runs last."""
+    assert whole.status == 0, whole.said
+    ran = re.findall(r"test_tiny.py::(\w+)", whole.said)
+    assert ran.index("test_a_judge") == 5
+    assert whole.running.leavings == []
+
+
+def test_what_the_record_says(whole: Ended) -> None:
+    """The record has the seed and words for the arrivals instead of their times, which are with the measurement."""
+    cases = {record.case.policy: record.case for record in whole.records if record.case.workload == "coming"}
+    assert set(cases) == {"bulk", "masa"}
+    for case in cases.values():
+        assert (case.loop, case.arrivals, case.seed) == ("open", "every 2 service times", 5)
+        assert [ask.arrival_s for ask in case.requests] == [0.0] * 3
+    coming = {record.rounds[0].arrived_s for record in whole.records if record.case.workload == "coming"}
+    assert len(coming) == 1
+
+
+def test_what_the_tables_say(whole: Ended) -> None:
+    """An open loop is compared by response times, overall and by network; what was dropped is told."""
+    whole.lines.fnmatch_lines(
+        [
+            "test_tiny.py::test_coming coming at no limit",
+            "open loop: every 2 service times, seed 5",
+            "policy *response s *x bulk *p50 *p90 *p99 *slowdown*",
+            "mean response s *",
+            "small  *",
+        ]
+    )
+    whole.lines.fnmatch_lines(["conditions: wait", "policy*makespan s*", "*ok; 1 of 3 dropped"])
+
+
+def test_the_seed_draws_the_same(whole: Ended, begin: Begin, tmp_path: Path) -> None:
+    """A session draws what the session drew whose seed it is given."""
+    found = re.search(r"seed (\d+)", whole.said)
+    assert found is not None
+    folder = write(tmp_path, test_tiny=WORKLOADS)
+    options = ("-k", "drawn", "--edge-policy=masa,bulk", "--edge-examples=2", "--edge-json=out.json")
+    again = begin(folder, *options, f"--edge-seed={found[1]}").end()
+    assert again.status == 0, again.said
+    assert _drawn(again) == _drawn(whole) != []
+
+
+def test_disabled(begin: Begin, tmp_path: Path) -> None:
+    """Disabled, a service time is no measurement."""
+    code = "def test_it(edge):\n    assert edge.service_s(['small']) == 1.0\n    edge.run(['small'])\n"
+    ended = begin(write(tmp_path, test_tiny=code), "--edge-disable").end()
+    assert ended.status == 0, ended.said
