@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib.util
 import os
 import signal
@@ -16,20 +15,20 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from pytest_edgeload.errors import Refusal, Unsupported, UsageError
+from pytest_edgeload.errors import Refusal, Unsupported, UsageError, hint
 from pytest_edgeload.measure import budget_bytes, enforced_bytes, measure_idle_bytes
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.plan import Budget, InvalidPlan, Plan, check
-from pytest_edgeload.policies import POLICIES, REFERENCE, Policy
+from pytest_edgeload.plan import Budget, InvalidPlan
+from pytest_edgeload.policies import REFERENCE, Policy, known_policies, make_plan
 from pytest_edgeload.report import graph
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.launch import Enclosure
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.units import Limit, format_size
-from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.workload import Mix
 
 REFUSED = 2
 """The exit status of what cannot be done; argparse uses it, too."""
@@ -120,7 +119,7 @@ def _plan(asked: argparse.Namespace) -> str:
     registry = project.registry(Store(asked.cache_dir or _cache()))
     workload = mix.workload(_networks(mix.networks, registry))
     memory_bytes = None if asked.mem is None else _memory_bytes(asked.mem)
-    plan = _valid_plan(asked.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=asked.lanes))
+    plan = make_plan(asked.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=asked.lanes))
     if asked.format != "text":
         return graph.FORMATS[asked.format](plan, workload)
     memory = "no memory limit" if memory_bytes is None else f"memory {asked.mem}, budget {format_size(memory_bytes)}"
@@ -150,6 +149,8 @@ def _mix(networks: str, images: int | None) -> Mix:
 def _networks(names: Iterable[str], registry: Registry) -> dict[str, Network]:
     """Return the networks called `names`, made first where they are not stored yet. Raises Refusal."""
     names = list(names)
+    if not registry.names:
+        raise UsageError(f"no conftest.py in {Path.cwd()} registers networks; start edgeload in the project's folder")
     for name in names:
         registry.check(name)  # before the first is made, which may take minutes
     try:
@@ -177,16 +178,6 @@ def _memory_bytes(limit: Limit) -> int:
     return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes)
 
 
-def _valid_plan(name: str, policy: Policy, workload: Workload, budget: Budget) -> Plan:
-    """Return the plan that `policy` makes. Raises InvalidPlan."""
-    plan = policy(workload, budget)
-    try:
-        check(plan, workload)
-    except InvalidPlan as error:
-        raise InvalidPlan(f"policy {name}: {error}") from None
-    return plan
-
-
 class _Project:
     """What the `conftest.py` of a folder, if there is one, tells by the plugin's hooks. Raises UsageError."""
 
@@ -203,17 +194,9 @@ class _Project:
 
     def policy(self, name: str) -> Policy:
         """Return the policy called `name`, its own or a built-in one."""
-        known = dict(POLICIES)
-
-        def register(name: str, policy: Policy) -> None:
-            if known.setdefault(name, policy) is not policy:
-                raise UsageError(f"policy {name} is registered twice; give the second another name")
-
-        self._call("pytest_edge_policies", register)
+        known = known_policies(lambda register: self._call("pytest_edge_policies", register))
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise UsageError(f"--policy={name}: unknown; {hint}")
+            raise UsageError(f"--policy={name}: unknown; {hint(name, known)}")
         return known[name]
 
     def _call(self, hook: str, register: Callable[..., None]) -> None:

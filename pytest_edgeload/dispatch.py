@@ -135,7 +135,7 @@ class Dispatcher:
 
         Those whose condition fails must be dropped before the next task is taken.
         """
-        self.advance(now_s)  # what was due before this end is not ready any later for it
+        self.advance(now_s)  # in order of time: what was due by now arrives, then this ends
         task = self._plan.tasks[index]
         if task.kind == "load":
             self._loaded.add((task.request, task.layer))

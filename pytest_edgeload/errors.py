@@ -5,6 +5,8 @@ A run's own failure is a value, not an exception.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class Refusal(Exception):
     """Something cannot be done; where in our code that was noticed says nothing to the reader."""
@@ -16,3 +18,12 @@ class UsageError(Refusal):
 
 class Unsupported(Refusal):
     """This machine cannot do what was asked; the message says what would make it able to."""
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return the way out for a name that nothing has: the nearest of `known`, else all of them."""
+    import difflib  # noqa: PLC0415  # not for every pytest start
+
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"

@@ -16,8 +16,8 @@ import msgspec
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.job import Asked, Job
 from pytest_edgeload.networks.registry import Progress, Registry
-from pytest_edgeload.plan import Budget, InvalidPlan, Plan, check
-from pytest_edgeload.policies import Policy
+from pytest_edgeload.plan import Budget, Plan
+from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.results.service import figures
 from pytest_edgeload.sandbox.caps import Cap
@@ -116,12 +116,7 @@ class Bench:
 
     def _plan(self, case: Case, workload: Workload) -> Plan:
         memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.idle_bytes())
-        plan = self.policies[case.policy](workload, Budget(memory_bytes=memory))
-        try:
-            check(plan, workload)
-        except InvalidPlan as error:
-            raise InvalidPlan(f"policy {case.policy}: {error}") from None
-        return plan
+        return make_plan(case.policy, self.policies[case.policy], workload, Budget(memory_bytes=memory))
 
     def _enclosure(self, limit_bytes: int | None, expected_bytes: int = 0) -> Enclosure:
         name = f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"

@@ -6,7 +6,7 @@ They shrink to the least that still shows the effect: one request of one small l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import overload
 
 import msgspec

@@ -241,7 +241,6 @@ def test_wrong_options(run: Run, arguments: list[str], words: str) -> None:
             "def pytest_edge_policies(register): register('bulk', print)",
             "policy bulk is registered twice; give the second another name",
         ),
-        ("", "'small' is not a registered network; there are none"),
     ],
 )
 def test_conftest(run: Run, tmp_path: Path, conftest: str, words: str) -> None:
@@ -252,8 +251,10 @@ def test_conftest(run: Run, tmp_path: Path, conftest: str, words: str) -> None:
 
 
 def test_without_a_project(run: Run, tmp_path: Path) -> None:
-    """In a folder without a conftest there are no networks."""
-    assert "there are none" in run("plan", "small", folder=tmp_path).stderr
+    """In a folder where nothing registers a network, the user is sent to the project's."""
+    done = run("plan", "small", folder=tmp_path)
+    words = f"no conftest.py in {tmp_path} registers networks; start edgeload in the project's folder"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edgeload: {words}\n")
 
 
 def test_a_cache_that_is_none(source: Path) -> None:
@@ -343,3 +344,11 @@ def test_not_pytests_business() -> None:
         "sys.exit('pytest_edgeload.cli' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_documented() -> None:
+    """The page on `edgeload plan` has a row for each of its options, and for none that it has not."""
+    page = (Path(__file__).parents[1] / "docs" / "plan.md").read_text()
+    shown = subprocess.run([*COMMAND, "plan", "--help"], capture_output=True, text=True, check=True).stdout
+    rows = re.findall(r"^\| `(--[a-z-]+)=", page, re.MULTILINE)
+    assert sorted(rows) == sorted(set(re.findall(r"^  (--[a-z-]+) ", shown, re.MULTILINE)))

@@ -97,7 +97,9 @@ class Model:
         if patience is not None and any(self.passed_over.get(i, 0) >= patience for i in waiting):
             return False
         reserved = [self.plan.tasks[i].reserve for i in self.started if i not in self.ended]
-        return memory_bytes is None or not any(reserved) or sum(reserved, self.plan.tasks[index].reserve) <= memory_bytes
+        return (
+            memory_bytes is None or not any(reserved) or sum(reserved, self.plan.tasks[index].reserve) <= memory_bytes
+        )
 
 
 def _carry_out(plan: Plan, requests: list[Asked], choices: list[tuple[int, float]]) -> list[int]:
@@ -140,9 +142,7 @@ def test_every_task_once_in_order(plan: Plan, requests: list[Asked], choices: li
 
 
 @given(plans(), REQUESTS, CHOICES)
-def test_the_same_ends_give_the_same_order(
-    plan: Plan, requests: list[Asked], choices: list[tuple[int, float]]
-) -> None:
+def test_the_same_ends_give_the_same_order(plan: Plan, requests: list[Asked], choices: list[tuple[int, float]]) -> None:
     """A plan whose tasks end in the same order is dispatched in the same order."""
     assert _carry_out(plan, requests, choices) == _carry_out(plan, requests, choices)
 
@@ -319,7 +319,9 @@ def test_an_init_reserves_until_its_request_is_done() -> None:
         assert _take_all(dispatcher) == [index + 1]
 
 
-@pytest.mark.parametrize(("patience", "first"), [(None, [0, 2, 3, 4, 5, 6]), (0, [0, 6]), (1, [0, 2, 6]), (2, [0, 2, 3, 6])])
+@pytest.mark.parametrize(
+    ("patience", "first"), [(None, [0, 2, 3, 4, 5, 6]), (0, [0, 6]), (1, [0, 2, 6]), (2, [0, 2, 3, 6])]
+)
 def test_patience(patience: int | None, first: list[int]) -> None:
     """What waits for memory is passed over by so many that reserve, then by none of them; what reserves nothing may."""
     dispatcher = Dispatcher(_inits(6, 6, 1, 1, 1, 1, 0, memory_bytes=10, patience=patience))

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.plugin.options import OPTIONS, flag
+from pytest_edgeload.policies import POLICIES
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n# (?P<file>\S+)\n(?P<code>.*?)```", README, re.DOTALL)
 
@@ -21,6 +24,13 @@ def test_the_readmes_project_runs(pytester: pytest.Pytester, monkeypatch: pytest
     assert shown is not None
     options = shown[1].replace("bulk,linear", "bulk,linear,backwards").replace("--edge-rounds=3", "--edge-rounds=1")
     result = pytester.runpytest_subprocess(*options.split())
-    result.assert_outcomes(passed=6)
+    result.assert_outcomes(passed=12)
     assert (pytester.path / "results.json").exists()
+    result.stdout.fnmatch_lines(["open loop: poisson, 4 a second, seed 1", "backwards *ok*"])
     result.stdout.fnmatch_lines(["*digits-twice at 512M*", "backwards *ok*", "*digits-twice at base+64M*"])
+
+
+def test_the_readme_has_every_policy_and_option() -> None:
+    """The tables name all policies and all options there are."""
+    assert [name for name in POLICIES if f"`{name}`" not in README] == []
+    assert [flag(name) for name in OPTIONS if not re.search(rf"`{flag(name)}[=`]", README)] == []

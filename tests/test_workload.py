@@ -51,7 +51,9 @@ def test_a_mix_becomes_a_workload() -> None:
     assert found == Workload("mix", requests, "early")
 
 
-@pytest.mark.parametrize(("loop", "batches"), [("once", [0, 0, 0, 0]), ("closed", [0, 0, 1, 1]), ("open", [0, 0, 0, 0])])
+@pytest.mark.parametrize(
+    ("loop", "batches"), [("once", [0, 0, 0, 0]), ("closed", [0, 0, 1, 1]), ("open", [0, 0, 0, 0])]
+)
 def test_only_a_closed_loop_waits_for_batches(loop: str, batches: list[int]) -> None:
     """What comes together is a batch of the workload in a closed loop; otherwise all belongs to one batch."""
     mix = replace(Mix.of("mix", ["a", "b"], images=2), loop=loop)  # type: ignore[arg-type]  # a literal

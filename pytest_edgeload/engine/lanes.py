@@ -97,9 +97,11 @@ class _Lanes:
     def _next(self, lane: int) -> int | None:
         """Wait for a task; None when there is nothing left to do."""
         with self._change:
-            while self.error is None and not self._dispatcher.finished:
+            while self.error is None:
                 now_s = self._now_s()
                 self._dispatcher.advance(now_s)
+                if self._dispatcher.finished:  # asked only now: the arrival of what is dropped can be the end
+                    break
                 index = self._dispatcher.take(lane, now_s)
                 if index is not None:
                     return index

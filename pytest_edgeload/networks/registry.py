@@ -6,7 +6,6 @@ called in a process of its own, so that neither pytest nor the measured worker e
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import importlib.util
 import json
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_edgeload.errors import Refusal, UsageError
+from pytest_edgeload.errors import Refusal, UsageError, hint
 from pytest_edgeload.networks.layer import FORMAT, Network
 from pytest_edgeload.networks.store import Store, recipe_key, verify
 
@@ -65,9 +64,7 @@ class Registry:
     def check(self, name: str) -> None:
         """Raise UnknownNetwork, naming the nearest one, unless `name` is registered."""
         if name not in self._factories:
-            near = difflib.get_close_matches(name, self._factories, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._factories) or 'none'}"
-            raise UnknownNetwork(f"{name!r} is not a registered network; {hint}")
+            raise UnknownNetwork(f"{name!r} is not a registered network; {hint(name, self._factories)}")
 
     def get(self, name: str, progress: Progress) -> tuple[Path, Network]:
         """Return the folder and the layers of the network `name`, making it first where it is not stored yet.

@@ -6,8 +6,7 @@ xdist only measure, with what the owner noted in the folder that they share.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -15,13 +14,13 @@ import msgspec
 import pytest
 
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.errors import Unsupported, UsageError, hint
 from pytest_edgeload.measure import Bench
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.plugin.home import Home
 from pytest_edgeload.plugin.options import Given, Settings, flag
-from pytest_edgeload.policies import POLICIES, Policy
+from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox import swap as swaps
@@ -189,14 +188,7 @@ class Session:
 
 def policies(config: pytest.Config) -> dict[str, Policy]:
     """Return the built-in policies and those that hooks register. Raises UsageError for a name with two meanings."""
-    found = dict(POLICIES)
-
-    def register(name: str, policy: Policy) -> None:
-        if found.setdefault(name, policy) is not policy:
-            raise UsageError(f"policy {name} is registered twice; give the second another name")
-
-    config.hook.pytest_edge_policies(register=register)
-    return found
+    return known_policies(lambda register: config.hook.pytest_edge_policies(register=register))
 
 
 def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, Given]) -> tuple[str, ...]:
@@ -211,12 +203,9 @@ def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, G
     return names
 
 
-def _check_name(kind: str, name: str, known: Iterable[str]) -> None:
-    known = list(known)
+def _check_name(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise UsageError(f"{kind}={name}: unknown; {hint}")
+        raise UsageError(f"{kind}={name}: unknown; {hint(name, known)}")
 
 
 def _prune(sessions: Path) -> None:

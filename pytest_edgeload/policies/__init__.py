@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pytest_edgeload.plan import Budget, Plan
+from pytest_edgeload.errors import UsageError
+from pytest_edgeload.plan import Budget, InvalidPlan, Plan, check
 from pytest_edgeload.policies.bulk import bulk
 from pytest_edgeload.policies.bulk_unchained import bulk_unchained
 from pytest_edgeload.policies.deepeye import deepeye
@@ -45,3 +46,28 @@ POLICIES: Mapping[str, Policy] = {
 
 REFERENCE = "bulk"
 """The policy that the others of a group are compared with."""
+
+
+def known_policies(tell: Callable[[Callable[[str, Policy], None]], object]) -> dict[str, Policy]:
+    """Return the built-in policies and those that `tell` registers by the function that it is given.
+
+    Raises UsageError for a name with two meanings.
+    """
+    known = dict(POLICIES)
+
+    def register(name: str, policy: Policy) -> None:
+        if known.setdefault(name, policy) is not policy:
+            raise UsageError(f"policy {name} is registered twice; give the second another name")
+
+    tell(register)
+    return known
+
+
+def make_plan(name: str, policy: Policy, workload: Workload, budget: Budget) -> Plan:
+    """Return the checked plan of `policy`. Raises InvalidPlan, which names the policy, for one that fails."""
+    plan = policy(workload, budget)
+    try:
+        check(plan, workload)
+    except InvalidPlan as error:
+        raise InvalidPlan(f"policy {name}: {error}") from None
+    return plan

@@ -99,6 +99,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     throughput_per_s: float | None = None
     lane_use: float | None = None
     deadline_misses: int | None = None
+    dropped_s: float | None = None
     startup_s: float | None = None
     load_s: float | None = None
     exec_s: float | None = None
@@ -156,6 +157,7 @@ METRICS: dict[str, Metric] = {
     ),
     "throughput_per_s": Metric("per s", "more", "requests answered, over the makespan"),
     "lane_use": Metric("ratio", "more", "time the lanes spent in tasks, over the makespan and the lanes"),
+    "dropped_s": Metric("s", "less", "time the lanes spent in tasks of requests that were then dropped"),
     "deadline_misses": Metric("count", "less", "requests answered after their deadline, where any has one"),
     "startup_s": Metric("s", "less", "from starting the worker until it is ready and holds no weights"),
     "load_s": Metric("s", "less", "time the lanes spent in load tasks, summed over lanes"),

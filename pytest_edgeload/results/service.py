@@ -112,6 +112,9 @@ def figures(
     if makespan_s > 0:
         made["throughput_per_s"] = len(found) / makespan_s
         made["lane_use"] = _length((span.start_s, span.end_s) for span in spans) / (makespan_s * plan.lanes)
+    if dropped:
+        lost = [(span.start_s, span.end_s) for span in spans if plan.tasks[span.task].request in dropped]
+        made["dropped_s"] = _length(lost)
     deadlines = {r: request.deadline_s for r, request in enumerate(workload.requests) if request.deadline_s is not None}
     if deadlines:
         made["deadline_misses"] = sum(times[r] > deadline for r, deadline in deadlines.items() if r in times)

@@ -126,7 +126,7 @@ class Trace(msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbi
             raise ValueError("at_s is no trace; give times from 0 s on, in order")
 
     def __str__(self) -> str:
-        digest = hashlib.sha256(msgspec.json.encode(self.at_s)).hexdigest()[:8]
+        digest = hashlib.sha256(msgspec.json.encode([float(at) for at in self.at_s])).hexdigest()[:8]
         return f"trace {digest} of {len(self.at_s)}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:  # noqa: ARG002  # nothing is random

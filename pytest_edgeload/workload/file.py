@@ -141,11 +141,15 @@ def _condition(requests: Sequence[Asked], r: int, places: Places) -> Condition |
     meant = [index for index, name in enumerate(earlier) if name == when.request]
     if not meant:
         is_later = not earlier or when.request in {request.known_as for request in requests[r:]}
-        way_out = "only one that stands above can decide" if is_later else _near(when.request, list(dict.fromkeys(earlier)), 0.5)
+        way_out = (
+            "only one that stands above can decide"
+            if is_later
+            else _near(when.request, list(dict.fromkeys(earlier)), 0.5)
+        )
         raise _refused(places, path, f"{when.request!r} is no earlier request; {way_out}")
     if len(meant) > 1:
-        several = " and ".join(f"requests[{index}]" for index in meant)
-        raise _refused(places, path, f"{when.request!r} may be {several}; give each a label of its own with `as`")
+        several = " or ".join(f"requests[{index}]" for index in meant)
+        raise _refused(places, path, f"{when.request!r} may be {several}; give each its own label with `as`")
     return Condition(meant[0], when.value, when.comparison, when.output, when.at)
 
 
@@ -189,7 +193,7 @@ def _fields(path: str, places: Places) -> Sequence[str]:
 
 def _near(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=cutoff)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
 def _refused(places: Places, path: str, words: str) -> UsageError:

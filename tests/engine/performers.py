@@ -1,8 +1,17 @@
-"""A performer for the lanes that does as a test says."""
+"""Plans carried out: by the real performer, or by one that does as a test says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from pytest_edgeload.engine.lanes import Ran, run
+from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.plan import Plan
+from pytest_edgeload.workload import Workload
+from tests.builders import job_of
 
 
 class Calling:
@@ -26,3 +35,16 @@ class Calling:
     def discard(self, request: int) -> None:
         """Note."""
         self.discarded.append(request)
+
+
+def carried_out(plan: Plan, asked: Workload, *folders: Path) -> tuple[Performer, Ran]:
+    """Carry out `plan` for real, of a workload whose networks are in `folders`; return what is left, and what ran."""
+    made = job_of(plan, asked, *folders)
+    performer = Performer(made)
+    return performer, run(plan, performer, made.requests)
+
+
+def on_one_lane(plan: Plan) -> Plan:
+    """Return the plan for one lane, also where its policy always wants two."""
+    tasks = tuple(msgspec.structs.replace(task, lane=None) for task in plan.tasks)
+    return msgspec.structs.replace(plan, lanes=1, tasks=tasks)

@@ -61,7 +61,7 @@ def test_lanes_of_tasks(asked: Workload, lanes: int, data: st.DataObject) -> Non
 @settings(deadline=None, max_examples=60)
 @given(timed_workloads(), POLICY_NAMES, BUDGETS, st.sets(st.integers(0, 5)))
 def test_arrivals_and_conditions(asked: Workload, policy: str, budget: Budget, failing: set[int]) -> None:
-    """Nothing of a request runs before it arrives; what is dropped is discarded once, and gives back what it loaded.
+    """Nothing of a request runs before it arrives; what is dropped gives back what it loaded and computed, once.
 
     Dropped are those whose condition is asked and fails, and those that depend on them; all else runs.
     """
@@ -71,7 +71,9 @@ def test_arrivals_and_conditions(asked: Workload, policy: str, budget: Budget, f
     ran = run(plan, performer, asked.asked)
     dropped = _dropped(asked, failing)
     assert ran.dropped == dropped
-    assert sorted(performer.discarded) == list(dropped)
+    begun = {plan.tasks[span.task].request for span in ran.spans}
+    assert sorted(r for r in performer.discarded if r in begun) == sorted(begun.intersection(dropped))
+    assert set(performer.discarded) <= set(dropped)
     for span in ran.spans:
         assert ran.arrived_s[plan.tasks[span.task].request] <= span.ready_s <= span.start_s
     done = {(t.kind, t.request, t.layer) for t in (plan.tasks[span.task] for span in ran.spans)}
@@ -119,14 +121,34 @@ def test_a_late_worker_does_not_shift_the_schedule() -> None:
     assert all(span.start_s >= first.end_s > 0.03 for span in later)
 
 
-def test_an_arrival_is_not_waited_for_by_what_is_there() -> None:
-    """Tasks of a request that is there run while another one is still to come, on however many lanes."""
-    requests = [Request(network()), Request(network(), arrival_s=0.2)]
-    tasks = (*(Task("load", 0, i, (0,)) for i in range(3)), Task("load", 1, 0, (1,)))
-    for lanes in (1, 2, 3):
-        ran = run(Plan((Task("init", 0), Task("init", 1), *tasks), lanes), Calling(), requests)
-        assert [span.task for span in ran.spans][-2:] == [1, 5]
-        assert ran.spans[-2].start_s >= 0.2
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+def test_what_is_there_does_not_wait_for_what_is_to_come(lanes: int) -> None:
+    """Tasks of a request that is there run long before another one arrives, and so does the end of all by an error."""
+    performed: list[int] = []
+
+    def call(index: int) -> None:
+        performed.append(index)
+        if index == 3:
+            raise ValueError("enough")
+
+    requests = [Request(network()), Request(network(), arrival_s=PATIENCE_S)]
+    tasks = (Task("init", 0), Task("init", 1), Task("load", 0, 0, (0,)), Task("load", 0, 1, (2,)))
+    with pytest.raises(ValueError, match="enough"):
+        run(Plan(tasks, lanes), Calling(call), requests)
+    assert performed == [0, 2, 3]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_the_last_to_come_is_dropped(lanes: int) -> None:
+    """A run ends when the last request arrives, where that one has been dropped before."""
+    ended: list[Ran] = []
+    requests = [Request(network()), Request(network(), arrival_s=0.03, when=Condition(0, 0.0))]
+    plan, performer = Plan((Task("init", 0), Task("init", 1, None, (0,))), lanes), Calling(decide=lambda _: False)
+    # On a thread that the test need not wait for, nor the end of all tests.
+    thread = threading.Thread(target=lambda: ended.append(run(plan, performer, requests)), daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert [(ran.arrived_s, ran.dropped, len(ran.spans)) for ran in ended] == [((0.0, 0.03), (1,), 1)]
 
 
 def _depending(*awaited: int) -> list[Request]:

@@ -107,7 +107,7 @@ def test_a_conversation(network: Path) -> None:
         assert done.ledger_peak_bytes == peak_bytes(made.plan, asked)
         checked = process.tell(CHECK)
         assert isinstance(checked, Checked)
-        assert [error is not None and error < OUTPUT_TOLERANCE for error in checked.output_error] == [True, True]
+        assert checked.output_error == pytest.approx({0: 0.0, 1: 0.0}, abs=OUTPUT_TOLERANCE)
         assert process.end() == 0
 
 
@@ -125,8 +125,8 @@ def test_an_empty_job() -> None:
     """A job without tasks, by which the idle worker is measured, is answered like any other."""
     with worker() as process:
         assert process.ask(Job(Plan(()), (), (), "read", 1)) == Ready()
-        assert process.tell(GO) == Done(0.0, (), 0)
-        assert process.tell(CHECK) == Checked(())
+        assert process.tell(GO) == Done(0.0, (), 0, (), ())
+        assert process.tell(CHECK) == Checked({})
         assert process.end() == 0
 
 
@@ -186,7 +186,7 @@ def test_a_wrong_answer(network: Path, tmp_path: Path) -> None:
         assert isinstance(process.tell(GO), Done)
         checked = process.tell(CHECK)
         assert isinstance(checked, Checked)
-        right, wrong = checked.output_error
+        right, wrong = checked.output_error[0], checked.output_error[1]
         assert right is not None
         assert wrong is not None
         assert right < OUTPUT_TOLERANCE < wrong

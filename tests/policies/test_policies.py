@@ -1,10 +1,10 @@
-"""Each policy against its row of the study's table."""
+"""Each policy against its row of the study's table, and all against what every policy owes."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,31 +14,74 @@ from hypothesis import strategies as st
 from pytest_edgeload import policies
 from pytest_edgeload.plan import Budget, Order, Plan, Task
 from pytest_edgeload.policies import POLICIES, REFERENCE
-from pytest_edgeload.workload import Workload
-from tests.builders import network, plan_of, workload, workloads
+from pytest_edgeload.workload import Request, Workload
+from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
 
-BUDGETS = st.builds(Budget, memory_bytes=st.none() | st.integers(0, 1 << 40), lanes=st.integers(1, 4))
+CAFFE = network(
+    (8, 4, 4), (16, 6, 4), (80, 5, 3), (24, 5, 2), kinds=["conv2d", "conv2d", "linear", "linear"], flops=[32, 64, 8, 8]
+)
+"""Two convolutional layers (0 and 1), then two fully connected ones (2 and 3)."""
+
+BUDGET = Budget(memory_bytes=1000, lanes=3, speeds=SPEEDS)
+
+SIDES = "I>l0 l0>e0 e0>f0 f0>l1 l1>e1 e1>f1  I>l2 l2>l3 l2>e2 e1>e2 e2>e3 l3>e3 e2>f2 e3>f3"
+PRELOADED = "I>l0 l0>l1 l1>e0 e0>e1 e0>f0 e1>f1  I>l2 l2>l3 l2>e2 e1>e2 e2>e3 l3>e3 e2>f2 e3>f3"
+OVERLAPPED = "I>l0 I>l1 I>l2 I>l3 l0>e0 l1>e1 l2>e2 l3>e3 e0>e1 e1>e2 e2>e3 e0>f0 e1>f1 e2>f2 e3>f3"
+CHAIN_OF_LAYERS = "I>l0 l0>e0 e0>f0 f0>l1 l1>e1 e1>f1 f1>l2 l2>e2 e2>f2 f2>l3 l3>e3 e3>f3"
+CHAIN_OF_KINDS = "I>l0 l0>l1 l1>l2 l2>l3 l3>e0 e0>e1 e1>e2 e2>e3 e3>f0 f0>f1 f1>f2 f2>f3"
+LOADS_THEN_EXECS = "I>l0 l0>l1 l1>l2 l2>l3 l3>e0 e0>e1 e1>e2 e2>e3 e0>f0 e1>f1 e2>f2 e3>f3"
+LOADS_BESIDE_EXECS = "I>l0 l0>l1 l1>l2 l2>l3 l0>e0 l1>e1 l2>e2 l3>e3 e0>e1 e1>e2 e2>e3 e0>f0 e1>f1 e2>f2 e3>f3"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What waits for what in a network of two layers (I init, l load, e exec, f free), and between two networks."""
+    """What waits for what in CAFFE (I init, l load, e exec, f free), and between two requests, 0 and 1.
+
+    `apart` is what waits between two that do not come together, where it is not the same. `first` are the kinds that go
+    before all others, `reserves` what a task of each kind reserves.
+    """
 
     inside: str
-    between: str
-    lanes: int
-    order: Order
+    between: str = ""
+    apart: str | None = None
+    lanes: int = 3
+    order: Order = "created"
+    sides: bool = False
+    first: str = "Ilef"
+    reserves: str = ""
 
 
 ROWS = {
     # I, load everything, execute everything; I(k) after the last task of k-1; freed when the network ends
-    "bulk": Row("I>l0 l0>l1 l1>e0 e0>e1 e1>f0 f0>f1", "f1>I", 1, "created"),
+    "bulk": Row(CHAIN_OF_KINDS, "0f3>1I", lanes=1),
     # I, l_0..l_n chained, e_0 after l_n, then e_i chained; nothing between networks; freed after each e_i
-    "bulk-unchained": Row("I>l0 l0>l1 l1>e0 e0>e1 e0>f0 e1>f1", "", 1, "ready"),
+    "bulk-unchained": Row(LOADS_THEN_EXECS, lanes=1, order="ready"),
+    # like bulk; nothing between networks; n lanes, one shared queue
+    "multi-bulk": Row(CHAIN_OF_KINDS),
     # I, l_0, e_0, l_1, e_1: a strict chain through all networks; freed after each e_i
-    "linear": Row("I>l0 l0>e0 e0>f0 f0>l1 l1>e1 e1>f1", "f1>I", 1, "created"),
+    "linear": Row(CHAIN_OF_LAYERS, "0f3>1I", lanes=1),
     # every l_i after I; e_i after l_i and e_(i-1); nothing between networks; freed after each e_i
-    "partial": Row("I>l0 I>l1 l0>e0 l1>e1 e0>e1 e0>f0 e1>f1", "", 3, "created"),
+    "partial": Row(OVERLAPPED),
+    # as partial, but any ready exec goes before any load or init
+    "execprio": Row(OVERLAPPED, first="ef"),
+    # as execprio; chained like linear
+    "execprio-inter": Row(OVERLAPPED, "0f3>1I", first="ef"),
+    # lane 0: I, l_0, e_0, l_1 ... through the convolutions; lane 1: the other loads chained from I; the first of those
+    # execs after the last convolution; nothing between networks
+    "deepeye": Row(SIDES, lanes=2, sides=True),
+    # lane 0: all convolutional loads of all networks, then their execs, network by network; lane 1: the other loads
+    # chained, each network's execs when its convolutions are done
+    "deepeye-preload": Row(PRELOADED, "0l1>1I 1l1>0e0 0e1>1e0 0l3>1l2", apart="", lanes=2, sides=True),
+    # and the first fully connected load of k after the last fully connected layer of k-1
+    "deepeye-frugal": Row(PRELOADED, "0l1>1I 1l1>0e0 0e1>1e0 0f3>1l2", apart="", lanes=2, sides=True),
+    # the partial graph, shortest network first, no memory gate
+    "sjf": Row(OVERLAPPED, first="ef"),
+    # the partial graph, shortest first; its need is locked at init and released at the end of the network
+    "masa": Row(OVERLAPPED, first="ef", reserves="I"),
+    # masa with the highest response ratio next instead of the shortest first
+    "masa-hrrn": Row(OVERLAPPED, order="response-ratio", first="ef", reserves="I"),
+    # our own design: loads of one network in order, each as soon as its layer fits
+    "mema": Row(LOADS_BESIDE_EXECS, first="ef", reserves="l"),
 }
 
 
@@ -49,49 +92,162 @@ def _closed(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
     return edges
 
 
+def _letter(task: Task) -> str:
+    return {"init": "I", "load": "l", "exec": "e", "free": "f"}[task.kind]
+
+
 def _name(task: Task) -> str:
-    letter = {"init": "I", "load": "l", "exec": "e", "free": "f"}[task.kind]
-    return f"{task.request}{letter}{'' if task.layer is None else task.layer}"
+    return f"{task.request}{_letter(task)}{'' if task.layer is None else task.layer}"
 
 
 def _edges(plan: Plan) -> set[tuple[str, str]]:
     return {(_name(plan.tasks[awaited]), _name(task)) for task in plan.tasks for awaited in task.after}
 
 
+def _expected(inside: str, between: str) -> set[tuple[str, str]]:
+    own = {(f"{r}{a}", f"{r}{b}") for a, b in (edge.split(">") for edge in inside.split()) for r in range(2)}
+    return own | {(a, b) for a, b in (edge.split(">") for edge in between.split())}
+
+
+def _two(arrival_s: float = 0.0, batch: int = 0) -> Workload:
+    return Workload("two", (Request(CAFFE), Request(CAFFE, arrival_s=arrival_s, batch=batch)))
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_row(policy: str) -> None:
-    """A policy's tasks wait for exactly what its row says, on the lanes and in the order it says."""
-    row = ROWS[policy]
-    plan = plan_of(policy, workload(*[network((1, 1, 1), (1, 1, 1))] * 2), lanes=3)
-    pairs = [edge.split(">") for edge in row.inside.split()]
-    expected = {(f"{r}{a}", f"{r}{b}") for a, b in pairs for r in range(2)}
-    expected |= {(f"0{a}", f"1{b}") for a, b in (edge.split(">") for edge in row.between.split())}
-    assert _closed(_edges(plan)) == _closed(expected)
+    """A policy's tasks wait for exactly what its row says, on as many lanes and in the order it says."""
+    row, plan = ROWS[policy], POLICIES[policy](_two(), BUDGET)
+    assert _closed(_edges(plan)) == _closed(_expected(row.inside, row.between))
     assert (plan.lanes, plan.order) == (row.lanes, row.order)
 
 
+@pytest.mark.parametrize(("arrival_s", "batch"), [(1.5, 0), (0.0, 1)])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_requests_that_come_apart(policy: str, arrival_s: float, batch: int) -> None:
+    """Requests that come at different times or in different batches are chained as the row says."""
+    row, plan = ROWS[policy], POLICIES[policy](_two(arrival_s, batch), BUDGET)
+    assert _closed(_edges(plan)) == _closed(_expected(row.inside, row.between if row.apart is None else row.apart))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_lanes(policy: str) -> None:
+    """Convolutions and the inits are for lane 0 and all else for lane 1, where a policy parts the sides; else for any."""
+    for task in POLICIES[policy](_two(), BUDGET).tasks:
+        side = int(task.layer is not None and task.layer >= 2)
+        assert task.lane == (side if ROWS[policy].sides else None)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_goes_first(policy: str) -> None:
+    """Tasks of the kinds that the row puts first have a better priority than all others, and equal ones."""
+    plan = POLICIES[policy](_two(), BUDGET)
+    first = {task.priority for task in plan.tasks if _letter(task) in ROWS[policy].first}
+    later = {task.priority for task in plan.tasks if _letter(task) not in ROWS[policy].first}
+    assert len(first) == 1
+    assert all(max(first) < priority for priority in later)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_is_reserved(policy: str) -> None:
+    """An init reserves all its network may ever hold and a load its weights, where the row says so; else nothing."""
+    plan = POLICIES[policy](_two(), BUDGET)
+    size = {"I": CAFFE.weight_bytes + 6, **{f"l{i}": layer.weight_bytes for i, layer in enumerate(CAFFE.layers)}}
+    for task in plan.tasks:
+        assert task.reserve == (size[_name(task)[1:]] if _letter(task) in (ROWS[policy].reserves or " ") else 0)
+    gated = bool(ROWS[policy].reserves)
+    assert plan.memory_bytes == (BUDGET.memory_bytes if gated else None)
+    assert (plan.patience is not None) == gated
+
+
+SHORT, LONG = network((8, 1, 1), flops=[8]), network((80, 1, 1), flops=[80])
+"""They take 2 s and 20 s."""
+
+
+def _next(policy: str, *requests: Request) -> int:
+    """Return whose init is the best of those of `requests`, all of which have come."""
+    plan = POLICIES[policy](Workload("mix", requests), BUDGET)
+    return min((task.priority, i, task.request) for i, task in enumerate(plan.tasks) if task.kind == "init")[2]
+
+
+@pytest.mark.parametrize("policy", ["sjf", "masa"])
+def test_the_shortest_goes_first(policy: str) -> None:
+    """Of two that come together the shorter goes first, and of equals the first; a long one does not wait for ever."""
+    assert _next(policy, Request(LONG), Request(SHORT)) == 1
+    assert _next(policy, Request(LONG), Request(LONG)) == 0
+    assert _next(policy, Request(LONG), Request(SHORT, arrival_s=17.875)) == 1
+    assert _next(policy, Request(LONG), Request(SHORT, arrival_s=18.125)) == 0
+    assert _next(policy, Request(LONG), Request(SHORT, batch=1)) == 0
+
+
+@pytest.mark.parametrize("policy", ["sjf", "masa"])
+def test_loads_go_before_the_inits_of_the_same_length(policy: str) -> None:
+    """A network that has begun is loaded before another one of the same length begins, but after a shorter one."""
+    asked = Workload("mix", (Request(LONG), Request(LONG), Request(SHORT)))
+    of = {_name(task): task.priority for task in POLICIES[policy](asked, BUDGET).tasks}
+    assert of["2I"] < of["0l0"] < of["0I"] == of["1I"]
+
+
+def test_response_ratios_are_of_service_times() -> None:
+    """The plan by response ratio knows how long each request takes alone."""
+    asked = Workload("mix", (Request(LONG), Request(SHORT), Request(network())))
+    assert POLICIES["masa-hrrn"](asked, BUDGET).service_s == (20.0, 2.0, 0.0)
+
+
+def test_mema_loads_small_layers_first() -> None:
+    """Of the loads of networks that come together the smallest goes first, and a large one before much newer ones."""
+    asked = Workload("mix", (Request(CAFFE), Request(LONG), Request(SHORT, arrival_s=9.5)))
+    of = {_name(task): task.priority for task in POLICIES["mema"](asked, BUDGET).tasks if task.kind == "load"}
+    assert sorted(of, key=of.__getitem__) == ["0l0", "0l1", "0l3", "0l2", "1l0", "2l0"]
+
+
+CONVOLUTIONAL, CONNECTED = "conv2d", "linear"
+
+
+@pytest.mark.parametrize("policy", [policy for policy, row in ROWS.items() if row.sides])
+@pytest.mark.parametrize(
+    ("kinds", "lanes"),
+    [
+        ([CONVOLUTIONAL, CONVOLUTIONAL], [0, 0]),
+        ([CONNECTED, CONNECTED], [1, 1]),
+        ([CONNECTED, CONVOLUTIONAL, CONNECTED], [0, 0, 1]),
+        ([], []),
+    ],
+)
+def test_sides(policy: str, kinds: list[str], lanes: list[int]) -> None:
+    """Whatever comes before the last convolution is on its side; either side may lack."""
+    mixed = network(*[(1, 1, 1)] * len(kinds), kinds=kinds)
+    plan = POLICIES[policy](Workload("mix", (Request(mixed), Request(mixed))), BUDGET)
+    for task in plan.tasks:
+        assert task.lane == (0 if task.layer is None else lanes[task.layer])
+
+
 def test_the_table_is_the_folder() -> None:
-    """Every file of the folder is a policy of the table under the file's name, and every policy has its file."""
+    """Every file of the folder is a policy of the table under the file's name, and every policy has its file and row."""
     files = {path.stem for path in Path(policies.__path__[0]).glob("*.py")} - {"__init__"}
     assert files == {policy.__module__.rpartition(".")[2] for policy in POLICIES.values()}
     assert files == {name.replace("-", "_") for name in POLICIES}
+    assert list(ROWS) == list(POLICIES)
     assert REFERENCE in POLICIES
 
 
-@given(workloads(), BUDGETS)
+@given(timed_workloads(), BUDGETS)
 def test_the_same_question_has_the_same_answer(asked: Workload, budget: Budget) -> None:
     """A policy that is asked twice makes the same plan."""
     for policy in POLICIES.values():
         assert policy(asked, budget) == policy(asked, budget)
 
 
-@given(workloads(), BUDGETS)
-def test_no_policy_looks_ahead(asked: Workload, budget: Budget) -> None:
-    """The plan for the first requests is the beginning of the plan for all of them."""
+@given(timed_workloads(), BUDGETS, st.integers(0))
+def test_no_policy_looks_ahead(asked: Workload, budget: Budget, at: int) -> None:
+    """The plan for what arrived up to some moment is the beginning of the plan for all."""
+    requests = asked.requests
+    moments = [(request.batch, request.arrival_s) for request in requests]
+    until = moments[at % len(moments)]
+    known = replace(asked, requests=tuple(r for r, moment in zip(requests, moments, strict=True) if moment <= until))
     for policy in POLICIES.values():
-        tasks = policy(asked, budget).tasks
-        first = policy(Workload(asked.name, asked.requests[:-1]), budget).tasks
-        assert tasks[: len(first)] == first
+        plan, first = policy(asked, budget), policy(known, budget)
+        assert plan.tasks[: len(first.tasks)] == first.tasks
+        assert plan.service_s[: len(first.service_s)] == first.service_s
 
 
 def test_no_torch() -> None:

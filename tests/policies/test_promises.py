@@ -1,0 +1,75 @@
+"""What some policies promise beyond their row: a bound on memory, and that nothing waits for ever."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.plan import Budget
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.simulate import simulate
+from pytest_edgeload.workload import Request, Workload
+from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
+
+LIMITED = BUDGETS.filter(lambda budget: budget.memory_bytes is not None)
+
+
+@pytest.mark.parametrize("policy", ["masa", "masa-hrrn"])
+@given(asked=timed_workloads(), budget=LIMITED, data=st.data())
+def test_networks_stay_within_the_budget(policy: str, asked: Workload, budget: Budget, data: st.DataObject) -> None:
+    """Never more is held than the budget, or the greediest network where that needs more, and the answers."""
+    found = simulate(POLICIES[policy](asked, budget), asked, speeds=SPEEDS, holds=lambda _: data.draw(st.booleans()))
+    needs = [request.network.need_bytes for request in asked.requests]
+    answers = sum(request.network.answer_bytes for request in asked.requests)
+    assert found.peak_bytes <= max(budget.memory_bytes or 0, *needs) + answers
+
+
+@given(asked=timed_workloads(), budget=LIMITED, data=st.data())
+def test_mema_stays_within_the_budget(asked: Workload, budget: Budget, data: st.DataObject) -> None:
+    """Never more weights are held than the budget, or the largest layer where that is larger."""
+    found = simulate(POLICIES["mema"](asked, budget), asked, speeds=SPEEDS, holds=lambda _: data.draw(st.booleans()))
+    layers = [layer.weight_bytes for request in asked.requests for layer in request.network.layers]
+    assert found.peak_weight_bytes <= max([budget.memory_bytes or 0, *layers])
+
+
+SMALL = network((4, 1, 1), (4, 1, 1), kinds=["conv2d", "linear"], flops=[4, 4])
+LARGE = network((8, 1, 1), (24, 1, 1), (8, 1, 1), kinds=["conv2d", "conv2d", "linear"], flops=[8, 24, 8])
+"""Alone on one lane they take 2 s and 10 s."""
+
+
+def _answered_s(policy: str, budget: Budget, every_s: float, *, patient: bool = True) -> tuple[float, float]:
+    """Return when LARGE is answered that comes with the first of 50 SMALL ones, and when the last of these comes."""
+    stream = [Request(SMALL, arrival_s=every_s * k) for k in range(50)]
+    asked = Workload("stream", (stream[0], Request(LARGE), *stream[1:]))
+    plan = POLICIES[policy](asked, budget)
+    if not patient:
+        plan = msgspec.structs.replace(plan, patience=None)
+    spans = simulate(plan, asked, speeds=SPEEDS).spans
+    answered_s = max(s.end_s for s in spans if plan.tasks[s.task].request == 1 and plan.tasks[s.task].kind == "exec")
+    return answered_s, stream[-1].arrival_s
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_nothing_starves(policy: str, lanes: int) -> None:
+    """A large request beside small ones that come faster than they are served is answered before the last one comes."""
+    budget = Budget(lanes=lanes, speeds=SPEEDS)
+    lanes = POLICIES[policy](Workload("none", ()), budget).lanes
+    # By response ratio a long request gains on others only while these do not wait longer and longer: just as fast.
+    every_s = (2.0 if policy == "masa-hrrn" else 1.6) / lanes
+    answered_s, last_s = _answered_s(policy, budget, every_s)
+    assert answered_s < last_s
+
+
+@pytest.mark.parametrize(
+    "policy", [name for name, policy in POLICIES.items() if policy(Workload("", ()), Budget()).patience]
+)
+def test_patience_ends(policy: str) -> None:
+    """A large request that fits beside no small one is answered while these come, and would not be without patience."""
+    budget = Budget(memory_bytes=20, lanes=4, speeds=SPEEDS)
+    answered_s, last_s = _answered_s(policy, budget, 1.0)
+    assert answered_s < last_s
+    answered_s, last_s = _answered_s(policy, budget, 1.0, patient=False)
+    assert answered_s > last_s
