@@ -31,7 +31,7 @@ class Asked(Protocol):
 
 
 _Entry = tuple[tuple[float, ...], tuple[float, int], int]
-"""A ready task: its priority, the time and turn in which it became ready (0 where these are of no account), its index."""
+"""A ready task: its priority, the time and turn in which it became ready (0 where of no account), its index."""
 
 
 class Dispatcher:
@@ -177,13 +177,17 @@ class Dispatcher:
             yield from self._ready
             return
         for _, alike in groupby(self._ready, key=lambda entry: entry[0]):
-            yield from sorted(alike, key=lambda entry: -self._response_ratio(entry[-1], now_s))
+            yield from sorted(alike, key=lambda entry: self._by_response_ratio(entry[-1], now_s))
 
-    def _response_ratio(self, index: int, now_s: float) -> float:
+    def _by_response_ratio(self, index: int, now_s: float) -> tuple[float, float]:
+        """Return what sorts by the response ratio, and of equals the shorter one first.
+
+        So it is a moment later, too: who arrived together is in the same order at any time.
+        """
         request = self._plan.tasks[index].request
         service_s = self._plan.service_s[request]
         waited_s = now_s - (self.arrived_s[request] or 0.0)
-        return 1 + waited_s / service_s if service_s > 0 else math.inf
+        return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
 
     def _admits(self, size_bytes: int, passed: Sequence[int]) -> bool:
         """Tell whether a task may reserve `size_bytes` now, and thereby pass over the tasks `passed`."""

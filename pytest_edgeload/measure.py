@@ -15,6 +15,7 @@ import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.job import Asked, Job
+from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.plan import Budget, Plan
 from pytest_edgeload.policies import Policy, make_plan
@@ -27,7 +28,7 @@ from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.simulate import peak_bytes
 from pytest_edgeload.units import Limit, format_size
-from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.workload import Condition, Mix, Workload
 
 MARGIN_BYTES = 16 << 20
 """Kept out of every budget: page tables, operators' scratch memory, and what the idle worker had not touched yet."""
@@ -91,11 +92,13 @@ class Bench:
     def measure(self, case: Case, mix: Mix) -> Measurement:
         """Carry out `case` once and return everything seen.
 
-        Waits for its turn on this host. Raises UnknownNetwork, PreparationFailed, DamagedNetwork, InvalidPlan or
-        Unsupported; whatever happens to the worker itself is an outcome.
+        Waits for its turn on this host. Raises UnknownNetwork, PreparationFailed, DamagedNetwork, InvalidPlan,
+        Unsupported, or UsageError for a condition about an output that is not there; whatever happens to the worker
+        itself is an outcome.
         """
         found = {name: self.registry.get(name, self.progress) for name in mix.networks}
         workload = mix.workload({name: network for name, (_, network) in found.items()})
+        check_conditions(workload)
         plan = self._plan(case, workload)
         indices = {name: index for index, name in enumerate(found)}
         job = Job(
@@ -121,6 +124,28 @@ class Bench:
     def _enclosure(self, limit_bytes: int | None, expected_bytes: int = 0) -> Enclosure:
         name = f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
         return Enclosure(self.cap, name, limit_bytes, self.swap.usable, self.timeout_s, expected_bytes)
+
+
+def check_conditions(workload: Workload) -> None:
+    """Raise UsageError for a condition about what the network that it asks does not put out."""
+    for r, request in enumerate(workload.asked):
+        if request.when is not None:
+            lacking = _lacking(request.when, workload.requests[request.when.request].network)
+            if lacking is not None:
+                raise UsageError(f"workload {workload.name}, request {r}: its condition asks for {lacking}")
+
+
+def _lacking(when: Condition, network: Network) -> str | None:
+    """Return words for what `when` asks for and `network` does not put out, and for the way out."""
+    outputs = network.samples[0].outputs
+    asked = f"output {when.output} of request {when.request}"
+    if not 0 <= when.output < len(outputs):
+        last = len(outputs) - 1
+        return f"{asked}, but {network.name} has {last + 1}; try {'0' if last == 0 else f'0 to {last}'}"
+    shape = outputs[when.output].shape
+    if len(when.at) <= len(shape) and all(0 <= i < size for i, size in zip(when.at, shape, strict=False)):
+        return None
+    return f"{[*when.at]} in {asked}, but {network.name} gives it in shape {[*shape]}; try indices below these sizes"
 
 
 def measure_idle_bytes(enclosure: Enclosure) -> int:

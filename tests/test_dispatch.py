@@ -76,11 +76,12 @@ class Model:
             if self.plan.order == "response-ratio":
                 service_s = self.plan.service_s[task.request]
                 waited_s = now_s - self.arrived_s[task.request]
-                second = (service_s > 0, -(waited_s + service_s) / (service_s or 1.0) if service_s else 0.0)
+                ratio = (waited_s + service_s) / service_s if service_s else 0.0
+                second = (service_s > 0, -ratio, service_s)
             return task.priority, second, i
 
-        waiting = []
-        for i in sorted(ready, key=order):  # type: ignore[arg-type]  # seconds of one order compare
+        waiting: list[int] = []
+        for i in sorted(ready, key=order):
             if self.plan.tasks[i].lane not in {None, lane}:
                 continue
             if self.plan.tasks[i].reserve and not self._fits(i, waiting):
@@ -262,6 +263,16 @@ def test_the_response_ratio_grows(now_s: float, order: list[int]) -> None:
     dispatcher = Dispatcher(_inits(0, 0, order="response-ratio", service_s=(4.0, 1.0)), _at(0.0, 1.0))
     dispatcher.advance(now_s)
     assert _take_all(dispatcher, now_s) == order
+
+
+def test_of_equal_ratios_the_shorter_goes_first() -> None:
+    """Of requests that have waited for nothing yet, or just as many times their length, the shortest goes first."""
+    services_s = (4.0, 1.0, 4.0, 2.0)
+    together = Dispatcher(_inits(0, 0, 0, 0, order="response-ratio", service_s=services_s))
+    assert _take_all(together) == [1, 3, 0, 2]
+    apart = Dispatcher(_inits(0, 0, 0, 0, order="response-ratio", service_s=services_s), _at(0.0, 3.0, 0.0, 2.0))
+    apart.advance(4.0)
+    assert _take_all(apart, 4.0) == [1, 3, 0, 2]
 
 
 def test_what_takes_no_time_goes_at_once() -> None:

@@ -11,7 +11,7 @@ from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.plan import Budget, Builder, InvalidPlan, Kind, Order, Plan, Task, check
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
-from tests.builders import BUDGETS, network, plan_of, timed_workloads, workload, workloads
+from tests.builders import BUDGETS, network, plan_of, timed_workloads, workload
 
 POLICY = st.sampled_from(sorted(POLICIES))
 INDEX = st.integers(0)  # taken modulo what there is

@@ -173,7 +173,7 @@ def test_ignored_conditions_are_not_asked(asked: Workload) -> None:
     ignoring = replace(asked, conditions="ignore")
     assert ignoring.asked == tuple(replace(request, when=None) for request in asked.requests)
     for conditions in ("wait", "early"):
-        assert replace(asked, conditions=conditions).asked == asked.requests  # type: ignore[arg-type]  # a literal
+        assert replace(asked, conditions=conditions).asked == asked.requests
 
 
 @given(timed_workloads())

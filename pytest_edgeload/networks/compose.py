@@ -103,7 +103,6 @@ class Composer:
         Its name follows from what it is. It is not on disk, so it has no digests.
         """
         layers = _layers(self._steps, self.input, output)
-        name = f"network-{hashlib.sha256(msgspec.json.encode((self.input.shape, layers))).hexdigest()[:8]}"
         made, offset = [], 0
         for index in range(samples):
             specs = []
@@ -111,6 +110,7 @@ class Composer:
                 specs.append(TensorSpec(f"{index}.{kind}.0", _DTYPE, value.shape, offset, value.size_bytes))
                 offset += value.size_bytes
             made.append(Sample((specs[0],), (specs[1],)))
+        name = f"network-{hashlib.sha256(msgspec.json.encode((layers, made))).hexdigest()[:8]}"
         return Network(name, layers, (self.input.name,), (output.name,), tuple(made), "", "")
 
     def _weights(self, shape: tuple[int, ...], *, bias: bool) -> tuple[TensorSpec, ...]:

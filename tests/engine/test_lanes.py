@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_edgeload.engine.lanes import Ran, run
-from pytest_edgeload.plan import Budget, Plan, Task
+from pytest_edgeload.plan import STAGES, Budget, Plan, Task
 from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Condition, Request, Workload
 from tests.builders import BUDGETS, network, plan_of, timed_workloads, workload, workloads
-from tests.engine.performers import Calling
+from tests.engine.performers import Calling, on_one_lane
 
 PATIENCE_S = 20.0
 POLICY_NAMES = st.sampled_from(sorted(POLICIES))
@@ -91,6 +92,18 @@ def _dropped(asked: Workload, failing: set[int]) -> tuple[int, ...]:
     return tuple(sorted(dropped))
 
 
+@settings(deadline=None, max_examples=60)
+@given(timed_workloads(), POLICY_NAMES, BUDGETS, st.sets(st.integers(0, 5)))
+def test_the_order_is_known_before(asked: Workload, policy: str, budget: Budget, failing: set[int]) -> None:
+    """On one lane, where no arrival is waited for, tasks run in the order of the simulation, conditions and all."""
+    asked = replace(asked, requests=tuple(replace(request, arrival_s=0.0) for request in asked.requests))
+    plan = on_one_lane(POLICIES[policy](asked, budget))
+    simulated = simulate(plan, asked, holds=lambda r: r not in failing)
+    ran = run(plan, Calling(decide=lambda r: r not in failing), asked.asked)
+    assert [span.task for span in ran.spans] == [span.task for span in simulated.spans]
+    assert ran.dropped == simulated.dropped
+
+
 @settings(deadline=None, max_examples=50)
 @given(timed_workloads(), POLICY_NAMES, st.integers(1, 3))
 def test_batches(asked: Workload, policy: str, lanes: int) -> None:
@@ -158,7 +171,7 @@ def _depending(*awaited: int) -> list[Request]:
 
 def _chain(request: int, first: int, *after: int) -> list[Task]:
     """Return the tasks of a request of one layer, the init being task `first`."""
-    rest = [Task(kind, request, 0, (first + i,)) for i, kind in enumerate(("load", "exec", "free"))]
+    rest = [Task(kind, request, 0, (first + i,)) for i, kind in enumerate(STAGES)]
     return [Task("init", request, None, after), *rest]
 
 

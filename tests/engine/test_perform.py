@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import msgspec
 import pytest
 import torch
 from torch import nn
 
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
-from pytest_edgeload.job import Job
+from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.simulate import peak_bytes
-from tests.builders import job, stored
+from pytest_edgeload.workload import Request, Workload
+from tests.builders import job, plan_of, stored
+from tests.engine.performers import Calling, carried_out, on_one_lane
 
 SLACK_BYTES = 1 << 20
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
@@ -69,8 +70,8 @@ def test_the_account_is_true(large: Path) -> None:
 
 @pytest.fixture
 def folders(small: Path, branching: Path) -> tuple[Path, Path]:
-    """Give two networks."""
-    return small, branching
+    """Give two networks, the larger one first."""
+    return branching, small
 
 
 @pytest.fixture
@@ -80,28 +81,33 @@ def mixed(folders: tuple[Path, Path]) -> Workload:
     return Workload("mixed", tuple(Request(networks[r % 2], sample=r // 2) for r in range(5)))
 
 
-def _memory_bytes(asked: Workload, *, tight: bool) -> int | None:
-    """Return memory for one request at a time, or as much as anybody wants."""
-    return max(request.network.need_bytes for request in asked.requests) if tight else None
+def _need_bytes(asked: Workload) -> int:
+    return max(request.network.need_bytes for request in asked.requests)
 
 
-@TIGHT
+@pytest.fixture(params=["plenty", "tight"])
+def memory_bytes(request: pytest.FixtureRequest, mixed: Workload) -> int | None:
+    """Give a policy as much memory as it wants, or what one request at a time needs."""
+    return _need_bytes(mixed) if request.param == "tight" else None
+
+
 @EVERY_POLICY
-def test_the_peak_is_known_before(mixed: Workload, folders: tuple[Path, Path], policy: str, tight: bool) -> None:
+def test_the_peak_is_known_before(
+    mixed: Workload, folders: tuple[Path, Path], policy: str, memory_bytes: int | None
+) -> None:
     """On one lane the ledger's peak is to the byte what the simulation said."""
-    plan = on_one_lane(plan_of(policy, mixed, 1, _memory_bytes(mixed, tight=tight)))
+    plan = on_one_lane(plan_of(policy, mixed, 1, memory_bytes))
     performer, _ = carried_out(plan, mixed, *folders)
     assert performer.ledger.peak_bytes == peak_bytes(plan, mixed)
 
 
-@TIGHT
 @EVERY_POLICY
-def test_outputs(mixed: Workload, folders: tuple[Path, Path], policy: str, tight: bool) -> None:
+def test_outputs(mixed: Workload, folders: tuple[Path, Path], policy: str, memory_bytes: int | None) -> None:
     """In whatever order, each request's outputs are plain PyTorch's for its sample, and nothing else is left.
 
     Neither by the ledger's account nor in fact. Samples are counted round and round.
     """
-    plan = plan_of(policy, mixed, 2, _memory_bytes(mixed, tight=tight))
+    plan = plan_of(policy, mixed, 2, memory_bytes)
     performer, _ = carried_out(plan, mixed, *folders)
     assert [performer.output_error(r) for r in range(5)] == pytest.approx([0.0] * 5, abs=1e-6)
     assert [[*performer.values(r)] for r in range(5)] == [[*request.network.outputs] for request in mixed.requests]
@@ -115,8 +121,7 @@ def test_outputs(mixed: Workload, folders: tuple[Path, Path], policy: str, tight
 @pytest.mark.parametrize("policy", ["masa", "masa-hrrn"])
 def test_tight_memory(mixed: Workload, folders: tuple[Path, Path], policy: str) -> None:
     """A policy that reserves what its networks need holds no more than it may, but for the outputs that stay."""
-    memory_bytes = _memory_bytes(mixed, tight=True)
-    assert memory_bytes is not None
+    memory_bytes = _need_bytes(mixed)
     performer, _ = carried_out(plan_of(policy, mixed, 2, memory_bytes), mixed, *folders)
     assert performer.ledger.peak_bytes <= memory_bytes + performer.ledger.held_bytes
 
@@ -150,10 +155,3 @@ def _answered(folder: Path, due: torch.Tensor, found: torch.Tensor) -> float | N
 def test_output_error(tmp_path: Path, due: list[float], found: list[float], error: float | None) -> None:
     """The error is the largest difference over the largest value due, and None where no number says it."""
     assert _answered(tmp_path, torch.tensor(due), torch.tensor(found)) == error
-
-
-def test_requests_do_not_mix(small: Path, tmp_path: Path) -> None:
-    """Two networks in one job keep their own values, weights and samples."""
-    other = stored(tmp_path, nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), (torch.rand(2, 4),))
-    first, second = (read_graph(folder) for folder in (small, other))
-    one, two = (Workload("one", (Request(network),)) for network in (first, second))

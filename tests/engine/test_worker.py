@@ -23,7 +23,8 @@ from pytest_edgeload.networks.store import GRAPH, SAMPLES, read_graph
 from pytest_edgeload.plan import Plan
 from pytest_edgeload.sandbox.launch import OUTPUT_TOLERANCE
 from pytest_edgeload.simulate import peak_bytes
-from tests.builders import job, stored
+from pytest_edgeload.workload import Condition, Request, Workload
+from tests.builders import job, job_of, plan_of, stored
 
 COMMAND = [sys.executable, "-m", "pytest_edgeload.engine.worker"]
 PATIENCE_S = 60
@@ -108,6 +109,25 @@ def test_a_conversation(network: Path) -> None:
         checked = process.tell(CHECK)
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx({0: 0.0, 1: 0.0}, abs=OUTPUT_TOLERANCE)
+        assert process.end() == 0
+
+
+def test_arrivals_and_conditions(network: Path) -> None:
+    """What is told of a job: when each request arrived, which were dropped, and how right the others were answered."""
+    graph = read_graph(network)
+    requests = (Request(graph), Request(graph, when=Condition(0, 1e9)), Request(graph, 1, arrival_s=0.25))
+    asked = Workload("deciding", requests)
+    plan = plan_of("linear", asked)
+    with worker() as process:
+        assert process.ask(job_of(plan, asked, network)) == Ready()
+        done = process.tell(GO)
+        assert isinstance(done, Done)
+        assert (done.arrived_s, done.dropped) == ((0.0, 0.0, 0.25), (1,))
+        assert {plan.tasks[span.task].request for span in done.spans} == {0, 2}
+        assert done.makespan_s > 0.25
+        checked = process.tell(CHECK)
+        assert isinstance(checked, Checked)
+        assert checked.output_error == pytest.approx({0: 0.0, 2: 0.0}, abs=OUTPUT_TOLERANCE)
         assert process.end() == 0
 
 

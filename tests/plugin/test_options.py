@@ -19,6 +19,8 @@ VALUES = {
     "timeout": ("8s", "9s", "10s"),
     "cap": ("none", "cgroup1", "cgroup2"),
     "swap": ("off", "auto", "4G"),
+    "examples": ("7", "8", "9"),
+    "seed": ("1", "2", "3"),
     "json": ("a.json", "b.json", "c.json"),
     "cache-dir": ("a", "b", "c"),
     "only": ("true", "false", "true"),

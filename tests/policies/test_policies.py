@@ -131,7 +131,7 @@ def test_requests_that_come_apart(policy: str, arrival_s: float, batch: int) -> 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_lanes(policy: str) -> None:
-    """Convolutions and the inits are for lane 0 and all else for lane 1, where a policy parts the sides; else for any."""
+    """Where a policy parts the sides convolutions and inits are for lane 0 and all else for lane 1; else for any."""
     for task in POLICIES[policy](_two(), BUDGET).tasks:
         side = int(task.layer is not None and task.layer >= 2)
         assert task.lane == (side if ROWS[policy].sides else None)
@@ -214,7 +214,7 @@ CONVOLUTIONAL, CONNECTED = "conv2d", "linear"
     ],
 )
 def test_sides(policy: str, kinds: list[str], lanes: list[int]) -> None:
-    """Whatever comes before the last convolution is on its side; either side may lack."""
+    """Whatever comes before the last convolution is on its side; either side may be missing."""
     mixed = network(*[(1, 1, 1)] * len(kinds), kinds=kinds)
     plan = POLICIES[policy](Workload("mix", (Request(mixed), Request(mixed))), BUDGET)
     for task in plan.tasks:
@@ -222,7 +222,7 @@ def test_sides(policy: str, kinds: list[str], lanes: list[int]) -> None:
 
 
 def test_the_table_is_the_folder() -> None:
-    """Every file of the folder is a policy of the table under the file's name, and every policy has its file and row."""
+    """Every file of the folder is a policy of the table under the file's name, and every policy has its row."""
     files = {path.stem for path in Path(policies.__path__[0]).glob("*.py")} - {"__init__"}
     assert files == {policy.__module__.rpartition(".")[2] for policy in POLICIES.values()}
     assert files == {name.replace("-", "_") for name in POLICIES}

@@ -15,26 +15,34 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.job import Span
 from pytest_edgeload.report.json import machine, parse, render
-from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, Timeline
+from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, Service, Timeline
+from pytest_edgeload.workload import Ask, Condition
 
 text = st.text(max_size=20)
 maybe = st.none() | text
 sizes = st.integers(-(2**63), 2**63 - 1)
 seconds = st.floats(allow_nan=False, allow_infinity=False)
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(["ok", "oom", "timeout", "crashed", "wrong"])
-cases = st.builds(Case, text, text, text, maybe, st.none() | sizes, text, sizes, text, text, maybe)
+conditions = st.builds(Condition, sizes, seconds, st.sampled_from([">", ">="]), sizes, st.lists(sizes).map(tuple))
+asks = st.builds(Ask, text, sizes, sizes, seconds, st.none() | seconds, st.none() | conditions)
+said = (st.lists(asks, max_size=2).map(tuple), text, text, st.none() | sizes, text)
+cases = st.builds(Case, text, text, text, maybe, st.none() | sizes, text, sizes, text, text, maybe, *said)
+services = st.builds(Service, sizes, sizes, *[st.none() | seconds] * 5)
 
 
 @st.composite
 def measurements(draw: st.DrawFn) -> Measurement:
     """Draw a measurement with any set of metrics."""
-    kinds = {name: seconds if metric.unit in {"s", "ratio"} else sizes for name, metric in METRICS.items()}
+    kinds = {name: sizes if metric.unit in {"bytes", "count"} else seconds for name, metric in METRICS.items()}
     figures: dict[str, object] = {name: draw(kind) for name, kind in kinds.items() if draw(st.booleans())}
-    figures["response_s"] = draw(st.none() | st.lists(seconds, max_size=3))
+    figures["response_s"] = draw(st.none() | st.lists(st.none() | seconds, max_size=3))
     known = {"outcome": draw(outcomes), "round": draw(sizes), "detail": draw(text), "interleaved": draw(st.booleans())}
     bulky = {
         "tasks": tuple(draw(st.lists(st.builds(Span, sizes, sizes, seconds, seconds, seconds), max_size=2))),
         "timeline": Timeline((draw(seconds),), (draw(sizes),), (draw(sizes),), (draw(sizes),)),
+        "arrived_s": tuple(draw(st.lists(seconds, max_size=2))),
+        "dropped": tuple(draw(st.lists(sizes, max_size=2))),
+        "service": draw(st.dictionaries(text, services, max_size=2)),
         "machine_wide": tuple(draw(st.lists(text, max_size=2))),
     }
     return msgspec.convert(figures | known | bulky, Measurement)

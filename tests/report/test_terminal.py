@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.report.terminal import render
 from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.workload import Ask, Condition
 
 CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
-HEADERS = ["policy", "makespan", "x bulk", "peak", "swap in/out", "faults", "outcome"]
+HEADERS = ["policy", "makespan s", "x bulk", "peak", "swap in/out", "faults", "outcome"]
+WANTED = Ask("net", when=Condition(0, 0.5))
+NUMBERS = {"threads", "limit_bytes", "seed"}
 words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1) | st.sampled_from(
     ["007", "1e3", "-0", "nan", "None", "True", "0x10", "100%", "{x}", "%s", "a|b", "<b>", "\\n", "-", "--edge"]
 )
@@ -27,10 +30,13 @@ def record(policy: str = "bulk", *rounds: dict[str, Any], **changes: Any) -> Rec
     return Record(msgspec.structs.replace(CASE, policy=policy, **changes), tuple(made))
 
 
-def row(text: str, policy: str) -> dict[str, str]:
-    """Return the cells of the first row for `policy`, by column."""
-    line = next(line for line in text.splitlines() if re.match(rf"{re.escape(policy)}\s\s", line))
-    return dict(zip(HEADERS, re.split(r"\s{2,}", line.strip()), strict=True))
+def row(text: str, name: str) -> dict[str, str]:
+    """Return the cells of the first row that begins with `name`, by column of its table."""
+    lines = text.splitlines()
+    index = next(i for i, line in enumerate(lines) if re.match(rf"{re.escape(name)}\s\s", line))
+    head = next(i for i in range(index, 0, -1) if lines[i].startswith("---")) - 1
+    header, cells = (re.split(r"\s{2,}", lines[i].strip()) for i in (head, index))
+    return dict(zip(header, cells, strict=True))
 
 
 def test_columns() -> None:
@@ -38,18 +44,54 @@ def test_columns() -> None:
     figures = {"peak_bytes": 300 << 20, "swap_in_bytes": 0, "swap_out_bytes": 3 << 19, "major_faults": 1234}
     rounds = ({"makespan_s": seconds, **figures} for seconds in (3.0, 1.004, 2.0))
     text = render([record("bulk", *rounds)])
-    header = next(line for line in text.splitlines() if line.startswith("policy"))
-    assert all(name in header for name in HEADERS)
-    assert [header.index(name) for name in HEADERS] == sorted(header.index(name) for name in HEADERS)
+    assert list(row(text, "bulk")) == HEADERS
     assert row(text, "bulk") == {
         "policy": "bulk",
-        "makespan": "2.00 (1.00-3.00)",
+        "makespan s": "2.00 (1.00-3.00)",
         "x bulk": "1.00",
         "peak": "300M",
         "swap in/out": "0/1.5M",
         "faults": "1.2k",
         "outcome": "3 ok",
     }
+
+
+def test_response_columns() -> None:
+    """Where requests come over time a row has their response times, the ratio of the means, and the worst slowdown."""
+    found = {"makespan_s": 99.0, "response_p50_s": 0.5, "response_p90_s": 1.0, "response_p99_s": 4.0}
+    others = {"worst_slowdown": 2.54, "peak_bytes": 300 << 20, "swap_in_bytes": 0, "swap_out_bytes": 0}
+    slow, quick = (
+        record(name, *({"response_mean_s": s, **found, **others} for s in means), loop="open")
+        for name, means in (("bulk", (2.0, 4.0)), ("linear", (1.0, 2.0)))
+    )
+    text = render([slow, quick])
+    assert row(text, "linear") == {
+        "policy": "linear",
+        "response s": "1.50 (1.00-2.00)",
+        "x bulk": "0.50",
+        "p50": "0.50",
+        "p90": "1.00",
+        "p99": "4.00",
+        "slowdown": "2.5",
+        "peak": "300M",
+        "swap in/out": "0/0",
+        "outcome": "2 ok",
+    }
+    assert text.index("\nlinear ") < text.index("\nbulk "), "the one that answers sooner stands first"
+
+
+def test_responses_by_network() -> None:
+    """Where requests come over time a second table has the median of each network's mean response, policy by policy."""
+
+    def served(**means: float | None) -> dict[str, Any]:
+        return {"service": {name: {"requests": 1, "response_mean_s": mean} for name, mean in means.items()}}
+
+    failed = {**served(small=99.0), "outcome": "wrong"}
+    bulk = record("bulk", served(small=1.0, large=3.0), served(small=2.0, large=None), failed, loop="closed")
+    linear = record("linear", served(small=0.5, large=None), loop="closed")
+    text = render([bulk, linear])
+    assert row(text, "small") == {"mean response s": "small", "bulk": "1.50", "linear": "0.50"}
+    assert row(text, "large") == {"mean response s": "large", "bulk": "3.00", "linear": "-"}
 
 
 def test_ratio() -> None:
@@ -88,7 +130,7 @@ def test_outcomes() -> None:
     rounds = ({"makespan_s": 9.0, "outcome": "oom", "detail": "killed"}, {"makespan_s": 1.0}, {"makespan_s": 3.0})
     cells = row(render([record("bulk", *rounds)]), "bulk")
     assert cells["outcome"] == "2 ok, oom"
-    assert cells["makespan"] == "2.00 (1.00-3.00)"
+    assert cells["makespan s"] == "2.00 (1.00-3.00)"
 
 
 def test_rows_are_ordered() -> None:
@@ -107,6 +149,35 @@ def test_title() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"requests": (Ask("net"),), "conditions": "early"}, None),
+        ({"loop": "closed"}, "closed loop"),
+        ({"loop": "open", "arrivals": "poisson, 2 a second", "seed": 7}, "open loop: poisson, 2 a second, seed 7"),
+        ({"loop": "open", "arrivals": "constant, every 1 s"}, "open loop: constant, every 1 s"),
+        ({"requests": (Ask("net"), WANTED), "conditions": "early"}, "conditions: early"),
+        ({"requests": (Ask("net"), WANTED), "loop": "closed"}, "closed loop; conditions: wait"),
+    ],
+)
+def test_circumstances(changes: dict[str, Any], said: str | None) -> None:
+    """The heading says when requests come and what becomes of those with a condition, if anything."""
+    lines = render([record("bulk", {}, **changes)]).splitlines()
+    assert lines[1].startswith("cap ")
+    assert (None if lines[2].startswith("policy") else lines[2]) == said
+
+
+def test_dropped_and_late() -> None:
+    """A row says of how many requests the most were dropped or late in one round, where any were."""
+    rounds = ({"dropped": (1,)}, {"dropped": (1, 2), "deadline_misses": 1}, {"deadline_misses": 0})
+    requests = (Ask("net"), WANTED, WANTED)
+    assert row(render([record("bulk", *rounds, requests=requests)]), "bulk")["outcome"] == (
+        "3 ok; 2 of 3 dropped; 1 of 3 late"
+    )
+    assert row(render([record("bulk", *rounds[2:], requests=requests)]), "bulk")["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(
     ("limit", "cap", "said"),
     [("base+1G", "none", "base+1G (NOT enforced)"), (None, "none", "no limit"), (None, "cgroup1", "no limit")],
 )
@@ -118,7 +189,7 @@ def test_limit_in_title(limit: str | None, cap: str, said: str) -> None:
 @pytest.mark.parametrize("field", [name for name in Case.__struct_fields__ if name not in {"policy", "limit"}])
 def test_groups(field: str) -> None:
     """Records that differ in anything but the policy are never in one table, nor compared with each other."""
-    other = 7 if field in {"threads", "limit_bytes"} else "other"
+    other = {"requests": (Ask("net"),), "loop": "closed"}.get(field, 7 if field in NUMBERS else "other")
     text = render([record("bulk", {"makespan_s": 1.0}), record("linear", {"makespan_s": 2.0}, **{field: other})])
     assert text.count("x bulk") == 2
     assert row(text, "linear")["x bulk"] == "-"

@@ -12,19 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.job import Span
-from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Record, Timeline, collect, groups
+from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Record, Service, Timeline, collect, groups
+from pytest_edgeload.workload import Ask, Condition
 
 CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "off")
-NO_METRICS = {"outcome", "round", "detail", "started", "ended", "interleaved", "machine_wide", "tasks", "timeline"}
+ABOUT = {"outcome", "round", "detail", "started", "ended", "interleaved", "machine_wide"}
+PARTS = {"arrived_s", "dropped", "service", "tasks", "timeline"}
+ENDINGS = {"s": "_s", "per s": "_per_s", "bytes": "_bytes"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
 
 
 def _figure(metric: str) -> st.SearchStrategy[Any]:
     if metric == "response_s":
-        return st.lists(SECONDS, max_size=3).map(tuple)
-    return SECONDS if METRICS[metric].unit in {"s", "ratio"} else COUNTS
+        return st.lists(SECONDS | st.none(), max_size=3).map(tuple)
+    return COUNTS if METRICS[metric].unit in {"bytes", "count"} else SECONDS
 
 
+SERVICES = st.builds(Service, COUNTS, COUNTS, *[SECONDS | st.none()] * 5)
 MEASUREMENTS = st.builds(
     lambda figures, **others: Measurement(**figures, **others),
     figures=st.fixed_dictionaries({}, optional={metric: _figure(metric) for metric in METRICS}),
@@ -33,9 +37,18 @@ MEASUREMENTS = st.builds(
     detail=st.text(),
     started=SECONDS,
     interleaved=st.booleans(),
+    arrived_s=st.lists(SECONDS, max_size=3).map(tuple),
+    dropped=st.lists(st.integers(0, 9), max_size=3).map(tuple),
+    service=st.dictionaries(st.text(), SERVICES, max_size=2),
     machine_wide=st.lists(st.sampled_from(sorted(METRICS))).map(tuple),
     tasks=st.lists(st.builds(Span, st.integers(0, 9), st.integers(0, 3), SECONDS, SECONDS, SECONDS)).map(tuple),
     timeline=st.builds(Timeline, st.lists(SECONDS).map(tuple), *[st.lists(COUNTS).map(tuple)] * 3),
+)
+CONDITIONS = st.builds(
+    Condition, st.integers(0, 9), SECONDS, st.sampled_from([">", "<="]), at=st.lists(st.integers(0, 9)).map(tuple)
+)
+ASKS = st.builds(
+    Ask, st.sampled_from("ab"), arrival_s=SECONDS, deadline_s=SECONDS | st.none(), when=CONDITIONS | st.none()
 )
 CASES = st.builds(
     msgspec.structs.replace,
@@ -43,6 +56,11 @@ CASES = st.builds(
     policy=st.sampled_from(["bulk", "linear"]),
     limit=st.none() | st.sampled_from(["1G", "base+1G"]),
     device=st.none() | st.just("board"),
+    requests=st.lists(ASKS, max_size=2).map(tuple),
+    loop=st.sampled_from(["once", "open"]),
+    arrivals=st.sampled_from(["", "poisson, 2 a second"]),
+    seed=st.none() | st.integers(0, 1),
+    conditions=st.sampled_from(["wait", "ignore"]),
 )
 ENTRIES = st.lists(st.builds(Entry, CASES, MEASUREMENTS), max_size=8)
 
@@ -50,7 +68,7 @@ ENTRIES = st.lists(st.builds(Entry, CASES, MEASUREMENTS), max_size=8)
 def test_every_figure_is_explained() -> None:
     """Each field that may be absent is a metric, and each metric is such a field, absent until the kernel gives it."""
     fields = {field.name: field.default for field in msgspec.structs.fields(Measurement)}
-    assert set(fields) - NO_METRICS == set(METRICS)
+    assert set(fields) - ABOUT - PARTS == set(METRICS)
     assert {fields[metric] for metric in METRICS} == {None}
 
 
@@ -58,11 +76,11 @@ def test_every_figure_is_explained() -> None:
 def test_names_carry_units(name: str) -> None:
     """The unit of a metric is the end of its name, where it has one, and its type is the unit's."""
     unit = METRICS[name].unit
-    assert (unit == "s") == name.endswith("_s")
-    assert (unit == "bytes") == name.endswith("_bytes")
+    endings = [ending for ending in ENDINGS.values() if name.endswith(ending)]
+    assert max(endings, key=len, default=None) == ENDINGS.get(unit)
     types = {field.name: field.type for field in msgspec.structs.fields(Measurement)}
     number = int if unit in {"bytes", "count"} else float
-    assert types[name] == (tuple[float, ...] | None if name == "response_s" else number | None)
+    assert types[name] == (tuple[float | None, ...] | None if name == "response_s" else number | None)
     assert METRICS[name].meaning
 
 

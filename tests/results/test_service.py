@@ -33,16 +33,20 @@ class Run:
     dropped: tuple[int, ...]
 
     def served(self) -> list[Served]:
+        """Return what is tested here."""
         return served(self.plan, self.asked, self.spans, self.arrived_s, self.dropped)
 
     def figures(self) -> dict[str, Any]:
+        """Return what is tested here."""
         return figures(self.plan, self.asked, self.spans, self.arrived_s, self.dropped)
 
     def own(self, request: int, *kinds: str) -> list[Span]:
+        """Return the spans of the request's tasks of these kinds."""
         tasks = [(self.plan.tasks[span.task], span) for span in self.spans]
         return [span for task, span in tasks if task.request == request and task.kind in kinds]
 
     def answered_s(self, request: int) -> float:
+        """Return when the last of its execs ended, or its init where there is none."""
         return max(span.end_s for span in self.own(request, "init", "exec"))
 
 

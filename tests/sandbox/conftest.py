@@ -46,6 +46,18 @@ def tiny():
     return _even(nn.Linear(8, 8), 0.125), [(torch.ones(1, 8),)]
 
 
+class _Pair(nn.Linear):
+    """Has two outputs."""
+
+    def forward(self, x):
+        found = super().forward(x)
+        return found, -found
+
+
+def pair():
+    return _even(_Pair(8, 8), 0.125), [(torch.ones(1, 8),)]
+
+
 class _Lying(nn.Linear):
     """Computes one more than what its graph says."""
 
@@ -151,11 +163,11 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterator[Registry]:
-    """Give the networks wide, tiny and lying, each made when it is first asked for."""
+    """Give the networks wide, tiny, pair and lying, each made when it is first asked for."""
     module = tmp_path_factory.mktemp("factories") / "networks_for_tests.py"
     module.write_text(FACTORIES)
     registry = Registry(Store(storage / "cache"))
-    for name in ("wide", "tiny", "lying"):
+    for name in ("wide", "tiny", "pair", "lying"):
         registry.register(name, f"{module.stem}:{name}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [*sys.path, str(module.parent)])

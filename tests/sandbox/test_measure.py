@@ -15,15 +15,16 @@ from pytest_edgeload.measure import MARGIN_BYTES, Bench
 from pytest_edgeload.networks.registry import Registry, UnknownNetwork
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.results.record import METRICS, Case, Measurement
+from pytest_edgeload.results.record import METRICS, Case, Measurement, Service
 from pytest_edgeload.sandbox.caps import Cap, Group
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.units import Limit, format_size
-from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.workload import Ask, Condition, Conditions, Mix, Workload
+from pytest_edgeload.workload.arrivals import Constant
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
-WIDE, TINY = Mix.of("wide", ["wide"]), Mix.of("tiny", ["tiny"], images=3)
+WIDE, TINY = Mix.of("wide", ["wide"]).due(60.0), Mix.of("tiny", ["tiny"], images=3)
 TIGHT = Limit.parse("base+24M")
 
 
@@ -109,8 +110,8 @@ def test_swapping_run(swapped: Measurement, cap_name: str, tight_bytes: int, ses
 
 
 def test_all_metrics(swapped: Measurement) -> None:
-    """A measurement has every metric there is, but for pressure where the kernel keeps none."""
-    absent = {name for name in METRICS if getattr(swapped, name) is None}
+    """A measurement has every metric there is, but for pressure where the kernel keeps none, and what was dropped."""
+    absent = {name for name in METRICS if getattr(swapped, name) is None} - {"dropped_s"}
     assert absent <= (set() if Path("/proc/pressure/memory").exists() else {"stall_s"})
 
 
@@ -132,9 +133,111 @@ def test_from_the_plan(bench: Bench, case: Case) -> None:
     assert run.load_s is not None
     assert run.exec_s is not None
     assert run.wait_s is not None
-    assert 0 < run.response_s[0] < run.response_s[1] < run.response_s[2] <= run.makespan_s
+    answered = [response_s or 0.0 for response_s in run.response_s]
+    assert 0 < answered[0] < answered[1] < answered[2] <= run.makespan_s
     assert 0 < run.load_s + run.exec_s + run.wait_s <= run.makespan_s
     assert run.ledger_peak_bytes == run.plan_peak_bytes
+
+
+def _summary(run: Measurement) -> Service:
+    """Return the response times of a run as those of one network."""
+    return Service(
+        len(run.arrived_s),
+        len(run.dropped),
+        run.response_mean_s,
+        run.response_p50_s,
+        run.response_p90_s,
+        run.response_p99_s,
+        run.worst_slowdown,
+    )
+
+
+def test_arrivals(bench: Bench, case: Case) -> None:
+    """In an open loop requests arrive on schedule; their figures count from that moment, and what they say adds up."""
+    run = bench.measure(case, TINY.arriving(Constant(0.125)))
+    assert (run.outcome, run.arrived_s, run.dropped) == ("ok", (0.0, 0.125, 0.25), ())
+    assert run.response_s is not None
+    times = [response_s for response_s in run.response_s if response_s is not None]
+    assert len(times) == 3
+    ends = {span.task: span.end_s for span in run.tasks}
+    answered = [ends[4 * r + 2] for r in range(3)]  # bulk's tasks of a layer: init, load, exec, free
+    assert times == pytest.approx([end - at for end, at in zip(answered, run.arrived_s, strict=True)])
+    assert run.service == {"tiny": _summary(run)}
+    assert run.response_mean_s == pytest.approx(sum(times) / 3)
+    parts = (run.response_wait_s, run.response_load_s, run.response_exec_s)
+    assert sum(part or 0.0 for part in parts) == pytest.approx(run.response_mean_s)
+    assert run.makespan_s is not None
+    assert run.makespan_s > 0.25
+    assert run.throughput_per_s == pytest.approx(3 / run.makespan_s)
+
+
+def test_closed_loop(bench: Bench, case: Case) -> None:
+    """In a closed loop each request arrives when the one before it is done."""
+    run = bench.measure(case, TINY.closed())
+    assert run.outcome == "ok"
+    ends = {span.task: span.end_s for span in run.tasks}
+    for r in (1, 2):
+        assert ends[4 * r - 1] <= run.arrived_s[r] <= min(span.start_s for span in run.tasks if span.task >= 4 * r)
+
+
+# What tiny answers is 1.125 everywhere.
+DECIDING = Mix(
+    "deciding",
+    (
+        Ask("tiny"),
+        Ask("wide", when=Condition(0, 1.2)),
+        Ask("tiny", when=Condition(0, 1.2, "<", at=(0, 7))),
+        Ask("tiny", when=Condition(1, -1e9)),
+    ),
+)
+
+
+@pytest.mark.parametrize("conditions", ["wait", "early"])
+def test_dropped(bench: Bench, case: Case, conditions: Conditions) -> None:
+    """A request whose condition fails, and one that depends on it, have no response time; the others are judged."""
+    run = bench.measure(msgspec.structs.replace(case, policy="execprio"), DECIDING.deciding(conditions))
+    assert (run.outcome, run.detail, run.dropped) == ("ok", "", (1, 3))
+    assert run.response_s is not None
+    assert [response_s is None for response_s in run.response_s] == [False, True, False, True]
+    assert run.service["wide"] == Service(1, dropped=1)
+    assert run.service["tiny"] == msgspec.structs.replace(_summary(run), requests=3, dropped=1)
+    assert run.output_error is not None
+    assert run.output_error < 1e-5
+    assert run.dropped_s is not None
+    assert run.dropped_s == 0 or conditions == "early"
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        (Condition(0, 0.5, output=1), "output 1 of request 0, but tiny has 1; try 0"),
+        (Condition(0, 0.5, output=-1), "output -1 of request 0, but tiny has 1; try 0"),
+        (Condition(0, 0.5, output=3), "output 3 of request 0, but tiny has 1; try 0"),
+        (Condition(1, 0.5, output=2), "output 2 of request 1, but pair has 2; try 0 to 1"),
+        *(
+            (
+                Condition(0, 0.5, at=at),
+                f"{[*at]} in output 0 of request 0, but tiny gives it in shape [1, 8]; try indices below these sizes",
+            )
+            for at in ((1,), (0, 8), (-1,), (0, -9), (0, 0, 0))
+        ),
+    ],
+)
+def test_condition_about_nothing(bench: Bench, case: Case, counting: Counting, when: Condition, said: str) -> None:
+    """A condition about an output or a part that is not there is refused in words before any process starts."""
+    opened = counting.opened
+    asking = Mix("asking", (Ask("tiny"), Ask("pair"), Ask("tiny", when=when)))
+    with pytest.raises(UsageError) as refused:
+        bench.measure(case, asking)
+    assert str(refused.value) == f"workload asking, request 2: its condition asks for {said}"
+    assert counting.opened == opened
+
+
+def test_ignored_condition_about_nothing(bench: Bench, case: Case) -> None:
+    """Where conditions are ignored nobody asks what they are about."""
+    mix = Mix("asking", (Ask("tiny"), Ask("tiny", when=Condition(0, 0.5, output=1)))).deciding("ignore")
+    run = bench.measure(case, mix)
+    assert (run.outcome, run.dropped) == ("ok", ())
 
 
 def test_oom(bench: Bench, case: Case, tight_bytes: int) -> None:

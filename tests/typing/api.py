@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-from pytest_edgeload import POLICIES, Budget, Builder, Edge, Limit, Measurement, Mix, Plan, Policy, Workload
+from pytest_edgeload import (
+    POLICIES,
+    Ask,
+    Budget,
+    Builder,
+    Condition,
+    Constant,
+    Edge,
+    Limit,
+    Measurement,
+    Mix,
+    Plan,
+    Poisson,
+    Policy,
+    Speeds,
+    Trace,
+    Workload,
+)
 from pytest_edgeload.plugin.hookspecs import RegisterNetwork, RegisterPolicy
 
 
 def mine(workload: Workload, budget: Budget) -> Plan:
     """Be a policy."""
-    plan = Builder(workload, lanes=budget.lanes)
+    speeds: Speeds = budget.speeds
+    plan = Builder(workload, lanes=budget.lanes, order="ready", memory_bytes=budget.memory_bytes, patience=8)
     for r, request in enumerate(workload.requests):
-        step = plan.add("init", r)
-        for i, _ in enumerate(request.network.layers):
-            step = plan.add("load", r, i, after=[step, None])
+        step = plan.add("init", r, priority=(speeds.service_s(request.network),))
+        for i, layer in enumerate(request.network.layers):
+            step = plan.add("load", r, i, after=[step, None], lane=0, reserve=layer.weight_bytes)
     return plan.done()
 
 
 policy: Policy = mine
 bulk: Policy = POLICIES["bulk"]
 mix: Mix = Mix.of("twice", ["net"], images=2)
+open_loop: Mix = mix.arriving(Poisson(2.0), seed=1).due(0.5)
+recorded: Mix = mix.arriving(Trace((0.0, 0.5)))
+closed_loop: Mix = mix.closed()
+face = Condition(0, 0.8, ">", output=0, at=(0, 1))
+context: Mix = Mix("context", (Ask("face"), Ask("age", when=face))).arriving(Constant(1.0)).deciding("early")
 limit: Limit = Limit.parse("base+64M")
 
 
@@ -38,3 +61,9 @@ def test(edge: Edge, edge_policy: str, edge_mem: Limit | None) -> None:
     measurement = edge.run(["net"], memory="512M", reader="read")
     seconds: float | None = measurement.makespan_s
     assert seconds is not None
+    measurement = edge.run(context, memory=edge_mem)
+    responses: tuple[float | None, ...] | None = measurement.response_s
+    assert responses is not None
+    assert measurement.dropped == (1,)
+    mean_s: float | None = measurement.service["face"].response_mean_s
+    assert mean_s is not None
