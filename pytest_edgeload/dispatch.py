@@ -144,7 +144,7 @@ class Dispatcher:
         self._turn += 1
         self._finish(index, now_s)
         self.advance(now_s)
-        if task.kind not in {"init", "exec"} or self._until_answer[task.request] or task.request in self._dropped:
+        if task.kind not in {"init", "exec"} or self._until_answer[task.request]:
             return []
         return [r for r in self._dependents[task.request] if r not in self._dropped]
 

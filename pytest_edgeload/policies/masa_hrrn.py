@@ -2,6 +2,7 @@
 
 Source: EdgeCaffe. The response ratio is (waited + service time) / service time, so short requests go first and long
 ones gain while they wait. There it divides by a mean that may be zero; here what takes no time goes at once.
+Long requests are served as long as the device keeps up; asked more than it can do for ever, it lets them wait for ever.
 """
 
 from __future__ import annotations

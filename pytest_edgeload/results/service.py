@@ -11,7 +11,7 @@ from pytest_edgeload.plan import Kind, Plan
 from pytest_edgeload.results.record import Service
 from pytest_edgeload.workload import Workload
 
-_LAST = ("init", "exec")
+_LAST: tuple[Kind, ...] = ("init", "exec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ def served(
 
 
 def _served(request: int, own: dict[Kind, list[tuple[float, float]]], arrived_s: float) -> Served:
-    answered_s = max(end for kind in _LAST for _, end in own.get(kind, []))  # type: ignore[call-overload]
+    answered_s = max(end for kind in _LAST for _, end in own.get(kind, []))
     executing = _merge(own.get("exec", []))
-    busy = _merge([*executing, *own.get("init", []), *(span for span in own.get("load", []) if span[0] < answered_s)])
+    busy = _merge([*executing, *own.get("init", []), *own.get("load", [])])
     exec_s, busy_s = _length(executing), _length(busy)
     response_s = answered_s - arrived_s
     total_s = _length(own.get("exec", [])) + _length(own.get("init", [])) + _length(own.get("load", []))

@@ -11,7 +11,7 @@ from pytest_edgeload.plan import Budget
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Request, Workload
-from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
+from tests.builders import BUDGETS, SPEEDS, network, timed_workloads, workload
 
 LIMITED = BUDGETS.filter(lambda budget: budget.memory_bytes is not None)
 
@@ -24,6 +24,15 @@ def test_networks_stay_within_the_budget(policy: str, asked: Workload, budget: B
     needs = [request.network.need_bytes for request in asked.requests]
     answers = sum(request.network.answer_bytes for request in asked.requests)
     assert found.peak_bytes <= max(budget.memory_bytes or 0, *needs) + answers
+
+
+@pytest.mark.parametrize("policy", ["masa", "masa-hrrn"])
+@pytest.mark.parametrize(("memory_bytes", "peak_bytes"), [(119, 60 + 1), (120, 120)])
+def test_activations_are_part_of_the_need(policy: str, memory_bytes: int, peak_bytes: int) -> None:
+    """Two networks run together where all that both need fits, to the byte; else the second finds an answer only."""
+    asked = workload(*[network((10, 50, 1), flops=[8])] * 2)
+    budget = Budget(memory_bytes, 2, SPEEDS)
+    assert simulate(POLICIES[policy](asked, budget), asked, speeds=SPEEDS).peak_bytes == peak_bytes
 
 
 @given(asked=timed_workloads(), budget=LIMITED, data=st.data())
@@ -63,9 +72,7 @@ def test_nothing_starves(policy: str, lanes: int) -> None:
     assert answered_s < last_s
 
 
-@pytest.mark.parametrize(
-    "policy", [name for name, policy in POLICIES.items() if policy(Workload("", ()), Budget()).patience]
-)
+@pytest.mark.parametrize("policy", ["masa", "masa-hrrn", "mema"])
 def test_patience_ends(policy: str) -> None:
     """A large request that fits beside no small one is answered while these come, and would not be without patience."""
     budget = Budget(memory_bytes=20, lanes=4, speeds=SPEEDS)
