@@ -143,7 +143,8 @@ def _lacking(when: Condition, network: Network) -> str | None:
         last = len(outputs) - 1
         return f"{asked}, but {network.name} has {last + 1}; try {'0' if last == 0 else f'0 to {last}'}"
     shape = outputs[when.output].shape
-    if len(when.at) <= len(shape) and all(0 <= i < size for i, size in zip(when.at, shape, strict=False)):
+    is_there = len(when.at) <= len(shape) and all(0 <= i < size for i, size in zip(when.at, shape, strict=False))
+    if is_there and 0 not in shape:
         return None
     return f"{[*when.at]} in {asked}, but {network.name} gives it in shape {[*shape]}; try indices below these sizes"
 

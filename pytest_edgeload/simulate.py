@@ -79,8 +79,8 @@ def simulate(
 def peak_bytes(plan: Plan, workload: Workload) -> int:
     """Return the most bytes of weights and activations that `plan` holds at any moment, all conditions holding.
 
-    Exact for one lane. For several it is what a run at nominal speeds would reach. Raises ValueError for a plan whose
-    tasks can never all run.
+    Exact for one lane and requests that are all there from the start; else what a run at nominal speeds would reach.
+    Raises ValueError for a plan whose tasks can never all run.
     """
     return simulate(plan, workload).peak_bytes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -38,8 +38,9 @@ def _group(case: Case, members: Sequence[Record]) -> str:
         for record in ordered
     ]
     blocks = [_title(case), _table(headers, rows)]
-    if case.loop != "once":
-        blocks += ["", _by_network(ordered)]
+    networks = dict.fromkeys(name for record in ordered for m in record.rounds for name in m.service)
+    if case.loop != "once" and networks:
+        blocks += ["", _by_network(ordered, networks)]
     return "\n".join(blocks)
 
 
@@ -48,9 +49,8 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
 
 
-def _by_network(records: Sequence[Record]) -> str:
+def _by_network(records: Sequence[Record], networks: Iterable[str]) -> str:
     """Return the table of mean response times by network and policy: medians over the rounds."""
-    networks = dict.fromkeys(name for record in records for m in record.rounds for name in m.service)
     headers = ["mean response s", *(record.case.policy for record in records)]
     return _table(headers, [[name, *(_network_response(record, name) for record in records)] for name in networks])
 
