@@ -16,7 +16,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from pytest_edgeload.errors import Refusal, Unsupported, UsageError, hint
-from pytest_edgeload.measure import budget_bytes, enforced_bytes, measure_idle_bytes
+from pytest_edgeload.measure import budget_bytes, check_conditions, enforced_bytes, measure_idle_bytes
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 def _limit(text: str) -> Limit | None:
     try:
         return None if text == "none" else Limit.parse(text)
-    except ValueError as error:
+    except InvalidPlan as error:
         raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
 
@@ -119,7 +119,9 @@ def _plan(asked: argparse.Namespace) -> str:
     registry = project.registry(Store(asked.cache_dir or _cache()))
     workload = mix.workload(_networks(mix.networks, registry))
     memory_bytes = None if asked.mem is None else _memory_bytes(asked.mem)
-    plan = make_plan(asked.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=asked.lanes))
+    check_conditions(workload)
+    with _in_a_sentence(f"policy {asked.policy} failed"):
+        plan = make_plan(asked.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=asked.lanes))
     if asked.format != "text":
         return graph.FORMATS[asked.format](plan, workload)
     memory = "no memory limit" if memory_bytes is None else f"memory {asked.mem}, budget {format_size(memory_bytes)}"

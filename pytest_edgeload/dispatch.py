@@ -14,7 +14,7 @@ from pytest_edgeload.plan import Plan
 from pytest_edgeload.workload import Condition
 
 
-class Asked(Protocol):
+class Arriving(Protocol):
     """What the dispatcher has to know of a request; see `workload.Request`."""
 
     @property
@@ -41,7 +41,7 @@ class Dispatcher:
     after the start and never decrease from call to call.
     """
 
-    def __init__(self, plan: Plan, requests: Sequence[Asked] = ()) -> None:
+    def __init__(self, plan: Plan, requests: Sequence[Arriving] = ()) -> None:
         self._plan = plan
         count = max([len(requests), *(task.request + 1 for task in plan.tasks)])
         self._requests = requests
@@ -67,6 +67,7 @@ class Dispatcher:
         self._to_come = sorted(set(self._batches), reverse=True)  # batches that have not begun
         self._absent: list[tuple[float, int]] = []  # a heap of arrivals of those that have
         self._left_of_begun = 0
+        self._running = 0
 
         self._reserved: dict[tuple[int, int | None], int] = {}
         self._passed_over = Counter[int]()
@@ -114,21 +115,23 @@ class Dispatcher:
 
     def take(self, lane: int = 0, now_s: float = 0.0) -> int | None:
         """Return the index of the task that `lane` runs now, None where there is none; it is not offered again."""
-        passed: list[int] = []
-        for entry in self._candidates(now_s):
-            index = entry[-1]
-            task = self._plan.tasks[index]
-            if task.lane not in {None, lane}:
-                continue
-            if task.reserve:
-                if not self._admits(task.reserve, passed):
-                    passed.append(index)
-                    continue
-                self._reserved[task.request, task.layer] = task.reserve
-                self._passed_over.update(passed)
-            self._ready.remove(entry)
-            return index
-        return None
+        entry, passed = self._choose(lane, now_s)
+        if entry is None:
+            return None
+        index = entry[-1]
+        task = self._plan.tasks[index]
+        if task.reserve:
+            self._reserved[task.request, task.layer] = task.reserve
+            self._passed_over.update(passed)
+        self._ready.remove(entry)
+        self._running += 1
+        return index
+
+    def is_stuck(self, now_s: float = 0.0) -> bool:
+        """Tell whether nothing will ever happen again although tasks are left, for want of memory say."""
+        if self.finished or self._running or self._absent:
+            return False
+        return all(self._choose(lane, now_s)[0] is None for lane in range(self._plan.lanes))
 
     def end(self, index: int, now_s: float = 0.0) -> list[int]:
         """Note that task `index` has ended; return the requests whose conditions can be told now.
@@ -142,6 +145,7 @@ class Dispatcher:
         elif task.kind == "free":
             self._loaded.discard((task.request, task.layer))
         self._turn += 1
+        self._running -= 1
         self._finish(index, now_s)
         self.advance(now_s)
         if task.kind not in {"init", "exec"} or self._until_answer[task.request]:
@@ -170,6 +174,17 @@ class Dispatcher:
         """Return the dropped requests of which every task has ended; each is returned once."""
         discarded, self._to_discard = self._to_discard, []
         return discarded
+
+    def _choose(self, lane: int, now_s: float) -> tuple[_Entry | None, list[int]]:
+        """Return what `lane` may run now, and the tasks that it passes over because their memory does not fit."""
+        passed: list[int] = []
+        for entry in self._candidates(now_s):
+            task = self._plan.tasks[entry[-1]]
+            if task.lane in {None, lane}:
+                if not task.reserve or self._admits(task.reserve, passed):
+                    return entry, passed
+                passed.append(entry[-1])
+        return None, []
 
     def _candidates(self, now_s: float) -> Iterator[_Entry]:
         """Yield the ready tasks, the one to run first."""

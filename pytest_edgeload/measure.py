@@ -17,7 +17,7 @@ from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.job import Asked, Job
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
-from pytest_edgeload.plan import Budget, Plan
+from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.results.service import figures
@@ -72,7 +72,7 @@ class Bench:
         """Return the seconds that one batch of `mix` takes in the mean when it has the machine to itself.
 
         The sum over its requests of what their network takes alone, from a cold cache, under bulk and without a limit:
-        the median of three runs, measured once in a session. Raises what `measure` raises.
+        the median of three runs. The session keeps to what it measured first. Raises what `measure` raises.
         """
         seconds = {name: self._network_s(name, threads) for name in mix.networks}
         return sum(seconds[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
@@ -85,8 +85,11 @@ class Bench:
             found = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]
             if not found:
                 raise Unsupported(f"the service time of {name} cannot be measured: {runs[-1].detail}")
-            with suppress(FileExistsError), note.open("x") as file:  # whoever is first decides for the whole session
-                file.write(repr(statistics.median(found)))
+            part = note.with_name(f"{note.name}.{os.getpid()}")
+            part.write_text(repr(statistics.median(found)))
+            with suppress(FileExistsError):  # another process of the session was first, and decides for all
+                os.link(part, note)
+            part.unlink()
         return float(note.read_text())
 
     def measure(self, case: Case, mix: Mix) -> Measurement:
@@ -99,7 +102,7 @@ class Bench:
         found = {name: self.registry.get(name, self.progress) for name in mix.networks}
         workload = mix.workload({name: network for name, (_, network) in found.items()})
         check_conditions(workload)
-        plan = self._plan(case, workload)
+        plan, peak = self._plan(case, workload)
         indices = {name: index for index, name in enumerate(found)}
         job = Job(
             plan=plan,
@@ -112,14 +115,18 @@ class Bench:
             threads=case.threads,
         )
         files = sum(network.weight_bytes for _, network in found.values())  # the page cache keeps what it can of them
-        peak = peak_bytes(plan, workload)
         with host_lock():
             measurement = launch(job, self._enclosure(case.limit_bytes, files + peak))
         return complete(measurement, plan, workload, peak)
 
-    def _plan(self, case: Case, workload: Workload) -> Plan:
+    def _plan(self, case: Case, workload: Workload) -> tuple[Plan, int]:
+        """Return the plan and the most bytes it holds. Raises InvalidPlan."""
         memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.idle_bytes())
-        return make_plan(case.policy, self.policies[case.policy], workload, Budget(memory_bytes=memory))
+        plan = make_plan(case.policy, self.policies[case.policy], workload, Budget(memory_bytes=memory))
+        try:
+            return plan, peak_bytes(plan, workload)
+        except InvalidPlan as error:
+            raise InvalidPlan(f"policy {case.policy}: {error}") from None
 
     def _enclosure(self, limit_bytes: int | None, expected_bytes: int = 0) -> Enclosure:
         name = f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
@@ -143,8 +150,10 @@ def _lacking(when: Condition, network: Network) -> str | None:
         last = len(outputs) - 1
         return f"{asked}, but {network.name} has {last + 1}; try {'0' if last == 0 else f'0 to {last}'}"
     shape = outputs[when.output].shape
+    if 0 in shape:
+        return f"{asked}, but {network.name} gives an empty one; ask about another"
     is_there = len(when.at) <= len(shape) and all(0 <= i < size for i, size in zip(when.at, shape, strict=False))
-    if is_there and 0 not in shape:
+    if is_there:
         return None
     return f"{[*when.at]} in {asked}, but {network.name} gives it in shape {[*shape]}; try indices below these sizes"
 

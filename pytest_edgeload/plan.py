@@ -19,6 +19,10 @@ STAGES: tuple[Kind, ...] = ("load", "exec", "free")
 """What happens to a layer, in this order."""
 
 
+STUCK = "the plan stops: tasks are left, none runs, and none can be taken"
+"""Words for a plan whose tasks wait for each other's memory, or for requests that come only after them."""
+
+
 class InvalidPlan(Refusal):
     """A plan that no engine could carry out; the message names the task and what it lacks."""
 
@@ -143,18 +147,18 @@ class Builder:
 
 
 def check(plan: Plan, workload: Workload) -> None:
-    """Raise InvalidPlan unless every request is answered exactly once by an order of tasks that must work.
+    """Raise InvalidPlan unless every request is answered exactly once, each task after what it needs.
 
     Each load comes after its request's init, each exec after its own load and the exec before it; each load is freed
     once, after its exec; a request with a condition waits as the workload says; no task waits for itself or a later
-    one, so there is no cycle; and each may run on some lane.
+    one, so there is no cycle; and each may run on some lane. Whether reservations always find memory it cannot tell:
+    the simulation and the worker notice a plan that stops.
     """
     _check_shape(plan, workload)
-    before = _ancestors(plan.tasks)
     index = {(task.kind, task.request, task.layer): i for i, task in enumerate(plan.tasks)}
     for i, task in enumerate(plan.tasks):
         for kind, request, layer in _needs(task, workload):
-            if not before[i] >> index[kind, request, layer] & 1:
+            if not _waits(plan.tasks, i, index[kind, request, layer]):
                 raise InvalidPlan(f"{describe(i, task)} does not wait for the {kind} of {_place(request, layer)}")
 
 
@@ -207,15 +211,17 @@ def _needs(task: Task, workload: Workload) -> Sequence[tuple[Kind, int, int | No
     return (("exec", task.request, task.layer),)
 
 
-def _ancestors(tasks: Sequence[Task]) -> list[int]:
-    """Return for each task the set of all tasks before it, as the bits of an integer."""
-    before: list[int] = []
-    for task in tasks:
-        bits = 0
-        for awaited in task.after:
-            bits |= before[awaited] | 1 << awaited
-        before.append(bits)
-    return before
+def _waits(tasks: Sequence[Task], waiting: int, awaited: int) -> bool:
+    """Tell whether task `waiting` runs after task `awaited`, at once or through others."""
+    to_see, seen = [waiting], {waiting}
+    while to_see:
+        after = tasks[to_see.pop()].after
+        if awaited in after:
+            return True
+        new = {index for index in after if index > awaited} - seen  # what is before it cannot wait for it
+        seen |= new
+        to_see += new
+    return False
 
 
 def describe(index: int, task: Task) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_edgeload.dispatch import Dispatcher
 from pytest_edgeload.job import Span
 from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.plan import Plan, Speeds, Task
+from pytest_edgeload.plan import STUCK, InvalidPlan, Plan, Speeds, Task
 from pytest_edgeload.workload import Workload
 
 
@@ -38,7 +38,7 @@ def simulate(
 ) -> Simulated:
     """Carry out `plan` in virtual time, its loads and execs as long as `speeds` say, other tasks in no time.
 
-    `holds` tells whether the condition of a request holds. Raises ValueError for a plan whose tasks can never all run.
+    `holds` tells whether the condition of a request holds. Raises InvalidPlan for a plan whose tasks can never all run.
     """
     speeds = speeds or Speeds()
     dispatcher = Dispatcher(plan, workload.asked)
@@ -71,7 +71,7 @@ def simulate(
             now_s = arrival_s
             dispatcher.advance(now_s)
         else:
-            raise ValueError("the plan stops: tasks are left and none is ready")
+            raise InvalidPlan(STUCK)
     arrived_s = tuple(dispatcher.arrived_s)
     return Simulated(tuple(spans), held.peak_bytes, held.peak_weight_bytes, arrived_s, dispatcher.dropped)
 
@@ -80,7 +80,7 @@ def peak_bytes(plan: Plan, workload: Workload) -> int:
     """Return the most bytes of weights and activations that `plan` holds at any moment, all conditions holding.
 
     Exact for one lane and requests that are all there from the start; else what a run at nominal speeds would reach.
-    Raises ValueError for a plan whose tasks can never all run.
+    Raises InvalidPlan for a plan whose tasks can never all run.
     """
     return simulate(plan, workload).peak_bytes
 

@@ -96,7 +96,7 @@ class _Drawn:
 
 
 def arrivals(*, max_interval_s: float = 0.02, count: int = 6) -> st.SearchStrategy[Process]:
-    """Draw arrival processes whose mean interval is at most `max_interval_s`; a trace is good for `count` arrivals."""
+    """Draw arrival processes of mean intervals up to about `max_interval_s`; a trace is good for `count` arrivals."""
 
     def interval(least: int) -> st.SearchStrategy[float]:
         return st.integers(least, _INTERVALS).map(lambda parts: parts * max_interval_s / _INTERVALS)
@@ -105,7 +105,7 @@ def arrivals(*, max_interval_s: float = 0.02, count: int = 6) -> st.SearchStrate
     traces = st.lists(any_, min_size=count, max_size=count).map(lambda at_s: Trace(tuple(sorted(at_s))))
     return st.one_of(
         some.map(Constant),
-        st.builds(lambda least_s, more_s: Uniform(least_s, least_s + more_s), any_, some),
+        st.builds(lambda a_s, b_s: Uniform(min(a_s, b_s), max(a_s, b_s)), any_, some),
         st.builds(Normal, some, some),
         some.map(Exponential),
         some.map(lambda interval_s: Poisson(1 / interval_s)),

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
+pytest.importorskip("hypothesis", reason="drawn mixes need pip install 'pytest-edgeload[hypothesis]'")
+
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from models import NETWORKS

@@ -200,7 +200,10 @@ def test_limit_too_low(run: Run) -> None:
         (["small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
         (["small", "--policy=mime"], "--policy=mime: unknown; did you mean mine?"),
         (["small", "--policy=lacking"], "policy lacking: the plan lacks 1 free of request 0, layer 1"),
-        (["small,wide", "--policy=stuck"], "policy stuck: the plan stops: tasks are left and none is ready"),
+        (
+            ["small,wide", "--policy=stuck"],
+            "policy stuck: the plan stops: tasks are left, none runs, and none can be taken",
+        ),
         (["mix.yaml", "--images=2"], "--images=2: the file mix.yaml says which images are asked about; leave it out"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -249,3 +251,16 @@ def test_builder() -> None:
         Task("exec", 0, 0, (0, 1), None, (1.0,)),
     )
     assert builder.done() == Plan(tasks, 3, "ready", 5, 2, service_s)
+
+
+def test_large_plans() -> None:
+    """Checking takes memory in proportion to the plan: a hundred thousand tasks need less than 50 MB."""
+    asked = workload(*[network(*[(1, 1, 1)] * 10)] * 3300)
+    plan = plan_of("bulk", asked)
+    assert len(plan.tasks) > 100_000
+    tracemalloc.start()
+    try:
+        check(plan, asked)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.job import Span
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.plan import Budget, Plan, Task
+from pytest_edgeload.plan import Budget, InvalidPlan, Plan, Task
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.simulate import Simulated, peak_bytes, simulate
 from pytest_edgeload.workload import Condition, Request, Workload
@@ -264,7 +264,7 @@ def test_dropping_late_frees_and_forgets() -> None:
 )
 def test_a_plan_that_stops(tasks: tuple[Task, ...]) -> None:
     """A plan whose tasks wait for each other raises instead of going on forever."""
-    with pytest.raises(ValueError, match="the plan stops"):
+    with pytest.raises(InvalidPlan, match="the plan stops"):
         peak_bytes(Plan(tasks), workload(network()))
 
 

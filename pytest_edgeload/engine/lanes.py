@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pytest_edgeload.dispatch import Asked, Dispatcher
+from pytest_edgeload.dispatch import Arriving, Dispatcher
 from pytest_edgeload.job import Span
-from pytest_edgeload.plan import Plan
+from pytest_edgeload.plan import STUCK, InvalidPlan, Plan
 
 
 class Performs(Protocol):
@@ -35,7 +35,7 @@ class Ran:
     dropped: tuple[int, ...]
 
 
-def run(plan: Plan, performer: Performs, requests: Sequence[Asked] = ()) -> Ran:
+def run(plan: Plan, performer: Performs, requests: Sequence[Arriving] = ()) -> Ran:
     """Carry out `plan` on its lanes; `requests` say when each arrives, without them all are there.
 
     The calling thread is the first lane. The first exception of a task ends all lanes and is raised again.
@@ -53,7 +53,7 @@ def run(plan: Plan, performer: Performs, requests: Sequence[Asked] = ()) -> Ran:
 
 
 class _Lanes:
-    def __init__(self, plan: Plan, performer: Performs, requests: Sequence[Asked]) -> None:
+    def __init__(self, plan: Plan, performer: Performs, requests: Sequence[Arriving]) -> None:
         self._dispatcher = Dispatcher(plan, requests)
         self._performer = performer
         self._change = threading.Condition()
@@ -105,6 +105,8 @@ class _Lanes:
                 index = self._dispatcher.take(lane, now_s)
                 if index is not None:
                     return index
+                if self._dispatcher.is_stuck(now_s):
+                    raise InvalidPlan(STUCK)
                 arrival_s = self._dispatcher.next_arrival_s
                 self._change.wait(None if arrival_s is None else max(0.0, arrival_s - self._now_s()))
             return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_edgeload.errors import Refusal
+from pytest_edgeload.plugin.options import sent
 
 if TYPE_CHECKING:
     from pytest_edgeload.plugin.hooks import Edgeload
@@ -63,8 +64,8 @@ class Edge:
     def service_s(self, workload: Mix | Sequence[str]) -> float:
         """Return the seconds that one batch of `workload` takes in the mean when it has the machine to itself.
 
-        The sum over its requests of what their network takes alone, from a cold cache and without a limit; measured
-        once in a session. Arrival times relative to it make the same load on a fast machine and a slow one.
+        The sum over its requests of what their network takes alone, from a cold cache and without a limit; the session
+        keeps to what it measured first. Arrival times relative to it make the same load on fast machines and slow ones.
         """
         __tracebackhide__ = True
         try:
@@ -113,7 +114,9 @@ def edge_seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def edge_records(request: pytest.FixtureRequest) -> tuple[Record, ...]:
-    """Give all that the session has measured so far; tests that use it run last."""
+    """Give all that the session has measured so far; tests that use it run last, and are skipped under pytest-xdist."""
+    if sent(request.config) is not None:
+        pytest.skip("judges what the session measured; under pytest-xdist others may still be measuring")
     return start(request.config).measured()
 
 

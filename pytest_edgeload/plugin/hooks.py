@@ -80,13 +80,12 @@ class Edgeload:
         """Order the rounds of each comparison group A B C, A B C; skip what --edge-only or --edge-skip leaves out."""
         places = []
         for index, item in enumerate(items):
-            measures = _measures(item)
+            measures, is_last = _measures(item), "edge_records" in getattr(item, "fixturenames", ())
             if self.settings.skip and measures:
                 item.add_marker(pytest.mark.skip(reason="measures, and --edge-skip is given"))
-            if self.settings.only and not measures:
+            if self.settings.only and not (measures or is_last):
                 item.add_marker(pytest.mark.skip(reason="does not measure, and --edge-only is given"))
             parameters = _parameters(item)
-            is_last = "edge_records" in getattr(item, "fixturenames", ())
             group = group_of(item.nodeid.partition("[")[0], parameters) if measures else None
             places.append(Place(group, parameters.get(ROUND, 0), index, is_last=is_last))
         items[:] = [items[index] for index in interleave(places)]
@@ -186,6 +185,7 @@ class Edgeload:
             return
         texts = {name: option.default for name, option in options.OPTIONS.items()}
         texts |= {name: given.text for name, given in self._given.items()}
+        texts["seed"] = str(self.seed)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             part.write_bytes(json_report.render(records, texts))
@@ -205,7 +205,7 @@ class Edgeload:
         if self.settings.skip:
             return None
         if self.settings.disable:
-            return "edgeload: disabled, every case runs once without a limit and nothing is recorded"
+            return f"edgeload: disabled, every case runs once without a limit and nothing is recorded, seed {self.seed}"
         limits = ", ".join(str(limit or "none") for limit in self.settings.mem)
         enforced = f"enforced by {self._cap}" if self._is_enforced else "NOT enforced (cap none)"
         order = " not interleaved (xdist)" if self._config.getoption("dist", "no") != "no" else ""
@@ -220,6 +220,8 @@ class Edgeload:
         if self._records:
             terminalreporter.section("edgeload")
             terminalreporter.write_line(terminal.render(self._records))
+            if self._config.get_verbosity() < 0:  # no header has said it
+                terminalreporter.write_line(f"\nseed {self.seed}")
             if self._unwritten:
                 terminalreporter.write_line(f"\n{self._unwritten}", red=True)
             elif self.settings.json is not None:

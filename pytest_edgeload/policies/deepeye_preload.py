@@ -20,12 +20,14 @@ def deepeye_preload(workload: Workload, budget: Budget) -> Plan:
 def preload(workload: Workload, *, frugal: bool) -> Plan:
     """Return the plan; `frugal`: the fully connected layers of one network are loaded when the last one's are freed."""
     plan = Builder(workload, lanes=2)
+    freed = None
     for wave in workload.waves:
-        _add_wave(plan, workload, wave, frugal=frugal)
+        freed = _add_wave(plan, workload, wave, freed, frugal=frugal)
     return plan.done()
 
 
-def _add_wave(plan: Builder, workload: Workload, wave: list[int], *, frugal: bool) -> None:
+def _add_wave(plan: Builder, workload: Workload, wave: list[int], freed: int | None, *, frugal: bool) -> int | None:
+    """Add the tasks of `wave`; return the last free of a fully connected layer, `freed` where there is none."""
     networks = {r: workload.requests[r].network for r in wave}
     inits: dict[int, int] = {}
     loads: dict[tuple[int, int], int] = {}
@@ -36,7 +38,6 @@ def _add_wave(plan: Builder, workload: Workload, wave: list[int], *, frugal: boo
             last = loads[r, i] = plan.add("load", r, i, after=last, lane=CONVOLUTIONAL)
     step = last  # the first convolution waits for the last of the loads
     load: int | None = None
-    freed: int | None = None
     for r in wave:
         side = networks[r].convolutional_layers
         for i in range(side):
@@ -50,3 +51,4 @@ def _add_wave(plan: Builder, workload: Workload, wave: list[int], *, frugal: boo
         for i in connected:
             done = plan.add("exec", r, i, after=(done, loads[r, i]), lane=CONNECTED)
             freed = plan.add("free", r, i, after=done, lane=CONNECTED)
+    return freed

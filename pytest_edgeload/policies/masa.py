@@ -1,9 +1,9 @@
 """`masa`: the shortest network first, and only as many at once as fit the memory.
 
 Source: Masa (PerCom 2021) as read off EdgeCaffe. The graph of `partial`; execs first; a network begins when all it may
-ever hold fits what others left of the memory, or nothing else runs. There a large network can starve, its need is
-zero unless measured by hand, and one that is oversized blocks everything; here jobs age as in `sjf`, one that waits for
-memory is passed over a limited number of times, and needs come from the network itself.
+ever hold fits what others left of the memory, or nothing else runs. Answers stay, and are in no account. There a large
+network can starve, its need is zero unless measured by hand, and one that is oversized blocks everything; here jobs age
+as in `sjf`, one that waits for memory is passed over a limited number of times, and needs come from the network itself.
 """
 
 from __future__ import annotations

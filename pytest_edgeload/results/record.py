@@ -59,7 +59,7 @@ class Timeline(msgspec.Struct, frozen=True):
 class Service(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the requests of one network were served; figures of those that were answered, None without any.
 
-    `slowdown` is the mean of the response time over the time the request's own loads and execs took.
+    `slowdown` is the mean of the response time over the time the request's own tasks took.
     """
 
     requests: int
@@ -150,7 +150,9 @@ METRICS: dict[str, Metric] = {
     "response_p90_s": Metric("s", "less", "response time that 90 % of the answered requests do not exceed"),
     "response_p99_s": Metric("s", "less", "response time that 99 % of the answered requests do not exceed"),
     "response_wait_s": Metric("s", "less", "of the mean response time, what passed with none of its tasks running"),
-    "response_load_s": Metric("s", "less", "of the mean response time, what passed with loads running only"),
+    "response_load_s": Metric(
+        "s", "less", "of the mean response time, what passed with its init or loads running only"
+    ),
     "response_exec_s": Metric("s", "less", "of the mean response time, what passed with an exec running"),
     "worst_slowdown": Metric(
         "ratio", "less", "response over the time the request's own tasks took: the mean of the worst-served network"

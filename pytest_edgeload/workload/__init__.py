@@ -170,8 +170,9 @@ class Mix:
 
     def closed(self) -> Mix:
         """Return the mix in a closed loop: each batch comes when the one before it is done."""
+        seed = None if self.arrivals else self.seed  # the arrivals' seed goes with them
         asks = tuple(msgspec.structs.replace(ask, arrival_s=0.0) for ask in self.asks)
-        return replace(self, asks=asks, loop="closed", arrivals="")
+        return replace(self, asks=asks, loop="closed", arrivals="", seed=seed)
 
     def due(self, deadline_s: float) -> Mix:
         """Return the mix with a deadline for every request, in seconds after its arrival."""

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_edgeload.engine.lanes import Ran, run
-from pytest_edgeload.plan import STAGES, Budget, Plan, Task
+from pytest_edgeload.plan import STAGES, Budget, InvalidPlan, Plan, Task
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Condition, Request, Workload
@@ -314,3 +314,12 @@ def test_a_condition_that_cannot_be_told() -> None:
 def test_nothing_to_do() -> None:
     """A plan without tasks ends at once and gives no spans."""
     assert run(Plan((), 2), Calling()) == Ran((), (), ())
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_plan_that_stops(lanes: int) -> None:
+    """Where two requests hold memory and each waits for more, the run ends with words instead of waiting for ever."""
+    held = (Task("init", 0), Task("load", 0, 1, (0,), reserve=5), Task("init", 1), Task("load", 1, 1, (2,), reserve=5))
+    tasks = (*held, Task("load", 0, 0, (1, 3), reserve=5), Task("load", 1, 0, (1, 3), reserve=5))
+    with pytest.raises(InvalidPlan, match="the plan stops"):
+        run(Plan(tasks, lanes, memory_bytes=10), Calling())

@@ -73,7 +73,7 @@ ROWS = {
     # chained, each network's execs when its convolutions are done
     "deepeye-preload": Row(PRELOADED, "0l1>1I 1l1>0e0 0e1>1e0 0l3>1l2", apart="", lanes=2, sides=True),
     # and the first fully connected load of k after the last fully connected layer of k-1
-    "deepeye-frugal": Row(PRELOADED, "0l1>1I 1l1>0e0 0e1>1e0 0f3>1l2", apart="", lanes=2, sides=True),
+    "deepeye-frugal": Row(PRELOADED, "0l1>1I 1l1>0e0 0e1>1e0 0f3>1l2", apart="0f3>1l2", lanes=2, sides=True),
     # the partial graph, shortest network first, no memory gate
     "sjf": Row(OVERLAPPED, first="ef"),
     # the partial graph, shortest first; its need is locked at init and released at the end of the network
