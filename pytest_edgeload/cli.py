@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 def _limit(text: str) -> Limit | None:
     try:
         return None if text == "none" else Limit.parse(text)
-    except InvalidPlan as error:
+    except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
 
@@ -127,7 +127,7 @@ def _plan(asked: argparse.Namespace) -> str:
     memory = "no memory limit" if memory_bytes is None else f"memory {asked.mem}, budget {format_size(memory_bytes)}"
     try:
         simulated = simulate(plan, workload)
-    except ValueError as error:
+    except InvalidPlan as error:
         raise InvalidPlan(f"policy {asked.policy}: {error}") from None
     return graph.text(plan, workload, simulated, f"policy {asked.policy}, {memory}")
 

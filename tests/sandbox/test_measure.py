@@ -314,6 +314,24 @@ def test_invalid_plan(bench: Bench, case: Case, counting: Counting) -> None:
     assert counting.opened == opened
 
 
+def test_a_plan_that_stops(bench: Bench, case: Case, counting: Counting) -> None:
+    """A plan whose requests wait for memory that the first one keeps is refused in words before any process starts."""
+
+    def greedy(workload: Workload, budget: Budget) -> Plan:
+        tasks = list(POLICIES["linear"](workload, budget).tasks)
+        inits = [index for index, task in enumerate(tasks) if task.kind == "init"]
+        tasks[inits[0]] = msgspec.structs.replace(tasks[inits[0]], reserve=2)
+        return Plan(
+            tuple(msgspec.structs.replace(t, reserve=2) if t.kind == "load" else t for t in tasks), memory_bytes=3
+        )
+
+    broken = dataclasses.replace(bench, policies={"bulk": greedy})
+    opened = counting.opened
+    with pytest.raises(InvalidPlan, match="policy bulk: the plan stops"):
+        broken.measure(case, TINY)
+    assert counting.opened == opened
+
+
 def test_unknown_network(bench: Bench, case: Case, counting: Counting) -> None:
     """A network that nobody registered is refused before any process starts."""
     opened = counting.opened
