@@ -191,7 +191,8 @@ class _Kinds:
     def asks(self, names: tuple[str, ...], loop: Loop) -> st.SearchStrategy[tuple[Ask, ...]]:
         """Draw what is asked.
 
-        Few choices make one request, for hypothesis leaves out only short runs of choices when an example shrinks.
+        Few choices make one request, for hypothesis leaves out only short runs of choices when an example shrinks; and
+        as many under every loop, so that all else remains as it was when it tries a simpler one.
         """
         conditions = st.builds(
             Condition, st.integers(1, self.max_requests), st.floats(-4, 4), st.sampled_from(_COMPARISONS)
@@ -199,7 +200,7 @@ class _Kinds:
         ask = st.builds(
             lambda which, **rest: Ask(*which, **rest),
             st.sampled_from([(name, sample) for name in names for sample in range(self.max_samples)]),
-            batch=st.just(0) if loop == "once" else st.integers(0, 1),
+            batch=st.integers(0, 1).map(lambda step: 0 if loop == "once" else step),
             deadline_s=st.none() if self.deadlines_s is None else st.none() | self.deadlines_s,
             when=st.none() | conditions if self.conditions else st.none(),
         )

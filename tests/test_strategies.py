@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import assert_type
 
 import msgspec
@@ -290,12 +291,8 @@ NAMED = workloads(["a", "b"], arrivals=arrivals(), deadlines_s=st.sampled_from((
     ],
 )
 def test_mixes_shrink(wanted: Callable[[Mix], bool], least: Mix) -> None:
-    """Repetition, samples, deadlines, conditions, batches and arrivals are drawn, and go where they are not needed."""
-    found = shortest(NAMED, wanted)
-    assert found.asks == least.asks
-    # Hypothesis gives up after many attempts in vain, so what costs it nothing to leave may be left.
-    assert least.loop in {"once", found.loop}
-    assert least.conditions in {"wait", found.conditions}
+    """Repetition, samples, deadlines, conditions, batches, arrivals go where not needed, whatever was drawn first."""
+    assert {shortest(NAMED, wanted, random=Random(seed)) for seed in range(3)} == {least}  # noqa: S311  # no secret
 
 
 def test_workloads_shrink() -> None:
