@@ -27,6 +27,7 @@ def test_open_loop(edge: Edge, mix: Mix, load: str, edge_policy: str, edge_mem: 
     coming = mix.arriving(every, seed=SEED, arrivals=f"exponential, every {LOADS[load]:g} service times ({load})")
     measurement = edge.run(coming, policy=edge_policy, memory=edge_mem, reader=edge_reader)
     assert measurement.outcome == "ok", measurement.detail
+    assert edge.disabled or measurement.arrived_s == tuple(ask.arrival_s for ask in coming.asks)
 
 
 @pytest.mark.full

@@ -11,6 +11,8 @@ from pytest_edgeload import Edge, Limit
 @pytest.mark.full
 @pytest.mark.quick
 def test_run_pipeline(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
-    """All fifteen are answered as plain PyTorch answers them."""
+    """All fifteen are answered, and answered as plain PyTorch answers them."""
     measurement = edge.run(run_pipeline(), policy=edge_policy, memory=edge_mem, reader=edge_reader)
     assert measurement.outcome == "ok", measurement.detail
+    assert measurement.response_s is not None
+    assert edge.disabled or len(measurement.response_s) == len(run_pipeline().asks)

@@ -36,9 +36,15 @@ def start(config: pytest.Config) -> Edgeload:
 class Edge:
     """Runs workloads in capped workers. One call of `run` is one worker process and one measurement."""
 
-    def __init__(self, run: Callable[..., Measurement], service_s: Callable[[Mix], float]) -> None:
+    def __init__(self, run: Callable[..., Measurement], service_s: Callable[[Mix], float], *, disabled: bool) -> None:
         self._run = run
         self._service_s = service_s
+        self._disabled = disabled
+
+    @property
+    def disabled(self) -> bool:
+        """Whether --edge-disable is given: `run` then asks the first request alone, so assert nothing of the others."""
+        return self._disabled
 
     def run(
         self,
@@ -91,7 +97,7 @@ def edge(request: pytest.FixtureRequest) -> Edge:
     Session-scoped, so that tests under hypothesis' `@given` may use it.
     """
     running = start(request.config)
-    return Edge(running.run, running.service_s)
+    return Edge(running.run, running.service_s, disabled=running.settings.disable)
 
 
 @pytest.fixture(scope="session")

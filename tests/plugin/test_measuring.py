@@ -284,15 +284,16 @@ def test_late_request(begin: Begin, project: Path, processes: str) -> None:
 
 # ---- disabled, out of memory, damaged --------------------------------------------------------------------------
 
-ONE_ANSWER = """
+TWO_ANSWERS = """
 def test_case(edge, edge_policy, edge_mem):
-    assert len(edge.run(["small", "wide"], policy=edge_policy, memory=edge_mem).response_s) == 1
+    measurement = edge.run(["small", "wide"], policy=edge_policy, memory=edge_mem)
+    assert len(measurement.response_s) == (1 if edge.disabled else 2)
 """
 
 
 def test_disable(begin: Begin, project: Path) -> None:
-    """--edge-disable runs every case once, its first request alone and without a limit, and records nothing."""
-    write(project, test_tiny=ONE_ANSWER)
+    """--edge-disable runs every case once, its first request alone and without a limit, says so, and keeps nothing."""
+    write(project, test_tiny=TWO_ANSWERS)
     options = ("--edge-rounds=3", "--edge-mem=1M", "--edge-policy=bulk", "--edge-json=out.json")
     ended = begin(project, "--edge-disable", *options).end()
     assert ended.status == 0, ended.said
@@ -303,8 +304,9 @@ def test_disable(begin: Begin, project: Path) -> None:
 
 
 def test_enable(begin: Begin, project: Path) -> None:
-    """--edge-enable takes back the --edge-disable of an ini file."""
+    """--edge-enable takes back the --edge-disable of an ini file, and the test is told."""
     (project / "pytest.ini").write_text("[pytest]\nedge_disable = true\naddopts = --edge-disable\n")
+    write(project, test_tiny=TWO_ANSWERS)
     ended = begin(project, "--edge-enable", "--edge-policy=bulk", "--edge-json=out.json").end()
     assert ended.status == 0, ended.said
     assert [m.outcome for m in ended.measurements] == ["ok"]

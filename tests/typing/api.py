@@ -64,6 +64,7 @@ def test(edge: Edge, edge_policy: str, edge_mem: Limit | None) -> None:
     measurement = edge.run(context, memory=edge_mem)
     responses: tuple[float | None, ...] | None = measurement.response_s
     assert responses is not None
-    assert measurement.dropped == (1,)
+    is_disabled: bool = edge.disabled
+    assert is_disabled or measurement.dropped == (1,)
     mean_s: float | None = measurement.service["face"].response_mean_s
     assert mean_s is not None
