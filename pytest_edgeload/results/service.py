@@ -62,21 +62,14 @@ def _length(spans: Iterable[tuple[float, float]]) -> float:
     return sum(end - start for start, end in spans)
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value that `percent` of `values` do not exceed, linear between neighbours (Hyndman-Fan type 7)."""
-    ordered = sorted(values)
-    position = (len(ordered) - 1) * percent / 100
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
-
-
 def responses(found: Sequence[Served]) -> dict[str, float]:
-    """Return mean and percentiles of the response times; nothing where nothing was answered."""
+    """Return mean and percentiles, linear between neighbours, of the response times; nothing where there are none."""
     if not found:
         return {}
     times = [one.response_s for one in found]
-    figures = {f"response_p{p}_s": percentile(times, p) for p in (50, 90, 99)}
+    spread = times if len(times) > 1 else times * 2  # before Python 3.13 `quantiles` wants two values
+    cuts = statistics.quantiles(spread, n=100, method="inclusive")
+    figures = {f"response_p{p}_s": cuts[p - 1] for p in (50, 90, 99)}
     return {"response_mean_s": statistics.fmean(times), **figures}
 
 

@@ -16,7 +16,7 @@ from pytest_edgeload.job import Span
 from pytest_edgeload.plan import Budget, Plan
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.record import METRICS, Measurement
-from pytest_edgeload.results.service import Served, by_network, figures, percentile, responses, served
+from pytest_edgeload.results.service import Served, by_network, figures, responses, served
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, plan_of, timed_workloads
@@ -109,36 +109,30 @@ def test_loads_beside_execs_cost_nothing() -> None:
     assert one == Served(0, response_s=9.5, wait_s=0.5, load_s=5.0, exec_s=4.0, own_s=13.0)
 
 
-VALUES = st.lists(SECONDS, min_size=2, max_size=30)
+def answered(times: list[float]) -> list[Served]:
+    """Return requests with these response times."""
+    return [Served(r, response_s, 0.0, 0.0, 0.0, 0.0) for r, response_s in enumerate(times)]
 
 
-@given(VALUES)
-def test_percentiles(values: list[float]) -> None:
-    """Percentiles are those that Python's statistics calls inclusive."""
-    cuts = statistics.quantiles(values, n=100, method="inclusive")
-    assert [percentile(values, p) for p in range(1, 100)] == pytest.approx(cuts)
+@given(st.lists(SECONDS, min_size=1, max_size=30))
+def test_percentiles(times: list[float]) -> None:
+    """The percentiles are the median and, not smaller but for rounding, two between it and the longest time."""
+    found = responses(answered(times))
+    ordered = [found[f"response_p{p}_s"] for p in (50, 90, 99)] + [max(times)]
+    assert ordered[0] == pytest.approx(statistics.median(times))
+    assert all(less <= more + 1e-9 for less, more in pairwise(ordered))
 
 
-@given(VALUES, st.floats(0, 100), st.floats(0, 100))
-def test_percentiles_grow(values: list[float], percent: float, other: float) -> None:
-    """From the least value at 0 to the greatest at 100 no percentile is less than a lower one, but for rounding."""
-    least, most = sorted((percent, other))
-    assert percentile(values, 0) == min(values)
-    assert percentile(values, 100) == max(values)
-    assert percentile(values, least) <= percentile(values, most) + 1e-9
-
-
-@given(SECONDS, st.floats(0, 100))
-def test_one_value_is_every_percentile(value: float, percent: float) -> None:
-    """Of a single value every percentile is that value."""
-    assert percentile([value], percent) == value
+@given(SECONDS)
+def test_one_time_is_every_percentile(response_s: float) -> None:
+    """Of a single response time the mean and every percentile is that time."""
+    assert set(responses(answered([response_s])).values()) == {response_s}
 
 
 def test_responses() -> None:
     """Mean and percentiles are of the response times; of nothing there are none."""
-    found = [Served(r, float(r), 0.0, 0.0, 0.0, 0.0) for r in range(11)]
     figures = {"response_p50_s": 5.0, "response_p90_s": 9.0, "response_p99_s": pytest.approx(9.9)}
-    assert responses(found) == {"response_mean_s": 5.0, **figures}
+    assert responses(answered([float(s) for s in range(11)])) == {"response_mean_s": 5.0, **figures}
     assert responses([]) == {}
 
 
