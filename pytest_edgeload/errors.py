@@ -20,10 +20,10 @@ class Unsupported(Refusal):
     """This machine cannot do what was asked; the message says what would make it able to."""
 
 
-def hint(name: str, known: Iterable[str]) -> str:
-    """Return the way out for a name that nothing has: the nearest of `known`, else all of them."""
+def hint(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """Return the way out for a name that nothing has: the nearest of `known`, at least so alike (0 to 1), else all."""
     import difflib  # noqa: PLC0415  # not for every pytest start
 
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=likeness)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"

@@ -6,7 +6,6 @@ a mix; only `load` reads a file.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
 from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Exponential, Normal, Poisson, Trace, Uniform
 from pytest_edgeload.workload.places import Place, Places, fault, read
@@ -144,7 +143,7 @@ def _condition(requests: Sequence[Asked], r: int, places: Places) -> Condition |
         way_out = (
             "only one that stands above can decide"
             if is_later
-            else _near(when.request, list(dict.fromkeys(earlier)), 0.5)
+            else hint(when.request, dict.fromkeys(earlier), likeness=0.5)
         )
         raise _refused(places, path, f"{when.request!r} is no earlier request; {way_out}")
     if len(meant) > 1:
@@ -160,22 +159,22 @@ def _explained(error: str, places: Places) -> UsageError:
         message, path = error, "$"
     place = places[path]
     if found := re.fullmatch("Object contains unknown field `(.*)`", message):
-        words = f"{found[1]!r} is no field; {_near(found[1], _fields(path, places))}"
+        words = f"{found[1]!r} is no field; {hint(found[1], _fields(path, places))}"
         return fault(places.get(f"{path}.{found[1]}", place).mark, path, words)
     if found := re.fullmatch("Object missing required field `(.*)`", message):
         return fault(place.mark, path, f"{found[1]!r} is missing; add it")
     if re.match("Invalid (enum )?value", message):
         choices = _CHOICES[path.rpartition(".")[2]]
-        return fault(place.mark, path, f"{place.shown} is no choice; {_near(place.value, choices)}")
+        return fault(place.mark, path, f"{place.shown} is no choice; {hint(place.value, choices)}")
     if found := re.fullmatch("Expected `(.*?)`(?:, got `.*`)?(.*)", message):
         kind = re.sub(r"\w+", lambda word: _KINDS.get(word[0], word[0]), found[1]).replace(" | ", " or ")
-        return fault(place.mark, path, f"{place.shown} is no {kind}{found[2]}; {_hint(place, found[1])}")
+        return fault(place.mark, path, f"{place.shown} is no {kind}{found[2]}; {_spelling(place, found[1])}")
     field = message.partition("=")[0].partition(" ")[0]  # an arrival process names the field that it refuses
     path = f"{path}.{field}" if f"{path}.{field}" in places else path
     return _refused(places, path, message.removeprefix(f"{field}="))
 
 
-def _hint(place: Place, kind: str) -> str:
+def _spelling(place: Place, kind: str) -> str:
     if "str" in kind and isinstance(place.value, (bool, int, float)):
         return f'write it in quotes: "{place.source}"'
     if kind in {"int", "float"} and isinstance(place.value, str) and re.fullmatch(r"[-+.\deE]*\d", place.value):
@@ -189,11 +188,6 @@ def _fields(path: str, places: Places) -> Sequence[str]:
         process = _PROCESSES[places["$.arrivals.process"].value]
         return "process", *process.__struct_encode_fields__
     return _FIELDS[re.findall(r"[a-z]+|\$", path)[-1]].__struct_encode_fields__
-
-
-def _near(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=cutoff)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
 def _refused(places: Places, path: str, words: str) -> UsageError:
