@@ -223,6 +223,16 @@ def test_unknown_operator(root: Path) -> None:
         materialise(msgspec.structs.replace(made, layers=(tanh,)), root)
 
 
+def test_output_of_another_shape(root: Path) -> None:
+    """A network that foretells another shape than its ops compute is refused, with both."""
+    made, replace = forked_composed(), msgspec.structs.replace
+    (sample,) = made.samples
+    (output,) = sample.outputs
+    wrong = replace(sample, outputs=(replace(output, shape=(1, 8)),))
+    with pytest.raises(ValueError, match=r" is float32 \(1, 7\), not float32 \(1, 8\)$"):
+        materialise(replace(made, samples=(wrong,)), root)
+
+
 def targets(network: Network) -> list[str]:
     return [op.target.split(".")[1] for layer in network.layers for op in layer.ops]
 

@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812  # as all the world calls it
 
 from pytest_edgeload.networks.layer import Network, TensorSpec
+from pytest_edgeload.networks.prepare import spec_and_bytes
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, recipe_key, write_graph, write_tensors
 
 _FUNCTIONS: Mapping[str, Callable[..., torch.Tensor]] = {
@@ -94,8 +95,8 @@ def _write(folder: Path, network: Network, seed: int) -> str:
         with torch.inference_mode():
             outputs = module(*inputs)
         answers += [*zip(sample.inputs, inputs, strict=True), *zip(sample.outputs, outputs, strict=True)]
-    weight_specs, weights_sha256 = write_tensors(folder / WEIGHTS, [_bytes(*entry) for entry in weights])
-    sample_specs, samples_sha256 = write_tensors(folder / SAMPLES, [_bytes(*entry) for entry in answers])
+    weight_specs, weights_sha256 = write_tensors(folder / WEIGHTS, [_entry(*pair) for pair in weights])
+    sample_specs, samples_sha256 = write_tensors(folder / SAMPLES, [_entry(*pair) for pair in answers])
     replace = msgspec.structs.replace
     stored = replace(
         network,
@@ -116,10 +117,9 @@ def _write(folder: Path, network: Network, seed: int) -> str:
     return write_graph(folder, stored)
 
 
-def _bytes(spec: TensorSpec, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
-    """Return `spec` and the bytes of `tensor`, which must be what it says."""
-    if (tuple(tensor.shape), str(tensor.dtype)) != (spec.shape, f"torch.{spec.dtype}"):
-        raise ValueError(f"{spec.name} is {tensor.dtype} {tuple(tensor.shape)}, not {spec.dtype} {spec.shape}")
-    data = bytearray(spec.size_bytes)
-    torch.frombuffer(data, dtype=tensor.dtype).view(spec.shape).copy_(tensor.detach())
-    return spec, memoryview(data)
+def _entry(spec: TensorSpec, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
+    """Return what is to be written of `tensor`, which must be what `spec` says."""
+    found, data = spec_and_bytes(spec.name, tensor)
+    if (found.dtype, found.shape) != (spec.dtype, spec.shape):
+        raise ValueError(f"{spec.name} is {found.dtype} {found.shape}, not {spec.dtype} {spec.shape}")
+    return found, data

@@ -73,7 +73,7 @@ def store_module(
     for cut in exported.cuts:
         # Wider types first keeps every tensor aligned to its own size, as the format wants it.
         weights.update(sorted(cut.weights.items(), key=lambda item: -item[1].element_size()))
-    tensors = [_entry(weight, tensor) for weight, tensor in weights.items()]
+    tensors = [spec_and_bytes(weight, tensor) for weight, tensor in weights.items()]
     total, done = sum(len(data) for _, data in tensors), 0
 
     def advance(written: int) -> None:
@@ -86,6 +86,15 @@ def store_module(
     return write_graph(folder, _network(name, exported, specs, stored, weights_sha256, samples_sha256))
 
 
+def spec_and_bytes(name: str, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
+    """Return the spec of `tensor` and a view of its bytes; the view keeps the tensor alive."""
+    dense = tensor.detach().contiguous()
+    buffer = (ctypes.c_ubyte * dense.nbytes).from_address(dense.data_ptr()) if dense.nbytes else (ctypes.c_ubyte * 0)()
+    buffer.tensor = dense  # type: ignore[attr-defined]
+    dtype = str(dense.dtype).removeprefix("torch.")
+    return TensorSpec(name, dtype, tuple(dense.shape), 0, dense.nbytes), memoryview(buffer).cast("B")
+
+
 def _store_samples(folder: Path, module: torch.nn.Module, samples: list[Tensors]) -> tuple[tuple[Sample, ...], str]:
     """Run plain PyTorch on each sample; write inputs and outputs."""
     entries: Made = []
@@ -94,7 +103,9 @@ def _store_samples(folder: Path, module: torch.nn.Module, samples: list[Tensors]
         for index, inputs in enumerate(samples):
             outputs = torch.utils._pytree.tree_leaves(module(*inputs))  # noqa: SLF001  # the flattening export uses
             pairs = (("input", inputs), ("output", outputs))
-            made = [[_entry(f"{index}.{kind}.{i}", t) for i, t in enumerate(tensors)] for kind, tensors in pairs]
+            made = [
+                [spec_and_bytes(f"{index}.{kind}.{i}", t) for i, t in enumerate(tensors)] for kind, tensors in pairs
+            ]
             entries += made[0] + made[1]
             names.append(([spec.name for spec, _ in made[0]], [spec.name for spec, _ in made[1]]))
     specs, digest = write_tensors(folder / SAMPLES, entries)
@@ -123,15 +134,6 @@ def _network(
 
     layers = tuple(layer(cut) for cut in exported.cuts)
     return Network(name, layers, exported.inputs, exported.outputs, samples, weights_sha256, samples_sha256)
-
-
-def _entry(name: str, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
-    """Return the spec of `tensor` and a view of its bytes; the view keeps the tensor alive."""
-    dense = tensor.detach().contiguous()
-    buffer = (ctypes.c_ubyte * dense.nbytes).from_address(dense.data_ptr()) if dense.nbytes else (ctypes.c_ubyte * 0)()
-    buffer.tensor = dense  # type: ignore[attr-defined]
-    dtype = str(dense.dtype).removeprefix("torch.")
-    return TensorSpec(name, dtype, tuple(dense.shape), 0, dense.nbytes), memoryview(buffer).cast("B")
 
 
 def _printer(out: TextIO) -> Callable[[int, int], None]:
