@@ -161,6 +161,11 @@ class Ended:
         return parse((self.running.folder / "out.json").read_bytes()).records
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The settings in that file."""
+        return parse((self.running.folder / "out.json").read_bytes()).settings
+
+    @property
     def measurements(self) -> list[Measurement]:
         """All measurements of the file, in the order they were made."""
         return sorted((m for record in self.records for m in record.rounds), key=lambda m: m.started)

@@ -131,16 +131,17 @@ def test_selection(bare: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("option", "passed", "reason"),
     [
-        ("--edge-only", {"test_measures"}, "does not measure, and --edge-only is given"),
-        ("--edge-skip", {"test_plain", "test_other"}, "measures, and --edge-skip is given"),
+        ("--edge-only", {"test_measures", "test_judges"}, "does not measure, and --edge-only is given"),
+        ("--edge-skip", {"test_plain", "test_other", "test_judges"}, "measures, and --edge-skip is given"),
     ],
 )
 def test_only_and_skip(bare: pytest.Pytester, option: str, passed: set[str], reason: str) -> None:
-    """--edge-skip leaves out what measures and --edge-only all else, and what is skipped says why."""
+    """--edge-skip leaves out what measures, --edge-only what neither measures nor judges; what is skipped says why."""
     bare.makepyfile("""
         def test_plain(): pass
         def test_measures(edge, edge_policy): pass
         def test_other(edge_policy): pass
+        def test_judges(edge_records): pass
     """)
     result = bare.runpytest(option, "--edge-disable", "--edge-policy=bulk", "-rsp")
     found = {line.partition("::")[2].partition("[")[0] for line in result.outlines if line.startswith("PASSED")}

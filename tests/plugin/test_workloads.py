@@ -107,6 +107,13 @@ def test_the_seed_draws_the_same(whole: Ended, begin: Begin, tmp_path: Path) -> 
     assert _drawn(again) == _drawn(whole) != []
 
 
+def test_a_seed_is_kept_and_told(begin: Begin, tmp_path: Path) -> None:
+    """The seed that a session drew by itself stands in its file and, where -q hides the header, below the tables."""
+    ended = begin(write(tmp_path), "-q", "--edge-policy=bulk", "--edge-json=out.json").end()
+    assert ended.status == 0, ended.said
+    assert re.findall(r"\bseed (\d+)", ended.said) == [ended.settings["seed"]]
+
+
 def test_disabled(begin: Begin, tmp_path: Path) -> None:
     """Disabled, a service time is no measurement."""
     code = "def test_it(edge):\n    assert edge.service_s(['small']) == 1.0\n    edge.run(['small'])\n"
