@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from pytest_edgeload.plan import Plan
+from pytest_edgeload.plan import Plan, Task, Weights
 from pytest_edgeload.workload import Condition
 
 
@@ -69,9 +69,13 @@ class Dispatcher:
         self._left_of_begun = 0
         self._running = 0
 
-        self._reserved: dict[tuple[int, int | None], int] = {}
+        self._reserved: dict[Weights, int] = {}
         self._passed_over = Counter[int]()
-        self._loaded: set[tuple[int, int | None]] = set()
+        self._users: dict[Weights, set[int]] = {}
+        for task in plan.tasks:
+            if task.kind == "exec":
+                self._users.setdefault(task.weights, set()).add(task.request)
+        self._loaded: set[Weights] = set()
         self._dropped: set[int] = set()
         self._to_discard: list[int] = []
         self.arrived_s: list[float | None] = [None] * count
@@ -121,7 +125,7 @@ class Dispatcher:
         index = entry[-1]
         task = self._plan.tasks[index]
         if task.reserve:
-            self._reserved[task.request, task.layer] = task.reserve
+            self._reserved[task.weights] = task.reserve
             self._passed_over.update(passed)
         self._ready.remove(entry)
         self._running += 1
@@ -141,9 +145,9 @@ class Dispatcher:
         self.advance(now_s)  # in order of time: what was due by now arrives, then this ends
         task = self._plan.tasks[index]
         if task.kind == "load":
-            self._loaded.add((task.request, task.layer))
+            self._loaded.add(task.weights)
         elif task.kind == "free":
-            self._loaded.discard((task.request, task.layer))
+            self._loaded.discard(task.weights)
         self._turn += 1
         self._running -= 1
         self._finish(index, now_s)
@@ -214,10 +218,17 @@ class Dispatcher:
         return sum(self._reserved.values()) + size_bytes <= memory_bytes
 
     def _is_void(self, index: int) -> bool:
-        """Tell whether a task need not be carried out: its request is dropped, and it gives no memory back."""
+        """Tell whether a task need not be carried out: who wants it is dropped, and it gives no memory back."""
         task = self._plan.tasks[index]
-        gives_back = task.kind == "free" and (task.request, task.layer) in self._loaded
-        return task.request in self._dropped and not gives_back
+        if not self._wanted_by(task) <= self._dropped:
+            return False
+        return task.kind != "free" or task.weights not in self._loaded
+
+    def _wanted_by(self, task: Task) -> set[int]:
+        """Return the requests that need what `task` does; what one has loaded, others may use."""
+        if task.kind in {"load", "free"}:
+            return self._users.get(task.weights) or {task.request}
+        return {task.request}
 
     def _finish(self, index: int, now_s: float) -> None:
         """Count task `index` as ended, and with it all tasks that this lets end without being carried out."""
@@ -230,9 +241,9 @@ class Dispatcher:
             self._left_of_begun -= 1
             self._until_answer[r] -= task.kind in {"init", "exec"}
             if task.kind == "free":
-                self._reserved.pop((r, task.layer), None)
+                self._reserved.pop(task.weights, None)
             if not self._left[r]:
-                self._reserved.pop((r, None), None)
+                self._reserved.pop((r, None, None), None)
                 if r in self._dropped:
                     self._to_discard.append(r)
             ended += [follower for follower in self._followers[index] if self._release(follower, now_s)]

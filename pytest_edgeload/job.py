@@ -56,7 +56,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """All tasks have ended; `spans` has those that were carried out.
 
     `ledger_peak_bytes` is the most bytes of weights and activations held at once. `arrived_s` is when each request
-    arrived, and `dropped` has those whose condition failed.
+    arrived, and `dropped` has those whose condition failed. `notices` say what could not be done as it was asked.
     """
 
     makespan_s: float
@@ -64,6 +64,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     ledger_peak_bytes: int
     arrived_s: tuple[float, ...]
     dropped: tuple[int, ...]
+    notices: tuple[str, ...] = ()
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked"):

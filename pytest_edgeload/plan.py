@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from pytest_edgeload.errors import Refusal
 from pytest_edgeload.networks.layer import Layer, Network
+from pytest_edgeload.networks.tile import PAGE, Rows, is_asked, span_bytes, tiling
 from pytest_edgeload.workload import Workload
 
 Kind = Literal["init", "load", "exec", "free"]
@@ -55,11 +56,15 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step of one request: init (read its input), or load, exec or free of one of its layers.
+    """One step of one request: init (read its input), or load, exec or free of one of its layers, or of a tile of it.
 
     `after` holds the indices of the tasks that must have ended; they are always smaller than the task's own. `lane` is
     the only lane that may run it (None: any). Of several ready tasks the least `priority` goes first. `reserve` bytes
     are set aside when the task is taken: by a load until its layer is freed, by an init until its request is done.
+
+    `rows` are the tile, None the whole layer. An exec uses, and a free frees, the weights that the request `weights_of`
+    loads, of the same network (None: its own). A load with a `place` brings them there, that many bytes from the start
+    of the plan's arena; else into memory of their own, which is given back when they are freed.
     """
 
     kind: Kind
@@ -69,6 +74,18 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     lane: int | None = None
     priority: tuple[float, ...] = ()
     reserve: int = 0
+    rows: Rows = None
+    weights_of: int | None = None
+    place: int | None = None
+
+    @property
+    def weights(self) -> Weights:
+        """The weights that the task loads, uses or frees."""
+        return (self.request if self.weights_of is None else self.weights_of, self.layer, self.rows)
+
+
+Weights = tuple[int, int | None, Rows]
+"""The request that loads them, the layer, and the tile."""
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,6 +96,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     A task that reserves is taken when all reservations stay within `memory_bytes` (None: always), or nothing else is
     reserved. One that has to wait for memory may be passed over by `patience` others that reserve, and then by none.
+
+    `arena_bytes` of memory are taken once, for all loads that have a place there.
     """
 
     tasks: tuple[Task, ...]
@@ -87,6 +106,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     memory_bytes: int | None = None
     patience: int | None = None
     service_s: tuple[float, ...] = ()
+    arena_bytes: int = 0
 
 
 class Builder:
@@ -104,12 +124,13 @@ class Builder:
         memory_bytes: int | None = None,
         patience: int | None = None,
         service_s: tuple[float, ...] = (),
+        arena_bytes: int = 0,
     ) -> None:
         self._workload = workload
         self._tasks: list[Task] = []
         self._inits: dict[int, int] = {}
         self._answers: dict[int, int] = {}
-        self._rest = (lanes, order, memory_bytes, patience, service_s)
+        self._rest = (lanes, order, memory_bytes, patience, service_s, arena_bytes)
 
     def add(
         self,
@@ -121,6 +142,9 @@ class Builder:
         lane: int | None = None,
         priority: tuple[float, ...] = (),
         reserve: int = 0,
+        rows: Rows = None,
+        weights_of: int | None = None,
+        place: int | None = None,
     ) -> int:
         """Add a task that waits for `after`: one index, several, or None for nothing."""
         awaited = [after] if after is None or isinstance(after, int) else list(after)
@@ -131,7 +155,7 @@ class Builder:
         elif kind == "exec":
             self._answers[request] = index
         waits = tuple(dict.fromkeys(i for i in awaited if i is not None))
-        self._tasks.append(Task(kind, request, layer, waits, lane, priority, reserve))
+        self._tasks.append(Task(kind, request, layer, waits, lane, priority, reserve, rows, weights_of, place))
         return index
 
     def _condition(self, request: int) -> int | None:
@@ -149,38 +173,91 @@ class Builder:
 def check(plan: Plan, workload: Workload) -> None:
     """Raise InvalidPlan unless every request is answered exactly once, each task after what it needs.
 
-    Each load comes after its request's init, each exec after its own load and the exec before it; each load is freed
-    once, after its exec; a request with a condition waits as the workload says; no task waits for itself or a later
-    one, so there is no cycle; and each may run on some lane. Whether reservations always find memory it cannot tell:
-    the simulation and the worker notice a plan that stops.
+    Each load comes after its request's init, each exec after its load and the exec before it; the tiles of a layer make
+    up all of it, and are executed in order; what is loaded is used, and freed once, after its last use; nothing is
+    brought to a place where something else still is; a request with a condition waits as the workload says; no task
+    waits for itself or a later one, so there is no cycle; and each may run on some lane. Whether reservations always
+    find memory it cannot tell: the simulation and the worker notice a plan that stops.
     """
-    _check_shape(plan, workload)
-    index = {(task.kind, task.request, task.layer): i for i, task in enumerate(plan.tasks)}
     for i, task in enumerate(plan.tasks):
-        for kind, request, layer in _needs(task, workload):
-            if not _waits(plan.tasks, i, index[kind, request, layer]):
-                raise InvalidPlan(f"{describe(i, task)} does not wait for the {kind} of {_place(request, layer)}")
+        _check_task(i, task, plan.lanes)
+    tiles = _check_shape(plan, workload)
+    index = {_name(task): i for i, task in enumerate(plan.tasks)}
+    users: dict[Weights, list[int]] = {}
+    for i, task in enumerate(plan.tasks):
+        if task.kind == "exec":
+            users.setdefault(task.weights, []).append(i)
+    for i, task in enumerate(plan.tasks):
+        needs = [index[name] for name in _needs(task, workload, tiles)]
+        for awaited in users[task.weights] if task.kind == "free" else needs:
+            if not _waits(plan.tasks, i, awaited):
+                needed = plan.tasks[awaited]
+                raise InvalidPlan(f"{describe(i, task)} does not wait for the {needed.kind} of {_where(needed)}")
+    _check_places(plan, workload, index)
 
 
-def _check_shape(plan: Plan, workload: Workload) -> None:
-    """Raise InvalidPlan unless the tasks are exactly those the workload needs, each waiting for earlier ones only."""
+_Name = tuple[Kind, int, int | None, Rows]
+_Tiles = Mapping[tuple[int, int], Sequence[Rows]]
+
+
+def _name(task: Task) -> _Name:
+    """Return what tells a task from all others of its plan."""
+    return (task.kind, *task.weights) if task.kind == "free" else (task.kind, task.request, task.layer, task.rows)
+
+
+def _check_shape(plan: Plan, workload: Workload) -> _Tiles:
+    """Raise InvalidPlan unless the tasks are exactly those the workload needs; return the tiles of what is executed."""
     if plan.lanes < 1:
         raise InvalidPlan(f"a plan needs at least one lane, not {plan.lanes}")
     if plan.order == "response-ratio" and len(plan.service_s) != len(workload.requests):
         raise InvalidPlan(
             f"the order response-ratio needs service_s for {len(workload.requests)} requests, not {len(plan.service_s)}"
         )
-    for i, task in enumerate(plan.tasks):
-        _check_task(i, task, plan.lanes)
-    expected: Counter[tuple[str, int, int | None]] = Counter()
+    tiles = _executed_tiles(plan, workload)
+    uses: dict[_Name, Weights] = {
+        ("exec", r, i, rows): (r, i, rows) for (r, i), parts in tiles.items() for rows in parts
+    }
+    expected: Counter[_Name] = Counter([*uses, *(("init", r, None, None) for r in range(len(workload.requests)))])
+    uses |= {_name(task): task.weights for task in plan.tasks if task.kind == "exec"}
+    for weights in dict.fromkeys(uses.values()):
+        expected.update([("load", *weights), ("free", *weights)])
+    found = Counter(map(_name, plan.tasks))
+    for name, count in (expected - found).items():
+        raise InvalidPlan(f"the plan lacks {count} {name[0]} of {_where(Task(*name[:3], rows=name[3]))}")
+    for name, count in (found - expected).items():
+        raise InvalidPlan(f"the plan has {count} {name[0]} too many of {_where(Task(*name[:3], rows=name[3]))}")
+    return tiles
+
+
+def _executed_tiles(plan: Plan, workload: Workload) -> _Tiles:
+    """Return for each layer of each request, as (request, layer), the tiles it is executed in; gaps are tiles, too."""
+    tiles: dict[tuple[int, int], list[Rows]] = {}
+    parts: dict[tuple[int, int], set[Rows]] = {}
+    for task in plan.tasks:
+        if task.kind == "exec" and task.layer is not None and task.rows is not None:
+            parts.setdefault((task.request, task.layer), set()).add(task.rows)
     for r, request in enumerate(workload.requests):
-        expected["init", r, None] = 1
-        expected.update((kind, r, i) for kind in STAGES for i in range(len(request.network.layers)))
-    found: Counter[tuple[str, int, int | None]] = Counter((t.kind, t.request, t.layer) for t in plan.tasks)
-    for (kind, r, layer), count in (expected - found).items():
-        raise InvalidPlan(f"the plan lacks {count} {kind} of {_place(r, layer)}")
-    for (kind, r, layer), count in (found - expected).items():
-        raise InvalidPlan(f"the plan has {count} {kind} too many of {_place(r, layer)}")
+        for i in range(len(request.network.layers)):
+            tiles[r, i] = list(_complete(parts.get((r, i), set()), request.network, i))
+    return tiles
+
+
+def _complete(parts: set[Rows], network: Network, layer: int) -> Iterator[Rows]:
+    """Yield `parts` in order, and what is missing between them; the whole layer where it cannot be cut like that."""
+    found = tiling(network.layers[layer])
+    ranges = sorted(rows for rows in parts if isinstance(rows, tuple))
+    if found is None or not ranges or not all(found.allows(rows) for rows in ranges):
+        yield "asked" if parts == {"asked"} and is_asked(network, layer) else None
+        return
+    position = 0
+    for first, last in ranges:
+        if first > position:
+            yield (position, first)
+        if first >= position:
+            yield (first, last)
+        position = max(position, last)
+    if position < found.rows:
+        yield (position, found.rows)
 
 
 def _check_task(i: int, task: Task, lanes: int) -> None:
@@ -192,23 +269,73 @@ def _check_task(i: int, task: Task, lanes: int) -> None:
         raise InvalidPlan(f"{describe(i, task)} is for lane {task.lane}; there are lanes 0 to {lanes - 1}")
     if task.reserve < 0 or (task.reserve and task.kind in {"exec", "free"}):
         raise InvalidPlan(f"{describe(i, task)} reserves {task.reserve} bytes; only an init or a load can reserve")
+    if task.weights_of is not None and task.kind not in {"exec", "free"}:
+        raise InvalidPlan(f"{describe(i, task)} is to use weights of request {task.weights_of}; only an exec can")
+    if task.place is not None and (task.kind != "load" or task.rows == "asked"):
+        raise InvalidPlan(f"{describe(i, task)} has a place; only the load of a layer or of a range of rows can")
 
 
-def _needs(task: Task, workload: Workload) -> Sequence[tuple[Kind, int, int | None]]:
-    """Return the tasks, as (kind, request, layer), that must have ended before `task` can run."""
-    if task.kind == "init":
-        when = workload.requests[task.request].when
-        if when is None or workload.conditions == "ignore":
-            return ()
-        layers = len(workload.requests[when.request].network.layers)
-        is_answered = workload.conditions == "wait" and layers > 0
-        return (("exec", when.request, layers - 1) if is_answered else ("init", when.request, None),)
-    if task.kind == "load" or task.layer is None:
-        return (("init", task.request, None),)
-    if task.kind == "exec":
-        previous: tuple[Kind, int | None] = ("exec", task.layer - 1) if task.layer else ("init", None)
-        return (("load", task.request, task.layer), (previous[0], task.request, previous[1]))
-    return (("exec", task.request, task.layer),)
+def _needs(task: Task, workload: Workload, tiles: _Tiles) -> Sequence[_Name]:
+    """Return the names of the tasks that must have ended before `task` can run; of a free these are its weights' users.
+
+    Raises InvalidPlan for weights of another network.
+    """
+    init: _Name = ("init", task.request, None, None)
+    if task.layer is None:
+        return _condition(task.request, workload, tiles)
+    if task.kind == "load":
+        return (init,)
+    source = task.weights[0]
+    network = workload.requests[task.request].network
+    if source != task.request and workload.requests[source].network is not network:
+        raise InvalidPlan(f"{_where(task)} uses weights of request {source}, which is of another network")
+    position = tiles[task.request, task.layer].index(task.rows)
+    if position:
+        before: _Name = ("exec", task.request, task.layer, tiles[task.request, task.layer][position - 1])
+    else:
+        before = _last_exec(task.request, task.layer - 1, tiles)
+    return (("load", *task.weights), before)
+
+
+def _last_exec(request: int, layer: int, tiles: _Tiles) -> _Name:
+    """Return the name of the exec that is done with `layer`; of the init, where there is no such layer."""
+    return ("exec", request, layer, tiles[request, layer][-1]) if layer >= 0 else ("init", request, None, None)
+
+
+def _condition(request: int, workload: Workload, tiles: _Tiles) -> Sequence[_Name]:
+    """Return the name of what the init of `request` has to wait for, if it is asked on a condition."""
+    when = workload.requests[request].when
+    if when is None or workload.conditions == "ignore":
+        return ()
+    last = len(workload.requests[when.request].network.layers) - 1
+    return (_last_exec(when.request, last if workload.conditions == "wait" else -1, tiles),)
+
+
+def _check_places(plan: Plan, workload: Workload, index: Mapping[_Name, int]) -> None:
+    """Raise InvalidPlan unless each load's place is inside the arena, and free by then."""
+    occupied: list[tuple[int, int, int]] = []  # first byte, end, and the load
+    for i, task in enumerate(plan.tasks):
+        if task.place is None or task.layer is None:
+            continue
+        end = task.place + span_bytes(workload.requests[task.request].network.layers[task.layer], task.rows)
+        if task.place < 0 or end > plan.arena_bytes or task.place % PAGE:
+            raise InvalidPlan(
+                f"{describe(i, task)} has bytes {task.place} to {end} as its place; "
+                f"the arena has {plan.arena_bytes} bytes, and places begin at multiples of {PAGE}"
+            )
+        kept = []
+        for first, last, load in occupied:
+            if (
+                first < end
+                and task.place < last
+                and not _waits(plan.tasks, i, index["free", *plan.tasks[load].weights])
+            ):
+                held = _where(plan.tasks[load])
+                raise InvalidPlan(f"{describe(i, task)} does not wait until its place is free of {held}")
+            # What is left of an earlier one beside the new one has to be waited for by who comes there.
+            beside = ((first, min(last, task.place), load), (max(first, end), last, load))
+            kept += [part for part in beside if part[0] < part[1]]
+        occupied = [*kept, (task.place, end, i)]
 
 
 def _waits(tasks: Sequence[Task], waiting: int, awaited: int) -> bool:
@@ -226,8 +353,10 @@ def _waits(tasks: Sequence[Task], waiting: int, awaited: int) -> bool:
 
 def describe(index: int, task: Task) -> str:
     """Return words for a task: `task 7 (exec of request 0, layer 2)`."""
-    return f"task {index} ({task.kind} of {_place(task.request, task.layer)})"
+    return f"task {index} ({task.kind} of {_where(task)})"
 
 
-def _place(request: int, layer: int | None) -> str:
-    return f"request {request}" + ("" if layer is None else f", layer {layer}")
+def _where(task: Task) -> str:
+    layer = "" if task.layer is None else f", layer {task.layer}"
+    rows = f", rows {task.rows[0]} to {task.rows[1]}" if isinstance(task.rows, tuple) else ""
+    return f"request {task.request}{layer}{rows}"

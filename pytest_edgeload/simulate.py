@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pytest_edgeload.dispatch import Dispatcher
 from pytest_edgeload.job import Span
-from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.plan import STUCK, InvalidPlan, Plan, Speeds, Task
+from pytest_edgeload.networks.tile import left_bytes, share, tile_bytes, working_bytes
+from pytest_edgeload.plan import STUCK, InvalidPlan, Plan, Speeds, Task, Weights
 from pytest_edgeload.workload import Workload
 
 
@@ -17,8 +17,8 @@ from pytest_edgeload.workload import Workload
 class Simulated:
     """What a run would be: its tasks in order of start, the most bytes held at any moment, who arrived when.
 
-    `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone. `dropped` are the requests whose
-    condition failed.
+    `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone, both with the whole arena of the
+    plan. `dropped` are the requests whose condition failed.
     """
 
     spans: tuple[Span, ...]
@@ -42,7 +42,7 @@ def simulate(
     """
     speeds = speeds or Speeds()
     dispatcher = Dispatcher(plan, workload.asked)
-    held = _Held(workload)
+    held = _Held(workload, plan.arena_bytes)
     free = list(range(plan.lanes))
     running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
     spans: list[Span] = []
@@ -85,43 +85,44 @@ def peak_bytes(plan: Plan, workload: Workload) -> int:
     return simulate(plan, workload).peak_bytes
 
 
-def _layer(task: Task, workload: Workload) -> Layer | None:
-    return None if task.layer is None else workload.requests[task.request].network.layers[task.layer]
-
-
 def _seconds(task: Task, workload: Workload, speeds: Speeds) -> float:
-    layer = _layer(task, workload)
-    if layer is None or task.kind == "free":
+    if task.layer is None or task.kind == "free":
         return 0.0
-    return speeds.load_s(layer) if task.kind == "load" else speeds.exec_s(layer)
+    network = workload.requests[task.request].network
+    if task.kind == "load":
+        return tile_bytes(network, task.layer, task.rows) / speeds.read_bytes_per_s
+    layer = network.layers[task.layer]
+    return speeds.exec_s(layer) * share(layer, task.rows)
 
 
 class _Held:
     """The bytes that a run holds, as the engine's ledger counts them."""
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, arena_bytes: int) -> None:
         self._workload = workload
-        self._weight_bytes = 0
+        self._weights: dict[Weights, int] = {}
+        self._weight_bytes = arena_bytes
         self._activations = [0] * len(workload.requests)
-        self.peak_bytes = self.peak_weight_bytes = 0
+        self.peak_bytes = self.peak_weight_bytes = arena_bytes
 
     def begin(self, task: Task) -> None:
-        layer = _layer(task, self._workload)
-        if layer is None:
-            self._activations[task.request] = self._workload.requests[task.request].network.input_bytes
-        elif task.kind == "load":
-            self._weight_bytes += layer.weight_bytes
+        network = self._workload.requests[task.request].network
+        if task.layer is None:
+            self._activations[task.request] = network.input_bytes
+        elif task.kind == "load" and task.place is None:
+            self._weights[task.weights] = tile_bytes(network, task.layer, task.rows)
+            self._weight_bytes += self._weights[task.weights]
         elif task.kind == "exec":
-            self._activations[task.request] = layer.activation_bytes
+            self._activations[task.request] = working_bytes(network.layers[task.layer], task.rows)
         self.peak_bytes = max(self.peak_bytes, self._weight_bytes + sum(self._activations))
         self.peak_weight_bytes = max(self.peak_weight_bytes, self._weight_bytes)
 
     def end(self, task: Task) -> None:
-        layer = _layer(task, self._workload)
-        if layer is not None and task.kind == "exec":
-            self._activations[task.request] = layer.carry_bytes
-        elif layer is not None and task.kind == "free":
-            self._weight_bytes -= layer.weight_bytes
+        if task.layer is not None and task.kind == "exec":
+            layer = self._workload.requests[task.request].network.layers[task.layer]
+            self._activations[task.request] = left_bytes(layer, task.rows)
+        elif task.kind == "free":
+            self._weight_bytes -= self._weights.pop(task.weights, 0)
 
     def discard(self, request: int) -> None:
         self._activations[request] = 0

@@ -5,18 +5,34 @@ from __future__ import annotations
 import ctypes
 import math
 import operator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pytest_edgeload.engine.kernels import compile_layer
+from pytest_edgeload import plan
+from pytest_edgeload.engine.arena import arena
 from pytest_edgeload.engine.ledger import Ledger
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.engine.readers.read import ReadReader
+from pytest_edgeload.engine.tiles import ASKED, Begun, CompiledLayer, Weights
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, read_graph
+from pytest_edgeload.networks.tile import (
+    Rows,
+    is_last,
+    left_bytes,
+    pages_bytes,
+    span_bytes,
+    specs,
+    stretches,
+    tile_bytes,
+    tiling,
+    working_bytes,
+)
+from pytest_edgeload.plan import Task
 
 _LIBC = ctypes.CDLL(None)
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -27,19 +43,48 @@ class OpenNetwork:
 
     def __init__(self, folder: Path, reader: str) -> None:
         self.network = read_graph(folder)
-        self.calls = [compile_layer(layer) for layer in self.network.layers]
-        self._weights = READERS[reader](folder / WEIGHTS)
+        self.layers = [CompiledLayer(layer) for layer in self.network.layers]
+        self.weights = READERS[reader](folder / WEIGHTS)
         self._samples = ReadReader(folder / SAMPLES)
 
-    def load(self, layer: Layer) -> dict[str, torch.Tensor]:
-        """Return the weights of `layer`, as views into memory that goes back to the system with the last of them."""
-        weights: dict[str, torch.Tensor] = {}
-        for offset, size_bytes in layer.extents:
-            memory = self._weights.read(offset, size_bytes) if size_bytes else b""
-            for spec in layer.weights:
-                if offset <= spec.offset < offset + size_bytes or spec.size_bytes == 0:
+    def load(self, layer: Layer, rows: Rows = None, into: memoryview | None = None) -> Weights:
+        """Return the weights of a tile, as views into `into`, or into memory that goes back with the last of them."""
+        tile = specs(layer, rows)
+        weights = {spec.name: torch.empty(spec.shape, dtype=_dtype(spec)) for spec in tile if not spec.size_bytes}
+        for offset, size_bytes in stretches(layer, rows):
+            memory = self.weights.read(offset, size_bytes, into)
+            for spec in tile:
+                if offset <= spec.offset < offset + size_bytes and spec.size_bytes:
                     weights[spec.name] = _tensor(spec, memory, spec.offset - offset)
+            if into is not None:
+                into = into[pages_bytes(offset, size_bytes) :]
         return weights
+
+    def load_asked(self, layer: Layer, values: Mapping[str, Any]) -> Weights:
+        """Return the weights of an embedding, with only the rows that `values` ask for. Raises IndexError."""
+        cut = tiling(layer)
+        assert cut is not None  # or nothing could be asked for
+        assert cut.ids is not None
+        rows = torch.unique(values[cut.ids])
+        asked = rows.tolist()
+        if asked and not 0 <= asked[0] <= asked[-1] < cut.rows:
+            raise IndexError(f"{layer.name}: rows {asked[0]} to {asked[-1]} are asked for, of {cut.rows}")
+        found = torch.empty((len(asked), *cut.weight.shape[1:]), dtype=_dtype(cut.weight))
+        position = 0
+        for first, last in _runs(asked):
+            spec = cut.slice((first, last))
+            found[position : position + last - first] = self._read(spec)
+            position += last - first
+        return {**{spec.name: self._read(spec) for spec in cut.others(layer)}, cut.weight.name: found, ASKED: rows}
+
+    def _read(self, spec: TensorSpec) -> torch.Tensor:
+        memory = self.weights.read(spec.offset, spec.size_bytes) if spec.size_bytes else None
+        return _tensor(spec, memory, 0)
+
+    def drop(self, layer: Layer, rows: Rows) -> None:
+        """Note that nobody refers to these weights any more."""
+        for offset, size_bytes in stretches(layer, rows):
+            self.weights.drop(offset, size_bytes)
 
     def sample(self, index: int) -> Sample:
         """Return the sample with this index, counted round and round."""
@@ -47,22 +92,37 @@ class OpenNetwork:
 
     def tensors(self, specs: tuple[TensorSpec, ...]) -> list[torch.Tensor]:
         """Return tensors of the samples file."""
+        reader = self._samples
         return [
-            _tensor(spec, self._samples.read(spec.offset, spec.size_bytes) if spec.size_bytes else b"", 0)
-            for spec in specs
+            _tensor(spec, reader.read(spec.offset, spec.size_bytes) if spec.size_bytes else None, 0) for spec in specs
         ]
 
 
-def _tensor(spec: TensorSpec, memory: Any, start: int) -> torch.Tensor:
-    dtype = getattr(torch, spec.dtype)
-    if spec.size_bytes == 0:
+def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the numbers `rows`, which are in order, as ranges without gaps."""
+    first = 0
+    for i in range(1, len(rows) + 1):
+        if i == len(rows) or rows[i] != rows[i - 1] + 1:
+            yield rows[first], rows[i - 1] + 1
+            first = i
+
+
+def _dtype(spec: TensorSpec) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, spec.dtype)
+    return dtype
+
+
+def _tensor(spec: TensorSpec, memory: memoryview | None, start: int) -> torch.Tensor:
+    """Return the tensor that stands in `memory` from the byte `start` on; None for one of no bytes."""
+    dtype = _dtype(spec)
+    if memory is None:
         return torch.empty(spec.shape, dtype=dtype)
     count = spec.size_bytes // dtype.itemsize
     return torch.frombuffer(memory, dtype=dtype, count=count, offset=start).view(spec.shape)
 
 
 class Performer:
-    """The state of a job: activations by request, weights by request and layer."""
+    """The state of a job: activations by request, weights by who loads them."""
 
     def __init__(self, job: Job) -> None:
         self._tasks = job.plan.tasks
@@ -70,38 +130,53 @@ class Performer:
         self._asked = job.requests
         self._requests = [(networks[asked.network], asked.sample) for asked in job.requests]
         self._values: list[dict[str, Any]] = [{} for _ in job.requests]
-        self._weights: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
+        self._begun = [Begun() for _ in job.requests]
+        self._weights: dict[plan.Weights, Weights] = {}
+        self._arena = arena(job.plan.arena_bytes) if job.plan.arena_bytes else None
         self.ledger = Ledger()
+        self.ledger.hold("arena", job.plan.arena_bytes)
+        self.notices = tuple(dict.fromkeys(n.weights.notice for n in networks if n.weights.notice))
 
     def perform(self, index: int) -> None:
         """Carry out the task with this index; returns when it is done."""
         task = self._tasks[index]
-        r, layer = task.request, task.layer
+        r = task.request
         network, sample = self._requests[r]
-        if layer is None:
-            specs = network.sample(sample).inputs
-            self.ledger.hold(r, sum(spec.size_bytes for spec in specs))
-            self._values[r] = dict(zip(network.network.inputs, network.tensors(specs), strict=True))
+        if task.layer is None:
+            inputs = network.sample(sample).inputs
+            self.ledger.hold(r, sum(spec.size_bytes for spec in inputs))
+            self._values[r] = dict(zip(network.network.inputs, network.tensors(inputs), strict=True))
         elif task.kind == "load":
-            self.ledger.hold((r, layer), network.network.layers[layer].weight_bytes)
-            self._weights[r, layer] = network.load(network.network.layers[layer])
+            self._load(task, task.layer, network)
         elif task.kind == "exec":
-            self.ledger.hold(r, network.network.layers[layer].activation_bytes)
-            self._execute(r, layer)
-            self.ledger.hold(r, network.network.layers[layer].carry_bytes)
+            self._execute(task, task.layer, network)
         else:
-            del self._weights[r, layer]
-            self.ledger.hold((r, layer), 0)
-            if layer == len(network.calls) - 1:
+            layer = network.network.layers[task.layer]
+            del self._weights[task.weights]
+            network.drop(layer, task.rows)
+            self.ledger.hold(task.weights, 0)
+            if task.layer == len(network.layers) - 1 and is_last(layer, task.rows):
                 # Weights are mappings of their own and gone already; malloc still keeps what the activations used.
                 _LIBC.malloc_trim(0)
 
-    def _execute(self, r: int, layer: int) -> None:
-        network, _ = self._requests[r]
-        values, weights = self._values[r], self._weights[r, layer]
+    def _load(self, task: Task, i: int, network: OpenNetwork) -> None:
+        layer, rows = network.network.layers[i], task.rows
+        if task.place is None or self._arena is None:
+            self.ledger.hold(task.weights, tile_bytes(network.network, i, rows))
+            into = None
+        else:
+            into = self._arena[task.place : task.place + span_bytes(layer, rows)]
+        if rows == "asked":
+            self._weights[task.weights] = network.load_asked(layer, self._values[task.request])
+        else:
+            self._weights[task.weights] = network.load(layer, rows, into)
+
+    def _execute(self, task: Task, i: int, network: OpenNetwork) -> None:
+        r, layer = task.request, network.network.layers[i]
+        self.ledger.hold(r, working_bytes(layer, task.rows))
         with torch.inference_mode():
-            for call in network.calls[layer]:
-                call(values, weights)
+            network.layers[i].run(task.rows, self._values[r], self._weights[task.weights], self._begun[r])
+        self.ledger.hold(r, left_bytes(layer, task.rows))
 
     def holds(self, request: int) -> bool:
         """Tell whether the condition of `request` holds, by the outputs of the request that it asks about.

@@ -44,7 +44,9 @@ def _work(commands: BinaryIO, events: BinaryIO) -> None:
         return
     ran = run(job.plan, performer, job.requests)
     makespan_s = max((span.end_s for span in ran.spans), default=0.0)
-    _send(events, Done(makespan_s, ran.spans, performer.ledger.peak_bytes, ran.arrived_s, ran.dropped))
+    _send(
+        events, Done(makespan_s, ran.spans, performer.ledger.peak_bytes, ran.arrived_s, ran.dropped, performer.notices)
+    )
     if commands.readline() != CHECK:
         return
     answered = [r for r in range(len(job.requests)) if r not in ran.dropped]

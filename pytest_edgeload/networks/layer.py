@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -62,13 +63,18 @@ class Layer(msgspec.Struct, frozen=True):
     @property
     def extents(self) -> tuple[tuple[int, int], ...]:
         """The stretches of the weights file this layer needs, as (first byte, length); adjacent tensors are one."""
-        merged: list[tuple[int, int]] = []
-        for weight in sorted(self.weights, key=lambda weight: weight.offset):
-            if merged and sum(merged[-1]) == weight.offset:
-                merged[-1] = (merged[-1][0], merged[-1][1] + weight.size_bytes)
-            else:
-                merged.append((weight.offset, weight.size_bytes))
-        return tuple(merged)
+        return merge((weight.offset, weight.size_bytes) for weight in self.weights if weight.size_bytes)
+
+
+def merge(parts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return stretches of a file, as (first byte, length), in order and those that touch made one."""
+    merged: list[tuple[int, int]] = []
+    for offset, size in sorted(parts):
+        if merged and sum(merged[-1]) == offset:
+            merged[-1] = (merged[-1][0], merged[-1][1] + size)
+        else:
+            merged.append((offset, size))
+    return tuple(merged)
 
 
 class Sample(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from pytest_edgeload.policies.mema import mema
 from pytest_edgeload.policies.multi_bulk import multi_bulk
 from pytest_edgeload.policies.partial import partial
 from pytest_edgeload.policies.sjf import sjf
+from pytest_edgeload.policies.stream import stream
 from pytest_edgeload.workload import Workload
 
 Policy = Callable[[Workload, Budget], Plan]
@@ -42,6 +43,7 @@ POLICIES: Mapping[str, Policy] = {
     "masa": masa,
     "masa-hrrn": masa_hrrn,
     "mema": mema,
+    "stream": stream,
 }
 
 REFERENCE = "bulk"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.fx import Graph, Node
 
-from pytest_edgeload.engine.kernels import bind, compile_layer
+from pytest_edgeload.engine.kernels import bind, compile_op
 from pytest_edgeload.networks.export import CannotExport, encode
-from pytest_edgeload.networks.layer import Layer, Op
+from pytest_edgeload.networks.layer import Op
 
 GRAPH = Graph()
 NODES = [GRAPH.placeholder(name) for name in ("x", "y", "w")]
@@ -64,29 +64,23 @@ def test_an_argument_that_json_cannot_hold(argument: object) -> None:
         encode(argument, _reference)
 
 
-def _layer(*ops: Op) -> Layer:
-    return Layer("layer", "other", (), ops, 0, 0, 0)
-
-
 @pytest.mark.parametrize("target", ["aten.nonsense.default", "aten.relu.nonsense", "nonsense.relu.default"])
 def test_an_unknown_operator(target: str) -> None:
     """An operator that this PyTorch does not have is a LookupError with its name and PyTorch's version."""
     with pytest.raises(
         LookupError, match=f"^PyTorch {torch.__version__} has no operator {target}$".replace("+", r"\+")
     ):
-        compile_layer(_layer(Op(target, [], {}, "y")))
+        compile_op(Op(target, [], {}, "y"))
 
 
 def test_calls_store_their_output_and_drop_what_nobody_needs() -> None:
-    """A compiled layer reads values and weights by name, stores outputs by name, and drops what it is told to."""
-    calls = compile_layer(
-        _layer(
-            Op("aten.add.Tensor", [{"value": "x"}, {"weight": "w"}], {"alpha": 2}, "sum"),
-            Op("aten.split.Tensor", [{"value": "sum"}, 1], {}, "parts", ("x", "sum")),
-            Op("getitem", [{"value": "parts"}, 1], {}, "part", ("parts",)),
-        )
+    """Compiled ops read values and weights by name, store outputs by name, and drop what they are told to."""
+    ops = (
+        Op("aten.add.Tensor", [{"value": "x"}, {"weight": "w"}], {"alpha": 2}, "sum"),
+        Op("aten.split.Tensor", [{"value": "sum"}, 1], {}, "parts", ("x", "sum")),
+        Op("getitem", [{"value": "parts"}, 1], {}, "part", ("parts",)),
     )
     values: dict[str, Any] = {"x": torch.tensor([1.0, 2.0]), "other": None}
-    for call in calls:
+    for call in map(compile_op, ops):
         call(values, {"w": torch.tensor([10.0, 20.0])})
     assert values == {"part": torch.tensor([42.0]), "other": None}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import subprocess
 import sys
@@ -13,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.engine import readers
+from pytest_edgeload.engine.arena import arena
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.tile import PAGE, pages_bytes
+from pytest_edgeload.sandbox import steady
 
 FILE_BYTES = 300_000
 EVERY_READER = pytest.mark.parametrize("name", READERS)
@@ -39,11 +44,61 @@ def test_bytes(path: Path, name: str, offset: int, size: int) -> None:
 
 
 @EVERY_READER
+@given(offset=st.integers(0, FILE_BYTES - 1), size=st.integers(1, FILE_BYTES))
+def test_into(path: Path, name: str, offset: int, size: int) -> None:
+    """A reader that is given memory gives the bytes of the file there, or where it has them, and changes no other."""
+    size = min(size, FILE_BYTES - offset)
+    pages = pages_bytes(offset, size)
+    around = arena(pages + 2 * PAGE)
+    reader = READERS[name](path)
+    memory = reader.read(offset, size, around[PAGE : PAGE + pages])
+    assert memory == path.read_bytes()[offset : offset + size]
+    assert bytes(around[:PAGE]) == bytes(around[PAGE + pages :]) == bytes(PAGE)
+    del memory
+    reader.close()
+
+
+def test_a_file_system_that_refuses_direct_reads() -> None:
+    """The direct reader says so in a notice, and reads all the same."""
+    refusing = Path("/proc/self/cmdline")
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.open(refusing, os.O_RDONLY | os.O_DIRECT)
+    reader = READERS["direct"](refusing)
+    assert reader.notice == "reader direct: /proc/self refuses O_DIRECT, so it reads through the page cache"
+    reader.close()
+
+
+def test_direct_reads_leave_the_page_cache_alone(tmp_path: Path) -> None:
+    """What the direct reader reads, the page cache does not hold; what `read` reads, it does."""
+    path = tmp_path / "weights"
+    path.write_bytes(os.urandom(8 << 20))
+    for name, expected in (("direct", 0), ("read", 8 << 20)):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        steady.drop([path])
+        reader = READERS[name](path)
+        memory = reader.read(0, 8 << 20)
+        assert _cached_bytes(path) == expected
+        del memory
+        reader.close()
+
+
+def _cached_bytes(path: Path) -> int:
+    """Return how much of a file the page cache holds; see mincore(2)."""
+    with path.open("rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+    found = (ctypes.c_ubyte * (len(mapping) // PAGE))()
+    assert ctypes.CDLL(None).mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapping)), found) == 0
+    return PAGE * sum(resident & 1 for resident in found)
+
+
+@EVERY_READER
 @pytest.mark.parametrize("offset", [0, FILE_BYTES - 1, FILE_BYTES, FILE_BYTES * 2])
 def test_the_end_of_the_file(path: Path, name: str, offset: int) -> None:
     """A stretch that goes past the end of the file is an EOFError that says where the file ends."""
     reader = READERS[name](path)
-    with pytest.raises(EOFError, match=f"the weights file ends at byte {max(offset, FILE_BYTES)}"):
+    with pytest.raises(EOFError, match=f"the weights file ends at byte {FILE_BYTES}"):
         reader.read(offset, FILE_BYTES + 1)
     reader.close()
 
@@ -72,7 +127,7 @@ def test_files_are_closed(path: Path, name: str) -> None:
 
 @EVERY_READER
 def test_memory_goes_back_to_the_system(tmp_path: Path, name: str) -> None:
-    """Memory is resident after it was read, and the process's no more when the last reference to it goes."""
+    """Memory is resident after it was read, and the process's no more when it is dropped after the last reference."""
     size, slack = 32 << 20, 1 << 20
     path = tmp_path / "weights"
     path.write_bytes(bytes(size))
@@ -86,6 +141,7 @@ def test_memory_goes_back_to_the_system(tmp_path: Path, name: str) -> None:
         assert psutil.Process().memory_info().rss - before > size - slack
         view.release()
         del view
+        reader.drop(0, size)
         assert psutil.Process().memory_info().rss - before < slack
     reader.close()
 
@@ -94,9 +150,9 @@ REFUSED = """
 import resource, sys
 from pathlib import Path
 from pytest_edgeload.engine.readers import READERS
-reader = READERS[sys.argv[1]](Path(sys.argv[2]))
 resource.setrlimit(resource.RLIMIT_AS, (256 << 20, 256 << 20))
 try:
+    reader = READERS[sys.argv[1]](Path(sys.argv[2]))
     reader.read(0, 1 << 30)
 except MemoryError as error:
     sys.exit(str(error) != "no memory for 1073741824 bytes of weights: Cannot allocate memory")

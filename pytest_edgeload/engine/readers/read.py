@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-from contextlib import suppress
 from pathlib import Path
+
+from pytest_edgeload.engine.arena import memory
 
 
 class ReadReader:
-    """Reads into a fresh anonymous mapping, which the kernel takes back whole when the last reference to it goes."""
+    """Reads by preadv(2)."""
+
+    notice: str | None = None
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
-    def read(self, offset: int, size_bytes: int) -> mmap.mmap:
+    def read(self, offset: int, size_bytes: int, into: memoryview | None = None) -> memoryview:
         """Return private memory that holds these bytes of the file."""
-        try:
-            memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except OSError as error:
-            raise MemoryError(f"no memory for {size_bytes} bytes of weights: {error.strerror}") from error
-        with suppress(OSError):  # a kernel built without huge pages does not know this advice
-            memory.madvise(mmap.MADV_HUGEPAGE)  # one page fault for 2 MiB instead of 512
-        view = memoryview(memory)
-        done = 0
-        while done < size_bytes:
-            count = os.preadv(self._fd, [view[done:]], offset + done)
-            if count == 0:
-                raise EOFError(f"the weights file ends at byte {offset + done}")
-            done += count
-        return memory
+        view = memoryview(memory(size_bytes)) if into is None else into[:size_bytes]
+        fill(self._fd, view, offset, size_bytes)
+        return view
+
+    def drop(self, offset: int, size_bytes: int) -> None:
+        """Do nothing: private memory goes with the last reference to it, and the page cache is the kernel's."""
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+
+
+def fill(fd: int, view: memoryview, offset: int, least_bytes: int) -> None:
+    """Read from the file until `view` holds at least `least_bytes`. Raises EOFError where the file ends before."""
+    end = os.fstat(fd).st_size
+    if offset + least_bytes > end:
+        raise EOFError(f"the weights file ends at byte {end}")
+    done = os.preadv(fd, [view], offset)
+    while done < least_bytes:
+        done += os.preadv(fd, [view[done:]], offset + done)

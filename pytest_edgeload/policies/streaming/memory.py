@@ -1,0 +1,87 @@
+"""What `stream` holds: how much activations take at most, which tiles stay, and where each unit goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+
+from pytest_edgeload.networks.tile import left_bytes, working_bytes
+from pytest_edgeload.policies.streaming.units import Tile, Unit
+from pytest_edgeload.workload import Workload
+
+AHEAD = 8
+"""How many requests read their inputs before they are executed."""
+
+
+def appearance(units: Sequence[Unit]) -> list[int]:
+    """Return the requests in the order in which they begin."""
+    return list(dict.fromkeys(r for unit in units for r in unit.requests))
+
+
+def activations_bytes(units: Sequence[Unit], workload: Workload) -> int:
+    """Return the most bytes of activations that live when `units` are executed one after the other.
+
+    With them counts what a convolution takes beside: its input, output and weights in the layout it computes in.
+    """
+    requests = appearance(units)
+    to_come = iter(requests)
+    held = {r: workload.requests[r].network.input_bytes for r in islice(to_come, AHEAD)}
+    most = total = sum(held.values())
+    begun: set[int] = set()
+    for unit in units:
+        for r in unit.requests:
+            if r not in begun:
+                begun.add(r)
+                for later in islice(to_come, 1):
+                    held[later] = workload.requests[later].network.input_bytes
+                    total += held[later]
+            layer = workload.requests[r].network.layers[unit.layer]
+            beside = layer.activation_bytes + unit.size_bytes if layer.is_convolution else 0
+            most = max(most, total - held[r] + working_bytes(layer, unit.rows) + beside)
+            total -= held[r]
+            held[r] = left_bytes(layer, unit.rows)
+            total += held[r]
+    return most
+
+
+def kept(units: Sequence[Unit], room_bytes: int) -> dict[Tile, int]:
+    """Return the tiles that stay from their first use to their last, and their places, from 0 up to `room_bytes`.
+
+    Those go first that save most time for a byte: each use but the first saves the part of their reading that executing
+    them cannot hide.
+    """
+    uses = Counter(unit.tile for unit in units if unit.has_place)
+    worth: dict[Tile, tuple[float, int]] = {}
+    for unit in units:
+        if uses[unit.tile] > 1 and unit.size_bytes:
+            again = uses[unit.tile] - 1
+            saved_s = again * max(0.0, unit.read_s - unit.exec_s)
+            worth.setdefault(unit.tile, (saved_s / unit.size_bytes, again))
+    sizes = {unit.tile: unit.size_bytes for unit in units}
+    places: dict[Tile, int] = {}
+    position = 0
+    for tile in sorted(worth, key=lambda tile: worth[tile], reverse=True):
+        if position + sizes[tile] <= room_bytes:
+            places[tile] = position
+            position += sizes[tile]
+    return places
+
+
+class Ring:
+    """Places one after the other, from `first` up to `end` and round again; what was there must be free before."""
+
+    def __init__(self, first: int, end: int) -> None:
+        self._first, self.end = first, end
+        self._next = first
+        self._held: list[tuple[int, int, int]] = []  # first byte, end, and a number
+
+    def take(self, size_bytes: int, number: int) -> tuple[int, list[int]]:
+        """Return the place for a unit known by `number`, and the numbers of those whose place it takes."""
+        place = self._next if self._next + size_bytes <= self.end else self._first
+        end = place + size_bytes
+        gone = [held for held in self._held if held[0] < end and place < held[1]]
+        rest = [part for first, last, of in gone for part in ((first, place, of), (end, last, of)) if part[0] < part[1]]
+        self._held = [*(held for held in self._held if held not in gone), *rest, (place, end, number)]
+        self._next = end
+        return place, [number for _, _, number in gone]
