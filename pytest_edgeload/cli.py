@@ -25,6 +25,7 @@ from pytest_edgeload.policies import REFERENCE, Policy, known_policies, make_pla
 from pytest_edgeload.report import graph
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.launch import Enclosure
+from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.units import Limit, format_size
@@ -176,7 +177,7 @@ def _memory_bytes(limit: Limit) -> int:
     """Return what a policy may plan with under `limit`. Raises UsageError or Unsupported."""
     _show("edgeload: measuring what an idle worker needs")
     with host_lock():
-        idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", None, swap=False, timeout_s=_IDLE_TIMEOUT_S))
+        idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S))
     return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +17,17 @@ from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.job import Asked, Job
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
+from pytest_edgeload.networks.store import WEIGHTS
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.results.service import figures
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.launch import Enclosure, launch
+from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
-from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.swap import Swap, active
 from pytest_edgeload.simulate import peak_bytes
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Condition, Mix, Workload
@@ -60,7 +62,7 @@ class Bench:
         with host_lock():
             if note.exists():
                 return int(note.read_text())
-            idle = measure_idle_bytes(self._enclosure(None))
+            idle = measure_idle_bytes(self._enclosure(Limits(swap=self.swap.usable)))
             note.write_text(str(idle))
             return idle
 
@@ -68,19 +70,28 @@ class Bench:
         """Return the bytes to enforce for `limit`. Raises UsageError for a limit that even an idle worker exceeds."""
         return None if limit is None else enforced_bytes(limit, self.idle_bytes())
 
-    def service_s(self, mix: Mix, threads: int) -> float:
+    def check_reads(self, read_bps: int, folder: Path) -> None:
+        """Raise Unsupported where reads of what `folder` holds cannot be held to `read_bps`."""
+        limits = self._limits(None, read_bps, [folder])
+        try:
+            self.cap.open(self._name(), limits).close()
+        except Unsupported as error:
+            raise Unsupported(f"--edge-read-bw={format_size(read_bps)}: {error}; leave it out") from error
+
+    def service_s(self, mix: Mix, threads: int, read_bps: int | None) -> float:
         """Return the seconds that one batch of `mix` takes in the mean when it has the machine to itself.
 
-        The sum over its requests of what their network takes alone, from a cold cache, under bulk and without a limit:
-        the median of three runs. The session keeps to what it measured first. Raises what `measure` raises.
+        The sum over its requests of what their network takes alone, from a cold cache and at `read_bps`, under bulk and
+        without a limit on memory: the median of three runs. The session keeps to what it measured first. Raises what
+        `measure` raises.
         """
-        seconds = {name: self._network_s(name, threads) for name in mix.networks}
+        seconds = {name: self._network_s(name, threads, read_bps) for name in mix.networks}
         return sum(seconds[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
 
-    def _network_s(self, name: str, threads: int) -> float:
+    def _network_s(self, name: str, threads: int, read_bps: int | None) -> float:
         note = self.folder / f"service_s-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         if not note.exists():
-            case = Case("", name, "bulk", None, None, "read", threads, "none", "none")
+            case = Case("", name, "bulk", None, None, "read", threads, "none", "none", read_bps=read_bps)
             runs = [self.measure(case, Mix.of(name, [name])) for _ in range(_SERVICE_RUNS)]
             found = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]
             if not found:
@@ -115,8 +126,10 @@ class Bench:
             threads=case.threads,
         )
         files = sum(network.weight_bytes for _, network in found.values())  # the page cache keeps what it can of them
+        weights = [folder / WEIGHTS for folder, _ in found.values()]
         with host_lock():
-            measurement = launch(job, self._enclosure(case.limit_bytes, files + peak))
+            limits = self._limits(case.limit_bytes, case.read_bps, weights)  # swap of others may have come or gone
+            measurement = launch(job, self._enclosure(limits, files + peak))
         return complete(measurement, plan, workload, peak)
 
     def _plan(self, case: Case, workload: Workload) -> tuple[Plan, int]:
@@ -128,9 +141,17 @@ class Bench:
         except InvalidPlan as error:
             raise InvalidPlan(f"policy {case.policy}: {error}") from None
 
-    def _enclosure(self, limit_bytes: int | None, expected_bytes: int = 0) -> Enclosure:
-        name = f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
-        return Enclosure(self.cap, name, limit_bytes, self.swap.usable, self.timeout_s, expected_bytes)
+    def _limits(self, memory_bytes: int | None, read_bps: int | None, files: Iterable[Path]) -> Limits:
+        """Return what to hold a worker to that reads `files`. Raises Unsupported."""
+        areas = [path for path, _ in active()] if self.swap.usable else []
+        reads = None if read_bps is None else Throttle.of(read_bps, files, areas)
+        return Limits(memory_bytes, self.swap.usable, reads)
+
+    def _enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
+        return Enclosure(self.cap, self._name(), limits, self.timeout_s, expected_bytes)
+
+    def _name(self) -> str:
+        return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
 
 
 def check_conditions(workload: Workload) -> None:

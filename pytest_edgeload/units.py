@@ -7,30 +7,32 @@ import re
 from dataclasses import dataclass
 
 SIZE_HINT = "try 512M, 1G or base+256M"
+RATE_HINT = "try 90M, which is 90 MiB a second"
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _SIZE = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
 _DURATION = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)?"
 _MOST = 1 << 60
+_LEAST_RATE = 1 << 20  # slower than any storage, and the worker itself would take minutes to start
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, hint: str = SIZE_HINT) -> int:
     """Return the bytes that `text` names: `512M`, `512MiB`, `1.5G`, `4096`; units are powers of 1024.
 
-    Raises ValueError for anything else. `MB` and `GB` are refused because half of the world reads them as powers
-    of 1000 and the other half as powers of 1024.
+    Raises ValueError for anything else; `hint` is the way out. `MB` and `GB` are refused because half of the world
+    reads them as powers of 1000 and the other half as powers of 1024.
     """
     match = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE | re.ASCII)
     if match is None:
-        raise ValueError(f"not a size; {SIZE_HINT}")
+        raise ValueError(f"not a size; {hint}")
     number, unit, suffix = match["number"], match["unit"].upper(), match["suffix"] or ""
     if unit and suffix.upper() == "B":
         raise ValueError(f"{unit}B means 1000 to some and 1024 to others; write {number}{unit}, which is 1024")
     if not unit and suffix.upper() == "IB":
-        raise ValueError(f"not a size; {SIZE_HINT}")
+        raise ValueError(f"not a size; {hint}")
     size: float = float(number) * 1024 ** _POWERS[unit]
     if not 1 <= size <= _MOST:
-        raise ValueError(f"a size is at least one byte and at most {_MOST >> 40}T; {SIZE_HINT}")
+        raise ValueError(f"a size is at least one byte and at most {_MOST >> 40}T; {hint}")
     return round(size)
 
 
@@ -42,6 +44,14 @@ def format_size(size: float) -> str:
             value = size / scale
             return f"{value:.0f}{unit}" if value == int(value) or abs(value) >= 1000 else f"{value:.1f}{unit}"  # noqa: PLR2004
     return f"{size:.0f}"
+
+
+def parse_rate(text: str) -> int:
+    """Return the bytes a second that `text` names, as a size with or without `/s`. Raises ValueError."""
+    rate = parse_size(text.strip().removesuffix("/s"), RATE_HINT)
+    if rate < _LEAST_RATE:
+        raise ValueError(f"a rate is at least {format_size(_LEAST_RATE)} a second; {RATE_HINT}")
+    return rate
 
 
 def parse_duration(text: str) -> float:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_edgeload.units import Limit, format_size, parse_duration, parse_size, parse_swap
+from pytest_edgeload.units import Limit, format_size, parse_duration, parse_rate, parse_size, parse_swap
 
 POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 LOOKALIKES = "0123456789.KMGTkmgtiIbBs+-e \n\N{KELVIN SIGN}\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}\uff11\u0661\xa0"
@@ -103,6 +103,25 @@ def test_other_texts_are_not_durations(text: str) -> None:
     """What is not wholly a positive duration is refused with a way out."""
     with pytest.raises(ValueError, match="not a duration; try 300s or 5m"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["90M", "90M/s", " 90MiB/s ", "0.087890625G", "94371840"])
+def test_rates(text: str) -> None:
+    """A rate is a size a second, whether it says so or not."""
+    assert parse_rate(text) == 90 << 20
+
+
+@pytest.mark.parametrize("text", ["", "/s", "fast", "90M/m", "90M/s/s", "90", "90/s", "1023K", "0", "none"])
+def test_other_texts_are_not_rates(text: str) -> None:
+    """What is no size a second, or slower than any storage, is refused with a way out that is a rate."""
+    with pytest.raises(ValueError, match="try 90M, which is 90 MiB a second"):
+        parse_rate(text)
+
+
+def test_decimal_rates_are_refused() -> None:
+    """A rate in MB, as it is printed on cards, is refused with what to write instead."""
+    with pytest.raises(ValueError, match="write 90M, which is 1024"):
+        parse_rate("90MB/s")
 
 
 @pytest.mark.parametrize("text", ["auto", "existing", "off", "4G", "512MiB"])

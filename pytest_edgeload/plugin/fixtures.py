@@ -70,7 +70,7 @@ class Edge:
     def service_s(self, workload: Mix | Sequence[str]) -> float:
         """Return the seconds that one batch of `workload` takes in the mean when it has the machine to itself.
 
-        The sum over its requests of what their network takes alone, from a cold cache and without a limit; the session
+        The sum over its requests of what their network takes alone, from a cold cache and with all memory; the session
         keeps to what it measured first. Arrival times relative to it make the same load on fast machines and slow ones.
         """
         __tracebackhide__ = True

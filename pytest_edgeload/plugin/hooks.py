@@ -21,7 +21,7 @@ from pytest_edgeload.report import json as json_report
 from pytest_edgeload.report import terminal
 from pytest_edgeload.results.record import Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox.caps import choose
-from pytest_edgeload.units import Limit
+from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Mix
 
 PROPERTY = "edgeload"
@@ -65,7 +65,7 @@ class Edgeload:
     def _choose_cap(self) -> tuple[str, bool]:
         if self.settings.disable:
             return "none", False
-        name, cap = choose(self.settings.cap)
+        name, cap = choose(self.settings.cap, self.settings.read_bw)
         return name, cap.enforces
 
     # ---- what is collected -------------------------------------------------------------------------------------
@@ -209,10 +209,12 @@ class Edgeload:
         limits = ", ".join(str(limit or "none") for limit in self.settings.mem)
         enforced = f"enforced by {self._cap}" if self._is_enforced else "NOT enforced (cap none)"
         order = " not interleaved (xdist)" if self._config.getoption("dist", "no") != "no" else ""
+        rate = self.settings.read_bw
+        reads = "" if rate is None else f"reads at {format_size(rate)}/s, "
         rounds, threads = self.settings.rounds, self.settings.threads
         return (
             f"edgeload: memory {limits} {enforced}, swap {self.settings.swap}, "
-            f"threads {threads}, rounds {rounds}{order}, seed {self.seed}"
+            f"{reads}threads {threads}, rounds {rounds}{order}, seed {self.seed}"
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

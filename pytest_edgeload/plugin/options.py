@@ -34,6 +34,12 @@ def _duration(text: str) -> float:
     return parse_duration(text)
 
 
+def _rate(text: str) -> int | None:
+    from pytest_edgeload.units import parse_rate
+
+    return None if text == "none" else parse_rate(text)
+
+
 def _swap(text: str) -> str:
     from pytest_edgeload.units import parse_swap
 
@@ -128,6 +134,11 @@ OPTIONS: Mapping[str, Option] = {
         "What the worker may swap to: existing (what the machine has), a size (a temporary file, removed afterwards; "
         "needs root), auto (existing, else a file where root), off. Default: existing",
     ),
+    "read-bw": Option(
+        _rate, "none", "RATE",
+        "Bytes a second that the worker may read from the disk of its weights, such as 90M for an SD card; needs a cap "
+        "that enforces. Default: none, as fast as the disk is",
+    ),
     "examples": Option(_count, "3", "N", "Workloads that a test of drawn workloads draws. Default: 3"),
     "seed": Option(_seed, "", "N", "Draw what a session drew that printed this seed. Default: another in each session"),
     "json": Option(_output, "", "FILE", "Write all records, with task spans and time lines, to this file as JSON"),
@@ -155,6 +166,7 @@ class Settings(NamedTuple):
     timeout: float
     cap: str
     swap: str
+    read_bw: int | None
     examples: int
     seed: int | None
     json: Path | None

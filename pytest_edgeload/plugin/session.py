@@ -75,11 +75,13 @@ class Session:
         for name in [*swaps.sweep(self.home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
             say(f"edgeload: removed {name}, left by a session that is gone")
         _prune(self.home.folder.parent)
-        cap, _ = choose(self._settings.cap)
+        cap, _ = choose(self._settings.cap, self._settings.read_bw)
         try:
             self._swap = swaps.open_swap(self._settings.swap, self.home.swaps, self.home.session)
             shared = Shared(cap, self._swap.size_bytes, self._swap.usable)
             self._note.write_bytes(msgspec.json.encode(shared))
+            if self._settings.read_bw is not None:
+                self.bench.check_reads(self._settings.read_bw, self.home.cache)
             for limit in self._settings.mem:
                 self.bench.limit_bytes(limit)
         except BaseException:
@@ -139,6 +141,7 @@ class Session:
             threads=self._settings.threads,
             cap=self.shared.cap,
             swap=str(self.shared.swap),
+            read_bps=self._settings.read_bw,
             requests=asked.workload.timeless,
             loop=asked.workload.loop,
             arrivals=asked.workload.arrivals,
@@ -153,7 +156,7 @@ class Session:
         """Return the seconds that one batch of `mix` takes by itself; see `Bench.service_s`."""
         if self._settings.disable:
             return 1.0  # nothing is measured, so nothing depends on it
-        return self.bench.service_s(mix, self._settings.threads)
+        return self.bench.service_s(mix, self._settings.threads, self._settings.read_bw)
 
     def keep(self, entry: Entry) -> None:
         """Write a measurement down. Raises Unsupported where the disk is full."""

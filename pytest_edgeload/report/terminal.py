@@ -68,7 +68,8 @@ def _median(record: Record, metric: str) -> float:
 
 def _title(case: Case) -> str:
     limit = "no limit" if case.limit is None else case.limit + ("" if case.cap != "none" else " (NOT enforced)")
-    where = f"cap {case.cap}, swap {case.swap}, reader {case.reader}, {case.threads} threads"
+    reads = "" if case.read_bps is None else f", reads at {format_size(case.read_bps)}/s"
+    where = f"cap {case.cap}, swap {case.swap}, reader {case.reader}, {case.threads} threads{reads}"
     return "\n".join([f"{case.test} {case.workload} at {limit}", where, *_circumstances(case)])
 
 

@@ -22,7 +22,8 @@ class Case(msgspec.Struct, frozen=True):
     what the test calls them; `loop` and `arrivals` say when they come, by random numbers from `seed` where it is given,
     and `conditions` what becomes of those with a condition.
     `limit` is the limit as asked for (`512M`, `base+256M`), `limit_bytes` what was enforced; both None without one.
-    `cap` is the mechanism that enforced it, `swap` what the worker could swap to (`none`, `off`, or the swap's size).
+    `cap` is the mechanism that enforced it, `swap` what the worker could swap to (`none`, `off`, or the swap's size),
+    `read_bps` how many bytes a second it could read from its disk, None where nothing held it back.
     """
 
     test: str
@@ -35,6 +36,7 @@ class Case(msgspec.Struct, frozen=True):
     cap: str
     swap: str
     device: str | None = None
+    read_bps: int | None = None
     requests: tuple[Ask, ...] = ()
     loop: str = "once"
     arrivals: str = ""

@@ -20,6 +20,7 @@ from pytest_edgeload.networks.store import SAMPLES, WEIGHTS
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, steady
 from pytest_edgeload.sandbox.caps import Cap, Group
+from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.units import format_size
 
@@ -32,15 +33,14 @@ _EXIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
-    """What a worker is put into: the cap, the name of its group, its limit, whether it may swap, and its time.
+    """What a worker is put into: the cap, the name of its group, its limits, and its time.
 
     `expected_bytes` is how much memory the run will take from the system if it may.
     """
 
     cap: Cap
     name: str
-    limit_bytes: int | None
-    swap: bool
+    limits: Limits
     timeout_s: float
     expected_bytes: int = 0
 
@@ -51,7 +51,7 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
     Nothing of the worker is left when this returns or raises. Raises Unsupported where the cap cannot be set up.
     """
     steady.drop(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES))
-    group = enclosure.cap.open(enclosure.name, enclosure.limit_bytes, swap=enclosure.swap)
+    group = enclosure.cap.open(enclosure.name, enclosure.limits)
     started = time.time()
     try:
         with tempfile.TemporaryFile() as errors:
@@ -103,7 +103,7 @@ class _Run:
             idle = counters.resident(counters.status(self._process.pid))
             self._figures["baseline_bytes"] = idle.now if idle else None
             expected = self._enclosure.expected_bytes
-            steady.back(min(expected, self._enclosure.limit_bytes or expected))
+            steady.back(min(expected, self._enclosure.limits.memory_bytes or expected))
             before = self._totals()
             self._plan_start_s = time.monotonic()
             done = self._ask(GO)
@@ -180,7 +180,7 @@ class _Run:
         if self._failed is not None:
             return ("oom" if self._failed.memory else "crashed"), self._failed.message
         if self._ended.get("oom_kills"):
-            limit = self._enclosure.limit_bytes
+            limit = self._enclosure.limits.memory_bytes
             return "oom", f"killed by the kernel at its limit of {format_size(limit) if limit else 'the machine'}"
         if self._checked is None:
             return "crashed", f"{_ending(self._process.returncode)}{_last_words(errors)}"

@@ -48,7 +48,7 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
     """
     if setting == "off":
         return Swap(0, usable=False)
-    existing = sum(size for path, size in _active() if not path.name.startswith(PREFIX))
+    existing = sum(size for path, size in active() if not path.name.startswith(PREFIX))
     if setting == "existing" or (setting == "auto" and (existing or not _may_swapon())):
         return Swap(existing)
     if not _may_swapon():
@@ -71,7 +71,8 @@ def _may_swapon() -> bool:
     return os.geteuid() == 0 and shutil.which("swapon", path=_PATH) is not None
 
 
-def _active() -> list[tuple[Path, int]]:
+def active() -> list[tuple[Path, int]]:
+    """Return what the machine swaps to, files and partitions, and the bytes each holds."""
     lines = Path("/proc/swaps").read_text().splitlines()[1:] if Path("/proc/swaps").exists() else []
     return [(_plain(fields[0]), int(fields[2]) * 1024) for fields in map(str.split, lines)]
 
@@ -109,7 +110,7 @@ def _refusal(path: Path, size: int, reason: str | None) -> Unsupported:
 
 def remove(path: Path) -> None:
     """Switch swapping to `path` off if it is on, and remove the file."""
-    if any(active == path for active, _ in _active()):
+    if any(area == path for area, _ in active()):
         _run("swapoff", path)
     path.unlink(missing_ok=True)
 
@@ -117,7 +118,7 @@ def remove(path: Path) -> None:
 def sweep(folder: Path) -> list[str]:
     """Remove the swap files, in `folder` or in use, that sessions left which are gone; return their names."""
     swept = []
-    for path in sorted({*folder.resolve().glob(f"{PREFIX}*.swap"), *(path for path, _ in _active())}):
+    for path in sorted({*folder.resolve().glob(f"{PREFIX}*.swap"), *(path for path, _ in active())}):
         if path.suffix == ".swap" and is_abandoned(path.stem):
             with suppress(OSError, subprocess.CalledProcessError):
                 remove(path)

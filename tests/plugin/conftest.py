@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.errors import Refusal
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.sandbox.caps import choose
+from pytest_edgeload.sandbox.limits import Throttle
 from tests.plugin.sessions import Begin, Running, write
 
 
@@ -39,6 +42,17 @@ def begin(prepared: Path) -> Iterator[Begin]:
     yield start
     for running in begun:
         running.clear()
+
+
+@pytest.fixture(scope="session")
+def throttling(prepared: Path) -> str:
+    """Return the option that lets workers read 20 MiB a second; skip, in our own words, where that cannot be had."""
+    try:
+        choose("auto", 20 << 20)
+        Throttle.of(20 << 20, [prepared], [])
+    except Refusal as error:
+        pytest.skip(str(error))
+    return "--edge-read-bw=20M"
 
 
 @pytest.fixture

@@ -77,6 +77,18 @@ def test_kill(begin: Begin, project: Path) -> None:
     assert killed.on_disk == found, "what was measured stays"
 
 
+def test_kill_throttled(begin: Begin, project: Path, throttling: str) -> None:
+    """After SIGKILL of a session that throttles reads the next one removes all of its groups, and names them once."""
+    killed = begin(project, *LONG, throttling)
+    killed.until(lambda: killed.workers)
+    killed.kill()
+    assert killed.leavings
+    ended = begin(project, "--edge-policy=bulk").end()
+    assert ended.status == 0, ended.said
+    assert ended.said.count(f"edgeload: removed edgeload-{killed.pid}-") == 1
+    assert killed.leavings == []
+
+
 def test_two_sessions(begin: Begin, project: Path) -> None:
     """Two sessions on one host both succeed, and no run of one overlaps a run of the other."""
     pair = [begin(project, "--edge-policy=bulk,linear") for _ in range(2)]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -281,6 +282,34 @@ def test_late_request(begin: Begin, project: Path, processes: str) -> None:
         assert "UsageError: " in ended.failure("test_late").attrib["message"]
 
 
+# ---- reads held back -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", ["-n0", "-n1"])
+def test_throttled(begin: Begin, project: Path, throttling: str, processes: str) -> None:
+    """Header, title and record tell the rate, the worker keeps to it, and no group is left."""
+    ended = begin(project, throttling, processes, "--edge-policy=bulk", "--edge-json=out.json").end()
+    assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines(
+        ["edgeload: memory 1G *swap off, reads at 20M/s, threads *", "cap *, swap off, *threads, reads at 20M/s"]
+    )
+    [record], [m] = ended.records, ended.measurements
+    assert record.case.read_bps == 20 << 20
+    assert m.read_bytes is not None
+    assert m.makespan_s is not None
+    assert m.read_bytes > 30 << 20
+    assert m.read_bytes / m.makespan_s < 1.25 * (20 << 20)
+    assert ended.running.leavings == []
+
+
+def test_throttled_without_disk(begin: Begin, project: Path, throttling: str) -> None:
+    """A cache that stands on no disk is refused where reads are to be throttled, before any test runs."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as cache:
+        ended = begin(project, throttling, PYTEST_EDGE_CACHE_DIR=cache).end()
+    way_out = "name a folder on a disk by --edge-cache-dir, or leave it out"
+    assert_refused(ended, f"{throttling}: {cache} is on no disk that could be throttled, *; {way_out}")
+
+
 # ---- disabled, out of memory, damaged --------------------------------------------------------------------------
 
 TWO_ANSWERS = """
@@ -293,7 +322,7 @@ def test_case(edge, edge_policy, edge_mem):
 def test_disable(begin: Begin, project: Path) -> None:
     """--edge-disable runs every case once, its first request alone and without a limit, says so, and keeps nothing."""
     write(project, test_tiny=TWO_ANSWERS)
-    options = ("--edge-rounds=3", "--edge-mem=1M", "--edge-policy=bulk", "--edge-json=out.json")
+    options = ("--edge-rounds=3", "--edge-mem=1M", "--edge-read-bw=1M", "--edge-policy=bulk", "--edge-json=out.json")
     ended = begin(project, "--edge-disable", *options).end()
     assert ended.status == 0, ended.said
     ended.lines.fnmatch_lines(["edgeload: disabled*is recorded, seed *", "collected 1 item", "*= 1 passed in *"])
@@ -373,6 +402,11 @@ def pytest_edge_policies(register):
         ("", "--edge-mem=base+1M -n2", "memory limit base+1M: the worker needs *M before it *; try at least *M, or *"),
         ("", "--edge-json=/proc/out.json", "--edge-json=/proc/out.json: *; *"),
         ("", "--edge-swap=100T", "--edge-swap=100T: *; *"),
+        (
+            "",
+            "--edge-cap=none --edge-read-bw=90M",
+            "--edge-cap=none: *throttles no reads; try --edge-cap=auto, or leave --edge-read-bw out",
+        ),
         ("", "--edge-cache-dir=/proc/cache", "*/proc/cache*; *--edge-cache-dir"),
         ("", "--edge-cache-dir=/proc/cache -n2", "*/proc/cache*; *--edge-cache-dir"),
         (TWICE, "", "network small is registered twice, as tiny:small and as tiny:wide; rename one"),
@@ -384,6 +418,7 @@ def pytest_edge_policies(register):
         "mem-xdist",
         "json",
         "swap",
+        "read-bw",
         "cache-dir",
         "cache-dir-xdist",
         "network-twice",

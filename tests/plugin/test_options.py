@@ -19,6 +19,7 @@ VALUES = {
     "timeout": ("8s", "9s", "10s"),
     "cap": ("none", "cgroup1", "cgroup2"),
     "swap": ("off", "auto", "4G"),
+    "read-bw": ("none", "25M", "90M/s"),
     "examples": ("7", "8", "9"),
     "seed": ("1", "2", "3"),
     "json": ("a.json", "b.json", "c.json"),
@@ -76,17 +77,22 @@ def test_defaults(bare: pytest.Pytester) -> None:
     assert found.policy == ("bulk", "linear", "partial")
     assert (found.reader, found.rounds, found.timeout) == (("read",), 1, 300.0)
     assert (found.cap, found.swap, found.json, found.cache_dir) == ("auto", "existing", None, None)
+    assert found.read_bw is None
     assert (found.only, found.skip, found.disable) == (False, False, False)
 
 
 def test_values(bare: pytest.Pytester) -> None:
     """Values have the meaning that the help gives them, blanks around them or not."""
-    ini = "edge_mem = 512MiB , base+256M,none\nedge_timeout = 1.5m\nedge_json = out.json\nedge_only = Yes"
+    ini = (
+        "edge_mem = 512MiB , base+256M,none\nedge_timeout = 1.5m\nedge_json = out.json\nedge_only = Yes\n"
+        "edge_read_bw = 90M/s"
+    )
     found = settings(bare, ini=ini)
     assert found.mem == (Limit(512 << 20), Limit(256 << 20, above_base=True), None)
     assert found.timeout == 90.0
     assert found.json == bare.path / "out.json"
     assert found.only
+    assert found.read_bw == 90 << 20
 
 
 def test_lists_append(bare: pytest.Pytester) -> None:
@@ -138,6 +144,9 @@ WRONG = [
     ("cap", "cgroup3", "not a cap; there are auto, cgroup2, cgroup1, none"),
     ("swap", "much", "not a kind of swap; try auto, existing, off or a size such as 4G"),
     ("swap", "4GB", "not a kind of swap; *"),
+    ("read-bw", "fast", "not a size; try 90M, which is 90 MiB a second"),
+    ("read-bw", "90MB/s", "*write 90M, which is 1024"),
+    ("read-bw", "90", "a rate is at least 1M a second; try 90M, *"),
     ("json", "..", "a folder; name a file, *"),
     ("json", "missing/out.json", "the folder */missing does not exist; make it first"),
     ("json", "/dev/full", "not a file that can be written here; name another"),

@@ -26,7 +26,9 @@ outcomes: st.SearchStrategy[Outcome] = st.sampled_from(["ok", "oom", "timeout", 
 conditions = st.builds(Condition, sizes, seconds, st.sampled_from([">", ">="]), sizes, st.lists(sizes).map(tuple))
 asks = st.builds(Ask, text, sizes, sizes, seconds, st.none() | seconds, st.none() | conditions)
 said = (st.lists(asks, max_size=2).map(tuple), text, text, st.none() | sizes, text)
-cases = st.builds(Case, text, text, text, maybe, st.none() | sizes, text, sizes, text, text, maybe, *said)
+cases = st.builds(
+    Case, text, text, text, maybe, st.none() | sizes, text, sizes, text, text, maybe, st.none() | sizes, *said
+)
 services = st.builds(Service, sizes, sizes, *[st.none() | seconds] * 5)
 
 

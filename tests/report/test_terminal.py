@@ -17,7 +17,7 @@ from pytest_edgeload.workload import Ask, Condition
 CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
 HEADERS = ["policy", "makespan s", "x bulk", "peak", "swap in/out", "faults", "outcome"]
 WANTED = Ask("net", when=Condition(0, 0.5))
-NUMBERS = {"threads", "limit_bytes", "seed"}
+NUMBERS = {"threads", "limit_bytes", "read_bps", "seed"}
 words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1) | st.sampled_from(
     ["007", "1e3", "-0", "nan", "None", "True", "0x10", "100%", "{x}", "%s", "a|b", "<b>", "\\n", "-", "--edge"]
 )
@@ -146,6 +146,8 @@ def test_title() -> None:
     title, where = render([record("bulk", {})]).splitlines()[:2]
     assert title == "suites/test_a.py::test_a mix at 512M"
     assert where == "cap cgroup2, swap 8G, reader read, 2 threads"
+    throttled = render([record("bulk", {}, read_bps=90 << 20)]).splitlines()[1]
+    assert throttled == "cap cgroup2, swap 8G, reader read, 2 threads, reads at 90M/s"
 
 
 @pytest.mark.parametrize(

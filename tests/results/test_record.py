@@ -56,6 +56,7 @@ CASES = st.builds(
     policy=st.sampled_from(["bulk", "linear"]),
     limit=st.none() | st.sampled_from(["1G", "base+1G"]),
     device=st.none() | st.just("board"),
+    read_bps=st.none() | st.just(90 << 20),
     requests=st.lists(ASKS, max_size=2).map(tuple),
     loop=st.sampled_from(["once", "open"]),
     arrivals=st.sampled_from(["", "poisson, 2 a second"]),

@@ -16,9 +16,11 @@ from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
+from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap, open_swap
 from tests.sandbox import witness
+from tests.sandbox.child import MIB
 
 _serial = itertools.count()
 
@@ -74,7 +76,9 @@ def lying():
 class Opened(Protocol):
     """Opens groups that the test need not close."""
 
-    def __call__(self, limit_bytes: int | None = None, *, swap: bool = False, name: str = "") -> Group:
+    def __call__(
+        self, limit_bytes: int | None = None, *, swap: bool = False, reads: Throttle | None = None, name: str = ""
+    ) -> Group:
         """Return a group of the cap."""
 
 
@@ -127,8 +131,10 @@ def opened(cap: Cap, fresh: Callable[[], str]) -> Iterator[Opened]:
     """Open groups, and end and remove them after the test."""
     made: list[Group] = []
 
-    def open_group(limit_bytes: int | None = None, *, swap: bool = False, name: str = "") -> Group:
-        made.append(cap.open(name or fresh(), limit_bytes, swap=swap))
+    def open_group(
+        limit_bytes: int | None = None, *, swap: bool = False, reads: Throttle | None = None, name: str = ""
+    ) -> Group:
+        made.append(cap.open(name or fresh(), Limits(limit_bytes, swap, reads)))
         return made[-1]
 
     yield open_group
@@ -159,6 +165,24 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if witness.in_memory(folder):
         pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
     return folder
+
+
+@pytest.fixture(scope="session")
+def throttle(cap: Cap, storage: Path) -> Throttle:
+    """Give what holds reads of `storage` to those of an SD card."""
+    reason = cap.cannot_throttle()
+    if reason is not None:
+        pytest.skip(reason)
+    try:
+        return Throttle.of(90 * MIB, [storage], [])
+    except Unsupported as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["plain", "throttled"])
+def reads(request: pytest.FixtureRequest) -> Throttle | None:
+    """Give nothing that holds reads back, and what does."""
+    return request.getfixturevalue("throttle") if request.param == "throttled" else None
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pytest
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.sandbox import counters, steady
 from pytest_edgeload.sandbox.caps import CAPS, Cap, choose
+from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
 from pytest_edgeload.sandbox.swap import Swap
 from tests.sandbox import witness
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 LIMIT, MORE = 64 * MIB, 200 * MIB
 NEAR = 4 * MIB
+BPS = 90 * MIB
 
 
 def ended_session() -> str:
@@ -62,7 +65,7 @@ def test_limit_swaps(opened: Opened, swap: Swap) -> None:
 
 def test_no_limit(any_cap: Cap, fresh: Callable[[], str]) -> None:
     """Without a limit, and by a cap that does not enforce at all, nobody is killed."""
-    group = any_cap.open(fresh(), None if any_cap.enforces else LIMIT, swap=False)
+    group = any_cap.open(fresh(), Limits(None if any_cap.enforces else LIMIT))
     try:
         with Child(*group.enter) as child:
             assert child.do("touch", MORE) == "touched"
@@ -72,14 +75,19 @@ def test_no_limit(any_cap: Cap, fresh: Callable[[], str]) -> None:
         group.close()
 
 
-def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str]) -> None:
-    """The very first program is in the group already, and is the process that was started."""
+def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str], cap_name: str, reads: Throttle | None) -> None:
+    """The very first program is in the group already, and is the process that was started.
+
+    The group is one folder, but for another where version 1 throttles reads.
+    """
     name = fresh()
-    command = [*opened(name=name).enter, "cat", "/proc/self/cgroup", "/proc/self/stat"]
+    command = [*opened(name=name, reads=reads).enter, "cat", "/proc/self/cgroup", "/proc/self/stat"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         told, _ = process.communicate()
     *places, stat = told.splitlines()
-    assert len([place for place in places if place.endswith(f"/{name}")]) == 1
+    folders = witness.groups(name)
+    assert len([place for place in places if place.endswith(f"/{name}")]) == len(folders)
+    assert len(folders) == (2 if reads and cap_name == "cgroup1" else 1)
     assert stat.startswith(f"{process.pid} (cat) ")
 
 
@@ -111,7 +119,7 @@ def test_memory(opened: Opened, storage: Path) -> None:
 
 def test_memory_of_the_gone(any_cap: Cap, fresh: Callable[[], str]) -> None:
     """memory() and totals() can be asked when the process has ended, and raise nothing."""
-    group = any_cap.open(fresh(), LIMIT, swap=False)
+    group = any_cap.open(fresh(), Limits(LIMIT))
     try:
         with Child(*group.enter) as child:
             child.end()
@@ -122,10 +130,10 @@ def test_memory_of_the_gone(any_cap: Cap, fresh: Callable[[], str]) -> None:
         group.close()
 
 
-def test_kill(opened: Opened, fresh: Callable[[], str]) -> None:
+def test_kill(opened: Opened, fresh: Callable[[], str], reads: Throttle | None) -> None:
     """kill() ends all of a tree of processes that left their session and ignore polite signals, and nobody else."""
     name = fresh()
-    group = opened(name=name)
+    group = opened(name=name, reads=reads)
     with Child(*group.enter) as child, Child() as other:
         pids = [int(pid) for pid in child.do("fork", 3).split()]
         assert len({*pids}) == 6
@@ -136,56 +144,83 @@ def test_kill(opened: Opened, fresh: Callable[[], str]) -> None:
         assert witness.alive(other.pid)
 
 
-def test_close(cap: Cap, fresh: Callable[[], str]) -> None:
+def test_close(cap: Cap, fresh: Callable[[], str], reads: Throttle | None) -> None:
     """close() leaves no folder, though the process that was killed has not been waited for."""
     name = fresh()
-    group = cap.open(name, LIMIT, swap=False)
+    group = cap.open(name, Limits(LIMIT, reads=reads))
     with Child(*group.enter) as child:
         assert child.do("touch", 8 * MIB) == "touched"
-        assert len(witness.groups(name)) == 1
+        assert witness.groups(name)
         group.kill()
         group.close()
         assert witness.groups(name) == []
 
 
-def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str]) -> None:
+def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Throttle | None) -> None:
     """A name that a group has already is refused, and that group stays as it is."""
     name = fresh()
-    with Child(*opened(name=name).enter) as child:
+    with Child(*opened(name=name, reads=reads).enter) as child:
         assert child.do("again") == "intact"
         with pytest.raises(Unsupported, match=f"{name} could not be set up: File exists"):
-            cap.open(name, LIMIT, swap=False)
-        assert witness.members(name) == [child.pid]
+            cap.open(name, Limits(LIMIT, reads=reads))
+        assert {*witness.members(name)} == {child.pid}
 
 
-def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], session: str) -> None:
+def test_no_such_disk(cap: Cap, fresh: Callable[[], str], throttle: Throttle) -> None:
+    """A throttle that the kernel refuses is told in its words, and leaves no group."""
+    name, nowhere = fresh(), Throttle(throttle.read_bps, ("0:0",))
+    with pytest.raises(Unsupported, match=f"{name} could not be set up: No such device"):
+        cap.open(name, Limits(LIMIT, reads=nowhere))
+    assert witness.groups(name) == []
+
+
+@pytest.mark.parametrize("way", ["read", "direct"])
+def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str) -> None:
+    """A process reads no more a second than it may, through the page cache and past it, but for a first helping.
+
+    The kernel counts in tenths of a second, and so lets pass up to a tenth of a second's bytes before it holds back.
+    """
+    file = storage / way
+    file.write_bytes(os.urandom(64 * MIB))
+    os.sync()
+    steady.drop([file])
+    with Child(*opened(LIMIT, reads=throttle).enter) as child:
+        assert child.do("again") == "intact"
+        start_s = time.monotonic()
+        assert child.do(way, file) == "read"
+        took_s = time.monotonic() - start_s
+    assert 64 * MIB / took_s < 1.25 * throttle.read_bps
+
+
+def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], session: str, reads: Throttle | None) -> None:
     """sweep(None) ends and removes what sessions left that are gone; living sessions and foreign names stay."""
     gone, living, foreign = f"{PREFIX}{ended_session()}-0", fresh(), f"{PREFIX}of-somebody-else-{session}"
-    groups = [opened(name=name) for name in (gone, living, foreign)]
+    groups = [opened(name=name, reads=reads) for name in (gone, living, foreign)]
     with Child(*groups[0].enter) as left, Child(*groups[1].enter) as ours, Child(*groups[2].enter) as theirs:
         assert [child.do("again") for child in (left, ours, theirs)] == ["intact"] * 3
         assert all(map(is_abandoned, cap.sweep(None)))  # another session may be quicker to sweep this one
         assert left.end() == -signal.SIGKILL
         assert witness.groups(gone) == []
-        assert witness.members(living) == [ours.pid]
-        assert witness.members(foreign) == [theirs.pid]
+        assert {*witness.members(living)} == {ours.pid}
+        assert {*witness.members(foreign)} == {theirs.pid}
 
 
-def test_sweep_own(cap: Cap, opened: Opened, session: str) -> None:
+def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Throttle | None) -> None:
     """sweep(session) ends and removes what this session made, and not what one made whose tag begins alike."""
     own, similar = f"{PREFIX}{session}-own", f"{PREFIX}{session}0-similar"
-    groups = [opened(name=name) for name in (own, similar)]
+    groups = [opened(name=name, reads=reads) for name in (own, similar)]
     with Child(*groups[0].enter) as ours, Child(*groups[1].enter) as theirs:
         assert [child.do("again") for child in (ours, theirs)] == ["intact"] * 2
         assert cap.sweep(session) == [own]
         assert ours.end() == -signal.SIGKILL
         assert witness.groups(own) == []
-        assert witness.members(similar) == [theirs.pid]
+        assert {*witness.members(similar)} == {theirs.pid}
 
 
-def test_rights(cap_name: str) -> None:
+@pytest.mark.parametrize("asked", ["unavailable", "cannot_throttle"])
+def test_rights(cap_name: str, asked: str) -> None:
     """A user without rights is told in one sentence, which names a way out, why there is no group to be had."""
-    told = witness.as_nobody("from pytest_edgeload.sandbox.caps import CAPS", f"CAPS[{cap_name!r}].unavailable()")
+    told = witness.as_nobody("from pytest_edgeload.sandbox.caps import CAPS", f"CAPS[{cap_name!r}].{asked}()")
     assert "run as root" in told
     assert "\n" not in told
 
@@ -210,11 +245,36 @@ def test_choose() -> None:
             assert str(refused.value) == f"--edge-cap={name}: {reason}; try --edge-cap=auto"
 
 
+def test_choose_throttling() -> None:
+    """Where reads are to be throttled, `auto` is the first that can, and one that cannot is refused with its reason."""
+    reasons = {name: cap.unavailable() or cap.cannot_throttle() for name, cap in CAPS.items()}
+    assert reasons["none"] == "it watches the worker and throttles no reads"
+    for name, reason in reasons.items():
+        if reason is None:
+            assert choose(name, BPS) == (name, CAPS[name])
+        else:
+            with pytest.raises(UsageError) as refused:
+                choose(name, BPS)
+            way_out = "try --edge-cap=auto, or leave --edge-read-bw out"
+            assert str(refused.value) == f"--edge-cap={name}: {reason}; {way_out}"
+    able = [name for name, reason in reasons.items() if reason is None]
+    if able:
+        assert choose("auto", BPS) == (able[0], CAPS[able[0]])
+
+
+def test_nobody_throttles() -> None:
+    """Where no cap can throttle, `auto` is refused with the rate, the way out, and the reason of each that enforces."""
+    told = witness.as_nobody("from pytest_edgeload.sandbox.caps import choose", f"choose('auto', {BPS})")
+    assert told.startswith("UsageError: --edge-read-bw=90M: no cap can throttle reads here; leave it out, or mend ")
+    assert [name for name in CAPS if f"{name}: " in told] == ["cgroup2", "cgroup1"]
+    assert "\n" not in told
+
+
 def test_unavailable(fresh: Callable[[], str], session: str) -> None:
     """A cap that this machine lacks cannot be opened, says so in the same words, and has nothing to sweep."""
     lacking = {cap.unavailable(): cap for cap in CAPS.values() if cap.unavailable()}
     for reason, cap in lacking.items():
         with pytest.raises(Unsupported) as refused:
-            cap.open(fresh(), LIMIT, swap=False)
+            cap.open(fresh(), Limits(LIMIT))
         assert str(refused.value) == reason
         assert cap.sweep(session) == []

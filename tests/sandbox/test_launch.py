@@ -24,6 +24,7 @@ from pytest_edgeload.plan import Plan
 from pytest_edgeload.results.record import METRICS, Measurement
 from pytest_edgeload.sandbox.caps import CAPS, Cap
 from pytest_edgeload.sandbox.launch import Enclosure, launch
+from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.units import format_size
@@ -43,9 +44,10 @@ import msgspec, os, sys
 from pytest_edgeload.job import Job
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.launch import Enclosure, launch
+from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-launch(job, Enclosure(CAPS[sys.argv[1]], f"{PREFIX}{tag(os.getpid())}-0", None, False, 60))
+launch(job, Enclosure(CAPS[sys.argv[1]], f"{PREFIX}{tag(os.getpid())}-0", Limits(), 60))
 """
 
 
@@ -64,20 +66,20 @@ def long_job(folders: Callable[[str], Path]) -> Job:
 @pytest.fixture(scope="module")
 def idle(any_cap: Cap, fresh: Callable[[], str]) -> Measurement:
     """Measure a worker that has nothing to do."""
-    return launch(Job(Plan(()), (), (), "read", 1), Enclosure(any_cap, fresh(), None, swap=False, timeout_s=60))
+    return launch(Job(Plan(()), (), (), "read", 1), Enclosure(any_cap, fresh(), Limits(), timeout_s=60))
 
 
 @pytest.fixture(scope="module")
 def ok(any_cap: Cap, fresh: Callable[[], str], folders: Callable[[str], Path]) -> Measurement:
     """Measure a run of the wide network, with all the memory it wants."""
     job, _ = builders.job("bulk", folders("wide"), requests=2)
-    return launch(job, Enclosure(any_cap, fresh(), None, swap=False, timeout_s=60))
+    return launch(job, Enclosure(any_cap, fresh(), Limits(), timeout_s=60))
 
 
 @pytest.fixture
 def enclosure(cap: Cap, fresh: Callable[[], str]) -> Enclosure:
     """Give an enclosure with much time and no limit."""
-    return Enclosure(cap, fresh(), None, swap=False, timeout_s=60)
+    return Enclosure(cap, fresh(), Limits(), timeout_s=60)
 
 
 @contextmanager
@@ -181,7 +183,7 @@ def test_oom(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: in
     """A plan that needs more than the limit and may not swap ends as `oom`; what it did not live to tell is absent."""
     limit = idle_anon + 104 * MIB
     job, _ = builders.job("bulk", folders("wide"))
-    run = launch(job, dataclasses.replace(enclosure, limit_bytes=limit))
+    run = launch(job, dataclasses.replace(enclosure, limits=Limits(limit)))
     assert (run.outcome, run.detail) == ("oom", f"killed by the kernel at its limit of {format_size(limit)}")
     assert (run.makespan_s, run.output_error, run.ledger_peak_bytes, run.tasks) == (None, None, None, ())
     assert run.peak_anon_bytes is not None
@@ -191,7 +193,7 @@ def test_oom(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: in
 @pytest.fixture(scope="module")
 def idle_anon(cap: Cap, fresh: Callable[[], str]) -> int:
     """Tell what an idle worker holds of its own: what its group is charged with, libraries aside."""
-    run = launch(Job(Plan(()), (), (), "read", 1), Enclosure(cap, fresh(), None, swap=False, timeout_s=60))
+    run = launch(Job(Plan(()), (), (), "read", 1), Enclosure(cap, fresh(), Limits(), timeout_s=60))
     assert run.peak_anon_bytes is not None
     return run.peak_anon_bytes
 
@@ -200,7 +202,7 @@ def test_swapping(enclosure: Enclosure, folders: Callable[[str], Path], idle_ano
     """The same plan under the same limit goes well where it may swap; what swapped shows."""
     limit = idle_anon + 104 * MIB
     job, _ = builders.job("bulk", folders("wide"))
-    run = launch(job, dataclasses.replace(enclosure, limit_bytes=limit, swap=True))
+    run = launch(job, dataclasses.replace(enclosure, limits=Limits(limit, swap=True)))
     assert (run.outcome, run.detail) == ("ok", "")
     assert run.peak_swap_bytes is not None
     assert run.peak_anon_bytes is not None
@@ -210,14 +212,14 @@ def test_swapping(enclosure: Enclosure, folders: Callable[[str], Path], idle_ano
 
 def test_too_small_to_start(enclosure: Enclosure) -> None:
     """A limit in which not even Python starts is `oom` as well, before anything was asked of the worker."""
-    run = launch(Job(Plan(()), (), (), "read", 1), dataclasses.replace(enclosure, limit_bytes=16 * MIB))
+    run = launch(Job(Plan(()), (), (), "read", 1), dataclasses.replace(enclosure, limits=Limits(16 * MIB)))
     assert (run.outcome, run.detail) == ("oom", "killed by the kernel at its limit of 16M")
     assert (run.startup_s, run.baseline_bytes, run.makespan_s) == (None, None, None)
 
 
 def test_timeout(any_cap: Cap, fresh: Callable[[], str], long_job: Job) -> None:
     """A worker that has not even started when its time is up is ended, which is a `timeout` that names the option."""
-    run = launch(long_job, Enclosure(any_cap, fresh(), None, swap=False, timeout_s=0.1))
+    run = launch(long_job, Enclosure(any_cap, fresh(), Limits(), timeout_s=0.1))
     assert (run.outcome, run.detail) == ("timeout", "not done after 0.1 s; --edge-timeout gives it longer")
     assert (run.startup_s, run.makespan_s) == (None, None)
 
@@ -273,7 +275,7 @@ def test_no_group(fresh: Callable[[], str]) -> None:
     if lacking is None:
         pytest.skip("this machine has every cap")
     with pytest.raises(Unsupported):
-        launch(Job(Plan(()), (), (), "read", 1), Enclosure(lacking, fresh(), 512 * MIB, swap=False, timeout_s=60))
+        launch(Job(Plan(()), (), (), "read", 1), Enclosure(lacking, fresh(), Limits(512 * MIB), timeout_s=60))
 
 
 @contextmanager

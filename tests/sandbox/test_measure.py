@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.measure import MARGIN_BYTES, Bench
 from pytest_edgeload.networks.registry import Registry, UnknownNetwork
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.record import METRICS, Case, Measurement, Service
 from pytest_edgeload.sandbox.caps import Cap, Group
+from pytest_edgeload.sandbox.limits import Limits, Throttle
+from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Ask, Condition, Conditions, Mix, Workload
@@ -40,10 +44,14 @@ class Counting:
         """Ask the cap."""
         return self.cap.unavailable()
 
-    def open(self, name: str, limit_bytes: int | None, *, swap: bool) -> Group:
+    def cannot_throttle(self) -> str | None:
+        """Ask the cap."""
+        return self.cap.cannot_throttle()
+
+    def open(self, name: str, limits: Limits) -> Group:
         """Count, and have the cap open the group."""
         self.opened += 1
-        return self.cap.open(name, limit_bytes, swap=swap)
+        return self.cap.open(name, limits)
 
     def sweep(self, session: str | None) -> list[str]:
         """Have the cap sweep."""
@@ -107,6 +115,34 @@ def test_swapping_run(swapped: Measurement, cap_name: str, tight_bytes: int, ses
     assert swapped.output_error is not None
     assert swapped.output_error < 1e-4
     assert witness.groups(session) == []
+
+
+def test_throttled_run(bench: Bench, cap_name: str, tight_bytes: int, throttle: Throttle, session: str) -> None:
+    """A whole run fetches no more a second than it may, swap included, but for a first helping, and leaves no group."""
+    case = Case(
+        "test", "wide", "bulk", str(TIGHT), tight_bytes, "read", 2, cap_name, "512M", read_bps=throttle.read_bps
+    )
+    run = bench.measure(case, WIDE)
+    assert (run.outcome, run.detail) == ("ok", "")
+    assert run.read_bytes is not None
+    assert run.makespan_s is not None
+    assert run.read_bytes >= 192 * MIB
+    assert run.read_bytes / run.makespan_s < 1.25 * throttle.read_bps
+    assert witness.groups(session) == []
+
+
+def test_check_reads(bench: Bench, cap: Cap, storage: Path, throttle: Throttle, fresh: Callable[[], str]) -> None:
+    """Whether reads can be throttled is tried out; what the kernel refuses is told with the option and the way out."""
+    bench.check_reads(throttle.read_bps, storage)
+    name = fresh()
+    session, _, serial = name.removeprefix(PREFIX).rpartition("-")
+    taken = dataclasses.replace(bench, session=session, _serial=itertools.count(int(serial)))
+    group = cap.open(f"{PREFIX}{session}-{os.getpid()}-{serial}", Limits())
+    try:
+        with pytest.raises(Unsupported, match=r"^--edge-read-bw=90M: cgroup .* File exists; leave it out$"):
+            taken.check_reads(throttle.read_bps, storage)
+    finally:
+        group.close()
 
 
 def test_all_metrics(swapped: Measurement) -> None:

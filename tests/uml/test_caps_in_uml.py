@@ -18,8 +18,9 @@ _OUTCOME = re.compile(r"^(tests/\S+::\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MUL
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, str]:
-    """Tell how each test ended in there, in one boot: the conformance of the caps, and a measured run that swaps."""
-    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "-k", "test_caps or swapping_run"]
+    """Tell how each test ended in there, in one boot: the conformance of the caps, and measured runs that swap."""
+    chosen = "test_caps or swapping_run or throttled_run"
+    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "-k", chosen]
     done = kernel.run([*command, CONFORMANCE, MEASURED], memory="1536M", environment={"COLUMNS": "200"})
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(_OUTCOME.findall(done.stdout))
@@ -40,6 +41,7 @@ def test_other_caps(outcomes: dict[str, str]) -> None:
     assert {outcome for test, outcome in others.items() if "cgroup1" not in test} == {"PASSED"}
 
 
-def test_measured_run(outcomes: dict[str, str]) -> None:
-    """A whole measured run goes well in there, under a limit that makes it swap."""
-    assert outcomes[f"{MEASURED}::test_swapping_run[cgroup2]"] == "PASSED"
+@pytest.mark.parametrize("run", ["swapping_run", "throttled_run"])
+def test_measured_run(outcomes: dict[str, str], run: str) -> None:
+    """A whole measured run goes well in there, under a limit that makes it swap, and with its reads throttled."""
+    assert outcomes[f"{MEASURED}::test_{run}[cgroup2]"] == "PASSED"

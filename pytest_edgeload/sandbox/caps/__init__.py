@@ -10,6 +10,8 @@ from pytest_edgeload.sandbox.caps.cgroup1 import Cgroup1
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.counters import Memory
+from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.units import format_size
 
 
 class Group(Protocol):
@@ -38,8 +40,11 @@ class Cap(Protocol):
     def unavailable(self) -> str | None:
         """Return in one sentence why it does not work here and what would help; None where it works."""
 
-    def open(self, name: str, limit_bytes: int | None, *, swap: bool) -> Group:
-        """Make a group called `name` with this limit on memory. Raises Unsupported."""
+    def cannot_throttle(self) -> str | None:
+        """Return in one sentence why it cannot throttle reads here; None where it can, if it works at all."""
+
+    def open(self, name: str, limits: Limits) -> Group:
+        """Make a group called `name` with these limits. Raises Unsupported, and then leaves nothing."""
 
     def sweep(self, session: str | None) -> list[str]:
         """Kill and remove the groups of `session`, or with None those of sessions that are gone; return their names."""
@@ -48,11 +53,26 @@ class Cap(Protocol):
 CAPS: Mapping[str, Cap] = {"cgroup2": Cgroup2(), "cgroup1": Cgroup1(), "none": Uncapped()}
 
 
-def choose(name: str) -> tuple[str, Cap]:
-    """Return the cap called `name`, or for `auto` the first that works here. Raises UsageError."""
-    if name == "auto":
-        return next((key, cap) for key, cap in CAPS.items() if cap.unavailable() is None)
-    reason = CAPS[name].unavailable()
-    if reason is not None:
-        raise UsageError(f"--edge-cap={name}: {reason}; try --edge-cap=auto")
-    return name, CAPS[name]
+def choose(name: str, read_bps: int | None = None) -> tuple[str, Cap]:
+    """Return the cap called `name`, or for `auto` the first that works here; it can throttle reads where asked to.
+
+    Raises UsageError.
+    """
+
+    def lacks(cap: Cap) -> str | None:
+        return cap.unavailable() or (None if read_bps is None else cap.cannot_throttle())
+
+    if name != "auto":
+        reason = lacks(CAPS[name])
+        if reason is not None:
+            without = "" if read_bps is None else ", or leave --edge-read-bw out"
+            raise UsageError(f"--edge-cap={name}: {reason}; try --edge-cap=auto{without}")
+        return name, CAPS[name]
+    found = next((key for key, cap in CAPS.items() if lacks(cap) is None), None)
+    if found is None:
+        assert read_bps is not None  # else there is always `none`
+        reasons = "; ".join(f"{key}: {lacks(cap)}" for key, cap in CAPS.items() if cap.enforces)
+        raise UsageError(
+            f"--edge-read-bw={format_size(read_bps)}: no cap can throttle reads here; leave it out, or mend {reasons}"
+        )
+    return found, CAPS[found]

@@ -1,4 +1,7 @@
-"""`cgroup1`: the memory controller of cgroup version 1. See Documentation/admin-guide/cgroup-v1/memory.rst."""
+"""`cgroup1`: the memory and blkio controllers of cgroup version 1, in hierarchies of their own.
+
+See Documentation/admin-guide/cgroup-v1/memory.rst and blkio-controller.rst.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,20 @@ from pathlib import Path
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import Live, Memory, flat
+from pytest_edgeload.sandbox.limits import Limits, Throttle
 
-_MISSING = "no cgroup v1 memory hierarchy is mounted"
+_THROTTLE = "blkio.throttle.read_bps_device"
 _USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
 
 
 class _Group:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.enter = hierarchy.enter(folder)
-        self._stat = Live(folder / "memory.stat")
+    """A group in the hierarchy of memory, and one in that of blkio where reads are throttled."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self.folder = folders[0]
+        self._folders = folders
+        self.enter = tuple(word for folder in folders for word in hierarchy.enter(folder))
+        self._stat = Live(self.folder / "memory.stat")
 
     def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group is asked, not the process
         found = {name: int(size) for name, size in _USE.findall(self._stat.read())}
@@ -33,48 +40,59 @@ class _Group:
         }
 
     def kill(self) -> None:
-        hierarchy.kill(self.folder)
+        for folder in self._folders:
+            hierarchy.kill(folder)
 
     def close(self) -> None:
         self._stat.close()
-        hierarchy.remove(self.folder)
+        for folder in self._folders:
+            hierarchy.remove(folder)
 
 
 class Cgroup1:
-    """Groups below the one that pytest itself is in."""
+    """Groups below those that pytest itself is in."""
 
     enforces = True
 
-    def _parent(self) -> Path | None:
-        mount = hierarchy.mount_of("cgroup", "memory")
-        return hierarchy.own_group(mount, "memory") if mount else None
+    def _parent(self, controller: str) -> Path:
+        """Return the group of this controller that pytest is in. Raises Unsupported where none can be made in it."""
+        mount = hierarchy.mount_of("cgroup", controller)
+        if mount is None:
+            raise Unsupported(f"no cgroup v1 {controller} hierarchy is mounted")
+        parent = hierarchy.own_group(mount, controller)
+        if not os.access(parent, os.W_OK):
+            raise Unsupported(f"{parent} cannot be written to; run as root, or have it made yours")
+        return parent
 
     def unavailable(self) -> str | None:
         """Return why no group can be made here; None where it can."""
-        parent = self._parent()
-        if parent is None:
-            return _MISSING
-        if not os.access(parent, os.W_OK):
-            return f"{parent} cannot be written to; run as root, or have it made yours"
-        return None
+        return hierarchy.refusal(self._parent, "memory")
 
-    def open(self, name: str, limit_bytes: int | None, *, swap: bool) -> _Group:
-        """Make the group and set its limits."""
-        parent = self._parent()
-        if parent is None or not os.access(parent, os.W_OK):
-            raise Unsupported(self.unavailable() or _MISSING)
-        folder = hierarchy.make(parent / name)
-        try:
-            if limit_bytes is not None:
-                (folder / "memory.limit_in_bytes").write_text(str(limit_bytes))
-                if not swap:
-                    # Memory and swap together may not exceed what memory alone may.
-                    (folder / "memory.memsw.limit_in_bytes").write_text(str(limit_bytes))
-        except OSError as error:
-            hierarchy.remove(folder)
-            raise Unsupported(f"cgroup {folder} could not be set up: {error.strerror} ({error.filename})") from error
-        return _Group(folder)
+    def cannot_throttle(self) -> str | None:
+        """Return why no group can throttle reads here; None where it can."""
+        return hierarchy.refusal(self._parent, "blkio")
+
+    def open(self, name: str, limits: Limits) -> _Group:
+        """Make the group in each hierarchy it needs, and set its limits."""
+        groups = {self._parent("memory") / name: _memory(limits)}
+        if limits.reads is not None:
+            # Some boards mount all controllers as one hierarchy.
+            groups.setdefault(self._parent("blkio") / name, []).extend(_reads(limits.reads))
+        return _Group(hierarchy.make(groups))
 
     def sweep(self, session: str | None) -> list[str]:
         """Remove groups of `session`, or of sessions that are gone."""
-        return hierarchy.sweep(hierarchy.mount_of("cgroup", "memory"), session)
+        mounts = (hierarchy.mount_of("cgroup", controller) for controller in ("memory", "blkio"))
+        return list(dict.fromkeys(name for mount in mounts for name in hierarchy.sweep(mount, session)))
+
+
+def _memory(limits: Limits) -> list[tuple[str, str]]:
+    if limits.memory_bytes is None:
+        return []
+    # Memory and swap together may not exceed what memory alone may.
+    files = ["memory.limit_in_bytes", *([] if limits.swap else ["memory.memsw.limit_in_bytes"])]
+    return [(file, str(limits.memory_bytes)) for file in files]
+
+
+def _reads(throttle: Throttle) -> list[tuple[str, str]]:
+    return [(_THROTTLE, f"{disk} {throttle.read_bps}") for disk in throttle.disks]

@@ -1,17 +1,16 @@
-"""`cgroup2`: the memory controller of the unified hierarchy. See Documentation/admin-guide/cgroup-v2.rst."""
+"""`cgroup2`: the memory and io controllers of the unified hierarchy. See Documentation/admin-guide/cgroup-v2.rst."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import PAGE_BYTES, Live, Memory, flat, stall
-
-_MISSING = "the cgroup v2 hierarchy has no memory controller here"
-
+from pytest_edgeload.sandbox.limits import Limits
 
 _USE = re.compile(rb"^(anon|file) (\d+)$", re.MULTILINE)
 
@@ -53,6 +52,18 @@ class _Group:
         hierarchy.remove(self.folder)
 
 
+def _hands_on(folder: Path, controllers: Collection[str]) -> bool:
+    """Have the group give these controllers to the groups in it; tell whether it does."""
+    control = folder / "cgroup.subtree_control"
+    try:
+        lacking = {*controllers} - {*control.read_text().split()}
+        if lacking:
+            control.write_text(" ".join(f"+{controller}" for controller in lacking))
+    except OSError:
+        return False
+    return True
+
+
 def _kill(folder: Path) -> None:
     switch = folder / "cgroup.kill"  # since Linux 5.14; takes forks along
     if switch.exists():
@@ -61,7 +72,7 @@ def _kill(folder: Path) -> None:
 
 
 class Cgroup2:
-    """Groups below the nearest group that may hand the memory controller on.
+    """Groups below the nearest group that may hand the controllers on.
 
     A group with processes of its own may not, unless it is the root, so that is often not pytest's own group but one
     above it. An unprivileged user needs a delegated subtree, which systemd's user manager gives.
@@ -76,50 +87,49 @@ class Cgroup2:
         own = hierarchy.own_group(mount, "")
         return [own, *(parent for parent in own.parents if parent.is_relative_to(mount[0]))]
 
-    def _parent(self) -> Path | None:
-        for folder in self._candidates():
-            try:
-                if "memory" not in (folder / "cgroup.controllers").read_text().split():
-                    continue
-                control = folder / "cgroup.subtree_control"
-                if "memory" not in control.read_text().split():
-                    control.write_text("+memory")
-            except OSError:
-                continue
+    def _parent(self, *controllers: str) -> Path:
+        """Return the nearest group that hands these controllers on. Raises Unsupported where there is none."""
+        candidates = self._candidates()
+        if not candidates:
+            raise Unsupported("no cgroup v2 hierarchy is mounted")
+        known = {name for folder in candidates for name in (folder / "cgroup.controllers").read_text().split()}
+        for controller in controllers:
+            if controller not in known:
+                raise Unsupported(f"the cgroup v2 hierarchy has no {controller} controller here")
+        for folder in candidates:
             # Moving a process needs write access to the group above both its old and its new one.
-            if os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK):
+            if (
+                _hands_on(folder, controllers)
+                and os.access(folder, os.W_OK)
+                and os.access(folder / "cgroup.procs", os.W_OK)
+            ):
                 return folder
-        return None
+        raise Unsupported(
+            f"no cgroup v2 group above this process may be written to and hand {' and '.join(controllers)} on; "
+            "run as root, or under a delegated group: systemd-run --user --scope -p Delegate=yes pytest ..."
+        )
 
     def unavailable(self) -> str | None:
         """Return why no group can be made here; None where it can."""
-        candidates = self._candidates()
-        if not candidates:
-            return "no cgroup v2 hierarchy is mounted"
-        if not any("memory" in (folder / "cgroup.controllers").read_text().split() for folder in candidates):
-            return _MISSING
-        if self._parent() is None:
-            return (
-                "no cgroup v2 group above this process may be written to; "
-                "run as root, or under a delegated group: systemd-run --user --scope -p Delegate=yes pytest ..."
-            )
-        return None
+        return hierarchy.refusal(self._parent, "memory")
 
-    def open(self, name: str, limit_bytes: int | None, *, swap: bool) -> _Group:
+    def cannot_throttle(self) -> str | None:
+        """Return why no group can throttle reads here; None where it can."""
+        return hierarchy.refusal(self._parent, "memory", "io")
+
+    def open(self, name: str, limits: Limits) -> _Group:
         """Make the group and set its limits."""
-        parent = self._parent()
-        if parent is None:
-            raise Unsupported(self.unavailable() or _MISSING)
-        folder = hierarchy.make(parent / name)
-        try:
-            if limit_bytes is not None:
-                (folder / "memory.max").write_text(str(limit_bytes))
-                if not swap:
-                    (folder / "memory.swap.max").write_text("0")
-            (folder / "memory.oom.group").write_text("1")  # a half-killed worker would be no outcome
-        except OSError as error:
-            hierarchy.remove(folder)
-            raise Unsupported(f"cgroup {folder} could not be set up: {error.strerror} ({error.filename})") from error
+        settings = [("memory.oom.group", "1")]  # a half-killed worker would be no outcome
+        if limits.memory_bytes is not None:
+            settings.append(("memory.max", str(limits.memory_bytes)))
+            if not limits.swap:
+                settings.append(("memory.swap.max", "0"))
+        if limits.reads is None:
+            parent = self._parent("memory")
+        else:
+            parent = self._parent("memory", "io")
+            settings += [("io.max", f"{disk} rbps={limits.reads.read_bps}") for disk in limits.reads.disks]
+        [folder] = hierarchy.make({parent / name: settings})
         return _Group(folder)
 
     def sweep(self, session: str | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -42,13 +42,33 @@ def own_group(mount: tuple[Path, str], controller: str) -> Path:
     return point
 
 
-def make(folder: Path) -> Path:
-    """Make the group and return it. Raises Unsupported; a group of that name that is there already stays as it is."""
+def refusal(parent: Callable[..., Path], *controllers: str) -> str | None:
+    """Return why `parent` gives no group to make groups of these controllers in; None where it gives one."""
     try:
-        folder.mkdir()
-    except OSError as error:
-        raise Unsupported(f"cgroup {folder} could not be set up: {error.strerror}") from error
-    return folder
+        parent(*controllers)
+    except Unsupported as error:
+        return str(error)
+    return None
+
+
+def make(groups: Mapping[Path, Sequence[tuple[str, str]]]) -> tuple[Path, ...]:
+    """Make the groups, each with its settings: files and what to write into them; return their folders.
+
+    Raises Unsupported, and then made none; a group of that name that is there already stays as it is.
+    """
+    made: list[Path] = []
+    for folder, settings in groups.items():
+        try:
+            folder.mkdir()
+            made.append(folder)
+            for file, text in settings:
+                (folder / file).write_text(text)
+        except OSError as error:
+            for group in made:
+                remove(group)
+            file = f" ({error.filename})" if folder in made else ""
+            raise Unsupported(f"cgroup {folder} could not be set up: {error.strerror}{file}") from error
+    return tuple(made)
 
 
 def enter(folder: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_edgeload.sandbox.counters import Memory, resident, status
+from pytest_edgeload.sandbox.limits import Limits
 
 
 class _Watched:
@@ -31,7 +32,11 @@ class Uncapped:
         """Return None: this always works."""
         return None
 
-    def open(self, name: str, limit_bytes: int | None, *, swap: bool) -> _Watched:  # noqa: ARG002
+    def cannot_throttle(self) -> str | None:
+        """Return why it does not."""
+        return "it watches the worker and throttles no reads"
+
+    def open(self, name: str, limits: Limits) -> _Watched:  # noqa: ARG002
         """Return a group that only watches."""
         return _Watched()
 

@@ -1,0 +1,85 @@
+"""Which disks a throttle is about, and what is said where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.sandbox.limits import Throttle, disk_of
+from tests.sandbox.child import MIB
+
+BPS = 90 * MIB
+SECTOR = 512
+
+
+def tool(*command: object) -> str:
+    """Return what a tool of the administrator's prints."""
+    program = shutil.which(str(command[0]), path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if program is None:
+        pytest.skip(f"{command[0]} is not installed")
+    return subprocess.run([program, *map(str, command[1:])], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a disk with one partition, on which there is a file system, mounted at `mounted` in the same folder."""
+    if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
+        pytest.skip("only root, on a kernel with loop devices, makes a disk of a file")
+    image, mounted = tmp_path / "image", tmp_path / "mounted"
+    mounted.mkdir()
+    image.touch()
+    os.truncate(image, 32 * MIB)
+    made = Path(tool("losetup", "--find", "--show", "--partscan", image))
+    try:
+        tool("addpart", made, 1, 2048, 16 * MIB // SECTOR)
+        tool("mkfs.ext4", "-q", f"{made}p1")
+        tool("mount", f"{made}p1", mounted)
+        try:
+            yield made
+        finally:
+            tool("umount", mounted)
+    finally:
+        tool("losetup", "--detach", made)
+
+
+def test_partition(disk: Path, tmp_path: Path) -> None:
+    """A file on a partition, and the partition itself, are on the whole disk, which is named as the kernel names it."""
+    (tmp_path / "mounted" / "file").touch()
+    number = disk.stat().st_rdev
+    for path in (tmp_path / "mounted" / "file", Path(f"{disk}p1"), disk):
+        assert disk_of(path) == Path("/sys/block", disk.name).resolve()
+        assert Throttle.of(BPS, [path], []) == Throttle(BPS, (f"{os.major(number)}:{os.minor(number)}",))
+
+
+def test_disks(disk: Path, tmp_path: Path, storage: Path) -> None:
+    """Each disk is named once, that of the files first, then those that are swapped to."""
+    here, there = (Throttle.of(BPS, [path], []).disks for path in (storage, tmp_path / "mounted"))
+    assert Throttle.of(BPS, [storage, storage], [Path(f"{disk}p1"), disk, storage]).disks == here + there
+
+
+def test_swap_in_memory(storage: Path) -> None:
+    """Swap that is compressed memory is not held back: it is no storage."""
+    area = Path("/dev/zram0")
+    if not area.exists():
+        pytest.skip("this machine has no zram")
+    assert Throttle.of(BPS, [storage], [area]) == Throttle.of(BPS, [storage], [])
+
+
+@pytest.mark.parametrize("path", [Path("/proc/version"), Path("/nowhere")])
+def test_no_disk(path: Path, storage: Path) -> None:
+    """What is on no disk, or cannot be seen, is refused in a sentence with its name and the way out for what it is."""
+    begin = (
+        f"--edge-read-bw=90M: {path} is on no disk that could be throttled, as nothing on overlay, tmpfs or btrfs is"
+    )
+    with pytest.raises(Unsupported) as refused:
+        Throttle.of(BPS, [path], [])
+    assert str(refused.value) == f"{begin}; name a folder on a disk by --edge-cache-dir, or leave it out"
+    with pytest.raises(Unsupported) as refused:
+        Throttle.of(BPS, [storage], [path])
+    assert str(refused.value) == f"{begin}; try --edge-swap=off, or leave it out"
