@@ -17,6 +17,7 @@ from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.job import Asked, Job
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
+from pytest_edgeload.peers import Peer, check_askable
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.record import Case, Measurement
@@ -35,6 +36,7 @@ MARGIN_BYTES = 16 << 20
 
 _IDLE_FILE = "idle_bytes"
 _SERVICE_RUNS = 3
+_COPIES = 2  # of the weights, in a peer that copies them into a module
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,13 @@ class Bench:
     folder: Path
     timeout_s: float
     progress: Progress
+    peers: Mapping[str, Peer] = field(default_factory=dict)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that the policy of a case can be."""
+        return (*self.policies, *self.peers)
 
     def idle_bytes(self) -> int:
         """Return the resident memory of a worker that does nothing; measured once in a session. Raises Unsupported."""
@@ -96,13 +104,20 @@ class Bench:
         """Carry out `case` once and return everything seen.
 
         Waits for its turn on this host. Raises UnknownNetwork, PreparationFailed, DamagedNetwork, InvalidPlan,
-        Unsupported, or UsageError for a condition about an output that is not there; whatever happens to the worker
-        itself is an outcome.
+        Unsupported, or UsageError for a condition about an output that is not there, or a workload that a peer cannot
+        be asked; whatever happens to the worker itself is an outcome.
         """
         found = {name: self.registry.get(name, self.progress) for name in mix.networks}
         workload = mix.workload({name: network for name, (_, network) in found.items()})
         check_conditions(workload)
-        plan, peak = self._plan(case, workload)
+        peer = self.peers.get(case.policy)
+        if peer is None:
+            program, (plan, peak) = None, self._plan(case, workload)
+        else:
+            check_askable(case.policy, workload)
+            folders = {name: str(folder) for name, (folder, _) in found.items()}
+            program = peer.made_for(folders, self.registry, self.progress)
+            plan, peak = Plan(()), _COPIES * max(request.network.need_bytes for request in workload.requests)
         indices = {name: index for index, name in enumerate(found)}
         job = Job(
             plan=plan,
@@ -113,11 +128,12 @@ class Bench:
             ),
             reader=case.reader,
             threads=case.threads,
+            program=program,
         )
         files = sum(network.weight_bytes for _, network in found.values())  # the page cache keeps what it can of them
         with host_lock():
             measurement = launch(job, self._enclosure(case.limit_bytes, files + peak))
-        return complete(measurement, plan, workload, peak)
+        return complete(measurement, plan, workload, peak) if program is None else measurement
 
     def _plan(self, case: Case, workload: Workload) -> tuple[Plan, int]:
         """Return the plan and the most bytes it holds. Raises InvalidPlan."""

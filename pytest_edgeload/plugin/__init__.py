@@ -56,7 +56,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start where an option is given or a project uses our hooks. Raises pytest.UsageError for what makes no sense."""
-    hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies)
+    hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies, config.hook.pytest_edge_peers)
     if options.read(config) or any(hook.get_hookimpls() for hook in hooks):
         start(config)
 

@@ -50,7 +50,7 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
 
     Nothing of the worker is left when this returns or raises. Raises Unsupported where the cap cannot be set up.
     """
-    steady.drop(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES))
+    steady.drop(_files(job))
     group = enclosure.cap.open(enclosure.name, enclosure.limit_bytes, swap=enclosure.swap)
     started = time.time()
     try:
@@ -72,6 +72,13 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
     finally:
         group.kill()
         group.close()
+
+
+def _files(job: Job) -> list[Path]:
+    """Return the files that weights and samples may be read from."""
+    made = [Path(folder) for folder in job.program.files if folder] if job.program is not None else []
+    found = [path for folder in made for path in folder.rglob("*") if path.is_file()]
+    return [*(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES)), *found]
 
 
 class _Run:
