@@ -39,9 +39,9 @@ def known_peers(tell: Callable[[Callable[..., None]], object], policies: Contain
     known: dict[str, Peer] = {}
 
     def register(name: str, program: str, prepare: str | None = None) -> None:
-        for function in (program, prepare):
-            if function is not None:
-                check_function(f"peer {name}:", function)
+        check_function(f"peer {name}: program", program)
+        if prepare is not None:
+            check_function(f"peer {name}: prepare", prepare)
         if name in policies:
             raise UsageError(f"peer {name} has the name of a policy; give it another")
         if known.setdefault(name, Peer(program, prepare)) != Peer(program, prepare):
@@ -52,10 +52,11 @@ def known_peers(tell: Callable[[Callable[..., None]], object], policies: Contain
 
 
 def check_askable(name: str, workload: Workload) -> None:
-    """Raise UsageError for a workload that the peer `name` cannot be asked: peers answer all there is, at once."""
+    """Raise UsageError for a workload that the peer `name` cannot be asked."""
     timed = any(request.arrival_s or request.batch for request in workload.asked)
     if timed or any(request.when is not None for request in workload.asked):
-        reason = "its requests come over time" if timed else "some of its requests have a condition"
+        reason = "that come over time" if timed else "with a condition"
         raise UsageError(
-            f"peer {name} answers all requests at once, but of workload {workload.name} {reason}; run it under a policy"
+            f"peer {name} answers what is asked at once, and workload {workload.name} has requests {reason}; "
+            "run it under a policy"
         )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pytest_edgeload.units import Limit
     from pytest_edgeload.workload import Mix
 
-POLICY, ROUND = "edge_policy", "edge_round"
-AXES = ("edge_mem", "edge_reader", POLICY, ROUND)
+POLICY, PEER, ROUND = "edge_policy", "edge_peer", "edge_round"
+AXES = ("edge_mem", "edge_reader", POLICY, PEER, ROUND)
 """The fixtures that the options give values to, the fastest varying last."""
 
 _EDGELOAD = pytest.StashKey["Edgeload"]()
@@ -123,6 +123,12 @@ def edge_records(request: pytest.FixtureRequest) -> tuple[Record, ...]:
 @pytest.fixture(scope="session")
 def edge_policy(request: pytest.FixtureRequest) -> str:
     """Give the name of a loading policy; the test runs once for each that --edge-policy names."""
+    return cast("str", request.param)
+
+
+@pytest.fixture(scope="session")
+def edge_peer(request: pytest.FixtureRequest) -> str:
+    """Give what --edge-policy names, and then each registered peer; the test runs once for each."""
     return cast("str", request.param)
 
 

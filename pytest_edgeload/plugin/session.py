@@ -18,9 +18,9 @@ from pytest_edgeload.errors import Unsupported, UsageError, hint
 from pytest_edgeload.measure import Bench
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.plugin.home import Home
 from pytest_edgeload.plugin.options import Given, Settings, flag
-from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record, collect

@@ -27,7 +27,9 @@ PEERS: dict[str, Peer] = {
     "torch-load-mmap": Peer("suites.peers.torch_load:mapped", _SAVED, "torch"),
     "safetensors": Peer("suites.peers.safetensors_file:whole", _SKELETON, "safetensors"),
     "safetensors-lazy": Peer("suites.peers.safetensors_file:lazy", _SKELETON, "safetensors"),
-    "accelerate-disk": Peer("suites.peers.accelerate_disk:program", "suites.peers.accelerate_disk:offload", "accelerate"),
+    "accelerate-disk": Peer(
+        "suites.peers.accelerate_disk:program", "suites.peers.accelerate_disk:offload", "accelerate"
+    ),
     "onnxruntime": Peer("suites.peers.onnx_runtime:default", _ONNX, "onnxruntime"),
     "onnxruntime-lean": Peer("suites.peers.onnx_runtime:lean", _ONNX, "onnxruntime"),
     "runai-streamer": Peer("suites.peers.streamers:runai", _SKELETON, "runai_model_streamer"),

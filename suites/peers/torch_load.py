@@ -48,8 +48,10 @@ def _prepare(load: Callable[[nn.Module, Path], object], place: Place) -> Load:
 
 
 def _copy(module: nn.Module, file: Path) -> None:
-    # not to_empty(): for a module without memory it imports sympy first, which takes longer than loading a small network
-    empty = {name: torch.empty(meta.shape, dtype=meta.dtype, device="cpu") for name, meta in module.state_dict().items()}
+    # to_empty() would first import sympy for a module without memory: half a second that no ordinary module costs
+    empty = {
+        name: torch.empty(meta.shape, dtype=meta.dtype, device="cpu") for name, meta in module.state_dict().items()
+    }
     module.load_state_dict(empty, assign=True)
     del empty
     module.load_state_dict(_state(file))
