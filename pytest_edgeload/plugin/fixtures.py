@@ -50,10 +50,11 @@ class Edge:
     ) -> Measurement:
         """Carry out `workload` once under `policy`, in a worker that may use `memory` bytes; return what was seen.
 
-        `workload` is a `Mix`, or the names of networks to ask once each. `memory` is a limit or its text (`"512M"`,
-        `"base+256M"`); None sets none. What happens to the worker (killed for memory, too slow, crashed, wrong) is
-        the measurement's `outcome`. Raises UsageError for a name or a limit that makes no sense, DamagedNetwork or
-        PreparationFailed for a network that cannot be had, InvalidPlan for a policy that fails.
+        `workload` is a `Mix`, or the names of networks to ask once each. `policy` may also name a peer. `memory` is a
+        limit or its text (`"512M"`, `"base+256M"`); None sets none. What happens to the worker (killed for memory, too
+        slow, crashed, wrong) is the measurement's `outcome`. Raises UsageError for a name or a limit that makes no
+        sense, or a workload that a peer cannot be asked, DamagedNetwork or PreparationFailed for a network that cannot
+        be had, InvalidPlan for a policy that fails.
         """
         __tracebackhide__ = True
         try:

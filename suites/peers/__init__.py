@@ -42,4 +42,4 @@ def missing(name: str) -> str | None:
     peer = PEERS.get(name)
     if peer is None or find_spec(peer.package) is not None:
         return None
-    return f"{name} needs the package {peer.package}; pip install 'pytest-edgeload[peers]' has them all"
+    return f"{name} needs {peer.package}; try pip install 'pytest-edgeload[peers]'"
