@@ -33,7 +33,12 @@ def _prepare(place: Place) -> Load:
     module = skeleton.load(place.files)
 
     def load() -> nn.Module:
-        offloaded: nn.Module = disk_offload(module, place.files / _FOLDER, execution_device=torch.device("cpu"))
+        offloaded: nn.Module = disk_offload(
+            module,
+            place.files / _FOLDER,
+            execution_device=torch.device("cpu"),
+            offload_buffers=True,  # else they would have to be in memory from the start
+        )
         return offloaded
 
     return load
