@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.job import Asked, Job
+from pytest_edgeload.job import Asked, Job, Program
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.peers import Peer, check_askable
@@ -110,18 +110,12 @@ class Bench:
         found = {name: self.registry.get(name, self.progress) for name in mix.networks}
         workload = mix.workload({name: network for name, (_, network) in found.items()})
         check_conditions(workload)
-        peer = self.peers.get(case.policy)
-        if peer is None:
-            program, (plan, peak) = None, self._plan(case, workload)
-        else:
-            check_askable(case.policy, workload)
-            folders = {name: str(folder) for name, (folder, _) in found.items()}
-            program = peer.made_for(folders, self.registry, self.progress)
-            plan, peak = Plan(()), _COPIES * max(request.network.need_bytes for request in workload.requests)
+        folders = {name: str(folder) for name, (folder, _) in found.items()}
+        plan, program, peak = self._way(case, workload, folders)
         indices = {name: index for index, name in enumerate(found)}
         job = Job(
             plan=plan,
-            networks=tuple(str(folder) for folder, _ in found.values()),
+            networks=tuple(folders.values()),
             requests=tuple(
                 Asked(indices[ask.network], asked.sample, asked.arrival_s, asked.batch, asked.when)
                 for ask, asked in zip(mix.asks, workload.asked, strict=True)
@@ -134,6 +128,19 @@ class Bench:
         with host_lock():
             measurement = launch(job, self._enclosure(case.limit_bytes, files + peak))
         return complete(measurement, plan, workload, peak) if program is None else measurement
+
+    def _way(self, case: Case, workload: Workload, folders: dict[str, str]) -> tuple[Plan, Program | None, int]:
+        """Return the plan, or an empty one and the peer's program, and the most bytes that it holds.
+
+        `folders` are those of the networks by name. Raises InvalidPlan, PreparationFailed or UsageError.
+        """
+        peer = self.peers.get(case.policy)
+        if peer is None:
+            plan, peak = self._plan(case, workload)
+            return plan, None, peak
+        check_askable(case.policy, workload)
+        program = peer.made_for(folders, self.registry, self.progress)
+        return Plan(()), program, _COPIES * max(request.network.need_bytes for request in workload.requests)
 
     def _plan(self, case: Case, workload: Workload) -> tuple[Plan, int]:
         """Return the plan and the most bytes it holds. Raises InvalidPlan."""
