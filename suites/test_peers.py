@@ -17,7 +17,7 @@ def _case(mix: Mix) -> object:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("mix", map(_case, MIXES))
+@pytest.mark.parametrize("mix", [_case(mix) for mix in MIXES])
 def test_peers(edge: Edge, mix: Mix, edge_peer: str, edge_mem: Limit | None, edge_reader: str) -> None:
     """All is answered as plain PyTorch answers it, whoever loads the weights."""
     reason = missing(edge_peer)
