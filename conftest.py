@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models import NETWORKS
+from suites.peers import PEERS
 
 if TYPE_CHECKING:
-    from pytest_edgeload.plugin.hookspecs import RegisterNetwork
+    from pytest_edgeload.plugin.hookspecs import RegisterNetwork, RegisterPeer
 
 pytest_plugins = ["pytester"]
 
@@ -16,3 +17,9 @@ def pytest_edge_networks(register: RegisterNetwork) -> None:
     """Register the ten networks of the 2020 study."""
     for name, factory in NETWORKS.items():
         register(name, factory)
+
+
+def pytest_edge_peers(register: RegisterPeer) -> None:
+    """Register what people use today, beside the policies."""
+    for name, peer in PEERS.items():
+        register(name, peer.program, peer.prepare)

@@ -20,6 +20,7 @@ from pytest_edgeload.measure import budget_bytes, check_conditions, enforced_byt
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.peers import known_peers
 from pytest_edgeload.plan import Budget, InvalidPlan
 from pytest_edgeload.policies import REFERENCE, Policy, known_policies, make_plan
 from pytest_edgeload.report import graph
@@ -199,7 +200,9 @@ class _Project:
         """Return the policy called `name`, its own or a built-in one."""
         known = known_policies(lambda register: self._call("pytest_edge_policies", register))
         if name not in known:
-            raise UsageError(f"--policy={name}: unknown; {hint(name, known)}")
+            peers = known_peers(lambda register: self._call("pytest_edge_peers", register), known)
+            reason = "a peer, which has no plan" if name in peers else "unknown"
+            raise UsageError(f"--policy={name}: {reason}; {hint(name, known)}")
         return known[name]
 
     def _call(self, hook: str, register: Callable[..., None]) -> None:

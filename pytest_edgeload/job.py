@@ -25,8 +25,20 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     when: Condition | None = None
 
 
+class Program(msgspec.Struct, frozen=True):
+    """What a worker runs instead of a plan: a function, written as `module:function` and imported from `path`.
+
+    `files` has, for each of the job's networks, the folder of what was made for the program beforehand; empty where
+    nothing was. See `engine.program`.
+    """
+
+    function: str
+    path: tuple[str, ...]
+    files: tuple[str, ...] = ()
+
+
 class Job(msgspec.Struct, frozen=True):
-    """A plan and all a worker needs for it.
+    """A plan, or a program and an empty plan, and all a worker needs for it.
 
     `networks` are folders of the store. `threads` is how many threads one operator may use.
     """
@@ -36,6 +48,7 @@ class Job(msgspec.Struct, frozen=True):
     requests: tuple[Asked, ...]
     reader: str
     threads: int
+    program: Program | None = None
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
@@ -53,17 +66,17 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """All tasks have ended; `spans` has those that were carried out.
+    """All tasks have ended; `spans` has those that were carried out. Of a program only the makespan is known.
 
     `ledger_peak_bytes` is the most bytes of weights and activations held at once. `arrived_s` is when each request
     arrived, and `dropped` has those whose condition failed. `notices` say what could not be done as it was asked.
     """
 
     makespan_s: float
-    spans: tuple[Span, ...]
-    ledger_peak_bytes: int
-    arrived_s: tuple[float, ...]
-    dropped: tuple[int, ...]
+    spans: tuple[Span, ...] = ()
+    ledger_peak_bytes: int | None = None
+    arrived_s: tuple[float, ...] = ()
+    dropped: tuple[int, ...] = ()
     notices: tuple[str, ...] = ()
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.job import Asked, Job
+from pytest_edgeload.job import Asked, Job, Program
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import WEIGHTS
+from pytest_edgeload.peers import Peer, check_askable
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.record import Case, Measurement
@@ -37,6 +38,7 @@ MARGIN_BYTES = 16 << 20
 
 _IDLE_FILE = "idle_bytes"
 _SERVICE_RUNS = 3
+_COPIES = 2  # of the weights, in a peer that copies them into a module
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,13 @@ class Bench:
     folder: Path
     timeout_s: float
     progress: Progress
+    peers: Mapping[str, Peer] = field(default_factory=dict)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that the policy of a case can be."""
+        return (*self.policies, *self.peers)
 
     def idle_bytes(self) -> int:
         """Return the resident memory of a worker that does nothing; measured once in a session. Raises Unsupported."""
@@ -107,30 +115,45 @@ class Bench:
         """Carry out `case` once and return everything seen.
 
         Waits for its turn on this host. Raises UnknownNetwork, PreparationFailed, DamagedNetwork, InvalidPlan,
-        Unsupported, or UsageError for a condition about an output that is not there; whatever happens to the worker
-        itself is an outcome.
+        Unsupported, or UsageError for a condition about an output that is not there, or a workload that a peer cannot
+        be asked; whatever happens to the worker itself is an outcome.
         """
         found = {name: self.registry.get(name, self.progress) for name in mix.networks}
         workload = mix.workload({name: network for name, (_, network) in found.items()})
         check_conditions(workload)
-        plan, peak = self._plan(case, workload)
+        folders = {name: str(folder) for name, (folder, _) in found.items()}
+        plan, program, peak = self._way(case, workload, folders)
         indices = {name: index for index, name in enumerate(found)}
         job = Job(
             plan=plan,
-            networks=tuple(str(folder) for folder, _ in found.values()),
+            networks=tuple(folders.values()),
             requests=tuple(
                 Asked(indices[ask.network], asked.sample, asked.arrival_s, asked.batch, asked.when)
                 for ask, asked in zip(mix.asks, workload.asked, strict=True)
             ),
             reader=case.reader,
             threads=case.threads,
+            program=program,
         )
         files = sum(network.weight_bytes for _, network in found.values())  # the page cache keeps what it can of them
         weights = [folder / WEIGHTS for folder, _ in found.values()]
         with host_lock():
             limits = self._limits(case.limit_bytes, case.read_bps, weights)  # swap of others may have come or gone
             measurement = launch(job, self._enclosure(limits, files + peak))
-        return complete(measurement, plan, workload, peak)
+        return complete(measurement, plan, workload, peak) if program is None else measurement
+
+    def _way(self, case: Case, workload: Workload, folders: dict[str, str]) -> tuple[Plan, Program | None, int]:
+        """Return the plan, or an empty one and the peer's program, and the most bytes that it holds.
+
+        `folders` are those of the networks by name. Raises InvalidPlan, PreparationFailed or UsageError.
+        """
+        peer = self.peers.get(case.policy)
+        if peer is None:
+            plan, peak = self._plan(case, workload)
+            return plan, None, peak
+        check_askable(case.policy, workload)
+        program = peer.made_for(folders, self.registry, self.progress)
+        return Plan(()), program, _COPIES * max(request.network.need_bytes for request in workload.requests)
 
     def _plan(self, case: Case, workload: Workload) -> tuple[Plan, int]:
         """Return the plan and the most bytes it holds. Raises InvalidPlan."""

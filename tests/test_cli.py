@@ -55,6 +55,9 @@ def stuck(workload, budget):
 def pytest_edge_policies(register):
     for policy in (mine, lacking, stuck):
         register(policy.__name__, policy)
+
+def pytest_edge_peers(register):
+    register("lean", "no_such_module:lean")
 """
 """A conftest with policies of its own: one shows its budget as lanes, a KiB each; two are wrong."""
 
@@ -198,6 +201,7 @@ def test_limit_too_low(run: Run) -> None:
         (["smal"], "'smal' is not a registered network; did you mean small?"),
         ([""], "'' is not a registered network; there are small, wide"),
         (["small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
+        (["small", "--policy=lean"], "--policy=lean: a peer, which has no plan; did you mean linear?"),
         (["small", "--policy=mime"], "--policy=mime: unknown; did you mean mine?"),
         (["small", "--policy=lacking"], "policy lacking: the plan lacks 1 free of request 0, layer 1"),
         (

@@ -10,8 +10,16 @@ import pytest
 from pytest_edgeload.plugin.options import OPTIONS, flag
 from pytest_edgeload.policies import POLICIES
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n# (?P<file>\S+)\n(?P<code>.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def _blocks(document: str) -> list[tuple[str, str]]:
+    """Return the files that a document shows, by name and code."""
+    return re.findall(r"```python\n# (?P<file>\S+)\n(?P<code>.*?)```", (ROOT / document).read_text(), re.DOTALL)
+
+
+BLOCKS = _blocks("README.md")
 
 
 def test_the_readmes_project_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +36,17 @@ def test_the_readmes_project_runs(pytester: pytest.Pytester, monkeypatch: pytest
     assert (pytester.path / "results.json").exists()
     result.stdout.fnmatch_lines(["open loop: poisson, 4 a second, seed 1", "backwards *ok*"])
     result.stdout.fnmatch_lines(["*digits-twice at 512M*", "backwards *ok*", "*digits-twice at base+64M*"])
+
+
+def test_the_peer_of_the_docs_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of docs/peers.md, put into the README's project, measure a peer beside a policy."""
+    monkeypatch.setenv("PYTEST_EDGE_CACHE_DIR", str(pytester.path / "cache"))
+    for name, code in [*BLOCKS, *_blocks("docs/peers.md")]:
+        path = pytester.path / name
+        path.write_text((path.read_text() if path.exists() else "") + code)
+    result = pytester.runpytest_subprocess("test_digits.py", "--edge-policy=linear,my-runtime")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines_random(["linear *ok", "my-runtime *ok"])
 
 
 def test_the_readme_has_every_policy_and_option() -> None:

@@ -204,8 +204,15 @@ class Performer:
         network, sample = self._requests[r]
         due = network.tensors(network.sample(sample).outputs)
         found = [self._values[r][name] for name in network.network.outputs]
-        errors = [_relative_error(f, d) for f, d in zip(found, due, strict=True)]
-        return None if None in errors else max((e for e in errors if e is not None), default=0.0)
+        return output_error(found, due)
+
+
+def output_error(found: Sequence[torch.Tensor], due: Sequence[torch.Tensor]) -> float | None:
+    """Return how far outputs are from those that are due; see `job.Checked`."""
+    if len(found) != len(due):
+        return None
+    errors = [_relative_error(f, d) for f, d in zip(found, due, strict=True)]
+    return None if None in errors else max((e for e in errors if e is not None), default=0.0)
 
 
 def _relative_error(found: torch.Tensor, due: torch.Tensor) -> float | None:

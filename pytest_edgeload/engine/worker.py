@@ -1,4 +1,4 @@
-"""The capped process: carries out one plan, once, and speaks as `job` lays down."""
+"""The capped process: carries out one plan or program, once, and speaks as `job` lays down."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.engine.program import Programmed
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
 
 _PR_SET_PDEATHSIG = 1
@@ -38,19 +39,23 @@ def main() -> int:
 def _work(commands: BinaryIO, events: BinaryIO) -> None:
     job = msgspec.json.decode(commands.readline(), type=Job)
     torch.set_num_threads(job.threads)
-    performer = Performer(job)
+    performer = Performer(job) if job.program is None else Programmed(job, job.program)
     _send(events, Ready())
     if commands.readline() != GO:
         return
-    ran = run(job.plan, performer, job.requests)
-    makespan_s = max((span.end_s for span in ran.spans), default=0.0)
-    _send(
-        events, Done(makespan_s, ran.spans, performer.ledger.peak_bytes, ran.arrived_s, ran.dropped, performer.notices)
-    )
+    done = performer.run() if isinstance(performer, Programmed) else _carry_out(job, performer)
+    _send(events, done)
     if commands.readline() != CHECK:
         return
-    answered = [r for r in range(len(job.requests)) if r not in ran.dropped]
+    answered = [r for r in range(len(job.requests)) if r not in done.dropped]
     _send(events, Checked({r: performer.output_error(r) for r in answered}))
+
+
+def _carry_out(job: Job, performer: Performer) -> Done:
+    ran = run(job.plan, performer, job.requests)
+    makespan_s = max((span.end_s for span in ran.spans), default=0.0)
+    peak_bytes = performer.ledger.peak_bytes
+    return Done(makespan_s, ran.spans, peak_bytes, ran.arrived_s, ran.dropped, performer.notices)
 
 
 def _send(events: BinaryIO, event: Event) -> None:

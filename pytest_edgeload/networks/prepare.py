@@ -1,4 +1,4 @@
-"""The process that makes one network: build, export, run the samples, store. Imports torch.
+"""The process that makes one network: build, export, run the samples, store; or converts a stored one. Imports torch.
 
 Reads one JSON request from standard input and writes JSON lines: progress, then the folder or the error.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import importlib
 import json
 import os
 import sys
@@ -17,6 +16,7 @@ from typing import TextIO
 
 import torch
 
+from pytest_edgeload.networks.convert import convert, imported
 from pytest_edgeload.networks.export import Cut, Exported, Tensors, export
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, write_graph, write_tensors
@@ -30,8 +30,12 @@ def main() -> int:
     os.dup2(2, 1)  # whatever the factory prints goes to standard error, never between our lines
     request = json.load(sys.stdin)
     sys.path[:] = request["path"]
+    store, key, factory = Store(Path(request["root"])), request["key"], request["factory"]
     try:
-        folder = prepare(Store(Path(request["root"])), request["key"], request["name"], request["factory"], out)
+        if "function" in request:
+            folder = convert(store, key, Path(request["network"]), factory, request["function"])
+        else:
+            folder = prepare(store, key, request["name"], factory, out)
     except OSError as error:
         out_of_space = error.errno in {errno.ENOSPC, errno.EDQUOT}
         way_out = "; free some, or name another folder by --edge-cache-dir" if out_of_space else ""
@@ -51,8 +55,7 @@ def prepare(store: Store, key: str, name: str, factory: str, out: TextIO) -> Pat
         if found is not None:
             return found
         print(json.dumps({"done": 0, "total": 0}), file=out)
-        module_name, _, function = factory.partition(":")
-        module, samples = getattr(importlib.import_module(module_name), function)()
+        module, samples = imported(factory)()
         digest = store_module(folder, name, module, samples, _printer(out))
         return store.keep(key, folder, digest)
 

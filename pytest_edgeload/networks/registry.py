@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pytest_edgeload.errors import Refusal, UsageError, hint
 from pytest_edgeload.networks.layer import FORMAT, Network
-from pytest_edgeload.networks.store import Store, recipe_key, verify
+from pytest_edgeload.networks.store import Store, converted, recipe_key, verify
 
 Progress = Callable[[str, int, int], None]
 """Told what is being made, the bytes done and the bytes in all (0 while that is unknown)."""
@@ -48,9 +48,7 @@ class Registry:
 
         Raises UsageError for a factory of another form, or a name that another factory already has.
         """
-        module, _, function = factory.partition(":")
-        if not (module and function.isidentifier()):
-            raise UsageError(f"network {name}: factory {factory!r} is not of the form 'module:function'")
+        check_function(f"network {name}: factory", factory)
         if self._factories.setdefault(name, factory) != factory:
             raise UsageError(
                 f"network {name} is registered twice, as {self._factories[name]} and as {factory}; rename one"
@@ -77,17 +75,43 @@ class Registry:
             self._ready[name] = (folder, verify(folder))
         return self._ready[name]
 
+    def convert(self, name: str, function: str, progress: Progress) -> Path:
+        """Return the folder of what `function` makes of the network `name`, made where it is not stored yet.
+
+        `function` is written as `module:function`; see `convert.convert`. Raises what `get` raises.
+        """
+        folder, _ = self.get(name, progress)
+        sources = _sources(f"network {name}", function.partition(":")[0])
+        key = recipe_key(function, sources, (folder.name, importlib.metadata.version("torch")))
+        made = converted(folder, key)
+        if made.is_dir():
+            return made
+        words = f"{name} for {function}"
+        progress(words, 0, 0)
+        request = {"key": key, "network": str(folder), "factory": self._factories[name], "function": function}
+        last = self._ask(request, progress)
+        progress(words, 1, 1)
+        if "folder" not in last:
+            raise PreparationFailed(f"network {name} could not be made ready by {function}: {last['error']}")
+        return made
+
     def _make(self, name: str, progress: Progress) -> Path:
         factory = self._factories[name]
         key = recipe_key(
             factory,
-            _sources(name, factory.partition(":")[0]),
+            _sources(f"network {name}", factory.partition(":")[0]),
             (name, str(FORMAT), importlib.metadata.version("torch")),
         )
         found = self._store.find(key)
         if found is not None:
             return found
-        request = {"root": str(self._store.root), "key": key, "name": name, "factory": factory, "path": sys.path}
+        last = self._ask({"key": key, "name": name, "factory": factory}, progress)
+        if "folder" not in last:
+            raise PreparationFailed(f"network {name} ({factory}) could not be made: {last['error']}")
+        return Path(str(last["folder"]))
+
+    def _ask(self, request: dict[str, str], progress: Progress) -> dict[str, object]:
+        """Let a process of its own carry out `request`; return its last word, which holds `folder` or `error`."""
         command = [sys.executable, "-P", "-m", "pytest_edgeload.networks.prepare"]
         # What the factory and torch print is not pytest's to show; what counts comes back as an error.
         pipe = subprocess.PIPE
@@ -96,27 +120,33 @@ class Registry:
         ) as process:
             assert process.stdin is not None  # both are pipes, as asked for above
             assert process.stdout is not None
-            process.stdin.write(json.dumps(request))
+            process.stdin.write(json.dumps(request | {"root": str(self._store.root), "path": sys.path}))
             process.stdin.close()
             last: dict[str, object] = {}
             try:
                 for line in process.stdout:
                     last = json.loads(line)
                     if "done" in last:
-                        progress(name, int(str(last["done"])), int(str(last["total"])))
+                        progress(request["name"], int(str(last["done"])), int(str(last["total"])))
             except BaseException:  # Ctrl-C, say: nobody would wait for what it makes
                 process.send_signal(signal.SIGINT)  # it removes what it has written so far
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_EXIT_S)
                 process.kill()
                 raise
-        if process.returncode != 0 or "folder" not in last:
-            reason = last.get("error", f"the process ended with status {process.returncode}")
-            raise PreparationFailed(f"network {name} ({factory}) could not be made: {reason}")
-        return Path(str(last["folder"]))
+        if process.returncode == 0 and "folder" in last:
+            return last
+        return {"error": last.get("error", f"the process ended with status {process.returncode}")}
 
 
-def _sources(name: str, module: str) -> list[Path]:
+def check_function(what: str, function: str) -> None:
+    """Raise UsageError, naming `what`, unless `function` is written as `module:function`."""
+    module, _, name = function.partition(":")
+    if not (module and name.isidentifier()):
+        raise UsageError(f"{what} {function!r} is not of the form 'module:function'")
+
+
+def _sources(what: str, module: str) -> list[Path]:
     """Return the files whose text decides what `module` makes: its package's Python files, or the file alone."""
     top, *inner = module.split(".")
     # Only the top is looked up: finding what is inside would import it, and with it torch, into this process.
@@ -128,5 +158,5 @@ def _sources(name: str, module: str) -> list[Path]:
     elif inner:
         origin = Path()
     if not origin.is_file():
-        raise PreparationFailed(f"network {name}: no module named {module!r} can be imported; check sys.path")
+        raise PreparationFailed(f"{what}: no module named {module!r} can be imported; check sys.path")
     return list(origin.parent.glob("*.py")) if "." in module else [origin]

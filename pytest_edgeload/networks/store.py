@@ -3,6 +3,7 @@
     networks/<digest>/graph.json            the layers; its SHA-256 is the folder's name
     networks/<digest>/weights.safetensors   all weights in execution order
     networks/<digest>/samples.safetensors   example inputs and plain PyTorch's outputs
+    networks/<digest>/converted/<key>/      what a function, its source and the versions made of it for some program
     recipes/<key>                           the digest that a factory, its source and the versions once gave
 
 A folder is written under a temporary name and renamed when whole, under a lock on its recipe.
@@ -165,6 +166,11 @@ class Store:
         note.write_text(digest)
         note.replace(self.root / "recipes" / key)
         return final
+
+
+def converted(folder: Path, key: str) -> Path:
+    """Return where that stands which the function of recipe `key` made of the network in `folder`."""
+    return folder / "converted" / key
 
 
 def recipe_key(factory: str, sources: Iterable[Path], versions: Iterable[str]) -> str:

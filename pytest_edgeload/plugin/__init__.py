@@ -17,6 +17,7 @@ from pytest_edgeload.plugin.fixtures import (
     edge,
     edge_examples,
     edge_mem,
+    edge_peer,
     edge_policies,
     edge_policy,
     edge_reader,
@@ -35,6 +36,7 @@ __all__ = [
     "edge",
     "edge_examples",
     "edge_mem",
+    "edge_peer",
     "edge_policies",
     "edge_policy",
     "edge_reader",
@@ -56,7 +58,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start where an option is given or a project uses our hooks. Raises pytest.UsageError for what makes no sense."""
-    hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies)
+    hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies, config.hook.pytest_edge_peers)
     if options.read(config) or any(hook.get_hookimpls() for hook in hooks):
         start(config)
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pytest_edgeload.units import Limit
     from pytest_edgeload.workload import Mix
 
-POLICY, ROUND = "edge_policy", "edge_round"
-AXES = ("edge_mem", "edge_reader", POLICY, ROUND)
+POLICY, PEER, ROUND = "edge_policy", "edge_peer", "edge_round"
+AXES = ("edge_mem", "edge_reader", POLICY, PEER, ROUND)
 """The fixtures that the options give values to, the fastest varying last."""
 
 _EDGELOAD = pytest.StashKey["Edgeload"]()
@@ -56,10 +56,11 @@ class Edge:
     ) -> Measurement:
         """Carry out `workload` once under `policy`, in a worker that may use `memory` bytes; return what was seen.
 
-        `workload` is a `Mix`, or the names of networks to ask once each. `memory` is a limit or its text (`"512M"`,
-        `"base+256M"`); None sets none. What happens to the worker (killed for memory, too slow, crashed, wrong) is
-        the measurement's `outcome`. Raises UsageError for a name or a limit that makes no sense, DamagedNetwork or
-        PreparationFailed for a network that cannot be had, InvalidPlan for a policy that fails.
+        `workload` is a `Mix`, or the names of networks to ask once each. `policy` may also name a peer. `memory` is a
+        limit or its text (`"512M"`, `"base+256M"`); None sets none. What happens to the worker (killed for memory, too
+        slow, crashed, wrong) is the measurement's `outcome`. Raises UsageError for a name or a limit that makes no
+        sense, or a workload that a peer cannot be asked, DamagedNetwork or PreparationFailed for a network that cannot
+        be had, InvalidPlan for a policy that fails.
         """
         __tracebackhide__ = True
         try:
@@ -129,6 +130,12 @@ def edge_records(request: pytest.FixtureRequest) -> tuple[Record, ...]:
 @pytest.fixture(scope="session")
 def edge_policy(request: pytest.FixtureRequest) -> str:
     """Give the name of a loading policy; the test runs once for each that --edge-policy names."""
+    return cast("str", request.param)
+
+
+@pytest.fixture(scope="session")
+def edge_peer(request: pytest.FixtureRequest) -> str:
+    """Give what --edge-policy names, and then each registered peer; the test runs once for each."""
     return cast("str", request.param)
 
 

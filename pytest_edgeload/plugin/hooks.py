@@ -16,7 +16,7 @@ from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.progress import Bar
-from pytest_edgeload.plugin.session import Asked, Session, check_names, pack, unpack
+from pytest_edgeload.plugin.session import Asked, Session, check_names, pack, peers, unpack
 from pytest_edgeload.report import json as json_report
 from pytest_edgeload.report import terminal
 from pytest_edgeload.results.record import Entry, Measurement, Record, collect
@@ -73,7 +73,8 @@ class Edgeload:
     def axes(self) -> dict[str, Sequence[Any]]:
         """Return the values of our parametrized fixtures."""
         rounds = range(1 if self.settings.disable else self.settings.rounds)
-        return dict(zip(AXES, (self.settings.mem, self.settings.reader, self._policies, rounds), strict=True))
+        beside = tuple(dict.fromkeys([*self._policies, *peers(self._config)]))
+        return dict(zip(AXES, (self.settings.mem, self.settings.reader, self._policies, beside, rounds), strict=True))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

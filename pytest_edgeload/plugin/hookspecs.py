@@ -24,6 +24,13 @@ class RegisterPolicy(Protocol):
         """Register the policy `name`."""
 
 
+class RegisterPeer(Protocol):
+    """Takes a peer's name, its program and the function that makes its files, both written as `module:function`."""
+
+    def __call__(self, name: str, program: str, prepare: str | None = None) -> None:
+        """Register the peer `name`."""
+
+
 @pytest.hookspec
 def pytest_edge_networks(register: RegisterNetwork) -> None:
     """Register the networks that tests may name.
@@ -44,4 +51,17 @@ def pytest_edge_policies(register: RegisterPolicy) -> None:
 
         def pytest_edge_policies(register):
             register("mine", my_policy)
+    """
+
+
+@pytest.hookspec
+def pytest_edge_peers(register: RegisterPeer) -> None:
+    """Register peers: programs that answer a workload in their own way, named and measured like policies.
+
+    The worker imports `program` and calls it before the clock starts; see `pytest_edgeload.engine.program`. `prepare`
+    is called once for each network, in a process of its own and without a limit, with the module, its samples and an
+    empty folder for the files that the program wants to read:
+
+        def pytest_edge_peers(register):
+            register("my-runtime", "my_runtime:program", prepare="my_runtime:convert")
     """

@@ -119,7 +119,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "policy": Option(
         _names, "bulk,linear,partial", "NAMES",
-        "Loading policies, as a comma list, or all. Default: bulk,linear,partial",
+        "Loading policies, as a comma list, or all; peers by name. Default: bulk,linear,partial",
         is_list=True,
     ),
     "reader": Option(_names, "read", "NAMES", "How weights are read, as a comma list. Default: read", is_list=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pytest_edgeload.plugin.fixtures import POLICY, ROUND
+from pytest_edgeload.plugin.fixtures import PEER, POLICY, ROUND
 
 
 class Place(NamedTuple):
@@ -21,8 +21,8 @@ class Place(NamedTuple):
 
 
 def group_of(test: str, parameters: dict[str, Any]) -> object:
-    """Return the comparison group of an item: its test and its parameters, without policy and round."""
-    rest = ((name, str(value)) for name, value in parameters.items() if name not in {POLICY, ROUND})
+    """Return the comparison group of an item: its test and its parameters, without policy or peer and round."""
+    rest = ((name, str(value)) for name, value in parameters.items() if name not in {POLICY, PEER, ROUND})
     return (test, *sorted(rest))
 
 

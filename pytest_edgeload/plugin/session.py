@@ -18,6 +18,7 @@ from pytest_edgeload.errors import Unsupported, UsageError, hint
 from pytest_edgeload.measure import Bench
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.plugin.home import Home
 from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.policies import Policy, known_policies
@@ -122,6 +123,7 @@ class Session:
             folder=self.home.folder,
             timeout_s=self._settings.timeout,
             progress=self._progress,
+            peers=peers(self._config),
         )
 
     def measure(self, asked: Asked, *, interleaved: bool) -> Entry:
@@ -129,7 +131,7 @@ class Session:
 
         Raises UsageError for a name that nobody registered; see also `Bench.measure`.
         """
-        _check_name("policy", asked.policy, self.bench.policies)
+        _check_name("policy", asked.policy, self.bench.names)
         _check_name("reader", asked.reader, READERS)
         case = Case(
             test=asked.test,
@@ -172,7 +174,7 @@ class Session:
         self.home.make(self.home.runs)
         bench = self._bench("none", swaps.Swap(0))
         smallest = asked.workload.smallest()
-        _check_name("policy", asked.policy, bench.policies)
+        _check_name("policy", asked.policy, bench.names)
         _check_name("reader", asked.reader, READERS)
         threads = self._settings.threads
         case = Case(asked.test, smallest.name, asked.policy, None, None, asked.reader, threads, "none", "none")
@@ -194,10 +196,16 @@ def policies(config: pytest.Config) -> dict[str, Policy]:
     return known_policies(lambda register: config.hook.pytest_edge_policies(register=register))
 
 
+def peers(config: pytest.Config) -> dict[str, Peer]:
+    """Return the peers that hooks register. Raises UsageError for a name with two meanings."""
+    return known_peers(lambda register: config.hook.pytest_edge_peers(register=register), policies(config))
+
+
 def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, Given]) -> tuple[str, ...]:
-    """Return the policies to run, `all` spelt out. Raises UsageError for a policy or reader that does not exist."""
-    known = policies(config)
-    names = tuple(dict.fromkeys(n for name in settings.policy for n in (known if name == "all" else [name])))
+    """Return the policies and peers to run, `all` being all policies. Raises UsageError for a name nobody has."""
+    every = policies(config)
+    known = [*every, *peers(config)]
+    names = tuple(dict.fromkeys(n for name in settings.policy for n in (every if name == "all" else [name])))
     places = {option: given[option].place if option in given else flag(option) for option in ("policy", "reader")}
     for name in names:
         _check_name(places["policy"], name, known)

@@ -168,7 +168,7 @@ def _notes(records: Sequence[Record]) -> list[str]:
     ]
     everything = [measurement for record in records for measurement in record.rounds]
     shared = sorted({name for measurement in everything for name in measurement.machine_wide})
-    notes = []
+    notes = list(dict.fromkeys(notice for measurement in everything for notice in measurement.notices))
     if any((m.peak_bytes or 0) > r.case.limit_bytes for r in records if r.case.limit_bytes for m in r.rounds):
         notes.append("peak counts pages of shared libraries, which the limit mostly does not")
     if shared:

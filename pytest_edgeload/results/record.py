@@ -125,6 +125,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     output_error: float | None = None
     sampler_cpu_share: float | None = None
     machine_wide: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     arrived_s: tuple[float, ...] = ()
     dropped: tuple[int, ...] = ()
     service: dict[str, Service] = {}

@@ -50,7 +50,7 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
 
     Nothing of the worker is left when this returns or raises. Raises Unsupported where the cap cannot be set up.
     """
-    steady.drop(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES))
+    steady.drop(_files(job))
     group = enclosure.cap.open(enclosure.name, enclosure.limits)
     started = time.time()
     try:
@@ -72,6 +72,13 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
     finally:
         group.kill()
         group.close()
+
+
+def _files(job: Job) -> list[Path]:
+    """Return the files that weights and samples may be read from."""
+    made = [Path(folder) for folder in job.program.files if folder] if job.program is not None else []
+    found = [path for folder in made for path in folder.rglob("*") if path.is_file()]
+    return [*(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES)), *found]
 
 
 class _Run:
@@ -169,6 +176,7 @@ class _Run:
         if self._done is not None:
             figures |= {"makespan_s": self._done.makespan_s, "ledger_peak_bytes": self._done.ledger_peak_bytes}
             figures |= {"tasks": self._done.spans, "arrived_s": self._done.arrived_s, "dropped": self._done.dropped}
+            figures["notices"] = self._done.notices
         if self._checked is not None:
             found = [error for error in self._checked.output_error.values() if error is not None]
             figures["output_error"] = max(found, default=None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from pytest_edgeload import (
     POLICIES,
     Ask,
@@ -20,7 +23,9 @@ from pytest_edgeload import (
     Trace,
     Workload,
 )
-from pytest_edgeload.plugin.hookspecs import RegisterNetwork, RegisterPolicy
+from pytest_edgeload.engine.program import Answers, Load, Place, network_by_network
+from pytest_edgeload.job import Job
+from pytest_edgeload.plugin.hookspecs import RegisterNetwork, RegisterPeer, RegisterPolicy
 
 
 def mine(workload: Workload, budget: Budget) -> Plan:
@@ -53,6 +58,22 @@ def pytest_edge_networks(register: RegisterNetwork) -> None:
 def pytest_edge_policies(register: RegisterPolicy) -> None:
     """Register a policy."""
     register("mine", mine)
+
+
+def pytest_edge_peers(register: RegisterPeer) -> None:
+    """Register a peer, with and without files of its own."""
+    register("mine", "my_runtime:program")
+    register("other", "my_runtime:program", prepare="my_runtime:convert")
+
+
+def program(job: Job) -> Callable[[], Answers]:
+    """Be a program."""
+
+    def prepare(place: Place) -> Load:
+        weights: Path = place.weights
+        return lambda: lambda image: image + weights.stat().st_size
+
+    return network_by_network(job, prepare)
 
 
 def test(edge: Edge, edge_policy: str, edge_mem: Limit | None) -> None:

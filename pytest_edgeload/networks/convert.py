@@ -1,0 +1,67 @@
+"""What a program needs of a stored network beforehand, such as weights in a format of its own. Imports torch."""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pytest_edgeload.networks.store import WEIGHTS, Store, converted, read_graph
+
+
+def imported(function: str) -> Callable[..., Any]:
+    """Return the function that is written as `module:function`."""
+    module, _, name = function.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def convert(store: Store, key: str, network: Path, factory: str, function: str) -> Path:
+    """Let `function` make its files of the network stored in `network`; return the folder that keeps them.
+
+    It is called with the module that `factory` gives, the stored weights in it; with the samples; and with an empty
+    folder, which is kept under `key` when the function returns.
+    """
+    kept = converted(network, key)
+    with store.making(key) as folder:
+        if not kept.is_dir():  # another process may have made it while this one waited for the lock
+            module, samples = imported(factory)()
+            module.load_state_dict(_weights(network), strict=False)  # the factory may have drawn others this time
+            imported(function)(module, samples, folder)
+            _sync(folder)
+            kept.parent.mkdir(exist_ok=True)
+            folder.rename(kept)
+    return kept
+
+
+def _weights(network: Path) -> dict[str, torch.Tensor]:
+    """Return the stored weights by name, as views of the file."""
+    with (network / WEIGHTS).open("rb") as file:
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    return {
+        spec.name: torch.frombuffer(
+            memory,
+            dtype=getattr(torch, spec.dtype),
+            count=spec.size_bytes // getattr(torch, spec.dtype).itemsize,
+            offset=spec.offset,
+        ).view(spec.shape)
+        for layer in read_graph(network).layers
+        for spec in layer.weights
+        if spec.size_bytes
+    }
+
+
+def _sync(folder: Path) -> None:
+    """Write all files to the disk: dirty pages could not be dropped from the page cache before a run."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)

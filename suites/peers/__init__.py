@@ -1,0 +1,45 @@
+"""What people use today to load networks: programs that are measured beside the policies, one family a file.
+
+Here lives the table of names and nothing else: pytest's own process imports this file, so it must not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import NamedTuple
+
+
+class Peer(NamedTuple):
+    """A program, what makes its files of a network, both as `module:function`, and the package it cannot do without."""
+
+    program: str
+    prepare: str
+    package: str
+
+
+_SKELETON = "suites.peers.skeleton:store"
+_SAVED = "suites.peers.torch_load:save"
+_ONNX = "suites.peers.onnx_runtime:export"
+
+PEERS: dict[str, Peer] = {
+    "torch-load": Peer("suites.peers.torch_load:copied", _SAVED, "torch"),
+    "torch-load-assign": Peer("suites.peers.torch_load:assigned", _SAVED, "torch"),
+    "torch-load-mmap": Peer("suites.peers.torch_load:mapped", _SAVED, "torch"),
+    "safetensors": Peer("suites.peers.safetensors_file:whole", _SKELETON, "safetensors"),
+    "safetensors-lazy": Peer("suites.peers.safetensors_file:lazy", _SKELETON, "safetensors"),
+    "accelerate-disk": Peer(
+        "suites.peers.accelerate_disk:program", "suites.peers.accelerate_disk:offload", "accelerate"
+    ),
+    "onnxruntime": Peer("suites.peers.onnx_runtime:default", _ONNX, "onnxruntime"),
+    "onnxruntime-lean": Peer("suites.peers.onnx_runtime:lean", _ONNX, "onnxruntime"),
+    "runai-streamer": Peer("suites.peers.streamers:runai", _SKELETON, "runai_model_streamer"),
+    "fastsafetensors": Peer("suites.peers.streamers:fastsafetensors", _SKELETON, "fastsafetensors"),
+}
+
+
+def missing(name: str) -> str | None:
+    """Return why `name` cannot be measured here; None where it can, or is no peer."""
+    peer = PEERS.get(name)
+    if peer is None or find_spec(peer.package) is not None:
+        return None
+    return f"{name} needs {peer.package}; try pip install 'pytest-edgeload[peers]'"

@@ -1,0 +1,51 @@
+"""ONNX Runtime: a session over a model whose weights stand in a file beside it. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import onnxruntime
+import torch
+from torch import nn
+
+from pytest_edgeload.engine.program import Answers, Forward, Load, Place, network_by_network
+from pytest_edgeload.job import Job
+
+_FILE = "model.onnx"
+
+
+def export(module: nn.Module, samples: list[tuple[torch.Tensor, ...]], folder: Path) -> None:
+    """Write `module` as an ONNX model, its weights in a file of their own."""
+    torch.onnx.export(module, samples[0], folder / _FILE, external_data=True)
+
+
+def default(job: Job) -> Callable[[], Answers]:
+    """Open a session with default options, but for the threads."""
+    return network_by_network(job, partial(_prepare, lean=False))
+
+
+def lean(job: Job) -> Callable[[], Answers]:
+    """Open a session that saves memory: weights are not copied into a faster layout, and freed memory is not kept."""
+    return network_by_network(job, partial(_prepare, lean=True))
+
+
+def _prepare(place: Place, *, lean: bool) -> Load:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = place.threads
+    if lean:
+        options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.disable_prepacking", "1")
+
+    def load() -> Forward:
+        session = onnxruntime.InferenceSession(place.files / _FILE, options, providers=["CPUExecutionProvider"])
+        names = [given.name for given in session.get_inputs()]
+
+        def forward(*inputs: torch.Tensor) -> list[torch.Tensor]:
+            given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+            return [torch.from_numpy(output) for output in session.run(None, given)]
+
+        return forward
+
+    return load

@@ -1,0 +1,57 @@
+"""Readers of safetensors files that promise more speed: Run:ai's model streamer and fastsafetensors. Imports torch.
+
+Each is imported by its own program, so that one can be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pytest_edgeload.engine.program import Answers, Load, Place, network_by_network
+from pytest_edgeload.job import Job
+from suites.peers import skeleton
+
+_Read = Callable[[Path], Mapping[str, torch.Tensor]]
+
+
+def runai(job: Job) -> Callable[[], Answers]:
+    """Read by many threads at once into memory that the tensors then share."""
+    from runai_model_streamer import SafetensorsStreamer  # noqa: PLC0415  # may be missing
+
+    def read(file: Path) -> Mapping[str, torch.Tensor]:
+        with SafetensorsStreamer() as streamer:
+            streamer.stream_file(str(file))
+            return dict(streamer.get_tensors())
+
+    return network_by_network(job, partial(_prepare, read))
+
+
+def fastsafetensors(job: Job) -> Callable[[], Answers]:
+    """Read the file whole, in few large pieces, into memory that the tensors then share."""
+    from fastsafetensors import SafeTensorsFileLoader, SingleGroup  # noqa: PLC0415  # may be missing
+
+    def read(file: Path) -> Mapping[str, torch.Tensor]:
+        loader = SafeTensorsFileLoader(SingleGroup(), "cpu", nogds=True)
+        loader.add_filenames({0: [str(file)]})
+        buffer = loader.copy_files_to_device()
+        tensors = {name: buffer.get_tensor(name) for name in loader.get_keys()}
+        buffer.close()
+        loader.close()
+        return tensors
+
+    return network_by_network(job, partial(_prepare, read))
+
+
+def _prepare(read: _Read, place: Place) -> Load:
+    module = skeleton.load(place.files)
+
+    def load() -> nn.Module:
+        skeleton.fill(module, dict(read(place.weights)))
+        return module
+
+    return load

@@ -1,0 +1,70 @@
+"""Plain PyTorch: `torch.save`d weights, loaded in the three ways that its manual shows. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pytest_edgeload.engine.program import Answers, Load, Place, network_by_network
+from pytest_edgeload.job import Job
+from suites.peers import skeleton
+
+_FILE = "weights.pt"
+
+
+def save(module: nn.Module, samples: object, folder: Path) -> None:
+    """Write the weights of `module` as PyTorch does, and its skeleton."""
+    torch.save(module.state_dict(), folder / _FILE)
+    skeleton.store(module, samples, folder)
+
+
+def copied(job: Job) -> Callable[[], Answers]:
+    """Take memory for the module, load the weights beside it, and copy them."""
+    return network_by_network(job, partial(_prepare, _copy))
+
+
+def assigned(job: Job) -> Callable[[], Answers]:
+    """Load the weights, and let the module hold what was loaded."""
+    return network_by_network(job, partial(_prepare, _assign))
+
+
+def mapped(job: Job) -> Callable[[], Answers]:
+    """Map the file into memory, and let the module hold the mapping."""
+    return network_by_network(job, partial(_prepare, _map))
+
+
+def _prepare(load: Callable[[nn.Module, Path], object], place: Place) -> Load:
+    module = skeleton.load(place.files)
+
+    def loaded() -> nn.Module:
+        load(module, place.files / _FILE)
+        return module
+
+    return loaded
+
+
+def _copy(module: nn.Module, file: Path) -> None:
+    # to_empty() would first import sympy for a module without memory: half a second that no ordinary module costs
+    empty = {
+        name: torch.empty(meta.shape, dtype=meta.dtype, device="cpu") for name, meta in module.state_dict().items()
+    }
+    module.load_state_dict(empty, assign=True)
+    del empty
+    module.load_state_dict(_state(file))
+
+
+def _assign(module: nn.Module, file: Path) -> None:
+    module.load_state_dict(_state(file), assign=True)
+
+
+def _map(module: nn.Module, file: Path) -> None:
+    module.load_state_dict(_state(file, mmap=True), assign=True)
+
+
+def _state(file: Path, *, mmap: bool = False) -> Mapping[str, torch.Tensor]:
+    state: Mapping[str, torch.Tensor] = torch.load(file, weights_only=True, mmap=mmap)
+    return state

@@ -1,0 +1,159 @@
+"""Peers in sessions: named, measured and shown like policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.results.record import METRICS
+from pytest_edgeload.sandbox.caps import choose
+from tests.plugin.sessions import CONFTEST, Begin, Ended, write
+
+PEERS = """
+def pytest_edge_peers(register):
+    register("plain", "my_peers:plain")
+    register("saved", "my_peers:saved", prepare="my_converters:save")
+    register("wrong", "my_peers:wrong")
+    register("greedy", "my_peers:greedy")
+    register("killed", "my_peers:killed")
+"""
+
+MY_CONVERTERS = """
+import torch
+
+def save(module, samples, folder):
+    torch.save(module, folder / "module.pt")
+"""
+
+MY_PEERS = """
+import os, signal
+import torch
+import tiny
+from pytest_edgeload.engine.program import network_by_network
+
+def made(weights):
+    return tiny.small if os.path.getsize(weights) < 8 << 20 else tiny.wide
+
+def first(make):
+    return lambda: make()[0]
+
+def plain(job):
+    return network_by_network(job, lambda place: first(made(place.weights)))
+
+def saved(job):
+    return network_by_network(
+        job, lambda place: lambda: torch.load(place.files / "module.pt", weights_only=False)
+    )
+
+def wrong(job):
+    answer = plain(job)
+    return lambda: {r: [output + 1 for output in outputs] for r, outputs in answer().items()}
+
+def greedy(job):
+    def answer():
+        held = [torch.ones(8 << 20) for _ in range(64)]
+        return {}
+    return answer
+
+def killed(job):
+    return lambda: os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+TEST = """
+import pytest
+from pytest_edgeload import Ask, Condition, Constant, Mix
+
+def test_outcome(edge, edge_policy, edge_mem):
+    assert edge.run(["small", "wide", "small"], policy=edge_policy, memory=edge_mem).outcome == "ok"
+
+def test_over_time(edge):
+    edge.run(Mix.of("mix", ["small"], images=2).arriving(Constant(0.1)), policy="plain")
+
+def test_condition(edge):
+    edge.run(Mix("mix", (Ask("small"), Ask("wide", when=Condition(0, 0.5)))), policy="plain")
+
+def test_unknown(edge):
+    edge.run(["small"], policy="plane")
+"""
+
+_, ENFORCED = choose("auto")
+
+
+@pytest.fixture(scope="module")
+def session(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a session that runs a policy and all peers."""
+    folder = tmp_path_factory.mktemp("peers")
+    write(folder, conftest=CONFTEST + PEERS, my_peers=MY_PEERS, my_converters=MY_CONVERTERS, test_tiny=TEST)
+    options = ("--edge-policy=bulk,plain,saved,wrong,greedy,killed", "--edge-mem=base+256M", "--edge-rounds=1")
+    return begin(folder, *options, "--edge-json=out.json", "--junitxml=junit.xml").end()
+
+
+def test_outcomes(session: Ended) -> None:
+    """Peers and policies are one comparison group; whatever becomes of a program is an outcome with a reason."""
+    assert len({record.case.group for record in session.records}) == 1
+    found = {record.case.policy: record.rounds[0] for record in session.records}
+    assert {name: m.outcome for name, m in found.items()} == {
+        "bulk": "ok",
+        "plain": "ok",
+        "saved": "ok",
+        "wrong": "wrong",
+        "greedy": "oom" if ENFORCED.enforces else "wrong",
+        "killed": "crashed",
+    }, session.said
+    assert found["wrong"].detail.startswith("request 0 differs from plain PyTorch by ")
+    assert found["killed"].detail.startswith("the worker was ended by signal 11")
+
+
+def test_figures(session: Ended) -> None:
+    """A peer has the figures that are seen from outside, and none of those that only a plan gives."""
+    found = {record.case.policy: record.rounds[0] for record in session.records}
+    bulk, plain = ({name for name in METRICS if getattr(found[p], name) is not None} for p in ("bulk", "plain"))
+    assert {"makespan_s", "peak_bytes", "baseline_bytes", "cpu_s", "output_error"} <= plain
+    assert bulk - plain >= {"load_s", "exec_s", "wait_s", "ledger_peak_bytes", "plan_peak_bytes", "response_s"}
+    assert (found["plain"].tasks, found["plain"].arrived_s) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("test", "sentence"),
+    [
+        ("test_over_time", "*peer plain answers * mix has requests that come over time; run it under a policy"),
+        ("test_condition", "*peer plain answers * mix has requests with a condition; run it under a policy"),
+        ("test_unknown", "*policy=plane: unknown; did you mean plain?"),
+    ],
+)
+def test_sentence(session: Ended, test: str, sentence: str) -> None:
+    """What a peer cannot be asked, and a name that nobody has, is one sentence with the way out."""
+    pytest.LineMatcher([session.failure(test).attrib["message"]]).fnmatch_lines([sentence])
+
+
+def test_names(bare: pytest.Pytester) -> None:
+    """`all` stands for policies only; `edge_peer` gives what is named and then all peers, each once."""
+    bare.makeconftest(PEERS)
+    bare.makepyfile("def test_it(edge, edge_policy): pass\ndef test_all(edge, edge_peer): pass")
+    given = bare.runpytest_subprocess("--collect-only", "-q", "--edge-policy=saved,linear").outlines
+    assert given[:2] == ["test_names.py::test_it[saved]", "test_names.py::test_it[linear]"]
+    peers = [f"test_names.py::test_all[{name}]" for name in ("saved", "linear", "plain", "wrong", "greedy", "killed")]
+    assert given[2:8] == peers
+    every = bare.runpytest_subprocess("--collect-only", "-q", "--edge-policy=all").outlines
+    assert "test_names.py::test_it[bulk]" in every
+    assert "test_names.py::test_it[plain]" not in every
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('register("bulk", "my_peers:plain")', "peer bulk has the name of a policy; give it another"),
+        (
+            'register("more", "my_peers.plain")',
+            "peer more: program 'my_peers.plain' is not of the form 'module:function'",
+        ),
+    ],
+)
+def test_refusal(begin: Begin, project: Path, line: str, sentence: str) -> None:
+    """A peer that cannot be is one sentence and the status of a usage error, before any test runs."""
+    write(project, conftest=f"{CONFTEST}{PEERS}    {line}\n")
+    ended = begin(project).end()
+    assert ended.status == pytest.ExitCode.USAGE_ERROR
+    assert sentence in ended.said
+    assert "Traceback" not in ended.said
