@@ -19,7 +19,7 @@ from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import WEIGHTS
 from pytest_edgeload.peers import Peer, check_askable
-from pytest_edgeload.plan import Budget, InvalidPlan, Plan
+from pytest_edgeload.plan import Budget, InvalidPlan, Plan, Speeds
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.results.service import figures
@@ -158,7 +158,8 @@ class Bench:
     def _plan(self, case: Case, workload: Workload) -> tuple[Plan, int]:
         """Return the plan and the most bytes it holds. Raises InvalidPlan."""
         memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.idle_bytes())
-        plan = make_plan(case.policy, self.policies[case.policy], workload, Budget(memory_bytes=memory))
+        budget = Budget(memory, speeds=speeds(case.read_bps))
+        plan = make_plan(case.policy, self.policies[case.policy], workload, budget)
         try:
             return plan, peak_bytes(plan, workload)
         except InvalidPlan as error:
@@ -223,6 +224,12 @@ def enforced_bytes(limit: Limit, idle_bytes: int) -> int:
             f"try at least {format_size(least)}, or base+64M"
         )
     return size
+
+
+def speeds(read_bps: int | None) -> Speeds:
+    """Return what a policy may take for granted: nominal speeds, but no more than reads are held to."""
+    nominal = Speeds()
+    return nominal if read_bps is None else Speeds(min(nominal.read_bytes_per_s, read_bps), nominal.flops_per_s)
 
 
 def budget_bytes(limit_bytes: int, idle_bytes: int) -> int:

@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from pytest_edgeload.job import Span
 from pytest_edgeload.networks.layer import Layer
+from pytest_edgeload.networks.tile import tile_bytes
 from pytest_edgeload.plan import Kind, Plan, Task
 from pytest_edgeload.simulate import Simulated
 from pytest_edgeload.units import format_size
@@ -96,8 +97,8 @@ def _row(span: Span, task: Task, workload: Workload) -> tuple[str, ...]:
         str(task.request),
         _printable(workload.requests[task.request].network.name),
         _NONE if task.layer is None else str(task.layer),
-        _NONE if layer is None else _printable(layer.name),
-        _NONE if layer is None or sign is None else sign + format_size(layer.weight_bytes),
+        _NONE if layer is None else _printable(layer.name) + _rows(task),
+        _NONE if sign is None else sign + format_size(_bytes(task, workload)),
         ",".join(map(str, task.after)) or _NONE,
     )
 
@@ -112,6 +113,18 @@ def _count(number: int, what: str) -> str:
 
 def _layer(task: Task, workload: Workload) -> Layer | None:
     return None if task.layer is None else workload.requests[task.request].network.layers[task.layer]
+
+
+def _rows(task: Task) -> str:
+    """Return words for the part of the layer that the task is about; nothing for all of it."""
+    if isinstance(task.rows, tuple):
+        return f" [{task.rows[0]}:{task.rows[1]}]"
+    return "" if task.rows is None else f" [{task.rows}]"
+
+
+def _bytes(task: Task, workload: Workload) -> int:
+    network = workload.requests[task.request].network
+    return 0 if task.layer is None else tile_bytes(network, task.layer, task.rows)
 
 
 def _requests(plan: Plan, workload: Workload) -> Iterator[tuple[int, list[int]]]:
@@ -134,17 +147,21 @@ def _request(r: int, workload: Workload) -> str:
 
 
 def _label(index: int, task: Task, workload: Workload) -> list[str]:
-    """Return the lines of a task's label: which it is, its layer's name, and what the dispatcher looks at."""
+    """Return the lines of a task's label: which it is, its layer's name, what the dispatcher looks at, and whither."""
     layer = _layer(task, workload)
     lines = [f"{index}: {task.kind}" + ("" if layer is None else f" {task.layer}")]
     if layer is not None:
-        size = f", {format_size(layer.weight_bytes)}" if task.kind in {"load", "free"} else ""
-        lines.append(layer.name + size)
+        size = f", {format_size(_bytes(task, workload))}" if task.kind in {"load", "free"} else ""
+        lines.append(layer.name + _rows(task) + size)
     rules = [] if task.lane is None else [f"lane {task.lane}"]
     if task.priority:
         rules.append(f"priority {' '.join(f'{part:g}' for part in task.priority)}")
     if task.reserve:
         rules.append(f"reserves {format_size(task.reserve)}")
+    if task.weights_of is not None:
+        rules.append(f"weights of request {task.weights_of}")
+    if task.place is not None:
+        rules.append(f"to {format_size(task.place)}")
     return [*lines, ", ".join(rules)] if rules else lines
 
 
