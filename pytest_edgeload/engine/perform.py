@@ -34,6 +34,7 @@ from pytest_edgeload.networks.tile import (
 )
 from pytest_edgeload.plan import Task
 
+_IMAGE_NDIM = 4  # batch, channels, height, width
 _LIBC = ctypes.CDLL(None)
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
@@ -46,6 +47,7 @@ class OpenNetwork:
         self.layers = [CompiledLayer(layer) for layer in self.network.layers]
         self.weights = READERS[reader](folder / WEIGHTS)
         self._samples = ReadReader(folder / SAMPLES)
+        self._is_convolutional = any(layer.is_convolution for layer in self.network.layers)
 
     def load(self, layer: Layer, rows: Rows = None, into: memoryview | None = None) -> Weights:
         """Return the weights of a tile, as views into `into`, or into memory that goes back with the last of them."""
@@ -90,12 +92,29 @@ class OpenNetwork:
         """Return the sample with this index, counted round and round."""
         return self.network.samples[index % len(self.network.samples)]
 
+    def inputs(self, sample: int) -> dict[str, torch.Tensor]:
+        """Return the inputs of the sample with this index by name; images with their channels last.
+
+        Convolutions compute in that layout, and would otherwise bring each image into it and what they make of it back.
+        """
+        tensors = self.tensors(self.sample(sample).inputs)
+        if self._is_convolutional:
+            tensors = [
+                tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == _IMAGE_NDIM else tensor
+                for tensor in tensors
+            ]
+        return dict(zip(self.network.inputs, tensors, strict=True))
+
     def tensors(self, specs: tuple[TensorSpec, ...]) -> list[torch.Tensor]:
         """Return tensors of the samples file."""
         reader = self._samples
         return [
             _tensor(spec, reader.read(spec.offset, spec.size_bytes) if spec.size_bytes else None, 0) for spec in specs
         ]
+
+
+def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == _IMAGE_NDIM else tensor
 
 
 def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -143,9 +162,8 @@ class Performer:
         r = task.request
         network, sample = self._requests[r]
         if task.layer is None:
-            inputs = network.sample(sample).inputs
-            self.ledger.hold(r, sum(spec.size_bytes for spec in inputs))
-            self._values[r] = dict(zip(network.network.inputs, network.tensors(inputs), strict=True))
+            self.ledger.hold(r, network.network.input_bytes)
+            self._values[r] = network.inputs(sample)
         elif task.kind == "load":
             self._load(task, task.layer, network)
         elif task.kind == "exec":

@@ -57,7 +57,9 @@ class CompiledLayer:
         if begun.output is None:
             shape = list(part.shape)
             shape[axis] = cut.rows
-            begun.output = part.new_empty(shape)
+            is_image = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)  # noqa: PLR2004
+            layout = torch.channels_last if is_image else torch.contiguous_format
+            begun.output = torch.empty(shape, dtype=part.dtype, memory_format=layout)
         begun.output.narrow(axis, first, last - first).copy_(part)
         if last == cut.rows:
             values[call.output] = begun.output

@@ -26,7 +26,7 @@ from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.units import format_size
 
 OUTPUT_TOLERANCE = 1e-4
-"""Largest `output_error` that float32 sums in another order explain: they stay below 1e-5, a lost bias gives 5e-4."""
+"""Largest `output_error` that float32 sums in another order explain: they stay near 1e-5, a lost bias gives 5e-4."""
 
 _ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",

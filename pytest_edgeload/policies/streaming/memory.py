@@ -22,7 +22,7 @@ def appearance(units: Sequence[Unit]) -> list[int]:
 def activations_bytes(units: Sequence[Unit], workload: Workload) -> int:
     """Return the most bytes of activations that live when `units` are executed one after the other.
 
-    With them counts what a convolution takes beside: its input, output and weights in the layout it computes in.
+    With them counts what a convolution takes beside: its weights in the layout it computes in.
     """
     requests = appearance(units)
     to_come = iter(requests)
@@ -37,7 +37,7 @@ def activations_bytes(units: Sequence[Unit], workload: Workload) -> int:
                     held[later] = workload.requests[later].network.input_bytes
                     total += held[later]
             layer = workload.requests[r].network.layers[unit.layer]
-            beside = layer.activation_bytes + unit.size_bytes if layer.is_convolution else 0
+            beside = unit.size_bytes if layer.is_convolution else 0
             most = max(most, total - held[r] + working_bytes(layer, unit.rows) + beside)
             total -= held[r]
             held[r] = left_bytes(layer, unit.rows)
