@@ -15,7 +15,7 @@ from itertools import chain
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.plan import Budget, Builder, Plan
-from pytest_edgeload.policies.streaming.interleave import makespan_s, orders
+from pytest_edgeload.policies.streaming.interleave import makespan_s, orders, response_s
 from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept
 from pytest_edgeload.policies.streaming.units import Stage, Tile, Unit, first_requests, serve, stages
 from pytest_edgeload.workload import Workload
@@ -78,12 +78,17 @@ def _candidates(workload: Workload, stage: Stage, budget: Budget) -> Iterator[li
 
 
 def _cost(units: Sequence[Unit], workload: Workload, budget: Budget) -> tuple[int, float]:
-    """Return by how many bytes an order exceeds the budget whatever is done, and how long it takes."""
+    """Return by how many bytes an order exceeds the budget whatever is done, and how long it takes.
+
+    That is the makespan where all is asked at once, and the mean response time where more is to come.
+    """
+    is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
+    takes_s = makespan_s if is_once else response_s
     if budget.memory_bytes is None:
-        return 0, makespan_s(units, RING_BYTES)
+        return 0, takes_s(units, RING_BYTES)
     left = budget.memory_bytes - activations_bytes(units, workload)
     least = max((unit.size_bytes for unit in units), default=0)
-    return max(0, least - left), makespan_s(units, min(left, RING_BYTES))
+    return max(0, least - left), takes_s(units, min(left, RING_BYTES))
 
 
 class _Laid:

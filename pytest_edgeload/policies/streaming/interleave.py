@@ -15,7 +15,7 @@ def orders(chains: Sequence[Chain]) -> Iterator[list[Unit]]:
     """Yield orders worth comparing: as asked, and networks first that soon have much to read, mixed more or less."""
     yield [unit for chain in chains for unit in chain]
     if len(chains) > 1:
-        for measure in (_lead_s, _exec_s):
+        for measure in (_lead_s, _exec_s, _service_s):
             arranged = sorted(chains, key=measure)
             for window in WINDOWS:
                 yield merge(arranged, window)
@@ -23,6 +23,10 @@ def orders(chains: Sequence[Chain]) -> Iterator[list[Unit]]:
 
 def _exec_s(chain: Chain) -> float:
     return sum(unit.exec_s for unit in chain)
+
+
+def _service_s(chain: Chain) -> float:
+    return sum(unit.read_s + unit.exec_s for unit in chain)
 
 
 def _lead_s(chain: Chain) -> float:
@@ -58,8 +62,8 @@ def merge(chains: Sequence[Chain], window: int) -> list[Unit]:
     return merged
 
 
-def makespan_s(units: Iterable[Unit], ring_bytes: int) -> float:
-    """Return when the last unit is executed, if one is read after the other and no more than the ring holds ahead."""
+def ends_s(units: Iterable[Unit], ring_bytes: int) -> Iterator[float]:
+    """Yield when each unit is executed, if one is read after the other and no more than the ring holds ahead."""
     read_s = exec_s = 0.0
     held: deque[tuple[float, int]] = deque()  # when each unit that was read is executed, and its size
     held_bytes = 0
@@ -72,4 +76,15 @@ def makespan_s(units: Iterable[Unit], ring_bytes: int) -> float:
         exec_s = max(exec_s, read_s) + unit.exec_s
         held.append((exec_s, unit.size_bytes))
         held_bytes += unit.size_bytes
-    return exec_s
+        yield exec_s
+
+
+def makespan_s(units: Iterable[Unit], ring_bytes: int) -> float:
+    """Return when the last unit is executed."""
+    return max(ends_s(units, ring_bytes), default=0.0)
+
+
+def response_s(units: Sequence[Unit], ring_bytes: int) -> float:
+    """Return the mean time at which a request is answered."""
+    answered = {r: end_s for unit, end_s in zip(units, ends_s(units, ring_bytes), strict=True) for r in unit.requests}
+    return sum(answered.values()) / max(1, len(answered))
