@@ -6,7 +6,8 @@ import hashlib
 import itertools
 import os
 import statistics
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,11 @@ from pytest_edgeload.job import Asked, Job, Program
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import WEIGHTS
+from pytest_edgeload.networks.tile import needed
 from pytest_edgeload.peers import Peer, check_askable
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan, Speeds
 from pytest_edgeload.policies import Policy, make_plan
+from pytest_edgeload.results.bound import Bound
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.results.service import figures
 from pytest_edgeload.sandbox.caps import Cap
@@ -39,6 +42,8 @@ MARGIN_BYTES = 16 << 20
 _IDLE_FILE = "idle_bytes"
 _SERVICE_RUNS = 3
 _COPIES = 2  # of the weights, in a peer that copies them into a module
+_READINGS = 3
+_COMPUTED = 5  # requests, of which the mean is taken
 
 
 @dataclass(frozen=True)
@@ -97,19 +102,70 @@ class Bench:
         return sum(seconds[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
 
     def _network_s(self, name: str, threads: int, read_bps: int | None) -> float:
-        note = self.folder / f"service_s-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-        if not note.exists():
+        def alone() -> float:
             case = Case("", name, "bulk", None, None, "read", threads, "none", "none", read_bps=read_bps)
             runs = [self.measure(case, Mix.of(name, [name])) for _ in range(_SERVICE_RUNS)]
             found = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]
             if not found:
                 raise Unsupported(f"the service time of {name} cannot be measured: {runs[-1].detail}")
+            return statistics.median(found)
+
+        return self._noted(f"service of {name}", alone)
+
+    def _noted(self, what: str, measured_s: Callable[[], float]) -> float:
+        """Return the seconds that the session has noted for `what`, which it measures when it is first asked."""
+        note = self.folder / f"seconds-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+        if not note.exists():
             part = note.with_name(f"{note.name}.{os.getpid()}")
-            part.write_text(repr(statistics.median(found)))
+            part.write_text(repr(measured_s()))
             with suppress(FileExistsError):  # another process of the session was first, and decides for all
                 os.link(part, note)
             part.unlink()
         return float(note.read_text())
+
+    def bound(self, case: Case, mix: Mix) -> Bound | None:
+        """Return what no run of `mix` can beat with the case's threads and `read_bps`, whatever its policy and limit.
+
+        None for a mix that comes over time or has conditions: nothing of the kind follows there. Each network is read
+        and computed by itself, without a limit on memory; the session keeps to what it measured first. Raises
+        Unsupported where that cannot be done, and what `Registry.get` raises.
+        """
+        if not mix.is_at_once:
+            return None
+        networks = {name: self.registry.get(name, self.progress)[1] for name in mix.networks}
+        compute_s = {name: self._compute_s(name, case.threads) for name in networks}
+        return Bound(
+            read_bytes=sum(size_bytes for network in networks.values() for _, size_bytes in needed(network)),
+            read_s=sum(self._read_s(name, case.read_bps) for name in networks),
+            compute_s=sum(compute_s[ask.network] for ask in mix.asks),
+        )
+
+    def _read_s(self, name: str, read_bps: int | None) -> float:
+        runs = _READINGS if read_bps is None else 1  # what is throttled is slow and steady
+
+        def median_s() -> float:
+            return statistics.median(self._probe_s("reading", name, read_bps=read_bps) for _ in range(runs))
+
+        return self._noted(f"reading of {name} at {read_bps}", median_s)
+
+    def _compute_s(self, name: str, threads: int) -> float:
+        def mean_s() -> float:
+            return self._probe_s("computing", name, requests=_COMPUTED, threads=threads) / _COMPUTED
+
+        return self._noted(f"computing of {name} by {threads}", mean_s)
+
+    def _probe_s(
+        self, function: str, name: str, *, requests: int = 0, threads: int = 1, read_bps: int | None = None
+    ) -> float:
+        """Return the seconds that a function of `engine.probes` takes on the clock. Raises Unsupported."""
+        folder, network = self.registry.get(name, self.progress)
+        program = Program(f"pytest_edgeload.engine.probes:{function}", tuple(sys.path))
+        asked = tuple(Asked(0, sample) for sample in range(requests))
+        job = Job(Plan(()), (str(folder),), asked, "read", threads, program)
+        run = self._carry_out(job, None, read_bps, network.need_bytes)
+        if run.outcome != "ok" or run.makespan_s is None:
+            raise Unsupported(f"--edge-bound: {function} {name} by itself failed: {run.detail}; leave it out")
+        return run.makespan_s
 
     def measure(self, case: Case, mix: Mix) -> Measurement:
         """Carry out `case` once and return everything seen.
@@ -136,11 +192,15 @@ class Bench:
             program=program,
         )
         files = sum(network.weight_bytes for _, network in found.values())  # the page cache keeps what it can of them
-        weights = [folder / WEIGHTS for folder, _ in found.values()]
-        with host_lock():
-            limits = self._limits(case.limit_bytes, case.read_bps, weights)  # swap of others may have come or gone
-            measurement = launch(job, self._enclosure(limits, files + peak))
+        measurement = self._carry_out(job, case.limit_bytes, case.read_bps, files + peak)
         return complete(measurement, plan, workload, peak) if program is None else measurement
+
+    def _carry_out(self, job: Job, limit_bytes: int | None, read_bps: int | None, expected_bytes: int) -> Measurement:
+        """Launch `job` when it is its turn on this host; see `Enclosure` for `expected_bytes`. Raises Unsupported."""
+        weights = [Path(folder) / WEIGHTS for folder in job.networks]
+        with host_lock():
+            limits = self._limits(limit_bytes, read_bps, weights)  # swap of others may have come or gone
+            return launch(job, self._enclosure(limits, expected_bytes))
 
     def _way(self, case: Case, workload: Workload, folders: dict[str, str]) -> tuple[Plan, Program | None, int]:
         """Return the plan, or an empty one and the peer's program, and the most bytes that it holds.

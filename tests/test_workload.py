@@ -115,6 +115,16 @@ def test_deadlines_and_conditions_can_be_set() -> None:
     assert mix.deciding("early") == replace(mix, conditions="early")
 
 
+def test_what_is_asked_at_once() -> None:
+    """A mix is at once unless something comes later, or a condition decides whether it is wanted."""
+    mix, asking = Mix.of("mix", ["a"], images=2), Mix("mix", (Ask("a"), Ask("a", when=Condition(0, 1.0))))
+    assert all(m.is_at_once for m in (mix, mix.due(1.0), asking.deciding("ignore")))
+    later = Mix("mix", (Ask("a"), Ask("a", arrival_s=1.0)))
+    assert not any(
+        m.is_at_once for m in (mix.closed(), mix.arriving(Constant(1.0)), later, asking, asking.deciding("early"))
+    )
+
+
 def test_what_is_asked_without_times() -> None:
     """Times that a process made are not part of what is asked; times that were written down are."""
     mix = Mix.of("mix", ["a"], images=2)

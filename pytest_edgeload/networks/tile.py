@@ -198,6 +198,16 @@ def stretches(layer: Layer, rows: Rows) -> tuple[tuple[int, int], ...]:
     return merge((spec.offset, spec.size_bytes) for spec in specs(layer, rows) if spec.size_bytes)
 
 
+def needed(network: Network) -> tuple[tuple[int, int], ...]:
+    """Return the stretches of the weights file that no answer can do without, as (first byte, length), each once.
+
+    Not in it are the tables of embeddings: which of their rows are needed is known only when they are asked for.
+    """
+    found = ((layer, tiling(layer)) for layer in network.layers)
+    weights = (layer.weights if cut is None or cut.ids is None else cut.others(layer) for layer, cut in found)
+    return merge({(weight.offset, weight.size_bytes) for own in weights for weight in own if weight.size_bytes})
+
+
 def pages_bytes(offset: int, size_bytes: int) -> int:
     """Return the bytes of the whole pages that a stretch of a file lies in."""
     return -(-(offset + size_bytes) // PAGE) * PAGE - offset // PAGE * PAGE

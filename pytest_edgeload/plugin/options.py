@@ -139,6 +139,11 @@ OPTIONS: Mapping[str, Option] = {
         "Bytes a second that the worker may read from the disk of its weights, such as 90M for an SD card; needs a cap "
         "that enforces. Default: none, as fast as the disk is",
     ),
+    "bound": Option(
+        _switch, "false", "",
+        "Measure once what no run can beat, reading and computing alone, and show how far above it each run is; takes "
+        "about four seconds a network", is_switch=True,
+    ),
     "examples": Option(_count, "3", "N", "Workloads that a test of drawn workloads draws. Default: 3"),
     "seed": Option(_seed, "", "N", "Draw what a session drew that printed this seed. Default: another in each session"),
     "json": Option(_output, "", "FILE", "Write all records, with task spans and time lines, to this file as JSON"),
@@ -167,6 +172,7 @@ class Settings(NamedTuple):
     cap: str
     swap: str
     read_bw: int | None
+    bound: bool
     examples: int
     seed: int | None
     json: Path | None

@@ -150,8 +150,10 @@ class Session:
             seed=asked.workload.seed,
             conditions=asked.workload.conditions,
         )
+        bound = self.bench.bound(case, asked.workload) if self._settings.bound else None
         found = self.bench.measure(case, asked.workload)
-        found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)
+        known = {} if bound is None else bound.figures
+        found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved, **known)
         return journal.place(self.home.runs, Entry(case, found))
 
     def service_s(self, mix: Mix) -> float:

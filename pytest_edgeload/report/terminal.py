@@ -10,11 +10,12 @@ from tabulate import tabulate
 
 from pytest_edgeload.policies import REFERENCE
 from pytest_edgeload.results.record import Case, Record, groups
-from pytest_edgeload.results.statistics import Spread, outcomes, ratio, spread
+from pytest_edgeload.results.statistics import Spread, multiple, outcomes, ratio, spread
 from pytest_edgeload.units import format_size
 
 _NONE = "-"
 _THOUSAND = 1000
+_ABOVE = "x bound"  # shown where there is a bound
 
 
 def render(records: Sequence[Record]) -> str:
@@ -26,6 +27,9 @@ def render(records: Sequence[Record]) -> str:
 def _group(case: Case, members: Sequence[Record]) -> str:
     reference = next((record for record in members if record.case.policy == REFERENCE), None)
     columns = _COLUMNS if case.loop == "once" else _RESPONSE_COLUMNS
+    bounded = next((record for record in members if spread(record, "bound_s")), None)
+    if bounded is None:
+        columns = {title: column for title, column in columns.items() if title != _ABOVE}
     main = next(metric for metric, _ in columns.values() if metric)
     headers = ["policy", *(title.replace("REFERENCE", REFERENCE) for title in columns), "outcome"]
     ordered = sorted(members, key=lambda record: _median(record, main))
@@ -37,7 +41,7 @@ def _group(case: Case, members: Sequence[Record]) -> str:
         ]
         for record in ordered
     ]
-    blocks = [_title(case), _table(headers, rows)]
+    blocks = [_title(case), *_bound(bounded), _table(headers, rows)]
     networks = dict.fromkeys(name for record in ordered for m in record.rounds for name in m.service)
     if case.loop != "once" and networks:
         blocks += ["", _by_network(ordered, networks)]
@@ -82,6 +86,15 @@ def _circumstances(case: Case) -> list[str]:
     return [line] if line else []
 
 
+def _bound(record: Record | None) -> list[str]:
+    """Return a line on what no run can beat, and why, where that is known."""
+    if record is None:
+        return []
+    metrics = ("bound_s", "bound_read_bytes", "bound_read_s", "bound_compute_s")
+    bound, size, reading, computing = (spread(record, metric) for metric in metrics)
+    return [f"bound {_exact(bound)}: reading {_size(size)} takes {_exact(reading)}, computing {_exact(computing)}"]
+
+
 def _outcome(record: Record) -> str:
     found = ", ".join(f"{count} {outcome}" if count > 1 else outcome for outcome, count in outcomes(record).items())
     most = {
@@ -99,6 +112,11 @@ def _time(record: Record, _reference: Record | None, metric: str) -> str:
 def _relative(record: Record, reference: Record | None, metric: str) -> str:
     relative = None if reference is None else ratio(record, reference, metric)
     return _NONE if relative is None else f"{relative:.2f}"
+
+
+def _above(record: Record, _reference: Record | None, _metric: str) -> str:
+    found = multiple(record, "makespan_s", "bound_s")
+    return _NONE if found is None else f"{found:.2f}"
 
 
 def _bytes(record: Record, _reference: Record | None, metric: str) -> str:
@@ -123,6 +141,7 @@ _Show = Callable[[Record, Record | None, str], str]
 _COLUMNS: Mapping[str, tuple[str, _Show]] = {
     "makespan s": ("makespan_s", _time),
     "x REFERENCE": ("", _relative),
+    _ABOVE: ("", _above),
     "peak": ("peak_bytes", _bytes),
     "swap in/out": ("", _swap),
     "faults": ("major_faults", _number),
@@ -146,6 +165,10 @@ def _seconds(found: Spread | None) -> str:
         return _NONE
     span = "" if found.least == found.greatest else f" ({found.least:.2f}-{found.greatest:.2f})"
     return f"{found.median:.2f}{span}"
+
+
+def _exact(found: Spread | None) -> str:
+    return _NONE if found is None else f"{found.median:.3f} s"
 
 
 def _size(found: Spread | None) -> str:

@@ -100,6 +100,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     worst_slowdown: float | None = None
     throughput_per_s: float | None = None
     lane_use: float | None = None
+    bound_s: float | None = None
+    bound_read_s: float | None = None
+    bound_compute_s: float | None = None
+    bound_read_bytes: int | None = None
     deadline_misses: int | None = None
     dropped_s: float | None = None
     startup_s: float | None = None
@@ -162,6 +166,10 @@ METRICS: dict[str, Metric] = {
     ),
     "throughput_per_s": Metric("per s", "more", "requests answered, over the makespan"),
     "lane_use": Metric("ratio", "more", "time the lanes spent in tasks, over the makespan and the lanes"),
+    "bound_s": Metric("s", "neither", "what no makespan can beat: the longer of bound_read_s and bound_compute_s"),
+    "bound_read_s": Metric("s", "neither", "reading all weights once past the page cache, and doing nothing else"),
+    "bound_compute_s": Metric("s", "neither", "answering all requests with all weights in memory"),
+    "bound_read_bytes": Metric("bytes", "neither", "weights that have to be read once, whatever the policy"),
     "dropped_s": Metric("s", "less", "time the lanes spent in tasks of requests that were then dropped"),
     "deadline_misses": Metric("count", "less", "requests answered after their deadline, where any has one"),
     "startup_s": Metric("s", "less", "from starting the worker until it is ready and holds no weights"),

@@ -32,6 +32,13 @@ def ratio(record: Record, reference: Record, metric: str) -> float | None:
     return statistics.median(ratios) if ratios else None
 
 
+def multiple(record: Record, metric: str, unit: str) -> float | None:
+    """Return the median over rounds of one metric relative to another one of the same run; None without any."""
+    found = [(getattr(m, metric), getattr(m, unit)) for m in record.rounds if m.outcome == "ok"]
+    ratios = [value / one for value, one in found if value is not None and one]
+    return statistics.median(ratios) if ratios else None
+
+
 def outcomes(record: Record) -> dict[str, int]:
     """Return how often each outcome came up, most frequent first."""
     found = [measurement.outcome for measurement in record.rounds]

@@ -188,6 +188,12 @@ class Mix:
         return tuple(dict.fromkeys(ask.network for ask in self.asks))
 
     @property
+    def is_at_once(self) -> bool:
+        """Whether all is asked at the start, and all of it has to be answered."""
+        decides = self.conditions != "ignore" and any(ask.when is not None for ask in self.asks)
+        return self.loop == "once" and not decides and not any(ask.arrival_s for ask in self.asks)
+
+    @property
     def timeless(self) -> tuple[Ask, ...]:
         """What is asked, without the arrival times that `arrivals` stands for."""
         return tuple(msgspec.structs.replace(ask, arrival_s=0.0) for ask in self.asks) if self.arrivals else self.asks

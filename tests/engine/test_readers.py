@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from pytest_edgeload.engine.arena import arena
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.tile import PAGE, pages_bytes
 from pytest_edgeload.sandbox import steady
+from tests.sandbox import witness
 
 FILE_BYTES = 300_000
 EVERY_READER = pytest.mark.parametrize("name", READERS)
@@ -78,19 +77,9 @@ def test_direct_reads_leave_the_page_cache_alone(tmp_path: Path) -> None:
         steady.drop([path])
         reader = READERS[name](path)
         memory = reader.read(0, 8 << 20)
-        assert _cached_bytes(path) == expected
+        assert witness.cached_bytes(path) == expected
         del memory
         reader.close()
-
-
-def _cached_bytes(path: Path) -> int:
-    """Return how much of a file the page cache holds; see mincore(2)."""
-    with path.open("rb") as file:
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
-    found = (ctypes.c_ubyte * (len(mapping) // PAGE))()
-    assert ctypes.CDLL(None).mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapping)), found) == 0
-    return PAGE * sum(resident & 1 for resident in found)
 
 
 @EVERY_READER

@@ -310,6 +310,50 @@ def test_throttled_without_disk(begin: Begin, project: Path, throttling: str) ->
     assert_refused(ended, f"{throttling}: {cache} is on no disk that could be throttled, *; {way_out}")
 
 
+# ---- what no run can beat ---------------------------------------------------------------------------------------
+
+BOUNDED = """
+from pytest_edgeload import Constant, Mix
+
+def test_case(edge, edge_policy, edge_mem):
+    edge.run(["small", "wide"], policy=edge_policy, memory=edge_mem)
+
+def test_over_time(edge):
+    edge.run(Mix.of("coming", ["small"], images=2).arriving(Constant(0.1)))
+"""
+
+
+def test_bound(begin: Begin, project: Path) -> None:
+    """With --edge-bound a line and a column say what no run can beat, and so does the record, but not of open loops."""
+    write(project, test_tiny=BOUNDED)
+    ended = begin(project, "--edge-bound", "--edge-policy=bulk,linear", "--edge-json=out.json").end()
+    assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines(
+        [
+            "cap *, reader read, * threads",
+            "bound 0.* s: reading *M takes 0.* s, computing 0.* s",
+            "policy *makespan s *x bulk *x bound *peak *",
+        ]
+    )
+    assert ended.said.count("x bound") == 1
+    bounds = {
+        (record.case.loop, m.bound_s, m.bound_read_s, m.bound_compute_s, m.bound_read_bytes)
+        for record in ended.records
+        for m in record.rounds
+    }
+    open_loop, (loop, bound_s, read_s, compute_s, read_bytes) = sorted(bounds, key=lambda found: found[0] == "once")
+    assert open_loop == ("open", None, None, None, None)
+    assert (loop, bound_s) == ("once", max(read_s or 0, compute_s or 0))
+    assert read_bytes is not None
+    assert 32 << 20 < read_bytes < 34 << 20
+
+
+def test_no_bound(whole: Ended) -> None:
+    """Without the option nothing speaks of a bound."""
+    assert "bound" not in whole.said
+    assert [m.bound_s for m in whole.measurements] == [None] * 4
+
+
 # ---- disabled, out of memory, damaged --------------------------------------------------------------------------
 
 TWO_ANSWERS = """

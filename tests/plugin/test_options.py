@@ -20,6 +20,7 @@ VALUES = {
     "cap": ("none", "cgroup1", "cgroup2"),
     "swap": ("off", "auto", "4G"),
     "read-bw": ("none", "25M", "90M/s"),
+    "bound": ("true", "false", "true"),
     "examples": ("7", "8", "9"),
     "seed": ("1", "2", "3"),
     "json": ("a.json", "b.json", "c.json"),

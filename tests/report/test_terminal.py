@@ -119,6 +119,26 @@ def test_ratio_to_itself() -> None:
     assert row(text, "bulk")["x bulk"] == "1.00"
 
 
+BOUND = {"bound_s": 0.5, "bound_read_s": 0.5, "bound_compute_s": 0.0625, "bound_read_bytes": 3 << 29}
+
+
+def test_bound() -> None:
+    """Where a bound is known a line has it and its parts, and a column how far above it each run was, by median."""
+    rounds = ({"makespan_s": seconds, **BOUND} for seconds in (2.0, 1.0, 4.0))
+    text = render([record("bulk", *rounds), record("linear", {"makespan_s": 0.75, **BOUND}), record("stream", {})])
+    assert text.splitlines()[2] == "bound 0.500 s: reading 1.5G takes 0.500 s, computing 0.062 s"
+    assert [*row(text, "bulk")] == [*HEADERS[:3], "x bound", *HEADERS[3:]]
+    assert [row(text, name)["x bound"] for name in ("bulk", "linear", "stream")] == ["4.00", "1.50", "-"]
+
+
+def test_no_bound() -> None:
+    """Where none is known, or no run went well, no line and no column speak of it; another group is not affected."""
+    alone = render([record("bulk", {"outcome": "oom", **BOUND}), record("linear", {"makespan_s": 1.0})])
+    assert "bound" not in alone
+    beside = render([record("bulk", BOUND), record("bulk", {}, workload="other")]).split("\n\n")
+    assert ["x bound" in table for table in beside] == [True, False]
+
+
 def test_absent() -> None:
     """What was not measured is a dash, never a zero."""
     cells = row(render([record("bulk", {})]), "bulk")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.results.record import Case, Measurement, Outcome, Record
-from pytest_edgeload.results.statistics import Spread, outcomes, ratio, spread
+from pytest_edgeload.results.statistics import Spread, multiple, outcomes, ratio, spread
 
 CASE = Case("suites/test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
 SECONDS = st.floats(0.001, 1000)
@@ -68,6 +68,23 @@ def test_ratio_of_a_drifting_machine(reference: list[float], factor: float) -> N
     """However the machine drifts from round to round, a policy that takes twice as long in each has the ratio 2."""
     mine = _record(*(took * factor for took in reference))
     assert ratio(mine, _record(*reference), "makespan_s") == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        ([(2.0, 1.0), (90.0, 10.0), (5.0, 5.0)], 2.0),  # of 2, 9 and 1: each round by its own
+        ([(2.0, 1.0), (30.0, None), (None, 1.0), (30.0, 0.0)], 2.0),
+        ([(0.0, 1.0)], 0.0),
+        ([(2.0, None)], None),
+        ([], None),
+    ],
+)
+def test_multiple(rounds: list[tuple[float | None, float | None]], expected: float | None) -> None:
+    """One metric over another is the median over the rounds that went well and have both, and None without any."""
+    made = [Measurement(outcome="ok", makespan_s=took, bound_s=bound) for took, bound in rounds]
+    failed = Measurement(outcome="oom", makespan_s=1e9, bound_s=1.0)
+    assert multiple(Record(CASE, (*made, failed)), "makespan_s", "bound_s") == expected
 
 
 @pytest.mark.parametrize(

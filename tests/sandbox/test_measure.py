@@ -29,6 +29,7 @@ from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
 WIDE, TINY = Mix.of("wide", ["wide"]).due(60.0), Mix.of("tiny", ["tiny"], images=3)
+NOT_OF_A_RUN = {"dropped_s", *(name for name in METRICS if name.startswith("bound_"))}
 TIGHT = Limit.parse("base+24M")
 
 
@@ -146,8 +147,8 @@ def test_check_reads(bench: Bench, cap: Cap, storage: Path, throttle: Throttle, 
 
 
 def test_all_metrics(swapped: Measurement) -> None:
-    """A measurement has every metric there is, but for pressure where the kernel keeps none, and what was dropped."""
-    absent = {name for name in METRICS if getattr(swapped, name) is None} - {"dropped_s"}
+    """A measurement has every metric there is, but for pressure where the kernel keeps none, drops and bounds."""
+    absent = {name for name in METRICS if getattr(swapped, name) is None} - NOT_OF_A_RUN
     assert absent <= (set() if Path("/proc/pressure/memory").exists() else {"stall_s"})
 
 
@@ -306,6 +307,52 @@ def test_idle_anew(bench: Bench, counting: Counting, tmp_path: Path) -> None:
     opened = counting.opened
     assert dataclasses.replace(bench, folder=tmp_path).idle_bytes() == pytest.approx(bench.idle_bytes(), rel=0.05)
     assert counting.opened == opened + 1
+
+
+def test_bound(bench: Bench, case: Case, counting: Counting, tmp_path: Path) -> None:
+    """A bound is measured once in a session: reading of each network once, computing for each request."""
+    fresh, opened = dataclasses.replace(bench, folder=tmp_path), counting.opened
+    bound = fresh.bound(case, WIDE)
+    assert bound is not None
+    assert (bound.read_bytes, counting.opened - opened) == (12 * (2048 + 1) * 2048 * 4, 4)
+    assert bound.bound_s == max(bound.read_s, bound.compute_s)
+    assert min(bound.read_s, bound.compute_s) > 0
+    assert dataclasses.replace(fresh).bound(case, Mix.of("twice", ["wide"], images=2)) == dataclasses.replace(
+        bound, compute_s=2 * bound.compute_s
+    )
+    both = fresh.bound(case, Mix.of("both", ["wide", "tiny"]))
+    assert counting.opened - opened == 8
+    assert both is not None
+    assert both.read_bytes == bound.read_bytes + 9 * 8 * 4
+    assert both.read_s > bound.read_s
+    assert both.compute_s > bound.compute_s
+
+
+def test_throttled_bound(bench: Bench, case: Case, counting: Counting, throttle: Throttle) -> None:
+    """Where reads are held back the bound's reading is measured anew, held back as well; its computing is not."""
+    plain, opened = bench.bound(case, WIDE), counting.opened
+    bound = bench.bound(msgspec.structs.replace(case, read_bps=throttle.read_bps), WIDE)
+    assert counting.opened - opened == 1
+    assert bound is not None
+    assert plain is not None
+    assert (bound.read_bytes, bound.compute_s) == (plain.read_bytes, plain.compute_s)
+    assert bound.read_bytes / bound.read_s < 1.25 * throttle.read_bps
+
+
+@pytest.mark.parametrize("mix", [WIDE.closed(), WIDE.arriving(Constant(1.0)), DECIDING], ids=["closed", "open", "when"])
+def test_no_bound(bench: Bench, case: Case, counting: Counting, mix: Mix) -> None:
+    """No bound is measured for what comes over time or on condition."""
+    opened = counting.opened
+    assert bench.bound(case, mix) is None
+    assert counting.opened == opened
+
+
+def test_a_bound_that_fails(bench: Bench, case: Case) -> None:
+    """A network that cannot be computed right by itself has no bound, and the sentence says why and the way out."""
+    with pytest.raises(
+        Unsupported, match=r"^--edge-bound: computing lying by itself failed: request 0 .*; leave it out$"
+    ):
+        bench.bound(case, Mix.of("lying", ["lying"]))
 
 
 def test_limit(bench: Bench) -> None:

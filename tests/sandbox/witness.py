@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import subprocess
 import sys
@@ -45,6 +47,16 @@ def in_memory(folder: Path) -> bool:
     """Tell whether files in `folder` stand on no storage."""
     kinds = {mount.mountpoint: mount.fstype for mount in psutil.disk_partitions(all=True)}
     return kinds[max(filter(folder.is_relative_to, kinds), key=len)] in {"tmpfs", "ramfs"}
+
+
+def cached_bytes(path: Path) -> int:
+    """Return how much of a file the page cache holds; see mincore(2)."""
+    with path.open("rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+    found = (ctypes.c_ubyte * (-(-len(mapping) // mmap.PAGESIZE)))()
+    assert ctypes.CDLL(None).mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapping)), found) == 0
+    return mmap.PAGESIZE * sum(resident & 1 for resident in found)
 
 
 def zswap() -> bool:

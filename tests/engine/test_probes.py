@@ -1,0 +1,87 @@
+"""What no run can beat: reading and computing by themselves, in a real worker."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Program, Ready
+from pytest_edgeload.networks.store import WEIGHTS, read_graph
+from pytest_edgeload.networks.tile import needed
+from pytest_edgeload.plan import Plan
+from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.sandbox.launch import OUTPUT_TOLERANCE
+from tests.builders import stored
+from tests.engine.test_worker import worker
+from tests.sandbox import witness
+
+TABLE_BYTES = 4 << 20
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a network of an embedding of 4 MiB and of 70 MiB that any answer needs, with three samples."""
+    folder = tmp_path_factory.mktemp("words")
+    if witness.in_memory(folder):
+        pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Embedding(2048, 512), nn.Flatten(), nn.Linear(1024, 17_923), nn.ReLU())
+    return stored(folder, module, *((torch.tensor([[word, 9]]),) for word in range(3)))
+
+
+def _job(function: str, *folders: Path, samples: int = 0) -> Job:
+    """Return the job that probes the networks in `folders`, asking each about some samples in turn."""
+    asked = tuple(Asked(network, sample) for sample in range(samples) for network in range(len(folders)))
+    program = Program(f"pytest_edgeload.engine.probes:{function}", tuple(sys.path))
+    return Job(Plan(()), tuple(map(str, folders)), asked, "read", 2, program)
+
+
+def test_reading(words: Path, small: Path) -> None:
+    """All that is needed of each network is fetched from storage, and no more; the page cache keeps nothing of it."""
+    folders = (words, small)
+    files = [folder / WEIGHTS for folder in folders]
+    needed_bytes = sum(size_bytes for folder in folders for _, size_bytes in needed(read_graph(folder)))
+    with worker() as process:
+        assert process.ask(_job("reading", *folders)) == Ready()
+        steady.drop(files)
+        before = counters.process(process.process.pid)["read_bytes"]
+        done = process.tell(GO)
+        read_bytes = counters.process(process.process.pid)["read_bytes"] - before
+        assert isinstance(done, Done)
+        assert done.makespan_s > 0
+        assert needed_bytes <= read_bytes < needed_bytes + TABLE_BYTES
+        assert sum(map(witness.cached_bytes, files)) == 0
+        assert process.tell(CHECK) == Checked({})
+
+
+def test_reading_what_is_cut_off(words: Path, tmp_path: Path) -> None:
+    """A file that ends too soon fails the probe in a sentence, however many pieces cannot be read."""
+    folder = tmp_path / words.name
+    folder.mkdir()
+    for path in words.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    os.truncate(folder / WEIGHTS, 8 << 20)
+    with worker() as process:
+        assert process.ask(_job("reading", folder)) == Ready()
+        assert process.tell(GO) == Failed(f"EOFError: the weights file ends at byte {8 << 20}")
+        assert process.end() == 1
+
+
+def test_computing(words: Path, small: Path) -> None:
+    """All requests of all networks are answered right, by weights that are there before the clock starts."""
+    with worker() as process:
+        assert process.ask(_job("computing", words, small, samples=3)) == Ready()
+        steady.drop([words / WEIGHTS])
+        before = counters.process(process.process.pid)["read_bytes"]
+        done = process.tell(GO)
+        assert isinstance(done, Done)
+        assert done.makespan_s > 0
+        assert counters.process(process.process.pid)["read_bytes"] - before < TABLE_BYTES
+        checked = process.tell(CHECK)
+        assert isinstance(checked, Checked)
+        assert checked.output_error == pytest.approx(dict.fromkeys(range(6), 0.0), abs=OUTPUT_TOLERANCE)
