@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,17 @@ def timed_workloads(draw: st.DrawFn, least_layers: int = 0) -> Workload:
         when = None if parent is None or not requests else Condition(parent % len(requests), 0.5)
         requests.append(Request(asked, 0, arrival_s, batch, deadline_s, when))
     return Workload("made-up", tuple(requests), draw(st.sampled_from(["wait", "early", "ignore"])))
+
+
+def shared_workloads() -> st.SearchStrategy[Workload]:
+    """Draw workloads as `timed_workloads` does, of two networks at most."""
+
+    def share(drawn: Workload) -> Workload:
+        networks = [request.network for request in drawn.requests[:2]]
+        requests = (replace(request, network=networks[r % len(networks)]) for r, request in enumerate(drawn.requests))
+        return replace(drawn, requests=tuple(requests))
+
+    return timed_workloads(least_layers=1).map(share)
 
 
 BUDGETS = st.builds(
