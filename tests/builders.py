@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from pytest_edgeload.job import Asked, Job
-from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec
+from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.plan import Budget, Plan, Speeds
 from pytest_edgeload.policies import POLICIES
@@ -42,6 +42,14 @@ def network(
         )
     )
     return Network(name, made, ("x",), ("y",), (Sample((_bytes("x", input_bytes),), ()),), "", "")
+
+
+def embedding(ids: str, count: int = 4) -> Network:
+    """Return an embedding of 1000 rows of 8 bytes, whose ids are those of the value `ids`, the input being `x`."""
+    op = Op("aten.embedding.default", [{"weight": "w"}, {"value": ids}], {}, "y", (ids,))
+    layer = Layer("layer0", "embedding", (TensorSpec("w", "float32", (1000, 2), 0, 8000),), (op,), 16 * count, 8, 10)
+    inputs = (TensorSpec("x", "int64", (count,), 0, 8 * count),)
+    return Network("embedding", (layer,), ("x",), ("y",), (Sample(inputs, ()),), "", "")
 
 
 def _bytes(name: str, size_bytes: int) -> TensorSpec:

@@ -17,7 +17,7 @@ from pytest_edgeload.networks.tile import Rows
 from pytest_edgeload.plan import Budget, Builder, InvalidPlan, Kind, Order, Plan, Task, check
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
-from tests.builders import BUDGETS, network, plan_of, timed_workloads, workload
+from tests.builders import BUDGETS, embedding, network, plan_of, timed_workloads, workload
 
 POLICY = st.sampled_from(sorted(POLICIES))
 INDEX = st.integers(0)  # taken modulo what there is
@@ -360,27 +360,19 @@ def test_the_next_layer_waits_for_the_last_tile() -> None:
         check(_with_after(plan, index, (load, first)), asked)
 
 
-def _embedding(ids: str) -> Network:
-    """Return an embedding of 100 rows, whose ids are those of the value `ids`."""
-    op = Op("aten.embedding.default", [{"weight": "w"}, {"value": ids}], {}, "y")
-    layer = Layer("layer0", "embedding", (TensorSpec("w", "float32", (100, 2), 0, 800),), (op,), 80, 40, 10)
-    inputs = (TensorSpec("x", "int64", (4,), 0, 32),)
-    return Network("embedding", (layer,), ("x",), ("y",), (Sample(inputs, ()),), "", "")
-
-
 def test_rows_that_are_asked_for() -> None:
     """An embedding of an input may be taken by the rows that are asked for, or whole; but in no ranges."""
-    check(*_tiled(_embedding("x"), "asked"))
-    check(*_tiled(_embedding("x"), None))
+    check(*_tiled(embedding("x"), "asked"))
+    check(*_tiled(embedding("x"), None))
     with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
-        check(*_tiled(_embedding("x"), (0, 50), (50, 100)))
+        check(*_tiled(embedding("x"), (0, 500), (500, 1000)))
 
 
 def test_rows_that_nobody_knows_before() -> None:
     """An embedding of what is computed may only be taken whole."""
-    check(*_tiled(_embedding("other"), None))
+    check(*_tiled(embedding("other"), None))
     with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
-        check(*_tiled(_embedding("other"), "asked"))
+        check(*_tiled(embedding("other"), "asked"))
 
 
 ONE = network((1, 1, 1))
@@ -472,8 +464,7 @@ def test_a_load_that_is_not_used() -> None:
 
 def test_rows_that_another_one_asks_for() -> None:
     """What a request asks for is its own: nobody else can use it."""
-    embedding = _embedding("x")
-    plan, asked = _sharing(), workload(embedding, embedding)
+    plan, asked = _sharing(), workload(*[embedding("x")] * 2)
     tasks = [t if t.kind == "init" else msgspec.structs.replace(t, rows="asked") for t in plan.tasks]
     with pytest.raises(InvalidPlan, match=r"^task 4 .* has the rows that request 0 asks for; give it its own$"):
         check(Plan(tuple(tasks)), asked)
@@ -574,7 +565,7 @@ def test_only_loads_have_places(kind: Kind) -> None:
 
 def test_rows_that_are_asked_for_have_no_place() -> None:
     """A place for rows of which nobody knows how many there will be is refused."""
-    plan, asked = _tiled(_embedding("x"), "asked")
+    plan, asked = _tiled(embedding("x"), "asked")
     tasks = [msgspec.structs.replace(task, place=0) if task.kind == "load" else task for task in plan.tasks]
     with pytest.raises(
         InvalidPlan, match=r"^task 1 \(load of .*\) has a place; only the load of a layer or of a range"

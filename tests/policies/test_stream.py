@@ -31,7 +31,7 @@ from pytest_edgeload.policies.streaming.units import Tile, Unit, first_requests,
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.strategies import arrivals, workloads
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
-from tests.builders import SPEEDS, network, workload
+from tests.builders import SPEEDS, embedding, network, workload
 from tests.engine.performers import carried_out
 
 
@@ -102,6 +102,19 @@ def test_inputs_are_read_shortly_before() -> None:
     assert [len(unit.requests) for unit in _ordered(asked, Budget(speeds=SPEEDS))] == [50]
     found = simulate(plan, asked, speeds=SPEEDS)
     assert found.peak_bytes <= PAGE + 50 + 1000 * (AHEAD + 1)
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=3), st.integers(1, 30), BUDGETS)
+def test_rows_that_are_asked_for_count(counts: list[int], requests: int, budget: Budget) -> None:
+    """The rows that requests ask for, which may be loaded when they have read their inputs, are part of the account."""
+    networks = [embedding("x", count) for count in counts]
+    asked = workload(*(networks[r % len(networks)] for r in range(requests)))
+    plan = stream(asked, budget)
+    check(plan, asked)
+    assert plan.arena_bytes == 0
+    found = simulate(plan, asked, speeds=budget.speeds)
+    assert found.peak_weight_bytes > 0
+    assert found.peak_bytes <= activations_bytes(_ordered(asked, budget), asked)
 
 
 @given(ASKED, BUDGETS)
