@@ -181,6 +181,7 @@ def check(plan: Plan, workload: Workload) -> None:
     """
     for i, task in enumerate(plan.tasks):
         _check_task(i, task, plan.lanes)
+        _check_source(i, task, workload)
     tiles = _check_shape(plan, workload)
     index = {_name(task): i for i, task in enumerate(plan.tasks)}
     users: dict[Weights, list[int]] = {}
@@ -188,11 +189,10 @@ def check(plan: Plan, workload: Workload) -> None:
         if task.kind == "exec":
             users.setdefault(task.weights, []).append(i)
     for i, task in enumerate(plan.tasks):
-        needs = [index[name] for name in _needs(task, workload, tiles)]
-        for awaited in users[task.weights] if task.kind == "free" else needs:
-            if not _waits(plan.tasks, i, awaited):
-                needed = plan.tasks[awaited]
-                raise InvalidPlan(f"{describe(i, task)} does not wait for the {needed.kind} of {_where(needed)}")
+        needs = users[task.weights] if task.kind == "free" else [index[n] for n in _needs(task, workload, tiles)]
+        for awaited in _not_awaited(plan.tasks, i, needs):
+            needed = plan.tasks[awaited]
+            raise InvalidPlan(f"{describe(i, task)} does not wait for the {needed.kind} of {_where(needed)}")
     _check_places(plan, workload, index)
 
 
@@ -270,25 +270,31 @@ def _check_task(i: int, task: Task, lanes: int) -> None:
     if task.reserve < 0 or (task.reserve and task.kind in {"exec", "free"}):
         raise InvalidPlan(f"{describe(i, task)} reserves {task.reserve} bytes; only an init or a load can reserve")
     if task.weights_of is not None and task.kind not in {"exec", "free"}:
-        raise InvalidPlan(f"{describe(i, task)} is to use weights of request {task.weights_of}; only an exec can")
+        raise InvalidPlan(f"{describe(i, task)} has weights of request {task.weights_of}; only an exec or a free can")
     if task.place is not None and (task.kind != "load" or task.rows == "asked"):
         raise InvalidPlan(f"{describe(i, task)} has a place; only the load of a layer or of a range of rows can")
 
 
-def _needs(task: Task, workload: Workload, tiles: _Tiles) -> Sequence[_Name]:
-    """Return the names of the tasks that must have ended before `task` can run; of a free these are its weights' users.
+def _check_source(i: int, task: Task, workload: Workload) -> None:
+    """Raise InvalidPlan for a task with weights of a request that cannot have loaded them for it."""
+    if task.weights_of is None:
+        return
+    for r in (task.request, task.weights_of):
+        if not 0 <= r < len(workload.requests):
+            raise InvalidPlan(f"{describe(i, task)} has weights of request {task.weights_of}; there is no request {r}")
+    if workload.requests[task.weights_of].network is not workload.requests[task.request].network:
+        raise InvalidPlan(f"{describe(i, task)} has weights of request {task.weights_of}, which is of another network")
+    if task.rows == "asked" and task.weights_of != task.request:
+        raise InvalidPlan(f"{describe(i, task)} has the rows that request {task.weights_of} asks for; give it its own")
 
-    Raises InvalidPlan for weights of another network.
-    """
+
+def _needs(task: Task, workload: Workload, tiles: _Tiles) -> Sequence[_Name]:
+    """Return the names of the tasks that must have ended before an init, load or exec can run."""
     init: _Name = ("init", task.request, None, None)
     if task.layer is None:
         return _condition(task.request, workload, tiles)
     if task.kind == "load":
         return (init,)
-    source = task.weights[0]
-    network = workload.requests[task.request].network
-    if source != task.request and workload.requests[source].network is not network:
-        raise InvalidPlan(f"{_where(task)} uses weights of request {source}, which is of another network")
     position = tiles[task.request, task.layer].index(task.rows)
     if position:
         before: _Name = ("exec", task.request, task.layer, tiles[task.request, task.layer][position - 1])
@@ -328,7 +334,7 @@ def _check_places(plan: Plan, workload: Workload, index: Mapping[_Name, int]) ->
             if (
                 first < end
                 and task.place < last
-                and not _waits(plan.tasks, i, index["free", *plan.tasks[load].weights])
+                and _not_awaited(plan.tasks, i, [index["free", *plan.tasks[load].weights]])
             ):
                 held = _where(plan.tasks[load])
                 raise InvalidPlan(f"{describe(i, task)} does not wait until its place is free of {held}")
@@ -338,17 +344,17 @@ def _check_places(plan: Plan, workload: Workload, index: Mapping[_Name, int]) ->
         occupied = [*kept, (task.place, end, i)]
 
 
-def _waits(tasks: Sequence[Task], waiting: int, awaited: int) -> bool:
-    """Tell whether task `waiting` runs after task `awaited`, at once or through others."""
+def _not_awaited(tasks: Sequence[Task], waiting: int, awaited: Sequence[int]) -> list[int]:
+    """Return those of `awaited` for which task `waiting` does not wait, neither itself nor through others."""
+    left, first = set(awaited), min(awaited, default=0)
     to_see, seen = [waiting], {waiting}
-    while to_see:
+    while left and to_see:
         after = tasks[to_see.pop()].after
-        if awaited in after:
-            return True
-        new = {index for index in after if index > awaited} - seen  # what is before it cannot wait for it
+        left.difference_update(after)
+        new = {index for index in after if index > first} - seen  # what is before all of them cannot wait for one
         seen |= new
         to_see += new
-    return False
+    return [index for index in awaited if index in left]
 
 
 def describe(index: int, task: Task) -> str:

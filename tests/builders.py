@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
 from pytest_edgeload.job import Asked, Job
-from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec
+from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.plan import Budget, Plan, Speeds
 from pytest_edgeload.policies import POLICIES
@@ -41,6 +42,14 @@ def network(
         )
     )
     return Network(name, made, ("x",), ("y",), (Sample((_bytes("x", input_bytes),), ()),), "", "")
+
+
+def embedding(ids: str, count: int = 4) -> Network:
+    """Return an embedding of 1000 rows of 8 bytes, whose ids are those of the value `ids`, the input being `x`."""
+    op = Op("aten.embedding.default", [{"weight": "w"}, {"value": ids}], {}, "y", (ids,))
+    layer = Layer("layer0", "embedding", (TensorSpec("w", "float32", (1000, 2), 0, 8000),), (op,), 16 * count, 8, 10)
+    inputs = (TensorSpec("x", "int64", (count,), 0, 8 * count),)
+    return Network("embedding", (layer,), ("x",), ("y",), (Sample(inputs, ()),), "", "")
 
 
 def _bytes(name: str, size_bytes: int) -> TensorSpec:
@@ -83,6 +92,17 @@ def timed_workloads(draw: st.DrawFn, least_layers: int = 0) -> Workload:
         when = None if parent is None or not requests else Condition(parent % len(requests), 0.5)
         requests.append(Request(asked, 0, arrival_s, batch, deadline_s, when))
     return Workload("made-up", tuple(requests), draw(st.sampled_from(["wait", "early", "ignore"])))
+
+
+def shared_workloads() -> st.SearchStrategy[Workload]:
+    """Draw workloads as `timed_workloads` does, of two networks at most."""
+
+    def share(drawn: Workload) -> Workload:
+        networks = [request.network for request in drawn.requests[:2]]
+        requests = (replace(request, network=networks[r % len(networks)]) for r, request in enumerate(drawn.requests))
+        return replace(drawn, requests=tuple(requests))
+
+    return timed_workloads(least_layers=1).map(share)
 
 
 BUDGETS = st.builds(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -11,10 +13,10 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.dispatch import Dispatcher
 from pytest_edgeload.job import Asked
-from pytest_edgeload.plan import Budget, Plan, Task
+from pytest_edgeload.plan import Budget, Plan, Task, Weights
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Workload
-from tests.builders import BUDGETS, timed_workloads
+from tests.builders import BUDGETS, SPEEDS, shared_workloads, timed_workloads
 
 
 @st.composite
@@ -521,3 +523,108 @@ def test_each_dropped_request_is_discarded_once(
         assert not {plan.tasks[index].request for index in running.values()}.intersection(over)
         discarded += over
     assert sorted(discarded) == list(dispatcher.dropped)
+
+
+SHARED = Plan((
+    Task("init", 0), Task("init", 1), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (2,)),
+    Task("exec", 1, 0, (1, 2, 3), weights_of=0), Task("free", 1, 0, (4,), weights_of=0),
+))  # fmt: skip
+"""Two requests use what the first one loads; the second one frees it."""
+
+
+@pytest.mark.parametrize(
+    ("dropped", "ended", "running", "done"),
+    [
+        ([0], 0, False, [1, 2, 4, 5]),  # its load is still wanted by the other one
+        ([0], 0, True, [0, 1, 2, 4, 5]),
+        ([0], 2, False, [0, 1, 2, 4, 5]),
+        ([0], 3, True, [0, 1, 2, 3, 4, 5]),
+        ([1], 0, False, [0, 2, 3, 5]),  # its free gives back what the other one has loaded
+        ([1], 3, False, [0, 1, 2, 3, 5]),
+        ([1], 5, False, [0, 1, 2, 3, 4, 5]),
+        ([0, 1], 0, False, []),
+        ([0, 1], 2, False, [0, 1]),  # nobody wants the load any more
+        ([0, 1], 2, True, [0, 1, 2, 5]),
+        ([1, 0], 3, False, [0, 1, 2, 5]),
+        ([1, 0], 3, True, [0, 1, 2, 3, 5]),
+        ([0, 1], 5, True, [0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_shared_weights_of_dropped_requests(dropped: list[int], ended: int, running: bool, done: list[int]) -> None:  # noqa: FBT001
+    """What several use is loaded while one of them wants it, and freed once when it was loaded, whoever is dropped."""
+    dispatcher = Dispatcher(SHARED)
+    carried_out: list[int] = []
+
+    def end(index: int | None) -> None:
+        assert index is not None
+        assert dispatcher.end(index) == []
+        carried_out.append(index)
+
+    for _ in range(ended):
+        end(dispatcher.take())
+    index = dispatcher.take() if running else None
+    for request in dropped:
+        dispatcher.drop(request)
+    if running:
+        end(index)
+    while not dispatcher.finished:
+        end(dispatcher.take())
+    assert carried_out == done
+    assert sorted(dispatcher.discarded()) == sorted(dropped)
+
+
+PAGES = st.builds(Budget, st.none() | st.integers(0, 12).map(lambda pages: pages << 12), st.just(2), st.just(SPEEDS))
+"""Budgets of a few pages, and of as many as one wants."""
+
+
+def _taken(
+    dispatcher: Dispatcher, lanes: int, choices: list[tuple[int, float]], drops: Callable[[], bool]
+) -> Iterator[int]:
+    """Yield each task when a lane takes it; those running end as `choices` say, `drops` decides on each condition."""
+    now_s, turn = 0.0, 0
+    running: dict[int, int] = {}  # by lane
+    while not dispatcher.finished:
+        for lane in set(range(lanes)) - running.keys():
+            index = dispatcher.take(lane, now_s)
+            if index is not None:
+                running[lane] = index
+                yield index
+        choice, later_s = choices[turn % len(choices)]
+        turn += 1
+        if running:
+            now_s += later_s
+            dispatcher.advance(now_s)
+            for request in dispatcher.end(running.pop(sorted(running)[choice % len(running)]), now_s):
+                if drops():
+                    dispatcher.drop(request, now_s)
+        else:
+            assert dispatcher.next_arrival_s is not None, "tasks are left, none runs and none is to come"
+            now_s = dispatcher.next_arrival_s
+            dispatcher.advance(now_s)
+
+
+@given(shared_workloads(), PAGES, CHOICES, st.data())
+def test_weights_are_there_while_they_are_wanted(
+    asked: Workload, budget: Budget, choices: list[tuple[int, float]], data: st.DataObject
+) -> None:
+    """Whoever is dropped, whenever: weights are loaded once and only for one who wants them, then used, then freed.
+
+    The run ends, also where weights stay from batch to batch.
+    """
+    plan = POLICIES["stream"](asked, budget)
+    users: dict[Weights, set[int]] = {}
+    for task in plan.tasks:
+        if task.kind == "exec":
+            users.setdefault(task.weights, set()).add(task.request)
+    dispatcher = Dispatcher(plan, asked.asked)
+    begun = Counter[tuple[str, Weights]]()
+    for index in _taken(dispatcher, plan.lanes, choices, lambda: data.draw(st.booleans())):
+        task = plan.tasks[index]
+        if task.kind == "load":
+            assert not users[task.weights] <= {*dispatcher.dropped}
+        elif task.kind == "exec":
+            assert (begun["load", task.weights], begun["free", task.weights]) == (1, 0)
+        begun[task.kind, task.weights] += 1
+    for weights, using in users.items():
+        assert begun["load", weights] == begun["free", weights]
+        assert begun["load", weights] == 1 or using <= {*dispatcher.dropped}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
+from pytest_edgeload.networks.tile import Rows
 from pytest_edgeload.plan import Budget, Builder, InvalidPlan, Kind, Order, Plan, Task, check
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
-from tests.builders import BUDGETS, network, plan_of, timed_workloads, workload
+from tests.builders import BUDGETS, embedding, network, plan_of, timed_workloads, workload
 
 POLICY = st.sampled_from(sorted(POLICIES))
 INDEX = st.integers(0)  # taken modulo what there is
@@ -256,6 +260,317 @@ def test_builder() -> None:
         Task("exec", 0, 0, (0, 1), None, (1.0,)),
     )
     assert builder.done() == Plan(tasks, 3, "ready", 5, 2, service_s)
+
+
+TILED = Composer(1, 6)
+WIDE = TILED.done(TILED.linear(TILED.relu(TILED.linear(TILED.input, 12)), 5))
+"""Two linear layers, the first of 12 rows."""
+
+GROUPED = Network(
+    "grouped",
+    (
+        Layer(
+            "layer0",
+            "conv1d",
+            (TensorSpec("w", "float32", (12, 2, 1), 0, 96),),
+            (Op("aten.conv1d.default", [{"value": "x"}, {"weight": "w"}, None, [1], [0], [1], 3], {}, "y"),),
+            80,
+            40,
+            10,
+        ),
+    ),
+    ("x",),
+    ("y",),
+    (Sample((), ()),),
+    "",
+    "",
+)
+"""A convolution of 12 channels in three groups."""
+
+
+def _tiled(network: Network, *tiles: Rows) -> tuple[Plan, Workload]:
+    """Return a plan of one request that takes layer 0 in these tiles, one after the other, the others whole."""
+    asked = workload(network)
+    plan = Builder(asked)
+    init, step = plan.add("init", 0), None
+    for i in range(len(network.layers)):
+        for rows in (None,) if i else tiles:
+            step = plan.add("exec", 0, i, after=(plan.add("load", 0, i, after=init, rows=rows), step), rows=rows)
+            plan.add("free", 0, i, after=step, rows=rows)
+    return plan.done(), asked
+
+
+@pytest.mark.parametrize(
+    ("network", "tiles"),
+    [
+        (WIDE, [None]),
+        (WIDE, [(0, 12)]),
+        (WIDE, [(0, 1), (1, 12)]),
+        (WIDE, [(i, i + 1) for i in range(12)]),
+        (GROUPED, [(0, 4), (4, 12)]),
+        (GROUPED, [(0, 3), (3, 4), (4, 6), (6, 8), (8, 12)]),
+    ],
+)
+def test_tiles(network: Network, tiles: Sequence[Rows]) -> None:
+    """A layer may be taken in any tiles that make it up, in order, and respect its groups."""
+    check(*_tiled(network, *tiles))
+
+
+@pytest.mark.parametrize(
+    ("network", "tiles", "words"),
+    [
+        (WIDE, [(0, 6)], "lacks 1 exec of request 0, layer 0, rows 6 to 12"),
+        (WIDE, [(6, 12)], "lacks 1 exec of request 0, layer 0, rows 0 to 6"),
+        (WIDE, [(0, 4), (6, 12)], "lacks 1 exec of request 0, layer 0, rows 4 to 6"),
+        (WIDE, [(0, 6), (4, 12)], "has 1 exec too many of request 0, layer 0, rows 4 to 12"),
+        (WIDE, [(0, 6), (4, 6), (6, 12)], "has 1 exec too many of request 0, layer 0, rows 4 to 6"),
+        (WIDE, [(0, 12), None], "has 1 exec too many of request 0, layer 0$"),
+        (WIDE, [(0, 6), (6, 12), (6, 12)], "has 1 load too many of request 0, layer 0, rows 6 to 12"),
+        (WIDE, [(0, 6), (6, 13)], "lacks 1 exec of request 0, layer 0$"),
+        (WIDE, [(0, 6), (6, 6), (6, 12)], "lacks 1 exec of request 0, layer 0$"),
+        (WIDE, [(-1, 6), (6, 12)], "lacks 1 exec of request 0, layer 0$"),
+        (WIDE, ["asked"], "lacks 1 exec of request 0, layer 0$"),
+        (GROUPED, [(0, 5), (5, 12)], "lacks 1 exec of request 0, layer 0$"),
+        (GROUPED, [(0, 2), (2, 12)], "lacks 1 exec of request 0, layer 0$"),
+        (network((1, 1, 1)), [(0, 1)], "lacks 1 exec of request 0, layer 0$"),
+    ],
+)
+def test_tiles_that_do_not_make_up_a_layer(network: Network, tiles: Sequence[Rows], words: str) -> None:
+    """Tiles with a gap, that overlap, break a group, or that the layer does not have, are refused, and named."""
+    with pytest.raises(InvalidPlan, match=rf"^the plan {words}"):
+        check(*_tiled(network, *tiles))
+
+
+def test_tiles_out_of_order() -> None:
+    """A tile that does not wait for the one before it is refused, though all of them are there."""
+    plan, asked = _tiled(WIDE, (6, 12), (0, 6))
+    with pytest.raises(
+        InvalidPlan, match=r"^task 2 \(exec of request 0, layer 0, rows 6 to 12\) does not wait for the exec"
+    ):
+        check(plan, asked)
+
+
+def test_the_next_layer_waits_for_the_last_tile() -> None:
+    """A layer that waits for the first tile of the one before it, but not for the last, is refused."""
+    plan, asked = _tiled(WIDE, (0, 6), (6, 12))
+    index = next(i for i, task in enumerate(plan.tasks) if (task.kind, task.layer) == ("exec", 1))
+    load, first = index - 1, next(i for i, task in enumerate(plan.tasks) if task.kind == "exec")
+    words = rf"^task {index} .* does not wait for the exec of request 0, layer 0, rows 6 to 12$"
+    with pytest.raises(InvalidPlan, match=words):
+        check(_with_after(plan, index, (load, first)), asked)
+
+
+def test_rows_that_are_asked_for() -> None:
+    """An embedding of an input may be taken by the rows that are asked for, or whole; but in no ranges."""
+    check(*_tiled(embedding("x"), "asked"))
+    check(*_tiled(embedding("x"), None))
+    with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
+        check(*_tiled(embedding("x"), (0, 500), (500, 1000)))
+
+
+def test_rows_that_nobody_knows_before() -> None:
+    """An embedding of what is computed may only be taken whole."""
+    check(*_tiled(embedding("other"), None))
+    with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
+        check(*_tiled(embedding("other"), "asked"))
+
+
+ONE = network((1, 1, 1))
+SHARING = (
+    Task("init", 0),
+    Task("init", 1),
+    Task("load", 0, 0, (0,)),
+    Task("exec", 0, 0, (2,)),
+    Task("exec", 1, 0, (1, 2), weights_of=0),
+    Task("free", 1, 0, (3, 4), weights_of=0),
+)
+"""Two requests that use what the first one loads; the second one frees it."""
+
+
+def _sharing(**changes: dict[str, Any]) -> Plan:
+    """Return the plan of SHARING, some of its tasks, by `kind` and request, changed."""
+    names = [f"{task.kind}{task.request}" for task in SHARING]
+    assert {*changes} <= {*names}
+    changed = (msgspec.structs.replace(t, **changes.get(name, {})) for name, t in zip(names, SHARING, strict=True))
+    return Plan(tuple(changed))
+
+
+@pytest.mark.parametrize("changes", [{}, {"free1": {"request": 0}}, {"free1": {"request": 0, "weights_of": None}}])
+def test_shared_weights(changes: dict[str, dict[str, Any]]) -> None:
+    """Requests of one network may use what one of them loads; any of them may free it."""
+    check(_sharing(**changes), workload(ONE, ONE))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"exec1": {"weights_of": 2}}, r"^task 4 \(exec of request 1, layer 0\) .* there is no request 2$"),
+        ({"exec1": {"weights_of": -1}}, r"^task 4 \(exec of request 1, layer 0\) .* there is no request -1$"),
+        ({"free1": {"request": 2}}, r"^task 5 \(free of request 2, layer 0\) .* there is no request 2$"),
+        ({"exec1": {"weights_of": None}}, "^the plan lacks 1 load of request 1, layer 0$"),
+        ({"exec0": {"weights_of": 1}}, "^the plan lacks 1 load of request 1, layer 0$"),
+        (
+            {"load0": {"weights_of": 0}},
+            r"^task 2 \(load of request 0, layer 0\) has weights of request 0; only an exec",
+        ),
+        ({"init1": {"weights_of": 0}}, r"^task 1 \(init of request 1\) has weights of request 0; only an exec"),
+        ({"exec1": {"after": (1,)}}, r"^task 4 .* does not wait for the load of request 0, layer 0$"),
+        ({"exec1": {"after": (2,)}}, r"^task 4 .* does not wait for the init of request 1$"),
+        ({"free1": {"after": (3,)}}, r"^task 5 .* does not wait for the exec of request 1, layer 0$"),
+        ({"free1": {"after": (4,)}}, r"^task 5 .* does not wait for the exec of request 0, layer 0$"),
+    ],
+)
+def test_weights_that_cannot_be_shared(changes: dict[str, dict[str, Any]], words: str) -> None:
+    """Weights that nobody loads, or that are not there yet or any more, are refused; and only execs and frees share."""
+    with pytest.raises(InvalidPlan, match=words):
+        check(_sharing(**changes), workload(ONE, ONE))
+
+
+@pytest.mark.parametrize("changes", [{}, {"free1": {"request": 0}}])
+def test_weights_of_another_network(changes: dict[str, dict[str, Any]]) -> None:
+    """Weights of another network are refused, also of one that is like it."""
+    with pytest.raises(InvalidPlan, match=r"^task 4 .* has weights of request 0, which is of another network$"):
+        check(_sharing(**changes), workload(ONE, network((1, 1, 1))))
+
+
+def test_freed_by_another_network() -> None:
+    """A request of another network cannot free weights either."""
+    tasks = (*_chain().tasks[:3], Task("init", 1), Task("free", 1, 0, (2, 3), weights_of=0))
+    with pytest.raises(InvalidPlan, match=r"^task 4 .* has weights of request 0, which is of another network$"):
+        check(Plan(tasks), workload(CHILD, network()))
+
+
+def test_freed_by_one_that_takes_other_tiles() -> None:
+    """What was loaded may be freed by a request of the same network that takes the layer in other tiles."""
+    plan, _ = _tiled(WIDE, (0, 6), (6, 12))
+    asked = workload(WIDE, WIDE)
+    tasks = [
+        msgspec.structs.replace(task, request=1, weights_of=0) if task.kind == "free" and not task.layer else task
+        for task in plan.tasks
+    ]
+    whole = plan_of("linear", workload(WIDE)).tasks
+    tasks += [
+        msgspec.structs.replace(task, request=1, after=tuple(len(plan.tasks) + a for a in task.after)) for task in whole
+    ]
+    check(Plan(tuple(tasks)), asked)
+
+
+def test_a_load_that_is_not_used() -> None:
+    """A load that nobody uses is refused, although it is freed."""
+    plan = _with_task(_with_task(_sharing(), Task("load", 1, 0, (1,))), Task("free", 1, 0, (6,)))
+    with pytest.raises(InvalidPlan, match=r"^the plan has 1 load too many of request 1, layer 0$"):
+        check(plan, workload(ONE, ONE))
+
+
+def test_rows_that_another_one_asks_for() -> None:
+    """What a request asks for is its own: nobody else can use it."""
+    plan, asked = _sharing(), workload(*[embedding("x")] * 2)
+    tasks = [t if t.kind == "init" else msgspec.structs.replace(t, rows="asked") for t in plan.tasks]
+    with pytest.raises(InvalidPlan, match=r"^task 4 .* has the rows that request 0 asks for; give it its own$"):
+        check(Plan(tuple(tasks)), asked)
+
+
+def _placed(
+    *places: int | None, pages: Sequence[int] = (), waits: str = "", arena_pages: int = 8
+) -> tuple[Plan, Workload]:
+    """Return a plan that brings layers of so many pages to these places, in pages.
+
+    `waits` says whose frees loads wait for: `2>0` that of layer 0 before the load of layer 2.
+    """
+    sizes = [4096 * count for count in pages or [2] * len(places)]
+    layers = tuple(
+        msgspec.structs.replace(layer, weights=(TensorSpec("w", "uint8", (size,), 0, size),))
+        for layer, size in zip(network(*[(1, 1, 1)] * len(sizes)).layers, sizes, strict=True)
+    )
+    asked = workload(msgspec.structs.replace(network(), layers=layers))
+    plan = Builder(asked, arena_bytes=4096 * arena_pages)
+    init, step, frees = plan.add("init", 0), None, list[int]()
+    for i, page in enumerate(places):
+        after = [init, *(frees[int(edge[2:])] for edge in waits.split() if edge.startswith(f"{i}>"))]
+        load = plan.add("load", 0, i, after=after, place=None if page is None else 4096 * page)
+        step = plan.add("exec", 0, i, after=(load, step))
+        frees.append(plan.add("free", 0, i, after=step))
+    return plan.done(), asked
+
+
+@pytest.mark.parametrize(
+    ("places", "pages", "waits"),
+    [
+        ([0, 2, 4, 6], (), ""),
+        ([6, 4, 2, 0], (), ""),
+        ([0], [8], ""),
+        ([None, None], [100, 100], ""),
+        ([0, 0, 0], (), "1>0 2>1"),
+        ([0, 1, 0], (), "1>0 2>1"),
+        ([0, 2, 1], (), "2>0 2>1"),
+        ([0, 0, 4], [8, 2, 2], "1>0 2>0"),
+        ([0, 2, 0, 6], [8, 2, 2, 2], "1>0 2>0 3>0"),
+        ([0, 1, 1, 0], [4, 2, 2, 1], "1>0 2>1 3>0"),
+    ],
+)
+def test_places(places: Sequence[int | None], pages: Sequence[int], waits: str) -> None:
+    """Loads may be brought beside each other, or where another one was that they wait for the free of."""
+    check(*_placed(*places, pages=pages, waits=waits))
+
+
+@pytest.mark.parametrize(
+    ("places", "pages", "waits", "layer", "held"),
+    [
+        ([0, 0], (), "", 1, 0),
+        ([0, 1], (), "", 1, 0),
+        ([1, 0], (), "", 1, 0),
+        ([0, 1], [4, 1], "", 1, 0),
+        ([1, 0], [1, 4], "", 1, 0),
+        ([0, 2, 1], (), "2>0", 2, 1),
+        ([0, 2, 1], (), "2>1", 2, 0),
+        ([0, 0, 0], (), "1>0", 2, 1),
+        # What is left, before and behind, of a place that was partly taken over.
+        ([0, 0, 4], [8, 2, 2], "1>0", 2, 0),
+        ([0, 6, 4], [8, 2, 2], "1>0", 2, 0),
+        ([0, 2, 0], [8, 2, 2], "1>0", 2, 0),
+        ([0, 2, 6], [8, 2, 2], "1>0", 2, 0),
+        ([0, 2, 2, 6], [8, 2, 2, 2], "1>0 2>1", 3, 0),
+        ([0, 0, 2, 3], [4, 1, 1, 1], "1>0 2>0", 3, 0),
+    ],
+)
+def test_places_that_are_not_free(
+    places: Sequence[int | None], pages: Sequence[int], waits: str, layer: int, held: int
+) -> None:
+    """A load is refused that is brought where another one is, even in part, without waiting for the free of that."""
+    words = rf"^task \d+ \(load of request 0, layer {layer}\) does not wait until its place is free of .* layer {held}$"
+    with pytest.raises(InvalidPlan, match=words):
+        check(*_placed(*places, pages=pages, waits=waits))
+
+
+@pytest.mark.parametrize("place", [-4096, 4096 * 7, 4096 * 8, 1, 4095, 2048])
+def test_places_that_there_are_not(place: int) -> None:
+    """A place that is not at a page, or not all inside of the arena, is refused, and the load is named."""
+    plan, asked = _placed(0)
+    tasks = [msgspec.structs.replace(t, place=place) if t.kind == "load" else t for t in plan.tasks]
+    words = (
+        rf"^task 1 \(load of request 0, layer 0\) has bytes {place} to {place + 8192} as its place; the arena has 32768"
+    )
+    with pytest.raises(InvalidPlan, match=words):
+        check(msgspec.structs.replace(plan, tasks=tuple(tasks)), asked)
+
+
+@pytest.mark.parametrize("kind", ["init", "exec", "free"])
+def test_only_loads_have_places(kind: Kind) -> None:
+    """A place of anything but a load is refused."""
+    with pytest.raises(
+        InvalidPlan, match=rf"^task \d \({kind} of .*\) has a place; only the load of a layer or of a range"
+    ):
+        check(_chain(**{kind: {"place": 0}}), workload(CHILD))
+
+
+def test_rows_that_are_asked_for_have_no_place() -> None:
+    """A place for rows of which nobody knows how many there will be is refused."""
+    plan, asked = _tiled(embedding("x"), "asked")
+    tasks = [msgspec.structs.replace(task, place=0) if task.kind == "load" else task for task in plan.tasks]
+    with pytest.raises(
+        InvalidPlan, match=r"^task 1 \(load of .*\) has a place; only the load of a layer or of a range"
+    ):
+        check(Plan(tuple(tasks), arena_bytes=1 << 20), asked)
 
 
 def test_large_plans() -> None:

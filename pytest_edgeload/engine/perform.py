@@ -210,6 +210,7 @@ class Performer:
     def discard(self, request: int) -> None:
         """Forget what `request` has computed: it is dropped, and none of its tasks runs any more."""
         self._values[request].clear()
+        self._begun[request] = Begun()
         self.ledger.hold(request, 0)
         _LIBC.malloc_trim(0)
 

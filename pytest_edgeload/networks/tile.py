@@ -27,7 +27,7 @@ Rows = tuple[int, int] | Literal["asked"] | None
 _LINEAR = "aten.linear.default"
 _CONVOLUTIONS = {"aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default"}
 _EMBEDDING = "aten.embedding.default"
-_GROUPS_AT = 6  # conv(input, weight, bias, stride, padding, dilation, groups)
+_BIAS_AT, _GROUPS_AT = 2, 6  # conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,15 @@ class Tiling:
         return tuple(weight for weight in layer.weights if weight is not self.weight)
 
     def allows(self, rows: tuple[int, int]) -> bool:
-        """Tell whether these rows can be applied by themselves: within one group, or whole groups."""
+        """Tell whether these rows can be applied by themselves: within one group, or whole groups.
+
+        Those of an embedding cannot: it is not known which of them its request asks for.
+        """
         first, last = rows
         per_group = self.rows // self.groups
         inside_one = first // per_group == (last - 1) // per_group
-        return 0 <= first < last <= self.rows and (inside_one or first % per_group == last % per_group == 0)
+        fits = 0 <= first < last <= self.rows and (inside_one or first % per_group == last % per_group == 0)
+        return fits and self.ids is None
 
 
 @lru_cache(maxsize=4096)
@@ -87,8 +91,11 @@ def _tiling(key: _ById) -> Tiling | None:
     reference = {"weight": large[0].name}
     if op.target == _EMBEDDING and op.args[0] == reference and "value" in op.args[1]:
         return Tiling(users[0], large[0], ids=op.args[1]["value"])
-    has_plain_bias = len(op.args) < 3 or op.args[2] is None or "weight" in op.args[2]  # noqa: PLR2004  # not a view
-    if op.target not in {_LINEAR, *_CONVOLUTIONS} or op.args[1] != reference or op.kwargs or not has_plain_bias:
+    if op.target not in {_LINEAR, *_CONVOLUTIONS} or op.args[0] == reference or op.args[1] != reference or op.kwargs:
+        return None
+    # A number for each row, and no view: the bias is cut like the weight.
+    biases = [None, *({"weight": weight.name} for weight in layer.weights if weight.shape == large[0].shape[:1])]
+    if len(op.args) > _BIAS_AT and op.args[_BIAS_AT] not in biases:
         return None
     groups = op.args[_GROUPS_AT] if op.target != _LINEAR and len(op.args) > _GROUPS_AT else 1
     return Tiling(users[0], large[0], groups)
@@ -124,13 +131,17 @@ def _uses(argument: Any, weight: str) -> bool:
 
 
 def cut(network: Network, layer: int, tile_bytes: int) -> tuple[Rows, ...]:
-    """Return the tiles of a layer in order, as equal as can be, none larger than `tile_bytes` if that can be helped."""
+    """Return the tiles of a layer in order, as equal as can be.
+
+    None has more than `tile_bytes` of the weight that is cut, or else it is a single row; the first one brings the bias
+    and the like as well.
+    """
     found = tiling(network.layers[layer])
     if found is None:
         return (None,)
     if found.ids is not None:
         return ("asked",) if is_asked(network, layer) else (None,)
-    if network.layers[layer].weight_bytes <= tile_bytes:
+    if found.weight.size_bytes <= max(tile_bytes, found.row_bytes):
         return (None,)
     most = max(1, tile_bytes // max(1, found.row_bytes))
     per_group = found.rows // found.groups
@@ -181,7 +192,8 @@ def tile_bytes(network: Network, layer: int, rows: Rows) -> int:
         return whole
     others = whole - found.weight.size_bytes
     if rows == "asked":
-        return others + (_asked_rows(network, found) or found.rows) * found.row_bytes
+        asked = _asked_rows(network, found)
+        return others + (found.rows if asked is None else asked) * found.row_bytes
     return (rows[1] - rows[0]) * found.row_bytes + (others if rows[0] == 0 else 0)
 
 

@@ -41,7 +41,7 @@ def stream(workload: Workload, budget: Budget) -> Plan:
     room = sum(sizes.values())
     if budget.memory_bytes is not None:
         room = min(room, max(0, budget.memory_bytes - activations_bytes(units, workload)))
-    passing = 0 if room == sum(sizes.values()) else min(PASSING_BYTES, room // 2)
+    passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(PASSING_BYTES, room // 2)])
     places = kept(units, room - passing)
     kept_bytes = sum(sizes[tile] for tile in places)
     others = [size for tile, size in sizes.items() if tile not in places]
@@ -123,13 +123,13 @@ class _Laid:
 
     def add(self, number: int, unit: Unit, *, is_last: bool) -> None:
         """Add the tasks of a unit, known by its number; `is_last`: its tile is not used again."""
-        for r in unit.requests:
-            self._begin(r)
+        self._begin(unit.requests[0])
         stays = unit.tile in self._places
         owner, load = self._loads.get(unit.tile) or self._load(number, unit)
         if stays:
             self._loads[unit.tile] = owner, load
         for r in unit.requests:
+            self._begin(r)  # only now, for it waits for the start of one that may be among them
             self._step = self._plan.add(
                 "exec",
                 r,

@@ -37,9 +37,9 @@ class Calling:
         self.discarded.append(request)
 
 
-def carried_out(plan: Plan, asked: Workload, *folders: Path) -> tuple[Performer, Ran]:
+def carried_out(plan: Plan, asked: Workload, *folders: Path, reader: str = "read") -> tuple[Performer, Ran]:
     """Carry out `plan` for real, of a workload whose networks are in `folders`; return what is left, and what ran."""
-    made = job_of(plan, asked, *folders)
+    made = msgspec.structs.replace(job_of(plan, asked, *folders), reader=reader)
     performer = Performer(made)
     return performer, run(plan, performer, made.requests)
 

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.engine.tiles import Begun
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Comparison, Condition, Conditions, Request, Workload
-from tests.builders import plan_of, stored
+from tests.builders import job_of, plan_of, stored
 from tests.engine.performers import carried_out, on_one_lane
 
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
@@ -167,3 +168,17 @@ def test_dropped_after_it_was_answered(small: Path, tmp_path: Path) -> None:
     assert ran.dropped == (1, 2)
     assert [bool(performer.values(r)) for r in range(3)] == [True, False, False]
     assert performer.ledger.held_bytes == requests[0].network.answer_bytes
+
+
+def test_dropped_between_two_tiles(small: Path) -> None:
+    """A request that is dropped in the midst of a layer leaves nothing of it behind: no output, no bias."""
+    asked = Workload("one", (Request(read_graph(small)),))
+    performer = Performer(job_of(plan_of("stream", asked, memory_bytes=1 << 14), asked, small))
+    for index, task in enumerate(performer._tasks):
+        performer.perform(index)
+        if task.kind == "exec" and isinstance(task.rows, tuple) and task.rows[0] == 0:
+            break
+    assert performer._begun[0].output is not None
+    performer.discard(0)
+    assert performer._begun == [Begun()]
+    assert performer.values(0) == {}

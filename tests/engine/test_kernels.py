@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.fx import Graph, Node
 
-from pytest_edgeload.engine.kernels import bind, compile_op
+from pytest_edgeload.engine.kernels import bind, compile_op, convolve
 from pytest_edgeload.networks.export import CannotExport, encode
 from pytest_edgeload.networks.layer import Op
 
@@ -84,3 +84,30 @@ def test_calls_store_their_output_and_drop_what_nobody_needs() -> None:
     for call in map(compile_op, ops):
         call(values, {"w": torch.tensor([10.0, 20.0])})
     assert values == {"part": torch.tensor([42.0]), "other": None}
+
+
+@given(st.data())
+def test_convolve(data: st.DataObject) -> None:
+    """It is what PyTorch's convolution is, also where the kernel covers the image, in a batch or not."""
+
+    def two(least: int, most: int) -> tuple[int, int]:
+        return data.draw(st.tuples(st.integers(least, most), st.integers(least, most)))
+
+    groups, kernel = data.draw(st.integers(1, 2)), two(1, 4)
+    stride, padding, dilation = two(1, 3), two(0, 1), two(1, 2)
+    covers = data.draw(st.booleans())
+    if covers:
+        padding = data.draw(st.sampled_from([(0, 0), (0, 0), padding]))
+    spread = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    more = (0, 0) if covers else two(0, 4)
+    sides = kernel if covers and dilation == (1, 1) else [s + m for s, m in zip(spread, more, strict=True)]
+    batch = data.draw(st.sampled_from([(), (1,), (3,)]))
+    given_, made = groups * data.draw(st.integers(1, 3)), groups * data.draw(st.integers(1, 3))
+    x, weight = torch.randn(*batch, given_, *sides), torch.randn(made, given_ // groups, *kernel)
+    bias = data.draw(st.sampled_from([None, torch.randn(made)]))
+    expected = torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    torch.testing.assert_close(
+        convolve(x, weight, bias, stride, padding, dilation, groups), expected, rtol=1e-4, atol=1e-4
+    )
+    if (groups, stride, padding, dilation) == (1, (1, 1), (0, 0), (1, 1)):
+        torch.testing.assert_close(convolve(x, weight, bias), expected, rtol=1e-4, atol=1e-4)

@@ -1,49 +1,296 @@
-"""What has to be read of a weights file, whatever the way to read it."""
+"""Which slices a layer is cut into: all of it, once, in order, and nothing that cannot be applied by itself."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F  # noqa: N812  # as all the world calls it
 
-from pytest_edgeload.networks.layer import TensorSpec
+from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 from pytest_edgeload.networks.store import read_graph
-from pytest_edgeload.networks.tile import needed
+from pytest_edgeload.networks.tile import (
+    PAGE,
+    Rows,
+    cut,
+    is_asked,
+    is_last,
+    left_bytes,
+    pages_bytes,
+    share,
+    span_bytes,
+    specs,
+    stretches,
+    tile_bytes,
+    tiling,
+    working_bytes,
+)
+from pytest_edgeload.strategies import networks
+from tests.builders import network as made_up
 from tests.builders import stored
 
 
-class _Words(nn.Module):
-    """Looks words up in a table, which may also be what its answer is computed with."""
+@st.composite
+def composed(draw: st.DrawFn) -> Network:
+    """Draw a chain of convolutions and linear layers, wide enough to be cut."""
+    composer = Composer(1, draw(st.integers(1, 9)), 4, 4)
+    x = composer.input
+    for _ in range(draw(st.integers(0, 2))):
+        x = composer.relu(composer.conv2d(x, draw(st.integers(1, 40)), kernel=3, bias=draw(st.booleans())))
+    x = composer.flatten(x)
+    for _ in range(draw(st.integers(1, 2))):
+        x = composer.linear(x, draw(st.integers(1, 40)), bias=draw(st.booleans()))
+    return composer.done(x)
 
-    def __init__(self, *, tied: bool) -> None:
+
+@st.composite
+def grouped(draw: st.DrawFn) -> Network:
+    """Draw one convolution in groups, also depthwise, its normalisation before or after it in the file."""
+    groups, per_group, numbers = draw(st.integers(1, 6)), draw(st.integers(1, 7)), draw(st.integers(1, 9))
+    rows, offset = groups * per_group, PAGE + 4 * draw(st.integers(0, 2000))
+    shapes = {"weight": (rows, numbers, 1), "bias": (rows,), "mean": (rows,)}
+    weights = []
+    for name in draw(st.permutations(sorted(shapes))):
+        size_bytes = 4 * rows * (numbers if name == "weight" else 1)
+        weights.append(TensorSpec(name, "float32", shapes[name], offset, size_bytes))
+        offset += size_bytes
+    args = [{"value": "x"}, {"weight": "weight"}, {"weight": "bias"}, [1], [0], [1], groups]
+    ops = (
+        Op("aten.conv1d.default", args, {}, "made"),
+        Op("aten.add.Tensor", [{"value": "made"}, {"weight": "mean"}], {}, "y"),
+    )
+    layer = Layer("layer0", "conv1d", tuple(weights), ops, 1000, 100, 10)
+    return Network("grouped", (layer,), ("x",), ("y",), (Sample((), ()),), "", "")
+
+
+NETWORKS = composed() | grouped() | networks() | st.just(made_up((100, 1, 1), (0, 1, 1)))
+SIZES = st.integers(0, 4000)
+
+
+def _layers(network: Network, most_bytes: int) -> list[tuple[Layer, tuple[Rows, ...]]]:
+    return [(layer, cut(network, i, most_bytes)) for i, layer in enumerate(network.layers)]
+
+
+@given(NETWORKS, SIZES)
+def test_tiles_make_up_the_layer(network: Network, most_bytes: int) -> None:
+    """Tiles are the whole layer, or ranges that begin at its first row, follow each other, and end at its last."""
+    for layer, tiles in _layers(network, most_bytes):
+        found = tiling(layer)
+        if tiles == (None,):
+            assert found is None or found.rows == 1 or found.weight.size_bytes <= most_bytes
+            continue
+        assert found is not None
+        ranges = [rows for rows in tiles if isinstance(rows, tuple)]
+        assert len(ranges) == len(tiles) > 1
+        assert ranges[0][0] == 0
+        assert ranges[-1][1] == found.rows
+        assert all(before[1] == after[0] for before, after in pairwise(ranges))
+        assert [is_last(layer, rows) for rows in ranges] == [False] * (len(ranges) - 1) + [True]
+
+
+@given(NETWORKS, SIZES)
+def test_tiles_are_as_large_as_asked(network: Network, most_bytes: int) -> None:
+    """No tile has more of the weight than asked, but for a single row; and two neighbours together would have more."""
+    for layer, tiles in _layers(network, most_bytes):
+        found = tiling(layer)
+        for rows in tiles:
+            if found is not None and isinstance(rows, tuple):
+                assert (rows[1] - rows[0]) * found.row_bytes <= max(most_bytes, found.row_bytes)
+        if found is not None and len(tiles) > 1:
+            fewest = -(-found.weight.size_bytes // max(most_bytes, found.row_bytes))
+            assert len(tiles) >= fewest
+            if found.groups == 1:
+                sizes = [rows[1] - rows[0] for rows in tiles if isinstance(rows, tuple)]
+                assert max(sizes) - min(sizes) <= 1
+                assert len(tiles) == -(-found.rows // max(1, most_bytes // found.row_bytes))
+
+
+@given(grouped(), SIZES)
+def test_tiles_respect_groups(network: Network, most_bytes: int) -> None:
+    """A tile of a convolution in groups lies inside of one group, or is made of whole groups."""
+    found = tiling(network.layers[0])
+    assert found is not None
+    per_group = found.rows // found.groups
+    for rows in cut(network, 0, most_bytes):
+        if isinstance(rows, tuple):
+            touched = {row // per_group for row in range(*rows)}
+            assert len(touched) == 1 or len(touched) * per_group == rows[1] - rows[0]
+            assert found.allows(rows)
+
+
+@given(grouped(), st.integers(-3, 45), st.integers(-3, 45))
+def test_what_is_allowed(network: Network, first: int, last: int) -> None:
+    """Exactly those ranges are allowed that exist and lie inside of one group, or are made of whole groups."""
+    found = tiling(network.layers[0])
+    assert found is not None
+    groups = {row // (found.rows // found.groups) for row in range(first, last)}
+    whole = len(groups) * (found.rows // found.groups) == last - first
+    exists = 0 <= first < last <= found.rows
+    assert found.allows((first, last)) is (exists and (len(groups) == 1 or whole))
+
+
+@given(NETWORKS, SIZES)
+def test_tiles_have_the_layers_bytes(network: Network, most_bytes: int) -> None:
+    """The tiles of a layer have each of its bytes once: by size, by tensors, and by stretches of the file."""
+    for i, (layer, tiles) in enumerate(_layers(network, most_bytes)):
+        assert sum(tile_bytes(network, i, rows) for rows in tiles) == layer.weight_bytes
+        for rows in tiles:
+            assert sum(spec.size_bytes for spec in specs(layer, rows)) == tile_bytes(network, i, rows)
+            assert sum(size for _, size in stretches(layer, rows)) == tile_bytes(network, i, rows)
+        if layer.weights and not layer.weights[0].name.startswith("weight0"):  # made-up ones all lie at the start
+            parts = sorted(part for rows in tiles for part in stretches(layer, rows))
+            assert all(sum(before) <= after[0] for before, after in pairwise(parts))
+            assert {byte for part in parts for byte in range(part[0], sum(part))} == {
+                byte for offset, size in layer.extents for byte in range(offset, offset + size)
+            }
+
+
+@given(NETWORKS, SIZES)
+def test_shares(network: Network, most_bytes: int) -> None:
+    """The shares of a layer's tiles are one together."""
+    for layer, tiles in _layers(network, most_bytes):
+        assert sum(share(layer, rows) for rows in tiles) == pytest.approx(1.0)
+
+
+@given(NETWORKS, SIZES)
+def test_activations_of_tiles(network: Network, most_bytes: int) -> None:
+    """A tile holds no less than the layer while it runs, and until the last one all that the next ones need."""
+    for layer, tiles in _layers(network, most_bytes):
+        found = tiling(layer)
+        for rows in tiles:
+            assert working_bytes(layer, rows) >= max(layer.activation_bytes, left_bytes(layer, rows))
+        assert left_bytes(layer, tiles[-1]) == layer.carry_bytes
+        if found is not None:
+            others = layer.weight_bytes - found.weight.size_bytes
+            assert all(left_bytes(layer, rows) == layer.activation_bytes + others for rows in tiles[:-1])
+
+
+@given(st.integers(0, 3 * PAGE), st.integers(1, 3 * PAGE))
+def test_pages(offset: int, size_bytes: int) -> None:
+    """The pages of a stretch are those that one of its bytes lies in."""
+    pages = {byte // PAGE for byte in range(offset, offset + size_bytes)}
+    assert pages_bytes(offset, size_bytes) == PAGE * len(pages)
+
+
+@given(grouped(), SIZES)
+def test_spans(network: Network, most_bytes: int) -> None:
+    """A tile's span has room for the pages of each of its stretches."""
+    for rows in cut(network, 0, most_bytes):
+        layer = network.layers[0]
+        assert span_bytes(layer, rows) == sum(pages_bytes(*stretch) for stretch in stretches(layer, rows))
+        assert span_bytes(layer, rows) % PAGE == 0
+
+
+class Function(nn.Module):
+    """Computes by a function of a value and of named weights."""
+
+    def __init__(self, function: Any, **shapes: tuple[int, ...]) -> None:
         super().__init__()
-        self.table, self.inner, self.last = nn.Embedding(100, 8), nn.Linear(8, 8), nn.Linear(8, 100, bias=False)
-        if tied:
-            self.last.weight = self.table.weight
+        self._function = function
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.rand(shape)))
 
-    def forward(self, word: torch.Tensor) -> torch.Tensor:
-        """Compute 100 values from a word."""
-        return self.last(self.inner(self.table(word)))  # type: ignore[no-any-return]  # as all modules
-
-
-def _weights(folder: Path) -> dict[str, TensorSpec]:
-    return {weight.name: weight for layer in read_graph(folder).layers for weight in layer.weights}
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute."""
+        return self._function(self, x)  # type: ignore[no-any-return]
 
 
-def test_an_embedding_is_not_needed_whole(tmp_path: Path) -> None:
-    """All weights are needed but for the table of an embedding, of which any request needs a few rows only."""
-    folder = stored(tmp_path, _Words(tied=False), (torch.tensor([1]),))
-    found = _weights(folder)
-    table = found.pop("table.weight")
-    assert sum(size_bytes for _, size_bytes in needed(read_graph(folder))) == sum(w.size_bytes for w in found.values())
-    assert not any(offset < sum((table.offset, table.size_bytes)) for offset, _ in needed(read_graph(folder)))
+VECTOR = torch.rand(2, 6)
+IMAGE = torch.rand(1, 6, 5, 5)
+WHOLE = {
+    "two large weights": (Function(lambda m, x: F.bilinear(x, x, m.w, m.b), w=(4, 6, 6), b=(4,)), VECTOR),
+    "a view of the weight": (Function(lambda m, x: F.linear(x, m.w.t()), w=(6, 8)), VECTOR),
+    "a slice of the weight": (Function(lambda m, x: F.linear(x, m.w[2:6]), w=(8, 6)), VECTOR),
+    "a view of the bias": (Function(lambda m, x: F.linear(x, m.w, m.b[:8]), w=(8, 6), b=(16,)), VECTOR),
+    "one bias for all rows": (Function(lambda m, x: F.linear(x, m.w, m.b), w=(8, 6), b=(1,)), VECTOR),
+    "a computed bias": (Function(lambda m, x: F.linear(x, m.w, x[0, :1].expand(8)), w=(8, 6)), VECTOR),
+    "a weight times itself": (Function(lambda m, x: x + F.linear(m.w, m.w), w=(6, 6)), torch.rand(6, 6)),
+    "a weight as the input": (Function(lambda m, x: F.linear(m.w, x), w=(8, 6)), VECTOR),
+    "a weight used twice": (Function(lambda m, x: F.linear(F.linear(x, m.w).relu(), m.w), w=(6, 6)), VECTOR),
+    "a transposed convolution": (nn.ConvTranspose2d(6, 8, 3), IMAGE),
+    "padding in words": (nn.Conv2d(6, 8, 3, padding="same"), IMAGE),
+    "no large weight": (nn.LayerNorm(6), VECTOR),
+    "no weight": (nn.ReLU(), VECTOR),
+    "a weight of no rows": (nn.Linear(6, 0), VECTOR),
+    "ids that are computed": (Function(lambda m, x: F.embedding(x + 1, m.w), w=(9, 6)), torch.tensor([[1, 2]])),
+}
 
 
-def test_what_two_layers_share_is_needed_once(tmp_path: Path) -> None:
-    """A table that another layer multiplies with is needed whole, but only once."""
-    folder = stored(tmp_path, _Words(tied=True), (torch.tensor([1]),))
-    network = read_graph(folder)
-    distinct = {(weight.offset, weight.size_bytes) for layer in network.layers for weight in layer.weights}
-    assert sum(size_bytes for _, size_bytes in needed(network)) == sum(size_bytes for _, size_bytes in distinct)
-    assert network.weight_bytes == sum(size_bytes for _, size_bytes in distinct) + 100 * 8 * 4
+@pytest.mark.parametrize("what", WHOLE)
+def test_what_stays_whole(tmp_path: Path, what: str) -> None:
+    """What cannot be applied by rows stays whole, however small the tiles that are asked for."""
+    module, x = WHOLE[what]
+    network = read_graph(stored(tmp_path, module, (x,)))
+    assert [cut(network, i, 0) for i in range(len(network.layers))] == [(None,)] * len(network.layers)
+
+
+class Positions(nn.Module):
+    """Looks up the same rows, whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 6)
+        self.register_buffer("ids", torch.arange(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add them."""
+        return x + self.table(self.ids)  # type: ignore[no-any-return]
+
+
+def test_ids_that_are_weights(tmp_path: Path) -> None:
+    """An embedding whose ids are stored with it stays whole: no request asks for them."""
+    network = read_graph(stored(tmp_path, Positions(), (torch.rand(4, 6),)))
+    assert [cut(network, i, 0) for i in range(len(network.layers))] == [(None,)]
+
+
+@pytest.mark.parametrize(("shape", "rows"), [((3, 4), 12), ((50, 4), 100), ((), 1), ((0,), 0), ((2, 0), 0)])
+def test_an_embedding_of_an_input(tmp_path: Path, shape: tuple[int, ...], rows: int) -> None:
+    """It is loaded by the rows that are asked for: as many as there are ids, but no more than the table has."""
+    module = nn.Sequential(nn.Embedding(100, 6), nn.LayerNorm(6))
+    network = read_graph(stored(tmp_path, module, (torch.zeros(shape, dtype=torch.int64),)))
+    (layer,) = network.layers
+    assert is_asked(network, 0)
+    assert cut(network, 0, 1 << 30) == cut(network, 0, 0) == ("asked",)
+    assert tile_bytes(network, 0, "asked") == 4 * (rows * 6 + 2 * 6)
+    assert (is_last(layer, "asked"), share(layer, "asked")) == (True, 1.0)
+    assert working_bytes(layer, "asked") == layer.activation_bytes
+    assert left_bytes(layer, "asked") == layer.carry_bytes
+
+
+def test_ranges_of_an_embedding(tmp_path: Path) -> None:
+    """No range of an embedding's rows can be applied by itself."""
+    (layer,) = read_graph(stored(tmp_path, nn.Embedding(10, 6), (torch.tensor([1]),))).layers
+    found = tiling(layer)
+    assert found is not None
+    assert not any(found.allows(rows) for rows in [(0, 5), (0, 10), (3, 4)])
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6])
+@pytest.mark.parametrize("bias", [True, False])
+def test_exported_layers_are_cut(tmp_path: Path, groups: int, bias: bool) -> None:  # noqa: FBT001
+    """An exported convolution is cut by its output channels, in its groups; its bias is not cut."""
+    (layer,) = read_graph(stored(tmp_path, nn.Conv2d(6, 12, 3, groups=groups, bias=bias), (IMAGE,))).layers
+    found = tiling(layer)
+    assert found is not None
+    assert (found.rows, found.groups) == (12, groups)
+    assert [spec.name for spec in found.others(layer)] == (["bias"] if bias else [])
+
+
+@given(grouped())
+def test_layers_are_told_apart(network: Network) -> None:
+    """Two layers that differ in their groups alone are cut each in its own way, in whatever order they come."""
+    layer = network.layers[0]
+    groups = layer.ops[0].args[6]
+    other = msgspec.structs.replace(
+        layer, ops=(msgspec.structs.replace(layer.ops[0], args=[*layer.ops[0].args[:6], 1]),)
+    )
+    found = [tiling(layer), tiling(other), tiling(layer)]
+    assert [one.groups for one in found if one is not None] == [groups, 1, groups]

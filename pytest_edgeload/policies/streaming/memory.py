@@ -22,26 +22,36 @@ def appearance(units: Sequence[Unit]) -> list[int]:
 def activations_bytes(units: Sequence[Unit], workload: Workload) -> int:
     """Return the most bytes of activations that live when `units` are executed one after the other.
 
-    With them counts what a convolution takes beside: its weights in the layout it computes in.
+    With them counts what a convolution takes beside, its weights in the layout it computes in; and the rows that a
+    request asks for, which can be loaded when it has read its input.
     """
     requests = appearance(units)
+    asked = Counter[int]()
+    for unit in units:
+        if not unit.has_place:
+            asked.update(dict.fromkeys(unit.requests, unit.size_bytes))
     to_come = iter(requests)
-    held = {r: workload.requests[r].network.input_bytes for r in islice(to_come, AHEAD)}
-    most = total = sum(held.values())
+    held: dict[int, int] = {}
+
+    def begin(count: int) -> int:
+        """Let so many more requests read their inputs; return the bytes that they hold."""
+        coming = list(islice(to_come, count))
+        held.update((r, workload.requests[r].network.input_bytes) for r in coming)
+        return sum(held[r] + asked[r] for r in coming)
+
+    most = total = begin(AHEAD)
     begun: set[int] = set()
     for unit in units:
         for r in unit.requests:
             if r not in begun:
                 begun.add(r)
-                for later in islice(to_come, 1):
-                    held[later] = workload.requests[later].network.input_bytes
-                    total += held[later]
+                total += begin(1)
             layer = workload.requests[r].network.layers[unit.layer]
             beside = unit.size_bytes if layer.is_convolution else 0
             most = max(most, total - held[r] + working_bytes(layer, unit.rows) + beside)
-            total -= held[r]
-            held[r] = left_bytes(layer, unit.rows)
-            total += held[r]
+            left = left_bytes(layer, unit.rows)
+            total += left - held[r] - (0 if unit.has_place else unit.size_bytes)
+            held[r] = left
     return most
 
 

@@ -1,0 +1,238 @@
+"""Layers applied tile by tile give what they give when they are applied whole; all of it read from files for real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from pytest_edgeload.engine.arena import arena
+from pytest_edgeload.engine.perform import OpenNetwork
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.engine.tiles import Begun, CompiledLayer
+from pytest_edgeload.networks.layer import Layer
+from pytest_edgeload.networks.tile import Rows, cut, span_bytes, tiling
+from tests.builders import stored
+
+EVERY_READER = pytest.mark.parametrize("reader", READERS)
+TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 0.06, torch.float16: 0.01}
+"""What sums of a few hundred products of numbers near one may differ by when they are added up in another order."""
+
+Module = tuple[nn.Module, torch.Tensor]
+
+
+def applied(opened: OpenNetwork, tiles: Mapping[int, Iterable[Rows]]) -> list[torch.Tensor]:
+    """Return the outputs for the first sample, layer after layer in these tiles, each loaded into memory of its own.
+
+    That memory is spoiled as soon as the tile is applied, so that nothing can still refer to it unnoticed.
+    """
+    network = opened.network
+    values: dict[str, Any] = dict(zip(network.inputs, opened.tensors(opened.sample(0).inputs), strict=True))
+    begun = Begun()
+    for i, layer in enumerate(network.layers):
+        for rows in tiles[i]:
+            into = arena(span_bytes(layer, rows))
+            with torch.inference_mode():
+                CompiledLayer(layer).run(rows, values, opened.load(layer, rows, into), begun)
+            opened.drop(layer, rows)
+            into[:] = b"\xff" * len(into)  # no number, in every type
+        assert (begun.output, begun.others) == (None, {})
+    assert {*values} == {*network.outputs}
+    return [values[name] for name in network.outputs]
+
+
+def check(folder: Path, reader: str, tiles: Mapping[int, Iterable[Rows]] | int) -> None:
+    """Check that the network in `folder` answers right in these tiles, or in tiles of so many bytes."""
+    opened = OpenNetwork(folder, reader)
+    if isinstance(tiles, int):
+        tiles = {i: cut(opened.network, i, tiles) for i in range(len(opened.network.layers))}
+    due = opened.tensors(opened.sample(0).outputs)
+    for found, expected in zip(applied(opened, tiles), due, strict=True):
+        tolerance = TOLERANCES[expected.dtype]
+        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder for the networks of all examples."""
+    return tmp_path_factory.mktemp("tiles")
+
+
+@st.composite
+def partitions(draw: st.DrawFn, layer: Layer) -> tuple[Rows, ...]:
+    """Draw any tiles that may be of a layer, equal or not."""
+    found = tiling(layer)
+    if found is None:
+        return (None,)
+    tiles: list[Rows] = []
+    first = 0
+    while first < found.rows:
+        ends = [last for last in range(first + 1, found.rows + 1) if found.allows((first, last))]
+        # Inside of a group the next tile begins, one that is not whole must end with its group.
+        last = draw(st.sampled_from(ends))
+        tiles.append((first, last))
+        first = last
+    return tuple(tiles)
+
+
+DTYPES = st.sampled_from(sorted(TOLERANCES, key=str))
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Module:
+    """Draw a convolution of any dimension, with what may come before and after it, and an image or a batch of them."""
+    dimensions, groups = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    given_, made = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 6))
+    several = st.tuples(*[st.integers(1, 2)] * dimensions)
+    kernel = draw(st.tuples(*[st.integers(1, 3)] * dimensions))
+    stride, dilation = draw(several), draw(several)
+    padding = draw(st.tuples(*[st.integers(0, 2)] * dimensions))
+    convolution = CONVOLUTIONS[dimensions - 1](
+        given_, made, kernel, stride, padding, dilation, groups, bias=draw(st.booleans())
+    )
+    parts: list[nn.Module] = [*draw(st.sampled_from([[], [nn.Tanh()]])), convolution]
+    batch = draw(st.lists(st.integers(1, 2), max_size=1))
+    if draw(st.booleans()) and batch:
+        norm = NORMS[dimensions - 1](made)
+        for tensor in norm.state_dict().values():
+            tensor.copy_(torch.rand(tensor.shape) + 0.5)
+        parts.append(norm)
+    parts += draw(st.sampled_from([[], [nn.ReLU()], [nn.GELU(), POOLS[dimensions - 1](1)]]))
+    least = [max(1, d * (k - 1) + 1 - 2 * p) for k, d, p in zip(kernel, dilation, padding, strict=True)]
+    sides = [side + draw(st.integers(0, 3)) for side in least]
+    dtype = draw(DTYPES)
+    return nn.Sequential(*parts).to(dtype), torch.randn(*batch, given_, *sides).to(dtype)
+
+
+@st.composite
+def linears(draw: st.DrawFn) -> Module:
+    """Draw a linear layer, with what may come before and after it, and an input of one to four dimensions."""
+    given_, made = draw(st.integers(1, 20)), draw(st.integers(1, 30))
+    parts: list[nn.Module] = [*draw(st.sampled_from([[], [nn.Tanh()]]))]
+    parts.append(nn.Linear(given_, made, bias=draw(st.booleans())))
+    parts += draw(st.sampled_from([[], [nn.ReLU()], [nn.LayerNorm(made), nn.GELU()]]))
+    dtype, before = draw(DTYPES), draw(st.lists(st.integers(1, 4), max_size=3))
+    return nn.Sequential(*parts).to(dtype), torch.randn(*before, given_).to(dtype)
+
+
+@settings(max_examples=40)
+@given(convolutions() | linears(), st.sampled_from(sorted(READERS)), st.data())
+def test_tiles_give_what_the_layer_gives(folders: Path, drawn: Module, reader: str, data: st.DataObject) -> None:
+    """In whatever tiles a layer is applied, its outputs are plain PyTorch's."""
+    module, x = drawn
+    folder = stored(folders / str(len(list(folders.iterdir()))), module, (x,))
+    opened = OpenNetwork(folder, reader)
+    for tiles in (
+        {i: data.draw(partitions(layer)) for i, layer in enumerate(opened.network.layers)},
+        {i: cut(opened.network, i, 64) for i in range(len(opened.network.layers))},
+    ):
+        check(folder, reader, tiles)
+
+
+class Everything(nn.Module):
+    """Has layers of all kinds, values that outlive several of them, and weights that two layers share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 12, 3, stride=2), nn.BatchNorm2d(12), nn.ReLU())
+        self.depthwise, self.grouped = nn.Conv2d(12, 12, 3, padding=1, groups=12), nn.Conv2d(12, 12, 1, groups=3)
+        self.up = nn.ConvTranspose2d(12, 12, 3, padding=1)
+        self.wide, self.tied = nn.Linear(12, 40), nn.Linear(40, 12)
+        self.last = nn.Linear(12, 40, bias=False)
+        self.last.weight = self.wide.weight
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute two outputs."""
+        x = self.stem(x)
+        x = x + self.grouped(self.depthwise(x).relu())
+        y = (self.up(x) + x).mean((2, 3))
+        return self.last(self.tied(self.wide(y).relu()) + y), y
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a network of all kinds of layers."""
+    torch.manual_seed(0)
+    return stored(tmp_path_factory.mktemp("everything"), Everything().eval(), (torch.rand(2, 3, 9, 9),))
+
+
+@EVERY_READER
+@pytest.mark.parametrize("most_bytes", [0, 16, 100, 256, 1000, 1 << 20])
+def test_networks(everything: Path, reader: str, most_bytes: int) -> None:
+    """A network whose layers are cut where they can be answers as plain PyTorch does."""
+    check(everything, reader, most_bytes)
+
+
+@EVERY_READER
+def test_loads_without_a_place(everything: Path, reader: str) -> None:
+    """Tiles that are loaded into memory of their own hold what those do that are loaded to a place."""
+    opened = OpenNetwork(everything, reader)
+    for i, layer in enumerate(opened.network.layers):
+        for rows in cut(opened.network, i, 100):
+            own, placed = opened.load(layer, rows), opened.load(layer, rows, arena(span_bytes(layer, rows)))
+            assert own.keys() == placed.keys()
+            assert all(torch.equal(own[name], placed[name]) for name in own)
+
+
+class Lookup(nn.Module):
+    """Looks up rows of a table, normalises them, and computes more of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.norm, self.last = nn.Embedding(50, 6), nn.LayerNorm(6), nn.Linear(6, 9)
+        nn.init.uniform_(self.norm.weight)
+        nn.init.uniform_(self.norm.bias)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Compute nine numbers for each."""
+        return self.last(self.norm(self.table(ids))).relu()  # type: ignore[no-any-return]
+
+
+LOOKUP = Lookup().eval()
+ID = st.integers(0, 49)
+
+
+@pytest.fixture(scope="module")
+def lookups(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, OpenNetwork]:
+    """Give a network that looks up rows of a table, by reader."""
+    folder = stored(tmp_path_factory.mktemp("lookup"), LOOKUP, (torch.tensor([[3, 1, 3]]),))
+    return {reader: OpenNetwork(folder, reader) for reader in READERS}
+
+
+@EVERY_READER
+@given(
+    ids=ID | st.lists(ID, max_size=70) | st.lists(st.tuples(ID, ID), min_size=1, max_size=9),
+    dtype=st.sampled_from([torch.int64, torch.int32]),
+)
+def test_rows_that_are_asked_for(lookups: Mapping[str, OpenNetwork], reader: str, ids: Any, dtype: torch.dtype) -> None:
+    """Ids in any order and number, repeated or none at all, give what the whole table gives."""
+    opened = lookups[reader]
+    layer = opened.network.layers[0]
+    given_ = torch.tensor(ids, dtype=dtype)
+    (name,) = opened.network.inputs
+    values: dict[str, Any] = {name: given_}
+    weights = opened.load_asked(layer, values)
+    assert len(weights["table.weight"]) == len({*given_.flatten().tolist()})
+    with torch.inference_mode():
+        CompiledLayer(layer).run("asked", values, weights, Begun())
+        expected = LOOKUP.norm(LOOKUP.table(given_))
+    (found,) = values.values()
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("ids", [[50], [-1], [3, 50, 2], [0, -7], [1000]])
+def test_rows_that_there_are_not(lookups: Mapping[str, OpenNetwork], ids: list[int]) -> None:
+    """An id that the table does not have is an IndexError that names the layer, what is asked for and what there is."""
+    opened = lookups["read"]
+    (name,) = opened.network.inputs
+    with pytest.raises(IndexError, match=f"^table: rows {min(ids)} to {max(ids)} are asked for, of 50$"):
+        opened.load_asked(opened.network.layers[0], {name: torch.tensor(ids)})

@@ -1,0 +1,370 @@
+"""What `stream` promises: a bound on memory, how often it reads what, and an order that what comes later leaves alone.
+
+Its units, orders and places by themselves, and whole plans: simulated, and carried out for real.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.materialise import materialise
+from pytest_edgeload.networks.store import read_graph
+from pytest_edgeload.networks.tile import PAGE
+from pytest_edgeload.plan import Budget, Plan, Speeds, check
+from pytest_edgeload.policies.stream import READERS as READING_LANES
+from pytest_edgeload.policies.stream import _ordered, stream
+from pytest_edgeload.policies.streaming.interleave import makespan_s, merge, orders
+from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, kept
+from pytest_edgeload.policies.streaming.units import Tile, Unit, first_requests, serve, stages
+from pytest_edgeload.simulate import simulate
+from pytest_edgeload.strategies import arrivals, workloads
+from pytest_edgeload.workload import Condition, Conditions, Request, Workload
+from tests.builders import SPEEDS, embedding, network, workload
+from tests.engine.performers import carried_out
+
+
+@st.composite
+def wide(draw: st.DrawFn) -> Network:
+    """Draw a network of some KiB to a MiB."""
+    composer = Composer(1, draw(st.integers(1, 8)), 6, 6)
+    x = composer.input
+    for _ in range(draw(st.integers(0, 2))):
+        x = composer.relu(composer.conv2d(x, draw(st.integers(1, 24)), kernel=3))
+    x = composer.flatten(x)
+    for _ in range(draw(st.integers(1, 2))):
+        x = composer.linear(x, draw(st.integers(1, 256)))
+    return composer.done(x)
+
+
+ASKED = workloads(wide(), max_requests=6) | workloads(wide(), arrivals=arrivals(), closed=False)
+BUDGETS = st.builds(
+    Budget,
+    memory_bytes=st.none() | st.integers(0, 1 << 16) | st.integers(1 << 14, 1 << 22),
+    speeds=st.sampled_from([Speeds(), Speeds(1e8, 1e9), Speeds(1e6, 1e11), Speeds(1e11, 1e6)]),
+)
+
+
+def _use(plan: Plan, asked: Workload) -> list[tuple[int, Tile]]:
+    """Return which request executes which tile, in the order of the plan."""
+    networks = first_requests(asked)
+    execs = (task for task in plan.tasks if task.kind == "exec")
+    return [(task.request, (networks[task.request], task.layer or 0, task.rows)) for task in execs]
+
+
+def _loads(plan: Plan, asked: Workload) -> Counter[Tile]:
+    """Return how often each tile is loaded."""
+    networks = first_requests(asked)
+    return Counter((networks[t.request], t.layer or 0, t.rows) for t in plan.tasks if t.kind == "load")
+
+
+@given(ASKED, BUDGETS, st.data())
+def test_memory(asked: Workload, budget: Budget, data: st.DataObject) -> None:
+    """Never more is held than the budget, or all activations and the largest tile where these alone need more.
+
+    Whoever is dropped. What a convolution takes beside its activations counts as one, though no account shows it.
+    """
+    plan = stream(asked, budget)
+    check(plan, asked)
+    units = _ordered(asked, budget)
+    activations = activations_bytes(units, asked)
+    largest = max(unit.size_bytes for unit in units)
+    found = simulate(plan, asked, speeds=budget.speeds, holds=lambda _: data.draw(st.booleans()))
+    limit = plan.arena_bytes + activations if budget.memory_bytes is None else budget.memory_bytes
+    assert found.peak_bytes <= max(limit, activations + largest)
+
+
+def test_a_large_unit_has_room() -> None:
+    """What stays leaves room for the largest tile that does not: no more is held than the budget, if it can be."""
+    asked = workload(*[network((10 * PAGE, 1, 1), (4 * PAGE, 1, 1), (4 * PAGE, 1, 1))] * 2)
+    asked = Workload("batches", tuple(replace(request, batch=r) for r, request in enumerate(asked.requests)))
+    for pages in range(10, 20):
+        plan = stream(asked, Budget(PAGE * pages + 100, speeds=SPEEDS))
+        assert 10 * PAGE <= plan.arena_bytes <= PAGE * pages
+        assert simulate(plan, asked, speeds=SPEEDS).peak_bytes <= PAGE * pages + 100
+
+
+def test_inputs_are_read_shortly_before() -> None:
+    """Of many requests that are served together no more than so many have read their inputs and are not executed."""
+    asked = workload(*[network((PAGE, 1, 1), input_bytes=1000)] * 50)
+    plan = stream(asked, Budget(PAGE + 50 + 1000 * (AHEAD + 2), speeds=SPEEDS))
+    assert [len(unit.requests) for unit in _ordered(asked, Budget(speeds=SPEEDS))] == [50]
+    found = simulate(plan, asked, speeds=SPEEDS)
+    assert found.peak_bytes <= PAGE + 50 + 1000 * (AHEAD + 1)
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=3), st.integers(1, 30), BUDGETS)
+def test_rows_that_are_asked_for_count(counts: list[int], requests: int, budget: Budget) -> None:
+    """The rows that requests ask for, which may be loaded when they have read their inputs, are part of the account."""
+    networks = [embedding("x", count) for count in counts]
+    asked = workload(*(networks[r % len(networks)] for r in range(requests)))
+    plan = stream(asked, budget)
+    check(plan, asked)
+    assert plan.arena_bytes == 0
+    found = simulate(plan, asked, speeds=budget.speeds)
+    assert found.peak_weight_bytes > 0
+    assert found.peak_bytes <= activations_bytes(_ordered(asked, budget), asked)
+
+
+@given(ASKED, BUDGETS)
+def test_each_tile_is_read_once_for_all(asked: Workload, budget: Budget) -> None:
+    """With memory for everything each tile is read once in the whole run; with less, once for a unit or for several."""
+    plan, units = stream(asked, budget), _ordered(asked, budget)
+    loads = _loads(plan, asked)
+    sizes = {unit.tile: unit.size_bytes for unit in units}
+    assert loads.keys() == sizes.keys()
+    uses = Counter(unit.tile for unit in units)
+    if budget.memory_bytes is None or budget.memory_bytes >= sum(sizes.values()) + activations_bytes(units, asked):
+        assert {*loads.values()} == {1}
+    else:
+        assert all(loads[tile] in {1, uses[tile]} for tile in loads)
+    assert _use(plan, asked) == [(r, unit.tile) for unit in units for r in unit.requests]
+
+
+@given(ASKED, BUDGETS)
+def test_units(asked: Workload, budget: Budget) -> None:
+    """What serves a stage's requests of one network together has each of its tiles once, in order, for all of them."""
+    for stage in stages(asked):
+        for group in stage:
+            units = list(serve(asked, group, PAGE, budget.speeds))
+            assert all(unit.requests == group for unit in units)
+            assert len({unit.tile for unit in units}) == len(units)
+            layers = asked.requests[group[0]].network.layers
+            assert [layer for layer, _ in groupby(unit.layer for unit in units)] == [*range(len(layers))]
+            flops = sum(layer.flops for layer in layers) * len(group)
+            assert sum(u.exec_s for u in units) == pytest.approx(flops / budget.speeds.flops_per_s)
+
+
+@given(ASKED)
+def test_stages(asked: Workload) -> None:
+    """Each request is in one stage: with what came with it and waits for nothing in the stage; stages are in order."""
+    found = stages(asked)
+    numbers = {r: number for number, stage in enumerate(found) for group in stage for r in group}
+    assert [*range(len(asked.requests))] == sorted(r for stage in found for group in stage for r in group)
+    for stage in found:
+        together = [asked.requests[r] for group in stage for r in group]
+        assert len({(request.batch, request.arrival_s) for request in together}) == 1
+        assert all(len({id(asked.requests[r].network) for r in group}) == 1 for group in stage)
+        assert len({id(asked.requests[group[0]].network) for group in stage}) == len(stage)
+    for r, request in enumerate(asked.asked):
+        assert request.when is None or numbers[request.when.request] < numbers[r]
+    moments = [(asked.requests[s[0][0]].batch, asked.requests[s[0][0]].arrival_s) for s in found]
+    assert moments == sorted(moments)
+
+
+def test_together() -> None:
+    """What comes together is read once for all, and again for what comes later, where memory is too small to keep it.
+
+    Here a tile takes longer to read than to execute.
+    """
+    composer = Composer(1, 64)
+    made = composer.done(composer.linear(composer.relu(composer.linear(composer.input, 512)), 64))
+    requests = tuple(Request(made, batch=batch) for batch in (0, 0, 0, 1, 1))
+    asked = Workload("two batches", requests)
+    plan = stream(asked, Budget(80 << 10))
+    loads = _loads(plan, asked)
+    assert len(loads) > 20
+    assert {*loads.values()} == {1, 2}
+    assert simulate(plan, asked).peak_bytes <= 80 << 10
+
+
+@given(ASKED, BUDGETS)
+def test_what_comes_later_changes_no_order(asked: Workload, budget: Budget) -> None:
+    """What arrived up to a moment is executed first, and in the order in which it is if nothing comes afterwards."""
+    whole = _use(stream(asked, budget), asked)
+    moments = [(request.batch, request.arrival_s) for request in asked.requests]
+    for count in range(1, len(moments)):
+        if moments[count] != moments[count - 1]:
+            before = replace(asked, requests=asked.requests[:count])
+            part = _use(stream(before, budget), before)
+            assert whole[: len(part)] == part
+
+
+@given(ASKED, BUDGETS)
+def test_the_same_question_has_the_same_plan(asked: Workload, budget: Budget) -> None:
+    """A workload that was written down and read again gets the plan that it got."""
+    copies = {id(r.network): msgspec.json.decode(msgspec.json.encode(r.network), type=Network) for r in asked.requests}
+    again = replace(asked, requests=tuple(replace(r, network=copies[id(r.network)]) for r in asked.requests))
+    assert stream(again, budget) == stream(asked, budget)
+
+
+def _unit(tile: int, pages: int = 1, read_s: float = 1.0, exec_s: float = 0.0) -> Unit:
+    return Unit((0,), (0, tile, None), pages * PAGE, read_s, exec_s)
+
+
+TIMES = st.integers(0, 8).map(lambda eighths: eighths / 8)
+CHAINS = st.lists(st.lists(st.tuples(st.integers(0, 6), TIMES, TIMES), max_size=8), max_size=4).map(
+    lambda drawn: [[_unit(10 * c + i, *unit) for i, unit in enumerate(chain)] for c, chain in enumerate(drawn)]
+)
+
+
+@given(CHAINS, st.integers(1, 3))
+def test_merging(chains: list[list[Unit]], window: int) -> None:
+    """Merged chains have all their units, each chain's in its order, and never more chains begun and not ended."""
+    merged = merge(chains, window)
+    assert len(merged) == sum(map(len, chains))
+    begun: set[int] = set()
+    for unit in merged:
+        number = unit.layer // 10
+        begun.add(number)
+        assert len(begun) <= window
+        assert unit == chains[number].pop(0)
+        if not chains[number]:
+            begun.remove(number)
+
+
+@given(CHAINS)
+def test_orders(chains: list[list[Unit]]) -> None:
+    """The first order is the one that was asked for, and each has all units."""
+    found = list(orders(chains))
+    assert found[0] == [unit for chain in chains for unit in chain]
+    for order in found:
+        assert sorted(unit.layer for unit in order) == sorted(unit.layer for unit in found[0])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_convolutions_beside_fully_connected_layers(turned: bool) -> None:  # noqa: FBT001
+    """Of two networks the one is executed while the other is read, whichever is asked for first."""
+    convolutions = [_unit(i, read_s=0.125, exec_s=1.0) for i in range(5)]
+    connected = [_unit(10 + i, read_s=1.0, exec_s=0.125) for i in range(5)]
+    chains = [connected, convolutions] if turned else [convolutions, connected]
+    work_s = sum(max(unit.read_s, unit.exec_s) for chain in chains for unit in chain)
+    assert min(makespan_s(order, 100 * PAGE) for order in orders(chains)) <= 0.6 * work_s
+
+
+@st.composite
+def repeated(draw: st.DrawFn) -> list[Unit]:
+    """Draw units of a few tiles, those of one tile alike."""
+    times = st.builds(_unit, st.just(0), st.integers(0, 5), TIMES, TIMES)
+    kinds = [replace(unit, tile=(0, i, None)) for i, unit in enumerate(draw(st.lists(times, min_size=1, max_size=7)))]
+    return draw(st.lists(st.sampled_from(kinds), max_size=20))
+
+
+@given(repeated(), st.integers(-2, 20))
+def test_what_is_kept(units: list[Unit], pages: int) -> None:
+    """Kept are tiles used again, beside each other in the room; any other one had no room beside better ones."""
+    places = kept(units, pages * PAGE)
+    uses, unit_of = Counter(unit.tile for unit in units), {unit.tile: unit for unit in units}
+    end = 0
+    for tile, place in sorted(places.items(), key=lambda item: item[1]):
+        assert uses[tile] > 1
+        assert place == end
+        end += unit_of[tile].size_bytes
+    assert end <= max(0, pages * PAGE)
+
+    def worth(tile: Tile) -> float:
+        unit = unit_of[tile]
+        return (uses[tile] - 1) * max(0.0, unit.read_s - unit.exec_s) / unit.size_bytes
+
+    for tile in (tile for tile in uses if uses[tile] > 1 and unit_of[tile].size_bytes and tile not in places):
+        better = sum(unit_of[other].size_bytes for other in places if worth(other) >= worth(tile))
+        assert better + unit_of[tile].size_bytes > pages * PAGE
+
+
+def test_rows_that_are_asked_for_are_not_kept() -> None:
+    """The rows that requests ask for differ, so they are nobody else's."""
+    asked = [Unit((r,), (0, 0, "asked"), PAGE, 1.0, 0.0) for r in range(3)]
+    assert kept(asked, 100 * PAGE) == {}
+    assert not asked[0].has_place
+
+
+@given(st.integers(0, 3), st.lists(st.integers(0, 6), max_size=30), st.integers(6, 20))
+def test_a_ring(first: int, sizes: list[int], pages: int) -> None:
+    """What it places lies inside of it; it names exactly those of which something is still left there."""
+    ring = Ring(first, first + pages)
+    left: dict[int, set[int]] = {}
+    for number, size in enumerate(sizes):
+        place, gone = ring.take(size, number)
+        taken = set(range(place, place + size))
+        assert first <= place <= place + size <= ring.end
+        if size:
+            assert {other for other in gone if sizes[other]} == {n for n, held in left.items() if held & taken}
+        left = {other: held - taken for other, held in left.items()}
+        left[number] = taken
+
+
+def _alone(plan: Plan) -> Plan:
+    """Return the plan with one lane that reads."""
+    first, second = READING_LANES
+    tasks = (msgspec.structs.replace(t, lane=first if t.lane == second else t.lane) for t in plan.tasks)
+    return msgspec.structs.replace(plan, tasks=tuple(tasks))
+
+
+def _pages(*layers: tuple[int, int]) -> Network:
+    """Return a network of layers of so many pages and FLOPs."""
+    return network(*[(pages * PAGE, 1, 1) for pages, _ in layers], flops=[flops for _, flops in layers])
+
+
+@given(st.integers(1, 3), st.lists(st.integers(0, 5000), min_size=1, max_size=12), st.integers(1, 12))
+def test_how_long_it_takes(pages: int, flops: list[int], count: int) -> None:
+    """With one lane that reads tiles of one size, a run takes as long as was reckoned, however many the ring holds."""
+    asked = workload(_pages(*((pages, cost) for cost in flops)))
+    budget = Budget(1 + pages * PAGE * count + 1, speeds=SPEEDS)
+    plan = _alone(stream(asked, budget))
+    units = _ordered(asked, budget)
+    assert plan.arena_bytes == pages * PAGE * min(count, len(flops))
+    assert simulate(plan, asked, speeds=SPEEDS).makespan_s == makespan_s(units, plan.arena_bytes)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Give two networks of some hundred KiB each, with two samples."""
+    root = tmp_path_factory.mktemp("streamed")
+    first = Composer(1, 3, 12, 12)
+    x = first.relu(first.conv2d(first.input, 24, kernel=3, stride=2))
+    x = first.add(x, first.conv2d(x, 24, kernel=3))
+    x = first.linear(first.relu(first.linear(first.flatten(x), 80)), 10)
+    second = Composer(1, 100)
+    y = second.linear(second.relu(second.linear(second.input, 300)), 200)
+    return materialise(first.done(x, samples=2), root), materialise(second.done(y, samples=2), root, seed=1)
+
+
+ALWAYS, NEVER = Condition(0, -1e9), Condition(0, 1e9)
+MIXES: Mapping[str, Sequence[tuple[int, int, Condition | None]]] = {
+    "together": [(0, 0, None), (1, 0, None), (0, 0, None), (0, 0, None), (1, 0, None)],
+    "closed loop": [(0, 0, None), (1, 0, None), (0, 1, None), (1, 1, None), (0, 2, None), (0, 2, None)],
+    "conditions": [(0, 0, None), (1, 0, NEVER), (1, 0, ALWAYS), (0, 0, NEVER), (1, 1, NEVER), (1, 1, ALWAYS)],
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("memory_bytes", [160 << 10, 500 << 10, None])
+@pytest.mark.parametrize(
+    ("mix", "conditions"),
+    [("together", "wait"), ("closed loop", "wait"), ("conditions", "wait"), ("conditions", "early")],
+)
+def test_for_real(
+    folders: tuple[Path, Path], reader: str, memory_bytes: int | None, mix: str, conditions: Conditions
+) -> None:
+    """In little memory and in plenty, whatever reads and however requests come, answers are right and nothing is left.
+
+    Of a small budget the account says that no more was held.
+    """
+    networks = [read_graph(folder) for folder in folders]
+    requests = tuple(
+        Request(networks[n], r % 2, 0.0, batch, None, when) for r, (n, batch, when) in enumerate(MIXES[mix])
+    )
+    asked = Workload(mix, requests, conditions)
+    plan = stream(asked, Budget(memory_bytes))
+    check(plan, asked)
+    performer, ran = carried_out(plan, asked, *folders, reader=reader)
+    assert ran.dropped == tuple(r for r, request in enumerate(requests) if request.when == NEVER)
+    answered = [r for r in range(len(requests)) if r not in ran.dropped]
+    assert [performer.output_error(r) for r in answered] == pytest.approx([0.0] * len(answered), abs=1e-6)
+    assert performer._weights == {}
+    answers = sum(requests[r].network.answer_bytes for r in answered)
+    assert performer.ledger.held_bytes == plan.arena_bytes + answers
+    if memory_bytes is not None:
+        assert performer.ledger.peak_bytes <= memory_bytes
+        assert any(isinstance(task.rows, tuple) for task in plan.tasks)
