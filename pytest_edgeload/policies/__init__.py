@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from pytest_edgeload.check import check
 from pytest_edgeload.errors import UsageError
-from pytest_edgeload.plan import Budget, InvalidPlan, Plan, check
+from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies.bulk import bulk
 from pytest_edgeload.policies.bulk_unchained import bulk_unchained
 from pytest_edgeload.policies.deepeye import deepeye

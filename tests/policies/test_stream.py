@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.check import check
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.materialise import materialise
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import PAGE
-from pytest_edgeload.plan import Budget, Plan, Speeds, check
+from pytest_edgeload.plan import Budget, Plan, Speeds
 from pytest_edgeload.policies.stream import READERS as READING_LANES
 from pytest_edgeload.policies.stream import _ordered, stream
 from pytest_edgeload.policies.streaming.interleave import makespan_s, merge, orders

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.check import check
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 from pytest_edgeload.networks.tile import Rows
-from pytest_edgeload.plan import Budget, Builder, InvalidPlan, Kind, Order, Plan, Task, check
+from pytest_edgeload.plan import Budget, Builder, InvalidPlan, Kind, Order, Plan, Task
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
 from tests.builders import BUDGETS, embedding, network, plan_of, timed_workloads, workload
