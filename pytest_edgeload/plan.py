@@ -31,7 +31,7 @@ class Speeds(msgspec.Struct, frozen=True):
     """How fast weights are read and operators run, in bytes and floating-point operations a second."""
 
     read_bytes_per_s: float = 1e9
-    flops_per_s: float = 5e10
+    flops_per_s: float = 1e11
 
     def load_s(self, layer: Layer) -> float:
         """Return the seconds that loading `layer` takes."""

@@ -15,7 +15,7 @@ from itertools import chain
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.plan import Budget, Builder, Plan
-from pytest_edgeload.policies.streaming.interleave import makespan_s, orders, response_s
+from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
 from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept
 from pytest_edgeload.policies.streaming.units import Stage, Tile, Unit, first_requests, serve, stages
 from pytest_edgeload.workload import Workload
@@ -23,9 +23,6 @@ from pytest_edgeload.workload import Workload
 TILE_BYTES, TILES = 8 << 20, 16
 """A tile is large enough for the disk to be at its best and small enough to stay in the processor's cache until it is
 executed; and so many should fit the memory."""
-
-RING_BYTES = 256 << 20
-"""More read ahead than a network's convolutions give time for is of no use, and taking memory costs time."""
 
 PASSING_BYTES = 64 << 20
 """What is left for tiles that come and go where others could stay."""
@@ -44,8 +41,8 @@ def stream(workload: Workload, budget: Budget) -> Plan:
     passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(PASSING_BYTES, room // 2)])
     places = kept(units, room - passing)
     kept_bytes = sum(sizes[tile] for tile in places)
-    others = [size for tile, size in sizes.items() if tile not in places]
-    ring_bytes = max([*others, min(sum(others), room - kept_bytes, RING_BYTES) // PAGE * PAGE]) if others else 0
+    others = {unit.tile: unit for unit in units if unit.has_place and unit.tile not in places}
+    ring_bytes = best_ring_bytes([*others.values()], room - kept_bytes)
     laid = _Laid(workload, places, Ring(kept_bytes, kept_bytes + ring_bytes), appearance(units))
     last_use = {unit.tile: number for number, unit in enumerate(units)}
     for number, unit in enumerate(units):
@@ -85,10 +82,10 @@ def _cost(units: Sequence[Unit], workload: Workload, budget: Budget) -> tuple[in
     is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
     takes_s = makespan_s if is_once else response_s
     if budget.memory_bytes is None:
-        return 0, takes_s(units, RING_BYTES)
+        return 0, takes_s(units, RINGS[-1])
     left = budget.memory_bytes - activations_bytes(units, workload)
     least = max((unit.size_bytes for unit in units), default=0)
-    return max(0, least - left), takes_s(units, min(left, RING_BYTES))
+    return max(0, least - left), takes_s(units, min(left, RINGS[-1]))
 
 
 class _Laid:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.policies.streaming.units import Chain, Unit
+
+RINGS = tuple(size << 20 for size in (32, 64, 128, 256))
+"""How much may be read ahead. More than convolutions give time for is of no use, and taking memory costs time."""
+
+TAKEN_BYTES_PER_S = 4e9
+"""How fast memory is taken from the system, beside nominal speeds of a disk and a processor."""
 
 WINDOWS = (1, 2, 3)
 """How many networks may be under way at once; each holds activations."""
@@ -88,3 +95,11 @@ def response_s(units: Sequence[Unit], ring_bytes: int) -> float:
     """Return the mean time at which a request is answered."""
     answered = {r: end_s for unit, end_s in zip(units, ends_s(units, ring_bytes), strict=True) for r in unit.requests}
     return sum(answered.values()) / max(1, len(answered))
+
+
+def best_ring_bytes(units: Sequence[Unit], most_bytes: int) -> int:
+    """Return how large a ring serves `units` best that has no more than `most_bytes`, but room for the largest one."""
+    largest = max((unit.size_bytes for unit in units), default=0)
+    most = max(largest, min(most_bytes, sum(unit.size_bytes for unit in units)) // PAGE * PAGE)
+    sizes = [*(size for size in RINGS if largest <= size < most), min(most, RINGS[-1])]
+    return max(largest, min(sizes, key=lambda size: makespan_s(units, size) + size / TAKEN_BYTES_PER_S))
