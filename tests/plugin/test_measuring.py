@@ -199,7 +199,7 @@ def test_late(request):
 """
 
 SENTENCES = {
-    "test_lazy": "InvalidPlan: *the plan lacks 1 load of request 0, layer 0",
+    "test_lazy": "InvalidPlan: *the plan lacks 1 exec of request 0, layer 0",
     "test_policy": "UsageError: policy=linaer: unknown; did you mean linear?",
     "test_reader": "UsageError: reader=raed: unknown; did you mean read?",
     "test_network": "UnknownNetwork: 'smal' is not a registered network; did you mean small?",
