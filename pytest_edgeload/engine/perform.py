@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import operator
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from pytest_edgeload import plan
 from pytest_edgeload.engine.arena import arena
 from pytest_edgeload.engine.ledger import Ledger
-from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.engine.readers import READERS, Reader
 from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.engine.tiles import ASKED, Begun, CompiledLayer, Weights
 from pytest_edgeload.job import Job
@@ -47,6 +48,7 @@ class OpenNetwork:
         self.layers = [CompiledLayer(layer) for layer in self.network.layers]
         self.weights = READERS[reader](folder / WEIGHTS)
         self._samples = ReadReader(folder / SAMPLES)
+        weakref.finalize(self, _close, self.weights, self._samples)
         self._is_convolutional = any(layer.is_convolution for layer in self.network.layers)
 
     def load(self, layer: Layer, rows: Rows = None, into: memoryview | None = None) -> Weights:
@@ -111,6 +113,11 @@ class OpenNetwork:
         return [
             _tensor(spec, reader.read(spec.offset, spec.size_bytes) if spec.size_bytes else None, 0) for spec in specs
         ]
+
+
+def _close(*readers: Reader) -> None:
+    for reader in readers:
+        reader.close()
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
