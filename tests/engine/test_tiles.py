@@ -172,6 +172,13 @@ def test_networks(everything: Path, reader: str, most_bytes: int) -> None:
     check(everything, reader, most_bytes)
 
 
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_an_image_without_a_batch(tmp_path: Path, dimensions: int) -> None:
+    """A convolution of one image, which has no batch, is put together along its channels."""
+    module = CONVOLUTIONS[dimensions - 1](4, 6, 2, groups=2)
+    check(stored(tmp_path, module, (torch.randn(4, *[5] * dimensions),)), "read", 0)
+
+
 @EVERY_READER
 def test_loads_without_a_place(everything: Path, reader: str) -> None:
     """Tiles that are loaded into memory of their own hold what those do that are loaded to a place."""

@@ -50,6 +50,17 @@ def wide(draw: st.DrawFn) -> Network:
 
 
 ASKED = workloads(wide(), max_requests=6) | workloads(wide(), arrivals=arrivals(), closed=False)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Workload:
+    """Draw a closed loop of batches that ask two or three networks each, where orders differ."""
+    drawn = draw(st.lists(wide(), min_size=2, max_size=3))
+    picked = draw(st.lists(st.lists(st.sampled_from(drawn), min_size=1, max_size=3), min_size=2, max_size=3))
+    requests = (Request(one, batch=batch) for batch, some in enumerate([drawn, *picked]) for one in some)
+    return Workload("batches", tuple(requests))
+
+
 BUDGETS = st.builds(
     Budget,
     memory_bytes=st.none() | st.integers(0, 1 << 16) | st.integers(1 << 14, 1 << 22),
@@ -180,7 +191,7 @@ def test_together() -> None:
     assert simulate(plan, asked).peak_bytes <= 80 << 10
 
 
-@given(ASKED, BUDGETS)
+@given(ASKED | batches(), BUDGETS)
 def test_what_comes_later_changes_no_order(asked: Workload, budget: Budget) -> None:
     """What arrived up to a moment is executed first, and in the order in which it is if nothing comes afterwards."""
     whole = _use(stream(asked, budget), asked)
