@@ -42,7 +42,7 @@ MARGIN_BYTES = 16 << 20
 _IDLE_FILE = "idle_bytes"
 _SERVICE_RUNS = 3
 _COPIES = 2  # of the weights, in a peer that copies them into a module
-_READINGS = 3
+_PROBES = 3  # workers, of which the quickest counts: whatever disturbs one makes it slower
 _COMPUTED = 5  # requests, of which the mean is taken
 
 
@@ -141,18 +141,19 @@ class Bench:
         )
 
     def _read_s(self, name: str, read_bps: int | None) -> float:
-        runs = _READINGS if read_bps is None else 1  # what is throttled is slow and steady
+        runs = _PROBES if read_bps is None else 1  # what is throttled is slow and steady
 
-        def median_s() -> float:
-            return statistics.median(self._probe_s("reading", name, read_bps=read_bps) for _ in range(runs))
+        def least_s() -> float:
+            return min(self._probe_s("reading", name, read_bps=read_bps) for _ in range(runs))
 
-        return self._noted(f"reading of {name} at {read_bps}", median_s)
+        return self._noted(f"reading of {name} at {read_bps}", least_s)
 
     def _compute_s(self, name: str, threads: int) -> float:
-        def mean_s() -> float:
-            return self._probe_s("computing", name, requests=_COMPUTED, threads=threads) / _COMPUTED
+        def least_s() -> float:
+            runs = (self._probe_s("computing", name, requests=_COMPUTED, threads=threads) for _ in range(_PROBES))
+            return min(runs) / _COMPUTED
 
-        return self._noted(f"computing of {name} by {threads}", mean_s)
+        return self._noted(f"computing of {name} by {threads}", least_s)
 
     def _probe_s(
         self, function: str, name: str, *, requests: int = 0, threads: int = 1, read_bps: int | None = None

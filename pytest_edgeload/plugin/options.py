@@ -142,7 +142,7 @@ OPTIONS: Mapping[str, Option] = {
     "bound": Option(
         _switch, "false", "",
         "Measure once what no run can beat, reading and computing alone, and show how far above it each run is; takes "
-        "about four seconds a network", is_switch=True,
+        "about six seconds a network", is_switch=True,
     ),
     "examples": Option(_count, "3", "N", "Workloads that a test of drawn workloads draws. Default: 3"),
     "seed": Option(_seed, "", "N", "Draw what a session drew that printed this seed. Default: another in each session"),

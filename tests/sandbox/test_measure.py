@@ -314,14 +314,14 @@ def test_bound(bench: Bench, case: Case, counting: Counting, tmp_path: Path) -> 
     fresh, opened = dataclasses.replace(bench, folder=tmp_path), counting.opened
     bound = fresh.bound(case, WIDE)
     assert bound is not None
-    assert (bound.read_bytes, counting.opened - opened) == (12 * (2048 + 1) * 2048 * 4, 4)
+    assert (bound.read_bytes, counting.opened - opened) == (12 * (2048 + 1) * 2048 * 4, 6)
     assert bound.bound_s == max(bound.read_s, bound.compute_s)
     assert min(bound.read_s, bound.compute_s) > 0
     assert dataclasses.replace(fresh).bound(case, Mix.of("twice", ["wide"], images=2)) == dataclasses.replace(
         bound, compute_s=2 * bound.compute_s
     )
     both = fresh.bound(case, Mix.of("both", ["wide", "tiny"]))
-    assert counting.opened - opened == 8
+    assert counting.opened - opened == 12
     assert both is not None
     assert both.read_bytes == bound.read_bytes + 9 * 8 * 4
     assert both.read_s > bound.read_s
