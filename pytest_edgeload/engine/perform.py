@@ -101,10 +101,7 @@ class OpenNetwork:
         """
         tensors = self.tensors(self.sample(sample).inputs)
         if self._is_convolutional:
-            tensors = [
-                tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == _IMAGE_NDIM else tensor
-                for tensor in tensors
-            ]
+            tensors = [_channels_last(tensor) for tensor in tensors]
         return dict(zip(self.network.inputs, tensors, strict=True))
 
     def tensors(self, specs: tuple[TensorSpec, ...]) -> list[torch.Tensor]:
