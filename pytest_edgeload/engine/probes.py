@@ -12,8 +12,8 @@ from queue import SimpleQueue
 
 import torch
 
-from pytest_edgeload.engine.arena import arena
-from pytest_edgeload.engine.perform import OpenNetwork
+from pytest_edgeload.engine.memory import arena
+from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.program import Answers
 from pytest_edgeload.engine.readers.direct import DirectReader
 from pytest_edgeload.engine.tiles import Begun

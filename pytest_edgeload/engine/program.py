@@ -6,7 +6,6 @@ without weights; what it returns is called once, on the clock, and gives the out
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 import time
@@ -18,12 +17,12 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.engine.perform import OpenNetwork, output_error
+from pytest_edgeload.engine.memory import trim
+from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.perform import output_error
 from pytest_edgeload.job import Done, Job, Program
 from pytest_edgeload.networks.convert import imported
 from pytest_edgeload.networks.store import WEIGHTS
-
-_LIBC = ctypes.CDLL(None)
 
 Answers = Mapping[int, Sequence[torch.Tensor]]
 """The outputs of each request, by its index."""
@@ -63,7 +62,7 @@ def network_by_network(job: Job, prepare: Callable[[Place], Load]) -> Callable[[
             samples = {r: asked.sample for r, asked in enumerate(job.requests) if asked.network == n}
             answers |= _ask(network, loads.pop(0), samples)
             gc.collect()  # a module with hooks refers to itself
-            _LIBC.malloc_trim(0)
+            trim()
         return answers
 
     return answer

@@ -14,9 +14,7 @@ import torch
 
 from pytest_edgeload.engine.kernels import Call, compile_op
 from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.networks.tile import Rows, Tiling, tiling
-
-_BIAS_AT, _GROUPS_AT = 2, 6  # conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)
+from pytest_edgeload.networks.tile import BIAS_AT, GROUPS_AT, Rows, Tiling, tiling
 
 Values = MutableMapping[str, Any]
 Weights = Mapping[str, torch.Tensor]
@@ -101,5 +99,5 @@ def _part(cut: Tiling, call: Call, rows: tuple[int, int], values: Values, weight
         begin, end = first // per_group, -(-last // per_group)
         inputs = x.shape[axis] // cut.groups
         x = x.narrow(axis, begin * inputs, (end - begin) * inputs)
-        rest[_GROUPS_AT - _BIAS_AT] = end - begin
+        rest[GROUPS_AT - BIAS_AT] = end - begin
     return call.function(x, weight, *rest), axis

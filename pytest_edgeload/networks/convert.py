@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from pytest_edgeload.networks.store import WEIGHTS, Store, converted, read_graph
+from pytest_edgeload.networks.tensors import tensor_in
 
 
 def imported(function: str) -> Callable[..., Any]:
@@ -44,15 +45,9 @@ def _weights(network: Path) -> dict[str, torch.Tensor]:
     with (network / WEIGHTS).open("rb") as file:
         memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     return {
-        spec.name: torch.frombuffer(
-            memory,
-            dtype=getattr(torch, spec.dtype),
-            count=spec.size_bytes // getattr(torch, spec.dtype).itemsize,
-            offset=spec.offset,
-        ).view(spec.shape)
+        spec.name: tensor_in(memory, spec, spec.offset)
         for layer in read_graph(network).layers
         for spec in layer.weights
-        if spec.size_bytes
     }
 
 

@@ -60,11 +60,6 @@ class Layer(msgspec.Struct, frozen=True):
         """Whether the op that begins this layer is a convolution."""
         return self.kind.startswith("conv")
 
-    @property
-    def extents(self) -> tuple[tuple[int, int], ...]:
-        """The stretches of the weights file this layer needs, as (first byte, length); adjacent tensors are one."""
-        return merge((weight.offset, weight.size_bytes) for weight in self.weights if weight.size_bytes)
-
 
 def merge(parts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Return stretches of a file, as (first byte, length), in order and those that touch made one."""

@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812  # as all the world calls it
 
 from pytest_edgeload.networks.layer import Network, TensorSpec
-from pytest_edgeload.networks.prepare import spec_and_bytes
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, recipe_key, write_graph, write_tensors
+from pytest_edgeload.networks.tensors import dtype_of, spec_and_bytes
 
 _FUNCTIONS: Mapping[str, Callable[..., torch.Tensor]] = {
     "aten.linear.default": F.linear,
@@ -81,7 +81,7 @@ class _Plain(torch.nn.Module):
 def _random(spec: TensorSpec, source: torch.Generator) -> torch.Tensor:
     """Return random numbers that neither vanish nor grow from layer to layer."""
     fan_in = math.prod(spec.shape[1:])
-    return torch.randn(spec.shape, dtype=getattr(torch, spec.dtype), generator=source) / math.sqrt(fan_in)
+    return torch.randn(spec.shape, dtype=dtype_of(spec), generator=source) / math.sqrt(fan_in)
 
 
 def _write(folder: Path, network: Network, seed: int) -> str:
@@ -91,7 +91,7 @@ def _write(folder: Path, network: Network, seed: int) -> str:
     weights = [(spec, module.get_parameter(spec.name)) for layer in network.layers for spec in layer.weights]
     answers: list[tuple[TensorSpec, torch.Tensor]] = []
     for sample in network.samples:
-        inputs = [torch.randn(spec.shape, dtype=getattr(torch, spec.dtype), generator=source) for spec in sample.inputs]
+        inputs = [torch.randn(spec.shape, dtype=dtype_of(spec), generator=source) for spec in sample.inputs]
         with torch.inference_mode():
             outputs = module(*inputs)
         answers += [*zip(sample.inputs, inputs, strict=True), *zip(sample.outputs, outputs, strict=True)]

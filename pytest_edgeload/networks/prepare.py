@@ -5,7 +5,6 @@ Reads one JSON request from standard input and writes JSON lines: progress, then
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -20,6 +19,7 @@ from pytest_edgeload.networks.convert import convert, imported
 from pytest_edgeload.networks.export import Cut, Exported, Tensors, export
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, write_graph, write_tensors
+from pytest_edgeload.networks.tensors import spec_and_bytes
 
 Made = list[tuple[TensorSpec, memoryview]]
 
@@ -87,15 +87,6 @@ def store_module(
     specs, weights_sha256 = write_tensors(folder / WEIGHTS, tensors, advance)
     stored, samples_sha256 = _store_samples(folder, module, samples)
     return write_graph(folder, _network(name, exported, specs, stored, weights_sha256, samples_sha256))
-
-
-def spec_and_bytes(name: str, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
-    """Return the spec of `tensor` and a view of its bytes; the view keeps the tensor alive."""
-    dense = tensor.detach().contiguous()
-    buffer = (ctypes.c_ubyte * dense.nbytes).from_address(dense.data_ptr()) if dense.nbytes else (ctypes.c_ubyte * 0)()
-    buffer.tensor = dense  # type: ignore[attr-defined]
-    dtype = str(dense.dtype).removeprefix("torch.")
-    return TensorSpec(name, dtype, tuple(dense.shape), 0, dense.nbytes), memoryview(buffer).cast("B")
 
 
 def _store_samples(folder: Path, module: torch.nn.Module, samples: list[Tensors]) -> tuple[tuple[Sample, ...], str]:

@@ -27,7 +27,8 @@ Rows = tuple[int, int] | Literal["asked"] | None
 _LINEAR = "aten.linear.default"
 _CONVOLUTIONS = {"aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default"}
 _EMBEDDING = "aten.embedding.default"
-_BIAS_AT, _GROUPS_AT = 2, 6  # conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)
+BIAS_AT, GROUPS_AT = 2, 6
+"""Where arguments stand: conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,9 @@ def _tiling(key: _ById) -> Tiling | None:
         return None
     # A number for each row, and no view: the bias is cut like the weight.
     biases = [None, *({"weight": weight.name} for weight in layer.weights if weight.shape == large[0].shape[:1])]
-    if len(op.args) > _BIAS_AT and op.args[_BIAS_AT] not in biases:
+    if len(op.args) > BIAS_AT and op.args[BIAS_AT] not in biases:
         return None
-    groups = op.args[_GROUPS_AT] if op.target != _LINEAR and len(op.args) > _GROUPS_AT else 1
+    groups = op.args[GROUPS_AT] if op.target != _LINEAR and len(op.args) > GROUPS_AT else 1
     return Tiling(users[0], large[0], groups)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.engine import readers
-from pytest_edgeload.engine.arena import arena
+from pytest_edgeload.engine.memory import arena
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.tile import PAGE, pages_bytes
 from pytest_edgeload.sandbox import steady

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pytest_edgeload.engine.arena import arena
-from pytest_edgeload.engine.perform import OpenNetwork
+from pytest_edgeload.engine.memory import arena
+from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.engine.tiles import Begun, CompiledLayer
 from pytest_edgeload.networks.layer import Layer

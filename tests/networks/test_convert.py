@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pytest_edgeload.engine.perform import OpenNetwork
+from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.networks.registry import PreparationFailed, Registry, check_function
 from pytest_edgeload.networks.store import Store, verify

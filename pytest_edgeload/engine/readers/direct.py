@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from pytest_edgeload.engine.arena import memory
+from pytest_edgeload.engine.memory import memory
 from pytest_edgeload.engine.readers.read import fill
 from pytest_edgeload.networks.tile import PAGE
 

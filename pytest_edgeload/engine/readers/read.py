@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pytest_edgeload.engine.arena import memory
+from pytest_edgeload.engine.memory import memory
 
 
 class ReadReader:

@@ -1,4 +1,4 @@
-"""One stretch of memory that loads are brought to at places that the plan has chosen. Never imports torch."""
+"""Memory taken from the system for weights, and what malloc keeps given back to it. Never imports torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import mmap
 from contextlib import suppress
 
 HUGE = 2 << 20
+_LIBC = ctypes.CDLL(None)
 
 
 def memory(size_bytes: int) -> mmap.mmap:
@@ -29,3 +30,8 @@ def arena(size_bytes: int) -> memoryview:
     address = ctypes.addressof(ctypes.c_char.from_buffer(whole))
     start = -address % HUGE
     return memoryview(whole)[start : start + size_bytes]
+
+
+def trim() -> None:
+    """Give back what malloc keeps of freed activations; weights are mappings of their own, and gone already."""
+    _LIBC.malloc_trim(0)

@@ -1,0 +1,34 @@
+"""Tensors and the bytes that they are stored as. Imports torch."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+
+from pytest_edgeload.networks.layer import TensorSpec
+
+
+def spec_and_bytes(name: str, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
+    """Return the spec of `tensor` and a view of its bytes; the view keeps the tensor alive."""
+    dense = tensor.detach().contiguous()
+    buffer = (ctypes.c_ubyte * dense.nbytes).from_address(dense.data_ptr()) if dense.nbytes else (ctypes.c_ubyte * 0)()
+    buffer.tensor = dense  # type: ignore[attr-defined]
+    dtype = str(dense.dtype).removeprefix("torch.")
+    return TensorSpec(name, dtype, tuple(dense.shape), 0, dense.nbytes), memoryview(buffer).cast("B")
+
+
+def dtype_of(spec: TensorSpec) -> torch.dtype:
+    """Return the dtype that `spec` names."""
+    dtype: torch.dtype = getattr(torch, spec.dtype)
+    return dtype
+
+
+def tensor_in(memory: Any, spec: TensorSpec, start: int = 0) -> torch.Tensor:
+    """Return the tensor whose bytes stand in `memory` from `start` on, as a view of it; one of no bytes needs none."""
+    dtype = dtype_of(spec)
+    if not spec.size_bytes:
+        return torch.empty(spec.shape, dtype=dtype)
+    count = spec.size_bytes // dtype.itemsize
+    return torch.frombuffer(memory, dtype=dtype, count=count, offset=start).view(spec.shape)
