@@ -20,7 +20,7 @@ from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_b
 from pytest_edgeload.policies.streaming.units import Stage, Tile, Unit, first_requests, serve, stages
 from pytest_edgeload.workload import Workload
 
-TILE_BYTES, TILES = 8 << 20, 16
+TILE_BYTES, TILES = 6 << 20, 16
 """A tile is large enough for the disk to be at its best and small enough to stay in the processor's cache until it is
 executed; and so many should fit the memory."""
 
