@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -127,8 +128,8 @@ class Bench:
         """Return what no run of `mix` can beat with the case's threads and `read_bps`, whatever its policy and limit.
 
         None for a mix that comes over time or has conditions: nothing of the kind follows there. Each network is read
-        and computed by itself, without a limit on memory; the session keeps to what it measured first. Raises
-        Unsupported where that cannot be done, and what `Registry.get` raises.
+        and computed by itself, without a limit on memory; under `read_bps` one worker reads all of them. The session
+        keeps to what it measured first. Raises Unsupported where that cannot be done, and what `Registry.get` raises.
         """
         if not mix.is_at_once:
             return None
@@ -136,36 +137,41 @@ class Bench:
         compute_s = {name: self._compute_s(name, case.threads) for name in networks}
         return Bound(
             read_bytes=sum(size_bytes for network in networks.values() for _, size_bytes in needed(network)),
-            read_s=sum(self._read_s(name, case.read_bps) for name in networks),
+            read_s=self._read_s(sorted(networks), case.read_bps),
             compute_s=sum(compute_s[ask.network] for ask in mix.asks),
         )
 
-    def _read_s(self, name: str, read_bps: int | None) -> float:
-        runs = _PROBES if read_bps is None else 1  # what is throttled is slow and steady
+    def _read_s(self, names: list[str], read_bps: int | None) -> float:
+        if read_bps is not None:
+            # A throttle lets the first bytes of a process pass; only one that reads everything says what that takes.
+            return self._noted(
+                f"reading of {names} at {read_bps}", lambda: self._probe_s("reading", names, read_bps=read_bps)
+            )
 
-        def least_s() -> float:
-            return min(self._probe_s("reading", name, read_bps=read_bps) for _ in range(runs))
+        def least_s(name: str) -> float:
+            return min(self._probe_s("reading", [name]) for _ in range(_PROBES))
 
-        return self._noted(f"reading of {name} at {read_bps}", least_s)
+        return sum(self._noted(f"reading of {name}", partial(least_s, name)) for name in names)
 
     def _compute_s(self, name: str, threads: int) -> float:
         def least_s() -> float:
-            runs = (self._probe_s("computing", name, requests=_COMPUTED, threads=threads) for _ in range(_PROBES))
+            runs = (self._probe_s("computing", [name], requests=_COMPUTED, threads=threads) for _ in range(_PROBES))
             return min(runs) / _COMPUTED
 
         return self._noted(f"computing of {name} by {threads}", least_s)
 
     def _probe_s(
-        self, function: str, name: str, *, requests: int = 0, threads: int = 1, read_bps: int | None = None
+        self, function: str, names: list[str], *, requests: int = 0, threads: int = 1, read_bps: int | None = None
     ) -> float:
         """Return the seconds that a function of `engine.probes` takes on the clock. Raises Unsupported."""
-        folder, network = self.registry.get(name, self.progress)
+        found = [self.registry.get(name, self.progress) for name in names]
         program = Program(f"pytest_edgeload.engine.probes:{function}", tuple(sys.path))
         asked = tuple(Asked(0, sample) for sample in range(requests))
-        job = Job(Plan(()), (str(folder),), asked, "read", threads, program)
-        run = self._carry_out(job, None, read_bps, network.need_bytes)
+        job = Job(Plan(()), tuple(str(folder) for folder, _ in found), asked, "read", threads, program)
+        run = self._carry_out(job, None, read_bps, sum(network.need_bytes for _, network in found))
         if run.outcome != "ok" or run.makespan_s is None:
-            raise Unsupported(f"--edge-bound: {function} {name} by itself failed: {run.detail}; leave it out")
+            what = f"{function} {', '.join(names)} by itself"
+            raise Unsupported(f"--edge-bound: {what} failed: {run.detail}; leave it out")
         return run.makespan_s
 
     def measure(self, case: Case, mix: Mix) -> Measurement:

@@ -16,7 +16,7 @@ from itertools import chain
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
-from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept
+from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept, room_bytes
 from pytest_edgeload.policies.streaming.units import Stage, Tile, Unit, first_requests, serve, stages
 from pytest_edgeload.workload import Workload
 
@@ -37,7 +37,7 @@ def stream(workload: Workload, budget: Budget) -> Plan:
     sizes = {unit.tile: unit.size_bytes for unit in units if unit.has_place}
     room = sum(sizes.values())
     if budget.memory_bytes is not None:
-        room = min(room, max(0, budget.memory_bytes - activations_bytes(units, workload)))
+        room = min(room, room_bytes(units, workload, budget.memory_bytes))
     passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(PASSING_BYTES, room // 2)])
     places = kept(units, room - passing)
     kept_bytes = sum(sizes[tile] for tile in places)

@@ -67,19 +67,24 @@ def test_a_file_system_that_refuses_direct_reads() -> None:
     reader.close()
 
 
-def test_direct_reads_leave_the_page_cache_alone(tmp_path: Path) -> None:
-    """What the direct reader reads, the page cache does not hold; what `read` reads, it does."""
+@pytest.mark.parametrize(
+    ("name", "has_place", "expected"),
+    [("direct", False, [0, 0]), ("direct", True, [0, 0]), ("read", False, [8, 8]), ("read", True, [8, 0])],
+)
+def test_the_page_cache(tmp_path: Path, name: str, expected: list[int], *, has_place: bool) -> None:
+    """It never holds what the direct reader reads; and not what `read` reads, if it is brought to a place once more."""
     path = tmp_path / "weights"
     path.write_bytes(os.urandom(8 << 20))
-    for name, expected in (("direct", 0), ("read", 8 << 20)):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        steady.drop([path])
-        reader = READERS[name](path)
-        memory = reader.read(0, 8 << 20)
-        assert witness.cached_bytes(path) == expected
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    steady.drop([path])
+    reader, found = READERS[name](path), list[int]()
+    for _ in expected:
+        memory = reader.read(0, 8 << 20, arena(8 << 20) if has_place else None)
+        found.append(witness.cached_bytes(path) >> 20)
         del memory
-        reader.close()
+    reader.close()
+    assert found == expected
 
 
 @EVERY_READER

@@ -337,6 +337,10 @@ def test_throttled_bound(bench: Bench, case: Case, counting: Counting, throttle:
     assert plain is not None
     assert (bound.read_bytes, bound.compute_s) == (plain.read_bytes, plain.compute_s)
     assert bound.read_bytes / bound.read_s < 1.25 * throttle.read_bps
+    both = bench.bound(msgspec.structs.replace(case, read_bps=throttle.read_bps), Mix.of("both", ["tiny", "wide"]))
+    assert counting.opened - opened == 1 + 1 + 3  # read by one worker; tiny computed by three
+    assert both is not None
+    assert both.read_bytes / both.read_s < 1.25 * throttle.read_bps
 
 
 @pytest.mark.parametrize("mix", [WIDE.closed(), WIDE.arriving(Constant(1.0)), DECIDING], ids=["closed", "open", "when"])

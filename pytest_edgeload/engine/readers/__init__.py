@@ -19,9 +19,10 @@ class Reader(Protocol):
     def read(self, offset: int, size_bytes: int, into: memoryview | None = None) -> memoryview:
         """Return memory that holds these bytes: inside of `into`, or else memory of its own.
 
-        `into` begins on a page and has room for all pages of the file that the bytes lie in. Memory of its own is given
-        back when the last reference to it has gone and `drop` is told so. Raises MemoryError where the kernel refuses
-        memory, OSError or EOFError where the file cannot be read.
+        `into` begins on a page and has room for all pages of the file that the bytes lie in; what is read into such a
+        place again and again does not stay in the page cache. Memory of its own is given back when the last reference
+        to it has gone and `drop` is told so. Raises MemoryError where the kernel refuses memory, OSError or EOFError
+        where the file cannot be read.
         """
 
     def drop(self, offset: int, size_bytes: int) -> None:

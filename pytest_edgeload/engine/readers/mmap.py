@@ -27,16 +27,29 @@ class MmapReader:
             os.close(self._fd)
             raise MemoryError(f"no memory for {size_bytes} bytes of weights: {error.strerror}") from error
         self._view = memoryview(self._mapping)
+        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def read(self, offset: int, size_bytes: int, into: memoryview | None = None) -> memoryview:  # noqa: ARG002
         """Return the mapping of these bytes, fetched already; `into` is not needed."""
         if offset + size_bytes > len(self._view):
             raise EOFError(f"the weights file ends at byte {len(self._view)}")
-        begin = offset // PAGE * PAGE
-        self._mapping.madvise(mmap.MADV_WILLNEED, begin, offset + size_bytes - begin)  # all at once, not page by page
+        begin, end = offset // PAGE * PAGE, offset + size_bytes
+        self._fetch(begin, end)
         with suppress(OSError):  # an older kernel fetches a page when it is touched
-            self._mapping.madvise(_POPULATE_READ, begin, offset + size_bytes - begin)
+            self._mapping.madvise(_POPULATE_READ, begin, end - begin)
         return self._view[offset : offset + size_bytes]
+
+    def _fetch(self, begin: int, end: int) -> None:
+        """Bring a stretch of the file into the page cache, and wait until it is there.
+
+        Where the kernel waits for the disk to populate a mapping it has locked the address space, and what executes
+        beside could not take memory until the last page has come.
+        """
+        while begin < end:
+            sent = os.sendfile(self._nowhere, self._fd, begin, end - begin)
+            if sent == 0:
+                raise EOFError(f"the weights file ends at byte {begin}")
+            begin += sent
 
     def drop(self, offset: int, size_bytes: int) -> None:
         """Take the pages out of the mapping and out of the page cache, but for those shared with neighbours."""
@@ -48,4 +61,5 @@ class MmapReader:
     def close(self) -> None:
         """Close the file; the mapping goes with the last reference to what was handed out of it."""
         os.close(self._fd)
+        os.close(self._nowhere)
         del self._view, self._mapping

@@ -13,6 +13,9 @@ from pytest_edgeload.workload import Workload
 AHEAD = 8
 """How many requests read their inputs before they are executed."""
 
+SCRATCH_BYTES = 24 << 20
+"""What operators take beside weights and activations: up to 30 MiB where VGG-19 and two AlexNets take turns."""
+
 
 def appearance(units: Sequence[Unit]) -> list[int]:
     """Return the requests in the order in which they begin."""
@@ -53,6 +56,12 @@ def activations_bytes(units: Sequence[Unit], workload: Workload) -> int:
             total += left - held[r] - (0 if unit.has_place else unit.size_bytes)
             held[r] = left
     return most
+
+
+def room_bytes(units: Sequence[Unit], workload: Workload, memory_bytes: int) -> int:
+    """Return what is left of `memory_bytes` for weights; what operators take beside is at most a quarter of it."""
+    scratch = min(SCRATCH_BYTES, memory_bytes // 4)
+    return max(0, memory_bytes - scratch - activations_bytes(units, workload))
 
 
 def kept(units: Sequence[Unit], room_bytes: int) -> dict[Tile, int]:
