@@ -85,7 +85,9 @@ class Gate:
         failing = self._judge(list(self._waiting), records)
         if self.rules.baseline is not None:
             gone = [
-                Finding(case, threshold.figure, threshold.text, "missing", "the baseline has it, and nobody measured it")
+                Finding(
+                    case, threshold.figure, threshold.text, "missing", "the baseline has it, and nobody measured it"
+                )
                 for case in missing(self.rules.baseline.records, records)
                 for threshold in self.rules.thresholds[:1]
             ]
@@ -105,7 +107,7 @@ class Gate:
         return all(len(self._items.get(test, ())) >= self._rounds for test in tests)
 
     def _references(self, waiting: _Waiting) -> set[str]:
-        figures = [rule.figure for rule in (*self.rules.thresholds, *waiting.ceilings)]
+        figures = [*(rule.figure for rule in self.rules.thresholds), *(rule.figure for rule in waiting.ceilings)]
         return {figure.reference for figure in figures if figure.reference is not None}
 
     @staticmethod
@@ -120,10 +122,10 @@ class Gate:
         for key in keys:
             waiting = self._waiting.pop(key)
             judged = len(self._expected | {waiting.test}) * max(1, len(self.rules.thresholds) + len(waiting.ceilings))
-            for threshold in self.rules.thresholds if then is not None else ():
+            for threshold in self.rules.thresholds:
                 after = now.side(key, threshold.figure.reference)
-                before = then.side(key, threshold.figure.reference)
-                if after is not None:
+                if then is not None and after is not None and threshold.figure.reference != key.policy:
+                    before = then.side(key, threshold.figure.reference)
                     new.append(judge(threshold, before, after, judged=judged, is_alike=self.rules.is_alike))
             for ceiling in waiting.ceilings:
                 side = now.side(key, ceiling.figure.reference)

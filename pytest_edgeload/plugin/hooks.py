@@ -189,10 +189,11 @@ class Edgeload:
         failing = self._finish(is_whole=session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED})
         if (failing or self._results.unwritten) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._results.failing and self._config.cache is not None:
-            known = self._config.cache.get("cache/lastfailed", {})
+        cache: pytest.Cache | None = getattr(self._config, "cache", None)  # absent under -p no:cacheprovider
+        if self._results.failing and cache is not None:
+            known = cache.get("cache/lastfailed", {})
             again = self._results.items_of(self._results.failing)  # one round alone could not be judged
-            self._config.cache.set("cache/lastfailed", known | dict.fromkeys(sorted(again), True))
+            cache.set("cache/lastfailed", known | dict.fromkeys(sorted(again), True))
 
     def pytest_unconfigure(self) -> None:
         """Do the same where pytest broke down before it could finish the session."""

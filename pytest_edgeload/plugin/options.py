@@ -78,7 +78,9 @@ def _rounds(text: str) -> Rounds:
     except ValueError:
         raise ValueError("not a number of rounds; try 5, or 3-15 with --edge-precision=5%") from None
     if rounds.least > rounds.most:
-        raise ValueError(f"at least {rounds.least} is more than at most {rounds.most}; try {rounds.most}-{rounds.least}")
+        raise ValueError(
+            f"at least {rounds.least} is more than at most {rounds.most}; try {rounds.most}-{rounds.least}"
+        )
     return rounds
 
 
@@ -89,15 +91,19 @@ def _precision(text: str) -> float | None:
 
 
 def _thresholds(text: str) -> tuple[Threshold, ...]:
+    if not text:
+        return ()
     from pytest_edgeload.results.threshold import parse_thresholds
 
     return parse_thresholds(text)
 
 
 def _baseline_name(text: str) -> str | None:
+    if not text:
+        return None
     from pytest_edgeload.results.baseline import check_name
 
-    return check_name(text) if text else None
+    return check_name(text)
 
 
 def _baseline(text: str) -> str:
@@ -208,7 +214,7 @@ OPTIONS: Mapping[str, Option] = {
     "storage": Option(_folder, ".edgeload", "DIR", "Where baselines are kept. Default: .edgeload"),
     "compare": Option(
         _baseline, "", "BASELINE",
-        "Compare with a baseline: its number, name or file. Without a value: newest, of this kind of machine if possible",
+        "Compare with a baseline: its number, name or file. Without a value: newest, of such a machine if possible",
         bare="newest",
     ),
     "compare-fail": Option(
@@ -320,7 +326,9 @@ def parse(given: Mapping[str, Given]) -> Settings:
         raise pytest.UsageError(f"{both} together leave nothing to run; give one of them")
     if values["precision"] is not None and values["rounds"].least == values["rounds"].most:
         place = given["precision"].place
-        raise pytest.UsageError(f"{place}={given['precision'].text}: rounds are {values['rounds']}; try --edge-rounds=3-15")
+        raise pytest.UsageError(
+            f"{place}={given['precision'].text}: rounds are {values['rounds']}; try --edge-rounds=3-15"
+        )
     if values["compare_fail"] and not values["compare"]:
         values["compare"] = OPTIONS["compare"].bare
     enabled = values.pop("enable")

@@ -49,8 +49,14 @@ class Results:
             except UsageError as error:
                 raise UsageError(f"{place}: {error}") from None
             if path is None and settings.strict:
-                raise UsageError(f"{place}: no baseline in {settings.storage}, and --edge-strict is given; save one first")
-            self._compared = f"no baseline in {settings.storage}, so nothing is compared" if path is None else f"compared with {path}"
+                raise UsageError(
+                    f"{place}: no baseline in {settings.storage}, and --edge-strict is given; save one first"
+                )
+            self._compared = (
+                f"no baseline in {settings.storage}, so nothing is compared"
+                if path is None
+                else f"compared with {path}"
+            )
         is_alike = found is None or found.machine.key == machine().key
         if not is_alike:
             self._compared += ", of another machine: only ratios, bytes and counts"

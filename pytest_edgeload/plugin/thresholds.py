@@ -40,7 +40,9 @@ def of_item(item: pytest.Item, common: Mapping[str, Any]) -> dict[str, str]:
 
     The most specific wins: of several patterns the longest, of several markers the nearest. Raises UsageError.
     """
-    where: list[tuple[str, Mapping[str, Any]]] = [(_TABLE, {n: v for n, v in common.items() if not isinstance(v, dict)})]
+    where: list[tuple[str, Mapping[str, Any]]] = [
+        (_TABLE, {n: v for n, v in common.items() if not isinstance(v, dict)})
+    ]
     patterns = [name for name, value in common.items() if isinstance(value, dict) and fnmatchcase(item.nodeid, name)]
     where += [(f'{_TABLE}."{pattern}"', common[pattern]) for pattern in sorted(patterns, key=len)]
     for mark in reversed(list(item.iter_markers(MARKER))):

@@ -21,7 +21,7 @@ def check_name(name: str) -> str:
 
 
 def default_name(document: Document) -> str:
-    """Return what a baseline is called that nobody named: its commit, when it was made, and whether more was changed."""
+    """Return what a baseline is called that nobody named: commit, time, and whether more had been changed."""
     made = re.sub("[-:]", "", document.created)
     commit = document.commit
     return f"{'no-commit' if commit is None else commit.id[:12]}_{made}{'_dirty' if commit and commit.is_dirty else ''}"

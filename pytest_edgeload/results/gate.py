@@ -1,8 +1,8 @@
 """Whether figures became worse than a threshold allows: pure functions of records.
 
-A regression needs effect and evidence. Effect: the figure is worse than then by more than the threshold allows. Evidence:
-for what clocks say, that its interval is, too; for bytes and counts, that it is worse at all. The confidence is shared out
-among all that is judged (Bonferroni), so that a hundred cases raise no more false alarms than one.
+A regression needs effect and evidence. Effect: the figure is worse than then by more than the threshold allows.
+Evidence: for what clocks say, that its interval is, too; for bytes and counts, that it is worse at all. The confidence
+is shared out among all that is judged (Bonferroni), so that a hundred cases raise no more false alarms than one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,17 @@ from typing import Literal
 import msgspec
 
 from pytest_edgeload.results.record import Case, Record
-from pytest_edgeload.results.statistics import CONFIDENCE, Estimate, Runs, contrast, estimate, lacking, outcomes, runs_of
-from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
+from pytest_edgeload.results.statistics import (
+    CONFIDENCE,
+    Estimate,
+    Runs,
+    contrast,
+    estimate,
+    lacking,
+    outcomes,
+    runs_of,
+)
+from pytest_edgeload.results.threshold import Ceiling, Figure, Term, Threshold
 
 Verdict = Literal["ok", "regressed", "improved", "inconclusive", "new", "missing", "invalid", "incomparable"]
 
@@ -26,7 +35,10 @@ _WARM = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one figure of one case. `then` is None for a ceiling, and where there is nothing to compare."""
+    """What became of one figure of one case. `then` is None for a ceiling, and where there is nothing to compare.
+
+    `change` is relative to what was, where that was not 0.
+    """
 
     case: Case
     figure: Figure
@@ -35,7 +47,7 @@ class Finding:
     reason: str = ""
     then: float | None = None
     now: float | None = None
-    worse: Estimate | None = None
+    change: Estimate | None = None
 
     def __str__(self) -> str:
         changed = ""
@@ -46,17 +58,16 @@ class Finding:
         return f"{self.figure}{changed}, limit {self.limit}{reason}"
 
     def _change(self) -> str:
-        if self.then is None or self.worse is None:
+        if self.change is None:
             return ""
-        sign = -1 if self.figure.more_is_better else 1
-        interval = self.worse.interval
-        ends = [] if interval is None else sorted([sign * interval.low, sign * interval.high])
-        share = f"{100 * self.worse.confidence:.4g}%"
+        interval = self.change.interval
+        ends = [] if interval is None else [interval.low, interval.high]
+        share = f"{100 * self.change.confidence:.4g}%"
         between = f", {share} interval {' to '.join(map(self._relative, ends))}" if ends else ""
-        return f" ({self._relative(sign * self.worse.value)}{between})"
+        return f" ({self._relative(self.change.value)}{between})"
 
     def _relative(self, change: float) -> str:
-        return f"{change / self.then:+.1%}" if self.then else f"+{self.figure.show(change)}"
+        return f"{change:+.1%}" if self.then else f"+{self.figure.show(change)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +115,24 @@ def judge(threshold: Threshold, before: Side | None, after: Side, *, judged: int
     figure, case = threshold.figure, after.record.case
     if before is None:
         return Finding(case, figure, threshold.text, "new", "the baseline has no such case")
-    reason = _invalid(after) or _invalid(before)
-    if reason is not None:
-        return Finding(case, figure, threshold.text, "invalid", reason)
+    known = _known(figure, before, after, is_alike=is_alike)
+    if known is not None:
+        return Finding(case, figure, threshold.text, *known)
+    return _compare(threshold, before.runs(figure), after.runs(figure), case, judged)
+
+
+def _known(figure: Figure, before: Side, after: Side, *, is_alike: bool) -> tuple[Verdict, str] | None:
+    """Return the verdict where no figures need to be compared, and its reason."""
     then, now = outcomes(before.record), outcomes(after.record)
-    if set(then) == {"ok"} and set(now) != {"ok"}:
+    different = incomparable(figure, before.record.case, after.record.case, is_alike=is_alike)
+    invalid = _invalid(after) or _invalid(before)
+    if invalid is None and set(then) == {"ok"} and set(now) != {"ok"}:
         failed = ", ".join(f"{count} {outcome}" for outcome, count in now.items())
-        return Finding(case, figure, threshold.text, "regressed", f"all rounds were ok, and now {failed}")
-    reason = incomparable(figure, before.record.case, case, is_alike=is_alike)
-    if reason is not None:
-        return Finding(case, figure, threshold.text, "incomparable", reason)
-    runs = before.runs(figure), after.runs(figure)
-    reason = next((text for side in runs if (text := _too_few(side, figure)) is not None), None)
-    if reason is not None:
-        return Finding(case, figure, threshold.text, "invalid", reason)
-    return _compare(threshold, *runs, case, judged)
+        return "regressed", f"all rounds were ok, and now {failed}"
+    if invalid is None and different is not None:
+        return "incomparable", different
+    invalid = invalid or _too_few(before.runs(figure), figure) or _too_few(after.runs(figure), figure)
+    return None if invalid is None else ("invalid", invalid)
 
 
 def judge_ceiling(ceiling: Ceiling, after: Side, *, judged: int) -> Finding:
@@ -166,44 +180,38 @@ def _compare(threshold: Threshold, then: Runs, now: Runs, case: Case, judged: in
     sign = -1 if figure.more_is_better else 1
     confidence = 1 - (1 - CONFIDENCE) / judged
     worse = contrast(then, now, figure.stat, lambda a, b: sign * (b - a), confidence)
-    beyond = [
-        contrast(then, now, figure.stat, lambda a, b, term=term: sign * (b - a) - term.allowed(a), confidence)
-        for term in threshold.terms
-    ]
+
+    def exceeded(term: Term) -> Estimate:
+        return contrast(then, now, figure.stat, lambda a, b: sign * (b - a) - term.allowed(a), confidence)
+
+    beyond = [exceeded(term) for term in threshold.terms]
     value = estimate(then, figure.stat), estimate(now, figure.stat)
     assert value[0] is not None
     assert value[1] is not None
     verdict, reason = _verdict(figure, worse, beyond, judged)
-    return Finding(case, figure, threshold.text, verdict, reason, value[0].value, value[1].value, worse)
+    was = value[0].value
+    change = contrast(then, now, figure.stat, lambda a, b: (b - a) / (a if was else 1), confidence)
+    return Finding(case, figure, threshold.text, verdict, reason, was, value[1].value, change)
 
 
 def _verdict(figure: Figure, worse: Estimate, beyond: Sequence[Estimate], judged: int) -> tuple[Verdict, str]:
     """Return the verdict, and the reason where it is none; `beyond` is how far each term of the limit is exceeded."""
-    is_beyond = all(one.value > 0 for one in beyond)
     nearest = min(beyond, key=lambda one: one.value)
     allowed = worse.value - nearest.value
     if figure.is_exact:
-        has_evidence = worse.interval is None or worse.interval.low > 0
-        if is_beyond:
-            return ("regressed", "") if has_evidence else ("inconclusive", _rounds(worse, worse.value, judged))
-        return ("improved", "") if -worse.value > allowed and _is_below_zero(worse) else ("ok", "")
-    if worse.runs < rounds_needed(judged) or worse.interval is None:
+        is_evident, is_blurred = worse.interval is None or worse.interval.low > 0, False
+    elif worse.runs < rounds_needed(judged) or worse.interval is None:
         reason = f"{worse.runs} of {rounds_needed(judged)} rounds a side that {judged} comparisons need"
-        return ("inconclusive", reason)
-    if is_beyond:
-        if all(one.interval is not None and one.interval.low > 0 for one in beyond):
-            return "regressed", ""
-        return "inconclusive", _rounds(nearest, nearest.value, judged)
-    if -worse.value > allowed and _is_below_zero(worse):
+        return "inconclusive", reason
+    else:
+        is_evident = all(one.interval is not None and one.interval.low > 0 for one in beyond)
+        reaches = all(one.interval is not None and one.interval.high > 0 for one in beyond)
+        is_blurred = reaches and worse.interval.low <= 0
+    if nearest.value > 0:
+        return ("regressed", "") if is_evident else ("inconclusive", _rounds(nearest, nearest.value, judged))
+    if -worse.value > allowed and (worse.interval is None or worse.interval.high < 0):
         return "improved", ""
-    reaches = all(one.interval is not None and one.interval.high > 0 for one in beyond)
-    if reaches and worse.interval.low <= 0:
-        return "inconclusive", _rounds(worse, allowed, judged)
-    return "ok", ""
-
-
-def _is_below_zero(found: Estimate) -> bool:
-    return found.interval is None or found.interval.high < 0
+    return ("inconclusive", _rounds(worse, allowed, judged)) if is_blurred else ("ok", "")
 
 
 def _rounds(found: Estimate, distance: float, judged: int) -> str:
@@ -215,7 +223,7 @@ def _rounds(found: Estimate, distance: float, judged: int) -> str:
     half = (found.interval.high - found.interval.low) / 2
     rounds = math.inf if distance == 0 else found.runs * (half / distance) ** 2
     if rounds > _MOST_ROUNDS:
-        return f"too noisy, more than {_MOST_ROUNDS} rounds would be needed; `edgeload noise` says what would hold"
+        return f"too noisy, more than {_MOST_ROUNDS} rounds would be needed; allow more"
     return f"too noisy, about {max(math.ceil(rounds), found.runs + 1, rounds_needed(judged))} rounds would settle it"
 
 

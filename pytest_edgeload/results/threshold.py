@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from pytest_edgeload.errors import hint
 from pytest_edgeload.results.record import METRICS, Metric
@@ -189,16 +189,21 @@ def _term(text: str, figure: Figure, ways: str) -> Term:
     try:
         if text.endswith("%"):
             return Term(_number(text.removesuffix("%").strip()) / 100, is_share=True)
-        if text in {"0", "0.0"} or figure.unit in {"count", "ratio", "per s"}:
-            return Term(_number(text))
-        if figure.unit == "bytes":
-            return Term(parse_size(text))
-        if _NUMBER.fullmatch(text):
-            raise ValueError(text)
-        return Term(parse_duration(text))
+        return Term(_amount(text, figure.unit))
     except ValueError:
         kind = {"s": "a time", "bytes": "a number of bytes", "count": "a count"}.get(figure.unit, "a ratio")
         raise ValueError(f"{figure} is {kind}, and {text!r} is none; try {ways}") from None
+
+
+def _amount(text: str, unit: str) -> float:
+    """Return what `text` says in `unit`; nothing has no unit. Raises ValueError."""
+    if text == "0" or unit in {"count", "ratio", "per s"}:
+        return _number(text)
+    if unit == "bytes":
+        return parse_size(text)
+    if _NUMBER.fullmatch(text):
+        raise ValueError(text)  # of what unit?
+    return parse_duration(text)
 
 
 def _number(text: str) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def test_saved(tmp_path: Path, made: Document) -> None:
     assert [path.name[:10] for path in (first, second)] == ["0001_main_", "0002_main_"]
     assert load(first) == made
     assert save(tmp_path, _elsewhere(made), "main").name.startswith("0001_")
-    assert [path for path in tmp_path.rglob("*.part")] == []
+    assert list(tmp_path.rglob("*.part")) == []
 
 
 def test_saved_at_once(tmp_path: Path, made: Document) -> None:
@@ -85,7 +84,7 @@ def test_no_baseline(tmp_path: Path, text: bytes) -> None:
     """A file that holds something else is refused in a sentence that names it."""
     file = tmp_path / "0001_main_123456.json"
     file.write_bytes(text)
-    with pytest.raises(UsageError, match=rf"^{file} .*; save a new baseline, or name another$"):
+    with pytest.raises(UsageError, match=rf"^{re.escape(str(file))} .*; save a new baseline, or name another$"):
         load(file)
 
 
@@ -107,15 +106,13 @@ def test_names(name: str) -> None:
 @pytest.mark.parametrize("name", ["12", "a/b", "", "a b", "../a"])
 def test_no_names(name: str) -> None:
     """A name that is a number, or no part of a file's name, is refused."""
-    with pytest.raises(ValueError, match="^not a name for a baseline; use letters, "):
+    with pytest.raises(ValueError, match=r"^not a name for a baseline; use letters, "):
         check_name(name)
 
 
 def test_full(made: Document, tmp_path: Path) -> None:
     """Where the folder cannot be made, that is an OSError, and nothing is left behind."""
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=os.strerror(errno.ENOTDIR)):
+    with pytest.raises(OSError, match=r"^\[Errno"):
         save(tmp_path / "file", made, "main")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-

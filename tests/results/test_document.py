@@ -55,7 +55,6 @@ def measurements(draw: st.DrawFn) -> Measurement:
 records = st.builds(Record, cases, st.lists(measurements(), max_size=3).map(tuple))
 
 
-
 HERE = Path(__file__).parent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import msgspec
@@ -64,7 +65,7 @@ def verdict(threshold: str, before: Record | None, after: Record, *, judged: int
     ],
 )
 def test_times(now: float, threshold: str, expected: Verdict) -> None:
-    """What takes longer than each term of the limit allows is a regression; what is as much quicker, an improvement."""
+    """What takes longer than each term of the limit allows is a regression; what is so much quicker, an improvement."""
     assert verdict(threshold, around(1.0), around(now, seed=1)).verdict == expected
 
 
@@ -76,7 +77,7 @@ def test_more_is_better() -> None:
 
 
 def test_noise() -> None:
-    """What is beyond the limit by chance as well is inconclusive, and the reason says how many rounds would settle it."""
+    """What is beyond the limit by chance as well is inconclusive; the reason says how many rounds would settle it."""
     found = verdict("makespan:10%", record(1.0, 1.4, 0.8, 1.2), record(1.1, 1.5, 0.9, 1.4))
     assert found.verdict == "inconclusive"
     assert "too noisy" in found.reason
@@ -94,8 +95,6 @@ def test_few_rounds() -> None:
 @given(st.integers(1, 10_000))
 def test_rounds_needed(judged: int) -> None:
     """With the rounds needed, complete separation by chance is rarer than the confidence allows."""
-    import math
-
     rounds = rounds_needed(judged)
     assert 1 / math.comb(2 * rounds, rounds) <= 0.05 / judged * (1 + 1e-9)
     assert rounds == 1 or 1 / math.comb(2 * rounds - 2, rounds - 1) > 0.05 / judged * (1 - 1e-9)
