@@ -63,6 +63,21 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def parse_percent(text: str) -> float:
+    """Return the share that `text` names, 0.05 of `5%`. Raises ValueError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip(), re.ASCII)
+    if match is None or float(match[1]) == 0:
+        raise ValueError("not a percentage; try 5%")
+    return float(match[1]) / 100
+
+
+def format_duration(seconds: float) -> str:
+    """Return `seconds` as a short text of three digits: `0.82s`, `13.4ms`, `95s`, `0s`."""
+    if 0 < abs(seconds) < 0.1:  # noqa: PLR2004
+        return f"{seconds * 1e3:.3g}ms"
+    return f"{seconds:.0f}s" if abs(seconds) >= 100 else f"{seconds:.3g}s"  # noqa: PLR2004
+
+
 def parse_swap(text: str) -> str:
     """Return `text` if it is a kind of swap: `auto`, `existing`, `off`, or a size. Raises ValueError."""
     if text not in {"auto", "existing", "off"}:

@@ -304,7 +304,7 @@ NAMED = workloads(["a", "b"], arrivals=arrivals(), deadlines_s=st.sampled_from((
 )
 def test_mixes_shrink(wanted: Callable[[Mix], bool], least: Mix) -> None:
     """Repetition, samples, deadlines, conditions, batches, arrivals go where not needed, whatever was drawn first."""
-    assert {shortest(NAMED, wanted, random=Random(seed)) for seed in range(3)} == {least}  # noqa: S311  # no secret
+    assert {shortest(NAMED, wanted, random=Random(seed)) for seed in range(3)} == {least}  # no secret
 
 
 def test_workloads_shrink() -> None:

@@ -58,6 +58,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start where an option is given or a project uses our hooks. Raises pytest.UsageError for what makes no sense."""
+    config.addinivalue_line(
+        "markers",
+        "edge_threshold(METRIC='TEXT', ...): the most a figure may be, as in peak='600M', makespan='0.5x bulk'",
+    )
     hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies, config.hook.pytest_edge_peers)
     if options.read(config) or any(hook.get_hookimpls() for hook in hooks):
         start(config)
@@ -95,5 +99,6 @@ def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
     """Prepare the machine as soon as a worker of xdist has said that it collected tests that measure."""
     from pytest_edgeload.plugin.home import home_of  # noqa: PLC0415  # not for every pytest start
 
-    if home_of(node.config).wanted.exists():
-        start(node.config).prepare()
+    wanted = home_of(node.config).wanted
+    if wanted.exists():
+        start(node.config).prepare(wanted.read_text(encoding="utf-8").splitlines())

@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.plugin import options
+from pytest_edgeload.plugin import options, thresholds
 from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.progress import Bar
+from pytest_edgeload.plugin.results import Results
 from pytest_edgeload.plugin.session import Asked, Session, check_names, pack, peers, unpack
-from pytest_edgeload.report import json as json_report
-from pytest_edgeload.report import terminal
-from pytest_edgeload.results.record import Entry, Measurement, Record, collect
+from pytest_edgeload.report import comparison
+from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Mix
@@ -56,11 +58,9 @@ class Edgeload:
         self._session = Session(config, self.settings, self._home, Bar(config))
         self._is_open = False
         self._item: pytest.Item | None = None
-        self._arrived: dict[str, Entry] = {}
-        self._records: tuple[Record, ...] = ()
         chosen = self.settings.seed
         self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
-        self._unwritten = ""
+        self._results = Results(self.settings, self._given, self.seed, config.rootpath, self._home.runs)
 
     def _choose_cap(self) -> tuple[str, bool]:
         if self.settings.disable:
@@ -72,7 +72,7 @@ class Edgeload:
 
     def axes(self) -> dict[str, Sequence[Any]]:
         """Return the values of our parametrized fixtures."""
-        rounds = range(1 if self.settings.disable else self.settings.rounds)
+        rounds = range(1 if self.settings.disable else self.settings.rounds.most)
         beside = tuple(dict.fromkeys([*self._policies, *peers(self._config)]))
         return dict(zip(AXES, (self.settings.mem, self.settings.reader, self._policies, beside, rounds), strict=True))
 
@@ -80,12 +80,19 @@ class Edgeload:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Order the rounds of each comparison group A B C, A B C; skip what --edge-only or --edge-skip leaves out."""
         places = []
+        with _told_by_pytest():
+            common = thresholds.table(self._config)
         for index, item in enumerate(items):
             measures, is_last = _measures(item), "edge_records" in getattr(item, "fixturenames", ())
             if self.settings.skip and measures:
                 item.add_marker(pytest.mark.skip(reason="measures, and --edge-skip is given"))
             if self.settings.only and not (measures or is_last):
                 item.add_marker(pytest.mark.skip(reason="does not measure, and --edge-only is given"))
+            if measures:
+                with _told_by_pytest():
+                    found = thresholds.of_item(item, common)
+                if found:
+                    item.user_properties.append((thresholds.PROPERTY, thresholds.pack(found)))
             parameters = _parameters(item)
             group = group_of(item.nodeid.partition("[")[0], parameters) if measures else None
             places.append(Place(group, parameters.get(ROUND, 0), index, is_last=is_last))
@@ -94,23 +101,24 @@ class Edgeload:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Prepare the machine if anything is going to be measured, before the first test runs."""
         idle = self._config.option.collectonly or self.settings.skip or self.settings.disable
-        if idle or not any(map(_measures, session.items)):
+        measuring = [item.nodeid for item in session.items if _measures(item)]
+        if idle or not measuring:
             return
         if self._is_owner:
-            self.prepare()
+            self.prepare(measuring)
         else:
             self._home.make(self._home.folder)
-            self._home.wanted.touch()
+            part = self._home.wanted.with_suffix(f".{os.getpid()}")
+            part.write_text("\n".join(measuring), encoding="utf-8")
+            part.replace(self._home.wanted)
 
-    def prepare(self) -> None:
-        """Prepare the machine, once. For the owner."""
+    def prepare(self, measuring: Sequence[str]) -> None:
+        """Prepare the machine, once, for items of these ids that are going to report. For the owner."""
         if not self._is_open:
             with _told_by_pytest():
                 self._session.open(self._say)
                 self._is_open = True
-                self._write(())
-                if self._unwritten:
-                    raise UsageError(self._unwritten)
+                self._results.open(measuring)
 
     # ---- what is measured --------------------------------------------------------------------------------------
 
@@ -122,6 +130,17 @@ class Edgeload:
             return (yield)
         finally:
             self._item = None
+
+    @pytest.hookimpl(tryfirst=True)  # before pytest looks at the markers
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip a round that may be run, and need not: see --edge-precision."""
+        rounds, precision = self.settings.rounds, self.settings.precision
+        if precision is None or not _measures(item) or _parameters(item).get(ROUND, 0) < rounds.least:
+            return
+        own = [record for record in self.measured() if _is_of(record.case, item)]
+        if own and all(is_precise(record, precision, rounds.least) for record in own):
+            reason = f"precise enough: medians to {precision:.3g} after {len(own[0].rounds)} rounds"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
     def run(
         self, workload: Mix | Sequence[str], *, policy: str, memory: Limit | str | None, reader: str
@@ -153,51 +172,39 @@ class Edgeload:
 
     # ---- what comes of it --------------------------------------------------------------------------------------
 
+    @pytest.hookimpl(tryfirst=True)  # before anybody has counted the report
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in the measurements that came with a report."""
-        if self._is_owner:
-            packed = [str(value) for name, value in report.user_properties if name == PROPERTY]
-            new = {entry.file: entry for entry in map(unpack, packed) if entry.file not in self._arrived}
-            if new:
-                self._arrived |= new
-                self._write(collect(self._arrived.values()))  # whatever comes next, these are kept
+        """Take in the measurements that came with a report, and let it fail where they became worse."""
+        if not self._is_owner or report.when == "teardown" or (report.when == "setup" and report.passed):
+            return
+        packed = [str(value) for name, value in report.user_properties if name == PROPERTY]
+        failing = self._results.take(report.nodeid, map(unpack, packed), thresholds.ceilings_of(report.user_properties))
+        if failing and not report.failed:
+            report.outcome, report.when = "failed", "call"
+            report.longrepr = "\n".join(comparison.line(found) for found in failing)
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(trylast=True)  # when --lf has noted what failed
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Clean up and write the results, however the session ended."""
-        self._finish()
-        if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
+        failing = self._finish(is_whole=session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED})
+        if (failing or self._results.unwritten) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        cache: pytest.Cache | None = getattr(self._config, "cache", None)  # absent under -p no:cacheprovider
+        if self._results.failing and cache is not None:
+            known = cache.get("cache/lastfailed", {})
+            again = self._results.items_of(self._results.failing)  # one round alone could not be judged
+            cache.set("cache/lastfailed", known | dict.fromkeys(sorted(again), True))
 
     def pytest_unconfigure(self) -> None:
         """Do the same where pytest broke down before it could finish the session."""
-        self._finish()
+        self._finish(is_whole=False)
 
-    def _finish(self) -> None:
-        if self._is_open:
-            self._is_open = False
-            self._session.close()
-            self._records = self._session.records(self._arrived)
-            self._write(self._records)
-
-    def _write(self, records: Sequence[Record]) -> None:
-        path = self.settings.json
-        if path is None:
-            return
-        texts = {name: option.default for name, option in options.OPTIONS.items()}
-        texts |= {name: given.text for name, given in self._given.items()}
-        texts["seed"] = str(self.seed)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(json_report.render(records, texts))
-            part.replace(path)
-            self._unwritten = ""
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            self._unwritten = (
-                f"{self._given['json'].place}={path}: {error.strerror}; name a file elsewhere, "
-                f"each measurement is also in {self._home.runs}"
-            )
+    def _finish(self, *, is_whole: bool) -> list[Finding]:
+        if not self._is_open:
+            return []
+        self._is_open = False
+        self._session.close()
+        return self._results.finish(self._session.records(self._results.arrived), is_whole=is_whole)
 
     # ---- what is shown -----------------------------------------------------------------------------------------
 
@@ -219,14 +226,16 @@ class Edgeload:
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show a table for each comparison group."""
-        if self._records:
+        """Show a table for each comparison group, and what came of the comparison with a baseline."""
+        if self._results.records:
             terminalreporter.section("edgeload")
-            terminalreporter.write_line(terminal.render(self._records))
+            terminalreporter.write_line(self._results.text())
             if self._config.get_verbosity() < 0:  # no header has said it
                 terminalreporter.write_line(f"\nseed {self.seed}")
-            if self._unwritten:
-                terminalreporter.write_line(f"\n{self._unwritten}", red=True)
+            if self._results.saved is not None:
+                terminalreporter.write_line(f"\nbaseline saved as {self._results.saved}")
+            if self._results.unwritten:
+                terminalreporter.write_line(f"\n{self._results.unwritten}", red=True)
             elif self.settings.json is not None:
                 terminalreporter.write_line(f"\nrecords written to {self.settings.json}")
 
@@ -243,6 +252,13 @@ def _measures(item: pytest.Item) -> bool:
 def _parameters(item: pytest.Item) -> dict[str, Any]:
     callspec = getattr(item, "callspec", None)
     return dict(callspec.params) if callspec is not None else {}
+
+
+def _is_of(case: Case, item: pytest.Item) -> bool:
+    """Tell whether `case` is in the comparison group of `item`."""
+    given = {name: str(value) for name, value in _parameters(item).items() if value is not None}
+    limit, reader = given.get("edge_mem", case.limit), given.get("edge_reader", case.reader)
+    return (case.test, case.limit, case.reader) == (_test_name(item), limit, reader)
 
 
 def _test_name(item: pytest.Item) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_edgeload.results.threshold import Threshold
     from pytest_edgeload.units import Limit
 
 CAP_NAMES = ("auto", "cgroup2", "cgroup1", "none")
@@ -60,6 +61,57 @@ def _count(text: str) -> int:
     return int(text)
 
 
+class Rounds(NamedTuple):
+    """How many worker runs of each case there are at least, and at most."""
+
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        return str(self.least) if self.least == self.most else f"{self.least}-{self.most}"
+
+
+def _rounds(text: str) -> Rounds:
+    least, dash, most = text.partition("-")
+    try:
+        rounds = Rounds(_count(least.strip()), _count(most.strip()) if dash else _count(least.strip()))
+    except ValueError:
+        raise ValueError("not a number of rounds; try 5, or 3-15 with --edge-precision=5%") from None
+    if rounds.least > rounds.most:
+        raise ValueError(
+            f"at least {rounds.least} is more than at most {rounds.most}; try {rounds.most}-{rounds.least}"
+        )
+    return rounds
+
+
+def _precision(text: str) -> float | None:
+    from pytest_edgeload.units import parse_percent
+
+    return parse_percent(text) if text else None
+
+
+def _thresholds(text: str) -> tuple[Threshold, ...]:
+    if not text:
+        return ()
+    from pytest_edgeload.results.threshold import parse_thresholds
+
+    return parse_thresholds(text)
+
+
+def _baseline_name(text: str) -> str | None:
+    if not text:
+        return None
+    from pytest_edgeload.results.baseline import check_name
+
+    return check_name(text)
+
+
+def _baseline(text: str) -> str:
+    if text and Path(text).exists() and Path(text).suffix != ".json":
+        raise ValueError("that is no baseline; did it mean to be a test? Write --edge-compare=newest, or put it last")
+    return text
+
+
 def _seed(text: str) -> int | None:
     if text and not (text.isascii() and text.isdigit()):
         raise ValueError("not a seed; give a whole number from 0 on")
@@ -100,7 +152,10 @@ def _switch(text: str) -> bool:
 
 
 class Option(NamedTuple):
-    """One row of the table. A switch takes no value on the command line; a list may be given several times."""
+    """One row of the table. A switch takes no value on the command line; a list may be given several times.
+
+    `bare` is the value of an option that may stand without one.
+    """
 
     parse: Callable[[str], Any]
     default: str
@@ -108,6 +163,7 @@ class Option(NamedTuple):
     help: str
     is_switch: bool = False
     is_list: bool = False
+    bare: str = ""
 
 
 OPTIONS: Mapping[str, Option] = {
@@ -123,7 +179,14 @@ OPTIONS: Mapping[str, Option] = {
         is_list=True,
     ),
     "reader": Option(_names, "read", "NAMES", "How weights are read, as a comma list. Default: read", is_list=True),
-    "rounds": Option(_count, "1", "N", "Worker runs of each case, interleaved over the cases compared. Default: 1"),
+    "rounds": Option(
+        _rounds, "1", "N", "Worker runs of each case, interleaved over the cases compared; 3-15 is 3 and with "
+        "--edge-precision up to 15. Default: 1"
+    ),
+    "precision": Option(
+        _precision, "", "PERCENT",
+        "Run more rounds only of groups in which half the 95% interval of a median makespan is still wider than this",
+    ),
     "threads": Option(
         _count, str(len(os.sched_getaffinity(0))), "N", "Threads an operator may use. Default: the processors there are"
     ),
@@ -146,6 +209,25 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "examples": Option(_count, "3", "N", "Workloads that a test of drawn workloads draws. Default: 3"),
     "seed": Option(_seed, "", "N", "Draw what a session drew that printed this seed. Default: another in each session"),
+    "save": Option(_baseline_name, "", "NAME", "Save the records as a baseline of this name"),
+    "autosave": Option(_switch, "false", "", "Save the records as a baseline named by commit and time", is_switch=True),
+    "storage": Option(_folder, ".edgeload", "DIR", "Where baselines are kept. Default: .edgeload"),
+    "compare": Option(
+        _baseline, "", "BASELINE",
+        "Compare with a baseline: its number, name or file. Without a value: newest, of such a machine if possible",
+        bare="newest",
+    ),
+    "compare-fail": Option(
+        _thresholds, "", "EXPR",
+        "Fail what became worse than a baseline by more than this: makespan:10%, makespan/bulk:10%, peak:64M, "
+        "makespan:10%+0.2s; a comma list, every one applies; compares with the newest baseline unless --edge-compare "
+        "names one",
+        is_list=True,
+    ),
+    "strict": Option(
+        _switch, "false", "",
+        "Fail also what cannot be judged: no baseline, missing, inconclusive or invalid cases", is_switch=True,
+    ),
     "json": Option(_output, "", "FILE", "Write all records, with task spans and time lines, to this file as JSON"),
     "cache-dir": Option(
         _folder, "", "DIR", "Where networks, sessions and swap files are kept. Default: the user's cache folder"
@@ -166,7 +248,8 @@ class Settings(NamedTuple):
     mem: tuple[Limit | None, ...]
     policy: tuple[str, ...]
     reader: tuple[str, ...]
-    rounds: int
+    rounds: Rounds
+    precision: float | None
     threads: int
     timeout: float
     cap: str
@@ -175,6 +258,12 @@ class Settings(NamedTuple):
     bound: bool
     examples: int
     seed: int | None
+    save: str | None
+    autosave: bool
+    storage: Path
+    compare: str
+    compare_fail: tuple[Threshold, ...]
+    strict: bool
     json: Path | None
     cache_dir: Path | None
     only: bool
@@ -186,13 +275,14 @@ def add(parser: pytest.Parser) -> None:
     """Declare all options and ini keys."""
     group = parser.getgroup("edgeload", "loading policies measured under a memory limit")
     for name, option in OPTIONS.items():
-        dest = _dest(name)
+        dest, words = _dest(name), option.help.replace("%", "%%")  # argparse formats it
         if option.is_switch:
-            group.addoption(flag(name), dest=dest, action="store_const", const="true", default=None, help=option.help)
+            group.addoption(flag(name), dest=dest, action="store_const", const="true", default=None, help=words)
         else:
             action = "append" if option.is_list else "store"
+            bare = {"nargs": "?", "const": option.bare} if option.bare else {}
             group.addoption(
-                flag(name), dest=dest, action=action, default=None, metavar=option.metavar, help=option.help
+                flag(name), dest=dest, action=action, default=None, metavar=option.metavar, help=words, **bare
             )
         parser.addini(dest, f"{option.help} (as {flag(name)})", type="string", default="")
 
@@ -234,6 +324,13 @@ def parse(given: Mapping[str, Given]) -> Settings:
     if values["only"] and values["skip"]:
         both = f"{given['only'].place} and {given['skip'].place}"
         raise pytest.UsageError(f"{both} together leave nothing to run; give one of them")
+    if values["precision"] is not None and values["rounds"].least == values["rounds"].most:
+        place = given["precision"].place
+        raise pytest.UsageError(
+            f"{place}={given['precision'].text}: rounds are {values['rounds']}; try --edge-rounds=3-15"
+        )
+    if values["compare_fail"] and not values["compare"]:
+        values["compare"] = OPTIONS["compare"].bare
     enabled = values.pop("enable")
     values["disable"] = values["disable"] and not enabled
     return Settings(**values)

@@ -208,9 +208,15 @@ def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, G
     every = policies(config)
     known = [*every, *peers(config)]
     names = tuple(dict.fromkeys(n for name in settings.policy for n in (every if name == "all" else [name])))
-    places = {option: given[option].place if option in given else flag(option) for option in ("policy", "reader")}
+    checked = ("policy", "reader", "compare-fail")
+    places = {option: given[option].place if option in given else flag(option) for option in checked}
     for name in names:
         _check_name(places["policy"], name, known)
+    for threshold in settings.compare_fail:
+        reference = threshold.figure.reference
+        if reference is not None and reference not in known:
+            place = f"{places['compare-fail']}={threshold.text}"
+            raise UsageError(f"{place}: {reference} is no policy; {hint(reference, known)}")
     for name in settings.reader:
         _check_name(places["reader"], name, READERS)
     return names

@@ -10,7 +10,18 @@ from tabulate import tabulate
 
 from pytest_edgeload.policies import REFERENCE
 from pytest_edgeload.results.record import Case, Record, groups
-from pytest_edgeload.results.statistics import Spread, multiple, outcomes, ratio, spread
+from pytest_edgeload.results.statistics import (
+    Spread,
+    estimate,
+    lacking,
+    multiple,
+    outcomes,
+    outliers,
+    ratio,
+    runs_of,
+    spread,
+)
+from pytest_edgeload.results.threshold import Figure
 from pytest_edgeload.units import format_size
 
 _NONE = "-"
@@ -30,7 +41,7 @@ def _group(case: Case, members: Sequence[Record]) -> str:
     bounded = next((record for record in members if spread(record, "bound_s")), None)
     if bounded is None:
         columns = {title: column for title, column in columns.items() if title != _ABOVE}
-    main = next(metric for metric, _ in columns.values() if metric)
+    main = case.main_metric
     headers = ["policy", *(title.replace("REFERENCE", REFERENCE) for title in columns), "outcome"]
     ordered = sorted(members, key=lambda record: _median(record, main))
     rows = [
@@ -119,6 +130,16 @@ def _above(record: Record, _reference: Record | None, _metric: str) -> str:
     return _NONE if found is None else f"{found:.2f}"
 
 
+def _percentile(record: Record, _reference: Record | None, stat: str) -> str:
+    """Return a percentile of the response times of all rounds, and its interval; or how many it needs."""
+    runs = runs_of(record, Figure("response_s", stat))
+    needed, found = lacking(runs, stat), estimate(runs, stat)
+    if found is None or needed is not None:
+        return _NONE if found is None else f"needs {needed}"
+    between = "" if found.interval is None else f" ({found.interval.low:.2f}-{found.interval.high:.2f})"
+    return f"{found.value:.2f}{between}"
+
+
 def _bytes(record: Record, _reference: Record | None, metric: str) -> str:
     return _size(spread(record, metric))
 
@@ -151,9 +172,9 @@ _COLUMNS: Mapping[str, tuple[str, _Show]] = {
 _RESPONSE_COLUMNS: Mapping[str, tuple[str, _Show]] = {
     "response s": ("response_mean_s", _time),
     "x REFERENCE": ("", _relative),
-    "p50": ("response_p50_s", _time),
-    "p90": ("response_p90_s", _time),
-    "p99": ("response_p99_s", _time),
+    "p50": ("p50", _percentile),
+    "p90": ("p90", _percentile),
+    "p99": ("p99", _percentile),
     "slowdown": ("worst_slowdown", _factor),
     "peak": ("peak_bytes", _bytes),
     "swap in/out": ("", _swap),
@@ -189,6 +210,12 @@ def _notes(records: Sequence[Record]) -> list[str]:
         for m in record.rounds
         if m.outcome != "ok"
     ]
+    strange = [
+        f"far from the other rounds, and counted: {r.case.policy}, {r.case.workload} at {r.case.limit or 'no limit'}, "
+        f"round {m.round}: {getattr(m, r.case.main_metric):.2f} s"
+        for r in records
+        for m in outliers(r, r.case.main_metric)
+    ]
     everything = [measurement for record in records for measurement in record.rounds]
     shared = sorted({name for measurement in everything for name in measurement.machine_wide})
     notes = list(dict.fromkeys(notice for measurement in everything for notice in measurement.notices))
@@ -198,4 +225,4 @@ def _notes(records: Sequence[Record]) -> list[str]:
         notes.append(f"counted for the whole machine, as this kernel has no count by group: {', '.join(shared)}")
     if not all(measurement.interleaved for measurement in everything):
         notes.append("rounds were not interleaved: xdist hands tests out as it likes")
-    return ["\n".join(lines) for lines in (failures, notes) if lines]
+    return ["\n".join(lines) for lines in (failures, strange, notes) if lines]

@@ -48,6 +48,11 @@ class Case(msgspec.Struct, frozen=True):
         """The same case without its policy: the cases that are compared with each other share it."""
         return msgspec.structs.replace(self, policy="")
 
+    @property
+    def main_metric(self) -> str:
+        """What cases are compared by: the makespan of what is asked at once, the mean response of what keeps coming."""
+        return "makespan_s" if self.loop == "once" else "response_mean_s"
+
 
 class Timeline(msgspec.Struct, frozen=True):
     """Memory of the worker over time: seconds after the plan's start (negative before), and bytes; equal lengths."""

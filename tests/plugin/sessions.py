@@ -15,8 +15,8 @@ from typing import Final
 import psutil
 import pytest
 
-from pytest_edgeload.report.json import parse
 from pytest_edgeload.results import journal
+from pytest_edgeload.results.document import parse
 from pytest_edgeload.results.record import Entry, Measurement, Record
 
 TINY: Final = """\

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.plugin.options import CAP_NAMES, OPTIONS, Given, Settings, parse, read
+from pytest_edgeload.plugin.options import CAP_NAMES, OPTIONS, Given, Rounds, Settings, parse, read
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.units import Limit
 
@@ -14,7 +14,8 @@ VALUES = {
     "mem": ("300M", "400M", "500M"),
     "policy": ("bulk", "linear", "partial"),
     "reader": ("a", "b", "c"),
-    "rounds": ("2", "3", "4"),
+    "rounds": ("2", "3-5", "4"),
+    "precision": ("1%", "2.5%", "5 %"),
     "threads": ("5", "6", "7"),
     "timeout": ("8s", "9s", "10s"),
     "cap": ("none", "cgroup1", "cgroup2"),
@@ -23,6 +24,12 @@ VALUES = {
     "bound": ("true", "false", "true"),
     "examples": ("7", "8", "9"),
     "seed": ("1", "2", "3"),
+    "save": ("main", "v1", "v2"),
+    "autosave": ("true", "false", "true"),
+    "storage": ("s", "t", "u"),
+    "compare": ("main", "1", "newest"),
+    "compare-fail": ("makespan:10%", "peak:64M", "swap_in:0"),
+    "strict": ("true", "false", "true"),
     "json": ("a.json", "b.json", "c.json"),
     "cache-dir": ("a", "b", "c"),
     "only": ("true", "false", "true"),
@@ -76,7 +83,9 @@ def test_defaults(bare: pytest.Pytester) -> None:
     found = settings(bare)
     assert found.mem == (Limit(1 << 30),)
     assert found.policy == ("bulk", "linear", "partial")
-    assert (found.reader, found.rounds, found.timeout) == (("read",), 1, 300.0)
+    assert (found.reader, found.rounds, found.timeout) == (("read",), Rounds(1, 1), 300.0)
+    assert (found.precision, found.save, found.compare, found.compare_fail) == (None, None, "", ())
+    assert found.storage == bare.path / ".edgeload"
     assert (found.cap, found.swap, found.json, found.cache_dir) == ("auto", "existing", None, None)
     assert found.read_bw is None
     assert (found.only, found.skip, found.disable) == (False, False, False)
@@ -94,6 +103,16 @@ def test_values(bare: pytest.Pytester) -> None:
     assert found.json == bare.path / "out.json"
     assert found.only
     assert found.read_bw == 90 << 20
+    found = settings(bare, "--edge-compare", "--edge-rounds=3-15", "--edge-precision=2.5%")
+    assert (found.compare, found.rounds, found.precision) == ("newest", Rounds(3, 15), 0.025)
+
+
+def test_thresholds_imply_a_baseline(bare: pytest.Pytester) -> None:
+    """Who names thresholds compares with the newest baseline, if with no other; all that are given apply."""
+    found = settings(bare, "--edge-compare-fail=makespan:10%,peak:64M", "--edge-compare-fail=swap_in:0")
+    assert [threshold.text for threshold in found.compare_fail] == ["makespan:10%", "peak:64M", "swap_in:0"]
+    assert found.compare == "newest"
+    assert settings(bare, "--edge-compare-fail=makespan:10%", "--edge-compare=main").compare == "main"
 
 
 def test_lists_append(bare: pytest.Pytester) -> None:
@@ -137,8 +156,15 @@ WRONG = [
     ("policy", "linaer", "unknown; did you mean linear[?]"),
     ("policy", "xyzzy", "unknown; there are bulk, *linear*"),
     ("reader", "raed", "unknown; did you mean read[?]"),
-    ("rounds", "0", "not a count; give a whole number of at least 1"),
-    ("rounds", "1.5", "not a count; *"),
+    ("rounds", "0", "not a number of rounds; try 5, or 3-15 with --edge-precision=5%"),
+    ("rounds", "1.5", "not a number of rounds; *"),
+    ("rounds", "5-3", "at least 5 is more than at most 3; try 3-5"),
+    ("precision", "5", "not a percentage; try 5%"),
+    ("precision", "0%", "not a percentage; *"),
+    ("save", "a/b", "not a name for a baseline; *"),
+    ("compare", ".", "that is no baseline; did it mean to be a test? *"),
+    ("compare-fail", "makespan:fast", "makespan is a time, and 'fast' is none; try 10% or 0.2s"),
+    ("compare-fail", "makespan/bulkk:10%", "bulkk is no policy; did you mean bulk[?]"),
     ("threads", "many", "not a count; *"),
     ("timeout", "soon", "not a duration; try 300s or 5m"),
     ("timeout", "0s", "not a duration; try *"),
@@ -213,7 +239,7 @@ def test_idle_project_is_told(bare: pytest.Pytester, monkeypatch: pytest.MonkeyP
     bare.makepyfile("def test_it(): pass")
     result = bare.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: PYTEST_EDGE_ROUNDS=none: not a count; *"])
+    result.stderr.fnmatch_lines(["ERROR: PYTEST_EDGE_ROUNDS=none: not a number of rounds; *"])
 
 
 def test_help(bare: pytest.Pytester) -> None:

@@ -57,8 +57,11 @@ def test_columns() -> None:
 
 
 def test_response_columns() -> None:
-    """Where requests come over time a row has their response times, the ratio of the means, and the worst slowdown."""
-    found = {"makespan_s": 99.0, "response_p50_s": 0.5, "response_p90_s": 1.0, "response_p99_s": 4.0}
+    """Where requests come over time a row has their response times, the ratio of the means, and the worst slowdown.
+
+    Percentiles are of the requests of all rounds; where there are too few, their cell says how many it takes.
+    """
+    found = {"makespan_s": 99.0, "response_s": [0.5] * 28 + [None] + [1.0] * 4}
     others = {"worst_slowdown": 2.54, "peak_bytes": 300 << 20, "swap_in_bytes": 0, "swap_out_bytes": 0}
     slow, quick = (
         record(name, *({"response_mean_s": s, **found, **others} for s in means), loop="open")
@@ -69,9 +72,9 @@ def test_response_columns() -> None:
         "policy": "linear",
         "response s": "1.50 (1.00-2.00)",
         "x bulk": "0.50",
-        "p50": "0.50",
-        "p90": "1.00",
-        "p99": "4.00",
+        "p50": "0.50 (0.50-0.50)",
+        "p90": "1.00 (1.00-1.00)",
+        "p99": "needs 662",
         "slowdown": "2.5",
         "peak": "300M",
         "swap in/out": "0/0",
@@ -92,6 +95,15 @@ def test_responses_by_network() -> None:
     text = render([bulk, linear])
     assert row(text, "small") == {"mean response s": "small", "bulk": "1.50", "linear": "0.50"}
     assert row(text, "large") == {"mean response s": "large", "bulk": "3.00", "linear": "-"}
+
+
+def test_outliers() -> None:
+    """A round that is far from the others is named, and counts."""
+    usual = [{"makespan_s": seconds} for seconds in (1.0, 1.01, 0.99, 1.02)]
+    text = render([record("bulk", *usual, {"makespan_s": 9.0}), record("linear", *usual, {"makespan_s": 1.03})])
+    line = "far from the other rounds, and counted: bulk, mix at 512M, round 4: 9.00 s"
+    assert [found for found in text.splitlines() if "far from" in found] == [line]
+    assert row(text, "bulk")["makespan s"] == "1.01 (0.99-9.00)"
 
 
 def test_ratio() -> None:

@@ -1,4 +1,4 @@
-"""Records as JSON: what is written is what is read."""
+"""Files of records: what is written is what is read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import re
+import subprocess
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.job import Span
-from pytest_edgeload.report.json import machine, parse, render
+from pytest_edgeload.results.document import Commit, Document, commit, document, machine, parse, render
 from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, Service, Timeline
 from pytest_edgeload.workload import Ask, Condition
 
@@ -53,47 +55,91 @@ def measurements(draw: st.DrawFn) -> Measurement:
 records = st.builds(Record, cases, st.lists(measurements(), max_size=3).map(tuple))
 
 
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def empty() -> Document:
+    """Give a document without records."""
+    return document([], {}, HERE)
+
+
 @given(st.lists(records, max_size=3), st.dictionaries(text, text, max_size=3))
-def test_round_trip(written: list[Record], settings: dict[str, str]) -> None:
+def test_round_trip(empty: Document, written: list[Record], settings: dict[str, str]) -> None:
     """A file read back holds the same records and settings, to the last bit and letter."""
-    document = parse(render(written, settings))
-    assert document.records == tuple(written)
-    assert document.settings == settings
+    whole = msgspec.structs.replace(empty, records=tuple(written), settings=settings)
+    assert parse(render(whole)) == whole
 
 
-def test_schema() -> None:
+def test_summary(empty: Document) -> None:
+    """A summary lacks spans and time lines, and nothing else."""
+    rounds = [Measurement(outcome="ok", makespan_s=1.0, tasks=spans) for spans in ((), (Span(0, 0, 0.0, 0.0, 1.0),))]
+    case = Case("t", "w", "p", None, None, "read", 1, "none", "off")
+    plain, whole = (msgspec.structs.replace(empty, records=(Record(case, (m,)),)) for m in rounds)
+    assert whole.summary() == plain
+
+
+def test_schema(empty: Document) -> None:
     """A file begins with the number of its schema, by which any reader can tell what it has."""
-    written = render([], {})
-    assert next(iter(json.loads(written).items())) == ("schema", SCHEMA)
-    assert parse(written).schema == SCHEMA
+    assert next(iter(json.loads(render(empty)).items())) == ("schema", SCHEMA)
+    with pytest.raises(ValueError, match=f"^has schema 7, and this version reads {SCHEMA}$"):
+        parse(render(msgspec.structs.replace(empty, schema=7)))
 
 
-def test_created() -> None:
+def test_created(empty: Document) -> None:
     """A file says when it was written, in UTC."""
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", parse(render([], {})).created)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", empty.created)
 
 
-def test_absent() -> None:
+def test_absent(empty: Document) -> None:
     """A metric that was not measured is absent from the file, and a metric of 0 is there."""
     measured = Measurement(outcome="oom", swap_in_bytes=0)
     case = Case("t", "w", "p", None, None, "read", 1, "none", "off")
-    [found] = json.loads(render([Record(case, (measured,))], {}))["records"][0]["rounds"]
+    whole = msgspec.structs.replace(empty, records=(Record(case, (measured,)),))
+    [found] = json.loads(render(whole))["records"][0]["rounds"]
     assert found.keys() & METRICS.keys() == {"swap_in_bytes"}
     assert found["swap_in_bytes"] == 0
 
 
-def test_machine() -> None:
+def test_machine(empty: Document) -> None:
     """A file says on which processor, memory, kernel, Python and PyTorch it was measured."""
     found = machine()
     assert (found.processors, found.kernel) == (os.cpu_count(), platform.release())
     assert found.python == platform.python_version()
     assert found.torch == importlib.metadata.version("torch")
     assert found.memory_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert parse(render([], {})).machine == found
+    assert empty.machine == found
+
+
+def test_kind_of_machine() -> None:
+    """Machines of one kind have one key, whatever runs on them and whatever the kernel keeps of their memory."""
+    found = machine()
+    other = msgspec.structs.replace(found, kernel="7.0", torch="3", memory_bytes=found.memory_bytes - 1000)
+    assert other.key == found.key
+    assert re.fullmatch(r"[a-z0-9-]+", found.key)
+    assert msgspec.structs.replace(found, processors=99).key != found.key
+
+
+def test_commit(tmp_path: Path) -> None:
+    """A file says at which commit it was written and whether more was changed, where there is a repository."""
+    assert commit(tmp_path) is None
+
+    def git(*words: str) -> str:
+        names = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        done = subprocess.run(["git", *names, *words], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q", "-b", "main")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    assert commit(tmp_path) == Commit(git("rev-parse", "HEAD"), "main", is_dirty=False)
+    (tmp_path / "new").touch()
+    found = commit(tmp_path)
+    assert found is not None
+    assert found.is_dirty
 
 
 @pytest.mark.parametrize("cut", [1, 30, 300])
-def test_cut(cut: int) -> None:
+def test_cut(empty: Document, cut: int) -> None:
     """A file that was cut short is not taken for a whole one."""
-    with pytest.raises(msgspec.DecodeError):
-        parse(render([], {"key": "value"})[:-cut])
+    with pytest.raises(ValueError, match=r"^holds no records \("):
+        parse(render(empty)[:-cut])

@@ -1,0 +1,135 @@
+"""The gate of a session: when a case can be judged, and what came of it. Knows ids of tests, but no hook.
+
+A test of several rounds is several items; its cases can be judged when all of them have reported, and those of the
+references too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.gate import Finding, Sides, Verdict, identity, judge, judge_ceiling, missing
+from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.threshold import Ceiling, Threshold
+
+_ROUND = re.compile(r"-?round\d+(?=\]$)")
+_FAILING: frozenset[Verdict] = frozenset({"regressed"})
+_STRICT: frozenset[Verdict] = _FAILING | {"inconclusive", "invalid", "incomparable", "missing", "new"}
+
+
+def test_of(nodeid: str) -> str:
+    """Return what the ids of a test's rounds have in common."""
+    return _ROUND.sub("", nodeid).removesuffix("[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is judged, against what, and what of it fails."""
+
+    thresholds: tuple[Threshold, ...] = ()
+    baseline: Document | None = None
+    is_alike: bool = True
+    is_strict: bool = False
+
+    def fails(self, finding: Finding) -> bool:
+        """Tell whether a finding fails the session."""
+        return finding.verdict in (_STRICT if self.is_strict else _FAILING)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A case that was measured and not judged yet, by the test that measured it, with the ceilings of that test."""
+
+    case: Case
+    test: str
+    ceilings: tuple[Ceiling, ...]
+
+
+class Gate:
+    """Judges each case once, when it is complete.
+
+    `rounds` is how many items a test has at most, `measuring` the ids of all items that are going to report.
+    """
+
+    def __init__(self, rules: Rules, rounds: int, measuring: Iterable[str]) -> None:
+        self.rules = rules
+        self.findings: list[Finding] = []
+        self._rounds = rounds
+        self._expected = set(map(test_of, measuring))
+        self._items: defaultdict[str, set[str]] = defaultdict(set)
+        self._tests: dict[Case, str] = {}
+        self._waiting: dict[Case, _Waiting] = {}
+
+    def take(
+        self, nodeid: str, cases: Iterable[Case], ceilings: Sequence[Ceiling], records: Iterable[Record]
+    ) -> list[Finding]:
+        """Note that an item has reported and what it measured; return what fails of all that is complete now."""
+        test = test_of(nodeid)
+        self._items[test].add(nodeid)
+        for case in cases:
+            key = identity(case)
+            self._tests[key] = test
+            self._waiting[key] = _Waiting(case, test, tuple(ceilings))
+        complete = [key for key, waiting in self._waiting.items() if self._is_complete(key, waiting)]
+        return self._judge(complete, records) if complete else []
+
+    def finish(self, records: Iterable[Record]) -> list[Finding]:
+        """Judge what never became complete, and what the baseline has and nobody measured; return what fails of it."""
+        records = list(records)
+        failing = self._judge(list(self._waiting), records)
+        if self.rules.baseline is not None:
+            gone = [
+                Finding(
+                    case, threshold.figure, threshold.text, "missing", "the baseline has it, and nobody measured it"
+                )
+                for case in missing(self.rules.baseline.records, records)
+                for threshold in self.rules.thresholds[:1]
+            ]
+            self.findings += gone
+            failing += [finding for finding in gone if self.rules.fails(finding)]
+        return failing
+
+    def items_of(self, findings: Iterable[Finding]) -> set[str]:
+        """Return the ids of all items that measured the cases of `findings`, or their references."""
+        cases = {identity(finding.case) for finding in findings}
+        cases |= {self._other(identity(f.case), f.figure.reference) for f in findings if f.figure.reference is not None}
+        return {nodeid for case in cases if case in self._tests for nodeid in self._items[self._tests[case]]}
+
+    def _is_complete(self, key: Case, waiting: _Waiting) -> bool:
+        others = [self._other(key, reference) for reference in self._references(waiting)]
+        tests = [waiting.test, *(self._tests.get(other, "") for other in others)]
+        return all(len(self._items.get(test, ())) >= self._rounds for test in tests)
+
+    def _references(self, waiting: _Waiting) -> set[str]:
+        figures = [*(rule.figure for rule in self.rules.thresholds), *(rule.figure for rule in waiting.ceilings)]
+        return {figure.reference for figure in figures if figure.reference is not None}
+
+    @staticmethod
+    def _other(key: Case, policy: str) -> Case:
+        return msgspec.structs.replace(key, policy=policy)
+
+    def _judge(self, keys: Iterable[Case], records: Iterable[Record]) -> list[Finding]:
+        """Judge these cases; return what fails."""
+        now = Sides.of(records)
+        then = None if self.rules.baseline is None else Sides.of(self.rules.baseline.records)
+        new: list[Finding] = []
+        for key in keys:
+            waiting = self._waiting.pop(key)
+            judged = len(self._expected | {waiting.test}) * max(1, len(self.rules.thresholds) + len(waiting.ceilings))
+            for threshold in self.rules.thresholds:
+                after = now.side(key, threshold.figure.reference)
+                if then is not None and after is not None and threshold.figure.reference != key.policy:
+                    before = then.side(key, threshold.figure.reference)
+                    new.append(judge(threshold, before, after, judged=judged, is_alike=self.rules.is_alike))
+            for ceiling in waiting.ceilings:
+                side = now.side(key, ceiling.figure.reference)
+                if side is not None:
+                    new.append(judge_ceiling(ceiling, side, judged=judged))
+        self.findings += new
+        return [finding for finding in new if self.rules.fails(finding)]

@@ -1,0 +1,62 @@
+"""Then and now: one row a case, and a line on everything that was judged and is not well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tabulate import tabulate
+
+from pytest_edgeload.results.gate import Finding, Side, Sides, incomparable
+from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.statistics import contrast, estimate
+from pytest_edgeload.results.threshold import Figure
+
+_NONE = "-"
+_HEADERS = ("policy", "workload", "limit", "reader", "figure", "then", "now", "change", "95% interval")
+_ALIGN = ("left", "left", "right", "left", "left", "right", "right", "right", "right")
+
+
+def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool) -> str:
+    """Return a row for each case that both have: its main figure and its peak, then and now."""
+    then, now = Sides.of(before), Sides.of(after)
+    rows = []
+    for record in after:
+        old, new = then.side(record.case, None), now.side(record.case, None)
+        if old is not None and new is not None:
+            figures = (Figure(record.case.main_metric), Figure("peak_bytes"))
+            rows += [_row(figure, old, new, is_alike=is_alike) for figure in figures]
+    return tabulate(rows, _HEADERS, tablefmt="simple", colalign=_ALIGN, disable_numparse=True) if rows else ""
+
+
+def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:
+    case = now.record.case
+    runs = then.runs(figure), now.runs(figure)
+    values = [None if (found := estimate(side, figure.stat)) is None else found.value for side in runs]
+    shown = [_NONE if value is None else figure.show(value) for value in values]
+    change = between = _NONE
+    if None not in values and incomparable(figure, then.record.case, case, is_alike=is_alike) is None:
+        found = contrast(*runs, figure.stat, lambda a, b: (b - a) / abs(a))
+        change = f"{found.value:+.1%}"
+        if found.interval is not None:
+            between = f"{found.interval.low:+.1%} to {found.interval.high:+.1%}"
+    return [case.policy, case.workload, case.limit or "none", case.reader, str(figure), *shown, change, between]
+
+
+def judged(findings: Sequence[Finding]) -> str:
+    """Return how often each verdict came up, and a line on each finding that is not ok."""
+    if not findings:
+        return ""
+    counts = Counter(finding.verdict for finding in findings)
+    lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())]
+    return "\n".join([*lines, *(line(finding) for finding in findings if finding.verdict != "ok")])
+
+
+def line(finding: Finding) -> str:
+    """Return what became of one figure of one case."""
+    return f"{finding.verdict}: {label(finding.case)}: {finding}"
+
+
+def label(case: Case) -> str:
+    """Return a case in words."""
+    return f"{case.policy}, {case.workload} at {case.limit or 'no limit'}, reader {case.reader}"

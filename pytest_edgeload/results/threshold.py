@@ -1,0 +1,212 @@
+"""What a figure may be, or how much worse it may become: the grammar of all thresholds, parsed here and nowhere else.
+
+    EXPR  = METRIC ["." STAT] ["/" REFERENCE] ":" LIMIT
+    LIMIT = TERM ["+" TERM]         both must be exceeded
+    TERM  = NUMBER "%" | SIZE | DURATION | NUMBER
+
+A ceiling, which stands in a test, is a TERM by itself or `NUMBER "x" REFERENCE`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from pytest_edgeload.errors import hint
+from pytest_edgeload.results.record import METRICS, Metric
+from pytest_edgeload.units import format_duration, format_size, parse_duration, parse_size
+
+STATISTICS = ("median", "mean", "min", "max")
+"""What may be asked of the rounds beside percentiles, `p90` or `p99.9`."""
+
+_MAIN = "makespan_s"
+_EXPR = re.compile(r"(?P<metric>\w+)(?:\.(?P<stat>[\w.]+))?(?:/(?P<reference>[\w-]+))?")
+_PERCENTILE = re.compile(r"p(?P<percent>\d{1,2}(?:\.\d+)?)")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_MULTIPLE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*x\s*(?P<reference>[\w-]+)")
+_EXAMPLES = {"s": "0.2s", "bytes": "64M", "count": "100", "ratio": "0.1", "per s": "0.5"}
+
+GATED: Mapping[str, Metric] = {name: metric for name, metric in METRICS.items() if metric.better != "neither"}
+"""The metrics of which a threshold can say what is worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """An amount in the unit of its metric, or a share of the value that it is compared with."""
+
+    amount: float
+    is_share: bool = False
+
+    def allowed(self, then: float) -> float:
+        """Return by how much a figure may be worse than `then`."""
+        return self.amount * abs(then) if self.is_share else self.amount
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What of a record is judged: a metric, a statistic over its rounds, maybe relative to a reference policy."""
+
+    metric: str
+    stat: str = "median"
+    reference: str | None = None
+
+    def __str__(self) -> str:
+        stat = "" if self.stat == "median" else f".{self.stat}"
+        return short(self.metric) + stat + (f"/{self.reference}" if self.reference else "")
+
+    @property
+    def unit(self) -> str:
+        """The unit of the figure; the ratio to a reference has none."""
+        return "ratio" if self.reference else METRICS[self.metric].unit
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether less is worse."""
+        return METRICS[self.metric].better == "more"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it counts something that identical runs do nearly alike, as bytes are, and no clock does."""
+        return METRICS[self.metric].unit in {"bytes", "count"}
+
+    def show(self, value: float) -> str:
+        """Return a value of this figure as a short text."""
+        if self.unit == "s":
+            return format_duration(value)
+        return format_size(value) if self.unit == "bytes" else f"{value:.3g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """How much worse a figure may be than in the baseline: by more than each of `terms` is a regression."""
+
+    figure: Figure
+    terms: tuple[Term, ...]
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the threshold that `text` is. Raises ValueError."""
+        name, colon, limit = text.strip().partition(":")
+        if not colon:
+            raise ValueError(f"{text!r} is no threshold; try makespan:10% or peak:64M")
+        figure = parse_figure(name)
+        terms = tuple(_term(term.strip(), figure, f"10% or {_EXAMPLES[figure.unit]}") for term in limit.split("+"))
+        return cls(figure, terms, text.strip())
+
+    def allowed(self, then: float) -> float:
+        """Return by how much the figure may be worse than `then`."""
+        return max(term.allowed(then) for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What a figure may be at most; at least, where more is better."""
+
+    figure: Figure
+    most: float
+    text: str
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Self:
+        """Return the ceiling that a test writes as `name="text"`. Raises ValueError."""
+        figure, text = parse_figure(name), text.strip()
+        multiple = _MULTIPLE.fullmatch(text)
+        if multiple:
+            figure = Figure(figure.metric, figure.stat, multiple["reference"])
+            return cls(figure, float(multiple["number"]), f"{name} {text}")
+        ways = f"{_EXAMPLES[figure.unit]} or 0.5x bulk"
+        term = _term(text, figure, ways)
+        if term.is_share:
+            raise ValueError(f"{text} of what? Try {ways}")
+        return cls(figure, term.amount, f"{name} {text}")
+
+
+def parse_thresholds(text: str) -> tuple[Threshold, ...]:
+    """Return the thresholds of a comma list. Raises ValueError."""
+    return tuple(Threshold.parse(part) for part in text.split(",") if part.strip())
+
+
+def parse_figure(text: str) -> Figure:
+    """Return the figure that `METRIC[.STAT][/REFERENCE]` names; a bare statistic is one of the makespan.
+
+    Raises ValueError.
+    """
+    match = _EXPR.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} names no figure; try makespan, response.p90 or makespan/bulk")
+    metric, stat, reference = match["metric"], match["stat"], match["reference"]
+    if stat is None and _is_statistic(metric):
+        metric, stat = _MAIN, metric
+    if stat is not None and not _is_statistic(stat):
+        raise ValueError(f"{stat!r} is no statistic; there are {', '.join(STATISTICS)} and percentiles such as p90")
+    return Figure(_metric(metric), stat or "median", reference)
+
+
+def percent_of(stat: str) -> float | None:
+    """Return the percentage of a percentile, 90 of `p90`; None for another statistic."""
+    match = _PERCENTILE.fullmatch(stat)
+    return float(match["percent"]) if match and float(match["percent"]) > 0 else None
+
+
+def short(metric: str) -> str:
+    """Return the name of a metric without its unit where that is still one metric's only: `peak` of `peak_bytes`."""
+    name = _bare(metric)
+    return name if _of(name) == [metric] else metric
+
+
+def _is_statistic(text: str) -> bool:
+    return text in STATISTICS or percent_of(text) is not None
+
+
+def _bare(metric: str) -> str:
+    return metric.removesuffix("_per_s").removesuffix("_bytes").removesuffix("_s")
+
+
+def _of(bare: str) -> list[str]:
+    return [metric for metric in METRICS if _bare(metric) == bare]
+
+
+def _metric(name: str) -> str:
+    found = [name] if name in METRICS else _of(name)
+    if len(found) > 1:
+        raise ValueError(f"{name} may be {' or '.join(found)}; write which")
+    if not found:
+        raise ValueError(f"{name} is no metric; {_near(name, map(short, GATED))}")
+    if found[0] not in GATED:
+        raise ValueError(f"{name} is neither better nor worse when it changes; {_near('', map(short, GATED))}")
+    return found[0]
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    return hint(name, list(known))
+
+
+def _term(text: str, figure: Figure, ways: str) -> Term:
+    """Return the term, in the unit of `figure`. Raises ValueError, with the `ways` out."""
+    try:
+        if text.endswith("%"):
+            return Term(_number(text.removesuffix("%").strip()) / 100, is_share=True)
+        return Term(_amount(text, figure.unit))
+    except ValueError:
+        kind = {"s": "a time", "bytes": "a number of bytes", "count": "a count"}.get(figure.unit, "a ratio")
+        raise ValueError(f"{figure} is {kind}, and {text!r} is none; try {ways}") from None
+
+
+def _amount(text: str, unit: str) -> float:
+    """Return what `text` says in `unit`; nothing has no unit. Raises ValueError."""
+    if text == "0" or unit in {"count", "ratio", "per s"}:
+        return _number(text)
+    if unit == "bytes":
+        return parse_size(text)
+    if _NUMBER.fullmatch(text):
+        raise ValueError(text)  # of what unit?
+    return parse_duration(text)
+
+
+def _number(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return float(text)

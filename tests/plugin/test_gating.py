@@ -1,0 +1,211 @@
+"""Baselines, and what becomes of a session whose figures are worse than they were."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.results.document import parse
+from tests.plugin.sessions import CONFTEST, Begin, Ended, write
+
+POLICY = """
+import os
+from pytest_edgeload.policies import POLICIES
+
+def pytest_edge_policies(register):
+    register("mine", POLICIES[os.environ.get("MINE", "linear")])
+"""
+"""A policy that can be made to hold everything where it held a layer."""
+
+OPTIONS = ("--edge-policy=linear,mine", "--edge-mem=none", "--edge-rounds=2")
+GATE = "--edge-compare-fail=plan_peak:10%"
+GROWN = "regressed: mine, small+wide at no limit, reader read: plan_peak 28.3M -> "
+
+
+@pytest.fixture(scope="module")
+def saved(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a session that saved a baseline, in a project with the policy."""
+    folder = write(tmp_path_factory.mktemp("saved"), conftest=CONFTEST + POLICY)
+    return begin(folder, *OPTIONS, "--edge-save=first").end()
+
+
+@pytest.fixture(params=["0", "2"], ids=["alone", "xdist"])
+def regressed(request: pytest.FixtureRequest, begin: Begin, saved: Ended) -> Ended:
+    """Return a session in which the policy holds everything, with and without xdist."""
+    options = (*OPTIONS, GATE, "-n", request.param, "--junitxml=junit.xml", "-p", "cacheprovider")
+    return begin(saved.running.folder, *options, MINE="bulk-unchained", COLUMNS="250").end()
+
+
+def test_saved(saved: Ended) -> None:
+    """A baseline is a numbered file of records without spans, in a folder for the kind of machine; its name is told."""
+    assert saved.status == 0, saved.said
+    [path] = (saved.running.folder / ".edgeload").glob("*/0001_first_??????.json")
+    saved.lines.fnmatch_lines([f"baseline saved as {path}"])
+    document = parse(path.read_bytes())
+    assert path.parent.name == document.machine.key
+    assert [(record.case.policy, len(record.rounds)) for record in document.records] == [("linear", 2), ("mine", 2)]
+    assert not any(m.tasks or m.timeline.at_s for record in document.records for m in record.rounds)
+    assert {"pytest", "torch"} <= document.versions.keys()
+
+
+def test_unchanged(saved: Ended, begin: Begin) -> None:
+    """What did not change passes; a table has then and now, and a line how many were judged."""
+    ended = begin(saved.running.folder, *OPTIONS, GATE).end()
+    assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines(["compared with *0001_first_*.json", "policy *then *now *change *interval", "2 ok"])
+    ended.lines.fnmatch_lines_random(["mine *small+wide *none *read *makespan *s *s *%*", "mine *peak *M *M *%*"])
+
+
+def test_regressed(regressed: Ended) -> None:
+    """A regression is a failed test like any other, whoever asks; nothing else fails, and there is no traceback."""
+    assert regressed.status == 1, regressed.said
+    failed = [name for name, case in regressed.tests.items() if case.find("failure") is not None]
+    assert failed in (["test_case[none-mine-round0]"], ["test_case[none-mine-round1]"])
+    assert GROWN in str(regressed.failure(failed[0]).attrib["message"])
+    regressed.lines.fnmatch_lines(
+        [
+            "1 ok, 1 regressed",
+            f"{GROWN}*limit plan_peak:10%",
+            f"FAILED test_tiny.py::{failed[0].replace('[', '[[]')} - {GROWN}*",
+            "*1 failed, 3 passed*",
+        ]
+    )
+    assert "Traceback" not in regressed.said
+
+
+def test_last_failed(saved: Ended, begin: Begin) -> None:
+    """--lf runs all rounds of what became worse, for one alone could not be judged, until it is mended."""
+    folder = saved.running.folder
+    begin(folder, *OPTIONS, GATE, "-p", "cacheprovider", MINE="bulk-unchained").end()
+    again = begin(folder, *OPTIONS, GATE, "--lf", "-p", "cacheprovider").end()
+    assert again.status == 0, again.said
+    again.lines.fnmatch_lines(["*2 passed*"])
+
+
+def test_first_failure(saved: Ended, begin: Begin) -> None:
+    """-x stops at a regression."""
+    ended = begin(saved.running.folder, *OPTIONS, GATE, "-x", "-k", "mine", MINE="bulk-unchained").end()
+    assert ended.status == 1, ended.said
+    ended.lines.fnmatch_lines(["*stopping after 1 failures*"])
+
+
+def test_no_baseline(begin: Begin, tmp_path: Path) -> None:
+    """Without a baseline one line says so and all passes; --edge-strict refuses before anything is measured."""
+    folder = write(tmp_path, conftest=CONFTEST + POLICY)
+    ended = begin(folder, *OPTIONS, GATE).end()
+    assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines([f"no baseline in {folder / '.edgeload'}, so nothing is compared"])
+    strict = begin(folder, *OPTIONS, GATE, "--edge-strict").end()
+    assert strict.status == 4, strict.said
+    assert strict.running.on_disk == []
+    sentence = f"no baseline in {folder / '.edgeload'}, and --edge-strict is given; save one first"
+    strict.lines.fnmatch_lines([f"ERROR: --edge-compare-fail: {sentence}"])
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("--edge-strict",), 1)], ids=["lenient", "strict"])
+def test_new_case(saved: Ended, begin: Begin, options: tuple[str, ...], status: int) -> None:
+    """A case that the baseline lacks is new, one that was not measured missing: told, and failures where strict."""
+    names = ("--edge-policy=linear,bulk", "--edge-mem=none", "--edge-rounds=2")
+    ended = begin(saved.running.folder, *names, GATE, *options).end()
+    assert ended.status == status, ended.said
+    ended.lines.fnmatch_lines_random(
+        [
+            "new: bulk, small+wide at no limit, reader read: plan_peak, limit *: the baseline has no such case",
+            "missing: mine, small+wide at no limit, reader read: plan_peak, limit *: *nobody measured it",
+        ]
+    )
+
+
+MARKED = """
+import pytest
+
+@pytest.mark.edge_threshold(plan_peak="29M", swap_in="0")
+@pytest.mark.parametrize("network", ["small", "wide"])
+def test_case(edge, edge_policy, edge_mem, network):
+    edge.run([network, "small"], policy=edge_policy, memory=edge_mem)
+"""
+
+TABLE = """
+[tool.edgeload.thresholds]
+plan_peak = "1M"
+
+[tool.edgeload.thresholds."test_tiny.py*linear*"]
+plan_peak = "0.99x bulk"
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_thresholds_of_tests(begin: Begin, tmp_path: Path, processes: str) -> None:
+    """What a test allows at most holds without a baseline: what is beyond fails."""
+    folder = write(tmp_path, test_tiny=MARKED)
+    ended = begin(folder, "--edge-policy=bulk,linear", "--edge-mem=none", "-n", processes, COLUMNS="250").end()
+    assert ended.status == 1, ended.said
+    ended.lines.fnmatch_lines(
+        ["FAILED test_tiny.py::test_case[[]wide-none-bulk[]] - regressed: *plan_peak 29.2M, limit plan_peak 29M"]
+    )
+    assert ended.said.count("FAILED ") == 1
+
+
+def test_thresholds_of_the_project(begin: Begin, tmp_path: Path) -> None:
+    """pyproject.toml has thresholds for all tests and for some; what is nearer to the test goes first."""
+    folder = write(tmp_path)
+    (folder / "pyproject.toml").write_text(TABLE)
+    ended = begin(folder, "--edge-policy=bulk,linear", "--edge-mem=none", COLUMNS="250").end()
+    assert ended.status == 1, ended.said
+    ended.lines.fnmatch_lines(["FAILED test_tiny.py::test_case[[]none-bulk[]] - regressed: *limit plan_peak 1M"])
+    assert ended.said.count("FAILED ") == 1
+
+
+@pytest.mark.parametrize(
+    ("mark", "sentence"),
+    [
+        ("plan_peek='1M'", "plan_peek='1M': plan_peek is no metric; did you mean plan_peak?"),
+        ("peak=5", "peak=5 is no text; write peak='5'"),
+        ("'1M'", "edge_threshold takes figures by name, as in edge_threshold(peak='600M')"),
+        ("makespan='10%'", "makespan='10%': 10% of what? Try 0.2s or 0.5x bulk"),
+    ],
+)
+def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None:
+    """A threshold that makes no sense is refused at collection."""
+    bare.makepyfile(f"import pytest\n@pytest.mark.edge_threshold({mark})\ndef test_it(edge): pass")
+    result = bare.runpytest_subprocess("--strict-markers")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([f"ERROR: test_refused_marker.py::test_it*{sentence}"])
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--edge-compare=.", "--edge-compare=.: that is no baseline; did it mean to be a test? *"),
+        ("--edge-compare=nix", "--edge-compare: nix: no such baseline in *; there are first"),
+        ("--edge-compare=7", "--edge-compare: 7: no such baseline in *; there are first"),
+        ("--edge-compare=nix.json", "--edge-compare: nix.json: no such file; *"),
+        ("--edge-compare=old.json", "--edge-compare: old.json has schema 0, and this version reads 1; *"),
+        ("--edge-compare=bad.json", "--edge-compare: bad.json holds no records (*); *"),
+        ("--edge-compare-fail=makespan", "--edge-compare-fail=makespan: 'makespan' is no threshold; *"),
+        ("--edge-save=a/b", "--edge-save=a/b: not a name for a baseline; *"),
+        ("--edge-save=12", "--edge-save=12: not a name for a baseline; *"),
+        ("--edge-rounds=5-3", "--edge-rounds=5-3: at least 5 is more than at most 3; try 3-5"),
+        ("--edge-precision=5%", "--edge-precision=5%: rounds are 2; try --edge-rounds=3-15"),
+    ],
+)
+def test_refused_option(saved: Ended, begin: Begin, option: str, sentence: str) -> None:
+    """An option that makes no sense ends the session before anything is measured."""
+    (saved.running.folder / "old.json").write_text(json.dumps({"schema": 0}))
+    (saved.running.folder / "bad.json").write_text("[]")
+    ended = begin(saved.running.folder, *OPTIONS, option).end()
+    assert ended.status == 4, ended.said
+    assert ended.running.on_disk == []
+    ended.lines.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+def test_precision(begin: Begin, project: Path) -> None:
+    """Rounds beyond the least are skipped where the figures are precise enough, and all run where they are not."""
+    options = ("--edge-policy=linear", "--edge-mem=none", "--edge-rounds=2-4")
+    ended = begin(project, *options, "--edge-precision=10000%", "-rs").end()
+    ended.lines.fnmatch_lines(["SKIPPED * precise enough: *", "*2 passed, 2 skipped*"])
+    assert ended.status == 0
+    ended = begin(project, *options, "--edge-precision=0.0001%").end()
+    ended.lines.fnmatch_lines(["*4 passed*"])

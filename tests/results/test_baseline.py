@@ -1,0 +1,118 @@
+"""Baselines on disk."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pytest_edgeload.errors import UsageError
+from pytest_edgeload.results.baseline import check_name, default_name, find, load, save
+from pytest_edgeload.results.document import Commit, Document, document, render
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def made() -> Document:
+    """Give a document without records."""
+    return document([], {}, HERE)
+
+
+def _elsewhere(made: Document) -> Document:
+    machine = msgspec.structs.replace(made.machine, processor="another")
+    return msgspec.structs.replace(made, machine=machine)
+
+
+def test_saved(tmp_path: Path, made: Document) -> None:
+    """Baselines are numbered in the folder of their kind of machine, and read back as they were."""
+    first, second = save(tmp_path, made, "main"), save(tmp_path, made, "main")
+    assert first.parent == second.parent == tmp_path / made.machine.key
+    assert [path.name[:10] for path in (first, second)] == ["0001_main_", "0002_main_"]
+    assert load(first) == made
+    assert save(tmp_path, _elsewhere(made), "main").name.startswith("0001_")
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_saved_at_once(tmp_path: Path, made: Document) -> None:
+    """Sessions that save at the same time lose nothing."""
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda name: save(tmp_path, made, name), ["same"] * 8))
+    assert len({path for path in paths if load(path) == made}) == 8
+
+
+@pytest.mark.parametrize("wanted", ["2", "0002", "two", ""])
+def test_found(tmp_path: Path, made: Document, wanted: str) -> None:
+    """A baseline is found by its number or its name, or because it is the newest."""
+    save(tmp_path, made, "one")
+    second = save(tmp_path, made, "two")
+    assert find(tmp_path, wanted, made.machine) == second
+
+
+def test_found_by_path(tmp_path: Path, made: Document) -> None:
+    """A file is a baseline wherever it stands."""
+    file = tmp_path / "records.json"
+    file.write_bytes(render(made))
+    assert find(tmp_path / "nowhere", str(file), made.machine) == file
+
+
+def test_own_machine_first(tmp_path: Path, made: Document) -> None:
+    """Baselines of this kind of machine go before newer ones of others, which are better than none."""
+    other = _elsewhere(made)
+    own = save(tmp_path, made, "main")
+    save(tmp_path, other, "gone")
+    newest = save(tmp_path, other, "main")
+    assert find(tmp_path, "main", made.machine) == find(tmp_path, "", made.machine) == own
+    assert find(tmp_path, "2", made.machine) == newest
+
+
+def test_nothing_there(tmp_path: Path, made: Document) -> None:
+    """No baseline at all is no mistake; none of that name is, and the sentence has those there are."""
+    assert find(tmp_path / "nowhere", "", made.machine) is None
+    save(tmp_path, made, "main")
+    with pytest.raises(UsageError, match=r"^mian: no such baseline in .*; there are main$"):
+        find(tmp_path, "mian", made.machine)
+    with pytest.raises(UsageError, match=r"^mian\.json: no such file; name one, "):
+        find(tmp_path, "mian.json", made.machine)
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"\xff", b'{"schema": 1}', b'{"schema": 9}', b'{"schema": "1"}'])
+def test_no_baseline(tmp_path: Path, text: bytes) -> None:
+    """A file that holds something else is refused in a sentence that names it."""
+    file = tmp_path / "0001_main_123456.json"
+    file.write_bytes(text)
+    with pytest.raises(UsageError, match=rf"^{re.escape(str(file))} .*; save a new baseline, or name another$"):
+        load(file)
+
+
+def test_default_name(made: Document) -> None:
+    """Who names no baseline has it named by commit, time and whether more was changed."""
+    made = msgspec.structs.replace(made, created="2026-11-23T12:00:00Z", commit=None)
+    assert default_name(made) == "no-commit_20261123T120000Z"
+    for is_dirty, end in ((False, ""), (True, "_dirty")):
+        known = msgspec.structs.replace(made, commit=Commit("0123456789abcdef", "main", is_dirty))
+        assert default_name(known) == f"0123456789ab_20261123T120000Z{end}"
+
+
+@pytest.mark.parametrize("name", ["main", "v1.0", "a-b_c+d", "1a"])
+def test_names(name: str) -> None:
+    """A name may be what a branch or a version may be called."""
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["12", "a/b", "", "a b", "../a"])
+def test_no_names(name: str) -> None:
+    """A name that is a number, or no part of a file's name, is refused."""
+    with pytest.raises(ValueError, match=r"^not a name for a baseline; use letters, "):
+        check_name(name)
+
+
+def test_full(made: Document, tmp_path: Path) -> None:
+    """Where the folder cannot be made, that is an OSError, and nothing is left behind."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"^\[Errno"):
+        save(tmp_path / "file", made, "main")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,133 @@
+"""Thresholds, as a user writes them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.results.record import METRICS
+from pytest_edgeload.results.threshold import (
+    GATED,
+    Ceiling,
+    Figure,
+    Term,
+    Threshold,
+    parse_figure,
+    parse_thresholds,
+    short,
+)
+
+MAKESPAN, PEAK = Figure("makespan_s"), Figure("peak_bytes")
+
+
+@pytest.mark.parametrize(
+    ("text", "figure", "terms"),
+    [
+        ("makespan:10%", MAKESPAN, [Term(0.1, is_share=True)]),
+        ("makespan_s:10%", MAKESPAN, [Term(0.1, is_share=True)]),
+        (" makespan : 2.5% ", MAKESPAN, [Term(0.025, is_share=True)]),
+        ("makespan:10%+0.2s", MAKESPAN, [Term(0.1, is_share=True), Term(0.2)]),
+        ("makespan:250ms", MAKESPAN, [Term(0.25)]),
+        ("makespan:0", MAKESPAN, [Term(0.0)]),
+        ("makespan/bulk:10%", Figure("makespan_s", reference="bulk"), [Term(0.1, is_share=True)]),
+        ("makespan/torch-load:0.2", Figure("makespan_s", reference="torch-load"), [Term(0.2)]),
+        ("makespan.mean/bulk:10%", Figure("makespan_s", "mean", "bulk"), [Term(0.1, is_share=True)]),
+        ("response.p90:15%", Figure("response_s", "p90"), [Term(0.15, is_share=True)]),
+        ("response.p99.9:15%", Figure("response_s", "p99.9"), [Term(0.15, is_share=True)]),
+        ("peak:64M", PEAK, [Term(64 << 20)]),
+        ("peak:5%+8MiB", PEAK, [Term(0.05, is_share=True), Term(8 << 20)]),
+        ("swap_in:0", Figure("swap_in_bytes"), [Term(0.0)]),
+        ("major_faults:100", Figure("major_faults"), [Term(100)]),
+        ("throughput:10%", Figure("throughput_per_s"), [Term(0.1, is_share=True)]),
+        ("median:10%", MAKESPAN, [Term(0.1, is_share=True)]),
+        ("min:5%", Figure("makespan_s", "min"), [Term(0.05, is_share=True)]),
+        ("p90:5%", Figure("makespan_s", "p90"), [Term(0.05, is_share=True)]),
+    ],
+)
+def test_threshold(text: str, figure: Figure, terms: list[Term]) -> None:
+    """A threshold is a figure and how much worse it may become; the makespan is what is meant by a bare statistic."""
+    threshold = Threshold.parse(text)
+    assert (threshold.figure, list(threshold.terms), threshold.text) == (figure, terms, text.strip())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("makespan", "'makespan' is no threshold; try makespan:10% or peak:64M"),
+        ("makespan:", "makespan is a time, and '' is none; try 10% or 0.2s"),
+        ("makespan:10", "makespan is a time, and '10' is none; try 10% or 0.2s"),
+        ("makespan:64M", "makespan is a time, and '64M' is none; try 10% or 0.2s"),
+        ("makespan:-5%", "makespan is a time, and '-5%' is none; try 10% or 0.2s"),
+        ("makespan:5%+", "makespan is a time, and '' is none; try 10% or 0.2s"),
+        ("makespan:1e3%", "makespan is a time, and '1e3%' is none; try 10% or 0.2s"),
+        ("peak:0.2s", "peak is a number of bytes, and '0.2s' is none; try 10% or 64M"),
+        ("peak:64MB", "peak is a number of bytes, and '64MB' is none; try 10% or 64M"),
+        ("makespan/bulk:0.2s", "makespan/bulk is a ratio, and '0.2s' is none; try 10% or 0.1"),
+        ("major_faults:1M", "major_faults is a count, and '1M' is none; try 10% or 100"),
+        ("makespam:10%", "makespam is no metric; did you mean makespan\\?"),
+        ("makespan.p0:10%", "'p0' is no statistic; there are median, mean, min, max and percentiles such as p90"),
+        ("makespan.p100:10%", "'p100' is no statistic; there are median, mean, min, max and percentiles such as p90"),
+        (
+            "makespan.stddev:10%",
+            "'stddev' is no statistic; there are median, .* and percentiles such as p90",
+        ),
+        ("a b:10%", "'a b' names no figure; try makespan, response.p90 or makespan/bulk"),
+        ("bound:10%", "bound is neither better nor worse when it changes; there are makespan, .*"),
+        ("bound_read:10%", "bound_read may be bound_read_s or bound_read_bytes; write which"),
+    ],
+)
+def test_refused(text: str, message: str) -> None:
+    """What is no threshold is refused in a sentence with the way out."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Threshold.parse(text)
+
+
+def test_list() -> None:
+    """A comma list is several thresholds, of which each applies."""
+    assert parse_thresholds("makespan:10%, peak:64M,") == (
+        Threshold.parse("makespan:10%"),
+        Threshold.parse("peak:64M"),
+    )
+
+
+@given(st.sampled_from(sorted(GATED)), st.sampled_from(["median", "mean", "p90"]), st.none() | st.just("bulk"))
+def test_printed_figures_can_be_read(metric: str, stat: str, reference: str | None) -> None:
+    """A figure is printed as it may be written."""
+    figure = Figure(metric, stat, reference)
+    assert parse_figure(str(figure)) == figure
+
+
+def test_short_names() -> None:
+    """No two metrics have the same short name."""
+    assert len({short(metric) for metric in METRICS}) == len(METRICS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "figure", "most"),
+    [
+        ("peak", "600M", PEAK, 600 << 20),
+        ("swap_in_bytes", "0", Figure("swap_in_bytes"), 0),
+        ("makespan", "0.5x bulk", Figure("makespan_s", reference="bulk"), 0.5),
+        ("makespan", "1.5s", MAKESPAN, 1.5),
+        ("response_p90_s", "80ms", Figure("response_p90_s"), 0.08),
+        ("throughput", "3.5", Figure("throughput_per_s"), 3.5),
+    ],
+)
+def test_ceiling(name: str, text: str, figure: Figure, most: float) -> None:
+    """A ceiling is a figure and the most it may be, by itself or relative to a policy."""
+    assert Ceiling.parse(name, text) == Ceiling(figure, most, f"{name} {text}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("peak", "10%", "10% of what\\? Try 64M or 0.5x bulk"),
+        ("peek", "10M", "peek is no metric; did you mean peak\\?"),
+        ("peak", "x bulk", "peak is a number of bytes, and 'x bulk' is none; try 64M or 0.5x bulk"),
+    ],
+)
+def test_refused_ceiling(name: str, text: str, message: str) -> None:
+    """What is no ceiling is refused in a sentence with the way out."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Ceiling.parse(name, text)
