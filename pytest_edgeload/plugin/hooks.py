@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -28,6 +29,26 @@ from pytest_edgeload.workload import Mix
 
 PROPERTY = "edgeload"
 """The user property that carries a measurement, as one JSON string, from a test to its reports."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What became worse, as a report's failure: words that pytest shows, in its short summary, too, and no traceback.
+
+    From 9 on pytest would take the words by themselves; 8.4 leaves them out of the short summary.
+    """
+
+    message: str
+
+    @property
+    def reprcrash(self) -> _Told:
+        return self
+
+    def toterminal(self, tw: pytest.TerminalReporter) -> None:
+        tw.line(self.message)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @contextmanager
@@ -181,7 +202,7 @@ class Edgeload:
         failing = self._results.take(report.nodeid, map(unpack, packed), thresholds.ceilings_of(report.user_properties))
         if failing and not report.failed:
             report.outcome, report.when = "failed", "call"
-            report.longrepr = "\n".join(comparison.line(found) for found in failing)
+            report.longrepr = _Told("\n".join(comparison.line(found) for found in failing))  # type: ignore[assignment]
 
     @pytest.hookimpl(trylast=True)  # when --lf has noted what failed
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

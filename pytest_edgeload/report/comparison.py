@@ -13,6 +13,9 @@ from pytest_edgeload.results.statistics import contrast, estimate
 from pytest_edgeload.results.threshold import Figure
 
 _NONE = "-"
+_ALIKE = {"new", "missing", "incomparable"}
+"""Verdicts about cases of which one is like the other."""
+
 _HEADERS = ("policy", "workload", "limit", "reader", "figure", "then", "now", "change", "95% interval")
 _ALIGN = ("left", "left", "right", "left", "left", "right", "right", "right", "right")
 
@@ -44,12 +47,18 @@ def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:
 
 
 def judged(findings: Sequence[Finding]) -> str:
-    """Return how often each verdict came up, and a line on each finding that is not ok."""
+    """Return how often each verdict came up, and a line on each finding that is not ok; on many missing cases one."""
     if not findings:
         return ""
     counts = Counter(finding.verdict for finding in findings)
     lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())]
-    return "\n".join([*lines, *(line(finding) for finding in findings if finding.verdict != "ok")])
+    for verdict in counts:
+        own = [finding for finding in findings if finding.verdict == verdict]
+        if verdict in _ALIKE and len(own) > 1:
+            lines.append(f"{line(own[0])}; and {len(own) - 1} more")
+        elif verdict != "ok":
+            lines += map(line, own)
+    return "\n".join(lines)
 
 
 def line(finding: Finding) -> str:

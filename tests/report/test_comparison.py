@@ -1,0 +1,57 @@
+"""Then and now, in words and tables."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pytest_edgeload.report.comparison import judged, table
+from pytest_edgeload.results.gate import Finding, Verdict
+from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.threshold import Figure
+
+CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+
+
+def _record(policy: str, *makespans: float, cap: str = "cgroup2") -> Record:
+    rounds = (Measurement(outcome="ok", round=i, makespan_s=s, peak_bytes=300 << 20) for i, s in enumerate(makespans))
+    return Record(msgspec.structs.replace(CASE, policy=policy, cap=cap), tuple(rounds))
+
+
+def _row(text: str, *words: str) -> list[str]:
+    [line] = [line for line in text.splitlines() if line.split()[: len(words)] == list(words)]
+    return line.split()[len(words) :]
+
+
+def test_table() -> None:
+    """A case that both sessions have is a row a figure: then, now, the change and its interval."""
+    text = table([_record("bulk", 2.0, 2.0), _record("gone", 1.0)], [_record("bulk", 3.0, 3.0)], is_alike=True)
+    case = ("bulk", "mix", "512M", "read")
+    assert _row(text, *case, "makespan") == ["2s", "3s", "+50.0%", "+50.0%", "to", "+50.0%"]
+    assert _row(text, *case, "peak") == ["300M", "300M", "+0.0%", "+0.0%", "to", "+0.0%"]
+    assert "gone" not in text
+    assert table([], [_record("bulk", 3.0)], is_alike=True) == ""
+
+
+def test_what_is_not_compared() -> None:
+    """Times of another machine or cap stand side by side without a change; a single round has no interval."""
+    for changed in ({"is_alike": False, "cap": "cgroup2"}, {"is_alike": True, "cap": "cgroup1"}):
+        cap, is_alike = str(changed["cap"]), bool(changed["is_alike"])
+        text = table([_record("bulk", 2.0)], [_record("bulk", 3.0, cap=cap)], is_alike=is_alike)
+        assert _row(text, "bulk", "mix", "512M", "read", "makespan") == ["2s", "3s", "-", "-"]
+        assert _row(text, "bulk", "mix", "512M", "read", "peak")[2:] == ["+0.0%", "-"]
+
+
+def test_judged() -> None:
+    """Verdicts are counted, what is not ok has a line, and of many missing cases the first stands for all."""
+
+    def finding(verdict: Verdict, policy: str) -> Finding:
+        case = msgspec.structs.replace(CASE, policy=policy)
+        return Finding(case, Figure("peak_bytes"), "peak:1M", verdict, "so it is")
+
+    found = [finding("ok", "a"), finding("regressed", "b"), finding("missing", "c"), finding("missing", "d")]
+    assert judged([*found, finding("ok", "e"), finding("ok", "f")]).splitlines() == [
+        "3 ok, 2 missing, 1 regressed",
+        "regressed: b, mix at 512M, reader read: peak, limit peak:1M: so it is",
+        "missing: c, mix at 512M, reader read: peak, limit peak:1M: so it is; and 1 more",
+    ]
+    assert judged([]) == ""
