@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import msgspec
 
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding, Sides, Verdict, identity, judge, judge_ceiling, missing
+from pytest_edgeload.results.gate import Finding, Side, Sides, Verdict, identity, judge, judge_ceiling, missing
 from pytest_edgeload.results.record import Case, Record
-from pytest_edgeload.results.threshold import Ceiling, Threshold
+from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
 
 _ROUND = re.compile(r"-?round\d+(?=\]$)")
 _FAILING: frozenset[Verdict] = frozenset({"regressed"})
@@ -111,6 +111,11 @@ class Gate:
         return {figure.reference for figure in figures if figure.reference is not None}
 
     @staticmethod
+    def _side(now: Sides, key: Case, figure: Figure) -> Side | None:
+        """Return what is to be judged; a reference is not compared with itself."""
+        return None if figure.reference == key.policy else now.side(key, figure.reference)
+
+    @staticmethod
     def _other(key: Case, policy: str) -> Case:
         return msgspec.structs.replace(key, policy=policy)
 
@@ -123,13 +128,13 @@ class Gate:
             waiting = self._waiting.pop(key)
             judged = len(self._expected | {waiting.test}) * max(1, len(self.rules.thresholds) + len(waiting.ceilings))
             for threshold in self.rules.thresholds:
-                after = now.side(key, threshold.figure.reference)
-                if then is not None and after is not None and threshold.figure.reference != key.policy:
+                after = self._side(now, key, threshold.figure)
+                if then is not None and after is not None:
                     before = then.side(key, threshold.figure.reference)
                     new.append(judge(threshold, before, after, judged=judged, is_alike=self.rules.is_alike))
             for ceiling in waiting.ceilings:
-                side = now.side(key, ceiling.figure.reference)
-                if side is not None:
-                    new.append(judge_ceiling(ceiling, side, judged=judged))
+                after = self._side(now, key, ceiling.figure)
+                if after is not None:
+                    new.append(judge_ceiling(ceiling, after, judged=judged))
         self.findings += new
         return [finding for finding in new if self.rules.fails(finding)]

@@ -44,7 +44,7 @@ class _Told:
     def reprcrash(self) -> _Told:
         return self
 
-    def toterminal(self, tw: pytest.TerminalReporter) -> None:
+    def toterminal(self, tw: Any) -> None:
         tw.line(self.message)
 
     def __str__(self) -> str:
@@ -207,7 +207,9 @@ class Edgeload:
     @pytest.hookimpl(trylast=True)  # when --lf has noted what failed
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Clean up and write the results, however the session ended."""
-        failing = self._finish(is_whole=session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED})
+        is_stopped = session.shouldfail or session.shouldstop  # by -x, say
+        is_told = session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+        failing = self._finish(is_whole=is_told and not is_stopped)
         if (failing or self._results.unwritten) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         cache: pytest.Cache | None = getattr(self._config, "cache", None)  # absent under -p no:cacheprovider

@@ -6,6 +6,7 @@ xdist only measure, with what the owner noted in the folder that they share.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -231,9 +232,7 @@ def _prune(sessions: Path) -> None:
     """Remove the folders of sessions that are gone, but for the newest; --edge-json is what keeps results."""
     gone = sorted(folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
     for folder in gone[:-_KEPT_SESSIONS]:
-        for path in sorted(folder.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
-        folder.rmdir()
+        shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment
 
 
 def pack(entry: Entry) -> str:

@@ -85,10 +85,12 @@ def test_last_failed(saved: Ended, begin: Begin) -> None:
 
 
 def test_first_failure(saved: Ended, begin: Begin) -> None:
-    """-x stops at a regression."""
-    ended = begin(saved.running.folder, *OPTIONS, GATE, "-x", "-k", "mine", MINE="bulk-unchained").end()
+    """-x stops at a regression; what was not run by then is not missing, and nothing is saved."""
+    options = (*OPTIONS, GATE, "-x", "-k", "mine", "--edge-save=half")
+    ended = begin(saved.running.folder, *options, MINE="bulk-unchained").end()
     assert ended.status == 1, ended.said
-    ended.lines.fnmatch_lines(["*stopping after 1 failures*"])
+    ended.lines.fnmatch_lines(["1 regressed", "*stopping after 1 failures*"])
+    assert not list(saved.running.folder.glob(".edgeload/*/*_half_*"))
 
 
 def test_no_baseline(begin: Begin, tmp_path: Path) -> None:
@@ -130,6 +132,7 @@ def test_case(edge, edge_policy, edge_mem, network):
 TABLE = """
 [tool.edgeload.thresholds]
 plan_peak = "1M"
+ledger_peak = "0.99x bulk"
 
 [tool.edgeload.thresholds."test_tiny.py*linear*"]
 plan_peak = "0.99x bulk"
@@ -156,6 +159,7 @@ def test_thresholds_of_the_project(begin: Begin, tmp_path: Path) -> None:
     assert ended.status == 1, ended.said
     ended.lines.fnmatch_lines(["FAILED test_tiny.py::test_case[[]none-bulk[]] - regressed: *limit plan_peak 1M"])
     assert ended.said.count("FAILED ") == 1
+    assert "ledger_peak" not in ended.said, "linear keeps to it, and bulk is not compared with itself"
 
 
 @pytest.mark.parametrize(
