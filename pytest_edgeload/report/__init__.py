@@ -1,1 +1,18 @@
-"""Reports: one file a format, each a function of the records. They print nothing; they return text."""
+"""What is shown of records: one file a format, each one pure function of a document. Never imports torch, nor pytest.
+
+A format is added by one file and one line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.gate import Finding
+
+Report = Callable[[Document, Sequence[Finding], View], str]
+"""Records and where they come from, what became of them by the gate, and what of it to show how; gives a file's text."""
+
+FORMATS: Mapping[str, Report] = {}
+"""All formats by name."""
