@@ -9,7 +9,7 @@ every tile has its place in memory that was taken once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -34,6 +34,16 @@ COMPUTE, READERS = 0, (1, 2)
 def stream(workload: Workload, budget: Budget) -> Plan:
     """Per tile: its load when its place is free, its exec for each request in turn, its free; one chain of execs."""
     units = _ordered(workload, budget)
+    places, ring = _memory(units, workload, budget)
+    laid = _Laid(workload, places, ring, appearance(units))
+    last_use = {unit.tile: number for number, unit in enumerate(units)}
+    for number, unit in enumerate(units):
+        laid.add(number, unit, is_last=last_use[unit.tile] == number)
+    return laid.done()
+
+
+def _memory(units: Sequence[Unit], workload: Workload, budget: Budget) -> tuple[dict[Tile, int], Ring]:
+    """Return the places of the tiles that stay, and the ring for those that come and go."""
     sizes = {unit.tile: unit.size_bytes for unit in units if unit.has_place}
     room = sum(sizes.values())
     if budget.memory_bytes is not None:
@@ -43,35 +53,44 @@ def stream(workload: Workload, budget: Budget) -> Plan:
     kept_bytes = sum(sizes[tile] for tile in places)
     others = {unit.tile: unit for unit in units if unit.has_place and unit.tile not in places}
     ring_bytes = best_ring_bytes([*others.values()], room - kept_bytes)
-    laid = _Laid(workload, places, Ring(kept_bytes, kept_bytes + ring_bytes), appearance(units))
-    last_use = {unit.tile: number for number, unit in enumerate(units)}
-    for number, unit in enumerate(units):
-        laid.add(number, unit, is_last=last_use[unit.tile] == number)
-    return laid.done()
+    return places, Ring(kept_bytes, kept_bytes + ring_bytes)
 
 
 def _ordered(workload: Workload, budget: Budget) -> list[Unit]:
-    """Return the units of all stages, those of a stage in the best order found."""
+    """Return the units of all stages, those of a stage in the best order found, knowing what stays from before."""
+    units = _arranged(workload, budget, ())
+    places, _ = _memory(units, workload, budget)
+    return _arranged(workload, budget, places) if places else units
+
+
+def _arranged(workload: Workload, budget: Budget, stays: Iterable[Tile]) -> list[Unit]:
+    """Return the units of all stages, those of a stage in the best order found; tiles that stay are read but once."""
     networks = first_requests(workload)
-    known: dict[tuple[tuple[int, int], ...], tuple[Stage, list[Unit]]] = {}
+    known: dict[tuple[tuple[int, int, bool], ...], tuple[Stage, list[Unit]]] = {}
+    served: set[int] = set()
     ordered: list[Unit] = []
     for stage in stages(workload):
-        kinds = tuple((networks[group[0]], len(group)) for group in stage)
+        kinds = tuple((networks[group[0]], len(group), networks[group[0]] in served) for group in stage)
         if kinds not in known:
-            known[kinds] = stage, min(_candidates(workload, stage, budget), key=lambda u: _cost(u, workload, budget))
+            asked_before = {network for network, _, is_served in kinds if is_served}
+            there = {tile for tile in stays if tile[0] in asked_before}
+            candidates = _candidates(workload, stage, budget, there)
+            known[kinds] = stage, min(candidates, key=lambda units: _cost(units, workload, budget))
         like, units = known[kinds]
         now = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
         ordered += [replace(unit, requests=tuple(now[r] for r in unit.requests)) for unit in units]
+        served |= {network for network, _, _ in kinds}
     return ordered
 
 
-def _candidates(workload: Workload, stage: Stage, budget: Budget) -> Iterator[list[Unit]]:
+def _candidates(workload: Workload, stage: Stage, budget: Budget, there: Container[Tile]) -> Iterator[list[Unit]]:
     """Yield orders of what serves a stage: requests of one network together, or one after the other."""
     memory_bytes = budget.memory_bytes
     tile_bytes = TILE_BYTES if memory_bytes is None else max(PAGE, min(TILE_BYTES, memory_bytes // TILES))
     apart = [(r,) for group in stage for r in group]
     for groups in (stage,) if apart == stage else (stage, apart):
-        yield from orders([list(serve(workload, group, tile_bytes, budget.speeds)) for group in groups])
+        chains = [serve(workload, group, tile_bytes, budget.speeds) for group in groups]
+        yield from orders([[replace(u, read_s=0.0) if u.tile in there else u for u in chain] for chain in chains])
 
 
 def _cost(units: Sequence[Unit], workload: Workload, budget: Budget) -> tuple[int, float]:

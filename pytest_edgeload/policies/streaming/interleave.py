@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.policies.streaming.units import Chain, Unit
 
-RINGS = tuple(size << 20 for size in (32, 64, 128, 256))
+RINGS = tuple(size << 20 for size in (32, 64, 128, 256, 512))
 """How much may be read ahead. More than convolutions give time for is of no use, and taking memory costs time."""
 
-TAKEN_BYTES_PER_S = 4e9
+TAKEN_BYTES_PER_S = 1e10
 """How fast memory is taken from the system, beside nominal speeds of a disk and a processor."""
 
 WINDOWS = (1, 2, 3)
