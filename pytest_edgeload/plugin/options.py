@@ -11,13 +11,20 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_edgeload.report.view import View
     from pytest_edgeload.results.threshold import Threshold
     from pytest_edgeload.units import Limit
+
+FILES: Mapping[str, str] = {"json": "json", "csv": "csv", "md": "markdown", "html": "html", "trace": "trace"}
+"""The formats, keys of `report.FORMATS`, of the options that name a file."""
+
+EXPORTS = ("bmf", "gab", "gab-bigger")
+"""The formats, too, that --edge-export writes for services."""
 
 CAP_NAMES = ("auto", "cgroup2", "cgroup1", "none")
 """`auto` and the keys of `sandbox.caps.CAPS`, which would cost every pytest start its import."""
@@ -129,12 +136,65 @@ def _output(text: str) -> Path | None:
         return None
     path = Path(text).absolute()
     if path.is_dir():
-        raise ValueError("a folder; name a file, as in --edge-json=results.json")
+        raise ValueError("a folder; name a file, as in results.json")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} does not exist; make it first")
     if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
         raise ValueError("not a file that can be written here; name another")
     return path
+
+
+def _exports(text: str) -> tuple[tuple[str, Path], ...]:
+    return tuple(map(_export, _names(text))) if text else ()
+
+
+def _export(text: str) -> tuple[str, Path]:
+    service, colon, file = text.partition(":")
+    if service not in EXPORTS or not colon:
+        raise ValueError(f"not a service and its file; try {EXPORTS[0]}:out.json, there are {', '.join(EXPORTS)}")
+    path = _output(file)
+    if path is None:
+        raise ValueError(f"{text} names no file; try {text}out.json")
+    return service, path
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from pytest_edgeload.report.columns import parse_columns
+
+    return parse_columns(text)
+
+
+def _sort(text: str) -> str:
+    if not text:
+        return ""
+    from pytest_edgeload.report.columns import parse_sort
+
+    return parse_sort(text)
+
+
+def _group_by(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from pytest_edgeload.report.columns import parse_group_by
+
+    return parse_group_by(text)
+
+
+def _name(text: str) -> str:
+    if text not in {"short", "long"}:
+        raise ValueError("not a kind of name; there are short, long")
+    return text
+
+
+def _github(text: str) -> bool:
+    if text == "auto":
+        return os.environ.get("GITHUB_ACTIONS") == "true"
+    try:
+        return _switch(text)
+    except ValueError:
+        raise ValueError("neither yes, no nor auto; did it mean to be a test? Write --edge-github=yes") from None
 
 
 def _folder(text: str) -> Path | None:
@@ -229,6 +289,35 @@ OPTIONS: Mapping[str, Option] = {
         "Fail also what cannot be judged: no baseline, missing, inconclusive or invalid cases", is_switch=True,
     ),
     "json": Option(_output, "", "FILE", "Write all records, with task spans and time lines, to this file as JSON"),
+    "csv": Option(_output, "", "FILE", "Write a row for each round to this file as CSV"),
+    "md": Option(_output, "", "FILE", "Write verdicts and tables to this file as Markdown, for a comment"),
+    "html": Option(_output, "", "FILE", "Write charts and tables to this file as one page of HTML"),
+    "trace": Option(_output, "", "FILE", "Write every task and the memory to this file as trace events, for Perfetto"),
+    "export": Option(
+        _exports, "", "SERVICE:FILE",
+        f"Write what a service reads, as a comma list: {', '.join(EXPORTS)} (Bencher, github-action-benchmark)",
+        is_list=True,
+    ),
+    "github": Option(
+        _github, "auto", "WHEN",
+        "Annotate what fails and add the Markdown to the job's summary: yes, no, auto. "
+        "Default: auto, where GITHUB_ACTIONS is true", bare="yes",
+    ),
+    "columns": Option(
+        _columns, "", "NAMES",
+        "Columns of tables and files: metrics as in thresholds (makespan, response.p90, peak, min), ratio, bound, "
+        "interval, rounds, outcome, and what a case is made of. Default: by what was measured", is_list=True,
+    ),
+    "sort": Option(_sort, "", "COLUMN", "Order of rows: a column, or name. Default: what cases are compared by"),
+    "group-by": Option(
+        _group_by, "", "KEYS",
+        "What rows of one table have in common: workload, limit, reader, test, policy, param:NAME, ... "
+        "Default: everything but the policy", is_list=True,
+    ),
+    "name": Option(_name, "short", "KIND", "How rows are called: short, or long, by the whole case. Default: short"),
+    "quiet": Option(
+        _switch, "false", "", "Show no tables, only what failed or could not be judged", is_switch=True,
+    ),
     "cache-dir": Option(
         _folder, "", "DIR", "Where networks, sessions and swap files are kept. Default: the user's cache folder"
     ),
@@ -240,6 +329,14 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "enable": Option(_switch, "false", "", "Take back --edge-disable, say that of the ini file", is_switch=True),
 }  # fmt: skip
+
+
+class File(NamedTuple):
+    """A file to write: the option that names it, the format, and where it stands."""
+
+    option: str
+    format: str
+    path: Path
 
 
 class Settings(NamedTuple):
@@ -265,10 +362,35 @@ class Settings(NamedTuple):
     compare_fail: tuple[Threshold, ...]
     strict: bool
     json: Path | None
+    csv: Path | None
+    md: Path | None
+    html: Path | None
+    trace: Path | None
+    export: tuple[tuple[str, Path], ...]
+    github: bool
+    columns: tuple[str, ...]
+    sort: str
+    group_by: tuple[str, ...]
+    name: Literal["short", "long"]
+    quiet: bool
     cache_dir: Path | None
     only: bool
     skip: bool
     disable: bool
+
+    @property
+    def view(self) -> View:
+        """What reports show of the records."""
+        from pytest_edgeload.report.view import View
+
+        return View(self.columns, self.sort, self.group_by, self.name)
+
+    @property
+    def files(self) -> list[File]:
+        """All files to write at the end, and how they were asked for."""
+        named = [(option, format_, getattr(self, option)) for option, format_ in FILES.items()]
+        found = [File(option, format_, path) for option, format_, path in named if path is not None]
+        return found + [File("export", service, path) for service, path in self.export]
 
 
 def add(parser: pytest.Parser) -> None:
@@ -333,7 +455,12 @@ def parse(given: Mapping[str, Given]) -> Settings:
         values["compare"] = OPTIONS["compare"].bare
     enabled = values.pop("enable")
     values["disable"] = values["disable"] and not enabled
-    return Settings(**values)
+    settings = Settings(**values)
+    paths = [file.path for file in settings.files]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise pytest.UsageError(f"{path} is to hold two reports; name another file for one of them")
+    return settings
 
 
 def _given(config: pytest.Config, name: str) -> Given | None:
