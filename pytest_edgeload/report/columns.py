@@ -121,7 +121,7 @@ def full_name(case: Case) -> str:
     seed = "" if case.seed is None else f"seed {case.seed}"
     conditions = "" if case.conditions == "wait" else f"conditions {case.conditions}"
     loop = "" if case.loop == "once" else f"{case.loop} loop {case.arrivals}".rstrip()
-    always = [f"{case.test} {case.workload} at {case.limit or 'no limit'}", case.policy, f"reader {case.reader}"]
+    always = [case.policy, f"{case.test} {case.workload} at {case.limit or 'no limit'}", f"reader {case.reader}"]
     parts = [*always, f"{case.threads} threads", reads, loop, seed, conditions, case.device or ""]
     return ", ".join(part for part in parts if part)
 

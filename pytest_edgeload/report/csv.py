@@ -23,7 +23,7 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str: 
     """Return the rounds of all records as CSV, with a line of headers."""
     chosen = [made for name in view.columns or METRICS if (made := column(name)).name not in _WHERE]
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file)
     writer.writerow([*_WHERE, *(made.name for made in chosen)])
     for row in rows(document.records):
         writer.writerows(_rounds(row, chosen))

@@ -12,6 +12,7 @@ Style = Literal["", "best", "worst", "bad"]
 
 _COLOURS: Mapping[Style, str] = {"best": "32;1", "worst": "33", "bad": "31;1"}
 _GAP, _LEAST, _CUT = 2, 8, "…"
+_BEYOND = "  "  # tabulate makes columns so much wider than their headers
 
 
 class Cell(NamedTuple):
@@ -33,7 +34,8 @@ class Grid:
     @property
     def widths(self) -> list[int]:
         """The characters that each column takes."""
-        return [max(len(text) for text in column) for column in zip(self.headers, *self._texts(), strict=True)]
+        headers = (text + _BEYOND for text in self.headers)
+        return [max(map(len, column)) for column in zip(headers, *self._texts(), strict=True)]
 
     @property
     def width(self) -> int:

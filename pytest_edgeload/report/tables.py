@@ -181,7 +181,8 @@ def by_network(table: Table) -> Grid | None:
     networks = dict.fromkeys(name for record in records for m in record.rounds for name in m.service)
     if not networks or all(record.case.loop == "once" for record in records):
         return None
-    headers = ("mean response s", *(" ".join(label.show(row) for label in table.labels) for row in table.rows))
+    labels = _labels(table.rows, View(), ())  # as headers long names would be too long
+    headers = ("mean response s", *(" ".join(label.show(row) for label in labels) for row in table.rows))
     cells = [(Cell(name), *(Cell(_network_response(record, name)) for record in records)) for name in networks]
     return Grid(headers, tuple(cells), frozenset({0}), frozenset({0, 1}))
 
