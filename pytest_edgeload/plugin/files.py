@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def append(path: Path, text: str, most: int) -> None:
     added = text.encode("utf-8", "backslashreplace")
     with path.open("ab") as file:
         if file.tell() + len(added) > most:
-            raise OSError(0, f"more than {most} bytes")
+            raise OSError(errno.EFBIG, f"would have more than {most} bytes")
         file.write(added)
 
 

@@ -261,7 +261,7 @@ class Edgeload:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show a table for each comparison group, what came of the comparison with a baseline, and what was written."""
-        parts = [self._results.text(self._view(terminalreporter)), *self._results.notes(self._unheard())]
+        parts = [self._results.text(self._view(terminalreporter)), "\n".join(self._results.notes(self._unheard()))]
         said = [part for part in parts if part]
         unwritten = [*self._results.unwritten, *self._unsummarised]
         if said or unwritten:
