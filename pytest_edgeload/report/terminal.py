@@ -23,19 +23,20 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str:
 def summary(document: Document, findings: Sequence[Finding], view: View) -> str:
     """Return all tables, and a line on each outcome that is not ok and on what the figures do not say.
 
-    Where lines are limited, the last columns are left out until the others fit, and named.
+    Where lines are limited, the last columns are left out until the others fit, and named. Sentences stay whole: they
+    are searched for.
     """
     records = document.records
     regressed = {identity(finding.case) for finding in findings if finding.verdict == "regressed"}
     gone: list[str] = []
     blocks = [_block(table, table.grid(regressed), view, gone) for table in tables(records, view)]
     notes = [failures(records), strange(records), [*remarks(records), *room(gone, view.width)]]
-    blocks += ["\n".join(wrapped(lines, view.width)) for lines in notes if lines]
+    blocks += ["\n".join(lines) for lines in notes if lines]
     return "\n\n".join(blocks)
 
 
 def _block(table: Table, grid: Grid, view: View, gone: list[str]) -> str:
-    lines = [*wrapped(table.title, view.width), _lines(grid, view, gone)]
+    lines = [*_wrapped(table.title, view.width), _lines(grid, view, gone)]
     networks = by_network(table)
     if networks is not None:
         lines += ["", _lines(networks, view, gone)]
@@ -48,7 +49,7 @@ def _lines(grid: Grid, view: View, gone: list[str]) -> str:
     return grid.lines(colour=view.colour)
 
 
-def wrapped(lines: Iterable[str], width: int | None) -> list[str]:
+def _wrapped(lines: Iterable[str], width: int | None) -> list[str]:
     """Return the lines, those that are longer than `width` continued on indented ones."""
     if width is None:
         return list(lines)

@@ -121,9 +121,13 @@ def test_quiet(begin: Begin, project_with_baseline: Path) -> None:
 
 
 TWICE = """
+from pytest_edgeload import Mix
+
+MANY = Mix.of("many", ["wide"], images=6)
+
 def test_twice(edge):
     edge.run(["small"])
-    edge.run(["small", "wide"], policy="bulk-unchained", memory="base+20M")
+    edge.run(MANY, policy="bulk-unchained", memory="base+20M")
     assert False
 """
 
@@ -135,10 +139,10 @@ def test_quiet_failure(begin: Begin, project: Path) -> None:
     ended = begin(project, *options).end()
     assert ended.status == 1, ended.said
     if "NOT enforced" not in ended.said:
-        ended.lines.fnmatch_lines(["*= edgeload =*", "bulk-unchained, small+wide at base+20M, round 0: oom: *"])
+        ended.lines.fnmatch_lines(["*= edgeload =*", "bulk-unchained, many at base+20M, round 0: oom: *"])
     assert len((project / "out.csv").read_text(encoding="utf-8").splitlines()) == 3
     properties = {item.attrib["name"]: item.attrib["value"] for item in ended.tests["test_twice"].iter("property")}
-    assert (properties["edgeload.workload"], properties["edgeload.2.workload"]) == ("small", "small+wide")
+    assert (properties["edgeload.workload"], properties["edgeload.2.workload"]) == ("small", "many")
 
 
 def test_terminal(begin: Begin, project: Path) -> None:

@@ -299,17 +299,20 @@ def served(*networks: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["short", "long"])
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_width(width: int, name: str, colour: bool) -> None:  # noqa: FBT001
-    """No line is longer than the terminal; policy, main figure and outcome always stand, and what does not is named."""
+    """No table or title is wider than the terminal; main figure and outcome stand, and what does not is named."""
     policies = ("bulk", "deepeye-frugal", "a-policy-of-a-rather-long-name")
     once = [record(p, *({"makespan_s": s, **WIDE} for s in (1.0, 2.0))) for p in policies]
     kept = [record(p, {**LATE, **served("small", "large")}, loop="closed", test="t.py::" + "x" * 90) for p in policies]
     failed = record("never", {"outcome": "oom", "detail": "killed " * 30}, test="u.py::u")
+    sentence = f"never, mix at 512M, round 0: oom: {'killed ' * 30}"
     text = render([*once, *kept, failed], width=width, name=name, colour=colour)
     plain = re.sub(r"\033\[[\d;]*m", "", text)
-    assert max(map(len, plain.splitlines())) <= width
+    *tables, failures, room = plain.split("\n\n")
+    assert max(len(line) for table in tables for line in table.splitlines()) <= width
+    assert failures == sentence, "a sentence stays whole"
     assert plain.count("outcome") == 3
     assert plain.count("makespan s") == 2
-    assert f"no room in {width} columns for " in plain
+    assert room.startswith(f"no room in {width} columns for ")
 
 
 def test_what_goes_first() -> None:
