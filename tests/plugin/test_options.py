@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.plugin.options import CAP_NAMES, EXPORTS, FILES, OPTIONS, Given, Rounds, Settings, parse, read
+from pytest_edgeload.plugin.options import FILES, OPTIONS, Given, Settings, parse, read
+from pytest_edgeload.plugin.values import CAP_NAMES, EXPORTS, Rounds
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.sandbox.caps import CAPS

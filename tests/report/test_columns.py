@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from pytest_edgeload.plugin.options import FILES
+from pytest_edgeload.plugin.values import EXPORTS
 from pytest_edgeload.report.columns import (
     KEYS,
     NAMED,
@@ -128,6 +131,13 @@ def test_parameters() -> None:
     case = record(parameters=(("size", "8"),)).case
     assert key("param:size")(case) == "8"
     assert key("param:other")(case) == ""
+
+
+def test_documented() -> None:
+    """The documentation names every column, every key and every format."""
+    text = (Path(__file__).parents[2] / "docs/reports.md").read_text(encoding="utf-8")
+    assert [name for name in [*NAMED, *KEYS, *EXPORTS] if f"`{name}`" not in text] == []
+    assert [option for option in FILES if f"--edge-{option}=FILE" not in text] == []
 
 
 @pytest.mark.parametrize("field", ["test", "workload", "policy", "limit", "reader", "threads", "device", "seed"])
