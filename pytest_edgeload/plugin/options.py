@@ -138,7 +138,7 @@ OPTIONS: Mapping[str, Option] = {
     "csv": Option(to_output, "", "FILE", "Write a row for each round to this file as CSV"),
     "md": Option(to_output, "", "FILE", "Write verdicts and tables to this file as Markdown, for a comment"),
     "html": Option(to_output, "", "FILE", "Write charts and tables to this file as one page of HTML"),
-    "trace": Option(to_output, "", "FILE", "Write tasks and memory over time to this file as trace events, for Perfetto"),
+    "trace": Option(to_output, "", "FILE", "Write tasks and memory over time to this file as trace events (Perfetto)"),
     "export": Option(
         to_exports, "", "SERVICE:FILE",
         f"Write what a service reads, as a comma list: {', '.join(EXPORTS)} (Bencher, github-action-benchmark)",

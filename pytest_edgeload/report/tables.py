@@ -137,14 +137,14 @@ def _styles(made: Column, members: Sequence[Row]) -> list[Style]:
 
 
 def _title(members: Sequence[Row], view: View) -> list[str]:
-    if view.group_by:
-        case = members[0].record.case
-        return [
-            ", ".join(f"{name} {value or NONE}" for name, value in zip(view.group_by, _values(case, view), strict=True))
-        ]
     cases = [row.record.case for row in members]
     case = cases[0]
-    limit = "no limit" if case.limit is None else case.limit + ("" if case.cap != "none" else " (NOT enforced)")
+    unenforced = " (NOT enforced)" if any(one.limit is not None and one.cap == "none" for one in cases) else ""
+    if view.group_by:
+        common = zip(view.group_by, _values(case, view), strict=True)
+        words = ", ".join(f"{name} {value or NONE}" for name, value in common)
+        return [words + unenforced.replace("(", "(limits ")]
+    limit = "no limit" if case.limit is None else case.limit + unenforced
     reads = "" if case.read_bps is None else f", reads at {format_size(case.read_bps)}/s"
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
     where = f"cap {cap}, swap {swap}, reader {case.reader}, {case.threads} threads{reads}"

@@ -395,6 +395,15 @@ def test_group_by() -> None:
     ]
 
 
+def test_group_by_unenforced() -> None:
+    """A limit that nothing enforced is told of in any grouping."""
+    assert render([record("bulk", {}, cap="none")], group_by=("policy",)).startswith(
+        "policy bulk (limits NOT enforced)\n"
+    )
+    enforced = [record("bulk", {}), record("bulk", {}, cap="none", limit=None)]
+    assert render(enforced, group_by=("policy",)).startswith("policy bulk\n")
+
+
 def test_group_by_what_some_lack() -> None:
     """What a case lacks counts as empty."""
     text = render([record("bulk", {}), record("linear", {}, device="pi")], group_by=("param:size", "device", "seed"))
