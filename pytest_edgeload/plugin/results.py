@@ -107,7 +107,7 @@ class Results:
         if self.document is None or not self.document.records:
             return ""
         findings, rules, records = self._gate.findings, self._gate.rules, self.document.records
-        told = comparison.judged(findings)
+        told = terminal.verdicts(findings, view)
         if self._settings.quiet:
             is_well = all(finding.verdict == "ok" for finding in findings)
             parts = ["\n".join(failures(records)), self._compared, "" if is_well else told]

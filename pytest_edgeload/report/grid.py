@@ -62,7 +62,7 @@ class Grid:
 
     def lines(self, *, colour: bool = False, layout: str = "simple") -> str:
         """Return the table, its best and worst in colours if there may be some."""
-        rows = [[_painted(cell) if colour else cell.text for cell in row] for row in self.rows]
+        rows = [[painted(cell) if colour else cell.text for cell in row] for row in self.rows]
         align = ["left" if i in self.texts else "right" for i in range(len(self.headers))]
         return tabulate(rows, self.headers, tablefmt=layout, colalign=align, disable_numparse=True)
 
@@ -112,5 +112,6 @@ def _short(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1 - end] + _CUT + text[len(text) - end :]
 
 
-def _painted(cell: Cell) -> str:
+def painted(cell: Cell) -> str:
+    """Return the text with the escapes of its style."""
     return f"\033[{_COLOURS[cell.style]}m{cell.text}\033[0m" if cell.style else cell.text

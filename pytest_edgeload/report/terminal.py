@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.report import comparison
-from pytest_edgeload.report.grid import Grid, fitted, room
+from pytest_edgeload.report.grid import Cell, Grid, fitted, painted, room
 from pytest_edgeload.report.notes import failures, remarks, strange
 from pytest_edgeload.report.tables import Table, by_network, tables
 from pytest_edgeload.report.view import View
@@ -16,7 +16,7 @@ from pytest_edgeload.results.gate import Finding, identity
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:
     """Return the summary, and all verdicts."""
-    parts = summary(document, findings, view), comparison.judged(findings)
+    parts = summary(document, findings, view), verdicts(findings, view)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -33,6 +33,16 @@ def summary(document: Document, findings: Sequence[Finding], view: View) -> str:
     notes = [failures(records), strange(records), [*remarks(records), *room(gone, view.width)]]
     blocks += ["\n".join(lines) for lines in notes if lines]
     return "\n\n".join(blocks)
+
+
+def verdicts(findings: Sequence[Finding], view: View) -> str:
+    """Return what became of all that was judged; what regressed stands out where there are colours."""
+    lines = comparison.judged(findings).splitlines()
+    return "\n".join(painted(Cell(line, "bad")) if view.colour and _is_bad(line) else line for line in lines)
+
+
+def _is_bad(line: str) -> bool:
+    return line.startswith("regressed: ")
 
 
 def _block(table: Table, grid: Grid, view: View, gone: list[str]) -> str:

@@ -423,11 +423,12 @@ def test_colours() -> None:
     records.append(record("d", {"outcome": "oom"}))
     findings = [finding(records[1].case)]
     text = render(records, findings, colour=True)
-    assert re.findall(r"\033\[([\d;]+)m(\S+?)\033\[0m", text) == [
+    assert re.findall(r"\033\[([\d;]+)m([^\s:]+).*?\033\[0m", text) == [
         ("32;1", "1.00"),
         ("31;1", "b"),
         ("33", "3.00"),
         ("31;1", "oom"),
+        ("31;1", "regressed"),
     ]
     assert "\033" not in render(records, findings)
     plain = re.sub(r"\033\[[\d;]*m", "", text)
