@@ -6,20 +6,21 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.plugin import options, thresholds
+from pytest_edgeload.plugin import actions, options, thresholds
 from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.progress import Bar
 from pytest_edgeload.plugin.results import Results
-from pytest_edgeload.plugin.session import Asked, Session, check_names, pack, peers, unpack
-from pytest_edgeload.report import comparison
+from pytest_edgeload.plugin.session import Asked, Session, check_names, pack, peers, properties, unpack
+from pytest_edgeload.report import comparison, github
+from pytest_edgeload.report.view import View
 from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
@@ -78,6 +79,8 @@ class Edgeload:
             self._home = home_of(config)
         self._session = Session(config, self.settings, self._home, Bar(config))
         self._is_open = False
+        self._lines: dict[str, int] = {}
+        self._unsummarised: list[str] = []
         self._item: pytest.Item | None = None
         chosen = self.settings.seed
         self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
@@ -175,11 +178,13 @@ class Edgeload:
         except ValueError as error:
             raise UsageError(f"memory={memory!r}: {error}") from error
         number = _parameters(item).get(ROUND, 0)
-        asked = Asked(_test_name(item), number, as_mix(workload), policy, limit, reader)
+        own = tuple(_own(item).items())
+        asked = Asked(_test_name(item), number, as_mix(workload), policy, limit, reader, own)
         if self.settings.disable:
             return self._session.try_out(asked)
         entry = self._session.measure(asked, interleaved=self._is_owner)
-        item.user_properties.append((PROPERTY, pack(entry)))
+        before = sum(name == PROPERTY for name, _ in item.user_properties)
+        item.user_properties += [(PROPERTY, pack(entry)), *properties(entry, before)]
         self._session.keep(entry)
         return entry.measurement
 
@@ -198,6 +203,9 @@ class Edgeload:
         """Take in the measurements that came with a report, and let it fail where they became worse."""
         if not self._is_owner or report.when == "teardown" or (report.when == "setup" and report.passed):
             return
+        _, line, _ = report.location
+        if line is not None:
+            self._lines[report.nodeid.partition("[")[0]] = line + 1
         packed = [str(value) for name, value in report.user_properties if name == PROPERTY]
         failing = self._results.take(report.nodeid, map(unpack, packed), thresholds.ceilings_of(report.user_properties))
         if failing and not report.failed:
@@ -227,7 +235,10 @@ class Edgeload:
             return []
         self._is_open = False
         self._session.close()
-        return self._results.finish(self._session.records(self._results.arrived), is_whole=is_whole)
+        failing = self._results.finish(self._session.records(self._results.arrived), is_whole=is_whole)
+        if self.settings.github:
+            self._unsummarised = list(filter(None, [actions.summarise(self._results.markdown())]))
+        return failing
 
     # ---- what is shown -----------------------------------------------------------------------------------------
 
@@ -249,18 +260,33 @@ class Edgeload:
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show a table for each comparison group, and what came of the comparison with a baseline."""
-        if self._results.records:
+        """Show a table for each comparison group, what came of the comparison with a baseline, and what was written."""
+        parts = [self._results.text(self._view(terminalreporter)), "\n".join(self._results.notes(self._unheard()))]
+        said = [part for part in parts if part]
+        unwritten = [*self._results.unwritten, *self._unsummarised]
+        if said or unwritten:
             terminalreporter.section("edgeload")
-            terminalreporter.write_line(self._results.text())
-            if self._config.get_verbosity() < 0:  # no header has said it
-                terminalreporter.write_line(f"\nseed {self.seed}")
-            if self._results.saved is not None:
-                terminalreporter.write_line(f"\nbaseline saved as {self._results.saved}")
-            if self._results.unwritten:
-                terminalreporter.write_line(f"\n{self._results.unwritten}", red=True)
-            elif self.settings.json is not None:
-                terminalreporter.write_line(f"\nrecords written to {self.settings.json}")
+            terminalreporter.write_line("\n\n".join(said))
+            for sentence in unwritten:
+                terminalreporter.write_line(f"\n{sentence}", red=True)
+        if self.settings.github:
+            failing, improved = self._results.failing, self._results.improved
+            for line in github.commands(failing, improved, self._place):
+                terminalreporter.write_line(line)
+
+    def _view(self, terminalreporter: Any) -> View:
+        """Return what to show, as wide as the terminal is; in a log no line is too long."""
+        writer = terminalreporter._tw  # noqa: SLF001  # pytest has no other name for it
+        is_limited = terminalreporter.isatty or "COLUMNS" in os.environ
+        width = writer.fullwidth if is_limited else None
+        return replace(self.settings.view, width=width, colour=writer.hasmarkup)
+
+    def _unheard(self) -> list[str]:
+        """Return what no header has said."""
+        return [f"seed {self.seed}"] if self._config.get_verbosity() < 0 else []
+
+    def _place(self, case: Case) -> github.Place:
+        return actions.place_of(case, self._lines, self._config.rootpath)
 
     def _say(self, line: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -286,8 +312,13 @@ def _is_of(case: Case, item: pytest.Item) -> bool:
 
 def _test_name(item: pytest.Item) -> str:
     """Return the item's id with its own parameters, without ours: `suites/test_networks.py::test_network[age_net]`."""
-    own = [_label(item, name, value) for name, value in _parameters(item).items() if name not in AXES]
+    own = _own(item).values()
     return item.nodeid.partition("[")[0] + (f"[{'-'.join(own)}]" if own else "")
+
+
+def _own(item: pytest.Item) -> dict[str, str]:
+    """Return the item's own parameters, without ours, in words."""
+    return {name: _label(item, name, value) for name, value in _parameters(item).items() if name not in AXES}
 
 
 def _label(item: pytest.Item, parameter: str, value: object) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.errors import Refusal, UsageError
+from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.gating import Gate, Rules
-from pytest_edgeload.plugin.options import OPTIONS, Given, Settings, flag
-from pytest_edgeload.report import comparison, terminal
+from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag
+from pytest_edgeload.report import FORMATS, comparison, terminal
+from pytest_edgeload.report.notes import failures
+from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline
-from pytest_edgeload.results.document import Document, document, machine, render
+from pytest_edgeload.results.document import Document, document, machine
 from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.threshold import Ceiling
@@ -20,7 +22,7 @@ from pytest_edgeload.results.threshold import Ceiling
 class Results:
     """Everything that was measured, as it comes in, and what becomes of it.
 
-    `runs` is where each measurement is on disk already. Files are written anew with every one that arrives.
+    `runs` is where each measurement is on disk already; so files are written when the session ends, however it does.
     """
 
     def __init__(self, settings: Settings, given: Mapping[str, Given], seed: int, project: Path, runs: Path) -> None:
@@ -32,9 +34,10 @@ class Results:
         self._arrived: dict[str, Entry] = {}
         self._compared = ""
         self._gate = Gate(Rules(), settings.rounds.most, ())
-        self.records: tuple[Record, ...] = ()
+        self.document: Document | None = None
         self.saved: Path | None = None
-        self.unwritten = ""
+        self.written: list[File] = []
+        self.unwritten: list[str] = []
 
     def open(self, measuring: Sequence[str]) -> None:
         """Find the baseline and try the files, before anything is measured by items of these ids. Raises UsageError."""
@@ -62,9 +65,7 @@ class Results:
             self._compared += ", of another machine: only ratios, bytes and counts"
         rules = Rules(settings.compare_fail, found, is_alike, settings.strict)
         self._gate = Gate(rules, settings.rounds.most, measuring)
-        self._write(())
-        if self.unwritten:
-            raise UsageError(self.unwritten)
+        self._check_files()
 
     @property
     def arrived(self) -> Mapping[str, Entry]:
@@ -76,17 +77,15 @@ class Results:
         new = {entry.file: entry for entry in entries if entry.file not in self._arrived}
         self._arrived |= new
         records = collect(self._arrived.values())
-        if new:
-            self._write(records)  # whatever comes next, these are kept
         return self._gate.take(nodeid, [entry.case for entry in new.values()], ceilings, records)
 
     def finish(self, records: tuple[Record, ...], *, is_whole: bool) -> list[Finding]:
         """Write all of it; return what fails that no report has told. Only a session that ran to its end is saved."""
-        self.records = records
         failing = self._gate.finish(records) if is_whole else []
-        self._write(records)
+        made = self.document = self._document(records)
+        self._write_files(made)
         if is_whole and records and (self._settings.save or self._settings.autosave):
-            self._save(records)
+            self._save(made)
         return failing
 
     def items_of(self, findings: Iterable[Finding]) -> set[str]:
@@ -98,43 +97,80 @@ class Results:
         """All findings that fail the session."""
         return [finding for finding in self._gate.findings if self._gate.rules.fails(finding)]
 
-    def text(self) -> str:
-        """Return the tables, and what came of the comparison."""
-        parts = [terminal.render(self.records), self._compared]
-        rules = self._gate.rules
-        if rules.baseline is not None:
-            parts.append(comparison.table(rules.baseline.records, self.records, is_alike=rules.is_alike))
-        parts.append(comparison.judged(self._gate.findings))
+    @property
+    def improved(self) -> list[Finding]:
+        """All findings that became better than their threshold."""
+        return [finding for finding in self._gate.findings if finding.verdict == "improved"]
+
+    def text(self, view: View) -> str:
+        """Return the tables, and what came of the comparison; of a quiet session only what did not go well."""
+        if self.document is None or not self.document.records:
+            return ""
+        findings, rules, records = self._gate.findings, self._gate.rules, self.document.records
+        told = terminal.verdicts(findings, view)
+        if self._settings.quiet:
+            is_well = all(finding.verdict == "ok" for finding in findings)
+            parts = ["\n".join(failures(records)), self._compared, "" if is_well else told]
+        else:
+            then = () if rules.baseline is None else rules.baseline.records
+            changes = comparison.table(then, records, is_alike=rules.is_alike, width=view.width)
+            parts = [terminal.summary(self.document, findings, view), self._compared, changes, told]
         return "\n\n".join(part for part in parts if part)
 
-    def _save(self, records: Sequence[Record]) -> None:
-        made = self._document(records)
+    def notes(self, others: Sequence[str]) -> list[str]:
+        """Return where the records are now, and `others` before; nothing of a session without records."""
+        if self.document is None or not self.document.records:
+            return []
+        saved = [] if self.saved is None else [f"baseline saved as {self.saved}"]
+        names = {"json": "records"}
+        return [
+            *others,
+            *saved,
+            *(f"{names.get(file.format, file.format)} written to {file.path}" for file in self.written),
+        ]
+
+    def markdown(self) -> str:
+        """Return the report for the summary of a job; nothing of a session without records."""
+        if self.document is None or not self.document.records:
+            return ""
+        return FORMATS["markdown"](self.document, self._gate.findings, self._settings.view)
+
+    def _save(self, made: Document) -> None:
         try:
             name = self._settings.save or baseline.default_name(made)
             self.saved = baseline.save(self._settings.storage, made, name)
         except OSError as error:
-            self.unwritten = f"{error.filename}: {error.strerror}; name another folder by --edge-storage"
+            self.unwritten.append(f"{error.filename}: {error.strerror}; name another folder by --edge-storage")
 
     def _document(self, records: Sequence[Record]) -> Document:
         texts = {name: option.default for name, option in OPTIONS.items()}
         texts |= {name: given.text for name, given in self._given.items()}
         return document(records, texts | {"seed": str(self._seed)}, self._project)
 
-    def _write(self, records: Sequence[Record]) -> None:
-        path = self._settings.json
-        if path is None:
-            return
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(render(self._document(records)))
-            part.replace(path)
-            self.unwritten = ""
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            self.unwritten = (
-                f"{self._place('json')}={path}: {error.strerror}; name a file elsewhere, "
-                f"each measurement is also in {self._runs}"
-            )
+    def _check_files(self) -> None:
+        """Raise UsageError for a file that could not be written later."""
+        if self._settings.files:
+            nothing = self._document(())
+            for file in self._settings.files:
+                try:
+                    files.check(file, nothing)
+                except (Refusal, OSError) as error:
+                    raise UsageError(self._sentence(file, error)) from None
+
+    def _write_files(self, made: Document) -> None:
+        for file in self._settings.files:
+            try:
+                files.write(file, made, self._gate.findings, self._settings.view)
+                self.written.append(file)
+            except (Refusal, OSError) as error:
+                self.unwritten.append(self._sentence(file, error))
+
+    def _sentence(self, file: File, error: Refusal | OSError) -> str:
+        place = self._place(file.option)
+        asked = f"{file.format}:{file.path}" if file.option == "export" else str(file.path)
+        if isinstance(error, Refusal):
+            return f"{place}={asked}: {error}"
+        return f"{place}={asked}: {error.strerror}; name a file elsewhere, each measurement is also in {self._runs}"
 
     def _place(self, option: str) -> str:
         return self._given[option].place if option in self._given else flag(option)

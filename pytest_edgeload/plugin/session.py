@@ -24,7 +24,7 @@ from pytest_edgeload.plugin.home import Home
 from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.record import Case, Entry, Measurement, Record, collect
+from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS, choose
 from pytest_edgeload.sandbox.owner import is_abandoned
@@ -48,7 +48,7 @@ class Shared(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a test asks to have measured: its own name and round, and the arguments of `edge.run`."""
+    """What a test asks to have measured: its own name, round and parameters, and the arguments of `edge.run`."""
 
     test: str
     round: int
@@ -56,6 +56,7 @@ class Asked(msgspec.Struct, frozen=True):
     policy: str
     memory: Limit | None
     reader: str
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 class Session:
@@ -150,6 +151,7 @@ class Session:
             arrivals=asked.workload.arrivals,
             seed=asked.workload.seed,
             conditions=asked.workload.conditions,
+            parameters=asked.parameters,
         )
         bound = self.bench.bound(case, asked.workload) if self._settings.bound else None
         found = self.bench.measure(case, asked.workload)
@@ -238,6 +240,18 @@ def _prune(sessions: Path) -> None:
 def pack(entry: Entry) -> str:
     """Return `entry`, less its spans and time line, as one JSON string: what crosses xdist for sure."""
     return msgspec.json.encode(msgspec.structs.replace(entry, measurement=entry.measurement.summary())).decode()
+
+
+def properties(entry: Entry, before: int) -> list[tuple[str, str]]:
+    """Return the entry as properties that people and JUnit's readers understand: case, outcome and every metric.
+
+    They are called `edgeload.makespan_s`; where the test had measured `before` times already, `edgeload.2.makespan_s`.
+    """
+    case, measured = entry.case, entry.measurement
+    told = {name: getattr(case, name) for name in ("workload", "policy", "limit", "reader")}
+    told |= {"outcome": measured.outcome} | {name: getattr(measured, name) for name in METRICS if name != "response_s"}
+    start = "edgeload" if before == 0 else f"edgeload.{before + 1}"
+    return [(f"{start}.{name}", str(value)) for name, value in told.items() if value is not None]
 
 
 def unpack(text: str) -> Entry:

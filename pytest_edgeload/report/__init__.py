@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from pytest_edgeload.report import bmf, csv, gab, json, markdown, terminal
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
 
 Report = Callable[[Document, Sequence[Finding], View], str]
-"""Records and where they come from, what became of them by the gate, and what of it to show how; gives a file's text."""
+"""Records and where they come from, what became of them by the gate, what to show and how; gives a file's text."""
 
-FORMATS: Mapping[str, Report] = {}
+FORMATS: Mapping[str, Report] = {
+    "terminal": terminal.render,
+    "json": json.render,
+    "csv": csv.render,
+    "markdown": markdown.render,
+    "bmf": bmf.render,
+    "gab": gab.render,
+    "gab-bigger": gab.render_bigger,
+}
 """All formats by name."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tabulate import tabulate
-
+from pytest_edgeload.report.grid import Cell, Grid, fitted, room
 from pytest_edgeload.results.gate import Finding, Side, Sides, incomparable
 from pytest_edgeload.results.record import Case, Record
 from pytest_edgeload.results.statistics import contrast, estimate
@@ -17,11 +16,14 @@ _ALIKE = {"new", "missing", "incomparable"}
 """Verdicts about cases of which one is like the other."""
 
 _HEADERS = ("policy", "workload", "limit", "reader", "figure", "then", "now", "change", "95% interval")
-_ALIGN = ("left", "left", "right", "left", "left", "right", "right", "right", "right")
+_TEXTS, _ESSENTIAL = frozenset({0, 1, 3, 4}), frozenset({0, 1, 4, 5, 6, 7})
 
 
-def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool) -> str:
-    """Return a row for each case that both have: its main figure and its peak, then and now."""
+def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, width: int | None = None) -> str:
+    """Return a row for each case that both have: its main figure and its peak, then and now.
+
+    Of lines longer than `width` the last columns that can be spared are left out, and named.
+    """
     then, now = Sides.of(before), Sides.of(after)
     rows = []
     for record in after:
@@ -29,7 +31,11 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool) 
         if old is not None and new is not None:
             figures = (Figure(record.case.main_metric), Figure("peak_bytes"))
             rows += [_row(figure, old, new, is_alike=is_alike) for figure in figures]
-    return tabulate(rows, _HEADERS, tablefmt="simple", colalign=_ALIGN, disable_numparse=True) if rows else ""
+    if not rows:
+        return ""
+    cells = tuple(tuple(map(Cell, row)) for row in rows)
+    grid, gone = fitted(Grid(_HEADERS, cells, _TEXTS, _ESSENTIAL), width)
+    return "\n".join([grid.lines(), *room(gone, width)])
 
 
 def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:

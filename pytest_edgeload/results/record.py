@@ -18,9 +18,9 @@ Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 class Case(msgspec.Struct, frozen=True):
     """The coordinates of a measurement, without its round.
 
-    `test` is the test's id, with those of its parameters that are its own. `requests` are what is asked, `workload` is
-    what the test calls them; `loop` and `arrivals` say when they come, by random numbers from `seed` where it is given,
-    and `conditions` what becomes of those with a condition.
+    `test` is the test's id, with those of its parameters that are its own; `parameters` are these by name. `requests`
+    are what is asked, `workload` is what the test calls them; `loop` and `arrivals` say when they come, by random
+    numbers from `seed` where it is given, and `conditions` what becomes of those with a condition.
     `limit` is the limit as asked for (`512M`, `base+256M`), `limit_bytes` what was enforced; both None without one.
     `cap` is the mechanism that enforced it, `swap` what the worker could swap to (`none`, `off`, or the swap's size),
     `read_bps` how many bytes a second it could read from its disk, None where nothing held it back.
@@ -42,6 +42,7 @@ class Case(msgspec.Struct, frozen=True):
     arrivals: str = ""
     seed: int | None = None
     conditions: str = "wait"
+    parameters: tuple[tuple[str, str], ...] = ()
 
     @property
     def group(self) -> Case:

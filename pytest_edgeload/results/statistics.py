@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -21,6 +21,9 @@ CONFIDENCE = 0.95
 _RESAMPLES, _BATCH = 9999, 1000
 _SEED = 2020  # of the resampling: the same rounds give the same interval
 _CERTAIN = 0.99
+_REDUCE: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "median": statistics.median, "mean": statistics.fmean, "min": min, "max": max
+}  # fmt: skip
 _OUTLYING, _FEWEST = 3.5, 5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993): the modified z-score
 
 
@@ -107,6 +110,17 @@ def runs_of(record: Record, figure: Figure, reference: Record | None = None) -> 
     samples = [value if isinstance(value, tuple) else (value,) for value in found]
     kept = [[value for value in some if value is not None] for some in samples]
     return [some for some in kept if some]
+
+
+def value_of(runs: Runs, stat: str = "median") -> float | None:
+    """Return the statistic alone, for which nothing has to be drawn; None without a run."""
+    samples = [value for run in runs for value in run]
+    percent = percent_of(stat)
+    if not samples or percent is None:
+        return float(_REDUCE[stat](samples)) if samples else None
+    import numpy as np  # noqa: PLC0415
+
+    return float(np.percentile(samples, percent))
 
 
 def lacking(runs: Runs, stat: str) -> int | None:

@@ -129,10 +129,10 @@ def parse_thresholds(text: str) -> tuple[Threshold, ...]:
     return tuple(Threshold.parse(part) for part in text.split(",") if part.strip())
 
 
-def parse_figure(text: str) -> Figure:
+def parse_figure(text: str, metrics: Mapping[str, Metric] = GATED, beside: Iterable[str] = ()) -> Figure:
     """Return the figure that `METRIC[.STAT][/REFERENCE]` names; a bare statistic is one of the makespan.
 
-    Raises ValueError.
+    `metrics` are those it may be of. Raises ValueError, in which names `beside` them are proposed, too.
     """
     match = _EXPR.fullmatch(text.strip())
     if match is None:
@@ -142,7 +142,7 @@ def parse_figure(text: str) -> Figure:
         metric, stat = _MAIN, metric
     if stat is not None and not _is_statistic(stat):
         raise ValueError(f"{stat!r} is no statistic; there are {', '.join(STATISTICS)} and percentiles such as p90")
-    return Figure(_metric(metric), stat or "median", reference)
+    return Figure(_metric(metric, metrics, beside), stat or "median", reference)
 
 
 def percent_of(stat: str) -> float | None:
@@ -169,19 +169,15 @@ def _of(bare: str) -> list[str]:
     return [metric for metric in METRICS if _bare(metric) == bare]
 
 
-def _metric(name: str) -> str:
+def _metric(name: str, metrics: Mapping[str, Metric], beside: Iterable[str]) -> str:
     found = [name] if name in METRICS else _of(name)
     if len(found) > 1:
         raise ValueError(f"{name} may be {' or '.join(found)}; write which")
     if not found:
-        raise ValueError(f"{name} is no metric; {_near(name, map(short, GATED))}")
-    if found[0] not in GATED:
-        raise ValueError(f"{name} is neither better nor worse when it changes; {_near('', map(short, GATED))}")
+        raise ValueError(f"{name} is no metric; {hint(name, [*map(short, metrics), *beside])}")
+    if found[0] not in metrics:
+        raise ValueError(f"{name} is neither better nor worse when it changes; {hint('', map(short, metrics))}")
     return found[0]
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    return hint(name, list(known))
 
 
 def _term(text: str, figure: Figure, ways: str) -> Term:

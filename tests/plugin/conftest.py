@@ -64,6 +64,6 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def bare(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Return an empty project in an environment that says nothing to the plugin."""
-    for name in [name for name in os.environ if name.startswith("PYTEST_EDGE_")]:
+    for name in [name for name in os.environ if name.startswith(("PYTEST_EDGE_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     return pytester

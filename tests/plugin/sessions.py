@@ -64,7 +64,7 @@ class Running:
         self.folder = folder
         self._cache = Path(env["PYTEST_EDGE_CACHE_DIR"])
         self._descendants: set[psutil.Process] = set()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args],
             cwd=folder,

@@ -13,7 +13,7 @@ from tests.plugin.sessions import Begin, overlaps
 
 IS_ROOT = os.geteuid() == 0
 SWAP = {"PYTEST_EDGE_SWAP": "256M"} if IS_ROOT else {}
-LONG = ("--edge-policy=bulk", "--edge-rounds=40", "--edge-mem=512M", "--edge-json=out.json")
+LONG = ("--edge-policy=bulk", "--edge-rounds=40", "--edge-mem=512M", "--edge-json=out.json", "--edge-csv=out.csv")
 
 
 @pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["to-all", "to-pytest"])
@@ -31,6 +31,7 @@ def test_ctrl_c(begin: Begin, project: Path, distribution: tuple[str, ...], send
     assert len(found) >= finished
     assert [m.started for m in found] == [entry.measurement.started for entry in running.on_disk]
     assert {m.outcome for m in found} == {"ok"}, "a run that was cut short is no measurement"
+    assert len((project / "out.csv").read_text().splitlines()) == 1 + len(found)
     ended.lines.fnmatch_lines(["*= edgeload =*", "bulk *", "*KeyboardInterrupt*"])
     assert running.leavings == []
 

@@ -86,7 +86,7 @@ def test_whole_settings(whole: Ended) -> None:
 
 
 def test_whole_junit(whole: Ended) -> None:
-    """Each test carries its measurement as one property, which junit shows."""
+    """Each test carries its measurement, packed into one property, which junit shows."""
     properties = [item.attrib for case in whole.tests.values() for item in case.iter("property")]
     found = [unpack(item["value"]) for item in properties if item["name"] == "edgeload"]
     assert len(found) == 4

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.plugin.options import CAP_NAMES, OPTIONS, Given, Rounds, Settings, parse, read
+from pytest_edgeload.plugin.options import FILES, OPTIONS, Given, Settings, parse, read
+from pytest_edgeload.plugin.values import CAP_NAMES, EXPORTS, Rounds
+from pytest_edgeload.report import FORMATS
+from pytest_edgeload.report.view import View
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.units import Limit
 
@@ -31,6 +34,17 @@ VALUES = {
     "compare-fail": ("makespan:10%", "peak:64M", "swap_in:0"),
     "strict": ("true", "false", "true"),
     "json": ("a.json", "b.json", "c.json"),
+    "csv": ("a.csv", "b.csv", "c.csv"),
+    "md": ("a.md", "b.md", "c.md"),
+    "html": ("a.html", "b.html", "c.html"),
+    "trace": ("a.trace", "b.trace", "c.trace"),
+    "export": ("bmf:a", "gab:b", "gab-bigger:c"),
+    "github": ("yes", "no", "auto"),
+    "columns": ("makespan", "peak,outcome", "response.p90"),
+    "sort": ("name", "peak", "ratio"),
+    "group-by": ("limit", "workload,reader", "param:size"),
+    "name": ("long", "short", "long"),
+    "quiet": ("true", "false", "true"),
     "cache-dir": ("a", "b", "c"),
     "only": ("true", "false", "true"),
     "skip": ("true", "false", "true"),
@@ -107,6 +121,44 @@ def test_values(bare: pytest.Pytester) -> None:
     assert (found.compare, found.rounds, found.precision) == ("newest", Rounds(3, 15), 0.025)
 
 
+def test_files(bare: pytest.Pytester) -> None:
+    """Every option that names a file is a report of one format, --edge-export of that before the colon."""
+    named = [f"--edge-{option}=out.{option}" for option in FILES]
+    found = settings(bare, *named, "--edge-export=bmf:a.json,gab:b.json", "--edge-export=gab-bigger:c.json").files
+    assert [(file.option, file.format, file.path.name) for file in found] == [
+        *((option, name, f"out.{option}") for option, name in FILES.items()),
+        ("export", "bmf", "a.json"),
+        ("export", "gab", "b.json"),
+        ("export", "gab-bigger", "c.json"),
+    ]
+
+
+def test_one_file_for_two(bare: pytest.Pytester) -> None:
+    """Two reports in one file are refused."""
+    with pytest.raises(pytest.UsageError, match="out is to hold two reports; name another file for one of them"):
+        settings(bare, "--edge-csv=out", "--edge-export=bmf:./out")
+
+
+def test_view(bare: pytest.Pytester) -> None:
+    """What reports show is what the options say."""
+    options = ("--edge-columns=min,peak", "--edge-columns=outcome", "--edge-sort=peak", "--edge-group-by=limit,param:x")
+    assert settings(bare, *options, "--edge-name=long").view == View(
+        ("min", "peak", "outcome"), "peak", ("limit", "param:x"), "long"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "options", "on"),
+    [("true", (), True), ("", (), False), ("true", ("--edge-github=no",), False), ("", ("--edge-github",), True)],
+)
+def test_github(
+    bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, variable: str, options: tuple[str, ...], on: object
+) -> None:
+    """On GitHub its runner is told without being asked, elsewhere when asked, and never against the option."""
+    monkeypatch.setenv("GITHUB_ACTIONS", variable)
+    assert settings(bare, *options).github is on
+
+
 def test_thresholds_imply_a_baseline(bare: pytest.Pytester) -> None:
     """Who names thresholds compares with the newest baseline, if with no other; all that are given apply."""
     found = settings(bare, "--edge-compare-fail=makespan:10%,peak:64M", "--edge-compare-fail=swap_in:0")
@@ -177,6 +229,17 @@ WRONG = [
     ("json", "..", "a folder; name a file, *"),
     ("json", "missing/out.json", "the folder */missing does not exist; make it first"),
     ("json", "/dev/full", "not a file that can be written here; name another"),
+    ("csv", "..", "a folder; name a file, *"),
+    ("md", "missing/out.md", "the folder */missing does not exist; make it first"),
+    ("export", "bmf", "not a service and its file; try bmf:out.json, there are bmf, gab, gab-bigger"),
+    ("export", "csv:out.csv", "not a service and its file; *"),
+    ("export", "gab:", "gab: names no file; try gab:out.json"),
+    ("export", "gab:..", "a folder; name a file, *"),
+    ("github", "tests", "neither yes, no nor auto; *Write --edge-github=yes"),
+    ("columns", "makspan", "makspan is no metric; did you mean makespan?"),
+    ("sort", "outcom", "outcom is no metric; did you mean outcome?"),
+    ("group-by", "limits", "nothing to group by is called limits; did you mean limit?"),
+    ("name", "normal", "not a kind of name; there are short, long"),
     ("cache-dir", "a-file", "not a folder; name one, *"),
 ]
 """Options, values that they do not take, and what is said of them."""
@@ -257,6 +320,11 @@ def test_help(bare: pytest.Pytester) -> None:
 def test_cap_names() -> None:
     """The names that --edge-cap takes are those of the table of caps."""
     assert ("auto", *CAPS) == CAP_NAMES
+
+
+def test_exports() -> None:
+    """What --edge-export takes are formats."""
+    assert set(EXPORTS) <= FORMATS.keys()
 
 
 def test_relative_file(bare: pytest.Pytester) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.report.terminal import render
+from pytest_edgeload.report import terminal
+from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.workload import Ask, Condition
+from tests.report.documents import CASE, document, finding, record, view
 
-CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
 HEADERS = ["policy", "makespan s", "x bulk", "peak", "swap in/out", "faults", "outcome"]
 WANTED = Ask("net", when=Condition(0, 0.5))
 NUMBERS = {"threads", "limit_bytes", "read_bps", "seed"}
@@ -24,10 +25,9 @@ words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1) | st.s
 """What somebody may call something, with what could be mistaken for a number or for markup."""
 
 
-def record(policy: str = "bulk", *rounds: dict[str, Any], **changes: Any) -> Record:
-    """Return a record with a measurement for each of `rounds`, numbered, of outcome ok where they do not say."""
-    made = (msgspec.convert({"outcome": "ok", "round": number} | m, Measurement) for number, m in enumerate(rounds))
-    return Record(msgspec.structs.replace(CASE, policy=policy, **changes), tuple(made))
+def render(records: Sequence[Record], findings: Sequence[Finding] = (), **changes: Any) -> str:
+    """Return what the terminal shows of `records`, by a view with `changes`."""
+    return terminal.render(document(*records), findings, view(**changes))
 
 
 def row(text: str, name: str) -> dict[str, str]:
@@ -220,13 +220,28 @@ def test_limit_in_title(limit: str | None, cap: str, said: str) -> None:
     assert render([record("bulk", {}, limit=limit, cap=cap)]).splitlines()[0].endswith(f" at {said}")
 
 
-@pytest.mark.parametrize("field", [name for name in Case.__struct_fields__ if name not in {"policy", "limit"}])
+@pytest.mark.parametrize("field", [n for n in Case.__struct_fields__ if n not in {"policy", "limit", "device"}])
 def test_groups(field: str) -> None:
-    """Records that differ in anything but the policy are never in one table, nor compared with each other."""
-    other = {"requests": (Ask("net"),), "loop": "closed"}.get(field, 7 if field in NUMBERS else "other")
+    """Records that differ in anything but policy and machine are not in one table, nor compared with each other."""
+    others = {"requests": (Ask("net"),), "loop": "closed", "parameters": (("size", "8"),)}
+    other = others.get(field, 7 if field in NUMBERS else "other")
     text = render([record("bulk", {"makespan_s": 1.0}), record("linear", {"makespan_s": 2.0}, **{field: other})])
     assert text.count("x bulk") == 2
     assert row(text, "linear")["x bulk"] == "-"
+
+
+def test_machines() -> None:
+    """Machines that were measured by themselves share a table with a column for them; ratios are within a machine."""
+    pi = {"device": "pi", "limit_bytes": 7, "swap": "4G"}
+    nano = {"device": "nano"}
+    records = [
+        record(policy, {"makespan_s": seconds}, **where)
+        for where, policy, seconds in ((pi, "bulk", 4.0), (pi, "linear", 2.0), (nano, "bulk", 3.0))
+    ]
+    text = render(records)
+    assert text.splitlines()[1] == "cap cgroup2, swap 4G or 8G, reader read, 2 threads"
+    lines = [line.split()[:4] for line in text.splitlines()[4:]]
+    assert lines == [["linear", "pi", "2.00", "0.50"], ["bulk", "nano", "3.00", "1.00"], ["bulk", "pi", "4.00", "1.00"]]
 
 
 def test_one_group() -> None:
@@ -269,3 +284,162 @@ def test_verbatim(test: str, workload: str, policy: str, swap: str, detail: str)
     assert f"swap {swap}," in lines[1]
     assert re.fullmatch(rf"{re.escape(policy)}( +-){{3}} +-/- +- +crashed", lines[4])
     assert lines[-1] == f"{policy}, {workload} at 512M, round 0: crashed: {detail}"
+
+
+WIDE = {"peak_bytes": 300 << 20, "swap_in_bytes": 0, "swap_out_bytes": 3 << 19, "major_faults": 1234, **BOUND}
+LATE = {"response_s": [0.5] * 70, "response_mean_s": 0.5, "worst_slowdown": 2.5, **WIDE}
+
+
+def served(*networks: str) -> dict[str, Any]:
+    """Return how requests of `networks` were served."""
+    return {"service": {name: {"requests": 1, "response_mean_s": 1.0} for name in networks}}
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("name", ["short", "long"])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_width(width: int, name: str, colour: bool) -> None:  # noqa: FBT001
+    """No table or title is wider than the terminal; main figure and outcome stand, and what does not is named."""
+    policies = ("bulk", "deepeye-frugal", "a-policy-of-a-rather-long-name")
+    once = [record(p, *({"makespan_s": s, **WIDE} for s in (1.0, 2.0))) for p in policies]
+    kept = [record(p, {**LATE, **served("small", "large")}, loop="closed", test="t.py::" + "x" * 90) for p in policies]
+    failed = record("never", {"outcome": "oom", "detail": "killed " * 30}, test="u.py::u")
+    sentence = f"never, mix at 512M, round 0: oom: {'killed ' * 30}"
+    text = render([*once, *kept, failed], width=width, name=name, colour=colour)
+    plain = re.sub(r"\033\[[\d;]*m", "", text)
+    *tables, failures, room = plain.split("\n\n")
+    assert max(len(line) for table in tables for line in table.splitlines()) <= width
+    assert failures == sentence, "a sentence stays whole"
+    assert plain.count("outcome") == 3
+    assert plain.count("makespan s") == 2
+    assert room.startswith(f"no room in {width} columns for ")
+
+
+def test_what_goes_first() -> None:
+    """Where there is no room the last columns go first, and a line says which."""
+    records = [record("bulk", {"makespan_s": 1.0, **WIDE})]
+    assert list(row(render(records), "bulk"))[-3:] == ["swap in/out", "faults", "outcome"]
+    text = render(records, width=70)
+    assert list(row(text, "bulk")) == ["policy", "makespan s", "x bulk", "x bound", "peak", "outcome"]
+    assert text.splitlines()[-1] == "no room in 70 columns for swap in/out, faults"
+
+
+def test_chosen_columns() -> None:
+    """Columns are those asked for, in that order, after what tells the rows apart."""
+    rounds = ({"makespan_s": seconds, "read_bytes": 3 << 20} for seconds in (1.0, 2.0, 6.0))
+    cells = row(render([record("bulk", *rounds)], columns=("min", "mean", "max", "rounds", "read", "limit")), "bulk")
+    assert cells == {
+        "policy": "bulk",
+        "makespan.min s": "1.00",
+        "makespan.mean s": "3.00",
+        "makespan.max s": "6.00",
+        "rounds": "3",
+        "read": "3M",
+        "limit": "512M",
+    }
+
+
+def order(records: Sequence[Record], **changes: Any) -> list[str]:
+    """Return the first words of all rows, in order."""
+    lines = render(records, **changes).splitlines()
+    return [line.split()[0] for line in lines[lines.index(next(x for x in lines if x.startswith("---"))) + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("sort", "policies"),
+    [
+        ("", ["b", "c", "a"]),
+        ("makespan", ["b", "c", "a"]),
+        ("peak", ["c", "a", "b"]),
+        ("throughput", ["a", "b", "c"]),
+        ("name", ["a", "b", "c"]),
+        ("policy", ["a", "b", "c"]),
+        ("outcome", ["c", "a", "b"]),  # alike, so they stay as they came
+    ],
+)
+def test_sort(sort: str, policies: list[str]) -> None:
+    """Rows stand in order of any column, the best first and what has no value last, or of their names."""
+    a = record("a", {"makespan_s": 3.0, "peak_bytes": 2, "throughput_per_s": 9.0})
+    b = record("b", {"makespan_s": 1.0, "throughput_per_s": 5.0})
+    c = record("c", {"makespan_s": 2.0, "peak_bytes": 1})
+    assert order([c, a, b], sort=sort) == policies
+
+
+def test_sort_by_limit() -> None:
+    """Limits stand in order of their sizes, none at the end."""
+    limits = {"1G": 1 << 30, "512M": 512 << 20, None: None}
+    records = [record("p", {}, limit=limit, limit_bytes=size) for limit, size in limits.items()]
+    text = render(records, group_by=("policy",), sort="limit")
+    assert [line.split()[0] for line in text.splitlines()[3:]] == ["512M", "1G", "none"]
+
+
+def test_group_by() -> None:
+    """Tables are of what their rows have in common; what tells rows apart has columns; ratios stay what they are."""
+    records = [
+        record(policy, {"makespan_s": seconds}, workload=workload, parameters=(("size", size),))
+        for policy, workload, size, seconds in (
+            ("bulk", "small", "8", 2.0),
+            ("linear", "small", "8", 1.0),
+            ("bulk", "large", "16", 4.0),
+            ("linear", "large", "16", 3.0),
+        )
+    ]
+    text = render(records, group_by=("policy",))
+    assert [block.splitlines()[0] for block in text.split("\n\n")] == ["policy bulk", "policy linear"]
+    assert row(text, "small")["x bulk"] == "1.00"
+    assert row(text.split("\n\n")[1], "large")["x bulk"] == "0.75"
+    by_size = render(records, group_by=("param:size", "limit"))
+    assert [block.splitlines()[0] for block in by_size.split("\n\n")] == [
+        "param:size 8, limit 512M",
+        "param:size 16, limit 512M",
+    ]
+
+
+def test_group_by_unenforced() -> None:
+    """A limit that nothing enforced is told of in any grouping."""
+    assert render([record("bulk", {}, cap="none")], group_by=("policy",)).startswith(
+        "policy bulk (limits NOT enforced)\n"
+    )
+    enforced = [record("bulk", {}), record("bulk", {}, cap="none", limit=None)]
+    assert render(enforced, group_by=("policy",)).startswith("policy bulk\n")
+
+
+def test_group_by_what_some_lack() -> None:
+    """What a case lacks counts as empty."""
+    text = render([record("bulk", {}), record("linear", {}, device="pi")], group_by=("param:size", "device", "seed"))
+    assert text.count("policy") == 2
+    assert text.splitlines()[0] == "param:size -, device -, seed -"
+
+
+def test_long_names() -> None:
+    """By its long name a row says everything that its case is made of."""
+    text = render([record("bulk", {}, read_bps=90 << 20, seed=7, device="pi")], name="long")
+    assert "bulk, suites/test_a.py::test_a mix at 512M, reader read, 2 threads, reads at 90M/s, seed 7, pi  " in text
+
+
+def test_colours() -> None:
+    """The best and worst of a column have colours, and so has what regressed or failed; without leave nothing has."""
+    records = [record(p, {"makespan_s": s}) for p, s in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
+    records.append(record("d", {"outcome": "oom"}))
+    findings = [finding(records[1].case)]
+    text = render(records, findings, colour=True)
+    assert re.findall(r"\033\[([\d;]+)m([^\s:]+).*?\033\[0m", text) == [
+        ("32;1", "1.00"),
+        ("31;1", "b"),
+        ("33", "3.00"),
+        ("31;1", "oom"),
+        ("31;1", "regressed"),
+    ]
+    assert "\033" not in render(records, findings)
+    plain = re.sub(r"\033\[[\d;]*m", "", text)
+    assert plain == render(records, findings), "colours move nothing"
+
+
+def test_verdicts() -> None:
+    """Verdicts stand below everything else."""
+    case = record().case
+    text = render([record("bulk", {"makespan_s": 3.0})], [finding(case), finding(case, "ok")])
+    assert text.split("\n\n")[-1].splitlines() == [
+        "1 regressed, 1 ok",
+        f"regressed: bulk, mix at 512M, reader read: {finding(case)}",
+    ]

@@ -1,0 +1,15 @@
+"""Everything there is, as the schema of records has it: what `--edge-json` writes and a baseline holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results import document as documents
+from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.gate import Finding
+
+
+def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # nothing is left out
+    """Return the document as JSON."""
+    return documents.render(document).decode()

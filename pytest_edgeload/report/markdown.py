@@ -1,0 +1,111 @@
+"""For a pull request's comment or a job's summary: verdicts first, then tables that unfold.
+
+Fits a comment of GitHub's; what does not fit is left out, and that is said.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from pytest_edgeload.report.comparison import label
+from pytest_edgeload.report.grid import Cell, Grid
+from pytest_edgeload.report.notes import failures, remarks, strange
+from pytest_edgeload.report.tables import Table, by_network, tables
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.gate import Finding, identity
+from pytest_edgeload.results.record import Case
+
+MOST = 65_536
+"""The bytes that a comment on GitHub may have; it counts characters, of which there are no more."""
+
+_SIGNS = {"regressed": "❌ ", "improved": "✅ ", "inconclusive": "❔ "}
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&!])")
+_REFERRING = re.compile("([@#])")
+_LITERAL = re.compile(r"[^\s`|\\](?:[^`|\\\x00-\x1f\x7f]*[^\s`|\\])?")  # what a code span takes as it is
+
+
+def render(document: Document, findings: Sequence[Finding], view: View) -> str:
+    """Return the report, at most 65,536 bytes long."""
+    records = document.records
+    regressed = {identity(finding.case) for finding in findings if finding.verdict == "regressed"}
+    failed = [f"- ❌ {code(line)}" for line in failures(records)]
+    unfolding = [_unfolding(table, regressed) for table in tables(records, view)]
+    notes = [f"- {line}" for line in (*map(code, strange(records)), *map(_escaped, remarks(records)))]
+    return _within(MOST, [_heading(document, findings), *_verdicts(findings), *failed, *unfolding, "", *notes])
+
+
+def _heading(document: Document, findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.verdict for finding in findings).most_common()
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+    return f"### edgeload{': ' if verdicts else ''}{verdicts}\n\n{_escaped(_origin(document))}\n"
+
+
+def _verdicts(findings: Sequence[Finding]) -> list[str]:
+    """Return a block for each finding that is not ok, the worst first."""
+    known = [*_SIGNS, *dict.fromkeys(finding.verdict for finding in findings)]
+    told = sorted((f for f in findings if f.verdict != "ok"), key=lambda finding: known.index(finding.verdict))
+    return [f"- {_SIGNS.get(f.verdict, '')}**{f.verdict}** {code(label(f.case))}: {_escaped(str(f))}" for f in told]
+
+
+def _unfolding(table: Table, regressed: Collection[Case]) -> str:
+    first, *lines = table.title
+    summary = f"<code>{_html(first)}</code>" + "".join(f" {_html(line)}" for line in lines[:1])
+    networks = by_network(table)
+    shown = [_grid(table.grid(regressed), len(table.labels)), *([] if networks is None else [_grid(networks, 1)])]
+    blocks = [f"\n<details><summary>{summary}</summary>", *map(_escaped, lines[1:]), *shown, "</details>"]
+    return "\n\n".join(blocks)
+
+
+def _grid(grid: Grid, labels: int) -> str:
+    """Return the table as Markdown: its first columns are names, cells that stand out are bold."""
+    rows = tuple(tuple(_cell(cell, is_name=i < labels) for i, cell in enumerate(row)) for row in grid.rows)
+    return replace(grid, headers=tuple(map(_escaped, grid.headers)), rows=rows).lines(layout="pipe")
+
+
+def _cell(cell: Cell, *, is_name: bool) -> Cell:
+    text = code(cell.text) if is_name and cell.text else _escaped(cell.text)
+    return Cell(f"**{text}**" if cell.style in {"best", "bad"} else text)
+
+
+def _origin(document: Document) -> str:
+    machine, commit = document.machine, document.commit
+    where = f"{machine.processors}x {machine.processor}, {round(machine.memory_bytes / (1 << 30))} GiB"
+    what = "" if commit is None else f", commit {commit.id[:12]}{' and changes' if commit.is_dirty else ''}"
+    return f"Measured {document.created} on {where}, Linux {machine.kernel}, PyTorch {machine.torch}{what}"
+
+
+def code(text: str) -> str:
+    """Return a user's words such that they stand there as they are, also in a cell of a table, and call nobody."""
+    return f"`{text}`" if _LITERAL.fullmatch(text) else f"<code>{_entities(text)}</code>"
+
+
+def _entities(text: str) -> str:
+    return "".join(c if c.isalnum() or c in " .,:;/()" else f"&#{ord(c)};" for c in " ".join(text.split()))
+
+
+def _html(text: str) -> str:
+    return html.escape(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
+    """Return our own words, in which nothing is markup, and `@` and `#` refer to nobody."""
+    return _REFERRING.sub("\\1\u200b", _MARKUP.sub(r"\\\1", " ".join(text.split())))
+
+
+def _within(most: int, blocks: Sequence[str]) -> str:
+    """Return as many of the blocks as there is room for; say how many were left out."""
+    room = most - len(_left_out(len(blocks)).encode())
+    lengths = accumulate(len(block.encode()) + 1 for block in blocks)
+    count = sum(length <= room for length in lengths)
+    rest = _left_out(len(blocks) - count) if count < len(blocks) else ""
+    return "".join(f"{block}\n" for block in blocks[:count]) + rest
+
+
+def _left_out(count: int) -> str:
+    return f"\n{count} more lines and tables have no room here; `--edge-csv` and `--edge-json` have everything.\n"

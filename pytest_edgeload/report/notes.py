@@ -1,0 +1,45 @@
+"""What the figures do not say: failures, strange rounds, and how far counts can be trusted, in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.statistics import outliers
+
+
+def failures(records: Sequence[Record]) -> list[str]:
+    """Return a line on every round that did not go well."""
+    return [
+        f"{_round(record.case, m.round)}: {m.outcome}: {m.detail}"
+        for record in records
+        for m in record.rounds
+        if m.outcome != "ok"
+    ]
+
+
+def strange(records: Sequence[Record]) -> list[str]:
+    """Return a line on every round that is far from the others of its case."""
+    return [
+        f"far from the other rounds, and counted: {_round(r.case, m.round)}: {getattr(m, r.case.main_metric):.2f} s"
+        for r in records
+        for m in outliers(r, r.case.main_metric)
+    ]
+
+
+def remarks(records: Sequence[Record]) -> list[str]:
+    """Return what has to be known of the figures, each once."""
+    everything = [measurement for record in records for measurement in record.rounds]
+    shared = sorted({name for measurement in everything for name in measurement.machine_wide})
+    lines = list(dict.fromkeys(notice for measurement in everything for notice in measurement.notices))
+    if any((m.peak_bytes or 0) > r.case.limit_bytes for r in records if r.case.limit_bytes for m in r.rounds):
+        lines.append("peak counts pages of shared libraries, which the limit mostly does not")
+    if shared:
+        lines.append(f"counted for the whole machine, as this kernel has no count by group: {', '.join(shared)}")
+    if not all(measurement.interleaved for measurement in everything):
+        lines.append("rounds were not interleaved: xdist hands tests out as it likes")
+    return lines
+
+
+def _round(case: Case, number: int) -> str:
+    return f"{case.policy}, {case.workload} at {case.limit or 'no limit'}, round {number}"

@@ -1,0 +1,193 @@
+"""Which rows stand in one table, in which order and under which columns: what a view makes of records."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from pytest_edgeload.report.columns import KEYS, NAME, NAMED, NONE, Column, Row, Value, column, full_name, key, rows
+from pytest_edgeload.report.grid import Cell, Grid, Style
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.gate import identity
+from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.statistics import Spread, spread
+from pytest_edgeload.units import format_size
+
+_ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
+_KEPT_COMING = {
+    "response_mean": "response s",
+    "ratio": "",
+    "response.p50": "p50",
+    "response.p90": "p90",
+    "response.p99": "p99",
+    "worst_slowdown": "slowdown",
+    "peak": "",
+    "swap_in_out": "",
+}
+"""The columns of what is asked at once and of what keeps coming, and their titles where they are known well enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in their order: what they are called by, what is shown of them, and what they have in common, in lines."""
+
+    title: tuple[str, ...]
+    labels: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def grid(self, regressed: Collection[Case] = ()) -> Grid:
+        """Return the cells; the cases that `regressed`, by their identity, are marked."""
+        columns = [*self.labels, *self.columns]
+        styles = [_styles(made, self.rows) for made in columns]
+        cells = [[made.show(row) for made in columns] for row in self.rows]
+        marked = [[Cell(text, styles[j][i]) for j, text in enumerate(line)] for i, line in enumerate(cells)]
+        for row, line in zip(self.rows, marked, strict=True):
+            if identity(row.record.case) in regressed:
+                line[0] = Cell(line[0].text, "bad")
+        labelled = len(self.labels)
+        essential = {*range(labelled + 1), *(i for i, made in enumerate(columns) if made is NAMED["outcome"])}
+        return Grid(
+            tuple(made.title for made in columns),
+            tuple(map(tuple, marked)),
+            frozenset(i for i, made in enumerate(columns) if made.is_text),
+            frozenset(essential),
+        )
+
+
+def tables(records: Sequence[Record], view: View) -> list[Table]:
+    """Return the tables of a view: one for each comparison group, or for each value of what the view groups by.
+
+    Machines that were measured by themselves stand side by side.
+    """
+    has_devices = len({record.case.device for record in records}) > 1
+    grouped: dict[object, list[Row]] = {}
+    for row in rows(records):
+        case = row.record.case
+        place = _values(case, view) if view.group_by else _compared(case, has_devices=has_devices)
+        grouped.setdefault(place, []).append(row)
+    return [_table(members, view) for members in grouped.values()]
+
+
+def _values(case: Case, view: View) -> tuple[str, ...]:
+    return tuple(key(name)(case) for name in view.group_by)
+
+
+def _compared(case: Case, *, has_devices: bool) -> Case:
+    return msgspec.structs.replace(identity(case.group), device=None) if has_devices else case.group
+
+
+def _table(members: Sequence[Row], view: View) -> Table:
+    chosen = tuple(map(column, view.columns)) or _usual(members)
+    ordered = tuple(sorted(members, key=lambda row: _place(row, view.sort)))
+    labels = _labels(ordered, view, {made.name for made in chosen})
+    return Table(tuple(_title(ordered, view)), labels, chosen, ordered)
+
+
+def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
+    usual = _ONCE if all(row.record.case.loop == "once" for row in members) else _KEPT_COMING
+    has_bound = any(spread(row.record, "bound_s") for row in members)
+    titled = [replace(column(name), title=title) if title else column(name) for name, title in usual.items()]
+    return (*(made for made in titled if has_bound or made is not NAMED["bound"]), NAMED["outcome"])
+
+
+def _place(row: Row, sort: str) -> tuple[float, str]:
+    """Return where a row stands: the best first, what has no value last."""
+    if sort == NAME:
+        return 0.0, full_name(row.record.case)
+    by = column(sort or row.record.case.main_metric)
+    value: Value = row.record.case.limit_bytes if sort == "limit" else by.value(row)
+    if isinstance(value, str):
+        return (float(value), "") if value.isdecimal() else (math.inf, value)
+    return (math.inf if value is None else -value if by.better == "more" else value), ""
+
+
+def _labels(members: Sequence[Row], view: View, shown: Collection[str]) -> tuple[Column, ...]:
+    """Return what tells the rows apart: the policy, and of a case's other coordinates as many as it takes."""
+    if view.name == "long":
+        return (_CASE,)
+    has_devices = len({row.record.case.device for row in members}) > 1
+    names = ["policy", *(["device"] if has_devices else [])]
+    for name in KEYS:
+        found = {tuple(KEYS[label](row.record.case) for label in [*names, name]) for row in members}
+        if len(found) > len({label[:-1] for label in found}):
+            names.append(name)
+    left = [name for name in names if name not in shown and name not in view.group_by]
+    return tuple(map(column, left or ["policy"]))
+
+
+_CASE = Column(
+    "case", "case", lambda row: full_name(row.record.case), lambda row: full_name(row.record.case), is_text=True
+)
+
+
+def _styles(made: Column, members: Sequence[Row]) -> list[Style]:
+    """Return which cells of a column are the best and the worst of several; an outcome that is not ok is bad."""
+    if made is NAMED["outcome"]:
+        return ["" if all(m.outcome == "ok" for m in row.record.rounds) else "bad" for row in members]
+    values = [made.value(row) for row in members]
+    known = sorted({value for value in values if isinstance(value, float | int)}, reverse=made.better == "more")
+    if made.better == "neither" or len(known) < 2:  # noqa: PLR2004
+        return [""] * len(members)
+    return ["best" if value == known[0] else "worst" if value == known[-1] else "" for value in values]
+
+
+def _title(members: Sequence[Row], view: View) -> list[str]:
+    cases = [row.record.case for row in members]
+    case = cases[0]
+    unenforced = " (NOT enforced)" if any(one.limit is not None and one.cap == "none" for one in cases) else ""
+    if view.group_by:
+        common = zip(view.group_by, _values(case, view), strict=True)
+        words = ", ".join(f"{name} {value or NONE}" for name, value in common)
+        return [words + unenforced.replace("(", "(limits ")]
+    limit = "no limit" if case.limit is None else case.limit + unenforced
+    reads = "" if case.read_bps is None else f", reads at {format_size(case.read_bps)}/s"
+    cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
+    where = f"cap {cap}, swap {swap}, reader {case.reader}, {case.threads} threads{reads}"
+    return [f"{case.test} {case.workload} at {limit}", where, *_circumstances(case), *_bound(members)]
+
+
+def _circumstances(case: Case) -> list[str]:
+    """Return a line on when requests come and on what condition, where that is not at once and always."""
+    seed = "" if case.seed is None else f", seed {case.seed}"
+    loop = {"open": f"open loop: {case.arrivals}{seed}", "closed": "closed loop"}.get(case.loop)
+    conditions = f"conditions: {case.conditions}" if any(ask.when for ask in case.requests) else None
+    line = "; ".join(text for text in (loop, conditions) if text is not None)
+    return [line] if line else []
+
+
+def _bound(members: Sequence[Row]) -> list[str]:
+    """Return a line on what no run can beat, and why, where that is known."""
+    record = next((row.record for row in members if spread(row.record, "bound_s")), None)
+    if record is None:
+        return []
+    metrics = ("bound_s", "bound_read_bytes", "bound_read_s", "bound_compute_s")
+    bound, size, reading, computing = (spread(record, metric) for metric in metrics)
+    read = NONE if size is None else format_size(round(size.median))
+    return [f"bound {_exact(bound)}: reading {read} takes {_exact(reading)}, computing {_exact(computing)}"]
+
+
+def _exact(found: Spread | None) -> str:
+    return NONE if found is None else f"{found.median:.3f} s"
+
+
+def by_network(table: Table) -> Grid | None:
+    """Return the mean response times by network and policy, medians over the rounds; None where all comes at once."""
+    records = [row.record for row in table.rows]
+    networks = dict.fromkeys(name for record in records for m in record.rounds for name in m.service)
+    if not networks or all(record.case.loop == "once" for record in records):
+        return None
+    labels = _labels(table.rows, View(), ())  # as headers long names would be too long
+    headers = ("mean response s", *(" ".join(label.show(row) for label in labels) for row in table.rows))
+    cells = [(Cell(name), *(Cell(_network_response(record, name)) for record in records)) for name in networks]
+    return Grid(headers, tuple(cells), frozenset({0}), frozenset({0, 1}))
+
+
+def _network_response(record: Record, network: str) -> str:
+    services = [m.service[network] for m in record.rounds if m.outcome == "ok" and network in m.service]
+    found = [service.response_mean_s for service in services if service.response_mean_s is not None]
+    return f"{statistics.median(found):.2f}" if found else NONE

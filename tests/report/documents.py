@@ -1,0 +1,42 @@
+"""Documents of records made by hand, and what of them to show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.document import Commit, Document, Machine
+from pytest_edgeload.results.gate import Finding, Verdict
+from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record
+from pytest_edgeload.results.statistics import Estimate, Interval
+from pytest_edgeload.results.threshold import Figure
+
+CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+MACHINE = Machine("Some CPU", 2, 8 << 30, "6.1", "3.11", "2.9")
+
+
+def record(policy: str = "bulk", *rounds: dict[str, Any], **changes: Any) -> Record:
+    """Return a record with a measurement for each of `rounds`, numbered, of outcome ok where they do not say."""
+    made = (msgspec.convert({"outcome": "ok", "round": number} | m, Measurement) for number, m in enumerate(rounds))
+    return Record(msgspec.structs.replace(CASE, policy=policy, **changes), tuple(made))
+
+
+def document(*records: Record) -> Document:
+    """Return a document of `records`."""
+    return Document(
+        SCHEMA, "2026-01-02T03:04:05Z", MACHINE, {}, records, Commit("0123456789abcdef", "main", is_dirty=True)
+    )
+
+
+def view(**changes: Any) -> View:
+    """Return a view that leaves everything open but `changes`."""
+    return View(**changes)
+
+
+def finding(case: Case, verdict: Verdict = "regressed", **changes: Any) -> Finding:
+    """Return what became of the makespan of `case`: half as slow again, unless `changes` say otherwise."""
+    change = Estimate(0.5, Interval(0.4, 0.6), 5)
+    known: dict[str, Any] = {"then": 2.0, "now": 3.0, "change": change} | changes
+    return Finding(case, Figure("makespan_s"), "makespan:10%", verdict, **known)

@@ -1,0 +1,147 @@
+"""Columns: what they are called, what they show and what they are worth."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pytest_edgeload.plugin.options import FILES
+from pytest_edgeload.plugin.values import EXPORTS
+from pytest_edgeload.report.columns import (
+    KEYS,
+    NAMED,
+    column,
+    full_name,
+    key,
+    parse_columns,
+    parse_group_by,
+    parse_sort,
+)
+from pytest_edgeload.report.columns import rows as rows_of
+from pytest_edgeload.results.record import METRICS
+from pytest_edgeload.results.threshold import short
+from tests.report.documents import CASE, record
+
+SECONDS = (3.0, 1.0, 2.0)
+BULK = record("bulk", *({"makespan_s": s, "peak_bytes": 3 << 20, "bound_s": 0.5} for s in SECONDS))
+LINEAR = record("linear", *({"makespan_s": s / 2, "swap_in_bytes": 1 << 20, "swap_out_bytes": 0} for s in SECONDS))
+ROWS = {row.record.case.policy: row for row in rows_of([BULK, LINEAR])}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric(metric: str) -> None:
+    """Every metric is a column by its name, and by its short one unless that is another column's."""
+    assert column(metric).figure == column(column(metric).name).figure
+    assert column(metric).name == metric
+    assert short(metric) in NAMED or column(short(metric)).name == metric
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "shown", "value"),
+    [
+        ("makespan", "makespan s", "2.00 (1.00-3.00)", 2.0),
+        ("min", "makespan.min s", "1.00", 1.0),
+        ("max", "makespan.max s", "3.00", 3.0),
+        ("mean", "makespan.mean s", "2.00", 2.0),
+        ("makespan.p90", "makespan.p90 s", "needs 64", None),
+        ("makespan/linear", "makespan/linear", "2.00", 2.0),
+        ("makespan/nobody", "makespan/nobody", "-", None),
+        ("peak", "peak", "3M", 3 << 20),
+        ("bound", "x bound", "4.00", 4.0),
+        ("bound_s", "bound_s s", "0.50", 0.5),
+        ("ratio", "x bulk", "1.00", 1.0),
+        ("rounds", "rounds", "3", 3),
+        ("interval", "95% interval s", "1.00-3.00", 2.0),
+        ("outcome", "outcome", "3 ok", "3 ok"),
+        ("swap_in_out", "swap in/out", "-/-", None),
+        ("throughput", "throughput per s", "-", None),
+        ("policy", "policy", "bulk", "bulk"),
+        ("param:size", "size", "", ""),
+    ],
+)
+def test_column(name: str, title: str, shown: str, value: object) -> None:
+    """A column has a title, a text for a table and a value to sort by."""
+    made = column(name)
+    if name == "bound_s":
+        title = "bound s"
+    assert (made.title, made.show(ROWS["bulk"]), made.value(ROWS["bulk"])) == (title, shown, value)
+
+
+def test_swap_traffic() -> None:
+    """Traffic with swap is shown both ways and sorted by the sum."""
+    made = column("swap_in_out")
+    assert (made.show(ROWS["linear"]), made.value(ROWS["linear"])) == ("1M/0", 1 << 20)
+
+
+def test_percentile() -> None:
+    """A percentile is that of all requests of all rounds, with its interval, where there are enough of them."""
+    many = rows_of([record("bulk", *({"response_s": [1.0] * 40 + [2.0] * 2} for _ in range(2)))])[0]
+    assert column("response.p90").show(many) == "1.00 (1.00-1.00)"
+    assert column("response.p99").show(many) == "needs 662"
+
+
+def test_ratio_stays_in_its_group() -> None:
+    """A record is relative to the reference under its own conditions, not to that of others."""
+    other = record("bulk", {"makespan_s": 100.0}, workload="other")
+    assert [column("ratio").show(row) for row in rows_of([BULK, other, LINEAR])] == ["1.00", "0.50", "1.00"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("makespan,outcom", "outcom is no metric; did you mean outcome?"),
+        ("makspan", "makspan is no metric; did you mean makespan?"),
+        ("response.often", "'often' is no statistic; there are median, mean, min, max and percentiles such as p90"),
+        ("bound_read", "bound_read may be bound_read_s or bound_read_bytes; write which"),
+        ("a b", "'a b' names no figure; try makespan, response.p90 or makespan/bulk"),
+    ],
+)
+def test_unknown_column(text: str, sentence: str) -> None:
+    """A name that is nothing is refused in a sentence with the nearest that is something."""
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        parse_columns(text)
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        parse_sort(text.rpartition(",")[2])
+
+
+def test_unknown_key() -> None:
+    """What is no coordinate cannot be grouped by, and the nearest one is proposed."""
+    with pytest.raises(ValueError, match=r"^nothing to group by is called wrokload; did you mean workload\?$"):
+        parse_group_by("limit,wrokload")
+
+
+def test_parsed() -> None:
+    """Lists of names stay in order, each once; rows may also be sorted by name, and by nothing."""
+    assert parse_columns(" min, peak ,min") == ("min", "peak")
+    assert parse_group_by("limit,param:size") == ("limit", "param:size")
+    assert (parse_sort("name"), parse_sort(""), parse_sort("peak")) == ("name", "", "peak")
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_every_key(name: str) -> None:
+    """Every coordinate has a text, and is a column of it."""
+    assert column(name).show(ROWS["bulk"]) == key(name)(BULK.case)
+
+
+def test_parameters() -> None:
+    """A test's parameter is a key by its name, and empty where the test has none of that name."""
+    case = record(parameters=(("size", "8"),)).case
+    assert key("param:size")(case) == "8"
+    assert key("param:other")(case) == ""
+
+
+def test_documented() -> None:
+    """The documentation names every column, every key and every format."""
+    text = (Path(__file__).parents[2] / "docs/reports.md").read_text(encoding="utf-8")
+    assert [name for name in [*NAMED, *KEYS, *EXPORTS] if f"`{name}`" not in text] == []
+    assert [option for option in FILES if f"--edge-{option}=FILE" not in text] == []
+
+
+@pytest.mark.parametrize("field", ["test", "workload", "policy", "limit", "reader", "threads", "device", "seed"])
+def test_full_names(field: str) -> None:
+    """A case's full name is no other's, whatever they differ in."""
+    other = msgspec.structs.replace(CASE, **{field: 7 if field in {"threads", "seed"} else "other"})
+    assert full_name(other) != full_name(CASE)

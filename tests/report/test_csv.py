@@ -1,0 +1,73 @@
+"""CSV: a row a round, which spreadsheets and data frames read as it was meant."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.report import FORMATS
+from pytest_edgeload.report.columns import KEYS
+from pytest_edgeload.results.record import METRICS, Record
+from tests.report.documents import document, record, view
+
+
+def read(*records: Record, columns: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    """Return the rows by header."""
+    text = FORMATS["csv"](document(*records), (), view(columns=columns))
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_rows() -> None:
+    """Every round has a row, whatever came of it: its case, its outcome and every metric by its name, whole numbers."""
+    rounds = ({"makespan_s": 1.0625, "peak_bytes": 300 << 20}, {"outcome": "oom", "detail": "killed, at 512M"})
+    first, second = read(record("bulk", *rounds, read_bps=90 << 20))
+    assert list(first) == [*KEYS, "limit_bytes", "round", "outcome", "detail", *METRICS]
+    assert (first["policy"], first["limit"], first["limit_bytes"], first["read_bw"]) == (
+        "bulk", "512M", str(512 << 20), "90M/s",
+    )  # fmt: skip
+    assert (first["round"], first["outcome"], first["makespan_s"], first["peak_bytes"]) == (
+        "0", "ok", "1.0625", str(300 << 20),
+    )  # fmt: skip
+    assert (second["round"], second["outcome"], second["detail"]) == ("1", "oom", "killed, at 512M")
+    assert second["makespan_s"] == "", "what was not measured is empty, never 0"
+
+
+def test_chosen() -> None:
+    """Chosen columns stand in place of all metrics, each figure that of the round alone."""
+    bulk, linear = (record(p, {"makespan_s": s}, {"makespan_s": 4.0}) for p, s in (("bulk", 2.0), ("linear", 1.0)))
+    found = read(bulk, linear, columns=("makespan", "ratio", "policy"))
+    assert list(found[0])[len(KEYS) :] == ["limit_bytes", "round", "outcome", "detail", "makespan_s", "ratio"]
+    assert [(row["policy"], row["makespan_s"], row["ratio"]) for row in found] == [
+        ("bulk", "2", "1"),
+        ("bulk", "4", "1"),
+        ("linear", "1", "0.5"),
+        ("linear", "4", "1"),
+    ]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_formulas(start: str) -> None:
+    """No text of a user's is a formula to a spreadsheet."""
+    [row] = read(record(f"{start}cmd|' /C calc'!A0", {"detail": f"{start}1+1"}, workload=f"{start}SUM(A1)"))
+    assert (row["policy"][:2], row["detail"][:2], row["workload"][:2]) == (f"'{start}",) * 3
+
+
+def test_negative_number() -> None:
+    """A number below 0 is a number."""
+    assert read(record("bulk", {"makespan_s": -0.5}))[0]["makespan_s"] == "-0.5"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_text(text: str) -> None:
+    """Whatever a user calls something can be read back, but for the mark before what would be a formula."""
+    [row] = read(record("bulk", {"detail": text}))
+    assert row["detail"].removeprefix("'") == text.removeprefix("'")
+
+
+def test_nothing() -> None:
+    """Without records there is the line of headers."""
+    assert len(FORMATS["csv"](document(), (), view()).splitlines()) == 1

@@ -1,0 +1,56 @@
+"""Annotations of GitHub Actions, as its runner parses them."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.report.github import Place, commands
+from tests.report.documents import finding, record
+
+
+def parsed(line: str) -> tuple[str, dict[str, str], str]:
+    """Return kind, properties and message of a workflow command, as the runner reads it."""
+    match = re.fullmatch(r"::(\w+) (.*?)::(.*)", line)
+    assert match is not None, line
+    unescaped = {"%0A": "\n", "%0D": "\r", "%3A": ":", "%2C": ",", "%25": "%"}
+
+    def plain(text: str) -> str:
+        return re.sub("%(0A|0D|3A|2C|25)", lambda found: unescaped[found[0]], text)
+
+    properties = dict(pair.split("=", 1) for pair in match[2].split(","))
+    return match[1], {name: plain(text) for name, text in properties.items()}, plain(match[3])
+
+
+def test_commands() -> None:
+    """What fails is an error and what improved a notice, each one line with file, line, title and words."""
+    case = record().case
+    bad, good = finding(case), finding(case, "improved", now=1.0)
+    [error, notice] = commands([bad], [good], lambda _: Place("suites/test_a.py", 7))
+    assert parsed(error) == (
+        "error",
+        {"file": "suites/test_a.py", "line": "7", "title": "regressed: bulk, mix at 512M, reader read"},
+        str(bad),
+    )
+    assert parsed(notice)[0] == "notice"
+    assert "%2C mix" in error, "a comma ends a property"
+    assert "+50.0%25" in error
+
+
+def test_without_line() -> None:
+    """Where the line is not known none is named."""
+    [error] = commands([finding(record().case)], [], lambda _: Place("suites/test_a.py"))
+    assert parsed(error)[1].keys() == {"file", "title"}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_escaped(text: str) -> None:
+    """Whatever something is called, the command is one line and says it."""
+    [error] = commands([finding(record(text).case, reason=text)], [], lambda _: Place(text, 1))
+    assert "\n" not in error
+    assert "\r" not in error
+    _, properties, message = parsed(error)
+    assert (properties["file"], properties["title"]) == (text, f"regressed: {text}, mix at 512M, reader read")
+    assert text in message

@@ -1,0 +1,113 @@
+"""Markdown for comments and summaries: verdicts first, tables that unfold, nothing of a user's that is markup."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.report import FORMATS
+from pytest_edgeload.report.markdown import MOST, code
+from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.record import Record
+from tests.report.documents import document, finding, record, view
+
+
+def render(*records: Record, findings: tuple[Finding, ...] = (), columns: tuple[str, ...] = ()) -> str:
+    """Return the report."""
+    return FORMATS["markdown"](document(*records), findings, view(columns=columns))
+
+
+def test_order() -> None:
+    """Verdicts come first, the worst foremost, then failures, then tables, then what else is to know."""
+    bulk, never = record("bulk", {"makespan_s": 3.0}), record("never", {"outcome": "oom", "detail": "killed"})
+    findings = (finding(bulk.case, "ok"), finding(bulk.case, "improved"), finding(bulk.case))
+    text = render(bulk, never, findings=findings)
+    lines = [line for line in text.splitlines() if line]
+    assert lines[0] == "### edgeload: 1 ok, 1 improved, 1 regressed"
+    assert lines[1].startswith("Measured 2026-01-02T03:04:05Z on 2x Some CPU, 8 GiB, ")
+    assert lines[2].startswith("- ❌ **regressed** `bulk, mix at 512M, reader read`: makespan 2s -\\> 3s (+50.0%, ")
+    assert lines[3].startswith("- ✅ **improved** ")
+    assert lines[4] == "- ❌ `never, mix at 512M, round 0: oom: killed`"
+    assert lines[5].startswith("<details><summary><code>suites/test_a.py::test_a mix at 512M</code> cap cgroup2, ")
+    headers = [cell.strip() for cell in lines[6].strip("|").split("|")]
+    assert headers == ["policy", "makespan s", "x bulk", "peak", "swap in/out", "faults", "outcome"]
+    assert [line.split("|")[1].strip() for line in lines[8:10]] == ["**`bulk`**", "`never`"]
+    assert lines[10] == "</details>"
+
+
+def test_blank_lines() -> None:
+    """A table that unfolds has blank lines around it, without which it would not be one."""
+    text = render(record("bulk", {"makespan_s": 3.0}))
+    assert re.search(r"</summary>\n\n\| policy .*\|\n\n</details>", text, re.DOTALL)
+
+
+def test_columns() -> None:
+    """Its tables have the columns that were chosen."""
+    text = render(record("bulk", {"makespan_s": 3.0}), columns=("min", "rounds"))
+    assert re.search(r"^\| policy +\| +makespan.min s \| +rounds \|$", text, re.MULTILINE)
+
+
+def test_by_network() -> None:
+    """Where requests keep coming there is a table by network, too."""
+    served = {"service": {"a_net": {"requests": 1, "response_mean_s": 1.5}}}
+    text = render(record("bulk", served, loop="closed"))
+    assert re.search(r"^\| `a_net` +\| +1.50 \|$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 1000])
+def test_size(count: int) -> None:
+    """It fits a comment whatever there is to say, and says in a sentence what had no room."""
+    records = [record(f"policy{n}", {"makespan_s": 1.0}, workload=f"mix{n}" + "ü" * 100) for n in range(count)]
+    text = render(*records, findings=tuple(finding(r.case) for r in records))
+    assert len(text.encode()) <= MOST
+    shown = text.count("- ❌ **regressed**") + text.count("</details>")
+    left_out = re.search(r"^(\d+) more lines and tables have no room here; .*\.$", text, re.MULTILINE)
+    assert (left_out is None) == (count <= 40)
+    assert text.count("<details>") == text.count("</details>"), "no block is cut"
+    if left_out is None:
+        assert shown == 2 * count
+
+
+words = st.text(st.characters(exclude_categories=("Cs", "Cc"))) | st.sampled_from(
+    [
+        "a|b",
+        "`",
+        "a`b",
+        "``",
+        "\\|",
+        "a\nb",
+        "<script>",
+        "</details>",
+        "@everyone",
+        "#1",
+        "*x*",
+        "[x](y)",
+        "&lt;",
+        " x ",
+    ]
+)
+
+
+@given(words, words, words)
+def test_escaped(policy: str, workload: str, detail: str) -> None:
+    """Whatever users call things, there are as many cells, tags and lines, and nobody is called by a mention."""
+    usual = render(record("bulk", {"makespan_s": 1.0}, {"outcome": "oom", "detail": "x"}))
+    text = render(record(policy, {"makespan_s": 1.0}, {"outcome": "oom", "detail": detail}, workload=workload))
+    outside = re.sub(r"`[^`\n]+`|<code>[^<\n]*</code>", "CODE", text)
+    assert len(text.split("\n")) == len(usual.split("\n"))
+    assert re.findall(r"<[^>]*>", outside) == re.findall(r"<[^>]*>", re.sub(r"<code>[^<]*</code>", "CODE", usual))
+    table, other = ([line.count("|") for line in shown.split("\n") if line.startswith("|")] for shown in (text, usual))
+    assert table == other
+    assert "@" not in outside
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("age_net", "`age_net`"), ("a|b", "<code>a&#124;b</code>"), ("`", "<code>&#96;</code>"), ("<b>", "`<b>`")],
+)
+def test_code(text: str, shown: str) -> None:
+    """A word is a code span, or a code tag where a span or a table's cell would break it."""
+    assert code(text) == shown
