@@ -1,16 +1,16 @@
 # Every target sets up what it needs in $(VENV); nothing outside of it and the user's cache folder is written, but for
-# the User-mode Linux package that the cgroup v2 tests boot, where root may install it.
+# User-mode Linux, which the cgroup v2 tests boot, and Chromium, which opens the HTML report, where root may install them.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 MEM ?= 1G
 
-.PHONY: suites test check lint types contracts coverage compat uml clean
+.PHONY: suites test check lint types contracts coverage compat uml chromium clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
 
-test: $(VENV)/ready uml
+test: $(VENV)/ready uml chromium
 	$(RUN) pytest tests
 
 check: lint types contracts test
@@ -25,7 +25,7 @@ types: $(VENV)/ready
 contracts: $(VENV)/ready
 	$(VENV)/bin/lint-imports --no-cache
 
-coverage: $(VENV)/ready uml
+coverage: $(VENV)/ready uml chromium
 	$(RUN) pytest tests --cov --cov-report=term-missing:skip-covered
 
 # The oldest pytest supported, laid over the environment; the tests of what knows pytest run again with it.
@@ -37,6 +37,11 @@ uml:
 	@command -v linux.uml >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq user-mode-linux e2fsprogs >/dev/null; \
 	else echo "User-mode Linux is not installed: the cgroup v2 tests will be skipped"; fi
+
+chromium:
+	@{ command -v chromium && command -v chromedriver; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium chromium-driver >/dev/null; \
+	else echo "Chromium is not installed: the tests that open the HTML report will be skipped"; fi
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

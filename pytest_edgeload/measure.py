@@ -27,6 +27,7 @@ from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.bound import Bound
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.results.service import figures
+from pytest_edgeload.results.steps import steps
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.launch import Enclosure, launch
 from pytest_edgeload.sandbox.limits import Limits, Throttle
@@ -314,4 +315,5 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
         found |= {"load_s": seconds["load"], "exec_s": seconds["exec"]}
         found["wait_s"] = sum(span.start_s - span.ready_s for span in measurement.tasks)
         found |= figures(plan, workload, measurement.tasks, measurement.arrived_s, measurement.dropped)
+        found["steps"] = steps(plan, workload)
     return msgspec.structs.replace(measurement, **found)

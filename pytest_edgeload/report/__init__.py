@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pytest_edgeload.report import bmf, csv, gab, json, markdown, terminal
+from pytest_edgeload.report import bmf, csv, gab, html, json, markdown, terminal, trace
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
@@ -23,5 +23,7 @@ FORMATS: Mapping[str, Report] = {
     "bmf": bmf.render,
     "gab": gab.render,
     "gab-bigger": gab.render_bigger,
+    "html": html.render,
+    "trace": trace.render,
 }
 """All formats by name."""

@@ -8,8 +8,9 @@ from tabulate import tabulate
 
 from pytest_edgeload.job import Span
 from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.networks.tile import tile_bytes
 from pytest_edgeload.plan import Kind, Plan, Task
+from pytest_edgeload.report.printable import printable
+from pytest_edgeload.results.steps import rows, weight_bytes
 from pytest_edgeload.simulate import Simulated
 from pytest_edgeload.units import format_size
 from pytest_edgeload.workload import Workload
@@ -28,18 +29,19 @@ def text(plan: Plan, workload: Workload, simulated: Simulated, title: str = "") 
 
     `title` says what is known of the plan beside itself: its policy, the memory.
     """
-    head = [f"workload {_printable(workload.name)}", title, _count(plan.lanes, "lane"), _count(len(plan.tasks), "task")]
+    head = [f"workload {printable(workload.name)}", title, _count(plan.lanes, "lane"), _count(len(plan.tasks), "task")]
     peak = f"{format_size(simulated.peak_bytes)} (weights {format_size(simulated.peak_weight_bytes)})"
-    rows = [_row(span, plan.tasks[span.task], workload) for span in simulated.spans]
-    table = tabulate(rows, _HEADERS, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
-    lines = [
-        ", ".join(part for part in head if part),
-        f"predicted peak: {peak}",
-        f"predicted makespan: {_milliseconds(simulated.makespan_s)} ms; all times are estimates at nominal speeds",
-        "",
-        *(line.rstrip() for line in table.splitlines()),
-    ]
-    return "\n".join(lines)
+    lines = [_row(span, plan.tasks[span.task], workload) for span in simulated.spans]
+    table = tabulate(lines, _HEADERS, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
+    return "\n".join(
+        [
+            ", ".join(part for part in head if part),
+            f"predicted peak: {peak}",
+            f"predicted makespan: {_milliseconds(simulated.makespan_s)} ms; all times are estimates at nominal speeds",
+            "",
+            *(line.rstrip() for line in table.splitlines()),
+        ]
+    )
 
 
 def dot(plan: Plan, workload: Workload) -> str:
@@ -95,10 +97,10 @@ def _row(span: Span, task: Task, workload: Workload) -> tuple[str, ...]:
         str(span.task),
         task.kind,
         str(task.request),
-        _printable(workload.requests[task.request].network.name),
+        printable(workload.requests[task.request].network.name),
         _NONE if task.layer is None else str(task.layer),
-        _NONE if layer is None else _printable(layer.name) + _rows(task),
-        _NONE if sign is None else sign + format_size(_bytes(task, workload)),
+        _NONE if layer is None else printable(layer.name) + rows(task),
+        _NONE if sign is None else sign + format_size(weight_bytes(task, workload)),
         ",".join(map(str, task.after)) or _NONE,
     )
 
@@ -113,18 +115,6 @@ def _count(number: int, what: str) -> str:
 
 def _layer(task: Task, workload: Workload) -> Layer | None:
     return None if task.layer is None else workload.requests[task.request].network.layers[task.layer]
-
-
-def _rows(task: Task) -> str:
-    """Return words for the part of the layer that the task is about; nothing for all of it."""
-    if isinstance(task.rows, tuple):
-        return f" [{task.rows[0]}:{task.rows[1]}]"
-    return "" if task.rows is None else f" [{task.rows}]"
-
-
-def _bytes(task: Task, workload: Workload) -> int:
-    network = workload.requests[task.request].network
-    return 0 if task.layer is None else tile_bytes(network, task.layer, task.rows)
 
 
 def _requests(plan: Plan, workload: Workload) -> Iterator[tuple[int, list[int]]]:
@@ -151,8 +141,8 @@ def _label(index: int, task: Task, workload: Workload) -> list[str]:
     layer = _layer(task, workload)
     lines = [f"{index}: {task.kind}" + ("" if layer is None else f" {task.layer}")]
     if layer is not None:
-        size = f", {format_size(_bytes(task, workload))}" if task.kind in {"load", "free"} else ""
-        lines.append(layer.name + _rows(task) + size)
+        size = f", {format_size(weight_bytes(task, workload))}" if task.kind in {"load", "free"} else ""
+        lines.append(layer.name + rows(task) + size)
     rules = [] if task.lane is None else [f"lane {task.lane}"]
     if task.priority:
         rules.append(f"priority {' '.join(f'{part:g}' for part in task.priority)}")
@@ -165,17 +155,12 @@ def _label(index: int, task: Task, workload: Workload) -> list[str]:
     return [*lines, ", ".join(rules)] if rules else lines
 
 
-def _printable(name: str) -> str:
-    """Return `name` on one line, whatever stands in it."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
-
-
 def _dot_quoted(*lines: str) -> str:
     """Return `lines` as one string of the language; in labels a backslash begins an escape, and `&` an entity."""
-    escaped = [_printable(line).replace("\\", r"\\").replace('"', r"\"").replace("&", "&amp;") for line in lines]
+    escaped = [printable(line).replace("\\", r"\\").replace('"', r"\"").replace("&", "&amp;") for line in lines]
     return '"' + r"\n".join(escaped) + '"'
 
 
 def _mermaid_escaped(line: str) -> str:
     """Return `line` with all that means something in a label, or in the Markdown and HTML of one, as an entity."""
-    return "".join(char if char.isalnum() or char in " _,:.+-" else f"#{ord(char)};" for char in _printable(line))
+    return "".join(char if char.isalnum() or char in " _,:.+-" else f"#{ord(char)};" for char in printable(line))

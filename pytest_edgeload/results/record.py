@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from pytest_edgeload.job import Span
+from pytest_edgeload.plan import Kind
 from pytest_edgeload.workload import Ask
 
 SCHEMA = 1
@@ -64,6 +65,15 @@ class Timeline(msgspec.Struct, frozen=True):
     swap_bytes: tuple[int, ...] = ()
 
 
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """What a task of the plan was about: its kind, its request, the name of its layer or tile, and weight bytes."""
+
+    kind: Kind
+    request: int
+    layer: str = ""
+    weight_bytes: int = 0
+
+
 class Service(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the requests of one network were served; figures of those that were answered, None without any.
 
@@ -85,7 +95,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `METRICS` says what each figure means. `arrived_s` and `response_s` are per request, in seconds; the response of a
     request that was `dropped` is None. `service` is by network. `detail` is one sentence on an outcome other than ok.
     `started` and `ended` are Unix times. `machine_wide` names the metrics that the kernel counts for the whole machine
-    only. `interleaved` tells whether rounds were ordered A B C, A B C.
+    only. `interleaved` tells whether rounds were ordered A B C, A B C. `tasks` are those that ran, whose index is one
+    of `steps`.
     """
 
     outcome: Outcome
@@ -140,11 +151,12 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     dropped: tuple[int, ...] = ()
     service: dict[str, Service] = {}
     tasks: tuple[Span, ...] = ()
+    steps: tuple[Step, ...] = ()
     timeline: Timeline = Timeline()
 
     def summary(self) -> Measurement:
-        """Return the measurement without its task spans and time line."""
-        return msgspec.structs.replace(self, tasks=(), timeline=Timeline())
+        """Return the measurement without its tasks and time line."""
+        return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline())
 
 
 class Metric(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pytest_edgeload.plan import Plan, Task
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import graph
+from pytest_edgeload.report.printable import printable
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.units import format_size
 from pytest_edgeload.workload import Request, Workload
@@ -180,7 +181,7 @@ def test_names_in_dot(name: str, layer: str) -> None:
     line += r"|t\d+ \[label=S, shape=\w+, fillcolor=S\];|t\d+ -> t\d+;|\})"
     assert all(re.fullmatch(line, each.strip()) for each in plain.split("\n"))
     labels = re.findall(r'exec 0\\n((?:[^"\\]|\\.)*)"', shown)
-    assert [html.unescape(re.sub(r"\\(.)", r"\1", label)) for label in labels] == [graph._printable(layer)]
+    assert [html.unescape(re.sub(r"\\(.)", r"\1", label)) for label in labels] == [printable(layer)]
 
 
 @given(words, words)
@@ -193,10 +194,10 @@ def test_names_in_mermaid(name: str, layer: str) -> None:
     texts = [part for label in labels for part in label.split("<br/>")]
     assert not re.search(r"[<>&`\[\](){}\\|\"]", "".join(texts))
     decoded = [re.sub(r"#(\d+);", lambda match: chr(int(match[1])), part) for part in texts]
-    assert decoded.count(graph._printable(layer)) >= 1
+    assert decoded.count(printable(layer)) >= 1
     title = re.findall(r'^  subgraph r0\["([^"]*)"\]$', shown, re.MULTILINE)
     assert [re.sub(r"#(\d+);", lambda match: chr(int(match[1])), each) for each in title] == [
-        f"request 0: {graph._printable(name)}"
+        f"request 0: {printable(name)}"
     ]
 
 
@@ -212,4 +213,4 @@ def test_graphviz_reads_it(name: str, layer: str) -> None:
     )
     assert made.stderr == b""
     texts = [html.unescape(found) for found in re.findall(r"<text [^>]*>([^<]*)</text>", made.stdout.decode())]
-    assert " ".join(graph._printable(layer).split()) in [" ".join(each.split()) for each in texts] or not layer.strip()
+    assert " ".join(printable(layer).split()) in [" ".join(each.split()) for each in texts] or not layer.strip()

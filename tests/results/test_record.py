@@ -12,12 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.job import Span
-from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Record, Service, Timeline, collect, groups
+from pytest_edgeload.results.record import (
+    METRICS,
+    Case,
+    Entry,
+    Measurement,
+    Record,
+    Service,
+    Step,
+    Timeline,
+    collect,
+    groups,
+)
 from pytest_edgeload.workload import Ask, Condition
 
 CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "off")
 ABOUT = {"outcome", "round", "detail", "started", "ended", "interleaved", "machine_wide", "notices"}
-PARTS = {"arrived_s", "dropped", "service", "tasks", "timeline"}
+PARTS = {"arrived_s", "dropped", "service", "tasks", "steps", "timeline"}
 ENDINGS = {"s": "_s", "per s": "_per_s", "bytes": "_bytes"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
 
@@ -42,6 +53,7 @@ MEASUREMENTS = st.builds(
     service=st.dictionaries(st.text(), SERVICES, max_size=2),
     machine_wide=st.lists(st.sampled_from(sorted(METRICS))).map(tuple),
     tasks=st.lists(st.builds(Span, st.integers(0, 9), st.integers(0, 3), SECONDS, SECONDS, SECONDS)).map(tuple),
+    steps=st.lists(st.builds(Step, st.sampled_from(["init", "load"]), COUNTS, st.text(), COUNTS)).map(tuple),
     timeline=st.builds(Timeline, st.lists(SECONDS).map(tuple), *[st.lists(COUNTS).map(tuple)] * 3),
 )
 CONDITIONS = st.builds(
@@ -106,10 +118,11 @@ def test_json(entries: list[Entry]) -> None:
 
 @given(MEASUREMENTS)
 def test_a_summary_lacks_the_long_lists_only(measurement: Measurement) -> None:
-    """A summary has no task spans and no time line, and else all."""
+    """A summary has no tasks and no time line, and else all."""
     summary = measurement.summary()
-    assert (summary.tasks, summary.timeline) == ((), Timeline())
-    assert msgspec.structs.replace(summary, tasks=measurement.tasks, timeline=measurement.timeline) == measurement
+    assert (summary.tasks, summary.steps, summary.timeline) == ((), (), Timeline())
+    long = {name: getattr(measurement, name) for name in ("tasks", "steps", "timeline")}
+    assert msgspec.structs.replace(summary, **long) == measurement
 
 
 @given(ENTRIES, st.randoms())

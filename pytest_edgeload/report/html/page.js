@@ -1,0 +1,110 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const hovers = window.matchMedia("(hover: hover)").matches; // or dragging is for scrolling
+  const at = (id) => document.getElementById(id);
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  // What all charts share: everything that depends on the page's colours and width.
+  function layout(own) {
+    const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), automargin: true };
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: colour("--text"), family: "system-ui, sans-serif", size: 13 },
+      margin: { l: 64, r: 16, t: 28, b: 10 }, hovermode: "closest", dragmode: hovers ? "zoom" : false,
+      hoverlabel: { bgcolor: colour("--panel"), bordercolor: colour("--line"), font: { color: colour("--text") }, align: "left" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--quiet"), activecolor: colour("--text") },
+      ...own, xaxis: { ...axis, ...own.xaxis }, yaxis: { ...axis, ...own.yaxis },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", ...own.legend },
+    };
+  }
+
+  function draw(id, chart, missing) {
+    const place = at(id);
+    const there = Boolean(chart && chart.data);
+    place.hidden = !there;
+    if (there) {
+      const { height, ...own } = chart.layout;
+      place.style.height = `${height || 380}px`; // of the place, as a chart that is resized forgets its own
+      const config = { responsive: true, displaylogo: false, displayModeBar: hovers ? "hover" : false };
+      Plotly.react(place, chart.data, layout(own), config);
+    } else {
+      Plotly.purge(place);
+    }
+    const note = at(id + "-note");
+    note.textContent = there ? note.dataset.text : missing;
+  }
+
+  function fill(select, titles) {
+    select.replaceChildren(...titles.map((title, i) => new Option(title, i)));
+    select.closest("p").hidden = !titles.length;
+  }
+
+  const chosen = (id, list) => list[Number(at(id).value)];
+  const experiment = () => chosen("experiment", data.experiments);
+
+  function choose() {
+    const own = experiment();
+    fill(at("limit"), own.limits.map((limit) => limit.title));
+    fill(at("run"), own.runs.map((run) => run.title));
+  }
+
+  function drawAll() {
+    draw("curves", experiment().chart, "");
+    drawResponses();
+    drawRun();
+  }
+
+  function drawResponses() {
+    const limit = chosen("limit", experiment().limits);
+    draw("responses", limit && limit.chart, "No response times are known here: a peer only says when all is done.");
+  }
+
+  function drawRun() {
+    const run = chosen("run", experiment().runs) || {};
+    at("memory-note").dataset.text = run.memory_note || "";
+    at("lanes-note").dataset.text = run.lanes_note || "";
+    draw("memory", run.memory, "There is no time line of memory in these records: baselines are saved without, --edge-json has them.");
+    draw("lanes", run.lanes, "There are no tasks in these records: baselines are saved without, --edge-json has them; runs of peers have none, and neither have runs that failed.");
+    if (!at("memory").hidden && !at("lanes").hidden) {
+      follow(at("memory"), at("lanes"));
+      follow(at("lanes"), at("memory"));
+    }
+  }
+
+  // Zooming into one of the two charts of a run zooms the other.
+  function follow(from, to) {
+    from.removeAllListeners("plotly_relayout");
+    from.on("plotly_relayout", () => {
+      const range = [...from.layout.xaxis.range];
+      if (String(range) !== String(to.layout.xaxis.range)) Plotly.relayout(to, { "xaxis.range": range });
+    });
+  }
+
+  function sort(heading) {
+    const column = heading.cellIndex;
+    const rising = heading.getAttribute("aria-sort") !== "ascending";
+    for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", rising ? "ascending" : "descending");
+    const body = heading.closest("table").tBodies[0];
+    const isNumber = heading.classList.contains("number");
+    const value = (row) => isNumber ? Number(row.cells[column].dataset.value) : row.cells[column].textContent;
+    const known = (row) => !isNumber || "value" in row.cells[column].dataset;
+    const order = (a, b) => isNumber ? a - b : a.localeCompare(b, "en", { numeric: true });
+    const rows = [...body.rows];
+    const sorted = rows.filter(known).sort((a, b) => (rising ? 1 : -1) * order(value(a), value(b)));
+    body.append(...sorted, ...rows.filter((row) => !known(row))); // what was not measured stays last
+  }
+
+  for (const id of ["curves", "responses"]) at(id + "-note").dataset.text = at(id + "-note").textContent;
+  fill(at("experiment"), data.experiments.map((own) => own.title));
+  at("experiment").addEventListener("change", () => { choose(); drawAll(); });
+  at("limit").addEventListener("change", drawResponses);
+  at("run").addEventListener("change", drawRun);
+  for (const heading of at("table").tHead.rows[0].cells) heading.firstElementChild.addEventListener("click", () => sort(heading));
+  for (const colours of ["(prefers-color-scheme: dark)", "print"]) window.matchMedia(colours).addEventListener("change", drawAll);
+  if (data.experiments.length) {
+    choose();
+    drawAll();
+  }
+})();

@@ -1,0 +1,144 @@
+"""The charts of one run: its memory over time, and its tasks by lane. Plain data, in which every name is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_edgeload.report.html.marks import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, label
+from pytest_edgeload.report.tasks import Ran, tasks
+from pytest_edgeload.results.record import Case, Measurement, Timeline
+
+Chart = dict[str, Any]
+
+_STACKED: Chart = {"stackgroup": "held"}
+_MEMORY: tuple[tuple[str, str, str, Chart, Chart], ...] = (
+    ("anonymous", "anon_bytes", SKY, {"width": 1}, _STACKED),
+    ("file", "file_bytes", GREEN, {"width": 1}, _STACKED),
+    ("swap", "swap_bytes", RED, {"width": 2.5, "dash": "dash"}, {}),
+)
+_KINDS = {"task": GREY, "free": GREEN, "init": PINK, "exec": ORANGE, "load": BLUE}  # the last are drawn over the first
+_MIB = 1 << 20
+_AROUND = 0.04  # of the makespan, shown on either side of it
+_HEADROOM = 1.1  # above all memory, for the words at the limit
+_FAR = 3  # a limit so many times above the peak is left out of sight
+_LANE_PX, _HEAD_PX = 52, 120
+
+
+def memory(case: Case, run: Measurement, most_points: int) -> Chart:
+    """Return what the sampler saw of a run, in MiB, thinned to about so many points; empty where it saw nothing."""
+    kept = thinned(run.timeline, most_points)
+    if not kept:
+        return {}
+    line, limit = run.timeline, _visible(case, run.timeline)
+    at_s = [line.at_s[i] for i in kept]
+    data = [
+        {
+            "type": "scatter", "mode": "lines", "name": name, "x": at_s, "hovertemplate": "%{y:.1f} MiB",
+            "y": [round(getattr(line, field)[i] / _MIB, 3) for i in kept],
+            "line": {"color": colour, **style}, **stacked,
+        }
+        for name, field, colour, style, stacked in _MEMORY
+    ]  # fmt: skip
+    most = max(_peak(line), limit or 0, *line.swap_bytes)
+    layout = {
+        "xaxis": {"title": {"text": "seconds after the start of the plan"}, "range": extent(run)},
+        "yaxis": {"title": {"text": "MiB"}, "range": [0, _HEADROOM * max(most, 1) / _MIB]},
+        "shapes": [] if limit is None else [_limit(case, limit)],
+        "hovermode": "x unified",
+        "legend": {"traceorder": "normal"},
+    }
+    return {"data": data, "layout": layout}
+
+
+def lanes(case: Case, run: Measurement, most_spans: int) -> tuple[Chart, int]:
+    """Return the tasks of a run, a row for each lane, and how many are drawn: of many the longest."""
+    ran = sorted(tasks(case, run), key=lambda one: one.span.start_s - one.span.end_s)[:most_spans]
+    if not ran:
+        return {}, 0
+    names = [f"lane {lane}" for lane in sorted({one.span.lane for one in ran})]
+    arrivals = _arrivals(case, run)
+    data = [_bars(kind, own) for kind in _KINDS if (own := [one for one in ran if one.kind == kind])]
+    rows = [*(["arrivals"] if arrivals else []), *names]
+    layout = {
+        "xaxis": {"title": {"text": "seconds after the start of the plan"}, "range": extent(run)},
+        "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": rows[::-1], "fixedrange": True},
+        "barmode": "overlay",
+        "legend": {"traceorder": "reversed"},
+        "bargap": 0.25,
+        "height": _HEAD_PX + _LANE_PX * len(rows),
+    }
+    return {"data": [*arrivals, *data], "layout": layout}, len(ran)
+
+
+def extent(run: Measurement) -> list[float]:
+    """Return the stretch of time to show first: the plan, or all there is where a run never came to it."""
+    ends = [run.makespan_s or 0.0, *(span.end_s for span in run.tasks), *run.timeline.at_s[-1:]]
+    end_s = run.makespan_s or max(ends)
+    return [-_AROUND * end_s, (1 + _AROUND) * end_s] if end_s > 0 else [run.timeline.at_s[0], 0.0]
+
+
+def thinned(line: Timeline, most: int) -> Sequence[int]:
+    """Return the samples to draw: all, or of equal stretches those where something is least or most."""
+    count = len(line.at_s)
+    if count <= most:
+        return range(count)
+    columns = (line.anon_bytes, line.file_bytes, line.swap_bytes)
+    width = -(-count * 2 * len(columns) // most)
+    kept = {0, count - 1}
+    for begin in range(0, count, width):
+        stretch = range(begin, min(begin + width, count))
+        for column in columns:
+            kept |= {min(stretch, key=column.__getitem__), max(stretch, key=column.__getitem__)}
+    return sorted(kept)
+
+
+def _peak(line: Timeline) -> int:
+    return max(anon + file for anon, file in zip(line.anon_bytes, line.file_bytes, strict=True))
+
+
+def _visible(case: Case, line: Timeline) -> int | None:
+    """Return the limit, unless it is so far above all memory that drawing it would flatten the rest."""
+    return case.limit_bytes if case.limit_bytes is not None and case.limit_bytes < _FAR * _peak(line) else None
+
+
+def _limit(case: Case, limit_bytes: int) -> Chart:
+    at = limit_bytes / _MIB
+    return {
+        "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at,
+        "line": {"color": GREY, "width": 2, "dash": "dot"},
+        "label": {"text": f"limit {label(case.limit or '')}", "textposition": "end", "font": {"color": GREY}},
+    }  # fmt: skip
+
+
+def _bars(kind: str, ran: Sequence[Ran]) -> Chart:
+    return {
+        "type": "bar", "orientation": "h", "name": kind,
+        "y": [f"lane {one.span.lane}" for one in ran],
+        "base": [round(one.span.start_s, 6) for one in ran],
+        "x": [round(one.span.end_s - one.span.start_s, 6) for one in ran],
+        "text": [_words(one) for one in ran], "textposition": "none",
+        "hovertemplate": "%{text}<br>%{x:.3~s}s from %{base:.4~f} s<extra></extra>",
+        "marker": {"color": _KINDS[kind], "line": {"width": 0}},
+    }  # fmt: skip
+
+
+def _words(ran: Ran) -> str:
+    asked = "" if ran.step is None else f"<br>request {ran.step.request}, {label(ran.network)}"
+    return label(ran.name) + asked
+
+
+def _arrivals(case: Case, run: Measurement) -> list[Chart]:
+    """Return a row of arrivals where not all requests came at once."""
+    if not any(run.arrived_s):
+        return []
+    networks = [ask.network for ask in case.requests] or [""] * len(run.arrived_s)
+    return [
+        {
+            "type": "scatter", "mode": "markers", "name": "arrival", "x": list(run.arrived_s),
+            "y": ["arrivals"] * len(run.arrived_s),
+            "text": [f"request {i}, {label(name)}" for i, name in enumerate(networks)],
+            "hovertemplate": "%{text}<br>at %{x:.4~f} s<extra></extra>",
+            "marker": {"symbol": "triangle-down", "size": 9, "color": GREY},
+        }
+    ]  # fmt: skip

@@ -1,0 +1,84 @@
+"""A trace for ui.perfetto.dev and chrome://tracing: a process for each run, a thread for each lane, memory as counters.
+
+Format: Trace Event Format, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from pytest_edgeload.report.comparison import label
+from pytest_edgeload.report.tasks import Ran, tasks
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.record import Case, Measurement
+
+_OWN = 0  # the thread of what belongs to no lane; lane 0 is thread 1
+_Event = dict[str, Any]
+
+
+def render(document: Document, _findings: Sequence[Finding], _view: View) -> str:
+    """Return the trace of all runs whose tasks or time line the document has, all plans starting at one moment."""
+    runs = [(r.case, m) for r in document.records for m in r.rounds if m.tasks or m.timeline.at_s]
+    go_s = max((-m.timeline.at_s[0] for _, m in runs if m.timeline.at_s), default=0.0)  # viewers want no time below 0
+    events = [event for pid, (case, m) in enumerate(runs, 1) for event in _run(pid, case, m, max(go_s, 0.0))]
+    about = {"machine": document.machine.processor, "created": document.created}
+    return msgspec.json.encode({"traceEvents": events, "displayTimeUnit": "ms", "otherData": about}).decode()
+
+
+def _run(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterator[_Event]:
+    """Yield the events of one run, its plan starting at `go_s`."""
+    ran = list(tasks(case, measurement))
+    yield _named(pid, _OWN, "process_name", f"{label(case)}, round {measurement.round}")
+    for lane in sorted({one.span.lane for one in ran}):
+        yield _named(pid, lane + 1, "thread_name", f"lane {lane}")
+    yield {"ph": "i", "s": "p", "name": "go", "pid": pid, "tid": _OWN, "ts": _us(go_s)}
+    for request, (ask, at_s) in enumerate(zip(case.requests, measurement.arrived_s, strict=False)):
+        args = {"request": request, "network": ask.network}
+        yield {
+            "ph": "i", "s": "p", "name": f"request {request} arrives", "cat": "arrival",
+            "pid": pid, "tid": _OWN, "ts": _us(go_s + at_s), "args": args,
+        }  # fmt: skip
+    for one in ran:
+        yield _task(pid, one, go_s)
+    yield from _memory(pid, case, measurement, go_s)
+
+
+def _task(pid: int, ran: Ran, go_s: float) -> _Event:
+    span, step = ran.span, ran.step
+    args: dict[str, Any] = {"task": span.task, "waited_ms": round((span.start_s - span.ready_s) * 1e3, 3)}
+    if step is not None:
+        args |= {"request": step.request, "network": ran.network}
+        args |= {"layer": step.layer, "weight_bytes": step.weight_bytes} if step.layer else {}
+    return {
+        "ph": "X", "name": ran.name, "cat": ran.kind, "pid": pid, "tid": span.lane + 1,
+        "ts": _us(go_s + span.start_s), "dur": _us(go_s + span.end_s) - _us(go_s + span.start_s), "args": args,
+    }  # fmt: skip
+
+
+def _memory(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterator[_Event]:
+    """Yield what the sampler saw; of counters in one event viewers draw the sum, so swap and limit have their own."""
+    line = measurement.timeline
+    for at_s, anon, file, swap in zip(line.at_s, line.anon_bytes, line.file_bytes, line.swap_bytes, strict=True):
+        yield _counter(pid, go_s + at_s, "memory", {"anon": anon, "file": file})
+        yield _counter(pid, go_s + at_s, "swap", {"swap": swap})
+    if case.limit_bytes is not None:
+        for at_s in line.at_s[:1] + line.at_s[-1:]:
+            yield _counter(pid, go_s + at_s, "limit", {"limit": case.limit_bytes})
+
+
+def _counter(pid: int, at_s: float, name: str, values: dict[str, int]) -> _Event:
+    return {"ph": "C", "name": name, "pid": pid, "tid": _OWN, "ts": _us(at_s), "args": values}
+
+
+def _named(pid: int, tid: int, what: str, name: str) -> _Event:
+    return {"ph": "M", "name": what, "pid": pid, "tid": tid, "ts": 0, "args": {"name": name}}
+
+
+def _us(seconds: float) -> int:
+    """Return microseconds; whole ones, as spans that follow each other must not overlap by a rounding error."""
+    return round(seconds * 1e6)
