@@ -246,6 +246,18 @@ class Bench:
         return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
 
 
+def asking(case: Case, mix: Mix) -> Case:
+    """Return `case` with what `mix` asks, and when."""
+    return msgspec.structs.replace(
+        case,
+        requests=mix.timeless,
+        loop=mix.loop,
+        arrivals=mix.arrivals,
+        seed=mix.seed,
+        conditions=mix.conditions,
+    )
+
+
 def check_conditions(workload: Workload) -> None:
     """Raise UsageError for a condition about what the network that it asks does not put out."""
     for r, request in enumerate(workload.asked):

@@ -13,33 +13,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding, Side, Sides, Verdict, identity, judge, judge_ceiling, missing
+from pytest_edgeload.results.gate import Finding, Sides, identity
 from pytest_edgeload.results.record import Case, Record
-from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
+from pytest_edgeload.results.rules import Rules
+from pytest_edgeload.results.threshold import Ceiling
 
 _ROUND = re.compile(r"-?round\d+(?=\]$)")
-_FAILING: frozenset[Verdict] = frozenset({"regressed"})
-_STRICT: frozenset[Verdict] = _FAILING | {"inconclusive", "invalid", "incomparable", "missing", "new"}
 
 
 def test_of(nodeid: str) -> str:
     """Return what the ids of a test's rounds have in common."""
     return _ROUND.sub("", nodeid).removesuffix("[]")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What is judged, against what, and what of it fails."""
-
-    thresholds: tuple[Threshold, ...] = ()
-    baseline: Document | None = None
-    is_alike: bool = True
-    is_strict: bool = False
-
-    def fails(self, finding: Finding) -> bool:
-        """Tell whether a finding fails the session."""
-        return finding.verdict in (_STRICT if self.is_strict else _FAILING)
 
 
 @dataclass(slots=True)
@@ -83,17 +67,9 @@ class Gate:
         """Judge what never became complete, and what the baseline has and nobody measured; return what fails of it."""
         records = list(records)
         failing = self._judge(list(self._waiting), records)
-        if self.rules.baseline is not None:
-            gone = [
-                Finding(
-                    case, threshold.figure, threshold.text, "missing", "the baseline has it, and nobody measured it"
-                )
-                for case in missing(self.rules.baseline.records, records)
-                for threshold in self.rules.thresholds[:1]
-            ]
-            self.findings += gone
-            failing += [finding for finding in gone if self.rules.fails(finding)]
-        return failing
+        gone = self.rules.gone(records)
+        self.findings += gone
+        return failing + [finding for finding in gone if self.rules.fails(finding)]
 
     def items_of(self, findings: Iterable[Finding]) -> set[str]:
         """Return the ids of all items that measured the cases of `findings`, or their references."""
@@ -111,30 +87,16 @@ class Gate:
         return {figure.reference for figure in figures if figure.reference is not None}
 
     @staticmethod
-    def _side(now: Sides, key: Case, figure: Figure) -> Side | None:
-        """Return what is to be judged; a reference is not compared with itself."""
-        return None if figure.reference == key.policy else now.side(key, figure.reference)
-
-    @staticmethod
     def _other(key: Case, policy: str) -> Case:
         return msgspec.structs.replace(key, policy=policy)
 
     def _judge(self, keys: Iterable[Case], records: Iterable[Record]) -> list[Finding]:
         """Judge these cases; return what fails."""
         now = Sides.of(records)
-        then = None if self.rules.baseline is None else Sides.of(self.rules.baseline.records)
         new: list[Finding] = []
         for key in keys:
             waiting = self._waiting.pop(key)
             judged = len(self._expected | {waiting.test}) * max(1, len(self.rules.thresholds) + len(waiting.ceilings))
-            for threshold in self.rules.thresholds:
-                after = self._side(now, key, threshold.figure)
-                if then is not None and after is not None:
-                    before = then.side(key, threshold.figure.reference)
-                    new.append(judge(threshold, before, after, judged=judged, is_alike=self.rules.is_alike))
-            for ceiling in waiting.ceilings:
-                after = self._side(now, key, ceiling.figure)
-                if after is not None:
-                    new.append(judge_ceiling(ceiling, after, judged=judged))
+            new += self.rules.judge(key, now, waiting.ceilings, judged=judged)
         self.findings += new
         return [finding for finding in new if self.rules.fails(finding)]

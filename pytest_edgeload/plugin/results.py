@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_edgeload.errors import Refusal, UsageError
 from pytest_edgeload.plugin import files
-from pytest_edgeload.plugin.gating import Gate, Rules
+from pytest_edgeload.plugin.gating import Gate
 from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag
 from pytest_edgeload.report import FORMATS, comparison, terminal
 from pytest_edgeload.report.notes import failures
@@ -16,6 +16,7 @@ from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, document, machine
 from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Entry, Record, collect
+from pytest_edgeload.results.rules import Rules
 from pytest_edgeload.results.threshold import Ceiling
 
 

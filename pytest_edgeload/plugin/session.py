@@ -6,32 +6,30 @@ xdist only measure, with what the owner noted in the folder that they share.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.errors import Unsupported, UsageError, hint
-from pytest_edgeload.measure import Bench
+from pytest_edgeload.home import Home
+from pytest_edgeload.measure import Bench, asking
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import Peer, known_peers
-from pytest_edgeload.plugin.home import Home
 from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox import swap as swaps
-from pytest_edgeload.sandbox.caps import CAPS, choose
-from pytest_edgeload.sandbox.owner import is_abandoned
+from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
-
-_KEPT_SESSIONS = 20
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -66,7 +64,7 @@ class Session:
         self._config = config
         self._settings = settings
         self._progress = progress
-        self._swap: swaps.Swap | None = None
+        self._opened = ExitStack()
         self.home = home
 
     def open(self, say: Callable[[str], None]) -> None:
@@ -74,18 +72,14 @@ class Session:
 
         For the owner. Raises UsageError or Unsupported, and then leaves nothing behind.
         """
-        self.home.make(self.home.runs)
-        for name in [*swaps.sweep(self.home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
-            say(f"edgeload: removed {name}, left by a session that is gone")
-        _prune(self.home.folder.parent)
-        cap, _ = choose(self._settings.cap, self._settings.read_bw)
+        settings = self._settings
+        needs = Needs(settings.cap, settings.swap, settings.read_bw)
         try:
-            self._swap = swaps.open_swap(self._settings.swap, self.home.swaps, self.home.session)
-            shared = Shared(cap, self._swap.size_bytes, self._swap.usable)
-            self._note.write_bytes(msgspec.json.encode(shared))
-            if self._settings.read_bw is not None:
-                self.bench.check_reads(self._settings.read_bw, self.home.cache)
-            for limit in self._settings.mem:
+            cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
+            self._note.write_bytes(msgspec.json.encode(Shared(cap, swap.size_bytes, swap.usable)))
+            if settings.read_bw is not None:
+                self.bench.check_reads(settings.read_bw, self.home.cache)
+            for limit in settings.mem:
                 self.bench.limit_bytes(limit)
         except BaseException:
             self.close()
@@ -93,11 +87,7 @@ class Session:
 
     def close(self) -> None:
         """Remove everything the session made on the machine; its results stay. For the owner."""
-        for cap in CAPS.values():
-            cap.sweep(self.home.session)
-        if self._swap is not None:
-            self._swap.close()
-            self._swap = None
+        self._opened.close()
 
     @property
     def _note(self) -> Path:
@@ -146,13 +136,9 @@ class Session:
             cap=self.shared.cap,
             swap=str(self.shared.swap),
             read_bps=self._settings.read_bw,
-            requests=asked.workload.timeless,
-            loop=asked.workload.loop,
-            arrivals=asked.workload.arrivals,
-            seed=asked.workload.seed,
-            conditions=asked.workload.conditions,
             parameters=asked.parameters,
         )
+        case = asking(case, asked.workload)
         bound = self.bench.bound(case, asked.workload) if self._settings.bound else None
         found = self.bench.measure(case, asked.workload)
         known = {} if bound is None else bound.figures
@@ -228,13 +214,6 @@ def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, G
 def _check_name(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise UsageError(f"{kind}={name}: unknown; {hint(name, known)}")
-
-
-def _prune(sessions: Path) -> None:
-    """Remove the folders of sessions that are gone, but for the newest; --edge-json is what keeps results."""
-    gone = sorted(folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
-    for folder in gone[:-_KEPT_SESSIONS]:
-        shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment
 
 
 def pack(entry: Entry) -> str:

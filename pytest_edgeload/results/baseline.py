@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from pathlib import Path
 
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results.document import Document, Machine, parse, render
+from pytest_edgeload.units import format_size
 
 _NUMBERED = re.compile(r"(?P<number>\d{4,})_(?P<name>.+)_[0-9a-f]{6}\.json")
 _NAME = re.compile(r"[\w.+-]+")
+_MOST = 1 << 28  # bytes of a file: a long session with all its spans has a few million
 
 
 def check_name(name: str) -> str:
@@ -68,13 +71,30 @@ def find(storage: Path, wanted: str, machine: Machine) -> Path | None:
 
 
 def load(path: Path) -> Document:
-    """Return the document in `path`. Raises UsageError."""
+    """Return the document in `path`: a baseline, or what --edge-json wrote. Raises UsageError."""
     try:
-        return parse(path.read_bytes())
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            text = file.read(_MOST) if size <= _MOST else b""
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; name another baseline") from error
+        raise UsageError(f"{path}: {error.strerror}; name another file of records") from error
+    if size > _MOST:
+        raise UsageError(f"{path}: it has {format_size(size)}, and a file of records at most {format_size(_MOST)}")
+    try:
+        return parse(text)
     except ValueError as error:
         raise UsageError(f"{path} {error}; save a new baseline, or name another") from error
+
+
+def saved(storage: Path, machine: Machine) -> list[Path]:
+    """Return the baselines of machines like `machine`, the oldest first."""
+    return _saved(storage / machine.key)
+
+
+def title(path: Path) -> str:
+    """Return the number and the name of a baseline: `0001 main`."""
+    parts = _parts(path)
+    return f"{parts['number']} {parts['name']}"
 
 
 def _saved(folder: Path) -> list[Path]:

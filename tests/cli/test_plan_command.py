@@ -1,23 +1,14 @@
-"""The command `edgeload`, as a shell starts it, in a project of two small networks."""
+"""`edgeload plan`, as a shell starts it, in a project of two small networks."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import pty
 import re
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-from pytest_edgeload import cli
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.plan import Budget
@@ -25,95 +16,7 @@ from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import graph
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Mix, Workload
-from tests.plugin.sessions import CONFTEST, PATIENCE_S, write
-
-COMMAND: Final = [sys.executable, "-P", "-c", "import sys; from pytest_edgeload.cli import main; sys.exit(main())"]
-
-OWN: Final = f"""\
-import dataclasses, pytest
-from pytest_edgeload import Builder, Plan
-from pytest_edgeload.policies import POLICIES
-
-{CONFTEST}
-
-def mine(workload, budget):
-    return Plan(POLICIES["linear"](workload, budget).tasks, lanes=(budget.memory_bytes or 0) // 1024 + budget.lanes)
-
-def lacking(workload, budget):
-    return Plan(POLICIES["linear"](workload, budget).tasks[:-1])
-
-def stuck(workload, budget):
-    # Both requests have to begin before the first goes on, and there is memory for one.
-    plan = Builder(workload, memory_bytes=1)
-    steps = [plan.add("init", r, reserve=1) for r in range(2)]
-    for r, request in enumerate(workload.requests):
-        for i in range(len(request.network.layers)):
-            for kind in ("load", "exec", "free"):
-                steps = [plan.add(kind, r, i, after=steps)]
-    return plan.done()
-
-def pytest_edge_policies(register):
-    for policy in (mine, lacking, stuck):
-        register(policy.__name__, policy)
-
-def pytest_edge_peers(register):
-    register("lean", "no_such_module:lean")
-"""
-"""A conftest with policies of its own: one shows its budget as lanes, a KiB each; two are wrong."""
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def environment(cache: Path) -> dict[str, str]:
-    """Return an environment that says nothing to the command but where networks are kept."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    kept.pop("PYTHONUNBUFFERED", None)  # with it Python does not notice that a pipe broke in the middle of a write
-    return kept | {"PYTEST_EDGE_CACHE_DIR": str(cache), "COLUMNS": "120"}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a project of two small networks."""
-    return write(tmp_path_factory.mktemp("source"), conftest=OWN)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder in which the networks will be kept."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def making(source: Path, cache: Path) -> str:
-    """Make both networks by the command, and return what it shows on a terminal meanwhile."""
-    ours, its = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        arguments = [*COMMAND, "plan", "small,wide", f"--cache-dir={cache}"]
-        made = subprocess.run(arguments, cwd=source, stdout=subprocess.DEVNULL, stderr=its, check=False)
-        shown = os.read(terminal.fileno(), 1 << 16).decode()
-        os.close(its)
-    assert made.returncode == 0, shown
-    return shown
-
-
-@pytest.fixture
-def run(making: str, cache: Path, source: Path) -> Run:
-    """Return what runs the command in the project, or another folder, with the networks made."""
-
-    def start(*arguments: str, folder: Path = source) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *arguments], cwd=folder, env=environment(cache), capture_output=True, text=True, check=False
-        )
-
-    return start
+from tests.cli.commands import COMMAND, Run, environment
 
 
 @pytest.fixture
@@ -126,12 +29,6 @@ def asked(making: str, cache: Path, source: Path, monkeypatch: pytest.MonkeyPatc
     return Mix.of("small+wide", ["small", "wide"]).workload(
         {name: registry.get(name, lambda *_: pytest.fail("made anew"))[1] for name in ("small", "wide")}
     )
-
-
-def test_installed() -> None:
-    """Installing the package installs the command."""
-    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="edgeload")
-    assert entry.load() is cli.main
 
 
 def test_making_is_shown(making: str) -> None:
@@ -287,75 +184,9 @@ def test_workload_file(run: Run, tmp_path: Path, source: Path) -> None:
     assert re.fullmatch(rf"edgeload: {re.escape(str(file))}:.*\n", wrong.stderr)
 
 
-def test_broken_pipe(making: str, cache: Path, source: Path) -> None:
-    """A reader that has read enough ends the command without a word."""
-    with subprocess.Popen(
-        [*COMMAND, "plan", "small,wide", "--images=300"],
-        cwd=source,
-        env=environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None  # both are pipes
-        assert process.stderr is not None
-        assert process.stdout.readline().startswith(b"workload small+wide")
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(PATIENCE_S) == 128 + signal.SIGPIPE
-
-
-def test_full_disk(making: str, cache: Path, source: Path) -> None:
-    """Output that cannot be written is said in one sentence."""
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*COMMAND, "plan", "small"],
-            cwd=source,
-            env=environment(cache),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-    said = b"edgeload: standard output cannot be written: No space left on device\n"
-    assert (done.returncode, done.stderr) == (2, said)
-
-
-def test_interruption(tmp_path: Path) -> None:
-    """Ctrl-C while a network is made ends the command with status 130, without a word, and leaves nothing half made."""
-    slow = "import pathlib, time\ndef small():\n    pathlib.Path('begun').touch()\n    time.sleep(600)\nwide = small\n"
-    write(tmp_path, tiny=slow)
-    with subprocess.Popen(
-        [*COMMAND, "plan", "small"],
-        cwd=tmp_path,
-        env=environment(tmp_path / "cache"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        until((tmp_path / "begun").exists)
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=PATIENCE_S) == (b"", b"")
-    assert process.returncode == 128 + signal.SIGINT
-    assert list((tmp_path / "cache" / "networks").iterdir()) == []
-
-
-def test_no_torch() -> None:
-    """The command, and all it reaches, can be imported without torch, and without pytest."""
-    modules = {"torch", "numpy", "hypothesis", "pytest", "_pytest"}
-    code = f"import sys, pytest_edgeload.cli; sys.exit(bool({modules} & set(sys.modules)))"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
-
-
-def test_not_pytests_business() -> None:
-    """Nothing that knows pytest imports the command."""
-    code = (
-        "import sys, pytest_edgeload.plugin.hooks, pytest_edgeload.plugin.session, pytest_edgeload.plugin.fixtures; "
-        "sys.exit('pytest_edgeload.cli' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
-
-
 def test_documented() -> None:
     """The page on `edgeload plan` has a row for each of its options, and for none that it has not."""
-    page = (Path(__file__).parents[1] / "docs" / "plan.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "plan.md").read_text()
     shown = subprocess.run([*COMMAND, "plan", "--help"], capture_output=True, text=True, check=True).stdout
     rows = re.findall(r"^\| `(--[a-z-]+)=", page, re.MULTILINE)
     assert sorted(rows) == sorted(set(re.findall(r"^  (--[a-z-]+) ", shown, re.MULTILINE)))

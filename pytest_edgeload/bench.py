@@ -1,0 +1,61 @@
+"""A machine made ready to measure on, and left as it was found: the same for pytest and the command line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_edgeload.home import Home
+from pytest_edgeload.sandbox import swap as swaps
+from pytest_edgeload.sandbox.caps import CAPS, choose
+from pytest_edgeload.sandbox.owner import is_abandoned
+from pytest_edgeload.sandbox.swap import Swap
+
+_KEPT_SESSIONS = 20
+
+
+class Needs(NamedTuple):
+    """What a session needs of the machine: the cap's name, the kind of swap, and whether reads are to be throttled."""
+
+    cap: str = "auto"
+    swap: str = "existing"
+    read_bps: int | None = None
+
+
+class Ready(NamedTuple):
+    """What it got: the cap's name, and the swap."""
+
+    cap: str
+    swap: Swap
+
+
+@contextmanager
+def prepared(home: Home, needs: Needs, say: Callable[[str], None]) -> Iterator[Ready]:
+    """Clean up after dead sessions, choose the cap and switch swap on; at the end, however it comes, remove all of it.
+
+    `say` is told what was cleaned up. For the owner of the session. Raises UsageError or Unsupported.
+    """
+    home.make(home.runs)
+    for name in [*swaps.sweep(home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
+        say(f"edgeload: removed {name}, left by a session that is gone")
+    _prune(home.folder.parent)
+    cap, _ = choose(needs.cap, needs.read_bps)
+    swap: Swap | None = None
+    try:
+        swap = swaps.open_swap(needs.swap, home.swaps, home.session)
+        yield Ready(cap, swap)
+    finally:
+        for each in CAPS.values():
+            each.sweep(home.session)
+        if swap is not None:
+            swap.close()
+
+
+def _prune(sessions: Path) -> None:
+    """Remove the folders of sessions that are gone, but for the newest; --edge-json is what keeps results."""
+    gone = sorted(folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
+    for folder in gone[:-_KEPT_SESSIONS]:
+        shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment

@@ -1,0 +1,56 @@
+"""The command `edgeload`: what there is to do without pytest. Never imports torch, nor anything that knows pytest.
+
+A command is one file and one line in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from pytest_edgeload.cli import compare, history, minmem, noise, plan, report, terminal
+from pytest_edgeload.cli.command import REFUSED, Command
+from pytest_edgeload.errors import Refusal
+
+COMMANDS: Mapping[str, Command] = {
+    "report": report.COMMAND,
+    "compare": compare.COMMAND,
+    "history": history.COMMAND,
+    "noise": noise.COMMAND,
+    "minmem": minmem.COMMAND,
+    "plan": plan.COMMAND,
+}
+"""All commands, in the order in which `edgeload --help` lists them."""
+
+_WORDS = "Loading policies for several networks in little memory."
+_STATUS = (
+    "exit status: 0; 1 for a gate that does not hold; 2 for what cannot be done, with one sentence on standard error"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out the command that `arguments` (those of the process) name; return the exit status."""
+    asked = _parser().parse_args(arguments)
+    command: Command = COMMANDS[asked.command]
+    try:
+        try:
+            answer = command.run(asked)
+        finally:
+            terminal.show("")
+        return terminal.write(answer.text) or answer.status
+    except Refusal as error:
+        sys.stderr.write(f"edgeload: {error}\n")
+        return REFUSED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edgeload", description=_WORDS, epilog=_STATUS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        words = command.words
+        command.add(commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.{command.more}"))
+    return parser

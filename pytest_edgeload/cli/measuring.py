@@ -1,0 +1,106 @@
+"""What commands that measure have in common: their arguments, a machine made ready, and one case measured on it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_edgeload.bench import Needs, prepared
+from pytest_edgeload.cli import arguments, terminal
+from pytest_edgeload.cli.project import Project, check_policies, mix_of, networks_of
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.home import Home
+from pytest_edgeload.measure import Bench, asking
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.units import Limit
+from pytest_edgeload.workload import Mix
+
+_TIMEOUT_S = 300.0
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command that measures takes."""
+    arguments.add_networks(parser)
+    option = parser.add_argument
+    option("--reader", choices=tuple(READERS), default="read", help="how weights are read (default: %(default)s)")
+    swap = "what workers may swap to: existing, auto, off, or a size for a temporary file (default: %(default)s)"
+    option("--swap", type=arguments.swap, default="existing", metavar="KIND", help=swap)
+    threads = "threads an operator may use (default: the processors there are)"
+    option("--threads", type=arguments.count, default=len(os.sched_getaffinity(0)), metavar="N", help=threads)
+    timeout = "longest time a worker may take (default: 300s)"
+    option("--timeout", type=arguments.duration, default=_TIMEOUT_S, metavar="TIME", help=timeout)
+    arguments.add_cache(parser)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A machine made ready for one workload, and how it is measured there."""
+
+    bench: Bench
+    mix: Mix
+    cap: str
+    reader: str
+    threads: int
+    weight_bytes: int
+
+    def case(self, policy: str, limit: Limit | None, swap: Swap | None = None) -> Case:
+        """Return the case of this policy and limit, with another swap than the machine's where one is given."""
+        swaps = self.bench.swap if swap is None else swap
+        case = Case(
+            test="",
+            workload=self.mix.name,
+            policy=policy,
+            limit=None if limit is None else str(limit),
+            limit_bytes=self.bench.limit_bytes(limit),
+            reader=self.reader,
+            threads=self.threads,
+            cap=self.cap,
+            swap=str(swaps),
+        )
+        return asking(case, self.mix)
+
+    def measure(self, case: Case, bench: Bench | None = None) -> Measurement:
+        """Measure once, on another bench than the machine's own where one is given. Raises Refusal."""
+        return (bench or self.bench).measure(case, self.mix)
+
+
+@contextmanager
+def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Opened]:
+    """Make the machine ready for what is asked, and leave it as it was, however this ends. Raises Refusal."""
+    project = Project(Path.cwd())
+    home = Home.new(asked.cache_dir or arguments.cache())
+    mix, registry = mix_of(asked.networks, asked.images), project.registry(Store(home.cache))
+    own, peers = project.policies(), project.peers()
+    check_policies(policies, [*own, *peers])
+    networks = networks_of(mix, registry)
+    with _in_our_words(), prepared(home, Needs(swap=asked.swap), terminal.say) as (cap, swap):
+        bench = Bench(
+            registry=registry,
+            policies=own,
+            cap=CAPS[cap],
+            swap=swap,
+            session=home.session,
+            folder=home.folder,
+            timeout_s=asked.timeout,
+            progress=terminal.show_making,
+            peers=peers,
+        )
+        weights = sum(network.weight_bytes for network in networks.values())
+        yield Opened(bench, mix, cap, asked.reader, asked.threads, weights)
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Call the options that a refusal names as they are called here."""
+    try:
+        yield
+    except (UsageError, Unsupported) as error:
+        raise type(error)(str(error).replace("--edge-", "--")) from error

@@ -1,0 +1,64 @@
+"""`edgeload plan`: what a policy would do with some networks and a limit, before anything is measured."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pytest_edgeload.cli import arguments, terminal
+from pytest_edgeload.cli.command import Answer, Command
+from pytest_edgeload.cli.project import Project, in_a_sentence, mix_of, networks_of
+from pytest_edgeload.measure import budget_bytes, check_conditions, enforced_bytes, measure_idle_bytes
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.plan import Budget, InvalidPlan
+from pytest_edgeload.policies import REFERENCE, make_plan
+from pytest_edgeload.report import graph
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.launch import Enclosure
+from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.lock import host_lock
+from pytest_edgeload.simulate import simulate
+from pytest_edgeload.units import Limit, format_size
+
+_IDLE_TIMEOUT_S = 60.0
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    arguments.add_networks(parser)
+    add = parser.add_argument
+    add("--policy", default=REFERENCE, metavar="NAME", help="the loading policy (default: %(default)s)")
+    add("--mem", type=arguments.limit, metavar="SIZE", help="memory limit: 512M, 1G, base+256M or none (default: none)")
+    add("--lanes", type=arguments.count, default=2, metavar="N", help="lanes that a policy may use (default: 2)")
+    add("--format", choices=("text", *graph.FORMATS), default="text", help="default: %(default)s")
+    arguments.add_cache(parser)
+
+
+def _run(asked: argparse.Namespace) -> Answer:
+    project = Project(Path.cwd())
+    policy = project.policy(asked.policy)
+    mix = mix_of(asked.networks, asked.images)
+    registry = project.registry(Store(asked.cache_dir or arguments.cache()))
+    workload = mix.workload(networks_of(mix, registry))
+    memory_bytes = None if asked.mem is None else _memory_bytes(asked.mem)
+    check_conditions(workload)
+    with in_a_sentence(f"policy {asked.policy} failed"):
+        plan = make_plan(asked.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=asked.lanes))
+    if asked.format != "text":
+        return Answer(graph.FORMATS[asked.format](plan, workload))
+    memory = "no memory limit" if memory_bytes is None else f"memory {asked.mem}, budget {format_size(memory_bytes)}"
+    try:
+        simulated = simulate(plan, workload)
+    except InvalidPlan as error:
+        raise InvalidPlan(f"policy {asked.policy}: {error}") from None
+    return Answer(graph.text(plan, workload, simulated, f"policy {asked.policy}, {memory}"))
+
+
+def _memory_bytes(limit: Limit) -> int:
+    """Return what a policy may plan with under `limit`. Raises UsageError or Unsupported."""
+    terminal.show("edgeload: measuring what an idle worker needs")
+    with host_lock():
+        idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S))
+    return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes)
+
+
+COMMAND = Command("show the plan that a policy makes, and what it would need", _add, _run, " No layer is loaded.")

@@ -1,0 +1,83 @@
+"""A figure over the saved sessions: a line a case, drawn small; or a row a session."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from pytest_edgeload.report.comparison import label
+from pytest_edgeload.results.history import Point, Series
+from pytest_edgeload.results.threshold import Figure
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+ASCII = "_.-:=+*#"
+"""The levels of a drawing, where the encoding has blocks and where it has not."""
+
+_NONE = "-"
+_LISTED = 3
+_LINES = ("policy", "workload", "limit", "reader", "history", "first", "last", "change")
+_ROWS = ("saved", "commit", "when", "value", "95% interval")
+
+
+def lines(found: Sequence[Series], figure: Figure, levels: str = BLOCKS) -> str:
+    """Return a row for each case: the drawing, the first and the last value, and how they differ."""
+    rows = [_line(each, figure, levels) for each in found if each.points]
+    return _table(_LINES, rows, texts=5) if rows else ""
+
+
+def details(found: Sequence[Series], figure: Figure) -> str:
+    """Return a table for each case, with a row for each session."""
+    return "\n\n".join(
+        f"{label(each.case)}\n{_table(_ROWS, [_row(point, figure) for point in each.points], texts=3)}"
+        for each in found
+        if each.points
+    )
+
+
+def left_out(found: Sequence[Series], unreadable: Sequence[str]) -> str:
+    """Return a line on each session that cannot be read, and on each reason why cases of others are not shown."""
+    titles: dict[str, Counter[str]] = {}
+    for each in found:
+        for title, reason in each.left_out.items():
+            titles.setdefault(reason, Counter())[title] += 1
+    told = [f"{reason} ({_listed(counts)})" for reason, counts in titles.items()]
+    return "\n".join(f"left out: {line}" for line in (*unreadable, *told))
+
+
+def _listed(counts: Counter[str]) -> str:
+    """Return the first of the sessions, each with the number of its cases."""
+    words = [f"{title}, {count} case{'s' if count > 1 else ''}" for title, count in counts.items()]
+    return "; ".join(words[:_LISTED]) + (f"; and {len(words) - _LISTED} more" if len(words) > _LISTED else "")
+
+
+def sparkline(values: Sequence[float], levels: str = BLOCKS) -> str:
+    """Return a character for each value, from the least to the greatest; the middle one where all are the same."""
+    low, high = min(values), max(values)
+    if low == high:
+        return levels[len(levels) // 2 - 1] * len(values)
+    return "".join(levels[round((value - low) / (high - low) * (len(levels) - 1))] for value in values)
+
+
+def _line(each: Series, figure: Figure, levels: str) -> list[str]:
+    values = [point.found.value for point in each.points]
+    case, first, last = each.case, values[0], values[-1]
+    change = f"{(last - first) / abs(first):+.1%}" if first else _NONE
+    drawn = sparkline(values, levels)
+    coordinates = [case.policy, case.workload, case.limit or "none", case.reader]
+    return [*coordinates, drawn, figure.show(first), figure.show(last), change]
+
+
+def _row(point: Point, figure: Figure) -> list[str]:
+    document, found = point.saved.document, point.found
+    commit = document.commit
+    told = _NONE if commit is None else commit.id[:12] + (" and changes" if commit.is_dirty else "")
+    interval = found.interval
+    between = _NONE if interval is None else f"{figure.show(interval.low)} to {figure.show(interval.high)}"
+    return [point.saved.title, told, document.created, figure.show(found.value), between]
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    align = ["left" if i < texts else "right" for i in range(len(headers))]
+    return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)

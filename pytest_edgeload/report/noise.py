@@ -1,0 +1,49 @@
+"""What identical code differs by, as a table, and the gates that hold all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tabulate import tabulate
+
+from pytest_edgeload.results.noise import Floor, Tightest
+from pytest_edgeload.results.threshold import Figure
+
+_NONE = "none"
+_FLOOR = ("figure", "policy", "median", "typical difference", "95% within", "worst")
+_GATES = ("figure", "tightest gate", "with --edge-strict")
+
+
+def floors(found: Mapping[tuple[Figure, str], Floor]) -> str:
+    """Return a row for each figure of each policy: by how much it differs between sides of identical code."""
+    rows = []
+    for (figure, policy), floor in found.items():
+        differences = (floor.typical, floor.within, floor.worst)
+        rows.append([str(figure), policy, figure.show(floor.value), *(_share(figure, floor, d) for d in differences)])
+    return _table(_FLOOR, rows, texts=2)
+
+
+def gates(found: Mapping[Figure, tuple[Tightest, Tightest]]) -> str:
+    """Return a row for each figure: the tightest threshold that raises no alarm, and where strict; below, why not."""
+    rows = [[str(figure), *map(_expression, pair)] for figure, pair in found.items()]
+    lacking = {
+        f"{figure}: no gate{where}: {one.reason}"
+        for figure, pair in found.items()
+        for one, where in zip(pair, ("", " with --edge-strict"), strict=True)
+        if one.threshold is None
+    }
+    return "\n".join([_table(_GATES, rows, texts=3), *sorted(lacking)])
+
+
+def _expression(found: Tightest) -> str:
+    return _NONE if found.threshold is None else found.threshold.text
+
+
+def _share(figure: Figure, floor: Floor, difference: float) -> str:
+    """Return a difference relative to the figure; of what is zero mostly, as it is."""
+    return figure.show(difference) if floor.value == 0 else f"{difference / abs(floor.value):.2%}"
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    align = ["left" if i < texts else "right" for i in range(len(headers))]
+    return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)

@@ -1,0 +1,93 @@
+"""Several files of records as one: more rounds, more cases, more machines. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from pytest_edgeload.results.document import Document, Machine
+from pytest_edgeload.results.record import Case, Measurement, Record
+
+
+class Part(NamedTuple):
+    """A document to be merged, and what its machine is to be called; without a label, by the machine's key."""
+
+    document: Document
+    label: str = ""
+
+    @property
+    def device(self) -> str:
+        """What the machine is called where several are told apart."""
+        return self.label or self.document.machine.key
+
+
+def merge(parts: Sequence[Part]) -> Document:
+    """Return one document of all records of `parts`, of which there is at least one.
+
+    On one kind of machine, a case that is equal in several files is one record: each file's rounds are numbered after
+    those of the files before it, so that ratios pair what ran in one session, and a measurement that stands in two
+    files counts once. Where a label is given or machines differ, each case has its machine as its device.
+    """
+    if len(parts) == 1 and not parts[0].label:
+        return parts[0].document
+    are_told_apart = any(part.label for part in parts) or len({part.document.machine.key for part in parts}) > 1
+    found: dict[Case, dict[tuple[float, float], Measurement]] = {}
+    first = 0
+    for part in parts:
+        for record in part.document.records:
+            _take(found.setdefault(_on(part, record.case) if are_told_apart else record.case, {}), record.rounds, first)
+        first += 1 + max((m.round for record in part.document.records for m in record.rounds), default=0)
+    records = tuple(Record(case, tuple(rounds.values())) for case, rounds in found.items())
+    return _described(parts, records)
+
+
+def _take(known: dict[tuple[float, float], Measurement], rounds: Iterable[Measurement], first: int) -> None:
+    """Put `rounds`, numbered from `first` on, to those that are known; of two that are one, that with spans stays."""
+    for m in rounds:
+        key = (m.started, m.ended) if m.started else (-1.0 - first, float(len(known)))
+        old = known.get(key)
+        if old is None or (m.tasks and not old.tasks):
+            known[key] = msgspec.structs.replace(m, round=first + m.round if old is None else old.round)
+
+
+def _on(part: Part, case: Case) -> Case:
+    device = part.device if case.device is None else f"{part.device} {case.device}"
+    return msgspec.structs.replace(case, device=device)
+
+
+def _described(parts: Sequence[Part], records: tuple[Record, ...]) -> Document:
+    """Return a document of `records` that says of its origin what all parts agree on; its time is the latest."""
+    documents = [part.document for part in parts]
+    commits = {document.commit for document in documents}
+    return Document(
+        schema=documents[0].schema,
+        created=max(document.created for document in documents),
+        machine=_machine([document.machine for document in documents]),
+        settings=_agreed([document.settings for document in documents]),
+        records=records,
+        commit=commits.pop() if len(commits) == 1 else None,
+        versions=_agreed([document.versions for document in documents]),
+    )
+
+
+def _machine(machines: Sequence[Machine]) -> Machine:
+    """Return what all machines have: words side by side, numbers of the least of them."""
+
+    def words(of: Iterable[str]) -> str:
+        return " | ".join(dict.fromkeys(of))
+
+    return Machine(
+        processor=words(machine.processor for machine in machines),
+        processors=min(machine.processors for machine in machines),
+        memory_bytes=min(machine.memory_bytes for machine in machines),
+        kernel=words(machine.kernel for machine in machines),
+        python=words(machine.python for machine in machines),
+        torch=words(machine.torch for machine in machines),
+    )
+
+
+def _agreed(texts: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Return the entries that are the same in all."""
+    return {key: text for key, text in texts[0].items() if all(other.get(key) == text for other in texts)}

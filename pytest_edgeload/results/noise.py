@@ -1,0 +1,144 @@
+"""What identical code differs by: an A/A test of one session's rounds, by the code of the gate. Pure functions.
+
+The rounds are split into two sides, again and again, in different ways. Between the sides there is nothing but noise.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from pytest_edgeload.results.gate import Sides, Verdict, judge
+from pytest_edgeload.results.record import Record
+from pytest_edgeload.results.statistics import runs_of
+from pytest_edgeload.results.threshold import Figure, Threshold
+from pytest_edgeload.units import format_size
+
+_SEED = 2020  # of the splits: the same rounds give the same answer
+_TRIES = 100
+_PERCENT = range(1, 201)
+_SIZES = (0, *(1 << power for power in range(16, 38)))  # 64K to 128G
+_COUNTS = (0, *(1 << power for power in range(31)))
+_ALARMS: frozenset[Verdict] = frozenset({"regressed"})
+_STRICT_ALARMS: frozenset[Verdict] = _ALARMS | {"inconclusive", "invalid"}
+
+_Side = Sequence[Record]
+Split = tuple[_Side, _Side]
+"""The records of a session, once with the rounds of the one side and once with those of the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """By how much a figure of one case differs between sides of identical code: the figure, and each difference."""
+
+    value: float
+    differences: tuple[float, ...]
+
+    @property
+    def typical(self) -> float:
+        """The median of the differences, whichever way they go."""
+        return statistics.median(map(abs, self.differences))
+
+    @property
+    def worst(self) -> float:
+        """The greatest of them."""
+        return max(map(abs, self.differences))
+
+    @property
+    def within(self) -> float:
+        """What 95 % of them do not exceed either way; which side is called the first says nothing."""
+        both = [sign * difference for difference in self.differences for sign in (1, -1)]
+        return statistics.quantiles(both, n=40, method="inclusive")[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Tightest:
+    """The tightest threshold that holds between sides of identical code; None where none does, with the reason."""
+
+    threshold: Threshold | None
+    reason: str = ""
+
+
+def splits(records: Sequence[Record], comparisons: int) -> list[Split]:
+    """Return so many ways to split the rounds into two sides of equal length, no two of them alike.
+
+    The first takes every other round, as an interleaved comparison does; the others are drawn. Of few rounds there are
+    fewer ways.
+    """
+    rounds = sorted({m.round for record in records for m in record.rounds})
+    rng, drawn = random.Random(_SEED), [frozenset(rounds[::2])]  # noqa: S311  # no secret
+    for _ in range(_TRIES * comparisons):
+        if len(drawn) == comparisons:
+            break
+        side = frozenset(rng.sample(rounds, len(rounds) // 2))
+        if side not in drawn and frozenset(rounds) - side not in drawn:
+            drawn.append(side)
+    return [(_of(records, side), _of(records, frozenset(rounds) - side)) for side in drawn]
+
+
+def floor(records: Sequence[Record], policy: str, figure: Figure, sides: Sequence[Split]) -> Floor | None:
+    """Return by how much a policy's `figure` differs between the sides; None where one of them does not have it."""
+    value = _value(records, policy, figure)
+    pairs = [(_value(one, policy, figure), _value(other, policy, figure)) for one, other in sides]
+    differences = [then - now for then, now in pairs if then is not None and now is not None]
+    return Floor(value, tuple(differences)) if value is not None and len(differences) == len(pairs) else None
+
+
+def tightest(figure: Figure, sides: Sequence[Split], *, is_strict: bool) -> Tightest:
+    """Return the tightest threshold by which no side is a regression of the other; none inconclusive, where strict.
+
+    Each comparison goes both ways, and its doubt is shared out among the cases, as in a session that gates this figure.
+    """
+    limits, place = _thresholds(figure), 0
+    alarms = _STRICT_ALARMS if is_strict else _ALARMS
+    blind = _alarm(limits[-1], *sides[0], _STRICT_ALARMS)
+    if blind:  # of so few rounds nothing could be told, whatever is allowed
+        return Tightest(None, blind)
+    for before, after in [*sides, *((after, before) for before, after in sides)]:
+
+        def holds(limit: Threshold, before: _Side = before, after: _Side = after) -> bool:
+            return not _alarm(limit, before, after, alarms)
+
+        if not holds(limits[place]):
+            place = bisect_left(limits, x=True, lo=place + 1, key=holds)
+        if place == len(limits):
+            return Tightest(None, _alarm(limits[-1], before, after, alarms))
+    return Tightest(limits[place])
+
+
+def _alarm(threshold: Threshold, before: _Side, after: _Side, alarms: Collection[Verdict]) -> str:
+    """Return why the threshold raises an alarm; an empty text where it raises none."""
+    then, now, reference = Sides.of(before), Sides.of(after), threshold.figure.reference
+    judged = [record.case for record in after if record.case.policy != reference]
+    for case in judged:
+        side = now.side(case, reference)
+        assert side is not None  # it is one of them
+        finding = judge(threshold, then.side(case, reference), side, judged=len(judged), is_alike=True)
+        if finding.verdict in alarms:
+            return finding.reason or finding.verdict
+    return ""
+
+
+def _thresholds(figure: Figure) -> list[Threshold]:
+    """Return thresholds of the figure, the tightest first: shares of what varies, amounts of what hardly does."""
+    if figure.unit == "bytes":
+        texts = [format_size(size) for size in _SIZES]
+    elif figure.unit == "count":
+        texts = [str(count) for count in _COUNTS]
+    else:
+        texts = [f"{percent}%" for percent in _PERCENT]
+    return [Threshold.parse(f"{figure}:{text}") for text in texts]
+
+
+def _value(records: Sequence[Record], policy: str, figure: Figure) -> float | None:
+    by_policy = {record.case.policy: record for record in records}
+    other = None if figure.reference is None else by_policy[figure.reference]
+    values = [value for run in runs_of(by_policy[policy], figure, other) for value in run]
+    return statistics.median(values) if values else None
+
+
+def _of(records: Sequence[Record], rounds: Collection[int]) -> list[Record]:
+    return [Record(r.case, tuple(m for m in r.rounds if m.round in rounds)) for r in records]

@@ -1,0 +1,35 @@
+"""Records made up of numbers, and files of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from pytest_edgeload.results import baseline
+from pytest_edgeload.results.document import Document, document
+from pytest_edgeload.results.record import Case, Measurement, Record
+
+CASE = Case("test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+EMPTY = document([], {}, Path(__file__).parent)
+
+
+def session(*records: Record) -> Document:
+    """Return the document of a session on this machine."""
+    return msgspec.structs.replace(EMPTY, records=records)
+
+
+def record(policy: str, *makespans: float, peak_bytes: int = 300 << 20, started: float = 1e9, **case: object) -> Record:
+    """Return the record of a policy with these makespans, and of a case that is changed in these respects."""
+    rounds = (
+        Measurement(
+            outcome="ok", round=i, makespan_s=s, peak_bytes=peak_bytes, started=started + i, ended=started + i + s
+        )
+        for i, s in enumerate(makespans)
+    )
+    return Record(msgspec.structs.replace(CASE, policy=policy, **case), tuple(rounds))
+
+
+def save(folder: Path, name: str, *records: Record) -> Path:
+    """Save a session as a baseline below `folder`."""
+    return baseline.save(folder / ".edgeload", session(*records), name)

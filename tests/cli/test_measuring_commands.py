@@ -1,0 +1,123 @@
+"""`edgeload noise` and `edgeload minmem`, for real: workers are started, limits enforced."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.sandbox.caps import CAPS
+from tests.cli.commands import COMMAND, Run, environment, until
+from tests.plugin.sessions import CONFTEST, PATIENCE_S, TINY, write
+
+LARGE = f"""{TINY}
+def large():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(256, 200 * 1024), nn.ReLU(), nn.Linear(200 * 1024, 8)), _samples(256)
+"""
+"""A network of 206 MiB: more than an idle worker has in shared libraries, which are not charged to it."""
+
+enforced = pytest.mark.skipif(
+    not any(cap.enforces and cap.unavailable() is None for cap in CAPS.values()), reason="no cap can be enforced here"
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a project with a large network."""
+    more = '    register("large", "tiny:large")\n'
+    return write(tmp_path_factory.mktemp("large"), tiny=LARGE, conftest=CONFTEST + more)
+
+
+def _left(pid: int) -> list[str]:
+    """Return what the process has left on the machine."""
+    groups = [
+        name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names if name.startswith(f"edgeload-{pid}-")
+    ]
+    swaps = [line for line in Path("/proc/swaps").read_text().splitlines() if f"edgeload-{pid}-" in line]
+    return [*groups, *swaps]
+
+
+def test_noise(run: Run) -> None:
+    """Two policies are measured twice as often as asked; differences and gates are told, and what they stand on."""
+    done = run("noise", "small,wide", "--policy=bulk,linear", "--rounds=3", "--comparisons=3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "noise of small+wide at no limit: identical code, 3 rounds a side"
+    rows = [re.split(r"\s{2,}", line) for line in lines]
+    assert [row[:2] for row in rows if len(row) == 6][2:] == [
+        [figure, policy]
+        for figure in ("makespan", "makespan/bulk", "peak", "swap_in", "read")
+        for policy in ("bulk", "linear")
+        if (figure, policy) != ("makespan/bulk", "bulk")
+    ]
+    gates = {row[0]: row[1:] for row in rows if len(row) == 3}
+    assert gates["read"] == ["read:0", "read:0"]
+    assert gates["makespan"] == ["none", "none"]  # two policies take four rounds a side
+    assert "makespan: no gate: 3 of 4 rounds a side that 2 comparisons need" in lines
+    assert re.fullmatch(r"makespan/bulk:\d+%", gates["makespan/bulk"][0])
+    assert "All 6 rounds ran one after the other" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["noise", "small", "--rounds=1"], "--rounds=1: a single round has no spread; try 5"),
+        (["noise", "small", "--policy=bulk,lineer"], "--policy=lineer: unknown; did you mean linear?"),
+        (["minmem", "small", "--step=1T"], "--step=1T: no multiple of it is a limit here; try 4M"),
+        (["minmem", "smal"], "'smal' is not a registered network; did you mean small?"),
+        (["minmem", "small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
+    ],
+)
+def test_refusals(run: Run, arguments: list[str], words: str) -> None:
+    """What cannot be measured is refused in one sentence."""
+    done = run(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edgeload: {words}\n")
+
+
+@enforced
+def test_minmem(run: Run, project: Path) -> None:
+    """The limit found works twice and the one below does not; JSON has every run, and a gate tells by the status."""
+    done = run("minmem", "large", "--swap=off", "--step=16M", "--format=json", "--at-most=64G", folder=project)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    works, step = found["works_bytes"], 16 << 20
+    assert found["keeps_in_memory_bytes"] is None
+    assert found["swap"] == "off"
+    assert works % step == 0
+    outcomes = {limit: [run["outcome"] for run in found["trials"] if run["limit_bytes"] == limit] for limit in
+                (works, works - step)}  # fmt: skip
+    assert outcomes[works][-2:] == ["ok", "ok"]
+    assert outcomes[works - step] == ["oom"]
+    said = [line for line in done.stderr.splitlines() if line.startswith("edgeload: ")]
+    assert len(said) == len(found["trials"])
+
+
+@enforced
+def test_minmem_gate(run: Run) -> None:
+    """Where it takes more than allowed the status is 1, and a line says so, after the result."""
+    done = run("minmem", "small", "--swap=off", "--step=64M", "--at-most=base+17M")
+    assert done.returncode == 1
+    assert "nothing less was seen to fail" in done.stdout
+    assert "does not swap       not looked for, as swap is off" in done.stdout
+    assert done.stderr.splitlines()[-1] == "edgeload: it takes more than --at-most=base+17M"
+
+
+@enforced
+def test_interruption(run: Run, source: Path, cache: Path) -> None:
+    """Ctrl-C while workers run ends the command with status 130, and leaves nothing on the machine."""
+    with subprocess.Popen(
+        [*COMMAND, "minmem", "small,wide", "--swap=off", "--step=1M"],
+        cwd=source, env=environment(cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        until(lambda: bool(_left(process.pid)) or process.poll() is not None)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out) == (128 + signal.SIGINT, b"")
+    assert _left(process.pid) == []

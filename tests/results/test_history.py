@@ -1,0 +1,61 @@
+"""One figure over saved sessions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from pytest_edgeload.results.document import document
+from pytest_edgeload.results.history import Saved, Series, series
+from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.threshold import Figure
+
+CASE = Case("test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+LINEAR = msgspec.structs.replace(CASE, policy="linear")
+MAKESPAN, RATIO = Figure("makespan_s"), Figure("makespan_s", reference="bulk")
+
+
+def _saved(title: str, *records: tuple[Case, float | None]) -> Saved:
+    made = [
+        Record(case, (Measurement(outcome="oom" if value is None else "ok", makespan_s=value, peak_bytes=5),))
+        for case, value in records
+    ]
+    return Saved(title, document(made, {}, Path(__file__).parent))
+
+
+def _values(found: Series) -> dict[str, float]:
+    return {point.saved.title: point.found.value for point in found.points}
+
+
+def test_series() -> None:
+    """Each case has the values of all sessions that have it, in their order."""
+    sessions = [_saved("1", (CASE, 1.0)), _saved("2", (LINEAR, 7.0)), _saved("3", (CASE, 2.0), (LINEAR, 8.0))]
+    bulk, linear = series(sessions, MAKESPAN, lambda _case: True)
+    assert (_values(bulk), _values(linear)) == ({"1": 1.0, "3": 2.0}, {"2": 7.0, "3": 8.0})
+    assert bulk.left_out == linear.left_out == {}
+
+
+def test_wanted() -> None:
+    """Only wanted cases have a series, and a reference has none relative to itself."""
+    sessions = [_saved("1", (CASE, 2.0), (LINEAR, 1.0))]
+    [linear] = series(sessions, MAKESPAN, lambda case: case.policy == "linear")
+    [ratio] = series(sessions, RATIO, lambda _case: True)
+    assert (linear.case, ratio.case, _values(ratio)) == (LINEAR, LINEAR, {"1": 0.5})
+
+
+def test_what_is_left_out() -> None:
+    """Times under another cap than the newest session's, or no times at all, are left out with the reason."""
+    other = msgspec.structs.replace(CASE, cap="cgroup1")
+    sessions = [_saved("1", (other, 9.0)), _saved("2", (CASE, None)), _saved("3", (CASE, 1.0))]
+    [found] = series(sessions, MAKESPAN, lambda _case: True)
+    assert _values(found) == {"3": 1.0}
+    assert found.left_out == {"1": "the cap was cgroup1, and is cgroup2", "2": "no round has makespan"}
+    [peak] = series(sessions, Figure("peak_bytes"), lambda _case: True)
+    assert _values(peak) == {"1": 5, "3": 5}
+
+
+def test_percentiles_need_samples() -> None:
+    """A percentile of too few samples is no point."""
+    [found] = series([_saved("1", (CASE, 1.0))], Figure("makespan_s", "p90"), lambda _case: True)
+    assert found.left_out == {"1": "p90 needs 64 samples"}

@@ -1,0 +1,135 @@
+"""What identical code differs by."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from pytest_edgeload.results.gate import Sides, judge
+from pytest_edgeload.results.noise import Floor, Split, floor, splits, tightest
+from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.threshold import Figure, Threshold
+
+CASE = Case("", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+LINEAR = msgspec.structs.replace(CASE, policy="linear")
+MAKESPAN, RATIO, PEAK = Figure("makespan_s"), Figure("makespan_s", reference="bulk"), Figure("peak_bytes")
+
+
+def _records(rounds: int, noise: float, seed: int = 1) -> list[Record]:
+    """Return two policies whose makespans vary by a factor that each round has for itself, and by one of their own."""
+    rng = random.Random(seed)
+    common = [1 + noise * rng.uniform(-1, 1) for _ in range(rounds)]
+
+    def record(case: Case, makespan_s: float) -> Record:
+        own = [1 + noise / 10 * rng.uniform(-1, 1) for _ in range(rounds)]
+        found = enumerate(zip(common, own, strict=True))
+        return Record(case, tuple(_round(i, makespan_s * a * b) for i, (a, b) in found))
+
+    return [record(CASE, 2.0), record(LINEAR, 1.0)]
+
+
+def _round(number: int, makespan_s: float) -> Measurement:
+    return Measurement(outcome="ok", round=number, makespan_s=makespan_s, peak_bytes=300 << 20, read_bytes=1)
+
+
+@pytest.fixture(scope="module")
+def sides() -> list[Split]:
+    """Give ten comparisons of twelve noisy rounds."""
+    return splits(_records(12, 0.1), 10)
+
+
+def test_splits() -> None:
+    """Each split halves the rounds, the same for all policies; the first is interleaved, and no two are alike."""
+    records = _records(6, 0.1)
+    found = splits(records, 8)
+    numbers = [[sorted(m.round for m in record.rounds) for side in pair for record in side] for pair in found]
+    assert numbers[0] == [[0, 2, 4], [0, 2, 4], [1, 3, 5], [1, 3, 5]]
+    assert all(
+        one == same and other == again and sorted(one + other) == [*range(6)] for one, same, other, again in numbers
+    )
+    assert len({frozenset(map(tuple, each)) for each in numbers}) == len(numbers) == 8
+    assert splits(records, 8) == found
+
+
+def test_few_rounds_have_few_splits() -> None:
+    """Four rounds can be split in three ways only."""
+    assert len(splits(_records(4, 0.1), 100)) == 3
+
+
+def test_floor() -> None:
+    """The floor is what the sides' medians differ by: the median of that, what 95 % keep to, and the most."""
+    found = Floor(10.0, (1.0, -3.0, 2.0))
+    assert (found.typical, found.worst) == (2.0, 3.0)
+    assert 2.0 < found.within <= 3.0
+    assert Floor(10.0, (0.0,)).within == 0
+
+
+def test_floor_of_records(sides: list[Split]) -> None:
+    """What varies with the round varies less as a ratio; bytes that are the same do not vary."""
+    records = _records(12, 0.1)
+    makespan = floor(records, "linear", MAKESPAN, sides)
+    ratio, peak = floor(records, "linear", RATIO, sides), floor(records, "linear", PEAK, sides)
+    assert makespan is not None
+    assert ratio is not None
+    assert len(makespan.differences) == len(ratio.differences) == 10
+    assert 0 < ratio.worst / ratio.value < makespan.worst / makespan.value < 0.2
+    assert peak == Floor(300 << 20, (0,) * 10)
+    assert floor(records, "linear", Figure("swap_in_bytes"), sides) is None
+
+
+@pytest.mark.parametrize("figure", [MAKESPAN, RATIO])
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_tightest(sides: list[Split], figure: Figure, *, is_strict: bool) -> None:
+    """The tightest threshold raises no alarm between any two sides, and one percent less would."""
+    found = tightest(figure, sides, is_strict=is_strict).threshold
+    assert found is not None
+    percent = round(100 * found.terms[0].amount)
+    assert not _alarms(found, sides, is_strict=is_strict)
+    if percent > 1:
+        assert _alarms(Threshold.parse(f"{figure}:{percent - 1}%"), sides, is_strict=is_strict)
+
+
+def _alarms(threshold: Threshold, sides: list[Split], *, is_strict: bool) -> list[str]:
+    reference = threshold.figure.reference
+    found = []
+    for before, after in [*sides, *((b, a) for a, b in sides)]:
+        then, now = Sides.of(before), Sides.of(after)
+        cases = [record.case for record in before if record.case.policy != reference]
+        for case in cases:
+            side = now.side(case, reference)
+            assert side is not None
+            judged = judge(threshold, then.side(case, reference), side, judged=len(cases), is_alike=True)
+            found.append(judged.verdict)
+    return [verdict for verdict in found if verdict == "regressed" or (is_strict and verdict == "inconclusive")]
+
+
+def test_strict_allows_more(sides: list[Split]) -> None:
+    """A gate that has to tell allows at least what one that may be inconclusive does."""
+    loose, strict = (tightest(MAKESPAN, sides, is_strict=is_strict).threshold for is_strict in (False, True))
+    assert loose is not None
+    assert strict is not None
+    assert strict.terms[0].amount >= loose.terms[0].amount
+
+
+def test_what_does_not_vary(sides: list[Split]) -> None:
+    """Bytes that are always the same may be gated without any allowance."""
+    assert tightest(PEAK, sides, is_strict=True).threshold == Threshold.parse("peak:0")
+
+
+def test_too_few_rounds() -> None:
+    """With too few rounds nothing can be told, so no gate holds; the reason says how many it takes."""
+    sides = splits(_records(4, 0.1), 3)
+    for is_strict in (False, True):
+        found = tightest(MAKESPAN, sides, is_strict=is_strict)
+        assert found.threshold is None
+        assert found.reason == "2 of 4 rounds a side that 2 comparisons need"
+
+
+def test_too_noisy() -> None:
+    """Where no allowance is enough there is no strict gate, and the reason says so."""
+    wild = [[_round(i, 10.0 ** (i % 4)) for i in range(12)]]
+    found = tightest(MAKESPAN, splits([Record(CASE, tuple(wild[0]))], 5), is_strict=True)
+    assert found.threshold is None
+    assert "too noisy" in found.reason
