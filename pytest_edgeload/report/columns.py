@@ -34,6 +34,7 @@ NAME = "name"
 """What rows may be sorted by beside columns."""
 
 _THOUSAND = 1000
+_BRIEF = 0.1  # seconds
 _PARAMETER = "param:"
 
 Value = float | str | None
@@ -194,8 +195,9 @@ def _between(interval: Interval | None, unit: str) -> str:
 
 
 def _ranging(found: Spread) -> str:
-    span = "" if found.least == found.greatest else f" ({found.least:.2f}-{found.greatest:.2f})"
-    return f"{found.median:.2f}{span}"
+    digits = _digits(found.median)
+    span = "" if found.least == found.greatest else f" ({found.least:.{digits}f}-{found.greatest:.{digits}f})"
+    return f"{found.median:.{digits}f}{span}"
 
 
 def number(value: float, unit: str) -> str:
@@ -206,7 +208,12 @@ def number(value: float, unit: str) -> str:
         return f"{value / _THOUSAND:.1f}k" if value >= _THOUSAND else f"{value:.0f}"
     if unit == "ratio":
         return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
-    return f"{value:.2f}"
+    return f"{value:.{_digits(value)}f}"
+
+
+def _digits(value: float) -> int:
+    """Return how many digits behind the point a time is shown with."""
+    return 2 if abs(value) >= _BRIEF or value == 0 else 3
 
 
 def _main(row: Row, reference: str | None = None) -> Figure:

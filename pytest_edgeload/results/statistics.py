@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import zip_longest
 from typing import Any
 
@@ -144,8 +144,12 @@ def samples_needed(percent: float) -> int:
 
 def estimate(runs: Runs, stat: str = "median", confidence: float = CONFIDENCE) -> Estimate | None:
     """Return the statistic and its bootstrap interval, whole runs being drawn; None without a run."""
-    if not runs:
-        return None
+    return _estimate(tuple(map(tuple, runs)), stat, confidence) if runs else None
+
+
+@lru_cache(maxsize=4096)
+def _estimate(runs: tuple[tuple[float, ...], ...], stat: str, confidence: float) -> Estimate:
+    """Return what `estimate` does; reports ask for the same interval several times, which takes 10 ms each."""
     value, interval = _bootstrap([runs], stat, lambda only: only, confidence)
     return Estimate(value, interval, len(runs), confidence)
 
