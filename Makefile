@@ -31,7 +31,7 @@ coverage: $(VENV)/ready uml chromium
 # The oldest pytest supported, laid over the environment; the tests of what knows pytest run again with it.
 compat: $(VENV)/ready
 	$(RUN) pip install --quiet --target build/pytest-8.4 'pytest==8.4.*' 'pytest-xdist==3.8.*'
-	PYTHONPATH=$(CURDIR)/build/pytest-8.4 $(RUN) pytest tests/plugin tests/report
+	PYTHONPATH=$(CURDIR)/build/pytest-8.4 $(RUN) pytest tests/plugin
 
 uml:
 	@command -v linux.uml >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
