@@ -99,6 +99,20 @@ def test_minmem(run: Run, project: Path) -> None:
 
 
 @enforced
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may switch a swap file on")
+def test_minmem_with_swap(run: Run, cache: Path) -> None:
+    """With a swap file the limit from which less than 1 MiB is swapped is found, too; the file is gone then."""
+    done = run("minmem", "small", "--swap=256M", "--step=64M", "--format=json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["swap"] == "256M"
+    last = found["trials"][-2:]
+    assert [(trial["limit_bytes"], trial["may_swap"]) for trial in last] == [(found["keeps_in_memory_bytes"], True)] * 2
+    assert all(trial["outcome"] == "ok" and trial["swap_out_bytes"] < 1 << 20 for trial in last)
+    assert list((cache / "swap").iterdir()) == []
+
+
+@enforced
 def test_minmem_gate(run: Run) -> None:
     """Where it takes more than allowed the status is 1, and a line says so, after the result."""
     done = run("minmem", "small", "--swap=off", "--step=64M", "--at-most=base+17M")
