@@ -9,7 +9,7 @@ every tile has its place in memory that was taken once.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -57,30 +57,33 @@ def _memory(units: Sequence[Unit], workload: Workload, budget: Budget) -> tuple[
 
 
 def _ordered(workload: Workload, budget: Budget) -> list[Unit]:
-    """Return the units of all stages, those of a stage in the best order found, knowing what stays from before."""
-    units = _arranged(workload, budget, ())
-    places, _ = _memory(units, workload, budget)
-    return _arranged(workload, budget, places) if places else units
+    """Return the units of all stages, those of a stage in the best order found, knowing what was there before.
 
-
-def _arranged(workload: Workload, budget: Budget, stays: Iterable[Tile]) -> list[Unit]:
-    """Return the units of all stages, those of a stage in the best order found; tiles that stay are read but once."""
+    An order depends on nothing that comes later. While all that was asked so far fits the memory, it counts as there.
+    """
     networks = first_requests(workload)
     known: dict[tuple[tuple[int, int, bool], ...], tuple[Stage, list[Unit]]] = {}
-    served: set[int] = set()
+    there: dict[Tile, int] | None = {}  # None from when it was too much
     ordered: list[Unit] = []
     for stage in stages(workload):
-        kinds = tuple((networks[group[0]], len(group), networks[group[0]] in served) for group in stage)
+        asked_before = {tile[0] for tile in there or ()}
+        kinds = tuple((networks[group[0]], len(group), networks[group[0]] in asked_before) for group in stage)
         if kinds not in known:
-            asked_before = {network for network, _, is_served in kinds if is_served}
-            there = {tile for tile in stays if tile[0] in asked_before}
-            candidates = _candidates(workload, stage, budget, there)
+            candidates = _candidates(workload, stage, budget, there or ())
             known[kinds] = stage, min(candidates, key=lambda units: _cost(units, workload, budget))
         like, units = known[kinds]
         now = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
         ordered += [replace(unit, requests=tuple(now[r] for r in unit.requests)) for unit in units]
-        served |= {network for network, _, _ in kinds}
+        new = {unit.tile: unit.size_bytes for unit in units if unit.has_place}
+        if there is not None and not new.keys() <= there.keys():
+            there = there | new if _fit(there | new, ordered, workload, budget) else None
     return ordered
+
+
+def _fit(tiles: Mapping[Tile, int], units: Sequence[Unit], workload: Workload, budget: Budget) -> bool:
+    """Tell whether `tiles`, by their sizes, can all stay beside what executing `units` takes."""
+    memory_bytes = budget.memory_bytes
+    return memory_bytes is None or sum(tiles.values()) <= room_bytes(units, workload, memory_bytes)
 
 
 def _candidates(workload: Workload, stage: Stage, budget: Budget, there: Container[Tile]) -> Iterator[list[Unit]]:
