@@ -1,11 +1,16 @@
-"""What crosses the boundary between the sandbox and the worker, as JSON lines: a Job in, Events out.
+"""What crosses the boundary between the sandbox and the worker, as JSON lines: a Job or a Call in, Events out.
 
 The conversation: the parent sends a Job, the worker answers Ready; the parent sends `go`, the worker carries the plan
 out and answers Done; the parent, having read its counters, sends `check`, the worker compares outputs and answers
 Checked. Failed may stand in place of any answer. The end of standard input ends the worker.
+
+A call is the same conversation with another worker: after the line of the Call come the function and its arguments,
+pickled, and the last answer is Returned. Nothing that comes from a worker is ever unpickled.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -51,6 +56,12 @@ class Job(msgspec.Struct, frozen=True):
     program: Program | None = None
 
 
+class Call(msgspec.Struct, frozen=True):
+    """What a worker needs to know to call a function: where modules are imported from."""
+
+    path: tuple[str, ...]
+
+
 class Span(msgspec.Struct, frozen=True, array_like=True):
     """One task as it ran: its index, its lane, and when it became ready, started and ended, in seconds after `go`."""
 
@@ -89,11 +100,19 @@ class Checked(msgspec.Struct, frozen=True, tag="checked"):
     output_error: dict[int, float | None]
 
 
+class Returned(msgspec.Struct, frozen=True, tag="returned"):
+    """What a called function returned, if JSON can hold it; else `notices` say why it is not there."""
+
+    value: Any = None
+    notices: tuple[str, ...] = ()
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The worker cannot go on; `memory` says whether it was refused memory."""
+    """The worker cannot go on: it was refused `memory`, or an assertion says that something is `wrong`, or neither."""
 
     message: str
     memory: bool = False
+    wrong: bool = False
 
 
-Event = Ready | Done | Checked | Failed
+Event = Ready | Done | Checked | Returned | Failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import pickle
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +30,9 @@ from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.results.service import figures
 from pytest_edgeload.results.steps import steps
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.launch import Enclosure, launch
+from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.launch import Calling, launch, launch_call
+from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
@@ -41,7 +44,7 @@ from pytest_edgeload.workload import Condition, Mix, Workload
 MARGIN_BYTES = 16 << 20
 """Kept out of every budget: page tables, operators' scratch memory, and what the idle worker had not touched yet."""
 
-_IDLE_FILE = "idle_bytes"
+_IDLE, _IDLE_CALL = "idle_bytes", "idle_call_bytes"
 _SERVICE_RUNS = 3
 _COPIES = 2  # of the weights, in a peer that copies them into a module
 _PROBES = 3  # workers, of which the quickest counts: whatever disturbs one makes it slower
@@ -73,17 +76,35 @@ class Bench:
 
     def idle_bytes(self) -> int:
         """Return the resident memory of a worker that does nothing; measured once in a session. Raises Unsupported."""
-        note = self.folder / _IDLE_FILE
+        return self._noted_idle(_IDLE, measure_idle_bytes)
+
+    def _noted_idle(self, name: str, measured: Callable[[Enclosure], int]) -> int:
+        note = self.folder / name
         with host_lock():
             if note.exists():
                 return int(note.read_text())
-            idle = measure_idle_bytes(self._enclosure(Limits(swap=self.swap.usable)))
+            idle = measured(self._enclosure(Limits(swap=self.swap.usable)))
             note.write_text(str(idle))
             return idle
 
     def limit_bytes(self, limit: Limit | None) -> int | None:
         """Return the bytes to enforce for `limit`. Raises UsageError for a limit that even an idle worker exceeds."""
         return None if limit is None else enforced_bytes(limit, self.idle_bytes())
+
+    def program_bytes(self, limit: Limit | None, program: Calling | Command) -> int | None:
+        """Return the bytes to enforce for `limit` on a program; `base` is what the worker that calls functions needs.
+
+        Raises UsageError for a limit that this exceeds, or that is relative to it where there is no such worker.
+        """
+        if limit is None:
+            return None
+        if isinstance(program, Calling):
+            return enforced_bytes(limit, self._noted_idle(_IDLE_CALL, measure_idle_call_bytes), 0, "it calls anything")
+        if limit.above_base:
+            raise UsageError(
+                f"memory limit {limit}: a command has no idle worker to be above; give a size such as 512M"
+            )
+        return limit.size_bytes
 
     def check_reads(self, read_bps: int, folder: Path) -> None:
         """Raise Unsupported where reads of what `folder` holds cannot be held to `read_bps`."""
@@ -203,6 +224,18 @@ class Bench:
         measurement = self._carry_out(job, case.limit_bytes, case.read_bps, files + peak)
         return complete(measurement, plan, workload, peak) if program is None else measurement
 
+    def run(self, case: Case, program: Calling | Command) -> Measurement:
+        """Call the function or run the command once, when it is its turn on this host; return everything seen.
+
+        Raises Unsupported, or UsageError for a service that is ready before it has started.
+        """
+        with host_lock():
+            limits = self._limits(case.limit_bytes, case.read_bps, program.files or [Path.cwd()])
+            enclosure = self._enclosure(limits, case.limit_bytes or 0)
+            if isinstance(program, Command):
+                return launch_command(program, enclosure)
+            return launch_call(program, case.threads, enclosure)
+
     def _carry_out(self, job: Job, limit_bytes: int | None, read_bps: int | None, expected_bytes: int) -> Measurement:
         """Launch `job` when it is its turn on this host; see `Enclosure` for `expected_bytes`. Raises Unsupported."""
         weights = [Path(folder) / WEIGHTS for folder in job.networks]
@@ -288,19 +321,32 @@ def measure_idle_bytes(enclosure: Enclosure) -> int:
 
     Raises Unsupported. For the holder of the host's lock.
     """
-    idle = launch(Job(Plan(()), (), (), "read", 1), enclosure)
+    return _idle_bytes(launch(Job(Plan(()), (), (), "read", 1), enclosure))
+
+
+def measure_idle_call_bytes(enclosure: Enclosure) -> int:
+    """Return the same of a worker that calls functions."""
+    return _idle_bytes(launch_call(Calling(pickle.dumps((int, (), {}))), 1, enclosure))
+
+
+def _idle_bytes(idle: Measurement) -> int:
     if idle.outcome != "ok" or idle.baseline_bytes is None:
         raise Unsupported(f"an idle worker could not be started: {idle.detail}")
     return idle.baseline_bytes
 
 
-def enforced_bytes(limit: Limit, idle_bytes: int) -> int:
-    """Return the bytes to enforce for `limit`. Raises UsageError for a limit that even an idle worker exceeds."""
+def enforced_bytes(
+    limit: Limit, idle_bytes: int, margin_bytes: int = MARGIN_BYTES, does: str = "it holds any weights"
+) -> int:
+    """Return the bytes to enforce for `limit`. Raises UsageError for a limit that even an idle worker exceeds.
+
+    `does` says what comes after being idle.
+    """
     size = limit.resolve(idle_bytes)
-    if size <= idle_bytes + MARGIN_BYTES:
-        least = -(-(idle_bytes + MARGIN_BYTES + 1) // (1 << 20)) << 20
+    if size <= idle_bytes + margin_bytes:
+        least = -(-(idle_bytes + margin_bytes + 1) // (1 << 20)) << 20
         raise UsageError(
-            f"memory limit {limit}: the worker needs {format_size(idle_bytes)} before it holds any weights; "
+            f"memory limit {limit}: the worker needs {format_size(idle_bytes)} before {does}; "
             f"try at least {format_size(least)}, or base+64M"
         )
     return size

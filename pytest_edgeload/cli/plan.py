@@ -14,7 +14,7 @@ from pytest_edgeload.plan import Budget, InvalidPlan
 from pytest_edgeload.policies import REFERENCE, make_plan
 from pytest_edgeload.report import graph
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.sandbox.launch import Enclosure
+from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.simulate import simulate

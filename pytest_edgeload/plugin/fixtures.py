@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -34,17 +35,15 @@ def start(config: pytest.Config) -> Edgeload:
 
 
 class Edge:
-    """Runs workloads in capped workers. One call of `run` is one worker process and one measurement."""
+    """Runs workloads, functions and programs in capped workers: each is one worker process and one measurement."""
 
-    def __init__(self, run: Callable[..., Measurement], service_s: Callable[[Mix], float], *, disabled: bool) -> None:
-        self._run = run
-        self._service_s = service_s
-        self._disabled = disabled
+    def __init__(self, running: Edgeload) -> None:
+        self._running = running
 
     @property
     def disabled(self) -> bool:
         """Whether --edge-disable is given: `run` then asks the first request alone, so assert nothing of the others."""
-        return self._disabled
+        return self._running.settings.disable
 
     def run(
         self,
@@ -64,8 +63,56 @@ class Edge:
         """
         __tracebackhide__ = True
         try:
-            return self._run(workload, policy=policy, memory=memory, reader=reader)
+            return self._running.run(workload, policy=policy, memory=memory, reader=reader)
         except Refusal as error:  # the caller's own line says more than our frames
+            raise error.with_traceback(None) from None
+
+    def call(
+        self,
+        function: Callable[..., object],
+        *args: object,
+        memory: Limit | str | None = None,
+        name: str | None = None,
+        **kwargs: object,
+    ) -> Measurement:
+        """Call `function` once in a worker without PyTorch that may use `memory` bytes; return what was seen.
+
+        The makespan is that of the call: its imports and arguments come before. What it returns is `returned`, if JSON
+        can hold it. An AssertionError is the outcome `wrong`, another exception `crashed`. `name` is what its row is
+        called. Functions, classes and data of the test's own module travel to the worker; other modules are imported
+        there. Raises UsageError for what cannot be pickled, or a limit that the worker itself exceeds.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._running.call(function, args, kwargs, memory=memory, name=name)
+        except Refusal as error:
+            raise error.with_traceback(None) from None
+
+    def command(
+        self,
+        argv: Sequence[str | PathLike[str]],
+        *,
+        memory: Limit | str | None = None,
+        name: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | PathLike[str] | None = None,
+        stdin: bytes | str | None = None,
+        ready: Callable[[], object] | str | None = None,
+        ask: Callable[[], object] | None = None,
+    ) -> Measurement:
+        """Run a program once, with what it starts, in a group that may use `memory` bytes; return what was seen.
+
+        The makespan is from its start to its end; an exit status other than 0 is the outcome `crashed`. `env` is added
+        to pytest's environment; `name` is what its row is called. A service is `ready` when a function returns true, or
+        when `"tcp:HOST:PORT"` or `"http://..."` answers; then the makespan is that of `ask()`, which runs in pytest's
+        process, and the service is ended by SIGTERM. Raises UsageError for a program that is not there, a limit
+        relative to `base`, or a service that is ready before it has started.
+        """
+        __tracebackhide__ = True
+        given = {"cwd": cwd, "stdin": stdin, "ready": ready, "ask": ask}
+        try:
+            return self._running.command(argv, memory=memory, name=name, env=env, **given)
+        except Refusal as error:
             raise error.with_traceback(None) from None
 
     def service_s(self, workload: Mix | Sequence[str]) -> float:
@@ -76,7 +123,7 @@ class Edge:
         """
         __tracebackhide__ = True
         try:
-            return self._service_s(as_mix(workload))
+            return self._running.service_s(as_mix(workload))
         except Refusal as error:
             raise error.with_traceback(None) from None
 
@@ -95,10 +142,10 @@ def as_mix(workload: Mix | Sequence[str]) -> Mix:
 def edge(request: pytest.FixtureRequest) -> Edge:
     """Run a workload in a capped worker process: `edge.run(workload, policy=..., memory=...)`.
 
+    Or a function, `edge.call(function, *args, memory=...)`, or any program, `edge.command([...], memory=...)`.
     Session-scoped, so that tests under hypothesis' `@given` may use it.
     """
-    running = start(request.config)
-    return Edge(running.run, running.service_s, disabled=running.settings.disable)
+    return Edge(start(request.config))
 
 
 @pytest.fixture(scope="session")

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.plugin import actions, options, thresholds
+from pytest_edgeload.plugin import actions, options, programs, thresholds
 from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.progress import Bar
 from pytest_edgeload.plugin.results import Results
-from pytest_edgeload.plugin.session import Asked, Session, check_names, pack, peers, properties, unpack
+from pytest_edgeload.plugin.session import Asked, Session, Wanted, check_names, pack, peers, properties, unpack
 from pytest_edgeload.report import comparison, github
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.gate import Finding
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.record import Case, Entry, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
+from pytest_edgeload.sandbox.command import Command
+from pytest_edgeload.sandbox.launch import THREADS, Calling
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Mix
 
@@ -170,19 +173,60 @@ class Edgeload:
         self, workload: Mix | Sequence[str], *, policy: str, memory: Limit | str | None, reader: str
     ) -> Measurement:
         """Measure `workload` once for the running test; see `fixtures.Edge.run`."""
-        item = self._item
-        if item is None or not _measures(item):
-            raise UsageError("edge.run measures for a running test; call it from one that names edge in its arguments")
-        try:
-            limit = Limit.parse(memory) if isinstance(memory, str) else memory
-        except ValueError as error:
-            raise UsageError(f"memory={memory!r}: {error}") from error
-        number = _parameters(item).get(ROUND, 0)
+        item, limit = self._running("run"), _limit(memory)
         own = tuple(_own(item).items())
-        asked = Asked(_test_name(item), number, as_mix(workload), policy, limit, reader, own)
+        asked = Asked(_test_name(item), _round(item), as_mix(workload), policy, limit, reader, own)
         if self.settings.disable:
             return self._session.try_out(asked)
-        entry = self._session.measure(asked, interleaved=self._is_owner)
+        return self._taken_down(item, self._session.measure(asked, interleaved=self._is_owner))
+
+    def call(
+        self,
+        function: Callable[..., object],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        *,
+        memory: Limit | str | None,
+        name: str | None,
+    ) -> Measurement:
+        """Call a function once for the running test; see `fixtures.Edge.call`."""
+        item = self._running("call")
+        name = programs.name_of(name, programs.function_name(function))
+        found = programs.calling(name, function, args, kwargs, programs.own_modules(item))
+        return self._run_program(item, name, found, memory)
+
+    def command(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        memory: Limit | str | None,
+        name: str | None,
+        env: Mapping[str, str] | None,
+        **more: Any,
+    ) -> Measurement:
+        """Run a program once for the running test; see `fixtures.Edge.command`."""
+        item = self._running("command")
+        found = Command.of(argv, {THREADS: str(self.settings.threads), **os.environ, **(env or {})}, **more)
+        return self._run_program(item, programs.name_of(name, Path(argv[0]).name), found, memory)
+
+    def _run_program(
+        self, item: pytest.Item, name: str, program: Calling | Command, memory: Limit | str | None
+    ) -> Measurement:
+        own = tuple(_own(item).items())
+        wanted = Wanted(_test_name(item), _round(item), name, program, _limit(memory), own)
+        if self.settings.disable:
+            return self._session.try_run(wanted)
+        return self._taken_down(item, self._session.run(wanted, interleaved=self._is_owner))
+
+    def _running(self, what: str) -> pytest.Item:
+        """Return the test that `edge.what` is called from. Raises UsageError."""
+        if self._item is None or not _measures(self._item):
+            raise UsageError(
+                f"edge.{what} measures for a running test; call it from one that names edge in its arguments"
+            )
+        return self._item
+
+    def _taken_down(self, item: pytest.Item, entry: Entry) -> Measurement:
         before = sum(name == PROPERTY for name, _ in item.user_properties)
         item.user_properties += [(PROPERTY, pack(entry)), *properties(entry, before)]
         self._session.keep(entry)
@@ -296,6 +340,19 @@ class Edgeload:
 
 def _measures(item: pytest.Item) -> bool:
     return "edge" in getattr(item, "fixturenames", ())
+
+
+def _limit(memory: Limit | str | None) -> Limit | None:
+    """Return a limit as it is given by a test. Raises UsageError."""
+    try:
+        return Limit.parse(memory) if isinstance(memory, str) else memory
+    except ValueError as error:
+        raise UsageError(f"memory={memory!r}: {error}") from error
+
+
+def _round(item: pytest.Item) -> int:
+    number: int = _parameters(item).get(ROUND, 0)
+    return number
 
 
 def _parameters(item: pytest.Item) -> dict[str, Any]:

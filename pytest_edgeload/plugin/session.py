@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -25,11 +27,15 @@ from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Record, collect
+from pytest_edgeload.results.record import METRICS, PROGRAM, Case, Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.command import Command
+from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
+
+_LIKE = 0.8
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -57,6 +63,18 @@ class Asked(msgspec.Struct, frozen=True):
     parameters: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a test wants to have run: a program, what its row is called, the memory, and the test's own coordinates."""
+
+    test: str
+    round: int
+    name: str
+    program: Calling | Command
+    memory: Limit | None
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
 class Session:
     """Measures, and knows where everything is."""
 
@@ -79,8 +97,9 @@ class Session:
             self._note.write_bytes(msgspec.json.encode(Shared(cap, swap.size_bytes, swap.usable)))
             if settings.read_bw is not None:
                 self.bench.check_reads(settings.read_bw, self.home.cache)
-            for limit in settings.mem:
-                self.bench.limit_bytes(limit)
+            if self.bench.registry.names:  # else nothing tells whether a worker with PyTorch has to start under them
+                for limit in settings.mem:
+                    self.bench.limit_bytes(limit)
         except BaseException:
             self.close()
             raise
@@ -145,6 +164,31 @@ class Session:
         found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved, **known)
         return journal.place(self.home.runs, Entry(case, found))
 
+    def run(self, wanted: Wanted, *, interleaved: bool) -> Entry:
+        """Run a program once; return the measurement with its case and the file that `keep` writes.
+
+        Raises what `Bench.run` and `Bench.program_bytes` raise.
+        """
+        limit_bytes = self.bench.program_bytes(wanted.memory, wanted.program)
+        case = msgspec.structs.replace(
+            self._case(wanted, self.shared.cap, str(self.shared.swap)),
+            limit=None if wanted.memory is None else str(wanted.memory),
+            limit_bytes=limit_bytes,
+            read_bps=self._settings.read_bw,
+        )
+        found = self.bench.run(case, wanted.program)
+        found = msgspec.structs.replace(found, round=wanted.round, interleaved=interleaved)
+        return journal.place(self.home.runs, Entry(case, found))
+
+    def try_run(self, wanted: Wanted) -> Measurement:
+        """Run a program without a limit, and write nothing down; see --edge-disable."""
+        self.home.make(self.home.runs)
+        return self._bench("none", swaps.Swap(0)).run(self._case(wanted, "none", "none"), wanted.program)
+
+    def _case(self, wanted: Wanted, cap: str, swap: str) -> Case:
+        threads, own = self._settings.threads, wanted.parameters
+        return Case(wanted.test, PROGRAM, wanted.name, None, None, "none", threads, cap, swap, parameters=own)
+
     def service_s(self, mix: Mix) -> float:
         """Return the seconds that one batch of `mix` takes by itself; see `Bench.service_s`."""
         if self._settings.disable:
@@ -203,7 +247,8 @@ def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, G
         _check_name(places["policy"], name, known)
     for threshold in settings.compare_fail:
         reference = threshold.figure.reference
-        if reference is not None and reference not in known:
+        # Any other may be what a program is called, which nobody knows before it runs.
+        if reference is not None and reference not in known and get_close_matches(reference, known, 1, _LIKE):
             place = f"{places['compare-fail']}={threshold.text}"
             raise UsageError(f"{place}: {reference} is no policy; {hint(reference, known)}")
     for name in settings.reader:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from pytest_edgeload.policies import REFERENCE
 from pytest_edgeload.report.columns import KEYS, NAME, NAMED, NONE, Column, Row, Value, column, full_name, key, rows
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.gate import identity
-from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.record import PROGRAM, Case, Record
 from pytest_edgeload.results.statistics import Spread, spread
 from pytest_edgeload.units import format_size
 
@@ -90,9 +91,11 @@ def _table(members: Sequence[Row], view: View) -> Table:
 
 def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
     usual = _ONCE if all(row.record.case.loop == "once" for row in members) else _KEPT_COMING
-    has_bound = any(spread(row.record, "bound_s") for row in members)
+    absent = [NAMED["bound"]] if not any(spread(row.record, "bound_s") for row in members) else []
+    if all(row.record.case.workload == PROGRAM for row in members) and REFERENCE not in members[0].group:
+        absent.append(NAMED["ratio"])
     titled = [replace(column(name), title=title) if title else column(name) for name, title in usual.items()]
-    return (*(made for made in titled if has_bound or made is not NAMED["bound"]), NAMED["outcome"])
+    return (*(made for made in titled if made not in absent), NAMED["outcome"])
 
 
 def _place(row: Row, sort: str) -> tuple[float, str]:

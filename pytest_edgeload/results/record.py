@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,11 +13,16 @@ from pytest_edgeload.workload import Ask
 
 SCHEMA = 1
 
+PROGRAM = "program"
+"""The workload of functions and commands: those of one test are compared with each other, by what they are called."""
+
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 
 
 class Case(msgspec.Struct, frozen=True):
     """The coordinates of a measurement, without its round.
+
+    Of a function or command `workload` is PROGRAM, `policy` what it is called, and `reader` `none`.
 
     `test` is the test's id, with those of its parameters that are its own; `parameters` are these by name. `requests`
     are what is asked, `workload` is what the test calls them; `loop` and `arrivals` say when they come, by random
@@ -96,7 +101,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     request that was `dropped` is None. `service` is by network. `detail` is one sentence on an outcome other than ok.
     `started` and `ended` are Unix times. `machine_wide` names the metrics that the kernel counts for the whole machine
     only. `interleaved` tells whether rounds were ordered A B C, A B C. `tasks` are those that ran, whose index is one
-    of `steps`.
+    of `steps`. `returned` is what a called function returned, as JSON can hold it: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
@@ -145,6 +150,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     minor_faults: int | None = None
     output_error: float | None = None
     sampler_cpu_share: float | None = None
+    returned: Any = None
     machine_wide: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     arrived_s: tuple[float, ...] = ()
@@ -155,8 +161,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timeline: Timeline = Timeline()
 
     def summary(self) -> Measurement:
-        """Return the measurement without its tasks and time line."""
-        return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline())
+        """Return the measurement without its tasks and time line, and without what a function returned."""
+        return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline(), returned=None)
 
 
 class Metric(msgspec.Struct, frozen=True):

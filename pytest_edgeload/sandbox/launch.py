@@ -1,29 +1,25 @@
-"""Starts a worker under a cap, speaks with it, watches it, and says how it ended. The worker's whole life is here."""
+"""Has a worker carry out a job, or call a function: what is said to it and heard from it, line by line."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
-from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
+from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, steady
-from pytest_edgeload.sandbox.caps import Cap, Group
-from pytest_edgeload.sandbox.limits import Limits
-from pytest_edgeload.sandbox.sampler import Sampler
-from pytest_edgeload.units import format_size
+from pytest_edgeload.sandbox.life import Enclosure, Start, Worker, live, with_words
+
+__all__ = ["OUTPUT_TOLERANCE", "THREADS", "Calling", "Enclosure", "launch", "launch_call"]
 
 OUTPUT_TOLERANCE = 1e-4
 """Largest `output_error` that float32 sums in another order explain: they stay near 1e-5, a lost bias gives 5e-4."""
@@ -36,22 +32,11 @@ _ENVIRONMENT = {
 threads that soon stop spinning where they wait, for a lane that reads may need the processor.
 """
 
-_LAST_WORDS = 400
+THREADS = "OMP_NUM_THREADS"
+"""What tells a program how many threads it may use; most libraries that compute obey."""
+
 _EXIT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Enclosure:
-    """What a worker is put into: the cap, the name of its group, its limits, and its time.
-
-    `expected_bytes` is how much memory the run will take from the system if it may.
-    """
-
-    cap: Cap
-    name: str
-    limits: Limits
-    timeout_s: float
-    expected_bytes: int = 0
+_LONGEST_BYTES = 1 << 28
 
 
 def launch(job: Job, enclosure: Enclosure) -> Measurement:
@@ -60,28 +45,27 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
     Nothing of the worker is left when this returns or raises. Raises Unsupported where the cap cannot be set up.
     """
     steady.drop(_files(job))
-    group = enclosure.cap.open(enclosure.name, enclosure.limits)
-    started = time.time()
-    try:
-        with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(
-                [*group.enter, sys.executable, "-P", "-m", "pytest_edgeload.engine.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=_ENVIRONMENT | os.environ,
-                start_new_session=True,  # Ctrl-C is pytest's to handle; it ends the worker below
-            )
-            run = _Run(process, group, enclosure)
-            try:
-                with Sampler(group, process.pid) as sampler:
-                    run.converse(job)
-            finally:
-                run.end()
-            return run.measurement(sampler, started, errors)
-    finally:
-        group.kill()
-        group.close()
+    command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.worker")
+    return live(_Dialogue(msgspec.json.encode(job) + b"\n"), Start(command, _ENVIRONMENT | os.environ), enclosure)
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """A function with its arguments, pickled as a tuple of three, and the files that these name."""
+
+    pickled: bytes
+    files: Sequence[Path] = ()
+
+
+def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measurement:
+    """Call a function in a fresh worker without PyTorch and return everything seen of it.
+
+    `threads` is what OpenMP may use unless the environment says otherwise. Raises as `launch`.
+    """
+    steady.drop(calling.files)
+    command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.call")
+    opening = msgspec.json.encode(Call(tuple(sys.path))) + b"\n" + calling.pickled
+    return live(_Dialogue(opening), Start(command, {THREADS: str(threads)} | os.environ), enclosure)
 
 
 def _files(job: Job) -> list[Path]:
@@ -91,140 +75,80 @@ def _files(job: Job) -> list[Path]:
     return [*(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES)), *found]
 
 
-class _Run:
-    """One worker and what is known of it so far."""
+class _Dialogue:
+    """What a worker is asked and what it has answered so far; see `job`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], group: Group, enclosure: Enclosure) -> None:
-        self._process = process
-        self._group = group
-        self._enclosure = enclosure
-        self._timed_out = False
+    def __init__(self, opening: bytes) -> None:
+        self._opening = opening
         self._gone = False
-        self._plan_start_s: float | None = None
-        self._figures: dict[str, Any] = {}
         self._done: Done | None = None
-        self._checked: Checked | None = None
+        self._last: Checked | Returned | None = None
         self._failed: Failed | None = None
-        self._ended: dict[str, float] = {}
 
-    def converse(self, job: Job) -> None:
-        """Speak with the worker as `job` lays down, until it has answered everything or is gone."""
-        begin = time.monotonic()
-        timer = threading.Timer(self._enclosure.timeout_s, self._time_out)
-        timer.daemon = True
-        timer.start()
-        try:
-            if not isinstance(self._ask(msgspec.json.encode(job) + b"\n"), Ready):
-                return
-            self._figures["startup_s"] = time.monotonic() - begin
-            idle = counters.resident(counters.status(self._process.pid))
-            self._figures["baseline_bytes"] = idle.now if idle else None
-            expected = self._enclosure.expected_bytes
-            steady.back(min(expected, self._enclosure.limits.memory_bytes or expected))
-            before = self._totals()
-            self._plan_start_s = time.monotonic()
-            done = self._ask(GO)
-            self._figures |= _difference(before, self._totals())
-            if isinstance(done, Done):
-                self._done = done
-                checked = self._ask(CHECK)
-                self._checked = checked if isinstance(checked, Checked) else None
-        finally:
-            timer.cancel()
-            self._ended = self._group.totals()  # the group is about to be removed
+    def converse(self, worker: Worker) -> None:
+        """Ask for everything, until it is answered or the worker is gone."""
+        with worker.timed():
+            self._converse(worker)
+        if self._gone:  # its own exit status is worth waiting for
+            worker.wait(_EXIT_S)
 
-    def _ask(self, message: bytes) -> Event | None:
+    def _converse(self, worker: Worker) -> None:
+        if not isinstance(self._ask(worker, self._opening), Ready):
+            return
+        worker.figures["startup_s"] = time.monotonic() - worker.began_s
+        idle = counters.resident(counters.status(worker.pid))
+        worker.figures["baseline_bytes"] = idle.now if idle else None
+        steady.back(worker.enclosure.most_bytes)
+        with worker.on_the_clock():
+            done = self._ask(worker, GO)
+        if isinstance(done, Done):
+            self._done = done
+            last = self._ask(worker, CHECK)
+            self._last = last if isinstance(last, Checked | Returned) else None
+
+    def _ask(self, worker: Worker, message: bytes) -> Event | None:
         """Send `message` and return the worker's answer; None if it is gone."""
-        assert self._process.stdin is not None  # both are pipes
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(message)
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = b""
+        assert worker.process.stdin is not None  # both are pipes
+        assert worker.process.stdout is not None
+        with suppress(BrokenPipeError):  # it may have answered before it had read everything
+            worker.process.stdin.write(message)
+            worker.process.stdin.flush()
+        line = worker.process.stdout.readline(_LONGEST_BYTES)
         if not line.endswith(b"\n"):
             self._gone = True
             return None
-        event: Event = msgspec.json.decode(line, type=Event)
+        try:
+            event: Event = msgspec.json.decode(line, type=Event)
+        except msgspec.DecodeError:
+            event = Failed("what ran in the worker wrote between its answers")
         if isinstance(event, Failed):
             self._failed = event
         return event
 
-    def _totals(self) -> dict[str, float]:
-        """Return all running totals; the group's own go before the process's, and these before the machine's."""
-        return counters.machine() | counters.process(self._process.pid) | self._group.totals()
-
-    def _time_out(self) -> None:
-        self._timed_out = True
-        self._group.kill()
-        self._process.kill()
-
-    def end(self) -> None:
-        """End the worker, which has answered all it will, and wait for it."""
-        if self._gone:  # its own exit status is worth waiting for
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_EXIT_S)
-        self._group.kill()
-        self._process.kill()
-        self._process.communicate()
-
-    def measurement(self, sampler: Sampler, started: float, errors: IO[bytes]) -> Measurement:
-        """Return all that was seen."""
-        outcome, detail = self._outcome(errors)
-        timeline = sampler.timeline(self._plan_start_s)
-        figures = self._figures | {
-            "peak_bytes": sampler.highest_resident or None,
-            "peak_charged_bytes": _whole(self._ended.get("peak_charged_bytes")),
-            "peak_anon_bytes": max(timeline.anon_bytes, default=None),
-            "peak_file_bytes": max(timeline.file_bytes, default=None),
-            "peak_swap_bytes": max(timeline.swap_bytes, default=None),
-            "sampler_cpu_share": round(sampler.cpu_share, 4),
-            "machine_wide": tuple(n for n in counters.machine() if n in self._figures and n not in self._ended),
-            "timeline": timeline,
-        }
+    def figures(self, worker: Worker) -> Mapping[str, Any]:  # noqa: ARG002
+        """Return what the worker told."""
+        found: dict[str, Any] = {}
         if self._done is not None:
-            figures |= {"makespan_s": self._done.makespan_s, "ledger_peak_bytes": self._done.ledger_peak_bytes}
-            figures |= {"tasks": self._done.spans, "arrived_s": self._done.arrived_s, "dropped": self._done.dropped}
-            figures["notices"] = self._done.notices
-        if self._checked is not None:
-            found = [error for error in self._checked.output_error.values() if error is not None]
-            figures["output_error"] = max(found, default=None)
-        return Measurement(outcome=outcome, detail=detail, started=started, ended=time.time(), **figures)
+            found |= {"makespan_s": self._done.makespan_s, "ledger_peak_bytes": self._done.ledger_peak_bytes}
+            found |= {"tasks": self._done.spans, "arrived_s": self._done.arrived_s, "dropped": self._done.dropped}
+            found["notices"] = self._done.notices
+        if isinstance(self._last, Checked):
+            errors = [error for error in self._last.output_error.values() if error is not None]
+            found["output_error"] = max(errors, default=None)
+        if isinstance(self._last, Returned):
+            found |= {"returned": self._last.value, "notices": self._last.notices}
+        return found
 
-    def _outcome(self, errors: IO[bytes]) -> tuple[Outcome, str]:
-        if self._timed_out:
-            return "timeout", f"not done after {self._enclosure.timeout_s:g} s; --edge-timeout gives it longer"
+    def outcome(self, worker: Worker) -> tuple[Outcome, str]:
+        """Return what became of the worker, by its own account or by its end."""
         if self._failed is not None:
-            return ("oom" if self._failed.memory else "crashed"), self._failed.message
-        if self._ended.get("oom_kills"):
-            limit = self._enclosure.limits.memory_bytes
-            return "oom", f"killed by the kernel at its limit of {format_size(limit) if limit else 'the machine'}"
-        if self._checked is None:
-            return "crashed", f"{_ending(self._process.returncode)}{_last_words(errors)}"
-        for r, error in self._checked.output_error.items():
+            failed = self._failed
+            return ("oom" if failed.memory else "wrong" if failed.wrong else "crashed"), failed.message
+        if self._last is None:
+            return "crashed", with_words(worker.ending("the worker"), worker.errors)
+        errors = self._last.output_error if isinstance(self._last, Checked) else {}
+        for r, error in errors.items():
             if error is None or error > OUTPUT_TOLERANCE:
                 how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"
                 return "wrong", f"request {r} differs from plain PyTorch {how}"
         return "ok", ""
-
-
-def _difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """Return what each running total grew by; marks and unknown totals are left out."""
-    kept = before.keys() & after.keys() - {"peak_charged_bytes", "oom_kills"}
-    return {n: after[n] - before[n] if n.endswith("_s") else int(after[n] - before[n]) for n in sorted(kept)}
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
-
-
-def _ending(status: int) -> str:
-    return f"the worker was ended by signal {-status}" if status < 0 else f"the worker ended with status {status}"
-
-
-def _last_words(errors: IO[bytes]) -> str:
-    size = errors.seek(0, 2)
-    errors.seek(max(0, size - _LAST_WORDS))
-    words = errors.read().decode(errors="replace").strip()
-    return f": {words}" if words else ""

@@ -26,6 +26,18 @@ def drop(files: Iterable[Path]) -> None:
             os.close(fd)
 
 
+def named(words: Iterable[object], folder: str) -> list[Path]:
+    """Return the files that can be read among `words` that may be paths, seen from `folder`."""
+    found = []
+    for word in words:
+        if isinstance(word, str | os.PathLike):
+            with suppress(OSError, ValueError, TypeError):  # too long, or otherwise no path
+                path = Path(folder, word)
+                if path.is_file() and os.access(path, os.R_OK):
+                    found.append(path)
+    return found
+
+
 def gives_memory_back() -> bool:
     """Tell whether this is a virtual machine that hands free memory back to its host.
 

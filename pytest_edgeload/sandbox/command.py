@@ -1,0 +1,206 @@
+"""Has any program run under a cap: to its end, or until it is ready, was asked, and is asked to end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+from pytest_edgeload.errors import UsageError
+from pytest_edgeload.results.record import Measurement, Outcome
+from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.sandbox.life import Enclosure, Start, Worker, live, with_words
+from pytest_edgeload.sandbox.readiness import Probe, probe_of
+from pytest_edgeload.sandbox.tail import Tail
+
+GRACE_S = 5.0
+"""How long a service may take to end after SIGTERM."""
+
+_PERIOD_S = 0.01
+_WORDS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program and its arguments, as one starts it; `env` is its whole environment.
+
+    With `is_ready` it is a service: once that is true, `ask` is called, in this process, and then it is ended.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    stdin: bytes = b""
+    is_ready: Callable[[], bool] | None = None
+    ask: Callable[[], object] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        argv: Sequence[str | os.PathLike[str]],
+        env: Mapping[str, str],
+        cwd: str | os.PathLike[str] | None,
+        stdin: bytes | str | None,
+        ready: Probe | str | None,
+        ask: Callable[[], object] | None,
+    ) -> Self:
+        """Return the command, its program found as a shell would with the PATH of `env`. Raises UsageError."""
+        if isinstance(argv, str | bytes) or not argv:
+            raise UsageError(f"command {argv!r} is no list of a program and its arguments; try ['./program', 'file']")
+        if ask is not None and ready is None:
+            raise UsageError(f"command {argv[0]}: ask is for a service, so say by ready= when it can be asked")
+        folder = os.fspath(cwd or Path.cwd())
+        if not Path(folder).is_dir():
+            raise UsageError(f"command {argv[0]}: cwd={folder!r} is no folder")
+        program, *arguments = [os.fspath(word) for word in argv]
+        given = stdin.encode() if isinstance(stdin, str) else stdin or b""
+        words = (_found(program, env, folder), *arguments)
+        return cls(words, env, folder, given, None if ready is None else probe_of(ready), ask)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that its arguments name."""
+        return steady.named(self.argv[1:], self.cwd)
+
+
+def _found(program: str, env: Mapping[str, str], folder: str) -> str:
+    """Return the path of `program`. Raises UsageError."""
+    wanted = str(Path(folder, program)) if "/" in program else program
+    found = shutil.which(wanted, path=env.get("PATH", os.defpath))
+    if found is None:
+        where = "is no file that can be executed" if "/" in program else f"is in no folder of {env.get('PATH', '')!r}"
+        raise UsageError(f"command {program}: it {where}; build or install it, or name it by its whole path")
+    return str(Path(folder, found))
+
+
+def launch_command(command: Command, enclosure: Enclosure) -> Measurement:
+    """Run `command` and return everything seen of it; its failure is a value, not an exception.
+
+    Nothing of it is left when this returns or raises. Raises Unsupported where the cap cannot be set up, and UsageError
+    where what tells that a service is ready says so before it has started.
+    """
+    if command.is_ready is not None and command.is_ready():
+        raise UsageError(
+            f"command {command.argv[0]}: ready is true before it has started; end what answers there, or ask elsewhere"
+        )
+    steady.drop(command.files)
+    steady.back(enclosure.most_bytes)
+    with ExitStack() as opened:
+        stdin: int | IO[bytes] = subprocess.DEVNULL
+        if command.stdin:
+            stdin = opened.enter_context(tempfile.TemporaryFile())
+            stdin.write(command.stdin)
+            stdin.seek(0)
+        talk = _Run() if command.is_ready is None else _Service(command.is_ready, command.ask)
+        start = Start((*_bound_to_us(), *command.argv), command.env, command.cwd, stdin, talk.out.fd)
+        opened.callback(talk.out.close)
+        return live(talk, start, enclosure)
+
+
+def _bound_to_us() -> tuple[str, ...]:
+    """Return the prefix by which the kernel ends a program when pytest is killed; nothing where util-linux is not."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+
+
+class _Run:
+    """A program that runs to its end."""
+
+    def __init__(self) -> None:
+        self.out = Tail()
+        self._makespan_s: float | None = None
+
+    def converse(self, worker: Worker) -> None:
+        """Wait for the end."""
+        self.out.started()
+        before = worker.start_clock()
+        with worker.timed():
+            os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+            self._makespan_s = time.monotonic() - worker.began_s
+            worker.grown_since(before)
+
+    def outcome(self, worker: Worker) -> tuple[Outcome, str]:
+        """Return whether it ended well."""
+        if worker.status == 0:
+            return "ok", ""
+        return "crashed", with_words(worker.ending("the program"), worker.errors, self.out)
+
+    def figures(self, worker: Worker) -> Mapping[str, Any]:
+        """Return what the kernel tells of a process that has been waited for, its children included."""
+        found: dict[str, Any] = {"makespan_s": self._makespan_s} if worker.status == 0 else {}
+        if worker.usage is not None:
+            usage = worker.usage
+            found["cpu_s"] = usage.ru_utime + usage.ru_stime
+            found |= {"minor_faults": usage.ru_minflt, "major_faults": usage.ru_majflt}
+        return found
+
+
+class _Service:
+    """A program that runs until it has been asked."""
+
+    def __init__(self, is_ready: Callable[[], bool], ask: Callable[[], object] | None) -> None:
+        self.out = Tail()
+        self._is_ready = is_ready
+        self._ask = ask
+        self._figures: dict[str, Any] = {}
+        self._answered = False
+        self._refused: tuple[Outcome, str] | None = None
+
+    def converse(self, worker: Worker) -> None:
+        """Wait until it is ready, ask, and ask it to end."""
+        self.out.started()
+        worker.awaited = "ready"
+        with worker.timed():
+            if self._await(worker):
+                worker.awaited = "done"
+                self._asked(worker)
+        if self._answered:
+            self._terminate(worker)
+
+    def _await(self, worker: Worker) -> bool:
+        """Tell whether it became ready."""
+        while not worker.is_over():
+            if self._is_ready():
+                worker.figures["startup_s"] = time.monotonic() - worker.began_s
+                idle = counters.resident(counters.status(worker.pid))
+                worker.figures["baseline_bytes"] = idle.now if idle else None
+                return True
+            time.sleep(_PERIOD_S)
+        return False
+
+    def _asked(self, worker: Worker) -> None:
+        with worker.on_the_clock():
+            begin = time.monotonic()
+            try:
+                if self._ask is not None:
+                    self._ask()
+                    self._figures["makespan_s"] = time.monotonic() - begin
+            except Exception as error:  # noqa: BLE001  # whatever it raises is an outcome
+                kind: Outcome = "wrong" if isinstance(error, AssertionError) else "crashed"
+                self._refused = kind, f"{type(error).__name__}: {error}"[:_WORDS]
+        self._answered = not worker.is_over()
+
+    def _terminate(self, worker: Worker) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGTERM)
+        if not worker.wait(GRACE_S):
+            self._figures["notices"] = (f"the program did not end within {GRACE_S:g} s of SIGTERM and was killed",)
+
+    def outcome(self, worker: Worker) -> tuple[Outcome, str]:
+        """Return what became of the asking; that of a program that ended before its time goes first."""
+        if not self._answered:
+            when = "before it was ready" if "startup_s" not in worker.figures else "while it was asked"
+            return "crashed", with_words(f"{worker.ending('the program')} {when}", worker.errors, self.out)
+        return self._refused or ("ok", "")
+
+    def figures(self, worker: Worker) -> Mapping[str, Any]:  # noqa: ARG002
+        """Return what was seen of it."""
+        return self._figures
