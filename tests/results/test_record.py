@@ -28,7 +28,7 @@ from pytest_edgeload.workload import Ask, Condition
 
 CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "off")
 ABOUT = {"outcome", "round", "detail", "started", "ended", "interleaved", "machine_wide", "notices"}
-PARTS = {"arrived_s", "dropped", "service", "tasks", "steps", "timeline"}
+PARTS = {"arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
 ENDINGS = {"s": "_s", "per s": "_per_s", "bytes": "_bytes"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
 

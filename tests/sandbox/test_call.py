@@ -1,0 +1,170 @@
+"""However a called function ends, its outcome says so, what it returns comes back as data, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.plugin.programs import calling
+from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.launch import launch_call
+from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.limits import Limits
+from tests.sandbox import witness
+from tests.sandbox.child import MIB
+
+Call = Callable[..., Measurement]
+
+
+@pytest.fixture
+def call(any_cap: Cap, fresh: Callable[[], str]) -> Call:
+    """Give what calls a function, with all arguments, in a fresh worker under each cap."""
+
+    def call(
+        function: Callable[..., object], *args: object, limit: int | None = None, timeout_s: float = 60
+    ) -> Measurement:
+        made = calling("it", function, args, {}, [sys.modules[__name__]])
+        return launch_call(made, 1, Enclosure(any_cap, fresh(), Limits(limit), timeout_s))
+
+    return call
+
+
+def _hold(size_bytes: int) -> int:
+    return len(bytearray(size_bytes))
+
+
+def test_returned(call: Call) -> None:
+    """What a function returns comes back as JSON has it, its peak is what it held, and no torch is in its worker."""
+
+    def work(size_bytes: int) -> object:
+        return {"held": (_hold(size_bytes), None), "torch": "torch" in sys.modules, "pytest": "pytest" in sys.modules}
+
+    run = call(work, 64 * MIB)
+    assert (run.outcome, run.detail, run.notices) == ("ok", "", ())
+    assert run.returned == {"held": [64 * MIB, None], "torch": False, "pytest": False}
+    assert run.baseline_bytes is not None
+    assert run.peak_bytes is not None
+    assert run.baseline_bytes < 64 * MIB < run.peak_bytes < 64 * MIB + 2 * run.baseline_bytes
+    assert run.makespan_s is not None
+    assert run.startup_s is not None
+    assert (run.tasks, run.steps, run.output_error, run.ledger_peak_bytes) == ((), (), None, None)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [(object, "JSON cannot hold it"), (lambda: "x" * 100_000, "100002 bytes of JSON, and 65536 are the most")],
+    ids=["object", "large"],
+)
+def test_not_returned(call: Call, make: Callable[[], object], words: str) -> None:
+    """What JSON cannot hold, or is too much for a record, is a notice and no failure."""
+    run = call(make)
+    assert (run.outcome, run.returned) == ("ok", None)
+    assert [words in notice for notice in run.notices] == [True]
+
+
+def test_oom(call: Call, any_cap: Cap) -> None:
+    """A function that holds more than its limit is killed for it, where that is enforced."""
+    run = call(_hold, 200 * MIB, limit=128 * MIB)
+    if any_cap.enforces:
+        assert (run.outcome, run.detail) == ("oom", "killed by the kernel at its limit of 128M")
+        assert (run.makespan_s, run.returned) == (None, None)
+    else:
+        assert (run.outcome, run.returned) == ("ok", 200 * MIB)
+
+
+def _refuse() -> None:
+    raise MemoryError("no room")
+
+
+def _assert(number: int) -> None:
+    assert number == 4
+
+
+def _print() -> None:
+    for _ in range(100):
+        sys.stdout.write("x" * MIB)
+    sys.stderr.write("y" * MIB)
+
+
+def _fail() -> None:
+    raise ValueError("a\nb" + "c" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("function", "outcome", "detail"),
+    [
+        (_fail, "crashed", "ValueError: a b" + "c" * 385),
+        (lambda: _assert(3), "wrong", "AssertionError: assert 3 == 4"),
+        (_refuse, "oom", "MemoryError: no room"),
+        (lambda: sys.exit(0), "crashed", "SystemExit: 0"),
+        (lambda: os._exit(7), "crashed", "the worker ended with status 7"),
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "crashed", "the worker was ended by signal 11"),
+        (input, "crashed", "EOFError: EOF when reading a line"),
+        (_print, "ok", ""),
+    ],
+    ids=["error", "assertion", "refused", "exit", "_exit", "signal", "input", "prints"],
+)
+def test_ending(call: Call, function: Callable[[], object], outcome: str, detail: str) -> None:
+    """An exception, an assertion, an exit, a signal: each is an outcome in one sentence; what is printed is none."""
+    run = call(function)
+    assert (run.outcome, run.detail.partition(" +")[0]) == (outcome, detail)
+
+
+def test_closed(call: Call) -> None:
+    """A function that closes what its worker speaks through has crashed it; the last words say how."""
+    run = call(os.closerange, 3, 64)
+    assert run.outcome == "crashed"
+    assert run.detail.endswith("OSError: [Errno 9] Bad file descriptor")
+
+
+def test_timeout(call: Call) -> None:
+    """A function that sleeps is ended when its time is up."""
+    run = call(time.sleep, 60, timeout_s=1)
+    assert (run.outcome, run.detail) == ("timeout", "not done after 1 s; --edge-timeout gives it longer")
+
+
+def _leave_a_sleeper(note: str) -> None:
+    Path(note).write_text(str(subprocess.Popen(["sleep", "60"]).pid))
+
+
+def _leave_a_chain(note: str) -> None:
+    """Leave a process that is another one before anybody can kill it."""
+    if os.fork() == 0:
+        while os.fork() == 0:
+            Path(note).write_text(str(os.getpid()))
+        os._exit(0)
+    while not Path(note).exists():
+        time.sleep(0.01)
+
+
+def _leave_forks_and_go(note: str) -> None:
+    for _ in range(16):
+        if (pid := os.fork()) == 0:
+            time.sleep(60)
+        Path(note).write_text(str(pid))
+    os._exit(0)
+
+
+@pytest.mark.parametrize(
+    ("leave", "outcome"), [(_leave_a_sleeper, "ok"), (_leave_a_chain, "ok"), (_leave_forks_and_go, "crashed")]
+)
+def test_left_behind(call: Call, tmp_path: Path, leave: Callable[[str], None], outcome: str) -> None:
+    """Whatever a function started ends with it, though it forks faster than one can kill, and nobody waits for it."""
+    note = tmp_path / "pid"
+    run = call(leave, str(note))
+    assert run.outcome == outcome, run.detail
+    assert not witness.alive(int(note.read_text() or 0))
+
+
+def test_fork(call: Call) -> None:
+    """A fork that returns from the function, too, does not answer in the worker's place."""
+    run = call(lambda: "child" if os.fork() == 0 else "parent")
+    assert (run.outcome, run.returned) == ("ok", "parent")

@@ -1,0 +1,255 @@
+"""Any program: however it ends its outcome says so, its figures are those of it and its children, nothing is left."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.errors import UsageError
+from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.limits import Limits
+from tests.sandbox import witness
+from tests.sandbox.child import MIB
+
+Run = Callable[..., Measurement]
+
+HOLD = """\
+#include <stdlib.h>
+#include <string.h>
+int main(int argc, char **argv) {
+    size_t size = strtoul(argv[1], 0, 10) << 20;
+    char *held = malloc(size);
+    memset(held, 1, size);
+    return held[size / 2] - 1;
+}
+"""
+
+
+def command(
+    *argv: str | Path,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes | str | None = None,
+    ready: Callable[[], object] | str | None = None,
+    ask: Callable[[], object] | None = None,
+) -> Command:
+    """Return the command, in this environment."""
+    return Command.of(argv, os.environ if env is None else env, cwd, stdin, ready, ask)
+
+
+@pytest.fixture
+def run(any_cap: Cap, fresh: Callable[[], str]) -> Run:
+    """Give what runs a command under each cap."""
+
+    def run(wanted: Command, *, limit: int | None = None, timeout_s: float = 60) -> Measurement:
+        return launch_command(wanted, Enclosure(any_cap, fresh(), Limits(limit), timeout_s))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def hold(tmp_path_factory: pytest.TempPathFactory) -> tuple[str | Path, ...]:
+    """Give a program that holds as many MiB as its argument says: one in C, or in Python where there is no compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return (sys.executable, "-c", "import sys; bytearray(int(sys.argv[1]) << 20)")
+    source = tmp_path_factory.mktemp("hold") / "hold.c"
+    source.write_text(HOLD)
+    subprocess.run([compiler, "-O0", "-o", source.with_suffix(""), source], check=True)
+    return (source.with_suffix(""),)
+
+
+def test_ok(run: Run, hold: tuple[str | Path, ...]) -> None:
+    """A program that ends well has a makespan and what it held; what only a worker of ours knows is absent."""
+    seen = run(command(*hold, "300"))
+    assert (seen.outcome, seen.detail) == ("ok", "")
+    assert seen.makespan_s is not None
+    assert seen.cpu_s is not None
+    assert seen.peak_bytes is not None
+    assert 300 * MIB <= seen.peak_bytes < 340 * MIB
+    assert seen.minor_faults is not None
+    assert seen.minor_faults > 0
+    assert (seen.startup_s, seen.baseline_bytes, seen.output_error, seen.tasks) == (None, None, None, ())
+
+
+def test_oom(run: Run, hold: tuple[str | Path, ...], any_cap: Cap) -> None:
+    """A program that holds more than its limit is killed for it, where that is enforced."""
+    seen = run(command(*hold, "128"), limit=64 * MIB)
+    found = ("oom", "killed by the kernel at its limit of 64M", None) if any_cap.enforces else ("ok", "", 0)
+    assert (seen.outcome, seen.detail, seen.makespan_s and 0) == found
+
+
+def test_children(run: Run, hold: tuple[str | Path, ...], any_cap: Cap) -> None:
+    """What a child holds counts: its limit kills, its faults and its peak are the program's."""
+    words = " ".join(f"'{word}'" for word in hold)
+    seen = run(command("sh", "-c", f"{words} 300; true"))
+    assert seen.peak_bytes is not None
+    assert seen.peak_bytes >= 300 * MIB
+    assert seen.minor_faults is not None
+    assert seen.minor_faults > 100
+    if any_cap.enforces:
+        assert seen.peak_charged_bytes is not None
+        assert seen.peak_charged_bytes >= 300 * MIB
+        assert run(command("sh", "-c", f"{words} 300; true"), limit=64 * MIB).outcome == "oom"
+
+
+@pytest.mark.parametrize(
+    ("script", "detail"),
+    [
+        ("echo out; echo err >&2; exit 3", "the program ended with status 3: err"),
+        ("echo out; exit 1", "the program ended with status 1: out"),
+        ("kill -SEGV $$", "the program was ended by signal 11"),
+        ("yes word | head -c 50000000; exit 1", "the program ended with status 1: " + "\n".join(["word"] * 80)),
+    ],
+)
+def test_crashed(run: Run, script: str, detail: str) -> None:
+    """A status other than 0 and a signal are `crashed`, with the program's last words however much it had said."""
+    seen = run(command("sh", "-c", script))
+    assert (seen.outcome, seen.makespan_s) == ("crashed", None)
+    assert seen.detail == detail
+
+
+def test_given(run: Run, tmp_path: Path) -> None:
+    """A program gets its arguments, its input, its environment and its folder."""
+    script = 'cat > in; echo "$0 $WORD" > out'
+    seen = run(
+        command("sh", "-c", script, "arg", env={"PATH": os.environ["PATH"], "WORD": "w"}, cwd=tmp_path, stdin="i")
+    )
+    assert seen.outcome == "ok", seen.detail
+    assert [(tmp_path / name).read_text() for name in ("in", "out")] == ["i", "arg w\n"]
+
+
+def test_timeout(run: Run) -> None:
+    """A program that sleeps, and its children, are ended when its time is up."""
+    seen = run(command("sh", "-c", "sleep 60 & wait"), timeout_s=0.5)
+    assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.5 s; --edge-timeout gives it longer")
+
+
+def test_killed_with_us(tmp_path: Path) -> None:
+    """A program ends when pytest is killed, though no group knows it."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv, of util-linux")
+    code = (
+        "import os, sys; from tests.sandbox.test_command import *; from pytest_edgeload.sandbox.caps import CAPS\n"
+        "it = command('sh', '-c', 'echo $$ > pid; exec sleep 60', cwd=sys.argv[1])\n"
+        "launch_command(it, Enclosure(CAPS['none'], 'it', Limits(), 60))"
+    )
+    note = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path]) as launcher:
+        assert witness.until(lambda: note.exists() and note.read_text())
+        launcher.kill()
+    assert witness.until(lambda: not witness.alive(int(note.read_text())))
+
+
+@pytest.fixture
+def port() -> int:
+    """Give a port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found: int = server.getsockname()[1]
+        return found
+
+
+def _server(port: int) -> tuple[str, ...]:
+    return (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port))
+
+
+@pytest.mark.parametrize("form", ["tcp:127.0.0.1:{}", "http://127.0.0.1:{}/"])
+def test_service(run: Run, port: int, form: str, tmp_path: Path) -> None:
+    """A service is asked when it is ready, and ends well by our signal; what is on the clock is the asking."""
+    (tmp_path / "word").write_text("hello")
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        answers.append(urllib.request.urlopen(f"http://127.0.0.1:{port}/word").read())
+
+    seen = run(command(*_server(port), cwd=tmp_path, ready=form.format(port), ask=ask))
+    assert (seen.outcome, seen.detail, answers) == ("ok", "", [b"hello"])
+    assert seen.startup_s is not None
+    assert seen.makespan_s is not None
+    assert seen.makespan_s < seen.startup_s + seen.makespan_s <= seen.ended - seen.started
+    assert seen.baseline_bytes is not None
+    assert seen.peak_bytes is not None
+    assert 4 * MIB < seen.baseline_bytes <= seen.peak_bytes
+
+
+def _say(error: Exception) -> Callable[[], object]:
+    def ask() -> None:
+        raise error
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("script", "ask", "outcome", "detail"),
+    [
+        ("sleep 60", _say(AssertionError("not 4")), "wrong", "AssertionError: not 4"),
+        ("sleep 60", _say(KeyError("four")), "crashed", "KeyError: 'four'"),
+        ("sleep 60", None, "ok", ""),
+        ("echo gone >&2; exit 3", None, "crashed", "the program ended with status 3 before it was ready: gone"),
+    ],
+)
+def test_service_outcome(run: Run, script: str, ask: Callable[[], object] | None, outcome: str, detail: str) -> None:
+    """What the asking raises is the outcome, as is an end before it was ready; without asking nothing is timed."""
+    calls = itertools.count()
+    becomes_ready = "exit" not in script
+    seen = run(command("sh", "-c", f"sleep 0.05; {script}", ready=lambda: next(calls) > 0 and becomes_ready, ask=ask))
+    assert (seen.outcome, seen.detail, seen.makespan_s) == (outcome, detail, None)
+
+
+def test_stubborn(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A service that does not heed SIGTERM is killed, which is told."""
+    monkeypatch.setattr("pytest_edgeload.sandbox.command.GRACE_S", 0.2)
+    deaf = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); open(sys.argv[1], 'w'); time.sleep(60)"
+    note = tmp_path / "deaf"
+    seen = run(command(sys.executable, "-c", deaf, note, ready=note.exists))
+    assert (seen.outcome, seen.notices) == (
+        "ok",
+        ("the program did not end within 0.2 s of SIGTERM and was killed",),
+    )
+
+
+def test_never_ready(run: Run, port: int) -> None:
+    """A service that is never ready is a `timeout`."""
+    seen = run(command("sleep", "60", ready=f"tcp:127.0.0.1:{port}"), timeout_s=0.3)
+    assert (seen.outcome, seen.detail) == ("timeout", "not ready after 0.3 s; --edge-timeout gives it longer")
+
+
+def test_ready_too_early(run: Run) -> None:
+    """What is ready before it has started is refused: it is something else that answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        wanted = command("sleep", "60", ready=f"tcp:127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(UsageError, match="ready is true before it has started"):
+            run(wanted)
+
+
+@pytest.mark.parametrize(
+    ("argv", "more", "sentence"),
+    [
+        (("no-such-program",), {}, "command no-such-program: it is in no folder of "),
+        (("./no/such",), {}, "command ./no/such: it is no file that can be executed"),
+        ((__file__,), {}, "it is no file that can be executed"),
+        (("sh",), {"env": {"PATH": "/nowhere"}}, "command sh: it is in no folder of '/nowhere'"),
+        ((), {}, r"command \(\) is no list of a program and its arguments"),
+        (("sh",), {"cwd": Path("/nowhere")}, "command sh: cwd='/nowhere' is no folder"),
+        (("sh",), {"ask": print}, "command sh: ask is for a service"),
+        (("sh",), {"ready": "tcp:8000"}, "ready='tcp:8000' is no way to tell"),
+        (("sh",), {"ready": "tcp:host:port"}, "ready='tcp:host:port': "),
+        (("sh",), {"ready": "ftp://host/"}, "ready='ftp://host/' is no way to tell"),
+    ],
+)
+def test_refused(argv: tuple[str, ...], more: dict[str, object], sentence: str) -> None:
+    """What cannot be started is refused in one sentence before anything is."""
+    with pytest.raises(UsageError, match=sentence):
+        command(*argv, **more)  # type: ignore[arg-type]
