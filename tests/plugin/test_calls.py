@@ -1,0 +1,152 @@
+"""Functions and commands in sessions: in one table, recorded, compared and gated like policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.sandbox.caps import choose
+from tests.plugin.sessions import Begin, Ended
+
+CONFTEST = """
+def hold(mib):
+    return [len(bytearray(mib << 20)), Box]
+
+class Box:
+    pass
+"""
+
+TEST = """
+import os, sys, threading
+from functools import partial
+import pytest
+from conftest import hold
+
+LOCK = threading.Lock()
+
+def test_programs(edge, edge_mem):
+    measured = edge.call(lambda mib: hold(mib)[0], int(os.environ.get("HELD", "32")), memory=edge_mem, name="hold")
+    assert measured.outcome == "ok", measured.detail
+    assert measured.returned == int(os.environ.get("HELD", "32")) << 20
+    python = [sys.executable, "-c", "import os; bytearray(16 << 20); print(os.environ['OMP_NUM_THREADS'])"]
+    assert edge.command(python, memory=edge_mem).outcome == "ok"
+"""
+
+REFUSED = """
+import threading
+LOCK = threading.Lock()
+
+def test_lock(edge):
+    edge.call(lambda: LOCK)
+
+def test_none(edge):
+    edge.call(None)
+
+def test_gone(edge):
+    edge.command(["no-such-program"])
+
+def test_base(edge):
+    edge.command(["true"], memory="base+64M")
+
+def test_small(edge):
+    edge.call(int, memory="8M")
+
+def test_name(edge):
+    edge.command(["true"], name="a/b")
+
+def test_size(edge):
+    edge.call(int, memory="8MB")
+"""
+
+OPTIONS = ("--edge-mem=256M", "--edge-rounds=2", "--edge-threads=1", "--edge-json=out.json", "--junitxml=junit.xml")
+GATE = "--edge-compare-fail=peak:16M,peak/python:50%,makespan/nobody:10%"
+
+_, ENFORCED = choose("auto")
+
+
+@pytest.fixture(scope="module")
+def saved(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a session that saved a baseline, in a project without networks, and wrote every file."""
+    folder = tmp_path_factory.mktemp("calls")
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "test_calls.py").write_text(TEST.replace("python)", "python, name='python')"))
+    files = ("--edge-csv=o.csv", "--edge-md=o.md", "--edge-html=o.html", "--edge-trace=o.trace", "--edge-export=bmf:o")
+    return begin(folder, *OPTIONS, *files, "--edge-save=first").end()
+
+
+def test_together(saved: Ended) -> None:
+    """A function and a command of one test stand in one table, by what they are called, and without a ratio to bulk."""
+    assert saved.status == 0, saved.said
+    enforced = "" if ENFORCED.enforces else " (NOT enforced)"
+    saved.lines.fnmatch_lines(
+        [
+            f"test_calls.py::test_programs program at 256M{enforced}",
+            "cap *, swap *, reader none, 1 threads",
+            "policy *makespan s *peak *swap in/out *faults *outcome",
+            "hold *2 ok",
+            "python *2 ok",
+        ]
+    )
+    assert "x bulk" not in saved.said
+    assert len({record.case.group for record in saved.records}) == 1
+    found = {record.case.policy: record.rounds for record in saved.records}
+    assert [m.returned for m in found["hold"]] == [32 << 20] * 2
+    assert [m.round for m in found["python"]] == [0, 1]
+    assert all((saved.running.folder / name).stat().st_size for name in ("o.csv", "o.md", "o.html", "o.trace", "o"))
+
+
+@pytest.mark.parametrize("processes", ["0", "2"], ids=["alone", "xdist"])
+def test_gate(saved: Ended, begin: Begin, processes: str) -> None:
+    """What holds more than it did fails, by itself and relative to a command; what none is called judges nothing."""
+    ended = begin(saved.running.folder, *OPTIONS, GATE, "-n", processes, HELD="128", COLUMNS="250").end()
+    assert ended.status == 1, ended.said
+    regressed = "regressed: hold, program at 256M, reader none: "
+    for figure in ("peak ", "peak/python "):
+        assert any(line.strip().startswith(regressed + figure) for line in ended.lines.lines), ended.said
+    assert "regressed: python" not in ended.said
+    assert [len(record.rounds) for record in ended.records] == [2, 2]
+
+
+def test_like_a_policy(saved: Ended, begin: Begin) -> None:
+    """A reference that is nearly a policy's name is still refused before anything runs."""
+    ended = begin(saved.running.folder, *OPTIONS, "--edge-compare-fail=makespan/bulkk:10%").end()
+    assert ended.status == pytest.ExitCode.USAGE_ERROR
+    assert "bulkk is no policy; did you mean bulk?" in ended.said
+
+
+def test_base(saved: Ended, begin: Begin) -> None:
+    """`base` is what the worker that calls functions needs; a session without networks starts no other."""
+    project = saved.running.folder
+    (project / "test_base.py").write_text("def test_it(edge, edge_mem):\n    edge.call(int, memory=edge_mem)\n")
+    ended = begin(project, "test_base.py", *OPTIONS[1:], "--edge-mem=base+32M").end()
+    assert ended.status == 0, ended.said
+    [record] = ended.records
+    assert record.case.limit_bytes is not None
+    assert 40 << 20 < record.case.limit_bytes < 96 << 20
+
+
+def test_disabled(saved: Ended, begin: Begin) -> None:
+    """Disabled, both run, once and without a limit, and nothing is recorded."""
+    options = ("--edge-disable", "--edge-mem=16M", "--edge-rounds=2")
+    ended = begin(saved.running.folder, "test_calls.py", *options).end()
+    assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines(["* 1 passed*"])
+    assert ended.running.on_disk == []
+
+
+def test_refused(begin: Begin, tmp_path: Path) -> None:
+    """What cannot be run is one sentence with the way out in the test's own failure."""
+    (tmp_path / "test_refused.py").write_text(REFUSED)
+    ended = begin(tmp_path, "--junitxml=junit.xml").end()
+    for test, sentence in {
+        "test_lock": "edge.call of lambda: it cannot be sent to a worker: cannot pickle '_thread.lock' object; have *",
+        "test_none": "edge.call takes a function and its arguments, and None is none",
+        "test_gone": "command no-such-program: it is in no folder of *; build or install it, *",
+        "test_base": "memory limit base+64M: a command has no idle worker to be above; give a size such as 512M",
+        "test_small": "memory limit 8M: the worker needs *M before it calls anything; try at least *M, or base+64M",
+        "test_name": "name='a/b' could stand in no threshold; try letters, digits, *",
+        "test_size": "memory='8MB': MB means 1000 to some and 1024 to others; write 8M, which is 1024",
+    }.items():
+        message = ended.failure(test).attrib["message"].partition("Error: ")[2]
+        pytest.LineMatcher([message]).fnmatch_lines([sentence])
