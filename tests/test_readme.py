@@ -32,10 +32,11 @@ def test_the_readmes_project_runs(pytester: pytest.Pytester, monkeypatch: pytest
     assert shown is not None
     options = shown[1].replace("bulk,linear", "bulk,linear,backwards").replace("--edge-rounds=3", "--edge-rounds=1")
     result = pytester.runpytest_subprocess(*options.split())
-    result.assert_outcomes(passed=12)
+    result.assert_outcomes(passed=15)
     assert (pytester.path / "results.json").exists()
     result.stdout.fnmatch_lines(["open loop: poisson, 4 a second, seed 1", "backwards *ok*"])
     result.stdout.fnmatch_lines(["*digits-twice at 512M*", "backwards *ok*", "*digits-twice at base+64M*"])
+    result.stdout.fnmatch_lines(["*test_a_program program at 128M*", "holds-32M *ok*", "*at base+64M*", "join *ok*"])
 
 
 def test_the_peer_of_the_docs_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,8 +83,10 @@ class Edge:
         there. Raises UsageError for what cannot be pickled, or a limit that the worker itself exceeds.
         """
         __tracebackhide__ = True
+        from pytest_edgeload.plugin.programs import Call  # noqa: PLC0415  # heavy: not for every pytest start
+
         try:
-            return self._running.call(function, args, kwargs, memory=memory, name=name)
+            return self._running.run_program(Call(function, args, kwargs, name), memory)
         except Refusal as error:
             raise error.with_traceback(None) from None
 
@@ -109,9 +111,10 @@ class Edge:
         relative to `base`, or a service that is ready before it has started.
         """
         __tracebackhide__ = True
-        given = {"cwd": cwd, "stdin": stdin, "ready": ready, "ask": ask}
+        from pytest_edgeload.plugin.programs import Command  # noqa: PLC0415  # the same
+
         try:
-            return self._running.command(argv, memory=memory, name=name, env=env, **given)
+            return self._running.run_program(Command(argv, name, env or {}, cwd, stdin, ready, ask), memory)
         except Refusal as error:
             raise error.with_traceback(None) from None
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.plugin import actions, options, programs, thresholds
+from pytest_edgeload.plugin import actions, options, thresholds
 from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
+from pytest_edgeload.plugin.programs import Call, Command
 from pytest_edgeload.plugin.progress import Bar
 from pytest_edgeload.plugin.results import Results
 from pytest_edgeload.plugin.session import Asked, Session, Wanted, check_names, pack, peers, properties, unpack
@@ -26,8 +26,6 @@ from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
-from pytest_edgeload.sandbox.command import Command
-from pytest_edgeload.sandbox.launch import THREADS, Calling
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Mix
 
@@ -180,40 +178,11 @@ class Edgeload:
             return self._session.try_out(asked)
         return self._taken_down(item, self._session.measure(asked, interleaved=self._is_owner))
 
-    def call(
-        self,
-        function: Callable[..., object],
-        args: Sequence[object],
-        kwargs: Mapping[str, object],
-        *,
-        memory: Limit | str | None,
-        name: str | None,
-    ) -> Measurement:
-        """Call a function once for the running test; see `fixtures.Edge.call`."""
-        item = self._running("call")
-        name = programs.name_of(name, programs.function_name(function))
-        found = programs.calling(name, function, args, kwargs, programs.own_modules(item))
-        return self._run_program(item, name, found, memory)
-
-    def command(
-        self,
-        argv: Sequence[str | os.PathLike[str]],
-        *,
-        memory: Limit | str | None,
-        name: str | None,
-        env: Mapping[str, str] | None,
-        **more: Any,
-    ) -> Measurement:
-        """Run a program once for the running test; see `fixtures.Edge.command`."""
-        item = self._running("command")
-        found = Command.of(argv, {THREADS: str(self.settings.threads), **os.environ, **(env or {})}, **more)
-        return self._run_program(item, programs.name_of(name, Path(argv[0]).name), found, memory)
-
-    def _run_program(
-        self, item: pytest.Item, name: str, program: Calling | Command, memory: Limit | str | None
-    ) -> Measurement:
-        own = tuple(_own(item).items())
-        wanted = Wanted(_test_name(item), _round(item), name, program, _limit(memory), own)
+    def run_program(self, asked: Call | Command, memory: Limit | str | None) -> Measurement:
+        """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
+        item, limit = self._running(asked.word), _limit(memory)
+        name, program = asked.made(item, self.settings.threads)
+        wanted = Wanted(_test_name(item), _round(item), name, program, limit, tuple(_own(item).items()))
         if self.settings.disable:
             return self._session.try_run(wanted)
         return self._taken_down(item, self._session.run(wanted, interleaved=self._is_owner))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 import pytest
@@ -16,11 +19,46 @@ import pytest
 from pytest_edgeload.engine.later import Later
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results.record import PROGRAM
-from pytest_edgeload.sandbox import steady
-from pytest_edgeload.sandbox.launch import Calling
+from pytest_edgeload.sandbox import command, launch, steady
 
 _REWRITTEN = "_pytest.assertion.rewrite"
 _NAME = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What `edge.call` is asked."""
+
+    function: Callable[..., object]
+    args: Sequence[object]
+    kwargs: Mapping[str, object]
+    name: str | None
+    word: ClassVar = "call"
+
+    def made(self, item: pytest.Item, threads: int) -> tuple[str, launch.Calling]:  # noqa: ARG002  # for both alike
+        """Return what its row is called, and what runs. Raises UsageError."""
+        name = name_of(self.name, function_name(self.function))
+        return name, calling(name, self.function, self.args, self.kwargs, own_modules(item))
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What `edge.command` is asked; `env` is what is added to pytest's environment."""
+
+    argv: Sequence[str | PathLike[str]]
+    name: str | None
+    env: Mapping[str, str]
+    cwd: str | PathLike[str] | None
+    stdin: bytes | str | None
+    ready: Callable[[], object] | str | None
+    ask: Callable[[], object] | None
+    word: ClassVar = "command"
+
+    def made(self, item: pytest.Item, threads: int) -> tuple[str, command.Command]:  # noqa: ARG002
+        """Return what its row is called, and what runs with this many threads. Raises UsageError."""
+        env = {launch.THREADS: str(threads), **os.environ, **self.env}
+        made = command.Command.of(self.argv, env, self.cwd, self.stdin, self.ready, self.ask)
+        return name_of(self.name, Path(self.argv[0]).name), made
 
 
 def name_of(name: str | None, made: str) -> str:
@@ -56,7 +94,7 @@ def calling(
     args: Sequence[object],
     kwargs: Mapping[str, object],
     own: Iterable[ModuleType],
-) -> Calling:
+) -> launch.Calling:
     """Return a function with its arguments as they travel to a worker, which need not import the modules in `own`.
 
     Raises UsageError where they cannot.
@@ -71,7 +109,7 @@ def calling(
         reason = " ".join(str(error).split())
         way_out = "have it make by itself what cannot be pickled"
         raise UsageError(f"edge.call of {name}: it cannot be sent to a worker: {reason}; {way_out}") from error
-    return Calling(file.getvalue(), steady.named([*args, *kwargs.values()], str(Path.cwd())))
+    return launch.Calling(file.getvalue(), steady.named([*args, *kwargs.values()], str(Path.cwd())))
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle tells no types

@@ -148,7 +148,7 @@ def test_killed_with_us(tmp_path: Path) -> None:
     )
     note = tmp_path / "pid"
     with subprocess.Popen([sys.executable, "-c", code, tmp_path]) as launcher:
-        assert witness.until(lambda: note.exists() and note.read_text())
+        assert witness.until(lambda: note.exists() and note.stat().st_size > 0)
         launcher.kill()
     assert witness.until(lambda: not witness.alive(int(note.read_text())))
 

@@ -89,3 +89,14 @@ def test(edge: Edge, edge_policy: str, edge_mem: Limit | None) -> None:
     assert is_disabled or measurement.dropped == (1,)
     mean_s: float | None = measurement.service["face"].response_mean_s
     assert mean_s is not None
+
+
+def test_programs(edge: Edge, edge_mem: Limit | None) -> None:
+    """Measure functions and programs."""
+    measurement: Measurement = edge.call(pow, 2, exp=10, memory=edge_mem, name="power")
+    assert measurement.returned == 1024
+    measurement = edge.command(["ls", Path("/")], memory="64M", env={"LANG": "C"}, cwd=Path("/"), stdin="text")
+    measurement = edge.command(["./serve"], memory=edge_mem, ready="tcp:127.0.0.1:80", ask=lambda: None)
+    startup_s: float | None = measurement.startup_s
+    assert startup_s is not None
+    edge.command(["./serve"], ready=Path("ready").exists, name="serve")
