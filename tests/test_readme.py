@@ -36,7 +36,7 @@ def test_the_readmes_project_runs(pytester: pytest.Pytester, monkeypatch: pytest
     assert (pytester.path / "results.json").exists()
     result.stdout.fnmatch_lines(["open loop: poisson, 4 a second, seed 1", "backwards *ok*"])
     result.stdout.fnmatch_lines(["*digits-twice at 512M*", "backwards *ok*", "*digits-twice at base+64M*"])
-    result.stdout.fnmatch_lines(["*test_a_program program at 128M*", "holds-32M *ok*", "*at base+64M*", "join *ok*"])
+    result.stdout.fnmatch_lines(["*test_joining program at base+64M*", "join *ok*", "*at 128M*", "holds-32M *ok*"])
 
 
 def test_the_peer_of_the_docs_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

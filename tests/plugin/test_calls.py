@@ -98,13 +98,14 @@ def test_together(saved: Ended) -> None:
 
 @pytest.mark.parametrize("processes", ["0", "2"], ids=["alone", "xdist"])
 def test_gate(saved: Ended, begin: Begin, processes: str) -> None:
-    """What holds more than it did fails, by itself and relative to a command; what none is called judges nothing."""
+    """What holds more than it did fails, by itself and relative to a command; what none is called is told."""
     ended = begin(saved.running.folder, *OPTIONS, GATE, "-n", processes, HELD="128", COLUMNS="250").end()
     assert ended.status == 1, ended.said
     regressed = "regressed: hold, program at 256M, reader none: "
     for figure in ("peak ", "peak/python "):
         assert any(line.strip().startswith(regressed + figure) for line in ended.lines.lines), ended.said
     assert "regressed: python" not in ended.said
+    assert "no round has makespan/nobody" in ended.said
     assert [len(record.rounds) for record in ended.records] == [2, 2]
 
 
