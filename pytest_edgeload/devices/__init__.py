@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.units import Limit, parse_rate, parse_size
@@ -139,11 +139,3 @@ def _field(key: str, value: object) -> tuple[str, Any]:
         return field, parse(value)
     except ValueError as error:
         raise ValueError(f" {key} = {value!r}: {error}") from error
-
-
-Overridable = Literal["threads", "read_bps", "swap"]
-
-
-def overridden(device: Device, by: frozenset[Overridable]) -> Device:
-    """Return the device without the keys that options of the same meaning override."""
-    return replace(device, **dict.fromkeys(by))

@@ -13,7 +13,8 @@ import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.plugin import actions, options, thresholds
-from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
+from pytest_edgeload.plugin.boards import boards_of
+from pytest_edgeload.plugin.fixtures import AXES, DEVICE, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.progress import Bar
@@ -75,9 +76,10 @@ class Edgeload:
         with _told_by_pytest():
             self.settings = options.parse(self._given)
             self._policies = check_names(config, self.settings, self._given)
+            self.boards = boards_of(self.settings, self._given, config.rootpath)
             self._cap, self._is_enforced = self._choose_cap()
             self._home = home_of(config)
-        self._session = Session(config, self.settings, self._home, Bar(config))
+        self._session = Session(config, self.settings, self.boards, self._home, Bar(config))
         self._is_open = False
         self._lines: dict[str, int] = {}
         self._unsummarised: list[str] = []
@@ -98,7 +100,8 @@ class Edgeload:
         """Return the values of our parametrized fixtures."""
         rounds = range(1 if self.settings.disable else self.settings.rounds.most)
         beside = tuple(dict.fromkeys([*self._policies, *peers(self._config)]))
-        return dict(zip(AXES, (self.settings.mem, self.settings.reader, self._policies, beside, rounds), strict=True))
+        values = (tuple(self.boards.devices), self.settings.mem, self.settings.reader, self._policies, beside, rounds)
+        return dict(zip(AXES, values, strict=True))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -179,7 +182,8 @@ class Edgeload:
             raise UsageError(f"memory={memory!r}: {error}") from error
         number = _parameters(item).get(ROUND, 0)
         own = tuple(_own(item).items())
-        asked = Asked(_test_name(item), number, as_mix(workload), policy, limit, reader, own)
+        device = _parameters(item).get(DEVICE)
+        asked = Asked(_test_name(item), number, as_mix(workload), policy, limit, reader, own, device)
         if self.settings.disable:
             return self._session.try_out(asked)
         entry = self._session.measure(asked, interleaved=self._is_owner)
@@ -190,7 +194,8 @@ class Edgeload:
 
     def service_s(self, mix: Mix) -> float:
         """Return the seconds that one batch of `mix` takes by itself; see `fixtures.Edge.service_s`."""
-        return self._session.service_s(mix)
+        device = None if self._item is None else _parameters(self._item).get(DEVICE)
+        return self._session.service_s(mix, device)
 
     def measured(self) -> tuple[Record, ...]:
         """Return the records of all that this session has measured so far, in whichever process."""
@@ -248,15 +253,15 @@ class Edgeload:
             return None
         if self.settings.disable:
             return f"edgeload: disabled, every case runs once without a limit and nothing is recorded, seed {self.seed}"
-        limits = ", ".join(str(limit or "none") for limit in self.settings.mem)
         enforced = f"enforced by {self._cap}" if self._is_enforced else "NOT enforced (cap none)"
         order = " not interleaved (xdist)" if self._config.getoption("dist", "no") != "no" else ""
         rate = self.settings.read_bw
         reads = "" if rate is None else f"reads at {format_size(rate)}/s, "
-        rounds, threads = self.settings.rounds, self.settings.threads
+        rounds = self.settings.rounds
+        threads = f"threads {self.settings.threads}, " if self.boards.devices.keys() == {None} else ""
         return (
-            f"edgeload: memory {limits} {enforced}, swap {self.settings.swap}, "
-            f"{reads}threads {threads}, rounds {rounds}{order}, seed {self.seed}"
+            f"edgeload: {self.boards} {enforced}, swap {self.settings.swap}, "
+            f"{reads}{threads}rounds {rounds}{order}, seed {self.seed}"
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -307,7 +312,8 @@ def _is_of(case: Case, item: pytest.Item) -> bool:
     """Tell whether `case` is in the comparison group of `item`."""
     given = {name: str(value) for name, value in _parameters(item).items() if value is not None}
     limit, reader = given.get("edge_mem", case.limit), given.get("edge_reader", case.reader)
-    return (case.test, case.limit, case.reader) == (_test_name(item), limit, reader)
+    place = (_test_name(item), given.get(DEVICE), limit, reader)
+    return (case.test, case.device, case.limit, case.reader) == place
 
 
 def _test_name(item: pytest.Item) -> str:

@@ -22,22 +22,28 @@ from pytest_edgeload.measure import Bench, asking
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import Peer, known_peers
+from pytest_edgeload.plugin.boards import Boards, hold_of, on
 from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Record, collect
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.hold import Hold
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
 
 class Shared(msgspec.Struct, frozen=True):
-    """What the owner decided and the workers of xdist need; noted in the session's folder."""
+    """What the owner decided and the workers of xdist need; noted in the session's folder.
+
+    `unenforced` is by device, see `Case`.
+    """
 
     cap: str
     swap_bytes: int
     swap_usable: bool
+    unenforced: dict[str, tuple[str, ...]] = {}
 
     @property
     def swap(self) -> swaps.Swap:
@@ -55,14 +61,18 @@ class Asked(msgspec.Struct, frozen=True):
     memory: Limit | None
     reader: str
     parameters: tuple[tuple[str, str], ...] = ()
+    device: str | None = None
 
 
 class Session:
     """Measures, and knows where everything is."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, home: Home, progress: Progress) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, boards: Boards, home: Home, progress: Progress
+    ) -> None:
         self._config = config
         self._settings = settings
+        self._boards = boards
         self._progress = progress
         self._opened = ExitStack()
         self.home = home
@@ -76,10 +86,11 @@ class Session:
         needs = Needs(settings.cap, settings.swap, settings.read_bw)
         try:
             cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
-            self._note.write_bytes(msgspec.json.encode(Shared(cap, swap.size_bytes, swap.usable)))
+            shared = Shared(cap, swap.size_bytes, swap.usable, self._unenforced(self._bench(cap, swap)))
+            self._note.write_bytes(msgspec.json.encode(shared))
             if settings.read_bw is not None:
                 self.bench.check_reads(settings.read_bw, self.home.cache)
-            for limit in settings.mem:
+            for limit in self._boards.limits:
                 self.bench.limit_bytes(limit)
         except BaseException:
             self.close()
@@ -103,6 +114,13 @@ class Session:
         """What all measurements of this session have in common."""
         return self._bench(self.shared.cap, self.shared.swap)
 
+    def _unenforced(self, bench: Bench) -> dict[str, tuple[str, ...]]:
+        return {
+            device.name: bench.unenforced(hold_of(device), device.memory.size_bytes, self.home.cache)
+            for device in self._boards.devices.values()
+            if device is not None
+        }
+
     def _bench(self, cap: str, swap: swaps.Swap) -> Bench:
         registry = Registry(Store(self.home.cache))
         self._config.hook.pytest_edge_networks(register=registry.register)
@@ -125,12 +143,23 @@ class Session:
         """
         _check_name("policy", asked.policy, self.bench.names)
         _check_name("reader", asked.reader, READERS)
+        case = asking(self._case(asked), asked.workload)
+        bound = self.bench.bound(case, asked.workload) if self._settings.bound else None
+        found = self.bench.measure(case, asked.workload)
+        known = {} if bound is None else bound.figures
+        found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved, **known)
+        return journal.place(self.home.runs, Entry(case, found))
+
+    def _case(self, asked: Asked) -> Case:
+        """Return the case, but for what its workload asks."""
+        device = self._boards.devices[asked.device]
+        memory = device.memory if device is not None and asked.memory is None else asked.memory
         case = Case(
             test=asked.test,
             workload=asked.workload.name,
             policy=asked.policy,
-            limit=None if asked.memory is None else str(asked.memory),
-            limit_bytes=self.bench.limit_bytes(asked.memory),
+            limit=None if memory is None else str(memory),
+            limit_bytes=self.bench.limit_bytes(memory),
             reader=asked.reader,
             threads=self._settings.threads,
             cap=self.shared.cap,
@@ -138,18 +167,14 @@ class Session:
             read_bps=self._settings.read_bw,
             parameters=asked.parameters,
         )
-        case = asking(case, asked.workload)
-        bound = self.bench.bound(case, asked.workload) if self._settings.bound else None
-        found = self.bench.measure(case, asked.workload)
-        known = {} if bound is None else bound.figures
-        found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved, **known)
-        return journal.place(self.home.runs, Entry(case, found))
+        return case if device is None else on(case, device, self.shared.unenforced[device.name])
 
-    def service_s(self, mix: Mix) -> float:
-        """Return the seconds that one batch of `mix` takes by itself; see `Bench.service_s`."""
+    def service_s(self, mix: Mix, device: str | None) -> float:
+        """Return the seconds that one batch of `mix` takes by itself on a device; see `Bench.service_s`."""
         if self._settings.disable:
             return 1.0  # nothing is measured, so nothing depends on it
-        return self.bench.service_s(mix, self._settings.threads, self._settings.read_bw)
+        case = self._case(Asked("", 0, mix, "bulk", None, "read", device=device))
+        return self.bench.service_s(mix, case.threads, Hold.of(case))
 
     def keep(self, entry: Entry) -> None:
         """Write a measurement down. Raises Unsupported where the disk is full."""
