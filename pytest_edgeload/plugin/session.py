@@ -252,7 +252,7 @@ def properties(entry: Entry, before: int) -> list[tuple[str, str]]:
     They are called `edgeload.makespan_s`; where the test had measured `before` times already, `edgeload.2.makespan_s`.
     """
     case, measured = entry.case, entry.measurement
-    told = {name: getattr(case, name) for name in ("workload", "policy", "limit", "reader")}
+    told = {name: getattr(case, name) for name in ("workload", "policy", "device", "limit", "reader")}
     told |= {"outcome": measured.outcome} | {name: getattr(measured, name) for name in METRICS if name != "response_s"}
     start = "edgeload" if before == 0 else f"edgeload.{before + 1}"
     return [(f"{start}.{name}", str(value)) for name, value in told.items() if value is not None]

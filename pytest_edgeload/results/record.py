@@ -63,6 +63,11 @@ class Case(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, policy="")
 
     @property
+    def place(self) -> str:
+        """Under which limit and on which device, in words: `at 512M`, `at no limit`, `at 768M on rpi3`."""
+        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}"
+
+    @property
     def main_metric(self) -> str:
         """What cases are compared by: the makespan of what is asked at once, the mean response of what keeps coming."""
         return "makespan_s" if self.loop == "once" else "response_mean_s"
