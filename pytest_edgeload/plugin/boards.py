@@ -57,7 +57,7 @@ def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> 
     found: dict[str | None, Device | None] = {}
     for name in settings.device:
         if name is not None and name not in known:
-            raise UsageError(f"{place}={name}: no such device; {hint(name, known)}, or name a file by --edge-devices")
+            raise UsageError(f"{place}={name}: no such device; {hint(name, known)}")
         found[name] = None if name is None else replace(_threaded(known[name]), **given_up)
     if "mem" in over and None in settings.mem and set(found) != {None}:
         raise UsageError(
