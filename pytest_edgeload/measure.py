@@ -31,12 +31,13 @@ from pytest_edgeload.results.service import figures
 from pytest_edgeload.results.steps import steps
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.hold import Hold, limits_of, unenforced
 from pytest_edgeload.sandbox.launch import Calling, launch, launch_call
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits, Throttle
+from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
-from pytest_edgeload.sandbox.swap import Swap, active
+from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.simulate import peak_bytes
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Condition, Mix, Workload
@@ -108,32 +109,37 @@ class Bench:
 
     def check_reads(self, read_bps: int, folder: Path) -> None:
         """Raise Unsupported where reads of what `folder` holds cannot be held to `read_bps`."""
-        limits = self._limits(None, read_bps, [folder])
         try:
-            self.cap.open(self._name(), limits).close()
+            self.cap.open(self._name(), self._limits(None, Hold(read_bps), [folder])).close()
         except Unsupported as error:
             raise Unsupported(f"--edge-read-bw={format_size(read_bps)}: {error}; leave it out") from error
 
-    def service_s(self, mix: Mix, threads: int, read_bps: int | None) -> float:
+    def unenforced(self, asked: Hold, memory_bytes: int, folder: Path) -> tuple[str, ...]:
+        """Return what of `asked` this machine cannot do, see `Case.unenforced`; `folder` is where weights are."""
+        return unenforced(
+            self.cap, self._name, asked, lambda hold: self._limits(memory_bytes, hold, [folder]), self.swap
+        )
+
+    def service_s(self, mix: Mix, threads: int, hold: Hold) -> float:
         """Return the seconds that one batch of `mix` takes in the mean when it has the machine to itself.
 
-        The sum over its requests of what their network takes alone, from a cold cache and at `read_bps`, under bulk and
-        without a limit on memory: the median of three runs. The session keeps to what it measured first. Raises what
-        `measure` raises.
+        The sum over its requests of what their network takes alone, from a cold cache and held to `hold`, under bulk
+        and without a limit on memory: the median of three runs. The session keeps to what it measured first. Raises
+        what `measure` raises.
         """
-        seconds = {name: self._network_s(name, threads, read_bps) for name in mix.networks}
+        seconds = {name: self._network_s(name, threads, hold) for name in mix.networks}
         return sum(seconds[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
 
-    def _network_s(self, name: str, threads: int, read_bps: int | None) -> float:
+    def _network_s(self, name: str, threads: int, hold: Hold) -> float:
         def alone() -> float:
-            case = Case("", name, "bulk", None, None, "read", threads, "none", "none", read_bps=read_bps)
+            case = Case("", name, "bulk", None, None, "read", threads, "none", "none", **hold._asdict())
             runs = [self.measure(case, Mix.of(name, [name])) for _ in range(_SERVICE_RUNS)]
             found = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]
             if not found:
                 raise Unsupported(f"the service time of {name} cannot be measured: {runs[-1].detail}")
             return statistics.median(found)
 
-        return self._noted(f"service of {name}", alone)
+        return self._noted(f"service of {name} by {threads} held to {hold}", alone)
 
     def _noted(self, what: str, measured_s: Callable[[], float]) -> float:
         """Return the seconds that the session has noted for `what`, which it measures when it is first asked."""
@@ -147,50 +153,48 @@ class Bench:
         return float(note.read_text())
 
     def bound(self, case: Case, mix: Mix) -> Bound | None:
-        """Return what no run of `mix` can beat with the case's threads and `read_bps`, whatever its policy and limit.
+        """Return what no run of `mix` can beat with the case's threads and device, whatever its policy and limit.
 
         None for a mix that comes over time or has conditions: nothing of the kind follows there. Each network is read
-        and computed by itself, without a limit on memory; under `read_bps` one worker reads all of them. The session
-        keeps to what it measured first. Raises Unsupported where that cannot be done, and what `Registry.get` raises.
+        and computed by itself, without a limit on memory; where reads are held back, one worker reads all of them. The
+        session keeps to what it measured first. Raises Unsupported where that cannot be done, and what `Registry.get`
+        raises.
         """
         if not mix.is_at_once:
             return None
         networks = {name: self.registry.get(name, self.progress)[1] for name in mix.networks}
-        compute_s = {name: self._compute_s(name, case.threads) for name in networks}
+        hold = Hold.of(case)
+        compute_s = {name: self._compute_s(name, case.threads, hold.computing) for name in networks}
         return Bound(
             read_bytes=sum(size_bytes for network in networks.values() for _, size_bytes in needed(network)),
-            read_s=self._read_s(sorted(networks), case.read_bps),
+            read_s=self._read_s(sorted(networks), hold._replace(write_bps=None, swap_bytes=None)),
             compute_s=sum(compute_s[ask.network] for ask in mix.asks),
         )
 
-    def _read_s(self, names: list[str], read_bps: int | None) -> float:
-        if read_bps is not None:
+    def _read_s(self, names: list[str], hold: Hold) -> float:
+        if hold.read_bps is not None:
             # A throttle lets the first bytes of a process pass; only one that reads everything says what that takes.
-            return self._noted(
-                f"reading of {names} at {read_bps}", lambda: self._probe_s("reading", names, read_bps=read_bps)
-            )
+            return self._noted(f"reading of {names} held to {hold}", lambda: self._probe_s("reading", names, hold))
 
         def least_s(name: str) -> float:
-            return min(self._probe_s("reading", [name]) for _ in range(_PROBES))
+            return min(self._probe_s("reading", [name], hold) for _ in range(_PROBES))
 
-        return sum(self._noted(f"reading of {name}", partial(least_s, name)) for name in names)
+        return sum(self._noted(f"reading of {name} held to {hold}", partial(least_s, name)) for name in names)
 
-    def _compute_s(self, name: str, threads: int) -> float:
+    def _compute_s(self, name: str, threads: int, hold: Hold) -> float:
         def least_s() -> float:
-            runs = (self._probe_s("computing", [name], requests=_COMPUTED, threads=threads) for _ in range(_PROBES))
-            return min(runs) / _COMPUTED
+            asked = (self._probe_s("computing", [name], hold, _COMPUTED, threads) for _ in range(_PROBES))
+            return min(asked) / _COMPUTED
 
-        return self._noted(f"computing of {name} by {threads}", least_s)
+        return self._noted(f"computing of {name} by {threads} held to {hold}", least_s)
 
-    def _probe_s(
-        self, function: str, names: list[str], *, requests: int = 0, threads: int = 1, read_bps: int | None = None
-    ) -> float:
+    def _probe_s(self, function: str, names: list[str], hold: Hold, requests: int = 0, threads: int = 1) -> float:
         """Return the seconds that a function of `engine.probes` takes on the clock. Raises Unsupported."""
         found = [self.registry.get(name, self.progress) for name in names]
         program = Program(f"pytest_edgeload.engine.probes:{function}", tuple(sys.path))
         asked = tuple(Asked(0, sample) for sample in range(requests))
         job = Job(Plan(()), tuple(str(folder) for folder, _ in found), asked, "read", threads, program)
-        run = self._carry_out(job, None, read_bps, sum(network.need_bytes for _, network in found))
+        run = self._carry_out(job, None, hold, sum(network.need_bytes for _, network in found))
         if run.outcome != "ok" or run.makespan_s is None:
             what = f"{function} {', '.join(names)} by itself"
             raise Unsupported(f"--edge-bound: {what} failed: {run.detail}; leave it out")
@@ -221,7 +225,7 @@ class Bench:
             program=program,
         )
         files = sum(network.weight_bytes for _, network in found.values())  # the page cache keeps what it can of them
-        measurement = self._carry_out(job, case.limit_bytes, case.read_bps, files + peak)
+        measurement = self._carry_out(job, case.limit_bytes, Hold.of(case), files + peak)
         return complete(measurement, plan, workload, peak) if program is None else measurement
 
     def run(self, case: Case, program: Calling | Command) -> Measurement:
@@ -230,17 +234,17 @@ class Bench:
         Raises Unsupported, or UsageError for a service that is ready before it has started.
         """
         with host_lock():
-            limits = self._limits(case.limit_bytes, case.read_bps, program.files or [Path.cwd()])
+            limits = self._limits(case.limit_bytes, Hold.of(case), program.files or [Path.cwd()])
             enclosure = self._enclosure(limits, case.limit_bytes or 0)
             if isinstance(program, Command):
-                return launch_command(program, enclosure)
+                return launch_command(program, case.threads, enclosure)
             return launch_call(program, case.threads, enclosure)
 
-    def _carry_out(self, job: Job, limit_bytes: int | None, read_bps: int | None, expected_bytes: int) -> Measurement:
+    def _carry_out(self, job: Job, limit_bytes: int | None, hold: Hold, expected_bytes: int) -> Measurement:
         """Launch `job` when it is its turn on this host; see `Enclosure` for `expected_bytes`. Raises Unsupported."""
         weights = [Path(folder) / WEIGHTS for folder in job.networks]
         with host_lock():
-            limits = self._limits(limit_bytes, read_bps, weights)  # swap of others may have come or gone
+            limits = self._limits(limit_bytes, hold, weights)  # swap of others may have come or gone
             return launch(job, self._enclosure(limits, expected_bytes))
 
     def _way(self, case: Case, workload: Workload, folders: dict[str, str]) -> tuple[Plan, Program | None, int]:
@@ -259,18 +263,16 @@ class Bench:
     def _plan(self, case: Case, workload: Workload) -> tuple[Plan, int]:
         """Return the plan and the most bytes it holds. Raises InvalidPlan."""
         memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.idle_bytes())
-        budget = Budget(memory, speeds=speeds(case.read_bps))
+        budget = Budget(memory, speeds=speeds(Hold.of(case).read_bps))
         plan = make_plan(case.policy, self.policies[case.policy], workload, budget)
         try:
             return plan, peak_bytes(plan, workload)
         except InvalidPlan as error:
             raise InvalidPlan(f"policy {case.policy}: {error}") from None
 
-    def _limits(self, memory_bytes: int | None, read_bps: int | None, files: Iterable[Path]) -> Limits:
+    def _limits(self, memory_bytes: int | None, hold: Hold, files: Iterable[Path]) -> Limits:
         """Return what to hold a worker to that reads `files`. Raises Unsupported."""
-        areas = [path for path, _ in active()] if self.swap.usable else []
-        reads = None if read_bps is None else Throttle.of(read_bps, files, areas)
-        return Limits(memory_bytes, self.swap.usable, reads)
+        return limits_of(memory_bytes, hold, files, self.swap)
 
     def _enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
         return Enclosure(self.cap, self._name(), limits, self.timeout_s, expected_bytes)

@@ -15,6 +15,7 @@ from pytest_edgeload.errors import UsageError
 from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.plugin.fixtures import (
     edge,
+    edge_device,
     edge_examples,
     edge_mem,
     edge_peer,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "edge",
+    "edge_device",
     "edge_examples",
     "edge_mem",
     "edge_peer",
@@ -69,13 +71,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)  # a test's own parameters come first in its id
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Start where a test uses our fixtures, and run it once for each policy, limit, reader and round."""
+    """Start where a test uses our fixtures, and run it once for each device, limit, policy, reader and round."""
     if uses_ours(metafunc):
         try:
-            axes = start(metafunc.config).axes()
+            running = start(metafunc.config)
+            axes, memory = running.axes(), running.boards.memory
         except pytest.UsageError as error:  # which pytest would show as a traceback here
             raise pytest.Collector.CollectError(str(error)) from None
-        parametrize(metafunc, axes)
+        parametrize(metafunc, axes, memory)
 
 
 @pytest.hookimpl(optionalhook=True)

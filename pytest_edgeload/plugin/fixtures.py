@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pytest_edgeload.units import Limit
     from pytest_edgeload.workload import Mix
 
-POLICY, PEER, ROUND = "edge_policy", "edge_peer", "edge_round"
-AXES = ("edge_mem", "edge_reader", POLICY, PEER, ROUND)
+DEVICE, MEMORY, POLICY, PEER, ROUND = "edge_device", "edge_mem", "edge_policy", "edge_peer", "edge_round"
+AXES = (DEVICE, MEMORY, "edge_reader", POLICY, PEER, ROUND)
 """The fixtures that the options give values to, the fastest varying last."""
 
 _EDGELOAD = pytest.StashKey["Edgeload"]()
@@ -56,10 +56,10 @@ class Edge:
         """Carry out `workload` once under `policy`, in a worker that may use `memory` bytes; return what was seen.
 
         `workload` is a `Mix`, or the names of networks to ask once each. `policy` may also name a peer. `memory` is a
-        limit or its text (`"512M"`, `"base+256M"`); None sets none. What happens to the worker (killed for memory, too
-        slow, crashed, wrong) is the measurement's `outcome`. Raises UsageError for a name or a limit that makes no
-        sense, or a workload that a peer cannot be asked, DamagedNetwork or PreparationFailed for a network that cannot
-        be had, InvalidPlan for a policy that fails.
+        limit or its text (`"512M"`, `"base+256M"`); None is the device's memory, or without a device no limit. What
+        happens to the worker (killed for memory, too slow, crashed, wrong) is the measurement's `outcome`. Raises
+        UsageError for a name or a limit that makes no sense, or a workload that a peer cannot be asked, DamagedNetwork
+        or PreparationFailed for a network that cannot be had, InvalidPlan for a policy that fails.
         """
         __tracebackhide__ = True
         try:
@@ -190,8 +190,14 @@ def edge_peer(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def edge_device(request: pytest.FixtureRequest) -> str | None:
+    """Give the name of what stands for a board, or None; what uses `edge` runs once for each of --edge-device."""
+    return cast("str | None", getattr(request, "param", None))
+
+
+@pytest.fixture(scope="session")
 def edge_mem(request: pytest.FixtureRequest) -> Limit | None:
-    """Give the memory limit of the worker; the test runs once for each that --edge-mem names."""
+    """Give the memory limit of the worker; the test runs once for each that --edge-mem names, or the device has."""
     return cast("Limit | None", request.param)
 
 
@@ -212,19 +218,38 @@ def uses_ours(metafunc: pytest.Metafunc) -> bool:
     return not {"edge", *AXES}.isdisjoint(metafunc.fixturenames)
 
 
-def parametrize(metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]]) -> None:
-    """Give a test the values of `axes` for those of our fixtures that it uses and does not parametrize itself."""
+def parametrize(
+    metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]], memory: Mapping[str | None, Sequence[Limit | None]]
+) -> None:
+    """Give a test the values of `axes` for those of our fixtures that it uses and does not parametrize itself.
+
+    `memory` are the limits under each device.
+    """
     own = {
         name.strip()
         for mark in metafunc.definition.iter_markers("parametrize")
         for names in [mark.args[0] if mark.args else mark.kwargs["argnames"]]
         for name in (names.split(",") if isinstance(names, str) else names)
     }
-    if "edge" in metafunc.fixturenames and len(axes[ROUND]) > 1 and ROUND not in metafunc.fixturenames:
-        metafunc.fixturenames.append(ROUND)
-    for fixture in AXES:
-        values = axes[fixture]
-        if fixture in metafunc.fixturenames and fixture not in own:
-            ids = [f"round{value}" if fixture == ROUND else str(value or "none") for value in values]
-            # Scope "function" keeps pytest from regrouping the items by value; we order them ourselves.
-            metafunc.parametrize(fixture, list(values), ids=ids, indirect=True, scope="function")
+    used = metafunc.fixturenames
+    hidden = {axis for axis, alone in ((DEVICE, None), (ROUND, 0)) if list(axes[axis]) == [alone]}
+    if "edge" in used:
+        used += [axis for axis in (DEVICE, ROUND) if axis not in {*used, *hidden}]
+    # Without a device the fixture is None, and no part of the id.
+    left = [axis for axis in AXES if axis in used and axis not in own and axis not in hidden - {ROUND}]
+    if left[:2] == [DEVICE, MEMORY]:
+        pairs = [(device, limit) for device in axes[DEVICE] for limit in memory[device]]
+        _give(metafunc, (DEVICE, MEMORY), pairs)
+        left = left[2:]
+    for axis in left:
+        _give(metafunc, (axis,), [(value,) for value in axes[axis]])
+
+
+def _give(metafunc: pytest.Metafunc, names: tuple[str, ...], values: Sequence[tuple[Any, ...]]) -> None:
+    ids = ["-".join(map(_id, names, value)) for value in values]
+    # Scope "function" keeps pytest from regrouping the items by value; we order them ourselves.
+    metafunc.parametrize(names, values, ids=ids, indirect=True, scope="function")
+
+
+def _id(name: str, value: object) -> str:
+    return f"round{value}" if name == ROUND else str(value or "none")

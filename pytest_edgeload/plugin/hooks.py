@@ -13,7 +13,8 @@ import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.plugin import actions, options, thresholds
-from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
+from pytest_edgeload.plugin.boards import boards_of
+from pytest_edgeload.plugin.fixtures import AXES, DEVICE, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.programs import Call, Command
@@ -76,9 +77,10 @@ class Edgeload:
         with _told_by_pytest():
             self.settings = options.parse(self._given)
             self._policies = check_names(config, self.settings, self._given)
+            self.boards = boards_of(self.settings, self._given, config.rootpath)
             self._cap, self._is_enforced = self._choose_cap()
             self._home = home_of(config)
-        self._session = Session(config, self.settings, self._home, Bar(config))
+        self._session = Session(config, self.settings, self.boards, self._home, Bar(config))
         self._is_open = False
         self._lines: dict[str, int] = {}
         self._unsummarised: list[str] = []
@@ -99,7 +101,8 @@ class Edgeload:
         """Return the values of our parametrized fixtures."""
         rounds = range(1 if self.settings.disable else self.settings.rounds.most)
         beside = tuple(dict.fromkeys([*self._policies, *peers(self._config)]))
-        return dict(zip(AXES, (self.settings.mem, self.settings.reader, self._policies, beside, rounds), strict=True))
+        values = (tuple(self.boards.devices), self.settings.mem, self.settings.reader, self._policies, beside, rounds)
+        return dict(zip(AXES, values, strict=True))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -173,7 +176,7 @@ class Edgeload:
         """Measure `workload` once for the running test; see `fixtures.Edge.run`."""
         item, limit = self._running("run"), _limit(memory)
         own = tuple(_own(item).items())
-        asked = Asked(_test_name(item), _round(item), as_mix(workload), policy, limit, reader, own)
+        asked = Asked(_test_name(item), _round(item), as_mix(workload), policy, limit, reader, own, _device(item))
         if self.settings.disable:
             return self._session.try_out(asked)
         return self._taken_down(item, self._session.measure(asked, interleaved=self._is_owner))
@@ -181,8 +184,9 @@ class Edgeload:
     def run_program(self, asked: Call | Command, memory: Limit | str | None) -> Measurement:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
         item, limit = self._running(asked.word), _limit(memory)
-        name, program = asked.made(item, self.settings.threads)
-        wanted = Wanted(_test_name(item), _round(item), name, program, limit, tuple(_own(item).items()))
+        name, program = asked.made(item)
+        own = tuple(_own(item).items())
+        wanted = Wanted(_test_name(item), _round(item), name, program, limit, own, _device(item))
         if self.settings.disable:
             return self._session.try_run(wanted)
         return self._taken_down(item, self._session.run(wanted, interleaved=self._is_owner))
@@ -203,7 +207,8 @@ class Edgeload:
 
     def service_s(self, mix: Mix) -> float:
         """Return the seconds that one batch of `mix` takes by itself; see `fixtures.Edge.service_s`."""
-        return self._session.service_s(mix)
+        device = None if self._item is None else _device(self._item)
+        return self._session.service_s(mix, device)
 
     def measured(self) -> tuple[Record, ...]:
         """Return the records of all that this session has measured so far, in whichever process."""
@@ -261,15 +266,15 @@ class Edgeload:
             return None
         if self.settings.disable:
             return f"edgeload: disabled, every case runs once without a limit and nothing is recorded, seed {self.seed}"
-        limits = ", ".join(str(limit or "none") for limit in self.settings.mem)
         enforced = f"enforced by {self._cap}" if self._is_enforced else "NOT enforced (cap none)"
         order = " not interleaved (xdist)" if self._config.getoption("dist", "no") != "no" else ""
         rate = self.settings.read_bw
         reads = "" if rate is None else f"reads at {format_size(rate)}/s, "
-        rounds, threads = self.settings.rounds, self.settings.threads
+        rounds = self.settings.rounds
+        threads = f"threads {self.settings.threads}, " if self.boards.devices.keys() == {None} else ""
         return (
-            f"edgeload: memory {limits} {enforced}, swap {self.settings.swap}, "
-            f"{reads}threads {threads}, rounds {rounds}{order}, seed {self.seed}"
+            f"edgeload: {self.boards} {enforced}, swap {self.settings.swap}, "
+            f"{reads}{threads}rounds {rounds}{order}, seed {self.seed}"
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -324,6 +329,11 @@ def _round(item: pytest.Item) -> int:
     return number
 
 
+def _device(item: pytest.Item) -> str | None:
+    name: str | None = _parameters(item).get(DEVICE)
+    return name
+
+
 def _parameters(item: pytest.Item) -> dict[str, Any]:
     callspec = getattr(item, "callspec", None)
     return dict(callspec.params) if callspec is not None else {}
@@ -333,7 +343,8 @@ def _is_of(case: Case, item: pytest.Item) -> bool:
     """Tell whether `case` is in the comparison group of `item`."""
     given = {name: str(value) for name, value in _parameters(item).items() if value is not None}
     limit, reader = given.get("edge_mem", case.limit), given.get("edge_reader", case.reader)
-    return (case.test, case.limit, case.reader) == (_test_name(item), limit, reader)
+    place = (_test_name(item), given.get(DEVICE), limit, reader)
+    return (case.test, case.device, case.limit, case.reader) == place
 
 
 def _test_name(item: pytest.Item) -> str:

@@ -24,11 +24,13 @@ from pytest_edgeload.plugin.values import (
     to_cap,
     to_columns,
     to_count,
+    to_devices,
     to_duration,
     to_exports,
     to_folder,
     to_github,
     to_group_by,
+    to_input,
     to_limits,
     to_name,
     to_names,
@@ -103,6 +105,14 @@ OPTIONS: Mapping[str, Option] = {
         to_rate, "none", "RATE",
         "Bytes a second that the worker may read from the disk of its weights, such as 90M for an SD card; needs a cap "
         "that enforces. Default: none, as fast as the disk is",
+    ),
+    "device": Option(
+        to_devices, "", "NAMES",
+        "What to behave more like, as a comma list: rpi4-1g, rpi3, ..., none. Memory, threads, reading and swap are "
+        "then the device's, unless an option says otherwise", is_list=True,
+    ),
+    "devices": Option(
+        to_input, "", "FILE", "Devices of your own, in TOML. Default: edge-devices.toml in rootdir, if it is there"
     ),
     "bound": Option(
         to_switch, "false", "",
@@ -198,6 +208,8 @@ class Settings(NamedTuple):
     cap: str
     swap: str
     read_bw: int | None
+    device: tuple[str | None, ...]
+    devices: Path | None
     bound: bool
     examples: int
     seed: int | None
@@ -319,6 +331,11 @@ def _given(config: pytest.Config, name: str) -> Given | None:
     if text := str(config.getini(_dest(name))).strip():
         return Given(text, _dest(name))
     return None
+
+
+def in_ini(given: Given) -> bool:
+    """Tell whether an option stands in the ini file."""
+    return given.place.startswith("edge_")
 
 
 def flag(name: str) -> str:

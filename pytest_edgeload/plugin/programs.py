@@ -35,7 +35,7 @@ class Call:
     name: str | None
     word: ClassVar = "call"
 
-    def made(self, item: pytest.Item, threads: int) -> tuple[str, launch.Calling]:  # noqa: ARG002  # for both alike
+    def made(self, item: pytest.Item) -> tuple[str, launch.Calling]:
         """Return what its row is called, and what runs. Raises UsageError."""
         name = name_of(self.name, function_name(self.function))
         return name, calling(name, self.function, self.args, self.kwargs, own_modules(item))
@@ -54,9 +54,9 @@ class Command:
     ask: Callable[[], object] | None
     word: ClassVar = "command"
 
-    def made(self, item: pytest.Item, threads: int) -> tuple[str, command.Command]:  # noqa: ARG002
-        """Return what its row is called, and what runs with this many threads. Raises UsageError."""
-        env = {launch.THREADS: str(threads), **os.environ, **self.env}
+    def made(self, item: pytest.Item) -> tuple[str, command.Command]:  # noqa: ARG002  # both alike
+        """Return what its row is called, and what runs. Raises UsageError."""
+        env = {**os.environ, **self.env}
         made = command.Command.of(self.argv, env, self.cwd, self.stdin, self.ready, self.ask)
         return name_of(self.name, Path(self.argv[0]).name), made
 

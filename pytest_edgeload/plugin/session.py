@@ -24,6 +24,7 @@ from pytest_edgeload.measure import Bench, asking
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import Peer, known_peers
+from pytest_edgeload.plugin.boards import Boards, hold_of, on
 from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
@@ -31,6 +32,7 @@ from pytest_edgeload.results.record import METRICS, PROGRAM, Case, Entry, Measur
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.command import Command
+from pytest_edgeload.sandbox.hold import Hold
 from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
@@ -39,11 +41,15 @@ _LIKE = 0.8
 
 
 class Shared(msgspec.Struct, frozen=True):
-    """What the owner decided and the workers of xdist need; noted in the session's folder."""
+    """What the owner decided and the workers of xdist need; noted in the session's folder.
+
+    `unenforced` is by device, see `Case`.
+    """
 
     cap: str
     swap_bytes: int
     swap_usable: bool
+    unenforced: dict[str, tuple[str, ...]] = {}
 
     @property
     def swap(self) -> swaps.Swap:
@@ -61,6 +67,12 @@ class Asked(msgspec.Struct, frozen=True):
     memory: Limit | None
     reader: str
     parameters: tuple[tuple[str, str], ...] = ()
+    device: str | None = None
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """The workload, policy and reader of its case."""
+        return self.workload.name, self.policy, self.reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +85,23 @@ class Wanted:
     program: Calling | Command
     memory: Limit | None
     parameters: tuple[tuple[str, str], ...] = ()
+    device: str | None = None
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """The workload, policy and reader of its case."""
+        return PROGRAM, self.name, "none"
 
 
 class Session:
     """Measures, and knows where everything is."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, home: Home, progress: Progress) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, boards: Boards, home: Home, progress: Progress
+    ) -> None:
         self._config = config
         self._settings = settings
+        self._boards = boards
         self._progress = progress
         self._opened = ExitStack()
         self.home = home
@@ -94,11 +115,12 @@ class Session:
         needs = Needs(settings.cap, settings.swap, settings.read_bw)
         try:
             cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
-            self._note.write_bytes(msgspec.json.encode(Shared(cap, swap.size_bytes, swap.usable)))
+            shared = Shared(cap, swap.size_bytes, swap.usable, self._unenforced(self._bench(cap, swap)))
+            self._note.write_bytes(msgspec.json.encode(shared))
             if settings.read_bw is not None:
                 self.bench.check_reads(settings.read_bw, self.home.cache)
             if self.bench.registry.names:  # else nothing tells whether a worker with PyTorch has to start under them
-                for limit in settings.mem:
+                for limit in self._boards.limits:
                     self.bench.limit_bytes(limit)
         except BaseException:
             self.close()
@@ -122,6 +144,13 @@ class Session:
         """What all measurements of this session have in common."""
         return self._bench(self.shared.cap, self.shared.swap)
 
+    def _unenforced(self, bench: Bench) -> dict[str, tuple[str, ...]]:
+        return {
+            device.name: bench.unenforced(hold_of(device), device.memory.size_bytes, self.home.cache)
+            for device in self._boards.devices.values()
+            if device is not None
+        }
+
     def _bench(self, cap: str, swap: swaps.Swap) -> Bench:
         registry = Registry(Store(self.home.cache))
         self._config.hook.pytest_edge_networks(register=registry.register)
@@ -144,38 +173,44 @@ class Session:
         """
         _check_name("policy", asked.policy, self.bench.names)
         _check_name("reader", asked.reader, READERS)
-        case = Case(
-            test=asked.test,
-            workload=asked.workload.name,
-            policy=asked.policy,
-            limit=None if asked.memory is None else str(asked.memory),
-            limit_bytes=self.bench.limit_bytes(asked.memory),
-            reader=asked.reader,
-            threads=self._settings.threads,
-            cap=self.shared.cap,
-            swap=str(self.shared.swap),
-            read_bps=self._settings.read_bw,
-            parameters=asked.parameters,
-        )
-        case = asking(case, asked.workload)
+        case = asking(self._case(asked), asked.workload)
         bound = self.bench.bound(case, asked.workload) if self._settings.bound else None
         found = self.bench.measure(case, asked.workload)
         known = {} if bound is None else bound.figures
         found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved, **known)
         return journal.place(self.home.runs, Entry(case, found))
 
+    def _case(self, asked: Asked | Wanted) -> Case:
+        """Return the case, but for what its workload asks."""
+        device = self._boards.devices[asked.device]
+        memory = device.memory if device is not None and asked.memory is None else asked.memory
+        workload, policy, reader = asked.row
+        case = Case(
+            test=asked.test,
+            workload=workload,
+            policy=policy,
+            limit=None if memory is None else str(memory),
+            limit_bytes=self._limit_bytes(asked, memory),
+            reader=reader,
+            threads=self._settings.threads,
+            cap=self.shared.cap,
+            swap=str(self.shared.swap),
+            read_bps=self._settings.read_bw,
+            parameters=asked.parameters,
+        )
+        return case if device is None else on(case, device, self.shared.unenforced[device.name])
+
+    def _limit_bytes(self, asked: Asked | Wanted, memory: Limit | None) -> int | None:
+        if isinstance(asked, Wanted):
+            return self.bench.program_bytes(memory, asked.program)
+        return self.bench.limit_bytes(memory)
+
     def run(self, wanted: Wanted, *, interleaved: bool) -> Entry:
         """Run a program once; return the measurement with its case and the file that `keep` writes.
 
         Raises what `Bench.run` and `Bench.program_bytes` raise.
         """
-        limit_bytes = self.bench.program_bytes(wanted.memory, wanted.program)
-        case = msgspec.structs.replace(
-            self._case(wanted, self.shared.cap, str(self.shared.swap)),
-            limit=None if wanted.memory is None else str(wanted.memory),
-            limit_bytes=limit_bytes,
-            read_bps=self._settings.read_bw,
-        )
+        case = self._case(wanted)
         found = self.bench.run(case, wanted.program)
         found = msgspec.structs.replace(found, round=wanted.round, interleaved=interleaved)
         return journal.place(self.home.runs, Entry(case, found))
@@ -183,17 +218,17 @@ class Session:
     def try_run(self, wanted: Wanted) -> Measurement:
         """Run a program without a limit, and write nothing down; see --edge-disable."""
         self.home.make(self.home.runs)
-        return self._bench("none", swaps.Swap(0)).run(self._case(wanted, "none", "none"), wanted.program)
+        return self._bench("none", swaps.Swap(0)).run(self._uncapped(wanted.test, *wanted.row), wanted.program)
 
-    def _case(self, wanted: Wanted, cap: str, swap: str) -> Case:
-        threads, own = self._settings.threads, wanted.parameters
-        return Case(wanted.test, PROGRAM, wanted.name, None, None, "none", threads, cap, swap, parameters=own)
+    def _uncapped(self, test: str, workload: str, policy: str, reader: str) -> Case:
+        return Case(test, workload, policy, None, None, reader, self._settings.threads, "none", "none")
 
-    def service_s(self, mix: Mix) -> float:
-        """Return the seconds that one batch of `mix` takes by itself; see `Bench.service_s`."""
+    def service_s(self, mix: Mix, device: str | None) -> float:
+        """Return the seconds that one batch of `mix` takes by itself on a device; see `Bench.service_s`."""
         if self._settings.disable:
             return 1.0  # nothing is measured, so nothing depends on it
-        return self.bench.service_s(mix, self._settings.threads, self._settings.read_bw)
+        case = self._case(Asked("", 0, mix, "bulk", None, "read", device=device))
+        return self.bench.service_s(mix, case.threads, Hold.of(case))
 
     def keep(self, entry: Entry) -> None:
         """Write a measurement down. Raises Unsupported where the disk is full."""
@@ -211,9 +246,7 @@ class Session:
         smallest = asked.workload.smallest()
         _check_name("policy", asked.policy, bench.names)
         _check_name("reader", asked.reader, READERS)
-        threads = self._settings.threads
-        case = Case(asked.test, smallest.name, asked.policy, None, None, asked.reader, threads, "none", "none")
-        return bench.measure(case, smallest)
+        return bench.measure(self._uncapped(asked.test, smallest.name, asked.policy, asked.reader), smallest)
 
     def records(self, arrived: Mapping[str, Entry]) -> tuple[Record, ...]:
         """Return the records of all measurements, whole: those that arrived with a report, and those only on disk.
@@ -272,7 +305,7 @@ def properties(entry: Entry, before: int) -> list[tuple[str, str]]:
     They are called `edgeload.makespan_s`; where the test had measured `before` times already, `edgeload.2.makespan_s`.
     """
     case, measured = entry.case, entry.measurement
-    told = {name: getattr(case, name) for name in ("workload", "policy", "limit", "reader")}
+    told = {name: getattr(case, name) for name in ("workload", "policy", "device", "limit", "reader")}
     told |= {"outcome": measured.outcome} | {name: getattr(measured, name) for name in METRICS if name != "response_s"}
     start = "edgeload" if before == 0 else f"edgeload.{before + 1}"
     return [(f"{start}.{name}", str(value)) for name, value in told.items() if value is not None]

@@ -56,6 +56,19 @@ def to_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def to_devices(text: str) -> tuple[str | None, ...]:
+    """Return the names of a comma list of devices, None for `none` and for the empty string."""
+    return tuple(None if name == "none" else name for name in to_names(text)) if text else (None,)
+
+
+def to_input(text: str) -> Path | None:
+    """Return the path of a file that is there; None for the empty string."""
+    path = Path(text).absolute() if text else None
+    if path is not None and not path.is_file():
+        raise ValueError("no such file; name one of devices, as docs/devices.md describes it")
+    return path
+
+
 def to_count(text: str) -> int:
     """Return a whole number of at least 1."""
     if not (text.isascii() and text.isdigit() and int(text) >= 1):

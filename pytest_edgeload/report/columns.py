@@ -123,8 +123,18 @@ def full_name(case: Case) -> str:
     conditions = "" if case.conditions == "wait" else f"conditions {case.conditions}"
     loop = "" if case.loop == "once" else f"{case.loop} loop {case.arrivals}".rstrip()
     always = [case.policy, f"{case.test} {case.workload} at {case.limit or 'no limit'}", f"reader {case.reader}"]
-    parts = [*always, f"{case.threads} threads", reads, loop, seed, conditions, case.device or ""]
+    parts = [*always, f"{case.threads} threads", reads, *_held(case), loop, seed, conditions, case.device or ""]
     return ", ".join(part for part in parts if part)
+
+
+def _held(case: Case) -> list[str]:
+    """Return what only a device asks for, in words."""
+    return [
+        "" if case.write_bps is None else f"writes at {format_size(case.write_bps)}/s",
+        "" if case.cpus is None else f"cpus {case.cpus:g}",
+        "" if case.cores is None else f"cores {case.cores}",
+        "" if case.swap_bytes is None else f"at most {format_size(case.swap_bytes)} swapped",
+    ]
 
 
 KEYS: Mapping[str, Callable[[Case], str]] = {
@@ -135,6 +145,10 @@ KEYS: Mapping[str, Callable[[Case], str]] = {
     "reader": lambda case: case.reader,
     "threads": lambda case: str(case.threads),
     "read_bw": lambda case: "" if case.read_bps is None else f"{format_size(case.read_bps)}/s",
+    "write_bw": lambda case: "" if case.write_bps is None else f"{format_size(case.write_bps)}/s",
+    "cpus": lambda case: "" if case.cpus is None else f"{case.cpus:g}",
+    "cores": lambda case: "" if case.cores is None else str(case.cores),
+    "unenforced": lambda case: ", ".join(case.unenforced),
     "loop": lambda case: case.loop,
     "arrivals": lambda case: case.arrivals,
     "seed": lambda case: "" if case.seed is None else str(case.seed),

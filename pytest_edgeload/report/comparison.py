@@ -49,7 +49,7 @@ def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:
         change = f"{found.value:+.1%}"
         if found.interval is not None:
             between = f"{found.interval.low:+.1%} to {found.interval.high:+.1%}"
-    return [case.policy, case.workload, case.limit or "none", case.reader, str(figure), *shown, change, between]
+    return [case.policy, case.workload, limit_of(case), case.reader, str(figure), *shown, change, between]
 
 
 def judged(findings: Sequence[Finding]) -> str:
@@ -72,6 +72,11 @@ def line(finding: Finding) -> str:
     return f"{finding.verdict}: {label(finding.case)}: {finding}"
 
 
+def limit_of(case: Case) -> str:
+    """Return the limit of a case and its device for a cell."""
+    return f"{case.limit or 'none'}{'' if case.device is None else f' ({case.device})'}"
+
+
 def label(case: Case) -> str:
     """Return a case in words."""
-    return f"{case.policy}, {case.workload} at {case.limit or 'no limit'}, reader {case.reader}"
+    return f"{case.policy}, {case.workload} {case.place}, reader {case.reader}"

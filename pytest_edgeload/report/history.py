@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from pytest_edgeload.report.comparison import label
+from pytest_edgeload.report.comparison import label, limit_of
 from pytest_edgeload.results.history import Point, Series
 from pytest_edgeload.results.threshold import Figure
 
@@ -65,7 +65,7 @@ def _line(each: Series, figure: Figure, levels: str) -> list[str]:
     case, first, last = each.case, values[0], values[-1]
     change = f"{(last - first) / abs(first):+.1%}" if first else _NONE
     drawn = sparkline(values, levels)
-    coordinates = [case.policy, case.workload, case.limit or "none", case.reader]
+    coordinates = [case.policy, case.workload, limit_of(case), case.reader]
     return [*coordinates, drawn, figure.show(first), figure.show(last), change]
 
 

@@ -42,4 +42,4 @@ def remarks(records: Sequence[Record]) -> list[str]:
 
 
 def _round(case: Case, number: int) -> str:
-    return f"{case.policy}, {case.workload} at {case.limit or 'no limit'}, round {number}"
+    return f"{case.policy}, {case.workload} {case.place}, round {number}"

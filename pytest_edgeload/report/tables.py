@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -79,7 +79,9 @@ def _values(case: Case, view: View) -> tuple[str, ...]:
 
 
 def _compared(case: Case, *, has_devices: bool) -> Case:
-    return msgspec.structs.replace(identity(case.group), device=None) if has_devices else case.group
+    if not has_devices:
+        return case.group
+    return msgspec.structs.replace(identity(case.group), device=None, **dict.fromkeys(case.by_device))
 
 
 def _table(members: Sequence[Row], view: View) -> Table:
@@ -143,15 +145,43 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
     cases = [row.record.case for row in members]
     case = cases[0]
     unenforced = " (NOT enforced)" if any(one.limit is not None and one.cap == "none" for one in cases) else ""
+    boards = {one.device: _board(one) for one in cases if one.by_device}
     if view.group_by:
         common = zip(view.group_by, _values(case, view), strict=True)
         words = ", ".join(f"{name} {value or NONE}" for name, value in common)
-        return [words + unenforced.replace("(", "(limits ")]
+        return [words + unenforced.replace("(", "(limits "), *boards.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
     reads = "" if case.read_bps is None else f", reads at {format_size(case.read_bps)}/s"
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
+    first = f"{case.test} {case.workload} at {limit}"
     where = f"cap {cap}, swap {swap}, reader {case.reader}, {case.threads} threads{reads}"
-    return [f"{case.test} {case.workload} at {limit}", where, *_circumstances(case), *_bound(members)]
+    if boards:
+        first = f"{case.test} {case.workload} on {', '.join(map(str, boards))}"
+        where = f"cap {cap}, reader {case.reader}"
+    return [first, where, *boards.values(), *_circumstances(case), *_bound(members)]
+
+
+def _board(case: Case) -> str:
+    """Return a line on what stood for a board, and on what of that was not enforced."""
+    lacking = {name: why for name, _, why in (text.partition(": ") for text in case.unenforced)}
+    lacking |= {"memory": ""} if case.cap == "none" else {}
+    parts = {
+        "memory": f"memory {case.limit}",
+        "swap": f"swap {case.swap}",
+        "cores": "" if case.cores is None else f"cores {case.cores}",
+        "cpus": "" if case.cpus is None else f"cpus {case.cpus:g}",
+        "threads": f"threads {case.threads}",
+        "reads": "" if case.read_bps is None else f"reads at {format_size(case.read_bps)}/s",
+        "writes": "" if case.write_bps is None else f"writes at {format_size(case.write_bps)}/s",
+    }
+    marked = (f"{text}{_mark(name, lacking)}" for name, text in parts.items() if text)
+    return f"{case.device}: {', '.join(marked)}"
+
+
+def _mark(name: str, lacking: Mapping[str, str]) -> str:
+    if name not in lacking:
+        return ""
+    return f" ({lacking[name]} here)" if lacking[name] else " (NOT enforced)"
 
 
 def _circumstances(case: Case) -> list[str]:
@@ -164,14 +194,17 @@ def _circumstances(case: Case) -> list[str]:
 
 
 def _bound(members: Sequence[Row]) -> list[str]:
-    """Return a line on what no run can beat, and why, where that is known."""
-    record = next((row.record for row in members if spread(row.record, "bound_s")), None)
-    if record is None:
-        return []
+    """Return a line on what no run can beat, and why, where that is known; one for each device."""
+    known = {row.record.case.device: row.record for row in reversed(members) if spread(row.record, "bound_s")}
+    devices = [device for device in dict.fromkeys(row.record.case.device for row in members) if device in known]
+    return [f"{f'{device}: ' if len(known) > 1 else ''}{_bound_of(known[device])}" for device in devices]
+
+
+def _bound_of(record: Record) -> str:
     metrics = ("bound_s", "bound_read_bytes", "bound_read_s", "bound_compute_s")
     bound, size, reading, computing = (spread(record, metric) for metric in metrics)
     read = NONE if size is None else format_size(round(size.median))
-    return [f"bound {_exact(bound)}: reading {read} takes {_exact(reading)}, computing {_exact(computing)}"]
+    return f"bound {_exact(bound)}: reading {read} takes {_exact(reading)}, computing {_exact(computing)}"
 
 
 def _exact(found: Spread | None) -> str:

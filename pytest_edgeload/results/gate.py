@@ -103,11 +103,11 @@ class Sides:
 
 
 def identity(case: Case) -> Case:
-    """Return what makes a case the same in every session: not what `base+` came to, and not what enforced it.
+    """Return what makes a case the same in every session: not what `base+` came to, and not what could enforce it.
 
     Its parameters are those of its test's id, and stand there already.
     """
-    return msgspec.structs.replace(case, limit_bytes=None, cap="", swap="", parameters=())
+    return msgspec.structs.replace(case, limit_bytes=None, cap="", swap="", parameters=(), by_device=(), unenforced=())
 
 
 def judge(threshold: Threshold, before: Side | None, after: Side, *, judged: int, is_alike: bool) -> Finding:

@@ -30,6 +30,12 @@ class Case(msgspec.Struct, frozen=True):
     `limit` is the limit as asked for (`512M`, `base+256M`), `limit_bytes` what was enforced; both None without one.
     `cap` is the mechanism that enforced it, `swap` what the worker could swap to (`none`, `off`, or the swap's size),
     `read_bps` how many bytes a second it could read from its disk, None where nothing held it back.
+
+    `device` is what stood for a board, and after a merge also the machine. What it asks for stands in `limit`,
+    `threads` and `read_bps`, and in `write_bps`, in `cpus` (processors' time), in `cores` (how many processors), and
+    in `swap_bytes` (the most it may swap, 0 for none); None where it asks for nothing. `by_device` names those of
+    these fields that it and no option decided, and `unenforced` what of it this machine could not do: `cpus`, `cores`,
+    `reads`, `writes`, `swap`, or in part, as in `cores: 2 of 4`.
     """
 
     test: str
@@ -49,11 +55,22 @@ class Case(msgspec.Struct, frozen=True):
     seed: int | None = None
     conditions: str = "wait"
     parameters: tuple[tuple[str, str], ...] = ()
+    write_bps: int | None = None
+    cpus: float | None = None
+    cores: int | None = None
+    swap_bytes: int | None = None
+    by_device: tuple[str, ...] = ()
+    unenforced: tuple[str, ...] = ()
 
     @property
     def group(self) -> Case:
         """The same case without its policy: the cases that are compared with each other share it."""
         return msgspec.structs.replace(self, policy="")
+
+    @property
+    def place(self) -> str:
+        """Under which limit and on which device, in words: `at 512M`, `at no limit`, `at 768M on rpi3`."""
+        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}"
 
     @property
     def main_metric(self) -> str:

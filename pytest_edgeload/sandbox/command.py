@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, steady
-from pytest_edgeload.sandbox.life import Enclosure, Start, Worker, live, with_words
+from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, Worker, live, with_words
 from pytest_edgeload.sandbox.readiness import Probe, probe_of
 from pytest_edgeload.sandbox.tail import Tail
 
@@ -81,11 +81,12 @@ def _found(program: str, env: Mapping[str, str], folder: str) -> str:
     return str(Path(folder, found))
 
 
-def launch_command(command: Command, enclosure: Enclosure) -> Measurement:
+def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Measurement:
     """Run `command` and return everything seen of it; its failure is a value, not an exception.
 
-    Nothing of it is left when this returns or raises. Raises Unsupported where the cap cannot be set up, and UsageError
-    where what tells that a service is ready says so before it has started.
+    `threads` is what OpenMP may use unless the command's environment says otherwise. Nothing of it is left when this
+    returns or raises. Raises Unsupported where the cap cannot be set up, and UsageError where what tells that a service
+    is ready says so before it has started.
     """
     if command.is_ready is not None and command.is_ready():
         raise UsageError(
@@ -100,7 +101,8 @@ def launch_command(command: Command, enclosure: Enclosure) -> Measurement:
             stdin.write(command.stdin)
             stdin.seek(0)
         talk = _Run() if command.is_ready is None else _Service(command.is_ready, command.ask)
-        start = Start((*_bound_to_us(), *command.argv), command.env, command.cwd, stdin, talk.out.fd)
+        env = {THREADS: str(threads), **command.env}
+        start = Start((*_bound_to_us(), *command.argv), env, command.cwd, stdin, talk.out.fd)
         opened.callback(talk.out.close)
         return live(talk, start, enclosure)
 

@@ -17,9 +17,9 @@ from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, J
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, steady
-from pytest_edgeload.sandbox.life import Enclosure, Start, Worker, live, with_words
+from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, Worker, live, with_words
 
-__all__ = ["OUTPUT_TOLERANCE", "THREADS", "Calling", "Enclosure", "launch", "launch_call"]
+__all__ = ["OUTPUT_TOLERANCE", "Calling", "Enclosure", "launch", "launch_call"]
 
 OUTPUT_TOLERANCE = 1e-4
 """Largest `output_error` that float32 sums in another order explain: they stay near 1e-5, a lost bias gives 5e-4."""
@@ -31,9 +31,6 @@ _ENVIRONMENT = {
 """What a worker finds unless the user says otherwise: activations in huge pages, which saves page faults, and OpenMP
 threads that soon stop spinning where they wait, for a lane that reads may need the processor.
 """
-
-THREADS = "OMP_NUM_THREADS"
-"""What tells a program how many threads it may use; most libraries that compute obey."""
 
 _EXIT_S = 5.0
 _LONGEST_BYTES = 1 << 28

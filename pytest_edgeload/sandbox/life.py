@@ -22,6 +22,9 @@ from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
 from pytest_edgeload.units import format_size
 
+THREADS = "OMP_NUM_THREADS"
+"""What tells a program how many threads it may use; most libraries that compute obey."""
+
 _PERIOD_S = 0.005
 _KILL_S = 5.0
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat after the command

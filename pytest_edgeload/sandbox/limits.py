@@ -15,27 +15,43 @@ from pytest_edgeload.units import format_size
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """Bytes a second that may be read from each of `disks`, which are called `MAJOR:MINOR`, as the kernel does it."""
+    """Bytes a second that may be read from and written to each of `disks`; None is as fast as the disk is.
 
-    read_bps: int
+    Disks are called `MAJOR:MINOR`, as the kernel does it. What is written through the page cache, or swapped out, is
+    not held back by version 1 of cgroups, nor by version 2 on file systems that do not tell whose pages they write.
+    """
+
+    read_bps: int | None
     disks: tuple[str, ...]
+    write_bps: int | None = None
 
     @classmethod
-    def of(cls, read_bps: int, files: Iterable[Path], areas: Iterable[Path]) -> Self:
+    def of(
+        cls, read_bps: int | None, files: Iterable[Path], areas: Iterable[Path], write_bps: int | None = None
+    ) -> Self:
         """Return the throttle of the disks that hold `files` and the swap `areas`. Raises Unsupported."""
-        disks = [_disk(read_bps, file, "name a folder on a disk by --edge-cache-dir") for file in files]
-        swapped = (_disk(read_bps, area, "try --edge-swap=off") for area in areas)
+        asked = "--edge-device" if read_bps is None else f"--edge-read-bw={format_size(read_bps)}"
+        disks = [_disk(asked, file, "name a folder on a disk by --edge-cache-dir") for file in files]
+        swapped = (_disk(asked, area, "try --edge-swap=off") for area in areas)
         disks += [disk for disk in swapped if not disk.name.startswith("zram")]  # which is memory
-        return cls(read_bps, tuple(dict.fromkeys((disk / "dev").read_text().strip() for disk in disks)))
+        names = tuple(dict.fromkeys((disk / "dev").read_text().strip() for disk in disks))
+        return cls(read_bps, names, write_bps)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the kernel is to hold a worker to: bytes of memory, whether it may swap, and how fast it may read."""
+    """What the kernel is to hold a worker to; None and nothing leave it as free as this process is.
+
+    Bytes of memory, whether it may swap, how fast it may read and write, how many processors' time it gets, the numbers
+    of the processors it may run on, and the most bytes that it may have in swap, where it may swap at all.
+    """
 
     memory_bytes: int | None = None
     swap: bool = False
     reads: Throttle | None = None
+    cpus: float | None = None
+    cores: tuple[int, ...] = ()
+    swap_bytes: int | None = None
 
 
 def disk_of(path: Path) -> Path | None:
@@ -55,11 +71,16 @@ def disk_of(path: Path) -> Path | None:
     return folder.parent if (folder / "partition").exists() else folder  # partitions cannot be throttled
 
 
-def _disk(read_bps: int, path: Path, way_out: str) -> Path:
+def cores_of(count: int) -> tuple[int, ...]:
+    """Return the numbers of the first `count` processors that this process may run on; fewer where there are fewer."""
+    return tuple(sorted(os.sched_getaffinity(0))[:count])
+
+
+def _disk(asked: str, path: Path, way_out: str) -> Path:
     disk = disk_of(path)
     if disk is None:
         raise Unsupported(
-            f"--edge-read-bw={format_size(read_bps)}: {path} is on no disk that could be throttled, as nothing on "
+            f"{asked}: {path} is on no disk that could be throttled, as nothing on "
             f"overlay, tmpfs or btrfs is; {way_out}, or leave it out"
         )
     return disk

@@ -18,7 +18,7 @@ from tests.report.documents import CASE, document, finding, record, view
 
 HEADERS = ["policy", "makespan s", "x bulk", "peak", "swap in/out", "faults", "outcome"]
 WANTED = Ask("net", when=Condition(0, 0.5))
-NUMBERS = {"threads", "limit_bytes", "read_bps", "seed"}
+NUMBERS = {"threads", "limit_bytes", "read_bps", "seed", "write_bps", "cpus", "cores", "swap_bytes"}
 words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1) | st.sampled_from(
     ["007", "1e3", "-0", "nan", "None", "True", "0x10", "100%", "{x}", "%s", "a|b", "<b>", "\\n", "-", "--edge"]
 )

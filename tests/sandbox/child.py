@@ -104,6 +104,15 @@ def direct(path: str) -> str:
     return "read"
 
 
+def write(path: str) -> str:
+    """Write 16 MiB to a new file past the page cache, 1 MiB at a time."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
+    with mmap.mmap(-1, MIB) as memory:
+        for offset in range(0, 16 * MIB, MIB):
+            os.pwrite(fd, memory, offset)
+    return "written"
+
+
 def look(path: str) -> str:
     """Map a file and look at each of its pages."""
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as memory:
@@ -136,7 +145,9 @@ def fork(count: str) -> str:
     return pids.decode()
 
 
-_DO: dict[str, Callable[[str], str]] = {f.__name__: f for f in (touch, again, free, read, direct, look, burn, fork)}
+_DO: dict[str, Callable[[str], str]] = {
+    f.__name__: f for f in (touch, again, free, read, direct, write, look, burn, fork)
+}
 
 if __name__ == "__main__":
     for line in sys.stdin:

@@ -54,7 +54,7 @@ def run(any_cap: Cap, fresh: Callable[[], str]) -> Run:
     """Give what runs a command under each cap."""
 
     def run(wanted: Command, *, limit: int | None = None, timeout_s: float = 60) -> Measurement:
-        return launch_command(wanted, Enclosure(any_cap, fresh(), Limits(limit), timeout_s))
+        return launch_command(wanted, 1, Enclosure(any_cap, fresh(), Limits(limit), timeout_s))
 
     return run
 
@@ -144,7 +144,7 @@ def test_killed_with_us(tmp_path: Path) -> None:
     code = (
         "import os, sys; from tests.sandbox.test_command import *; from pytest_edgeload.sandbox.caps import CAPS\n"
         "it = command('sh', '-c', 'echo $$ > pid; exec sleep 60', cwd=sys.argv[1])\n"
-        "launch_command(it, Enclosure(CAPS['none'], 'it', Limits(), 60))"
+        "launch_command(it, 1, Enclosure(CAPS['none'], 'it', Limits(), 60))"
     )
     note = tmp_path / "pid"
     with subprocess.Popen([sys.executable, "-c", code, tmp_path]) as launcher:

@@ -31,6 +31,8 @@ from tests.sandbox.child import MIB
 WIDE, TINY = Mix.of("wide", ["wide"]).due(60.0), Mix.of("tiny", ["tiny"], images=3)
 NOT_OF_A_RUN = {"dropped_s", *(name for name in METRICS if name.startswith("bound_"))}
 TIGHT = Limit.parse("base+24M")
+BPS = 90 * MIB
+"""What the fixture `throttle` holds reads to."""
 
 
 @dataclasses.dataclass
@@ -120,28 +122,26 @@ def test_swapping_run(swapped: Measurement, cap_name: str, tight_bytes: int, ses
 
 def test_throttled_run(bench: Bench, cap_name: str, tight_bytes: int, throttle: Throttle, session: str) -> None:
     """A whole run fetches no more a second than it may, swap included, but for a first helping, and leaves no group."""
-    case = Case(
-        "test", "wide", "bulk", str(TIGHT), tight_bytes, "read", 2, cap_name, "512M", read_bps=throttle.read_bps
-    )
+    case = Case("test", "wide", "bulk", str(TIGHT), tight_bytes, "read", 2, cap_name, "512M", read_bps=BPS)
     run = bench.measure(case, WIDE)
     assert (run.outcome, run.detail) == ("ok", "")
     assert run.read_bytes is not None
     assert run.makespan_s is not None
     assert run.read_bytes >= 192 * MIB
-    assert run.read_bytes / run.makespan_s < 1.25 * throttle.read_bps
+    assert run.read_bytes / run.makespan_s < 1.25 * BPS
     assert witness.groups(session) == []
 
 
 def test_check_reads(bench: Bench, cap: Cap, storage: Path, throttle: Throttle, fresh: Callable[[], str]) -> None:
     """Whether reads can be throttled is tried out; what the kernel refuses is told with the option and the way out."""
-    bench.check_reads(throttle.read_bps, storage)
+    bench.check_reads(BPS, storage)
     name = fresh()
     session, _, serial = name.removeprefix(PREFIX).rpartition("-")
     taken = dataclasses.replace(bench, session=session, _serial=itertools.count(int(serial)))
     group = cap.open(f"{PREFIX}{session}-{os.getpid()}-{serial}", Limits())
     try:
         with pytest.raises(Unsupported, match=r"^--edge-read-bw=90M: cgroup .* File exists; leave it out$"):
-            taken.check_reads(throttle.read_bps, storage)
+            taken.check_reads(BPS, storage)
     finally:
         group.close()
 
@@ -331,16 +331,16 @@ def test_bound(bench: Bench, case: Case, counting: Counting, tmp_path: Path) -> 
 def test_throttled_bound(bench: Bench, case: Case, counting: Counting, throttle: Throttle) -> None:
     """Where reads are held back the bound's reading is measured anew, held back as well; its computing is not."""
     plain, opened = bench.bound(case, WIDE), counting.opened
-    bound = bench.bound(msgspec.structs.replace(case, read_bps=throttle.read_bps), WIDE)
+    bound = bench.bound(msgspec.structs.replace(case, read_bps=BPS), WIDE)
     assert counting.opened - opened == 1
     assert bound is not None
     assert plain is not None
     assert (bound.read_bytes, bound.compute_s) == (plain.read_bytes, plain.compute_s)
-    assert bound.read_bytes / bound.read_s < 1.25 * throttle.read_bps
-    both = bench.bound(msgspec.structs.replace(case, read_bps=throttle.read_bps), Mix.of("both", ["tiny", "wide"]))
+    assert bound.read_bytes / bound.read_s < 1.25 * BPS
+    both = bench.bound(msgspec.structs.replace(case, read_bps=BPS), Mix.of("both", ["tiny", "wide"]))
     assert counting.opened - opened == 1 + 1 + 3  # read by one worker; tiny computed by three
     assert both is not None
-    assert both.read_bytes / both.read_s < 1.25 * throttle.read_bps
+    assert both.read_bytes / both.read_s < 1.25 * BPS
 
 
 @pytest.mark.parametrize("mix", [WIDE.closed(), WIDE.arriving(Constant(1.0)), DECIDING], ids=["closed", "open", "when"])

@@ -12,6 +12,7 @@ from tests.uml import kernel
 pytestmark = pytest.mark.skipif(kernel.available() is not None, reason=kernel.available() or "")
 
 CONFORMANCE = "tests/sandbox/test_caps.py"
+HELD = "tests/sandbox/test_hold.py"
 MEASURED = "tests/sandbox/test_measure.py"
 _OUTCOME = re.compile(r"^(tests/\S+::\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
 
@@ -19,9 +20,9 @@ _OUTCOME = re.compile(r"^(tests/\S+::\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MUL
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, str]:
     """Tell how each test ended in there, in one boot: the conformance of the caps, and measured runs that swap."""
-    chosen = "test_caps or swapping_run or throttled_run"
+    chosen = "test_caps or test_hold or swapping_run or throttled_run"
     command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "-k", chosen]
-    done = kernel.run([*command, CONFORMANCE, MEASURED], memory="1536M", environment={"COLUMNS": "200"})
+    done = kernel.run([*command, CONFORMANCE, HELD, MEASURED], memory="1536M", environment={"COLUMNS": "200"})
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(_OUTCOME.findall(done.stdout))
 
@@ -32,6 +33,13 @@ def test_conformance(outcomes: dict[str, str]) -> None:
     assert {*cases.values()} == {"PASSED"}
     with_parameter = {test.partition("[")[0] for test in outcomes if test.startswith(CONFORMANCE) and "[" in test}
     assert {test.partition("[")[0] for test in cases} == with_parameter
+
+
+def test_held(outcomes: dict[str, str]) -> None:
+    """Version 2 holds processor time, writes and swap there, and says that it cannot hold cores: all of it passes."""
+    cases = {test: outcome for test, outcome in outcomes.items() if test.startswith(HELD) and "cgroup2" in test}
+    assert {*cases.values()} == {"PASSED"}
+    assert {f"{HELD}::{name}[cgroup2]" for name in ("test_processor_time", "test_cores", "test_writes")} <= {*cases}
 
 
 def test_other_caps(outcomes: dict[str, str]) -> None:

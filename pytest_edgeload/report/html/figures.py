@@ -57,7 +57,7 @@ def _run(case: Case, run: Measurement, runs: int) -> dict[str, Any]:
     """Return the charts of a run, which has its part of what one page can hold of all `runs`."""
     chart, drawn = lanes(case, run, _part(_SPANS, runs))
     return {
-        "title": printable(f"{case.policy} at {case.limit or 'no limit'}, round {run.round}, {run.outcome}"),
+        "title": printable(f"{case.policy} {case.place}, round {run.round}, {run.outcome}"),
         "memory": memory(case, run, _part(_POINTS, runs)),
         "memory_note": _MEMORY_NOTE,
         "lanes": chart,

@@ -1,6 +1,6 @@
-"""`cgroup1`: the memory and blkio controllers of cgroup version 1, in hierarchies of their own.
+"""`cgroup1`: the memory, blkio, cpu and cpuset controllers of cgroup version 1, in hierarchies of their own.
 
-See Documentation/admin-guide/cgroup-v1/memory.rst and blkio-controller.rst.
+See Documentation/admin-guide/cgroup-v1/memory.rst, blkio-controller.rst, cpusets.rst and scheduler/sched-bwc.rst.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import Live, Memory, flat
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 
-_THROTTLE = "blkio.throttle.read_bps_device"
+_CONTROLLERS = ("memory", "blkio", "cpu", "cpuset")
 _USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
 
 
 class _Group:
-    """A group in the hierarchy of memory, and one in that of blkio where reads are throttled."""
+    """A group in the hierarchy of memory, and one in that of each other controller that something is asked of."""
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
         self.folder = folders[0]
@@ -75,14 +75,23 @@ class Cgroup1:
     def open(self, name: str, limits: Limits) -> _Group:
         """Make the group in each hierarchy it needs, and set its limits."""
         groups = {self._parent("memory") / name: _memory(limits)}
-        if limits.reads is not None:
-            # Some boards mount all controllers as one hierarchy.
-            groups.setdefault(self._parent("blkio") / name, []).extend(_reads(limits.reads))
+        others = {"blkio": _throttled(limits.reads), "cpu": _time(limits.cpus), "cpuset": self._cores(limits.cores)}
+        for controller, settings in others.items():
+            if settings:
+                # Some boards mount all controllers as one hierarchy.
+                groups.setdefault(self._parent(controller) / name, []).extend(settings)
         return _Group(hierarchy.make(groups))
+
+    def _cores(self, cores: tuple[int, ...]) -> list[tuple[str, str]]:
+        """Return what a group must have before a process may enter it: its processors, and the nodes of its memory."""
+        if not cores:
+            return []
+        nodes = (self._parent("cpuset") / "cpuset.mems").read_text().strip()
+        return [("cpuset.cpus", ",".join(map(str, cores))), ("cpuset.mems", nodes)]
 
     def sweep(self, session: str | None) -> list[str]:
         """Remove groups of `session`, or of sessions that are gone."""
-        mounts = (hierarchy.mount_of("cgroup", controller) for controller in ("memory", "blkio"))
+        mounts = (hierarchy.mount_of("cgroup", controller) for controller in _CONTROLLERS)
         return list(dict.fromkeys(name for mount in mounts for name in hierarchy.sweep(mount, session)))
 
 
@@ -90,9 +99,27 @@ def _memory(limits: Limits) -> list[tuple[str, str]]:
     if limits.memory_bytes is None:
         return []
     # Memory and swap together may not exceed what memory alone may.
-    files = ["memory.limit_in_bytes", *([] if limits.swap else ["memory.memsw.limit_in_bytes"])]
-    return [(file, str(limits.memory_bytes)) for file in files]
+    settings = [("memory.limit_in_bytes", str(limits.memory_bytes))]
+    swap_bytes = limits.swap_bytes if limits.swap else 0
+    if swap_bytes is not None:
+        settings.append(("memory.memsw.limit_in_bytes", str(limits.memory_bytes + swap_bytes)))
+    return settings
 
 
-def _reads(throttle: Throttle) -> list[tuple[str, str]]:
-    return [(_THROTTLE, f"{disk} {throttle.read_bps}") for disk in throttle.disks]
+def _throttled(throttle: Throttle | None) -> list[tuple[str, str]]:
+    if throttle is None:
+        return []
+    rates = {"read": throttle.read_bps, "write": throttle.write_bps}
+    return [
+        (f"blkio.throttle.{way}_bps_device", f"{disk} {rate}")
+        for way, rate in rates.items()
+        for disk in throttle.disks
+        if rate is not None
+    ]
+
+
+def _time(cpus: float | None) -> list[tuple[str, str]]:
+    if cpus is None:
+        return []
+    quota_us, period_us = hierarchy.quota(cpus)
+    return [("cpu.cfs_period_us", str(period_us)), ("cpu.cfs_quota_us", str(quota_us))]

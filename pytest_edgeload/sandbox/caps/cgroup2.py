@@ -1,4 +1,7 @@
-"""`cgroup2`: the memory and io controllers of the unified hierarchy. See Documentation/admin-guide/cgroup-v2.rst."""
+"""`cgroup2`: the memory, io, cpu and cpuset controllers of the unified hierarchy.
+
+See Documentation/admin-guide/cgroup-v2.rst.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import PAGE_BYTES, Live, Memory, flat, stall
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.limits import Limits, Throttle
 
 _USE = re.compile(rb"^(anon|file) (\d+)$", re.MULTILINE)
 
@@ -122,16 +125,31 @@ class Cgroup2:
         settings = [("memory.oom.group", "1")]  # a half-killed worker would be no outcome
         if limits.memory_bytes is not None:
             settings.append(("memory.max", str(limits.memory_bytes)))
-            if not limits.swap:
-                settings.append(("memory.swap.max", "0"))
-        if limits.reads is None:
-            parent = self._parent("memory")
-        else:
-            parent = self._parent("memory", "io")
-            settings += [("io.max", f"{disk} rbps={limits.reads.read_bps}") for disk in limits.reads.disks]
-        [folder] = hierarchy.make({parent / name: settings})
+            swap_bytes = limits.swap_bytes if limits.swap else 0
+            if swap_bytes is not None:
+                settings.append(("memory.swap.max", str(swap_bytes)))
+        others = {"io": _throttled(limits.reads), "cpu": _time(limits.cpus), "cpuset": _cores(limits.cores)}
+        needed = [controller for controller, found in others.items() if found]
+        settings += [setting for found in others.values() for setting in found]
+        [folder] = hierarchy.make({self._parent("memory", *needed) / name: settings})
         return _Group(folder)
 
     def sweep(self, session: str | None) -> list[str]:
         """Remove groups of `session`, or of sessions that are gone."""
         return hierarchy.sweep(hierarchy.mount_of("cgroup2"), session, _kill)
+
+
+def _throttled(throttle: Throttle | None) -> list[tuple[str, str]]:
+    if throttle is None:
+        return []
+    rates = {"rbps": throttle.read_bps, "wbps": throttle.write_bps}
+    words = " ".join(f"{key}={rate}" for key, rate in rates.items() if rate is not None)
+    return [("io.max", f"{disk} {words}") for disk in throttle.disks]
+
+
+def _time(cpus: float | None) -> list[tuple[str, str]]:
+    return [] if cpus is None else [("cpu.max", "{} {}".format(*hierarchy.quota(cpus)))]
+
+
+def _cores(cores: tuple[int, ...]) -> list[tuple[str, str]]:
+    return [("cpuset.cpus", ",".join(map(str, cores)))] if cores else []

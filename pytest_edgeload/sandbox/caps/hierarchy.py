@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned
 
+PERIOD_US = 100_000  # the kernel's own default
 _REMOVAL_S = 5.0  # a group stays busy until its last process is reaped
 
 
@@ -69,6 +70,11 @@ def make(groups: Mapping[Path, Sequence[tuple[str, str]]]) -> tuple[Path, ...]:
             file = f" ({error.filename})" if folder in made else ""
             raise Unsupported(f"cgroup {folder} could not be set up: {error.strerror}{file}") from error
     return tuple(made)
+
+
+def quota(cpus: float) -> tuple[int, int]:
+    """Return how many microseconds of processor time `cpus` processors are, and in how many microseconds."""
+    return max(1000, round(cpus * PERIOD_US)), PERIOD_US  # the kernel takes no less
 
 
 def enter(folder: Path) -> tuple[str, ...]:

@@ -1,0 +1,99 @@
+"""The devices of a session: those that --edge-device names, less what other options say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pytest_edgeload.devices import OWN_FILE, Device, known_devices
+from pytest_edgeload.errors import UsageError, hint
+from pytest_edgeload.plugin.options import Given, Settings, flag, in_ini
+from pytest_edgeload.results.record import Case
+from pytest_edgeload.sandbox.hold import Hold
+from pytest_edgeload.sandbox.limits import cores_of
+from pytest_edgeload.units import Limit, format_size
+
+_OVERRIDES = {"threads": "threads", "read-bw": "read_bps", "swap": "swap"}
+"""The options, beside --edge-mem, that say what a device may say, and the fields that they take its place in."""
+
+
+class Boards(NamedTuple):
+    """The devices by name, None for this machine as it is, and the memory limits under each of them."""
+
+    devices: Mapping[str | None, Device | None]
+    memory: Mapping[str | None, tuple[Limit | None, ...]]
+
+    def __str__(self) -> str:
+        """Return in words what they are, for the header."""
+        limits = {name: ", ".join(str(limit or "none") for limit in found) for name, found in self.memory.items()}
+        if set(limits) == {None}:
+            return f"memory {limits[None]}"
+        return "device " + ", ".join(f"{name or 'none'} ({found})" for name, found in limits.items())
+
+    @property
+    def limits(self) -> tuple[Limit | None, ...]:
+        """All limits, each once."""
+        own = [device.memory for device in self.devices.values() if device is not None]
+        return tuple(dict.fromkeys([*(limit for limits in self.memory.values() for limit in limits), *own]))
+
+
+def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> Boards:
+    """Return the devices that are asked for. Raises UsageError for one that nobody knows, or without a limit.
+
+    What the command line or the environment says goes before a device; what the ini file says does so only where that
+    is also where the device stands.
+    """
+    if settings.device == (None,):
+        return Boards({None: None}, {None: settings.mem})
+    own = rootdir / OWN_FILE
+    known = known_devices(settings.devices or (own if own.is_file() else None))
+    place = given["device"].place
+    over = {name for name in given if not in_ini(given[name]) or in_ini(given["device"])}
+    given_up: dict[str, Any] = dict.fromkeys(key for name, key in _OVERRIDES.items() if name in over)
+    found: dict[str | None, Device | None] = {}
+    for name in settings.device:
+        if name is not None and name not in known:
+            raise UsageError(f"{place}={name}: no such device; {hint(name, known)}")
+        found[name] = None if name is None else replace(_threaded(known[name]), **given_up)
+    if "mem" in over and None in settings.mem and set(found) != {None}:
+        raise UsageError(
+            f"{given['mem'].place}=none: a device has a limit; leave it out, or leave {flag('device')} out"
+        )
+    memory = {
+        name: settings.mem if device is None or "mem" in over else (device.memory,) for name, device in found.items()
+    }
+    return Boards(found, memory)
+
+
+def _threaded(device: Device) -> Device:
+    """Return the device with as many threads as it has cores here, where it does not say how many."""
+    if device.threads is not None or device.cores is None:
+        return device
+    return replace(device, threads=len(cores_of(device.cores)))
+
+
+def hold_of(device: Device) -> Hold:
+    """Return what a device asks the kernel to hold a worker to, beside its memory."""
+    return Hold(device.read_bps, device.write_bps, device.cpus, device.cores, device.swap)
+
+
+def on(case: Case, device: Device, unenforced: tuple[str, ...]) -> Case:
+    """Return `case` as it is on a device of which this much is not enforced."""
+    asked = {"threads": device.threads, **hold_of(device)._asdict()}
+    stated = {name: value for name, value in asked.items() if value is not None}
+    swap = case.swap
+    if device.swap is not None and not any(text.startswith("swap") for text in unenforced):
+        swap = format_size(device.swap) if device.swap else "off"
+    own_limit = ["limit"] if case.limit == str(device.memory) else []
+    return msgspec.structs.replace(
+        case,
+        device=device.name,
+        by_device=(*own_limit, *stated),
+        unenforced=unenforced,
+        swap=swap,
+        **stated,
+    )
