@@ -12,7 +12,9 @@ from tests.uml import kernel
 
 pytestmark = [
     pytest.mark.skipif(kernel.available() is not None, reason=kernel.available() or ""),
-    pytest.mark.skipif(shutil.which("systemd-run") is None, reason="no systemd-run on this host (Debian package systemd)"),
+    pytest.mark.skipif(
+        shutil.which("systemd-run") is None, reason="no systemd-run on this host (Debian package systemd)"
+    ),
 ]
 
 _CONFORMANCE = "tests/sandbox/test_caps.py"

@@ -15,9 +15,7 @@ from pytest_edgeload.sandbox.limits import Limits
 _USE = re.compile(rb"^(anon|file) (\d+)$", re.MULTILINE)
 
 
-class Group:
-    """A group of the unified hierarchy."""
-
+class _Group:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.enter = hierarchy.enter(folder)
@@ -119,7 +117,7 @@ class Cgroup2:
         """Return why no group can throttle reads here; None where it can."""
         return hierarchy.refusal(self._parent, "memory", "io")
 
-    def open(self, name: str, limits: Limits) -> Group:
+    def open(self, name: str, limits: Limits) -> _Group:
         """Make the group and set its limits."""
         settings = [("memory.oom.group", "1")]  # a half-killed worker would be no outcome
         if limits.memory_bytes is not None:
@@ -132,7 +130,7 @@ class Cgroup2:
             parent = self._parent("memory", "io")
             settings += [("io.max", f"{disk} rbps={limits.reads.read_bps}") for disk in limits.reads.disks]
         [folder] = hierarchy.make({parent / name: settings})
-        return Group(folder)
+        return _Group(folder)
 
     def sweep(self, session: str | None) -> list[str]:
         """Remove groups of `session`, or of sessions that are gone."""

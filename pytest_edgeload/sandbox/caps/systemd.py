@@ -11,12 +11,16 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
-from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2, Group
+from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
 from pytest_edgeload.sandbox.counters import Memory
 from pytest_edgeload.sandbox.limits import Limits
+
+if TYPE_CHECKING:
+    from pytest_edgeload.sandbox.caps import Group
 
 _SCOPE = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
 _MANAGER = ("systemctl", "--user", "show", "--property=ControlGroup", "--value")
@@ -140,8 +144,8 @@ def _check(*controllers: str) -> Path:
     if lacking:
         raise Unsupported(
             f"systemd gives its user manager no {' and no '.join(lacking)} controller; have root put "
-            "'[Service]' and 'Delegate=cpu cpuset io memory pids' into /etc/systemd/system/user@.service.d/delegate.conf "
-            "and log in again"
+            "'[Service]' and 'Delegate=cpu cpuset io memory pids' into "
+            "/etc/systemd/system/user@.service.d/delegate.conf and log in again"
         )
     return folder
 
