@@ -26,7 +26,10 @@ COMMANDS: Mapping[str, Command] = {
 """All commands, in the order in which `edgeload --help` lists them."""
 
 _WORDS = "Loading policies for several networks in little memory."
-_STATUS = "exit status: 0; 1 for a gate that does not hold, or a machine that cannot enforce a limit; 2 for what cannot be done, with one sentence on standard error"
+_STATUS = (
+    "exit status: 0; 1 for a gate that does not hold, or a machine that can enforce no limit; 2 for what cannot be done, "
+    "with one sentence on standard error"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,8 +21,8 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(asked: argparse.Namespace) -> Answer:
     rows = examine(asked.cache_dir or arguments.cache())
-    status = _UNFIT if words.missing(rows, strict=asked.strict) else 0
-    return Answer(words.json(rows) if asked.json else words.text(rows), status)
+    is_unfit = words.missing(rows) or (asked.strict and words.missing(rows, "wanted"))
+    return Answer(words.json(rows) if asked.json else words.text(rows), _UNFIT if is_unfit else 0)
 
 
 COMMAND = Command(

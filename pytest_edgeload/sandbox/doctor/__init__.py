@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_edgeload.sandbox.doctor import caps, machine, storage
-from pytest_edgeload.sandbox.doctor.row import Row
+from pytest_edgeload.sandbox.doctor.row import Row, Weight
 
-__all__ = ["Row", "examine"]
+__all__ = ["Row", "Weight", "examine"]
 
 
 def examine(cache: Path) -> list[Row]:
