@@ -27,8 +27,8 @@ COMMANDS: Mapping[str, Command] = {
 
 _WORDS = "Loading policies for several networks in little memory."
 _STATUS = (
-    "exit status: 0; 1 for a gate that does not hold, or a machine that can enforce no limit; 2 for what cannot be done, "
-    "with one sentence on standard error"
+    "exit status: 0; 1 for a gate that does not hold, or a machine that can enforce no limit; 2 for what cannot be "
+    "done, with one sentence on standard error"
 )
 
 

@@ -60,7 +60,7 @@ def rows() -> list[Row]:
     holds = cap.enforces and caps[name].ok
     chosen = Row("limit", "--edge-cap=auto", holds, name, "get one of the caps above", "required")
     found = [_hierarchies(), _writable(), _delegation(), *caps.values(), chosen]
-    return [*found, *(_inside(cap) if holds else _controllers(None))]
+    return [*found, *(_inside(cap) if cap.enforces else _controllers(None))]
 
 
 def _name(part: str) -> str:
