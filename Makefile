@@ -34,9 +34,9 @@ compat: $(VENV)/ready
 	PYTHONPATH=$(CURDIR)/build/pytest-8.4 $(RUN) pytest tests/plugin
 
 uml:
-	@command -v linux.uml >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq user-mode-linux e2fsprogs >/dev/null; \
-	else echo "User-mode Linux is not installed: the cgroup v2 tests will be skipped"; fi
+	@{ command -v linux.uml && command -v systemd-run; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq user-mode-linux e2fsprogs systemd >/dev/null; \
+	else echo "User-mode Linux or systemd is not installed: tests of cgroup v2 will be skipped"; fi
 
 chromium:
 	@{ command -v chromium && command -v chromedriver; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

@@ -23,7 +23,8 @@ DOCTOR = [*COMMAND, "doctor", "--json"]
 )
 def test_doctor(command: list[str], yes: set[str], no: set[str]) -> None:
     """It finds what root can do, and what a user can do to whom memory and io were given, but no processor time."""
-    done = kernel.run(command, environment={"PYTHONDONTWRITEBYTECODE": "1"})
+    environment = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(kernel.REPOSITORY)}
+    done = kernel.run(command, environment=environment)
     assert (done.returncode, done.stderr) == (0, "")
     found = {row["what"]: row["ok"] for row in json.loads(done.stdout)}
     always = {"memory controller", "--edge-cap=auto", "io controller", "reads can be throttled", "cold page cache"}

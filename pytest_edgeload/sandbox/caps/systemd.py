@@ -48,16 +48,17 @@ class _Scope:
 
     def __init__(self, name: str) -> None:
         # Sweeping shall find the group and the keeper's, not the scope, which then goes by itself.
-        command = (*_SCOPE, f"--unit=around-{name}", "--property=Delegate=yes", "cat")
+        unit = f"around-{name}"
+        command = (*_SCOPE, f"--unit={unit}", "--property=Delegate=yes", "cat")
         self._keeper = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
-        if not self._answers():  # systemd-run becomes `cat` when the scope is there
-            self._keeper.kill()
-            _, told = self._keeper.communicate()
-            reason = told.decode(errors="replace").strip() or "systemd-run ended"
-            raise Unsupported(f"scope around-{name} could not be set up: {reason}")
+        is_there = self._answers()  # systemd-run becomes `cat` when the scope is there
         self.folder = hierarchy.own_group(_mount(), "", self._keeper.pid)
+        if not is_there or self.folder.name != f"{unit}.scope":
+            _, told = self._keeper.communicate()
+            reason = told.decode(errors="replace").strip() or "its group is hidden from here, as by a container"
+            raise Unsupported(f"scope {unit} could not be set up: {reason}")
         # A group that hands controllers on has no processes of its own.
         hierarchy.make({self.folder / f"{name}{_KEEPER}": [("cgroup.procs", str(self._keeper.pid))]})
 
