@@ -1,5 +1,6 @@
 # Every target sets up what it needs in $(VENV); nothing outside of it and the user's cache folder is written, but for
-# User-mode Linux, which the cgroup v2 tests boot, and Chromium, which opens the HTML report, where root may install them.
+# User-mode Linux and systemd, which the cgroup v2 tests boot, and Chromium, which opens the HTML report, where root may
+# install them.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m

@@ -46,6 +46,12 @@ def test_every_row(found: dict[str, Row]) -> None:
     assert all("\n" not in row.found + row.way_out for row in found.values())
 
 
+def test_explained(found: dict[str, Row]) -> None:
+    """The page on the doctor shows every row."""
+    page = (Path(__file__).parents[2] / "docs/doctor.md").read_text()
+    assert [what for what in found if f" {what}  " not in page] == []
+
+
 def test_caps(found: dict[str, Row]) -> None:
     """A cap that is available holds a limit, one that is not is told with its reason; `auto` is what sessions take."""
     for name, cap in CAPS.items():

@@ -153,7 +153,7 @@ def _check(*controllers: str) -> Path:
 
 def _manager() -> Path:
     if shutil.which("systemd-run") is None or shutil.which("systemctl") is None:
-        raise Unsupported("systemd-run is not installed")
+        raise Unsupported("systemd-run is not installed; install systemd, or try another cap")
     point, root = _mount()
     try:
         asked = subprocess.run(_MANAGER, check=True, capture_output=True, text=True, timeout=_PATIENCE_S)

@@ -39,7 +39,7 @@ _NO_SWAP = "boot with the kernel parameter swapaccount=1 if what is missing has 
 _ELSE = {
     "cgroup2": "boot with systemd.unified_cgroup_hierarchy=1; not needed where cgroup1 works",
     "cgroup1": "mount -t cgroup -o memory none /sys/fs/cgroup/memory; not needed where cgroup2 works",
-    "systemd": "apt install systemd; not needed where another cap works",
+    "systemd": "mount -t cgroup2 none /sys/fs/cgroup; not needed where another cap works",
 }
 _COUNTS = {
     "peak_charged_bytes": ("peak of a group", "Linux 5.19 or newer has memory.peak"),
