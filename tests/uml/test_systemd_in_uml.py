@@ -20,16 +20,18 @@ pytestmark = [
 AS_USER = ["sh", "tests/uml/manager.sh"]
 _CONFORMANCE = "tests/sandbox/test_caps.py"
 _OWN = "tests/sandbox/test_systemd.py"
+# The user has no rights to drop; what takes long and is the same for `cgroup2`, whose groups these are, is left to that.
+_CHOSEN = "systemd and not rights and not no_limit and not throttled"
 _OUTCOME = re.compile(r"^tests/\S+::(\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
 
 
 def test_conformance() -> None:
     """It keeps what the table of caps promises, and leaves its manager no unit. Who has one needs no other rights."""
     tests = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", _CONFORMANCE, _OWN]
-    script = '"$@" -k "systemd and not rights"; systemctl --user list-units --all --plain --no-legend "*edgeload*"'
+    script = f'"$@" -k "{_CHOSEN}"; systemctl --user list-units --all --plain --no-legend "*edgeload*"'
     command = [*AS_USER, "sh", "-c", script, "sh", *tests]
     done = kernel.run(command, memory="1024M", environment={"COLUMNS": "200"})
     outcomes = dict(_OUTCOME.findall(done.stdout))
     assert {*outcomes.values()} == {"PASSED"}, done.stdout + done.stderr
-    assert len(outcomes) >= 24
+    assert len(outcomes) >= 17
     assert done.stdout.splitlines()[-1].endswith("=="), done.stdout  # pytest's last line, and no unit after it
