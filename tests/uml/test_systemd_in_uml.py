@@ -20,7 +20,7 @@ pytestmark = [
 AS_USER = ["sh", "tests/uml/manager.sh"]
 _CONFORMANCE = "tests/sandbox/test_caps.py"
 _OWN = "tests/sandbox/test_systemd.py"
-# The user has no rights to drop; what takes long and is the same for `cgroup2`, whose groups these are, is left to that.
+# The user has no rights to drop; what takes long and is the same for `cgroup2`, whose groups these are, is left to it.
 _CHOSEN = "systemd and not rights and not no_limit and not throttled"
 _OUTCOME = re.compile(r"^tests/\S+::(\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
 
