@@ -1,5 +1,6 @@
 # Every target sets up what it needs in $(VENV); nothing outside of it and the user's cache folder is written, but for
-# User-mode Linux, which the cgroup v2 tests boot, and Chromium, which opens the HTML report, where root may install them.
+# User-mode Linux and systemd, which the cgroup v2 tests boot, and Chromium, which opens the HTML report, where root may
+# install them.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
@@ -34,9 +35,9 @@ compat: $(VENV)/ready
 	PYTHONPATH=$(CURDIR)/build/pytest-8.4 $(RUN) pytest tests/plugin
 
 uml:
-	@command -v linux.uml >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq user-mode-linux e2fsprogs >/dev/null; \
-	else echo "User-mode Linux is not installed: the cgroup v2 tests will be skipped"; fi
+	@{ command -v linux.uml && command -v systemd-run; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq user-mode-linux e2fsprogs systemd >/dev/null; \
+	else echo "User-mode Linux or systemd is not installed: tests of cgroup v2 will be skipped"; fi
 
 chromium:
 	@{ command -v chromium && command -v chromedriver; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

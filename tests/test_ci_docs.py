@@ -1,4 +1,4 @@
-"""The workflows of docs/ci.md and the examples of docs/commands.md: they parse, and so does every command in them."""
+"""The workflows of docs/ci.md and the examples of other pages: they parse, and so does every command in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_edgeload.plugin import options
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCKS = re.findall(r"```yaml\n# (?P<title>.*?)\n(?P<text>.*?)```", (DOCS / "ci.md").read_text(), re.DOTALL)
-PAGES = (DOCS / "commands.md").read_text() + (DOCS.parent / "README.md").read_text()
+PAGES = "".join(path.read_text() for path in (DOCS / "commands.md", DOCS / "doctor.md", DOCS.parent / "README.md"))
 EXAMPLES = re.findall(r"^    (edgeload .*)$", PAGES, re.MULTILINE)
 INLINE = re.findall(r"`(edgeload [a-z]+ [^`]+)`", (DOCS / "ci.md").read_text() + (DOCS / "commands.md").read_text())
 

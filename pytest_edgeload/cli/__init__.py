@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from pytest_edgeload.cli import compare, history, minmem, noise, plan, report, terminal
+from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, report, terminal
 from pytest_edgeload.cli.command import REFUSED, Command
 from pytest_edgeload.errors import Refusal
 
@@ -21,12 +21,14 @@ COMMANDS: Mapping[str, Command] = {
     "noise": noise.COMMAND,
     "minmem": minmem.COMMAND,
     "plan": plan.COMMAND,
+    "doctor": doctor.COMMAND,
 }
 """All commands, in the order in which `edgeload --help` lists them."""
 
 _WORDS = "Loading policies for several networks in little memory."
 _STATUS = (
-    "exit status: 0; 1 for a gate that does not hold; 2 for what cannot be done, with one sentence on standard error"
+    "exit status: 0; 1 for a gate that does not hold, or a machine that can enforce no limit; 2 for what cannot be "
+    "done, with one sentence on standard error"
 )
 
 

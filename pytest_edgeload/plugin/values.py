@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXPORTS = ("bmf", "gab", "gab-bigger")
 """The formats, keys of `report.FORMATS`, that --edge-export writes for services."""
 
-CAP_NAMES = ("auto", "cgroup2", "cgroup1", "none")
+CAP_NAMES = ("auto", "cgroup2", "cgroup1", "systemd", "none")
 """`auto` and the keys of `sandbox.caps.CAPS`, which would cost every pytest start its import."""
 
 

@@ -85,7 +85,7 @@ def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str], cap_nam
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         told, _ = process.communicate()
     *places, stat = told.splitlines()
-    folders = witness.groups(name)
+    folders = [folder for folder in witness.groups(name) if folder.name == name]
     assert len([place for place in places if place.endswith(f"/{name}")]) == len(folders)
     assert len(folders) == (2 if reads and cap_name == "cgroup1" else 1)
     assert stat.startswith(f"{process.pid} (cat) ")
@@ -161,7 +161,7 @@ def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: T
     name = fresh()
     with Child(*opened(name=name, reads=reads).enter) as child:
         assert child.do("again") == "intact"
-        with pytest.raises(Unsupported, match=f"{name} could not be set up: File exists"):
+        with pytest.raises(Unsupported, match=f"{name} could not be set up: (File exists|.* already loaded)"):
             cap.open(name, Limits(LIMIT, reads=reads))
         assert {*witness.members(name)} == {child.pid}
 
@@ -192,15 +192,15 @@ def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str) -
     assert 64 * MIB / took_s < 1.25 * BPS
 
 
-def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], session: str, reads: Throttle | None) -> None:
+def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Throttle | None) -> None:
     """sweep(None) ends and removes what sessions left that are gone; living sessions and foreign names stay."""
-    gone, living, foreign = f"{PREFIX}{ended_session()}-0", fresh(), f"{PREFIX}of-somebody-else-{session}"
+    gone, living, foreign = f"{PREFIX}{ended_session()}-0", fresh(), f"{PREFIX}of-somebody-else-{fresh()}"
     groups = [opened(name=name, reads=reads) for name in (gone, living, foreign)]
     with Child(*groups[0].enter) as left, Child(*groups[1].enter) as ours, Child(*groups[2].enter) as theirs:
         assert [child.do("again") for child in (left, ours, theirs)] == ["intact"] * 3
         assert all(map(is_abandoned, cap.sweep(None)))  # another session may be quicker to sweep this one
         assert left.end() == -signal.SIGKILL
-        assert witness.groups(gone) == []
+        assert witness.until(lambda: witness.groups(gone) == [])  # systemd removes its own in its own time
         assert {*witness.members(living)} == {ours.pid}
         assert {*witness.members(foreign)} == {theirs.pid}
 
@@ -213,7 +213,7 @@ def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Throttle | Non
         assert [child.do("again") for child in (ours, theirs)] == ["intact"] * 2
         assert cap.sweep(session) == [own]
         assert ours.end() == -signal.SIGKILL
-        assert witness.groups(own) == []
+        assert witness.until(lambda: witness.groups(own) == [])
         assert {*witness.members(similar)} == {theirs.pid}
 
 
@@ -221,7 +221,7 @@ def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Throttle | Non
 def test_rights(cap_name: str, asked: str) -> None:
     """A user without rights is told in one sentence, which names a way out, why there is no group to be had."""
     told = witness.as_nobody("from pytest_edgeload.sandbox.caps import CAPS", f"CAPS[{cap_name!r}].{asked}()")
-    assert "run as root" in told
+    assert ("log in as" if cap_name == "systemd" else "run as root") in told
     assert "\n" not in told
 
 
@@ -266,7 +266,7 @@ def test_nobody_throttles() -> None:
     """Where no cap can throttle, `auto` is refused with the rate, the way out, and the reason of each that enforces."""
     told = witness.as_nobody("from pytest_edgeload.sandbox.caps import choose", f"choose('auto', {BPS})")
     assert told.startswith("UsageError: --edge-read-bw=90M: no cap can throttle reads here; leave it out, or mend ")
-    assert [name for name in CAPS if f"{name}: " in told] == ["cgroup2", "cgroup1"]
+    assert [name for name in CAPS if f"{name}: " in told] == ["cgroup2", "cgroup1", "systemd"]
     assert "\n" not in told
 
 

@@ -23,9 +23,10 @@ def groups(part: str) -> list[Path]:
 
 
 def members(name: str) -> list[int]:
-    """Return the processes in the cgroup with this name; none if there is no such group."""
+    """Return the processes in the cgroups with this very name; none if there is no such group."""
+    folders = [folder for folder in groups(name) if folder.name == name]
     try:
-        return [int(pid) for folder in groups(name) for pid in (folder / "cgroup.procs").read_text().split()]
+        return [int(pid) for folder in folders for pid in (folder / "cgroup.procs").read_text().split()]
     except OSError:
         return []
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.sandbox.caps.cgroup1 import Cgroup1
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
+from pytest_edgeload.sandbox.caps.systemd import Systemd
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.counters import Memory
 from pytest_edgeload.sandbox.limits import Limits
@@ -50,7 +51,7 @@ class Cap(Protocol):
         """Kill and remove the groups of `session`, or with None those of sessions that are gone; return their names."""
 
 
-CAPS: Mapping[str, Cap] = {"cgroup2": Cgroup2(), "cgroup1": Cgroup1(), "none": Uncapped()}
+CAPS: Mapping[str, Cap] = {"cgroup2": Cgroup2(), "cgroup1": Cgroup1(), "systemd": Systemd(), "none": Uncapped()}
 
 
 def choose(name: str, read_bps: int | None = None) -> tuple[str, Cap]:

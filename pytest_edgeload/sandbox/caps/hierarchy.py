@@ -28,13 +28,13 @@ def mount_of(fstype: str, option: str = "") -> tuple[Path, str] | None:
     return None
 
 
-def own_group(mount: tuple[Path, str], controller: str) -> Path:
-    """Return the folder of the group this process is in; the mount point itself where that is hidden from here.
+def own_group(mount: tuple[Path, str], controller: str, pid: int | None = None) -> Path:
+    """Return the folder of the group this process, or `pid`, is in; the mount point where that is hidden from here.
 
     `controller` names the hierarchy in /proc/self/cgroup; it is empty for version 2.
     """
     point, root = mount
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in Path(f"/proc/{pid or 'self'}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             inside = point / os.path.relpath(path, root)
