@@ -48,7 +48,8 @@ def _work(commands: BinaryIO, events: BinaryIO) -> None:
     if commands.readline() != CHECK:
         return
     answered = [r for r in range(len(job.requests)) if r not in done.dropped]
-    _send(events, Checked({r: performer.output_error(r) for r in answered}))
+    tolerance = {r: performer.tolerance(r) for r in answered}
+    _send(events, Checked({r: performer.output_error(r) for r in answered}, tolerance))
 
 
 def _carry_out(job: Job, performer: Performer) -> Done:

@@ -17,16 +17,14 @@ from typing import IO, Any
 import msgspec
 
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
-from pytest_edgeload.networks.store import SAMPLES, WEIGHTS
+from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
+from pytest_edgeload.networks.store import SAMPLES, weight_files
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, steady
 from pytest_edgeload.sandbox.caps import Cap, Group
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.units import format_size
-
-OUTPUT_TOLERANCE = 1e-4
-"""Largest `output_error` that float32 sums in another order explain: they stay near 1e-5, a lost bias gives 5e-4."""
 
 _ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -88,7 +86,8 @@ def _files(job: Job) -> list[Path]:
     """Return the files that weights and samples may be read from."""
     made = [Path(folder) for folder in job.program.files if folder] if job.program is not None else []
     found = [path for folder in made for path in folder.rglob("*") if path.is_file()]
-    return [*(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES)), *found]
+    stored = [path for n in map(Path, job.networks) for path in (*weight_files(n), n / SAMPLES)]
+    return [*stored, *found]
 
 
 class _Run:
@@ -203,7 +202,7 @@ class _Run:
         if self._checked is None:
             return "crashed", f"{_ending(self._process.returncode)}{_last_words(errors)}"
         for r, error in self._checked.output_error.items():
-            if error is None or error > OUTPUT_TOLERANCE:
+            if error is None or error > self._checked.tolerance.get(r, OUTPUT_TOLERANCE):
                 how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"
                 return "wrong", f"request {r} differs from plain PyTorch {how}"
         return "ok", ""
