@@ -34,11 +34,9 @@ def convert(store: Store, key: str, network: Path, factory: str, function: str) 
         if not kept.is_dir():  # another process may have made it while this one waited for the lock
             module, samples = opened(imported(factory)())
             if any(sample.kwargs or not all(map(torch.is_tensor, sample.args)) for sample in samples):
-                raise NoModel(
-                    f"{factory} gives samples that are not tensors by position, as peers are asked; run a policy"
-                )
+                raise NoModel(f"peers are asked by position, and {factory} gives other samples; run it under a policy")
             module.load_state_dict(_weights(network), strict=False)  # the factory may have drawn others this time
-            imported(function)(module.eval(), [sample.args for sample in samples], folder)
+            imported(function)(module, [sample.args for sample in samples], folder)
             _sync(folder)
             kept.parent.mkdir(exist_ok=True)
             folder.rename(kept)

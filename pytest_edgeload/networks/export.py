@@ -60,6 +60,9 @@ def export(module: torch.nn.Module, sample: Any) -> Exported:
     Raises CannotExport with torch's reason, in short, and a way out when torch cannot trace it.
     """
     inputs = as_inputs(sample)
+    for tensor in tree_leaves((inputs.args, dict(inputs.kwargs))):
+        if isinstance(tensor, torch.Tensor) and tensor.device.type != "cpu":
+            raise CannotExport(f"an input is on the device {tensor.device}; make the samples on the CPU")
     try:
         with torch.no_grad(), evaluating(module):
             # Copies, for a slice would bring all that it is a slice of.

@@ -27,7 +27,7 @@ def fill(module: torch.nn.Module, checkpoint: Checkpoint, path: str) -> dict[str
     unknown = sorted(checkpoint.tensors.keys() - wanted.keys())
     if unknown:
         raise BadCheckpoint(
-            f"{path} has a tensor {unknown[0]} that the module has not{_more(unknown)}; build the module it was saved of"
+            f"{path} has a tensor {unknown[0]}{_more(unknown)}, unknown to the module; build the module it was saved of"
         )
     found = {name: _named(names, checkpoint, path) for names in names_of.values() for name in names}
     views = _views(checkpoint)
@@ -42,7 +42,7 @@ def _is_tensor(found: object) -> bool:
 
 
 def _more(names: list[str]) -> str:
-    return f", nor {len(names) - 1} more" if len(names) > 1 else ""
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _named(names: list[str], checkpoint: Checkpoint, path: str) -> TensorSpec:

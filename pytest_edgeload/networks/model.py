@@ -27,16 +27,21 @@ def opened(made: Any) -> tuple[torch.nn.Module, list[Inputs]]:
     if isinstance(model, (str, os.PathLike)):
         model = _loaded(Path(model))
     if isinstance(model, torch.export.ExportedProgram):
-        if not samples and model.example_inputs is not None:
+        if _none(samples) and model.example_inputs is not None:
             samples = [Inputs(*model.example_inputs)]
         model = model.module()
     if not isinstance(model, torch.nn.Module):
         raise NoModel(
-            f"the model is of type {type(model).__name__}; give an nn.Module, an ExportedProgram or the path of a .pt2 file"
+            f"the model is of type {type(model).__name__}; "
+            "give an nn.Module, an ExportedProgram or the path of a .pt2 file"
         )
-    if not samples:
+    if _none(samples):
         raise NoModel(f"{type(model).__name__} comes without samples; give a list of them beside it, as in [(x,)]")
     return model, as_samples(samples)
+
+
+def _none(samples: Any) -> bool:
+    return isinstance(samples, (tuple, list)) and not samples
 
 
 def _loaded(path: Path) -> torch.export.ExportedProgram:

@@ -28,8 +28,7 @@ def dtype_of(spec: TensorSpec) -> torch.dtype:
 def tensor_in(memory: Any, spec: TensorSpec, start: int = 0) -> torch.Tensor:
     """Return the tensor whose bytes stand in `memory` from `start` on, as a view of it; one of no bytes needs none.
 
-    Where the bytes do not stand as the processor wants numbers of this type, which the format of safetensors allows, the
-    tensor is a copy.
+    It is a copy where the bytes do not stand as the processor wants numbers of this type, which safetensors allows.
     """
     dtype = dtype_of(spec)
     if not spec.size_bytes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RegisterNetwork(Protocol):
-    """Takes a network's name and what makes it: a function, written as `module:function`, or the path of a .pt2 file."""
+    """Takes a network's name and what makes it: a function as `module:function`, or the path of a .pt2 file."""
 
     def __call__(self, name: str, factory: str, checkpoint: str | os.PathLike[str] | None = None) -> None:
         """Register the network `name`."""
