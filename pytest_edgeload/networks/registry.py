@@ -140,9 +140,10 @@ class Registry:
         recipe = self._recipes[name]
         try:
             code, files = self._made_of(name, recipe)
+            stamps = [stamp(file) for file in files]
         except BadCheckpoint as error:
             raise PreparationFailed(f"network {name} ({recipe}) could not be made: {error}") from error
-        versions = (name, str(FORMAT), importlib.metadata.version("torch"), *map(stamp, files))
+        versions = (name, str(FORMAT), importlib.metadata.version("torch"), *stamps)
         key = recipe_key(str(recipe), code, versions)
         found = self._store.find(key)
         if found is not None:
