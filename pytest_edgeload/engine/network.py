@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.engine.readers import Reader, open_weights
+from pytest_edgeload.engine.parts import open_weights
+from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.engine.tiles import ASKED, CompiledLayer, Weights
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec

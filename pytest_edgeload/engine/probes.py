@@ -14,8 +14,9 @@ import torch
 
 from pytest_edgeload.engine.memory import arena
 from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.parts import open_weights
 from pytest_edgeload.engine.program import Answers
-from pytest_edgeload.engine.readers import Reader, open_weights
+from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.tiles import Begun
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.layer import Network

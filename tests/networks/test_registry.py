@@ -207,7 +207,7 @@ def test_a_program_that_cannot_be_had(desk: Desk, tmp_path: Path, file: str, wor
 
 
 def test_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
-    """A module gets its weights from a checkpoint, and is made anew when that has changed; what lacks one is refused."""
+    """A module gets its weights from a checkpoint, and again when that has changed; what it lacks is refused."""
     weights = {"weight": torch.rand(2, 3), "bias": torch.rand(2)}
     save_file(weights, tmp_path / "model.safetensors")
 

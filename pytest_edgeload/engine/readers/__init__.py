@@ -8,10 +8,7 @@ from typing import Protocol
 
 from pytest_edgeload.engine.readers.direct import DirectReader
 from pytest_edgeload.engine.readers.mmap import MmapReader
-from pytest_edgeload.engine.readers.parts import PartsReader
 from pytest_edgeload.engine.readers.read import ReadReader
-from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.store import WEIGHTS
 
 
 class Reader(Protocol):
@@ -36,12 +33,3 @@ class Reader(Protocol):
 
 
 READERS: Mapping[str, Callable[[Path], Reader]] = {"read": ReadReader, "mmap": MmapReader, "direct": DirectReader}
-
-
-def open_weights(reader: str, folder: Path, network: Network) -> Reader:
-    """Return what brings the weights of `network`, which is stored in `folder`, from all files they stand in."""
-    kind = READERS[reader]
-    stored = kind(folder / WEIGHTS)
-    if not network.parts:
-        return stored
-    return PartsReader({0: stored} | {part.begin: kind(Path(part.path)) for part in network.parts})

@@ -1,17 +1,18 @@
-"""Several files as one: each brings what lies behind its first address."""
+"""The weights of a network through one reader, be they in one file or in several."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pytest_edgeload.engine.readers import Reader
+from pytest_edgeload.engine.readers import READERS, Reader
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.store import WEIGHTS
 
 
 class PartsReader:
-    """Reads from the reader whose part of the addresses a stretch lies in; none reaches from file to file."""
+    """Reads by the reader whose part of the addresses a stretch lies in; none reaches from file to file."""
 
     def __init__(self, readers: Mapping[int, Reader]) -> None:
         self._begins = sorted(readers)
@@ -36,3 +37,12 @@ class PartsReader:
         """Close all files."""
         for reader in self._readers:
             reader.close()
+
+
+def open_weights(reader: str, folder: Path, network: Network) -> Reader:
+    """Return what brings the weights of `network`, which is stored in `folder`, from all files they stand in."""
+    kind = READERS[reader]
+    stored = kind(folder / WEIGHTS)
+    if not network.parts:
+        return stored
+    return PartsReader({0: stored} | {part.begin: kind(Path(part.path)) for part in network.parts})
