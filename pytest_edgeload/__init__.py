@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_edgeload.errors import Unsupported as Unsupported
     from pytest_edgeload.errors import UsageError as UsageError
+    from pytest_edgeload.networks.inputs import Inputs as Inputs
     from pytest_edgeload.plan import Budget as Budget
     from pytest_edgeload.plan import Builder as Builder
     from pytest_edgeload.plan import Plan as Plan
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "errors": ("Unsupported", "UsageError"),
+    "networks.inputs": ("Inputs",),
     "plan": ("Budget", "Builder", "Plan", "Speeds", "Task"),
     "plugin.fixtures": ("Edge",),
     "policies": ("POLICIES", "Policy"),

@@ -94,10 +94,12 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 class Checked(msgspec.Struct, frozen=True, tag="checked"):
     """For each request that was answered, how far its outputs are from plain PyTorch's, over the largest of these.
 
-    None stands for outputs that hold what no number compares with (NaN), or are of another shape.
+    None stands for outputs that hold what no number compares with (NaN), or are of another shape. `tolerance` is the
+    most that may be, where the network computes in a type coarser than float32; see `Network.tolerance`.
     """
 
     output_error: dict[int, float | None]
+    tolerance: dict[int, float] = {}
 
 
 class Returned(msgspec.Struct, frozen=True, tag="returned"):

@@ -20,7 +20,7 @@ from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.job import Asked, Job, Program
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
-from pytest_edgeload.networks.store import WEIGHTS
+from pytest_edgeload.networks.store import weight_files
 from pytest_edgeload.networks.tile import needed
 from pytest_edgeload.peers import Peer, check_askable
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan, Speeds
@@ -242,7 +242,7 @@ class Bench:
 
     def _carry_out(self, job: Job, limit_bytes: int | None, hold: Hold, expected_bytes: int) -> Measurement:
         """Launch `job` when it is its turn on this host; see `Enclosure` for `expected_bytes`. Raises Unsupported."""
-        weights = [Path(folder) / WEIGHTS for folder in job.networks]
+        weights = [path for folder in job.networks for path in weight_files(Path(folder))]
         with host_lock():
             limits = self._limits(limit_bytes, hold, weights)  # swap of others may have come or gone
             return launch(job, self._enclosure(limits, expected_bytes))

@@ -53,6 +53,11 @@ def known_peers(tell: Callable[[Callable[..., None]], object], policies: Contain
 
 def check_askable(name: str, workload: Workload) -> None:
     """Raise UsageError for a workload that the peer `name` cannot be asked."""
+    for network in (request.network for request in workload.asked if request.network.parts):
+        raise UsageError(
+            f"peer {name} reads one file of weights, and network {network.name} has its in a checkpoint; "
+            "run it under a policy"
+        )
     timed = any(request.arrival_s or request.batch for request in workload.asked)
     if timed or any(request.when is not None for request in workload.asked):
         reason = "that come over time" if timed else "with a condition"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -114,13 +114,14 @@ BUDGETS = st.builds(
 """Budgets with no memory limit, with less than a layer takes, about as much as a network takes, or plenty."""
 
 
-def stored(folder: Path, module: torch.nn.Module, *samples: tuple[torch.Tensor, ...]) -> Path:
+def stored(folder: Path, module: torch.nn.Module, *samples: Any, checkpoint: Path | None = None) -> Path:
     """Store `module` and what plain PyTorch computes from `samples` in `folder`, named by digest as in a store."""
     from pytest_edgeload.networks.prepare import store_module  # noqa: PLC0415  # most tests need no torch
 
     part = folder / "part"
     part.mkdir(parents=True)
-    return part.rename(folder / store_module(part, "stored", module, list(samples)))
+    where = None if checkpoint is None else str(checkpoint)
+    return part.rename(folder / store_module(part, "stored", module, list(samples), checkpoint=where))
 
 
 def job(policy: str, folder: Path, *, requests: int = 1, lanes: int = 2) -> tuple[Job, Workload]:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_edgeload.errors import UsageError
+from pytest_edgeload.networks.layer import Part
 from pytest_edgeload.peers import Peer, check_askable, known_peers
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Request, Workload
@@ -70,6 +72,14 @@ def test_what_no_peer_can_be_asked(change: dict[str, Any], reason: str) -> None:
     assert str(refused.value) == (
         f"peer mine answers what is asked at once, and workload mix has {reason}; run it under a policy"
     )
+
+
+def test_a_checkpoint() -> None:
+    """A network whose weights stand in a checkpoint is refused: a peer is told one file."""
+    part = Part("w", 4096, 1, 0, "")
+    asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), parts=(part,))),))
+    with pytest.raises(UsageError, match=r"^peer mine reads one file of weights, and network made-up has its in a"):
+        check_askable("mine", asked)
 
 
 def test_conditions_that_are_ignored() -> None:

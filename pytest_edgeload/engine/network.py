@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.engine.readers import READERS, Reader
+from pytest_edgeload.engine.parts import open_weights
+from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.engine.tiles import ASKED, CompiledLayer, Weights
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
-from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, read_graph
+from pytest_edgeload.networks.store import SAMPLES, read_graph
 from pytest_edgeload.networks.tensors import dtype_of, tensor_in
 from pytest_edgeload.networks.tile import Rows, pages_bytes, specs, stretches, tiling
 
@@ -26,7 +27,7 @@ class OpenNetwork:
     def __init__(self, folder: Path, reader: str) -> None:
         self.network = read_graph(folder)
         self.layers = [CompiledLayer(layer) for layer in self.network.layers]
-        self.weights = READERS[reader](folder / WEIGHTS)
+        self.weights = open_weights(reader, folder, self.network)
         self._samples = ReadReader(folder / SAMPLES)
         weakref.finalize(self, _close, self.weights, self._samples)
         self._is_convolutional = any(layer.is_convolution for layer in self.network.layers)

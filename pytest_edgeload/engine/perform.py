@@ -16,6 +16,7 @@ from pytest_edgeload.engine.memory import arena, trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.tiles import Begun, Weights
 from pytest_edgeload.job import Job
+from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.tile import is_last, left_bytes, span_bytes, tile_bytes, working_bytes
 from pytest_edgeload.plan import Task
 
@@ -106,6 +107,10 @@ class Performer:
         found = [self._values[r][name] for name in network.network.outputs]
         return output_error(found, due)
 
+    def tolerance(self, r: int) -> float:
+        """Return how far the outputs of request `r` may be from plain PyTorch's."""
+        return self._requests[r][0].network.tolerance
+
 
 def output_error(found: Sequence[torch.Tensor], due: Sequence[torch.Tensor]) -> float | None:
     """Return how far outputs are from those that are due; see `job.Checked`."""
@@ -124,4 +129,6 @@ def _relative_error(found: torch.Tensor, due: torch.Tensor) -> float | None:
     far = torch.where(found == due, 0.0, (found.double() - due.double()).abs())  # the same infinity is no difference
     scale = torch.where(due.isfinite(), due.double().abs(), 0.0).max().item()
     error = far.max().item() / (scale or 1.0)
+    if error > OUTPUT_TOLERANCE and not due.is_floating_point():
+        return max(error, 1.0)  # a whole number is right or wrong, however coarse the types it was computed in
     return error if math.isfinite(error) else None

@@ -14,19 +14,20 @@ import torch
 
 from pytest_edgeload.engine.memory import arena
 from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.parts import open_weights
 from pytest_edgeload.engine.program import Answers
-from pytest_edgeload.engine.readers.direct import DirectReader
+from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.tiles import Begun
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.store import WEIGHTS, read_graph
+from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import PAGE, Rows, cut, needed
 
 _PIECE_BYTES, _IN_FLIGHT = 4 << 20, 4  # large and many enough to keep an NVMe disk busy
 
 _TILE_BYTES = 16 << 20
 
-_Piece = tuple[DirectReader, int, int]
+_Piece = tuple[Reader, int, int]
 
 
 def reading(job: Job) -> Callable[[], Answers]:
@@ -57,10 +58,11 @@ def reading(job: Job) -> Callable[[], Answers]:
 
 def _pieces(folder: Path) -> list[_Piece]:
     """Return what is to be read of the network in `folder`, each piece from the beginning of a page."""
-    reader = DirectReader(folder / WEIGHTS)
+    network = read_graph(folder)
+    reader = open_weights("direct", folder, network)
     return [
         (reader, begin, min(_PIECE_BYTES, offset + size_bytes - begin))
-        for offset, size_bytes in needed(read_graph(folder))
+        for offset, size_bytes in needed(network)
         for begin in range(offset // PAGE * PAGE, offset + size_bytes, _PIECE_BYTES)
     ]
 

@@ -104,3 +104,7 @@ class Programmed:
         asked = self._job.requests[r]
         network = self._networks[asked.network]
         return output_error(self._answers.get(r, ()), network.tensors(network.sample(asked.sample).outputs))
+
+    def tolerance(self, r: int) -> float:
+        """Return how far the outputs of request `r` may be from plain PyTorch's."""
+        return self._networks[self._job.requests[r].network].network.tolerance

@@ -28,7 +28,8 @@ def _work(commands: BinaryIO, send: Send) -> None:
     if commands.readline() != CHECK:
         return
     answered = [r for r in range(len(job.requests)) if r not in done.dropped]
-    send(Checked({r: performer.output_error(r) for r in answered}))
+    tolerance = {r: performer.tolerance(r) for r in answered}
+    send(Checked({r: performer.output_error(r) for r in answered}, tolerance))
 
 
 def _carry_out(job: Job, performer: Performer) -> Done:

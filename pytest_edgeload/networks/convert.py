@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from pytest_edgeload.networks.model import NoModel, opened
 from pytest_edgeload.networks.store import WEIGHTS, Store, converted, read_graph
 from pytest_edgeload.networks.tensors import tensor_in
 
@@ -31,9 +32,11 @@ def convert(store: Store, key: str, network: Path, factory: str, function: str) 
     kept = converted(network, key)
     with store.making(key) as folder:
         if not kept.is_dir():  # another process may have made it while this one waited for the lock
-            module, samples = imported(factory)()
+            module, samples = opened(imported(factory)())
+            if any(sample.kwargs or not all(map(torch.is_tensor, sample.args)) for sample in samples):
+                raise NoModel(f"peers are asked by position, and {factory} gives other samples; run it under a policy")
             module.load_state_dict(_weights(network), strict=False)  # the factory may have drawn others this time
-            imported(function)(module, samples, folder)
+            imported(function)(module, [sample.args for sample in samples], folder)
             _sync(folder)
             kept.parent.mkdir(exist_ok=True)
             folder.rename(kept)

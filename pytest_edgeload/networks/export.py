@@ -14,18 +14,21 @@ from typing import Any
 import torch
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
 from torch.fx import Graph, Node
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
+from pytest_edgeload.errors import Refusal
+from pytest_edgeload.networks.inputs import as_inputs
 from pytest_edgeload.networks.layer import Op
+from pytest_edgeload.networks.model import evaluating, first_line
 
-Tensors = tuple[torch.Tensor, ...]
 _BEGINS_LAYER_NDIM = 2
 _SAME_RESULT_ANY_STRIDES = {"aten.view.default": "aten.reshape.default"}
+_REAL_WEIGHTS = "give a module on the CPU, or one without weights and the checkpoint that has them"
 _NO_EFFECT = {"aten._assert_tensor_metadata.default", "aten._assert_async.msg", "aten.sym_constrain_range.default"}
 
 
-class CannotExport(Exception):
+class CannotExport(Refusal):
     """The module holds something that cannot be cut into layers; the message says what."""
 
 
@@ -51,25 +54,38 @@ class Exported:
     outputs: tuple[str, ...]
 
 
-def export(module: torch.nn.Module, example: Tensors) -> Exported:
-    """Cut `module`, called with the positional inputs `example`, into layers.
+def export(module: torch.nn.Module, sample: Any) -> Exported:
+    """Cut `module`, called with `sample` in evaluation mode, into layers; see `inputs` for what a sample is.
 
-    The module is switched to evaluation mode. Raises CannotExport with torch's reason when torch cannot trace it.
+    Raises CannotExport with torch's reason, in short, and a way out when torch cannot trace it.
     """
-    module.eval()
+    inputs = as_inputs(sample)
+    for tensor in tree_leaves((inputs.args, dict(inputs.kwargs))):
+        if isinstance(tensor, torch.Tensor) and tensor.device.type != "cpu":
+            raise CannotExport(f"an input is on the device {tensor.device}; make the samples on the CPU")
     try:
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(module):
             # Copies, for a slice would bring all that it is a slice of.
-            inputs = tuple(tensor.clone() for tensor in example)
-            program = torch.export.export(module, inputs, strict=False).run_decompositions({})
+            args, kwargs = tree_map_only(torch.Tensor, torch.clone, (inputs.args, dict(inputs.kwargs)))
+            program = torch.export.export(module, args, kwargs, strict=False).run_decompositions({})
     except Exception as error:
-        raise CannotExport(f"torch.export cannot trace {type(module).__name__}: {error}") from error
+        reason = f"torch.export cannot trace {type(module).__name__}: {first_line(error)}"
+        raise CannotExport(f"{reason}; {_way_out(str(error))}") from error
     weights, names = _placeholders(program)
-    outputs = tuple(_output_name(spec.arg, spec.kind, weights) for spec in program.graph_signature.output_specs)
+    outputs = _outputs(program, weights)
     steps = list(_steps(program.graph, weights))
     cuts = _cut(steps, weights)
     _account(cuts, _last_uses(steps, outputs), program.graph, weights)
     return Exported(tuple(cut for cut, _ in cuts), names, outputs)
+
+
+def _way_out(message: str) -> str:
+    """Return what to do about what torch says."""
+    if "data-dependent" in message:
+        return "give a module whose branches and sizes do not depend on the values of tensors"
+    if "pytree" in message or "input type" in message:
+        return "give a module around it that takes and returns tensors, in tuples, lists and dicts"
+    return "give a module around it whose forward takes tensors, computes, and returns tensors"
 
 
 def _placeholders(program: torch.export.ExportedProgram) -> tuple[dict[str, tuple[str, torch.Tensor]], tuple[str, ...]]:
@@ -87,10 +103,22 @@ def _placeholders(program: torch.export.ExportedProgram) -> tuple[dict[str, tupl
             tensor = program.state_dict[target] if target in program.state_dict else program.constants[target]
             if not isinstance(tensor, torch.Tensor):
                 raise CannotExport(f"{target} is a {type(tensor).__name__}, not a tensor")
+            if tensor.device.type != "cpu":
+                raise CannotExport(f"{target} is on the device {tensor.device}; {_REAL_WEIGHTS}")
             weights[name] = (target, tensor.detach())
         else:
             raise CannotExport(f"input {name} is of kind {spec.kind.name}, which has no weights to load")
     return weights, tuple(inputs)
+
+
+def _outputs(program: torch.export.ExportedProgram, weights: Mapping[str, tuple[str, torch.Tensor]]) -> tuple[str, ...]:
+    """Return the names of the outputs that are tensors; None among them is no output."""
+    specs = program.graph_signature.output_specs
+    return tuple(
+        _output_name(spec.arg, spec.kind, weights)
+        for spec in specs
+        if not (isinstance(spec.arg, ConstantArgument) and spec.arg.value is None)
+    )
 
 
 def _output_name(argument: object, kind: OutputKind, weights: Mapping[str, tuple[str, torch.Tensor]]) -> str:

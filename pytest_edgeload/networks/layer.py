@@ -7,12 +7,27 @@ from typing import Any
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 """Version of the files a network is stored in; part of every cache key."""
+
+DTYPES = {
+    "float64": ("F64", 8), "float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2), "int64": ("I64", 8),
+    "int32": ("I32", 4), "int16": ("I16", 2), "int8": ("I8", 1), "uint8": ("U8", 1), "bool": ("BOOL", 1),
+}  # fmt: skip
+"""The types that weights and samples can have, with their names in safetensors files and the bytes of one number."""
+
+OUTPUT_TOLERANCE = 1e-4
+"""Largest `output_error` that float32 sums in another order explain: they stay near 1e-5, a lost bias gives 5e-4."""
+
+_COARSE_TOLERANCES = {"bfloat16": 8 * 2**-7, "float16": 8 * 2**-10}
+"""The same of half types, coarsest first: eight steps from 1 to the next number, of which runs take one."""
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
-    """Where one tensor's bytes stand in a file: name, torch dtype (`float32`), shape, first byte, length."""
+    """Where one tensor's bytes stand: name, torch dtype (`float32`), shape, first byte, length.
+
+    The first byte is counted in the file, or through all files of a network's weights; see `Part`.
+    """
 
     name: str
     dtype: str
@@ -79,11 +94,25 @@ class Sample(msgspec.Struct, frozen=True):
     outputs: tuple[TensorSpec, ...]
 
 
+class Part(msgspec.Struct, frozen=True):
+    """A file of a checkpoint that weights are read from: `begin` is the address of its first byte.
+
+    The stored weights begin at address 0; `checkpoint` says where the parts follow. Bytes, time of the last change and
+    digest of the header tell whether it is still the file that the network was made of.
+    """
+
+    path: str
+    begin: int
+    size_bytes: int
+    changed_ns: int
+    header_sha256: str
+
+
 class Network(msgspec.Struct, frozen=True):
     """A model cut into layers in execution order.
 
     `inputs` and `outputs` name values; `weights_sha256` and `samples_sha256` are the digests of the two files that
-    stand beside the graph.
+    stand beside the graph; `parts` are the files of the checkpoint that has the other weights, if there is one.
     """
 
     name: str
@@ -94,6 +123,7 @@ class Network(msgspec.Struct, frozen=True):
     weights_sha256: str
     samples_sha256: str
     format: int = FORMAT
+    parts: tuple[Part, ...] = ()
 
     @property
     def weight_bytes(self) -> int:
@@ -109,6 +139,12 @@ class Network(msgspec.Struct, frozen=True):
     def answer_bytes(self) -> int:
         """Bytes of the outputs, which stay when a request is done."""
         return self.layers[-1].carry_bytes if self.layers else self.input_bytes
+
+    @property
+    def tolerance(self) -> float:
+        """Largest `output_error` that sums in another order explain, by the coarsest type that any number here has."""
+        text = msgspec.json.encode(self).decode()
+        return next((most for dtype, most in _COARSE_TOLERANCES.items() if f'"{dtype}"' in text), OUTPUT_TOLERANCE)
 
     @property
     def convolutional_layers(self) -> int:

@@ -1,7 +1,8 @@
 """Which networks exist by name, and how one that is not stored yet gets made. Never imports torch.
 
 A network is registered as `module:function`; the function takes nothing and returns the module and its samples. It is
-called in a process of its own, so that neither pytest nor the measured worker ever holds the model's code or memory.
+called in a process of its own, so that neither pytest nor the measured worker ever holds the model's code or memory. Or
+it is registered as the path of a .pt2 file.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_edgeload.errors import Refusal, UsageError, hint
+from pytest_edgeload.networks.checkpoint import BadCheckpoint, stamp
+from pytest_edgeload.networks.checkpoint import files as checkpoint_files
 from pytest_edgeload.networks.layer import FORMAT, Network
-from pytest_edgeload.networks.store import Store, converted, recipe_key, verify
+from pytest_edgeload.networks.store import Store, converted, read_graph, recipe_key, verify
 
 Progress = Callable[[str, int, int], None]
 """Told what is being made, the bytes done and the bytes in all (0 while that is unknown)."""
@@ -35,39 +40,69 @@ class PreparationFailed(Refusal):
     """A network's factory or its export failed; the message is the process's own last word."""
 
 
-class Registry:
-    """Networks by name, each made at most once and verified once in the life of this object."""
+class Recipe(NamedTuple):
+    """What makes a network: a function or the path of a .pt2 file, and the checkpoint with the weights, if there is."""
 
-    def __init__(self, store: Store) -> None:
+    factory: str
+    checkpoint: Path | None = None
+
+    def __str__(self) -> str:
+        return self.factory if self.checkpoint is None else f"{self.factory} with {self.checkpoint}"
+
+
+class Registry:
+    """Networks by name, each made at most once and verified once in the life of this object.
+
+    Paths are those of files below the folder `base`, where they are not absolute.
+    """
+
+    def __init__(self, store: Store, base: Path | None = None) -> None:
         self._store = store
-        self._factories: dict[str, str] = {}
+        self._base = Path.cwd() if base is None else base
+        self._recipes: dict[str, Recipe] = {}
         self._ready: dict[str, tuple[Path, Network]] = {}
 
-    def register(self, name: str, factory: str) -> None:
-        """Register the network `name`, made by `factory`, written as `module:function`.
+    def register(self, name: str, factory: str, checkpoint: str | os.PathLike[str] | None = None) -> None:
+        """Register the network `name`, made by `factory`, written as `module:function`, or the path of a .pt2 file.
 
-        Raises UsageError for a factory of another form, or a name that another factory already has.
+        `checkpoint` is a safetensors file, an index of shards or the folder of either: the function's module gets its
+        weights from there. Raises UsageError for a factory of another form, or a name that something else already has.
         """
-        check_function(f"network {name}: factory", factory)
-        if self._factories.setdefault(name, factory) != factory:
-            raise UsageError(
-                f"network {name} is registered twice, as {self._factories[name]} and as {factory}; rename one"
-            )
+        if is_program(factory):
+            if checkpoint is not None:
+                raise UsageError(f"network {name}: {factory} has weights of its own; leave the checkpoint out")
+            factory = str(self._base / factory)
+        else:
+            check_function(f"network {name}: factory", factory)
+        recipe = Recipe(factory, None if checkpoint is None else self._base / checkpoint)
+        if self._recipes.get(name) != recipe:
+            self.check_free(name, recipe)
+        self._recipes[name] = recipe
+
+    def check_free(self, name: str, wanted: object = "a model of a test's own") -> None:
+        """Raise UsageError where `name` is taken, by other than what is `wanted`."""
+        if name in self.names:
+            known = self._recipes.get(name, "a model of a test's own")
+            raise UsageError(f"network {name} is registered twice, as {known} and as {wanted}; rename one")
+
+    def adopt(self, name: str, folder: Path) -> None:
+        """Let `name` be the network in `folder`, from now on; it was made by this process."""
+        self._ready[name] = (folder, read_graph(folder))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All registered names, in the order of registration."""
-        return tuple(self._factories)
+        """All registered names, in the order of registration, and then those that were adopted."""
+        return tuple(dict.fromkeys([*self._recipes, *self._ready]))
 
     def check(self, name: str) -> None:
         """Raise UnknownNetwork, naming the nearest one, unless `name` is registered."""
-        if name not in self._factories:
-            raise UnknownNetwork(f"{name!r} is not a registered network; {hint(name, self._factories)}")
+        if name not in self.names:
+            raise UnknownNetwork(f"{name!r} is not a registered network; {hint(name, self.names)}")
 
     def get(self, name: str, progress: Progress) -> tuple[Path, Network]:
         """Return the folder and the layers of the network `name`, making it first where it is not stored yet.
 
-        Raises UnknownNetwork, PreparationFailed or `store.DamagedNetwork`.
+        Raises UnknownNetwork, PreparationFailed, `store.DamagedNetwork` or `checkpoint.BadCheckpoint`.
         """
         if name not in self._ready:
             self.check(name)
@@ -81,6 +116,12 @@ class Registry:
         `function` is written as `module:function`; see `convert.convert`. Raises what `get` raises.
         """
         folder, _ = self.get(name, progress)
+        recipe = self._recipes.get(name)
+        if recipe is None or recipe.checkpoint is not None or is_program(recipe.factory):
+            raise UsageError(
+                f"network {name} cannot be made ready by {function}, which takes modules with their weights; "
+                "register it as a function that gives one"
+            )
         sources = _sources(f"network {name}", function.partition(":")[0])
         key = recipe_key(function, sources, (folder.name, importlib.metadata.version("torch")))
         made = converted(folder, key)
@@ -88,7 +129,7 @@ class Registry:
             return made
         words = f"{name} for {function}"
         progress(words, 0, 0)
-        request = {"key": key, "network": str(folder), "factory": self._factories[name], "function": function}
+        request = {"key": key, "network": str(folder), "factory": recipe.factory, "function": function}
         last = self._ask(request, progress)
         progress(words, 1, 1)
         if "folder" not in last:
@@ -96,19 +137,31 @@ class Registry:
         return made
 
     def _make(self, name: str, progress: Progress) -> Path:
-        factory = self._factories[name]
-        key = recipe_key(
-            factory,
-            _sources(f"network {name}", factory.partition(":")[0]),
-            (name, str(FORMAT), importlib.metadata.version("torch")),
-        )
+        recipe = self._recipes[name]
+        try:
+            code, files = self._made_of(name, recipe)
+            stamps = [stamp(file) for file in files]
+        except BadCheckpoint as error:
+            raise PreparationFailed(f"network {name} ({recipe}) could not be made: {error}") from error
+        versions = (name, str(FORMAT), importlib.metadata.version("torch"), *stamps)
+        key = recipe_key(str(recipe), code, versions)
         found = self._store.find(key)
         if found is not None:
             return found
-        last = self._ask({"key": key, "name": name, "factory": factory}, progress)
+        request = {"key": key, "name": name, "factory": recipe.factory}
+        if recipe.checkpoint is not None:
+            request["checkpoint"] = str(recipe.checkpoint)
+        last = self._ask(request, progress)
         if "folder" not in last:
-            raise PreparationFailed(f"network {name} ({factory}) could not be made: {last['error']}")
+            raise PreparationFailed(f"network {name} ({recipe}) could not be made: {last['error']}")
         return Path(str(last["folder"]))
+
+    def _made_of(self, name: str, recipe: Recipe) -> tuple[list[Path], list[Path]]:
+        """Return the source files and the files of weights that decide what a recipe gives. Raises BadCheckpoint."""
+        if is_program(recipe.factory):
+            return [], [Path(recipe.factory)]
+        weights = [] if recipe.checkpoint is None else checkpoint_files(recipe.checkpoint)
+        return _sources(f"network {name}", recipe.factory.partition(":")[0]), weights
 
     def _ask(self, request: dict[str, str], progress: Progress) -> dict[str, object]:
         """Let a process of its own carry out `request`; return its last word, which holds `folder` or `error`."""
@@ -137,6 +190,11 @@ class Registry:
         if process.returncode == 0 and "folder" in last:
             return last
         return {"error": last.get("error", f"the process ended with status {process.returncode}")}
+
+
+def is_program(factory: str) -> bool:
+    """Tell whether a factory is the path of a saved program."""
+    return factory.endswith(".pt2")
 
 
 def check_function(what: str, function: str) -> None:

@@ -1,7 +1,7 @@
 """Networks on disk: a content-addressed cache of folders. Never imports torch.
 
     networks/<digest>/graph.json            the layers; its SHA-256 is the folder's name
-    networks/<digest>/weights.safetensors   all weights in execution order
+    networks/<digest>/weights.safetensors   all weights in execution order, but for those that stand in a checkpoint
     networks/<digest>/samples.safetensors   example inputs and plain PyTorch's outputs
     networks/<digest>/converted/<key>/      what a function, its source and the versions made of it for some program
     recipes/<key>                           the digest that a factory, its source and the versions once gave
@@ -23,15 +23,12 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from pytest_edgeload.errors import Refusal
-from pytest_edgeload.networks.layer import Network, TensorSpec
+from pytest_edgeload.networks import checkpoint
+from pytest_edgeload.networks.layer import DTYPES, Network, TensorSpec
 
 GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
 _DATA_ALIGNMENT = 4096  # the first tensor starts on a page, so that direct reads can be aligned
 _CHUNK = 8 << 20
-_DTYPES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
-    "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
 
 
 class DamagedNetwork(Refusal):
@@ -48,10 +45,10 @@ def write_tensors(
     position = 0
     header: dict[str, object] = {}
     for spec, _ in tensors:
-        if spec.dtype not in _DTYPES:
-            raise ValueError(f"{spec.name} is of dtype {spec.dtype}; safetensors files hold {', '.join(_DTYPES)}")
+        if spec.dtype not in DTYPES:
+            raise ValueError(f"{spec.name} is of dtype {spec.dtype}; safetensors files hold {', '.join(DTYPES)}")
         end = position + spec.size_bytes
-        header[spec.name] = {"dtype": _DTYPES[spec.dtype], "shape": spec.shape, "data_offsets": [position, end]}
+        header[spec.name] = {"dtype": DTYPES[spec.dtype][0], "shape": spec.shape, "data_offsets": [position, end]}
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
     start = -(-(8 + len(text)) // _DATA_ALIGNMENT) * _DATA_ALIGNMENT
@@ -95,7 +92,11 @@ def read_graph(folder: Path) -> Network:
 
 
 def verify(folder: Path) -> Network:
-    """Return the network stored in `folder` after comparing every byte with its digest. Raises DamagedNetwork."""
+    """Return the network stored in `folder` after comparing every byte with its digest.
+
+    Files of a checkpoint are told by size, time and header alone: they may be too large to be read in each session.
+    Raises DamagedNetwork or `checkpoint.BadCheckpoint`.
+    """
     network = read_graph(folder)
     expected = {GRAPH: folder.name, WEIGHTS: network.weights_sha256, SAMPLES: network.samples_sha256}
     for name, digest in expected.items():
@@ -107,7 +108,14 @@ def verify(folder: Path) -> Network:
             raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
         if found != digest:
             raise DamagedNetwork(_damage(path, f"its {path.stat().st_size} bytes are not the ones that were written"))
+    for part in network.parts:
+        checkpoint.check(part)
     return network
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return all files that the weights of the network in `folder` are read from. Raises DamagedNetwork."""
+    return [folder / WEIGHTS, *(Path(part.path) for part in read_graph(folder).parts)]
 
 
 def _damage(path: Path, what: str) -> str:

@@ -26,9 +26,12 @@ def dtype_of(spec: TensorSpec) -> torch.dtype:
 
 
 def tensor_in(memory: Any, spec: TensorSpec, start: int = 0) -> torch.Tensor:
-    """Return the tensor whose bytes stand in `memory` from `start` on, as a view of it; one of no bytes needs none."""
+    """Return the tensor whose bytes stand in `memory` from `start` on, as a view of it; one of no bytes needs none.
+
+    It is a copy where the bytes do not stand as the processor wants numbers of this type, which safetensors allows.
+    """
     dtype = dtype_of(spec)
     if not spec.size_bytes:
         return torch.empty(spec.shape, dtype=dtype)
-    count = spec.size_bytes // dtype.itemsize
-    return torch.frombuffer(memory, dtype=dtype, count=count, offset=start).view(spec.shape)
+    data = torch.frombuffer(memory, dtype=torch.uint8, count=spec.size_bytes, offset=start)
+    return (data.clone() if data.data_ptr() % dtype.itemsize else data).view(dtype).view(spec.shape)

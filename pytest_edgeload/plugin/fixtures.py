@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
@@ -149,6 +149,27 @@ def edge(request: pytest.FixtureRequest) -> Edge:
     Session-scoped, so that tests under hypothesis' `@given` may use it.
     """
     return Edge(start(request.config))
+
+
+@pytest.fixture(scope="session")
+def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
+    """Make a network of a model at hand: `edge_network(name, model, *samples)` returns the name, for `edge.run`.
+
+    The model is an `nn.Module`, a `torch.export.ExportedProgram` or the path of a .pt2 file; the last two bring the
+    inputs that they were exported with, where no samples are given. A sample is a tuple of positional inputs, a dict of
+    keyword inputs, or `pytest_edgeload.Inputs`. The same model under the same name is exported once in a session.
+    """
+    live = start(request.config).live
+
+    def make(name: str, model: Any, *samples: Any) -> str:
+        __tracebackhide__ = True
+        try:
+            return live.make(name, model, *samples)
+        except Refusal as error:
+            raise error.with_traceback(None) from None
+
+    yield make
+    live.clear()
 
 
 @pytest.fixture(scope="session")

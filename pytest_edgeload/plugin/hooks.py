@@ -16,6 +16,7 @@ from pytest_edgeload.plugin import actions, options, thresholds
 from pytest_edgeload.plugin.boards import boards_of
 from pytest_edgeload.plugin.fixtures import AXES, DEVICE, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
+from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.programs import Call, Command
 from pytest_edgeload.plugin.progress import Bar
@@ -204,6 +205,11 @@ class Edgeload:
         item.user_properties += [(PROPERTY, pack(entry)), *properties(entry, before)]
         self._session.keep(entry)
         return entry.measurement
+
+    @property
+    def live(self) -> LiveNetworks:
+        """The networks that tests make of their own models."""
+        return self._session.live
 
     def service_s(self, mix: Mix) -> float:
         """Return the seconds that one batch of `mix` takes by itself; see `fixtures.Edge.service_s`."""

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
+    import os
+
     from pytest_edgeload.policies import Policy  # at run time it would cost every pytest start its import
 
 
 class RegisterNetwork(Protocol):
-    """Takes a network's name and the function that makes it, written as `module:function`."""
+    """Takes a network's name and what makes it: a function as `module:function`, or the path of a .pt2 file."""
 
-    def __call__(self, name: str, factory: str) -> None:
+    def __call__(self, name: str, factory: str, checkpoint: str | os.PathLike[str] | None = None) -> None:
         """Register the network `name`."""
 
 
@@ -36,10 +38,15 @@ def pytest_edge_networks(register: RegisterNetwork) -> None:
     """Register the networks that tests may name.
 
     The function behind `module:function` takes nothing and returns an `nn.Module` and a list of samples, each a tuple
-    of positional inputs. It is called in a process of its own, and only when the network is not stored yet:
+    of positional inputs, a dict of keyword inputs, or `pytest_edgeload.Inputs`. It is called in a process of its own,
+    and only when the network is not stored yet. In place of the module it may return a `torch.export.ExportedProgram`
+    or the path of a saved one, without samples, too. A module without weights gets those of a safetensors `checkpoint`:
+    a file, an index of shards, or the folder of either. Paths are below pytest's rootdir, where not absolute:
 
         def pytest_edge_networks(register):
             register("my_net", "my_models:my_net")
+            register("saved", "models/saved.pt2")
+            register("large", "my_models:large", checkpoint="weights/large")
     """
 
 

@@ -6,6 +6,7 @@ xdist only measure, with what the owner noted in the folder that they share.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.plugin.boards import Boards, hold_of, on
+from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
@@ -151,11 +153,21 @@ class Session:
             if device is not None
         }
 
-    def _bench(self, cap: str, swap: swaps.Swap) -> Bench:
-        registry = Registry(Store(self.home.cache))
+    @cached_property
+    def registry(self) -> Registry:
+        """The networks that hooks register, and those that tests make themselves."""
+        registry = Registry(Store(self.home.cache), self._config.rootpath)
         self._config.hook.pytest_edge_networks(register=registry.register)
+        return registry
+
+    @cached_property
+    def live(self) -> LiveNetworks:
+        """The networks that tests make of their own models; the process that made them removes them."""
+        return LiveNetworks(self.registry, self.home.folder / f"live-{os.getpid()}")
+
+    def _bench(self, cap: str, swap: swaps.Swap) -> Bench:
         return Bench(
-            registry=registry,
+            registry=self.registry,
             policies=policies(self._config),
             cap=CAPS[cap],
             swap=swap,

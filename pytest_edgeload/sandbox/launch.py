@@ -14,15 +14,13 @@ from typing import Any
 import msgspec
 
 from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned
-from pytest_edgeload.networks.store import SAMPLES, WEIGHTS
+from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
+from pytest_edgeload.networks.store import SAMPLES, weight_files
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, steady
 from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, Worker, live, with_words
 
-__all__ = ["OUTPUT_TOLERANCE", "Calling", "Enclosure", "launch", "launch_call"]
-
-OUTPUT_TOLERANCE = 1e-4
-"""Largest `output_error` that float32 sums in another order explain: they stay near 1e-5, a lost bias gives 5e-4."""
+__all__ = ["Calling", "Enclosure", "launch", "launch_call"]
 
 _ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -69,7 +67,8 @@ def _files(job: Job) -> list[Path]:
     """Return the files that weights and samples may be read from."""
     made = [Path(folder) for folder in job.program.files if folder] if job.program is not None else []
     found = [path for folder in made for path in folder.rglob("*") if path.is_file()]
-    return [*(Path(folder) / name for folder in job.networks for name in (WEIGHTS, SAMPLES)), *found]
+    stored = [path for n in map(Path, job.networks) for path in (*weight_files(n), n / SAMPLES)]
+    return [*stored, *found]
 
 
 class _Dialogue:
@@ -143,9 +142,13 @@ class _Dialogue:
             return ("oom" if failed.memory else "wrong" if failed.wrong else "crashed"), failed.message
         if self._last is None:
             return "crashed", with_words(worker.ending("the worker"), worker.errors)
-        errors = self._last.output_error if isinstance(self._last, Checked) else {}
-        for r, error in errors.items():
-            if error is None or error > OUTPUT_TOLERANCE:
-                how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"
-                return "wrong", f"request {r} differs from plain PyTorch {how}"
-        return "ok", ""
+        return _judged(self._last) if isinstance(self._last, Checked) else ("ok", "")
+
+
+def _judged(checked: Checked) -> tuple[Outcome, str]:
+    """Return what the outputs say: whether all are near enough to plain PyTorch's."""
+    for r, error in checked.output_error.items():
+        if error is None or error > checked.tolerance.get(r, OUTPUT_TOLERANCE):
+            how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"
+            return "wrong", f"request {r} differs from plain PyTorch {how}"
+    return "ok", ""

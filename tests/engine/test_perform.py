@@ -13,6 +13,7 @@ from torch import nn
 
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.simulate import peak_bytes
@@ -159,10 +160,36 @@ def _answered(folder: Path, due: torch.Tensor, found: torch.Tensor) -> float | N
         ([1.0, torch.nan], [1.0, torch.nan], None),
         ([1.0, 4.0], [[1.0, 4.0]], None),
         ([1.0, 4.0], [1, 4], None),
-        ([1, 4], [1, 3], 0.25),
+        ([1, 4], [1, 3], 1.0),
+        ([1, -4], [1, 4], 2.0),
+        ([1, 100_000], [1, 100_001], 1e-5),
         ([True, False], [True, True], 1.0),
     ],
 )
 def test_output_error(tmp_path: Path, due: list[float], found: list[float], error: float | None) -> None:
-    """The error is the largest difference over the largest value due, and None where no number says it."""
+    """The error is the largest difference over the largest value due, and None where no number says it.
+
+    Whole numbers that differ by more than any rounding are all wrong: their error is at least 1.
+    """
     assert _answered(tmp_path, torch.tensor(due), torch.tensor(found)) == error
+
+
+@pytest.mark.parametrize(
+    ("weights", "inputs", "tolerance"),
+    [
+        (torch.float32, torch.float32, OUTPUT_TOLERANCE),
+        (torch.float64, torch.float64, OUTPUT_TOLERANCE),
+        (torch.float16, torch.float16, 8 * torch.finfo(torch.float16).eps),
+        (torch.bfloat16, torch.float32, 8 * torch.finfo(torch.bfloat16).eps),
+        (torch.float32, torch.bfloat16, 8 * torch.finfo(torch.bfloat16).eps),
+    ],
+)
+def test_tolerance(tmp_path: Path, weights: torch.dtype, inputs: torch.dtype, tolerance: float) -> None:
+    """What an answer may differ by follows from the coarsest type of weights, inputs and what lies between."""
+
+    class Cast(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.to(self.weight.dtype))
+
+    made, _ = job("linear", stored(tmp_path, Cast(2, 2).to(weights), (torch.ones(1, 2, dtype=inputs),)))
+    assert Performer(made).tolerance(0) == tolerance

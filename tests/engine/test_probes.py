@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Program, Ready
+from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import WEIGHTS, read_graph
 from pytest_edgeload.networks.tile import needed
 from pytest_edgeload.plan import Plan
 from pytest_edgeload.sandbox import counters, steady
-from pytest_edgeload.sandbox.launch import OUTPUT_TOLERANCE
 from tests.builders import stored
 from tests.engine.test_worker import worker
 from tests.sandbox import witness

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Program, Ready
+from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.plan import Plan
-from pytest_edgeload.sandbox.launch import OUTPUT_TOLERANCE
 from tests.engine.test_worker import Worker, worker
 
 HEAD = """

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812  # as all the world calls it
 from torch.utils._pytree import tree_leaves
 
+from pytest_edgeload import Inputs
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.networks.export import CannotExport, export
@@ -238,7 +239,7 @@ class Carried:
     left: set[str] = field(default_factory=set)
 
 
-def carried(folder: Path, module: nn.Module, *samples: tuple[torch.Tensor, ...]) -> Carried:
+def carried(folder: Path, module: nn.Module, *samples: Any) -> Carried:
     """Store `module`, run it layer by layer on `samples`, and return what was seen."""
     made, _ = job("linear", stored(folder, module, *samples), requests=len(samples))
     performer = Performer(made)
@@ -328,12 +329,20 @@ def test_names() -> None:
     assert [cut.name for cut in export(module, (image(),)).cuts] == ["0.0", "2"]
 
 
-def test_training_mode_is_left(tmp_path: Path) -> None:
-    """A module in training mode is stored as it computes in evaluation mode."""
-    module = nn.Sequential(linear(), nn.Dropout()).train()
+def test_training_mode(tmp_path: Path) -> None:
+    """A module in training mode is stored as it computes in evaluation mode, and left as it was, part by part."""
+    module = nn.Sequential(linear(), nn.Dropout(), nn.Dropout()).train()
+    module[2].eval()
     seen = carried(tmp_path, module, (rows(),))
     assert seen.errors == [0.0]
-    assert not module.training
+    assert [part.training for part in module.modules()] == [True, True, True, False]
+
+
+class Unknown:
+    """What torch does not know as an output."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        self.x = x
 
 
 def count(m: Any, x: torch.Tensor) -> Any:
@@ -347,15 +356,68 @@ def count(m: Any, x: torch.Tensor) -> Any:
         (count, r"^the module changes its own state \(BUFFER_MUTATION\); give one that only computes$"),
         (lambda _, x: x.add_(1), r"^the module changes its own state \(USER_INPUT_MUTATION\); give one that only"),
         (lambda _, x: (x * 2, 3), "^output .* is not a tensor; give a module whose outputs are tensors$"),
-        (lambda _, x: (x * 2, None), "^output .* is not a tensor; give a module whose outputs are tensors$"),
         (lambda m, x: (x * 2, m.n), "^output n is a weight"),
         (lambda m, x: (x * 2, m.n[:1]), "weight"),
         (lambda _, x: x * 2 if x.sum() > 0 else x, "^torch.export cannot trace Made: .*data-dependent"),
         (lambda _, x: x[x > 0], "data-dependent"),
-        (lambda m, x: m.missing(x), "^torch.export cannot trace Made: .*missing"),
+        (
+            lambda m, x: m.missing(x),
+            "^torch.export cannot trace Made: AttributeError: .*missing.*; give a module around",
+        ),
+        (lambda _, x: Unknown(x), "^torch.export cannot trace Made: .*Unknown.*; give a module around"),
     ],
 )
 def test_what_cannot_be_cut(forward: Callable[..., Any], words: str) -> None:
     """A module that does more than compute tensors from tensors is refused, and the message says why."""
-    with pytest.raises(CannotExport, match=words):
+    with pytest.raises(CannotExport, match=words) as refused:
         export(Made(forward, n=torch.zeros(2)), (torch.rand(2),))
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_other_devices() -> None:
+    """A module without values and an input without are refused by the device and the way out."""
+    with pytest.raises(CannotExport, match=r"^an input is on the device meta; make the samples on the CPU$"):
+        export(nn.ReLU(), (torch.ones(1, device="meta"),))
+    with torch.device("meta"):
+        module = Made(lambda m, x: x * 2 + m.a.weight.shape[0], a=linear())
+    with pytest.raises(
+        CannotExport, match=r"^a.weight is on the device meta; give a module on the CPU, or one without w"
+    ):
+        export(module, (torch.ones(1),))
+
+
+class Nested(nn.Module):
+    """Takes tensors by position, by keyword and in nests, and constants; gives a nest with nothing in places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = linear()
+
+    def forward(self, x: torch.Tensor, pairs: Any, *, times: int, scale: torch.Tensor, shift: Any = None) -> Any:
+        """Compute something of everything."""
+        y = self.a(x) * scale + times
+        return {"none": shift, "nest": [(y, None), {"left": pairs["b"][0] - y}], "same": y, "input": x}
+
+
+def test_nests(tmp_path: Path) -> None:
+    """Inputs come by position and by keyword, in nests and in any order; outputs are all tensors of a nest."""
+
+    def sample(*, backwards: bool) -> Inputs:
+        named = {"scale": torch.rand(6), "shift": None, "times": 3}
+        nest = {"b": [rows(), torch.rand(1)], "a": torch.rand(1)}
+        return Inputs((rows(), nest), dict(reversed(named.items())) if backwards else named)
+
+    seen = carried(tmp_path, Nested(), sample(backwards=False), sample(backwards=True))
+    assert seen.errors == [0.0, 0.0]
+    assert len(seen.network.inputs) == 5
+    assert len(seen.network.samples[0].outputs) == 4
+
+
+@pytest.mark.parametrize("other", [{"times": 4}, {"scale": torch.rand(1)}, {"shift": 0}])
+def test_samples_that_differ(tmp_path: Path, other: dict[str, Any]) -> None:
+    """A sample of another shape, or with another constant, would not be what was traced, and is refused."""
+    given = {"scale": torch.rand(6), "shift": None, "times": 3}
+    samples = [Inputs((rows(), {"b": [rows()]}), keywords) for keywords in (given, given | other)]
+    with pytest.raises(CannotExport, match=r"^sample 1 differs from sample 0 in shapes, types or constants; make it a"):
+        stored(tmp_path, Nested(), *samples)

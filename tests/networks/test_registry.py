@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.networks.registry import PreparationFailed, Registry, UnknownNetwork
@@ -163,3 +166,82 @@ def test_an_unknown_name(desk: Desk, asked: str, words: str) -> None:
         assert str(refused.value) == words
     with pytest.raises(UnknownNetwork, match=r"there are none$"):
         Registry(Store(Path())).check(asked)
+
+
+def _save(path: Path, width: int) -> None:
+    torch.manual_seed(0)
+    torch.export.save(torch.export.export(torch.nn.Linear(width, 2), (torch.zeros(1, width),)), path)
+
+
+def test_a_saved_program(desk: Desk, tmp_path: Path) -> None:
+    """A file below the base is made into a network once, and anew when the file has changed."""
+    _save(tmp_path / "saved.pt2", 3)
+
+    def get() -> tuple[Path, int]:
+        registry = Registry(Store(tmp_path / "store"), tmp_path)
+        registry.register("net", "saved.pt2")
+        return desk.get(registry)
+
+    first = get()
+    assert first[1] == 3
+    assert get() == first
+    _save(tmp_path / "saved.pt2", 1234)
+    assert get()[1] == 1234
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("missing.pt2", "missing.pt2: No such file"),
+        ("damaged.pt2", "damaged.pt2 cannot be read as an exported program"),
+    ],
+)
+def test_a_program_that_cannot_be_had(desk: Desk, tmp_path: Path, file: str, words: str) -> None:
+    """A file that is not there or damaged fails by the network's name, in one line, when it is asked for."""
+    (tmp_path / "damaged.pt2").write_bytes(b"PK" * 99)
+    registry = Registry(Store(tmp_path / "store"), tmp_path)
+    registry.register("net", file)
+    with pytest.raises(PreparationFailed, match=f"^network net .*{words}") as refused:
+        desk.get(registry)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
+    """A module gets its weights from a checkpoint, and again when that has changed; what it lacks is refused."""
+    weights = {"weight": torch.rand(2, 3), "bias": torch.rand(2)}
+    save_file(weights, tmp_path / "model.safetensors")
+
+    def registry() -> Registry:
+        made = Registry(Store(tmp_path / "store"), tmp_path)
+        made.register("net", "my_factories:make", checkpoint="model.safetensors")
+        return made
+
+    first, _ = desk.get(registry())
+    assert desk.get(registry())[0] == first
+    assert desk.calls == 1
+    os.utime(tmp_path / "model.safetensors", (0, 0))
+    second, _ = desk.get(registry())
+    assert second != first
+    save_file({"weight": torch.rand(2, 3)}, tmp_path / "model.safetensors")
+    with pytest.raises(
+        PreparationFailed, match=r"^network net .*model.safetensors has no tensor bias, which the module"
+    ):
+        desk.get(registry())
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(
+        PreparationFailed, match=r"^network net .*model.safetensors: No such file or directory; fetch it"
+    ):
+        desk.get(registry())
+
+
+def test_what_a_checkpoint_does_not_go_with(desk: Desk) -> None:
+    """A saved program has its weights; peers' functions take modules with theirs."""
+    with pytest.raises(UsageError, match=r"^network net: saved.pt2 has weights of its own; leave the checkpoint out$"):
+        desk.registry(a="m:f").register("net", "saved.pt2", checkpoint="folder")
+    registry = desk.registry()
+    registry.register("saved", "saved.pt2")
+    registry.adopt("saved", desk.get(registry)[0])
+    with pytest.raises(
+        UsageError, match=r"^network saved cannot be made ready by m:f, which takes modules with their w"
+    ):
+        registry.convert("saved", "m:f", lambda _name, _done, _total: None)

@@ -8,12 +8,12 @@ import pytest
 
 import suites.peers
 from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Job, Ready
+from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store, read_graph
 from pytest_edgeload.peers import Peer
 from pytest_edgeload.plan import Plan
 from pytest_edgeload.sandbox import counters, steady
-from pytest_edgeload.sandbox.launch import OUTPUT_TOLERANCE
 from suites.peers import PEERS, missing
 from tests.engine.test_worker import worker
 from tests.sandbox import witness
