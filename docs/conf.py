@@ -16,7 +16,9 @@ release = pytest_edgeload.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "reference"]
 exclude_patterns = ["_ext"]
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!pytest_edgeload\.).*")]  # other projects' names: there is no inventory of them here
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!pytest_edgeload\.).*")
+]  # other projects' names: there is no inventory of them here
 
 myst_heading_anchors = 4
 

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
+
 import pytest_edgeload
 from pytest_edgeload import plugin
 from pytest_edgeload.cli import COMMANDS
@@ -51,7 +52,7 @@ def _option(name: str, option: options.Option) -> str:
 def fixture_list() -> str:
     """Return each fixture with what its docstring says."""
     found = {name: getattr(fixture_functions, name) for name in plugin.__all__}
-    return "\n".join(f"### `{name}`\n\n{_docstring(_function(fixture))}\n" for name, fixture in found.items())
+    return "\n".join(f"### `{name}`\n\n{_docstring(inspect.unwrap(fixture))}\n" for name, fixture in found.items())
 
 
 def marker_list() -> str:
@@ -188,11 +189,6 @@ def _words(module: ModuleType, name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _function(fixture: Any) -> Callable[..., Any]:
-    """Return the function behind a fixture."""
-    return inspect.unwrap(fixture)
-
-
 def _signature(function: Callable[..., Any]) -> str:
     return re.sub(r"'([^']*)'", r"\1", str(inspect.signature(function)))  # annotations are text here
 
@@ -206,45 +202,42 @@ def _help(name: str) -> str:
     return parser.format_help()
 
 
-_MEANINGS: Mapping[str, str] = {name: metric.meaning for name, metric in METRICS.items()}
-
-
 def _struct(name: str, made: Mapping[str, Any]) -> str:
     """Return a section on a struct: its docstring, and its fields where they have names."""
     words = inspect.cleandoc(made.get("description", ""))
-    required = made.get("required", ())
-    rows = [
-        (f"`{field}`", _type(kind), "" if field in required else _default(kind), _MEANINGS.get(field, ""))
-        for field, kind in made.get("properties", {}).items()
-    ]
     if "prefixItems" in made:
-        words += "\n\nAn array of " + ", ".join(_type(kind) for kind in made["prefixItems"]) + "."
-    if not any(row[3] for row in rows):
-        rows = [row[:3] for row in rows]
-    headings = ("field", "type", "unless given", "meaning")[: len(rows[0]) if rows else 0]
-    return f"## `{name}`\n\n{words}\n\n{_table(headings, rows) if rows else ''}"
+        words += f"\n\nAn {_type(made)}."
+    fields, required = made.get("properties", {}), made.get("required", ())
+    rows = [(f"`{name}`", _type(kind), "" if name in required else _default(kind)) for name, kind in fields.items()]
+    headings = ("field", "type", "unless given")
+    if not METRICS.keys().isdisjoint(fields):
+        meanings = [METRICS[name].meaning if name in METRICS else "" for name in fields]
+        table = _table((*headings, "meaning"), [(*row, meaning) for row, meaning in zip(rows, meanings, strict=True)])
+    else:
+        table = _table(headings, rows) if rows else ""
+    return f"## `{name}`\n\n{words}\n\n{table}"
 
 
 def _type(kind: Mapping[str, Any]) -> str:
     """Return the type of a field in words."""
+    words = str(kind.get("type", "anything"))
     if "$ref" in kind:
-        return f"`{kind['$ref'].rpartition('/')[2]}`"
-    if "anyOf" in kind:
-        return " or ".join(_type(option) for option in kind["anyOf"])
-    if "enum" in kind:
-        return ", ".join(f"`{value}`" for value in kind["enum"])
-    if kind.get("type") == "array" and kind.get("items"):
-        return f"array of {_type(kind['items'])}"
-    if kind.get("type") == "array" and "prefixItems" in kind:
-        return f"array of {', '.join(_type(item) for item in kind['prefixItems'])}"
-    if kind.get("type") == "object" and isinstance(kind.get("additionalProperties"), dict):
-        return f"object of {_type(kind['additionalProperties'])}"
-    return str(kind.get("type", "anything"))
+        words = f"`{kind['$ref'].rpartition('/')[2]}`"
+    elif "anyOf" in kind:
+        words = " or ".join(_type(option) for option in kind["anyOf"])
+    elif "enum" in kind:
+        words = ", ".join(f"`{value}`" for value in kind["enum"])
+    elif "prefixItems" in kind:
+        words = f"array of {', '.join(_type(item) for item in kind['prefixItems'])}"
+    elif kind.get("items"):
+        words = f"array of {_type(kind['items'])}"
+    elif isinstance(kind.get("additionalProperties"), dict):
+        words = f"object of {_type(kind['additionalProperties'])}"
+    return words
 
 
 def _default(kind: Mapping[str, Any]) -> str:
-    value = kind.get("default")
-    return "`{}`" if value == {} or isinstance(value, dict) else f"`{json.dumps(value)}`"
+    return f"`{json.dumps(kind.get('default'))}`"
 
 
 def _autodoc(name: str, thing: Any) -> str:

@@ -36,7 +36,12 @@ SESSIONS: Final = {
         "--edge-mem=512M,base+64M --edge-policy=bulk,linear,backwards --edge-json=results.json",
         12,
         None,
-        ("open loop: poisson, 4 a second, seed 1", "*digits-twice at 512M*", "*digits-twice at base+64M*", "backwards *ok*"),
+        (
+            "open loop: poisson, 4 a second, seed 1",
+            "*digits-twice at 512M*",
+            "*digits-twice at base+64M*",
+            "backwards *ok*",
+        ),
     ),
     "docs/peers.md": Session(
         "test_digits.py --edge-mem=none --edge-policy=linear,my-runtime", 2, README, ("linear *ok", "my-runtime *ok")
