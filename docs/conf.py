@@ -31,6 +31,7 @@ default_role = "literal"  # docstrings are written as Markdown has it: `name`
 html_theme = "furo"
 html_title = f"pytest-edgeload {release}"
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
 

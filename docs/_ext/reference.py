@@ -241,7 +241,9 @@ def _default(kind: Mapping[str, Any]) -> str:
 
 
 def _autodoc(name: str, thing: Any) -> str:
-    if not inspect.isclass(thing):
-        return f".. autodata:: pytest_edgeload.policies.{name}\n   :no-value:\n"
-    members = "" if thing in {Case, Measurement} else "   :members:\n"
-    return f".. autoclass:: {thing.__module__}.{thing.__qualname__}\n{members}"
+    if inspect.isclass(thing):
+        members = "" if thing in {Case, Measurement} else "   :members:\n"  # theirs are in the tables of a record
+        return f".. autoclass:: {thing.__module__}.{name}\n{members}"
+    if inspect.isfunction(thing):
+        return f".. autofunction:: {thing.__module__}.{name}\n"
+    return f".. autodata:: pytest_edgeload.policies.{name}\n   :no-value:\n"

@@ -97,3 +97,9 @@ def test_policies_are_compared_in_one_table() -> None:
     """docs/policies.md, written by hand, names every policy and every reader."""
     text = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
     assert [name for name in [*POLICIES, *READERS] if f"`{name}`" not in text] == []
+
+
+def test_caps_are_compared_in_one_table() -> None:
+    """docs/caps.md, written by hand, names every cap."""
+    text = (ROOT / "docs/caps.md").read_text(encoding="utf-8")
+    assert [name for name in CAPS if f"| `{name}` |" not in text] == []
