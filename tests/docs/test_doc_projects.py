@@ -151,4 +151,5 @@ def _shape(line: str) -> str:
     """Return a line without what differs from run to run: figures, units, paths, widths."""
     words = re.sub(r"\S+/\.edgeload/\S+", "FILE", line.strip("= "))
     words = re.sub(r" in # ?s?(?: \(.*\))?$", "", _UNIT.sub("#", _NUMBER.sub("#", words)))
+    words = re.sub(r"swap (none|off|existing)", "swap #", words)  # the machine's
     return re.sub(r"\s+|-{2,}", " ", words).strip()
