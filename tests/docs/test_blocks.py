@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import configparser
 import json
 import os
 import re
@@ -59,6 +60,7 @@ OUTPUTS: Mapping[str, Callable[[str], bool]] = {
     "table": _is_table,
     "grammar": lambda text: text.strip() == _GRAMMAR,
     "written": lambda text: text.startswith(("::error", "<property", "{", "[{")),
+    "ini": lambda text: re.search(r"^\[\w+\]$", text, re.MULTILINE) is not None,
     "pandas": lambda text: text.startswith("pandas."),
 }
 """What is printed or written, by how it looks; anything else is sentences."""
@@ -98,10 +100,13 @@ def test_settings_are_settings(block: Block) -> None:
         Ceiling.parse(name, text)
 
 
-@pytest.mark.parametrize("block", of("json"))
-def test_json_is_json(block: Block) -> None:
-    """What is shown as JSON parses."""
-    json.loads(block.text)
+def test_what_can_be_read_is_read() -> None:
+    """What is shown as JSON or as an ini file parses as such."""
+    for block in BLOCKS:
+        if class_of(block) == "json":
+            json.loads(block.text)
+        if class_of(block) == "ini":
+            configparser.ConfigParser().read_string(block.text)
 
 
 def _leaves(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
