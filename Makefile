@@ -6,7 +6,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 MEM ?= 1G
 
-.PHONY: suites test check lint types contracts coverage compat uml chromium clean
+.PHONY: suites test check lint types contracts docs links coverage compat uml chromium clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
@@ -14,7 +14,7 @@ suites: $(VENV)/ready ## the main job
 test: $(VENV)/ready uml chromium
 	$(RUN) pytest tests
 
-check: lint types contracts test
+check: lint types contracts docs test
 
 lint: $(VENV)/ready
 	$(RUN) ruff check .
@@ -25,6 +25,12 @@ types: $(VENV)/ready
 
 contracts: $(VENV)/ready
 	$(VENV)/bin/lint-imports --no-cache
+
+docs: $(VENV)/ready ## the site, in build/docs; a link within it that leads nowhere is an error
+	$(RUN) sphinx -W --keep-going -n -q docs build/docs
+
+links: $(VENV)/ready ## asks every other site that is linked to, so it takes a network
+	$(RUN) sphinx -q -b linkcheck docs build/links
 
 coverage: $(VENV)/ready uml chromium
 	$(RUN) pytest tests --cov --cov-report=term-missing:skip-covered

@@ -1,11 +1,9 @@
-"""The page on devices: its table is that of the file, and its project runs."""
+"""The page on devices: its table is that of the file."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-
-import pytest
 
 from pytest_edgeload.devices import KEYS, Device, known_devices
 from pytest_edgeload.units import format_size
@@ -25,17 +23,3 @@ def test_table() -> None:
     rows = re.findall(r"^\| `[a-z0-9-]+` \| .*$", PAGE.partition("## What ships")[2], re.MULTILINE)
     assert rows == [_row(device) for device in known_devices(None).values()]
     assert [key for key in (*KEYS, "extends") if f"`{key} = " not in PAGE] == []
-
-
-def test_the_project_of_the_page_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of the page, put into the files they name, measure on both devices as the page's command says."""
-    monkeypatch.setenv("PYTEST_EDGE_CACHE_DIR", str(pytester.path / "cache"))
-    for name, code in re.findall(r"```(?:python|toml)\n# (\S+)\n(.*?)```", PAGE, re.DOTALL):
-        (pytester.path / name).write_text(code)
-    command = re.search(r"^    pytest (--edge-device=.*)$", PAGE, re.MULTILINE)
-    assert command is not None
-    result = pytester.runpytest_subprocess(*command[1].split())
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines_random(
-        ["*test_digits digits on *", "my-board: memory 400M*", "rpi4-1g: memory 768M*", "stream *rpi4-1g *ok"]
-    )

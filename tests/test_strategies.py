@@ -35,7 +35,6 @@ from pytest_edgeload.strategies import arrivals, budgets, networks, workloads
 from pytest_edgeload.workload import Ask, Condition, Mix, Request, Workload
 from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Process, Trace
 
-DOCS = (Path(__file__).parents[1] / "docs" / "strategies.md").read_text()
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
 TIMES = arrivals(max_interval_s=0.002)
 
@@ -384,10 +383,3 @@ find(workloads(networks()), lambda _: True)
 sys.exit("torch" in sys.modules)
 """
     assert python(code).returncode == 0
-
-
-def test_the_documented_tests_run(pytester: pytest.Pytester) -> None:
-    """The tests in docs/strategies.md pass, typed in as they stand."""
-    for name, code in re.findall(r"```python\n# (\S+)\n(.*?)```", DOCS, re.DOTALL):
-        (pytester.path / name).write_text(code)
-    pytester.runpytest_subprocess().assert_outcomes(passed=3)

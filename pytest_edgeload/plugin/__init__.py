@@ -49,6 +49,9 @@ __all__ = [
     "edge_seed",
 ]
 
+MARKERS = ("edge_threshold(METRIC='TEXT', ...): the most a figure may be, as in peak='600M', makespan='0.5x bulk'",)
+"""The markers, each with what it means, as `pytest --markers` lists them."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
@@ -62,10 +65,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start where an option is given or a project uses our hooks. Raises pytest.UsageError for what makes no sense."""
-    config.addinivalue_line(
-        "markers",
-        "edge_threshold(METRIC='TEXT', ...): the most a figure may be, as in peak='600M', makespan='0.5x bulk'",
-    )
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies, config.hook.pytest_edge_peers)
     if options.read(config) or any(hook.get_hookimpls() for hook in hooks):
         start(config)

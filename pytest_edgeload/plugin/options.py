@@ -255,7 +255,7 @@ def add(parser: pytest.Parser) -> None:
     """Declare all options and ini keys."""
     group = parser.getgroup("edgeload", "loading policies measured under a memory limit")
     for name, option in OPTIONS.items():
-        dest, words = _dest(name), option.help.replace("%", "%%")  # argparse formats it
+        dest, words = ini_key(name), option.help.replace("%", "%%")  # argparse formats it
         if option.is_switch:
             group.addoption(flag(name), dest=dest, action="store_const", const="true", default=None, help=words)
         else:
@@ -322,14 +322,13 @@ def parse(given: Mapping[str, Given]) -> Settings:
 
 
 def _given(config: pytest.Config, name: str) -> Given | None:
-    value = config.getoption(_dest(name))
+    value = config.getoption(ini_key(name))
     if value is not None:
         return Given(",".join(value) if isinstance(value, list) else value, flag(name))
-    variable = f"PYTEST_{_dest(name).upper()}"
-    if text := os.environ.get(variable):
-        return Given(text, variable)
-    if text := str(config.getini(_dest(name))).strip():
-        return Given(text, _dest(name))
+    if text := os.environ.get(variable(name)):
+        return Given(text, variable(name))
+    if text := str(config.getini(ini_key(name))).strip():
+        return Given(text, ini_key(name))
     return None
 
 
@@ -343,8 +342,14 @@ def flag(name: str) -> str:
     return f"--edge-{name}"
 
 
-def _dest(name: str) -> str:
+def ini_key(name: str) -> str:
+    """Return the key by which an ini file gives an option."""
     return f"edge_{_field(name)}"
+
+
+def variable(name: str) -> str:
+    """Return the environment variable that gives an option."""
+    return f"PYTEST_{ini_key(name).upper()}"
 
 
 def _field(name: str) -> str:

@@ -28,6 +28,7 @@ from pytest_edgeload.policies.stream import stream
 from pytest_edgeload.workload import Workload
 
 Policy = Callable[[Workload, Budget], Plan]
+"""A pure function from a workload and a budget to a plan; it touches no file, no clock and no torch."""
 
 POLICIES: Mapping[str, Policy] = {
     "bulk": bulk,
@@ -46,6 +47,7 @@ POLICIES: Mapping[str, Policy] = {
     "mema": mema,
     "stream": stream,
 }
+"""All built-in policies by name."""
 
 REFERENCE = "bulk"
 """The policy that the others of a group are compared with."""

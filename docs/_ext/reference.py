@@ -1,0 +1,249 @@
+"""The reference, made of the code when the site is built: each section is a function that returns Markdown.
+
+A page asks for one by a line of its own, `<!-- reference: options -->`. Functions are pure, and import no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+import pytest_edgeload
+from pytest_edgeload import plugin
+from pytest_edgeload.cli import COMMANDS
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.plugin import fixtures as fixture_functions
+from pytest_edgeload.plugin import hookspecs, options
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.report import FORMATS
+from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.record import METRICS, Case, Measurement
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.workload.file import schema
+
+_PLACE = re.compile(r"^<!-- reference: (?P<name>[a-z-]+) -->$", re.MULTILINE)
+
+
+def filled(text: str) -> str:
+    """Return a page with its sections put in. Raises KeyError for one that nobody makes."""
+    return _PLACE.sub(lambda found: SECTIONS[found["name"]](), text)
+
+
+def option_table() -> str:
+    """Return all options, and by which names each is given."""
+    return "\n".join(_option(name, option) for name, option in options.OPTIONS.items())
+
+
+def _option(name: str, option: options.Option) -> str:
+    value = "" if option.is_switch else f"[={option.metavar}]" if option.bare else f"={option.metavar}"
+    default = f" Default: `{option.default}`." if option.default and "Default:" not in option.help else ""
+    names = f"`{options.flag(name)}{value}`, ini key `{options.ini_key(name)}`, environment `{options.variable(name)}`"
+    return f"## `{options.flag(name)}`\n\n{_escaped(option.help)}.{default}\n\n{names}\n"
+
+
+def fixture_list() -> str:
+    """Return each fixture with what its docstring says."""
+    found = {name: getattr(fixture_functions, name) for name in plugin.__all__}
+    return "\n".join(f"### `{name}`\n\n{_docstring(inspect.unwrap(fixture))}\n" for name, fixture in found.items())
+
+
+def marker_list() -> str:
+    """Return the markers, as `pytest --markers` has them."""
+    rows = [line.partition(": ") for line in plugin.MARKERS]
+    return "\n".join(f"### `{name}`\n\n{meaning[:1].upper()}{meaning[1:]}.\n" for name, _, meaning in rows)
+
+
+def hook_list() -> str:
+    """Return the hooks that a project implements: how each is called, and what it does."""
+    hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("pytest_edge_")}
+    return "\n".join(
+        f"### `{name}`\n\n```python\ndef {name}{_signature(hook)}: ...\n```\n\n{_docstring(hook)}\n"
+        for name, hook in hooks.items()
+    )
+
+
+def policy_list() -> str:
+    """Return each policy with the words of its file: what it does, where it comes from, what its graph is."""
+    return _files(POLICIES)
+
+
+def reader_list() -> str:
+    """Return each reader with the words of its file."""
+    return _files(READERS)
+
+
+def cap_list() -> str:
+    """Return each cap with the words of its file."""
+    return _files({name: type(cap) for name, cap in CAPS.items()})
+
+
+def format_list() -> str:
+    """Return each format of a report with the words of its file."""
+    return _files(FORMATS)
+
+
+def metric_table() -> str:
+    """Return all metrics: unit, direction, meaning."""
+    rows = [(f"`{name}`", metric.unit, metric.better, metric.meaning) for name, metric in METRICS.items()]
+    return _table(("metric", "unit", "better", "meaning"), rows)
+
+
+def record_tables() -> str:
+    """Return the fields of a document, down to those of a measurement; the tables are made of its JSON Schema."""
+    made = msgspec.json.schema(Document)
+    parts = [_struct(name, made["$defs"][name]) for name in ("Document", "Case", "Measurement")]
+    others = sorted(set(made["$defs"]) - {"Document", "Case", "Measurement"})
+    return "\n".join([*parts, *(_struct(name, made["$defs"][name]) for name in others)])
+
+
+def record_schema() -> str:
+    """Return the JSON Schema of a file of records."""
+    return f"```json\n{json.dumps(msgspec.json.schema(Document), indent=2)}\n```\n"
+
+
+def workload_tables() -> str:
+    """Return the fields of a workload file; the tables are made of its JSON Schema."""
+    return "\n".join(_struct(name, made) for name, made in schema()["$defs"].items())
+
+
+def workload_schema() -> str:
+    """Return the JSON Schema of a workload file."""
+    return f"```json\n{json.dumps(schema(), indent=2)}\n```\n"
+
+
+def command_list() -> str:
+    """Return the help of each command."""
+    return "\n".join(f"## `edgeload {name}`\n\n```text\n{_help(name)}```\n" for name in COMMANDS)
+
+
+def api_list() -> str:
+    """Return all public names as directives of autodoc."""
+    found = [(name, getattr(pytest_edgeload, name)) for name in pytest_edgeload.__all__]
+    lines = [_autodoc(name, thing) for name, thing in found]
+    return "```{eval-rst}\n" + "\n".join(lines) + "```\n"
+
+
+SECTIONS: Mapping[str, Callable[[], str]] = {
+    "options": option_table,
+    "fixtures": fixture_list,
+    "markers": marker_list,
+    "hooks": hook_list,
+    "policies": policy_list,
+    "readers": reader_list,
+    "caps": cap_list,
+    "formats": format_list,
+    "metrics": metric_table,
+    "records": record_tables,
+    "record-schema": record_schema,
+    "workloads": workload_tables,
+    "workload-schema": workload_schema,
+    "commands": command_list,
+    "api": api_list,
+}
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Tell Sphinx: pages are filled as they are read."""
+
+    def fill(_app: object, _page: str, source: list[str]) -> None:
+        source[0] = filled(source[0])
+
+    app.connect("source-read", fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+# ---- how things are written ------------------------------------------------------------------------------------------
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *([_escaped(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _escaped(words: str) -> str:
+    """Return words in which nothing is markup: neither HTML nor emphasis; what stands in backticks stays."""
+    parts = words.split("`")
+    return "`".join(part if i % 2 else re.sub(r"([<*_\[])", r"\\\1", part) for i, part in enumerate(parts))
+
+
+def _docstring(thing: Any) -> str:
+    return inspect.getdoc(thing) or ""
+
+
+def _files(table: Mapping[str, Any]) -> str:
+    """Return a section on each row of a folder's table: what the row's file says of itself."""
+    return "\n".join(f"### `{name}`\n\n{_words(sys.modules[row.__module__], name)}\n" for name, row in table.items())
+
+
+def _words(module: ModuleType, name: str) -> str:
+    """Return what a file says of itself, without the name it begins with, as a sentence."""
+    words = _docstring(module).removeprefix(f"`{name}`: ")
+    return words[:1].upper() + words[1:]
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    return re.sub(r"'([^']*)'", r"\1", str(inspect.signature(function)))  # annotations are text here
+
+
+def _help(name: str) -> str:
+    """Return what `edgeload NAME --help` prints on a terminal of 100 columns."""
+    parser = argparse.ArgumentParser(
+        prog=f"edgeload {name}", formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100)
+    )
+    COMMANDS[name].add(parser)
+    return parser.format_help()
+
+
+def _struct(name: str, made: Mapping[str, Any]) -> str:
+    """Return a section on a struct: its docstring, and its fields where they have names."""
+    words = inspect.cleandoc(made.get("description", ""))
+    if "prefixItems" in made:
+        words += f"\n\nAn {_type(made)}."
+    fields, required = made.get("properties", {}), made.get("required", ())
+    rows = [(f"`{name}`", _type(kind), "" if name in required else _default(kind)) for name, kind in fields.items()]
+    headings = ("field", "type", "unless given")
+    if not METRICS.keys().isdisjoint(fields):
+        meanings = [METRICS[name].meaning if name in METRICS else "" for name in fields]
+        table = _table((*headings, "meaning"), [(*row, meaning) for row, meaning in zip(rows, meanings, strict=True)])
+    else:
+        table = _table(headings, rows) if rows else ""
+    return f"## `{name}`\n\n{words}\n\n{table}"
+
+
+def _type(kind: Mapping[str, Any]) -> str:
+    """Return the type of a field in words."""
+    words = str(kind.get("type", "anything"))
+    if "$ref" in kind:
+        words = f"`{kind['$ref'].rpartition('/')[2]}`"
+    elif "anyOf" in kind:
+        words = " or ".join(_type(option) for option in kind["anyOf"])
+    elif "enum" in kind:
+        words = ", ".join(f"`{value}`" for value in kind["enum"])
+    elif "prefixItems" in kind:
+        words = f"array of {', '.join(_type(item) for item in kind['prefixItems'])}"
+    elif kind.get("items"):
+        words = f"array of {_type(kind['items'])}"
+    elif isinstance(kind.get("additionalProperties"), dict):
+        words = f"object of {_type(kind['additionalProperties'])}"
+    return words
+
+
+def _default(kind: Mapping[str, Any]) -> str:
+    return f"`{json.dumps(kind.get('default'))}`"
+
+
+def _autodoc(name: str, thing: Any) -> str:
+    if inspect.isclass(thing):
+        members = "" if thing in {Case, Measurement} else "   :members:\n"  # theirs are in the tables of a record
+        return f".. autoclass:: {thing.__module__}.{name}\n{members}"
+    if inspect.isfunction(thing):
+        return f".. autofunction:: {thing.__module__}.{name}\n"
+    return f".. autodata:: pytest_edgeload.policies.{name}\n   :no-value:\n"

@@ -1,0 +1,170 @@
+"""The projects and sessions that the documentation shows, as a reader would type them in."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from pytest_edgeload.sandbox.caps import CAPS
+from tests.cli.commands import COMMAND
+from tests.docs.pages import BLOCKS, PAGES, ROOT, Block, name_of
+
+README: Final = "README.md"
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE]-?\d+)?")
+_UNIT = re.compile(r"#(?:ms|[KMGskx%])\b")
+
+
+class Session(NamedTuple):
+    """How a page's project is run: beside which other page's, with which words, and how many of its tests pass."""
+
+    words: str = ""
+    passed: int | None = None
+    base: str | None = None
+    shows: tuple[str, ...] = ()
+
+
+SESSIONS: Final = {
+    README: Session(
+        "--edge-mem=base+64M --edge-policy=bulk,linear,backwards --edge-json=results.json",
+        8,
+        None,
+        (
+            "open loop: poisson, 4 a second, seed 1",
+            "*digits-twice at base+64M*",
+            "backwards *ok*",
+            "*test_joining program at base+64M*",
+            "holds-32M *ok*",
+        ),
+    ),
+    "docs/devices.md": Session(
+        "--edge-device=rpi4-1g,my-board --edge-policy=stream",
+        2,
+        None,
+        ("*test_digits digits on *", "my-board: memory 400M*", "rpi4-1g: memory 768M*", "stream *rpi4-1g *ok"),
+    ),
+    "docs/models.md": Session("--edge-policy=stream --edge-mem=512M", 5),
+    "docs/peers.md": Session(
+        "test_digits.py --edge-mem=none --edge-policy=linear,my-runtime", 2, README, ("linear *ok", "my-runtime *ok")
+    ),
+    "docs/plan.md": Session(base=README),
+    "docs/policies.md": Session(
+        "test_digits.py test_ahead.py --edge-mem=base+64M --edge-policy=linear,ahead", 4, README, ("ahead *ok",)
+    ),
+    "docs/programs.md": Session(
+        "--edge-mem=128M,64M",
+        7,
+        None,
+        ("*test_the_job_fits program at 128M*", "parse *ok*", "infer *ok*", "list *ok*", "array *ok*", "server *ok*"),
+    ),
+    "docs/strategies.md": Session("", 3),
+    "docs/template.md": Session("", 3, None, ("linear *ok", "bulk *ok")),
+}
+"""The projects whose session is said more exactly than `pytest`, which must end well."""
+
+
+def _files(page: str) -> list[Block]:
+    return [block for block in BLOCKS if block.page == page and block.file]
+
+
+def _has_project(page: str) -> bool:
+    """Tell whether a page shows tests in files, and no console in which it runs them itself."""
+    languages = {block.language for block in BLOCKS if block.page == page}
+    return any(block.language == "python" for block in _files(page)) and "console" not in languages
+
+
+def _write(folder: Path, blocks: Iterable[Block]) -> None:
+    """Put blocks into the files that they name, one below the other where several name one file."""
+    for block in blocks:
+        assert block.file is not None
+        path = folder / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(block.text)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache folder that all pages share, as several show the same network."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, made: Path) -> pytest.Pytester:
+    """Return an empty project in an environment that says nothing to the plugin but where networks are kept."""
+    for name in [name for name in os.environ if name.startswith(("PYTEST_EDGE_", "GITHUB_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTEST_EDGE_CACHE_DIR", str(made))
+    monkeypatch.setenv("COLUMNS", "120")  # as wide as the pages
+    return pytester
+
+
+@pytest.mark.parametrize("page", [name for page in PAGES if _has_project(name := name_of(page))])
+def test_the_project_of_a_page_runs(project: pytest.Pytester, page: str) -> None:
+    """The blocks of a page, put into the files that they name, are a project whose tests pass."""
+    asked = SESSIONS.get(page, Session())
+    _write(project.path, _files(asked.base) if asked.base else ())
+    _write(project.path, _files(page))
+    result = project.runpytest_subprocess(*asked.words.split())
+    assert result.ret == 0
+    if asked.passed is not None:
+        result.assert_outcomes(passed=asked.passed)
+    result.stdout.fnmatch_lines_random(list(asked.shows))
+
+
+def test_the_readme_shows_its_session() -> None:
+    """The README's project is run by the words that the README shows, with its own policy, one limit and one round."""
+    shown = re.search(r"^    pytest (--edge-mem=.*)$", (ROOT / README).read_text(encoding="utf-8"), re.MULTILINE)
+    assert shown is not None
+    words = (
+        shown[1].replace("bulk,linear", "bulk,linear,backwards").replace("--edge-rounds=3 ", "").replace("512M,", "")
+    )
+    assert words == SESSIONS[README].words
+
+
+@pytest.mark.skipif(
+    not any(cap.enforces and cap.unavailable() is None for cap in CAPS.values()), reason="no limit can be enforced here"
+)
+@pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if block.language == "console"}))
+def test_console_sessions_are_what_happens(project: pytest.Pytester, page: str) -> None:
+    """What a page's consoles show is printed, typed in order between its files; only what is measured may differ."""
+    base = SESSIONS.get(page, Session()).base
+    _write(project.path, _files(base) if base else ())
+    for block in BLOCKS:
+        if block.page == page and block.file:
+            (project.path / block.file).unlink(missing_ok=True)
+            _write(project.path, [block])
+        elif block.page == page and block.language == "console":
+            printed = [line for command in block.commands for line in _run(project.path, command)]
+            look = _shape if "pytest" in block.commands[0] else str.rstrip
+            missing = [line for line in block.output.splitlines() if not _is_there(line, printed, look)]
+            assert missing == [], "\n".join(printed)
+
+
+def _is_there(line: str, printed: Iterable[str], look: Callable[[str], str]) -> bool:
+    """Tell whether a line was printed; `...` at its end stands for anything."""
+    shown = look(line.removesuffix("..."))
+    return any(look(other).startswith(shown) if line.endswith("...") else look(other) == shown for other in printed)
+
+
+def _run(folder: Path, command: str) -> list[str]:
+    """Return the lines that a command prints."""
+    first, *words = shlex.split(command)
+    program = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"] if first == "pytest" else list(COMMAND)
+    done = subprocess.run([*program, *words], cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()
+
+
+def _shape(line: str) -> str:
+    """Return a line without what differs from run to run: figures, units, paths, widths."""
+    words = re.sub(r"\S+/\.edgeload/\S+", "FILE", line.strip("= "))
+    words = re.sub(r" in # ?s?(?: \(.*\))?$", "", _UNIT.sub("#", _NUMBER.sub("#", words)))
+    words = re.sub(r"swap (none|off|existing)", "swap #", words)  # the machine's
+    return re.sub(r"\s+|-{2,}", " ", words).strip()

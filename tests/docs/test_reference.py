@@ -1,0 +1,105 @@
+"""The reference of the site: what it is made of, and that nothing is missing in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+import pytest_edgeload
+from docs._ext import reference
+from pytest_edgeload import plugin
+from pytest_edgeload.cli import COMMANDS
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.plugin import hookspecs, options
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.report import FORMATS
+from pytest_edgeload.results.record import METRICS, Case, Measurement
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.workload.file import Document as WorkloadFile
+from tests.docs.pages import PAGES, ROOT
+
+PLACED = [name for page in PAGES for name in re.findall(r"^<!-- reference: (.*) -->$", page.read_text(), re.MULTILINE)]
+HOOKS = [name for name in vars(hookspecs) if name.startswith("pytest_edge_")]
+EVERYTHING = [
+    ("options", [options.flag(name) for name in options.OPTIONS]),
+    ("options", [options.ini_key(name) for name in options.OPTIONS]),
+    ("options", [options.variable(name) for name in options.OPTIONS]),
+    ("fixtures", plugin.__all__),
+    ("markers", ["edge_threshold"]),
+    ("hooks", HOOKS),
+    ("policies", POLICIES),
+    ("readers", READERS),
+    ("caps", CAPS),
+    ("formats", FORMATS),
+    ("metrics", METRICS),
+    ("records", Case.__struct_fields__),
+    ("records", Measurement.__struct_fields__),
+    ("workloads", WorkloadFile.__struct_encode_fields__),
+    ("commands", [f"edgeload {name}" for name in COMMANDS]),
+    ("api", pytest_edgeload.__all__),
+]
+
+
+@pytest.mark.parametrize(("section", "names"), EVERYTHING, ids=[f"{s}-{i}" for i, (s, _) in enumerate(EVERYTHING)])
+def test_everything_is_in_it(section: str, names: Iterable[str]) -> None:
+    """Whatever has a name that a user writes or reads is in the section on such things."""
+    text = reference.SECTIONS[section]()
+    assert [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)] == []
+
+
+def test_every_section_stands_once() -> None:
+    """Each section is on a page, and on one."""
+    assert sorted(PLACED) == sorted(reference.SECTIONS)
+
+
+def test_nothing_is_said_without_words() -> None:
+    """Every section of a list has words below its heading."""
+    for name in ("fixtures", "markers", "hooks", "policies", "readers", "caps", "formats"):
+        parts = re.split(r"^### .*\n", reference.SECTIONS[name](), flags=re.MULTILINE)[1:]
+        assert [part for part in parts if len(part.split()) < 4] == []
+
+
+def test_a_page_is_filled() -> None:
+    """A line that asks for a section becomes it; what else a page says stays as it is."""
+    filled = reference.filled("# Metrics\n\n<!-- reference: metrics -->\n\nThe end.\n")
+    assert filled == f"# Metrics\n\n{reference.metric_table()}\n\nThe end.\n"
+
+
+def test_an_unknown_section_is_an_error() -> None:
+    """A page that asks for what nobody makes does not build."""
+    with pytest.raises(KeyError, match="colours"):
+        reference.filled("<!-- reference: colours -->")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("swap < 1 and *all*", r"swap \< 1 and \*all\*"), ("`a_b` of a_b", r"`a_b` of a\_b"), ("plain.", "plain.")],
+)
+def test_words_are_no_markup(words: str, expected: str) -> None:
+    """Words of a docstring in a table are only words; what stands in backticks stays as it is."""
+    assert reference._escaped(words) == expected
+
+
+def test_it_needs_no_torch() -> None:
+    """Making the reference imports no PyTorch, so that the site builds in seconds."""
+    code = "import sys, reference; [make() for make in reference.SECTIONS.values()]; sys.exit('torch' in sys.modules)"
+    folder = Path(reference.__file__).parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_policies_are_compared_in_one_table() -> None:
+    """docs/policies.md, written by hand, names every policy and every reader."""
+    text = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
+    assert [name for name in [*POLICIES, *READERS] if f"`{name}`" not in text] == []
+
+
+def test_caps_are_compared_in_one_table() -> None:
+    """docs/caps.md, written by hand, names every cap."""
+    text = (ROOT / "docs/caps.md").read_text(encoding="utf-8")
+    assert [name for name in CAPS if f"| `{name}` |" not in text] == []
