@@ -85,7 +85,7 @@ def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str], cap_nam
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         told, _ = process.communicate()
     *places, stat = told.splitlines()
-    folders = [folder for folder in witness.groups(name) if folder.name == name]
+    folders = witness.named(name)
     assert len([place for place in places if place.endswith(f"/{name}")]) == len(folders)
     assert len(folders) == (2 if reads and cap_name == "cgroup1" else 1)
     assert stat.startswith(f"{process.pid} (cat) ")

@@ -22,11 +22,15 @@ def groups(part: str) -> list[Path]:
     return [Path(root, name) for root, names, _ in os.walk(CGROUPS) for name in names if part in name]
 
 
+def named(name: str) -> list[Path]:
+    """Return the cgroups with this very name: one in each hierarchy that holds it."""
+    return [folder for folder in groups(name) if folder.name == name]
+
+
 def members(name: str) -> list[int]:
     """Return the processes in the cgroups with this very name; none if there is no such group."""
-    folders = [folder for folder in groups(name) if folder.name == name]
     try:
-        return [int(pid) for folder in folders for pid in (folder / "cgroup.procs").read_text().split()]
+        return [int(pid) for folder in named(name) for pid in (folder / "cgroup.procs").read_text().split()]
     except OSError:
         return []
 
