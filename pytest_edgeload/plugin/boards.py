@@ -34,6 +34,12 @@ class Boards(NamedTuple):
             return f"memory {limits[None]}"
         return "device " + ", ".join(f"{name or 'none'} ({found})" for name, found in limits.items())
 
+    def device(self, name: str | None) -> Device | None:
+        """Return the device of a test. Raises UsageError for one that a test names and --edge-device does not."""
+        if name not in self.devices:
+            raise UsageError(f"edge_device={name}: nothing was made ready for it; name it in {flag('device')}, too")
+        return self.devices[name]
+
     @property
     def limits(self) -> tuple[Limit | None, ...]:
         """All limits, each once."""

@@ -194,7 +194,7 @@ class Session:
 
     def _case(self, asked: Asked | Wanted) -> Case:
         """Return the case, but for what its workload asks."""
-        device = self._boards.devices[asked.device]
+        device = self._boards.device(asked.device)
         memory = device.memory if device is not None and asked.memory is None else asked.memory
         workload, policy, reader = asked.row
         case = Case(

@@ -32,6 +32,10 @@ _KEPT_COMING = {
 """The columns of what is asked at once and of what keeps coming, and their titles where they are known well enough."""
 
 
+_OF_A_DEVICE = ("threads", "read_bps", "write_bps", "cpus", "cores", "swap_bytes")
+"""The fields of a case, beside its limit, that a device may decide."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows in their order: what they are called by, what is shown of them, and what they have in common, in lines."""
@@ -81,7 +85,9 @@ def _values(case: Case, view: View) -> tuple[str, ...]:
 def _compared(case: Case, *, has_devices: bool) -> Case:
     if not has_devices:
         return case.group
-    return msgspec.structs.replace(identity(case.group), device=None, **dict.fromkeys(case.by_device))
+    # Of what a device may say only limits are a list among the options, and may tell tables apart by themselves.
+    own = {*_OF_A_DEVICE, *case.by_device} if case.by_device else ()
+    return msgspec.structs.replace(identity(case.group), device=None, **dict.fromkeys(own))
 
 
 def _table(members: Sequence[Row], view: View) -> Table:

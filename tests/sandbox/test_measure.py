@@ -343,6 +343,17 @@ def test_throttled_bound(bench: Bench, case: Case, counting: Counting, throttle:
     assert both.read_bytes / both.read_s < 1.25 * BPS
 
 
+def test_bound_on_a_device(bench: Bench, case: Case, counting: Counting, throttle: Throttle) -> None:
+    """Processor time has a bound of its own, measured under it; what bears on neither reading nor computing has not."""
+    asked = msgspec.structs.replace(case, cpus=1.5, read_bps=BPS)
+    opened = counting.opened
+    bound = bench.bound(asked, TINY)
+    assert counting.opened - opened == 1 + 3  # read by one worker, computed by three
+    assert bench.bound(msgspec.structs.replace(asked, swap_bytes=0, write_bps=BPS), TINY) == bound
+    assert bench.bound(msgspec.structs.replace(asked, cores=1, unenforced=("cores",)), TINY) == bound
+    assert counting.opened - opened == 1 + 3
+
+
 @pytest.mark.parametrize("mix", [WIDE.closed(), WIDE.arriving(Constant(1.0)), DECIDING], ids=["closed", "open", "when"])
 def test_no_bound(bench: Bench, case: Case, counting: Counting, mix: Mix) -> None:
     """No bound is measured for what comes over time or on condition."""

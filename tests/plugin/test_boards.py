@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.errors import UsageError
 from pytest_edgeload.plugin.boards import Boards, boards_of
 from pytest_edgeload.plugin.options import parse, read
 from pytest_edgeload.sandbox.caps import choose
@@ -151,6 +152,15 @@ def test_file(bare: pytest.Pytester) -> None:
         Limit(300 * MIB),
         Limit(768 * MIB),
     )
+
+
+def test_a_device_of_a_test_alone(bare: pytest.Pytester) -> None:
+    """A device that a test names by itself has to be named to the session, too."""
+    found = boards(bare, "--edge-device=rpi3")
+    assert found.device("rpi3") == found.devices["rpi3"]
+    for name in ("coral-dev", None):
+        with pytest.raises(UsageError, match=rf"^edge_device={name}: .*; name it in --edge-device, too$"):
+            found.device(name)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""What tables and sentences say of records that were made on devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_edgeload.report import terminal
+from pytest_edgeload.results.gate import identity
+from pytest_edgeload.results.record import Record
+from tests.report.documents import document, finding, record, view
+
+MIB = 1 << 20
+SLOW: dict[str, Any] = {
+    "device": "slow",
+    "limit": "400M",
+    "limit_bytes": 400 * MIB,
+    "swap": "off",
+    "swap_bytes": 0,
+    "cores": 1,
+    "cpus": 0.5,
+    "threads": 1,
+    "read_bps": 20 * MIB,
+    "write_bps": 10 * MIB,
+    "by_device": ("limit", "threads", "read_bps", "write_bps", "cpus", "cores", "swap_bytes"),
+}
+FAST: dict[str, Any] = {
+    "device": "fast",
+    "limit": "1G",
+    "limit_bytes": 1 << 30,
+    "cores": 4,
+    "by_device": ("limit", "cores"),
+    "unenforced": ("cores: 2 of 4",),
+}
+
+
+def render(*records: Record, **changes: Any) -> list[str]:
+    """Return the lines that the terminal shows of `records`."""
+    return terminal.summary(document(*records), (), view(**changes)).splitlines()
+
+
+def test_one_device() -> None:
+    """A table of one device says all that it was held to, and names it in its title."""
+    assert render(record("bulk", {}, **SLOW))[:3] == [
+        "suites/test_a.py::test_a mix on slow",
+        "cap cgroup2, reader read",
+        "slow: memory 400M, swap off, cores 1, cpus 0.5, threads 1, reads at 20M/s, writes at 10M/s",
+    ]
+
+
+def test_not_enforced() -> None:
+    """What was not enforced says so beside it, and of what was enforced in part how much there was."""
+    lacking = ("reads", "writes", "cpus", "cores: 1 of 4", "swap: none of 100M")
+    told = {**SLOW, "cores": 4, "swap": "none", "swap_bytes": 100 * MIB, "unenforced": lacking}
+    assert render(record("bulk", {}, **told))[2] == (
+        "slow: memory 400M, swap none (none of 100M here), cores 4 (1 of 4 here), cpus 0.5 (NOT enforced), threads 1, "
+        "reads at 20M/s (NOT enforced), writes at 10M/s (NOT enforced)"
+    )
+    assert render(record("bulk", {}, **{**SLOW, "cap": "none"}))[2].startswith("slow: memory 400M (NOT enforced), ")
+
+
+def test_side_by_side() -> None:
+    """Devices share a table, each with a line and its own bound, and ratios are within a device."""
+    rounds = {"bulk": 2.0, "linear": 1.0}
+    slow = [record(policy, {"makespan_s": s, "bound_s": 0.5}, **SLOW) for policy, s in rounds.items()]
+    fast = [record(policy, {"makespan_s": s / 8, "bound_s": 0.1}, **FAST) for policy, s in rounds.items()]
+    lines = render(*slow, *fast)
+    assert lines[0].endswith(" mix on fast, slow")
+    assert [line.partition(":")[0] for line in lines[2:6]] == ["fast", "slow"] * 2
+    assert lines[2].endswith(", cores 4 (2 of 4 here), threads 2")
+    assert lines[4].startswith("fast: bound 0.100 s")
+    ratios = {tuple(line.split()[:2]): line.split()[3] for line in lines[8:12]}
+    assert ratios == {
+        ("linear", "fast"): "0.50",
+        ("bulk", "fast"): "1.00",
+        ("linear", "slow"): "0.50",
+        ("bulk", "slow"): "1.00",
+    }
+
+
+def test_limits_of_options() -> None:
+    """Limits that an option gave to all devices have a table each."""
+    made = [
+        record("bulk", {}, **{**device, "by_device": ("cores",), "limit": limit})
+        for device in (SLOW, FAST)
+        for limit in ("1G", "512M")
+    ]
+    lines = render(*made)
+    assert [line for line in lines if line.startswith("suites/")] == ["suites/test_a.py::test_a mix on slow, fast"] * 2
+    assert [line.split(",")[0] for line in lines if line.startswith("fast:")] == [
+        "fast: memory 1G",
+        "fast: memory 512M",
+    ]
+
+
+def test_grouped() -> None:
+    """Grouped by anything else, the lines on the devices stay."""
+    lines = render(record("bulk", {}, **SLOW), record("bulk", {}, **FAST), group_by=("workload",))
+    assert lines[0] == "workload mix"
+    assert [line.partition(":")[0] for line in lines[1:3]] in (["slow", "fast"], ["fast", "slow"])
+
+
+def test_sentences() -> None:
+    """A verdict and a failure name the device."""
+    failed = record("bulk", {"outcome": "oom", "detail": "killed"}, **SLOW)
+    assert "bulk, mix at 400M on slow, round 0: oom: killed" in render(failed)
+    assert (
+        terminal.verdicts([finding(failed.case)], view())
+        .splitlines()[1]
+        .startswith("regressed: bulk, mix at 400M on slow, reader read: ")
+    )
+
+
+def test_identity() -> None:
+    """A case is the same where a machine could enforce more or less of its device, and another on another device."""
+    slow, marked = record("bulk", **SLOW).case, record("bulk", **{**SLOW, "unenforced": ("cores",)}).case
+    assert identity(slow) == identity(marked)
+    assert identity(slow) != identity(record("bulk", **{**SLOW, "device": "other"}).case)
+    assert identity(slow) != identity(record("bulk", **{**SLOW, "cpus": 0.4}).case)
