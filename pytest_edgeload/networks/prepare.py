@@ -37,10 +37,9 @@ _SEPARATE = "make it a network of its own"
 
 @dataclass(frozen=True)
 class _Held:
-    """What a checkpoint has: its files, its tensors, and where each weight of the module stands, by name."""
+    """What a checkpoint has: its files, and where each weight of the module stands in them, by name."""
 
     parts: tuple[Part, ...] = ()
-    tensors: Mapping[str, TensorSpec] = field(default_factory=dict)
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
 
     def behind(self, size_bytes: int) -> tuple[tuple[Part, ...], dict[str, TensorSpec]]:
@@ -106,7 +105,8 @@ def store_module(
     inputs, held = as_samples(samples), _Held()
     if checkpoint is not None:
         # Nothing is stored yet, so addresses count from 0; they move behind what will be.
-        held = _Held(*(found := checkpoints.read(Path(checkpoint), 0)), fill(module, found, checkpoint))
+        found = checkpoints.read(Path(checkpoint), 0)
+        held = _Held(found.parts, fill(module, found, checkpoint))
     exported = export(module, inputs[0])
     weights: dict[str, torch.Tensor] = {}
     for cut in exported.cuts:
