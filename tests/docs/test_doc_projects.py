@@ -44,12 +44,6 @@ SESSIONS: Final = {
             "holds-32M *ok*",
         ),
     ),
-    "docs/devices.md": Session(
-        "--edge-device=rpi4-1g,my-board --edge-policy=stream",
-        2,
-        None,
-        ("*test_digits digits on *", "my-board: memory 400M*", "rpi4-1g: memory 768M*", "stream *rpi4-1g *ok"),
-    ),
     "docs/models.md": Session("--edge-policy=stream --edge-mem=512M", 5),
     "docs/peers.md": Session(
         "test_digits.py --edge-mem=none --edge-policy=linear,my-runtime", 2, README, ("linear *ok", "my-runtime *ok")

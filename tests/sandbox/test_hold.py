@@ -51,7 +51,7 @@ def lacking(cap: Cap, asked: Hold, fresh: Callable[[], str], storage: Path, swap
 
 def contents(name: str, *files: str) -> str:
     """Return what the first of these files that the group has says."""
-    return next((path / file).read_text() for file in files for path in witness.groups(name) if (path / file).exists())
+    return next((path / file).read_text() for file in files for path in witness.named(name) if (path / file).exists())
 
 
 def test_processor_time(held: Held) -> None:
@@ -124,13 +124,13 @@ def test_sweep(cap: Cap, held: Held, session: str, fresh: Callable[[], str], sto
     group, name = held(limits_of(LIMIT, Hold.of(case), [storage], NO_SWAP))
     with Child(*group.enter) as child:
         assert child.do("again") == "intact"
-        folders = witness.groups(name)
+        folders = witness.named(name)
         assert [(folder / "cgroup.procs").read_text().split() for folder in folders] == [[str(child.pid)]] * len(
             folders
         )
         assert cap.sweep(session) == [name]
         assert child.end() == -signal.SIGKILL
-    assert witness.groups(name) == []
+    assert witness.named(name) == []
 
 
 def test_nothing_enforced(fresh: Callable[[], str], storage: Path) -> None:
