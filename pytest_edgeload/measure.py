@@ -109,8 +109,9 @@ class Bench:
 
     def check_reads(self, read_bps: int, folder: Path) -> None:
         """Raise Unsupported where reads of what `folder` holds cannot be held to `read_bps`."""
+        limits = self._limits(None, Hold(read_bps), [folder])
         try:
-            self.cap.open(self._name(), self._limits(None, Hold(read_bps), [folder])).close()
+            self.cap.open(self._name(), limits).close()
         except Unsupported as error:
             raise Unsupported(f"--edge-read-bw={format_size(read_bps)}: {error}; leave it out") from error
 
