@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import shutil
@@ -38,7 +39,8 @@ class LiveNetworks:
             self._registry.check_free(name)
         # By its name: whoever has a model has imported torch, and nobody else has to.
         keep_live = importlib.import_module("pytest_edgeload.networks.live").keep_live
-        folder: Path = keep_live(self._root / name.replace(os.sep, "-"), name, model, samples)
+        place = hashlib.sha256(name.encode()).hexdigest()[:16]  # a name may have anything in it, `..` too
+        folder: Path = keep_live(self._root / place, name, model, samples)
         network = read_graph(folder)
         if known is not None:
             if _shape(network) != _shape(known[2]):
