@@ -228,7 +228,7 @@ WRONG = [
     ("read-bw", "fast", "not a size; try 90M, which is 90 MiB a second"),
     ("read-bw", "90MB/s", "*write 90M, which is 1024"),
     ("read-bw", "90", "a rate is at least 1M a second; try 90M, *"),
-    ("device", "rpi3,rpi44-1g", "no such device; did you mean rpi4-1g[?]"),
+    ("device", "rpi44-1g", "no such device; did you mean rpi4-1g[?]"),
     ("device", ",", "an empty list; name at least one"),
     ("devices", "missing.toml", "no such file; name one of devices, *"),
     ("json", "..", "a folder; name a file, *"),
