@@ -8,7 +8,7 @@ import os
 import pickle
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +31,7 @@ from pytest_edgeload.results.service import figures
 from pytest_edgeload.results.steps import steps
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
-from pytest_edgeload.sandbox.hold import Hold, limits_of, unenforced
+from pytest_edgeload.sandbox.hold import Hold, limits_of, loose, unenforced
 from pytest_edgeload.sandbox.launch import Calling, launch, launch_call
 from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.limits import Limits
@@ -234,19 +234,36 @@ class Bench:
 
         Raises Unsupported, or UsageError for a service that is ready before it has started.
         """
-        with host_lock():
-            limits = self._limits(case.limit_bytes, Hold.of(case), program.files or [Path.cwd()])
-            enclosure = self._enclosure(limits, case.limit_bytes or 0)
+
+        def launched(enclosure: Enclosure) -> Measurement:
             if isinstance(program, Command):
                 return launch_command(program, case.threads, enclosure)
             return launch_call(program, case.threads, enclosure)
 
+        files = program.files or [Path.cwd()]
+        return self._enclosed(launched, files, case.limit_bytes, Hold.of(case), case.limit_bytes or 0)
+
     def _carry_out(self, job: Job, limit_bytes: int | None, hold: Hold, expected_bytes: int) -> Measurement:
         """Launch `job` when it is its turn on this host; see `Enclosure` for `expected_bytes`. Raises Unsupported."""
         weights = [path for folder in job.networks for path in weight_files(Path(folder))]
+        return self._enclosed(partial(launch, job), weights, limit_bytes, hold, expected_bytes)
+
+    def _enclosed(
+        self,
+        launched: Callable[[Enclosure], Measurement],
+        files: Sequence[Path],
+        limit_bytes: int | None,
+        hold: Hold,
+        expected_bytes: int,
+    ) -> Measurement:
+        """Have a process that reads `files` `launched` when it is its turn on this host. Raises Unsupported."""
+        free = loose(hold, files)
         with host_lock():
-            limits = self._limits(limit_bytes, hold, weights)  # swap of others may have come or gone
-            return launch(job, self._enclosure(limits, expected_bytes))
+            # Swap of others may have come or gone.
+            limits = self._limits(limit_bytes, hold, [file for file in files if file not in free])
+            found = launched(self._enclosure(limits, expected_bytes))
+        words = (f"{file} is on no disk that could be throttled, so it was read as fast as it is" for file in free)
+        return msgspec.structs.replace(found, notices=(*found.notices, *words))
 
     def _way(self, case: Case, workload: Workload, folders: dict[str, str]) -> tuple[Plan, Program | None, int]:
         """Return the plan, or an empty one and the peer's program, and the most bytes that it holds.

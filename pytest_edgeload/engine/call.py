@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pickle
 import sys
@@ -60,13 +61,16 @@ def _words(error: BaseException) -> str:
 
 def _returned(value: Any) -> Returned:
     """Return `value` as it can be sent."""
+    size = 0
     try:
-        size_bytes = len(msgspec.json.encode(value))
+        # Piece by piece, for the whole of it could be more than the limit has room for.
+        for piece in json.JSONEncoder(allow_nan=False).iterencode(value):
+            size += len(piece)
+            if size > MOST_BYTES:
+                reason = f"it is more than {MOST_BYTES} bytes of JSON"
+                return Returned(notices=(f"what the function returned is not kept: {reason}",))
     except Exception as error:  # noqa: BLE001  # a user's own object may raise anything
         return Returned(notices=(f"what the function returned is not kept, as JSON cannot hold it: {error}",))
-    if size_bytes > MOST_BYTES:
-        reason = f"it is {size_bytes} bytes of JSON, and {MOST_BYTES} are the most"
-        return Returned(notices=(f"what the function returned is not kept: {reason}",))
     return Returned(value)
 
 

@@ -16,7 +16,6 @@ from pytest_edgeload.engine.memory import arena, trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.tiles import Begun, Weights
 from pytest_edgeload.job import Job
-from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.tile import is_last, left_bytes, span_bytes, tile_bytes, working_bytes
 from pytest_edgeload.plan import Task
 
@@ -129,6 +128,6 @@ def _relative_error(found: torch.Tensor, due: torch.Tensor) -> float | None:
     far = torch.where(found == due, 0.0, (found.double() - due.double()).abs())  # the same infinity is no difference
     scale = torch.where(due.isfinite(), due.double().abs(), 0.0).max().item()
     error = far.max().item() / (scale or 1.0)
-    if error > OUTPUT_TOLERANCE and not due.is_floating_point():
+    if error and not due.is_floating_point():
         return max(error, 1.0)  # a whole number is right or wrong, however coarse the types it was computed in
     return error if math.isfinite(error) else None

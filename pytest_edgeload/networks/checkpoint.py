@@ -34,12 +34,14 @@ class Checkpoint(NamedTuple):
 
 
 def stamp(path: Path) -> str:
-    """Return what tells a large file from another one without reading it: path, bytes, time of its last change.
+    """Return what tells a large file from another one without reading it: path, bytes, times of its last change.
+
+    Two of these: what unpacks a file may set the one, and nothing sets the other.
 
     A digest would take as long as reading it, in each session. Raises BadCheckpoint.
     """
     stat = _stat(path)
-    return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+    return f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
 
 
 def files(path: Path) -> list[Path]:

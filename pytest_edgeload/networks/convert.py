@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from pytest_edgeload.networks.model import NoModel, opened
-from pytest_edgeload.networks.store import WEIGHTS, Store, converted, read_graph
+from pytest_edgeload.networks.store import WEIGHTS, Store, converted, mapped, read_graph
 from pytest_edgeload.networks.tensors import tensor_in
 
 
@@ -46,7 +45,7 @@ def convert(store: Store, key: str, network: Path, factory: str, function: str) 
 def _weights(network: Path) -> dict[str, torch.Tensor]:
     """Return the stored weights by name, as views of the file."""
     with (network / WEIGHTS).open("rb") as file:
-        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        memory = mapped(file.fileno())
     return {
         spec.name: tensor_in(memory, spec, spec.offset)
         for layer in read_graph(network).layers

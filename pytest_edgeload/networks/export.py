@@ -25,6 +25,9 @@ from pytest_edgeload.networks.model import evaluating, first_line
 _BEGINS_LAYER_NDIM = 2
 _SAME_RESULT_ANY_STRIDES = {"aten.view.default": "aten.reshape.default"}
 _REAL_WEIGHTS = "give a module on the CPU, or one without weights and the checkpoint that has them"
+_DRAWS_IF = {"train", "dropout_p"}
+"""What the arguments are called that say whether an operator that may draw random numbers does."""
+
 _NO_EFFECT = {"aten._assert_tensor_metadata.default", "aten._assert_async.msg", "aten.sym_constrain_range.default"}
 
 
@@ -71,6 +74,7 @@ def export(module: torch.nn.Module, sample: Any) -> Exported:
     except Exception as error:
         reason = f"torch.export cannot trace {type(module).__name__}: {first_line(error)}"
         raise CannotExport(f"{reason}; {_way_out(str(error))}") from error
+    _check_certain(program.graph)
     weights, names = _placeholders(program)
     outputs = _outputs(program, weights)
     steps = list(_steps(program.graph, weights))
@@ -86,6 +90,27 @@ def _way_out(message: str) -> str:
     if "pytree" in message or "input type" in message:
         return "give a module around it that takes and returns tensors, in tuples, lists and dicts"
     return "give a module around it whose forward takes tensors, computes, and returns tensors"
+
+
+def _check_certain(graph: Graph) -> None:
+    """Raise CannotExport for an operator that draws random numbers: no run could be compared with another."""
+    for node in graph.nodes:
+        tags = getattr(node.target, "tags", ())
+        if torch.Tag.nondeterministic_seeded in tags and _draws(node):
+            raise CannotExport(
+                f"{target_name(node.target)} draws random numbers, so no two runs agree; "
+                "call eval() before torch.export.export, or give a module that draws none"
+            )
+
+
+def _draws(node: Node) -> bool:
+    """Tell whether an operator that may draw does: dropout and recurrence only in training, attention with dropout."""
+    arguments = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001  # that of an OpOverload
+    for index, argument in enumerate(arguments):
+        if argument.name in _DRAWS_IF:
+            given = node.kwargs.get(argument.name, argument.default_value)
+            return bool(node.args[index] if index < len(node.args) else given)
+    return True
 
 
 def _placeholders(program: torch.export.ExportedProgram) -> tuple[dict[str, tuple[str, torch.Tensor]], tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, Checkpoint
 from pytest_edgeload.networks.layer import TensorSpec
+from pytest_edgeload.networks.store import mapped
 from pytest_edgeload.networks.tensors import tensor_in
 
 
@@ -58,8 +58,7 @@ def _views(checkpoint: Checkpoint) -> Mapping[str, torch.Tensor]:
     views: dict[str, torch.Tensor] = {}
     for part in checkpoint.parts:
         with Path(part.path).open("rb") as file:
-            # Private, for PyTorch wants memory that it may write to; nobody does, so no page is ever copied.
-            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            memory = mapped(file.fileno())
         for name, spec in checkpoint.tensors.items():
             if part.begin <= spec.offset < part.begin + part.size_bytes or (not spec.size_bytes and name not in views):
                 views[name] = tensor_in(memory, spec, spec.offset - part.begin)

@@ -58,23 +58,26 @@ class Registry:
 
     def __init__(self, store: Store, base: Path | None = None) -> None:
         self._store = store
-        self._base = Path.cwd() if base is None else base
+        self.base = Path.cwd() if base is None else base
         self._recipes: dict[str, Recipe] = {}
         self._ready: dict[str, tuple[Path, Network]] = {}
 
-    def register(self, name: str, factory: str, checkpoint: str | os.PathLike[str] | None = None) -> None:
+    def register(
+        self, name: str, factory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
+    ) -> None:
         """Register the network `name`, made by `factory`, written as `module:function`, or the path of a .pt2 file.
 
         `checkpoint` is a safetensors file, an index of shards or the folder of either: the function's module gets its
         weights from there. Raises UsageError for a factory of another form, or a name that something else already has.
         """
+        factory = os.fspath(factory)
         if is_program(factory):
             if checkpoint is not None:
                 raise UsageError(f"network {name}: {factory} has weights of its own; leave the checkpoint out")
-            factory = str(self._base / factory)
+            factory = str(self.base / factory)
         else:
             check_function(f"network {name}: factory", factory)
-        recipe = Recipe(factory, None if checkpoint is None else self._base / checkpoint)
+        recipe = Recipe(factory, None if checkpoint is None else self.base / checkpoint)
         if self._recipes.get(name) != recipe:
             self.check_free(name, recipe)
         self._recipes[name] = recipe

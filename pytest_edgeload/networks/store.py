@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from pytest_edgeload.networks.layer import DTYPES, Network, TensorSpec
 GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
 _DATA_ALIGNMENT = 4096  # the first tensor starts on a page, so that direct reads can be aligned
 _CHUNK = 8 << 20
+_MAP_NORESERVE = 0x4000  # which the mmap module does not know before Python 3.13
 
 
 class DamagedNetwork(Refusal):
@@ -120,6 +122,16 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _damage(path: Path, what: str) -> str:
     return f"{path} is damaged: {what}; delete the folder {path.parent} and it is made anew"
+
+
+def mapped(fd: int) -> mmap.mmap:
+    """Return the mapping of a whole file, whose pages the kernel fetches when they are used and may drop.
+
+    Private, for PyTorch wants memory that it may write to; nobody does, so no page is ever copied, and the kernel need
+    not promise memory for any: a file may be larger than that. Raises OSError.
+    """
+    flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
+    return mmap.mmap(fd, os.fstat(fd).st_size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 class Store:

@@ -22,10 +22,14 @@ _OVERRIDES = {"threads": "threads", "read-bw": "read_bps", "swap": "swap"}
 
 
 class Boards(NamedTuple):
-    """The devices by name, None for this machine as it is, and the memory limits under each of them."""
+    """The devices by name, None for this machine as it is, and the memory limits under each of them.
+
+    `sets_memory` tells whether these are the devices' own.
+    """
 
     devices: Mapping[str | None, Device | None]
     memory: Mapping[str | None, tuple[Limit | None, ...]]
+    sets_memory: bool = True
 
     def __str__(self) -> str:
         """Return in words what they are, for the header."""
@@ -72,7 +76,7 @@ def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> 
     memory = {
         name: settings.mem if device is None or "mem" in over else (device.memory,) for name, device in found.items()
     }
-    return Boards(found, memory)
+    return Boards(found, memory, "mem" not in over)
 
 
 def _threaded(device: Device) -> Device:
@@ -87,14 +91,14 @@ def hold_of(device: Device) -> Hold:
     return Hold(device.read_bps, device.write_bps, device.cpus, device.cores, device.swap)
 
 
-def on(case: Case, device: Device, unenforced: tuple[str, ...]) -> Case:
-    """Return `case` as it is on a device of which this much is not enforced."""
+def on(case: Case, device: Device, unenforced: tuple[str, ...], *, sets_memory: bool) -> Case:
+    """Return `case` as it is on a device of which this much is not enforced; `sets_memory` as in Boards."""
     asked = {"threads": device.threads, **hold_of(device)._asdict()}
     stated = {name: value for name, value in asked.items() if value is not None}
     swap = case.swap
     if device.swap is not None and not any(text.startswith("swap") for text in unenforced):
         swap = format_size(device.swap) if device.swap else "off"
-    own_limit = ["limit"] if case.limit == str(device.memory) else []
+    own_limit = ["limit"] if sets_memory and case.limit == str(device.memory) else []
     return msgspec.structs.replace(
         case,
         device=device.name,

@@ -157,7 +157,8 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
 
     The model is an `nn.Module`, a `torch.export.ExportedProgram` or the path of a .pt2 file; the last two bring the
     inputs that they were exported with, where no samples are given. A sample is a tuple of positional inputs, a dict of
-    keyword inputs, or `pytest_edgeload.Inputs`. The same model under the same name is exported once in a session.
+    keyword inputs, or `pytest_edgeload.Inputs`. A model is exported again only when its
+    weights or the samples have changed.
     """
     live = start(request.config).live
 

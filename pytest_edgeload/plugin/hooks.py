@@ -86,6 +86,8 @@ class Edgeload:
         self._lines: dict[str, int] = {}
         self._unsummarised: list[str] = []
         self._item: pytest.Item | None = None
+        self._is_running = False
+        self._called: dict[str, object] = {}
         chosen = self.settings.seed
         self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
         self._results = Results(self.settings, self._given, self.seed, config.rootpath, self._home.runs)
@@ -155,6 +157,7 @@ class Edgeload:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         """Know which test is running: the session-scoped fixture cannot."""
         self._item = item
+        self._called = {}
         try:
             return (yield)
         finally:
@@ -186,11 +189,23 @@ class Edgeload:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
         item, limit = self._running(asked.word), _limit(memory)
         name, program = asked.made(item)
+        if asked.name is None:
+            self._check_alone(name, program.key)
         own = tuple(_own(item).items())
         wanted = Wanted(_test_name(item), _round(item), name, program, limit, own, _device(item))
-        if self.settings.disable:
-            return self._session.try_run(wanted)
-        return self._taken_down(item, self._session.run(wanted, interleaved=self._is_owner))
+        self._is_running = True
+        try:
+            if self.settings.disable:
+                return self._session.try_run(wanted)
+            entry = self._session.run(wanted, interleaved=self._is_owner)
+        finally:
+            self._is_running = False
+        return self._taken_down(item, entry)
+
+    def _check_alone(self, name: str, key: object) -> None:
+        """Raise UsageError where another program of the running test is called `name`: their runs would be one row."""
+        if self._called.setdefault(name, key) != key:
+            raise UsageError(f"two programs of this test are called {name}; tell their rows apart by name=")
 
     def _running(self, what: str) -> pytest.Item:
         """Return the test that `edge.what` is called from. Raises UsageError."""
@@ -198,6 +213,8 @@ class Edgeload:
             raise UsageError(
                 f"edge.{what} measures for a running test; call it from one that names edge in its arguments"
             )
+        if self._is_running:
+            raise UsageError(f"edge.{what} cannot be used by what asks a service: one thing is measured at a time")
         return self._item
 
     def _taken_down(self, item: pytest.Item, entry: Entry) -> Measurement:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class RegisterNetwork(Protocol):
     """Takes a network's name and what makes it: a function as `module:function`, or the path of a .pt2 file."""
 
-    def __call__(self, name: str, factory: str, checkpoint: str | os.PathLike[str] | None = None) -> None:
+    def __call__(
+        self, name: str, factory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
+    ) -> None:
         """Register the network `name`."""
 
 

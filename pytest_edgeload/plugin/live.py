@@ -9,7 +9,7 @@ import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,35 +19,47 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import read_graph
 
 
+class _Made(NamedTuple):
+    """A network that was made: of which model, in which state of it and with which samples, and where it stands."""
+
+    model: Callable[[], Any]
+    fingerprint: str
+    folder: Path
+    network: Network
+
+
 class LiveNetworks:
     """Makes networks of models in this process; each model once, and only the latest of a name is kept."""
 
     def __init__(self, registry: Registry, root: Path) -> None:
         self._registry = registry
         self._root = root
-        self._made: dict[str, tuple[Callable[[], Any], Path, Network]] = {}
+        self._made: dict[str, _Made] = {}
 
     def make(self, name: str, model: Any, *samples: Any) -> str:
         """Let `name` be the network of `model`; return it. Raises UsageError or PreparationFailed."""
-        if isinstance(model, (str, os.PathLike)) and not samples:
-            self._registry.register(name, os.fspath(model))
-            return name
+        if isinstance(model, (str, os.PathLike)):
+            if not samples:
+                self._registry.register(name, model)
+                return name
+            model = self._registry.base / model
+        # By its name: whoever has a model has imported torch, and nobody else has to.
+        live = importlib.import_module("pytest_edgeload.networks.live")
         known = self._made.get(name)
-        if known is not None and known[0]() is model:
+        fingerprint: str = live.fingerprint(model, samples)
+        if known is not None and known.model() is model and known.fingerprint == fingerprint:
             return name
         if known is None:
             self._registry.check_free(name)
-        # By its name: whoever has a model has imported torch, and nobody else has to.
-        keep_live = importlib.import_module("pytest_edgeload.networks.live").keep_live
         place = hashlib.sha256(name.encode()).hexdigest()[:16]  # a name may have anything in it, `..` too
-        folder: Path = keep_live(self._root / place, name, model, samples)
+        folder: Path = live.keep_live(self._root / place, name, model, samples)
         network = read_graph(folder)
         if known is not None:
-            if _shape(network) != _shape(known[2]):
+            if _shape(network) != _shape(known.network):
                 raise UsageError(f"network {name} is made of two models that differ; give one of them another name")
-            if known[1] != folder:
-                shutil.rmtree(known[1], ignore_errors=True)
-        self._made[name] = (_reference(model), folder, network)
+            if known.folder != folder:
+                shutil.rmtree(known.folder, ignore_errors=True)
+        self._made[name] = _Made(_reference(model), fingerprint, folder, network)
         self._registry.adopt(name, folder)
         return name
 

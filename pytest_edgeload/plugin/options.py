@@ -108,8 +108,8 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "device": Option(
         to_devices, "", "NAMES",
-        "What to behave more like, as a comma list: rpi4-1g, rpi3, ..., none. Memory, threads, reading and swap are "
-        "then the device's, unless an option says otherwise", is_list=True,
+        "What to behave more like, as a comma list: rpi4-1g, rpi3, ..., none. Memory, cores, processor time, "
+        "threads, reading, writing and swap are then the device's, unless an option says otherwise", is_list=True,
     ),
     "devices": Option(
         to_input, "", "FILE", "Devices of your own, in TOML. Default: edge-devices.toml in rootdir, if it is there"

@@ -85,7 +85,7 @@ def own_modules(item: pytest.Item) -> list[ModuleType]:
 
 
 def _is_conftest(plugin: object) -> bool:
-    return isinstance(plugin, ModuleType) and Path(plugin.__file__ or "").name == "conftest.py"
+    return isinstance(plugin, ModuleType) and Path(getattr(plugin, "__file__", None) or "").name == "conftest.py"
 
 
 def calling(
@@ -124,11 +124,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle tells 
 @contextmanager
 def _by_value(modules: Iterable[ModuleType]) -> Iterator[None]:
     """Have what these modules define pickled whole instead of by name."""
-    new = [module for module in modules if module.__name__ not in cloudpickle.list_registry_pickle_by_value()]
-    for module in new:
+    known = cloudpickle.list_registry_pickle_by_value()
+    # By name, as they are registered: several folders may have a conftest.
+    new = {module.__name__: module for module in modules if module.__name__ not in known}
+    for module in new.values():
         cloudpickle.register_pickle_by_value(module)
     try:
         yield
     finally:
-        for module in new:
+        for module in new.values():
             cloudpickle.unregister_pickle_by_value(module)

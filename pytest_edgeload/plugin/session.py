@@ -210,7 +210,9 @@ class Session:
             read_bps=self._settings.read_bw,
             parameters=asked.parameters,
         )
-        return case if device is None else on(case, device, self.shared.unenforced[device.name])
+        if device is None:
+            return case
+        return on(case, device, self.shared.unenforced[device.name], sets_memory=self._boards.sets_memory)
 
     def _limit_bytes(self, asked: Asked | Wanted, memory: Limit | None) -> int | None:
         if isinstance(asked, Wanted):

@@ -246,6 +246,9 @@ def incomparable(figure: Figure, then: Case, now: Case, *, is_alike: bool) -> st
     """Return why a figure cannot be compared with that of a baseline, if that is so."""
     if (then.swap in {"none", "off"}) != (now.swap in {"none", "off"}):
         return f"swap was {then.swap}, and is {now.swap}"
+    if not figure.is_exact and then.unenforced != now.unenforced:
+        was, is_now = (", ".join(case.unenforced) or "nothing" for case in (then, now))
+        return f"of its device {was} was not enforced, and now {is_now} is not"
     if figure.reference is not None or figure.is_exact:
         return None
     if not is_alike:

@@ -57,13 +57,18 @@ class Command:
             raise UsageError(f"command {argv!r} is no list of a program and its arguments; try ['./program', 'file']")
         if ask is not None and ready is None:
             raise UsageError(f"command {argv[0]}: ask is for a service, so say by ready= when it can be asked")
-        folder = os.fspath(cwd or Path.cwd())
+        folder = str(Path(cwd or ".").absolute())
         if not Path(folder).is_dir():
             raise UsageError(f"command {argv[0]}: cwd={folder!r} is no folder")
         program, *arguments = [os.fspath(word) for word in argv]
         given = stdin.encode() if isinstance(stdin, str) else stdin or b""
         words = (_found(program, env, folder), *arguments)
         return cls(words, env, folder, given, None if ready is None else probe_of(ready), ask)
+
+    @property
+    def key(self) -> object:
+        """What tells this command from another one, whoever asks it."""
+        return self.argv, self.env, self.cwd, self.stdin
 
     @property
     def files(self) -> list[Path]:

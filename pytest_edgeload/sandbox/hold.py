@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.limits import Limits, Throttle, cores_of
+from pytest_edgeload.sandbox.limits import Limits, Throttle, cores_of, disk_of
 from pytest_edgeload.sandbox.swap import Swap, active
 from pytest_edgeload.units import format_size
 
@@ -41,6 +41,12 @@ class Hold(NamedTuple):
     def computing(self) -> Hold:
         """What of it bears on computing alone."""
         return Hold(cpus=self.cpus, cores=self.cores)
+
+
+def loose(hold: Hold, files: Iterable[Path]) -> list[Path]:
+    """Return those of `files` that are on no disk that could be throttled, where `hold` asks for that."""
+    is_free = hold.read_bps is None and hold.write_bps is None
+    return [] if is_free else [file for file in files if disk_of(file) is None]
 
 
 def limits_of(memory_bytes: int | None, hold: Hold, files: Iterable[Path], swap: Swap) -> Limits:

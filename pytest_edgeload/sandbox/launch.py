@@ -51,6 +51,11 @@ class Calling:
     pickled: bytes
     files: Sequence[Path] = ()
 
+    @property
+    def key(self) -> object:
+        """What tells this call from another one."""
+        return self.pickled
+
 
 def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measurement:
     """Call a function in a fresh worker without PyTorch and return everything seen of it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
 
 _KEPT_BYTES = 1 << 16
 _LAST_WORDS = 400
@@ -21,13 +20,14 @@ class Tail:
 
     def started(self) -> None:
         """Read until every process that can write is gone."""
-        self.close()
+        os.close(self.fd)  # the process's alone now
         self._thread.start()
 
     def close(self) -> None:
-        """Close the end that is written to, which is the process's alone once it has started."""
-        with suppress(OSError):
+        """Close both ends, where no process was started; one that was has them closed by its end."""
+        if self._thread.ident is None:
             os.close(self.fd)
+            os.close(self._read)
 
     def _drain(self) -> None:
         while data := os.read(self._read, _KEPT_BYTES):

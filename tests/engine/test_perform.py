@@ -162,7 +162,7 @@ def _answered(folder: Path, due: torch.Tensor, found: torch.Tensor) -> float | N
         ([1.0, 4.0], [1, 4], None),
         ([1, 4], [1, 3], 1.0),
         ([1, -4], [1, 4], 2.0),
-        ([1, 100_000], [1, 100_001], 1e-5),
+        ([1, 100_000], [1, 100_001], 1.0),
         ([True, False], [True, True], 1.0),
     ],
 )

@@ -364,6 +364,11 @@ def count(m: Any, x: torch.Tensor) -> Any:
             lambda m, x: m.missing(x),
             "^torch.export cannot trace Made: AttributeError: .*missing.*; give a module around",
         ),
+        (
+            lambda _, x: torch.rand_like(x) + x,
+            "^aten.rand_like.default draws random numbers, so no two runs agree; call",
+        ),
+        (lambda _, x: nn.functional.dropout(x, 0.5, training=True), "^aten.*dropout.default draws random numbers"),
         (lambda _, x: Unknown(x), "^torch.export cannot trace Made: .*Unknown.*; give a module around"),
     ],
 )

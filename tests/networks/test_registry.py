@@ -185,6 +185,9 @@ def test_a_saved_program(desk: Desk, tmp_path: Path) -> None:
     first = get()
     assert first[1] == 3
     assert get() == first
+    registry = Registry(Store(tmp_path / "store"))
+    registry.register("net", tmp_path / "saved.pt2")
+    assert desk.get(registry) == first
     _save(tmp_path / "saved.pt2", 1234)
     assert get()[1] == 1234
 

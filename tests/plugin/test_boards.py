@@ -111,6 +111,12 @@ def boards(bare: pytest.Pytester, *args: str, ini: str = "") -> Boards:
     return boards_of(parse(given), given, bare.path)
 
 
+def test_limit_of_an_option(bare: pytest.Pytester) -> None:
+    """A limit of the command line is not the device's, though it be as large."""
+    assert not boards(bare, "--edge-device=rpi3,rpi4-2g", "--edge-mem=768M").sets_memory
+    assert boards(bare, "--edge-device=rpi3").sets_memory
+
+
 def test_command_line_first(bare: pytest.Pytester) -> None:
     """Options of the command line and the environment take the place of what a device says, and of nothing else."""
     found = boards(bare, "--edge-device=rpi3", "--edge-threads=1", "--edge-read-bw=5M", "--edge-swap=off")

@@ -57,6 +57,17 @@ def test_name(edge):
 
 def test_size(edge):
     edge.call(int, memory="8MB")
+
+def test_twice(edge):
+    edge.command(["true", "a"])
+    edge.command(["true", "a"])
+    edge.command(["true", "b"])
+
+def test_within(edge):
+    calls = iter([False, True])
+    ask = lambda: edge.call(int)
+    measured = edge.command(["sleep", "60"], ready=lambda: next(calls), ask=ask)
+    assert measured.outcome == "ok", measured.detail
 """
 
 OPTIONS = ("--edge-mem=256M", "--edge-rounds=2", "--edge-threads=1", "--edge-json=out.json", "--junitxml=junit.xml")
@@ -139,7 +150,12 @@ def test_disabled(saved: Ended, begin: Begin) -> None:
 def test_refused(begin: Begin, tmp_path: Path) -> None:
     """What cannot be run is one sentence with the way out in the test's own failure."""
     (tmp_path / "test_refused.py").write_text(REFUSED)
+    (tmp_path / "conftest.py").touch()
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "conftest.py").touch()
+    (tmp_path / "inner" / "test_inner.py").write_text("def test_it(edge):\n    edge.call(int)\n")
     ended = begin(tmp_path, "--junitxml=junit.xml").end()
+    ended.lines.fnmatch_lines(["* 9 failed, 1 passed*"])  # two folders may have a conftest.py each
     for test, sentence in {
         "test_lock": "edge.call of lambda: it cannot be sent to a worker: cannot pickle '_thread.lock' object; have *",
         "test_none": "edge.call takes a function and its arguments, and None is none",
@@ -147,6 +163,8 @@ def test_refused(begin: Begin, tmp_path: Path) -> None:
         "test_base": "memory limit base+64M: a command has no idle worker to be above; give a size such as 512M",
         "test_small": "memory limit 8M: the worker needs *M before it calls anything; try at least *M, or base+64M",
         "test_name": "name='a/b' could stand in no threshold; try letters, digits, *",
+        "test_twice": "two programs of this test are called true; tell their rows apart by name=",
+        "test_within": "UsageError: edge.call cannot be used by what asks a service: one thing is measured at a time*",
         "test_size": "memory='8MB': MB means 1000 to some and 1024 to others; write 8M, which is 1024",
     }.items():
         message = ended.failure(test).attrib["message"].partition("Error: ")[2]

@@ -32,6 +32,14 @@ def test_module(edge, edge_network, edge_policy):
     assert module.training and module.drop.training
     assert edge.run([name], policy=edge_policy).outcome == "ok"
 
+def test_changed(edge, edge_network):
+    module = nn.Linear(4, 2)
+    edge_network("changed", module, (torch.rand(1, 4),))
+    module.weight.data.mul_(2)
+    edge_network("changed", module, (torch.ones(1, 4),))
+    measured = edge.run(["changed"])
+    assert measured.outcome == "ok", measured.detail
+
 def test_program(edge, edge_network):
     program = torch.export.export(Net().eval(), SAMPLE.args, dict(SAMPLE.kwargs))
     assert edge.run([edge_network("program", program)]).outcome == "ok"
@@ -64,8 +72,8 @@ def test_models_of_tests(begin: Begin, project: Path, processes: str) -> None:
     write(project, test_tiny=TEST)
     ended = begin(project, processes, "--edge-policy=linear", "-Werror", "--edge-json=out.json").end()
     assert ended.status == 0, ended.said
-    assert sorted(record.case.workload for record in ended.records) == ["../../live", "program"]
-    assert [m.outcome for m in ended.measurements] == ["ok"] * 2
+    assert sorted(record.case.workload for record in ended.records) == ["../../live", "changed", "program"]
+    assert [m.outcome for m in ended.measurements] == ["ok"] * 3
     assert [path for entry in ended.running.on_disk for path in Path(entry.file).parents[1].glob("live-*")] == []
 
 

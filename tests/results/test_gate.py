@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -156,9 +157,10 @@ def test_percentile() -> None:
         ({"cap": "none"}, "invalid", "its limit was not enforced (cap none)"),
         ({"swap": "off"}, "incomparable", "swap was off, and is 8G"),
         ({"cap": "cgroup2"}, "incomparable", "the cap was cgroup2, and is cgroup1"),
+        ({"unenforced": ("reads",)}, "incomparable", "of its device reads was not enforced, and now nothing is not"),
     ],
 )
-def test_other_circumstances(changed: dict[str, str], verdict_then: Verdict, reason: str) -> None:
+def test_other_circumstances(changed: dict[str, Any], verdict_then: Verdict, reason: str) -> None:
     """Times under another cap or with other swap are not compared."""
     then = Record(msgspec.structs.replace(CASE, **changed), around(1.0).rounds)
     found = verdict("makespan:10%", then, around(1.0))

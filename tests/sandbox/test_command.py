@@ -11,12 +11,14 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, NoReturn
 
 import pytest
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.limits import Limits
@@ -129,6 +131,48 @@ def test_given(run: Run, tmp_path: Path) -> None:
     )
     assert seen.outcome == "ok", seen.detail
     assert [(tmp_path / name).read_text() for name in ("in", "out")] == ["i", "arg w\n"]
+
+
+def test_relative(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in a folder, both named from here, runs in that folder."""
+    (tmp_path / "inner").mkdir()
+    program = tmp_path / "inner" / "program"
+    program.write_text("#!/bin/sh\npwd > out\n")
+    program.chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    seen = run(command("./program", cwd=Path("inner")))
+    assert seen.outcome == "ok", seen.detail
+    assert (tmp_path / "inner" / "out").read_text() == f"{tmp_path}/inner\n"
+
+
+def test_files_of_others(run: Run, tmp_path: Path) -> None:
+    """What asks a service may open a file and keep it open: nobody else closes it."""
+    kept: list[IO[bytes]] = []
+    calls = itertools.count()
+    seen = run(
+        command(
+            "sleep", "60", ready=lambda: next(calls) > 0, ask=lambda: kept.append((tmp_path / "kept").open("wb", 0))
+        )
+    )
+    assert seen.outcome == "ok", seen.detail
+    with kept[0] as file:
+        assert file.write(b"there") == len(b"there")
+
+
+class Refusing(Uncapped):
+    """A cap that cannot be set up."""
+
+    def open(self, name: str, limits: Limits) -> NoReturn:  # noqa: ARG002
+        """Refuse."""
+        raise Unsupported("not here")
+
+
+def test_nothing_open() -> None:
+    """A command that cannot be started leaves no file open."""
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    with pytest.raises(Unsupported):
+        launch_command(command("true"), 1, Enclosure(Refusing(), "it", Limits(), 60))
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
 
 
 def test_timeout(run: Run) -> None:

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_edgeload.networks.store import mapped
 from pytest_edgeload.networks.tile import PAGE
 
 _POPULATE_READ = 22  # MADV_POPULATE_READ, Linux 5.14, which the mmap module does not know yet
@@ -21,8 +22,7 @@ class MmapReader:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         size_bytes = os.fstat(self._fd).st_size
         try:
-            # Private, for PyTorch wants memory that it may write to; nobody does, so no page is ever copied.
-            self._mapping = mmap.mmap(self._fd, size_bytes, access=mmap.ACCESS_COPY)
+            self._mapping = mapped(self._fd)
         except OSError as error:
             os.close(self._fd)
             raise MemoryError(f"no memory for {size_bytes} bytes of weights: {error.strerror}") from error

@@ -45,8 +45,7 @@ class _Group:
 
     def close(self) -> None:
         self._stat.close()
-        for folder in self._folders:
-            hierarchy.remove(folder)
+        hierarchy.remove_all(self._folders)
 
 
 class Cgroup1:

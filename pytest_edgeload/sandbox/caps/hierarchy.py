@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -65,8 +65,8 @@ def make(groups: Mapping[Path, Sequence[tuple[str, str]]]) -> tuple[Path, ...]:
             for file, text in settings:
                 (folder / file).write_text(text)
         except OSError as error:
-            for group in made:
-                remove(group)
+            with suppress(OSError):  # what is still busy is swept at the session's end
+                remove_all(made)
             file = f" ({error.filename})" if folder in made else ""
             raise Unsupported(f"cgroup {folder} could not be set up: {error.strerror}{file}") from error
     return tuple(made)
@@ -112,6 +112,13 @@ def remove(folder: Path) -> None:
             time.sleep(0.005)
         else:
             return
+
+
+def remove_all(folders: Sequence[Path]) -> None:
+    """Remove these groups, all that can be. Raises OSError for one that cannot."""
+    with ExitStack() as removing:
+        for folder in folders:
+            removing.callback(remove, folder)
 
 
 def sweep(mount: tuple[Path, str] | None, session: str | None, end: Callable[[Path], None] = kill) -> list[str]:

@@ -59,8 +59,12 @@ class _Scope:
             _, told = self._keeper.communicate()
             reason = told.decode(errors="replace").strip() or "its group is hidden from here, as by a container"
             raise Unsupported(f"scope {unit} could not be set up: {reason}")
-        # A group that hands controllers on has no processes of its own.
-        hierarchy.make({self.folder / f"{name}{_KEEPER}": [("cgroup.procs", str(self._keeper.pid))]})
+        try:
+            # A group that hands controllers on has no processes of its own.
+            hierarchy.make({self.folder / f"{name}{_KEEPER}": [("cgroup.procs", str(self._keeper.pid))]})
+        except BaseException:
+            self.close()
+            raise
 
     def _answers(self) -> bool:
         assert self._keeper.stdin is not None  # both are pipes
@@ -98,8 +102,10 @@ class _Group:
         self._group.kill()
 
     def close(self) -> None:
-        self._group.close()
-        self._scope.close()
+        try:
+            self._group.close()
+        finally:
+            self._scope.close()
 
 
 class Systemd:
@@ -121,7 +127,7 @@ class Systemd:
         scope = _Scope(name)
         try:
             return _Group(_Inside(scope.folder).open(name, limits), scope)
-        except Unsupported:
+        except BaseException:
             scope.close()
             raise
 
@@ -163,4 +169,4 @@ def _manager() -> Path:
             f"no systemd user manager answers user {user}; log in as that user (su and sudo start none), or "
             f"run: loginctl enable-linger {user}; export XDG_RUNTIME_DIR=/run/user/{user}"
         ) from error
-    return point / os.path.relpath(asked.stdout.strip(), root)
+    return point / os.path.relpath(asked.stdout.strip() or "/", root)
