@@ -14,15 +14,17 @@ pytestmark = pytest.mark.skipif(kernel.available() is not None, reason=kernel.av
 CONFORMANCE = "tests/sandbox/test_caps.py"
 HELD = "tests/sandbox/test_hold.py"
 MEASURED = "tests/sandbox/test_measure.py"
+PROGRAMS = ("tests/sandbox/test_call.py", "tests/sandbox/test_command.py")
 _OUTCOME = re.compile(r"^(tests/\S+::\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, str]:
     """Tell how each test ended in there, in one boot: the conformance of the caps, and measured runs that swap."""
-    chosen = "test_caps or test_hold or swapping_run or throttled_run"
+    chosen = "test_caps or test_hold or swapping_run or throttled_run or (test_oom and (test_call or test_command))"
     command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "-k", chosen]
-    done = kernel.run([*command, CONFORMANCE, HELD, MEASURED], memory="1536M", environment={"COLUMNS": "200"})
+    files = (CONFORMANCE, HELD, MEASURED, *PROGRAMS)
+    done = kernel.run([*command, *files], memory="1536M", timeout_s=500, environment={"COLUMNS": "200"})
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(_OUTCOME.findall(done.stdout))
 
@@ -40,6 +42,12 @@ def test_held(outcomes: dict[str, str]) -> None:
     cases = {test: outcome for test, outcome in outcomes.items() if test.startswith(HELD) and "cgroup2" in test}
     assert {*cases.values()} == {"PASSED"}
     assert {f"{HELD}::{name}[cgroup2]" for name in ("test_processor_time", "test_cores", "test_writes")} <= {*cases}
+
+
+@pytest.mark.parametrize("file", PROGRAMS)
+def test_programs(outcomes: dict[str, str], file: str) -> None:
+    """A function and a program that hold more than their limit are killed for it in there, and that is told."""
+    assert outcomes[f"{file}::test_oom[cgroup2]"] == "PASSED"
 
 
 def test_other_caps(outcomes: dict[str, str]) -> None:
