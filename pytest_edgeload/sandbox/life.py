@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import Cap, Group
+from pytest_edgeload.sandbox.interrupts import Interrupts
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
@@ -79,21 +80,22 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
     Its failure is a value, not an exception. Nothing of it is left when this returns or raises. Raises Unsupported
     where the cap cannot be set up.
     """
-    group = enclosure.cap.open(enclosure.name, enclosure.limits)
-    started = time.time()
-    try:
-        worker = Worker(start, group, enclosure)
+    with Interrupts() as interrupts:
+        group = enclosure.cap.open(enclosure.name, enclosure.limits)
+        started = time.time()
         try:
-            with Sampler(group, worker.pid) as sampler:
-                conversation.converse(worker)
+            worker = Worker(start, group, enclosure)
+            try:
+                with Sampler(group, worker.pid) as sampler, interrupts.allowed():
+                    conversation.converse(worker)
+            finally:
+                worker.end()
+            outcome, detail = worker.ended_by() or conversation.outcome(worker)
+            figures = worker.seen(sampler) | {**conversation.figures(worker)}
+            return Measurement(outcome=outcome, detail=detail, started=started, ended=time.time(), **figures)
         finally:
-            worker.end()
-        outcome, detail = worker.ended_by() or conversation.outcome(worker)
-        figures = worker.seen(sampler) | {**conversation.figures(worker)}
-        return Measurement(outcome=outcome, detail=detail, started=started, ended=time.time(), **figures)
-    finally:
-        group.kill()
-        group.close()
+            group.kill()
+            group.close()
 
 
 class Worker:
@@ -136,12 +138,13 @@ class Worker:
         """Kill the worker if what is done in this context takes longer than it may."""
         timer = threading.Timer(self.enclosure.timeout_s - (time.monotonic() - self.began_s), self._time_out)
         timer.daemon = True
-        timer.start()
         try:
+            timer.start()
             yield
         finally:
             timer.cancel()
-            timer.join()
+            if timer.ident is not None:  # Ctrl-C may have come before it had started
+                timer.join()
 
     @contextmanager
     def on_the_clock(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,3 +173,23 @@ def test_fork(call: Call) -> None:
     """A fork that returns from the function, too, does not answer in the worker's place."""
     run = call(lambda: "child" if os.fork() == 0 else "parent")
     assert (run.outcome, run.returned) == ("ok", "parent")
+
+
+def _interrupted(call: Call, after_s: float) -> None:
+    timer = threading.Timer(after_s, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    call(time.sleep, 60)
+    timer.join()
+
+
+def test_ctrl_c_at_any_moment(call: Call) -> None:
+    """Whenever it comes in the life of a worker, Ctrl-C ends that at once, and neither a thread nor a file is left."""
+
+    def held() -> tuple[int, int]:
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    before = held()
+    for delay_ms in range(0, 90, 2):
+        with pytest.raises(KeyboardInterrupt):
+            _interrupted(call, delay_ms / 1000)
+    assert witness.until(lambda: held() == before)
