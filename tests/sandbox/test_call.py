@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 import subprocess
@@ -192,4 +193,5 @@ def test_ctrl_c_at_any_moment(call: Call) -> None:
     for delay_ms in range(0, 90, 2):
         with pytest.raises(KeyboardInterrupt):
             _interrupted(call, delay_ms / 1000)
-    assert witness.until(lambda: held() == before)
+    # What an earlier test left to end by itself may have ended meanwhile.
+    assert witness.until(lambda: all(map(operator.le, held(), before)))
