@@ -5,14 +5,18 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 MEM ?= 1G
+JOBS ?= 2
+COVERAGE ?=
+PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
+LOWEST = build/lowest
 
-.PHONY: suites test check lint types contracts docs links coverage compat uml chromium clean
+.PHONY: suites test check lint types contracts docs links dist lowest uml chromium clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
 
-test: $(VENV)/ready uml chromium
-	$(RUN) pytest tests
+test: $(VENV)/ready uml chromium ## measured runs take turns, all else does not, so two at a time is quicker
+	$(RUN) pytest tests $(PARALLEL) $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 check: lint types contracts docs test
 
@@ -32,13 +36,24 @@ docs: $(VENV)/ready ## the site, in build/docs; a link within it that leads nowh
 links: $(VENV)/ready ## asks every other site that is linked to, so it takes a network
 	$(RUN) sphinx -q -b linkcheck docs build/links
 
-coverage: $(VENV)/ready uml chromium
-	$(RUN) pytest tests --cov --cov-report=term-missing:skip-covered
+dist: $(VENV)/ready ## the sdist, and the wheel that is built from it
+	rm -rf dist
+	$(RUN) build
 
-# The oldest pytest supported, laid over the environment; the tests of what knows pytest run again with it.
-compat: $(VENV)/ready
-	$(RUN) pip install --quiet --target build/pytest-8.4 'pytest==8.4.*' 'pytest-xdist==3.8.*'
-	PYTHONPATH=$(CURDIR)/build/pytest-8.4 $(RUN) pytest tests/plugin
+# What somebody else gets: the wheel in an environment of its own, with the lowest versions it allows of what it needs,
+# and the sdist's tests beside it.
+$(LOWEST)/ready: dist constraints-lowest.txt
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	mkdir $(LOWEST)/sdist
+	tar --extract --file dist/*.tar.gz --directory $(LOWEST)/sdist --strip-components 1
+	rm -r $(LOWEST)/sdist/pytest_edgeload
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
+		"$$(echo dist/*.whl)[xdist,hypothesis,html,peers]"
+	touch $@
+
+lowest: $(LOWEST)/ready
+	cd $(LOWEST)/sdist && ../bin/python -m pytest $(PARALLEL) tests
 
 uml:
 	@{ command -v linux.uml && command -v systemd-run; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

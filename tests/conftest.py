@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 # A deadline is a timing, and no timing is asserted here.
 settings.register_profile("edgeload", deadline=None)
 settings.load_profile("edgeload")
+
+_LONGEST = ("uml", "docs", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def turns(worker_id: str) -> Iterator[None]:
+    """Give each process of xdist a temporary folder of its own, for there is the lock by which measured runs take turns.
+
+    No timing is asserted here, so tests of two processes may measure at the same time.
+    """
+    if worker_id == "master":
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="edgeload-tests-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process of xdist is left alone with it at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _rank(item.path.parent.name))
+
+
+def _rank(folder: str) -> int:
+    return _LONGEST.index(folder) if folder in _LONGEST else len(_LONGEST)
