@@ -44,16 +44,16 @@ dist: $(VENV)/ready ## the sdist, and the wheel that is built from it
 # and the sdist's tests beside it.
 $(LOWEST)/ready: dist constraints-lowest.txt
 	rm -rf $(LOWEST)
-	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)/venv
 	mkdir $(LOWEST)/sdist
 	tar --extract --file dist/*.tar.gz --directory $(LOWEST)/sdist --strip-components 1
 	rm -r $(LOWEST)/sdist/pytest_edgeload
-	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
+	$(LOWEST)/venv/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
 		"$$(echo dist/*.whl)[xdist,hypothesis,html,peers]"
 	touch $@
 
 lowest: $(LOWEST)/ready
-	cd $(LOWEST)/sdist && ../bin/python -m pytest $(PARALLEL) tests
+	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) tests
 
 uml:
 	@{ command -v linux.uml && command -v systemd-run; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

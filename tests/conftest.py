@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 
@@ -18,7 +17,7 @@ _LONGEST = ("uml", "docs", "plugin", "faults", "cli", "suites", "accuracy", "san
 
 @pytest.fixture(scope="session", autouse=True)
 def turns(worker_id: str) -> Iterator[None]:
-    """Give each process of xdist a temporary folder of its own, for there is the lock by which measured runs take turns.
+    """Give each process of xdist its own folder for temporary files: the lock is there by which runs take turns.
 
     No timing is asserted here, so tests of two processes may measure at the same time.
     """
