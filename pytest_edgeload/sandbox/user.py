@@ -24,12 +24,11 @@ _KEPT = "dac_read_search"  # reading what root may read: the project, its enviro
 _SETS = ("inh-caps", "ambient-caps", "bounding-set")
 _RIGHTS = (*(f"--{each}=-all,+{_KEPT}" for each in _SETS), "--no-new-privs")
 _BOUND = "--pdeathsig=KILL"  # the kernel ends a worker whose parent is killed
-_PROBE = (sys.executable, "-I", "-S", "-c", "")
-_PATIENCE_S = 30.0
+_PROBE = (sys.executable, "-I", "-S", "-c", "print(flush=True); input()")  # it ends with its input, if not by us
 _DENIED = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
 _CALLED = ("USER", "LOGNAME")
 _WAY_OUT = (
-    "it takes setpriv of util-linux, and the capabilities SETUID, SETGID, SETPCAP and DAC_READ_SEARCH, which a "
+    "it takes setpriv of util-linux, and the capabilities SETUID, SETGID, KILL and DAC_READ_SEARCH, which a "
     f"container is given by --cap-add; --edge-user={SAME} keeps the rights of root"
 )
 
@@ -133,16 +132,22 @@ def _unprivileged(entry: pwd.struct_passwd) -> User:
 
 
 def _setpriv(*options: str) -> tuple[str, ...]:
-    return (shutil.which("setpriv") or "setpriv", *options, "--")
+    program = shutil.which("setpriv")
+    return (program, *options, "--") if program else ()
 
 
 def _fault(become: tuple[str, ...]) -> str | None:
-    """Return why Python cannot be started behind this prefix; None where it can."""
-    try:
-        subprocess.run([*become, *_PROBE], check=True, capture_output=True, text=True, timeout=_PATIENCE_S)
-    except FileNotFoundError:
+    """Return why Python cannot be started behind this prefix, and ended by us; None where it can."""
+    if not become:
         return "setpriv is not installed (Debian package util-linux)"
-    except (OSError, subprocess.SubprocessError) as error:
-        words = str(getattr(error, "stderr", None) or error).split()
-        return " ".join(words)
-    return None
+    pipe = subprocess.PIPE
+    try:
+        with subprocess.Popen([*become, *_PROBE], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as probe:
+            assert probe.stdout is not None  # all are pipes
+            assert probe.stderr is not None
+            if probe.stdout.readline():
+                probe.kill()
+                return None
+            return " ".join(probe.stderr.read().split())
+    except OSError as error:
+        return f"a process of that user cannot be started and ended: {error.strerror}"
