@@ -49,7 +49,7 @@ class Home(NamedTuple):
     def make(self, folder: Path) -> None:
         """Make `folder`, one of these, in which others may write nothing. Raises UsageError."""
         try:
-            for place in (*reversed(folder.parents), folder):
+            for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
                 place.mkdir(mode=0o755, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.cache}: {error.strerror}; name another folder by --edge-cache-dir") from error

@@ -269,7 +269,7 @@ LACKING = {
 @as_root
 @pytest.mark.parametrize("right", LACKING)
 def test_container(right: str) -> None:
-    """Where root lacks a right that it takes, a named user is refused, and `auto` is root with a notice that says why."""
+    """Where root lacks a right that it takes, a named user is refused, and `auto` is root, which a notice explains."""
     without = ["setpriv", f"--inh-caps=-{right}", f"--bounding-set=-{right}", "--", sys.executable, "-c"]
     notice = f"{IMPORTS}\nuser = choose('auto', {{}})\nprint(user.name, user.ids, user.notice)"
     told = subprocess.run([*without, notice], check=True, capture_output=True, text=True).stdout
