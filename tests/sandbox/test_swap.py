@@ -171,7 +171,7 @@ def _of_another(folder: Path) -> None:
 @pytest.mark.parametrize("share", [_of_another, lambda folder: folder.chmod(0o777)], ids=["owned", "writable"])
 @pytest.mark.parametrize("place", ["", "inner", "link"])
 def test_shared_folder(tmp_path: Path, session: str, share: Callable[[Path], None], place: str) -> None:
-    """Where another user could put something else in the file's place it is refused, behind a link, too; none is made."""
+    """Where others could put something else in the file's place it is refused, behind a link, too; none is made."""
     theirs, folder = tmp_path / "theirs", tmp_path / "theirs" / place
     theirs.mkdir()
     if place == "link":
