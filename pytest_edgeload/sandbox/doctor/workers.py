@@ -40,7 +40,7 @@ def rows() -> list[Row]:
         done = subprocess.run(command, check=False, capture_output=True, text=True)
     may = done.stdout.splitlines()
     ok = may == [_READ]
-    found = "read a file of root's, and neither write to it nor signal root nor change groups" if ok else ", ".join(may)
+    found = "read root's files, and no more" if ok else ", ".join(may)
     return [Row("rights", what, ok, f"as {user.name}: may {found or done.stderr.strip()}", "a kernel that enforces it")]
 
 
