@@ -59,7 +59,7 @@ class User:
         """Return what went wrong, with the way out where it was that this user may not do what ours may."""
         if self.ids is None or not any(word in detail for word in _DENIED):
             return detail
-        return f"{detail} (it ran as {self.name}; --edge-user=same keeps the rights of root)"
+        return f"{detail} (the worker ran as {self.name}; --edge-user=same keeps the rights of root)"
 
 
 @cache

@@ -61,7 +61,9 @@ def test_said(ended: Ended) -> None:
     ended.lines.fnmatch_lines(["edgeload: memory 1G *, rounds 1, workers as nobody, seed *"])
     assert ended.settings["user"] == "nobody"
     assert ended.status == 1
-    ended.lines.fnmatch_lines(["*Permission denied (it ran as nobody; --edge-user=same keeps the rights of root)"])
+    ended.lines.fnmatch_lines(
+        ["*Permission denied (the worker ran as nobody; --edge-user=same keeps the rights of root)"]
+    )
     assert sorted(ended.running.leavings) == []
     assert not (ended.running.folder / "made").exists()
 

@@ -177,7 +177,7 @@ def test_reads(enclosing: Enclosing, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "detail"),
     [
-        ("echo > {}/file", "Permission denied (it ran as nobody; --edge-user=same keeps the rights of root)"),
+        ("echo > {}/file", "Permission denied (the worker ran as nobody; --edge-user=same keeps the rights of root)"),
         ("echo other >&2; exit 1", "the program ended with status 1: other"),
     ],
 )
