@@ -79,6 +79,18 @@ def test_told_otherwise(begin: Begin, tmp_path: Path) -> None:
     assert (project / "made").stat().st_uid == 0
 
 
+@as_root
+def test_cannot(begin: Begin, tmp_path: Path) -> None:
+    """Where rights cannot be given up the session goes on as root: header, tables and records say so, and why."""
+    project = write(tmp_path, test_tiny="import os\n\ndef test_it(edge):\n    edge.call(os.getuid)\n")
+    ended = begin(project, "--edge-json=out.json", PATH="/nowhere", PYTEST_EDGE_USER="").end()
+    reason = "workers had the rights of root; --edge-user=nobody: setpriv is not installed (Debian package util-linux)"
+    ended.lines.fnmatch_lines(["edgeload: *, workers as root, seed *", f"{reason}*", "*1 passed*"])
+    [measured] = ended.measurements
+    assert (measured.returned, ended.settings["user"]) == (0, "root")
+    assert measured.notices[0].startswith(reason)
+
+
 def test_refused(begin: Begin, project: Path) -> None:
     """A user that nobody knows is refused before anything is measured, with a way out."""
     ended = begin(project, "--edge-user=no-such-user").end()
