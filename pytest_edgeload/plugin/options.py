@@ -43,7 +43,6 @@ from pytest_edgeload.plugin.values import (
     to_swap,
     to_switch,
     to_thresholds,
-    to_user,
 )
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ OPTIONS: Mapping[str, Option] = {
         to_input, "", "FILE", "Devices of your own, in TOML. Default: edge-devices.toml in rootdir, if it is there"
     ),
     "user": Option(
-        to_user, "auto", "NAME",
+        str, "auto", "NAME",
         "Whom workers run as where pytest runs as root: a user, who may then read what root may, and do no more than "
         "that user; same (root); auto (who called sudo, else nobody). Default: auto",
     ),

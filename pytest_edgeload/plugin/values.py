@@ -146,13 +146,6 @@ def to_cap(text: str) -> str:
     return text
 
 
-def to_user(text: str) -> str:
-    """Return what names a user."""
-    if not text.strip():
-        raise ValueError("not a user; name one, or try auto or same")
-    return text
-
-
 def to_output(text: str) -> Path | None:
     """Return the path of a file that may be written; None for the empty string."""
     if not text:

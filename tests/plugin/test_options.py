@@ -224,7 +224,6 @@ WRONG = [
     ("timeout", "soon", "not a duration; try 300s or 5m"),
     ("timeout", "0s", "not a duration; try *"),
     ("cap", "cgroup3", "not a cap; there are auto, cgroup2, cgroup1, systemd, none"),
-    ("user", " ", "not a user; name one, or try auto or same"),
     ("swap", "much", "not a kind of swap; try auto, existing, off or a size such as 4G"),
     ("swap", "4GB", "not a kind of swap; *"),
     ("read-bw", "fast", "not a size; try 90M, which is 90 MiB a second"),
