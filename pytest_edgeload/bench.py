@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pytest_edgeload.home import Home
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS, choose
-from pytest_edgeload.sandbox.owner import is_abandoned
+from pytest_edgeload.sandbox.owner import is_abandoned, is_own
 from pytest_edgeload.sandbox.swap import Swap
 
 _KEPT_SESSIONS = 20
@@ -56,6 +56,7 @@ def prepared(home: Home, needs: Needs, say: Callable[[str], None]) -> Iterator[R
 
 def _prune(sessions: Path) -> None:
     """Remove the folders of sessions that are gone, but for the newest; --edge-json is what keeps results."""
-    gone = sorted(folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
+    folders = (folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
+    gone = sorted(filter(is_own, folders))
     for folder in gone[:-_KEPT_SESSIONS]:
         shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment

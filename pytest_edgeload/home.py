@@ -47,8 +47,9 @@ class Home(NamedTuple):
         return self.folder / "wanted"
 
     def make(self, folder: Path) -> None:
-        """Make `folder`, one of these. Raises UsageError."""
+        """Make `folder`, one of these, in which others may write nothing. Raises UsageError."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+                place.mkdir(mode=0o755, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.cache}: {error.strerror}; name another folder by --edge-cache-dir") from error

@@ -38,6 +38,7 @@ from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.user import User, ourselves
 from pytest_edgeload.simulate import peak_bytes
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Condition, Mix, Workload
@@ -68,6 +69,7 @@ class Bench:
     timeout_s: float
     progress: Progress
     peers: Mapping[str, Peer] = field(default_factory=dict)
+    user: User = field(default_factory=ourselves)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
 
     @property
@@ -262,8 +264,9 @@ class Bench:
             # Swap of others may have come or gone.
             limits = self._limits(limit_bytes, hold, [file for file in files if file not in free])
             found = launched(self._enclosure(limits, expected_bytes))
-        words = (f"{file} is on no disk that could be throttled, so it was read as fast as it is" for file in free)
-        return msgspec.structs.replace(found, notices=(*found.notices, *words))
+        words = [f"{file} is on no disk that could be throttled, so it was read as fast as it is" for file in free]
+        told = [self.user.notice] if self.user.notice else []
+        return msgspec.structs.replace(found, notices=(*found.notices, *words, *told))
 
     def _way(self, case: Case, workload: Workload, folders: dict[str, str]) -> tuple[Plan, Program | None, int]:
         """Return the plan, or an empty one and the peer's program, and the most bytes that it holds.
@@ -293,7 +296,7 @@ class Bench:
         return limits_of(memory_bytes, hold, files, self.swap)
 
     def _enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
-        return Enclosure(self.cap, self._name(), limits, self.timeout_s, expected_bytes)
+        return Enclosure(self.cap, self._name(), limits, self.timeout_s, expected_bytes, self.user)
 
     def _name(self) -> str:
         return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"

@@ -27,7 +27,7 @@ def _gone() -> str:
 def test_ready(tmp_path: Path) -> None:
     """A session gets the cap and the swap it asks for, and a folder of its own."""
     home = Home.new(tmp_path)
-    with prepared(home, Needs("none", "off"), pytest.fail) as (cap, swap):
+    with prepared(home, Needs("none", "off"), lambda _line: None) as (cap, swap):
         assert (cap, str(swap)) == ("none", "off")
         assert home.runs.is_dir()
         assert home.session.startswith(f"{os.getpid()}-")
@@ -56,6 +56,38 @@ def test_only_so_many_folders_are_kept(tmp_path: Path) -> None:
     with prepared(home, Needs("none", "off"), lambda _line: None):
         kept = sorted(folder.name[:8] for folder in home.folder.parent.iterdir() if folder != home.folder)
     assert kept == [f"202001{day}" for day in range(12, 32)]
+
+
+def test_planted(tmp_path: Path) -> None:
+    """A link, or another user's folder, that is called as one of a session that is gone costs nobody a file."""
+    home, tag_of_it = Home.new(tmp_path), _gone()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    home.folder.parent.mkdir()
+    planted = [home.folder.parent / f"202001{day}T000000Z.{PREFIX}{tag_of_it}" for day in range(10, 34)]
+    planted[0].symlink_to(precious)
+    for folder in planted[1:]:
+        folder.mkdir()
+    (planted[2] / "file").touch()
+    if os.geteuid() == 0:
+        os.chown(planted[2], 65534, 65534)
+    with prepared(home, Needs("none", "off"), lambda _line: None):
+        assert (precious / "file").exists()
+        assert not planted[1].exists()
+        assert (planted[2] / "file").exists() == (os.geteuid() == 0)
+
+
+def test_modes(tmp_path: Path) -> None:
+    """Nobody else may write to what a session makes in the cache, whatever the process's umask allows."""
+    home, was = Home.new(tmp_path / "made" / "cache"), os.umask(0)
+    try:
+        with prepared(home, Needs("none", "off"), lambda _line: None):
+            made = [path for path in (tmp_path / "made", *(tmp_path / "made").rglob("*")) if path.is_dir()]
+    finally:
+        os.umask(was)
+    assert home.runs in made
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

@@ -20,6 +20,7 @@ from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.user import AUTO, choose
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
@@ -37,6 +38,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     option("--threads", type=arguments.count, default=len(os.sched_getaffinity(0)), metavar="N", help=threads)
     timeout = "longest time a worker may take (default: 300s)"
     option("--timeout", type=arguments.duration, default=_TIMEOUT_S, metavar="TIME", help=timeout)
+    user = "whom workers run as, started by root: a user, same, or auto: who called sudo, else nobody (default: auto)"
+    option("--user", default=AUTO, metavar="NAME", help=user)
     arguments.add_cache(parser)
 
 
@@ -75,6 +78,10 @@ class Opened:
 @contextmanager
 def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Opened]:
     """Make the machine ready for what is asked, and leave it as it was, however this ends. Raises Refusal."""
+    with _in_our_words():
+        user = choose(asked.user)
+    if user.notice:
+        terminal.say(f"edgeload: {user.notice}")
     project = Project(Path.cwd())
     home = Home.new(asked.cache_dir or arguments.cache())
     mix, registry = mix_of(asked.networks, asked.images), project.registry(Store(home.cache))
@@ -92,6 +99,7 @@ def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Ope
             timeout_s=asked.timeout,
             progress=terminal.show_making,
             peers=peers,
+            user=user,
         )
         weights = sum(network.weight_bytes for network in networks.values())
         yield Opened(bench, mix, cap, asked.reader, asked.threads, weights)

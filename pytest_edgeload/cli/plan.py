@@ -17,6 +17,7 @@ from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.lock import host_lock
+from pytest_edgeload.sandbox.user import AUTO, choose
 from pytest_edgeload.simulate import simulate
 from pytest_edgeload.units import Limit, format_size
 
@@ -57,7 +58,7 @@ def _memory_bytes(limit: Limit) -> int:
     """Return what a policy may plan with under `limit`. Raises UsageError or Unsupported."""
     terminal.show("edgeload: measuring what an idle worker needs")
     with host_lock():
-        idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S))
+        idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S, user=choose(AUTO)))
     return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes)
 
 

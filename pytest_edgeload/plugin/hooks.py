@@ -28,6 +28,7 @@ from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
+from pytest_edgeload.sandbox.user import choose as choose_user
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Mix
 
@@ -80,8 +81,9 @@ class Edgeload:
             self._policies = check_names(config, self.settings, self._given)
             self.boards = boards_of(self.settings, self._given, config.rootpath)
             self._cap, self._is_enforced = self._choose_cap()
+            self._user = choose_user(self.settings.user)
             self._home = home_of(config)
-        self._session = Session(config, self.settings, self.boards, self._home, Bar(config))
+        self._session = Session(config, self.settings, self.boards, self._user, self._home, Bar(config))
         self._is_open = False
         self._lines: dict[str, int] = {}
         self._unsummarised: list[str] = []
@@ -90,7 +92,8 @@ class Edgeload:
         self._called: dict[str, object] = {}
         chosen = self.settings.seed
         self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
-        self._results = Results(self.settings, self._given, self.seed, config.rootpath, self._home.runs)
+        found = {"seed": str(self.seed), "user": self._user.name}
+        self._results = Results(self.settings, self._given, found, config.rootpath, self._home.runs)
 
     def _choose_cap(self) -> tuple[str, bool]:
         if self.settings.disable:
@@ -297,8 +300,12 @@ class Edgeload:
         threads = f"threads {self.settings.threads}, " if self.boards.devices.keys() == {None} else ""
         return (
             f"edgeload: {self.boards} {enforced}, swap {self.settings.swap}, "
-            f"{reads}{threads}rounds {rounds}{order}, seed {self.seed}"
+            f"{reads}{threads}rounds {rounds}{order}, {self._whom()}seed {self.seed}"
         )
+
+    def _whom(self) -> str:
+        """Say as whom workers run, where root could have them run as another."""
+        return "" if self._user.ids is None and os.geteuid() != 0 else f"workers as {self._user.name}, "
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show a table for each comparison group, what came of the comparison with a baseline, and what was written."""

@@ -114,6 +114,11 @@ OPTIONS: Mapping[str, Option] = {
     "devices": Option(
         to_input, "", "FILE", "Devices of your own, in TOML. Default: edge-devices.toml in rootdir, if it is there"
     ),
+    "user": Option(
+        str, "auto", "NAME",
+        "Whom workers run as where pytest runs as root: a user, who may then read what root may, and do no more than "
+        "that user; same (root); auto (who called sudo, else nobody). Default: auto",
+    ),
     "bound": Option(
         to_switch, "false", "",
         "Measure once what no run can beat, reading and computing alone, and show how far above it each run is; takes "
@@ -210,6 +215,7 @@ class Settings(NamedTuple):
     read_bw: int | None
     device: tuple[str | None, ...]
     devices: Path | None
+    user: str
     bound: bool
     examples: int
     seed: int | None

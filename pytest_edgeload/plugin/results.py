@@ -24,12 +24,15 @@ class Results:
     """Everything that was measured, as it comes in, and what becomes of it.
 
     `runs` is where each measurement is on disk already; so files are written when the session ends, however it does.
+    `found` are settings that the session found for itself, in words.
     """
 
-    def __init__(self, settings: Settings, given: Mapping[str, Given], seed: int, project: Path, runs: Path) -> None:
+    def __init__(
+        self, settings: Settings, given: Mapping[str, Given], found: Mapping[str, str], project: Path, runs: Path
+    ) -> None:
         self._settings = settings
         self._given = given
-        self._seed = seed
+        self._found = found
         self._project = project
         self._runs = runs
         self._arrived: dict[str, Entry] = {}
@@ -146,7 +149,7 @@ class Results:
     def _document(self, records: Sequence[Record]) -> Document:
         texts = {name: option.default for name, option in OPTIONS.items()}
         texts |= {name: given.text for name, given in self._given.items()}
-        return document(records, texts | {"seed": str(self._seed)}, self._project)
+        return document(records, {**texts, **self._found}, self._project)
 
     def _check_files(self) -> None:
         """Raise UsageError for a file that could not be written later."""

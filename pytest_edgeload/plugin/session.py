@@ -36,6 +36,7 @@ from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.hold import Hold
 from pytest_edgeload.sandbox.launch import Calling
+from pytest_edgeload.sandbox.user import User
 from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
@@ -99,11 +100,12 @@ class Session:
     """Measures, and knows where everything is."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, boards: Boards, home: Home, progress: Progress
+        self, config: pytest.Config, settings: Settings, boards: Boards, user: User, home: Home, progress: Progress
     ) -> None:
         self._config = config
         self._settings = settings
         self._boards = boards
+        self._user = user
         self._progress = progress
         self._opened = ExitStack()
         self.home = home
@@ -176,6 +178,7 @@ class Session:
             timeout_s=self._settings.timeout,
             progress=self._progress,
             peers=peers(self._config),
+            user=self._user,
         )
 
     def measure(self, asked: Asked, *, interleaved: bool) -> Entry:

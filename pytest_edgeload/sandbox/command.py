@@ -107,15 +107,9 @@ def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Meas
             stdin.seek(0)
         talk = _Run() if command.is_ready is None else _Service(command.is_ready, command.ask)
         env = {THREADS: str(threads), **command.env}
-        start = Start((*_bound_to_us(), *command.argv), env, command.cwd, stdin, talk.out.fd)
+        start = Start(command.argv, env, command.cwd, stdin, talk.out.fd)
         opened.callback(talk.out.close)
         return live(talk, start, enclosure)
-
-
-def _bound_to_us() -> tuple[str, ...]:
-    """Return the prefix by which the kernel ends a program when pytest is killed; nothing where util-linux is not."""
-    setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
 
 
 class _Run:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -21,6 +21,7 @@ from pytest_edgeload.sandbox.interrupts import Interrupts
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
+from pytest_edgeload.sandbox.user import User, ourselves
 from pytest_edgeload.units import format_size
 
 THREADS = "OMP_NUM_THREADS"
@@ -35,7 +36,7 @@ _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat after the command
 class Enclosure:
     """What a worker is put into: the cap, the name of its group, its limits, and its time.
 
-    `expected_bytes` is how much memory the run will take from the system if it may.
+    `expected_bytes` is how much memory the run will take from the system if it may; `user` whom it runs as.
     """
 
     cap: Cap
@@ -43,6 +44,7 @@ class Enclosure:
     limits: Limits
     timeout_s: float
     expected_bytes: int = 0
+    user: User = field(default_factory=ourselves)
 
     @property
     def most_bytes(self) -> int:
@@ -91,6 +93,8 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
             finally:
                 worker.end()
             outcome, detail = worker.ended_by() or conversation.outcome(worker)
+            if outcome == "crashed":
+                detail = enclosure.user.explained(detail)
             figures = worker.seen(sampler) | {**conversation.figures(worker)}
             return Measurement(outcome=outcome, detail=detail, started=started, ended=time.time(), **figures)
         finally:
@@ -117,13 +121,17 @@ class Worker:
         self._timed_out = False
         self._clock_s: float | None = None
         self.began_s = time.monotonic()
+        user = enclosure.user
         try:
+            for output in (self.errors.fd, start.stdout):
+                if output != subprocess.PIPE:  # which no program sees: a worker's own answers
+                    user.given(output)
             self.process = subprocess.Popen(
-                [*group.enter, *start.command],
+                [*group.enter, *user.become, *start.command],
                 stdin=start.stdin,
                 stdout=start.stdout,
                 stderr=self.errors.fd,
-                env=start.env,
+                env=user.environment(start.env),
                 cwd=start.cwd,
                 start_new_session=True,  # Ctrl-C is pytest's to handle; it ends the worker below
             )

@@ -33,6 +33,14 @@ def is_abandoned(name: str) -> bool:
     return _start(int(match["pid"])) != int(match["start"])
 
 
+def is_own(path: Path) -> bool:
+    """Tell whether this user made what stands at `path`, be it a link: a name of ours that others gave is not ours."""
+    try:
+        return path.lstat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
 def belongs_to(name: str, session: str) -> bool:
     """Tell whether `name` was given by the session with the tag `session`."""
     return name == PREFIX + session or name.startswith(f"{PREFIX}{session}-")

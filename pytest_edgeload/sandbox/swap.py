@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned
+from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own
+from pytest_edgeload.sandbox.user import caller_id
 from pytest_edgeload.units import format_size, parse_size
 
 AUTO_BYTES = 8 << 30  # what the 2020 study's machine had
@@ -53,8 +55,14 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
         return Swap(existing)
     if not _may_swapon():
         raise UsageError(f"--edge-swap={setting}: only root may switch swap on; run as root, or try existing or off")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = folder.resolve()  # /proc/swaps tells neither links nor relative paths
+    open_to_others = _open_to_others(folder)
+    if open_to_others is not None:
+        raise UsageError(
+            f"--edge-swap={setting}: {open_to_others} is not root's alone, so others could put another file in the "
+            "place of a swap file; chown or chmod it, name another folder by --edge-cache-dir, or try --edge-swap=off"
+        )
     free = shutil.disk_usage(folder).free
     size = min(AUTO_BYTES, (free - _KEEP_FREE) // 2) if setting == "auto" else parse_size(setting)
     if setting != "auto" and size < _LEAST:
@@ -65,6 +73,17 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
             "free some, try a smaller size, --edge-swap=off, or another folder by --edge-cache-dir"
         )
     return Swap(size, file=_make(folder / f"{PREFIX}{session}.swap", size))
+
+
+def _open_to_others(folder: Path) -> Path | None:
+    """Return which folder, this or one around it, lets another user rename what is in it; whoever called sudo may."""
+    trusted = {0, os.geteuid(), caller_id()}
+    for place in (folder, *folder.parents):
+        status = place.stat()
+        is_shared = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0)
+        if status.st_uid not in trusted or (is_shared and not status.st_mode & stat.S_ISVTX):
+            return place
+    return None
 
 
 def _may_swapon() -> bool:
@@ -119,7 +138,7 @@ def sweep(folder: Path) -> list[str]:
     """Remove the swap files, in `folder` or in use, that sessions left which are gone; return their names."""
     swept = []
     for path in sorted({*folder.resolve().glob(f"{PREFIX}*.swap"), *(path for path, _ in active())}):
-        if path.suffix == ".swap" and is_abandoned(path.stem):
+        if path.suffix == ".swap" and is_abandoned(path.stem) and is_own(path):
             with suppress(OSError, subprocess.CalledProcessError):
                 remove(path)
                 swept.append(path.name)

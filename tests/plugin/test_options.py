@@ -23,6 +23,7 @@ VALUES = {
     "timeout": ("8s", "9s", "10s"),
     "cap": ("none", "cgroup1", "cgroup2"),
     "swap": ("off", "auto", "4G"),
+    "user": ("same", "nobody", "daemon"),
     "read-bw": ("none", "25M", "90M/s"),
     "device": ("rpi3", "rpi4-1g,none", "none"),
     "devices": ("d.toml", "e.toml", "f.toml"),

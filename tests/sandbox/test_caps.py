@@ -205,6 +205,19 @@ def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Thrott
         assert {*witness.members(foreign)} == {theirs.pid}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a group away")
+def test_sweep_of_others(cap: Cap, opened: Opened) -> None:
+    """A group that another user made stays with who is in it, though it is called as one that a session left."""
+    planted = f"{PREFIX}{ended_session()}-0"
+    with Child(*opened(name=planted).enter) as child:
+        assert child.do("again") == "intact"
+        for folder in witness.named(planted):
+            os.chown(folder, 65534, 65534)
+        assert planted not in cap.sweep(None)
+        assert {*witness.members(planted)} == {child.pid}
+        assert child.do("again") == "intact"
+
+
 def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Throttle | None) -> None:
     """sweep(session) ends and removes what this session made, and not what one made whose tag begins alike."""
     own, similar = f"{PREFIX}{session}-own", f"{PREFIX}{session}0-similar"

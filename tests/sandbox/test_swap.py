@@ -28,6 +28,8 @@ print(open_swap("256M", Path(sys.argv[1]), tag(os.getpid())).file, flush=True)
 sys.stdin.read()
 """
 
+NOBODY = 65534
+
 as_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("swapon"), reason="only root may switch swap on")
 
 
@@ -151,6 +153,54 @@ def test_refused_by_the_kernel(session: str) -> None:
 
 
 @as_root
+def test_hard_link(opened: Callable[[str], Swap], tmp_path: Path, session: str) -> None:
+    """Nor is another name of a file that is there already: that file stays as it is."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / f"{PREFIX}{session}.swap").hardlink_to(tmp_path / "precious")
+    with pytest.raises(Unsupported, match="could not be switched on: File exists; try"):
+        opened("256M")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert session not in witness.swaps()
+
+
+def _of_another(folder: Path) -> None:
+    os.chown(folder, NOBODY, NOBODY)
+
+
+@as_root
+@pytest.mark.parametrize("share", [_of_another, lambda folder: folder.chmod(0o777)], ids=["owned", "writable"])
+@pytest.mark.parametrize("place", ["", "inner", "link"])
+def test_shared_folder(tmp_path: Path, session: str, share: Callable[[Path], None], place: str) -> None:
+    """Where others could put something else in the file's place it is refused, behind a link, too; none is made."""
+    theirs, folder = tmp_path / "theirs", tmp_path / "theirs" / place
+    theirs.mkdir()
+    if place == "link":
+        folder = tmp_path / "link"
+        folder.symlink_to(theirs)
+    share(theirs)
+    with pytest.raises(
+        UsageError, match=r"--edge-swap=256M: \S+/theirs is not root's alone, so others could put .*; ch"
+    ):
+        open_swap("256M", folder, session)
+    assert not [*theirs.rglob("*.swap")]
+    assert session not in witness.swaps()
+
+
+@as_root
+def test_folder_of_who_called_sudo(tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of whoever called sudo is as good as root's, and the file in it is root's alone."""
+    _of_another(tmp_path)
+    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    swap = open_swap("256M", tmp_path / "made", session)
+    try:
+        assert swap.file is not None
+        status = [place.stat() for place in (swap.file, swap.file.parent)]
+        assert [(each.st_uid, each.st_mode & 0o7777) for each in status] == [(0, 0o600), (0, 0o700)]
+    finally:
+        swap.close()
+
+
+@as_root
 @pytest.mark.parametrize("target", ["precious", "missing"])
 def test_link(opened: Callable[[str], Swap], tmp_path: Path, session: str, target: str) -> None:
     """A link that somebody put in the file's place is never followed: what it points to is neither written nor made."""
@@ -183,6 +233,21 @@ def test_sweep(opened: Callable[[str], Swap], tmp_path: Path, place: str) -> Non
         assert list(tmp_path.iterdir()) == [living.file]
     finally:
         living.close()
+
+
+@as_root
+def test_sweep_of_others(tmp_path: Path) -> None:
+    """A file or link that another user gave such a name stays, whatever it is."""
+    with Child() as child:
+        gone = tag(child.pid)
+    (tmp_path / "precious").write_text("precious")
+    planted = [tmp_path / f"{PREFIX}{gone}-{kind}.swap" for kind in ("file", "link")]
+    planted[0].write_text("")
+    planted[1].symlink_to("precious")
+    for path in planted:
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    assert not [name for name in sweep(tmp_path) if gone in name]
+    assert sorted(tmp_path.iterdir()) == sorted([*planted, tmp_path / "precious"])
 
 
 def test_sweep_unused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned
+from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned, is_own
 
 PERIOD_US = 100_000  # the kernel's own default
 _REMOVAL_S = 5.0  # a group stays busy until its last process is reaped
@@ -124,13 +124,14 @@ def remove_all(folders: Sequence[Path]) -> None:
 def sweep(mount: tuple[Path, str] | None, session: str | None, end: Callable[[Path], None] = kill) -> list[str]:
     """Kill and remove the groups that `session` made, or with None those whose session is gone.
 
-    The whole hierarchy is searched: a session that is gone may have been in another group than this one.
+    The whole hierarchy is searched: a session that is gone may have been in another group than this one. Groups that
+    another user made are left alone, whatever they are called: who is in them was that user's choice.
     """
     is_ours = is_abandoned if session is None else partial(belongs_to, session=session)
     swept: list[str] = []
     for parent, names, _ in os.walk(mount[0]) if mount else ():
-        for name in filter(is_ours, names):
-            with suppress(OSError):  # another user's, then
+        for name in (name for name in names if is_ours(name) and is_own(Path(parent, name))):
+            with suppress(OSError):  # it is going, or busy
                 end(Path(parent, name))
                 remove(Path(parent, name))
                 swept.append(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_edgeload.sandbox.doctor import caps, machine, storage
+from pytest_edgeload.sandbox.doctor import caps, machine, storage, workers
 from pytest_edgeload.sandbox.doctor.row import Row, Weight
 
 __all__ = ["Row", "Weight", "examine"]
@@ -16,6 +16,7 @@ def examine(cache: Path) -> list[Row]:
         *caps.rows(),
         *storage.rows(cache),
         *machine.rights(),
+        *workers.rows(),
         *machine.clock(),
         *machine.processors(),
         *machine.software(),

@@ -1,0 +1,153 @@
+"""As whom a worker runs: one of a session of root's gives up root's rights before it becomes what is measured.
+
+See setpriv(1), capabilities(7) and Documentation/userspace-api/no_new_privs.rst.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+from pytest_edgeload.errors import Refusal, Unsupported, UsageError
+
+AUTO, SAME = "auto", "same"
+
+_UNPRIVILEGED = "nobody"
+_KEPT = "dac_read_search"  # reading what root may read: the project, its environment and the weights are often root's
+_SETS = ("inh-caps", "ambient-caps", "bounding-set")
+_RIGHTS = (*(f"--{each}=-all,+{_KEPT}" for each in _SETS), "--no-new-privs")
+_BOUND = "--pdeathsig=KILL"  # the kernel ends a worker whose parent is killed
+_PROBE = (sys.executable, "-I", "-S", "-c", "print(flush=True); input()")  # it ends with its input, if not by us
+_DENIED = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
+_CALLED = ("USER", "LOGNAME")
+_WAY_OUT = (
+    "it takes setpriv of util-linux, and the capabilities SETUID, SETGID, KILL and DAC_READ_SEARCH, which a "
+    f"container is given by --cap-add; --edge-user={SAME} keeps the rights of root"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user that workers run as. `become` is a command prefix that runs what follows as this user, bound to us.
+
+    `ids` are user and group where that is another user than ours. `notice` says why it is ours where it should not be.
+    """
+
+    name: str
+    become: tuple[str, ...]
+    ids: tuple[int, int] | None = None
+    notice: str = ""
+
+    def given(self, fd: int) -> None:
+        """Give the user the file that `fd` stands for: programs open their output by name, such as /dev/stdout."""
+        if self.ids is not None:
+            os.fchown(fd, *self.ids)
+
+    def environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """Return `env` with the user's name in it where ours stood."""
+        ours = [name for name in _CALLED if env.get(name) == os.environ.get(name)]
+        return env if self.ids is None else {**env, **dict.fromkeys(ours, self.name)}
+
+    def explained(self, detail: str) -> str:
+        """Return what went wrong, with the way out where it was that this user may not do what ours may."""
+        if self.ids is None or not any(word in detail for word in _DENIED):
+            return detail
+        return f"{detail} (the worker ran as {self.name}; --edge-user=same keeps the rights of root)"
+
+
+@cache
+def ourselves() -> User:
+    """Return the user that this process runs as."""
+    bound = _setpriv(_BOUND)
+    return User(_name(), () if _fault(bound) else bound)
+
+
+def choose(setting: str, environ: Mapping[str, str] = os.environ) -> User:
+    """Return the user that `setting` asks for, tried out.
+
+    `same`: ourselves. `auto`: the same unless we are root; then who called sudo, or else nobody; where that cannot be,
+    ourselves with a notice. Anything else is a user's name. Raises UsageError or Unsupported.
+    """
+    if setting == SAME or (setting == AUTO and os.geteuid() != 0):
+        return ourselves()
+    if setting != AUTO:
+        return _named(setting)
+    try:
+        return _named(_caller(environ) or _UNPRIVILEGED)
+    except Refusal as error:
+        return replace(ourselves(), notice=f"workers had the rights of root; {error}")
+
+
+def _named(name: str) -> User:
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):  # a name may hold no null character
+        raise UsageError(f"--edge-user={name}: there is no such user here; try {_UNPRIVILEGED}, or {SAME}") from None
+    if entry.pw_uid == os.geteuid():
+        return ourselves()
+    if os.geteuid() != 0:
+        raise UsageError(
+            f"--edge-user={name}: only root may run workers as another user; leave it out, or start as {name}"
+        )
+    user = _unprivileged(entry)
+    fault = _fault(user.become)
+    if fault is not None:
+        raise Unsupported(f"--edge-user={name}: {fault}; {_WAY_OUT}")
+    return user
+
+
+def caller_id(environ: Mapping[str, str] = os.environ) -> int | None:
+    """Return the id of the user who became root by sudo; None where nobody did."""
+    text = environ.get("SUDO_UID", "")
+    return int(text) if text.isascii() and text.isdecimal() and int(text) else None
+
+
+def _caller(environ: Mapping[str, str]) -> str | None:
+    user = caller_id(environ)
+    try:
+        return None if user is None else pwd.getpwuid(user).pw_name
+    except (KeyError, OverflowError):
+        return None
+
+
+def _name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
+
+
+def _unprivileged(entry: pwd.struct_passwd) -> User:
+    ids = entry.pw_uid, entry.pw_gid
+    groups = ",".join(map(str, os.getgrouplist(entry.pw_name, entry.pw_gid)))
+    became = (f"--reuid={ids[0]}", f"--regid={ids[1]}", f"--groups={groups}")
+    return User(entry.pw_name, _setpriv(*became, *_RIGHTS, _BOUND), ids)
+
+
+def _setpriv(*options: str) -> tuple[str, ...]:
+    program = shutil.which("setpriv")
+    return (program, *options, "--") if program else ()
+
+
+def _fault(become: tuple[str, ...]) -> str | None:
+    """Return why Python cannot be started behind this prefix, and ended by us; None where it can."""
+    if not become:
+        return "setpriv is not installed (Debian package util-linux)"
+    pipe = subprocess.PIPE
+    try:
+        with subprocess.Popen([*become, *_PROBE], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as probe:
+            assert probe.stdout is not None  # all are pipes
+            assert probe.stderr is not None
+            if probe.stdout.readline():
+                probe.kill()
+                return None
+            return " ".join(probe.stderr.read().split())
+    except OSError as error:
+        return f"a process of that user cannot be started and ended: {error.strerror}"

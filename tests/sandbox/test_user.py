@@ -1,0 +1,298 @@
+"""A worker of root's gives up root's rights: it reads what root reads, and is otherwise like any user's process."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pytest_edgeload.errors import UsageError
+from pytest_edgeload.plugin.programs import calling
+from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.launch import launch_call
+from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.user import User, choose, ourselves
+from tests.sandbox import witness
+from tests.sandbox.child import MIB
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+
+NOBODY = 65534
+READ_SEARCH = 1 << 2  # CAP_DAC_READ_SEARCH of capabilities(7)
+PTRACE_ATTACH = 16
+IMPORTS = "from pytest_edgeload.sandbox.user import choose"
+
+Enclosing = Callable[..., Enclosure]
+
+
+@pytest.fixture
+def enclosing(any_cap: Cap, fresh: Callable[[], str]) -> Enclosing:
+    """Give enclosures of each cap for workers of a user."""
+
+    def enclosing(setting: str = "auto", name: str = "") -> Enclosure:
+        user = choose(setting, {})
+        return Enclosure(any_cap, name or fresh(), Limits(256 * MIB), 60, user=user)
+
+    return enclosing
+
+
+def call(enclosure: Enclosure, function: Callable[..., object], *args: object) -> Measurement:
+    """Call a function of this file in a worker."""
+    return launch_call(calling("it", function, args, {}, [sys.modules[__name__]]), 1, enclosure)
+
+
+def run(enclosure: Enclosure, *argv: str | Path, env: dict[str, str] | None = None) -> Measurement:
+    """Run a program."""
+    command = Command.of(argv, {**os.environ, **(env or {})}, None, None, None, None)
+    return launch_command(command, 1, enclosure)
+
+
+def status(pid: int | str = "self") -> dict[str, list[str]]:
+    """Return what the kernel says of a process's rights."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    wanted = ("Uid:", "Gid:", "Groups:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:", "NoNewPrivs:")
+    return {name.rstrip(":"): values for name, *values in lines if name in wanted}
+
+
+def of_nobody() -> dict[str, list[str]]:
+    """Return what it says of a process that has nobody's rights, and may read."""
+    kept = [f"{READ_SEARCH:016x}"]
+    sets = dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), kept)
+    group = pwd.getpwnam("nobody").pw_gid
+    return {"Uid": [str(NOBODY)] * 4, "Gid": [str(group)] * 4, "Groups": [str(group)], **sets, "NoNewPrivs": ["1"]}
+
+
+@as_root
+def test_rights(enclosing: Enclosing) -> None:
+    """A function runs as nobody with the right to read alone, for good; its environment says so, and keeps the rest."""
+    seen = call(enclosing(), lambda: (status(), os.environ["USER"], os.environ["LOGNAME"], os.environ.get("HOME")))
+    assert (seen.outcome, seen.detail) == ("ok", "")
+    assert seen.returned == [of_nobody(), "nobody", "nobody", os.environ.get("HOME")]
+
+
+@as_root
+def test_rights_from_outside(enclosing: Enclosing) -> None:
+    """A service and what it starts have no more rights, seen from outside."""
+    calls, found = itertools.count(), list[dict[str, list[str]]]()
+    script = "sleep 60 & exec sleep 60"
+
+    def is_ready() -> bool:
+        return next(calls) > 0 and len(_sleepers()) == 2
+
+    def ask() -> None:
+        found.extend(status(process.pid) for process in _sleepers())
+
+    wanted = Command.of(["sh", "-c", script], os.environ, None, None, is_ready, ask)
+    assert launch_command(wanted, 1, enclosing()).outcome == "ok"
+    assert found == [of_nobody()] * 2
+
+
+def _sleepers() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children(recursive=True) if each.name() == "sleep"]
+
+
+def _attempts(file: str, folder: str, groups: list[str], parent: int) -> dict[str, str]:
+    """Try what root may, and return how each attempt ended."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def asked(done: int) -> None:
+        if done < 0:
+            raise OSError(ctypes.get_errno(), "")
+
+    acts: dict[str, Callable[[], object]] = {
+        "write": lambda: Path(file).write_text("mine"),
+        "make": lambda: Path(folder, "made").touch(),
+        "remove": lambda: Path(file).unlink(),
+        "own": lambda: os.chown(file, os.getuid(), -1),
+        "chmod": lambda: Path(file).chmod(0o666),
+        "signal": lambda: os.kill(parent, 0),
+        "trace": lambda: asked(libc.ptrace(PTRACE_ATTACH, parent, None, None)),
+        "memory": lambda: Path(f"/proc/{parent}/mem").open("rb").close(),
+        "environ": lambda: Path(f"/proc/{parent}/environ").read_bytes(),
+        "mount": lambda: asked(libc.mount(b"none", folder.encode(), b"tmpfs", 0, None)),
+        "swap": lambda: asked(libc.swapoff(file.encode())),
+        "root": lambda: os.setuid(0),
+        "groups": lambda: os.setgroups([0]),
+        **{group: lambda group=group: Path(group).write_text("0") for group in groups},  # type: ignore[misc]
+    }
+    return {name: _ended(act) for name, act in acts.items()}
+
+
+def _ended(act: Callable[[], object]) -> str:
+    try:
+        act()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+
+@as_root
+def test_may_not(enclosing: Enclosing, any_cap: Cap, fresh: Callable[[], str], tmp_path: Path) -> None:
+    """It can neither change what is root's, nor reach pytest, nor leave its group, nor move its limit."""
+    file, name = tmp_path / "file", fresh()
+    file.write_text("root's")
+    seen = call(enclosing(name=name), _reach, str(file), str(tmp_path), name)
+    assert (seen.outcome, seen.detail) == ("ok", "")
+    assert seen.returned is not None
+    assert {*seen.returned.values()} == {"PermissionError"}, seen.returned
+    assert any("cgroup.procs" in what for what in seen.returned) == any_cap.enforces
+    assert (file.read_text(), file.stat().st_uid, [*tmp_path.iterdir()]) == ("root's", 0, [file])
+
+
+def _reach(file: str, folder: str, name: str) -> dict[str, str]:
+    """Try it with the files of its own group, and of the group around that."""
+    own = [Path(top, name) for top, names, _ in os.walk("/sys/fs/cgroup") if name in names]
+    limits = ("memory.limit_in_bytes", "memory.max", "cgroup.procs")
+    files = [str(each / limit) for each in own for limit in limits if (each / limit).exists()]
+    return _attempts(file, folder, [*files, *(str(each.parent / "cgroup.procs") for each in own)], os.getppid())
+
+
+@as_root
+def test_reads(enclosing: Enclosing, tmp_path: Path) -> None:
+    """It reads what is root's alone, in a folder that is root's alone, and starts a program that is."""
+    secret = tmp_path / "secret"
+    secret.mkdir(mode=0o700)
+    file, program = secret / "weights", secret / "program"
+    file.write_text("root's")
+    file.chmod(0o600)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    seen = call(enclosing(), lambda: (file.read_text(), sorted(path.name for path in secret.iterdir())))
+    assert seen.returned == ["root's", ["program", "weights"]]
+    assert run(enclosing(), program).outcome == "ok"
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("script", "detail"),
+    [
+        ("echo > {}/file", "Permission denied (the worker ran as nobody; --edge-user=same keeps the rights of root)"),
+        ("echo other >&2; exit 1", "the program ended with status 1: other"),
+    ],
+)
+def test_way_out(enclosing: Enclosing, tmp_path: Path, script: str, detail: str) -> None:
+    """A program that fails for want of a right is told of with the way out, and no other one."""
+    seen = run(enclosing(), "sh", "-c", script.format(tmp_path))
+    assert seen.outcome == "crashed"
+    assert seen.detail.endswith(detail)
+    seen = call(enclosing(), (tmp_path / "file").touch)
+    assert seen.detail.startswith("PermissionError: ")
+    assert "--edge-user=same" in seen.detail
+
+
+@as_root
+def test_output_by_name(enclosing: Enclosing) -> None:
+    """A program may open its own output and errors by name, to which /dev/stdout is a link."""
+    seen = run(enclosing(), "sh", "-c", "echo out > /proc/self/fd/1 && echo error > /proc/self/fd/2 && exit 3")
+    assert seen.detail == "the program ended with status 3: error"
+
+
+@as_root
+def test_environment_given(enclosing: Enclosing) -> None:
+    """What a test itself says of USER and LOGNAME stays."""
+    seen = run(enclosing(), "sh", "-c", "echo $USER $LOGNAME; exit 1", env={"USER": "me"})
+    assert seen.detail.endswith(": me nobody")
+
+
+@as_root
+def test_same(enclosing: Enclosing, tmp_path: Path) -> None:
+    """`same` keeps all rights of root: nothing is given up and nothing is explained."""
+    seen = call(enclosing("same"), lambda: (status()["Uid"], status()["CapEff"], (tmp_path / "made").write_text("")))
+    assert seen.returned == [["0"] * 4, status()["CapEff"], 0]
+    assert "--edge-user" not in call(enclosing("same"), os.listdir, "/nowhere").detail
+
+
+@as_root
+def test_killed_with_us(tmp_path: Path) -> None:
+    """A program of nobody's ends when pytest is killed, though no group knows it."""
+    code = (
+        "import os, sys; from tests.sandbox.test_user import *; from pytest_edgeload.sandbox.caps import CAPS\n"
+        "run(Enclosure(CAPS['none'], 'it', Limits(), 60, user=choose('auto', {})), 'sh', '-c',"
+        " 'echo $$ > \"$0\"; exec sleep 60', sys.argv[1])"
+    )
+    note = tmp_path / "pid"
+    note.touch()
+    note.chmod(0o666)
+    with subprocess.Popen([sys.executable, "-c", code, note]) as launcher:
+        assert witness.until(lambda: note.stat().st_size > 0)
+        launcher.kill()
+    assert witness.until(lambda: not witness.alive(int(note.read_text())))
+
+
+@as_root
+def test_whom() -> None:
+    """`auto` is who called sudo, else nobody; who called it as root, or is unknown, is nobody as well."""
+    daemon = pwd.getpwnam("daemon")
+    assert choose("auto", {"SUDO_UID": str(daemon.pw_uid)}).ids == (daemon.pw_uid, daemon.pw_gid)
+    for environ in ({}, {"SUDO_UID": "0"}, {"SUDO_UID": "4000000"}, {"SUDO_UID": "9" * 30}, {"SUDO_UID": "-1"}):
+        assert (choose("auto", environ).name, choose("auto", environ).notice) == ("nobody", "")
+    assert choose("root") == choose("same") == ourselves()
+    assert choose("daemon").name == "daemon"
+
+
+def test_without_root() -> None:
+    """A user without rights runs workers as they are, and is refused another user in one sentence."""
+    found = ", ".join(f"choose('{setting}').ids" for setting in ("auto", "nobody", "same"))
+    assert witness.as_nobody(IMPORTS, found) == "None None None"
+    told = witness.as_nobody(IMPORTS, "choose('root')")
+    assert (
+        told
+        == "UsageError: --edge-user=root: only root may run workers as another user; leave it out, or start as root"
+    )
+
+
+@pytest.mark.parametrize("name", ["no-such-user", "", "a\0b", "../root"])
+def test_unknown(name: str) -> None:
+    """A user that nobody knows is refused in one sentence with a way out."""
+    with pytest.raises(UsageError, match=r"^--edge-user=.*: there is no such user here; try nobody, or same$"):
+        choose(name)
+
+
+LACKING = {
+    "dac_read_search": "setpriv: apply capabilities: Operation not permitted",
+    "setuid": "setpriv: setresuid failed: Operation not permitted",
+    "kill": "a process of that user cannot be started and ended: Operation not permitted",
+}
+
+
+@as_root
+@pytest.mark.parametrize("right", LACKING)
+def test_container(right: str) -> None:
+    """Where root lacks a right that it takes, a named user is refused, and `auto` is root, which a notice explains."""
+    without = ["setpriv", f"--inh-caps=-{right}", f"--bounding-set=-{right}", "--", sys.executable, "-c"]
+    notice = f"{IMPORTS}\nuser = choose('auto', {{}})\nprint(user.name, user.ids, user.notice)"
+    told = subprocess.run([*without, notice], check=True, capture_output=True, text=True).stdout
+    assert told.startswith(f"root None workers had the rights of root; --edge-user=nobody: {LACKING[right]}; it takes ")
+    refused = subprocess.run([*without, f"{IMPORTS}\nchoose('nobody')"], check=False, capture_output=True, text=True)
+    assert f"Unsupported: --edge-user=nobody: {LACKING[right]}; it takes setpriv" in refused.stderr
+
+
+@as_root
+def test_no_setpriv(tmp_path: Path) -> None:
+    """Without setpriv, or with one that knows less, workers run all the same, as root, which the notice says."""
+    (tmp_path / "setpriv").write_text("#!/bin/sh\necho 'setpriv: unrecognized option' >&2; exit 1\n")
+    code = f"{IMPORTS}\nuser = choose('auto', {{}})\nprint(user.become, user.notice)"
+    for mode, reason in ((0o600, "setpriv is not installed (Debian package util-linux)"), (0o700, "setpriv: unrecog")):
+        (tmp_path / "setpriv").chmod(mode)
+        env = {**os.environ, "PATH": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env)
+        assert done.stdout.startswith(f"() workers had the rights of root; --edge-user=nobody: {reason}")
+
+
+def test_explained() -> None:
+    """Only what speaks of a right is explained, and only where one was given up."""
+    nobody = User("nobody", (), (NOBODY, NOBODY))
+    assert nobody.explained("x: Operation not permitted").endswith("--edge-user=same keeps the rights of root)")
+    assert nobody.explained("x: No such file or directory") == "x: No such file or directory"
+    assert ourselves().explained("x: Permission denied") == "x: Permission denied"
