@@ -130,4 +130,5 @@ def _run(command: str, path: Path) -> None:
     program = shutil.which(command, path=_PATH)
     if program is None:
         raise FileNotFoundError(2, f"{command} is not installed (Debian package util-linux)")
-    subprocess.run([program, str(path)], check=True, capture_output=True, text=True)
+    # In a session of its own, so that Ctrl-C does not end it halfway.
+    subprocess.run([program, str(path)], check=True, capture_output=True, text=True, start_new_session=True)
