@@ -116,9 +116,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `METRICS` says what each figure means. `arrived_s` and `response_s` are per request, in seconds; the response of a
     request that was `dropped` is None. `service` is by network. `detail` is one sentence on an outcome other than ok.
-    `started` and `ended` are Unix times as this machine's clock told them; nothing depends on that. `machine_wide` names
-    the metrics that the kernel counts for the whole machine only. `interleaved` tells whether rounds were ordered A B C, A B C. `tasks` are those that ran, whose index is one
-    of `steps`. `returned` is what a called function returned, as JSON can hold it: lists, dicts, texts, numbers.
+    `started` and `ended` are Unix times by the clock of this machine; nothing depends on them. `machine_wide` names the
+    metrics that the kernel counts for the whole machine only. `interleaved` tells whether rounds were ordered A B C,
+    A B C. `tasks` are those that ran, whose index is one of `steps`. `returned` is what a called function returned, as
+    JSON can hold it: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
