@@ -22,6 +22,26 @@ from pytest_edgeload.sandbox.interrupts import SIGNALS, Interrupts, ended_alike
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from tests.sandbox import witness
 
+SWAPPING = """\
+import sys
+from pathlib import Path
+from pytest_edgeload.bench import Needs, prepared
+from pytest_edgeload.home import Home
+home = Home.new(Path(sys.argv[1]))
+print("ready", flush=True)
+with prepared(home, Needs("auto", "512M"), print):
+    sys.stdin.read()
+"""
+OTHERS = """\
+import os, signal
+from pytest_edgeload.sandbox.interrupts import ended_alike
+signal.signal(signal.SIGTERM, lambda *_: print("theirs", flush=True))
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with ended_alike():
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGHUP)
+print("end")
+"""
 SWAP = "256M" if os.geteuid() == 0 else "off"
 
 
@@ -70,26 +90,21 @@ def test_ctrl_c_at_any_moment(home: Home) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to switch swap on")
 def test_killed_in_between(tmp_path: Path) -> None:
     """What a session leaves that is killed while it makes its swap, half made or on, the next one removes."""
-    code = (
-        "import sys; from pathlib import Path; from pytest_edgeload.bench import *; from pytest_edgeload.home import Home\n"
-        "home = Home.new(Path(sys.argv[1])); home.make(home.runs); print('ready', flush=True)\n"
-        "with prepared(home, Needs('auto', '512M'), print): sys.stdin.read()"
-    )
     said: list[str] = []
     for delay_ms in (10, 20, 30, 45, 60, 100):
         pipe = subprocess.PIPE
-        with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=pipe, stdout=pipe) as killed:
+        with subprocess.Popen([sys.executable, "-c", SWAPPING, tmp_path], stdin=pipe, stdout=pipe) as killed:
             assert killed.stdout is not None
             killed.stdout.readline()
             time.sleep(delay_ms / 1000)
             name = f"{PREFIX}{tag(killed.pid)}.swap"
             killed.kill()
-        was_there = (tmp_path / "swap" / name).exists()
+        was_there, was_on = (tmp_path / "swap" / name).exists(), name in witness.swaps()
         with prepared(Home.new(tmp_path), Needs("auto", "off"), said.append):
             assert not (tmp_path / "swap" / name).exists()
             assert name not in witness.swaps()
-        told = f"edgeload: removed {name}, left by a session that is gone"
-        assert (told in said) == was_there or str(tmp_path) not in witness.swaps()  # another session was quicker
+        was_told = f"edgeload: removed {name}, left by a session that is gone" in said
+        assert was_told or not was_there or was_on  # what is on any session of the machine may remove
     assert said, "none was killed in time"
 
 
@@ -143,10 +158,5 @@ def test_held(number: signal.Signals) -> None:
 
 def test_others_stay() -> None:
     """Who handles SIGTERM or ignores SIGHUP, as nohup does, goes on doing so."""
-    code = (
-        "import os, signal; from pytest_edgeload.sandbox.interrupts import ended_alike\n"
-        "signal.signal(signal.SIGTERM, lambda *_: print('theirs', flush=True)); signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "with ended_alike():\n    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGHUP)\nprint('end')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", OTHERS], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["theirs", "end"]
