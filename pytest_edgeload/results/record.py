@@ -255,7 +255,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def collect(entries: Iterable[Entry]) -> tuple[Record, ...]:
-    """Return the records of `entries`, in order of first appearance; rounds in order of their number, then as they come."""
+    """Return the records of `entries`, in order of first appearance; rounds by their number, and then as they come."""
     rounds: dict[Case, list[Measurement]] = {}
     for entry in entries:
         rounds.setdefault(entry.case, []).append(entry.measurement)

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -67,20 +67,38 @@ def interrupt(*delays_s: float) -> threading.Thread:
     return thread
 
 
+def attempt(home: Home) -> None:
+    with prepared(home, Needs("auto", SWAP), lambda _line: None):
+        time.sleep(0.002)
+
+
+def interrupt_attempt(_number: int, frame: FrameType | None) -> None:
+    """Raise where Ctrl-C comes while `attempt` runs; elsewhere it would end the test."""
+    while frame is not None:
+        if frame.f_code is attempt.__code__:
+            raise KeyboardInterrupt
+        frame = frame.f_back
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have Ctrl-C interrupt nothing but attempts."""
+    before = signal.signal(signal.SIGINT, interrupt_attempt)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_at_any_moment(home: Home) -> None:
     """Ctrl-C in any moment of making ready and cleaning up, and again in the cleanup, leaves neither swap nor file."""
     interrupted = 0
     for delay_ms in range(0, 60, 4):
         thread = interrupt(delay_ms / 1000, 0.003, 0.003)
         try:
-            with prepared(home, Needs("auto", SWAP), lambda _line: None):
-                time.sleep(0.002)
-            thread.join()
+            attempt(home)
         except KeyboardInterrupt:
             interrupted += 1
-        while thread.is_alive():  # the second and the third may come when all is over
-            with suppress(KeyboardInterrupt):
-                thread.join()
+        thread.join()
         assert str(home.swaps) not in witness.swaps()
         assert not home.swaps.exists() or list(home.swaps.iterdir()) == []
         assert witness.groups(home.session) == []
