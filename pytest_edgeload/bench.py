@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_edgeload.home import Home
+from pytest_edgeload.home import Home, number_of
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS, choose
+from pytest_edgeload.sandbox.interrupts import Interrupts
 from pytest_edgeload.sandbox.owner import is_abandoned, is_own
 from pytest_edgeload.sandbox.swap import Swap
 
@@ -39,24 +41,44 @@ def prepared(home: Home, needs: Needs, say: Callable[[str], None]) -> Iterator[R
     `say` is told what was cleaned up. For the owner of the session. Raises UsageError or Unsupported.
     """
     home.make(home.runs)
+    for line in _unreported(home.folder.parent):
+        say(line)
     for name in [*swaps.sweep(home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
         say(f"edgeload: removed {name}, left by a session that is gone")
     _prune(home.folder.parent)
     cap, _ = choose(needs.cap, needs.read_bps)
     swap: Swap | None = None
     try:
-        swap = swaps.open_swap(needs.swap, home.swaps, home.session)
+        with Interrupts():
+            swap = swaps.open_swap(needs.swap, home.swaps, home.session)
         yield Ready(cap, swap)
     finally:
-        for each in CAPS.values():
-            each.sweep(home.session)
-        if swap is not None:
-            swap.close()
+        with Interrupts():
+            for each in CAPS.values():
+                each.sweep(home.session)
+            if swap is not None:
+                swap.close()
+
+
+def _gone(sessions: Path) -> list[Path]:
+    """Return the folders that sessions of this user left which are gone, the newest last."""
+    folders = (folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
+    return sorted(filter(is_own, folders), key=number_of)
+
+
+def _unreported(sessions: Path) -> Iterator[str]:
+    """Yield, once, for each session that was killed before it could report what it measured, how to see that."""
+    for home in map(Home.of, _gone(sessions)):
+        if home.unreported.exists():
+            count = sum(1 for _ in home.runs.glob("*.json"))
+            if count:
+                runs = f"{count} run" if count == 1 else f"{count} runs"
+                way = f"edgeload report {shlex.quote(str(home.folder))}"
+                yield f"edgeload: a session that is gone did not report what it measured, {runs}; see it by: {way}"
+            home.unreported.unlink(missing_ok=True)
 
 
 def _prune(sessions: Path) -> None:
     """Remove the folders of sessions that are gone, but for the newest; --edge-json is what keeps results."""
-    folders = (folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
-    gone = sorted(filter(is_own, folders))
-    for folder in gone[:-_KEPT_SESSIONS]:
+    for folder in _gone(sessions)[:-_KEPT_SESSIONS]:
         shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment

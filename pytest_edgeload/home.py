@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +22,15 @@ class Home(NamedTuple):
     def new(cls, cache_dir: Path | None) -> Home:
         """Return the home of a session that this process owns; nothing is made yet."""
         cache = cache_dir or user_cache_path("edgeload")
-        begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        return cls(cache, cache / "sessions" / f"{begun}.{PREFIX}{tag(os.getpid())}")
+        sessions = cache / "sessions"
+        # Numbered, as clocks can be set; after a restart of the machine tags alone would not be unique either.
+        number = 1 + max((number_of(folder) for folder in sessions.glob(f"*.{PREFIX}*")), default=0)
+        return cls(cache, sessions / f"{number:06}.{PREFIX}{tag(os.getpid())}")
+
+    @classmethod
+    def of(cls, folder: Path) -> Home:
+        """Return the home of the session whose folder this is."""
+        return cls(folder.absolute().parent.parent, folder)
 
     @property
     def session(self) -> str:
@@ -46,6 +52,11 @@ class Home(NamedTuple):
         """A file by which a worker of xdist tells the controller that it has collected tests that measure."""
         return self.folder / "wanted"
 
+    @property
+    def unreported(self) -> Path:
+        """A file that is there until the results of the session have been reported."""
+        return self.folder / "unreported"
+
     def make(self, folder: Path) -> None:
         """Make `folder`, one of these, in which others may write nothing. Raises UsageError."""
         try:
@@ -53,3 +64,9 @@ class Home(NamedTuple):
                 place.mkdir(mode=0o755, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.cache}: {error.strerror}; name another folder by --edge-cache-dir") from error
+
+
+def number_of(folder: Path) -> int:
+    """Return the number of a session's folder, 0 where it has none; later ones have larger numbers."""
+    number = folder.name.partition(".")[0]
+    return int(number) if number.isascii() and number.isdigit() else 0

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.errors import UsageError
-from pytest_edgeload.home import Home
+from pytest_edgeload.home import Home, number_of
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
@@ -39,7 +39,7 @@ def test_dead_sessions_are_cleaned_up(tmp_path: Path) -> None:
     home.swaps.mkdir(parents=True)
     left = home.swaps / f"{PREFIX}{_gone()}.swap"
     left.touch()
-    old = [home.folder.parent / f"2020010{day}T000000Z.{PREFIX}{_gone()}" for day in range(3)]
+    old = [home.folder.parent / f"{number}.{PREFIX}{_gone()}" for number in range(3)]
     for folder in old:
         folder.mkdir(parents=True)
     with prepared(home, Needs("none", "off"), said.append):
@@ -51,11 +51,12 @@ def test_dead_sessions_are_cleaned_up(tmp_path: Path) -> None:
 def test_only_so_many_folders_are_kept(tmp_path: Path) -> None:
     """Folders of sessions that are gone are kept up to twenty."""
     home, tag_of_it = Home.new(tmp_path), _gone()
-    for day in range(10, 32):
-        (home.folder.parent / f"202001{day}T000000Z.{PREFIX}{tag_of_it}").mkdir(parents=True)
+    for number in range(90, 112):
+        (home.folder.parent / f"{number}.{PREFIX}{tag_of_it}").mkdir(parents=True)
     with prepared(home, Needs("none", "off"), lambda _line: None):
-        kept = sorted(folder.name[:8] for folder in home.folder.parent.iterdir() if folder != home.folder)
-    assert kept == [f"202001{day}" for day in range(12, 32)]
+        kept = sorted(number_of(folder) for folder in home.folder.parent.iterdir() if folder != home.folder)
+    assert kept == [*range(92, 112)]
+    assert number_of(Home.new(tmp_path).folder) == 112
 
 
 def test_planted(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, report, terminal
 from pytest_edgeload.cli.command import REFUSED, Command
 from pytest_edgeload.errors import Refusal
+from pytest_edgeload.sandbox.interrupts import ended_alike
 
 COMMANDS: Mapping[str, Command] = {
     "report": report.COMMAND,
@@ -38,15 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Command = COMMANDS[asked.command]
     try:
         try:
-            answer = command.run(asked)
+            with ended_alike():
+                answer = command.run(asked)
         finally:
             terminal.show("")
         return terminal.write(answer.text) or answer.status
     except Refusal as error:
         sys.stderr.write(f"edgeload: {error}\n")
         return REFUSED
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as error:  # SIGTERM and SIGHUP say that it was them
+        return 128 + (signal.Signals[str(error)] if str(error) else signal.SIGINT)
 
 
 def _parser() -> argparse.ArgumentParser:

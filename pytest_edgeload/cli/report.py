@@ -10,10 +10,12 @@ from pathlib import Path
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.home import Home
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results import baseline
+from pytest_edgeload.results import baseline, journal
+from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.merge import Part, merge
 
 _LABELLED = re.compile(r"(?P<label>[\w. +-]+)=(?P<path>.+)", re.DOTALL)
@@ -21,7 +23,8 @@ _LABELLED = re.compile(r"(?P<label>[\w. +-]+)=(?P<path>.+)", re.DOTALL)
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILES", help="files of records; NAME=FILE calls the machine of a file NAME")
+    words = "files of records, or folders of sessions; NAME=FILE calls the machine of a file NAME"
+    add("files", nargs="+", metavar="FILES", help=words)
     add("--format", choices=tuple(FORMATS), default="terminal", help="default: %(default)s")
     shown = arguments.refusing(parse_columns)
     add("--columns", type=shown, default=(), metavar="NAMES", help="what to show, as a comma list: makespan, peak.max")
@@ -56,8 +59,13 @@ def _part(given: str) -> Part:
     """Return the document of a file, and its label; a file that is called so goes before a label. Raises UsageError."""
     labelled = None if Path(given).exists() else _LABELLED.fullmatch(given)
     if labelled is None:
-        return Part(baseline.load(Path(given)))
-    return Part(baseline.load(Path(labelled["path"])), labelled["label"])
+        return Part(_document(Path(given)))
+    return Part(_document(Path(labelled["path"])), labelled["label"])
+
+
+def _document(path: Path) -> Document:
+    """Return what a file holds, or the folder of a session. Raises UsageError."""
+    return journal.recovered(path, Home.of(path).runs) if path.is_dir() else baseline.load(path)
 
 
 def _write(path: Path, text: str) -> None:
@@ -75,6 +83,7 @@ COMMAND = Command(
     "show files of records: tables, pages, traces",
     _add,
     _run,
-    " FILES are what --edge-json wrote, or baselines. Files of one kind of machine add up: equal cases are one row with"
+    " FILES are what --edge-json wrote, baselines, or the folder of a session that was killed before it could report:"
+    " the next one names it. Files of one kind of machine add up: equal cases are one row with"
     " the rounds of all. Of several machines, each case tells its device.",
 )

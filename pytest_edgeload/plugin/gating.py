@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pytest_edgeload.results.gate import Finding, Sides, identity
-from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.record import Case, Entry, Record, collect
 from pytest_edgeload.results.rules import Rules
 from pytest_edgeload.results.threshold import Ceiling
 
@@ -28,9 +28,8 @@ def test_of(nodeid: str) -> str:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A case that was measured and not judged yet, by the test that measured it, with the ceilings of that test."""
+    """What is known of a case that was measured and not judged yet: the test that did, with the ceilings of that."""
 
-    case: Case
     test: str
     ceilings: tuple[Ceiling, ...]
 
@@ -38,7 +37,8 @@ class _Waiting:
 class Gate:
     """Judges each case once, when it is complete.
 
-    `rounds` is how many items a test has at most, `measuring` the ids of all items that are going to report.
+    `rounds` is how many items a test has at most, `measuring` the ids of all items that are going to report. A report
+    costs the same however many came before: only what waited for its test is looked at.
     """
 
     def __init__(self, rules: Rules, rounds: int, measuring: Iterable[str]) -> None:
@@ -47,26 +47,40 @@ class Gate:
         self._rounds = rounds
         self._expected = set(map(test_of, measuring))
         self._items: defaultdict[str, set[str]] = defaultdict(set)
+        self._measured: defaultdict[Case, list[Entry]] = defaultdict(list)
         self._tests: dict[Case, str] = {}
+        self._cases: defaultdict[str, dict[Case, None]] = defaultdict(dict)  # by test, in the order of their coming
+        self._followers: defaultdict[Case, dict[Case, None]] = defaultdict(dict)  # by what they are compared with
         self._waiting: dict[Case, _Waiting] = {}
 
-    def take(
-        self, nodeid: str, cases: Iterable[Case], ceilings: Sequence[Ceiling], records: Iterable[Record]
-    ) -> list[Finding]:
+    def take(self, nodeid: str, entries: Iterable[Entry], ceilings: Sequence[Ceiling]) -> list[Finding]:
         """Note that an item has reported and what it measured; return what fails of all that is complete now."""
         test = test_of(nodeid)
         self._items[test].add(nodeid)
-        for case in cases:
-            key = identity(case)
-            self._tests[key] = test
-            self._waiting[key] = _Waiting(case, test, tuple(ceilings))
-        complete = [key for key, waiting in self._waiting.items() if self._is_complete(key, waiting)]
-        return self._judge(complete, records) if complete else []
+        for entry in entries:
+            self._note(entry, _Waiting(test, tuple(ceilings)))
+        touched = {key: None for case in self._cases[test] for key in (case, *self._followers[case])}
+        complete = [key for key in touched if key in self._waiting and self._is_complete(key, self._waiting[key])]
+        return self._judge(complete, self._sides(complete)) if complete else []
+
+    def _note(self, entry: Entry, waiting: _Waiting) -> None:
+        key = identity(entry.case)
+        self._measured[key].append(entry)
+        self._tests[key] = waiting.test
+        self._cases[waiting.test][key] = None
+        self._waiting[key] = waiting
+        for other in self._others(key, waiting):
+            self._followers[other][key] = None
+
+    def _sides(self, keys: Iterable[Case]) -> Sides:
+        """Return the records of these cases and of what they are compared with."""
+        wanted = {case: None for key in keys for case in (*self._others(key, self._waiting[key]), key)}
+        return Sides.of(collect(entry for case in wanted for entry in self._measured.get(case, ())))
 
     def finish(self, records: Iterable[Record]) -> list[Finding]:
         """Judge what never became complete, and what the baseline has and nobody measured; return what fails of it."""
         records = list(records)
-        failing = self._judge(list(self._waiting), records)
+        failing = self._judge(list(self._waiting), Sides.of(records))
         gone = self.rules.gone(records)
         self.findings += gone
         return failing + [finding for finding in gone if self.rules.fails(finding)]
@@ -78,21 +92,21 @@ class Gate:
         return {nodeid for case in cases if case in self._tests for nodeid in self._items[self._tests[case]]}
 
     def _is_complete(self, key: Case, waiting: _Waiting) -> bool:
-        others = [self._other(key, reference) for reference in self._references(waiting)]
-        tests = [waiting.test, *(self._tests.get(other, "") for other in others)]
+        tests = [waiting.test, *(self._tests.get(other, "") for other in self._others(key, waiting))]
         return all(len(self._items.get(test, ())) >= self._rounds for test in tests)
 
-    def _references(self, waiting: _Waiting) -> set[str]:
+    def _others(self, key: Case, waiting: _Waiting) -> list[Case]:
+        """Return the cases that `key` is compared with."""
         figures = [*(rule.figure for rule in self.rules.thresholds), *(rule.figure for rule in waiting.ceilings)]
-        return {figure.reference for figure in figures if figure.reference is not None}
+        references = {figure.reference for figure in figures if figure.reference is not None}
+        return [self._other(key, reference) for reference in references]
 
     @staticmethod
     def _other(key: Case, policy: str) -> Case:
         return msgspec.structs.replace(key, policy=policy)
 
-    def _judge(self, keys: Iterable[Case], records: Iterable[Record]) -> list[Finding]:
+    def _judge(self, keys: Iterable[Case], now: Sides) -> list[Finding]:
         """Judge these cases; return what fails."""
-        now = Sides.of(records)
         new: list[Finding] = []
         for key in keys:
             waiting = self._waiting.pop(key)

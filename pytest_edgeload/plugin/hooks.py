@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
+from pytest_edgeload.sandbox.interrupts import Interrupts, ended_alike
 from pytest_edgeload.sandbox.user import choose as choose_user
 from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload import Mix
@@ -85,6 +86,7 @@ class Edgeload:
             self._home = home_of(config)
         self._session = Session(config, self.settings, self.boards, self._user, self._home, Bar(config))
         self._is_open = False
+        self._until_the_end = ExitStack()
         self._lines: dict[str, int] = {}
         self._unsummarised: list[str] = []
         self._item: pytest.Item | None = None
@@ -93,7 +95,7 @@ class Edgeload:
         chosen = self.settings.seed
         self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
         found = {"seed": str(self.seed), "user": self._user.name}
-        self._results = Results(self.settings, self._given, found, config.rootpath, self._home.runs)
+        self._results = Results(self.settings, self._given, found, config.rootpath, self._home)
 
     def _choose_cap(self) -> tuple[str, bool]:
         if self.settings.disable:
@@ -149,6 +151,7 @@ class Edgeload:
     def prepare(self, measuring: Sequence[str]) -> None:
         """Prepare the machine, once, for items of these ids that are going to report. For the owner."""
         if not self._is_open:
+            self._until_the_end.enter_context(ended_alike())
             with _told_by_pytest():
                 self._session.open(self._say)
                 self._is_open = True
@@ -172,7 +175,7 @@ class Edgeload:
         rounds, precision = self.settings.rounds, self.settings.precision
         if precision is None or not _measures(item) or _parameters(item).get(ROUND, 0) < rounds.least:
             return
-        own = [record for record in self.measured() if _is_of(record.case, item)]
+        own = [record for record in self._session.measured_by(_test_name(item)) if _is_of(record.case, item)]
         if own and all(is_precise(record, precision, rounds.least) for record in own):
             reason = f"precise enough: medians to {precision:.3g} after {len(own[0].rounds)} rounds"
             item.add_marker(pytest.mark.skip(reason=reason))
@@ -258,7 +261,14 @@ class Edgeload:
 
     @pytest.hookimpl(trylast=True)  # when --lf has noted what failed
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Clean up and write the results, however the session ended."""
+        """Clean up and write the results, however the session ended; Ctrl-C waits until that is done."""
+        try:
+            with Interrupts():
+                self._conclude(session)
+        except KeyboardInterrupt:  # which is none of the session's any more, so pytest still shows what it has
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+
+    def _conclude(self, session: pytest.Session) -> None:
         is_stopped = session.shouldfail or session.shouldstop  # by -x, say
         is_told = session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         failing = self._finish(is_whole=is_told and not is_stopped)
@@ -272,16 +282,20 @@ class Edgeload:
 
     def pytest_unconfigure(self) -> None:
         """Do the same where pytest broke down before it could finish the session."""
-        self._finish(is_whole=False)
+        with suppress(KeyboardInterrupt), Interrupts():
+            self._finish(is_whole=False)
+        self._until_the_end.close()
 
     def _finish(self, *, is_whole: bool) -> list[Finding]:
+        self._session.close()
         if not self._is_open:
             return []
         self._is_open = False
-        self._session.close()
         failing = self._results.finish(self._session.records(self._results.arrived), is_whole=is_whole)
         if self.settings.github:
             self._unsummarised = list(filter(None, [actions.summarise(self._results.markdown())]))
+        if not self._results.unwritten:
+            self._home.unreported.unlink(missing_ok=True)
         return failing
 
     # ---- what is shown -----------------------------------------------------------------------------------------

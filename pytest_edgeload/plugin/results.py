@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_edgeload.errors import Refusal, UsageError
+from pytest_edgeload.home import Home
 from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.gating import Gate
 from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag
 from pytest_edgeload.report import FORMATS, comparison, terminal
 from pytest_edgeload.report.notes import failures
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results import baseline
+from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import Document, document, machine
 from pytest_edgeload.results.gate import Finding
-from pytest_edgeload.results.record import Entry, Record, collect
+from pytest_edgeload.results.record import Entry, Record
 from pytest_edgeload.results.rules import Rules
 from pytest_edgeload.results.threshold import Ceiling
 
@@ -23,18 +24,18 @@ from pytest_edgeload.results.threshold import Ceiling
 class Results:
     """Everything that was measured, as it comes in, and what becomes of it.
 
-    `runs` is where each measurement is on disk already; so files are written when the session ends, however it does.
-    `found` are settings that the session found for itself, in words.
+    Each measurement is on disk already, in the session's home; so files are written when the session ends, however it
+    does. `found` are settings that the session found for itself, in words.
     """
 
     def __init__(
-        self, settings: Settings, given: Mapping[str, Given], found: Mapping[str, str], project: Path, runs: Path
+        self, settings: Settings, given: Mapping[str, Given], found: Mapping[str, str], project: Path, home: Home
     ) -> None:
         self._settings = settings
         self._given = given
         self._found = found
         self._project = project
-        self._runs = runs
+        self._home = home
         self._arrived: dict[str, Entry] = {}
         self._compared = ""
         self._gate = Gate(Rules(), settings.rounds.most, ())
@@ -67,9 +68,16 @@ class Results:
         is_alike = found is None or found.machine.key == machine().key
         if not is_alike:
             self._compared += ", of another machine: only ratios, bytes and counts"
+        nothing = self._document(())
+        try:
+            journal.begin(self._home.folder, nothing)
+        except OSError as error:
+            raise UsageError(
+                f"{self._home.folder}: {error.strerror}; name another folder by --edge-cache-dir"
+            ) from error
         rules = Rules(settings.compare_fail, found, is_alike, settings.strict)
         self._gate = Gate(rules, settings.rounds.most, measuring)
-        self._check_files()
+        self._check_files(nothing)
 
     @property
     def arrived(self) -> Mapping[str, Entry]:
@@ -80,8 +88,7 @@ class Results:
         """Take in what came with an item's report; return what fails of all that can be judged now."""
         new = {entry.file: entry for entry in entries if entry.file not in self._arrived}
         self._arrived |= new
-        records = collect(self._arrived.values())
-        return self._gate.take(nodeid, [entry.case for entry in new.values()], ceilings, records)
+        return self._gate.take(nodeid, new.values(), ceilings)
 
     def finish(self, records: tuple[Record, ...], *, is_whole: bool) -> list[Finding]:
         """Write all of it; return what fails that no report has told. Only a session that ran to its end is saved."""
@@ -151,15 +158,13 @@ class Results:
         texts |= {name: given.text for name, given in self._given.items()}
         return document(records, {**texts, **self._found}, self._project)
 
-    def _check_files(self) -> None:
+    def _check_files(self, nothing: Document) -> None:
         """Raise UsageError for a file that could not be written later."""
-        if self._settings.files:
-            nothing = self._document(())
-            for file in self._settings.files:
-                try:
-                    files.check(file, nothing)
-                except (Refusal, OSError) as error:
-                    raise UsageError(self._sentence(file, error)) from None
+        for file in self._settings.files:
+            try:
+                files.check(file, nothing)
+            except (Refusal, OSError) as error:
+                raise UsageError(self._sentence(file, error)) from None
 
     def _write_files(self, made: Document) -> None:
         for file in self._settings.files:
@@ -174,7 +179,9 @@ class Results:
         asked = f"{file.format}:{file.path}" if file.option == "export" else str(file.path)
         if isinstance(error, Refusal):
             return f"{place}={asked}: {error}"
-        return f"{place}={asked}: {error.strerror}; name a file elsewhere, each measurement is also in {self._runs}"
+        return (
+            f"{place}={asked}: {error.strerror}; name a file elsewhere, each measurement is also in {self._home.runs}"
+        )
 
     def _place(self, option: str) -> str:
         return self._given[option].place if option in self._given else flag(option)

@@ -35,6 +35,7 @@ from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.hold import Hold
+from pytest_edgeload.sandbox.interrupts import Interrupts
 from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.sandbox.user import User
 from pytest_edgeload.units import Limit
@@ -118,9 +119,11 @@ class Session:
         settings = self._settings
         needs = Needs(settings.cap, settings.swap, settings.read_bw)
         try:
-            cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
+            with Interrupts():
+                cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
             shared = Shared(cap, swap.size_bytes, swap.usable, self._unenforced(self._bench(cap, swap)))
             self._note.write_bytes(msgspec.json.encode(shared))
+            self.home.unreported.touch()
             if settings.read_bw is not None:
                 self.bench.check_reads(settings.read_bw, self.home.cache)
             if self.bench.registry.names:  # else nothing tells whether a worker with PyTorch has to start under them
@@ -137,6 +140,10 @@ class Session:
     @property
     def _note(self) -> Path:
         return self.home.folder / "shared.json"
+
+    @cached_property
+    def _journal(self) -> journal.Follower:
+        return journal.Follower(self.home.runs)
 
     @cached_property
     def shared(self) -> Shared:
@@ -264,6 +271,10 @@ class Session:
         _check_name("policy", asked.policy, bench.names)
         _check_name("reader", asked.reader, READERS)
         return bench.measure(self._uncapped(asked.test, smallest.name, asked.policy, asked.reader), smallest)
+
+    def measured_by(self, test: str) -> tuple[Record, ...]:
+        """Return the records of what a test has measured so far, in whichever process, less spans and time lines."""
+        return self._journal.of_test(test)
 
     def records(self, arrived: Mapping[str, Entry]) -> tuple[Record, ...]:
         """Return the records of all measurements, whole: those that arrived with a report, and those only on disk.

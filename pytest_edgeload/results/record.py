@@ -116,9 +116,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `METRICS` says what each figure means. `arrived_s` and `response_s` are per request, in seconds; the response of a
     request that was `dropped` is None. `service` is by network. `detail` is one sentence on an outcome other than ok.
-    `started` and `ended` are Unix times. `machine_wide` names the metrics that the kernel counts for the whole machine
-    only. `interleaved` tells whether rounds were ordered A B C, A B C. `tasks` are those that ran, whose index is one
-    of `steps`. `returned` is what a called function returned, as JSON can hold it: lists, dicts, texts, numbers.
+    `started` and `ended` are Unix times by the clock of this machine; nothing depends on them. `machine_wide` names the
+    metrics that the kernel counts for the whole machine only. `interleaved` tells whether rounds were ordered A B C,
+    A B C. `tasks` are those that ran, whose index is one of `steps`. `returned` is what a called function returned, as
+    JSON can hold it: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
@@ -254,13 +255,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def collect(entries: Iterable[Entry]) -> tuple[Record, ...]:
-    """Return the records of `entries`, in order of first appearance; rounds in order of their number and start."""
+    """Return the records of `entries`, in order of first appearance; rounds by their number, and then as they come."""
     rounds: dict[Case, list[Measurement]] = {}
     for entry in entries:
         rounds.setdefault(entry.case, []).append(entry.measurement)
     return tuple(
-        Record(case, tuple(sorted(found, key=lambda measurement: (measurement.round, measurement.started))))
-        for case, found in rounds.items()
+        Record(case, tuple(sorted(found, key=lambda measurement: measurement.round))) for case, found in rounds.items()
     )
 
 

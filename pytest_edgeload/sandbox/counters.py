@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -44,18 +46,21 @@ class Live:
     """A kernel file that is read again and again; it stays open, which makes a reading several times cheaper."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
+        self._file: IO[bytes] | None = None
+        with suppress(FileNotFoundError):
+            self._file = path.open("rb", buffering=0)
 
     def read(self) -> bytes:
         """Return what the file says now; nothing once what it tells of is gone."""
         try:
-            return os.pread(self._file.fileno(), _LIVE_BYTES, 0)
+            return b"" if self._file is None else os.pread(self._file.fileno(), _LIVE_BYTES, 0)
         except OSError:
             return b""
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def resident(status: bytes) -> Resident | None:

@@ -1,4 +1,4 @@
-"""Ctrl-C where it would leave something half made: it waits until that is whole, or undone."""
+"""Ctrl-C, SIGTERM and SIGHUP: all end a session alike, and wait where they would leave something half made."""
 
 from __future__ import annotations
 
@@ -7,50 +7,77 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def ended_alike() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end what runs in this context as Ctrl-C does, unless somebody else takes care of them.
+
+    So a job that is cancelled cleans up, and reports what it has. Elsewhere than in the main thread nothing is done.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [number for number in SIGNALS if is_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # as all handlers
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 class Interrupts:
-    """A context in which Ctrl-C waits until the end, or until a part in which it is `allowed`.
+    """A context in which Ctrl-C and its like wait until the end, or until a part in which they are `allowed`.
 
     Python raises it between any two instructions of the main thread: also between a process's start and the line that
     notes its id, and in a cleanup. Elsewhere than in the main thread it is never raised, and nothing is done.
     """
 
     def __init__(self) -> None:
-        self._usual: Any = None
+        self._usual: dict[int, Callable[[int, FrameType | None], object]] = {}
         self._came: tuple[int, FrameType | None] | None = None
+        self._holds = True
 
     def __enter__(self) -> Self:
-        usual = signal.getsignal(signal.SIGINT)
-        if callable(usual) and threading.current_thread() is threading.main_thread():
-            self._usual = usual
-            signal.signal(signal.SIGINT, self._note)
+        if threading.current_thread() is threading.main_thread():
+            found = {number: signal.getsignal(number) for number in SIGNALS}
+            self._usual = {number: usual for number, usual in found.items() if callable(usual)}
+            for number in self._usual:
+                signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        self._holds = False  # one that comes now may leave the others with our handler, which then does as the usual
+        for number, usual in self._usual.items():
+            signal.signal(number, usual)
+        self._let_through()
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
         """Let Ctrl-C through, also one that has waited."""
         try:
-            self._restore()
+            self._holds = False
+            self._let_through()
             yield
         finally:
-            if self._usual is not None:
-                signal.signal(signal.SIGINT, self._note)
+            self._holds = True
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._came = (number, frame)
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._holds:
+            self._came = (number, frame)
+        else:
+            self._usual[number](number, frame)
 
-    def _restore(self) -> None:
-        if self._usual is None:
-            return
-        signal.signal(signal.SIGINT, self._usual)
+    def _let_through(self) -> None:
         came, self._came = self._came, None
         if came is not None:
-            usual: Callable[[int, FrameType | None], object] = self._usual
-            usual(*came)
+            self._usual[came[0]](*came)

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+import msgspec
+
+from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import Cap, Group
@@ -80,7 +83,7 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
     """Start a process, have the conversation with it, end it, and return everything seen of it.
 
     Its failure is a value, not an exception. Nothing of it is left when this returns or raises. Raises Unsupported
-    where the cap cannot be set up.
+    where the cap cannot be set up or no process be started.
     """
     with Interrupts() as interrupts:
         group = enclosure.cap.open(enclosure.name, enclosure.limits)
@@ -96,10 +99,13 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
             if outcome == "crashed":
                 detail = enclosure.user.explained(detail)
             figures = worker.seen(sampler) | {**conversation.figures(worker)}
-            return Measurement(outcome=outcome, detail=detail, started=started, ended=time.time(), **figures)
+            ended = started + (time.monotonic() - worker.began_s)  # the clock may have been set meanwhile
+            seen = Measurement(outcome=outcome, detail=detail, started=started, ended=ended, **figures)
+            return worker.explained(seen)
         finally:
             group.kill()
-            group.close()
+            with suppress(OSError):  # what is still busy is removed when the session ends
+                group.close()
 
 
 class Worker:
@@ -135,11 +141,17 @@ class Worker:
                 cwd=start.cwd,
                 start_new_session=True,  # Ctrl-C is pytest's to handle; it ends the worker below
             )
-        except BaseException:
+        except BaseException as error:
             self.errors.close()
+            if isinstance(error, OSError):  # no memory or process left, or more arguments than the kernel takes
+                raise Unsupported(f"{start.command[0]} could not be started: {error.strerror}") from error
             raise
-        self.errors.started()
         self.pid = self.process.pid
+        try:
+            self.errors.started()
+        except BaseException:  # no thread could be started; nobody else would wait for the process
+            self.end()
+            raise
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -208,13 +220,24 @@ class Worker:
                     pipe.close()
 
     def ended_by(self) -> tuple[Outcome, str] | None:
-        """Return the outcome of a worker that was ended for its time or its memory."""
+        """Return the outcome of a worker that lost its group, or was ended for its time or its memory."""
+        if self.enclosure.cap.enforces and not self.ended:
+            return "crashed", f"somebody else removed its group {self.enclosure.name}, so nothing held its limits"
         if self._timed_out:
             return "timeout", f"not {self.awaited} after {self.enclosure.timeout_s:g} s; --edge-timeout gives it longer"
         if self.ended.get("oom_kills"):
             limit = self.enclosure.limits.memory_bytes
             return "oom", f"killed by the kernel at its limit of {format_size(limit) if limit else 'the machine'}"
         return None
+
+    def explained(self, seen: Measurement) -> Measurement:
+        """Return what was seen, and in words whether it was refused processes."""
+        if not self.ended.get("fork_refusals"):
+            return seen
+        words = f"it reached its limit of {self.ended['most_processes']} processes and threads"
+        if seen.outcome == "ok":
+            return msgspec.structs.replace(seen, notices=(*seen.notices, words))
+        return msgspec.structs.replace(seen, detail=f"{seen.detail}; {words}")
 
     def seen(self, sampler: Sampler) -> dict[str, Any]:
         """Return all that was seen from outside, by fields of a Measurement."""
@@ -249,7 +272,7 @@ class Worker:
 
 def _difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Return what each running total grew by; marks and unknown totals are left out."""
-    kept = before.keys() & after.keys() - {"peak_charged_bytes", "oom_kills"}
+    kept = before.keys() & after.keys() - {"peak_charged_bytes", "oom_kills", "fork_refusals", "most_processes"}
     return {n: after[n] - before[n] if n.endswith("_s") else int(after[n] - before[n]) for n in sorted(kept)}
 
 

@@ -12,6 +12,13 @@ from typing import Self
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.units import format_size
 
+MOST_PROCESSES = 2048
+"""Processes and threads that a run may have at once, where the kernel counts them, and pytest may have twice as many.
+
+Far more than runtimes with a thread a processor take, and few enough for a machine to stay usable under a program that
+forks and forks.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
@@ -43,7 +50,8 @@ class Limits:
     """What the kernel is to hold a worker to; None and nothing leave it as free as this process is.
 
     Bytes of memory, whether it may swap, how fast it may read and write, how many processors' time it gets, the numbers
-    of the processors it may run on, and the most bytes that it may have in swap, where it may swap at all.
+    of the processors it may run on, the most bytes that it may have in swap, where it may swap at all, and the most
+    processes and threads.
     """
 
     memory_bytes: int | None = None
@@ -52,6 +60,7 @@ class Limits:
     cpus: float | None = None
     cores: tuple[int, ...] = ()
     swap_bytes: int | None = None
+    processes: int = MOST_PROCESSES
 
 
 def disk_of(path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -108,9 +109,10 @@ def _make(path: Path, size: int) -> Path:
     except OSError as error:
         raise _refusal(path, size, error.strerror) from error
     try:
+        fcntl.flock(fd, fcntl.LOCK_EX)  # also by the programs below, which outlive us if we are killed; see _settled()
         os.posix_fallocate(fd, 0, size)
-        _run("mkswap", path)
-        _run("swapon", path)
+        _run("mkswap", path, fd)
+        _run("swapon", path, fd)
     except (OSError, subprocess.CalledProcessError) as error:
         path.unlink(missing_ok=True)
         reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error.strerror
@@ -140,13 +142,26 @@ def sweep(folder: Path) -> list[str]:
     for path in sorted({*folder.resolve().glob(f"{PREFIX}*.swap"), *(path for path, _ in active())}):
         if path.suffix == ".swap" and is_abandoned(path.stem) and is_own(path):
             with suppress(OSError, subprocess.CalledProcessError):
+                _settled(path)
                 remove(path)
                 swept.append(path.name)
     return swept
 
 
-def _run(command: str, path: Path) -> None:
+def _settled(path: Path) -> None:
+    """Wait until no program of a session that was killed is still making the file a swap file.
+
+    One that is removed just then would be swapped to until the machine is restarted.
+    """
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _run(command: str, path: Path, *fds: int) -> None:
     program = shutil.which(command, path=_PATH)
     if program is None:
         raise FileNotFoundError(2, f"{command} is not installed (Debian package util-linux)")
-    subprocess.run([program, str(path)], check=True, capture_output=True, text=True)
+    # In a session of its own, so that Ctrl-C does not end it halfway.
+    subprocess.run(
+        [program, str(path)], check=True, capture_output=True, text=True, start_new_session=True, pass_fds=fds
+    )

@@ -21,7 +21,11 @@ class Tail:
     def started(self) -> None:
         """Read until every process that can write is gone."""
         os.close(self.fd)  # the process's alone now
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no more threads
+            os.close(self._read)
+            raise
 
     def close(self) -> None:
         """Close both ends, where no process was started; one that was has them closed by its end."""

@@ -66,7 +66,7 @@ def test_caps(found: dict[str, Row]) -> None:
 @pytest.mark.skipif(os.geteuid() != 0 or CAPS["cgroup1"].unavailable() is not None, reason="for root and cgroup1")
 def test_version_1(found: dict[str, Row]) -> None:
     """Root with version 1 has its controllers, but neither swap traffic nor stall time of a group."""
-    assert [found[f"{name} controller"].ok for name in ("memory", "cpu", "cpuset", "io")] == [True] * 4
+    assert [found[f"{name} controller"].ok for name in ("memory", "cpu", "cpuset", "io", "pids")] == [True] * 5
     assert found["peak of a group"].ok
     assert not found["swap traffic of a group"].ok
     assert not found["stall time of a group"].ok

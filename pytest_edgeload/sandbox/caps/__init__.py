@@ -24,7 +24,10 @@ class Group(Protocol):
         """Return what the group uses now; `pid` is the worker. None once nothing can be told."""
 
     def totals(self) -> dict[str, float]:
-        """Return the group's running totals and high-water marks by metric name, and `oom_kills`."""
+        """Return the group's running totals and high-water marks by metric name, `oom_kills` and `fork_refusals`.
+
+        Nothing once a group that enforces is gone, which it is only by somebody else's doing.
+        """
 
     def kill(self) -> None:
         """End every process of the group."""

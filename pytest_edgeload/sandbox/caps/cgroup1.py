@@ -1,12 +1,14 @@
-"""`cgroup1`: the memory, blkio, cpu and cpuset controllers of cgroup version 1, in hierarchies of their own.
+"""`cgroup1`: the memory, pids, blkio, cpu and cpuset controllers of cgroup version 1, in hierarchies of their own.
 
-See Documentation/admin-guide/cgroup-v1/memory.rst, blkio-controller.rst, cpusets.rst and scheduler/sched-bwc.rst.
+See Documentation/admin-guide/cgroup-v1/memory.rst, pids.rst, blkio-controller.rst, cpusets.rst and
+scheduler/sched-bwc.rst.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_edgeload.errors import Unsupported
@@ -14,7 +16,7 @@ from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import Live, Memory, flat
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 
-_CONTROLLERS = ("memory", "blkio", "cpu", "cpuset")
+_CONTROLLERS = ("pids", "memory", "blkio", "cpu", "cpuset")
 _USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
 
 
@@ -24,6 +26,7 @@ class _Group:
     def __init__(self, folders: tuple[Path, ...]) -> None:
         self.folder = folders[0]
         self._folders = folders
+        self._most = [hierarchy.most_processes(folder) for folder in folders]
         self.enter = tuple(word for folder in folders for word in hierarchy.enter(folder))
         self._stat = Live(self.folder / "memory.stat")
 
@@ -32,15 +35,24 @@ class _Group:
         return Memory(found[b"rss"], found[b"cache"], found.get(b"swap", 0)) if found else None
 
     def totals(self) -> dict[str, float]:
+        with suppress(OSError):
+            return self._totals()
+        return {}
+
+    def _totals(self) -> dict[str, float]:
         stat = flat((self.folder / "memory.stat").read_text())
-        return {
+        totals: dict[str, float] = {
             "refaults": stat["workingset_refault_anon"] + stat["workingset_refault_file"],
             "peak_charged_bytes": int((self.folder / "memory.max_usage_in_bytes").read_text()),
             "oom_kills": flat((self.folder / "memory.oom_control").read_text())["oom_kill"],
         }
+        for folder, most in zip(self._folders, self._most, strict=True):
+            folder.stat()  # each has to be there still
+            totals |= hierarchy.refusals(folder, most)
+        return totals
 
     def kill(self) -> None:
-        for folder in self._folders:
+        for folder in reversed(self._folders):  # the one that counts processes first
             hierarchy.kill(folder)
 
     def close(self) -> None:
@@ -75,6 +87,8 @@ class Cgroup1:
         """Make the group in each hierarchy it needs, and set its limits."""
         groups = {self._parent("memory") / name: _memory(limits)}
         others = {"blkio": _throttled(limits.reads), "cpu": _time(limits.cpus), "cpuset": self._cores(limits.cores)}
+        if hierarchy.refusal(self._parent, "pids") is None:
+            others["pids"] = hierarchy.processes(self._parent("pids"), limits.processes)
         for controller, settings in others.items():
             if settings:
                 # Some boards mount all controllers as one hierarchy.

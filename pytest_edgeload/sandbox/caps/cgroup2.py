@@ -1,4 +1,4 @@
-"""`cgroup2`: the memory, io, cpu and cpuset controllers of the unified hierarchy.
+"""`cgroup2`: the memory, pids, io, cpu and cpuset controllers of the unified hierarchy.
 
 See Documentation/admin-guide/cgroup-v2.rst.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_edgeload.errors import Unsupported
@@ -21,6 +22,7 @@ _USE = re.compile(rb"^(anon|file) (\d+)$", re.MULTILINE)
 class _Group:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._most = hierarchy.most_processes(folder)
         self.enter = hierarchy.enter(folder)
         self._stat = Live(folder / "memory.stat")
         swap = folder / "memory.swap.current"  # absent in a kernel without swap
@@ -32,6 +34,11 @@ class _Group:
         return Memory(found[b"anon"], found[b"file"], int(swap)) if found and swap else None
 
     def totals(self) -> dict[str, float]:
+        with suppress(OSError):
+            return self._totals()
+        return {}
+
+    def _totals(self) -> dict[str, float]:
         stat = flat((self.folder / "memory.stat").read_text())
         totals: dict[str, float] = {
             "refaults": stat["workingset_refault_anon"] + stat["workingset_refault_file"],
@@ -43,7 +50,7 @@ class _Group:
         peak = self.folder / "memory.peak"  # since Linux 5.19
         if peak.exists():
             totals["peak_charged_bytes"] = int(peak.read_text())
-        return totals | stall(self.folder / "memory.pressure")
+        return totals | hierarchy.refusals(self.folder, self._most) | stall(self.folder / "memory.pressure")
 
     def kill(self) -> None:
         _kill(self.folder)
@@ -70,7 +77,8 @@ def _hands_on(folder: Path, controllers: Collection[str]) -> bool:
 def _kill(folder: Path) -> None:
     switch = folder / "cgroup.kill"  # since Linux 5.14; takes forks along
     if switch.exists():
-        switch.write_text("1")
+        with suppress(OSError):  # the group may be gone by now
+            switch.write_text("1")
     hierarchy.kill(folder)
 
 
@@ -130,6 +138,9 @@ class Cgroup2:
                 settings.append(("memory.swap.max", str(swap_bytes)))
         others = {"io": _throttled(limits.reads), "cpu": _time(limits.cpus), "cpuset": _cores(limits.cores)}
         needed = [controller for controller, found in others.items() if found]
+        if hierarchy.refusal(self._parent, "memory", *needed, "pids") is None:
+            needed.append("pids")
+            others["pids"] = hierarchy.processes(self._parent("memory", *needed), limits.processes)
         settings += [setting for found in others.values() for setting in found]
         [folder] = hierarchy.make({self._parent("memory", *needed) / name: settings})
         return _Group(folder)

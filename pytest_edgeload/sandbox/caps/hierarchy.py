@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.sandbox.counters import flat
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned, is_own
 
 PERIOD_US = 100_000  # the kernel's own default
@@ -82,8 +83,40 @@ def enter(folder: Path) -> tuple[str, ...]:
     return ("/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(folder / "cgroup.procs"))
 
 
+def processes(parent: Path, most: int) -> list[tuple[str, str]]:
+    """Return what holds a group in `parent` to `most` processes and threads, or to half of what is allowed around it.
+
+    The other half is for pytest, which has to start what ends it.
+    """
+    around = (_number(folder / "pids.max") for folder in (parent, *parent.parents))
+    return [("pids.max", str(min([most, *(number // 2 for number in around if number)])))]
+
+
+def refusals(folder: Path, most: int | None) -> dict[str, float]:
+    """Return how often the group was refused a process, and how many it may have; nothing where that is not counted.
+
+    What a group around it refuses is counted, too.
+    """
+    if most is None:
+        return {}
+    return {"fork_refusals": flat((folder / "pids.events").read_text())["max"], "most_processes": most}
+
+
+def most_processes(folder: Path) -> int | None:
+    """Return how many processes and threads the group may have; None where nothing counts them."""
+    return _number(folder / "pids.max")
+
+
+def _number(file: Path) -> int | None:
+    with suppress(OSError, ValueError):  # `max` is no number
+        return int(file.read_text())
+    return None
+
+
 def kill(folder: Path) -> None:
-    """Kill every process of the group until none is left; a fork may outrun one pass."""
+    """Kill every process of the group until none is left; without a bound on processes a fork may outrun one pass."""
+    with suppress(OSError):  # where nothing counts processes, there is no such file
+        (folder / "pids.max").write_text("0")  # none may fork from now on
     deadline = time.monotonic() + _REMOVAL_S
     while time.monotonic() < deadline:
         try:

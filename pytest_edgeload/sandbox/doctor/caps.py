@@ -50,6 +50,7 @@ _SETTINGS = {  # controller: what is tried in version 2, and in version 1
     "cpu": (("cpu.max", "50000 100000"), ("cpu.cfs_quota_us", "50000")),
     "cpuset": (("cpuset.cpus", "{cpu}"), ("cpuset.cpus", "{cpu}")),
     "io": (("io.max", ""), ("blkio.throttle.read_bps_device", "")),
+    "pids": (("pids.max", "64"), ("pids.max", "64")),
 }
 
 
@@ -160,7 +161,7 @@ def _counts(totals: Mapping[str, float]) -> list[Row]:
 
 
 def _controllers(folder: Path | None) -> list[Row]:
-    """Return which controllers for devices are usable: in the group at `folder`, or in version 1's own hierarchies."""
+    """Return which controllers beside memory are usable: in the group at `folder`, or in version 1's own hierarchies."""
     cpu = str(min(os.sched_getaffinity(0)))
     is_unified = folder is not None and (folder / "cgroup.controllers").exists()
     found = []

@@ -1,0 +1,180 @@
+"""Ctrl-C while a machine is made ready or left as it was: nothing is left, whenever and however often it comes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from pytest_edgeload.bench import Needs, prepared
+from pytest_edgeload.home import Home
+from pytest_edgeload.sandbox.caps import choose
+from pytest_edgeload.sandbox.interrupts import SIGNALS, Interrupts, ended_alike
+from pytest_edgeload.sandbox.owner import PREFIX, tag
+from tests.sandbox import witness
+
+SWAPPING = """\
+import sys
+from pathlib import Path
+from pytest_edgeload.bench import Needs, prepared
+from pytest_edgeload.home import Home
+home = Home.new(Path(sys.argv[1]))
+print("ready", flush=True)
+with prepared(home, Needs("auto", "512M"), print):
+    sys.stdin.read()
+"""
+OTHERS = """\
+import os, signal
+from pytest_edgeload.sandbox.interrupts import ended_alike
+signal.signal(signal.SIGTERM, lambda *_: print("theirs", flush=True))
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with ended_alike():
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGHUP)
+print("end")
+"""
+SWAP = "256M" if os.geteuid() == 0 else "off"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """Give the home of a session; whatever happens, it swaps to nothing afterwards."""
+    found = Home.new(tmp_path)
+    yield found
+    for area in (line.split()[0] for line in witness.swaps().splitlines()[1:] if str(tmp_path) in line):
+        subprocess.run(["/sbin/swapoff", area], check=True)
+
+
+def interrupt(*delays_s: float) -> threading.Thread:
+    """Send this process Ctrl-C after each of these delays, one after the other."""
+
+    def strike() -> None:
+        for delay_s in delays_s:
+            time.sleep(delay_s)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    return thread
+
+
+def attempt(home: Home) -> None:
+    with prepared(home, Needs("auto", SWAP), lambda _line: None):
+        time.sleep(0.002)
+
+
+def interrupt_attempt(_number: int, frame: FrameType | None) -> None:
+    """Raise where Ctrl-C comes while `attempt` runs; elsewhere it would end the test."""
+    while frame is not None:
+        if frame.f_code is attempt.__code__:
+            raise KeyboardInterrupt
+        frame = frame.f_back
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have Ctrl-C interrupt nothing but attempts."""
+    before = signal.signal(signal.SIGINT, interrupt_attempt)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_at_any_moment(home: Home) -> None:
+    """Ctrl-C in any moment of making ready and cleaning up, and again in the cleanup, leaves neither swap nor file."""
+    interrupted = 0
+    for delay_ms in range(0, 60, 4):
+        thread = interrupt(delay_ms / 1000, 0.003, 0.003)
+        try:
+            attempt(home)
+        except KeyboardInterrupt:
+            interrupted += 1
+        thread.join()
+        assert str(home.swaps) not in witness.swaps()
+        assert not home.swaps.exists() or list(home.swaps.iterdir()) == []
+        assert witness.groups(home.session) == []
+    assert interrupted
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to switch swap on")
+def test_killed_in_between(tmp_path: Path) -> None:
+    """What a session leaves that is killed while it makes its swap, half made or on, the next one removes."""
+    said: list[str] = []
+    for delay_ms in (10, 20, 30, 45, 60, 100):
+        pipe = subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", SWAPPING, tmp_path], stdin=pipe, stdout=pipe) as killed:
+            assert killed.stdout is not None
+            killed.stdout.readline()
+            time.sleep(delay_ms / 1000)
+            name = f"{PREFIX}{tag(killed.pid)}.swap"
+            killed.kill()
+        was_there, was_on = (tmp_path / "swap" / name).exists(), name in witness.swaps()
+        with prepared(Home.new(tmp_path), Needs("auto", "off"), said.append):
+            assert not (tmp_path / "swap" / name).exists()
+            assert name not in witness.swaps()
+        was_told = f"edgeload: removed {name}, left by a session that is gone" in said
+        assert was_told or not was_there or was_on  # what is on any session of the machine may remove
+    assert said, "none was killed in time"
+
+
+def test_groups_of_all_controllers(tmp_path: Path) -> None:
+    """Groups of each controller that a killed session left, and a process that lives in them, are removed and named."""
+    name, cap = choose("auto")
+    if not cap.enforces:
+        pytest.skip("no cap here makes groups")
+    code = (
+        "import os, subprocess, sys; from pytest_edgeload.sandbox.caps import CAPS\n"
+        "from pytest_edgeload.sandbox.limits import Limits; from pytest_edgeload.sandbox.owner import PREFIX, tag\n"
+        f"group = CAPS[{name!r}].open(f'{{PREFIX}}{{tag(os.getpid())}}-0', Limits(64 << 20, cpus=0.5))\n"
+        "it = subprocess.Popen([*group.enter, 'sleep', '600'], start_new_session=True)\n"
+        "print(it.pid, flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as killed:
+        assert killed.stdout is not None
+        living = int(killed.stdout.readline())
+        left = f"{PREFIX}{tag(killed.pid)}-0"
+        assert witness.until(lambda: living in witness.members(left))
+        killed.kill()
+    assert witness.groups(left)
+    said: list[str] = []
+    with prepared(Home.new(tmp_path), Needs("auto", "off"), said.append):
+        assert witness.until(lambda: witness.groups(left) == [] and not witness.alive(living))
+    assert said.count(f"edgeload: removed {left}, left by a session that is gone") <= 1  # another may have been quicker
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_held(number: signal.Signals) -> None:
+    """Each of the signals waits while it is held, is let through where it is allowed, and is as before afterwards."""
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    moments = itertools.count()
+
+    def held(strike: Callable[[], None]) -> None:
+        with Interrupts() as interrupts:
+            strike()
+            next(moments)
+            with interrupts.allowed():
+                next(moments)
+
+    with ended_alike():
+        with pytest.raises(KeyboardInterrupt):
+            held(lambda: os.kill(os.getpid(), number))
+        assert next(moments) == 1  # held in the first part, let through before the second
+        held(lambda: None)
+        assert next(moments) == 4
+    assert {each: signal.getsignal(each) for each in SIGNALS} == before
+
+
+def test_others_stay() -> None:
+    """Who handles SIGTERM or ignores SIGHUP, as nohup does, goes on doing so."""
+    done = subprocess.run([sys.executable, "-c", OTHERS], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["theirs", "end"]
