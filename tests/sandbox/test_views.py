@@ -39,11 +39,11 @@ def hold(mib):
     return len(bytearray(mib << 20))
 
 def test_fits(edge):
-    measurement = edge.call(hold, 16, memory="128M")
+    measurement = edge.call(hold, 16, memory="64M")
     assert measurement.outcome == "ok", measurement.detail
 
 def test_does_not(edge):
-    measurement = edge.call(hold, 256, memory="128M")
+    measurement = edge.call(hold, 96, memory="64M")
     assert measurement.outcome == os.environ["OUTCOME"], measurement.detail
 """
 """A function that fits under its limit, and one that does not and ends as is expected."""
@@ -52,9 +52,11 @@ def test_does_not(edge):
 def session(folder: Path, *prefix: str, outcome: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
     """Run pytest on TEST behind a command prefix; return its exit status and what it said."""
     (folder / "test_holding.py").write_text(TEST)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--edge-swap=off", *options]
+    plugins = ["-p", "no:cacheprovider", "-p", "pytest_edgeload.plugin"]
+    command = [sys.executable, "-m", "pytest", *plugins, "--edge-swap=off", *options]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
-    env = kept | {"OUTCOME": outcome, "PYTEST_EDGE_CACHE_DIR": str(folder / "cache"), "COLUMNS": "120"}
+    ours = {"OUTCOME": outcome, "PYTEST_EDGE_CACHE_DIR": str(folder / "cache"), "COLUMNS": "120"}
+    env = kept | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # other plugins take seconds in a slow kernel
     done = subprocess.run([*prefix, *command], check=False, cwd=folder, env=env, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
