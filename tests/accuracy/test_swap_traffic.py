@@ -9,7 +9,7 @@ from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.swap import Swap
 from tests.accuracy.programs import MIB, Fresh, measure, touch_twice
 
-HELD, MAY_HOLD = 96, 48
+HELD, MAY_HOLD = 64, 32
 PAGE = 4096
 
 

@@ -20,12 +20,12 @@ ATTEMPTS = 5
 
 
 def agrees(differences: Callable[[], float], at_most: float) -> bool:
-    """Tell whether one of a few attempts differs by no more; a busy machine adds to any of them, and takes from none."""
+    """Tell whether one of a few attempts differs by no more: a busy machine adds to some, and takes from none."""
     return any(0 <= differences() <= at_most for _ in range(ATTEMPTS))
 
 
 def test_command(cap: Cap, fresh: Fresh, tmp_path: Path) -> None:
-    """A program's makespan is what it says its work took, and less than a tenth more: its interpreter's start and end."""
+    """A program's makespan is what it says its work took, and less than a tenth more: starting Python."""
 
     def more() -> float:
         run = measure(compute(SECONDS, tmp_path / "took"), cap, fresh())
@@ -54,7 +54,7 @@ def test_call(cap: Cap, fresh: Fresh) -> None:
 
 
 def test_external_clock(cap: Cap, fresh: Fresh) -> None:
-    """A program's makespan is what its parent could have timed around all of it, and no more: starting and ending it."""
+    """A program's makespan is less than a clock around all of the measurement has, and by less than a tenth."""
 
     def less() -> float:
         begin_s = time.monotonic()

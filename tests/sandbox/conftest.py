@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,6 +197,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterato
     """Give the networks wide, tiny, pair and lying, each made when it is first asked for."""
     module = tmp_path_factory.mktemp("factories") / "networks_for_tests.py"
     module.write_text(FACTORIES)
+    prepared = os.environ.get("EDGELOAD_TESTS_PREPARED")  # by a quicker kernel, see tests/uml
+    if prepared:
+        shutil.copytree(prepared, storage / "cache")
     registry = Registry(Store(storage / "cache"))
     for name in ("wide", "tiny", "pair", "lying"):
         registry.register(name, f"{module.stem}:{name}")

@@ -25,7 +25,7 @@ from tests.sandbox.child import MIB, Child
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Opened
 
-LIMIT, MORE = 64 * MIB, 200 * MIB
+LIMIT, MORE = 64 * MIB, 112 * MIB
 NEAR = 4 * MIB
 BPS = 90 * MIB
 

@@ -11,6 +11,7 @@ from pytest_edgeload.sandbox.caps import CAPS, hierarchy
 
 CAP = CAPS["systemd"]
 
+
 def test_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without systemd's programs the cap says so."""
     monkeypatch.setenv("PATH", str(tmp_path))

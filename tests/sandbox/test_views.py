@@ -84,7 +84,7 @@ def inside(fresh: Callable[[], str]) -> Iterator[Path]:
 
 
 def test_read_only_session(tmp_path: Path) -> None:
-    """Where nothing can be made in the hierarchies, `auto` measures without a limit and says that it is not enforced."""
+    """Where nothing can be made in the hierarchies, `auto` measures without a limit and says `NOT enforced`."""
     status, said = session(tmp_path, *MOUNTED, "sh", "-ec", READ_ONLY, "sh", outcome="ok")
     assert status == 0, said
     assert "NOT enforced (cap none)" in said

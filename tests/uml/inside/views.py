@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.sandbox.caps import hierarchy
+from pytest_edgeload.sandbox.doctor import examine
 from tests.sandbox.test_views import MOUNTED, READ_ONLY, attempt, session
 
 ROOT = Path("/sys/fs/cgroup")
@@ -57,7 +58,7 @@ def test_unified() -> None:
 
 
 def test_delegated(tmp_path: Path) -> None:
-    """A user with a delegated group has whole sessions under an enforced limit: what fits is ok, what does not is oom."""
+    """A user with a delegated group has sessions under an enforced limit: what fits is ok, what does not is oom."""
     os.chown(tmp_path, USER, USER)
     for folder in (tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
@@ -106,13 +107,13 @@ def test_lower_limit() -> None:
 
 
 def test_busy() -> None:
-    """A user whose group has processes of its own is told to move them into one in it, and how; then the limit holds."""
+    """A user whose group has processes of its own is told how to move them into one in it; then the limit holds."""
     (GIVEN / "leaf").rmdir()
     script = f'echo 0 >{GIVEN}/cgroup.procs; exec {AS_USER} "$@"'
     told, _, way_out = refused(script=script).partition("; ")
     assert told == f"{GIVEN} has processes of its own, so that it cannot hand memory on"
     _, _, command = way_out.partition(": ")
-    mended = f"echo 0 >{GIVEN}/cgroup.procs; exec {AS_USER} sh -c '{command}; exec \"$@\"' sh \"$@\""
+    mended = f'echo 0 >{GIVEN}/cgroup.procs; exec {AS_USER} sh -c \'{command}; exec "$@"\' sh "$@"'
     assert attempt("cgroup2", script=mended) == HOLDS
 
 
@@ -122,11 +123,14 @@ def test_leaf_of_root() -> None:
     assert attempt("auto", script=script) == HOLDS
 
 
-@pytest.mark.parametrize("mount", ["", "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; "])
+OWN_MOUNT = "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; "
+
+
+@pytest.mark.parametrize("mount", ["", OWN_MOUNT], ids=["hosts", "own"])
 def test_container(mount: str) -> None:
     """In a cgroup namespace the limit holds, by the host's mount, and by its own once its root has no processes."""
     (GIVEN / "leaf").rmdir()
-    enter = f"echo 0 >{GIVEN}/cgroup.procs; exec unshare --mount --cgroup sh -c '{mount}{{}} exec \"$@\"' sh \"$@\""
+    enter = f'echo 0 >{GIVEN}/cgroup.procs; exec unshare --mount --cgroup sh -c \'{mount}{{}} exec "$@"\' sh "$@"'
     leave = ""
     if mount:
         told, _, way_out = refused(script=enter.format("")).partition("; ")
@@ -136,7 +140,7 @@ def test_container(mount: str) -> None:
 
 
 def test_read_only(tmp_path: Path) -> None:
-    """As a plain container has it: `auto` measures without a limit and says so; asked for, it is refused with ways out."""
+    """As in a plain container: `auto` measures without a limit and says so; asked for, it is refused with ways out."""
     status, said = session(tmp_path, *MOUNTED, "sh", "-ec", READ_ONLY, "sh", outcome="ok")
     assert status == 0, said
     assert "NOT enforced (cap none)" in said
@@ -145,3 +149,12 @@ def test_read_only(tmp_path: Path) -> None:
         "--edge-cap=cgroup2: /sys/fs/cgroup is mounted read-only, as in most containers; start the container as "
         f"{hierarchy.CONTAINER}, or where you may: mount -o remount,rw,bind /sys/fs/cgroup; try --edge-cap=auto"
     )
+
+
+def test_doctor(tmp_path: Path) -> None:
+    """The doctor finds what root can do there."""
+    found = {row.what: row.ok for row in examine(tmp_path)}
+    yes = {"cap cgroup2", "memory controller", "--edge-cap=auto", "io controller", "cpu controller", "root"}
+    yes |= {"reads can be throttled", "cold page cache", "swap can be made"}
+    assert {what for what in yes if not found[what]} == set()
+    assert {what for what in ("cap systemd", "cap cgroup1", "cpuset controller") if found[what]} == set()
