@@ -34,7 +34,7 @@ def main() -> None:
     def fresh() -> str:
         return f"{PREFIX}{session}-accuracy-{next(serial)}"
 
-    with host_lock(lambda: None):
+    with host_lock():
         tables = {
             "seen by samples, of what the kernel counted": agreement.spikes(cap, fresh, 9),
             "makespan of a program": agreement.clocks(cap, fresh, 9),
