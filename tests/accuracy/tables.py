@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from statistics import median
 
@@ -27,25 +27,30 @@ def table(title: str, rows: Iterable[Row]) -> str:
 
 
 def main() -> None:
-    """Print all tables; nothing else is measured on this machine meanwhile."""
+    """Print all tables."""
     name, cap = choose("auto")
-    session, serial = f"{tag(os.getpid())}", itertools.count()
+    session, serial = tag(os.getpid()), itertools.count()
 
     def fresh() -> str:
         return f"{PREFIX}{session}-accuracy-{next(serial)}"
 
-    with host_lock():
-        tables = {
-            "seen by samples, of what the kernel counted": agreement.spikes(cap, fresh, 9),
-            "makespan of a program": agreement.clocks(cap, fresh, 9),
-            "ours over runexec's": agreement.benchexec(cap, fresh, 7) if find_spec("benchexec") else iter(()),
-            "the sampler": overhead.sampler(cap, fresh, 9),
-            "a program that does nothing": overhead.launcher(cap, fresh, 25),
-            "a network of 192 MiB": overhead.network(cap, session, 7),
-        }
-        for title, rows in tables.items():
-            sys.stdout.write(table(f"{title} ({name})", rows))
-            sys.stdout.flush()
+    programs = {
+        "a spike of memory, seen by samples": agreement.spikes(cap, fresh, 9),
+        "makespan of a program": agreement.clocks(cap, fresh, 9),
+        "ours over runexec's": agreement.benchexec(cap, fresh, 7) if find_spec("benchexec") else iter(()),
+        "the sampler": overhead.sampler(cap, fresh, 9),
+        "a program that does nothing": overhead.launcher(cap, fresh, 25),
+    }
+    with host_lock():  # which whole runs take themselves
+        show(name, programs)
+    show(name, {"a network of 192 MiB": overhead.network(cap, session, 7)})
+
+
+def show(cap_name: str, tables: Mapping[str, Iterable[Row]]) -> None:
+    """Print tables, each as soon as it is measured."""
+    for title, rows in tables.items():
+        sys.stdout.write(table(f"{title} ({cap_name})", rows))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
