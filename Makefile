@@ -10,7 +10,7 @@ COVERAGE ?=
 PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 LOWEST = build/lowest
 
-.PHONY: suites test check lint types contracts docs links dist lowest uml chromium clean
+.PHONY: suites test check lint types contracts docs links accuracy dist lowest uml chromium clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
@@ -54,6 +54,9 @@ $(LOWEST)/ready: dist constraints-lowest.txt
 
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) tests
+
+accuracy: $(VENV)/ready ## the tables of docs/accuracy.md, as this machine has them; four minutes on a quiet one
+	$(RUN) tests.accuracy.tables
 
 uml:
 	@{ command -v linux.uml && command -v systemd-run; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +18,28 @@ from pytest_edgeload.sandbox import counters, steady
 from pytest_edgeload.sandbox.caps import CAPS, Cap, choose, hierarchy
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
-from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.swap import Swap, active
 from tests.sandbox import witness
 from tests.sandbox.child import MIB, Child
 
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Opened
 
-LIMIT, MORE = 64 * MIB, 200 * MIB
+LIMIT, MORE = 64 * MIB, 112 * MIB
 NEAR = 4 * MIB
 BPS = 90 * MIB
+
+
+# A session with a worker under its limit; it says the worker's id, and is then killed.
+SESSION = """
+import os, subprocess, sys
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.owner import PREFIX, tag
+name = f"{PREFIX}{tag(os.getpid())}-0"
+group = CAPS[sys.argv[1]].open(name, Limits(64 << 20))
+subprocess.run([*group.enter, "sh", "-c", f"echo {name} $$ && exec sleep 600"])
+"""
 
 
 def ended_session() -> str:
@@ -175,22 +188,30 @@ def test_no_such_disk(cap: Cap, fresh: Callable[[], str], throttle: Throttle) ->
     assert witness.groups(name) == []
 
 
-@pytest.mark.parametrize("way", ["read", "direct"])
-def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str) -> None:
-    """A process reads no more a second than it may, through the page cache and past it, but for a first helping.
+@pytest.mark.parametrize("way", ["read", "direct", "again"])
+def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str, request: pytest.FixtureRequest) -> None:
+    """What a process may read it reads, and no more: through the page cache, past it, and from swap.
 
-    The kernel counts in tenths of a second, and so lets pass up to a tenth of a second's bytes before it holds back.
+    Where it may read a tenth of what it reads when free, it reads less than a third: the kernel counts in tenths of a
+    second, and so lets pass up to a tenth of a second's bytes before it holds back.
     """
+    areas = [path for path, _ in active()] if way == "again" and request.getfixturevalue("swap") else []
     file = storage / way
-    file.write_bytes(os.urandom(64 * MIB))
+    file.write_bytes(os.urandom(32 * MIB))
     os.sync()
-    steady.drop([file])
-    with Child(*opened(LIMIT, reads=throttle).enter) as child:
-        assert child.do("again") == "intact"
-        start_s = time.monotonic()
-        assert child.do(way, file) == "read"
-        took_s = time.monotonic() - start_s
-    assert 64 * MIB / took_s < 1.25 * BPS
+
+    def bps(reads: Throttle | None) -> float:
+        with Child(*opened(12 * MIB if areas else LIMIT, swap=True, reads=reads).enter) as child:
+            assert child.do("touch", 16 * MIB if areas else MIB) == "touched"
+            steady.drop([file])
+            before, start_s = counters.process(child.pid)["read_bytes"], time.monotonic()
+            assert child.do(way, file) in {"read", "intact"}
+            return (counters.process(child.pid)["read_bytes"] - before) / (time.monotonic() - start_s)
+
+    free_bps = bps(None)
+    rate = int(min(free_bps / 10, 32 * MIB))
+    held_bps = bps(Throttle.of(rate, [storage], areas))
+    assert 0 < held_bps < min(free_bps / 3, 1.5 * rate)
 
 
 def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Throttle | None) -> None:
@@ -229,6 +250,19 @@ def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Throttle | Non
         assert ours.end() == -signal.SIGKILL
         assert witness.until(lambda: witness.groups(own) == [])
         assert {*witness.members(similar)} == {theirs.pid}
+
+
+def test_killed_session(cap_name: str, cap: Cap) -> None:
+    """What a session leaves that was killed is swept by the next: its worker, and its group."""
+    command = [sys.executable, "-c", SESSION, cap_name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as session:
+        assert session.stdout is not None  # it is a pipe
+        name, worker = session.stdout.readline().split()
+        assert witness.groups(name)
+        session.kill()
+    cap.sweep(None)  # unless another session was quicker
+    assert witness.until(lambda: not witness.alive(int(worker)))
+    assert witness.until(lambda: witness.groups(name) == [])
 
 
 @pytest.mark.parametrize("asked", ["unavailable", "cannot_throttle"])

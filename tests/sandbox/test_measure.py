@@ -121,7 +121,10 @@ def test_swapping_run(swapped: Measurement, cap_name: str, tight_bytes: int, ses
 
 
 def test_throttled_run(bench: Bench, cap_name: str, tight_bytes: int, throttle: Throttle, session: str) -> None:
-    """A whole run fetches no more a second than it may, swap included, but for a first helping, and leaves no group."""
+    """A whole run that swaps fetches no more a second than it may, swap included, but for a first helping.
+
+    It computes the right thing, and leaves no group.
+    """
     case = Case("test", "wide", "bulk", str(TIGHT), tight_bytes, "read", 2, cap_name, "512M", read_bps=BPS)
     run = bench.measure(case, WIDE)
     assert (run.outcome, run.detail) == ("ok", "")
@@ -129,6 +132,10 @@ def test_throttled_run(bench: Bench, cap_name: str, tight_bytes: int, throttle: 
     assert run.makespan_s is not None
     assert run.read_bytes >= 192 * MIB
     assert run.read_bytes / run.makespan_s < 1.25 * BPS
+    assert run.peak_swap_bytes is not None
+    assert run.peak_swap_bytes > 32 * MIB
+    assert run.output_error is not None
+    assert run.output_error < 1e-4
     assert witness.groups(session) == []
 
 

@@ -70,6 +70,7 @@ class Cgroup1:
         mount = hierarchy.mount_of("cgroup", controller)
         if mount is None:
             raise Unsupported(f"no cgroup v1 {controller} hierarchy is mounted")
+        hierarchy.refuse_read_only(mount[0])
         parent = hierarchy.own_group(mount, controller)
         if not os.access(parent, os.W_OK):
             raise Unsupported(f"{parent} cannot be written to; run as root, or have it made yours")
@@ -85,7 +86,10 @@ class Cgroup1:
 
     def open(self, name: str, limits: Limits) -> _Group:
         """Make the group in each hierarchy it needs, and set its limits."""
-        groups = {self._parent("memory") / name: _memory(limits)}
+        parent = self._parent("memory")
+        most = flat((parent / "memory.stat").read_text())["hierarchical_memory_limit"]
+        hierarchy.refuse_more(parent, limits.memory_bytes, most)
+        groups = {parent / name: _memory(limits)}
         others = {"blkio": _throttled(limits.reads), "cpu": _time(limits.cpus), "cpuset": self._cores(limits.cores)}
         if hierarchy.refusal(self._parent, "pids") is None:
             others["pids"] = hierarchy.processes(self._parent("pids"), limits.processes)

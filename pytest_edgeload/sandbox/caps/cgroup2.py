@@ -5,10 +5,12 @@ See Documentation/admin-guide/cgroup-v2.rst.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pytest_edgeload.errors import Unsupported
@@ -16,6 +18,7 @@ from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import PAGE_BYTES, Live, Memory, flat, stall
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 
+_OLD_NAMES = {"io": "blkio"}
 _USE = re.compile(rb"^(anon|file) (\d+)$", re.MULTILINE)
 
 
@@ -62,16 +65,50 @@ class _Group:
         hierarchy.remove(self.folder)
 
 
-def _hands_on(folder: Path, controllers: Collection[str]) -> bool:
-    """Have the group give these controllers to the groups in it; tell whether it does."""
+def _hands_on(folder: Path, controllers: Collection[str]) -> None:
+    """Have the group give these controllers to the groups in it. Raises OSError where it does not."""
     control = folder / "cgroup.subtree_control"
+    lacking = {*controllers} - {*control.read_text().split()}
+    if lacking:
+        control.write_text(" ".join(f"+{controller}" for controller in lacking))
+
+
+def _refuses(folder: Path, controllers: Collection[str]) -> str | None:
+    """Return why no group with these controllers can be made in `folder`, which may be written to; None if one can."""
+    given = (folder / "cgroup.controllers").read_text().split()
+    lacking = [name for name in controllers if name not in given]
+    if lacking:
+        words = " ".join(f"+{name}" for name in lacking)
+        above = folder.parent / "cgroup.subtree_control"
+        return f"{folder} is given no {' and no '.join(lacking)} controller; have root run: echo {words} > {above}"
     try:
-        lacking = {*controllers} - {*control.read_text().split()}
-        if lacking:
-            control.write_text(" ".join(f"+{controller}" for controller in lacking))
-    except OSError:
-        return False
-    return True
+        _hands_on(folder, controllers)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            return _not_handed_over(folder)
+        return (
+            f"{folder} has processes of its own, so that it cannot hand {' and '.join(controllers)} on; move them "
+            f"into a group in it: mkdir {folder}/leaf; for p in $(cat {folder}/cgroup.procs); "
+            f"do echo $p > {folder}/leaf/cgroup.procs; done"
+        )
+    # Moving a process needs write access to the group above both its old and its new one.
+    return None if os.access(folder / "cgroup.procs", os.W_OK) else _not_handed_over(folder)
+
+
+def _not_handed_over(folder: Path) -> str:
+    files = ("cgroup.procs", "cgroup.subtree_control")
+    locked = [name for name in files if not os.access(folder / name, os.W_OK)] or files
+    return (
+        f"{folder} may be written to, but not its {' and '.join(locked)}; have root run: "
+        f"cd {folder} && chown {os.geteuid()} {' '.join(locked)}"
+    )
+
+
+def _most(parent: Path) -> int | None:
+    """Return the least of the limits of `parent` and the groups above it; None where none has one."""
+    files = [folder / "memory.max" for folder in (parent, *parent.parents)]
+    found = [file.read_text().strip() for file in files if file.exists()]  # the root has none
+    return min((int(text) for text in found if text != "max"), default=None)
 
 
 def _kill(folder: Path) -> None:
@@ -106,15 +143,16 @@ class Cgroup2:
         known = {name for folder in candidates for name in (folder / "cgroup.controllers").read_text().split()}
         for controller in controllers:
             if controller not in known:
-                raise Unsupported(f"the cgroup v2 hierarchy has no {controller} controller here")
-        for folder in candidates:
-            # Moving a process needs write access to the group above both its old and its new one.
-            if (
-                _hands_on(folder, controllers)
-                and os.access(folder, os.W_OK)
-                and os.access(folder / "cgroup.procs", os.W_OK)
-            ):
+                raise Unsupported(_without(controller))
+        hierarchy.refuse_read_only(candidates[-1])
+        reasons = []
+        for folder in filter(partial(os.access, mode=os.W_OK), candidates):
+            reason = _refuses(folder, controllers)
+            if reason is None:
                 return folder
+            reasons.append(reason)
+        if reasons:
+            raise Unsupported(reasons[-1])  # the group that was handed over, of which the others are but parts
         raise Unsupported(
             f"no cgroup v2 group above this process may be written to and hand {' and '.join(controllers)} on; "
             "run as root, or under a delegated group: systemd-run --user --scope -p Delegate=yes pytest ..."
@@ -138,16 +176,27 @@ class Cgroup2:
                 settings.append(("memory.swap.max", str(swap_bytes)))
         others = {"io": _throttled(limits.reads), "cpu": _time(limits.cpus), "cpuset": _cores(limits.cores)}
         needed = [controller for controller, found in others.items() if found]
-        if hierarchy.refusal(self._parent, "memory", *needed, "pids") is None:
-            needed.append("pids")
-            others["pids"] = hierarchy.processes(self._parent("memory", *needed), limits.processes)
+        counts = hierarchy.refusal(self._parent, "memory", *needed, "pids") is None
+        parent = self._parent("memory", *needed, *(["pids"] if counts else []))
         settings += [setting for found in others.values() for setting in found]
-        [folder] = hierarchy.make({self._parent("memory", *needed) / name: settings})
+        settings += hierarchy.processes(parent, limits.processes) if counts else []
+        hierarchy.refuse_more(parent, limits.memory_bytes, _most(parent))
+        [folder] = hierarchy.make({parent / name: settings})
         return _Group(folder)
 
     def sweep(self, session: str | None) -> list[str]:
         """Remove groups of `session`, or of sessions that are gone."""
         return hierarchy.sweep(hierarchy.mount_of("cgroup2"), session, _kill)
+
+
+def _without(controller: str) -> str:
+    """Return why the hierarchy lacks a controller: where version 1 has it, version 2 cannot."""
+    if hierarchy.mount_of("cgroup", _OLD_NAMES.get(controller, controller)) is None:
+        return f"the cgroup v2 hierarchy has no {controller} controller here"
+    return (
+        f"version 1 of cgroups has the {controller} controller here, so that version 2 has none; "
+        "boot with systemd.unified_cgroup_hierarchy=1"
+    )
 
 
 def _throttled(throttle: Throttle | None) -> list[tuple[str, str]]:

@@ -13,6 +13,10 @@ from pathlib import Path
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.counters import flat
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned, is_own
+from pytest_edgeload.units import format_size
+
+CONTAINER = "docker run --privileged --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw ..."
+"""How a container is started in which groups may be made."""
 
 PERIOD_US = 100_000  # the kernel's own default
 _REMOVAL_S = 5.0  # a group stays busy until its last process is reaped
@@ -42,6 +46,24 @@ def own_group(mount: tuple[Path, str], controller: str, pid: int | None = None) 
             if inside.resolve().is_relative_to(point) and inside.is_dir():
                 return inside.resolve()
     return point
+
+
+def refuse_read_only(point: Path) -> None:
+    """Raise Unsupported where the hierarchy mounted at `point` is one to look at only, whoever asks."""
+    if os.statvfs(point).f_flag & os.ST_RDONLY:
+        raise Unsupported(
+            f"{point} is mounted read-only, as in most containers; start the container as {CONTAINER}, "
+            f"or where you may: mount -o remount,rw,bind {point}"
+        )
+
+
+def refuse_more(parent: Path, asked_bytes: int | None, most_bytes: int | None) -> None:
+    """Raise Unsupported where a group in `parent` could not hold what it is asked to, as those above may not."""
+    if asked_bytes is not None and most_bytes is not None and asked_bytes > most_bytes:
+        raise Unsupported(
+            f"a limit of {format_size(asked_bytes)} would not be the one that holds: {parent} may have "
+            f"{format_size(most_bytes)} in all; ask for less than that, or have it raised"
+        )
 
 
 def refusal(parent: Callable[..., Path], *controllers: str) -> str | None:

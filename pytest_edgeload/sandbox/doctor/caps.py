@@ -26,10 +26,7 @@ _NO_MEMORY = (
     "boot with the kernel parameter cgroup_enable=memory (Raspberry Pi OS: in /boot/firmware/cmdline.txt), "
     "and mount it: mount -t cgroup2 none /sys/fs/cgroup"
 )
-_CONTAINER = (
-    "mount -o remount,rw /sys/fs/cgroup; for a container: "
-    "docker run --privileged --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw ..."
-)
+_CONTAINER = f"mount -o remount,rw,bind /sys/fs/cgroup; for a container: {hierarchy.CONTAINER}"
 _DELEGATE = "systemd-run --user --scope -p Delegate=yes pytest ..., or log in where systemd runs a user manager"
 _HAND_ON = (
     "a kernel that has it in version 2; without root have root put '[Service]' and "
@@ -161,7 +158,7 @@ def _counts(totals: Mapping[str, float]) -> list[Row]:
 
 
 def _controllers(folder: Path | None) -> list[Row]:
-    """Return which controllers beside memory are usable: in the group at `folder`, or in version 1's own hierarchies."""
+    """Return which controllers beside memory are usable: in the group at `folder`, or in hierarchies of version 1."""
     cpu = str(min(os.sched_getaffinity(0)))
     is_unified = folder is not None and (folder / "cgroup.controllers").exists()
     found = []

@@ -1,0 +1,92 @@
+"""Programs that are measured by us and by others, and one measurement of one of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.limits import Limits
+
+MIB = 1 << 20
+LIMIT = 400 * MIB
+Fresh = Callable[[], str]
+
+# Each says at its end what it knows of itself, into the file that its last argument names.
+_HOLD = """
+import sys, time
+held = b"1" * (int(sys.argv[1]) << 20)
+time.sleep(float(sys.argv[2]))
+open(sys.argv[3], "w").write(open("/proc/self/status").read())
+"""
+_SPIKE = """
+import mmap, sys, time
+time.sleep(0.05)
+held = mmap.mmap(-1, int(sys.argv[1]) << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
+time.sleep(float(sys.argv[2]))
+held.close()
+time.sleep(0.05)
+"""
+_COMPUTE = """
+import sys, time
+begin = time.monotonic()
+end = time.process_time() + float(sys.argv[1])
+while time.process_time() < end:
+    sum(range(10_000))
+open(sys.argv[2], "w").write(f"{time.monotonic() - begin} {time.process_time()}")
+"""
+_READ = """
+import hashlib, sys
+whole = open(sys.argv[1], "rb").read()
+for _ in range(int(sys.argv[2])):
+    hashlib.sha256(whole)
+"""
+_SWAP = """
+import mmap, sys
+held = mmap.mmap(-1, int(sys.argv[1]) << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for _ in range(2):
+    for page in range(0, len(held), mmap.PAGESIZE):
+        held[page] = 1
+"""
+
+
+def _python(script: str, *words: object) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", "-c", script, *map(str, words))
+
+
+def hold(mib: int, seconds: float, note: Path | str = os.devnull) -> tuple[str, ...]:
+    """Return a program that writes so many MiB, holds them for so long, and then notes its /proc/self/status."""
+    return _python(_HOLD, mib, seconds, note)
+
+
+def spike(mib: int, seconds: float) -> tuple[str, ...]:
+    """Return a program that has so many MiB for so long, beside what it takes to get them, and then gives them back."""
+    return _python(_SPIKE, mib, seconds)
+
+
+def compute(seconds: float, note: Path | str = os.devnull) -> tuple[str, ...]:
+    """Return a program that takes so much processor time, and then notes how long that took, and all it has taken."""
+    return _python(_COMPUTE, seconds, note)
+
+
+def touch_twice(mib: int) -> tuple[str, ...]:
+    """Return a program that writes so many MiB page by page, and then once more."""
+    return _python(_SWAP, mib)
+
+
+def digest(file: Path, times: int) -> tuple[str, ...]:
+    """Return a program that reads a file into its memory and adds it up so many times."""
+    return _python(_READ, file, times)
+
+
+def measure(argv: Sequence[str], cap: Cap, name: str, limits: Limits | None = None) -> Measurement:
+    """Return what the plugin sees of the program; it may not swap unless `limits` say so."""
+    command = Command.of(argv, os.environ, None, None, None, None)
+    run = launch_command(command, 1, Enclosure(cap, name, limits or Limits(LIMIT), 60.0))
+    assert run.outcome == "ok", run.detail
+    return run

@@ -1,0 +1,140 @@
+"""What a machine's cgroups look like from elsewhere on it: version 1, and both; tests/uml has version 2.
+
+Each view is a mount namespace, which is gone with the process in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.sandbox.caps import CAPS, hierarchy
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None or CAPS["cgroup1"].unavailable() is not None,
+    reason="only root with version 1 of cgroups, and unshare of util-linux, has these views",
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+MOUNTED = ("unshare", "--mount")
+READ_ONLY = """
+for mount in /sys/fs/cgroup /sys/fs/cgroup/*; do
+    if mountpoint -q "$mount"; then mount -o remount,ro,bind "$mount"; fi
+done
+exec "$@"
+"""
+"""As a plain container has it."""
+
+TEST = """
+import os
+
+def hold(mib):
+    return len(bytearray(mib << 20))
+
+def test_fits(edge):
+    measurement = edge.call(hold, 16, memory="64M")
+    assert measurement.outcome == "ok", measurement.detail
+
+def test_does_not(edge):
+    measurement = edge.call(hold, 96, memory="64M")
+    assert measurement.outcome == os.environ["OUTCOME"], measurement.detail
+"""
+"""A function that fits under its limit, and one that does not and ends as is expected."""
+
+
+def session(folder: Path, *prefix: str, outcome: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Run pytest on TEST behind a command prefix; return its exit status and what it said."""
+    (folder / "test_holding.py").write_text(TEST)
+    plugins = ["-p", "no:cacheprovider", "-p", "pytest_edgeload.plugin"]
+    command = [sys.executable, "-m", "pytest", *plugins, "--edge-swap=off", *options]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
+    ours = {"OUTCOME": outcome, "PYTEST_EDGE_CACHE_DIR": str(folder / "cache"), "COLUMNS": "120"}
+    env = kept | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # other plugins take seconds in a slow kernel
+    done = subprocess.run([*prefix, *command], check=False, cwd=folder, env=env, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def attempt(*words: str, script: str = 'exec "$@"', prefix: tuple[str, ...] = ()) -> dict[str, str]:
+    """Have attempt.py run behind a shell's script that prepares its view; return what it told."""
+    program = [sys.executable, "-m", "tests.sandbox.attempt", *words]
+    done = subprocess.run(
+        [*prefix, "sh", "-ec", script, "sh", *program], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, str] = json.loads(done.stdout)
+    return told
+
+
+@pytest.fixture
+def inside(fresh: Callable[[], str]) -> Iterator[Path]:
+    """Give a group of version 1 for memory beside pytest's own, removed afterwards."""
+    mount = hierarchy.mount_of("cgroup", "memory")
+    assert mount is not None
+    folder = mount[0] / fresh()
+    folder.mkdir()
+    yield folder
+    hierarchy.remove(folder)
+
+
+def test_read_only_session(tmp_path: Path) -> None:
+    """Where nothing can be made in the hierarchies, `auto` measures without a limit and says `NOT enforced`."""
+    status, said = session(tmp_path, *MOUNTED, "sh", "-ec", READ_ONLY, "sh", outcome="ok")
+    assert status == 0, said
+    assert "NOT enforced (cap none)" in said
+
+
+def test_read_only() -> None:
+    """Asked for, version 1 is refused in words that fit root too: what is in the way, and both ways out."""
+    told = attempt("cgroup1", script=READ_ONLY, prefix=MOUNTED)
+    point = hierarchy.mount_of("cgroup", "memory")
+    assert point is not None
+    assert told == {
+        "refused": f"--edge-cap=cgroup1: {point[0]} is mounted read-only, as in most containers; "
+        f"start the container as {hierarchy.CONTAINER}, or where you may: mount -o remount,rw,bind {point[0]}; "
+        "try --edge-cap=auto"
+    }
+
+
+def test_read_only_way_out() -> None:
+    """What the refusal says to run where one may makes the limit hold."""
+    point = hierarchy.mount_of("cgroup", "memory")
+    assert point is not None
+    mended = READ_ONLY.replace("exec", f"mount -o remount,rw,bind {point[0]}; exec")
+    assert attempt("auto", script=mended, prefix=MOUNTED)["outcome"] == "oom"
+
+
+def test_hybrid() -> None:
+    """With memory in version 1 and version 2 without it beside, `auto` takes version 1, and version 2 is refused."""
+    mount = hierarchy.mount_of("cgroup2")
+    script = 'exec "$@"' if mount else 'mkdir -p /tmp/unified; mount -t cgroup2 none /tmp/unified; exec "$@"'
+    assert attempt("auto", script=script, prefix=MOUNTED)["cap"] == "cgroup1"
+    assert attempt("cgroup2", script=script, prefix=MOUNTED) == {
+        "refused": "--edge-cap=cgroup2: version 1 of cgroups has the memory controller here, so that version 2 has "
+        "none; boot with systemd.unified_cgroup_hierarchy=1; try --edge-cap=auto"
+    }
+
+
+@pytest.mark.parametrize("namespace", [(), ("--cgroup",)], ids=["mounts", "mounts and groups"])
+def test_container(inside: Path, namespace: tuple[str, ...]) -> None:
+    """In a container, where a group of the host's is the root, the limit holds."""
+    script = f'echo 0 >{inside}/cgroup.procs; exec "$@"'
+    bound = f'mount --bind {inside} {inside.parent}; exec "$@"'
+    prefix = ("sh", "-ec", script, "sh", "unshare", "--mount", *namespace)
+    assert attempt("cgroup1", script=bound, prefix=prefix)["outcome"] == "oom"
+
+
+def test_lower_limit_above(inside: Path) -> None:
+    """A limit that a group above would break first is refused, with what that has; one below it holds."""
+    script = f'echo 100M >{inside}/memory.limit_in_bytes; echo 0 >{inside}/cgroup.procs; exec "$@"'
+    assert attempt("cgroup1", str(200 << 20), script=script)["refused"] == (
+        f"a limit of 200M would not be the one that holds: {inside} may have 100M in all; "
+        "ask for less than that, or have it raised"
+    )
+    assert attempt("cgroup1", script=script)["outcome"] == "oom"

@@ -1,0 +1,160 @@
+"""What version 2 of cgroups looks like to others than root at its root; in the guest, where pytest is told this file.
+
+Each test has a group `given` of its own, in which memory can be limited, and a leaf in it to start from.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.sandbox.caps import hierarchy
+from pytest_edgeload.sandbox.doctor import examine
+from tests.sandbox.test_views import MOUNTED, READ_ONLY, attempt, session
+
+ROOT = Path("/sys/fs/cgroup")
+GIVEN = ROOT / "given"
+USER = 65534
+# The user may read all files, as the environment of the tests may be another's, but write none.
+MAY = "-all,+dac_read_search"
+AS_USER = f"setpriv --reuid={USER} --regid={USER} --clear-groups --inh-caps={MAY} --ambient-caps={MAY}"
+FROM_LEAF = f'echo 0 >{GIVEN}/leaf/cgroup.procs; exec {AS_USER} "$@"'
+HOLDS = {"cap": "cgroup2", "outcome": "oom", "detail": "killed by the kernel at its limit of 64M"}
+
+
+@pytest.fixture(autouse=True)
+def given() -> Iterator[None]:
+    """Make the group, delegate it as the kernel's documentation says, and remove it afterwards."""
+    (ROOT / "cgroup.subtree_control").write_text("+memory")
+    (GIVEN / "leaf").mkdir(parents=True)
+    hand_over("", "cgroup.procs", "cgroup.subtree_control", "leaf", "leaf/cgroup.procs")
+    yield
+    for folder in sorted(GIVEN.rglob("*/"), reverse=True):
+        hierarchy.remove(folder)
+    hierarchy.remove(GIVEN)
+
+
+def hand_over(*files: str, user: int = USER) -> None:
+    """Give files of the group to a user."""
+    for file in files:
+        os.chown(GIVEN / file, user, user)
+
+
+def refused(cap: str = "cgroup2", script: str = FROM_LEAF) -> str:
+    """Return the refusal, without the option before it and the way out that every refusal has."""
+    told = attempt(cap, script=script)["refused"]
+    return told.removeprefix(f"--edge-cap={cap}: ").removesuffix("; try --edge-cap=auto")
+
+
+def test_unified() -> None:
+    """The guest has one hierarchy, version 2, and starts at its root."""
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup" in line]
+    assert [" / /sys/fs/cgroup " in line and " - cgroup2 " in line for line in mounts] == [True]
+    assert Path("/proc/self/cgroup").read_text() == "0::/\n"
+
+
+def test_delegated(tmp_path: Path) -> None:
+    """A user with a delegated group has sessions under an enforced limit: what fits is ok, what does not is oom."""
+    os.chown(tmp_path, USER, USER)
+    for folder in (tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    status, said = session(tmp_path, "sh", "-ec", FROM_LEAF, "sh", outcome="oom", options=("--edge-cap=cgroup2",))
+    assert status == 0, said
+    assert "enforced by cgroup2" in said
+    assert "2 passed" in said
+
+
+def test_not_delegated() -> None:
+    """A user without any is told who may, and how one gets a group; `auto` goes without a limit."""
+    assert refused(script=f'exec {AS_USER} "$@"') == (
+        "no cgroup v2 group above this process may be written to and hand memory on; "
+        "run as root, or under a delegated group: systemd-run --user --scope -p Delegate=yes pytest ..."
+    )
+    assert attempt("auto", script=f'exec {AS_USER} "$@"')["cap"] == "none"
+
+
+@pytest.mark.parametrize("file", ["cgroup.procs", "cgroup.subtree_control"])
+def test_half_delegated(file: str) -> None:
+    """Where only a file of the group is missing, that is told with the command that mends it, which does."""
+    hand_over(file, user=0)
+    way_out = f"cd {GIVEN} && chown {USER} {file}"
+    assert refused() == f"{GIVEN} may be written to, but not its {file}; have root run: {way_out}"
+    subprocess.run(way_out, shell=True, check=True)  # noqa: S602  # as whoever reads it would
+    assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
+
+
+def test_no_controller() -> None:
+    """Where the group is given no memory controller, that is told with the command that mends it, which does."""
+    (ROOT / "cgroup.subtree_control").write_text("-memory")
+    way_out = f"echo +memory > {ROOT}/cgroup.subtree_control"
+    assert refused() == f"{GIVEN} is given no memory controller; have root run: {way_out}"
+    subprocess.run(way_out, shell=True, check=True)  # noqa: S602
+    assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
+
+
+def test_lower_limit() -> None:
+    """A limit above that of the delegated group is refused, with what that has; one below it holds."""
+    (GIVEN / "memory.max").write_text("100M")
+    assert attempt("cgroup2", str(200 << 20), script=FROM_LEAF)["refused"] == (
+        f"a limit of 200M would not be the one that holds: {GIVEN} may have 100M in all; "
+        "ask for less than that, or have it raised"
+    )
+    assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
+
+
+def test_busy() -> None:
+    """A user whose group has processes of its own is told how to move them into one in it; then the limit holds."""
+    (GIVEN / "leaf").rmdir()
+    script = f'echo 0 >{GIVEN}/cgroup.procs; exec {AS_USER} "$@"'
+    told, _, way_out = refused(script=script).partition("; ")
+    assert told == f"{GIVEN} has processes of its own, so that it cannot hand memory on"
+    _, _, command = way_out.partition(": ")
+    mended = f'echo 0 >{GIVEN}/cgroup.procs; exec {AS_USER} sh -c \'{command}; exec "$@"\' sh "$@"'
+    assert attempt("cgroup2", script=mended) == HOLDS
+
+
+def test_leaf_of_root() -> None:
+    """Root in a group with processes of its own has its groups made in the one above."""
+    script = f'echo 0 >{GIVEN}/leaf/cgroup.procs; exec "$@"'
+    assert attempt("auto", script=script) == HOLDS
+
+
+OWN_MOUNT = "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; "
+
+
+@pytest.mark.parametrize("mount", ["", OWN_MOUNT], ids=["hosts", "own"])
+def test_container(mount: str) -> None:
+    """In a cgroup namespace the limit holds, by the host's mount, and by its own once its root has no processes."""
+    (GIVEN / "leaf").rmdir()
+    enter = f'echo 0 >{GIVEN}/cgroup.procs; exec unshare --mount --cgroup sh -c \'{mount}{{}} exec "$@"\' sh "$@"'
+    leave = ""
+    if mount:
+        told, _, way_out = refused(script=enter.format("")).partition("; ")
+        assert told == f"{ROOT} has processes of its own, so that it cannot hand memory on"
+        leave = f"{way_out.partition(': ')[2]};"
+    assert attempt("cgroup2", script=enter.format(leave)) == HOLDS
+
+
+def test_read_only(tmp_path: Path) -> None:
+    """As in a plain container: `auto` measures without a limit and says so; asked for, it is refused with ways out."""
+    status, said = session(tmp_path, *MOUNTED, "sh", "-ec", READ_ONLY, "sh", outcome="ok")
+    assert status == 0, said
+    assert "NOT enforced (cap none)" in said
+    told = attempt("cgroup2", script=READ_ONLY, prefix=MOUNTED)["refused"]
+    assert told == (
+        "--edge-cap=cgroup2: /sys/fs/cgroup is mounted read-only, as in most containers; start the container as "
+        f"{hierarchy.CONTAINER}, or where you may: mount -o remount,rw,bind /sys/fs/cgroup; try --edge-cap=auto"
+    )
+
+
+def test_doctor(tmp_path: Path) -> None:
+    """The doctor finds what root can do there."""
+    found = {row.what: row.ok for row in examine(tmp_path)}
+    yes = {"cap cgroup2", "memory controller", "--edge-cap=auto", "io controller", "cpu controller", "root"}
+    yes |= {"reads can be throttled", "cold page cache", "swap can be made"}
+    assert {what for what in yes if not found[what]} == set()
+    assert {what for what in ("cap systemd", "cap cgroup1", "cpuset controller") if found[what]} == set()
