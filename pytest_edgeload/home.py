@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
+from pytest_edgeload import files
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.sandbox.owner import PREFIX, tag
+
+_MOST = 1 << 24  # bytes
 
 
 class Home(NamedTuple):
@@ -48,7 +53,24 @@ class Home(NamedTuple):
 
     def make(self, folder: Path) -> None:
         """Make `folder`, one of these. Raises UsageError."""
-        try:
+        with self._refusing():
             folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a file of these, whole or not at all. Raises UsageError."""
+        with self._refusing():
+            files.write(path, data)
+
+    def read(self, path: Path) -> bytes:
+        """Return what a file of these holds. Raises UsageError."""
+        with self._refusing():
+            return files.read(path, _MOST)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise UsageError(f"{self.cache}: {error.strerror}; name another folder by --edge-cache-dir") from error
+            is_gone = isinstance(error, FileNotFoundError)
+            way_out = "start the session anew" if is_gone else "name another folder by --edge-cache-dir"
+            raise UsageError(f"{self.cache}: {error.strerror}; {way_out}") from error

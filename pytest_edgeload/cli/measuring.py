@@ -92,6 +92,7 @@ def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Ope
             timeout_s=asked.timeout,
             progress=terminal.show_making,
             peers=peers,
+            say=terminal.say,
         )
         weights = sum(network.weight_bytes for network in networks.values())
         yield Opened(bench, mix, cap, asked.reader, asked.threads, weights)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from pathlib import Path
 
+from pytest_edgeload import files
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.errors import Unsupported
@@ -62,12 +62,9 @@ def _part(given: str) -> Part:
 
 def _write(path: Path, text: str) -> None:
     """Write `text`, whole or not at all. Raises Unsupported."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(text.encode("utf-8", "backslashreplace"))
-        part.replace(path)
+        files.write(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise Unsupported(f"--output={path}: {error.strerror}; name a file elsewhere") from error
 
 

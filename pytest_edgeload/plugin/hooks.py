@@ -138,18 +138,17 @@ class Edgeload:
         if self._is_owner:
             self.prepare(measuring)
         else:
-            self._home.make(self._home.folder)
-            part = self._home.wanted.with_suffix(f".{os.getpid()}")
-            part.write_text("\n".join(measuring), encoding="utf-8")
-            part.replace(self._home.wanted)
+            with _told_by_pytest():
+                self._home.make(self._home.folder)
+                self._home.write(self._home.wanted, "\n".join(measuring).encode())
 
     def prepare(self, measuring: Sequence[str]) -> None:
         """Prepare the machine, once, for items of these ids that are going to report. For the owner."""
         if not self._is_open:
             with _told_by_pytest():
+                self._results.open(measuring)
                 self._session.open(self._say)
                 self._is_open = True
-                self._results.open(measuring)
 
     # ---- what is measured --------------------------------------------------------------------------------------
 

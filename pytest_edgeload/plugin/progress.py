@@ -41,6 +41,15 @@ class Bar:
             with capture.global_and_fixture_disabled() if capture else nullcontext():
                 self._show(reporter, name, done, total)
 
+    def say(self, line: str) -> None:
+        """Show a line, which stays; none in a worker of xdist."""
+        reporter = self._plugins.get_plugin("terminalreporter")
+        capture = self._plugins.get_plugin("capturemanager")
+        if reporter is not None:
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                reporter.ensure_newline()
+                reporter.write_line(line)
+
     def _show(self, reporter: Any, name: str, done: int, total: int) -> None:
         if self._bar is None:
             reporter.ensure_newline()

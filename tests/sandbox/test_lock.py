@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.lock import host_lock
@@ -54,10 +54,10 @@ def test_holder_killed(temporary: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(Timeout):
-            host_lock().acquire(timeout=0.1)
+            FileLock(temporary / f"edgeload-{os.getuid()}" / "run.lock").acquire(timeout=0.1)
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-        with host_lock().acquire(timeout=30):
+        with host_lock():
             pass
 
 
@@ -73,8 +73,8 @@ def test_folder_elsewhere(temporary: Path) -> None:
     """A link that somebody put in the folder's place is refused, with the way out."""
     (temporary / "elsewhere").mkdir()
     (temporary / f"edgeload-{os.getuid()}").symlink_to("elsewhere")
-    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"):
-        host_lock()
+    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"), host_lock():
+        pass
     assert list((temporary / "elsewhere").iterdir()) == []
 
 
@@ -84,6 +84,6 @@ def test_folder_of_another(temporary: Path) -> None:
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir()
     os.chown(folder, 65534, 65534)
-    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"):
-        host_lock()
+    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"), host_lock():
+        pass
     assert list(folder.iterdir()) == []
