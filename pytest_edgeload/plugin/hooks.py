@@ -87,6 +87,7 @@ class Edgeload:
         self._unsummarised: list[str] = []
         self._item: pytest.Item | None = None
         self._is_running = False
+        self._refused: UsageError | None = None
         self._called: dict[str, object] = {}
         chosen = self.settings.seed
         self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
@@ -138,9 +139,11 @@ class Edgeload:
         if self._is_owner:
             self.prepare(measuring)
         else:
-            with _told_by_pytest():
+            try:
                 self._home.make(self._home.folder)
                 self._home.write(self._home.wanted, "\n".join(measuring).encode())
+            except UsageError as error:  # told by each test: a worker of xdist that ends here ends all in a traceback
+                self._refused = error
 
     def prepare(self, measuring: Sequence[str]) -> None:
         """Prepare the machine, once, for items of these ids that are going to report. For the owner."""
@@ -212,6 +215,8 @@ class Edgeload:
             raise UsageError(
                 f"edge.{what} measures for a running test; call it from one that names edge in its arguments"
             )
+        if self._refused is not None:
+            raise self._refused
         if self._is_running:
             raise UsageError(f"edge.{what} cannot be used by what asks a service: one thing is measured at a time")
         return self._item

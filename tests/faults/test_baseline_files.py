@@ -144,7 +144,9 @@ def test_harmed(tmp_path: Path, made: Document, harm: str) -> None:
     text = change(render(made))
     assert text != render(made)
     path.write_bytes(text)
-    with pytest.raises(UsageError, match=f"^{re.escape(str(path))} {reason}.*; save a new baseline, or name an") as told:
+    with pytest.raises(
+        UsageError, match=f"^{re.escape(str(path))} {reason}.*; save a new baseline, or name an"
+    ) as told:
         baseline.load(path)
     assert len(str(told.value).splitlines()) == 1
 
@@ -153,7 +155,7 @@ def test_one_case_twice(tmp_path: Path, made: Document) -> None:
     """Two records of one case are refused: nobody could tell which was meant."""
     path = tmp_path / "twice.json"
     path.write_bytes(render(msgspec.structs.replace(made, records=made.records * 2)))
-    with pytest.raises(UsageError, match="twice.json has two records of one case; save a new baseline, or name an"):
+    with pytest.raises(UsageError, match=r"twice\.json has two records of one case; save a new baseline, or name an"):
         baseline.load(path)
 
 
@@ -168,10 +170,8 @@ def test_unknown_fields(tmp_path: Path, made: Document) -> None:
 def test_no_such_baseline(tmp_path: Path, made: Document, wanted: str) -> None:
     """What nobody would call a baseline is none of that name, and no traceback."""
     baseline.save(tmp_path, made, "main")
-    with pytest.raises(UsageError, match="(no such|too long)"):
-        found = baseline.find(tmp_path, wanted, made.machine)
-        assert found is not None
-        baseline.load(found)
+    with pytest.raises(UsageError, match="no such"):
+        baseline.find(tmp_path, wanted, made.machine)
 
 
 DEVICES = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.lock import host_lock
+from tests.sandbox.witness import until
 
 TAKE_TURNS = """
 import os, sys
@@ -67,6 +70,97 @@ def test_private(temporary: Path) -> None:
         (folder,) = temporary.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
     assert str(os.getuid()) in folder.name
+
+
+TURNS = """
+import sys, time
+from pathlib import Path
+from pytest_edgeload.sandbox.lock import host_lock
+told, name, turns = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+for turn in range(turns):
+    with host_lock():
+        with told.open("a") as file:
+            file.write(name)
+        time.sleep(0.2)
+"""
+
+
+def test_fair(temporary: Path) -> None:
+    """Who waits has its turn before the holder's next but one, however many turns that one wants."""
+    told = temporary / "told"
+    told.touch()
+    busy = subprocess.Popen([sys.executable, "-c", TURNS, str(told), "b", "30"])
+    assert until(lambda: told.read_text() == "b")
+    subprocess.run([sys.executable, "-c", TURNS, str(told), "w", "3"], check=True)
+    busy.terminate()
+    busy.wait()
+    turns = told.read_text()
+    assert turns.count("w") == 3
+    assert re.search("wb?b?wb?b?w", turns), turns
+
+
+def test_waiting_is_told(temporary: Path) -> None:
+    """Who waits for longer than a second says so, once, and for which process in which folder; others say nothing."""
+    said: list[str] = []
+    with host_lock(said.append):
+        assert said == []
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdin=pipe, stdout=pipe, text=True, cwd=temporary) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+
+        def tell(line: str) -> None:
+            said.append(line)
+            assert holder.stdin is not None
+            holder.stdin.close()  # it ends
+
+        with host_lock(tell):
+            pass
+    words = f"edgeload: waits for process {holder.pid} in {temporary}, for measured runs on one host take turns"
+    assert said == [words]
+
+
+@pytest.mark.parametrize("name", ["run.lock", "queue.lock"])
+def test_stale(temporary: Path, name: str) -> None:
+    """A lock file that somebody left, whatever it holds, is no lock."""
+    folder = temporary / f"edgeload-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    (folder / name).write_text("4711\n")
+    with host_lock(pytest.fail):
+        pass
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722])
+def test_folder_for_others(temporary: Path, mode: int) -> None:
+    """A folder that others may write to is refused: they could have put links there."""
+    folder = temporary / f"edgeload-{os.getuid()}"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(Unsupported, match="can be written by others; remove it, or set TMPDIR"), host_lock():
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def _link_to_nowhere(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo, _link_to_nowhere])
+def test_no_folder(temporary: Path, make: Callable[[Path], object]) -> None:
+    """What is no folder, or a link to none, is refused."""
+    make(temporary / f"edgeload-{os.getuid()}")
+    with pytest.raises(Unsupported, match="remove it, or set TMPDIR"), host_lock():
+        pass
+    assert not (temporary / "nowhere").exists()
+
+
+def test_no_file(temporary: Path) -> None:
+    """A folder in place of the lock is refused in a sentence."""
+    (temporary / f"edgeload-{os.getuid()}").mkdir(mode=0o700)
+    (temporary / f"edgeload-{os.getuid()}" / "run.lock").mkdir()
+    with pytest.raises(Unsupported, match="Is a directory; mend that, or set TMPDIR"), host_lock():
+        pass
 
 
 def test_folder_elsewhere(temporary: Path) -> None:
