@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def _run(asked: argparse.Namespace) -> Answer:
 
 def _part(given: str) -> Part:
     """Return the document of a file, and its label; a file that is called so goes before a label. Raises UsageError."""
-    labelled = None if Path(given).exists() else _LABELLED.fullmatch(given)
+    labelled = None if os.path.lexists(given) else _LABELLED.fullmatch(given)
     if labelled is None:
         return Part(baseline.load(Path(given)))
     return Part(baseline.load(Path(labelled["path"])), labelled["label"])

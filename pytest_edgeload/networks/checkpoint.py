@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,8 +45,8 @@ def stamp(path: Path) -> str:
 
     A digest would take as long as reading it, in each session. Raises BadCheckpoint.
     """
-    stat = _stat(path)
-    return f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+    found = _stat(path)
+    return f"{path} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def files(path: Path) -> list[Path]:
@@ -91,11 +92,10 @@ def outdated(path: Path | str) -> str:
 
 def _main(path: Path) -> Path:
     """Return the file that the checkpoint is read from: the index or the only file."""
-    if not path.is_dir():
-        _stat(path)
+    if not stat.S_ISDIR(_stat(path).st_mode):
         return path
     for name in (INDEX, SINGLE):
-        if (path / name).exists():
+        if os.path.lexists(path / name):
             return path / name
     raise BadCheckpoint(f"{path} holds neither {SINGLE} nor {INDEX}; name the checkpoint's file")
 
@@ -131,15 +131,15 @@ def _stat(path: Path) -> os.stat_result:
 
 def _read_part(path: Path, begin: int) -> tuple[Part, bytes]:
     """Return the file as a part of the address space, and its header."""
-    stat = _stat(path)
+    found = _stat(path)
     try:
         with opened(path) as file:
             size = int.from_bytes(file.read(8), "little")
-            header = file.read(size) if size <= min(stat.st_size - 8, _MOST) else b""
+            header = file.read(size) if size <= min(found.st_size - 8, _MOST) else b""
     except OSError as error:
         raise BadCheckpoint(f"{path}: {error.strerror}; fetch it anew") from error
     digest = hashlib.sha256(header).hexdigest()
-    return Part(str(path), begin, stat.st_size, stat.st_mtime_ns, digest), header
+    return Part(str(path), begin, found.st_size, found.st_mtime_ns, digest), header
 
 
 def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:

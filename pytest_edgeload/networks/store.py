@@ -169,9 +169,18 @@ def _stamp(path: Path) -> object:
 
 
 def _damage(path: Path, what: str) -> str:
-    if not path.parent.exists():
+    if _is_gone(path.parent):
         return f"{path.parent} is gone; start the session anew and it is made anew"
     return f"{path} is damaged: {what}; delete the folder {path.parent} and it is made anew"
+
+
+def _is_gone(folder: Path) -> bool:
+    """Tell whether nothing is there, rather than nothing that may be seen."""
+    try:
+        folder.stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def mapped(fd: int) -> mmap.mmap:
@@ -197,7 +206,7 @@ class Store:
         except (OSError, UnicodeDecodeError):
             return None
         folder = self.root / "networks" / digest
-        return folder if digest.isalnum() and folder.is_dir() else None
+        return folder if digest.isalnum() and os.path.isdir(folder) else None  # noqa: PTH112  # it never raises
 
     @contextmanager
     def making(self, key: str, waits: Callable[[str], None] = silent) -> Iterator[Path]:

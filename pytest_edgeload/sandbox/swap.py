@@ -112,7 +112,7 @@ def _refusal(path: Path, size: int, reason: str | None) -> Unsupported:
 
 
 def _reason(error: OSError | subprocess.CalledProcessError) -> str | None:
-    return error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error.strerror
+    return error.stderr.strip().rstrip(".") if isinstance(error, subprocess.CalledProcessError) else error.strerror
 
 
 def remove(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 import torch
 
+from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.home import Home
 from pytest_edgeload.measure import Bench
@@ -163,6 +164,18 @@ def test_swap_whose_folder_moves(tmp_path: Path) -> None:
         found.close()
     assert found.file.name not in Path("/proc/swaps").read_text()
     assert list((tmp_path / "after").iterdir()) == []
+
+
+def test_swap_that_stays(tmp_path: Path) -> None:
+    """Swap that cannot be removed at a session's end is told in a line, and nothing else of the end is lost."""
+    said: list[str] = []
+    with prepared(Home.new(tmp_path), Needs("none", "256M"), said.append) as (_, swap):
+        assert swap.file is not None
+        subprocess.run(["/bin/chattr", "+i", swap.file], check=True)  # then not even root may switch it off
+    subprocess.run(["/bin/chattr", "-i", swap.file], check=True)
+    swap.close()
+    assert "edgeload: the swap file could not be removed: swapoff: " in said[-1]
+    assert f"; free some memory and run swapoff {swap.file}, or let the next" in said[-1]
 
 
 # ---- what a session notes and saves ----------------------------------------------------------------------------

@@ -109,6 +109,22 @@ def test_harmed_between_runs(folder: Path, name: str, harm: str) -> None:
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user and back")
+def test_unreadable_between_runs(folder: Path) -> None:
+    """A network that may no longer be read is not taken for gone, or for itself."""
+    registry = known(folder)
+    folder.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(DamagedNetwork, match=f"^{folder / GRAPH} is damaged: Permission denied; "):
+            get(registry)
+        assert Store(folder.parent).find("key") is None
+        with pytest.raises(BadCheckpoint, match="Permission denied; fetch it, or name the file"):
+            read(folder / WEIGHTS, 0)
+    finally:
+        os.seteuid(0)
+
+
 def test_gone_between_runs(folder: Path) -> None:
     """A network whose folder was removed is told as gone."""
     registry = known(folder)
@@ -121,7 +137,7 @@ HARMLESS: dict[str, Callable[[Path], object]] = {
     "touched": Path.touch,
     "made private": lambda path: path.chmod(0o600),
     "written again": lambda path: path.write_bytes(path.read_bytes()),
-    "copied in place": lambda path: shutil.copy2(path, path.with_name("copy")).replace(path),
+    "copied in place": lambda path: Path(shutil.copy2(path, path.with_name("copy"))).replace(path),
 }
 
 
