@@ -63,14 +63,12 @@ class Home(NamedTuple):
 
     def read(self, path: Path) -> bytes:
         """Return what a file of these holds. Raises UsageError."""
-        with self._refusing():
+        with self._refusing("start the session anew"):
             return files.read(path, _MOST)
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def _refusing(self, way_out: str = "name another folder by --edge-cache-dir") -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            is_gone = isinstance(error, FileNotFoundError)
-            way_out = "start the session anew" if is_gone else "name another folder by --edge-cache-dir"
             raise UsageError(f"{self.cache}: {error.strerror}; {way_out}") from error
