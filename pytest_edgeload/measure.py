@@ -8,8 +8,8 @@ import os
 import pickle
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from pathlib import Path
 import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.files import write
 from pytest_edgeload.job import Asked, Job, Program
+from pytest_edgeload.locks import silent
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import weight_files
@@ -70,6 +72,8 @@ class Bench:
     progress: Progress
     peers: Mapping[str, Peer] = field(default_factory=dict)
     user: User = field(default_factory=ourselves)
+    say: Callable[[str], None] = silent
+    _said: set[str] = field(default_factory=set)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
 
     @property
@@ -83,11 +87,12 @@ class Bench:
 
     def _noted_idle(self, name: str, measured: Callable[[Enclosure], int]) -> int:
         note = self.folder / name
-        with host_lock():
+        with host_lock(self._say_once):
             if note.exists():
                 return int(note.read_text())
             idle = measured(self._enclosure(Limits(swap=self.swap.usable)))
-            note.write_text(str(idle))
+            with _noting(self.folder):
+                write(note, str(idle).encode())
             return idle
 
     def limit_bytes(self, limit: Limit | None) -> int | None:
@@ -148,11 +153,12 @@ class Bench:
         """Return the seconds that the session has noted for `what`, which it measures when it is first asked."""
         note = self.folder / f"seconds-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
         if not note.exists():
-            part = note.with_name(f"{note.name}.{os.getpid()}")
-            part.write_text(repr(measured_s()))
-            with suppress(FileExistsError):  # another process of the session was first, and decides for all
-                os.link(part, note)
-            part.unlink()
+            measured, own = repr(measured_s()), note.with_name(f"{note.name}.{os.getpid()}")
+            with _noting(self.folder):
+                write(own, measured.encode())
+                with suppress(FileExistsError):  # another process of the session was first, and decides for all
+                    os.link(own, note)
+                own.unlink()
         return float(note.read_text())
 
     def bound(self, case: Case, mix: Mix) -> Bound | None:
@@ -229,6 +235,8 @@ class Bench:
         )
         files = sum(network.weight_bytes for _, network in found.values())  # the page cache keeps what it can of them
         measurement = self._carry_out(job, case.limit_bytes, Hold.of(case), files + peak)
+        for name in found:  # what was changed while it was read would make the figures those of nothing
+            self.registry.get(name, self.progress)
         return complete(measurement, plan, workload, peak) if program is None else measurement
 
     def run(self, case: Case, program: Calling | Command) -> Measurement:
@@ -260,7 +268,7 @@ class Bench:
     ) -> Measurement:
         """Have a process that reads `files` `launched` when it is its turn on this host. Raises Unsupported."""
         free = loose(hold, files)
-        with host_lock():
+        with host_lock(self._say_once):
             # Swap of others may have come or gone.
             limits = self._limits(limit_bytes, hold, [file for file in files if file not in free])
             found = launched(self._enclosure(limits, expected_bytes))
@@ -298,8 +306,23 @@ class Bench:
     def _enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
         return Enclosure(self.cap, self._name(), limits, self.timeout_s, expected_bytes, self.user)
 
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
+
     def _name(self) -> str:
         return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
+
+
+@contextmanager
+def _noting(folder: Path) -> Iterator[None]:
+    """Refuse, in a sentence, where what the session notes in its `folder` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        way_out = "free some, or name another folder by --edge-cache-dir"
+        raise Unsupported(f"{folder}: {error.strerror}; {way_out}") from error
 
 
 def asking(case: Case, mix: Mix) -> Case:

@@ -27,7 +27,7 @@ def _gone() -> str:
 def test_ready(tmp_path: Path) -> None:
     """A session gets the cap and the swap it asks for, and a folder of its own."""
     home = Home.new(tmp_path)
-    with prepared(home, Needs("none", "off"), lambda _line: None) as (cap, swap):
+    with prepared(home, Needs("none", "off"), lambda _of_others: None) as (cap, swap):
         assert (cap, str(swap)) == ("none", "off")
         assert home.runs.is_dir()
         assert home.session.startswith(f"{os.getpid()}-")

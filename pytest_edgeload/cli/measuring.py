@@ -100,6 +100,7 @@ def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Ope
             progress=terminal.show_making,
             peers=peers,
             user=user,
+            say=terminal.say,
         )
         weights = sum(network.weight_bytes for network in networks.values())
         yield Opened(bench, mix, cap, asked.reader, asked.threads, weights)

@@ -57,7 +57,7 @@ def _run(asked: argparse.Namespace) -> Answer:
 def _memory_bytes(limit: Limit) -> int:
     """Return what a policy may plan with under `limit`. Raises UsageError or Unsupported."""
     terminal.show("edgeload: measuring what an idle worker needs")
-    with host_lock():
+    with host_lock(terminal.say):
         idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S, user=choose(AUTO)))
     return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes)
 

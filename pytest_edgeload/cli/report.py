@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from pytest_edgeload import files
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.errors import Unsupported
@@ -57,7 +58,7 @@ def _run(asked: argparse.Namespace) -> Answer:
 
 def _part(given: str) -> Part:
     """Return the document of a file, and its label; a file that is called so goes before a label. Raises UsageError."""
-    labelled = None if Path(given).exists() else _LABELLED.fullmatch(given)
+    labelled = None if os.path.lexists(given) else _LABELLED.fullmatch(given)
     if labelled is None:
         return Part(_document(Path(given)))
     return Part(_document(Path(labelled["path"])), labelled["label"])
@@ -70,12 +71,9 @@ def _document(path: Path) -> Document:
 
 def _write(path: Path, text: str) -> None:
     """Write `text`, whole or not at all. Raises Unsupported."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(text.encode("utf-8", "backslashreplace"))
-        part.replace(path)
+        files.write(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise Unsupported(f"--output={path}: {error.strerror}; name a file elsewhere") from error
 
 

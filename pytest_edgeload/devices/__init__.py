@@ -9,11 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pytest_edgeload import files
 from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.units import Limit, parse_rate, parse_size
 
 SHIPPED = Path(__file__).with_name("devices.toml")
 """The devices that come with the package."""
+
+_MOST = 1 << 20  # bytes of a file
 
 OWN_FILE = "edge-devices.toml"
 """Where a project keeps its own devices unless it says otherwise."""
@@ -101,10 +104,10 @@ def known_devices(file: Path | None) -> dict[str, Device]:
 def read(file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
     """Return the devices of a file; each may extend one of `known` or one before it. Raises UsageError."""
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(files.read(file, _MOST).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; name a file of devices by --edge-devices") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of a byte that is not UTF-8, and of a number without end
         raise UsageError(f"{file}: not TOML: {error}; see docs/devices.md") from error
     found: dict[str, Device] = {}
     for name, table in tables.items():

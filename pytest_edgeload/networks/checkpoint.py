@@ -7,18 +7,23 @@ a page and with a page between, so that one integer says where a tensor is and n
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from pytest_edgeload.errors import Refusal
+from pytest_edgeload.files import opened
+from pytest_edgeload.files import read as content
 from pytest_edgeload.networks.layer import DTYPES, Part, TensorSpec
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _PAGE = 4096
+_MOST = 100_000_000  # bytes of an index or a header, the most that the format's own library reads
 _NAMES = {short: name for name, (short, _) in DTYPES.items()}
 
 
@@ -40,8 +45,8 @@ def stamp(path: Path) -> str:
 
     A digest would take as long as reading it, in each session. Raises BadCheckpoint.
     """
-    stat = _stat(path)
-    return f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+    found = _stat(path)
+    return f"{path} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def files(path: Path) -> list[Path]:
@@ -77,29 +82,41 @@ def read(path: Path, after: int) -> Checkpoint:
 def check(part: Part) -> None:
     """Raise BadCheckpoint unless the file is, by size, time and header, the one that the network was made of."""
     if _read_part(Path(part.path), part.begin)[0] != part:
-        raise BadCheckpoint(f"{part.path} has changed since the network was made of it; start the session anew")
+        raise BadCheckpoint(outdated(part.path))
+
+
+def outdated(path: Path | str) -> str:
+    """Return what is to be said of a file that is not the one which a network was made of."""
+    return f"{path} has changed since the network was made of it; start the session anew"
 
 
 def _main(path: Path) -> Path:
     """Return the file that the checkpoint is read from: the index or the only file."""
-    if not path.is_dir():
-        _stat(path)
+    if not stat.S_ISDIR(_stat(path).st_mode):
         return path
     for name in (INDEX, SINGLE):
-        if (path / name).exists():
+        if os.path.lexists(path / name):
             return path / name
     raise BadCheckpoint(f"{path} holds neither {SINGLE} nor {INDEX}; name the checkpoint's file")
+
+
+class _Index(msgspec.Struct):
+    """What an index says."""
+
+    weight_map: dict[str, Any]
 
 
 def _shards(index: Path) -> dict[str, set[str]]:
     """Return the files that an index names, each with the tensors that are to be read from it."""
     try:
-        placed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        placed = msgspec.json.decode(content(index, _MOST), type=_Index).weight_map.items()
+    except OSError as error:
+        raise BadCheckpoint(f"{index}: {error.strerror}; fetch it anew") from error
+    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         raise BadCheckpoint(f"{index} is no index of a safetensors checkpoint: it has no weight_map") from error
     shards: dict[str, set[str]] = {}
     for name, file in placed:
-        if not isinstance(file, str) or file in {"", ".", ".."} or Path(file).name != file:
+        if not isinstance(file, str) or file in {"", ".", ".."} or Path(file).name != file or "\0" in file:
             raise BadCheckpoint(f"{index} places {name} in {file!r}, which is no file beside it; fetch it anew")
         shards.setdefault(file, set()).add(name)
     return dict(sorted(shards.items()))
@@ -114,25 +131,25 @@ def _stat(path: Path) -> os.stat_result:
 
 def _read_part(path: Path, begin: int) -> tuple[Part, bytes]:
     """Return the file as a part of the address space, and its header."""
-    stat = _stat(path)
+    found = _stat(path)
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             size = int.from_bytes(file.read(8), "little")
-            header = file.read(size) if size <= stat.st_size - 8 else b""
+            header = file.read(size) if size <= min(found.st_size - 8, _MOST) else b""
     except OSError as error:
-        raise BadCheckpoint(f"{path}: {error.strerror}") from error
+        raise BadCheckpoint(f"{path}: {error.strerror}; fetch it anew") from error
     digest = hashlib.sha256(header).hexdigest()
-    return Part(str(path), begin, stat.st_size, stat.st_mtime_ns, digest), header
+    return Part(str(path), begin, found.st_size, found.st_mtime_ns, digest), header
 
 
 def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:
     """Return the file and the tensors that its header names."""
     part, header = _read_part(path, begin)
     try:
-        found: dict[str, Any] = json.loads(header)
+        found = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
         data = 8 + len(header)
         specs = {name: _spec(name, entry, data) for name, entry in found.items() if name != "__metadata__"}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         raise BadCheckpoint(f"{path} is no safetensors file, or its header is damaged; fetch it anew") from error
     end = max((spec.offset + spec.size_bytes for spec in specs.values()), default=data)
     if end > part.size_bytes:
@@ -142,9 +159,18 @@ def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:
     return part, moved
 
 
-def _spec(name: str, entry: Mapping[str, Any], data: int) -> TensorSpec:
-    """Return where a tensor stands in its file. Raises ValueError, KeyError or TypeError."""
-    short, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+class _Tensor(msgspec.Struct):
+    """What a header says of a tensor."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def _spec(name: str, entry: msgspec.Raw, data: int) -> TensorSpec:
+    """Return where a tensor stands in its file. Raises ValueError."""
+    said = msgspec.json.decode(entry, type=_Tensor)
+    short, shape, (first, last) = said.dtype, said.shape, said.data_offsets
     if short not in _NAMES:
         raise BadCheckpoint(f"tensor {name} is of type {short}; those that can be read are {', '.join(_NAMES)}")
     _, item_bytes = DTYPES[_NAMES[short]]

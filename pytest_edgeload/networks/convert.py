@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pytest_edgeload.locks import silent
 from pytest_edgeload.networks.model import NoModel, opened
 from pytest_edgeload.networks.store import WEIGHTS, Store, converted, mapped, read_graph
 from pytest_edgeload.networks.tensors import tensor_in
@@ -22,14 +23,16 @@ def imported(function: str) -> Callable[..., Any]:
     return found
 
 
-def convert(store: Store, key: str, network: Path, factory: str, function: str) -> Path:
+def convert(
+    store: Store, key: str, network: Path, factory: str, function: str, waits: Callable[[str], None] = silent
+) -> Path:
     """Let `function` make its files of the network stored in `network`; return the folder that keeps them.
 
     It is called with the module that `factory` gives, the stored weights in it; with the samples; and with an empty
-    folder, which is kept under `key` when the function returns.
+    folder, which is kept under `key` when the function returns. `waits` as for `Store.making`.
     """
     kept = converted(network, key)
-    with store.making(key) as folder:
+    with store.making(key, waits) as folder:
         if not kept.is_dir():  # another process may have made it while this one waited for the lock
             module, samples = opened(imported(factory)())
             if any(sample.kwargs or not all(map(torch.is_tensor, sample.args)) for sample in samples):

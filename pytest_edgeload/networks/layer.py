@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,6 +35,15 @@ class TensorSpec(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
     offset: int
     size_bytes: int
+
+    def is_within(self, places: Iterable[tuple[int, int]]) -> bool:
+        """Tell whether this is a tensor whose bytes all stand in one of `places`, each a first byte and an end."""
+        _, item_bytes = DTYPES.get(self.dtype, ("", -1))
+        if min(self.shape, default=0) < 0 or math.prod(self.shape) * item_bytes != self.size_bytes:
+            return False
+        return not self.size_bytes or any(
+            begin <= self.offset <= self.offset + self.size_bytes <= end for begin, end in places
+        )
 
 
 class Op(msgspec.Struct, frozen=True):

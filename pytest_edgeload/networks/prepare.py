@@ -5,9 +5,10 @@ Reads one JSON request from standard input and writes JSON lines: progress, then
 
 from __future__ import annotations
 
-import errno
+import ctypes
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from pytest_edgeload.errors import Refusal
+from pytest_edgeload.files import FULL
 from pytest_edgeload.networks import checkpoint as checkpoints
 from pytest_edgeload.networks.convert import convert, imported
 from pytest_edgeload.networks.export import CannotExport, Cut, Exported, export
@@ -32,6 +34,7 @@ from pytest_edgeload.networks.tensors import spec_and_bytes
 from pytest_edgeload.networks.tile import PAGE
 
 Made = list[tuple[TensorSpec, memoryview]]
+_PR_SET_PDEATHSIG = 1
 _SEPARATE = "make it a network of its own"
 
 
@@ -51,6 +54,7 @@ class _Held:
 
 def main() -> int:
     """Carry out the request on standard input."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)  # who asked may be killed; then all of this is undone
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the factory prints goes to standard error, never between our lines
     request = json.load(sys.stdin)
@@ -58,12 +62,11 @@ def main() -> int:
     store, key, factory = Store(Path(request["root"])), request["key"], request["factory"]
     try:
         if "function" in request:
-            folder = convert(store, key, Path(request["network"]), factory, request["function"])
+            folder = convert(store, key, Path(request["network"]), factory, request["function"], _waits(out))
         else:
             folder = prepare(store, key, request["name"], factory, out, request.get("checkpoint"))
-    except OSError as error:
-        out_of_space = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        way_out = "; free some, or name another folder by --edge-cache-dir" if out_of_space else ""
+    except OSError as error:  # of the factory, or of a converter's library
+        way_out = "; free some, or name another folder by --edge-cache-dir" if error.errno in FULL else ""
         print(json.dumps({"error": f"{error}{way_out}"}), file=out)
         return 1
     except Exception as error:  # noqa: BLE001  # the parent turns it into one sentence
@@ -79,7 +82,7 @@ def prepare(store: Store, key: str, name: str, factory: str, out: TextIO, checkp
 
     `factory` is a function that gives the model, or the path of a .pt2 file; `checkpoint` has the weights, if not None.
     """
-    with store.making(key) as folder:
+    with store.making(key, _waits(out)) as folder:
         found = store.find(key)  # another process may have made it while this one waited for the lock
         if found is not None:
             return found
@@ -185,6 +188,10 @@ def _network(
 
     layers = tuple(layer(cut) for cut in exported.cuts)
     return Network(name, layers, exported.inputs, exported.outputs, samples, weights_sha256, samples_sha256)
+
+
+def _waits(out: TextIO) -> Callable[[str], None]:
+    return lambda who: print(json.dumps({"waits": who}), file=out)
 
 
 def _printer(out: TextIO) -> Callable[[int, int], None]:

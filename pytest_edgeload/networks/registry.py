@@ -14,16 +14,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from pytest_edgeload.errors import Refusal, UsageError, hint
-from pytest_edgeload.networks.checkpoint import BadCheckpoint, stamp
+from pytest_edgeload.networks.checkpoint import BadCheckpoint, outdated, stamp
 from pytest_edgeload.networks.checkpoint import files as checkpoint_files
 from pytest_edgeload.networks.layer import FORMAT, Network
-from pytest_edgeload.networks.store import Store, converted, read_graph, recipe_key, verify
+from pytest_edgeload.networks.store import Store, converted, read_graph, recipe_key, stamps, verify
 
 Progress = Callable[[str, int, int], None]
 """Told what is being made, the bytes done and the bytes in all (0 while that is unknown)."""
@@ -50,6 +50,32 @@ class Recipe(NamedTuple):
         return self.factory if self.checkpoint is None else f"{self.factory} with {self.checkpoint}"
 
 
+class _Ready(NamedTuple):
+    """A network that can be measured, and what its files looked like before they were last verified."""
+
+    folder: Path
+    network: Network
+    stamps: Mapping[Path, object]
+
+    @classmethod
+    def of(cls, folder: Path) -> _Ready:
+        """Return the network in `folder`. Raises DamagedNetwork or BadCheckpoint."""
+        seen = stamps(folder, read_graph(folder))  # before, so that what changes meanwhile is noticed later
+        return cls(folder, verify(folder), seen)
+
+    def still(self) -> _Ready:
+        """Return the same network, if it is. Raises DamagedNetwork or BadCheckpoint."""
+        now = stamps(self.folder, self.network)
+        changed = [path for path in now if now[path] != self.stamps[path]]
+        if not changed:
+            return self
+        found = _Ready.of(self.folder)
+        for path in changed:
+            if path.parent != self.folder:  # nobody knows what was in there, but that it was written to
+                raise BadCheckpoint(outdated(path))
+        return found
+
+
 class Registry:
     """Networks by name, each made at most once and verified once in the life of this object.
 
@@ -60,7 +86,7 @@ class Registry:
         self._store = store
         self.base = Path.cwd() if base is None else base
         self._recipes: dict[str, Recipe] = {}
-        self._ready: dict[str, tuple[Path, Network]] = {}
+        self._ready: dict[str, _Ready] = {}
 
     def register(
         self, name: str, factory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
@@ -90,7 +116,8 @@ class Registry:
 
     def adopt(self, name: str, folder: Path) -> None:
         """Let `name` be the network in `folder`, from now on; it was made by this process."""
-        self._ready[name] = (folder, read_graph(folder))
+        network = read_graph(folder)
+        self._ready[name] = _Ready(folder, network, stamps(folder, network))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,13 +132,14 @@ class Registry:
     def get(self, name: str, progress: Progress) -> tuple[Path, Network]:
         """Return the folder and the layers of the network `name`, making it first where it is not stored yet.
 
-        Raises UnknownNetwork, PreparationFailed, `store.DamagedNetwork` or `checkpoint.BadCheckpoint`.
+        Whatever happened to its files since they were verified is noticed, each time. Raises UnknownNetwork,
+        PreparationFailed, `store.DamagedNetwork` or `checkpoint.BadCheckpoint`.
         """
         if name not in self._ready:
             self.check(name)
-            folder = self._make(name, progress)
-            self._ready[name] = (folder, verify(folder))
-        return self._ready[name]
+            self._ready[name] = _Ready.of(self._make(name, progress))
+        ready = self._ready[name] = self._ready[name].still()
+        return ready.folder, ready.network
 
     def convert(self, name: str, function: str, progress: Progress) -> Path:
         """Return the folder of what `function` makes of the network `name`, made where it is not stored yet.
@@ -179,9 +207,13 @@ class Registry:
             process.stdin.write(json.dumps(request | {"root": str(self._store.root), "path": sys.path}))
             process.stdin.close()
             last: dict[str, object] = {}
+            waiting = ""
             try:
                 for line in process.stdout:
                     last = json.loads(line)
+                    if "waits" in last:
+                        waiting = f"{request.get('name', request['factory'])} ({last['waits']} is at it already)"
+                        progress(waiting, 0, 0)
                     if "done" in last:
                         progress(request["name"], int(str(last["done"])), int(str(last["total"])))
             except BaseException:  # Ctrl-C, say: nobody would wait for what it makes
@@ -190,6 +222,8 @@ class Registry:
                     process.wait(_EXIT_S)
                 process.kill()
                 raise
+        if waiting:
+            progress(waiting, 1, 1)
         if process.returncode == 0 and "folder" in last:
             return last
         return {"error": last.get("error", f"the process ended with status {process.returncode}")}

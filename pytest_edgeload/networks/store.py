@@ -16,25 +16,32 @@ import json
 import mmap
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 from filelock import FileLock, Timeout
 
+from pytest_edgeload import files
 from pytest_edgeload.errors import Refusal
+from pytest_edgeload.locks import held, silent
 from pytest_edgeload.networks import checkpoint
-from pytest_edgeload.networks.layer import DTYPES, Network, TensorSpec
+from pytest_edgeload.networks.layer import DTYPES, FORMAT, Network, TensorSpec
 
 GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
 _DATA_ALIGNMENT = 4096  # the first tensor starts on a page, so that direct reads can be aligned
 _CHUNK = 8 << 20
+_MOST_OF_GRAPH, _MOST_OF_NOTE = 1 << 26, 1 << 10  # bytes; a network of a thousand layers has half a million
 _MAP_NORESERVE = 0x4000  # which the mmap module does not know before Python 3.13
 
 
 class DamagedNetwork(Refusal):
     """A stored network is not what was written; the message says which file and what to do."""
+
+
+class Unwritable(Refusal):
+    """The store cannot be written: its disk is full, say; the message says where and what to do."""
 
 
 def write_tensors(
@@ -57,7 +64,7 @@ def write_tensors(
     text = text.ljust(start - 8)
     digest = hashlib.sha256()
     specs: dict[str, TensorSpec] = {}
-    with path.open("wb") as file:
+    with files.naming(path), path.open("wb") as file:
         for part in (len(text).to_bytes(8, "little"), text):
             file.write(part)
             digest.update(part)
@@ -78,7 +85,8 @@ def write_tensors(
 def write_graph(folder: Path, network: Network) -> str:
     """Write `network` as the graph file of `folder`; return its SHA-256."""
     text = msgspec.json.encode(network)
-    with (folder / GRAPH).open("wb") as file:
+    path = folder / GRAPH
+    with files.naming(path), path.open("wb") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -87,10 +95,13 @@ def write_graph(folder: Path, network: Network) -> str:
 
 def read_graph(folder: Path) -> Network:
     """Return the network stored in `folder`, without looking at its weights. Raises DamagedNetwork."""
+    path = folder / GRAPH
     try:
-        return msgspec.json.decode((folder / GRAPH).read_bytes(), type=Network)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DamagedNetwork(_damage(folder / GRAPH, str(error))) from error
+        return msgspec.json.decode(files.read(path, _MOST_OF_GRAPH), type=Network)
+    except OSError as error:
+        raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedNetwork(_damage(path, str(error))) from error
 
 
 def verify(folder: Path) -> Network:
@@ -101,18 +112,38 @@ def verify(folder: Path) -> Network:
     """
     network = read_graph(folder)
     expected = {GRAPH: folder.name, WEIGHTS: network.weights_sha256, SAMPLES: network.samples_sha256}
-    for name, digest in expected.items():
-        path = folder / name
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
-        if found != digest:
-            raise DamagedNetwork(_damage(path, f"its {path.stat().st_size} bytes are not the ones that were written"))
+    sizes = {name: _verified(folder / name, digest) for name, digest in expected.items()}
+    if network.format != FORMAT:
+        raise DamagedNetwork(
+            _damage(folder / GRAPH, f"it is of format {network.format}, and this version reads {FORMAT}")
+        )
     for part in network.parts:
         checkpoint.check(part)
+    stray = _stray(network, sizes)
+    if stray is not None:
+        raise DamagedNetwork(_damage(folder / GRAPH, f"{stray} stands in none of the network's files"))
     return network
+
+
+def _verified(path: Path, digest: str) -> int:
+    """Return the bytes of a file that has this digest. Raises DamagedNetwork."""
+    try:
+        with files.opened(path) as file:
+            found, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+    except OSError as error:
+        raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
+    if found != digest:
+        raise DamagedNetwork(_damage(path, f"its {size} bytes are not the ones that were written"))
+    return size
+
+
+def _stray(network: Network, sizes: Mapping[str, int]) -> str | None:
+    """Return the name of a tensor that is not wholly in a file: a worker would read past it, or ask for any memory."""
+    weights = [(0, sizes[WEIGHTS]), *((part.begin, part.begin + part.size_bytes) for part in network.parts)]
+    samples = [(0, sizes[SAMPLES])]
+    stand = [(spec, weights) for layer in network.layers for spec in layer.weights]
+    stand += [(spec, samples) for sample in network.samples for spec in (*sample.inputs, *sample.outputs)]
+    return next((spec.name for spec, places in stand if not spec.is_within(places)), None)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -120,8 +151,36 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / WEIGHTS, *(Path(part.path) for part in read_graph(folder).parts)]
 
 
+def stamps(folder: Path, network: Network) -> dict[Path, object]:
+    """Return what stat(2) tells of each file of the network in `folder`, None of one that is gone.
+
+    It costs nothing, and changes with whatever is written to a file or put in its place: who may set the time of the
+    last change cannot set that of the inode.
+    """
+    stored = (folder / name for name in (GRAPH, WEIGHTS, SAMPLES))
+    return {path: _stamp(path) for path in (*stored, *(Path(part.path) for part in network.parts))}
+
+
+def _stamp(path: Path) -> object:
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return None
+
+
 def _damage(path: Path, what: str) -> str:
+    if _is_gone(path.parent):
+        return f"{path.parent} is gone; start the session anew and it is made anew"
     return f"{path} is damaged: {what}; delete the folder {path.parent} and it is made anew"
+
+
+def _is_gone(folder: Path) -> bool:
+    """Tell whether nothing is there, rather than nothing that may be seen."""
+    try:
+        folder.stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def mapped(fd: int) -> mmap.mmap:
@@ -143,29 +202,39 @@ class Store:
     def find(self, key: str) -> Path | None:
         """Return the folder of the network that the recipe `key` gave, None where it is not made yet."""
         try:
-            digest = (self.root / "recipes" / key).read_text().strip()
-        except FileNotFoundError:
+            digest = files.read(self.root / "recipes" / key, _MOST_OF_NOTE).decode().strip()
+        except (OSError, UnicodeDecodeError):
             return None
         folder = self.root / "networks" / digest
-        return folder if digest and folder.is_dir() else None
+        return folder if digest.isalnum() and os.path.isdir(folder) else None  # noqa: PTH112  # it never raises
 
     @contextmanager
-    def making(self, key: str) -> Iterator[Path]:
+    def making(self, key: str, waits: Callable[[str], None] = silent) -> Iterator[Path]:
         """Hold the lock of recipe `key` and give an empty folder to write the network into.
 
         The caller renames it by `keep`; what is left of it afterwards, or of a maker that was killed, is removed.
+        `waits` is told who holds the lock, where that takes long. Raises Unwritable.
         """
-        for name in ("recipes", "networks"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
         folder = self.root / "networks" / f".making-{key}"
-        with FileLock(self.root / "recipes" / f"{key}.lock"):
-            self._remove_leftovers()
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            try:
-                yield folder
-            finally:
+        try:
+            for name in ("recipes", "networks"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            with held(self.root / "recipes" / f"{key}.lock", waits):
+                self._remove_leftovers()
                 shutil.rmtree(folder, ignore_errors=True)
+                try:
+                    folder.mkdir()
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+        except OSError as error:
+            if not self._is_ours(error):
+                raise
+            raise Unwritable(f"{self.root}: {error.strerror}; {_way_out(error)}") from error
+
+    def _is_ours(self, error: OSError) -> bool:
+        """Tell whether an error is about a file of the store, and not about one of whoever makes the network."""
+        return isinstance(error.filename, str) and Path(error.filename).is_relative_to(self.root)
 
     def _remove_leftovers(self) -> None:
         """Remove what makers of other recipes left that were killed: those that live hold their locks."""
@@ -182,10 +251,12 @@ class Store:
         except OSError:  # another recipe gave the same network, perhaps just now
             if not final.is_dir():
                 raise
-        note = self.root / "recipes" / f"{key}.new"
-        note.write_text(digest)
-        note.replace(self.root / "recipes" / key)
+        files.write(self.root / "recipes" / key, digest.encode())
         return final
+
+
+def _way_out(error: OSError) -> str:
+    return f"{'free some, or ' if error.errno in files.FULL else ''}name another folder by --edge-cache-dir"
 
 
 def converted(folder: Path, key: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> 
     if settings.device == (None,):
         return Boards({None: None}, {None: settings.mem})
     own = rootdir / OWN_FILE
-    known = known_devices(settings.devices or (own if own.is_file() else None))
+    known = known_devices(settings.devices or (own if os.path.lexists(own) else None))
     place = given["device"].place
     over = {name for name in given if not in_ini(given[name]) or in_ini(given["device"])}
     given_up: dict[str, Any] = dict.fromkeys(key for name, key in _OVERRIDES.items() if name in over)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_edgeload import files
 from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.plugin.options import File
 from pytest_edgeload.report import FORMATS
@@ -22,21 +23,16 @@ def check(file: File, nothing: Document) -> None:
     """
     if file.format not in FORMATS:
         raise UsageError(f"no report is called {file.format}; {hint(file.format, FORMATS)}")
-    part = _part(file.path)
+    part = file.path.with_name(f"{file.path.name}.{os.getpid()}.tried")
     try:
-        part.write_bytes(_text(file, nothing, (), View()))
+        files.write(part, _text(file, nothing, (), View()))
     finally:
         part.unlink(missing_ok=True)
 
 
 def write(file: File, document: Document, findings: Sequence[Finding], view: View) -> None:
     """Write the report. Raises Refusal and OSError, and then leaves what was there before."""
-    part = _part(file.path)
-    try:
-        part.write_bytes(_text(file, document, findings, view))
-        part.replace(file.path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write(file.path, _text(file, document, findings, view))
 
 
 def append(path: Path, text: str, most: int) -> None:
@@ -50,7 +46,3 @@ def append(path: Path, text: str, most: int) -> None:
 
 def _text(file: File, document: Document, findings: Sequence[Finding], view: View) -> bytes:
     return FORMATS[file.format](document, findings, view).encode("utf-8", "backslashreplace")
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{os.getpid()}.part")

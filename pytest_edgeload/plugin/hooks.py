@@ -91,6 +91,7 @@ class Edgeload:
         self._unsummarised: list[str] = []
         self._item: pytest.Item | None = None
         self._is_running = False
+        self._refused: UsageError | None = None
         self._called: dict[str, object] = {}
         chosen = self.settings.seed
         self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
@@ -143,19 +144,20 @@ class Edgeload:
         if self._is_owner:
             self.prepare(measuring)
         else:
-            self._home.make(self._home.folder)
-            part = self._home.wanted.with_suffix(f".{os.getpid()}")
-            part.write_text("\n".join(measuring), encoding="utf-8")
-            part.replace(self._home.wanted)
+            try:
+                self._home.make(self._home.folder)
+                self._home.write(self._home.wanted, "\n".join(measuring).encode())
+            except UsageError as error:  # told by each test: a worker of xdist that ends here ends all in a traceback
+                self._refused = error
 
     def prepare(self, measuring: Sequence[str]) -> None:
         """Prepare the machine, once, for items of these ids that are going to report. For the owner."""
         if not self._is_open:
             self._until_the_end.enter_context(ended_alike())
             with _told_by_pytest():
+                self._results.open(measuring)
                 self._session.open(self._say)
                 self._is_open = True
-                self._results.open(measuring)
 
     # ---- what is measured --------------------------------------------------------------------------------------
 
@@ -219,6 +221,8 @@ class Edgeload:
             raise UsageError(
                 f"edge.{what} measures for a running test; call it from one that names edge in its arguments"
             )
+        if self._refused is not None:
+            raise self._refused
         if self._is_running:
             raise UsageError(f"edge.{what} cannot be used by what asks a service: one thing is measured at a time")
         return self._item

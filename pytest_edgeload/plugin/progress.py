@@ -41,11 +41,22 @@ class Bar:
             with capture.global_and_fixture_disabled() if capture else nullcontext():
                 self._show(reporter, name, done, total)
 
+    def say(self, line: str) -> None:
+        """Show a line, which stays; none in a worker of xdist."""
+        reporter = self._plugins.get_plugin("terminalreporter")
+        capture = self._plugins.get_plugin("capturemanager")
+        if reporter is not None:
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                reporter.ensure_newline()
+                reporter.write_line(line)
+                reporter.flush()
+
     def _show(self, reporter: Any, name: str, done: int, total: int) -> None:
         if self._bar is None:
             reporter.ensure_newline()
             if not reporter.isatty:
                 reporter.write_line(f"edgeload: making network {name}")
+                reporter.flush()
             file = _Terminal(reporter)
             self._bar = tqdm(desc=f"making {name}", unit="B", unit_scale=True, disable=None, leave=False, file=file)
         self._bar.total = total or None

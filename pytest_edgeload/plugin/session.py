@@ -22,12 +22,13 @@ from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.errors import Unsupported, UsageError, hint
 from pytest_edgeload.home import Home
 from pytest_edgeload.measure import Bench, asking
-from pytest_edgeload.networks.registry import Progress, Registry
+from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.plugin.boards import Boards, hold_of, on
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.options import Given, Settings, flag
+from pytest_edgeload.plugin.progress import Bar
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import METRICS, PROGRAM, Case, Entry, Measurement, Record, collect
@@ -101,7 +102,7 @@ class Session:
     """Measures, and knows where everything is."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, boards: Boards, user: User, home: Home, progress: Progress
+        self, config: pytest.Config, settings: Settings, boards: Boards, user: User, home: Home, progress: Bar
     ) -> None:
         self._config = config
         self._settings = settings
@@ -122,7 +123,7 @@ class Session:
             with Interrupts():
                 cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
             shared = Shared(cap, swap.size_bytes, swap.usable, self._unenforced(self._bench(cap, swap)))
-            self._note.write_bytes(msgspec.json.encode(shared))
+            self.home.write(self._note, msgspec.json.encode(shared))
             self.home.unreported.touch()
             if settings.read_bw is not None:
                 self.bench.check_reads(settings.read_bw, self.home.cache)
@@ -148,7 +149,7 @@ class Session:
     @cached_property
     def shared(self) -> Shared:
         """What the owner decided."""
-        return msgspec.json.decode(self._note.read_bytes(), type=Shared)
+        return msgspec.json.decode(self.home.read(self._note), type=Shared)
 
     @cached_property
     def bench(self) -> Bench:
@@ -186,6 +187,7 @@ class Session:
             progress=self._progress,
             peers=peers(self._config),
             user=self._user,
+            say=self._progress.say,
         )
 
     def measure(self, asked: Asked, *, interleaved: bool) -> Entry:

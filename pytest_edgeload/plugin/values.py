@@ -127,7 +127,7 @@ def to_baseline_name(text: str) -> str | None:
 
 def to_baseline(text: str) -> str:
     """Return what names a baseline, unless it looks like a test that was taken for one."""
-    if text and Path(text).exists() and Path(text).suffix != ".json":
+    if text and os.path.lexists(text) and Path(text).suffix != ".json":
         raise ValueError("that is no baseline; did it mean to be a test? Write --edge-compare=newest, or put it last")
     return text
 

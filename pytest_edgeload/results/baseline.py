@@ -7,9 +7,9 @@ import re
 import secrets
 from pathlib import Path
 
+from pytest_edgeload import files
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results.document import Document, Machine, parse, render
-from pytest_edgeload.units import format_size
 
 _NUMBERED = re.compile(r"(?P<number>\d{4,})_(?P<name>.+)_[0-9a-f]{6}\.json")
 _NAME = re.compile(r"[\w.+-]+")
@@ -37,15 +37,9 @@ def save(storage: Path, document: Document, name: str) -> Path:
     """
     folder = storage / document.machine.key
     folder.mkdir(parents=True, exist_ok=True)
-    digits = secrets.token_hex(3)
-    part = folder / f"{digits}.part"
-    try:
-        part.write_bytes(render(document.summary()))
-        number = 1 + max((_number(path) for path in _saved(folder)), default=0)
-        path = folder / f"{number:04}_{name}_{digits}.json"
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    number = 1 + max((_number(path) for path in _saved(folder)), default=0)
+    path = folder / f"{number:04}_{name}_{secrets.token_hex(3)}.json"
+    files.write(path, render(document.summary()))
     return path
 
 
@@ -55,7 +49,7 @@ def find(storage: Path, wanted: str, machine: Machine) -> Path | None:
     Those of machines like `machine` come first. Raises UsageError where there is none; None where none was named.
     """
     if wanted and (path := Path(wanted)).suffix == ".json":
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise UsageError(f"{wanted}: no such file; name one, a number or a name of those in {storage}")
         return path
     own = _saved(storage / machine.key)
@@ -73,13 +67,9 @@ def find(storage: Path, wanted: str, machine: Machine) -> Path | None:
 def load(path: Path) -> Document:
     """Return the document in `path`: a baseline, or what --edge-json wrote. Raises UsageError."""
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            text = file.read(_MOST) if size <= _MOST else b""
+        text = files.read(path, _MOST)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name another file of records") from error
-    if size > _MOST:
-        raise UsageError(f"{path}: it has {format_size(size)}, and a file of records at most {format_size(_MOST)}")
     try:
         return parse(text)
     except ValueError as error:
@@ -113,6 +103,6 @@ def _number(path: Path) -> int:
 
 
 def _is(path: Path, wanted: str) -> bool:
-    if wanted.isdigit():
-        return _number(path) == int(wanted)
+    if wanted.isdecimal():
+        return f"{_number(path)}" == wanted.lstrip("0")
     return not wanted or _parts(path)["name"] == wanted

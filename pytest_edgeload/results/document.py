@@ -89,10 +89,18 @@ def parse(text: bytes) -> Document:
     try:
         schema = msgspec.json.decode(text, type=_Head).schema
         if schema == SCHEMA:
-            return msgspec.json.decode(text, type=Document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _checked(msgspec.json.decode(text, type=Document))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"holds no records ({error})") from error
     raise ValueError(f"has schema {schema}, and this version reads {SCHEMA}")
+
+
+def _checked(document: Document) -> Document:
+    """Return `document`. Raises ValueError where nobody could tell which record of a case to compare with."""
+    cases = [record.case for record in document.records]
+    if len({*cases}) < len(cases):
+        raise ValueError("has two records of one case")
+    return document
 
 
 def machine() -> Machine:

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_edgeload import files
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, render
 from pytest_edgeload.results.record import Entry, Record, collect
 
 _HEAD = "session.json"
+
+_MOST = 1 << 28  # bytes: of a run of so many tasks and seconds as nobody has had
 
 
 def place(folder: Path, entry: Entry) -> Entry:
@@ -30,19 +33,14 @@ def write(entry: Entry) -> None:
     """Write `entry` into its file. Raises OSError, and then leaves no file of that name."""
     path = Path(entry.file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    try:
-        part.write_bytes(msgspec.json.encode(entry))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write(path, msgspec.json.encode(entry))
 
 
 def read(path: Path) -> Entry | None:
     """Return the entry that `path` holds; None where there is none that can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Entry)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(files.read(path, _MOST), type=Entry)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -67,7 +65,7 @@ class Follower:
 
 def begin(session: Path, nothing: Document) -> None:
     """Note in the folder of a session what is known before its first measurement. Raises OSError."""
-    (session / _HEAD).write_bytes(render(nothing))
+    files.write(session / _HEAD, render(nothing))
 
 
 def recovered(session: Path, runs: Path) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import SAMPLES, weight_files
@@ -39,7 +40,7 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
 
     Nothing of the worker is left when this returns or raises. Raises Unsupported where the cap cannot be set up.
     """
-    steady.drop(_files(job))
+    _drop(_files(job))
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.worker")
     return live(_Dialogue(msgspec.json.encode(job) + b"\n"), Start(command, _ENVIRONMENT | os.environ), enclosure)
 
@@ -62,10 +63,18 @@ def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measure
 
     `threads` is what OpenMP may use unless the environment says otherwise. Raises as `launch`.
     """
-    steady.drop(calling.files)
+    _drop(calling.files)
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.call")
     opening = msgspec.json.encode(Call(tuple(sys.path))) + b"\n" + calling.pickled
     return live(_Dialogue(opening), Start(command, {THREADS: str(threads)} | os.environ), enclosure)
+
+
+def _drop(files: Iterable[Path]) -> None:
+    """Have the files read from storage again. Raises Unsupported for one that has gone meanwhile."""
+    try:
+        steady.drop(files)
+    except OSError as error:
+        raise Unsupported(f"{error.filename}: {error.strerror}, just before it was measured; put it back") from error
 
 
 def _files(job: Job) -> list[Path]:

@@ -37,9 +37,13 @@ class Swap:
         return format_size(self.size_bytes) if self.size_bytes else "none"
 
     def close(self) -> None:
-        """Switch the temporary file off and remove it; the machine's own swap is never touched."""
+        """Switch the temporary file off and remove it; the machine's own swap is never touched. Raises Unsupported."""
         if self.file is not None:
-            remove(self.file)
+            try:
+                remove(self.file)
+            except (OSError, subprocess.CalledProcessError) as error:
+                way_out = f"free some memory and run swapoff {self.file}, or let the next session try again"
+                raise Unsupported(f"the swap file could not be removed: {_reason(error)}; {way_out}") from error
 
 
 def open_swap(setting: str, folder: Path, session: str) -> Swap:
@@ -115,8 +119,7 @@ def _make(path: Path, size: int) -> Path:
         _run("swapon", path, fd)
     except (OSError, subprocess.CalledProcessError) as error:
         path.unlink(missing_ok=True)
-        reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error.strerror
-        raise _refusal(path, size, reason) from error
+        raise _refusal(path, size, _reason(error)) from error
     finally:
         os.close(fd)
     return path
@@ -129,11 +132,17 @@ def _refusal(path: Path, size: int, reason: str | None) -> Unsupported:
     )
 
 
+def _reason(error: OSError | subprocess.CalledProcessError) -> str | None:
+    return error.stderr.strip().rstrip(".") if isinstance(error, subprocess.CalledProcessError) else error.strerror
+
+
 def remove(path: Path) -> None:
-    """Switch swapping to `path` off if it is on, and remove the file."""
-    if any(area == path for area, _ in active()):
-        _run("swapoff", path)
-    path.unlink(missing_ok=True)
+    """Switch swapping to `path` off if it is on, wherever its folder was moved to, and remove the file."""
+    # No name is given twice, and a folder may be moved while it is swapped to; a file in use, the kernel keeps.
+    for area in {path, *(area for area, _ in active() if area.name == path.name)}:
+        if any(area == used for used, _ in active()):
+            _run("swapoff", area)
+        area.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from pytest_edgeload import files
 from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
 from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Exponential, Normal, Poisson, Trace, Uniform
@@ -74,6 +75,7 @@ _CHOICES = {
     "process": tuple(_PROCESSES),
 }
 _FIELDS: dict[str, type[msgspec.Struct]] = {"$": Document, "requests": Asked, "when": When}
+_MOST = 1 << 24  # bytes of a file
 _KINDS = {"int": "whole number", "float": "number", "str": "text", "object": "mapping", "array": "list"}
 
 
@@ -85,7 +87,7 @@ def schema() -> dict[str, Any]:
 def load(path: str | Path) -> Mix:
     """Return the mix in a file of YAML (`.yaml`, `.yml`) or JSON (`.json`). Raises UsageError."""
     try:
-        text = Path(path).read_text("utf-8-sig")
+        text = files.read(Path(path), _MOST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}: a byte that is not UTF-8; save the file as UTF-8") from None

@@ -288,8 +288,8 @@ def test_a_maker_that_was_killed(tmp_path: Path) -> None:
 
 def test_a_maker_that_fails(tmp_path: Path) -> None:
     """A maker whose work raises leaves nothing."""
-    with pytest.raises(FileNotFoundError), Store(tmp_path).making("key") as folder:
-        (folder / "file").write_text((folder / "missing").read_text())
+    with pytest.raises(UnicodeEncodeError), Store(tmp_path).making("key") as folder:
+        (folder / "file").write_text("word, and then \udc80", encoding="utf-8")
     assert _left(tmp_path) == set()
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,6 @@ from tests.plugin.sessions import CONFTEST, Begin, Ended, write
 
 CAP, ENFORCED = choose("auto")
 needs_cap = pytest.mark.skipif(not ENFORCED.enforces, reason="no memory limit can be enforced on this machine")
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 
 # ---- a session in which all goes well --------------------------------------------------------------------------
 
@@ -494,43 +491,3 @@ def test_cap_that_is_not_there(begin: Begin, project: Path, name: str) -> None:
     ended = begin(project, f"--edge-cap={name}", "-q").end()
     assert_refused(ended, f"--edge-cap={name}: {reason}; try --edge-cap=auto")
     ended.lines.no_fnmatch_line("*collected*")
-
-
-# ---- a full disk -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder with room for two files of a page each."""
-    folder, page = tmp_path / "disk", os.sysconf("SC_PAGE_SIZE")
-    folder.mkdir()
-    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", f"size={32 * page}", "edgeload-test", folder], check=True)
-    try:
-        (folder / "filler").write_bytes(bytes(page * (shutil.disk_usage(folder).free // page - 2)))
-        yield folder
-    finally:
-        subprocess.run(["/bin/umount", folder], check=True)
-
-
-@needs_root
-def test_full_cache(begin: Begin, project: Path, prepared: Path, full_disk: Path) -> None:
-    """A measurement that finds no room on the disk fails its test with a sentence that says which, and the way out."""
-    for name in ("networks", "recipes"):
-        (full_disk / name).symlink_to(prepared / name)
-    ended = begin(project, "--edge-policy=bulk", "--junitxml=junit.xml", PYTEST_EDGE_CACHE_DIR=str(full_disk)).end()
-    assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
-    [name] = ended.tests
-    message = ended.failure(name).attrib["message"]
-    pytest.LineMatcher([message]).fnmatch_lines([f"*{full_disk}*No space left on device*; *"])
-    assert ended.running.leavings == []
-
-
-@needs_root
-def test_full_disk_of_records(begin: Begin, project: Path, full_disk: Path) -> None:
-    """Records that find no room are missed in one sentence; every test runs, the table is shown, status is not 0."""
-    ended = begin(project, "--edge-policy=bulk,linear", f"--edge-json={full_disk / 'out.json'}").end()
-    assert ended.status != 0, ended.said
-    ended.lines.fnmatch_lines_random(["bulk *.* ok", "linear *.* ok", f"*{full_disk}*No space left on device*"])
-    for words in ("Traceback", "INTERNALERROR"):
-        assert words not in ended.said
-    assert ended.running.leavings == []

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.sandbox.lock import host_lock
+from tests.sandbox.witness import until
 
 TAKE_TURNS = """
 import os, sys
@@ -54,10 +56,10 @@ def test_holder_killed(temporary: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(Timeout):
-            host_lock().acquire(timeout=0.1)
+            FileLock(temporary / f"edgeload-{os.getuid()}" / "run.lock").acquire(timeout=0.1)
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-        with host_lock().acquire(timeout=30):
+        with host_lock():
             pass
 
 
@@ -69,12 +71,106 @@ def test_private(temporary: Path) -> None:
     assert str(os.getuid()) in folder.name
 
 
+TURNS = """
+import sys, time
+from pathlib import Path
+from pytest_edgeload.sandbox.lock import host_lock
+told, name, turns = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+for turn in range(turns):
+    with host_lock():
+        with told.open("a") as file:
+            file.write(name)
+        time.sleep(0.2)
+"""
+
+
+def test_fair(temporary: Path) -> None:
+    """Of two that want many turns, none has all of its own first."""
+    told = temporary / "told"
+    told.touch()
+    busy = subprocess.Popen([sys.executable, "-c", TURNS, str(told), "b", "1000000"])
+    assert until(lambda: told.read_text() == "b")
+    try:
+        subprocess.run([sys.executable, "-c", TURNS, str(told), "w", "6"], check=True, timeout=60)
+    finally:
+        busy.kill()
+        busy.wait()
+    turns = told.read_text()
+    contended = turns[turns.index("w") : turns.rindex("w")]
+    assert contended.count("w") == 5
+    assert contended.count("b") >= 3, turns
+
+
+def test_waiting_is_told(temporary: Path) -> None:
+    """Who waits for longer than a second says so, once, and for which process in which folder; others say nothing."""
+    said: list[str] = []
+    with host_lock(said.append):
+        assert said == []
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdin=pipe, stdout=pipe, text=True, cwd=temporary) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+
+        def tell(line: str) -> None:
+            said.append(line)
+            assert holder.stdin is not None
+            holder.stdin.close()  # it ends
+
+        with host_lock(tell):
+            pass
+    words = f"edgeload: waits for process {holder.pid} in {temporary}, for measured runs on one host take turns"
+    assert said == [words]
+
+
+@pytest.mark.parametrize("name", ["run.lock", "queue.lock"])
+def test_stale(temporary: Path, name: str) -> None:
+    """A lock file that somebody left, whatever it holds, is no lock."""
+    folder = temporary / f"edgeload-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    (folder / name).write_text("4711\n")
+    with host_lock(pytest.fail):
+        pass
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722])
+def test_folder_for_others(temporary: Path, mode: int) -> None:
+    """A folder that others may write to is refused: they could have put links there."""
+    folder = temporary / f"edgeload-{os.getuid()}"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(Unsupported, match="can be written by others; remove it, or set TMPDIR"), host_lock():
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def _link_to_nowhere(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo, _link_to_nowhere])
+def test_no_folder(temporary: Path, make: Callable[[Path], object]) -> None:
+    """What is no folder, or a link to none, is refused."""
+    make(temporary / f"edgeload-{os.getuid()}")
+    with pytest.raises(Unsupported, match="remove it, or set TMPDIR"), host_lock():
+        pass
+    assert not (temporary / "nowhere").exists()
+
+
+def test_no_file(temporary: Path) -> None:
+    """A folder in place of the lock is refused in a sentence."""
+    (temporary / f"edgeload-{os.getuid()}").mkdir(mode=0o700)
+    (temporary / f"edgeload-{os.getuid()}" / "run.lock").mkdir()
+    with pytest.raises(Unsupported, match="Is a directory; mend that, or set TMPDIR"), host_lock():
+        pass
+
+
 def test_folder_elsewhere(temporary: Path) -> None:
     """A link that somebody put in the folder's place is refused, with the way out."""
     (temporary / "elsewhere").mkdir()
     (temporary / f"edgeload-{os.getuid()}").symlink_to("elsewhere")
-    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"):
-        host_lock()
+    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"), host_lock():
+        pass
     assert list((temporary / "elsewhere").iterdir()) == []
 
 
@@ -84,6 +180,6 @@ def test_folder_of_another(temporary: Path) -> None:
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir()
     os.chown(folder, 65534, 65534)
-    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"):
-        host_lock()
+    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"), host_lock():
+        pass
     assert list(folder.iterdir()) == []

@@ -1,0 +1,204 @@
+"""Files that somebody gives us, and that are none, or hold something else: one sentence, no traceback, no waiting."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pytest_edgeload import devices
+from pytest_edgeload.errors import Refusal, UsageError
+from pytest_edgeload.files import read, write
+from pytest_edgeload.networks import checkpoint, store
+from pytest_edgeload.results import baseline, journal
+from pytest_edgeload.results.document import Document, document, render
+from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.workload import Mix
+from tests.plugin.sessions import Begin
+from tests.plugin.sessions import write as write_project
+
+PATIENCE_S = 20
+CASE = Case("test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """Fail, rather than wait for ever, where a FIFO is waited for."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("waited for a file that never comes")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(PATIENCE_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def _socket(path: Path) -> None:
+    here = Path.cwd()
+    os.chdir(path.parent)  # a socket's whole path may have a hundred characters
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 300_000_000)
+
+
+NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda _: None, "No such file or directory"),
+    "a folder": (Path.mkdir, "Is a directory"),
+    "a FIFO": (os.mkfifo, "it is no regular file"),
+    "a socket": (_socket, "it is no regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+    "a link to itself": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+    "far too large": (_sparse, r"it has 286\.1M, and such a file at most \d+(\.\d)?M"),
+}
+"""What may stand in a file's place, and what is said of it."""
+
+READERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a baseline": (baseline.load, "0001_main_123456.json"),
+    "devices": (lambda path: devices.read(path, {}), "edge-devices.toml"),
+    "a workload": (Mix.load, "mix.yaml"),
+    "an index": (checkpoint._shards, "model.safetensors.index.json"),
+    "a graph": (lambda path: store.read_graph(path.parent), store.GRAPH),
+}
+"""What reads files that others may have written, and what such a file is called."""
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_no_file(tmp_path: Path, kind: str, reader: str) -> None:
+    """What is no file, or a far too large one, is refused in one sentence with its name, and nobody waits for it."""
+    make, reason = NO_FILES[kind]
+    act, name = READERS[reader]
+    make(tmp_path / name)
+    with pytest.raises(Refusal, match=f"(?i){re.escape(str(tmp_path / name))}.*: {reason}; ") as refused:
+        act(tmp_path / name)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_no_entry(tmp_path: Path, kind: str) -> None:
+    """What stands in place of a measurement's own file is no measurement."""
+    make, _ = NO_FILES[kind]
+    make(tmp_path / "1.json")
+    assert journal.read(tmp_path / "1.json") is None
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_at_most(tmp_path: Path, size: int) -> None:
+    """A file may be as large as it may be, and not a byte larger; one that does not tell its size neither."""
+    write(tmp_path / "file", bytes(size))
+    assert read(tmp_path / "file", size) == bytes(size)
+    write(tmp_path / "longer", bytes(size + 1))
+    with pytest.raises(OSError, match=f"it has {size + 1}, and such a file at most {size}"):
+        read(tmp_path / "longer", size)
+    with pytest.raises(OSError, match="such a file at most"):
+        read(Path("/proc/self/status"), size)
+
+
+@pytest.fixture(scope="module")
+def made() -> Document:
+    """Give a document of one record."""
+    record = Record(CASE, (Measurement(outcome="ok", makespan_s=1.0, returned=[0]),))
+    return document([record], {}, Path(__file__).parent)
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+HARMS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut short": (lambda text: text[:-20], "holds no records"),
+    "no JSON": (lambda _: b"makespan", "holds no records"),
+    "other JSON": (lambda _: b"[1, 2, 3]", "holds no records"),
+    "another encoding": (lambda text: text.decode().encode("utf-16"), "holds no records"),
+    "no encoding": (lambda text: text.replace(b"mix", b"\xff\xfe"), "holds no records"),
+    "nested deeply": (lambda text: text.replace(b"[0]", DEEP), "holds no records"),
+    "nested where nobody looks": (lambda text: text.replace(b"{", b'{"more":' + DEEP + b",", 1), "holds no records"),
+    "not a number": (lambda text: text.replace(b"1.0", b"NaN"), "holds no records"),
+    "infinite": (lambda text: text.replace(b"1.0", b"1e999"), "holds no records"),
+    "a number without end": (lambda text: text.replace(b'"schema":1', b'"schema":' + b"9" * 5000), "holds no records"),
+    "another type": (lambda text: text.replace(b"1.0", b'"1.0"'), "holds no records"),
+    "an unknown outcome": (lambda text: text.replace(b'"ok"', b'"fine"'), "holds no records"),
+    "of the future": (lambda text: text.replace(b'"schema":1', b'"schema":2'), "has schema 2, and this version reads"),
+    "of the past": (lambda text: text.replace(b'"schema":1', b'"schema":0'), "has schema 0, and this version reads"),
+}
+"""What may have happened to a baseline, and what is said of it."""
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_harmed(tmp_path: Path, made: Document, harm: str) -> None:
+    """A baseline that is damaged, hostile or of another version is refused in one sentence with its name."""
+    change, reason = HARMS[harm]
+    path = tmp_path / "0001_main_123456.json"
+    text = change(render(made))
+    assert text != render(made)
+    path.write_bytes(text)
+    with pytest.raises(
+        UsageError, match=f"^{re.escape(str(path))} {reason}.*; save a new baseline, or name an"
+    ) as told:
+        baseline.load(path)
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_one_case_twice(tmp_path: Path, made: Document) -> None:
+    """Two records of one case are refused: nobody could tell which was meant."""
+    path = tmp_path / "twice.json"
+    path.write_bytes(render(msgspec.structs.replace(made, records=made.records * 2)))
+    with pytest.raises(UsageError, match=r"twice\.json has two records of one case; save a new baseline, or name an"):
+        baseline.load(path)
+
+
+def test_unknown_fields(tmp_path: Path, made: Document) -> None:
+    """What a later version has added within the same schema is left out."""
+    path = tmp_path / "more.json"
+    path.write_bytes(render(made).replace(b"{", b'{"more":{"and":[1]},', 1))
+    assert baseline.load(path) == made
+
+
+@pytest.mark.parametrize("wanted", ["²", "9" * 5000, "٣", "nul\0.json", "x" * 5000 + ".json"])
+def test_no_such_baseline(tmp_path: Path, made: Document, wanted: str) -> None:
+    """What nobody would call a baseline is none of that name, and no traceback."""
+    baseline.save(tmp_path, made, "main")
+    with pytest.raises(UsageError, match="no such"):
+        baseline.find(tmp_path, wanted, made.machine)
+
+
+DEVICES = {"deep": b"a = " + b"[" * 20_000, "endless": b"a = " + b"9" * 5000, "bytes": b"\xff\xfe"}
+
+
+@pytest.mark.parametrize("kind", DEVICES)
+def test_devices(tmp_path: Path, kind: str) -> None:
+    """A file of devices that no parser takes is refused in one sentence; one that begins with a mark is not."""
+    path = tmp_path / "edge-devices.toml"
+    path.write_bytes(DEVICES[kind])
+    with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: not TOML: .*; see docs/devices.md$"):
+        devices.read(path, {})
+    path.write_text('[mine]\nmemory = "512M"\n', encoding="utf-8-sig")
+    assert list(devices.read(path, {})) == ["mine"]
+
+
+QUICK = "def test_quick(edge):\n    edge.command(['/bin/true'])\n"
+
+
+def test_session(start: Begin, tmp_path: Path) -> None:
+    """A session that is to compare with a FIFO ends before anything is measured, with the status of a usage error."""
+    folder = write_project(tmp_path, test_tiny=QUICK, conftest="")
+    os.mkfifo(folder / "old.json")
+    ended = start(folder, "--edge-compare=old.json").end()
+    assert ended.status == pytest.ExitCode.USAGE_ERROR, ended.said
+    ended.lines.fnmatch_lines(["ERROR: --edge-compare: old.json: it is no regular file; name another file of records"])
+    assert "Traceback" not in ended.said
+    assert ended.running.on_disk == []
+    assert ended.running.leavings == []

@@ -1,0 +1,292 @@
+"""A disk that is full, for real: what was measured is kept and shown, and nothing half written is taken for whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import torch
+
+from pytest_edgeload.bench import Needs, prepared
+from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.home import Home
+from pytest_edgeload.measure import Bench
+from pytest_edgeload.networks.live import keep_live
+from pytest_edgeload.networks.registry import PreparationFailed, Registry
+from pytest_edgeload.networks.store import Store, Unwritable, verify
+from pytest_edgeload.results import baseline, journal
+from pytest_edgeload.results.document import document
+from pytest_edgeload.results.record import Case, Entry, Measurement, Record
+from pytest_edgeload.sandbox import swap as swaps
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.lock import host_lock
+from pytest_edgeload.sandbox.swap import Swap, open_swap
+from tests.plugin.sessions import Begin, write
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+
+PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+CASE: Final = Case("test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+ENTRY: Final = Entry(CASE, Measurement(outcome="ok", started=1.0, detail="x" * 2 * PAGE), "")
+FULL: Final = "No space left on device"
+
+
+class Disk:
+    """A small file system in memory, and what fills it up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._filler = folder / "filler"
+
+    def fill(self) -> None:
+        """Leave not a page free, so that files can be made and hold nothing."""
+        with self._filler.open("wb", buffering=0) as file:
+            try:
+                while file.write(bytes(PAGE)):
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC  # noqa: PT017  # it is how this ends
+
+    def close(self) -> None:
+        """Let no file be made."""
+        found = os.statvfs(self.folder)
+        self.remount(f"nr_inodes={found.f_files - found.f_ffree}")
+
+    def empty(self) -> None:
+        """Give back all of that."""
+        self.remount("nr_inodes=1000")
+        self._filler.unlink(missing_ok=True)
+
+    def remount(self, options: str) -> None:
+        """Mount with other options."""
+        subprocess.run(["/bin/mount", "-o", f"remount,{options}", self.folder], check=True)
+
+    @property
+    def left(self) -> list[Path]:
+        """All files there are, but for locks."""
+        found = (path for path in self.folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+        return sorted(path for path in found if path != self._filler)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """Give a disk of a mebibyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=1M", "edgeload-test", folder], check=True)
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["/bin/umount", folder], check=True)
+
+
+# ---- networks --------------------------------------------------------------------------------------------------
+
+
+def test_making_a_network(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that finds no room is refused with the place and the way out, and leaves nothing."""
+    monkeypatch.syspath_prepend(write(tmp_path))
+
+    registry = Registry(Store(disk.folder))
+    registry.register("small", "tiny:small")
+    words = f"^network small .* could not be made: {disk.folder}: {FULL}; free some, or name another folder by --edge-c"
+    with pytest.raises(PreparationFailed, match=words):
+        registry.get("small", lambda *_: None)
+    assert disk.left == []
+
+
+@pytest.mark.parametrize("is_full", [True, False], ids=["from the start", "in the middle"])
+def test_keeping_a_model(disk: Disk, is_full: bool) -> None:  # noqa: FBT001
+    """A model at hand that finds no room is refused alike, wherever the room ends; with room it is made."""
+    if is_full:
+        disk.fill()
+    with pytest.raises(
+        PreparationFailed, match=f"^network net could not be made: {disk.folder}: {FULL}; free some, or "
+    ):
+        keep_live(disk.folder, "net", torch.nn.Linear(600, 600), [(torch.rand(1, 600),)])
+    assert disk.left == []
+    disk.empty()
+    disk.remount("size=4M")
+    assert verify(keep_live(disk.folder, "net", torch.nn.Linear(600, 600), [(torch.rand(1, 600),)])).name == "net"
+
+
+def test_room_ends_with_the_note(disk: Disk) -> None:
+    """Where not even the note of which network a recipe gave finds room, the network is not taken for made."""
+    store = Store(disk.folder)
+
+    def make() -> None:
+        with store.making("key") as folder:
+            (folder / "file").write_text("word")
+            disk.fill()
+            store.keep("key", folder, "digest")
+
+    with pytest.raises(Unwritable, match=f"^{disk.folder}: {FULL}; free some, or name another folder by --edge-cache-"):
+        make()
+    assert store.find("key") is None
+    disk.empty()
+    with store.making("key") as folder:
+        assert store.keep("key", folder, "digest") == store.find("key")
+
+
+# ---- swap ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [(256 << 20, FULL), (PAGE, "mkswap: .*"), (64 * PAGE, "swapon: .*")],
+    ids=["no room", "no swap", "not switched on"],
+)
+def test_swap(disk: Disk, size: int, reason: str) -> None:
+    """Whichever step of switching swap on fails, that is said with a way out, and no file is left."""
+    with pytest.raises(
+        Unsupported, match=rf"a swap file of \S+ in {disk.folder} could not be .*: {reason}; try --edge-s"
+    ):
+        swaps._make(disk.folder / "edgeload-1-1-1.swap", size)
+    assert disk.left == []
+    with pytest.raises(UsageError, match=f"--edge-swap=256M: {disk.folder} has .* free, too little for that and 1G"):
+        open_swap("256M", disk.folder, "1-1-1")
+
+
+def test_swap_whose_folder_moves(tmp_path: Path) -> None:
+    """Swap is switched off and removed wherever its folder was moved to; while it is on no one can remove it."""
+    found = open_swap("256M", tmp_path / "before", f"{os.getpid()}-1-1")
+    assert found.file is not None
+    try:
+        with pytest.raises(PermissionError):
+            found.file.unlink()
+        (tmp_path / "before").rename(tmp_path / "after")
+    finally:
+        found.close()
+    assert found.file.name not in Path("/proc/swaps").read_text()
+    assert list((tmp_path / "after").iterdir()) == []
+
+
+def test_swap_that_stays(tmp_path: Path) -> None:
+    """Swap that cannot be removed at a session's end is told in a line, and nothing else of the end is lost."""
+    said: list[str] = []
+    with prepared(Home.new(tmp_path), Needs("none", "256M"), said.append) as (_, swap):
+        assert swap.file is not None
+        subprocess.run(["/bin/chattr", "+i", swap.file], check=True)  # then not even root may switch it off
+    subprocess.run(["/bin/chattr", "-i", swap.file], check=True)
+    swap.close()
+    assert "edgeload: the swap file could not be removed: swapoff: " in said[-1]
+    assert f"; free some memory and run swapoff {swap.file}, or let the next" in said[-1]
+
+
+# ---- what a session notes and saves ----------------------------------------------------------------------------
+
+
+def _save(folder: Path) -> None:
+    baseline.save(folder, document([Record(CASE, (ENTRY.measurement,))], {}, folder), "main")
+
+
+def _keep(folder: Path) -> None:
+    journal.write(journal.place(folder / "runs", ENTRY))
+
+
+def _noted(folder: Path) -> None:
+    none = CAPS["none"]
+    bench = Bench(Registry(Store(folder)), {}, none, Swap(0), "1-1-1", folder, 60.0, lambda *_: None)
+    bench._noted("anything", lambda: 1.5)
+
+
+def _locked(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(folder))
+        with host_lock():
+            pass
+
+
+WRITERS: Final[dict[str, tuple[Callable[[Path], object], type[Exception]]]] = {
+    "a baseline": (_save, OSError),
+    "a measurement": (_keep, OSError),
+    "a note": (_noted, Unsupported),
+    "a file of the session": (lambda folder: Home.new(folder).write(folder / "shared.json", b"{}"), UsageError),
+    "a folder of the session": (lambda folder: Home.new(folder).make(folder / "a" / "b"), UsageError),
+    "the lock": (_locked, Unsupported),
+}
+"""What writes to the disk, and what it raises where that is full; the first four write bytes."""
+
+WAYS: Final = [(writer, "pages") for writer in list(WRITERS)[:4]] + [(writer, "inodes") for writer in WRITERS]
+
+
+@pytest.mark.parametrize(("writer", "lacking"), WAYS)
+def test_nothing_half(disk: Disk, writer: str, lacking: str) -> None:
+    """What finds no room, for its bytes or for a file at all, is refused with its place, and nothing half is left."""
+    act, kind = WRITERS[writer]
+    if lacking == "pages":
+        disk.fill()
+    else:
+        disk.close()
+    with pytest.raises(kind, match=FULL) as refused:
+        act(disk.folder)
+    assert str(disk.folder) in str(refused.value)
+    assert disk.left == []
+    disk.empty()
+    act(disk.folder)
+
+
+# ---- sessions --------------------------------------------------------------------------------------------------
+
+QUICK = """
+import os, pathlib
+
+def test_before(edge):
+    assert edge.command(["/bin/true"], name="before").outcome == "ok"
+
+def test_full():
+    with open(os.environ["FILLER"], "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+
+def test_after(edge):
+    edge.command(["/bin/true"], name="after")
+"""
+FILES = ("json", "csv", "md", "trace")
+
+
+def test_session(start: Begin, disk: Disk, tmp_path: Path) -> None:
+    """A disk that is full in the middle of a session costs what is on it: the table has all, each loss its sentence."""
+    project = write(tmp_path, test_tiny=QUICK, conftest="")
+    at = disk.folder
+    options = [f"--edge-{name}={at / f'out.{name}'}" for name in FILES]
+    saving = ("--edge-save=main", f"--edge-storage={at / 'saved'}", "--junitxml=junit.xml")
+    session = start(project, *options, *saving, PYTEST_EDGE_CACHE_DIR=str(at), FILLER=str(at / "filler"))
+    ended = session.end()
+    assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
+    assert ended.failure("test_after").attrib["message"].count("\n") == 0
+    assert (
+        f"{FULL}; free some, or name another folder by --edge-cache-dir"
+        in ended.failure("test_after").attrib["message"]
+    )
+    ended.lines.fnmatch_lines_random(["before *.* ok", "after *.* ok"])
+    for name in FILES:
+        ended.lines.fnmatch_lines_random(f"--edge-{name}={at / f'out.{name}'}: {FULL}; name a file elsewhere, each *")
+    ended.lines.fnmatch_lines_random(f"{at / 'saved'}*: {FULL}; name another folder by --edge-storage")
+    for words in ("Traceback", "INTERNALERROR", "written to"):
+        assert words not in ended.said
+    assert [entry.case.policy for entry in session.on_disk] == ["before"]
+    assert [path.name for path in disk.left if path.suffix != ".json" or path.parent == at] == []
+    assert session.leavings == []
+
+
+@pytest.mark.parametrize(("processes", "status"), [("-n0", 4), ("-n2", 1)])
+def test_no_room_to_begin(start: Begin, disk: Disk, tmp_path: Path, processes: str, status: int) -> None:
+    """A session that finds no room for its own notes ends in a sentence; under xdist each test says it."""
+    project = write(tmp_path, test_tiny="def test_it(edge):\n    edge.command(['/bin/true'])\n", conftest="")
+    disk.fill()
+    ended = start(project, processes, PYTEST_EDGE_CACHE_DIR=str(disk.folder)).end()
+    assert ended.status == status, ended.said
+    ended.lines.fnmatch_lines([f"*{disk.folder}: {FULL}; name another folder by --edge-cache-dir"])
+    for words in ("Traceback", "INTERNALERROR", "passed"):
+        assert words not in ended.said
+    assert disk.left == []
+    assert ended.running.leavings == []
