@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pytest_edgeload import names
+
 
 class Refusal(Exception):
-    """Something cannot be done; where in our code that was noticed says nothing to the reader."""
+    """Something cannot be done; where in our code that was noticed says nothing to the reader.
+
+    Its sentence may quote what others wrote, and is one line that no terminal obeys all the same.
+    """
+
+    def __str__(self) -> str:
+        return names.printable(super().__str__())
 
 
 class UsageError(Refusal):
@@ -18,6 +26,14 @@ class UsageError(Refusal):
 
 class Unsupported(Refusal):
     """This machine cannot do what was asked; the message says what would make it able to."""
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise UsageError, which says `what` it should name, for what is no name."""
+    try:
+        names.check(what, name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def hint(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:

@@ -39,7 +39,7 @@ from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.simulate import peak_bytes
-from pytest_edgeload.units import Limit, format_size
+from pytest_edgeload.units import Limit, exact_size, format_size
 from pytest_edgeload.workload import Condition, Mix, Workload
 
 MARGIN_BYTES = 16 << 20
@@ -113,7 +113,7 @@ class Bench:
         try:
             self.cap.open(self._name(), limits).close()
         except Unsupported as error:
-            raise Unsupported(f"--edge-read-bw={format_size(read_bps)}: {error}; leave it out") from error
+            raise Unsupported(f"--edge-read-bw={exact_size(read_bps)}: {error}; leave it out") from error
 
     def unenforced(self, asked: Hold, memory_bytes: int, folder: Path) -> tuple[str, ...]:
         """Return what of `asked` this machine cannot do, see `Case.unenforced`; `folder` is where weights are."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 SIZE_HINT = "try 512M, 1G or base+256M"
 RATE_HINT = "try 90M, which is 90 MiB a second"
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_SIZE = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
-_DURATION = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)?"
+_UNITS = tuple(reversed(_POWERS.items()))
+_NUMBER = r"(?P<number>\d{1,30}(?:\.\d{1,30})?)"
+_SIZE = _NUMBER + r"\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
+_DURATION = _NUMBER + r"\s*(?P<unit>ms|s|m|h)?"
 _MOST = 1 << 60
 _LEAST_RATE = 1 << 20  # slower than any storage, and the worker itself would take minutes to start
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -30,7 +32,7 @@ def parse_size(text: str, hint: str = SIZE_HINT) -> int:
         raise ValueError(f"{unit}B means 1000 to some and 1024 to others; write {number}{unit}, which is 1024")
     if not unit and suffix.upper() == "IB":
         raise ValueError(f"not a size; {hint}")
-    size: float = float(number) * 1024 ** _POWERS[unit]
+    size = (float(number) if "." in number else int(number)) * 1024 ** _POWERS[unit]
     if not 1 <= size <= _MOST:
         raise ValueError(f"a size is at least one byte and at most {_MOST >> 40}T; {hint}")
     return round(size)
@@ -38,12 +40,20 @@ def parse_size(text: str, hint: str = SIZE_HINT) -> int:
 
 def format_size(size: float) -> str:
     """Return `size` bytes as a short text, exact where it can be: `512M`, `1G`, `183.2M`, `0`."""
-    for unit in ("T", "G", "M", "K"):
-        scale = 1024 ** _POWERS[unit]
+    for unit, power in _UNITS[:-1]:
+        scale = 1024**power
         if abs(size) >= scale:
             value = size / scale
             return f"{value:.0f}{unit}" if value == int(value) or abs(value) >= 1000 else f"{value:.1f}{unit}"  # noqa: PLR2004
     return f"{size:.0f}"
+
+
+def exact_size(size: int) -> str:
+    """Return `size` bytes as the shortest text that `parse_size` makes the same of: `1792M`, `1.5G`, `1000001`."""
+    short = format_size(size)
+    if size < 1 or parse_size(short) == size:
+        return short
+    return next(f"{size // 1024**power}{unit}" for unit, power in _UNITS if size % 1024**power == 0)
 
 
 def parse_rate(text: str) -> int:
@@ -65,10 +75,10 @@ def parse_duration(text: str) -> float:
 
 def parse_percent(text: str) -> float:
     """Return the share that `text` names, 0.05 of `5%`. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip(), re.ASCII)
-    if match is None or float(match[1]) == 0:
+    match = re.fullmatch(_NUMBER + r"\s*%", text.strip(), re.ASCII)
+    if match is None or float(match["number"]) == 0:
         raise ValueError("not a percentage; try 5%")
-    return float(match[1]) / 100
+    return float(match["number"]) / 100
 
 
 def format_duration(seconds: float) -> str:
@@ -102,7 +112,7 @@ class Limit:
         return cls(parse_size(text.strip().removeprefix("base+")), above_base)
 
     def __str__(self) -> str:
-        return ("base+" if self.above_base else "") + format_size(self.size_bytes)
+        return ("base+" if self.above_base else "") + exact_size(self.size_bytes)
 
     def resolve(self, idle_bytes: int) -> int:
         """Return the bytes to enforce for a worker that needs `idle_bytes` when it does nothing."""

@@ -1,4 +1,4 @@
-"""Devices: what stands for a board, read from TOML. Standard library only; knows nothing of how it is enforced."""
+"""Devices: what stands for a board, read from TOML. Knows nothing of how it is enforced."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pytest_edgeload import names, reading
 from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.units import Limit, parse_rate, parse_size
 
@@ -17,6 +18,8 @@ SHIPPED = Path(__file__).with_name("devices.toml")
 
 OWN_FILE = "edge-devices.toml"
 """Where a project keeps its own devices unless it says otherwise."""
+
+_MOST_BYTES = 1 << 20  # of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +104,19 @@ def known_devices(file: Path | None) -> dict[str, Device]:
 def read(file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
     """Return the devices of a file; each may extend one of `known` or one before it. Raises UsageError."""
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = reading.read(file, _MOST_BYTES).decode()
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; name a file of devices by --edge-devices") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
+        raise UsageError(f"{file}: not TOML: {error}; see docs/devices.md") from error
+    return parse(text, file, known)
+
+
+def parse(text: str, file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
+    """Return the devices of a text; `file` names it in errors. Raises UsageError."""
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file}: not TOML: {error}; see docs/devices.md") from error
     found: dict[str, Device] = {}
     for name, table in tables.items():
@@ -116,7 +128,7 @@ def read(file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
 
 
 def _device(name: str, table: object, known: Mapping[str, Device]) -> Device:
-    if name == "none" or not name or "," in name or name != name.strip():
+    if name == "none" or "," in name or name != name.strip() or not names.is_name(name):
         raise ValueError(": no name for a device; try one such as my-board")
     if not isinstance(table, dict):
         raise ValueError(f" = {table!r}: not a device; begin it by [{name}]")  # noqa: TRY004  # as above

@@ -7,18 +7,22 @@ a page and with a page between, so that one integer says where a tensor is and n
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
+
+from pytest_edgeload import reading
 from pytest_edgeload.errors import Refusal
 from pytest_edgeload.networks.layer import DTYPES, Part, TensorSpec
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _PAGE = 4096
+_MOST_BYTES = 100_000_000  # of a header, as safetensors itself has it, and of an index
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 _NAMES = {short: name for name, (short, _) in DTYPES.items()}
 
 
@@ -31,6 +35,20 @@ class Checkpoint(NamedTuple):
 
     parts: tuple[Part, ...]
     tensors: Mapping[str, TensorSpec]
+
+
+class _Entry(msgspec.Struct):
+    """What a header says of one tensor."""
+
+    dtype: str
+    shape: tuple[_Count, ...]
+    data_offsets: tuple[_Count, _Count]
+
+
+class _Index(msgspec.Struct):
+    """Which file holds each tensor."""
+
+    weight_map: dict[str, str]
 
 
 def stamp(path: Path) -> str:
@@ -94,12 +112,12 @@ def _main(path: Path) -> Path:
 def _shards(index: Path) -> dict[str, set[str]]:
     """Return the files that an index names, each with the tensors that are to be read from it."""
     try:
-        placed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        placed = reading.decode(reading.read(index, _MOST_BYTES), _Index).weight_map.items()
+    except (OSError, ValueError) as error:
         raise BadCheckpoint(f"{index} is no index of a safetensors checkpoint: it has no weight_map") from error
     shards: dict[str, set[str]] = {}
     for name, file in placed:
-        if not isinstance(file, str) or file in {"", ".", ".."} or Path(file).name != file:
+        if file in {"", ".", ".."} or "\0" in file or Path(file).name != file:
             raise BadCheckpoint(f"{index} places {name} in {file!r}, which is no file beside it; fetch it anew")
         shards.setdefault(file, set()).add(name)
     return dict(sorted(shards.items()))
@@ -108,8 +126,9 @@ def _shards(index: Path) -> dict[str, set[str]]:
 def _stat(path: Path) -> os.stat_result:
     try:
         return path.stat()
-    except OSError as error:
-        raise BadCheckpoint(f"{path}: {error.strerror}; fetch it, or name the file that is there") from error
+    except (OSError, ValueError) as error:  # of a path that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadCheckpoint(f"{path}: {reason}; fetch it, or name the file that is there") from error
 
 
 def _read_part(path: Path, begin: int) -> tuple[Part, bytes]:
@@ -118,7 +137,7 @@ def _read_part(path: Path, begin: int) -> tuple[Part, bytes]:
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = file.read(size) if size <= stat.st_size - 8 else b""
+            header = file.read(size) if size <= min(stat.st_size - 8, _MOST_BYTES) else b""
     except OSError as error:
         raise BadCheckpoint(f"{path}: {error.strerror}") from error
     digest = hashlib.sha256(header).hexdigest()
@@ -129,12 +148,10 @@ def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:
     """Return the file and the tensors that its header names."""
     part, header = _read_part(path, begin)
     try:
-        found: dict[str, Any] = json.loads(header)
-        data = 8 + len(header)
-        specs = {name: _spec(name, entry, data) for name, entry in found.items() if name != "__metadata__"}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        specs = tensors(header)
+    except ValueError as error:
         raise BadCheckpoint(f"{path} is no safetensors file, or its header is damaged; fetch it anew") from error
-    end = max((spec.offset + spec.size_bytes for spec in specs.values()), default=data)
+    end = max((spec.offset + spec.size_bytes for spec in specs.values()), default=8 + len(header))
     if end > part.size_bytes:
         raise BadCheckpoint(f"{path} ends at byte {part.size_bytes}, and its tensors at {end}; fetch it anew")
     # The addresses come last: what was checked stands in the file.
@@ -142,12 +159,19 @@ def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:
     return part, moved
 
 
-def _spec(name: str, entry: Mapping[str, Any], data: int) -> TensorSpec:
-    """Return where a tensor stands in its file. Raises ValueError, KeyError or TypeError."""
-    short, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+def tensors(header: bytes) -> dict[str, TensorSpec]:
+    """Return where the tensors that a header names stand in its file. Raises ValueError or BadCheckpoint."""
+    entries = reading.decode(header, dict[str, msgspec.Raw])
+    entries.pop("__metadata__", None)
+    return {name: _spec(name, reading.decode(bytes(raw), _Entry), 8 + len(header)) for name, raw in entries.items()}
+
+
+def _spec(name: str, entry: _Entry, data: int) -> TensorSpec:
+    """Return where a tensor stands in its file. Raises ValueError."""
+    short, shape, (first, last) = entry.dtype, entry.shape, entry.data_offsets
     if short not in _NAMES:
         raise BadCheckpoint(f"tensor {name} is of type {short}; those that can be read are {', '.join(_NAMES)}")
     _, item_bytes = DTYPES[_NAMES[short]]
-    if min(shape, default=0) < 0 or first < 0 or last - first != math.prod(shape) * item_bytes:
+    if last - first != math.prod(shape) * item_bytes:
         raise ValueError(name)
     return TensorSpec(name, _NAMES[short], shape, data + first, last - first)

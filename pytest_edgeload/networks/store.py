@@ -15,6 +15,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
+from pytest_edgeload import reading
 from pytest_edgeload.errors import Refusal
 from pytest_edgeload.networks import checkpoint
 from pytest_edgeload.networks.layer import DTYPES, Network, TensorSpec
@@ -30,6 +32,8 @@ from pytest_edgeload.networks.layer import DTYPES, Network, TensorSpec
 GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
 _DATA_ALIGNMENT = 4096  # the first tensor starts on a page, so that direct reads can be aligned
 _CHUNK = 8 << 20
+_MOST_GRAPH_BYTES = 1 << 28
+_DIGEST = re.compile("[0-9a-f]{64}")
 _MAP_NORESERVE = 0x4000  # which the mmap module does not know before Python 3.13
 
 
@@ -88,8 +92,8 @@ def write_graph(folder: Path, network: Network) -> str:
 def read_graph(folder: Path) -> Network:
     """Return the network stored in `folder`, without looking at its weights. Raises DamagedNetwork."""
     try:
-        return msgspec.json.decode((folder / GRAPH).read_bytes(), type=Network)
-    except (OSError, msgspec.DecodeError) as error:
+        return reading.decode(reading.read(folder / GRAPH, _MOST_GRAPH_BYTES), Network)
+    except (OSError, ValueError) as error:
         raise DamagedNetwork(_damage(folder / GRAPH, str(error))) from error
 
 
@@ -143,11 +147,11 @@ class Store:
     def find(self, key: str) -> Path | None:
         """Return the folder of the network that the recipe `key` gave, None where it is not made yet."""
         try:
-            digest = (self.root / "recipes" / key).read_text().strip()
-        except FileNotFoundError:
+            digest = reading.read(self.root / "recipes" / key, 100).decode().strip()
+        except (FileNotFoundError, ValueError):
             return None
         folder = self.root / "networks" / digest
-        return folder if digest and folder.is_dir() else None
+        return folder if _DIGEST.fullmatch(digest) and folder.is_dir() else None
 
     @contextmanager
     def making(self, key: str) -> Iterator[Path]:

@@ -28,7 +28,7 @@ from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
-from pytest_edgeload.units import Limit, format_size
+from pytest_edgeload.units import Limit, exact_size
 from pytest_edgeload.workload import Mix
 
 PROPERTY = "edgeload"
@@ -292,7 +292,7 @@ class Edgeload:
         enforced = f"enforced by {self._cap}" if self._is_enforced else "NOT enforced (cap none)"
         order = " not interleaved (xdist)" if self._config.getoption("dist", "no") != "no" else ""
         rate = self.settings.read_bw
-        reads = "" if rate is None else f"reads at {format_size(rate)}/s, "
+        reads = "" if rate is None else f"reads at {exact_size(rate)}/s, "
         rounds = self.settings.rounds
         threads = f"threads {self.settings.threads}, " if self.boards.devices.keys() == {None} else ""
         return (

@@ -27,9 +27,11 @@ def table(config: pytest.Config) -> dict[str, Any]:
         return {}
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
-    found = document.get("tool", {}).get("edgeload", {}).get("thresholds", {})
+    found: Any = document
+    for key in _TABLE.split("."):
+        found = found.get(key, {}) if isinstance(found, dict) else found
     if not isinstance(found, dict):
         raise UsageError(f"{_TABLE} in {path}: not a table; write makespan = '0.5x bulk' below it")
     return found

@@ -16,7 +16,7 @@ from pytest_edgeload.report.view import View
 from pytest_edgeload.results.gate import identity
 from pytest_edgeload.results.record import PROGRAM, Case, Record
 from pytest_edgeload.results.statistics import Spread, spread
-from pytest_edgeload.units import format_size
+from pytest_edgeload.units import exact_size, format_size
 
 _ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
 _KEPT_COMING = {
@@ -157,7 +157,7 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
         words = ", ".join(f"{name} {value or NONE}" for name, value in common)
         return [words + unenforced.replace("(", "(limits "), *boards.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
-    reads = "" if case.read_bps is None else f", reads at {format_size(case.read_bps)}/s"
+    reads = "" if case.read_bps is None else f", reads at {exact_size(case.read_bps)}/s"
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
     first = f"{case.test} {case.workload} at {limit}"
     where = f"cap {cap}, swap {swap}, reader {case.reader}, {case.threads} threads{reads}"
@@ -177,8 +177,8 @@ def _board(case: Case) -> str:
         "cores": "" if case.cores is None else f"cores {case.cores}",
         "cpus": "" if case.cpus is None else f"cpus {case.cpus:g}",
         "threads": f"threads {case.threads}",
-        "reads": "" if case.read_bps is None else f"reads at {format_size(case.read_bps)}/s",
-        "writes": "" if case.write_bps is None else f"writes at {format_size(case.write_bps)}/s",
+        "reads": "" if case.read_bps is None else f"reads at {exact_size(case.read_bps)}/s",
+        "writes": "" if case.write_bps is None else f"writes at {exact_size(case.write_bps)}/s",
     }
     marked = (f"{text}{_mark(name, lacking)}" for name, text in parts.items() if text)
     return f"{case.device}: {', '.join(marked)}"

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from pathlib import Path
 
+from pytest_edgeload import reading
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results.document import Document, Machine, parse, render
-from pytest_edgeload.units import format_size
 
 _NUMBERED = re.compile(r"(?P<number>\d{4,})_(?P<name>.+)_[0-9a-f]{6}\.json")
-_NAME = re.compile(r"[\w.+-]+")
-_MOST = 1 << 28  # bytes of a file: a long session with all its spans has a few million
+_DIGITS = re.compile(r"\d{1,100}", re.ASCII)
+_NAME = re.compile(r"[\w.+-]{1,100}")
+_MOST_BYTES = 1 << 28  # of a file: a long session with all its spans has a few million
 
 
 def check_name(name: str) -> str:
     """Return `name` if a baseline may be called that. Raises ValueError."""
     if not _NAME.fullmatch(name) or name.isdigit():
-        raise ValueError("not a name for a baseline; use letters, digits, '.', '+', '-' and '_', not digits alone")
+        raise ValueError(
+            "not a name for a baseline; use letters, digits, '.', '+', '-' and '_', at most 100, not digits alone"
+        )
     return name
 
 
@@ -73,15 +75,9 @@ def find(storage: Path, wanted: str, machine: Machine) -> Path | None:
 def load(path: Path) -> Document:
     """Return the document in `path`: a baseline, or what --edge-json wrote. Raises UsageError."""
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            text = file.read(_MOST) if size <= _MOST else b""
+        return parse(reading.read(path, _MOST_BYTES))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name another file of records") from error
-    if size > _MOST:
-        raise UsageError(f"{path}: it has {format_size(size)}, and a file of records at most {format_size(_MOST)}")
-    try:
-        return parse(text)
     except ValueError as error:
         raise UsageError(f"{path} {error}; save a new baseline, or name another") from error
 
@@ -113,6 +109,6 @@ def _number(path: Path) -> int:
 
 
 def _is(path: Path, wanted: str) -> bool:
-    if wanted.isdigit():
+    if _DIGITS.fullmatch(wanted):
         return _number(path) == int(wanted)
     return not wanted or _parts(path)["name"] == wanted

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_edgeload import reading
 from pytest_edgeload.results.record import Entry
+
+
+_MOST_BYTES = 1 << 28  # as of a file of records
 
 
 def place(folder: Path, entry: Entry) -> Entry:
@@ -31,6 +35,6 @@ def write(entry: Entry) -> None:
 def read(path: Path) -> Entry | None:
     """Return the entry that `path` holds; None where there is none that can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Entry)
-    except (OSError, msgspec.DecodeError):
+        return reading.decode(reading.read(path, _MOST_BYTES), Entry)
+    except (OSError, ValueError):
         return None

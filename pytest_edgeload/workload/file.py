@@ -14,16 +14,18 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from pytest_edgeload import names, reading
 from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
 from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Exponential, Normal, Poisson, Trace, Uniform
 from pytest_edgeload.workload.places import Place, Places, fault, read
 
-Text = Annotated[str, Meta(min_length=1)]
+Text = Annotated[str, Meta(min_length=1, max_length=names.MOST)]
 Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
 Images = Annotated[int, Meta(ge=1, le=10_000)]
 Seed = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Seconds = Annotated[float, Meta(gt=0)]
+_MOST_BYTES = 1 << 22
 Loop = Literal["once", "closed"]
 Arrivals = Constant | Uniform | Normal | Exponential | Poisson | Trace
 
@@ -85,7 +87,7 @@ def schema() -> dict[str, Any]:
 def load(path: str | Path) -> Mix:
     """Return the mix in a file of YAML (`.yaml`, `.yml`) or JSON (`.json`). Raises UsageError."""
     try:
-        text = Path(path).read_text("utf-8-sig")
+        text = reading.read(Path(path), _MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}: a byte that is not UTF-8; save the file as UTF-8") from None
