@@ -18,6 +18,7 @@ import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.job import Asked, Job, Program
+from pytest_edgeload.names import printable
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import weight_files
@@ -262,7 +263,8 @@ class Bench:
             # Swap of others may have come or gone.
             limits = self._limits(limit_bytes, hold, [file for file in files if file not in free])
             found = launched(self._enclosure(limits, expected_bytes))
-        words = (f"{file} is on no disk that could be throttled, so it was read as fast as it is" for file in free)
+        free_of = "is on no disk that could be throttled, so it was read as fast as it is"
+        words = (printable(f"{file} {free_of}") for file in free)
         return msgspec.structs.replace(found, notices=(*found.notices, *words))
 
     def _way(self, case: Case, workload: Workload, folders: dict[str, str]) -> tuple[Plan, Program | None, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from pathlib import Path
 
 MOST = 1000
 """The characters that a name may have."""
@@ -16,6 +17,18 @@ def printable(text: str) -> str:
 def is_name(name: str) -> bool:
     """Tell whether `name` can be shown and stored as it is."""
     return 0 < len(name) <= MOST and name.isprintable()
+
+
+def as_path(text: str) -> Path:
+    """Return the absolute path that `text` is, `~` being a home. Raises ValueError for what no file can be called."""
+    try:
+        path = Path(text).expanduser().absolute()
+        path.exists()
+    except (OSError, RuntimeError):  # it is too long, or in the home of nobody
+        raise ValueError("not a path that a file can have; name another") from None
+    if not text.isprintable():
+        raise ValueError("not a path that can be printed; name another")
+    return path
 
 
 def check(what: str, name: str) -> None:

@@ -1,8 +1,7 @@
-"""Sizes, limits and durations: parsed and printed here and nowhere else. Imports the standard library only."""
+"""Sizes, limits, durations and counts: parsed and printed here and nowhere else. Imports the standard library only."""
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ _SIZE = _NUMBER + r"\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
 _DURATION = _NUMBER + r"\s*(?P<unit>ms|s|m|h)?"
 _MOST = 1 << 60
 _LEAST_RATE = 1 << 20  # slower than any storage, and the worker itself would take minutes to start
+_LONGEST_S = 36e6  # no clock or timer has trouble with that
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -68,9 +68,16 @@ def parse_duration(text: str) -> float:
     """Return the seconds that `text` names: `90`, `90s`, `1.5m`, `250ms`. Raises ValueError for anything else."""
     match = re.fullmatch(_DURATION, text.strip(), re.ASCII)
     seconds = float(match["number"]) * _SECONDS[match["unit"] or "s"] if match else 0.0
-    if not 0 < seconds < math.inf:
-        raise ValueError("not a duration; try 300s or 5m")
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError("not a duration; try 300s or 5m, and at most 10000h")
     return seconds
+
+
+def parse_count(text: str) -> int:
+    """Return the whole number that `text` is, from 1 to 999999. Raises ValueError for anything else."""
+    if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or int(text) == 0:
+        raise ValueError("not a count; give a whole number of at least 1 and less than a million")
+    return int(text)
 
 
 def parse_percent(text: str) -> float:

@@ -68,8 +68,8 @@ def _cpus(value: object) -> float:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("not a count; give a whole number of at least 1, without quotes")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1_000_000:
+        raise ValueError("not a count; give a whole number of at least 1 and less than a million, without quotes")
     return value
 
 

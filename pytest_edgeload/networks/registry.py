@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_edgeload.errors import Refusal, UsageError, hint
+from pytest_edgeload.errors import Refusal, UsageError, check_name, hint
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, stamp
 from pytest_edgeload.networks.checkpoint import files as checkpoint_files
 from pytest_edgeload.networks.layer import FORMAT, Network
@@ -70,6 +70,7 @@ class Registry:
         `checkpoint` is a safetensors file, an index of shards or the folder of either: the function's module gets its
         weights from there. Raises UsageError for a factory of another form, or a name that something else already has.
         """
+        check_name("network", name)
         factory = os.fspath(factory)
         if is_program(factory):
             if checkpoint is not None:

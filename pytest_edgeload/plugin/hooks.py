@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.names import printable
 from pytest_edgeload.plugin import actions, options, thresholds
 from pytest_edgeload.plugin.boards import boards_of
 from pytest_edgeload.plugin.fixtures import AXES, DEVICE, ROUND, as_mix
@@ -373,7 +374,7 @@ def _is_of(case: Case, item: pytest.Item) -> bool:
 def _test_name(item: pytest.Item) -> str:
     """Return the item's id with its own parameters, without ours: `suites/test_networks.py::test_network[age_net]`."""
     own = _own(item).values()
-    return item.nodeid.partition("[")[0] + (f"[{'-'.join(own)}]" if own else "")
+    return printable(item.nodeid.partition("[")[0]) + (f"[{'-'.join(own)}]" if own else "")
 
 
 def _own(item: pytest.Item) -> dict[str, str]:
@@ -384,6 +385,6 @@ def _own(item: pytest.Item) -> dict[str, str]:
 def _label(item: pytest.Item, parameter: str, value: object) -> str:
     """Return a word for a parameter's value that is the same in every session."""
     if value is None or isinstance(value, str | int | float):
-        return str(value)
+        return printable(str(value))
     name = getattr(value, "name", None)
-    return name if isinstance(name, str) else f"{parameter}{getattr(item, 'callspec').indices[parameter]}"  # noqa: B009
+    return printable(name) if isinstance(name, str) else f"{parameter}{getattr(item, 'callspec').indices[parameter]}"  # noqa: B009

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_edgeload.errors import Refusal, UsageError
+from pytest_edgeload.names import printable
 from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.gating import Gate
 from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag
@@ -145,7 +146,7 @@ class Results:
 
     def _document(self, records: Sequence[Record]) -> Document:
         texts = {name: option.default for name, option in OPTIONS.items()}
-        texts |= {name: given.text for name, given in self._given.items()}
+        texts |= {name: printable(given.text) for name, given in self._given.items()}
         return document(records, texts | {"seed": str(self._seed)}, self._project)
 
     def _check_files(self) -> None:

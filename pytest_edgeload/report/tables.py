@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.policies import REFERENCE
 from pytest_edgeload.report.columns import KEYS, NAME, NAMED, NONE, Column, Row, Value, column, full_name, key, rows
 from pytest_edgeload.report.grid import Cell, Grid, Style
@@ -49,7 +50,7 @@ class Table:
         """Return the cells; the cases that `regressed`, by their identity, are marked."""
         columns = [*self.labels, *self.columns]
         styles = [_styles(made, self.rows) for made in columns]
-        cells = [[made.show(row) for made in columns] for row in self.rows]
+        cells = [[printable(made.show(row)) for made in columns] for row in self.rows]
         marked = [[Cell(text, styles[j][i]) for j, text in enumerate(line)] for i, line in enumerate(cells)]
         for row, line in zip(self.rows, marked, strict=True):
             if identity(row.record.case) in regressed:
@@ -57,7 +58,7 @@ class Table:
         labelled = len(self.labels)
         essential = {*range(labelled + 1), *(i for i, made in enumerate(columns) if made is NAMED["outcome"])}
         return Grid(
-            tuple(made.title for made in columns),
+            tuple(printable(made.title) for made in columns),
             tuple(map(tuple, marked)),
             frozenset(i for i, made in enumerate(columns) if made.is_text),
             frozenset(essential),
@@ -94,7 +95,7 @@ def _table(members: Sequence[Row], view: View) -> Table:
     chosen = tuple(map(column, view.columns)) or _usual(members)
     ordered = tuple(sorted(members, key=lambda row: _place(row, view.sort)))
     labels = _labels(ordered, view, {made.name for made in chosen})
-    return Table(tuple(_title(ordered, view)), labels, chosen, ordered)
+    return Table(tuple(map(printable, _title(ordered, view))), labels, chosen, ordered)
 
 
 def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
@@ -224,8 +225,8 @@ def by_network(table: Table) -> Grid | None:
     if not networks or all(record.case.loop == "once" for record in records):
         return None
     labels = _labels(table.rows, View(), ())  # as headers long names would be too long
-    headers = ("mean response s", *(" ".join(label.show(row) for label in labels) for row in table.rows))
-    cells = [(Cell(name), *(Cell(_network_response(record, name)) for record in records)) for name in networks]
+    headers = ("mean response s", *(printable(" ".join(label.show(row) for label in labels)) for row in table.rows))
+    cells = [(Cell(printable(name)), *(Cell(_network_response(record, name)) for record in records)) for name in networks]
     return Grid(headers, tuple(cells), frozenset({0}), frozenset({0, 1}))
 
 

@@ -127,6 +127,6 @@ def commit(project: Path) -> Commit | None:
 def _git(project: Path, *words: str) -> str:
     done = subprocess.run(
         ["git", "-C", str(project), *words],  # noqa: S607  # the user's own, by the user's path
-        check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        check=True, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return done.stdout.strip()

@@ -120,6 +120,8 @@ def _mix(document: Document, stem: str, places: Places) -> Mix:
         return Ask(request.network, sample, image, 0.0, None if deadline_s is UNSET else deadline_s, when)
 
     asks = tuple(ask(image, r) for image in range(document.images) for r in range(len(requests)))
+    if document.name is UNSET and not names.is_name(stem):
+        raise _refused(places, "$", "the file's own name is none for a workload; give it one by `name`")
     mix = Mix(stem if document.name is UNSET else document.name, asks, conditions=document.conditions)
     if document.arrivals is UNSET:
         if document.seed is not UNSET:
