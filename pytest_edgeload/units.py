@@ -32,7 +32,7 @@ def parse_size(text: str, hint: str = SIZE_HINT) -> int:
         raise ValueError(f"{unit}B means 1000 to some and 1024 to others; write {number}{unit}, which is 1024")
     if not unit and suffix.upper() == "IB":
         raise ValueError(f"not a size; {hint}")
-    size = (float(number) if "." in number else int(number)) * 1024 ** _POWERS[unit]
+    size: float = (float(number) if "." in number else int(number)) * 1024 ** _POWERS[unit]
     if not 1 <= size <= _MOST:
         raise ValueError(f"a size is at least one byte and at most {_MOST >> 40}T; {hint}")
     return round(size)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_edgeload import names, reading
 from pytest_edgeload.errors import UsageError, hint
-from pytest_edgeload.units import Limit, parse_rate, parse_size
+from pytest_edgeload.units import Limit, parse_count, parse_rate, parse_size
 
 SHIPPED = Path(__file__).with_name("devices.toml")
 """The devices that come with the package."""
@@ -68,9 +68,9 @@ def _cpus(value: object) -> float:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1_000_000:
-        raise ValueError("not a count; give a whole number of at least 1 and less than a million, without quotes")
-    return value
+    if type(value) is not int:
+        raise ValueError("not a count; give a whole number of at least 1, without quotes")
+    return parse_count(str(value))
 
 
 def _texts(value: object) -> tuple[str, ...]:

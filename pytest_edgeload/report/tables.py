@@ -226,7 +226,9 @@ def by_network(table: Table) -> Grid | None:
         return None
     labels = _labels(table.rows, View(), ())  # as headers long names would be too long
     headers = ("mean response s", *(printable(" ".join(label.show(row) for label in labels)) for row in table.rows))
-    cells = [(Cell(printable(name)), *(Cell(_network_response(record, name)) for record in records)) for name in networks]
+    cells = [
+        (Cell(printable(name)), *(Cell(_network_response(record, name)) for record in records)) for name in networks
+    ]
     return Grid(headers, tuple(cells), frozenset({0}), frozenset({0, 1}))
 
 

@@ -10,7 +10,6 @@ import msgspec
 from pytest_edgeload import reading
 from pytest_edgeload.results.record import Entry
 
-
 _MOST_BYTES = 1 << 28  # as of a file of records
 
 

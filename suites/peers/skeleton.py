@@ -23,7 +23,7 @@ def store(module: nn.Module, _samples: object, folder: Path) -> None:
 def load(folder: Path) -> nn.Module:
     """Return the module that is stored in `folder`. Raises ValueError where more than modules would be made."""
     file = folder / _FILE
-    kinds = [_kind(file, name) for name in torch.serialization.get_unsafe_globals_in_checkpoint(file)]
+    kinds: list[Any] = [_kind(file, name) for name in torch.serialization.get_unsafe_globals_in_checkpoint(file)]
     with torch.serialization.safe_globals(kinds):
         module: Any = torch.load(file, weights_only=True)
     assert isinstance(module, nn.Module)
@@ -35,7 +35,9 @@ def _kind(file: Path, name: str) -> type[nn.Module]:
     module, _, attribute = name.rpartition(".")
     found = getattr(importlib.import_module(module), attribute, None)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ValueError(f"{file} names {name}, which is no kind of module; delete {file.parent} and it is made anew")
+        raise ValueError(  # noqa: TRY004  # the file is at fault
+            f"{file} names {name}, which is no kind of module; delete {file.parent} and it is made anew"
+        )
     return found
 
 

@@ -1,7 +1,7 @@
 """What is fuzzed: each parser of what others write, what it may refuse by, and texts to begin with.
 
-A target takes any bytes. It returns, or raises one of its `refusals`; anything else is a find. Used by hypothesis in each
-run of the tests, and by atheris in `fuzz.py` for as long as one likes.
+A target takes any bytes. It returns, or raises one of its `refusals`; anything else is a find. Used by hypothesis in
+each run of the tests, and by atheris in `fuzz.py` for as long as one likes.
 """
 
 from __future__ import annotations
@@ -126,8 +126,10 @@ _ENTRY = b'{"case": %s, "measurement": {"outcome": "ok"}, "file": "f"}' % (
 )
 _YAML = (
     "requests: [face_net, age_net]\nimages: 8\n",
-    "name: mix\nrequests:\n- face_net\n- {network: age_net, as: age, when: {request: face_net, value: 0.5, at: [0]}}\n"
-    "arrivals: {process: poisson, rate_per_s: 2}\nseed: 1\ndeadline_s: 0.5\n",
+    (
+        "name: mix\nrequests:\n- face_net\n- {network: age_net, as: age, when: {request: face_net, value: 0.5, at: [0]}}\n"
+        "arrivals: {process: poisson, rate_per_s: 2}\nseed: 1\ndeadline_s: 0.5\n"
+    ),
 )
 _JSON = ('{"requests": ["a", {"network": "b", "sample": 1}], "loop": "closed", "images": 2, "conditions": "early"}',)
 _DEVICES = (

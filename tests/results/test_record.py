@@ -55,7 +55,9 @@ MEASUREMENTS = st.builds(
     machine_wide=st.lists(st.sampled_from(sorted(METRICS))).map(tuple),
     tasks=st.lists(st.builds(Span, st.integers(0, 9), st.integers(0, 3), SECONDS, SECONDS, SECONDS)).map(tuple),
     steps=st.lists(st.builds(Step, st.sampled_from(["init", "load"]), COUNTS, st.text(), COUNTS)).map(tuple),
-    timeline=st.lists(st.tuples(SECONDS, *[COUNTS] * 3), min_size=1).map(lambda rows: Timeline(*zip(*rows, strict=True))),
+    timeline=st.lists(st.tuples(SECONDS, *[COUNTS] * 3), min_size=1).map(
+        lambda rows: Timeline(*zip(*rows, strict=True))
+    ),
 )
 CONDITIONS = st.builds(
     Condition, st.integers(0, 9), SECONDS, st.sampled_from([">", "<="]), at=st.lists(st.integers(0, 9)).map(tuple)
