@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from pytest_edgeload import names
 
 
+_ALIKE = 100  # characters of a name that are compared with others, which takes time
+
+
 class Refusal(Exception):
     """Something cannot be done; where in our code that was noticed says nothing to the reader.
 
@@ -41,5 +44,5 @@ def hint(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     import difflib  # noqa: PLC0415  # not for every pytest start
 
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=likeness)
+    near = difflib.get_close_matches(name[:_ALIKE], known, n=1, cutoff=likeness)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"

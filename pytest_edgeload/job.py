@@ -20,7 +20,7 @@ from pytest_edgeload.workload import Condition
 
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
-"""What bytes, counts, indices and times can be, whoever says so; a time is counted from a moment, and may be before it."""
+"""What counts (bytes and indices, too) and times can be, whoever says so; a time may be before what it is counted from."""
 
 GO, CHECK = b"go\n", b"check\n"
 

@@ -92,7 +92,7 @@ def _entities(text: str) -> str:
 
 
 def _html(text: str) -> str:
-    return html.escape(printable(" ".join(text.split())))
+    return html.escape(_REFERRING.sub("\\1\u200b", printable(" ".join(text.split()))), quote=False)
 
 
 def _escaped(text: str) -> str:

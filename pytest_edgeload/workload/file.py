@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_edgeload import names, reading
+from pytest_edgeload import reading
 from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
 from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Exponential, Normal, Poisson, Trace, Uniform
 from pytest_edgeload.workload.places import Place, Places, fault, read
 
-Text = Annotated[str, Meta(min_length=1, max_length=names.MOST)]
+Text = Annotated[str, Meta(min_length=1)]
 Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
 Images = Annotated[int, Meta(ge=1, le=10_000)]
 Seed = Annotated[int, Meta(ge=0, lt=1 << 53)]
@@ -120,9 +120,10 @@ def _mix(document: Document, stem: str, places: Places) -> Mix:
         return Ask(request.network, sample, image, 0.0, None if deadline_s is UNSET else deadline_s, when)
 
     asks = tuple(ask(image, r) for image in range(document.images) for r in range(len(requests)))
-    if document.name is UNSET and not names.is_name(stem):
-        raise _refused(places, "$", "the file's own name is none for a workload; give it one by `name`")
-    mix = Mix(stem if document.name is UNSET else document.name, asks, conditions=document.conditions)
+    try:
+        mix = Mix(stem if document.name is UNSET else document.name, asks, conditions=document.conditions)
+    except ValueError as error:  # a name that is none
+        raise _refused(places, "$.name" if "$.name" in places else "$", str(error)) from None
     if document.arrivals is UNSET:
         if document.seed is not UNSET:
             raise _refused(places, "$.seed", "it decides nothing without arrivals; leave it out or give `arrivals`")

@@ -162,9 +162,9 @@ def _value(path: str, mark: yaml.Mark, node: yaml.Node, scalar: _Scalar) -> Any:
 
 
 def _is_portable(value: Any) -> bool:
-    """Tell whether a scalar is finite, or can be printed. Raises OverflowError for an endless number of digits."""
+    """Tell whether a scalar is finite, or can be encoded. Raises ValueError or OverflowError where it is not."""
     if isinstance(value, str):
-        return value.isprintable()
+        return value.encode().decode() == value
     return value is None or math.isfinite(value)
 
 

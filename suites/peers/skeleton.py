@@ -33,7 +33,10 @@ def load(folder: Path) -> nn.Module:
 def _kind(file: Path, name: str) -> type[nn.Module]:
     """Return the class of modules that a file names. A cache is data: nothing else in it becomes a call."""
     module, _, attribute = name.rpartition(".")
-    found = getattr(importlib.import_module(module), attribute, None)
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError):  # of what is no module, or has no name
+        found = None
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ValueError(  # noqa: TRY004  # the file is at fault
             f"{file} names {name}, which is no kind of module; delete {file.parent} and it is made anew"
