@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -306,11 +307,16 @@ class Edgeload:
         parts = [self._results.text(self._view(terminalreporter)), "\n".join(self._results.notes(self._unheard()))]
         said = [part for part in parts if part]
         unwritten = [*self._results.unwritten, *self._unsummarised]
+        token = secrets.token_hex(16) if self.settings.github and (said or unwritten) else None
+        if token:  # or a name at the start of a line could be one of the runner's commands
+            terminalreporter.write_line(f"::stop-commands::{token}")
         if said or unwritten:
             terminalreporter.section("edgeload")
             terminalreporter.write_line("\n\n".join(said))
             for sentence in unwritten:
-                terminalreporter.write_line(f"\n{sentence}", red=True)
+                terminalreporter.write_line(f"\n{printable(sentence)}", red=True)
+        if token:
+            terminalreporter.write_line(f"::{token}::")
         if self.settings.github:
             failing, improved = self._results.failing, self._results.improved
             for line in github.commands(failing, improved, self._place):

@@ -86,7 +86,7 @@ def test_csv(name: str) -> None:
 @each
 def test_markdown(name: str) -> None:
     """There are as many lines, cells and tags as with a name that means nothing, and nobody is mentioned."""
-    text, usual = shown("markdown", name), shown("markdown", "x")
+    text, usual = shown("markdown", name), shown("markdown", "x" * len(name))
     lines, others = text.split("\n"), usual.split("\n")
     assert [line.count("|") for line in map(_plain, lines) if line.startswith("|")] == [
         line.count("|") for line in map(_plain, others) if line.startswith("|")
