@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 MEM ?= 1G
+MINUTES ?= 2
 
-.PHONY: suites test check lint types contracts docs links coverage compat uml chromium clean
+.PHONY: suites test check lint types contracts docs links coverage compat fuzz uml chromium clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
@@ -39,6 +40,11 @@ coverage: $(VENV)/ready uml chromium
 compat: $(VENV)/ready
 	$(RUN) pip install --quiet --target build/pytest-8.4 'pytest==8.4.*' 'pytest-xdist==3.8.*'
 	PYTHONPATH=$(CURDIR)/build/pytest-8.4 $(RUN) pytest tests/plugin
+
+# Not a part of the tests, and atheris of no environment but its own.
+fuzz: $(VENV)/ready ## every parser of what others write, for MINUTES each
+	$(RUN) pip install --quiet --target build/atheris atheris
+	PYTHONPATH=$(CURDIR)/build/atheris $(RUN) tests.fuzz.fuzz $(MINUTES)
 
 uml:
 	@{ command -v linux.uml && command -v systemd-run; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from pytest_edgeload import names
 
-
 _ALIKE = 100  # characters of a name that are compared with others, which takes time
 
 

@@ -20,7 +20,7 @@ from pytest_edgeload.workload import Condition
 
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
-"""What counts (bytes and indices, too) and times can be, whoever says so; a time may be before what it is counted from."""
+"""What counts (bytes and indices, too) and times can be, whoever says so; a time may lie before its zero."""
 
 GO, CHECK = b"go\n", b"check\n"
 

@@ -13,14 +13,17 @@ LOADERS = {
     "pickle.load", "pickle.loads", "pickle.Unpickler", "cloudpickle.load", "cloudpickle.loads", "marshal.load",
     "marshal.loads", "shelve.open", "dill.load", "dill.loads", "joblib.load", "torch.load", "torch.jit.load",
     "torch.export.load", "torch.package.PackageImporter", "numpy.load", "yaml.load", "yaml.load_all", "yaml.full_load",
-    "yaml.unsafe_load", "yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.CLoader", "eval", "exec", "compile",
-    "__import__", "os.system", "os.popen",
+    "yaml.unsafe_load", "yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.CLoader", "eval", "exec",
+    "compile", "__import__", "os.system", "os.popen",
 }  # fmt: skip
 """What may run what it reads."""
 
 ALLOWED = {
     ("pytest_edgeload/engine/call.py", "pickle.load"): "a worker reads the function that its own parent sends it",
-    ("pytest_edgeload/networks/model.py", "torch.export.load"): "a program that the user gives by hand, as code is given",
+    (
+        "pytest_edgeload/networks/model.py",
+        "torch.export.load",
+    ): "a program that the user gives by hand, as code is given",
     ("suites/peers/torch_load.py", "torch.load"): "tensors only: weights_only=True",
     ("suites/peers/skeleton.py", "torch.load"): "tensors and subclasses of nn.Module only: weights_only=True",
 }
@@ -80,6 +83,7 @@ def test_what_is_found() -> None:
     """However it is imported, what could run is seen."""
     texts = (
         "import pickle\npickle.loads(b'')", "import pickle as p\np.load(f)", "from pickle import load as l\nl(f)",
-        "import torch\ntorch.export.load(f)", "import numpy as np\nnp.load(f)", "x = eval", "import os.path\nos.system('')",
+        "import torch\ntorch.export.load(f)", "import numpy as np\nnp.load(f)", "x = eval",
+        "import os.path\nos.system('')",
     )  # fmt: skip
     assert [len(list(used(ast.parse(text)))) for text in texts] == [1] * len(texts)

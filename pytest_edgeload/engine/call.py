@@ -72,7 +72,9 @@ def _returned(value: Any) -> Returned:
                 return Returned(notices=(f"what the function returned is not kept: {reason}",))
         msgspec.json.encode(value)  # which is less forgiving: half characters, keys that are no texts
     except Exception as error:  # noqa: BLE001  # a user's own object may raise anything
-        return Returned(notices=(f"what the function returned is not kept, as JSON cannot hold it: {printable(str(error))}",))
+        return Returned(
+            notices=(f"what the function returned is not kept, as JSON cannot hold it: {printable(str(error))}",)
+        )
     return Returned(value)
 
 

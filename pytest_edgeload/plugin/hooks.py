@@ -6,7 +6,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -142,7 +142,7 @@ class Edgeload:
         else:
             self._home.make(self._home.folder)
             part = self._home.wanted.with_suffix(f".{os.getpid()}")
-            part.write_text("\n".join(measuring), encoding="utf-8")
+            part.write_text("\n".join(measuring), encoding="utf-8", errors="surrogateescape")
             part.replace(self._home.wanted)
 
     def prepare(self, measuring: Sequence[str]) -> None:
@@ -250,7 +250,8 @@ class Edgeload:
         if line is not None:
             self._lines[report.nodeid.partition("[")[0]] = line + 1
         packed = [str(value) for name, value in report.user_properties if name == PROPERTY]
-        failing = self._results.take(report.nodeid, map(unpack, packed), thresholds.ceilings_of(report.user_properties))
+        ceilings = thresholds.ceilings_of(report.user_properties)
+        failing = self._results.take(report.nodeid, _entries(packed), ceilings)
         if failing and not report.failed:
             report.outcome, report.when = "failed", "call"
             report.longrepr = _Told("\n".join(comparison.line(found) for found in failing))  # type: ignore[assignment]
@@ -340,6 +341,13 @@ class Edgeload:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write_line(line)
+
+
+def _entries(packed: Sequence[str]) -> Iterator[Entry]:
+    """Yield what are entries; a test may have recorded properties of that name itself."""
+    for text in packed:
+        with suppress(ValueError):
+            yield unpack(text)
 
 
 def _measures(item: pytest.Item) -> bool:

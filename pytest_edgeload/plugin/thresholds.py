@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_edgeload import reading
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results.threshold import Ceiling
 
@@ -72,4 +73,7 @@ def pack(thresholds: Mapping[str, str]) -> str:
 def ceilings_of(properties: Iterable[tuple[str, object]]) -> tuple[Ceiling, ...]:
     """Return the ceilings that came with a report."""
     packed = next((str(value) for name, value in properties if name == PROPERTY), "{}")
-    return tuple(Ceiling.parse(name, value) for name, value in json.loads(packed).items())
+    try:
+        return tuple(Ceiling.parse(name, value) for name, value in reading.decode(packed, dict[str, str]).items())
+    except ValueError:  # a test has recorded a property of that name itself
+        return ()

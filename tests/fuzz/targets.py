@@ -127,7 +127,8 @@ _ENTRY = b'{"case": %s, "measurement": {"outcome": "ok"}, "file": "f"}' % (
 _YAML = (
     "requests: [face_net, age_net]\nimages: 8\n",
     (
-        "name: mix\nrequests:\n- face_net\n- {network: age_net, as: age, when: {request: face_net, value: 0.5, at: [0]}}\n"
+        "name: mix\nrequests:\n- face_net\n"
+        "- {network: age_net, as: age, when: {request: face_net, value: 0.5, at: [0]}}\n"
         "arrivals: {process: poisson, rate_per_s: 2}\nseed: 1\ndeadline_s: 0.5\n"
     ),
 )

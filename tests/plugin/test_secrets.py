@@ -13,7 +13,7 @@ import pytest
 from pytest_edgeload.results.document import parse
 from tests.plugin.sessions import Ended, Running
 
-SECRET = "s3cr3t"
+SECRET = "s3cr3t"  # noqa: S105  # nobody's
 ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": f"{SECRET}-aws",
     "GITHUB_TOKEN": f"{SECRET}-github",
@@ -22,7 +22,17 @@ ENVIRONMENT = {
     "DATABASE_URL": f"postgres://user:{SECRET}-database@localhost/x",
     "PYTEST_ADDOPTS": f"-k 'not {SECRET}'",
 }
-NAMES = ("\x1b]0;x\x07", "\ud800", "=1+1", "../../x", "a\nb", "::error::x", "x" * 5000, "\N{RIGHT-TO-LEFT OVERRIDE}", "<b>")
+NAMES = (
+    "\x1b]0;x\x07",
+    "\ud800",
+    "=1+1",
+    "../../x",
+    "a\nb",
+    "::error::x",
+    "x" * 5000,
+    "\N{RIGHT-TO-LEFT OVERRIDE}",
+    "<b>",
+)
 
 TEST = f"""
 import os, sys
@@ -36,6 +46,10 @@ def test_programs(edge, edge_mem):
     python = [sys.executable, "-c", "import sys, os; os.environ['MINE'], sys.stdin.read()", "{SECRET}-argv"]
     measured = edge.command(python, memory=edge_mem, env={{"MINE": "{SECRET}-env"}}, stdin="{SECRET}-stdin")
     assert measured.outcome == "ok", measured.detail
+
+def test_properties(record_property):
+    record_property("edgeload", "[" * 10_000)
+    record_property("edgeload-thresholds", "{{")
 
 @pytest.mark.parametrize("name", {NAMES!r})
 def test_names(edge, name):
@@ -98,7 +112,9 @@ def test_names_are_measured_and_shown(ended: Ended) -> None:
     with (ended.running.folder / "out.csv").open(newline="") as file:
         assert [row["test"] for row in csv.DictReader(file) if row["policy"] == "fine"] == tests
     stopped = [line for line in ended.said.splitlines() if line.startswith("::")]
-    assert [line.partition("stop-commands")[2][2:] or line.strip(":") for line in stopped] == [stopped[1].strip(":")] * 2
-    assert len(ended.tests) == 1 + len(NAMES), "JUnit's XML is XML"
+    assert [line.partition("stop-commands")[2][2:] or line.strip(":") for line in stopped] == [
+        stopped[1].strip(":")
+    ] * 2
+    assert len(ended.tests) == 2 + len(NAMES), "JUnit's XML is XML"
     [saved] = (ended.running.folder / ".edgeload").rglob("*.json")
     assert len(parse(saved.read_bytes()).records) == 2 + len(NAMES)
