@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,10 +17,11 @@ def read(path: Path, most_bytes: int) -> bytes:
     """Return the whole of a file of at most so many bytes. Raises OSError, and ValueError for a longer one."""
     try:
         with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
+            is_longer = os.fstat(file.fileno()).st_size > most_bytes  # of a pipe nobody knows before
+            data = b"" if is_longer else file.read(most_bytes + 1)
     except ValueError as error:  # of a path that no file can have, which holds NUL or half a character
         raise FileNotFoundError(2, "no such file", str(path)) from error
-    if len(data) > most_bytes:
+    if is_longer or len(data) > most_bytes:
         raise ValueError(f"has more than {format_size(most_bytes)}, the most that is read")
     return data
 

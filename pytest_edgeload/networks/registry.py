@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_edgeload import reading
 from pytest_edgeload.errors import Refusal, UsageError, check_name, hint
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, stamp
 from pytest_edgeload.networks.checkpoint import files as checkpoint_files
@@ -30,6 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 
 _EXIT_S = 5.0
+_MOST_LINE = 1 << 20
 
 
 class UnknownNetwork(UsageError):
@@ -181,8 +183,8 @@ class Registry:
             process.stdin.close()
             last: dict[str, object] = {}
             try:
-                for line in process.stdout:
-                    last = json.loads(line)
+                while line := process.stdout.readline(_MOST_LINE):
+                    last = _told(line)
                     if "done" in last:
                         progress(request["name"], int(str(last["done"])), int(str(last["total"])))
             except BaseException:  # Ctrl-C, say: nobody would wait for what it makes
@@ -194,6 +196,14 @@ class Registry:
         if process.returncode == 0 and "folder" in last:
             return last
         return {"error": last.get("error", f"the process ended with status {process.returncode}")}
+
+
+def _told(line: str) -> dict[str, object]:
+    """Return what the process that makes a network says in a line; an error where it says nothing of the kind."""
+    try:
+        return reading.decode(line, dict[str, object])
+    except ValueError:
+        return {"error": "what ran in the process wrote between its words"}
 
 
 def is_program(factory: str) -> bool:
