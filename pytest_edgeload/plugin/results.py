@@ -60,7 +60,7 @@ class Results:
             self._compared = (
                 f"no baseline in {settings.storage}, so nothing is compared"
                 if path is None
-                else f"compared with {path}"
+                else printable(f"compared with {path}")
             )
         is_alike = found is None or found.machine.key == machine().key
         if not is_alike:

@@ -133,6 +133,7 @@ _YAML = (
     ),
 )
 _JSON = ('{"requests": ["a", {"network": "b", "sample": 1}], "loop": "closed", "images": 2, "conditions": "early"}',)
+_SHIPPED = devices.known_devices(None)
 _DEVICES = (
     '[board]\nmemory = "512M"\ncpus = 0.5\ncores = 1\nthreads = 2\nread = "90M"\nswap = "off"\nsources = ["x"]\n',
     '[b]\nextends = "rpi3"\nnote = "x"\n',
@@ -166,7 +167,7 @@ TARGETS: Mapping[str, Target] = {
     "sort": _of_text(parse_sort, "name", "makespan"),
     "options": _of_text(_options, "3-15", "1G,none", "bmf:out.json", "0001", "newest", "5%", "yes", "~/x"),
     "baseline-name": _of_text(baseline.check_name, "main", "v1.0+x"),
-    "devices": _refusing(lambda text: devices.parse(text, Path("f.toml"), devices.known_devices(None)), *_DEVICES),
+    "devices": _refusing(lambda text: devices.parse(text, Path("f.toml"), _SHIPPED), *_DEVICES),
     "workload-yaml": _refusing(_mix(".yaml"), *_YAML, *_JSON),
     "workload-json": _refusing(_mix(".json"), *_JSON),
     "records": Target(_records, (ValueError,), (_DOCUMENT,)),
