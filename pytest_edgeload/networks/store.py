@@ -33,7 +33,7 @@ GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetens
 _DATA_ALIGNMENT = 4096  # the first tensor starts on a page, so that direct reads can be aligned
 _CHUNK = 8 << 20
 _MOST_GRAPH_BYTES = 1 << 28
-_DIGEST = re.compile("[0-9a-f]{64}")
+_DIGEST = re.compile(r"\w+", re.ASCII)  # no path
 _MAP_NORESERVE = 0x4000  # which the mmap module does not know before Python 3.13
 
 
