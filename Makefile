@@ -7,10 +7,11 @@ RUN = $(VENV)/bin/python -m
 MEM ?= 1G
 JOBS ?= 2
 COVERAGE ?=
+MINUTES ?= 2
 PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 LOWEST = build/lowest
 
-.PHONY: suites test check lint types contracts docs links accuracy dist lowest uml chromium clean
+.PHONY: suites test check lint types contracts docs links accuracy dist lowest fuzz uml chromium clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
@@ -57,6 +58,11 @@ lowest: $(LOWEST)/ready
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md, as this machine has them; four minutes on a quiet one
 	$(RUN) tests.accuracy.tables
+
+# Not a part of the tests, and atheris of no environment but its own.
+fuzz: $(VENV)/ready ## every parser of what others write, for MINUTES each
+	$(RUN) pip install --quiet --target build/atheris atheris
+	PYTHONPATH=$(CURDIR)/build/atheris $(RUN) tests.fuzz.fuzz $(MINUTES)
 
 uml:
 	@{ command -v linux.uml && command -v systemd-run; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

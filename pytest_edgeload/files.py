@@ -21,7 +21,10 @@ def opened(path: Path) -> BufferedReader:
 
     Raises OSError, which names it; also for a folder, a device or a FIFO, whose other end may never come.
     """
-    mode = path.stat().st_mode
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # of what no file can be called: it holds NUL or half a character
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):

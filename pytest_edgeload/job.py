@@ -10,12 +10,17 @@ pickled, and the last answer is Returned. Nothing that comes from a worker is ev
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from pytest_edgeload.plan import Plan
 from pytest_edgeload.workload import Condition
+
+Count = Annotated[int, Meta(ge=0, le=1 << 62)]
+Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
+"""What counts (bytes and indices, too) and times can be, whoever says so; a time may lie before its zero."""
 
 GO, CHECK = b"go\n", b"check\n"
 
@@ -65,11 +70,11 @@ class Call(msgspec.Struct, frozen=True):
 class Span(msgspec.Struct, frozen=True, array_like=True):
     """One task as it ran: its index, its lane, and when it became ready, started and ended, in seconds after `go`."""
 
-    task: int
-    lane: int
-    ready_s: float
-    start_s: float
-    end_s: float
+    task: Count
+    lane: Count
+    ready_s: Seconds
+    start_s: Seconds
+    end_s: Seconds
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -83,11 +88,11 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     arrived, and `dropped` has those whose condition failed. `notices` say what could not be done as it was asked.
     """
 
-    makespan_s: float
+    makespan_s: Seconds
     spans: tuple[Span, ...] = ()
-    ledger_peak_bytes: int | None = None
-    arrived_s: tuple[float, ...] = ()
-    dropped: tuple[int, ...] = ()
+    ledger_peak_bytes: Count | None = None
+    arrived_s: tuple[Seconds, ...] = ()
+    dropped: tuple[Count, ...] = ()
     notices: tuple[str, ...] = ()
 
 

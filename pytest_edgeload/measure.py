@@ -20,6 +20,7 @@ from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.files import write
 from pytest_edgeload.job import Asked, Job, Program
 from pytest_edgeload.locks import silent
+from pytest_edgeload.names import printable
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import weight_files
@@ -42,7 +43,7 @@ from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.sandbox.user import User, ourselves
 from pytest_edgeload.simulate import peak_bytes
-from pytest_edgeload.units import Limit, format_size
+from pytest_edgeload.units import Limit, exact_size, format_size
 from pytest_edgeload.workload import Condition, Mix, Workload
 
 MARGIN_BYTES = 16 << 20
@@ -120,7 +121,7 @@ class Bench:
         try:
             self.cap.open(self._name(), limits).close()
         except Unsupported as error:
-            raise Unsupported(f"--edge-read-bw={format_size(read_bps)}: {error}; leave it out") from error
+            raise Unsupported(f"--edge-read-bw={exact_size(read_bps)}: {error}; leave it out") from error
 
     def unenforced(self, asked: Hold, memory_bytes: int, folder: Path) -> tuple[str, ...]:
         """Return what of `asked` this machine cannot do, see `Case.unenforced`; `folder` is where weights are."""
@@ -272,7 +273,8 @@ class Bench:
             # Swap of others may have come or gone.
             limits = self._limits(limit_bytes, hold, [file for file in files if file not in free])
             found = launched(self._enclosure(limits, expected_bytes))
-        words = [f"{file} is on no disk that could be throttled, so it was read as fast as it is" for file in free]
+        free_of = "is on no disk that could be throttled, so it was read as fast as it is"
+        words = [printable(f"{file} {free_of}") for file in free]
         told = [self.user.notice] if self.user.notice else []
         return msgspec.structs.replace(found, notices=(*found.notices, *words, *told))
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.errors import UsageError, check_name
 from pytest_edgeload.job import Program
 from pytest_edgeload.networks.registry import Progress, Registry, check_function
 from pytest_edgeload.workload import Workload
@@ -39,6 +39,7 @@ def known_peers(tell: Callable[[Callable[..., None]], object], policies: Contain
     known: dict[str, Peer] = {}
 
     def register(name: str, program: str, prepare: str | None = None) -> None:
+        check_name("peer", name)
         check_function(f"peer {name}: program", program)
         if prepare is not None:
             check_function(f"peer {name}: prepare", prepare)

@@ -1,18 +1,20 @@
-"""Sizes, limits and durations: parsed and printed here and nowhere else. Imports the standard library only."""
+"""Sizes, limits, durations and counts: parsed and printed here and nowhere else. Imports the standard library only."""
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
 SIZE_HINT = "try 512M, 1G or base+256M"
 RATE_HINT = "try 90M, which is 90 MiB a second"
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_SIZE = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
-_DURATION = r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)?"
+_UNITS = tuple(reversed(_POWERS.items()))
+_NUMBER = r"(?P<number>\d{1,30}(?:\.\d{1,30})?)"
+_SIZE = _NUMBER + r"\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
+_DURATION = _NUMBER + r"\s*(?P<unit>ms|s|m|h)?"
 _MOST = 1 << 60
 _LEAST_RATE = 1 << 20  # slower than any storage, and the worker itself would take minutes to start
+_LONGEST_S = 36e6  # no clock or timer has trouble with that
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -30,7 +32,7 @@ def parse_size(text: str, hint: str = SIZE_HINT) -> int:
         raise ValueError(f"{unit}B means 1000 to some and 1024 to others; write {number}{unit}, which is 1024")
     if not unit and suffix.upper() == "IB":
         raise ValueError(f"not a size; {hint}")
-    size: float = float(number) * 1024 ** _POWERS[unit]
+    size: float = (float(number) if "." in number else int(number)) * 1024 ** _POWERS[unit]
     if not 1 <= size <= _MOST:
         raise ValueError(f"a size is at least one byte and at most {_MOST >> 40}T; {hint}")
     return round(size)
@@ -38,12 +40,20 @@ def parse_size(text: str, hint: str = SIZE_HINT) -> int:
 
 def format_size(size: float) -> str:
     """Return `size` bytes as a short text, exact where it can be: `512M`, `1G`, `183.2M`, `0`."""
-    for unit in ("T", "G", "M", "K"):
-        scale = 1024 ** _POWERS[unit]
+    for unit, power in _UNITS[:-1]:
+        scale = 1024**power
         if abs(size) >= scale:
             value = size / scale
             return f"{value:.0f}{unit}" if value == int(value) or abs(value) >= 1000 else f"{value:.1f}{unit}"  # noqa: PLR2004
     return f"{size:.0f}"
+
+
+def exact_size(size: int) -> str:
+    """Return `size` bytes as the shortest text that `parse_size` makes the same of: `1792M`, `1.5G`, `1000001`."""
+    short = format_size(size)
+    if size < 1 or parse_size(short) == size:
+        return short
+    return next(f"{size // 1024**power}{unit}" for unit, power in _UNITS if size % 1024**power == 0)
 
 
 def parse_rate(text: str) -> int:
@@ -58,17 +68,24 @@ def parse_duration(text: str) -> float:
     """Return the seconds that `text` names: `90`, `90s`, `1.5m`, `250ms`. Raises ValueError for anything else."""
     match = re.fullmatch(_DURATION, text.strip(), re.ASCII)
     seconds = float(match["number"]) * _SECONDS[match["unit"] or "s"] if match else 0.0
-    if not 0 < seconds < math.inf:
-        raise ValueError("not a duration; try 300s or 5m")
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError("not a duration; try 300s or 5m, and at most 10000h")
     return seconds
+
+
+def parse_count(text: str) -> int:
+    """Return the whole number that `text` is, from 1 to 999999. Raises ValueError for anything else."""
+    if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or int(text) == 0:
+        raise ValueError("not a count; give a whole number of at least 1 and less than a million")
+    return int(text)
 
 
 def parse_percent(text: str) -> float:
     """Return the share that `text` names, 0.05 of `5%`. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip(), re.ASCII)
-    if match is None or float(match[1]) == 0:
+    match = re.fullmatch(_NUMBER + r"\s*%", text.strip(), re.ASCII)
+    if match is None or float(match["number"]) == 0:
         raise ValueError("not a percentage; try 5%")
-    return float(match[1]) / 100
+    return float(match["number"]) / 100
 
 
 def format_duration(seconds: float) -> str:
@@ -102,7 +119,7 @@ class Limit:
         return cls(parse_size(text.strip().removeprefix("base+")), above_base)
 
     def __str__(self) -> str:
-        return ("base+" if self.above_base else "") + format_size(self.size_bytes)
+        return ("base+" if self.above_base else "") + exact_size(self.size_bytes)
 
     def resolve(self, idle_bytes: int) -> int:
         """Return the bytes to enforce for a worker that needs `idle_bytes` when it does nothing."""

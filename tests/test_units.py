@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_edgeload.units import Limit, format_size, parse_duration, parse_rate, parse_size, parse_swap
+from pytest_edgeload.units import Limit, exact_size, format_size, parse_duration, parse_rate, parse_size, parse_swap
 
 POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 LOOKALIKES = "0123456789.KMGTkmgtiIbBs+-e \n\N{KELVIN SIGN}\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}\uff11\u0661\xa0"
@@ -149,6 +149,25 @@ def test_limits(text: str, limit: Limit) -> None:
     """A limit is a size, or a size above the idle worker's; it is printed as it is read."""
     assert Limit.parse(text) == limit
     assert Limit.parse(str(limit)) == limit
+
+
+@given(st.integers(1, 1 << 60))
+@example(1792 << 20)
+@example((1 << 60) - 1)
+@example(1000)
+def test_what_names_something_is_exact(size: int) -> None:
+    """A size that is printed to be read again, or to tell a limit from another, is that size and no other."""
+    assert parse_size(exact_size(size)) == size
+    assert Limit.parse(str(Limit(size, above_base=True))) == Limit(size, above_base=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(512 << 20, "512M"), (1792 << 20, "1792M"), (1536 << 20, "1.5G"), (1 << 30, "1G"), (1000001, "1000001"), (0, "0")],
+)
+def test_exact_sizes(size: int, text: str) -> None:
+    """It is short where a short text says it all."""
+    assert exact_size(size) == text
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
+from pytest_edgeload.names import as_path
 from pytest_edgeload.results.threshold import Figure, Threshold, parse_figure, parse_thresholds
-from pytest_edgeload.units import Limit, parse_duration, parse_size, parse_swap
+from pytest_edgeload.units import Limit, parse_count, parse_duration, parse_size, parse_swap
 
 CACHE_VARIABLE = "PYTEST_EDGE_CACHE_DIR"
 
@@ -34,21 +35,15 @@ def _limit(text: str) -> Limit | None:
     return None if text == "none" else Limit.parse(text)
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise ValueError("not a count; give a whole number of at least 1")
-    return int(text)
-
-
 def _folder(text: str) -> Path:
-    path = Path(text).expanduser().absolute()
+    path = as_path(text)
     if path.exists() and not path.is_dir():
         raise ValueError("not a folder; name one, it is made where it does not exist")
     return path
 
 
 def _output(text: str) -> Path:
-    path = Path(text).expanduser().resolve()  # a link is followed, not replaced
+    path = as_path(text).resolve()  # a link is followed, not replaced
     if path.is_dir():
         raise ValueError("a folder; name a file in it")
     if path.exists() and not path.is_file():
@@ -66,7 +61,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 limit = refusing(_limit)
-count = refusing(_count)
+count = refusing(parse_count)
 folder = refusing(_folder)
 output = refusing(_output)
 names = refusing(_names)

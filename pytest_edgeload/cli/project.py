@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from pytest_edgeload.cli import terminal
-from pytest_edgeload.errors import Refusal, UsageError, hint
+from pytest_edgeload.errors import Refusal, UsageError, check_name, hint
+from pytest_edgeload.names import MOST
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
@@ -63,7 +64,9 @@ def mix_of(networks: str, images: int | None) -> Mix:
     """Return the workload that the command line names. Raises UsageError."""
     if Path(networks).suffix.lower() not in _WORKLOAD_FILES:
         names = [name.strip() for name in networks.split(",")]
-        return Mix.of("+".join(names), names, images=images or 1)
+        for name in names:
+            check_name("network", name)
+        return Mix.of("+".join(names)[:MOST], names, images=images or 1)
     if images is not None:
         raise UsageError(f"--images={images}: the file {networks} says which images are asked about; leave it out")
     return Mix.load(Path(networks))

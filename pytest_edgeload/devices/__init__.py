@@ -1,4 +1,4 @@
-"""Devices: what stands for a board, read from TOML. Standard library only; knows nothing of how it is enforced."""
+"""Devices: what stands for a board, read from TOML. Knows nothing of how it is enforced."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pytest_edgeload import files
+from pytest_edgeload import files, names
 from pytest_edgeload.errors import UsageError, hint
-from pytest_edgeload.units import Limit, parse_rate, parse_size
+from pytest_edgeload.units import Limit, parse_count, parse_rate, parse_size
 
 SHIPPED = Path(__file__).with_name("devices.toml")
 """The devices that come with the package."""
@@ -68,9 +68,9 @@ def _cpus(value: object) -> float:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if type(value) is not int:
         raise ValueError("not a count; give a whole number of at least 1, without quotes")
-    return value
+    return parse_count(str(value))
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -104,10 +104,19 @@ def known_devices(file: Path | None) -> dict[str, Device]:
 def read(file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
     """Return the devices of a file; each may extend one of `known` or one before it. Raises UsageError."""
     try:
-        tables = tomllib.loads(files.read(file, _MOST).decode("utf-8-sig"))
+        text = files.read(file, _MOST).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; name a file of devices by --edge-devices") from error
-    except (ValueError, RecursionError) as error:  # also of a byte that is not UTF-8, and of a number without end
+    except ValueError as error:  # of a byte that is not UTF-8
+        raise UsageError(f"{file}: not TOML: {error}; see docs/devices.md") from error
+    return parse(text, file, known)
+
+
+def parse(text: str, file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
+    """Return the devices of a text; `file` names it in errors. Raises UsageError."""
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also of a number without end
         raise UsageError(f"{file}: not TOML: {error}; see docs/devices.md") from error
     found: dict[str, Device] = {}
     for name, table in tables.items():
@@ -119,7 +128,7 @@ def read(file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
 
 
 def _device(name: str, table: object, known: Mapping[str, Device]) -> Device:
-    if name == "none" or not name or "," in name or name != name.strip():
+    if name == "none" or "," in name or name != name.strip() or not names.is_name(name):
         raise ValueError(": no name for a device; try one such as my-board")
     if not isinstance(table, dict):
         raise ValueError(f" = {table!r}: not a device; begin it by [{name}]")  # noqa: TRY004  # as above

@@ -16,6 +16,7 @@ import msgspec
 
 from pytest_edgeload.engine.speech import Send, speak
 from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned
+from pytest_edgeload.names import printable
 
 MOST_BYTES = 1 << 16
 """How much JSON of what a function returns is kept: it stands in every record."""
@@ -56,7 +57,7 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
 
 
 def _words(error: BaseException) -> str:
-    return " ".join(traceback.format_exception_only(error)[-1].split())[:_WORDS]
+    return printable(" ".join(traceback.format_exception_only(error)[-1].split())[:_WORDS])
 
 
 def _returned(value: Any) -> Returned:
@@ -69,8 +70,11 @@ def _returned(value: Any) -> Returned:
             if size > MOST_BYTES:
                 reason = f"it is more than {MOST_BYTES} bytes of JSON"
                 return Returned(notices=(f"what the function returned is not kept: {reason}",))
+        msgspec.json.encode(value)  # which is less forgiving: half characters, keys that are no texts
     except Exception as error:  # noqa: BLE001  # a user's own object may raise anything
-        return Returned(notices=(f"what the function returned is not kept, as JSON cannot hold it: {error}",))
+        return Returned(
+            notices=(f"what the function returned is not kept, as JSON cannot hold it: {printable(str(error))}",)
+        )
     return Returned(value)
 
 

@@ -13,7 +13,9 @@ from typing import BinaryIO
 import msgspec
 
 from pytest_edgeload.job import Event, Failed
+from pytest_edgeload.names import printable
 
+_WORDS = 2000  # characters; the parent keeps fewer
 Send = Callable[[Event], None]
 
 _PR_SET_PDEATHSIG = 1
@@ -31,11 +33,11 @@ def speak(work: Callable[[BinaryIO, Send], None]) -> int:
     try:
         work(commands, send)
     except MemoryError as error:
-        send(Failed(str(error) or "out of memory", memory=True))
+        send(Failed(printable(str(error)) or "out of memory", memory=True))
         return 1
     except Exception as error:  # noqa: BLE001  # the parent makes it an outcome
         is_refused = "can't allocate memory" in str(error) or getattr(error, "errno", None) == errno.ENOMEM
-        send(Failed(f"{type(error).__name__}: {error}", memory=is_refused))
+        send(Failed(printable(f"{type(error).__name__}: {error}"[:_WORDS]), memory=is_refused))
         return 1
     return 0
 

@@ -12,10 +12,11 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
+from pytest_edgeload import reading
 from pytest_edgeload.errors import Refusal
 from pytest_edgeload.files import opened
 from pytest_edgeload.files import read as content
@@ -23,7 +24,8 @@ from pytest_edgeload.networks.layer import DTYPES, Part, TensorSpec
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _PAGE = 4096
-_MOST = 100_000_000  # bytes of an index or a header, the most that the format's own library reads
+_MOST = 100_000_000  # bytes of a header, as safetensors itself has it, and of an index
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 _NAMES = {short: name for name, (short, _) in DTYPES.items()}
 
 
@@ -36,6 +38,20 @@ class Checkpoint(NamedTuple):
 
     parts: tuple[Part, ...]
     tensors: Mapping[str, TensorSpec]
+
+
+class _Entry(msgspec.Struct):
+    """What a header says of one tensor."""
+
+    dtype: str
+    shape: tuple[_Count, ...]
+    data_offsets: tuple[_Count, _Count]
+
+
+class _Index(msgspec.Struct):
+    """Which file holds each tensor."""
+
+    weight_map: dict[str, str]
 
 
 def stamp(path: Path) -> str:
@@ -100,23 +116,17 @@ def _main(path: Path) -> Path:
     raise BadCheckpoint(f"{path} holds neither {SINGLE} nor {INDEX}; name the checkpoint's file")
 
 
-class _Index(msgspec.Struct):
-    """What an index says."""
-
-    weight_map: dict[str, Any]
-
-
 def _shards(index: Path) -> dict[str, set[str]]:
     """Return the files that an index names, each with the tensors that are to be read from it."""
     try:
-        placed = msgspec.json.decode(content(index, _MOST), type=_Index).weight_map.items()
+        placed = reading.decode(content(index, _MOST), _Index).weight_map.items()
     except OSError as error:
         raise BadCheckpoint(f"{index}: {error.strerror}; fetch it anew") from error
-    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
+    except ValueError as error:
         raise BadCheckpoint(f"{index} is no index of a safetensors checkpoint: it has no weight_map") from error
     shards: dict[str, set[str]] = {}
     for name, file in placed:
-        if not isinstance(file, str) or file in {"", ".", ".."} or Path(file).name != file or "\0" in file:
+        if file in {"", ".", ".."} or "\0" in file or Path(file).name != file:
             raise BadCheckpoint(f"{index} places {name} in {file!r}, which is no file beside it; fetch it anew")
         shards.setdefault(file, set()).add(name)
     return dict(sorted(shards.items()))
@@ -125,8 +135,9 @@ def _shards(index: Path) -> dict[str, set[str]]:
 def _stat(path: Path) -> os.stat_result:
     try:
         return path.stat()
-    except OSError as error:
-        raise BadCheckpoint(f"{path}: {error.strerror}; fetch it, or name the file that is there") from error
+    except (OSError, ValueError) as error:  # of a path that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadCheckpoint(f"{path}: {reason}; fetch it, or name the file that is there") from error
 
 
 def _read_part(path: Path, begin: int) -> tuple[Part, bytes]:
@@ -146,12 +157,10 @@ def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:
     """Return the file and the tensors that its header names."""
     part, header = _read_part(path, begin)
     try:
-        found = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
-        data = 8 + len(header)
-        specs = {name: _spec(name, entry, data) for name, entry in found.items() if name != "__metadata__"}
-    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
+        specs = tensors(header)
+    except ValueError as error:
         raise BadCheckpoint(f"{path} is no safetensors file, or its header is damaged; fetch it anew") from error
-    end = max((spec.offset + spec.size_bytes for spec in specs.values()), default=data)
+    end = max((spec.offset + spec.size_bytes for spec in specs.values()), default=8 + len(header))
     if end > part.size_bytes:
         raise BadCheckpoint(f"{path} ends at byte {part.size_bytes}, and its tensors at {end}; fetch it anew")
     # The addresses come last: what was checked stands in the file.
@@ -159,21 +168,19 @@ def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:
     return part, moved
 
 
-class _Tensor(msgspec.Struct):
-    """What a header says of a tensor."""
+def tensors(header: bytes) -> dict[str, TensorSpec]:
+    """Return where the tensors that a header names stand in its file. Raises ValueError or BadCheckpoint."""
+    entries = reading.decode(header, dict[str, msgspec.Raw])
+    entries.pop("__metadata__", None)
+    return {name: _spec(name, reading.decode(bytes(raw), _Entry), 8 + len(header)) for name, raw in entries.items()}
 
-    dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
 
-
-def _spec(name: str, entry: msgspec.Raw, data: int) -> TensorSpec:
+def _spec(name: str, entry: _Entry, data: int) -> TensorSpec:
     """Return where a tensor stands in its file. Raises ValueError."""
-    said = msgspec.json.decode(entry, type=_Tensor)
-    short, shape, (first, last) = said.dtype, said.shape, said.data_offsets
+    short, shape, (first, last) = entry.dtype, entry.shape, entry.data_offsets
     if short not in _NAMES:
         raise BadCheckpoint(f"tensor {name} is of type {short}; those that can be read are {', '.join(_NAMES)}")
     _, item_bytes = DTYPES[_NAMES[short]]
-    if min(shape, default=0) < 0 or first < 0 or last - first != math.prod(shape) * item_bytes:
+    if last - first != math.prod(shape) * item_bytes:
         raise ValueError(name)
     return TensorSpec(name, _NAMES[short], shape, data + first, last - first)

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from pytest_edgeload.errors import Refusal
 from pytest_edgeload.files import FULL
+from pytest_edgeload.names import printable
 from pytest_edgeload.networks import checkpoint as checkpoints
 from pytest_edgeload.networks.convert import convert, imported
 from pytest_edgeload.networks.export import CannotExport, Cut, Exported, export
@@ -71,7 +72,7 @@ def main() -> int:
         return 1
     except Exception as error:  # noqa: BLE001  # the parent turns it into one sentence
         reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
-        print(json.dumps({"error": reason}), file=out)
+        print(json.dumps({"error": printable(reason)}), file=out)
         return 1
     print(json.dumps({"folder": str(folder)}), file=out)
     return 0

@@ -19,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_edgeload.errors import Refusal, UsageError, hint
+from pytest_edgeload import reading
+from pytest_edgeload.errors import Refusal, UsageError, check_name, hint
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, outdated, stamp
 from pytest_edgeload.networks.checkpoint import files as checkpoint_files
 from pytest_edgeload.networks.layer import FORMAT, Network
@@ -30,6 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 
 _EXIT_S = 5.0
+_MOST_LINE = 1 << 20
 
 
 class UnknownNetwork(UsageError):
@@ -96,6 +98,7 @@ class Registry:
         `checkpoint` is a safetensors file, an index of shards or the folder of either: the function's module gets its
         weights from there. Raises UsageError for a factory of another form, or a name that something else already has.
         """
+        check_name("network", name)
         factory = os.fspath(factory)
         if is_program(factory):
             if checkpoint is not None:
@@ -209,8 +212,8 @@ class Registry:
             last: dict[str, object] = {}
             waiting = ""
             try:
-                for line in process.stdout:
-                    last = json.loads(line)
+                while line := process.stdout.readline(_MOST_LINE):
+                    last = _told(line)
                     if "waits" in last:
                         waiting = f"{request.get('name', request['factory'])} ({last['waits']} is at it already)"
                         progress(waiting, 0, 0)
@@ -227,6 +230,14 @@ class Registry:
         if process.returncode == 0 and "folder" in last:
             return last
         return {"error": last.get("error", f"the process ended with status {process.returncode}")}
+
+
+def _told(line: str) -> dict[str, object]:
+    """Return what the process that makes a network says in a line; an error where it says nothing of the kind."""
+    try:
+        return reading.decode(line, dict[str, object])
+    except ValueError:
+        return {"error": "what ran in the process wrote between its words"}
 
 
 def is_program(factory: str) -> bool:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
-from pytest_edgeload import files
+from pytest_edgeload import files, reading
 from pytest_edgeload.errors import Refusal
 from pytest_edgeload.locks import held, silent
 from pytest_edgeload.networks import checkpoint
@@ -33,6 +34,7 @@ GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetens
 _DATA_ALIGNMENT = 4096  # the first tensor starts on a page, so that direct reads can be aligned
 _CHUNK = 8 << 20
 _MOST_OF_GRAPH, _MOST_OF_NOTE = 1 << 26, 1 << 10  # bytes; a network of a thousand layers has half a million
+_DIGEST = re.compile(r"\w+", re.ASCII)  # no path
 _MAP_NORESERVE = 0x4000  # which the mmap module does not know before Python 3.13
 
 
@@ -97,10 +99,10 @@ def read_graph(folder: Path) -> Network:
     """Return the network stored in `folder`, without looking at its weights. Raises DamagedNetwork."""
     path = folder / GRAPH
     try:
-        return msgspec.json.decode(files.read(path, _MOST_OF_GRAPH), type=Network)
+        return reading.decode(files.read(path, _MOST_OF_GRAPH), Network)
     except OSError as error:
         raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise DamagedNetwork(_damage(path, str(error))) from error
 
 
@@ -206,7 +208,7 @@ class Store:
         except (OSError, UnicodeDecodeError):
             return None
         folder = self.root / "networks" / digest
-        return folder if digest.isalnum() and os.path.isdir(folder) else None  # noqa: PTH112  # it never raises
+        return folder if _DIGEST.fullmatch(digest) and os.path.isdir(folder) else None  # noqa: PTH112  # it never raises
 
     @contextmanager
     def making(self, key: str, waits: Callable[[str], None] = silent) -> Iterator[Path]:

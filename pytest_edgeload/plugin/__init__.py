@@ -107,4 +107,4 @@ def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
 
     wanted = home_of(node.config).wanted
     if wanted.exists():
-        start(node.config).prepare(wanted.read_text(encoding="utf-8").splitlines())
+        start(node.config).prepare(wanted.read_text(encoding="utf-8", errors="surrogateescape").split("\n"))

@@ -16,7 +16,7 @@ from pytest_edgeload.plugin.options import Given, Settings, flag, in_ini
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.hold import Hold
 from pytest_edgeload.sandbox.limits import cores_of
-from pytest_edgeload.units import Limit, format_size
+from pytest_edgeload.units import Limit, exact_size
 
 _OVERRIDES = {"threads": "threads", "read-bw": "read_bps", "swap": "swap"}
 """The options, beside --edge-mem, that say what a device may say, and the fields that they take its place in."""
@@ -98,7 +98,7 @@ def on(case: Case, device: Device, unenforced: tuple[str, ...], *, sets_memory: 
     stated = {name: value for name, value in asked.items() if value is not None}
     swap = case.swap
     if device.swap is not None and not any(text.startswith("swap") for text in unenforced):
-        swap = format_size(device.swap) if device.swap else "off"
+        swap = exact_size(device.swap) if device.swap else "off"
     own_limit = ["limit"] if sets_memory and case.limit == str(device.memory) else []
     return msgspec.structs.replace(
         case,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_edgeload.errors import Refusal
+from pytest_edgeload.errors import Refusal, check_name
+from pytest_edgeload.names import MOST
 from pytest_edgeload.plugin.options import sent
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def as_mix(workload: Mix | Sequence[str]) -> Mix:
     if isinstance(workload, Mix):
         return workload
     names = [workload] if isinstance(workload, str) else list(workload)
-    return Mix.of("+".join(names), names)
+    for name in names:
+        check_name("network", name)
+    return Mix.of("+".join(names)[:MOST], names)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.names import printable
 from pytest_edgeload.plugin import actions, options, thresholds
 from pytest_edgeload.plugin.boards import boards_of
 from pytest_edgeload.plugin.fixtures import AXES, DEVICE, ROUND, as_mix
@@ -30,7 +32,7 @@ from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.interrupts import Interrupts, ended_alike
 from pytest_edgeload.sandbox.user import choose as choose_user
-from pytest_edgeload.units import Limit, format_size
+from pytest_edgeload.units import Limit, exact_size
 from pytest_edgeload.workload import Mix
 
 PROPERTY = "edgeload"
@@ -146,7 +148,7 @@ class Edgeload:
         else:
             try:
                 self._home.make(self._home.folder)
-                self._home.write(self._home.wanted, "\n".join(measuring).encode())
+                self._home.write(self._home.wanted, "\n".join(measuring).encode(errors="surrogateescape"))
             except UsageError as error:  # told by each test: a worker of xdist that ends here ends all in a traceback
                 self._refused = error
 
@@ -258,7 +260,8 @@ class Edgeload:
         if line is not None:
             self._lines[report.nodeid.partition("[")[0]] = line + 1
         packed = [str(value) for name, value in report.user_properties if name == PROPERTY]
-        failing = self._results.take(report.nodeid, map(unpack, packed), thresholds.ceilings_of(report.user_properties))
+        ceilings = thresholds.ceilings_of(report.user_properties)
+        failing = self._results.take(report.nodeid, _entries(packed), ceilings)
         if failing and not report.failed:
             report.outcome, report.when = "failed", "call"
             report.longrepr = _Told("\n".join(comparison.line(found) for found in failing))  # type: ignore[assignment]
@@ -313,7 +316,7 @@ class Edgeload:
         enforced = f"enforced by {self._cap}" if self._is_enforced else "NOT enforced (cap none)"
         order = " not interleaved (xdist)" if self._config.getoption("dist", "no") != "no" else ""
         rate = self.settings.read_bw
-        reads = "" if rate is None else f"reads at {format_size(rate)}/s, "
+        reads = "" if rate is None else f"reads at {exact_size(rate)}/s, "
         rounds = self.settings.rounds
         threads = f"threads {self.settings.threads}, " if self.boards.devices.keys() == {None} else ""
         return (
@@ -330,11 +333,16 @@ class Edgeload:
         parts = [self._results.text(self._view(terminalreporter)), "\n".join(self._results.notes(self._unheard()))]
         said = [part for part in parts if part]
         unwritten = [*self._results.unwritten, *self._unsummarised]
+        token = secrets.token_hex(16) if self.settings.github and (said or unwritten) else None
+        if token:  # or a name at the start of a line could be one of the runner's commands
+            terminalreporter.write_line(f"::stop-commands::{token}")
         if said or unwritten:
             terminalreporter.section("edgeload")
             terminalreporter.write_line("\n\n".join(said))
             for sentence in unwritten:
-                terminalreporter.write_line(f"\n{sentence}", red=True)
+                terminalreporter.write_line(f"\n{printable(sentence)}", red=True)
+        if token:
+            terminalreporter.write_line(f"::{token}::")
         if self.settings.github:
             failing, improved = self._results.failing, self._results.improved
             for line in github.commands(failing, improved, self._place):
@@ -358,6 +366,13 @@ class Edgeload:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write_line(line)
+
+
+def _entries(packed: Sequence[str]) -> Iterator[Entry]:
+    """Yield what are entries; a test may have recorded properties of that name itself."""
+    for text in packed:
+        with suppress(ValueError):
+            yield unpack(text)
 
 
 def _measures(item: pytest.Item) -> bool:
@@ -398,7 +413,7 @@ def _is_of(case: Case, item: pytest.Item) -> bool:
 def _test_name(item: pytest.Item) -> str:
     """Return the item's id with its own parameters, without ours: `suites/test_networks.py::test_network[age_net]`."""
     own = _own(item).values()
-    return item.nodeid.partition("[")[0] + (f"[{'-'.join(own)}]" if own else "")
+    return printable(item.nodeid.partition("[")[0]) + (f"[{'-'.join(own)}]" if own else "")
 
 
 def _own(item: pytest.Item) -> dict[str, str]:
@@ -409,6 +424,6 @@ def _own(item: pytest.Item) -> dict[str, str]:
 def _label(item: pytest.Item, parameter: str, value: object) -> str:
     """Return a word for a parameter's value that is the same in every session."""
     if value is None or isinstance(value, str | int | float):
-        return str(value)
+        return printable(str(value))
     name = getattr(value, "name", None)
-    return name if isinstance(name, str) else f"{parameter}{getattr(item, 'callspec').indices[parameter]}"  # noqa: B009
+    return printable(name) if isinstance(name, str) else f"{parameter}{getattr(item, 'callspec').indices[parameter]}"  # noqa: B009

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.errors import UsageError, check_name
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import read_graph
@@ -38,6 +38,7 @@ class LiveNetworks:
 
     def make(self, name: str, model: Any, *samples: Any) -> str:
         """Let `name` be the network of `model`; return it. Raises UsageError or PreparationFailed."""
+        check_name("network", name)
         if isinstance(model, (str, os.PathLike)):
             if not samples:
                 self._registry.register(name, model)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.plugin.values import (
     CAP_NAMES,
     EXPORTS,
@@ -306,7 +307,7 @@ def parse(given: Mapping[str, Given]) -> Settings:
         try:
             values[_field(name)] = option.parse(text)
         except ValueError as error:
-            raise pytest.UsageError(f"{place}={text}: {error}") from error
+            raise pytest.UsageError(printable(f"{place}={text}: {error}")) from error
     if values["only"] and values["skip"]:
         both = f"{given['only'].place} and {given['skip'].place}"
         raise pytest.UsageError(f"{both} together leave nothing to run; give one of them")

@@ -16,13 +16,14 @@ from typing import Any, ClassVar
 import cloudpickle
 import pytest
 
+from pytest_edgeload import names
 from pytest_edgeload.engine.later import Later
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results.record import PROGRAM
 from pytest_edgeload.sandbox import command, launch, steady
 
 _REWRITTEN = "_pytest.assertion.rewrite"
-_NAME = re.compile(r"[\w.-]+")
+_NAME = re.compile(r"[\w.-]{1,1000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Command:
 def name_of(name: str | None, made: str) -> str:
     """Return `name`, or one of what it is `made` of, in the letters that a threshold can say. Raises UsageError."""
     if name is None:
-        return re.sub(r"[^\w.-]+", "-", made).strip("-") or PROGRAM
+        return re.sub(r"[^\w.-]+", "-", made).strip("-")[: names.MOST] or PROGRAM
     if not _NAME.fullmatch(name):
         raise UsageError(f"name={name!r} could stand in no threshold; try letters, digits, and . _ - between them")
     return name

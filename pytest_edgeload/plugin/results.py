@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytest_edgeload.errors import Refusal, UsageError
 from pytest_edgeload.home import Home
+from pytest_edgeload.names import printable
 from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.gating import Gate
 from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag
@@ -63,7 +64,7 @@ class Results:
             self._compared = (
                 f"no baseline in {settings.storage}, so nothing is compared"
                 if path is None
-                else f"compared with {path}"
+                else printable(f"compared with {path}")
             )
         is_alike = found is None or found.machine.key == machine().key
         if not is_alike:
@@ -155,7 +156,7 @@ class Results:
 
     def _document(self, records: Sequence[Record]) -> Document:
         texts = {name: option.default for name, option in OPTIONS.items()}
-        texts |= {name: given.text for name, given in self._given.items()}
+        texts |= {name: printable(given.text) for name, given in self._given.items()}
         return document(records, {**texts, **self._found}, self._project)
 
     def _check_files(self, nothing: Document) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pytest_edgeload import reading
 from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.errors import Unsupported, UsageError, hint
@@ -43,6 +44,7 @@ from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
 _LIKE = 0.8
+_MOST_NOTE_BYTES = 1 << 20
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -149,7 +151,10 @@ class Session:
     @cached_property
     def shared(self) -> Shared:
         """What the owner decided."""
-        return msgspec.json.decode(self.home.read(self._note), type=Shared)
+        try:
+            return reading.decode(self.home.read(self._note), Shared)
+        except ValueError as error:
+            raise Unsupported(f"{self._note}: {error}; start the session anew") from error
 
     @cached_property
     def bench(self) -> Bench:
@@ -343,4 +348,4 @@ def properties(entry: Entry, before: int) -> list[tuple[str, str]]:
 
 def unpack(text: str) -> Entry:
     """Return the entry that `pack` made a string of."""
-    return msgspec.json.decode(text, type=Entry)
+    return reading.decode(text, Entry)

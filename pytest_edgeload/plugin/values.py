@@ -9,9 +9,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_edgeload.names import as_path
+
 if TYPE_CHECKING:
     from pytest_edgeload.results.threshold import Threshold
     from pytest_edgeload.units import Limit
+
+_MOST_SEED_DIGITS = 15
 
 EXPORTS = ("bmf", "gab", "gab-bigger")
 """The formats, keys of `report.FORMATS`, that --edge-export writes for services."""
@@ -63,7 +67,7 @@ def to_devices(text: str) -> tuple[str | None, ...]:
 
 def to_input(text: str) -> Path | None:
     """Return the path of a file that is there; None for the empty string."""
-    path = Path(text).absolute() if text else None
+    path = as_path(text) if text else None
     if path is not None and not path.is_file():
         raise ValueError("no such file; name one of devices, as docs/devices.md describes it")
     return path
@@ -71,9 +75,9 @@ def to_input(text: str) -> Path | None:
 
 def to_count(text: str) -> int:
     """Return a whole number of at least 1."""
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise ValueError("not a count; give a whole number of at least 1")
-    return int(text)
+    from pytest_edgeload.units import parse_count
+
+    return parse_count(text)
 
 
 class Rounds(NamedTuple):
@@ -127,15 +131,15 @@ def to_baseline_name(text: str) -> str | None:
 
 def to_baseline(text: str) -> str:
     """Return what names a baseline, unless it looks like a test that was taken for one."""
-    if text and os.path.lexists(text) and Path(text).suffix != ".json":
+    if text and os.path.lexists(as_path(text)) and Path(text).suffix != ".json":
         raise ValueError("that is no baseline; did it mean to be a test? Write --edge-compare=newest, or put it last")
     return text
 
 
 def to_seed(text: str) -> int | None:
     """Return a seed; None for the empty string."""
-    if text and not (text.isascii() and text.isdigit()):
-        raise ValueError("not a seed; give a whole number from 0 on")
+    if text and not (text.isascii() and text.isdigit() and len(text) <= _MOST_SEED_DIGITS):
+        raise ValueError("not a seed; give a whole number from 0 on, of at most 15 digits")
     return int(text) if text else None
 
 
@@ -150,7 +154,7 @@ def to_output(text: str) -> Path | None:
     """Return the path of a file that may be written; None for the empty string."""
     if not text:
         return None
-    path = Path(text).absolute()
+    path = as_path(text)
     if path.is_dir():
         raise ValueError("a folder; name a file, as in results.json")
     if not path.parent.is_dir():
@@ -221,7 +225,7 @@ def to_github(text: str) -> bool:
 
 def to_folder(text: str) -> Path | None:
     """Return the path of a folder, or of none yet; None for the empty string."""
-    path = Path(text).expanduser().absolute() if text else None
+    path = as_path(text) if text else None
     if path is not None and path.exists() and not path.is_dir():
         raise ValueError("not a folder; name one, it is made where it does not exist")
     return path

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pytest_edgeload.check import check
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.errors import UsageError, check_name
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies.bulk import bulk
 from pytest_edgeload.policies.bulk_unchained import bulk_unchained
@@ -61,6 +61,7 @@ def known_policies(tell: Callable[[Callable[[str, Policy], None]], object]) -> d
     known = dict(POLICIES)
 
     def register(name: str, policy: Policy) -> None:
+        check_name("policy", name)
         if known.setdefault(name, policy) is not policy:
             raise UsageError(f"policy {name} is registered twice; give the second another name")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
@@ -19,8 +20,16 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str: 
     """Return a benchmark for each case, and a measure for each of its figures, called as the metric, unit included."""
     benchmarks: dict[str, dict[str, dict[str, float]]] = {}
     for one in told(document.records, view):
-        benchmarks.setdefault(one.case[:_LONGEST], {})[one.column.name] = _metric(one.found)
+        benchmarks.setdefault(_name(one.case), {})[one.column.name] = _metric(one.found)
     return msgspec.json.format(msgspec.json.encode(benchmarks), indent=1).decode()
+
+
+def _name(case: str) -> str:
+    """Return what the benchmark of a case is called; of those too long, the ends tell them apart."""
+    if len(case) <= _LONGEST:
+        return case
+    digest = hashlib.sha256(case.encode()).hexdigest()[:16]
+    return f"{case[: _LONGEST - len(digest) - 1]} {digest}"
 
 
 def _metric(found: Estimate) -> dict[str, float]:

@@ -25,7 +25,7 @@ from pytest_edgeload.results.statistics import (
     value_of,
 )
 from pytest_edgeload.results.threshold import Figure, parse_figure, percent_of, short
-from pytest_edgeload.units import format_size
+from pytest_edgeload.units import exact_size, format_size
 
 NONE = "-"
 """What stands where nothing was measured."""
@@ -118,7 +118,7 @@ def parse_sort(text: str) -> str:
 
 def full_name(case: Case) -> str:
     """Return a name of the case that it has in every session, and no other case of its session."""
-    reads = "" if case.read_bps is None else f"reads at {format_size(case.read_bps)}/s"
+    reads = "" if case.read_bps is None else f"reads at {exact_size(case.read_bps)}/s"
     seed = "" if case.seed is None else f"seed {case.seed}"
     conditions = "" if case.conditions == "wait" else f"conditions {case.conditions}"
     loop = "" if case.loop == "once" else f"{case.loop} loop {case.arrivals}".rstrip()
@@ -130,10 +130,10 @@ def full_name(case: Case) -> str:
 def _held(case: Case) -> list[str]:
     """Return what only a device asks for, in words."""
     return [
-        "" if case.write_bps is None else f"writes at {format_size(case.write_bps)}/s",
+        "" if case.write_bps is None else f"writes at {exact_size(case.write_bps)}/s",
         "" if case.cpus is None else f"cpus {case.cpus:g}",
         "" if case.cores is None else f"cores {case.cores}",
-        "" if case.swap_bytes is None else f"at most {format_size(case.swap_bytes)} swapped",
+        "" if case.swap_bytes is None else f"at most {exact_size(case.swap_bytes)} swapped",
     ]
 
 
@@ -144,8 +144,8 @@ KEYS: Mapping[str, Callable[[Case], str]] = {
     "limit": lambda case: case.limit or "none",
     "reader": lambda case: case.reader,
     "threads": lambda case: str(case.threads),
-    "read_bw": lambda case: "" if case.read_bps is None else f"{format_size(case.read_bps)}/s",
-    "write_bw": lambda case: "" if case.write_bps is None else f"{format_size(case.write_bps)}/s",
+    "read_bw": lambda case: "" if case.read_bps is None else f"{exact_size(case.read_bps)}/s",
+    "write_bw": lambda case: "" if case.write_bps is None else f"{exact_size(case.write_bps)}/s",
     "cpus": lambda case: "" if case.cpus is None else f"{case.cpus:g}",
     "cores": lambda case: "" if case.cores is None else str(case.cores),
     "unenforced": lambda case: ", ".join(case.unenforced),

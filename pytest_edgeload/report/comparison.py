@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, room
 from pytest_edgeload.results.gate import Finding, Side, Sides, incomparable
 from pytest_edgeload.results.record import Case, Record
@@ -33,7 +34,7 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, 
             rows += [_row(figure, old, new, is_alike=is_alike) for figure in figures]
     if not rows:
         return ""
-    cells = tuple(tuple(map(Cell, row)) for row in rows)
+    cells = tuple(tuple(Cell(printable(text)) for text in row) for row in rows)
     grid, gone = fitted(Grid(_HEADERS, cells, _TEXTS, _ESSENTIAL), width)
     return "\n".join([grid.lines(), *room(gone, width)])
 
@@ -69,7 +70,7 @@ def judged(findings: Sequence[Finding]) -> str:
 
 def line(finding: Finding) -> str:
     """Return what became of one figure of one case."""
-    return f"{finding.verdict}: {label(finding.case)}: {finding}"
+    return printable(f"{finding.verdict}: {label(finding.case)}: {finding}")
 
 
 def limit_of(case: Case) -> str:
@@ -79,4 +80,4 @@ def limit_of(case: Case) -> str:
 
 def label(case: Case) -> str:
     """Return a case in words."""
-    return f"{case.policy}, {case.workload} {case.place}, reader {case.reader}"
+    return printable(f"{case.policy}, {case.workload} {case.place}, reader {case.reader}")

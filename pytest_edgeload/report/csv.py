@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from pytest_edgeload.report.columns import KEYS, Column, Row, Value, column, rows
@@ -16,7 +17,7 @@ from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import METRICS, Record
 
 _WHERE = (*KEYS, "limit_bytes", "round", "outcome", "detail")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # a verdict is no row
@@ -48,4 +49,5 @@ def _plain(value: Value) -> Value:
 
 def _harmless(text: str) -> str:
     """Return `text` such that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    plain = unicodedata.normalize("NFKC", text[:1])  # some take wide signs for what they look like
+    return f"'{text}" if plain.startswith(_FORMULA) else text

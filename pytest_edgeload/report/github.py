@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case
@@ -34,7 +35,7 @@ def _command(kind: str, finding: Finding, place: Place) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:

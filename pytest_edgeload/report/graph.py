@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from tabulate import tabulate
 
 from pytest_edgeload.job import Span
+from pytest_edgeload.names import printable
 from pytest_edgeload.networks.layer import Layer
 from pytest_edgeload.plan import Kind, Plan, Task
-from pytest_edgeload.report.printable import printable
 from pytest_edgeload.results.steps import rows, weight_bytes
 from pytest_edgeload.simulate import Simulated
 from pytest_edgeload.units import format_size

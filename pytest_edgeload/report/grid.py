@@ -92,9 +92,10 @@ def _narrowed(grid: Grid, width: int) -> Grid:
     """Return the grid with its widest texts cut as far as it takes, and as it can still be read."""
     while grid.width > width:
         widest = max(grid.texts, key=lambda i: grid.widths[i])
-        if grid.widths[widest] <= _LEAST:
+        cut = grid.cut(widest, max(_LEAST, grid.widths[widest] - (grid.width - width)))
+        if cut.width == grid.width:
             break
-        grid = grid.cut(widest, max(_LEAST, grid.widths[widest] - (grid.width - width)))
+        grid = cut
     return grid
 
 

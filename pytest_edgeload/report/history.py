@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.report.comparison import label, limit_of
 from pytest_edgeload.results.history import Point, Series
 from pytest_edgeload.results.threshold import Figure
@@ -43,7 +44,7 @@ def left_out(found: Sequence[Series], unreadable: Sequence[str]) -> str:
         for title, reason in each.left_out.items():
             titles.setdefault(reason, Counter())[title] += 1
     told = [f"{reason} ({_listed(counts)})" for reason, counts in titles.items()]
-    return "\n".join(f"left out: {line}" for line in (*unreadable, *told))
+    return "\n".join(printable(f"left out: {line}") for line in (*unreadable, *told))
 
 
 def _listed(counts: Counter[str]) -> str:
@@ -80,4 +81,5 @@ def _row(point: Point, figure: Figure) -> list[str]:
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
     align = ["left" if i < texts else "right" for i in range(len(headers))]
+    rows = [list(map(printable, row)) for row in rows]
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.report.notes import failures, remarks, strange
@@ -82,20 +83,21 @@ def _origin(document: Document) -> str:
 
 def code(text: str) -> str:
     """Return a user's words such that they stand there as they are, also in a cell of a table, and call nobody."""
+    text = printable(" ".join(text.split()))
     return f"`{text}`" if _LITERAL.fullmatch(text) else f"<code>{_entities(text)}</code>"
 
 
 def _entities(text: str) -> str:
-    return "".join(c if c.isalnum() or c in " .,:;/()" else f"&#{ord(c)};" for c in " ".join(text.split()))
+    return "".join(c if c.isalnum() or c in " .,:;/()" else f"&#{ord(c)};" for c in text)
 
 
 def _html(text: str) -> str:
-    return html.escape(" ".join(text.split()))
+    return html.escape(_REFERRING.sub("\\1\u200b", printable(" ".join(text.split()))), quote=False)
 
 
 def _escaped(text: str) -> str:
     """Return our own words, in which nothing is markup, and `@` and `#` refer to nobody."""
-    return _REFERRING.sub("\\1\u200b", _MARKUP.sub(r"\\\1", " ".join(text.split())))
+    return _REFERRING.sub("\\1\u200b", _MARKUP.sub(r"\\\1", printable(" ".join(text.split()))))
 
 
 def _within(most: int, blocks: Sequence[str]) -> str:

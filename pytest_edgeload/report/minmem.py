@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.results.minmem import SWAPPED_BYTES, Smallest, Trial
 from pytest_edgeload.units import format_size
 
@@ -21,13 +22,13 @@ def text(found: Smallest) -> str:
     keeps = _line("does not swap", found, found.keeps_in_memory_bytes, may_swap=True)
     if found.swap in {"none", "off"}:
         keeps = f"{'does not swap':<18}  not looked for, as swap is {found.swap}; try --swap=1G, which takes root"
-    return "\n".join([title, works, keeps, f"{units}; {swap}"])
+    return "\n".join([printable(title), works, keeps, f"{units}; {swap}"])
 
 
 def line(run: Trial) -> str:
     """Return one run in words; what it ended by, where that is not want of memory."""
     swapped = "" if run.swap_out_bytes is None or not run.may_swap else f", {format_size(run.swap_out_bytes)} to swap"
-    reason = "" if run.outcome in {"ok", "oom"} else f" ({run.detail})"
+    reason = "" if run.outcome in {"ok", "oom"} else f" ({printable(run.detail)})"
     return f"{format_size(run.limit_bytes)}, swap {'on' if run.may_swap else 'off'}: {run.outcome}{reason}{swapped}"
 
 

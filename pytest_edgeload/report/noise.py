@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.results.noise import Floor, Tightest
 from pytest_edgeload.results.threshold import Figure
 
@@ -46,4 +47,5 @@ def _share(figure: Figure, floor: Floor, difference: float) -> str:
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
     align = ["left" if i < texts else "right" for i in range(len(headers))]
+    rows = [list(map(printable, row)) for row in rows]
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)

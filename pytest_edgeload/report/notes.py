@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.names import printable
+from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.statistics import outliers
 
 
 def failures(records: Sequence[Record]) -> list[str]:
     """Return a line on every round that did not go well."""
     return [
-        f"{_round(record.case, m.round)}: {m.outcome}: {m.detail}"
+        printable(f"{_round(record.case, m.round)}: {m.outcome}: {m.detail}")
         for record in records
         for m in record.rounds
         if m.outcome != "ok"
@@ -21,7 +22,7 @@ def failures(records: Sequence[Record]) -> list[str]:
 def strange(records: Sequence[Record]) -> list[str]:
     """Return a line on every round that is far from the others of its case."""
     return [
-        f"far from the other rounds, and counted: {_round(r.case, m.round)}: {getattr(m, r.case.main_metric):.2f} s"
+        printable(f"far from the other rounds, and counted: {_round(r.case, m.round)}: {_main(r.case, m)}")
         for r in records
         for m in outliers(r, r.case.main_metric)
     ]
@@ -38,7 +39,11 @@ def remarks(records: Sequence[Record]) -> list[str]:
         lines.append(f"counted for the whole machine, as this kernel has no count by group: {', '.join(shared)}")
     if not all(measurement.interleaved for measurement in everything):
         lines.append("rounds were not interleaved: xdist hands tests out as it likes")
-    return lines
+    return list(map(printable, lines))
+
+
+def _main(case: Case, measurement: Measurement) -> str:
+    return f"{getattr(measurement, case.main_metric):.2f} s"
 
 
 def _round(case: Case, number: int) -> str:

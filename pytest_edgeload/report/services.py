@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.report.columns import Column, column, full_name, rows
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.record import METRICS, Record
@@ -30,4 +31,4 @@ def told(records: Sequence[Record], view: View) -> Iterator[Told]:
             runs, stat = row.runs(made.figure), made.figure.stat
             found = None if lacking(runs, stat) else estimate(runs, stat)
             if found is not None:
-                yield Told(full_name(row.record.case), made, found)
+                yield Told(printable(full_name(row.record.case)), made, found)

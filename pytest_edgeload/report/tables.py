@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.policies import REFERENCE
 from pytest_edgeload.report.columns import KEYS, NAME, NAMED, NONE, Column, Row, Value, column, full_name, key, rows
 from pytest_edgeload.report.grid import Cell, Grid, Style
@@ -16,7 +17,7 @@ from pytest_edgeload.report.view import View
 from pytest_edgeload.results.gate import identity
 from pytest_edgeload.results.record import PROGRAM, Case, Record
 from pytest_edgeload.results.statistics import Spread, spread
-from pytest_edgeload.units import format_size
+from pytest_edgeload.units import exact_size, format_size
 
 _ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
 _KEPT_COMING = {
@@ -49,7 +50,7 @@ class Table:
         """Return the cells; the cases that `regressed`, by their identity, are marked."""
         columns = [*self.labels, *self.columns]
         styles = [_styles(made, self.rows) for made in columns]
-        cells = [[made.show(row) for made in columns] for row in self.rows]
+        cells = [[printable(made.show(row)) for made in columns] for row in self.rows]
         marked = [[Cell(text, styles[j][i]) for j, text in enumerate(line)] for i, line in enumerate(cells)]
         for row, line in zip(self.rows, marked, strict=True):
             if identity(row.record.case) in regressed:
@@ -57,7 +58,7 @@ class Table:
         labelled = len(self.labels)
         essential = {*range(labelled + 1), *(i for i, made in enumerate(columns) if made is NAMED["outcome"])}
         return Grid(
-            tuple(made.title for made in columns),
+            tuple(printable(made.title) for made in columns),
             tuple(map(tuple, marked)),
             frozenset(i for i, made in enumerate(columns) if made.is_text),
             frozenset(essential),
@@ -94,7 +95,7 @@ def _table(members: Sequence[Row], view: View) -> Table:
     chosen = tuple(map(column, view.columns)) or _usual(members)
     ordered = tuple(sorted(members, key=lambda row: _place(row, view.sort)))
     labels = _labels(ordered, view, {made.name for made in chosen})
-    return Table(tuple(_title(ordered, view)), labels, chosen, ordered)
+    return Table(tuple(map(printable, _title(ordered, view))), labels, chosen, ordered)
 
 
 def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
@@ -157,7 +158,7 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
         words = ", ".join(f"{name} {value or NONE}" for name, value in common)
         return [words + unenforced.replace("(", "(limits "), *boards.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
-    reads = "" if case.read_bps is None else f", reads at {format_size(case.read_bps)}/s"
+    reads = "" if case.read_bps is None else f", reads at {exact_size(case.read_bps)}/s"
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
     first = f"{case.test} {case.workload} at {limit}"
     where = f"cap {cap}, swap {swap}, reader {case.reader}, {case.threads} threads{reads}"
@@ -177,8 +178,8 @@ def _board(case: Case) -> str:
         "cores": "" if case.cores is None else f"cores {case.cores}",
         "cpus": "" if case.cpus is None else f"cpus {case.cpus:g}",
         "threads": f"threads {case.threads}",
-        "reads": "" if case.read_bps is None else f"reads at {format_size(case.read_bps)}/s",
-        "writes": "" if case.write_bps is None else f"writes at {format_size(case.write_bps)}/s",
+        "reads": "" if case.read_bps is None else f"reads at {exact_size(case.read_bps)}/s",
+        "writes": "" if case.write_bps is None else f"writes at {exact_size(case.write_bps)}/s",
     }
     marked = (f"{text}{_mark(name, lacking)}" for name, text in parts.items() if text)
     return f"{case.device}: {', '.join(marked)}"
@@ -224,8 +225,10 @@ def by_network(table: Table) -> Grid | None:
     if not networks or all(record.case.loop == "once" for record in records):
         return None
     labels = _labels(table.rows, View(), ())  # as headers long names would be too long
-    headers = ("mean response s", *(" ".join(label.show(row) for label in labels) for row in table.rows))
-    cells = [(Cell(name), *(Cell(_network_response(record, name)) for record in records)) for name in networks]
+    headers = ("mean response s", *(printable(" ".join(label.show(row) for label in labels)) for row in table.rows))
+    cells = [
+        (Cell(printable(name)), *(Cell(_network_response(record, name)) for record in records)) for name in networks
+    ]
     return Grid(headers, tuple(cells), frozenset({0}), frozenset({0, 1}))
 
 

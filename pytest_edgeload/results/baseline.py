@@ -12,14 +12,17 @@ from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results.document import Document, Machine, parse, render
 
 _NUMBERED = re.compile(r"(?P<number>\d{4,})_(?P<name>.+)_[0-9a-f]{6}\.json")
-_NAME = re.compile(r"[\w.+-]+")
-_MOST = 1 << 28  # bytes of a file: a long session with all its spans has a few million
+_DIGITS = re.compile(r"\d{1,100}", re.ASCII)
+_NAME = re.compile(r"[\w.+-]{1,100}")
+_MOST = 1 << 28  # of a file: a long session with all its spans has a few million
 
 
 def check_name(name: str) -> str:
     """Return `name` if a baseline may be called that. Raises ValueError."""
     if not _NAME.fullmatch(name) or name.isdigit():
-        raise ValueError("not a name for a baseline; use letters, digits, '.', '+', '-' and '_', not digits alone")
+        raise ValueError(
+            "not a name for a baseline; use letters, digits, '.', '+', '-' and '_', at most 100, not digits alone"
+        )
     return name
 
 
@@ -67,11 +70,9 @@ def find(storage: Path, wanted: str, machine: Machine) -> Path | None:
 def load(path: Path) -> Document:
     """Return the document in `path`: a baseline, or what --edge-json wrote. Raises UsageError."""
     try:
-        text = files.read(path, _MOST)
+        return parse(files.read(path, _MOST))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name another file of records") from error
-    try:
-        return parse(text)
     except ValueError as error:
         raise UsageError(f"{path} {error}; save a new baseline, or name another") from error
 
@@ -103,6 +104,6 @@ def _number(path: Path) -> int:
 
 
 def _is(path: Path, wanted: str) -> bool:
-    if wanted.isdecimal():
+    if _DIGITS.fullmatch(wanted):
         return f"{_number(path)}" == wanted.lstrip("0")
     return not wanted or _parts(path)["name"] == wanted

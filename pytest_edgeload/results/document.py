@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from pytest_edgeload import reading
 from pytest_edgeload.results.record import SCHEMA, Record
 
 _VERSIONS = ("pytest-edgeload", "pytest", "torch")
@@ -87,10 +88,10 @@ def render(document: Document) -> bytes:
 def parse(text: bytes) -> Document:
     """Return the document that `text` holds. Raises ValueError."""
     try:
-        schema = msgspec.json.decode(text, type=_Head).schema
+        schema = reading.decode(text, _Head).schema
         if schema == SCHEMA:
-            return _checked(msgspec.json.decode(text, type=Document))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return _checked(reading.decode(text, Document))
+    except ValueError as error:
         raise ValueError(f"holds no records ({error})") from error
     raise ValueError(f"has schema {schema}, and this version reads {SCHEMA}")
 
@@ -134,6 +135,6 @@ def commit(project: Path) -> Commit | None:
 def _git(project: Path, *words: str) -> str:
     done = subprocess.run(
         ["git", "-C", str(project), *words],  # noqa: S607  # the user's own, by the user's path
-        check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True,
+        check=True, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     return done.stdout.strip()

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload import files
+from pytest_edgeload import files, reading
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, render
 from pytest_edgeload.results.record import Entry, Record, collect
 
 _HEAD = "session.json"
-
 _MOST = 1 << 28  # bytes: of a run of so many tasks and seconds as nobody has had
 
 
@@ -39,8 +38,8 @@ def write(entry: Entry) -> None:
 def read(path: Path) -> Entry | None:
     """Return the entry that `path` holds; None where there is none that can be read."""
     try:
-        return msgspec.json.decode(files.read(path, _MOST), type=Entry)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return reading.decode(files.read(path, _MOST), Entry)
+    except (OSError, ValueError):
         return None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
-from pytest_edgeload.job import Span
+from pytest_edgeload.job import Count, Seconds, Span
 from pytest_edgeload.plan import Kind
 from pytest_edgeload.workload import Ask
 
@@ -17,6 +18,9 @@ PROGRAM = "program"
 """The workload of functions and commands: those of one test are compared with each other, by what they are called."""
 
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
+
+Number = Annotated[float, Meta(ge=-1e100, le=1e100)]
+"""What any other figure can be, whoever wrote the file: sums of them are finite, too."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -42,23 +46,23 @@ class Case(msgspec.Struct, frozen=True):
     workload: str
     policy: str
     limit: str | None
-    limit_bytes: int | None
+    limit_bytes: Count | None
     reader: str
-    threads: int
+    threads: Count
     cap: str
     swap: str
     device: str | None = None
-    read_bps: int | None = None
+    read_bps: Count | None = None
     requests: tuple[Ask, ...] = ()
     loop: str = "once"
     arrivals: str = ""
     seed: int | None = None
     conditions: str = "wait"
     parameters: tuple[tuple[str, str], ...] = ()
-    write_bps: int | None = None
-    cpus: float | None = None
-    cores: int | None = None
-    swap_bytes: int | None = None
+    write_bps: Count | None = None
+    cpus: Number | None = None
+    cores: Count | None = None
+    swap_bytes: Count | None = None
     by_device: tuple[str, ...] = ()
     unenforced: tuple[str, ...] = ()
 
@@ -81,19 +85,24 @@ class Case(msgspec.Struct, frozen=True):
 class Timeline(msgspec.Struct, frozen=True):
     """Memory of the worker over time: seconds after the plan's start (negative before), and bytes; equal lengths."""
 
-    at_s: tuple[float, ...] = ()
-    anon_bytes: tuple[int, ...] = ()
-    file_bytes: tuple[int, ...] = ()
-    swap_bytes: tuple[int, ...] = ()
+    at_s: tuple[Seconds, ...] = ()
+    anon_bytes: tuple[Count, ...] = ()
+    file_bytes: tuple[Count, ...] = ()
+    swap_bytes: tuple[Count, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where something is not known of each moment."""
+        if any(len(held) != len(self.at_s) for held in (self.anon_bytes, self.file_bytes, self.swap_bytes)):
+            raise ValueError("a time line has as many bytes of each kind as it has moments")
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True):
     """What a task of the plan was about: its kind, its request, the name of its layer or tile, and weight bytes."""
 
     kind: Kind
-    request: int
+    request: Count
     layer: str = ""
-    weight_bytes: int = 0
+    weight_bytes: Count = 0
 
 
 class Service(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -102,13 +111,13 @@ class Service(msgspec.Struct, frozen=True, omit_defaults=True):
     `slowdown` is the mean of the response time over the time the request's own tasks took.
     """
 
-    requests: int
-    dropped: int = 0
-    response_mean_s: float | None = None
-    response_p50_s: float | None = None
-    response_p90_s: float | None = None
-    response_p99_s: float | None = None
-    slowdown: float | None = None
+    requests: Count
+    dropped: Count = 0
+    response_mean_s: Seconds | None = None
+    response_p50_s: Seconds | None = None
+    response_p90_s: Seconds | None = None
+    response_p99_s: Seconds | None = None
+    slowdown: Number | None = None
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,56 +132,56 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """
 
     outcome: Outcome
-    round: int = 0
+    round: Count = 0
     detail: str = ""
-    started: float = 0.0
-    ended: float = 0.0
+    started: Seconds = 0.0
+    ended: Seconds = 0.0
     interleaved: bool = True
-    makespan_s: float | None = None
-    response_s: tuple[float | None, ...] | None = None
-    response_mean_s: float | None = None
-    response_p50_s: float | None = None
-    response_p90_s: float | None = None
-    response_p99_s: float | None = None
-    response_wait_s: float | None = None
-    response_load_s: float | None = None
-    response_exec_s: float | None = None
-    worst_slowdown: float | None = None
-    throughput_per_s: float | None = None
-    lane_use: float | None = None
-    bound_s: float | None = None
-    bound_read_s: float | None = None
-    bound_compute_s: float | None = None
-    bound_read_bytes: int | None = None
-    deadline_misses: int | None = None
-    dropped_s: float | None = None
-    startup_s: float | None = None
-    load_s: float | None = None
-    exec_s: float | None = None
-    wait_s: float | None = None
-    cpu_s: float | None = None
-    stall_s: float | None = None
-    baseline_bytes: int | None = None
-    peak_bytes: int | None = None
-    peak_charged_bytes: int | None = None
-    peak_anon_bytes: int | None = None
-    peak_file_bytes: int | None = None
-    peak_swap_bytes: int | None = None
-    plan_peak_bytes: int | None = None
-    ledger_peak_bytes: int | None = None
-    swap_in_bytes: int | None = None
-    swap_out_bytes: int | None = None
-    read_bytes: int | None = None
-    refaults: int | None = None
-    major_faults: int | None = None
-    minor_faults: int | None = None
-    output_error: float | None = None
-    sampler_cpu_share: float | None = None
+    makespan_s: Seconds | None = None
+    response_s: tuple[Seconds | None, ...] | None = None
+    response_mean_s: Seconds | None = None
+    response_p50_s: Seconds | None = None
+    response_p90_s: Seconds | None = None
+    response_p99_s: Seconds | None = None
+    response_wait_s: Seconds | None = None
+    response_load_s: Seconds | None = None
+    response_exec_s: Seconds | None = None
+    worst_slowdown: Number | None = None
+    throughput_per_s: Number | None = None
+    lane_use: Number | None = None
+    bound_s: Seconds | None = None
+    bound_read_s: Seconds | None = None
+    bound_compute_s: Seconds | None = None
+    bound_read_bytes: Count | None = None
+    deadline_misses: Count | None = None
+    dropped_s: Seconds | None = None
+    startup_s: Seconds | None = None
+    load_s: Seconds | None = None
+    exec_s: Seconds | None = None
+    wait_s: Seconds | None = None
+    cpu_s: Seconds | None = None
+    stall_s: Seconds | None = None
+    baseline_bytes: Count | None = None
+    peak_bytes: Count | None = None
+    peak_charged_bytes: Count | None = None
+    peak_anon_bytes: Count | None = None
+    peak_file_bytes: Count | None = None
+    peak_swap_bytes: Count | None = None
+    plan_peak_bytes: Count | None = None
+    ledger_peak_bytes: Count | None = None
+    swap_in_bytes: Count | None = None
+    swap_out_bytes: Count | None = None
+    read_bytes: Count | None = None
+    refaults: Count | None = None
+    major_faults: Count | None = None
+    minor_faults: Count | None = None
+    output_error: Number | None = None
+    sampler_cpu_share: Number | None = None
     returned: Any = None
     machine_wide: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
-    arrived_s: tuple[float, ...] = ()
-    dropped: tuple[int, ...] = ()
+    arrived_s: tuple[Seconds, ...] = ()
+    dropped: tuple[Count, ...] = ()
     service: dict[str, Service] = {}
     tasks: tuple[Span, ...] = ()
     steps: tuple[Step, ...] = ()

@@ -24,8 +24,8 @@ STATISTICS = ("median", "mean", "min", "max")
 _MAIN = "makespan_s"
 _EXPR = re.compile(r"(?P<metric>\w+)(?:\.(?P<stat>[\w.]+))?(?:/(?P<reference>[\w.-]+))?")
 _PERCENTILE = re.compile(r"p(?P<percent>\d{1,2}(?:\.\d+)?)")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_MULTIPLE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*x\s*(?P<reference>[\w.-]+)")
+_NUMBER = re.compile(r"\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+_MULTIPLE = re.compile(rf"(?P<number>{_NUMBER.pattern})\s*x\s*(?P<reference>[\w.-]+)")
 _EXAMPLES = {"s": "0.2s", "bytes": "64M", "count": "100", "ratio": "0.1", "per s": "0.5"}
 
 GATED: Mapping[str, Metric] = {name: metric for name, metric in METRICS.items() if metric.better != "neither"}

@@ -15,6 +15,7 @@ from typing import IO
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STATUS = re.compile(rb"^(VmHWM|VmRSS|RssAnon|RssFile|VmSwap):\s+(\d+) kB", re.MULTILINE)
+_PARTS = 5
 _LIVE_BYTES = 16384
 _MINOR, _MAJOR, _USER, _SYSTEM = 7, 9, 11, 12  # fields of /proc/PID/stat after the command
 
@@ -38,7 +39,7 @@ class Resident:
 
 
 def flat(text: str) -> dict[str, int]:
-    """Return the entries of a kernel file of lines `name number`."""
+    """Return the entries of a kernel file of lines `name number`. Raises ValueError."""
     return {name: int(value) for name, value in (line.split()[:2] for line in text.splitlines())}
 
 
@@ -66,7 +67,7 @@ class Live:
 def resident(status: bytes) -> Resident | None:
     """Return the resident memory that a /proc/PID/status tells of; None once the process is gone."""
     found = {name: int(size) * 1024 for name, size in _STATUS.findall(status)}
-    if b"VmHWM" not in found:  # a process that has exited and was not waited for
+    if len(found) < _PARTS:  # a process that has exited and was not waited for
         return None
     memory = Memory(found[b"RssAnon"], found[b"RssFile"], found[b"VmSwap"])
     return Resident(found[b"VmRSS"], found[b"VmHWM"], memory)

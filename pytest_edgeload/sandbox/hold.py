@@ -12,7 +12,7 @@ from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.limits import Limits, Throttle, cores_of, disk_of
 from pytest_edgeload.sandbox.swap import Swap, active
-from pytest_edgeload.units import format_size
+from pytest_edgeload.units import exact_size
 
 ENFORCED = ("reads", "writes", "cpus", "cores", "swap")
 """What the fields of a hold are called where they are not enforced, in their order."""
@@ -88,5 +88,5 @@ def _short(asked: Hold, swap: Swap) -> str:
     if asked.cores is not None and (there := len(cores_of(asked.cores))) < asked.cores:
         return f"{there} of {asked.cores}"
     if asked.swap_bytes is not None and swap.size_bytes < asked.swap_bytes:
-        return f"{swap} of {format_size(asked.swap_bytes)}"
+        return f"{swap} of {exact_size(asked.swap_bytes)}"
     return ""

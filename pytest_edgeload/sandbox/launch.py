@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload import reading
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
@@ -20,6 +21,7 @@ from pytest_edgeload.networks.store import SAMPLES, weight_files
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, steady
 from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, Worker, live, with_words
+from pytest_edgeload.units import format_size
 
 __all__ = ["Calling", "Enclosure", "launch", "launch_call"]
 
@@ -32,7 +34,8 @@ threads that soon stop spinning where they wait, for a lane that reads may need 
 """
 
 _EXIT_S = 5.0
-_LONGEST_BYTES = 1 << 28
+_ANSWER_BYTES, _TASK_BYTES = 1 << 20, 256
+"""What a worker may answer: so much, and for each task and request of its job so much more."""
 
 
 def launch(job: Job, enclosure: Enclosure) -> Measurement:
@@ -42,7 +45,9 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
     """
     _drop(_files(job))
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.worker")
-    return live(_Dialogue(msgspec.json.encode(job) + b"\n"), Start(command, _ENVIRONMENT | os.environ), enclosure)
+    most_bytes = _ANSWER_BYTES + _TASK_BYTES * (len(job.plan.tasks) + len(job.requests))
+    talk = _Dialogue(msgspec.json.encode(job) + b"\n", most_bytes)
+    return live(talk, Start(command, _ENVIRONMENT | os.environ), enclosure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,9 @@ def _files(job: Job) -> list[Path]:
 class _Dialogue:
     """What a worker is asked and what it has answered so far; see `job`."""
 
-    def __init__(self, opening: bytes) -> None:
+    def __init__(self, opening: bytes, most_bytes: int = _ANSWER_BYTES) -> None:
         self._opening = opening
+        self._most_bytes = most_bytes
         self._gone = False
         self._done: Done | None = None
         self._last: Checked | Returned | None = None
@@ -123,14 +129,11 @@ class _Dialogue:
         with suppress(BrokenPipeError):  # it may have answered before it had read everything
             worker.process.stdin.write(message)
             worker.process.stdin.flush()
-        line = worker.process.stdout.readline(_LONGEST_BYTES)
-        if not line.endswith(b"\n"):
+        line = worker.process.stdout.readline(self._most_bytes)
+        if not line.endswith(b"\n") and len(line) < self._most_bytes:
             self._gone = True
             return None
-        try:
-            event: Event = msgspec.json.decode(line, type=Event)
-        except msgspec.DecodeError:
-            event = Failed("what ran in the worker wrote between its answers")
+        event = parse_event(line)
         if isinstance(event, Failed):
             self._failed = event
         return event
@@ -157,6 +160,17 @@ class _Dialogue:
         if self._last is None:
             return "crashed", with_words(worker.ending("the worker"), worker.errors)
         return _judged(self._last) if isinstance(self._last, Checked) else ("ok", "")
+
+
+def parse_event(line: bytes) -> Event:
+    """Return what a worker said in a line: that it failed, where the line is cut or no event."""
+    if not line.endswith(b"\n"):
+        return Failed(f"what ran in the worker wrote more than {format_size(len(line))} in place of an answer")
+    try:
+        event: Event = reading.decode(line, Event)  # type: ignore[arg-type]  # a union is no type to mypy
+    except ValueError:
+        return Failed("what ran in the worker wrote between its answers")
+    return event
 
 
 def _judged(checked: Checked) -> tuple[Outcome, str]:

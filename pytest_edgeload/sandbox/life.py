@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 import msgspec
 
 from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.names import printable
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import Cap, Group
@@ -32,6 +33,7 @@ THREADS = "OMP_NUM_THREADS"
 
 _PERIOD_S = 0.005
 _KILL_S = 5.0
+_MOST_WORDS = 1000  # characters of a detail
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat after the command
 
 
@@ -100,7 +102,7 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
                 detail = enclosure.user.explained(detail)
             figures = worker.seen(sampler) | {**conversation.figures(worker)}
             ended = started + (time.monotonic() - worker.began_s)  # the clock may have been set meanwhile
-            seen = Measurement(outcome=outcome, detail=detail, started=started, ended=ended, **figures)
+            seen = Measurement(outcome=outcome, detail=_sentence(detail), started=started, ended=ended, **figures)
             return worker.explained(seen)
         finally:
             group.kill()
@@ -273,7 +275,13 @@ class Worker:
 def _difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Return what each running total grew by; marks and unknown totals are left out."""
     kept = before.keys() & after.keys() - {"peak_charged_bytes", "oom_kills", "fork_refusals", "most_processes"}
+    kept = {name for name in kept if after[name] >= before[name]}  # one that went back tells nothing
     return {n: after[n] - before[n] if n.endswith("_s") else int(after[n] - before[n]) for n in sorted(kept)}
+
+
+def _sentence(detail: str) -> str:
+    """Return what others may have said of an ending on one line that no terminal obeys, cut where it is long."""
+    return printable(" ".join(detail[:_MOST_WORDS].split()))
 
 
 def with_words(ending: str, *tails: Tail) -> str:

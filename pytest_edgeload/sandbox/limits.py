@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.units import format_size
+from pytest_edgeload.units import exact_size
 
 MOST_PROCESSES = 2048
 """Processes and threads that a run may have at once, where the kernel counts them, and pytest may have twice as many.
@@ -37,7 +37,7 @@ class Throttle:
         cls, read_bps: int | None, files: Iterable[Path], areas: Iterable[Path], write_bps: int | None = None
     ) -> Self:
         """Return the throttle of the disks that hold `files` and the swap `areas`. Raises Unsupported."""
-        asked = "--edge-device" if read_bps is None else f"--edge-read-bw={format_size(read_bps)}"
+        asked = "--edge-device" if read_bps is None else f"--edge-read-bw={exact_size(read_bps)}"
         disks = [_disk(asked, file, "name a folder on a disk by --edge-cache-dir") for file in files]
         swapped = (_disk(asked, area, "try --edge-swap=off") for area in areas)
         disks += [disk for disk in swapped if not disk.name.startswith("zram")]  # which is memory

@@ -97,8 +97,13 @@ def _may_swapon() -> bool:
 
 def active() -> list[tuple[Path, int]]:
     """Return what the machine swaps to, files and partitions, and the bytes each holds."""
-    lines = Path("/proc/swaps").read_text().splitlines()[1:] if Path("/proc/swaps").exists() else []
-    return [(_plain(fields[0]), int(fields[2]) * 1024) for fields in map(str.split, lines)]
+    return areas(Path("/proc/swaps").read_text()) if Path("/proc/swaps").exists() else []
+
+
+def areas(text: str) -> list[tuple[Path, int]]:
+    """Return what a /proc/swaps says: what is swapped to, and its bytes. Raises ValueError."""
+    rows = (line.split() for line in text.splitlines()[1:])
+    return [(_plain(path), int(kib) * 1024) for path, _, kib, *_ in rows]
 
 
 def _plain(path: str) -> Path:

@@ -120,7 +120,10 @@ def _mix(document: Document, stem: str, places: Places) -> Mix:
         return Ask(request.network, sample, image, 0.0, None if deadline_s is UNSET else deadline_s, when)
 
     asks = tuple(ask(image, r) for image in range(document.images) for r in range(len(requests)))
-    mix = Mix(stem if document.name is UNSET else document.name, asks, conditions=document.conditions)
+    try:
+        mix = Mix(stem if document.name is UNSET else document.name, asks, conditions=document.conditions)
+    except ValueError as error:  # a name that is none
+        raise _refused(places, "$.name" if "$.name" in places else "$", str(error)) from None
     if document.arrivals is UNSET:
         if document.seed is not UNSET:
             raise _refused(places, "$.seed", "it decides nothing without arrivals; leave it out or give `arrivals`")

@@ -5,6 +5,7 @@ It is stored rather than made anew: a factory takes the memory of the weights, a
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,27 @@ def store(module: nn.Module, _samples: object, folder: Path) -> None:
 
 
 def load(folder: Path) -> nn.Module:
-    """Return the module that is stored in `folder`."""
-    module: Any = torch.load(folder / _FILE, weights_only=False)
+    """Return the module that is stored in `folder`. Raises ValueError where more than modules would be made."""
+    file = folder / _FILE
+    kinds: list[Any] = [_kind(file, name) for name in torch.serialization.get_unsafe_globals_in_checkpoint(file)]
+    with torch.serialization.safe_globals(kinds):
+        module: Any = torch.load(file, weights_only=True)
     assert isinstance(module, nn.Module)
     return module
+
+
+def _kind(file: Path, name: str) -> type[nn.Module]:
+    """Return the class of modules that a file names. A cache is data: nothing else in it becomes a call."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError):  # of what is no module, or has no name
+        found = None
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ValueError(  # noqa: TRY004  # the file is at fault
+            f"{file} names {name}, which is no kind of module; delete {file.parent} and it is made anew"
+        )
+    return found
 
 
 def fill(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:

@@ -96,7 +96,7 @@ def test_limit_too_low(run: Run) -> None:
     ("arguments", "words"),
     [
         (["smal"], "'smal' is not a registered network; did you mean small?"),
-        ([""], "'' is not a registered network; there are small, wide"),
+        ([""], "network '': no name; give 1 to 1000 characters that can be printed"),
         (["small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
         (["small", "--policy=lean"], "--policy=lean: a peer, which has no plan; did you mean linear?"),
         (["small", "--policy=mime"], "--policy=mime: unknown; did you mean mine?"),

@@ -198,7 +198,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a folder above": (lambda at: _place(at / INDEX, "../model.safetensors"), "scale in '../model.safetensors', which"),
     "an absolute path": (lambda at: _place(at / INDEX, "/etc/passwd"), "scale in '/etc/passwd', which is no file"),
-    "no name": (lambda at: _place(at / INDEX, 3), "places scale in 3, which is no file beside it"),
+    "no name": (lambda at: _place(at / INDEX, 3), "is no index of a safetensors checkpoint"),
     "an index of nothing": (lambda at: (at / INDEX).write_text("{}"), f"{INDEX} is no index of a safetensors"),
     "an index cut short": (lambda at: os.truncate(at / INDEX, 20), f"{INDEX} is no index of a safetensors"),
     "an empty folder": (_empty, f"holds neither {SINGLE} nor {INDEX}; name"),

@@ -10,12 +10,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.report.html.experiment import experiments, typical
 from pytest_edgeload.report.html.figures import encoded
 from pytest_edgeload.report.html.marks import label, marks, seconds
 from pytest_edgeload.report.html.run import lanes, thinned
 from pytest_edgeload.report.html.summary import headlines, titles, winners
-from pytest_edgeload.report.printable import printable
 from pytest_edgeload.results.record import Measurement, Record, Timeline
 from tests.report.virtual import CASE, asked, record, run
 

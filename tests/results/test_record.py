@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.job import Span
+from pytest_edgeload.job import Count, Seconds, Span
 from pytest_edgeload.results.record import (
     METRICS,
     Case,
     Entry,
     Measurement,
+    Number,
     Record,
     Service,
     Step,
@@ -54,7 +55,9 @@ MEASUREMENTS = st.builds(
     machine_wide=st.lists(st.sampled_from(sorted(METRICS))).map(tuple),
     tasks=st.lists(st.builds(Span, st.integers(0, 9), st.integers(0, 3), SECONDS, SECONDS, SECONDS)).map(tuple),
     steps=st.lists(st.builds(Step, st.sampled_from(["init", "load"]), COUNTS, st.text(), COUNTS)).map(tuple),
-    timeline=st.builds(Timeline, st.lists(SECONDS).map(tuple), *[st.lists(COUNTS).map(tuple)] * 3),
+    timeline=st.lists(st.tuples(SECONDS, *[COUNTS] * 3), min_size=1).map(
+        lambda rows: Timeline(*zip(*rows, strict=True))
+    ),
 )
 CONDITIONS = st.builds(
     Condition, st.integers(0, 9), SECONDS, st.sampled_from([">", "<="]), at=st.lists(st.integers(0, 9)).map(tuple)
@@ -92,8 +95,8 @@ def test_names_carry_units(name: str) -> None:
     endings = [ending for ending in ENDINGS.values() if name.endswith(ending)]
     assert max(endings, key=len, default=None) == ENDINGS.get(unit)
     types = {field.name: field.type for field in msgspec.structs.fields(Measurement)}
-    number = int if unit in {"bytes", "count"} else float
-    assert types[name] == (tuple[float | None, ...] | None if name == "response_s" else number | None)
+    number = {"bytes": Count, "count": Count, "s": Seconds}.get(unit, Number)
+    assert types[name] == (tuple[Seconds | None, ...] | None if name == "response_s" else number | None)
     assert METRICS[name].meaning
 
 

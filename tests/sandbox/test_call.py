@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,10 @@ def test_returned(call: Call) -> None:
     [
         (object, "JSON cannot hold it"),
         (lambda: [float("nan")], "JSON cannot hold it"),
+        (lambda: "\ud800", "JSON cannot hold it"),
         (lambda: "x" * 100_000, "more than 65536 bytes of JSON"),
     ],
-    ids=["object", "no number", "large"],
+    ids=["object", "no number", "half a character", "large"],
 )
 def test_not_returned(call: Call, make: Callable[[], object], words: str) -> None:
     """What JSON cannot hold, or is too much for a record, is a notice and no failure."""
@@ -129,6 +131,46 @@ def test_closed(call: Call) -> None:
     run = call(os.closerange, 3, 64)
     assert run.outcome == "crashed"
     assert run.detail.endswith("OSError: [Errno 9] Bad file descriptor")
+
+
+def _shout(piece: bytes, times: int) -> None:
+    """Write what is no answer to whatever the worker speaks through."""
+    for fd in range(3, 64):
+        with suppress(OSError):
+            for _ in range(times):
+                os.write(fd, piece)
+
+
+@pytest.mark.parametrize(
+    ("piece", "times", "detail"),
+    [
+        (b"x" * MIB, 3, "wrote more than 1M in place of an answer"),
+        (b"[" * 100_000 + b"\n", 1, "wrote between its answers"),
+        (b'{"type":"done","makespan_s":1e400}\n', 1, "wrote between its answers"),
+        (b'{"type":"done","makespan_s":1,"dropped":[-1]}\n', 1, "wrote between its answers"),
+        (b'{"type":"done","makespan_s":"\\ud800"}\n', 1, "wrote between its answers"),
+        (b'{"type":"failed","message":"\\u001b[2J\\u202e\\n' + b"m" * 5000 + b'"}\n', 1, "m" * 900),
+        (b"\xff\n", 1, "wrote between its answers"),
+    ],
+    ids=["endless", "deep", "infinite", "negative", "surrogate", "escapes", "bytes"],
+)
+def test_hostile_answers(call: Call, piece: bytes, times: int, detail: str) -> None:
+    """Whatever is written in place of a worker's answer is an outcome, in one short line that no terminal obeys."""
+    run = call(_shout, piece, times)
+    assert run.outcome == "crashed"
+    assert detail in run.detail
+    assert run.detail.isprintable()
+    assert len(run.detail) < 1100
+
+
+def test_an_error_that_cannot_be_written(call: Call) -> None:
+    """An exception whose words are no Unicode, or would clear the screen, is told all the same."""
+
+    def fail() -> None:
+        raise ValueError("\ud800\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}")
+
+    run = call(fail)
+    assert (run.outcome, run.detail) == ("crashed", r"ValueError: \ud800\x1b[2J\u202e")
 
 
 def test_timeout(call: Call) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 import suites.peers
 from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Job, Ready
@@ -14,7 +18,7 @@ from pytest_edgeload.networks.store import Store, read_graph
 from pytest_edgeload.peers import Peer
 from pytest_edgeload.plan import Plan
 from pytest_edgeload.sandbox import counters, steady
-from suites.peers import PEERS, missing
+from suites.peers import PEERS, missing, skeleton
 from tests.engine.test_worker import worker
 from tests.sandbox import witness
 
@@ -67,6 +71,29 @@ def test_peer(name: str, registry: Registry) -> None:
         checked = process.tell(CHECK)
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx(dict.fromkeys(range(4), 0.0), abs=OUTPUT_TOLERANCE)
+
+
+class _Planted(nn.Module):
+    """What unpickling it would call."""
+
+    def __init__(self, call: Callable[..., object], *args: object) -> None:
+        super().__init__()
+        self._reduced = call, args
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self._reduced
+
+
+@pytest.mark.parametrize("name", ["os.mkdir", "builtins.eval", "torch.save", "subprocess.Popen"])
+def test_a_planted_skeleton(tmp_path: Path, name: str) -> None:
+    """A module in the cache that names more than classes of modules is refused, and nothing of it is called."""
+    witness_folder = tmp_path / "called"
+    module, _, attribute = name.rpartition(".")
+    call = getattr(importlib.import_module(module), attribute)
+    torch.save(_Planted(call, str(witness_folder)), tmp_path / "module.pt")
+    with pytest.raises(ValueError, match=r"names .*, which is no kind of module; delete"):
+        skeleton.load(tmp_path)
+    assert not witness_folder.exists()
 
 
 def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,12 @@ from importlib.resources import files
 from importlib.util import find_spec
 
 from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.names import printable
 from pytest_edgeload.report import notes
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.html import summary
 from pytest_edgeload.report.html.experiment import experiments
 from pytest_edgeload.report.html.figures import encoded, figures
-from pytest_edgeload.report.printable import printable
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload.names import printable
 from pytest_edgeload.report.html.charts import by_limit, responses
 from pytest_edgeload.report.html.experiment import Experiment, typical
 from pytest_edgeload.report.html.marks import marks
 from pytest_edgeload.report.html.run import lanes, memory
-from pytest_edgeload.report.printable import printable
 from pytest_edgeload.results.record import Case, Measurement
 
 _SPANS = (40_000, 100, 3000)

@@ -12,7 +12,7 @@ from pytest_edgeload.sandbox.caps.systemd import Systemd
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.counters import Memory
 from pytest_edgeload.sandbox.limits import Limits
-from pytest_edgeload.units import format_size
+from pytest_edgeload.units import exact_size
 
 
 class Group(Protocol):
@@ -77,6 +77,6 @@ def choose(name: str, read_bps: int | None = None) -> tuple[str, Cap]:
         assert read_bps is not None  # else there is always `none`
         reasons = "; ".join(f"{key}: {lacks(cap)}" for key, cap in CAPS.items() if cap.enforces)
         raise UsageError(
-            f"--edge-read-bw={format_size(read_bps)}: no cap can throttle reads here; leave it out, or mend {reasons}"
+            f"--edge-read-bw={exact_size(read_bps)}: no cap can throttle reads here; leave it out, or mend {reasons}"
         )
     return found, CAPS[found]

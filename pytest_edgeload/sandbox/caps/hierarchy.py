@@ -24,7 +24,12 @@ _REMOVAL_S = 5.0  # a group stays busy until its last process is reaped
 
 def mount_of(fstype: str, option: str = "") -> tuple[Path, str] | None:
     """Return where a cgroup hierarchy is mounted, and which of its groups stands there; see proc_pid_mountinfo(5)."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    return mount_in(Path("/proc/self/mountinfo").read_text(), fstype, option)
+
+
+def mount_in(text: str, fstype: str, option: str = "") -> tuple[Path, str] | None:
+    """Return the same of what a mountinfo says. Raises ValueError."""
+    for line in text.splitlines():
         fields, _, tail = line.partition(" - ")
         found, _, options = tail.split(" ", 2)
         if found == fstype and (not option or option in options.split(",")):

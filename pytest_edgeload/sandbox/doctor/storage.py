@@ -17,7 +17,7 @@ from pytest_edgeload.sandbox.doctor.row import Row, refused
 from pytest_edgeload.sandbox.limits import Limits, Throttle, disk_of
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import active, open_swap
-from pytest_edgeload.units import format_size
+from pytest_edgeload.units import exact_size, format_size
 
 _ROOM = 4 << 30  # the study's networks, and some swap
 _BLOCK = 1 << 20
@@ -101,7 +101,7 @@ def _throttle(folder: Path) -> Row:
         name, cap = choose("auto", _RATE)
         group = cap.open(f"{PREFIX}{tag(os.getpid())}-doctor", Limits(reads=throttle))
     except Refusal as error:
-        found = str(error).removeprefix(f"--edge-read-bw={format_size(_RATE)}: ").partition("; ")[0]
+        found = str(error).removeprefix(f"--edge-read-bw={exact_size(_RATE)}: ").partition("; ")[0]
         return Row("storage", what, ok=False, found=found, way_out=f"a cap with its io controller, and {_ELSEWHERE}")
     group.close()
     return Row("storage", what, ok=True, found=f"{disk.name if disk else ''}, by {name}")

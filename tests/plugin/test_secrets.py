@@ -1,0 +1,120 @@
+"""What a session writes down: nothing of the environment, and names of others as mere names."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.results.document import parse
+from tests.plugin.sessions import Ended, Running
+
+SECRET = "s3cr3t"  # noqa: S105  # nobody's
+ENVIRONMENT = {
+    "AWS_SECRET_ACCESS_KEY": f"{SECRET}-aws",
+    "GITHUB_TOKEN": f"{SECRET}-github",
+    "HF_TOKEN": f"{SECRET}-hf",
+    "HTTPS_PROXY": f"http://user:{SECRET}-proxy@localhost:9",
+    "DATABASE_URL": f"postgres://user:{SECRET}-database@localhost/x",
+    "PYTEST_ADDOPTS": f"-k 'not {SECRET}'",
+}
+NAMES = (
+    "\x1b]0;x\x07",
+    "\ud800",
+    "=1+1",
+    "../../x",
+    "a\nb",
+    "::error::x",
+    "x" * 5000,
+    "\N{RIGHT-TO-LEFT OVERRIDE}",
+    "<b>",
+)
+
+TEST = f"""
+import os, sys
+import pytest
+
+def take(secret):
+    return len(secret) + len(os.environ["HF_TOKEN"])
+
+def test_programs(edge, edge_mem):
+    assert edge.call(take, "{SECRET}-argument", memory=edge_mem).outcome == "ok"
+    python = [sys.executable, "-c", "import sys, os; os.environ['MINE'], sys.stdin.read()", "{SECRET}-argv"]
+    measured = edge.command(python, memory=edge_mem, env={{"MINE": "{SECRET}-env"}}, stdin="{SECRET}-stdin")
+    assert measured.outcome == "ok", measured.detail
+
+def test_properties(record_property):
+    record_property("edgeload", "[" * 10_000)
+    record_property("edgeload-thresholds", "{{")
+
+@pytest.mark.parametrize("name", {NAMES!r})
+def test_names(edge, name):
+    assert edge.command(["true"], name="fine").outcome == "ok"
+"""
+
+FILES = ("json", "csv", "md", "html", "trace")
+
+
+def git(folder: Path, *words: str) -> None:
+    """Do something to the repository of a project."""
+    own = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    subprocess.run(["git", *own, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+    """Run the session in a repository whose remote holds a secret, too, and have everything written that can be."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "test_it.py").write_text(TEST)
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "remote", "add", "origin", f"https://user:{SECRET}-remote@localhost/x.git")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "first")
+    files = [f"--edge-{kind}=out.{kind}" for kind in FILES]
+    others = ("--edge-export=bmf:out.bmf,gab:out.gab", "--edge-save=main", "--junitxml=junit.xml", "--edge-github=yes")
+    given = ENVIRONMENT | {"PYTEST_EDGE_CACHE_DIR": str(folder / "cache"), "PYTEST_EDGE_SWAP": "off"}
+    running = Running(folder, "--edge-mem=256M", "-o", "junit_logging=no", *files, *others, **given)
+    try:
+        yield running.end()
+    finally:
+        running.clear()
+
+
+def test_no_secret(ended: Ended) -> None:
+    """No file of a session and none of its words holds a value of the environment, an argument or a remote."""
+    assert ended.status == 0, ended.said
+    assert SECRET not in ended.said
+    written = [path for path in ended.running.folder.rglob("*") if path.is_file()]
+    own = [path for path in written if not {".git", "__pycache__"} & {*path.parts} and path.name != "test_it.py"]
+    assert {f"out.{kind}" for kind in (*FILES, "bmf", "gab")} < {path.name for path in own}
+    assert {"shared.json", "junit.xml"} < {path.name for path in own}
+    assert [path.parent.name for path in own].count("runs") == 2 + len(NAMES)
+    assert [path for path in own if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_what_a_record_tells(ended: Ended) -> None:
+    """A file of records tells of machine and repository what is documented, and no more."""
+    found = json.loads((ended.running.folder / "out.json").read_bytes())
+    assert found.keys() == {"schema", "created", "machine", "commit", "settings", "records", "versions"}
+    assert found["machine"].keys() == {"processor", "processors", "memory_bytes", "kernel", "python", "torch"}
+    assert found["commit"].keys() == {"id", "branch", "is_dirty"}
+
+
+def test_names_are_measured_and_shown(ended: Ended) -> None:
+    """Whatever a test's parameters are, each is measured and stands in every report, and a terminal obeys none."""
+    tests = [record.case.test for record in ended.records if record.case.policy == "fine"]
+    assert len(set(tests)) == len(NAMES)
+    assert all(test.isprintable() for test in tests)
+    assert [char for char in ended.said if not char.isprintable() and char not in "\n\u200b"] == []
+    with (ended.running.folder / "out.csv").open(newline="") as file:
+        assert [row["test"] for row in csv.DictReader(file) if row["policy"] == "fine"] == tests
+    stopped = [line for line in ended.said.splitlines() if line.startswith("::")]
+    assert [line.partition("stop-commands")[2][2:] or line.strip(":") for line in stopped] == [
+        stopped[1].strip(":")
+    ] * 2
+    assert len(ended.tests) == 2 + len(NAMES), "JUnit's XML is XML"
+    [saved] = (ended.running.folder / ".edgeload").rglob("*.json")
+    assert len(parse(saved.read_bytes()).records) == 2 + len(NAMES)
