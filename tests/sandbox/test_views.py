@@ -56,6 +56,7 @@ def session(folder: Path, *prefix: str, outcome: str, options: tuple[str, ...] =
     command = [sys.executable, "-m", "pytest", *plugins, "--edge-swap=off", *options]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
     ours = {"OUTCOME": outcome, "PYTEST_EDGE_CACHE_DIR": str(folder / "cache"), "COLUMNS": "120"}
+    ours["PYTHONPATH"] = str(ROOT)  # whatever is installed
     env = kept | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # other plugins take seconds in a slow kernel
     done = subprocess.run([*prefix, *command], check=False, cwd=folder, env=env, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr

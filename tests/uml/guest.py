@@ -11,7 +11,8 @@ from types import MappingProxyType
 from tests.uml import kernel
 
 _OUTCOME = re.compile(r"^(tests/\S+::\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
-_PYTEST = (sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-p", "pytest_edgeload.plugin", "-v")
+_PLUGINS = ("-p", "xdist.plugin", "-p", "pytest_edgeload.plugin")
+_PYTEST = (sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", *_PLUGINS, "-v")
 
 
 def outcomes(
