@@ -221,7 +221,7 @@ WRONG = [
     ("compare-fail", "makespan:fast", "makespan is a time, and 'fast' is none; try 10% or 0.2s"),
     ("compare-fail", "makespan/bulkk:10%", "bulkk is no policy; did you mean bulk[?]"),
     ("threads", "many", "not a count; *"),
-    ("timeout", "soon", "not a duration; try 300s or 5m"),
+    ("timeout", "soon", "not a duration; try 300s or 5m, and at most 10000h"),
     ("timeout", "0s", "not a duration; try *"),
     ("cap", "cgroup3", "not a cap; there are auto, cgroup2, cgroup1, systemd, none"),
     ("swap", "much", "not a kind of swap; try auto, existing, off or a size such as 4G"),
