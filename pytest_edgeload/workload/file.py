@@ -75,7 +75,7 @@ _CHOICES = {
     "process": tuple(_PROCESSES),
 }
 _FIELDS: dict[str, type[msgspec.Struct]] = {"$": Document, "requests": Asked, "when": When}
-_MOST = 1 << 24  # bytes of a file
+_MOST = 1 << 22  # bytes of a file
 _KINDS = {"int": "whole number", "float": "number", "str": "text", "object": "mapping", "array": "list"}
 
 
