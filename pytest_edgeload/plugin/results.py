@@ -70,6 +70,7 @@ class Results:
         if not is_alike:
             self._compared += ", of another machine: only ratios, bytes and counts"
         nothing = self._document(())
+        self._home.make(self._home.runs)
         try:
             journal.begin(self._home.folder, nothing)
         except OSError as error:
