@@ -127,7 +127,7 @@ def test_a_summary_lacks_the_long_lists_only(measurement: Measurement) -> None:
 
 @given(ENTRIES, st.randoms())
 def test_collect(entries: list[Entry], chance: random.Random) -> None:
-    """Each measurement is in the record of its case, by round, then as it comes; records come in order of appearance."""
+    """Each measurement is in the record of its case, by round, then as it came; records in order of appearance."""
     records = collect(entries)
     assert [record.case for record in records] == list(dict.fromkeys(entry.case for entry in entries))
     for record in records:

@@ -161,7 +161,7 @@ def _counts(totals: Mapping[str, float]) -> list[Row]:
 
 
 def _controllers(folder: Path | None) -> list[Row]:
-    """Return which controllers beside memory are usable: in the group at `folder`, or in version 1's own hierarchies."""
+    """Return which other controllers are usable: in the group at `folder`, or in version 1's own hierarchies."""
     cpu = str(min(os.sched_getaffinity(0)))
     is_unified = folder is not None and (folder / "cgroup.controllers").exists()
     found = []
