@@ -70,6 +70,6 @@ def begin(session: Path, nothing: Document) -> None:
 def recovered(session: Path, runs: Path) -> Document:
     """Return what a session measured whose folder this is, however it ended. Raises UsageError."""
     if not (session / _HEAD).is_file():
-        raise UsageError(f"{session}: no folder of a session; name one in {session.parent}, or a file of records")
+        raise UsageError(f"{session}: no folder of a session; name one, or a file of records")
     entries = filter(None, map(read, sorted(runs.glob("*.json"))))
     return msgspec.structs.replace(baseline.load(session / _HEAD), records=collect(entries))

@@ -177,8 +177,7 @@ def test_killed(start: Begin, tmp_path: Path) -> None:
     with host_lock():
         pass  # the kernel has let go of what the session held
     [folder] = tmp_path.glob(f"cache/sessions/*.edgeload-{killed.pid}-*")
-    following = [session(start, tmp_path, SLEEPS, "--edge-mem=64M") for _ in range(2)]
-    said = [running.end().said for running in following]
+    said = [session(start, tmp_path, SLEEPS, "--edge-mem=64M").end().said for _ in range(2)]
     told = f"edgeload: a session that is gone did not report what it measured, {len(measured)} runs"
     assert sum(f"{told}; see it by: edgeload report {folder}\n" in each for each in said) == 1, said
     assert killed.leavings == []
