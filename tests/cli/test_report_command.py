@@ -136,7 +136,7 @@ def test_huge(folder: Path) -> None:
         file.truncate(1 << 40)
     done = run_in(folder, "report", "huge.json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "edgeload: huge.json: it has 1T, and a file of records at most 256M\n"
+    assert done.stderr == "edgeload: huge.json: it has 1T, and such a file at most 256M; name another file of records\n"
 
 
 def test_folder(folder: Path) -> None:
