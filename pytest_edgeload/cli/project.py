@@ -14,7 +14,7 @@ from pytest_edgeload.cli import terminal
 from pytest_edgeload.errors import Refusal, UsageError, check_name, hint
 from pytest_edgeload.names import MOST
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.registry import PreparationFailed, Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.policies import Policy, known_policies
@@ -80,6 +80,8 @@ def networks_of(mix: Mix, registry: Registry) -> dict[str, Network]:
         registry.check(name)  # before the first is made, which may take minutes
     try:
         return {name: registry.get(name, terminal.show_making)[1] for name in mix.networks}
+    except PreparationFailed as error:
+        raise PreparationFailed(str(error).replace("--edge-cache-dir", "--cache-dir")) from error
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}; name another folder by --cache-dir") from error
 

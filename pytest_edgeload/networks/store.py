@@ -205,6 +205,8 @@ class Store:
         """Return the folder of the network that the recipe `key` gave, None where it is not made yet."""
         try:
             digest = files.read(self.root / "recipes" / key, _MOST_OF_NOTE).decode().strip()
+        except NotADirectoryError:  # the store is no folder
+            raise
         except (OSError, UnicodeDecodeError):
             return None
         folder = self.root / "networks" / digest

@@ -136,14 +136,12 @@ def test_huge(folder: Path) -> None:
         file.truncate(1 << 40)
     done = run_in(folder, "report", "huge.json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"edgeload: huge.json has more than 256M, the most that is read{MENDED}\n"
+    assert done.stderr == "edgeload: huge.json: it has 1T, and such a file at most 256M; name another file of records\n"
 
 
 def test_folder(folder: Path) -> None:
-    """A folder that is no session's is refused."""
-    assert (
-        run_in(folder, "report", ".").stderr == "edgeload: .: no folder of a session; name one, or a file of records\n"
-    )
+    """A folder is no file."""
+    assert run_in(folder, "report", ".").stderr == "edgeload: .: Is a directory; name another file of records\n"
 
 
 @pytest.mark.parametrize(
