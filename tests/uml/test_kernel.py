@@ -43,11 +43,12 @@ def test_result(directory: Path) -> None:
 AS_USER = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 
 
-def test_home_and_signal() -> None:
+def test_home_and_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     """HOME and TMPDIR are on a disk of the guest's own, which its unprivileged users can write to as well.
 
     Death by a signal is told as a shell tells it, and adds nothing to the command's output.
     """
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # through which every user may pass
     written = f"""{AS_USER} sh -c 'echo kept >"$TMPDIR/file"'; cat "$HOME/file"; stat -f --format=%T "$TMPDIR" """
     done = kernel.run(["sh", "-c", f"{written}; kill -KILL $$"])
     assert (done.returncode, done.stdout, done.stderr) == (128 + 9, "kept\next2/ext3\n", "")
