@@ -28,7 +28,6 @@ OTHERS = [
     "tests/sandbox/test_user.py::test_reads[cgroup2]",
     "tests/sandbox/test_user.py::test_may_not[cgroup2]",
     "tests/faults/test_worker_faults.py::test_fork_bomb[cgroup2-command]",
-    "tests/faults/test_worker_faults.py::test_bound_around[cgroup2]",
     "tests/faults/test_worker_faults.py::test_memory_hog[cgroup2]",
     "tests/faults/test_worker_faults.py::test_group_gone_before[cgroup2-command]",
     "tests/accuracy/test_peaks.py::test_sampled_peak",
