@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -13,6 +14,11 @@ settings.register_profile("edgeload", deadline=None)
 settings.load_profile("edgeload")
 
 _LONGEST = ("uml", "docs", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
+
+
+# A shell has what it starts in the background ignore Ctrl-C, and children inherit that; tests send it to theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
