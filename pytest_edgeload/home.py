@@ -14,7 +14,7 @@ from pytest_edgeload import files
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 
-_MOST = 1 << 24  # bytes
+_MOST = 1 << 20  # bytes
 
 
 class Home(NamedTuple):
@@ -65,13 +65,12 @@ class Home(NamedTuple):
     def make(self, folder: Path) -> None:
         """Make `folder`, one of these, in which others may write nothing. Raises UsageError."""
         with self._refusing():
-            for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
-                place.mkdir(mode=0o755, exist_ok=True)
+            files.make(folder)
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file of these, whole or not at all. Raises UsageError."""
         with self._refusing():
-            files.write(path, data)
+            files.write(path, data, files.OURS)
 
     def read(self, path: Path) -> bytes:
         """Return what a file of these holds. Raises UsageError."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.files import write
+from pytest_edgeload.files import OURS, write
 from pytest_edgeload.job import Asked, Job, Program
 from pytest_edgeload.locks import silent
 from pytest_edgeload.names import printable
@@ -93,7 +93,7 @@ class Bench:
                 return int(note.read_text())
             idle = measured(self._enclosure(Limits(swap=self.swap.usable)))
             with _noting(self.folder):
-                write(note, str(idle).encode())
+                write(note, str(idle).encode(), OURS)
             return idle
 
     def limit_bytes(self, limit: Limit | None) -> int | None:
@@ -156,7 +156,7 @@ class Bench:
         if not note.exists():
             measured, own = repr(measured_s()), note.with_name(f"{note.name}.{os.getpid()}")
             with _noting(self.folder):
-                write(own, measured.encode())
+                write(own, measured.encode(), OURS)
                 with suppress(FileExistsError):  # another process of the session was first, and decides for all
                     os.link(own, note)
                 own.unlink()

@@ -12,10 +12,14 @@ import pytest
 from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.home import Home, number_of
+from pytest_edgeload.results import journal
+from pytest_edgeload.results.record import Case, Entry, Measurement
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.units import Limit
+
+CASE = Case("test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
 
 
 def _gone() -> str:
@@ -84,10 +88,13 @@ def test_modes(tmp_path: Path) -> None:
     home, was = Home.new(tmp_path / "made" / "cache"), os.umask(0)
     try:
         with prepared(home, Needs("none", "off"), lambda _line: None):
-            made = [path for path in (tmp_path / "made", *(tmp_path / "made").rglob("*")) if path.is_dir()]
+            home.write(home.unreported, b"")
+            journal.write(journal.place(home.runs, Entry(CASE, Measurement(outcome="ok", started=1.0), "")))
+            made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
     finally:
         os.umask(was)
-    assert home.runs in made
+    assert {home.runs, home.unreported} < {*made}
+    assert len([path for path in made if path.parent == home.runs]) == 1
     assert [path for path in made if path.stat().st_mode & 0o022] == []
 
 

@@ -66,7 +66,7 @@ def write_tensors(
     text = text.ljust(start - 8)
     digest = hashlib.sha256()
     specs: dict[str, TensorSpec] = {}
-    with files.naming(path), path.open("wb") as file:
+    with files.naming(path), files.new(path, files.OURS) as file:
         for part in (len(text).to_bytes(8, "little"), text):
             file.write(part)
             digest.update(part)
@@ -88,7 +88,7 @@ def write_graph(folder: Path, network: Network) -> str:
     """Write `network` as the graph file of `folder`; return its SHA-256."""
     text = msgspec.json.encode(network)
     path = folder / GRAPH
-    with files.naming(path), path.open("wb") as file:
+    with files.naming(path), files.new(path, files.OURS) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -222,12 +222,12 @@ class Store:
         folder = self.root / "networks" / f".making-{key}"
         try:
             for name in ("recipes", "networks"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+                files.make(self.root / name)
             with held(self.root / "recipes" / f"{key}.lock", waits):
                 self._remove_leftovers()
                 shutil.rmtree(folder, ignore_errors=True)
                 try:
-                    folder.mkdir()
+                    folder.mkdir(mode=0o755)
                     yield folder
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -255,7 +255,7 @@ class Store:
         except OSError:  # another recipe gave the same network, perhaps just now
             if not final.is_dir():
                 raise
-        files.write(self.root / "recipes" / key, digest.encode())
+        files.write(self.root / "recipes" / key, digest.encode(), files.OURS)
         return final
 
 

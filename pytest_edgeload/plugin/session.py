@@ -44,7 +44,6 @@ from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
 _LIKE = 0.8
-_MOST_NOTE_BYTES = 1 << 20
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -126,7 +125,7 @@ class Session:
                 cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
             shared = Shared(cap, swap.size_bytes, swap.usable, self._unenforced(self._bench(cap, swap)))
             self.home.write(self._note, msgspec.json.encode(shared))
-            self.home.unreported.touch()
+            self.home.write(self.home.unreported, b"")
             if settings.read_bw is not None:
                 self.bench.check_reads(settings.read_bw, self.home.cache)
             if self.bench.registry.names:  # else nothing tells whether a worker with PyTorch has to start under them

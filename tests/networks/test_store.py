@@ -125,6 +125,7 @@ def _tensors(draw: st.DrawFn) -> list[tuple[TensorSpec, memoryview]]:
 def test_any_tensors(tmp_path_factory: pytest.TempPathFactory, tensors: list[tuple[TensorSpec, memoryview]]) -> None:
     """Tensors of every type, shape and name are read back as they were; digest and progress are the file's."""
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    path.unlink(missing_ok=True)
     pieces: list[int] = []
     specs, digest = write_tensors(path, tensors, pieces.append)
     raw = path.read_bytes()
