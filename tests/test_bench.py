@@ -53,13 +53,18 @@ def test_dead_sessions_are_cleaned_up(tmp_path: Path) -> None:
 
 
 def test_only_so_many_folders_are_kept(tmp_path: Path) -> None:
-    """Folders of sessions that are gone are kept up to twenty."""
-    home, tag_of_it = Home.new(tmp_path), _gone()
-    for number in range(90, 112):
+    """Folders of sessions that are gone are kept up to twenty, and the one whose results this session tells of."""
+    home, tag_of_it, said = Home.new(tmp_path), _gone(), list[str]()
+    for number in [7, *range(90, 112)]:
         (home.folder.parent / f"{number}.{PREFIX}{tag_of_it}").mkdir(parents=True)
-    with prepared(home, Needs("none", "off"), lambda _line: None):
+    killed = Home.of(home.folder.parent / f"7.{PREFIX}{tag_of_it}")
+    killed.unreported.touch()
+    killed.runs.mkdir()
+    (killed.runs / "1.json").touch()
+    with prepared(home, Needs("none", "off"), said.append):
         kept = sorted(number_of(folder) for folder in home.folder.parent.iterdir() if folder != home.folder)
-    assert kept == [*range(92, 112)]
+    assert kept == [7, *range(92, 112)]
+    assert f"not report what it measured, 1 run; see it by: edgeload report {killed.folder}" in said[0]
     assert number_of(Home.new(tmp_path).folder) == 112
 
 
