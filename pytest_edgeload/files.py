@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
+from pytest_edgeload.errors import UsageError
 from pytest_edgeload.units import format_size
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -87,6 +88,25 @@ def make(folder: Path) -> None:
     """Make a folder, and those it is in, where others may write nothing, whatever the umask. Raises OSError."""
     for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
         place.mkdir(mode=0o755, exist_ok=True)
+
+
+def unwritable(place: Path, error: OSError) -> str:
+    """Return the sentence for what cannot be written in the cache folder, or in `place` below it."""
+    return f"{place}: {error.strerror}; {way_out(error)}"
+
+
+def way_out(error: OSError) -> str:
+    """Return what to do where the cache folder cannot be written."""
+    return f"{'free some, or ' if error.errno in FULL else ''}name another folder by --edge-cache-dir"
+
+
+@contextmanager
+def noting(place: Path) -> Iterator[None]:
+    """Refuse, in a sentence, where what a session notes in `place` cannot be written. Raises UsageError."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(unwritable(place, error)) from error
 
 
 @contextmanager

@@ -202,11 +202,14 @@ class Store:
         self.root = root
 
     def find(self, key: str) -> Path | None:
-        """Return the folder of the network that the recipe `key` gave, None where it is not made yet."""
+        """Return the folder of the network that the recipe `key` gave, None where it is not made yet.
+
+        Raises Unwritable for a store that is no folder.
+        """
         try:
             digest = files.read(self.root / "recipes" / key, _MOST_OF_NOTE).decode().strip()
-        except NotADirectoryError:  # the store is no folder
-            raise
+        except NotADirectoryError as error:
+            raise Unwritable(files.unwritable(self.root, error)) from error
         except (OSError, UnicodeDecodeError):
             return None
         folder = self.root / "networks" / digest
@@ -234,7 +237,7 @@ class Store:
         except OSError as error:
             if not self._is_ours(error):
                 raise
-            raise Unwritable(f"{self.root}: {error.strerror}; {_way_out(error)}") from error
+            raise Unwritable(files.unwritable(self.root, error)) from error
 
     def _is_ours(self, error: OSError) -> bool:
         """Tell whether an error is about a file of the store, and not about one of whoever makes the network."""
@@ -257,10 +260,6 @@ class Store:
                 raise
         files.write(self.root / "recipes" / key, digest.encode(), files.OURS)
         return final
-
-
-def _way_out(error: OSError) -> str:
-    return f"{'free some, or ' if error.errno in files.FULL else ''}name another folder by --edge-cache-dir"
 
 
 def converted(folder: Path, key: str) -> Path:
