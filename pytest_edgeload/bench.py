@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -42,11 +42,13 @@ def prepared(home: Home, needs: Needs, say: Callable[[str], None]) -> Iterator[R
     `say` is told what was cleaned up. For the owner of the session. Raises UsageError or Unsupported.
     """
     home.make(home.runs)
-    for line in _unreported(home.folder.parent):
+    told = set()
+    for folder, line in _unreported(home.folder.parent):
         say(line)
+        told.add(folder)
     for name in [*swaps.sweep(home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
         say(f"edgeload: removed {name}, left by a session that is gone")
-    _prune(home.folder.parent)
+    _prune(home.folder.parent, told)
     cap, _ = choose(needs.cap, needs.read_bps)
     swap: Swap | None = None
     try:
@@ -67,22 +69,24 @@ def prepared(home: Home, needs: Needs, say: Callable[[str], None]) -> Iterator[R
 def _gone(sessions: Path) -> list[Path]:
     """Return the folders that sessions of this user left which are gone, the newest last."""
     folders = (folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
-    return sorted(filter(is_own, folders), key=number_of)
+    return sorted(filter(is_own, folders), key=lambda folder: (number_of(folder), folder.name))
 
 
-def _unreported(sessions: Path) -> Iterator[str]:
-    """Yield, once, for each session that was killed before it could report what it measured, how to see that."""
+def _unreported(sessions: Path) -> Iterator[tuple[Path, str]]:
+    """Yield, once, the folder of each session that was killed before it could report, and how to see its results."""
     for home in map(Home.of, _gone(sessions)):
         if home.unreported.exists():
             count = sum(1 for _ in home.runs.glob("*.json"))
             if count:
                 runs = f"{count} run" if count == 1 else f"{count} runs"
                 way = f"edgeload report {shlex.quote(str(home.folder))}"
-                yield f"edgeload: a session that is gone did not report what it measured, {runs}; see it by: {way}"
+                words = "edgeload: a session that is gone did not report what it measured"
+                yield home.folder, f"{words}, {runs}; see it by: {way}"
             home.unreported.unlink(missing_ok=True)
 
 
-def _prune(sessions: Path) -> None:
-    """Remove the folders of sessions that are gone, but for the newest; --edge-json is what keeps results."""
+def _prune(sessions: Path, told: Collection[Path]) -> None:
+    """Remove the folders of sessions that are gone, but for the newest and those `told`; --edge-json keeps results."""
     for folder in _gone(sessions)[:-_KEPT_SESSIONS]:
-        shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment
+        if folder not in told:
+            shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +12,7 @@ from pytest_edgeload import files
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 
-_MOST = 1 << 24  # bytes
+_MOST = 1 << 20  # bytes
 
 
 class Home(NamedTuple):
@@ -64,26 +62,20 @@ class Home(NamedTuple):
 
     def make(self, folder: Path) -> None:
         """Make `folder`, one of these, in which others may write nothing. Raises UsageError."""
-        with self._refusing():
-            for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
-                place.mkdir(mode=0o755, exist_ok=True)
+        with files.noting(self.cache):
+            files.make(folder)
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file of these, whole or not at all. Raises UsageError."""
-        with self._refusing():
-            files.write(path, data)
+        with files.noting(self.cache):
+            files.write(path, data, files.OURS)
 
     def read(self, path: Path) -> bytes:
         """Return what a file of these holds. Raises UsageError."""
-        with self._refusing("start the session anew"):
-            return files.read(path, _MOST)
-
-    @contextmanager
-    def _refusing(self, way_out: str = "name another folder by --edge-cache-dir") -> Iterator[None]:
         try:
-            yield
+            return files.read(path, _MOST)
         except OSError as error:
-            raise UsageError(f"{self.cache}: {error.strerror}; {way_out}") from error
+            raise UsageError(f"{path}: {error.strerror}; start the session anew") from error
 
 
 def number_of(folder: Path) -> int:

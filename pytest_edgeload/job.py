@@ -20,6 +20,7 @@ from pytest_edgeload.workload import Condition
 
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Duration = Annotated[float, Meta(ge=0, le=1e12)]
 """What counts (bytes and indices, too) and times can be, whoever says so; a time may lie before its zero."""
 
 GO, CHECK = b"go\n", b"check\n"
@@ -88,7 +89,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     arrived, and `dropped` has those whose condition failed. `notices` say what could not be done as it was asked.
     """
 
-    makespan_s: Seconds
+    makespan_s: Duration
     spans: tuple[Span, ...] = ()
     ledger_peak_bytes: Count | None = None
     arrived_s: tuple[Seconds, ...] = ()

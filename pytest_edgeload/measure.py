@@ -8,8 +8,8 @@ import os
 import pickle
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.files import write
+from pytest_edgeload.files import OURS, noting, write
 from pytest_edgeload.job import Asked, Job, Program
 from pytest_edgeload.locks import silent
 from pytest_edgeload.names import printable
@@ -92,8 +92,8 @@ class Bench:
             if note.exists():
                 return int(note.read_text())
             idle = measured(self._enclosure(Limits(swap=self.swap.usable)))
-            with _noting(self.folder):
-                write(note, str(idle).encode())
+            with noting(self.folder):
+                write(note, str(idle).encode(), OURS)
             return idle
 
     def limit_bytes(self, limit: Limit | None) -> int | None:
@@ -155,8 +155,8 @@ class Bench:
         note = self.folder / f"seconds-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
         if not note.exists():
             measured, own = repr(measured_s()), note.with_name(f"{note.name}.{os.getpid()}")
-            with _noting(self.folder):
-                write(own, measured.encode())
+            with noting(self.folder):
+                write(own, measured.encode(), OURS)
                 with suppress(FileExistsError):  # another process of the session was first, and decides for all
                     os.link(own, note)
                 own.unlink()
@@ -315,16 +315,6 @@ class Bench:
 
     def _name(self) -> str:
         return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
-
-
-@contextmanager
-def _noting(folder: Path) -> Iterator[None]:
-    """Refuse, in a sentence, where what the session notes in its `folder` cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        way_out = "free some, or name another folder by --edge-cache-dir"
-        raise Unsupported(f"{folder}: {error.strerror}; {way_out}") from error
 
 
 def asking(case: Case, mix: Mix) -> Case:

@@ -12,10 +12,14 @@ import pytest
 from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.errors import UsageError
 from pytest_edgeload.home import Home, number_of
+from pytest_edgeload.results import journal
+from pytest_edgeload.results.record import Case, Entry, Measurement
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.units import Limit
+
+CASE = Case("test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
 
 
 def _gone() -> str:
@@ -49,13 +53,18 @@ def test_dead_sessions_are_cleaned_up(tmp_path: Path) -> None:
 
 
 def test_only_so_many_folders_are_kept(tmp_path: Path) -> None:
-    """Folders of sessions that are gone are kept up to twenty."""
-    home, tag_of_it = Home.new(tmp_path), _gone()
-    for number in range(90, 112):
+    """Folders of sessions that are gone are kept up to twenty, and the one whose results this session tells of."""
+    home, tag_of_it, said = Home.new(tmp_path), _gone(), list[str]()
+    for number in [7, *range(90, 112)]:
         (home.folder.parent / f"{number}.{PREFIX}{tag_of_it}").mkdir(parents=True)
-    with prepared(home, Needs("none", "off"), lambda _line: None):
+    killed = Home.of(home.folder.parent / f"7.{PREFIX}{tag_of_it}")
+    killed.unreported.touch()
+    killed.runs.mkdir()
+    (killed.runs / "1.json").touch()
+    with prepared(home, Needs("none", "off"), said.append):
         kept = sorted(number_of(folder) for folder in home.folder.parent.iterdir() if folder != home.folder)
-    assert kept == [*range(92, 112)]
+    assert kept == [7, *range(92, 112)]
+    assert f"not report what it measured, 1 run; see it by: edgeload report {killed.folder}" in said[0]
     assert number_of(Home.new(tmp_path).folder) == 112
 
 
@@ -84,10 +93,13 @@ def test_modes(tmp_path: Path) -> None:
     home, was = Home.new(tmp_path / "made" / "cache"), os.umask(0)
     try:
         with prepared(home, Needs("none", "off"), lambda _line: None):
-            made = [path for path in (tmp_path / "made", *(tmp_path / "made").rglob("*")) if path.is_dir()]
+            home.write(home.unreported, b"")
+            journal.write(journal.place(home.runs, Entry(CASE, Measurement(outcome="ok", started=1.0), "")))
+            made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
     finally:
         os.umask(was)
-    assert home.runs in made
+    assert {home.runs, home.unreported} < {*made}
+    assert len([path for path in made if path.parent == home.runs]) == 1
     assert [path for path in made if path.stat().st_mode & 0o022] == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,38 @@ def test_no_file(tmp_path: Path) -> None:
     for path in (Path("/dev/zero"), tmp_path / "fifo"):
         with pytest.raises(OSError, match="it is no regular file"):
             files.read(path, 1 << 20)
+
+
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+def test_what_others_planted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path, Path], None]
+) -> None:
+    """What is written never goes through a link of others, at the file's own name or at that it has until then."""
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.write_text("kept")
+    plant(ours, theirs)
+    files.write(ours, b"new")
+    assert (ours.read_text(), ours.is_symlink(), theirs.read_text()) == ("new", False, "kept")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "known")
+    plant(tmp_path / ".known.part", theirs)
+    with pytest.raises(FileExistsError):
+        files.write(ours, b"newer")
+    assert (ours.read_text(), theirs.read_text()) == ("new", "kept")
+
+
+def test_modes(tmp_path: Path) -> None:
+    """A new file is the user's to open up by the umask, but not to write for others; an old one keeps its mode."""
+    modes = []
+    for umask in (0, 0o077):
+        was = os.umask(umask)
+        try:
+            for name, mode in (("theirs", None), ("ours", files.OURS)):
+                (tmp_path / name).unlink(missing_ok=True)
+                files.write(tmp_path / name, b"", mode)
+                modes.append((tmp_path / name).stat().st_mode & 0o7777)
+        finally:
+            os.umask(was)
+    assert modes == [0o644, 0o644, 0o600, 0o644]
+    (tmp_path / "theirs").chmod(0o664)
+    files.write(tmp_path / "theirs", b"")
+    assert (tmp_path / "theirs").stat().st_mode & 0o7777 == 0o664

@@ -373,7 +373,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     for path, said in {
         missing: ": no such file or directory; give a file of YAML or JSON",
         folder: ": is a directory; give a file of YAML or JSON",
-        tmp_path / "\0.yaml": ": no such file; give a file of YAML or JSON",
+        tmp_path / "\0.yaml": ": no such file or directory; give a file of YAML or JSON",
         latin: ":2: a byte that is not UTF-8; save the file as UTF-8",
         text: ": neither YAML nor JSON by its name; let that end in .yaml, .yml or .json",
     }.items():

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.project import Project, check_policies, mix_of, networks_of
+from pytest_edgeload.cli.project import Project, check_policies, in_our_words, mix_of, networks_of
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.home import Home
 from pytest_edgeload.measure import Bench, asking
 from pytest_edgeload.networks.store import Store
@@ -78,7 +77,7 @@ class Opened:
 @contextmanager
 def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Opened]:
     """Make the machine ready for what is asked, and leave it as it was, however this ends. Raises Refusal."""
-    with _in_our_words():
+    with in_our_words():
         user = choose(asked.user)
     if user.notice:
         terminal.say(f"edgeload: {user.notice}")
@@ -88,7 +87,7 @@ def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Ope
     own, peers = project.policies(), project.peers()
     check_policies(policies, [*own, *peers])
     networks = networks_of(mix, registry)
-    with _in_our_words(), prepared(home, Needs(swap=asked.swap), terminal.say) as (cap, swap):
+    with in_our_words(), prepared(home, Needs(swap=asked.swap), terminal.say) as (cap, swap):
         bench = Bench(
             registry=registry,
             policies=own,
@@ -104,12 +103,3 @@ def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Ope
         )
         weights = sum(network.weight_bytes for network in networks.values())
         yield Opened(bench, mix, cap, asked.reader, asked.threads, weights)
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    """Call the options that a refusal names as they are called here."""
-    try:
-        yield
-    except (UsageError, Unsupported) as error:
-        raise type(error)(str(error).replace("--edge-", "--")) from error

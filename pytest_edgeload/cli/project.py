@@ -14,7 +14,7 @@ from pytest_edgeload.cli import terminal
 from pytest_edgeload.errors import Refusal, UsageError, check_name, hint
 from pytest_edgeload.names import MOST
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.registry import PreparationFailed, Registry
+from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.policies import Policy, known_policies
@@ -78,12 +78,8 @@ def networks_of(mix: Mix, registry: Registry) -> dict[str, Network]:
         raise UsageError(f"no conftest.py in {Path.cwd()} registers networks; start edgeload in the project's folder")
     for name in mix.networks:
         registry.check(name)  # before the first is made, which may take minutes
-    try:
+    with in_our_words():
         return {name: registry.get(name, terminal.show_making)[1] for name in mix.networks}
-    except PreparationFailed as error:
-        raise PreparationFailed(str(error).replace("--edge-cache-dir", "--cache-dir")) from error
-    except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}; name another folder by --cache-dir") from error
 
 
 def check_policies(names: Iterable[str], known: Iterable[str]) -> None:
@@ -103,6 +99,15 @@ def _imported(conftest: Path) -> ModuleType:
     with in_a_sentence("conftest.py cannot be imported"):
         spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def in_our_words() -> Iterator[None]:
+    """Call the options that a refusal names as they are called here."""
+    try:
+        yield
+    except Refusal as error:
+        raise type(error)(str(error).replace("--edge-", "--")) from error
 
 
 @contextmanager

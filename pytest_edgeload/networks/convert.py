@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pytest_edgeload import files
 from pytest_edgeload.locks import silent
 from pytest_edgeload.networks.model import NoModel, opened
 from pytest_edgeload.networks.store import WEIGHTS, Store, converted, mapped, read_graph
@@ -40,7 +41,7 @@ def convert(
             module.load_state_dict(_weights(network), strict=False)  # the factory may have drawn others this time
             imported(function)(module, [sample.args for sample in samples], folder)
             _sync(folder)
-            kept.parent.mkdir(exist_ok=True)
+            files.make(kept.parent)
             folder.rename(kept)
     return kept
 
@@ -57,8 +58,10 @@ def _weights(network: Path) -> dict[str, torch.Tensor]:
 
 
 def _sync(folder: Path) -> None:
-    """Write all files to the disk: dirty pages could not be dropped from the page cache before a run."""
+    """Write all files to the disk, where dirty pages could not be dropped before a run, and let only us write there."""
     for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & 0o755)
         if path.is_file():
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:

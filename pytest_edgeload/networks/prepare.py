@@ -19,8 +19,8 @@ import msgspec
 import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
+from pytest_edgeload import files
 from pytest_edgeload.errors import Refusal
-from pytest_edgeload.files import FULL
 from pytest_edgeload.names import printable
 from pytest_edgeload.networks import checkpoint as checkpoints
 from pytest_edgeload.networks.convert import convert, imported
@@ -67,7 +67,7 @@ def main() -> int:
         else:
             folder = prepare(store, key, request["name"], factory, out, request.get("checkpoint"))
     except OSError as error:  # of the factory, or of a converter's library
-        way_out = "; free some, or name another folder by --edge-cache-dir" if error.errno in FULL else ""
+        way_out = f"; {files.way_out(error)}" if error.errno in files.FULL else ""
         print(json.dumps({"error": f"{error}{way_out}"}), file=out)
         return 1
     except Exception as error:  # noqa: BLE001  # the parent turns it into one sentence

@@ -66,7 +66,7 @@ def write_tensors(
     text = text.ljust(start - 8)
     digest = hashlib.sha256()
     specs: dict[str, TensorSpec] = {}
-    with files.naming(path), path.open("wb") as file:
+    with files.naming(path), files.new(path, files.OURS) as file:
         for part in (len(text).to_bytes(8, "little"), text):
             file.write(part)
             digest.update(part)
@@ -88,7 +88,7 @@ def write_graph(folder: Path, network: Network) -> str:
     """Write `network` as the graph file of `folder`; return its SHA-256."""
     text = msgspec.json.encode(network)
     path = folder / GRAPH
-    with files.naming(path), path.open("wb") as file:
+    with files.naming(path), files.new(path, files.OURS) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -202,11 +202,14 @@ class Store:
         self.root = root
 
     def find(self, key: str) -> Path | None:
-        """Return the folder of the network that the recipe `key` gave, None where it is not made yet."""
+        """Return the folder of the network that the recipe `key` gave, None where it is not made yet.
+
+        Raises Unwritable for a store that is no folder.
+        """
         try:
             digest = files.read(self.root / "recipes" / key, _MOST_OF_NOTE).decode().strip()
-        except NotADirectoryError:  # the store is no folder
-            raise
+        except NotADirectoryError as error:
+            raise Unwritable(files.unwritable(self.root, error)) from error
         except (OSError, UnicodeDecodeError):
             return None
         folder = self.root / "networks" / digest
@@ -222,19 +225,19 @@ class Store:
         folder = self.root / "networks" / f".making-{key}"
         try:
             for name in ("recipes", "networks"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+                files.make(self.root / name)
             with held(self.root / "recipes" / f"{key}.lock", waits):
                 self._remove_leftovers()
                 shutil.rmtree(folder, ignore_errors=True)
                 try:
-                    folder.mkdir()
+                    folder.mkdir(mode=0o755)
                     yield folder
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
             if not self._is_ours(error):
                 raise
-            raise Unwritable(f"{self.root}: {error.strerror}; {_way_out(error)}") from error
+            raise Unwritable(files.unwritable(self.root, error)) from error
 
     def _is_ours(self, error: OSError) -> bool:
         """Tell whether an error is about a file of the store, and not about one of whoever makes the network."""
@@ -255,12 +258,8 @@ class Store:
         except OSError:  # another recipe gave the same network, perhaps just now
             if not final.is_dir():
                 raise
-        files.write(self.root / "recipes" / key, digest.encode())
+        files.write(self.root / "recipes" / key, digest.encode(), files.OURS)
         return final
-
-
-def _way_out(error: OSError) -> str:
-    return f"{'free some, or ' if error.errno in files.FULL else ''}name another folder by --edge-cache-dir"
 
 
 def converted(folder: Path, key: str) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_edgeload.errors import Refusal, UsageError
+from pytest_edgeload.files import noting
 from pytest_edgeload.home import Home
 from pytest_edgeload.names import printable
 from pytest_edgeload.plugin import files
@@ -71,12 +72,8 @@ class Results:
             self._compared += ", of another machine: only ratios, bytes and counts"
         nothing = self._document(())
         self._home.make(self._home.runs)
-        try:
+        with noting(self._home.cache):
             journal.begin(self._home.folder, nothing)
-        except OSError as error:
-            raise UsageError(
-                f"{self._home.folder}: {error.strerror}; name another folder by --edge-cache-dir"
-            ) from error
         rules = Rules(settings.compare_fail, found, is_alike, settings.strict)
         self._gate = Gate(rules, settings.rounds.most, measuring)
         self._check_files(nothing)

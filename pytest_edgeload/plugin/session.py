@@ -21,6 +21,7 @@ from pytest_edgeload import reading
 from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.errors import Unsupported, UsageError, hint
+from pytest_edgeload.files import noting
 from pytest_edgeload.home import Home
 from pytest_edgeload.measure import Bench, asking
 from pytest_edgeload.networks.registry import Registry
@@ -44,7 +45,6 @@ from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
 _LIKE = 0.8
-_MOST_NOTE_BYTES = 1 << 20
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ class Session:
                 cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
             shared = Shared(cap, swap.size_bytes, swap.usable, self._unenforced(self._bench(cap, swap)))
             self.home.write(self._note, msgspec.json.encode(shared))
-            self.home.unreported.touch()
+            self.home.write(self.home.unreported, b"")
             if settings.read_bw is not None:
                 self.bench.check_reads(settings.read_bw, self.home.cache)
             if self.bench.registry.names:  # else nothing tells whether a worker with PyTorch has to start under them
@@ -262,13 +262,9 @@ class Session:
         return self.bench.service_s(mix, case.threads, Hold.of(case))
 
     def keep(self, entry: Entry) -> None:
-        """Write a measurement down. Raises Unsupported where the disk is full."""
-        try:
+        """Write a measurement down. Raises UsageError where the disk is full."""
+        with noting(self.home.cache):
             journal.write(entry)
-        except OSError as error:
-            raise Unsupported(
-                f"{self.home.folder}: {error.strerror}; free some, or name another folder by --edge-cache-dir"
-            ) from error
 
     def try_out(self, asked: Asked) -> Measurement:
         """Run the first request of the workload without a limit, and write nothing down; see --edge-disable."""

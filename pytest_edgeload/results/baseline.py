@@ -14,6 +14,7 @@ from pytest_edgeload.results.document import Document, Machine, parse, render
 _NUMBERED = re.compile(r"(?P<number>\d{4,})_(?P<name>.+)_[0-9a-f]{6}\.json")
 _DIGITS = re.compile(r"\d{1,100}", re.ASCII)
 _NAME = re.compile(r"[\w.+-]{1,100}")
+_MOST_NAME = 200  # bytes: a file's name may have 255, with the number and the random digits
 _MOST = 1 << 28  # of a file: a long session with all its spans has a few million
 
 
@@ -23,6 +24,8 @@ def check_name(name: str) -> str:
         raise ValueError(
             "not a name for a baseline; use letters, digits, '.', '+', '-' and '_', at most 100, not digits alone"
         )
+    if len(os.fsencode(name)) > _MOST_NAME:
+        raise ValueError(f"too long in bytes for the name of a file; use at most {_MOST_NAME}, a letter may have four")
     return name
 
 

@@ -89,11 +89,12 @@ def parse(text: bytes) -> Document:
     """Return the document that `text` holds. Raises ValueError."""
     try:
         schema = reading.decode(text, _Head).schema
-        if schema == SCHEMA:
-            return _checked(reading.decode(text, Document))
+        found = reading.decode(text, Document) if schema == SCHEMA else None
     except ValueError as error:
         raise ValueError(f"holds no records ({error})") from error
-    raise ValueError(f"has schema {schema}, and this version reads {SCHEMA}")
+    if found is None:
+        raise ValueError(f"has schema {schema}, and this version reads {SCHEMA}")
+    return _checked(found)
 
 
 def _checked(document: Document) -> Document:

@@ -31,8 +31,8 @@ def place(folder: Path, entry: Entry) -> Entry:
 def write(entry: Entry) -> None:
     """Write `entry` into its file. Raises OSError, and then leaves no file of that name."""
     path = Path(entry.file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, msgspec.json.encode(entry))
+    files.make(path.parent)
+    files.write(path, msgspec.json.encode(entry), files.OURS)
 
 
 def read(path: Path) -> Entry | None:
@@ -64,7 +64,7 @@ class Follower:
 
 def begin(session: Path, nothing: Document) -> None:
     """Note in the folder of a session what is known before its first measurement. Raises OSError."""
-    files.write(session / _HEAD, render(nothing))
+    files.write(session / _HEAD, render(nothing), files.OURS)
 
 
 def recovered(session: Path, runs: Path) -> Document:

@@ -34,6 +34,7 @@ threads that soon stop spinning where they wait, for a lane that reads may need 
 """
 
 _EXIT_S = 5.0
+_SLACK_S = 0.01  # both clocks are the same one
 _ANSWER_BYTES, _TASK_BYTES = 1 << 20, 256
 """What a worker may answer: so much, and for each task and request of its job so much more."""
 
@@ -109,21 +110,27 @@ class _Dialogue:
             worker.wait(_EXIT_S)
 
     def _converse(self, worker: Worker) -> None:
-        if not isinstance(self._ask(worker, self._opening), Ready):
+        if not isinstance(self._ask(worker, self._opening, Ready), Ready):
             return
         worker.figures["startup_s"] = time.monotonic() - worker.began_s
         idle = counters.resident(counters.status(worker.pid))
         worker.figures["baseline_bytes"] = idle.now if idle else None
         steady.back(worker.enclosure.most_bytes)
         with worker.on_the_clock():
-            done = self._ask(worker, GO)
-        if isinstance(done, Done):
-            self._done = done
-            last = self._ask(worker, CHECK)
-            self._last = last if isinstance(last, Checked | Returned) else None
+            asked_s = time.monotonic()
+            done = self._ask(worker, GO, Done)
+            took_s = time.monotonic() - asked_s
+        if not isinstance(done, Done):
+            return
+        if done.makespan_s > took_s + _SLACK_S:
+            self._failed = Failed(f"the worker says it took {done.makespan_s:g} s, but answered after {took_s:.3f} s")
+            return
+        self._done = done
+        last = self._ask(worker, CHECK, Checked, Returned)
+        self._last = last if isinstance(last, Checked | Returned) else None
 
-    def _ask(self, worker: Worker, message: bytes) -> Event | None:
-        """Send `message` and return the worker's answer; None if it is gone."""
+    def _ask(self, worker: Worker, message: bytes, *wanted: type[Event]) -> Event | None:
+        """Send `message` and return the worker's answer; None if it is gone, has failed, or answers anything else."""
         assert worker.process.stdin is not None  # both are pipes
         assert worker.process.stdout is not None
         with suppress(BrokenPipeError):  # it may have answered before it had read everything
@@ -134,9 +141,10 @@ class _Dialogue:
             self._gone = True
             return None
         event = parse_event(line)
-        if isinstance(event, Failed):
-            self._failed = event
-        return event
+        if isinstance(event, wanted):
+            return event
+        self._failed = event if isinstance(event, Failed) else Failed("what ran in the worker answered out of turn")
+        return None
 
     def figures(self, worker: Worker) -> Mapping[str, Any]:  # noqa: ARG002
         """Return what the worker told."""

@@ -126,6 +126,7 @@ class Worker:
         self.status: int | None = None
         self.usage: resource.struct_rusage | None = None
         self.ended: dict[str, float] = {}
+        self._alive: dict[str, float] = {}
         self._timed_out = False
         self._clock_s: float | None = None
         self.began_s = time.monotonic()
@@ -134,12 +135,13 @@ class Worker:
             for output in (self.errors.fd, start.stdout):
                 if output != subprocess.PIPE:  # which no program sees: a worker's own answers
                     user.given(output)
+            command, env = user.started(group.enter, start.command, start.env)
             self.process = subprocess.Popen(
-                [*group.enter, *user.become, *start.command],
+                command,
                 stdin=start.stdin,
                 stdout=start.stdout,
                 stderr=self.errors.fd,
-                env=user.environment(start.env),
+                env=env,
                 cwd=start.cwd,
                 start_new_session=True,  # Ctrl-C is pytest's to handle; it ends the worker below
             )
@@ -207,6 +209,8 @@ class Worker:
         self._kill()
 
     def _kill(self) -> None:
+        if not self._alive:  # what it was refused by its limit; a group that is killed may not fork at all
+            self._alive = self.group.totals()
         self.group.kill()
         _kill_session(self.pid)  # all there is where no group knows its processes
 
@@ -234,9 +238,9 @@ class Worker:
 
     def explained(self, seen: Measurement) -> Measurement:
         """Return what was seen, and in words whether it was refused processes."""
-        if not self.ended.get("fork_refusals"):
+        if not self._alive.get("fork_refusals"):
             return seen
-        words = f"it reached its limit of {self.ended['most_processes']} processes and threads"
+        words = f"it reached its limit of {self._alive['most_processes']} processes and threads"
         if seen.outcome == "ok":
             return msgspec.structs.replace(seen, notices=(*seen.notices, words))
         return msgspec.structs.replace(seen, detail=f"{seen.detail}; {words}")

@@ -11,7 +11,7 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -27,6 +27,13 @@ _BOUND = "--pdeathsig=KILL"  # the kernel ends a worker whose parent is killed
 _PROBE = (sys.executable, "-I", "-S", "-c", "print(flush=True); input()")  # it ends with its input, if not by us
 _DENIED = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
 _CALLED = ("USER", "LOGNAME")
+_OBEYED = (
+    *("LD_", "GCONV_PATH", "GETCONF_DIR", "LOCPATH", "NLSPATH", "MALLOC_"),
+    *("ENV", "BASH_ENV", "BASH_FUNC_", "SHELLOPTS", "BASHOPTS", "PS4"),
+)
+"""How variables begin that the dynamic loader, the C library or a shell obeys, before rights are given up."""
+
+_GIVEN = ("/usr/bin/env", "/bin/sh", "-c", 'exec "$@"', "sh")  # a program's path may hold `=`, which env would take
 _WAY_OUT = (
     "it takes setpriv of util-linux, and the capabilities SETUID, SETGID, KILL and DAC_READ_SEARCH, which a "
     f"container is given by --cap-add; --edge-user={SAME} keeps the rights of root"
@@ -50,10 +57,20 @@ class User:
         if self.ids is not None:
             os.fchown(fd, *self.ids)
 
-    def environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
-        """Return `env` with the user's name in it where ours stood."""
+    def started(
+        self, enter: Sequence[str], command: Sequence[str], env: Mapping[str, str]
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return what becomes `command` as this user behind the prefix `enter`, and the environment that starts it.
+
+        In `env` the user's name replaces ours. What would be obeyed with rights that are to be given up comes after.
+        """
+        if self.ids is None:
+            return [*enter, *self.become, *command], {**env}
         ours = [name for name in _CALLED if env.get(name) == os.environ.get(name)]
-        return env if self.ids is None else {**env, **dict.fromkeys(ours, self.name)}
+        early = {name: value for name, value in env.items() if not name.startswith(_OBEYED)}
+        late = [f"{name}={env[name]}" for name in env if name not in early]
+        given = [_GIVEN[0], *late, *_GIVEN[1:]] if late else []
+        return [*enter, *self.become, *given, *command], {**early, **dict.fromkeys(ours, self.name)}
 
     def explained(self, detail: str) -> str:
         """Return what went wrong, with the way out where it was that this user may not do what ours may."""

@@ -140,8 +140,9 @@ def test_huge(folder: Path) -> None:
 
 
 def test_folder(folder: Path) -> None:
-    """A folder is no file."""
-    assert run_in(folder, "report", ".").stderr == "edgeload: .: Is a directory; name another file of records\n"
+    """A folder that is no session's is refused by what else could have been meant."""
+    told = "edgeload: .: no folder of a session; name one, or a file of records\n"
+    assert run_in(folder, "report", ".").stderr == told
 
 
 @pytest.mark.parametrize(

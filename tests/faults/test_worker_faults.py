@@ -150,6 +150,13 @@ def test_fork_bomb(cap: Cap, fresh: Name, way: str, marked: Callable[[], list[in
     assert witness.groups(name) == []
 
 
+def test_killed_while_it_forks(cap: Cap, fresh: Name) -> None:
+    """A program that is busy starting others, far from its limit, is not told to have reached it when it is killed."""
+    busy = "for each in 1 2 3 4; do (while :; do /bin/true; done) & done; wait"
+    seen = command("sh", "-c", busy, within=Enclosure(cap, fresh(), Limits(256 * MIB), timeout_s=0.3))
+    assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.3 s; --edge-timeout gives it longer")
+
+
 @pytest.mark.usefixtures("contained")
 def test_bound_around(cap: Cap, fresh: Name) -> None:
     """Where pytest itself may have few processes a run may have half of them; one that copes is told by a notice."""

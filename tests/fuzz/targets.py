@@ -1,17 +1,23 @@
 """What is fuzzed: each parser of what others write, what it may refuse by, and texts to begin with.
 
-A target takes any bytes. It returns, or raises one of its `refusals`; anything else is a find. Used by hypothesis in
-each run of the tests, and by atheris in `fuzz.py` for as long as one likes.
+A target takes any bytes. Its parser returns a value, or raises one of its `refusals`; of a value that it returned,
+nothing may be refused any more. Anything else is a find. Used by hypothesis in each run of the tests, and by atheris in
+`fuzz.py` for as long as one likes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pytest_edgeload import devices, reading, units
+import msgspec
+
+from pytest_edgeload import devices, names, reading, units
+from pytest_edgeload.devices import Device
 from pytest_edgeload.errors import Refusal
+from pytest_edgeload.job import Event
 from pytest_edgeload.networks import checkpoint
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.plugin.options import OPTIONS
@@ -24,57 +30,82 @@ from pytest_edgeload.report.html.summary import titles
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, parse, render
-from pytest_edgeload.results.threshold import Ceiling, parse_thresholds
+from pytest_edgeload.results.record import Entry
+from pytest_edgeload.results.threshold import Ceiling, Threshold, parse_figure, parse_thresholds
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps.hierarchy import mount_in
 from pytest_edgeload.sandbox.launch import parse_event
 from pytest_edgeload.sandbox.swap import areas
 from pytest_edgeload.units import Limit
-from pytest_edgeload.workload import file
+from pytest_edgeload.workload import Mix, file
 from tests.report.documents import document, record
 
 
 class Target(NamedTuple):
-    """A parser, the errors that it may raise, and examples of what it reads."""
+    """A parser, the errors that it may raise, examples of what it reads, and what has to work with whatever it gave."""
 
-    run: Callable[[bytes], object]
+    parse: Callable[[bytes], Any]
     refusals: tuple[type[Exception], ...]
     examples: tuple[bytes, ...]
+    check: Callable[[Any], None] = lambda _: None
 
 
-def _of_text(run: Callable[[str], object], *examples: str) -> Target:
+def _of_text(parse: Callable[[str], object], *examples: str, check: Callable[[Any], None] = lambda _: None) -> Target:
     """Return the target of a parser of texts, lone surrogates among them, that raises ValueError."""
-    return Target(lambda data: run(data.decode(errors="surrogateescape")), (ValueError,), _encoded(examples))
+    return Target(_decoding(parse), (ValueError,), _encoded(examples), check)
 
 
-def _refusing(run: Callable[[str], object], *examples: str) -> Target:
+def _refusing(parse: Callable[[str], object], *examples: str, check: Callable[[Any], None] = lambda _: None) -> Target:
     """Return the same of one that raises our own refusals."""
-    return Target(lambda data: run(data.decode(errors="surrogateescape")), (Refusal,), _encoded(examples))
+    return Target(_decoding(parse), (Refusal,), _encoded(examples), check)
+
+
+def _decoding(parse: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda data: parse(data.decode(errors="surrogateescape"))
 
 
 def _encoded(examples: tuple[str, ...]) -> tuple[bytes, ...]:
     return tuple(example.encode() for example in examples)
 
 
-def _size(text: str) -> None:
-    size = units.parse_size(text)
+def _size(size: int) -> None:
     assert units.parse_size(units.exact_size(size)) == size
-    assert isinstance(units.parse_size(units.format_size(size)), int)
+    assert abs(units.parse_size(units.format_size(size)) - size) <= size / 20
 
 
-def _limit(text: str) -> None:
-    limit = Limit.parse(text)
+def _limit(limit: Limit) -> None:
     assert Limit.parse(str(limit)) == limit
 
 
-def _thresholds(text: str) -> None:
-    found = parse_thresholds(text)
+def _amount(amount: float) -> None:
+    assert 0 < amount < math.inf
+
+
+def _thresholds(found: tuple[Threshold, ...]) -> None:
     assert parse_thresholds(",".join(one.text for one in found)) == found
+    for one in found:
+        assert parse_figure(str(one.figure)) == one.figure
+        assert one.allowed(1.0) >= 0
+        assert one.figure.show(one.allowed(1.0))
 
 
-def _ceiling(text: str) -> None:
+def _ceiling(text: str) -> Ceiling:
     name, _, limit = text.partition(" ")
-    Ceiling.parse(name, limit)
+    return Ceiling.parse(name, limit)
+
+
+def _ceiling_read(found: Ceiling) -> None:
+    assert _ceiling(found.text) == found
+    assert found.figure.show(found.most)
+
+
+def _again(parse: Callable[[str], object]) -> Callable[[Any], None]:
+    """Return the check that a list of names, written with commas, is read as the same."""
+
+    def check(found: tuple[str, ...]) -> None:
+        assert parse(",".join(found)) == found
+
+    return check
 
 
 def _options(text: str) -> None:
@@ -90,25 +121,50 @@ def _mix(suffix: str) -> Callable[[str], object]:
     return lambda text: file.parse(text, f"mix{suffix}")
 
 
-def _records(data: bytes) -> Document:
-    found = parse(data)
+def _devices(found: Mapping[str, Device]) -> None:
+    for device in found.values():
+        _limit(device.memory)
+        assert all(figure is None or figure > 0 for figure in (device.cpus, device.cores, device.threads))
+        assert all(rate is None or rate > 0 for rate in (device.read_bps, device.write_bps))
+
+
+def _mix_read(mix: Mix) -> None:
+    names.check("workload", mix.name)
+    assert reading.decode(msgspec.json.encode(mix), Mix) == mix
+
+
+def _records(found: Document) -> None:
     assert parse(render(found)) == found
-    return found
 
 
-def _reports(data: bytes) -> None:
+def _reports(found: Document) -> None:
     """Show what can be read in every format; of the page, whose script alone takes megabytes, its charts."""
-    found = parse(data)
     for name, report in FORMATS.items():
         if name != "html":
-            report(found, (), View())
+            assert isinstance(report(found, (), View()), str)
     cases = experiments(found.records)
     encoded(figures(cases, titles(cases)))
 
 
-def _entry(data: bytes) -> None:
-    found = unpack(data.decode(errors="replace"))
-    assert unpack(pack(found)).case == found.case
+def _entry(data: bytes) -> Entry:
+    return unpack(data.decode(errors="replace"))
+
+
+def _entry_read(found: Entry) -> None:
+    """Check that what crosses xdist is all but the spans and the time line, and crosses again as it is."""
+    crossed = unpack(pack(found))
+    assert crossed.case == found.case
+    assert crossed.measurement == found.measurement.summary()
+    assert unpack(pack(crossed)) == crossed
+
+
+def _graph(network: Network) -> None:
+    assert reading.decode(msgspec.json.encode(network), Network) == network
+
+
+def _event(event: Event) -> None:
+    line = msgspec.json.encode(event) + b"\n"
+    assert parse_event(line) == event
 
 
 _DOCUMENT = render(
@@ -154,28 +210,32 @@ _MOUNTS = "25 30 0:23 / /sys rw - sysfs sysfs rw\n33 25 0:29 /a /sys/fs/cgroup r
 _SWAPS = "Filename\tType\tSize\tUsed\tPriority\n/a\\040b file 1024 0 -2\n/dev/zram0 partition 10 0 100\n"
 
 TARGETS: Mapping[str, Target] = {
-    "size": _of_text(_size, "512M", "1.5G", "1000001", " 3 KiB"),
-    "limit": _of_text(_limit, "base+256M", "1G"),
-    "rate": _of_text(units.parse_rate, "90M/s", "2M"),
-    "duration": _of_text(units.parse_duration, "300s", "1.5m", "250ms"),
-    "percent": _of_text(units.parse_percent, "5%", "0.1 %"),
+    "size": _of_text(units.parse_size, "512M", "1.5G", "1000001", "7", " 3 KiB", check=_size),
+    "limit": _of_text(Limit.parse, "base+256M", "1G", check=_limit),
+    "rate": _of_text(units.parse_rate, "90M/s", "2M", check=_size),
+    "duration": _of_text(units.parse_duration, "300s", "1.5m", "250ms", check=_amount),
+    "percent": _of_text(units.parse_percent, "5%", "0.1 %", check=_amount),
     "swap": _of_text(units.parse_swap, "auto", "4G"),
-    "thresholds": _of_text(_thresholds, "makespan.p90/bulk:10%+0.2,peak:64M", "swap_in:0,makespan:10%+0.2s"),
-    "ceiling": _of_text(_ceiling, "makespan 0.5x bulk", "peak 600M"),
-    "columns": _of_text(parse_columns, "makespan,peak.max,ratio,param:x", "response.p90/bulk"),
-    "group-by": _of_text(parse_group_by, "workload,limit,param:x"),
+    "thresholds": _of_text(
+        parse_thresholds, "makespan.p90/bulk:10%+0.2,peak:64M", "swap_in:0,makespan:10%+0.2s", check=_thresholds
+    ),
+    "ceiling": _of_text(_ceiling, "makespan 0.5x bulk", "peak 600M", check=_ceiling_read),
+    "columns": _of_text(
+        parse_columns, "makespan,peak.max,ratio,param:x", "response.p90/bulk", check=_again(parse_columns)
+    ),
+    "group-by": _of_text(parse_group_by, "workload,limit,param:x", check=_again(parse_group_by)),
     "sort": _of_text(parse_sort, "name", "makespan"),
     "options": _of_text(_options, "3-15", "1G,none", "bmf:out.json", "0001", "newest", "5%", "yes", "~/x"),
     "baseline-name": _of_text(baseline.check_name, "main", "v1.0+x"),
-    "devices": _refusing(lambda text: devices.parse(text, Path("f.toml"), _SHIPPED), *_DEVICES),
-    "workload-yaml": _refusing(_mix(".yaml"), *_YAML, *_JSON),
-    "workload-json": _refusing(_mix(".json"), *_JSON),
-    "records": Target(_records, (ValueError,), (_DOCUMENT,)),
-    "reports": Target(_reports, (ValueError,), (_DOCUMENT,)),
-    "entry": Target(_entry, (ValueError,), (_ENTRY,)),
-    "event": Target(parse_event, (), _EVENTS),
+    "devices": _refusing(lambda text: devices.parse(text, Path("f.toml"), _SHIPPED), *_DEVICES, check=_devices),
+    "workload-yaml": _refusing(_mix(".yaml"), *_YAML, *_JSON, check=_mix_read),
+    "workload-json": _refusing(_mix(".json"), *_JSON, check=_mix_read),
+    "records": Target(parse, (ValueError,), (_DOCUMENT,), _records),
+    "reports": Target(parse, (ValueError,), (_DOCUMENT,), _reports),
+    "entry": Target(_entry, (ValueError,), (_ENTRY,), _entry_read),
+    "event": Target(parse_event, (), _EVENTS, _event),
     "checkpoint": Target(checkpoint.tensors, (ValueError, checkpoint.BadCheckpoint), (_HEADER,)),
-    "graph": Target(lambda data: reading.decode(data, Network), (ValueError,), (_GRAPH,)),
+    "graph": Target(lambda data: reading.decode(data, Network), (ValueError,), (_GRAPH,), _graph),
     "counters": _of_text(counters.flat, "anon 4096\nfile 8192\nworkingset_refault_anon 0\n"),
     "status": Target(counters.resident, (), (_STATUS,)),
     "swaps": _of_text(areas, _SWAPS),
@@ -187,7 +247,9 @@ TARGETS: Mapping[str, Target] = {
 def run(target: Target, data: bytes) -> None:
     """Let a target read `data`; raises what is a find. A sentence that it refuses by is one line."""
     try:
-        target.run(data)
+        value = target.parse(data)
     except target.refusals as error:
         if isinstance(error, Refusal):
             assert str(error).isprintable()  # noqa: PT017
+    else:
+        target.check(value)

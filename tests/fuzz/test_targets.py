@@ -33,7 +33,7 @@ def test_refused_or_read(name: str) -> None:
     """Whatever a parser is given, it gives a value that can be written and read again, or refuses in its own words."""
     target = TARGETS[name]
     for example in target.examples:
-        target.run(example)
+        target.check(target.parse(example))
 
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(spoilt(target.examples))

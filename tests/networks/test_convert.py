@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,12 @@ class Desk:
         """What is left of folders that were never finished."""
         return list(self._folder.glob("store/networks/.making-*"))
 
+    @property
+    def open_to_others(self) -> list[Path]:
+        """What others may write to."""
+        made = (self._folder / "store", *(self._folder / "store").rglob("*"))
+        return [path for path in made if path.stat().st_mode & 0o022]
+
     def registry(self) -> Registry:
         """Return a new registry over the same store, as a later session has it."""
         registry = Registry(Store(self._folder / "store"))
@@ -75,14 +83,21 @@ def silent(_name: str, _done: int, _total: int) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """Give functions that can be imported here, and so in the processes started from here."""
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """Give functions that can be imported here, and so in the processes started from here, under umask 0."""
     monkeypatch.syspath_prepend(tmp_path)
-    return Desk(tmp_path)
+    was = os.umask(0)
+    try:
+        yield Desk(tmp_path)
+    finally:
+        os.umask(was)
 
 
 def test_it_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files stand beside the network from the first call on; while the source stays no other process starts."""
+    """The files stand beside the network from the first call on; while the source stays no other process starts.
+
+    Nobody else may write to any of it, whatever the umask allows.
+    """
     told: list[tuple[str, int, int]] = []
     registry = desk.registry()
     network, graph = registry.get("net", silent)
@@ -91,6 +106,7 @@ def test_it_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.is_relative_to(network)
     assert [path.name for path in made.rglob("*")] == ["inner", "whole.pt"]
     assert verify(network) == graph
+    assert desk.open_to_others == []
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
     assert registry.convert("net", "my_converters:convert", silent) == made
     assert desk.calls == 1

@@ -25,6 +25,7 @@ from pytest_edgeload.networks.store import (
     WEIGHTS,
     DamagedNetwork,
     Store,
+    Unwritable,
     read_graph,
     recipe_key,
     verify,
@@ -125,6 +126,7 @@ def _tensors(draw: st.DrawFn) -> list[tuple[TensorSpec, memoryview]]:
 def test_any_tensors(tmp_path_factory: pytest.TempPathFactory, tensors: list[tuple[TensorSpec, memoryview]]) -> None:
     """Tensors of every type, shape and name are read back as they were; digest and progress are the file's."""
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    path.unlink(missing_ok=True)
     pieces: list[int] = []
     specs, digest = write_tensors(path, tensors, pieces.append)
     raw = path.read_bytes()
@@ -198,6 +200,16 @@ def test_an_edited_graph(folder: Path) -> None:
     assert read_graph(folder).layers[0].ops == ()
     with pytest.raises(DamagedNetwork, match=GRAPH):
         verify(folder)
+
+
+@pytest.mark.parametrize("name", ["", "recipes"])
+def test_no_folder(tmp_path: Path, name: str) -> None:
+    """A file where the store, or a folder of it, should be is refused with the way out, whatever it is asked."""
+    root = tmp_path / "store"
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).touch()
+    with pytest.raises(Unwritable, match=f"^{root}: Not a directory; name another folder by --edge-cache-dir$"):
+        Store(root).find("key")
 
 
 def test_the_way_out(tmp_path: Path) -> None:

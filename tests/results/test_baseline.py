@@ -110,6 +110,13 @@ def test_no_names(name: str) -> None:
         check_name(name)
 
 
+def test_long_names(made: Document, tmp_path: Path) -> None:
+    """A name is as long as that of a file may be, whatever its letters take, or it is refused."""
+    assert save(tmp_path, made, check_name("é" * 100)).exists()
+    with pytest.raises(ValueError, match=r"^too long in bytes .*; use at most 200, "):
+        check_name("語" * 67)
+
+
 def test_full(made: Document, tmp_path: Path) -> None:
     """Where the folder cannot be made, that is an OSError, and nothing is left behind."""
     (tmp_path / "file").touch()

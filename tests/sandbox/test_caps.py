@@ -42,10 +42,9 @@ subprocess.run([*group.enter, "sh", "-c", f"echo {name} $$ && exec sleep 600"])
 """
 
 
-def ended_session() -> str:
-    """Return the tag of a process that is gone."""
-    with Child() as child:
-        return tag(child.pid)
+def session_group(owner: Child) -> str:
+    """Return a name for a group of `owner`'s: any session that starts sweeps it, once `owner` is gone."""
+    return f"{PREFIX}{tag(owner.pid)}-0"
 
 
 def test_limit_kills(opened: Opened, swap: Swap) -> None:
@@ -216,25 +215,29 @@ def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str, r
 
 def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Throttle | None) -> None:
     """sweep(None) ends and removes what sessions left that are gone; living sessions and foreign names stay."""
-    gone, living, foreign = f"{PREFIX}{ended_session()}-0", fresh(), f"{PREFIX}of-somebody-else-{fresh()}"
-    groups = [opened(name=name, reads=reads) for name in (gone, living, foreign)]
-    with Child(*groups[0].enter) as left, Child(*groups[1].enter) as ours, Child(*groups[2].enter) as theirs:
-        assert [child.do("again") for child in (left, ours, theirs)] == ["intact"] * 3
-        assert all(map(is_abandoned, cap.sweep(None)))  # another session may be quicker to sweep this one
-        assert left.end() == -signal.SIGKILL
-        assert witness.until(lambda: witness.groups(gone) == [])  # systemd removes its own in its own time
-        assert {*witness.members(living)} == {ours.pid}
-        assert {*witness.members(foreign)} == {theirs.pid}
+    with Child() as owner:
+        gone, living, foreign = session_group(owner), fresh(), f"{PREFIX}of-somebody-else-{fresh()}"
+        groups = [opened(name=name, reads=reads) for name in (gone, living, foreign)]
+        with Child(*groups[0].enter) as left, Child(*groups[1].enter) as ours, Child(*groups[2].enter) as theirs:
+            assert [child.do("again") for child in (left, ours, theirs)] == ["intact"] * 3
+            owner.end()
+            assert all(map(is_abandoned, cap.sweep(None)))  # another session may be quicker to sweep this one
+            assert left.end() == -signal.SIGKILL
+            assert witness.until(lambda: witness.groups(gone) == [])  # systemd removes its own in its own time
+            assert {*witness.members(living)} == {ours.pid}
+            assert {*witness.members(foreign)} == {theirs.pid}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a group away")
 def test_sweep_of_others(cap: Cap, opened: Opened) -> None:
     """A group that another user made stays with who is in it, though it is called as one that a session left."""
-    planted = f"{PREFIX}{ended_session()}-0"
-    with Child(*opened(name=planted).enter) as child:
-        assert child.do("again") == "intact"
+    with Child() as owner:
+        planted = session_group(owner)
+        enter = opened(name=planted).enter
         for folder in witness.named(planted):
             os.chown(folder, 65534, 65534)
+    with Child(*enter) as child:
+        assert child.do("again") == "intact"
         assert planted not in cap.sweep(None)
         assert {*witness.members(planted)} == {child.pid}
         assert child.do("again") == "intact"

@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -203,6 +204,55 @@ def test_environment_given(enclosing: Enclosing) -> None:
     """What a test itself says of USER and LOGNAME stays."""
     seen = run(enclosing(), "sh", "-c", "echo $USER $LOGNAME; exit 1", env={"USER": "me"})
     assert seen.detail.endswith(": me nobody")
+
+
+@as_root
+def test_environment_of_the_prefix() -> None:
+    """What the loader or a shell obeys is kept from what still has root's rights, and given to the program itself."""
+    given = {
+        "LD_PRELOAD": "/x.so",
+        "LD_LIBRARY_PATH": "/x",
+        "BASH_ENV": "/y",
+        "GCONV_PATH": "/z",
+        "KEPT": "1",
+        "USER": "nobody",
+        "LOGNAME": "nobody",
+    }
+    command, env = choose("nobody").started(["enter"], ["program"], given)
+    assert env == {"KEPT": "1", "USER": "nobody", "LOGNAME": "nobody"}
+    became = command.index("--")
+    assert command[became + 1] == "/usr/bin/env"
+    assert command[became + 2 : became + 6] == [f"{name}={given[name]}" for name in [*given][:4]]
+    assert command[-1] == "program"
+    assert choose("same").started([], ["program"], given)[1] == given
+
+
+PRELOADED = """\
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void note(void)
+{
+    FILE *file = fopen(getenv("NOTE"), "a");
+    fprintf(file, "%d\\n", (int)geteuid());
+    fclose(file);
+}
+"""
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("cc") is None, reason="takes a compiler")
+def test_preloaded(enclosing: Enclosing, tmp_path: Path) -> None:
+    """A library that a command preloads is in the program, whatever its path holds, and nowhere with root's rights."""
+    library, note, program = tmp_path / "x.so", tmp_path / "note", tmp_path / "a=b"
+    (tmp_path / "x.c").write_text(PRELOADED)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "x.c"], check=True)
+    note.touch()
+    note.chmod(0o666)
+    program.symlink_to(shutil.which("true") or "")
+    seen = run(enclosing(), program, env={"LD_PRELOAD": str(library), "NOTE": str(note)})
+    assert (seen.outcome, seen.detail) == ("ok", "")
+    assert {*note.read_text().split()} == {str(NOBODY)}
 
 
 @as_root
