@@ -20,7 +20,7 @@ def silent(_who: str) -> None:
 @contextmanager
 def held(path: Path, waits: Callable[[str], None] = silent) -> Iterator[None]:
     """Hold the lock of this file; `waits` is told for whom, where that takes more than a second. Raises OSError."""
-    lock = FileLock(path)
+    lock = FileLock(path, mode=0o644)  # whatever the umask
     try:
         lock.acquire(timeout=_QUIET_S)
     except Timeout:

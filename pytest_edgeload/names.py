@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 from pathlib import Path
 
@@ -20,15 +21,25 @@ def is_name(name: str) -> bool:
 
 
 def as_path(text: str) -> Path:
-    """Return the absolute path that `text` is, `~` being a home. Raises ValueError for what no file can be called."""
+    """Return the absolute path that `text` is, `~` being a home.
+
+    Raises ValueError for what no file can be called, and in a folder that one may not enter.
+    """
     try:
         path = Path(text).expanduser().absolute()
         path.exists()
+    except PermissionError as error:
+        raise ValueError(f"{error.strerror}; name another") from None
     except (OSError, RuntimeError):  # it is too long, or in the home of nobody
         raise ValueError("not a path that a file can have; name another") from None
     if not text.isprintable():
         raise ValueError("not a path that can be printed; name another")
     return path
+
+
+def followed(path: Path) -> Path:
+    """Return the file that `path` leads to, where it is a link: what is written there would replace the link, else."""
+    return Path(os.path.realpath(path))  # unlike Path.resolve, it takes a link to itself for a file
 
 
 def check(what: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def test_no_paths(text: str) -> None:
     """What no file can be called, and what cannot be written down, is refused as a path."""
     with pytest.raises(ValueError, match="not a path that "):
         names.as_path(text)
+
+
+def test_a_folder_that_one_may_not_enter(tmp_path: Path) -> None:
+    """What keeps one from a path is told as the system tells it."""
+    (tmp_path / "theirs").mkdir(mode=0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may enter any
+    try:
+        with pytest.raises(ValueError, match=r"^Permission denied; name another$"):
+            names.as_path(str(tmp_path / "theirs" / "file"))
+    finally:
+        os.seteuid(user)
 
 
 @pytest.mark.parametrize("note", ["../../secret", "/etc", "", ".", "..", "x" * 64 + "\0", "0" * 5000, "\0"])

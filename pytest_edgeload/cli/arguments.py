@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
-from pytest_edgeload.names import as_path
+from pytest_edgeload.names import as_path, followed
 from pytest_edgeload.results.threshold import Figure, Threshold, parse_figure, parse_thresholds
 from pytest_edgeload.units import Limit, parse_count, parse_duration, parse_size, parse_swap
 
@@ -43,10 +43,11 @@ def _folder(text: str) -> Path:
 
 
 def _output(text: str) -> Path:
-    path = as_path(text).resolve()  # a link is followed, not replaced
+    given = as_path(text)
+    path = followed(given)
     if path.is_dir():
         raise ValueError("a folder; name a file in it")
-    if path.exists() and not path.is_file():
+    if given.exists() and not given.is_file():
         raise ValueError("not a file; name one, or leave it out for standard output")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} does not exist; make it first")

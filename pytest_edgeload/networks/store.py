@@ -246,7 +246,9 @@ class Store:
     def _remove_leftovers(self) -> None:
         """Remove what makers of other recipes left that were killed: those that live hold their locks."""
         for left in (self.root / "networks").glob(".making-*"):
-            lock = FileLock(self.root / "recipes" / f"{left.name.removeprefix('.making-')}.lock", blocking=False)
+            lock = FileLock(
+                self.root / "recipes" / f"{left.name.removeprefix('.making-')}.lock", blocking=False, mode=files.OURS
+            )
             with suppress(Timeout), lock:
                 shutil.rmtree(left, ignore_errors=True)
 

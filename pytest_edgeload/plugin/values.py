@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_edgeload.names import as_path
+from pytest_edgeload.names import as_path, followed
 
 if TYPE_CHECKING:
     from pytest_edgeload.results.threshold import Threshold
@@ -131,7 +131,12 @@ def to_baseline_name(text: str) -> str | None:
 
 def to_baseline(text: str) -> str:
     """Return what names a baseline, unless it looks like a test that was taken for one."""
-    if text and os.path.lexists(as_path(text)) and Path(text).suffix != ".json":
+    if not text:
+        return text
+    path = as_path(text)
+    if path.suffix == ".json":
+        return str(Path(text).expanduser())
+    if os.path.lexists(path):
         raise ValueError("that is no baseline; did it mean to be a test? Write --edge-compare=newest, or put it last")
     return text
 
@@ -154,12 +159,13 @@ def to_output(text: str) -> Path | None:
     """Return the path of a file that may be written; None for the empty string."""
     if not text:
         return None
-    path = as_path(text)
+    given = as_path(text)
+    path = followed(given)
     if path.is_dir():
         raise ValueError("a folder; name a file, as in results.json")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} does not exist; make it first")
-    if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
+    if (given.exists() and not given.is_file()) or not os.access(path.parent, os.W_OK):
         raise ValueError("not a file that can be written here; name another")
     return path
 

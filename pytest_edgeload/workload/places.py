@@ -1,4 +1,4 @@
-"""The values of a YAML or JSON text, and the line of each. Pure; knows nothing of workloads, imports errors only.
+"""The values of a YAML or JSON text, and the line of each. Pure; knows nothing of workloads.
 
 Both are read by composing YAML nodes, which know their lines; what a scalar stands for, the format itself decides.
 """
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pytest_edgeload.errors import UsageError
+from pytest_edgeload.names import is_name
 
 
 class Place(NamedTuple):
@@ -142,8 +143,8 @@ def _add(places: Places, path: str, mark: yaml.Mark, node: yaml.Node, scalar: _S
 def _name(path: str, key: yaml.Node, taken: dict[str, Any]) -> str:
     """Return the name of a field that is not yet `taken`."""
     name = key.value if isinstance(key, yaml.ScalarNode) else ""
-    if not name or not name.isprintable():
-        raise fault(key.start_mark, path, f"{name!r} is no name of a field; give one")
+    if not is_name(name):
+        raise fault(key.start_mark, path, f"{reprlib.repr(name)} is no name of a field; give one")
     if name in taken:
         raise fault(key.start_mark, path, f"{reprlib.repr(name)} is given twice; keep one")
     return str(name)

@@ -136,6 +136,20 @@ def test_files(bare: pytest.Pytester) -> None:
     ]
 
 
+def test_links(bare: pytest.Pytester) -> None:
+    """A report goes where a link leads, which stays; one that leads to itself is replaced."""
+    (bare.path / "link").symlink_to("later")
+    (bare.path / "loop").symlink_to("loop")
+    found = settings(bare, "--edge-json=link", "--edge-csv=loop")
+    assert (found.json, found.csv) == (bare.path / "later", bare.path / "loop")
+
+
+def test_a_baseline_at_home(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A baseline's file may be named by way of one's home."""
+    monkeypatch.setenv("HOME", str(bare.path))
+    assert settings(bare, "--edge-compare=~/old.json").compare == str(bare.path / "old.json")
+
+
 def test_one_file_for_two(bare: pytest.Pytester) -> None:
     """Two reports in one file are refused."""
     with pytest.raises(pytest.UsageError, match="out is to hold two reports; name another file for one of them"):
