@@ -63,9 +63,9 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What a worker needs to know to call a function: where modules are imported from."""
+    """What a worker needs to know to call a function: where modules are imported from, as the file system has it."""
 
-    path: tuple[str, ...]
+    path: tuple[bytes, ...]
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pytest_edgeload.names import printable
+
 _QUIET_S = 1.0
 _OWNER, _PLACE = 4, 5  # words of a line of /proc/locks; see proc_locks(5)
 
@@ -35,9 +37,10 @@ def held(path: Path, waits: Callable[[str], None] = silent) -> Iterator[None]:
 def holder(path: Path) -> str:
     """Return in words who holds the lock of this file: `process 4711 in /home/me/project`, if the kernel tells."""
     with suppress(OSError):
-        inode = str(path.stat().st_ino)
+        status = path.stat()
+        place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
         for words in map(str.split, Path("/proc/locks").read_text().splitlines()):
-            if words[1] == "FLOCK" and words[_PLACE].rpartition(":")[2] == inode and words[_OWNER].isdecimal():
+            if words[1] == "FLOCK" and words[_PLACE] == place and words[_OWNER].isdecimal():
                 return _process(int(words[_OWNER]))
     return "another process"
 
@@ -47,5 +50,5 @@ def _process(pid: int) -> str:
         return "a process in another container"
     with suppress(OSError):
         folder = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115  # text, whatever its encoding
-        return f"process {pid} in {folder if folder.isprintable() else ascii(folder)}"
+        return f"process {pid} in {printable(folder)}"
     return f"process {pid}"

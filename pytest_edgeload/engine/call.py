@@ -21,13 +21,14 @@ from pytest_edgeload.names import printable
 MOST_BYTES = 1 << 16
 """How much JSON of what a function returns is kept: it stands in every record."""
 
+_MOST_DEPTH = 100  # of lists and objects in each other; what reads them goes little deeper
 _WORDS = 400
 
 
 def _work(commands: BinaryIO, send: Send) -> None:
     """Call the function that comes first; its imports come before the clock starts."""
     call = msgspec.json.decode(commands.readline(), type=Call)
-    sys.path[:] = call.path
+    sys.path[:] = map(os.fsdecode, call.path)
     function, args, kwargs = pickle.load(commands)  # noqa: S301  # from our own parent
     send(Ready())
     if commands.readline() != GO:
@@ -64,6 +65,8 @@ def _returned(value: Any) -> Returned:
     """Return `value` as it can be sent."""
     size = 0
     try:
+        if _is_deep(value, _MOST_DEPTH):
+            return Returned(notices=(f"what the function returned is not kept: it is more than {_MOST_DEPTH} deep",))
         # Piece by piece, for the whole of it could be more than the limit has room for.
         for piece in json.JSONEncoder(allow_nan=False).iterencode(value):
             size += len(piece)
@@ -76,6 +79,12 @@ def _returned(value: Any) -> Returned:
             notices=(f"what the function returned is not kept, as JSON cannot hold it: {printable(str(error))}",)
         )
     return Returned(value)
+
+
+def _is_deep(value: Any, most: int) -> bool:
+    """Tell whether lists and objects stand in each other more than `most` times, be it without end."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return most < 0 or any(_is_deep(each, most - 1) for each in inner)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ _PR_SET_PDEATHSIG = 1
 
 def speak(work: Callable[[BinaryIO, Send], None]) -> int:
     """Let `work` read what it is told and send events; return the exit status."""
-    # A parent that is killed cannot end its worker, so the kernel does.
+    # A parent that is killed cannot end its worker, so the kernel does. setpriv asked for that, too (see sandbox.user),
+    # for programs that are not ours; where it is not installed, this is all there is.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     commands, events = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
     os.register_at_fork(after_in_child=events.close)  # or we would seem alive as long as a child of ours is

@@ -1,14 +1,12 @@
-"""The process that makes one network: build, export, run the samples, store; or converts a stored one. Imports torch.
+"""What makes one network: build, export, run the samples, store; or converts a stored one. Imports torch; see `maker`.
 
 Reads one JSON request from standard input and writes JSON lines: progress, then the folder or the error.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +33,6 @@ from pytest_edgeload.networks.tensors import spec_and_bytes
 from pytest_edgeload.networks.tile import PAGE
 
 Made = list[tuple[TensorSpec, memoryview]]
-_PR_SET_PDEATHSIG = 1
 _SEPARATE = "make it a network of its own"
 
 
@@ -55,7 +52,6 @@ class _Held:
 
 def main() -> int:
     """Carry out the request on standard input."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)  # who asked may be killed; then all of this is undone
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the factory prints goes to standard error, never between our lines
     request = json.load(sys.stdin)
@@ -200,7 +196,3 @@ def _printer(out: TextIO) -> Callable[[int, int], None]:
         print(json.dumps({"done": done, "total": total}), file=out)
 
     return progress
-
-
-if __name__ == "__main__":
-    sys.exit(main())

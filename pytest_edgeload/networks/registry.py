@@ -199,7 +199,7 @@ class Registry:
 
     def _ask(self, request: dict[str, str], progress: Progress) -> dict[str, object]:
         """Let a process of its own carry out `request`; return its last word, which holds `folder` or `error`."""
-        command = [sys.executable, "-P", "-m", "pytest_edgeload.networks.prepare"]
+        command = [sys.executable, "-P", "-m", "pytest_edgeload.networks.maker", str(os.getpid())]
         # What the factory and torch print is not pytest's to show; what counts comes back as an error.
         pipe = subprocess.PIPE
         with subprocess.Popen(

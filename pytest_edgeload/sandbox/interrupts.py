@@ -44,6 +44,7 @@ class Interrupts:
         self._usual: dict[int, Callable[[int, FrameType | None], object]] = {}
         self._came: tuple[int, FrameType | None] | None = None
         self._holds = True
+        self._is_over = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -56,6 +57,7 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_over = True
         self._holds = False  # one that comes now may leave the others with our handler, which then does as the usual
         for number, usual in self._usual.items():
             signal.signal(number, usual)
@@ -74,10 +76,12 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._holds:
             self._came = (number, frame)
-        else:
-            self._usual[number](number, frame)
+            return
+        self._holds = not self._is_over  # the usual one mostly raises, and a second one must not break what cleans up
+        self._usual[number](number, frame)
+        self._holds = False
 
     def _let_through(self) -> None:
         came, self._came = self._came, None
         if came is not None:
-            self._usual[came[0]](*came)
+            self._handle(*came)

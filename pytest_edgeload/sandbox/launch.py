@@ -71,7 +71,7 @@ def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measure
     """
     _drop(calling.files)
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.call")
-    opening = msgspec.json.encode(Call(tuple(sys.path))) + b"\n" + calling.pickled
+    opening = msgspec.json.encode(Call(tuple(map(os.fsencode, sys.path)))) + b"\n" + calling.pickled
     return live(_Dialogue(opening), Start(command, {THREADS: str(threads)} | os.environ), enclosure)
 
 

@@ -128,6 +128,8 @@ class Worker:
         self.ended: dict[str, float] = {}
         self._alive: dict[str, float] = {}
         self._timed_out = False
+        self._lives_on = False
+        self._timer: threading.Timer | None = None
         self._clock_s: float | None = None
         self.began_s = time.monotonic()
         user = enclosure.user
@@ -160,15 +162,19 @@ class Worker:
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Kill the worker if what is done in this context takes longer than it may."""
-        timer = threading.Timer(self.enclosure.timeout_s - (time.monotonic() - self.began_s), self._time_out)
-        timer.daemon = True
+        self._timer = threading.Timer(self.enclosure.timeout_s - (time.monotonic() - self.began_s), self._time_out)
+        self._timer.daemon = True
         try:
-            timer.start()
+            self._timer.start()
             yield
         finally:
-            timer.cancel()
-            if timer.ident is not None:  # Ctrl-C may have come before it had started
-                timer.join()
+            self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            if self._timer.ident is not None:  # Ctrl-C may have come before it had started
+                self._timer.join()
 
     @contextmanager
     def on_the_clock(self) -> Iterator[None]:
@@ -216,19 +222,35 @@ class Worker:
 
     def end(self) -> None:
         """End the worker and all that it started, and wait for it."""
+        self._stop_timer()  # again, for Ctrl-C may have come just before it was; nothing comes here
         self._kill()
-        _, status, self.usage = os.wait4(self.pid, 0)
-        self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
+        self._lives_on = self._is_of_another() and not self.wait(_KILL_S)
+        if not self._lives_on:
+            _, status, self.usage = os.wait4(self.pid, 0)
+            self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
         self.ended = self.group.totals()  # the group is about to be removed
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
                     pipe.close()
 
+    def _is_of_another(self) -> bool:
+        """Tell whether it has gained other rights, as by sudo, so that it is not ours to end."""
+        try:
+            os.kill(self.pid, 0)
+        except PermissionError:
+            return True
+        return False
+
     def ended_by(self) -> tuple[Outcome, str] | None:
         """Return the outcome of a worker that lost its group, or was ended for its time or its memory."""
         if self.enclosure.cap.enforces and not self.ended:
             return "crashed", f"somebody else removed its group {self.enclosure.name}, so nothing held its limits"
+        if self._lives_on:
+            return (
+                "crashed",
+                f"it has gained other rights than pytest's, which could not end it: process {self.pid} lives on",
+            )
         if self._timed_out:
             return "timeout", f"not {self.awaited} after {self.enclosure.timeout_s:g} s; --edge-timeout gives it longer"
         if self.ended.get("oom_kills"):
@@ -299,7 +321,7 @@ def _kill_session(leader: int) -> None:
     deadline = time.monotonic() + _KILL_S
     while (pids := _session(leader)) and time.monotonic() < deadline:
         for pid in pids:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):  # what gained other rights is not ours to end
                 os.kill(pid, signal.SIGKILL)
         time.sleep(_PERIOD_S)
 

@@ -47,7 +47,7 @@ def _folder() -> Path:
     except OSError as error:
         raise Unsupported(f"{folder}: {error.strerror}; set TMPDIR to a folder of your own") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise Unsupported(f"{folder} belongs to another user; remove it, or set TMPDIR to a folder of your own")
+        raise Unsupported(f"{folder} is no folder of yours; remove it, or set TMPDIR to a folder of your own")
     if status.st_mode & _OTHERS:
         raise Unsupported(f"{folder} can be written by others; remove it, or set TMPDIR to a folder of your own")
     return folder

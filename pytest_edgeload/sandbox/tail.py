@@ -15,28 +15,34 @@ class Tail:
 
     def __init__(self) -> None:
         self._read, self.fd = os.pipe()
+        self._open = {self._read, self.fd}
         self._kept = b""
         self._thread = threading.Thread(target=self._drain, name="edgeload tail", daemon=True)
 
     def started(self) -> None:
         """Read until every process that can write is gone."""
-        os.close(self.fd)  # the process's alone now
+        self._close(self.fd)  # the process's alone now
         try:
             self._thread.start()
         except RuntimeError:  # no more threads
-            os.close(self._read)
+            self._close(self._read)
             raise
 
     def close(self) -> None:
         """Close both ends, where no process was started; one that was has them closed by its end."""
         if self._thread.ident is None:
-            os.close(self.fd)
-            os.close(self._read)
+            self._close(self.fd)
+            self._close(self._read)
+
+    def _close(self, fd: int) -> None:
+        if fd in self._open:  # closed twice, it could be somebody else's by then
+            self._open.remove(fd)
+            os.close(fd)
 
     def _drain(self) -> None:
         while data := os.read(self._read, _KEPT_BYTES):
             self._kept = (self._kept + data)[-_KEPT_BYTES:]
-        os.close(self._read)
+        self._close(self._read)
 
     def words(self) -> str:
         """Return the last words; of a process that has ended, but for what escaped and may still be writing."""

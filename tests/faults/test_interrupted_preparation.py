@@ -174,6 +174,29 @@ def test_held(number: signal.Signals) -> None:
     assert {each: signal.getsignal(each) for each in SIGNALS} == before
 
 
+def test_second_is_held() -> None:
+    """Once one is let through, what comes while it unwinds waits: a cleanup is not interrupted by the second Ctrl-C."""
+    cleaned = False
+
+    def held() -> None:
+        nonlocal cleaned
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.allowed():
+                    try:
+                        os.kill(os.getpid(), signal.SIGINT)
+                    finally:
+                        os.kill(os.getpid(), signal.SIGINT)
+                        cleaned = True
+            finally:
+                os.kill(os.getpid(), signal.SIGINT)
+                assert cleaned
+
+    with pytest.raises(KeyboardInterrupt):
+        held()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_others_stay() -> None:
     """Who handles SIGTERM or ignores SIGHUP, as nohup does, goes on doing so."""
     done = subprocess.run([sys.executable, "-c", OTHERS], check=True, capture_output=True, text=True)

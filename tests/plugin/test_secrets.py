@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.results.document import parse
+from pytest_edgeload.sandbox.user import choose
 from tests.plugin.sessions import Ended, Running
 
 SECRET = "s3cr3t"  # noqa: S105  # nobody's
@@ -101,6 +104,10 @@ def test_what_a_record_tells(ended: Ended) -> None:
     assert found.keys() == {"schema", "created", "machine", "commit", "settings", "records", "versions"}
     assert found["machine"].keys() == {"processor", "processors", "memory_bytes", "kernel", "python", "torch"}
     assert found["commit"].keys() == {"id", "branch", "is_dirty"}
+    login = found["settings"].pop("user")
+    assert login == choose("auto").name
+    if os.geteuid() == 0:  # of others it may be part of the paths that were given as options
+        assert re.findall(rf"\b{login}\b", json.dumps(found)) == []
 
 
 def test_names_are_measured_and_shown(ended: Ended) -> None:

@@ -61,15 +61,32 @@ def test_returned(call: Call) -> None:
     assert (run.tasks, run.steps, run.output_error, run.ledger_peak_bytes) == ((), (), None, None)
 
 
+def _nested(depth: int) -> object:
+    found: list[object] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+def test_path(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of modules whose name is no Unicode is the worker's as well, and a list may be 100 deep."""
+    monkeypatch.syspath_prepend(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    run = call(lambda: (os.fsencode(sys.path[0])[-1], _nested(99)))
+    assert (run.outcome, run.notices) == ("ok", ())
+    assert run.returned == [255, _nested(99)]
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (object, "JSON cannot hold it"),
         (lambda: [float("nan")], "JSON cannot hold it"),
         (lambda: "\ud800", "JSON cannot hold it"),
+        (lambda: _nested(960), "more than 100 deep"),
+        (lambda: _nested(10**5), "more than 100 deep"),
         (lambda: "x" * 100_000, "more than 65536 bytes of JSON"),
     ],
-    ids=["object", "no number", "half a character", "large"],
+    ids=["object", "no number", "half a character", "deep", "endless", "large"],
 )
 def test_not_returned(call: Call, make: Callable[[], object], words: str) -> None:
     """What JSON cannot hold, or is too much for a record, is a notice and no failure."""

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.locks import held, holder
 from pytest_edgeload.sandbox.lock import host_lock
 from tests.sandbox.witness import until
 
@@ -123,6 +124,17 @@ def test_waiting_is_told(temporary: Path) -> None:
     assert said == [words]
 
 
+def test_holder_is_of_this_file(temporary: Path) -> None:
+    """The holder is told of the very file: who holds one of the same number in another file system is not."""
+    file = temporary / "it.lock"
+    with held(file):
+        assert holder(file) == f"process {os.getpid()} in {Path.cwd()}"
+        inode = file.stat().st_ino
+        assert f":{inode} " in Path("/proc/locks").read_text()
+    file.touch()
+    assert holder(file) == "another process"
+
+
 @pytest.mark.parametrize("name", ["run.lock", "queue.lock"])
 def test_stale(temporary: Path, name: str) -> None:
     """A lock file that somebody left, whatever it holds, is no lock."""
@@ -152,7 +164,7 @@ def _link_to_nowhere(path: Path) -> None:
 def test_no_folder(temporary: Path, make: Callable[[Path], object]) -> None:
     """What is no folder, or a link to none, is refused."""
     make(temporary / f"edgeload-{os.getuid()}")
-    with pytest.raises(Unsupported, match="remove it, or set TMPDIR"), host_lock():
+    with pytest.raises(Unsupported, match="is no folder of yours; remove it, or set TMPDIR"), host_lock():
         pass
     assert not (temporary / "nowhere").exists()
 
@@ -169,7 +181,7 @@ def test_folder_elsewhere(temporary: Path) -> None:
     """A link that somebody put in the folder's place is refused, with the way out."""
     (temporary / "elsewhere").mkdir()
     (temporary / f"edgeload-{os.getuid()}").symlink_to("elsewhere")
-    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"), host_lock():
+    with pytest.raises(Unsupported, match="is no folder of yours; remove it, or set TMPDIR"), host_lock():
         pass
     assert list((temporary / "elsewhere").iterdir()) == []
 
@@ -180,6 +192,6 @@ def test_folder_of_another(temporary: Path) -> None:
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir()
     os.chown(folder, 65534, 65534)
-    with pytest.raises(Unsupported, match="belongs to another user; remove it, or set TMPDIR"), host_lock():
+    with pytest.raises(Unsupported, match="is no folder of yours; remove it, or set TMPDIR"), host_lock():
         pass
     assert list(folder.iterdir()) == []

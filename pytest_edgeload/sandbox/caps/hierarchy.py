@@ -153,7 +153,7 @@ def kill(folder: Path) -> None:
         if not pids:
             return
         for pid in pids:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):  # what gained other rights is not ours to end
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)
 

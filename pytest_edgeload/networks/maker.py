@@ -1,0 +1,26 @@
+"""The process that makes one network, see `prepare`; it ends with who asked, and then undoes what it has begun."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(asker: int) -> int:
+    """Carry out the request on standard input of the process `asker`, our parent; return the exit status."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `pytest &` has it ignored
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    if os.getppid() != asker:  # it was killed before the kernel knew
+        return 1
+    # PyTorch takes seconds to import, in which the asker may be killed, too.
+    from pytest_edgeload.networks.prepare import main as carry_out  # noqa: PLC0415
+
+    return carry_out()
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
