@@ -1,8 +1,12 @@
-"""The same program under the same limit, measured by us and by BenchExec's runexec in turns, differs by 2 % at most."""
+"""The same program under the same limit, measured by us and by BenchExec's runexec in turns, differs by 2 % at most.
+
+Memory and processor time do so in the median; others on this machine delay a start, so of times one pair has to.
+"""
 
 from __future__ import annotations
 
 import os
+import statistics
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +25,7 @@ pytestmark = [
 ]
 
 NEAR = 0.02
-ATTEMPTS = 5
+ROUNDS, ATTEMPTS = 3, 5
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +38,32 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def nearest(argv: tuple[str, ...], cap: Cap, fresh: Fresh, figure: str) -> float:
-    """Return the least by which a figure differs in a few pairs; what else runs on this machine disturbs some."""
-    least = float("inf")
-    for _ in range(ATTEMPTS):
-        found = getattr(ours(argv, cap, fresh()), figure) / getattr(theirs(argv), figure)
-        least = min(least, abs(found - 1))
-        if least <= NEAR:
-            break
-    return least
+def ratio(argv: tuple[str, ...], cap: Cap, fresh: Fresh, figure: str) -> float:
+    """Return a figure of ours over theirs, in one pair of runs."""
+    found: float = getattr(ours(argv, cap, fresh()), figure) / getattr(theirs(argv), figure)
+    return found
+
+
+def median(argv: tuple[str, ...], cap: Cap, fresh: Fresh, figure: str) -> float:
+    """Return the median of such ratios."""
+    return statistics.median(ratio(argv, cap, fresh, figure) for _ in range(ROUNDS))
 
 
 def test_memory(cap: Cap, fresh: Fresh) -> None:
     """A program that holds 200 MiB."""
-    assert nearest(hold(200, 0.1), cap, fresh, "memory_bytes") <= NEAR
+    assert median(hold(200, 0.1), cap, fresh, "memory_bytes") == pytest.approx(1, abs=NEAR)
 
 
 def test_memory_of_a_reader(cap: Cap, fresh: Fresh, file: Path) -> None:
     """A program that reads a file, which is charged for what it holds and for the page cache."""
-    assert nearest(digest(file, 1), cap, fresh, "memory_bytes") <= NEAR
+    assert median(digest(file, 1), cap, fresh, "memory_bytes") == pytest.approx(1, abs=NEAR)
 
 
 def test_processor_time(cap: Cap, fresh: Fresh) -> None:
     """A program that computes."""
-    assert nearest(compute(0.7), cap, fresh, "cpu_s") <= NEAR
+    assert median(compute(0.7), cap, fresh, "cpu_s") == pytest.approx(1, abs=NEAR)
 
 
 def test_time(cap: Cap, fresh: Fresh) -> None:
-    """A program that sleeps, so that it does not matter who else computes."""
-    assert nearest(("sleep", "1"), cap, fresh, "wall_s") <= NEAR
+    """A program that sleeps, so that it matters less who else computes: one of a few pairs."""
+    assert any(abs(ratio(("sleep", "1"), cap, fresh, "wall_s") - 1) <= NEAR for _ in range(ATTEMPTS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.limits import Limits
@@ -19,27 +20,29 @@ def vmstat() -> dict[str, int]:
     return {name: int(count) for name, count in map(str.split, told.splitlines())}
 
 
+def is_guest() -> bool:
+    """Tell whether this is User-mode Linux, where a test is alone; anywhere else others may swap meanwhile."""
+    return "User Mode Linux" in Path("/proc/cpuinfo").read_text()
+
+
 def test_swap_traffic(cap: Cap, fresh: Fresh, swap: Swap) -> None:
-    """Where nothing else swaps, both ways agree with the machine's own count, and refaults do; else ours are less.
+    """Both ways, and refaults, are no more than the machine's own count; in a guest, where nothing else swaps, as much.
 
     What the program holds beyond its limit has to be written once at least, and read once.
     """
     assert swap.size_bytes > HELD * MIB
     limits, beyond = Limits(MAY_HOLD * MIB, swap=True), (HELD - MAY_HOLD) * MIB
-    differences = []
-    for _ in range(3):  # others on this machine may swap meanwhile
-        before = vmstat()
-        run = measure(touch_twice(HELD), cap, fresh(), limits)
-        grown = {name: count - before[name] for name, count in vmstat().items()}
-        assert run.swap_in_bytes is not None
-        assert run.swap_out_bytes is not None
-        assert run.refaults is not None
-        theirs = (grown["pswpin"] * PAGE, grown["pswpout"] * PAGE)
-        refaults = grown["workingset_refault_anon"] + grown["workingset_refault_file"]
-        assert beyond <= run.swap_out_bytes <= theirs[1]
-        assert beyond <= run.swap_in_bytes <= theirs[0]
-        assert run.refaults <= refaults
-        differences.append(theirs[0] + theirs[1] - run.swap_in_bytes - run.swap_out_bytes)
-        if differences[-1] < 0.02 * sum(theirs) and run.refaults > 0.98 * refaults:
-            return
-    raise AssertionError(f"bytes that only the machine has counted: {differences}")
+    before = vmstat()
+    run = measure(touch_twice(HELD), cap, fresh(), limits)
+    grown = {name: count - before[name] for name, count in vmstat().items()}
+    assert run.swap_in_bytes is not None
+    assert run.swap_out_bytes is not None
+    assert run.refaults is not None
+    theirs = (grown["pswpin"] * PAGE, grown["pswpout"] * PAGE)
+    refaults = grown["workingset_refault_anon"] + grown["workingset_refault_file"]
+    assert beyond <= run.swap_out_bytes <= theirs[1]
+    assert beyond <= run.swap_in_bytes <= theirs[0]
+    assert run.refaults <= refaults
+    if is_guest():
+        assert run.swap_in_bytes + run.swap_out_bytes >= 0.98 * sum(theirs)
+        assert run.refaults >= 0.98 * refaults

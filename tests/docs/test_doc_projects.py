@@ -161,4 +161,5 @@ def _shape(line: str) -> str:
     words = re.sub(r"\S+/\.edgeload/\S+", "FILE", line.strip("= "))
     words = re.sub(r" in # ?s?(?: \(.*\))?$", "", _UNIT.sub("#", _NUMBER.sub("#", words)))
     words = re.sub(r"swap (none|off|existing)", "swap #", words)  # the machine's
+    words = re.sub(r"(?<= on )\S+, .*", lambda found: ", ".join(sorted(found[0].split(", "))), words)  # quickest first
     return re.sub(r"\s+|-{2,}", " ", words).strip()
