@@ -117,7 +117,10 @@ def strike():
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish():
     threading.Thread(target=strike).start()
-    return (yield)
+    try:
+        return (yield)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the interpreter's own end is none of ours
 """
 
 
