@@ -42,7 +42,7 @@ def test_swap_traffic(cap: Cap, fresh: Fresh, swap: Swap) -> None:
     refaults = grown["workingset_refault_anon"] + grown["workingset_refault_file"]
     assert beyond <= run.swap_out_bytes <= theirs[1]
     assert beyond <= run.swap_in_bytes <= theirs[0]
-    assert run.refaults <= refaults
+    assert run.refaults <= 1.01 * refaults  # which each processor adds to the whole in its own time
     if is_guest():
         assert run.swap_in_bytes + run.swap_out_bytes >= 0.98 * sum(theirs)
         assert run.refaults >= 0.98 * refaults

@@ -60,7 +60,7 @@ def test_noise(run: Run) -> None:
     assert all(re.fullmatch(r"read:\d+\S*", gate) for gate in gates["read"])  # 0, unless others empty the page cache
     assert gates["makespan"] == ["none", "none"]  # two policies take four rounds a side
     assert "makespan: no gate: 3 of 4 rounds a side that 2 comparisons need" in lines
-    assert re.fullmatch(r"makespan/bulk:\d+%", gates["makespan/bulk"][0])
+    assert re.fullmatch(r"makespan/bulk:\d+%|none", gates["makespan/bulk"][0])  # none where the machine is too restless
     assert "All 6 rounds ran one after the other" in done.stdout
 
 
