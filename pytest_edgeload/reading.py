@@ -18,5 +18,8 @@ def decode(data: bytes | str, kind: type[T]) -> T:
         return msgspec.json.decode(data, type=kind)
     except RecursionError:
         raise ValueError("is nested too deep") from None
-    except ValueError as error:  # msgspec's own are, and that of bytes that are no text
+    except (
+        msgspec.MsgspecError,
+        ValueError,
+    ) as error:  # ValueErrors all of them in newer versions; bytes that are no text
         raise ValueError(str(error)) from error
