@@ -21,5 +21,5 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     except (
         msgspec.MsgspecError,
         ValueError,
-    ) as error:  # ValueErrors all of them in newer versions; bytes that are no text
+    ) as error:  # one and the same in newer versions
         raise ValueError(str(error)) from error
