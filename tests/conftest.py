@@ -30,7 +30,7 @@ def turns(worker_id: str) -> Iterator[None]:
     if worker_id == "master":
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="edgeload-tests-") as folder, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory(prefix="tests-of-one-process-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", None)
         yield

@@ -18,8 +18,7 @@ pytestmark = [
 _FILES = ("tests/sandbox/test_caps.py", "tests/uml/inside/manager.py")
 # The user has no rights to drop; what takes long and is the same for `cgroup2`, whose groups these are, is left to it.
 _CHOSEN = "manager or (systemd and not rights and not no_limit and not swaps and not throttle and not of_others)"
-_LIST = 'systemctl --user list-units --all --plain --no-legend "*edgeload*"'
-_UNITS = f'for _ in $(seq 20); do [ -z "$({_LIST})" ] && break; sleep 1; done; {_LIST}'  # it takes its time to forget
+_UNITS = 'systemctl --user list-units --all --plain --no-legend "*edgeload*"'
 
 
 def test_conformance() -> None:
