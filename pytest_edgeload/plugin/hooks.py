@@ -16,8 +16,9 @@ from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.names import printable
 from pytest_edgeload.plugin import actions, options, thresholds
 from pytest_edgeload.plugin.boards import boards_of
-from pytest_edgeload.plugin.fixtures import AXES, DEVICE, ROUND, as_mix
+from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
+from pytest_edgeload.plugin.items import device_of, is_of, measures, own_of, parameters_of, round_of, test_name
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
 from pytest_edgeload.plugin.programs import Call, Command
@@ -122,25 +123,25 @@ class Edgeload:
         with _told_by_pytest():
             common = thresholds.table(self._config)
         for index, item in enumerate(items):
-            measures, is_last = _measures(item), "edge_records" in getattr(item, "fixturenames", ())
-            if self.settings.skip and measures:
+            is_measuring, is_last = measures(item), "edge_records" in getattr(item, "fixturenames", ())
+            if self.settings.skip and is_measuring:
                 item.add_marker(pytest.mark.skip(reason="measures, and --edge-skip is given"))
-            if self.settings.only and not (measures or is_last):
+            if self.settings.only and not (is_measuring or is_last):
                 item.add_marker(pytest.mark.skip(reason="does not measure, and --edge-only is given"))
-            if measures:
+            if is_measuring:
                 with _told_by_pytest():
                     found = thresholds.of_item(item, common)
                 if found:
                     item.user_properties.append((thresholds.PROPERTY, thresholds.pack(found)))
-            parameters = _parameters(item)
-            group = group_of(item.nodeid.partition("[")[0], parameters) if measures else None
+            parameters = parameters_of(item)
+            group = group_of(item.nodeid.partition("[")[0], parameters) if is_measuring else None
             places.append(Place(group, parameters.get(ROUND, 0), index, is_last=is_last))
         items[:] = [items[index] for index in interleave(places)]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Prepare the machine if anything is going to be measured, before the first test runs."""
         idle = self._config.option.collectonly or self.settings.skip or self.settings.disable
-        measuring = [item.nodeid for item in session.items if _measures(item)]
+        measuring = [item.nodeid for item in session.items if measures(item)]
         if idle or not measuring:
             return
         if self._is_owner:
@@ -177,9 +178,9 @@ class Edgeload:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a round that may be run, and need not: see --edge-precision."""
         rounds, precision = self.settings.rounds, self.settings.precision
-        if precision is None or not _measures(item) or _parameters(item).get(ROUND, 0) < rounds.least:
+        if precision is None or not measures(item) or parameters_of(item).get(ROUND, 0) < rounds.least:
             return
-        own = [record for record in self._session.measured_by(_test_name(item)) if _is_of(record.case, item)]
+        own = [record for record in self._session.measured_by(test_name(item)) if is_of(record.case, item)]
         if own and all(is_precise(record, precision, rounds.least) for record in own):
             reason = f"precise enough: medians to {precision:.3g} after {len(own[0].rounds)} rounds"
             item.add_marker(pytest.mark.skip(reason=reason))
@@ -189,8 +190,8 @@ class Edgeload:
     ) -> Measurement:
         """Measure `workload` once for the running test; see `fixtures.Edge.run`."""
         item, limit = self._running("run"), _limit(memory)
-        own = tuple(_own(item).items())
-        asked = Asked(_test_name(item), _round(item), as_mix(workload), policy, limit, reader, own, _device(item))
+        own = tuple(own_of(item).items())
+        asked = Asked(test_name(item), round_of(item), as_mix(workload), policy, limit, reader, own, device_of(item))
         if self.settings.disable:
             return self._session.try_out(asked)
         return self._taken_down(item, self._session.measure(asked, interleaved=self._is_owner))
@@ -201,8 +202,8 @@ class Edgeload:
         name, program = asked.made(item)
         if asked.name is None:
             self._check_alone(name, program.key)
-        own = tuple(_own(item).items())
-        wanted = Wanted(_test_name(item), _round(item), name, program, limit, own, _device(item))
+        own = tuple(own_of(item).items())
+        wanted = Wanted(test_name(item), round_of(item), name, program, limit, own, device_of(item))
         self._is_running = True
         try:
             if self.settings.disable:
@@ -219,7 +220,7 @@ class Edgeload:
 
     def _running(self, what: str) -> pytest.Item:
         """Return the test that `edge.what` is called from. Raises UsageError."""
-        if self._item is None or not _measures(self._item):
+        if self._item is None or not measures(self._item):
             raise UsageError(
                 f"edge.{what} measures for a running test; call it from one that names edge in its arguments"
             )
@@ -242,7 +243,7 @@ class Edgeload:
 
     def service_s(self, mix: Mix) -> float:
         """Return the seconds that one batch of `mix` takes by itself; see `fixtures.Edge.service_s`."""
-        device = None if self._item is None else _device(self._item)
+        device = None if self._item is None else device_of(self._item)
         return self._session.service_s(mix, device)
 
     def measured(self) -> tuple[Record, ...]:
@@ -375,55 +376,9 @@ def _entries(packed: Sequence[str]) -> Iterator[Entry]:
             yield unpack(text)
 
 
-def _measures(item: pytest.Item) -> bool:
-    return "edge" in getattr(item, "fixturenames", ())
-
-
 def _limit(memory: Limit | str | None) -> Limit | None:
     """Return a limit as it is given by a test. Raises UsageError."""
     try:
         return Limit.parse(memory) if isinstance(memory, str) else memory
     except ValueError as error:
         raise UsageError(f"memory={memory!r}: {error}") from error
-
-
-def _round(item: pytest.Item) -> int:
-    number: int = _parameters(item).get(ROUND, 0)
-    return number
-
-
-def _device(item: pytest.Item) -> str | None:
-    name: str | None = _parameters(item).get(DEVICE)
-    return name
-
-
-def _parameters(item: pytest.Item) -> dict[str, Any]:
-    callspec = getattr(item, "callspec", None)
-    return dict(callspec.params) if callspec is not None else {}
-
-
-def _is_of(case: Case, item: pytest.Item) -> bool:
-    """Tell whether `case` is in the comparison group of `item`."""
-    given = {name: str(value) for name, value in _parameters(item).items() if value is not None}
-    limit, reader = given.get("edge_mem", case.limit), given.get("edge_reader", case.reader)
-    place = (_test_name(item), given.get(DEVICE), limit, reader)
-    return (case.test, case.device, case.limit, case.reader) == place
-
-
-def _test_name(item: pytest.Item) -> str:
-    """Return the item's id with its own parameters, without ours: `suites/test_networks.py::test_network[age_net]`."""
-    own = _own(item).values()
-    return printable(item.nodeid.partition("[")[0]) + (f"[{'-'.join(own)}]" if own else "")
-
-
-def _own(item: pytest.Item) -> dict[str, str]:
-    """Return the item's own parameters, without ours, in words."""
-    return {name: _label(item, name, value) for name, value in _parameters(item).items() if name not in AXES}
-
-
-def _label(item: pytest.Item, parameter: str, value: object) -> str:
-    """Return a word for a parameter's value that is the same in every session."""
-    if value is None or isinstance(value, str | int | float):
-        return printable(str(value))
-    name = getattr(value, "name", None)
-    return printable(name) if isinstance(name, str) else f"{parameter}{getattr(item, 'callspec').indices[parameter]}"  # noqa: B009
