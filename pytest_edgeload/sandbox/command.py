@@ -124,7 +124,7 @@ class _Run:
         self.out.started()
         before = worker.start_clock()
         with worker.timed():
-            os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+            worker.wait_in_time()
             self._makespan_s = time.monotonic() - worker.began_s
             worker.grown_since(before)
 
@@ -168,7 +168,7 @@ class _Service:
 
     def _await(self, worker: Worker) -> bool:
         """Tell whether it became ready."""
-        while not worker.is_over():
+        while not worker.is_over() and worker.can_end_yet():
             if self._is_ready():
                 worker.figures["startup_s"] = time.monotonic() - worker.began_s
                 idle = counters.resident(counters.status(worker.pid))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import subprocess
 import threading
@@ -33,6 +34,7 @@ THREADS = "OMP_NUM_THREADS"
 
 _PERIOD_S = 0.005
 _KILL_S = 5.0
+_MOST_POLL_S = 2_000_000.0  # what poll takes, which counts milliseconds
 _MOST_WORDS = 1000  # characters of a detail
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat after the command
 
@@ -162,7 +164,7 @@ class Worker:
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Kill the worker if what is done in this context takes longer than it may."""
-        self._timer = threading.Timer(self.enclosure.timeout_s - (time.monotonic() - self.began_s), self._time_out)
+        self._timer = threading.Timer(self._left_s(), self._time_out)
         self._timer.daemon = True
         try:
             self._timer.start()
@@ -205,6 +207,27 @@ class Worker:
                 return False
             time.sleep(_PERIOD_S)
         return True
+
+    def wait_in_time(self) -> None:
+        """Wait for the end of the process as long as it can take."""
+        watched = os.pidfd_open(self.pid)
+        try:
+            poll = select.poll()
+            poll.register(watched, select.POLLIN)
+            while self.can_end_yet() and not poll.poll(1000 * min(self._patience_s(), _MOST_POLL_S)):
+                pass
+        finally:
+            os.close(watched)
+
+    def can_end_yet(self) -> bool:
+        """Tell whether it is not long past its time: one that has gained other rights lives on when it is killed."""
+        return self._patience_s() > 0
+
+    def _patience_s(self) -> float:
+        return self._left_s() + _KILL_S
+
+    def _left_s(self) -> float:
+        return self.enclosure.timeout_s - (time.monotonic() - self.began_s)
 
     def is_over(self) -> bool:
         """Tell whether the process has ended."""

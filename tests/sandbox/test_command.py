@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -277,6 +278,34 @@ def test_never_ready(run: Run, port: int) -> None:
     """A service that is never ready is a `timeout`."""
     seen = run(command("sleep", "60", ready=f"tcp:127.0.0.1:{port}"), timeout_s=0.3)
     assert (seen.outcome, seen.detail) == ("timeout", "not ready after 0.3 s; --edge-timeout gives it longer")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a program that gains its rights")
+@pytest.mark.parametrize("ready", [None, lambda: False])
+def test_of_another(ready: Callable[[], object] | None, tmp_path: Path) -> None:
+    """A program that gains the rights of root, as by sudo, is waited for no longer than any other; it is named."""
+    sudo = shutil.copy(shutil.which("setpriv") or "", tmp_path)
+    Path(sudo).chmod(0o4755)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    script = f"""\
+import os
+from pytest_edgeload.sandbox import command, life
+from pytest_edgeload.sandbox.caps.uncapped import Uncapped
+from pytest_edgeload.sandbox.limits import Limits
+life._KILL_S = 0.5
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+argv = [{sudo!r}, "--reuid=0", "--regid=0", "--clear-groups", "sleep", "60"]
+wanted = command.Command.of(argv, os.environ, "/", None, {"None" if ready is None else "lambda: False"}, None)
+seen = command.launch_command(wanted, 1, life.Enclosure(Uncapped(), "edgeload-test", Limits(), 1.0))
+print(seen.outcome, seen.detail)
+"""
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=30).stdout
+    sentence = "crashed it has gained other rights than pytest's, which could not end it: process "
+    assert told.startswith(sentence)
+    pid = int(told.removeprefix(sentence).split()[0])
+    assert Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+    os.kill(pid, signal.SIGKILL)
 
 
 def test_ready_too_early(run: Run) -> None:
