@@ -10,6 +10,8 @@ pickled, and the last answer is Returned. Nothing that comes from a worker is ev
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated, Any
 
 import msgspec
@@ -22,6 +24,9 @@ Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Duration = Annotated[float, Meta(ge=0, le=1e12)]
 """What counts (bytes and indices, too) and times can be, whoever says so; a time may lie before its zero."""
+
+SearchPath = tuple[bytes, ...]
+"""Where modules are imported from, as the file system has it: its names need not be Unicode."""
 
 GO, CHECK = b"go\n", b"check\n"
 
@@ -44,7 +49,7 @@ class Program(msgspec.Struct, frozen=True):
     """
 
     function: str
-    path: tuple[str, ...]
+    path: SearchPath
     files: tuple[str, ...] = ()
 
 
@@ -63,9 +68,9 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What a worker needs to know to call a function: where modules are imported from, as the file system has it."""
+    """What a worker needs to know to call a function."""
 
-    path: tuple[bytes, ...]
+    path: SearchPath
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
@@ -124,3 +129,13 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 Event = Ready | Done | Checked | Returned | Failed
+
+
+def search_path() -> SearchPath:
+    """Return this process's."""
+    return tuple(map(os.fsencode, sys.path))
+
+
+def import_from(path: SearchPath) -> None:
+    """Have this process import modules as that of `search_path` did."""
+    sys.path[:] = map(os.fsdecode, path)

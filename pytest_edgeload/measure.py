@@ -7,7 +7,6 @@ import itertools
 import os
 import pickle
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import msgspec
 
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.files import OURS, noting, write
-from pytest_edgeload.job import Asked, Job, Program
+from pytest_edgeload.job import Asked, Job, Program, search_path
 from pytest_edgeload.locks import silent
 from pytest_edgeload.names import printable
 from pytest_edgeload.networks.layer import Network
@@ -201,7 +200,7 @@ class Bench:
     def _probe_s(self, function: str, names: list[str], hold: Hold, requests: int = 0, threads: int = 1) -> float:
         """Return the seconds that a function of `engine.probes` takes on the clock. Raises Unsupported."""
         found = [self.registry.get(name, self.progress) for name in names]
-        program = Program(f"pytest_edgeload.engine.probes:{function}", tuple(sys.path))
+        program = Program(f"pytest_edgeload.engine.probes:{function}", search_path())
         asked = tuple(Asked(0, sample) for sample in range(requests))
         job = Job(Plan(()), tuple(str(folder) for folder, _ in found), asked, "read", threads, program)
         run = self._carry_out(job, None, hold, sum(network.need_bytes for _, network in found))

@@ -5,12 +5,11 @@ A peer is a program that a worker runs instead of a plan; see `engine.program`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from pytest_edgeload.errors import UsageError, check_name
-from pytest_edgeload.job import Program
+from pytest_edgeload.job import Program, search_path
 from pytest_edgeload.networks.registry import Progress, Registry, check_function
 from pytest_edgeload.workload import Workload
 
@@ -28,7 +27,7 @@ class Peer:
         Without files of its own it is given the network's folder. Raises PreparationFailed.
         """
         files = [registry.convert(n, self.prepare, progress) if self.prepare else networks[n] for n in networks]
-        return Program(self.program, tuple(sys.path), tuple(map(str, files)))
+        return Program(self.program, search_path(), tuple(map(str, files)))
 
 
 def known_peers(tell: Callable[[Callable[..., None]], object], policies: Container[str]) -> dict[str, Peer]:

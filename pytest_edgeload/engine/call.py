@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from pytest_edgeload.engine.speech import Send, speak
-from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned
+from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned, import_from
 from pytest_edgeload.names import printable
 
 MOST_BYTES = 1 << 16
@@ -28,7 +28,7 @@ _WORDS = 400
 def _work(commands: BinaryIO, send: Send) -> None:
     """Call the function that comes first; its imports come before the clock starts."""
     call = msgspec.json.decode(commands.readline(), type=Call)
-    sys.path[:] = map(os.fsdecode, call.path)
+    import_from(call.path)
     function, args, kwargs = pickle.load(commands)  # noqa: S301  # from our own parent
     send(Ready())
     if commands.readline() != GO:

@@ -7,7 +7,6 @@ without weights; what it returns is called once, on the clock, and gives the out
 from __future__ import annotations
 
 import gc
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import torch
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import output_error
-from pytest_edgeload.job import Done, Job, Program
+from pytest_edgeload.job import Done, Job, Program, import_from
 from pytest_edgeload.networks.convert import imported
 from pytest_edgeload.networks.store import WEIGHTS
 
@@ -84,7 +83,7 @@ class Programmed:
     """A job whose requests a program answers."""
 
     def __init__(self, job: Job, program: Program) -> None:
-        sys.path[:] = program.path
+        import_from(program.path)
         self._job = job
         self._answer: Callable[[], Answers] = imported(program.function)(job)
         self._answers: Answers = {}

@@ -15,7 +15,7 @@ import msgspec
 
 from pytest_edgeload import reading
 from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned
+from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned, search_path
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import SAMPLES, weight_files
 from pytest_edgeload.results.record import Measurement, Outcome
@@ -71,7 +71,7 @@ def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measure
     """
     _drop(calling.files)
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.call")
-    opening = msgspec.json.encode(Call(tuple(map(os.fsencode, sys.path)))) + b"\n" + calling.pickled
+    opening = msgspec.json.encode(Call(search_path())) + b"\n" + calling.pickled
     return live(_Dialogue(opening), Start(command, {THREADS: str(threads)} | os.environ), enclosure)
 
 

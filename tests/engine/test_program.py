@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Program, Ready
+from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Program, Ready, search_path
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.plan import Plan
 from tests.engine.test_worker import Worker, worker
@@ -62,7 +62,7 @@ class Desk:
         networks = (str(self._network),) * copies
         files = tuple(str(self._folder / f"files{copy}") for copy in range(copies))
         asked = tuple(Asked(copy, sample) for sample in samples for copy in range(copies))
-        program = Program(f"programs:{function}", (str(self._folder), *sys.path), files)
+        program = Program(f"programs:{function}", (os.fsencode(self._folder), *search_path()), files)
         return Job(Plan(()), networks, asked, "read", 2, program)
 
     @property
@@ -99,6 +99,16 @@ def test_a_conversation(desk: Desk) -> None:
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx({0: 0.0, 1: 0.0}, abs=OUTPUT_TOLERANCE)
         assert process.end() == 0
+
+
+def test_imports(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules come from where the asking process has them from, which may be a folder whose name is no Unicode."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    (folder / "found_there.py").touch()
+    monkeypatch.syspath_prepend(folder)
+    with worker() as process:
+        assert process.ask(desk.job("import found_there")) == Ready()
 
 
 def test_network_by_network(desk: Desk) -> None:
