@@ -31,6 +31,16 @@ def fail():
 def die():
     import os
     os._exit(3)
+
+class Talker(torch.nn.Linear):
+    def forward(self, x):
+        import os
+        print("x" * (50 << 20), flush=True)
+        os.write(1, b"y" * (50 << 20))
+        return super().forward(x)
+
+def talk():
+    return Talker({width}, 2), [(torch.zeros(1, {width}),)]
 """
 
 
@@ -84,6 +94,11 @@ def test_a_network_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     assert registry.get("net", lambda *progress: told.append(progress)) == (folder, network)
     assert desk.get(desk.registry()) == (folder, 3)
     assert desk.calls == 1
+
+
+def test_a_model_may_talk(desk: Desk) -> None:
+    """A model that prints 100 MB to standard output whenever it is asked, by two ways, is a network like any other."""
+    assert desk.get(desk.registry(net="my_factories:talk"))[1] == 3
 
 
 def test_another_source_makes_another_network(desk: Desk) -> None:
