@@ -110,7 +110,8 @@ class Gate:
         new: list[Finding] = []
         for key in keys:
             waiting = self._waiting.pop(key)
-            judged = len(self._expected | {waiting.test}) * max(1, len(self.rules.thresholds) + len(waiting.ceilings))
+            tests = len(self._expected) + (waiting.test not in self._expected)
+            judged = tests * max(1, len(self.rules.thresholds) + len(waiting.ceilings))
             new += self.rules.judge(key, now, waiting.ceilings, judged=judged)
         self.findings += new
         return [finding for finding in new if self.rules.fails(finding)]

@@ -1,0 +1,73 @@
+"""What the gate does for a report, counted: the same for the first and for the thousandth."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from collections.abc import Callable
+
+import msgspec
+
+from pytest_edgeload.plugin.gating import Gate
+from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.record import Case, Entry, Measurement
+from pytest_edgeload.results.rules import Rules
+from pytest_edgeload.results.threshold import Threshold
+from tests.report.virtual import CASE, document
+from tests.results.test_gate import record
+
+TESTS = 2000
+ROUNDS = 2
+
+
+def _case(test: int) -> Case:
+    return msgspec.structs.replace(CASE, test=f"test_{test}")
+
+
+def _reports(gate: Gate, test: int) -> list[Finding]:
+    """Report both rounds of a test, which has become slower."""
+    found: list[Finding] = []
+    for turn in range(ROUNDS):
+        slow = Measurement(outcome="ok", round=turn, makespan_s=2.0, peak_bytes=2000)
+        found += gate.take(f"test_{test}[round{turn}]", [Entry(_case(test), slow, f"{test}-{turn}")], ())
+    return found
+
+
+def _calls(done: Callable[[], object]) -> int:
+    """Return how many functions are called."""
+    count = 0
+
+    def see(_frame: object, event: str, _called: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(see)
+    try:
+        done()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def _allocated_bytes(done: Callable[[], object]) -> int:
+    """Return the most that is allocated at once."""
+    tracemalloc.start()
+    try:
+        done()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_work() -> None:
+    """However many tests are in a session and have been judged, a report costs as many calls, and little memory."""
+    before = document(*(record(1.0, 1.0, case=_case(test), peak_bytes=1000) for test in range(TESTS)))
+    measuring = [f"test_{test}[round{turn}]" for test in range(TESTS) for turn in range(ROUNDS)]
+    gate = Gate(Rules((Threshold.parse("peak:10%"),), before), ROUNDS, measuring)
+    assert [finding.verdict for finding in _reports(gate, 0)] == ["regressed"]
+    first = _calls(lambda: _reports(gate, 1))
+    for test in range(2, TESTS - 2):
+        _reports(gate, test)
+    assert len(gate.findings) == TESTS - 2
+    assert abs(_calls(lambda: _reports(gate, TESTS - 2)) - first) <= 2  # a table that grows may be made anew
+    assert _allocated_bytes(lambda: _reports(gate, TESTS - 1)) < 64 << 10
