@@ -15,22 +15,21 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_edgeload.budget import budget_bytes, enforced_bytes, speeds
 from pytest_edgeload.errors import Unsupported, UsageError
 from pytest_edgeload.files import OURS, noting, write
 from pytest_edgeload.job import Asked, Job, Program, search_path
 from pytest_edgeload.locks import silent
 from pytest_edgeload.names import printable
-from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import weight_files
 from pytest_edgeload.networks.tile import needed
 from pytest_edgeload.peers import Peer, check_askable
-from pytest_edgeload.plan import Budget, InvalidPlan, Plan, Speeds
+from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.bound import Bound
+from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.record import Case, Measurement
-from pytest_edgeload.results.service import figures
-from pytest_edgeload.results.steps import steps
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.hold import Hold, limits_of, loose, unenforced
@@ -42,11 +41,9 @@ from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.sandbox.user import User, ourselves
 from pytest_edgeload.simulate import peak_bytes
-from pytest_edgeload.units import Limit, exact_size, format_size
-from pytest_edgeload.workload import Condition, Mix, Workload
-
-MARGIN_BYTES = 16 << 20
-"""Kept out of every budget: page tables, operators' scratch memory, and what the idle worker had not touched yet."""
+from pytest_edgeload.units import Limit, exact_size
+from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.workload.conditions import check_conditions
 
 _IDLE, _IDLE_CALL = "idle_bytes", "idle_call_bytes"
 _SERVICE_RUNS = 3
@@ -328,31 +325,6 @@ def asking(case: Case, mix: Mix) -> Case:
     )
 
 
-def check_conditions(workload: Workload) -> None:
-    """Raise UsageError for a condition about what the network that it asks does not put out."""
-    for r, request in enumerate(workload.asked):
-        if request.when is not None:
-            lacking = _lacking(request.when, workload.requests[request.when.request].network)
-            if lacking is not None:
-                raise UsageError(f"workload {workload.name}, request {r}: its condition asks for {lacking}")
-
-
-def _lacking(when: Condition, network: Network) -> str | None:
-    """Return words for what `when` asks for and `network` does not put out, and for the way out."""
-    outputs = network.samples[0].outputs
-    asked = f"output {when.output} of request {when.request}"
-    if not 0 <= when.output < len(outputs):
-        last = len(outputs) - 1
-        return f"{asked}, but {network.name} has {last + 1}; try {'0' if last == 0 else f'0 to {last}'}"
-    shape = outputs[when.output].shape
-    if 0 in shape:
-        return f"{asked}, but {network.name} gives an empty one; ask about another"
-    is_there = len(when.at) <= len(shape) and all(0 <= i < size for i, size in zip(when.at, shape, strict=False))
-    if is_there:
-        return None
-    return f"{[*when.at]} in {asked}, but {network.name} gives it in shape {[*shape]}; try indices below these sizes"
-
-
 def measure_idle_bytes(enclosure: Enclosure) -> int:
     """Return the resident memory of a worker that does nothing in `enclosure`, which is to have no limit.
 
@@ -370,45 +342,3 @@ def _idle_bytes(idle: Measurement) -> int:
     if idle.outcome != "ok" or idle.baseline_bytes is None:
         raise Unsupported(f"an idle worker could not be started: {idle.detail}")
     return idle.baseline_bytes
-
-
-def enforced_bytes(
-    limit: Limit, idle_bytes: int, margin_bytes: int = MARGIN_BYTES, does: str = "it holds any weights"
-) -> int:
-    """Return the bytes to enforce for `limit`. Raises UsageError for a limit that even an idle worker exceeds.
-
-    `does` says what comes after being idle.
-    """
-    size = limit.resolve(idle_bytes)
-    if size <= idle_bytes + margin_bytes:
-        least = -(-(idle_bytes + margin_bytes + 1) // (1 << 20)) << 20
-        raise UsageError(
-            f"memory limit {limit}: the worker needs {format_size(idle_bytes)} before {does}; "
-            f"try at least {format_size(least)}, or base+64M"
-        )
-    return size
-
-
-def speeds(read_bps: int | None) -> Speeds:
-    """Return what a policy may take for granted: nominal speeds, but no more than reads are held to."""
-    nominal = Speeds()
-    return nominal if read_bps is None else Speeds(min(nominal.read_bytes_per_s, read_bps), nominal.flops_per_s)
-
-
-def budget_bytes(limit_bytes: int, idle_bytes: int) -> int:
-    """Return what a policy may plan with under an enforced limit."""
-    return limit_bytes - idle_bytes - MARGIN_BYTES
-
-
-def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak_bytes: int) -> Measurement:
-    """Return `measurement` with the figures that follow from the plan and the task spans."""
-    found: dict[str, object] = {"plan_peak_bytes": plan_peak_bytes}
-    if measurement.tasks:
-        seconds = {"init": 0.0, "load": 0.0, "exec": 0.0, "free": 0.0}
-        for span in measurement.tasks:
-            seconds[plan.tasks[span.task].kind] += span.end_s - span.start_s
-        found |= {"load_s": seconds["load"], "exec_s": seconds["exec"]}
-        found["wait_s"] = sum(span.start_s - span.ready_s for span in measurement.tasks)
-        found |= figures(plan, workload, measurement.tasks, measurement.arrived_s, measurement.dropped)
-        found["steps"] = steps(plan, workload)
-    return msgspec.structs.replace(measurement, **found)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import psutil
 
+from pytest_edgeload.budget import MARGIN_BYTES
 from pytest_edgeload.cli import arguments, measuring, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.cli.measuring import Opened
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.measure import MARGIN_BYTES
 from pytest_edgeload.plan import InvalidPlan
 from pytest_edgeload.policies import REFERENCE
 from pytest_edgeload.report import minmem as words

@@ -70,4 +70,4 @@ def test_work() -> None:
         _reports(gate, test)
     assert len(gate.findings) == TESTS - 2
     assert abs(_calls(lambda: _reports(gate, TESTS - 2)) - first) <= 2  # a table that grows may be made anew
-    assert _allocated_bytes(lambda: _reports(gate, TESTS - 1)) < 64 << 10
+    assert _allocated_bytes(lambda: _reports(gate, TESTS - 1)) < 32 << 10

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pytest_edgeload.measure import complete
 from pytest_edgeload.plan import Speeds
+from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.document import Commit, Document, Machine
 from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record, Timeline
 from pytest_edgeload.simulate import simulate

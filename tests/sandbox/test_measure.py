@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pytest_edgeload.budget import MARGIN_BYTES
 from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.measure import MARGIN_BYTES, Bench
+from pytest_edgeload.measure import Bench
 from pytest_edgeload.networks.registry import Registry, UnknownNetwork
 from pytest_edgeload.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
