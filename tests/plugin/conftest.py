@@ -13,7 +13,7 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.limits import Throttle
-from tests.plugin.sessions import Begin, Running, write
+from tests.plugin.sessions import NO_OTHERS, PLUGINS, Begin, Running, write
 
 
 @pytest.fixture(scope="session")
@@ -66,4 +66,7 @@ def bare(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.P
     """Return an empty project in an environment that says nothing to the plugin."""
     for name in [name for name in os.environ if name.startswith(("PYTEST_EDGE_", "GITHUB_"))]:
         monkeypatch.delenv(name)
+    for name, value in NO_OTHERS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(PLUGINS))
     return pytester

@@ -47,6 +47,10 @@ def test_case(edge, edge_policy, edge_mem):
     assert edge.run(["small", "wide"], policy=edge_policy, memory=edge_mem).outcome == "ok"
 """
 
+NO_OTHERS: Final = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+PLUGINS: Final = ("-p", "edgeload", "-p", "xdist")
+"""What spares a session the second that plugins of others take; the tests of the documentation have all of them."""
+
 PATIENCE_S: Final = 100.0
 
 
@@ -66,9 +70,9 @@ class Running:
         self._descendants: set[psutil.Process] = set()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *PLUGINS, *args],
             cwd=folder,
-            env=kept | {"COLUMNS": "120", "PY_COLORS": "0"} | env,
+            env=kept | {"COLUMNS": "120", "PY_COLORS": "0"} | NO_OTHERS | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

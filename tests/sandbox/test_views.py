@@ -52,7 +52,7 @@ def test_does_not(edge):
 def session(folder: Path, *prefix: str, outcome: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
     """Run pytest on TEST behind a command prefix; return its exit status and what it said."""
     (folder / "test_holding.py").write_text(TEST)
-    plugins = ["-p", "no:cacheprovider", "-p", "pytest_edgeload.plugin"]
+    plugins = ["-p", "no:cacheprovider", "-p", "edgeload"]
     command = [sys.executable, "-m", "pytest", *plugins, "--edge-swap=off", *options]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
     ours = {"OUTCOME": outcome, "PYTEST_EDGE_CACHE_DIR": str(folder / "cache"), "COLUMNS": "120"}

@@ -45,7 +45,15 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "test_it.py").write_text(TEST)
-        options = ("-p", "no:cacheprovider", "--edge-swap=off", "--edge-json=out.json", "--edge-cache-dir=cache")
+        options = (
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "edgeload",
+            "--edge-swap=off",
+            "--edge-json=out.json",
+            "--edge-cache-dir=cache",
+        )
         command = [sys.executable, "-m", "pytest", *options]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         on_disk = sorted(folder.glob("cache/sessions/000001.*/runs/*.json"))

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from tests.uml import kernel
 
 _OUTCOME = re.compile(r"^(tests/\S+::\S+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
-_PLUGINS = ("-p", "xdist.plugin", "-p", "pytest_edgeload.plugin")
+_PLUGINS = ("-p", "xdist", "-p", "edgeload")
 _PYTEST = (sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", *_PLUGINS, "-v")
 
 
