@@ -17,7 +17,7 @@ suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
 
 test: $(VENV)/ready uml chromium ## measured runs take turns, all else does not, so two at a time is quicker
-	$(RUN) pytest tests $(PARALLEL) $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
+	$(RUN) $(if $(COVERAGE),slipcover --source pytest_edgeload --skip-covered -m) pytest tests $(PARALLEL)
 
 check: lint types contracts docs test
 

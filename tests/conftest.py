@@ -25,12 +25,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def turns(worker_id: str) -> Iterator[None]:
     """Give each process of xdist its own folder for temporary files: the lock is there by which runs take turns.
 
-    No timing is asserted here, so tests of two processes may measure at the same time.
+    No timing is asserted here, so tests of two processes may measure at the same time. What counts coverage is theirs
+    alone, and not that of the sessions that they start.
     """
     if worker_id == "master":
         yield
         return
     with tempfile.TemporaryDirectory(prefix="tests-of-one-process-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SLIPCOVER_ENABLED", raising=False)
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", None)
         yield

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
+from pytest_edgeload.sandbox.interrupts import Interrupts
+
 
 class _Terminal:
     """pytest's terminal as a file, for the bar to draw on."""
@@ -38,7 +40,8 @@ class Bar:
         capture = self._plugins.get_plugin("capturemanager")
         if reporter is not None:
             # A test is running, so what is written now would be taken for its output.
-            with capture.global_and_fixture_disabled() if capture else nullcontext():
+            # Ctrl-C waits: where a weak reference of the bar's has just died, Python would drop it.
+            with Interrupts(), capture.global_and_fixture_disabled() if capture else nullcontext():
                 self._show(reporter, name, done, total)
 
     def say(self, line: str) -> None:
@@ -46,7 +49,7 @@ class Bar:
         reporter = self._plugins.get_plugin("terminalreporter")
         capture = self._plugins.get_plugin("capturemanager")
         if reporter is not None:
-            with capture.global_and_fixture_disabled() if capture else nullcontext():
+            with Interrupts(), capture.global_and_fixture_disabled() if capture else nullcontext():
                 reporter.ensure_newline()
                 reporter.write_line(line)
                 reporter.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,8 +46,10 @@ def die(module, samples, folder):
 class Desk:
     """A folder of functions that can be imported, the store they fill, and how often they were called."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Path | None = None) -> None:
         self._folder = folder
+        if store is not None:
+            shutil.copytree(store, folder / "store")
         (folder / "my_factory.py").write_text(FACTORY)
         self.write("whole")
 
@@ -82,15 +85,29 @@ def silent(_name: str, _done: int, _total: int) -> None:
     """Say nothing."""
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """Give functions that can be imported here, and so in the processes started from here, under umask 0."""
-    monkeypatch.syspath_prepend(tmp_path)
+@pytest.fixture(scope="module", autouse=True)
+def open_to_all() -> Iterator[None]:
+    """Let everybody write to what is made here, unless it is told otherwise."""
     was = os.umask(0)
-    try:
-        yield Desk(tmp_path)
-    finally:
-        os.umask(was)
+    yield
+    os.umask(was)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store that holds the network."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        Desk(folder).registry().get("net", silent)
+    return folder / "store"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> Desk:
+    """Give functions that can be imported here, and so in the processes started from here, beside the network."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return Desk(tmp_path, made)
 
 
 def test_it_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from tests.results.test_gate import record
 
 TESTS = 2000
 ROUNDS = 2
+WARM = 20  # reports, after which all has been imported and kept that is, and what counts coverage is out of the way
 
 
 def _case(test: int) -> Case:
@@ -64,9 +65,10 @@ def test_work() -> None:
     before = document(*(record(1.0, 1.0, case=_case(test), peak_bytes=1000) for test in range(TESTS)))
     measuring = [f"test_{test}[round{turn}]" for test in range(TESTS) for turn in range(ROUNDS)]
     gate = Gate(Rules((Threshold.parse("peak:10%"),), before), ROUNDS, measuring)
-    assert [finding.verdict for finding in _reports(gate, 0)] == ["regressed"]
-    first = _calls(lambda: _reports(gate, 1))
-    for test in range(2, TESTS - 2):
+    for test in range(WARM):
+        assert [finding.verdict for finding in _reports(gate, test)] == ["regressed"]
+    first = _calls(lambda: _reports(gate, WARM))
+    for test in range(WARM + 1, TESTS - 2):
         _reports(gate, test)
     assert len(gate.findings) == TESTS - 2
     assert abs(_calls(lambda: _reports(gate, TESTS - 2)) - first) <= 2  # a table that grows may be made anew
