@@ -71,7 +71,7 @@ uml:
 	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq user-mode-linux e2fsprogs systemd >/dev/null; \
 	else echo "User-mode Linux or systemd is not installed: tests of cgroup v2 will be skipped"; fi
 
-chromium:
+chromium: | uml ## apt does one thing at a time
 	@{ command -v chromium && command -v chromedriver; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium chromium-driver >/dev/null; \
 	else echo "Chromium is not installed: the tests that open the HTML report will be skipped"; fi

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
 import sys
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 
@@ -22,5 +24,11 @@ def main(asker: int) -> int:
     return carry_out()
 
 
+def _leave(status: int) -> NoReturn:
+    """End the process, as Python does, but for taking PyTorch down, which takes the better part of a second."""
+    atexit._run_exitfuncs()  # noqa: SLF001  # what a factory wants done at the end; there is no public way
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    _leave(main(int(sys.argv[1])))
