@@ -53,10 +53,12 @@ $(LOWEST)/ready: dist constraints-lowest.txt
 		"$$(echo dist/*.whl)[xdist,hypothesis,html,peers]"
 	touch $@
 
-# What knows pytest and xdist, msgspec and scipy, plotly, jinja2 and tabulate; the browser is no matter of versions.
+# What knows others: pytest and xdist, msgspec and scipy, plotly, jinja2 and tabulate, yaml, hypothesis, cloudpickle, and
+# the peers. The browser is no matter of versions.
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) --ignore=tests/report/test_html.py \
-		tests/results tests/report tests/plugin/test_options.py tests/plugin/test_measuring.py tests/plugin/test_xdist.py
+		tests/suites tests/results tests/report tests/test_workload_file.py tests/test_strategies.py \
+		tests/plugin/test_options.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md, as this machine has them; four minutes on a quiet one
 	$(RUN) tests.accuracy.tables

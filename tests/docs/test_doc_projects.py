@@ -16,6 +16,7 @@ import pytest
 from pytest_edgeload.sandbox.caps import CAPS
 from tests.cli.commands import COMMAND
 from tests.docs.pages import BLOCKS, PAGES, ROOT, Block, name_of
+from tests.plugin.sessions import NO_OTHERS, PLUGINS
 
 README: Final = "README.md"
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE]-?\d+)?")
@@ -100,9 +101,19 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, made: Pa
     return pytester
 
 
+@pytest.fixture
+def alone(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare sessions the second that plugins of others take; the README's has them."""
+    for name, value in NO_OTHERS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(PLUGINS))
+
+
 @pytest.mark.parametrize("page", [name for page in PAGES if _has_project(name := name_of(page))])
-def test_the_project_of_a_page_runs(project: pytest.Pytester, page: str) -> None:
+def test_the_project_of_a_page_runs(project: pytest.Pytester, page: str, request: pytest.FixtureRequest) -> None:
     """The blocks of a page, put into the files that they name, are a project whose tests pass."""
+    if page != README:
+        request.getfixturevalue("alone")
     asked = SESSIONS.get(page, Session())
     _write(project.path, _files(asked.base) if asked.base else ())
     _write(project.path, _files(page))
@@ -126,6 +137,7 @@ def test_the_readme_shows_its_session() -> None:
 @pytest.mark.skipif(
     not any(cap.enforces and cap.unavailable() is None for cap in CAPS.values()), reason="no limit can be enforced here"
 )
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if block.language == "console"}))
 def test_console_sessions_are_what_happens(project: pytest.Pytester, page: str) -> None:
     """What a page's consoles show is printed, typed in order between its files; only what is measured may differ."""
