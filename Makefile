@@ -1,6 +1,6 @@
 # Every target sets up what it needs in $(VENV); nothing outside of it and the user's cache folder is written, but for
-# User-mode Linux and systemd, which the cgroup v2 tests boot, and Chromium, which opens the HTML report, where root may
-# install them.
+# User-mode Linux and systemd, which the cgroup v2 tests boot, Chromium, which opens the HTML report, and Graphviz, which
+# draws plans, where root may install them.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
@@ -11,12 +11,12 @@ MINUTES ?= 2
 PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 LOWEST = build/lowest
 
-.PHONY: suites test check lint types contracts docs links accuracy dist lowest fuzz uml chromium clean
+.PHONY: suites test check lint types contracts docs links accuracy dist lowest fuzz system clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
 
-test: $(VENV)/ready uml chromium ## measured runs take turns, all else does not, so two at a time is quicker
+test: $(VENV)/ready system ## measured runs take turns, all else does not, so two at a time is quicker
 	$(RUN) $(if $(COVERAGE),slipcover --source pytest_edgeload --skip-covered -m) pytest tests $(PARALLEL)
 
 check: lint types contracts docs test
@@ -68,15 +68,13 @@ fuzz: $(VENV)/ready ## every parser of what others write, for MINUTES each
 	$(RUN) pip install --quiet --target build/atheris atheris
 	PYTHONPATH=$(CURDIR)/build/atheris $(RUN) tests.fuzz.fuzz $(MINUTES)
 
-uml:
-	@{ command -v linux.uml && command -v systemd-run; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq user-mode-linux e2fsprogs systemd >/dev/null; \
-	else echo "User-mode Linux or systemd is not installed: tests of cgroup v2 will be skipped"; fi
-
-chromium: | uml ## apt does one thing at a time
-	@{ command -v chromium && command -v chromedriver; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium chromium-driver >/dev/null; \
-	else echo "Chromium is not installed: the tests that open the HTML report will be skipped"; fi
+system: ## Debian's packages of programs that tests need and pip does not have
+	@missing=; for program in linux.uml mkfs.ext4 systemd-run chromium chromedriver dot; do \
+		command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then exit; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq user-mode-linux e2fsprogs systemd chromium chromium-driver graphviz >/dev/null; \
+	else echo "not installed, so tests that need them will be skipped:$$missing"; fi
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
