@@ -1,9 +1,10 @@
 # Every target sets up what it needs in $(VENV); nothing outside of it and the user's cache folder is written, but for
 # User-mode Linux and systemd, which the cgroup v2 tests boot, Chromium, which opens the HTML report, and Graphviz, which
-# draws plans, where root may install them.
+# draws plans, where root may install them. A module is compiled when it is first imported, which most never are.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
+INSTALL = pip install --quiet --no-compile
 MEM ?= 1G
 JOBS ?= 2
 COVERAGE ?=
@@ -49,7 +50,7 @@ $(LOWEST)/ready: dist constraints-lowest.txt
 	mkdir $(LOWEST)/sdist
 	tar --extract --file dist/*.tar.gz --directory $(LOWEST)/sdist --strip-components 1
 	rm -r $(LOWEST)/sdist/pytest_edgeload
-	$(LOWEST)/venv/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
+	$(LOWEST)/venv/bin/python -m $(INSTALL) --constraint constraints-lowest.txt \
 		"$$(echo dist/*.whl)[xdist,hypothesis,html,peers]"
 	touch $@
 
@@ -78,7 +79,7 @@ system: ## Debian's packages of programs that tests need and pip does not have
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(RUN) $(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:

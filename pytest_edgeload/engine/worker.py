@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # importing PyTorch makes a million objects and no garbage: to look for some is a tenth of the start
+
 import sys
 from typing import BinaryIO
 
@@ -17,6 +22,7 @@ from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, Ready
 
 def _work(commands: BinaryIO, send: Send) -> None:
     """Carry out the job that comes first."""
+    gc.enable()
     job = msgspec.json.decode(commands.readline(), type=Job)
     torch.set_num_threads(job.threads)
     performer = Performer(job) if job.program is None else Programmed(job, job.program)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -18,9 +19,11 @@ def main(asker: int) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
     if os.getppid() != asker:  # it was killed before the kernel knew
         return 1
-    # PyTorch takes seconds to import, in which the asker may be killed, too.
+    # PyTorch takes seconds to import, in which the asker may be killed, too; nothing of that is garbage.
+    gc.disable()
     from pytest_edgeload.networks.prepare import main as carry_out  # noqa: PLC0415
 
+    gc.enable()
     return carry_out()
 
 
