@@ -38,13 +38,16 @@ docs: $(VENV)/ready ## the site, in build/docs; a link within it that leads nowh
 links: $(VENV)/ready ## asks every other site that is linked to, so it takes a network
 	$(RUN) sphinx -q -b linkcheck docs build/links
 
-dist: $(VENV)/ready ## the sdist, and the wheel that is built from it
+dist: dist/ready ## the sdist, and the wheel that is built from it
+
+dist/ready: $(VENV)/ready $(wildcard $(shell git ls-files))
 	rm -rf dist
 	$(RUN) build
+	touch $@
 
 # What somebody else gets: the wheel in an environment of its own, with the lowest versions it allows of what it needs,
 # and the sdist's tests beside it.
-$(LOWEST)/ready: dist constraints-lowest.txt
+$(LOWEST)/ready: dist/ready
 	rm -rf $(LOWEST)
 	$(PYTHON) -m venv $(LOWEST)/venv
 	mkdir $(LOWEST)/sdist
