@@ -1,10 +1,9 @@
 # Every target sets up what it needs in $(VENV); nothing outside of it and the user's cache folder is written, but for
 # User-mode Linux and systemd, which the cgroup v2 tests boot, Chromium, which opens the HTML report, and Graphviz, which
-# draws plans, where root may install them. A module is compiled when it is first imported, which most never are.
+# draws plans, where root may install them.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
-INSTALL = pip install --quiet --no-compile
 MEM ?= 1G
 JOBS ?= 2
 COVERAGE ?=
@@ -53,7 +52,7 @@ $(LOWEST)/ready: dist/ready
 	mkdir $(LOWEST)/sdist
 	tar --extract --file dist/*.tar.gz --directory $(LOWEST)/sdist --strip-components 1
 	rm -r $(LOWEST)/sdist/pytest_edgeload
-	$(LOWEST)/venv/bin/python -m $(INSTALL) --constraint constraints-lowest.txt \
+	$(LOWEST)/venv/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
 		"$$(echo dist/*.whl)[xdist,hypothesis,html,peers]"
 	touch $@
 
@@ -82,7 +81,7 @@ system: ## Debian's packages of programs that tests need and pip does not have
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) $(INSTALL) --constraint constraints.txt --editable '.[dev]'
+	$(RUN) pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:
