@@ -214,7 +214,7 @@ class Worker:
         try:
             poll = select.poll()
             poll.register(watched, select.POLLIN)
-            while self.can_end_yet() and not poll.poll(1000 * min(self._patience_s(), _MOST_POLL_S)):
+            while (left_s := self._patience_s()) > 0 and not poll.poll(1000 * min(left_s, _MOST_POLL_S)):
                 pass
         finally:
             os.close(watched)
