@@ -39,7 +39,7 @@ links: $(VENV)/ready ## asks every other site that is linked to, so it takes a n
 
 dist: dist/ready ## the sdist, and the wheel that is built from it
 
-dist/ready: $(VENV)/ready $(wildcard $(shell git ls-files))
+dist/ready: $(VENV)/ready $(wildcard $(shell git ls-files 2>/dev/null))
 	rm -rf dist
 	$(RUN) build
 	touch $@
@@ -63,7 +63,7 @@ lowest: $(LOWEST)/ready
 		tests/suites tests/results tests/report tests/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
 
-accuracy: $(VENV)/ready ## the tables of docs/accuracy.md, as this machine has them; four minutes on a quiet one
+accuracy: $(VENV)/ready ## the tables of docs/accuracy.md, as this machine has them; two minutes on a quiet one
 	$(RUN) tests.accuracy.tables
 
 # Not a part of the tests, and atheris of no environment but its own.

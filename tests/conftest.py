@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# A deadline is a timing, and no timing is asserted here. Each run of the tests draws others, so fewer do.
-settings.register_profile("edgeload", deadline=None, max_examples=50)
+# A deadline is a timing, and no timing is asserted here.
+settings.register_profile("edgeload", deadline=None)
 settings.load_profile("edgeload")
 
 _LONGEST = ("uml", "docs", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")

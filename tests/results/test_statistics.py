@@ -7,7 +7,7 @@ import random
 import statistics
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.results.record import Case, Measurement, Outcome, Record
@@ -121,7 +121,6 @@ def test_outcomes(rounds: tuple[float | Outcome | None, ...], expected: list[tup
 VALUES = st.lists(st.floats(0.01, 100), min_size=2, max_size=12)
 
 
-@settings(max_examples=40)  # each draws thousands of samples anew
 @given(VALUES, st.sampled_from(["median", "mean", "min", "max", "p25"]))
 def test_estimate(values: list[float], stat: str) -> None:
     """An estimate is the statistic of the rounds, and lies in its interval, which lies between the extremes."""
