@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from pytest_edgeload.errors import Unsupported
 from pytest_edgeload.home import Home, number_of
+from pytest_edgeload.interrupts import Interrupts
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS, choose
-from pytest_edgeload.sandbox.interrupts import Interrupts
 from pytest_edgeload.sandbox.owner import is_abandoned, is_own
 from pytest_edgeload.sandbox.swap import Swap
 

@@ -56,6 +56,11 @@ class Home(NamedTuple):
         return self.folder / "wanted"
 
     @property
+    def interrupted(self) -> Path:
+        """A file by which the controller of xdist tells its workers that it was interrupted."""
+        return self.folder / "interrupted"
+
+    @property
     def unreported(self) -> Path:
         """A file that is there until the results of the session have been reported."""
         return self.folder / "unreported"

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
+from pytest_edgeload.interrupts import Interrupts
+
 T = TypeVar("T")
 
 
@@ -15,7 +17,10 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     Numbers are finite and texts are Unicode, as JSON has it; of a key that is given twice the last counts.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        # Ctrl-C waits: msgspec takes a while to know a type that it has not met, in which weak references die, and from
+        # what is called back for one of these Python would drop it.
+        with Interrupts():
+            return msgspec.json.decode(data, type=kind)
     except RecursionError:
         raise ValueError("is nested too deep") from None
     except (

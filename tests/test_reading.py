@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_edgeload import devices, reading
@@ -85,3 +88,28 @@ def test_what_is_no_json(text: bytes) -> None:
     for kind in (object, dict, float, str):
         with pytest.raises(ValueError):  # noqa: PT011  # the words are msgspec's
             reading.decode(text, kind)
+
+
+class _Odd(msgspec.Struct):
+    """A type at which Ctrl-C comes when msgspec first looks at it, and in the call that Python drops it from."""
+
+    value: _interrupted()  # type: ignore[valid-type]  # looked at only then
+
+
+def _interrupted() -> type[int]:
+    class Gone:
+        pass
+
+    gone = Gone()
+    _CALLED_BACK.append(weakref.ref(gone, lambda _: signal.raise_signal(signal.SIGINT)))
+    return int
+
+
+_CALLED_BACK: list[object] = []
+
+
+def test_an_interrupt_is_not_dropped() -> None:
+    """Ctrl-C while a type is looked at for the first time is raised when that is done."""
+    with pytest.raises(KeyboardInterrupt):
+        reading.decode('{"value": 1}', _Odd)
+    assert reading.decode('{"value": 1}', _Odd).value == 1

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
+from pytest_edgeload.engine import lean  # first, for it imports PyTorch
 
-if __name__ == "__main__":
-    gc.disable()  # importing PyTorch makes a million objects and no garbage: to look for some is a tenth of the start
-
+# isort: split
 import sys
 from typing import BinaryIO
 
@@ -22,8 +20,9 @@ from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, Ready
 
 def _work(commands: BinaryIO, send: Send) -> None:
     """Carry out the job that comes first."""
-    gc.enable()
     job = msgspec.json.decode(commands.readline(), type=Job)
+    if job.program is not None:
+        lean.whole()
     torch.set_num_threads(job.threads)
     performer = Performer(job) if job.program is None else Programmed(job, job.program)
     send(Ready())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.interrupts import Interrupts, ended_alike
 from pytest_edgeload.names import printable
 from pytest_edgeload.plugin import actions, options, thresholds
 from pytest_edgeload.plugin.boards import boards_of
@@ -31,7 +32,6 @@ from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
-from pytest_edgeload.sandbox.interrupts import Interrupts, ended_alike
 from pytest_edgeload.sandbox.user import choose as choose_user
 from pytest_edgeload.units import Limit, exact_size
 from pytest_edgeload.workload import Mix
@@ -166,7 +166,9 @@ class Edgeload:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
-        """Know which test is running: the session-scoped fixture cannot."""
+        """Know which test is running: the session-scoped fixture cannot. Begin none when the owner was interrupted."""
+        if not self._is_owner and self._home.interrupted.exists():
+            pytest.exit("the session was interrupted")
         self._item = item
         self._called = {}
         try:
@@ -266,6 +268,12 @@ class Edgeload:
         if failing and not report.failed:
             report.outcome, report.when = "failed", "call"
             report.longrepr = _Told("\n".join(comparison.line(found) for found in failing))  # type: ignore[assignment]
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Have workers of xdist begin nothing more: Ctrl-C may have come to their controller alone."""
+        if self._is_open:
+            with suppress(UsageError):  # they would only go on until xdist ends them
+                self._home.write(self._home.interrupted, b"")
 
     @pytest.hookimpl(trylast=True)  # when --lf has noted what failed
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -23,6 +23,7 @@ from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.errors import Unsupported, UsageError, hint
 from pytest_edgeload.files import noting
 from pytest_edgeload.home import Home
+from pytest_edgeload.interrupts import Interrupts
 from pytest_edgeload.measure import Bench, asking
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
@@ -38,7 +39,6 @@ from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.hold import Hold
-from pytest_edgeload.sandbox.interrupts import Interrupts
 from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.sandbox.user import User
 from pytest_edgeload.units import Limit

@@ -18,11 +18,11 @@ from typing import IO, Any, Protocol
 import msgspec
 
 from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.interrupts import Interrupts
 from pytest_edgeload.names import printable
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import Cap, Group
-from pytest_edgeload.sandbox.interrupts import Interrupts
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail

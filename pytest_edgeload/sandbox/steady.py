@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from pytest_edgeload.sandbox import touch
 
 _BALLOON_DEVICE = 5
 _REPORTS_FREE_PAGES = 5  # feature bit; virtio specification 1.2, section 5.5.3, VIRTIO_BALLOON_F_PAGE_REPORTING
@@ -58,17 +59,4 @@ def back(size_bytes: int) -> None:
     size_bytes = min(size_bytes, psutil.virtual_memory().available // 2)
     if size_bytes > 0 and gives_memory_back():
         # In a process of its own: should that be too much for a limit pytest itself is under, this is what is killed.
-        subprocess.run([sys.executable, "-P", "-m", __name__, str(size_bytes)], check=False)
-
-
-def _touch(size_bytes: int) -> None:
-    """Take memory from the system, write to each page of it, and give it back."""
-    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        with suppress(OSError):  # a kernel built without huge pages does not know this advice
-            memory.madvise(mmap.MADV_HUGEPAGE)
-        for page in range(0, size_bytes, mmap.PAGESIZE):
-            memory[page] = 1
-
-
-if __name__ == "__main__":
-    _touch(int(sys.argv[1]))
+        subprocess.run([sys.executable, "-I", "-S", touch.__file__, str(size_bytes)], check=False)

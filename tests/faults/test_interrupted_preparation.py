@@ -17,8 +17,8 @@ import pytest
 
 from pytest_edgeload.bench import Needs, prepared
 from pytest_edgeload.home import Home
+from pytest_edgeload.interrupts import SIGNALS, Interrupts, ended_alike
 from pytest_edgeload.sandbox.caps import choose
-from pytest_edgeload.sandbox.interrupts import SIGNALS, Interrupts, ended_alike
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from tests.sandbox import witness
 
@@ -34,7 +34,7 @@ with prepared(home, Needs("auto", "512M"), print):
 """
 OTHERS = """\
 import os, signal
-from pytest_edgeload.sandbox.interrupts import ended_alike
+from pytest_edgeload.interrupts import ended_alike
 signal.signal(signal.SIGTERM, lambda *_: print("theirs", flush=True))
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with ended_alike():

@@ -19,7 +19,8 @@ def pytest_edge_policies(register):
 """
 """A policy that can be made to hold everything where it held a layer."""
 
-OPTIONS = ("--edge-policy=linear,mine", "--edge-mem=none", "--edge-rounds=2")
+OPTIONS = ("--edge-policy=linear,mine", "--edge-mem=none")
+TWICE = (*OPTIONS, "--edge-rounds=2")
 GATE = "--edge-compare-fail=plan_peak:10%"
 GROWN = "regressed: mine, small+wide at no limit, reader read: plan_peak 28.3M -> "
 
@@ -28,13 +29,13 @@ GROWN = "regressed: mine, small+wide at no limit, reader read: plan_peak 28.3M -
 def saved(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """Return a session that saved a baseline, in a project with the policy."""
     folder = write(tmp_path_factory.mktemp("saved"), conftest=CONFTEST + POLICY)
-    return begin(folder, *OPTIONS, "--edge-save=first").end()
+    return begin(folder, *TWICE, "--edge-save=first").end()
 
 
 @pytest.fixture(params=["0", "2"], ids=["alone", "xdist"])
 def regressed(request: pytest.FixtureRequest, begin: Begin, saved: Ended) -> Ended:
     """Return a session in which the policy holds everything, with and without xdist."""
-    options = (*OPTIONS, GATE, "-n", request.param, "--junitxml=junit.xml", "-p", "cacheprovider")
+    options = (*TWICE, GATE, "-n", request.param, "--junitxml=junit.xml", "-p", "cacheprovider")
     return begin(saved.running.folder, *options, MINE="bulk-unchained", COLUMNS="250").end()
 
 
@@ -78,15 +79,15 @@ def test_regressed(regressed: Ended) -> None:
 def test_last_failed(saved: Ended, begin: Begin) -> None:
     """--lf runs all rounds of what became worse, for one alone could not be judged, until it is mended."""
     folder = saved.running.folder
-    begin(folder, *OPTIONS, GATE, "-p", "cacheprovider", MINE="bulk-unchained").end()
-    again = begin(folder, *OPTIONS, GATE, "--lf", "-p", "cacheprovider").end()
+    begin(folder, *TWICE, GATE, "-p", "cacheprovider", MINE="bulk-unchained").end()
+    again = begin(folder, *TWICE, GATE, "--lf", "-p", "cacheprovider").end()
     assert again.status == 0, again.said
     again.lines.fnmatch_lines(["*2 passed*"])
 
 
 def test_first_failure(saved: Ended, begin: Begin) -> None:
     """-x stops at a regression; what was not run by then is not missing, and nothing is saved."""
-    options = (*OPTIONS, GATE, "-x", "-k", "mine", "--edge-save=half")
+    options = (*TWICE, GATE, "-x", "-k", "mine", "--edge-save=half")
     ended = begin(saved.running.folder, *options, MINE="bulk-unchained").end()
     assert ended.status == 1, ended.said
     ended.lines.fnmatch_lines(["1 regressed", "*stopping after 1 failures*"])
@@ -109,7 +110,7 @@ def test_no_baseline(begin: Begin, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("options", "status"), [((), 0), (("--edge-strict",), 1)], ids=["lenient", "strict"])
 def test_new_case(saved: Ended, begin: Begin, options: tuple[str, ...], status: int) -> None:
     """A case that the baseline lacks is new, one that was not measured missing: told, and failures where strict."""
-    names = ("--edge-policy=linear,bulk", "--edge-mem=none", "--edge-rounds=2")
+    names = ("--edge-policy=linear,bulk", "--edge-mem=none")
     ended = begin(saved.running.folder, *names, GATE, *options).end()
     assert ended.status == status, ended.said
     ended.lines.fnmatch_lines_random(
@@ -199,7 +200,7 @@ def test_refused_option(saved: Ended, begin: Begin, option: str, sentence: str) 
     """An option that makes no sense ends the session before anything is measured."""
     (saved.running.folder / "old.json").write_text(json.dumps({"schema": 0}))
     (saved.running.folder / "bad.json").write_text("[]")
-    ended = begin(saved.running.folder, *OPTIONS, option).end()
+    ended = begin(saved.running.folder, *TWICE, option).end()
     assert ended.status == 4, ended.said
     assert ended.running.on_disk == []
     ended.lines.fnmatch_lines([f"ERROR: {sentence}"])
@@ -207,7 +208,8 @@ def test_refused_option(saved: Ended, begin: Begin, option: str, sentence: str) 
 
 def test_precision(begin: Begin, project: Path) -> None:
     """Rounds beyond the least are skipped where the figures are precise enough, and all run where they are not."""
-    options = ("--edge-policy=linear", "--edge-mem=none", "--edge-rounds=2-4")
+    write(project, test_tiny="def test_case(edge):\n    edge.call(sum, range(10_000))\n")
+    options = ("--edge-mem=none", "--edge-rounds=2-4")
     ended = begin(project, *options, "--edge-precision=10000%", "-rs").end()
     ended.lines.fnmatch_lines(["SKIPPED * precise enough: *", "*2 passed, 2 skipped*"])
     assert ended.status == 0

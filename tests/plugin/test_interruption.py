@@ -28,7 +28,7 @@ def test_ctrl_c(begin: Begin, project: Path, distribution: tuple[str, ...], send
     ended = running.end()
     assert ended.status == pytest.ExitCode.INTERRUPTED, ended.said
     found = ended.measurements
-    assert len(found) >= finished
+    assert finished <= len(found) < finished + 10, "what was under way was finished, and nothing begun"
     assert [m.started for m in found] == [entry.measurement.started for entry in running.on_disk]
     assert {m.outcome for m in found} == {"ok"}, "a run that was cut short is no measurement"
     assert len((project / "out.csv").read_text().splitlines()) == 1 + len(found)
