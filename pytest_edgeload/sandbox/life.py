@@ -36,7 +36,7 @@ _PERIOD_S = 0.005
 _KILL_S = 5.0
 _MOST_POLL_S = 2_000_000.0  # what poll takes, which counts milliseconds
 _MOST_WORDS = 1000  # characters of a detail
-_STATE, _SESSION = 0, 3  # fields of /proc/PID/stat after the command
+_STATE, _GROUP, _SESSION = 0, 2, 3  # fields of /proc/PID/stat after the command
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,21 +340,25 @@ def with_words(ending: str, *tails: Tail) -> str:
 
 
 def _kill_session(leader: int) -> None:
-    """Kill every process of the session of `leader` until none is left; a fork may outrun one pass."""
-    deadline = time.monotonic() + _KILL_S
-    while (pids := _session(leader)) and time.monotonic() < deadline:
-        for pid in pids:
+    """Kill every process of the session of `leader`, which nobody has waited for yet, until none is left.
+
+    By groups: a fork is not outrun by a signal to all of its group, and one that is being killed does not fork.
+    """
+    groups, deadline = {leader}, time.monotonic() + _KILL_S
+    while groups and time.monotonic() < deadline:
+        for group in groups:
             with suppress(ProcessLookupError, PermissionError):  # what gained other rights is not ours to end
-                os.kill(pid, signal.SIGKILL)
+                os.killpg(group, signal.SIGKILL)
         time.sleep(_PERIOD_S)
+        groups = _groups(leader)
 
 
-def _session(leader: int) -> list[int]:
-    """Return the processes of a session that have not ended."""
-    found = []
+def _groups(leader: int) -> set[int]:
+    """Return the process groups of a session that have processes which have not ended."""
+    found = set()
     for name in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208  # names are all it takes, often
         with suppress(OSError, IndexError):
             fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
             if int(fields[_SESSION]) == leader and fields[_STATE] not in {"Z", "X"}:
-                found.append(int(name))
+                found.add(int(fields[_GROUP]))
     return found

@@ -200,6 +200,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterato
     prepared = os.environ.get("EDGELOAD_TESTS_PREPARED")  # by a quicker kernel, see tests/uml
     if prepared:
         shutil.copytree(prepared, storage / "cache")
+        os.sync()  # what is not on the disk yet cannot be dropped from the page cache
     registry = Registry(Store(storage / "cache"))
     for name in ("wide", "tiny", "pair", "lying"):
         registry.register(name, f"{module.stem}:{name}")

@@ -243,6 +243,9 @@ def test_left_behind(call: Call, tmp_path: Path, leave: Callable[[str], None], o
     run = call(leave, str(note))
     assert run.outcome == outcome, run.detail
     assert not witness.alive(int(note.read_text() or 0))
+    note.unlink()
+    time.sleep(0.2)  # in which a chain would be a hundred others
+    assert not note.exists()
 
 
 def test_fork(call: Call) -> None:
