@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
 MEM ?= 1G
-JOBS ?= 2
+JOBS ?= 3
 COVERAGE ?=
 MINUTES ?= 2
 PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
@@ -16,7 +16,7 @@ LOWEST = build/lowest
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
 
-test: $(VENV)/ready system ## measured runs take turns, all else does not, so two at a time is quicker
+test: $(VENV)/ready system ## three at a time, for some wait: measured runs take turns, and kernels are booted
 	$(RUN) $(if $(COVERAGE),slipcover --source pytest_edgeload --skip-covered -m) pytest tests $(PARALLEL)
 
 check: lint types contracts docs test

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from pytest_edgeload.engine import lean
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import output_error
@@ -83,6 +84,8 @@ class Programmed:
     """A job whose requests a program answers."""
 
     def __init__(self, job: Job, program: Program) -> None:
+        if not program.function.startswith(f"{__package__}."):  # ours compute as plans do
+            lean.whole()
         import_from(program.path)
         self._job = job
         self._answer: Callable[[], Answers] = imported(program.function)(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_edgeload.engine import lean  # first, for it imports PyTorch
+from pytest_edgeload.engine import lean  # noqa: F401  # first, for it imports PyTorch
 
 # isort: split
 import sys
@@ -21,8 +21,6 @@ from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, Ready
 def _work(commands: BinaryIO, send: Send) -> None:
     """Carry out the job that comes first."""
     job = msgspec.json.decode(commands.readline(), type=Job)
-    if job.program is not None:
-        lean.whole()
     torch.set_num_threads(job.threads)
     performer = Performer(job) if job.program is None else Programmed(job, job.program)
     send(Ready())
