@@ -46,21 +46,28 @@ dist/ready: $(VENV)/ready $(wildcard $(shell git ls-files 2>/dev/null))
 
 # What somebody else gets: the wheel in an environment of its own, with the lowest versions it allows of what it needs,
 # and the sdist's tests beside it.
-$(LOWEST)/ready: dist/ready
-	rm -rf $(LOWEST)
-	$(PYTHON) -m venv $(LOWEST)/venv
+$(LOWEST)/ready: $(LOWEST)/venv/ready dist/ready
+	rm -rf $(LOWEST)/sdist
 	mkdir $(LOWEST)/sdist
 	tar --extract --file dist/*.tar.gz --directory $(LOWEST)/sdist --strip-components 1
 	rm -r $(LOWEST)/sdist/pytest_edgeload
+	$(LOWEST)/venv/bin/python -m pip uninstall --quiet --yes pytest-edgeload
 	$(LOWEST)/venv/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
 		"$$(echo dist/*.whl)[xdist,hypothesis,html,peers]"
+	touch $@
+
+$(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so that it can be made while that is
+	rm -rf $(LOWEST)/venv
+	$(PYTHON) -m venv $(LOWEST)/venv
+	$(LOWEST)/venv/bin/python -m pip install --quiet --requirement constraints-lowest.txt
 	touch $@
 
 # What knows others: pytest and xdist, msgspec and scipy, plotly, jinja2 and tabulate, yaml, hypothesis, cloudpickle, and
 # the peers. The browser is no matter of versions.
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) --ignore=tests/report/test_html.py \
-		tests/suites tests/results tests/report tests/test_workload_file.py tests/test_strategies.py \
+		tests/suites tests/results/test_statistics.py tests/results/test_document.py tests/results/test_record.py \
+		tests/report tests/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md, as this machine has them; two minutes on a quiet one

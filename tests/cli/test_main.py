@@ -19,7 +19,7 @@ def test_installed() -> None:
     assert entry.load() is cli.main
 
 
-def test_broken_pipe(making: str, cache: Path, source: Path) -> None:
+def test_broken_pipe(cache: Path, source: Path) -> None:
     """A reader that has read enough ends the command without a word."""
     with subprocess.Popen(
         [*COMMAND, "plan", "small,wide", "--images=300"],
@@ -36,7 +36,7 @@ def test_broken_pipe(making: str, cache: Path, source: Path) -> None:
         assert process.wait(PATIENCE_S) == 128 + signal.SIGPIPE
 
 
-def test_full_disk(making: str, cache: Path, source: Path) -> None:
+def test_full_disk(cache: Path, source: Path) -> None:
     """Output that cannot be written is said in one sentence."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

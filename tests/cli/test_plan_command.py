@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 from pathlib import Path
@@ -20,7 +22,7 @@ from tests.cli.commands import COMMAND, Run, environment
 
 
 @pytest.fixture
-def asked(making: str, cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Workload:
+def asked(cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Workload:
     """Return the workload of both networks."""
     monkeypatch.syspath_prepend(source)
     registry = Registry(Store(cache))
@@ -31,11 +33,18 @@ def asked(making: str, cache: Path, source: Path, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_making_is_shown(making: str) -> None:
+def test_making_is_shown(source: Path, tmp_path: Path) -> None:
     """While networks are made a terminal is told so, and the line is gone at the end."""
-    assert re.search(r"\r\033\[Kedgeload: making network small", making)
-    assert re.search(r"\r\033\[Kedgeload: making network wide: \d+%", making)
-    assert making.endswith("\r\033[K")
+    ours, its = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        arguments = [*COMMAND, "plan", "small,wide", f"--cache-dir={tmp_path}"]
+        made = subprocess.run(arguments, cwd=source, stdout=subprocess.DEVNULL, stderr=its, check=False)
+        shown = os.read(terminal.fileno(), 1 << 16).decode()
+        os.close(its)
+    assert made.returncode == 0, shown
+    assert re.search(r"\r\033\[Kedgeload: making network small", shown)
+    assert re.search(r"\r\033\[Kedgeload: making network wide: \d+%", shown)
+    assert shown.endswith("\r\033[K")
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -9,23 +9,17 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.errors import Refusal
-from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.store import Store
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.limits import Throttle
+from tests.made import copied
 from tests.plugin.sessions import NO_OTHERS, PLUGINS, Begin, Running, write
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cache folder that holds both networks."""
-    registry = Registry(Store(tmp_path_factory.mktemp("cache")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(write(tmp_path_factory.mktemp("source")))
-        for name in ("small", "wide"):
-            registry.register(name, f"tiny:{name}")
-            folder, _ = registry.get(name, lambda _name, _done, _total: None)
-    return folder.parents[1]
+    source = write(tmp_path_factory.mktemp("source"))
+    return copied(shared, tmp_path_factory.mktemp("cache"), source, "tiny", "small", "wide")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Sessions that end before their time, and sessions side by side: nothing measured is lost, and nothing is left."""
+"""Sessions that end before their time: nothing measured is lost, and nothing is left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.sandbox.lock import host_lock
-from tests.plugin.sessions import Begin, overlaps
+from tests.plugin.sessions import Begin
 
 IS_ROOT = os.geteuid() == 0
 SWAP = {"PYTEST_EDGE_SWAP": "256M"} if IS_ROOT else {}
@@ -90,15 +90,3 @@ def test_kill_throttled(begin: Begin, project: Path, throttling: str) -> None:
     assert ended.status == 0, ended.said
     assert ended.said.count(f"edgeload: removed edgeload-{killed.pid}-") <= 1  # another may have been quicker
     assert killed.leavings == []
-
-
-def test_two_sessions(begin: Begin, project: Path) -> None:
-    """Two sessions on one host both succeed, and no run of one overlaps a run of the other."""
-    pair = [begin(project, "--edge-policy=bulk,linear") for _ in range(2)]
-    for running in pair:
-        ended = running.end()
-        assert ended.status == 0, ended.said
-    found = [entry.measurement for running in pair for entry in running.on_disk]
-    assert len(found) == 4
-    assert overlaps(found) == []
-    assert [running.leavings for running in pair] == [[], []]

@@ -24,7 +24,7 @@ def pytest_edge_policies(register):
 
 BEFORE = {"MINE": "linear", "THEIRS": "bulk-unchained"}
 AFTER = {"MINE": "bulk-unchained", "THEIRS": "linear"}
-OPTIONS = ("--edge-policy=mine,theirs", "--edge-mem=none", "--edge-rounds=2")
+OPTIONS = ("--edge-policy=mine,theirs", "--edge-mem=none")
 GATE = "--edge-compare-fail=plan_peak:10%"
 FILES = ("--edge-json=out.json", "--edge-csv=out.csv", "--edge-md=out.md", "--edge-export=bmf:bmf.json,gab:gab.json")
 

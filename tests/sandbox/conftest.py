@@ -20,6 +20,7 @@ from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap, open_swap
+from tests.made import copied
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
@@ -193,14 +194,16 @@ def reads(request: pytest.FixtureRequest) -> Throttle | None:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterator[Registry]:
-    """Give the networks wide, tiny, pair and lying, each made when it is first asked for."""
+def registry(shared: Path, tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterator[Registry]:
+    """Give the networks wide, tiny, pair and lying; the last two are made when they are first asked for."""
     module = tmp_path_factory.mktemp("factories") / "networks_for_tests.py"
     module.write_text(FACTORIES)
     prepared = os.environ.get("EDGELOAD_TESTS_PREPARED")  # by a quicker kernel, see tests/uml
     if prepared:
         shutil.copytree(prepared, storage / "cache")
         os.sync()  # what is not on the disk yet cannot be dropped from the page cache
+    else:
+        copied(shared, storage / "cache", module.parent, module.stem, "wide", "tiny")
     registry = Registry(Store(storage / "cache"))
     for name in ("wide", "tiny", "pair", "lying"):
         registry.register(name, f"{module.stem}:{name}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.store import Store
+from tests.made import copied
 from tests.sandbox.conftest import FACTORIES
 from tests.uml import guest, kernel
 
@@ -36,16 +34,11 @@ OTHERS = [
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a cache folder with the network of a whole run: this kernel makes it in a tenth of the time."""
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "networks_for_tests.py").write_text(FACTORIES)
-    registry = Registry(Store(folder / "cache"))
-    registry.register("wide", "networks_for_tests:wide")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path, str(folder)])
-        registry.get("wide", lambda *_: None)
-    return folder / "cache"
+    return copied(shared, folder / "cache", folder, "networks_for_tests", "wide")
 
 
 @pytest.fixture(scope="module")
