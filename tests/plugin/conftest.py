@@ -26,11 +26,11 @@ def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def begin(prepared: Path) -> Iterator[Begin]:
     """Return what starts a session in a folder, with the prepared networks; what still runs at the end is killed."""
     begun: list[Running] = []
+    # Without a limit nobody has to measure first what an idle worker needs.
+    usual = {"PYTEST_EDGE_CACHE_DIR": str(prepared), "PYTEST_EDGE_SWAP": "off", "PYTEST_EDGE_MEM": "none"}
 
     def start(folder: Path, *args: str, **env: str) -> Running:
-        begun.append(
-            Running(folder, *args, **{"PYTEST_EDGE_CACHE_DIR": str(prepared), "PYTEST_EDGE_SWAP": "off"} | env)
-        )
+        begun.append(Running(folder, *args, **usual | env))
         return begun[-1]
 
     yield start

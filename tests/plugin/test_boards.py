@@ -198,7 +198,7 @@ def ended(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     folder = write(tmp_path_factory.mktemp("devices"), test_tiny=TEST)
     (folder / "edge-devices.toml").write_text(DEVICES)
     options = ("--edge-device=slow,many", "--edge-policy=bulk", "--edge-json=out.json", "--junitxml=junit.xml")
-    return begin(folder, *options, PYTEST_EDGE_SWAP="").end()
+    return begin(folder, *options, PYTEST_EDGE_SWAP="", PYTEST_EDGE_MEM="").end()
 
 
 def test_session(ended: Ended) -> None:
@@ -251,7 +251,7 @@ def test_xdist(begin: Begin, tmp_path: Path) -> None:
     """A worker of xdist measures on the device that the controller was asked for, by what it found of it."""
     folder = write(tmp_path, test_tiny="def test_it(edge):\n    edge.run(['small'])")
     (folder / "edge-devices.toml").write_text(DEVICES)
-    found = begin(folder, "--edge-device=many", "-n1", "--edge-json=out.json").end()
+    found = begin(folder, "--edge-device=many", "-n1", "--edge-json=out.json", PYTEST_EDGE_MEM="").end()
     assert found.status == 0, found.said
     [record] = found.records
     assert (record.case.device, record.case.limit, record.case.threads) == ("many", "700M", 2)

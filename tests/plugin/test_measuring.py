@@ -288,7 +288,7 @@ def test_throttled(begin: Begin, project: Path, throttling: str, processes: str)
     ended = begin(project, throttling, processes, "--edge-policy=bulk", "--edge-json=out.json").end()
     assert ended.status == 0, ended.said
     ended.lines.fnmatch_lines(
-        ["edgeload: memory 1G *swap off, reads at 20M/s, threads *", "cap *, swap off, *threads, reads at 20M/s"]
+        ["edgeload: memory none *swap off, reads at 20M/s, threads *", "cap *, swap off, *threads, reads at 20M/s"]
     )
     [record], [m] = ended.records, ended.measurements
     assert record.case.read_bps == 20 << 20
