@@ -56,7 +56,7 @@ def _find(target: str) -> Callable[..., Any]:
         return operator.getitem
     namespace, name, overload = target.split(".")
     if namespace != "aten":
-        lean.whole()  # has some others
+        lean.whole()  # which registers some
     try:
         function: Callable[..., Any] = getattr(getattr(getattr(torch.ops, namespace), name), overload)
     except AttributeError as error:

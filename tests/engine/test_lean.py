@@ -27,6 +27,12 @@ def test_whole() -> None:
     assert _said(code) == "True 3 5"
 
 
+def test_something_of_it() -> None:
+    """It comes, too, when something of the module is asked for that PyTorch has under its name."""
+    code = f"{LEAN} print(torch._meta_registrations.meta_sort.__module__, {IS_WHOLE}, *{SHAPE})"
+    assert _said(code) == "torch._meta_registrations True 3 5"
+
+
 def test_other_operators() -> None:
     """An op that is not ATen's brings it in, for some of those are registered nowhere else."""
     op = "Op('prims.sin.default', [{'value': 'x'}], {}, 'y', ('x',))"
