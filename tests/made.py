@@ -20,6 +20,11 @@ def copied(shared: Path, cache: Path, source: Path, module: str, *names: str) ->
         for name in names:
             registry.register(name, f"{module}:{name}")
             registry.get(name, lambda *_: None)
-    shutil.copytree(shared / module, cache, ignore=shutil.ignore_patterns("*.lock", ".making-*"), dirs_exist_ok=True)
-    os.sync()  # what is not on the disk yet cannot be dropped from the page cache
+    copy(shared / module, cache)
     return cache
+
+
+def copy(store: Path, cache: Path) -> None:
+    """Copy what is finished in a store, which others may be adding to, into a folder that is not there or empty."""
+    shutil.copytree(store, cache, ignore=shutil.ignore_patterns("*.lock", ".*"), dirs_exist_ok=True)
+    os.sync()  # what is not on the disk yet cannot be dropped from the page cache

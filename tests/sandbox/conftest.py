@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap, open_swap
-from tests.made import copied
+from tests.made import copied, copy
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
@@ -200,8 +199,7 @@ def registry(shared: Path, tmp_path_factory: pytest.TempPathFactory, storage: Pa
     module.write_text(FACTORIES)
     prepared = os.environ.get("EDGELOAD_TESTS_PREPARED")  # by a quicker kernel, see tests/uml
     if prepared:
-        shutil.copytree(prepared, storage / "cache")
-        os.sync()  # what is not on the disk yet cannot be dropped from the page cache
+        copy(Path(prepared), storage / "cache")
     else:
         copied(shared, storage / "cache", module.parent, module.stem, "wide", "tiny")
     registry = Registry(Store(storage / "cache"))
