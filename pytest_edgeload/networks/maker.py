@@ -17,12 +17,11 @@ _AGAIN_S = 2.0
 
 def main(asker: int) -> int:
     """Carry out the request on standard input of the process `asker`, our parent; return the exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's `pytest &` has it ignored; nothing is there to undo yet
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's `pytest &` has it ignored; nothing is to be undone yet
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
     if os.getppid() != asker:  # it was killed before the kernel knew
         return 1
-    # PyTorch takes seconds to import, in which the asker may be killed, too; nothing of that is garbage.
-    gc.disable()
+    gc.disable()  # nothing of PyTorch's import, which takes seconds, is garbage
     from pytest_edgeload.networks.prepare import main as carry_out  # noqa: PLC0415
 
     gc.enable()
