@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
-_AGAIN_S = 2.0
+_AGAIN_S = 2.0  # twice that is less than an asker waits that is still there
 
 
 def main(asker: int) -> int:
