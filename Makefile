@@ -67,7 +67,7 @@ $(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so that it can b
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) --ignore=tests/report/test_html.py \
 		tests/suites tests/results/test_statistics.py tests/results/test_document.py tests/results/test_record.py \
-		tests/report tests/test_workload_file.py tests/test_strategies.py \
+		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md, as this machine has them; two minutes on a quiet one

@@ -9,21 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_edgeload.errors import Unsupported as Unsupported
-    from pytest_edgeload.errors import UsageError as UsageError
+    from pytest_edgeload.base.errors import Unsupported as Unsupported
+    from pytest_edgeload.base.errors import UsageError as UsageError
+    from pytest_edgeload.base.units import Limit as Limit
     from pytest_edgeload.networks.inputs import Inputs as Inputs
-    from pytest_edgeload.plan import Budget as Budget
-    from pytest_edgeload.plan import Builder as Builder
-    from pytest_edgeload.plan import Plan as Plan
-    from pytest_edgeload.plan import Speeds as Speeds
-    from pytest_edgeload.plan import Task as Task
+    from pytest_edgeload.planning.plan import Budget as Budget
+    from pytest_edgeload.planning.plan import Builder as Builder
+    from pytest_edgeload.planning.plan import Plan as Plan
+    from pytest_edgeload.planning.plan import Speeds as Speeds
+    from pytest_edgeload.planning.plan import Task as Task
     from pytest_edgeload.plugin.fixtures import Edge as Edge
     from pytest_edgeload.policies import POLICIES as POLICIES
     from pytest_edgeload.policies import Policy as Policy
     from pytest_edgeload.results.record import Case as Case
     from pytest_edgeload.results.record import Measurement as Measurement
     from pytest_edgeload.results.record import Record as Record
-    from pytest_edgeload.units import Limit as Limit
     from pytest_edgeload.workload import Ask as Ask
     from pytest_edgeload.workload import Condition as Condition
     from pytest_edgeload.workload import Mix as Mix
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "errors": ("Unsupported", "UsageError"),
+    "base.errors": ("Unsupported", "UsageError"),
     "networks.inputs": ("Inputs",),
-    "plan": ("Budget", "Builder", "Plan", "Speeds", "Task"),
+    "planning.plan": ("Budget", "Builder", "Plan", "Speeds", "Task"),
     "plugin.fixtures": ("Edge",),
     "policies": ("POLICIES", "Policy"),
     "results.record": ("Case", "Measurement", "Record"),
-    "units": ("Limit",),
+    "base.units": ("Limit",),
     "workload": ("Ask", "Condition", "Mix", "Request", "Workload"),
     "workload.arrivals": ("Constant", "Exponential", "Normal", "Poisson", "Trace", "Uniform"),
 }

@@ -12,18 +12,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
-from pytest_edgeload.plan import Plan
+from pytest_edgeload.base.decoding import Count, Duration, Seconds
+from pytest_edgeload.planning.plan import Plan, Span
 from pytest_edgeload.workload import Condition
-
-Count = Annotated[int, Meta(ge=0, le=1 << 62)]
-Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
-Duration = Annotated[float, Meta(ge=0, le=1e12)]
-"""What counts (bytes and indices, too) and times can be, whoever says so; a time may lie before its zero."""
 
 SearchPath = tuple[bytes, ...]
 """Where modules are imported from, as the file system has it: its names need not be Unicode."""
@@ -71,16 +66,6 @@ class Call(msgspec.Struct, frozen=True):
     """What a worker needs to know to call a function."""
 
     path: SearchPath
-
-
-class Span(msgspec.Struct, frozen=True, array_like=True):
-    """One task as it ran: its index, its lane, and when it became ready, started and ended, in seconds after `go`."""
-
-    task: Count
-    lane: Count
-    ready_s: Seconds
-    start_s: Seconds
-    end_s: Seconds
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

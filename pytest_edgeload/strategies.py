@@ -11,10 +11,10 @@ from typing import overload
 
 import msgspec
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.networks.compose import Composer, Value
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.plan import Budget
+from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Loop, Mix, Workload
 from pytest_edgeload.workload.arrivals import Constant, Exponential, Normal, Poisson, Process, Trace, Uniform
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_edgeload import Case, Record
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.record import groups
 from pytest_edgeload.results.statistics import ratio, spread
-from pytest_edgeload.units import format_size
 
 Group = dict[str, Record]
 """The records of one comparison group by policy."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_edgeload.job import Asked, Job
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 from pytest_edgeload.networks.store import read_graph
-from pytest_edgeload.plan import Budget, Plan, Speeds
+from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Request, Workload
 
@@ -116,7 +116,7 @@ BUDGETS = st.builds(
 
 def stored(folder: Path, module: torch.nn.Module, *samples: Any, checkpoint: Path | None = None) -> Path:
     """Store `module` and what plain PyTorch computes from `samples` in `folder`, named by digest as in a store."""
-    from pytest_edgeload.networks.prepare import store_module  # noqa: PLC0415  # most tests need no torch
+    from pytest_edgeload.exporting.prepare import store_module  # noqa: PLC0415  # most tests need no torch
 
     part = folder / "part"
     part.mkdir(parents=True)

@@ -21,7 +21,7 @@ LOADERS = {
 ALLOWED = {
     ("pytest_edgeload/engine/call.py", "pickle.load"): "a worker reads the function that its own parent sends it",
     (
-        "pytest_edgeload/networks/model.py",
+        "pytest_edgeload/exporting/model.py",
         "torch.export.load",
     ): "a program that the user gives by hand, as code is given",
     ("suites/peers/torch_load.py", "torch.load"): "tensors only: weights_only=True",

@@ -19,19 +19,19 @@ from hypothesis import Phase, example, find, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pytest_edgeload.check import check
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.engine.lanes import Ran, run
 from pytest_edgeload.engine.perform import Performer
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.exporting.materialise import materialise, plain_module
+from pytest_edgeload.exporting.prepare import store_module
 from pytest_edgeload.job import Asked, Job
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Layer, Network, Op
-from pytest_edgeload.networks.materialise import materialise, plain_module
-from pytest_edgeload.networks.prepare import store_module
 from pytest_edgeload.networks.store import read_graph, verify
-from pytest_edgeload.plan import Budget, Plan
+from pytest_edgeload.planning.check import check
+from pytest_edgeload.planning.plan import Budget, Plan
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.simulate import simulate
 from pytest_edgeload.strategies import arrivals, budgets, networks, workloads
 from pytest_edgeload.workload import Ask, Condition, Mix, Request, Workload
 from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Process, Trace

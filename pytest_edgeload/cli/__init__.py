@@ -10,10 +10,10 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
+from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.interrupts import ended_alike
 from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, report, terminal
 from pytest_edgeload.cli.command import REFUSED, Command
-from pytest_edgeload.errors import Refusal
-from pytest_edgeload.interrupts import ended_alike
 
 COMMANDS: Mapping[str, Command] = {
     "report": report.COMMAND,

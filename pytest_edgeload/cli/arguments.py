@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
-from pytest_edgeload.names import as_path, followed
+from pytest_edgeload.base.text import as_path, followed
+from pytest_edgeload.base.units import Limit, parse_count, parse_duration, parse_size, parse_swap
 from pytest_edgeload.results.threshold import Figure, Threshold, parse_figure, parse_thresholds
-from pytest_edgeload.units import Limit, parse_count, parse_duration, parse_size, parse_swap
 
 CACHE_VARIABLE = "PYTEST_EDGE_CACHE_DIR"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pytest_edgeload.base.errors import UsageError, hint
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.report import FORMATS, comparison
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline

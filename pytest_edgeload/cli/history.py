@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_edgeload.base.errors import UsageError, hint
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.errors import UsageError, hint
 from pytest_edgeload.report import history as words
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import machine

@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_edgeload.bench import Needs, prepared
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.project import Project, check_policies, in_our_words, mix_of, networks_of
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.home import Home
-from pytest_edgeload.measure import Bench, asking
+from pytest_edgeload.measuring.bench import Bench, asking
+from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.sandbox.user import AUTO, choose
-from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
 _TIMEOUT_S = 300.0

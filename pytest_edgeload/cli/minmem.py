@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import psutil
 
-from pytest_edgeload.budget import MARGIN_BYTES
+from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, measuring, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.cli.measuring import Opened
-from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.plan import InvalidPlan
-from pytest_edgeload.policies import REFERENCE
+from pytest_edgeload.planning.budget import MARGIN_BYTES
+from pytest_edgeload.planning.plan import InvalidPlan
 from pytest_edgeload.report import minmem as words
 from pytest_edgeload.results.minmem import Smallest, Trial
+from pytest_edgeload.results.record import REFERENCE
 from pytest_edgeload.results.search import confirmed, least
 from pytest_edgeload.sandbox.swap import Swap
-from pytest_edgeload.units import Limit, format_size
 
 _TOO_MUCH = 1
 

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, measuring, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.cli.measuring import Opened
-from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.policies import REFERENCE
 from pytest_edgeload.report import noise as words
 from pytest_edgeload.results.noise import floor, splits, tightest
-from pytest_edgeload.results.record import Entry, Record, collect
+from pytest_edgeload.results.record import REFERENCE, Entry, Record, collect
 from pytest_edgeload.results.threshold import Figure
-from pytest_edgeload.units import Limit
 
 _LEAST_ROUNDS = 2
 _BYTES = ("peak_bytes", "swap_in_bytes", "read_bytes")

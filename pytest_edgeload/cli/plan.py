@@ -5,22 +5,23 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_edgeload.budget import budget_bytes, enforced_bytes
+from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.cli.project import Project, in_a_sentence, mix_of, networks_of
-from pytest_edgeload.measure import measure_idle_bytes
+from pytest_edgeload.measuring.bench import measure_idle_bytes
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.plan import Budget, InvalidPlan
-from pytest_edgeload.policies import REFERENCE, make_plan
+from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
+from pytest_edgeload.planning.plan import Budget, InvalidPlan
+from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.policies import make_plan
 from pytest_edgeload.report import graph
+from pytest_edgeload.results.record import REFERENCE
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.user import AUTO, choose
-from pytest_edgeload.simulate import simulate
-from pytest_edgeload.units import Limit, format_size
 from pytest_edgeload.workload.conditions import check_conditions
 
 _IDLE_TIMEOUT_S = 60.0

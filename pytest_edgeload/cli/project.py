@@ -10,13 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pytest_edgeload.base.errors import Refusal, UsageError, check_name, hint
+from pytest_edgeload.base.text import MOST
 from pytest_edgeload.cli import terminal
-from pytest_edgeload.errors import Refusal, UsageError, check_name, hint
-from pytest_edgeload.names import MOST
+from pytest_edgeload.measuring.peers import Peer, known_peers
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.peers import Peer, known_peers
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.workload import Mix
 

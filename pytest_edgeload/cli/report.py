@@ -7,11 +7,11 @@ import os
 import re
 from pathlib import Path
 
-from pytest_edgeload import files
+from pytest_edgeload.base import files
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.home import Home
+from pytest_edgeload.measuring.directories import Home
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
 from pytest_edgeload.report.view import View

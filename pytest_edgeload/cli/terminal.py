@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
 
 
 def write(text: str) -> int:

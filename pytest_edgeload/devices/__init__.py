@@ -9,9 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pytest_edgeload import files, names
-from pytest_edgeload.errors import UsageError, hint
-from pytest_edgeload.units import Limit, parse_count, parse_rate, parse_size
+from pytest_edgeload.base import files
+from pytest_edgeload.base.errors import UsageError, hint
+from pytest_edgeload.base.text import is_name
+from pytest_edgeload.base.units import Limit, parse_count, parse_rate, parse_size
 
 SHIPPED = Path(__file__).with_name("devices.toml")
 """The devices that come with the package."""
@@ -128,7 +129,7 @@ def parse(text: str, file: Path, known: Mapping[str, Device]) -> dict[str, Devic
 
 
 def _device(name: str, table: object, known: Mapping[str, Device]) -> Device:
-    if name == "none" or "," in name or name != name.strip() or not names.is_name(name):
+    if name == "none" or "," in name or name != name.strip() or not is_name(name):
         raise ValueError(": no name for a device; try one such as my-board")
     if not isinstance(table, dict):
         raise ValueError(f" = {table!r}: not a device; begin it by [{name}]")  # noqa: TRY004  # as above

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from pytest_edgeload.engine.speech import Send, speak
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.engine.channel import Send, speak
 from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned, import_from
-from pytest_edgeload.names import printable
 
 MOST_BYTES = 1 << 16
 """How much JSON of what a function returns is kept: it stands in every record."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F  # noqa: N812  # as all the world calls it
 
-from pytest_edgeload.engine import lean
+from pytest_edgeload.engine import lean_torch
 from pytest_edgeload.networks.layer import Op
 
 Bound = Callable[[Mapping[str, Any], Mapping[str, torch.Tensor]], Any]
@@ -56,7 +56,7 @@ def _find(target: str) -> Callable[..., Any]:
         return operator.getitem
     namespace, name, overload = target.split(".")
     if namespace != "aten":
-        lean.whole()  # which registers some
+        lean_torch.whole()  # which registers some
     try:
         function: Callable[..., Any] = getattr(getattr(getattr(torch.ops, namespace), name), overload)
     except AttributeError as error:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pytest_edgeload.dispatch import Arriving, Dispatcher
-from pytest_edgeload.job import Span
-from pytest_edgeload.plan import STUCK, InvalidPlan, Plan
+from pytest_edgeload.planning.dispatch import Arriving, Dispatcher
+from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span
 
 
 class Performs(Protocol):

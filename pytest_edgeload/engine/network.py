@@ -15,8 +15,8 @@ from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.engine.tiles import ASKED, CompiledLayer, Weights
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, read_graph
-from pytest_edgeload.networks.tensors import dtype_of, tensor_in
 from pytest_edgeload.networks.tile import Rows, pages_bytes, specs, stretches, tiling
+from pytest_edgeload.tensors import dtype_of, tensor_in
 
 _IMAGE_NDIM = 4  # batch, channels, height, width
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload import plan
 from pytest_edgeload.engine.ledger import Ledger
 from pytest_edgeload.engine.memory import arena, trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.tiles import Begun, Weights
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.tile import is_last, left_bytes, span_bytes, tile_bytes, working_bytes
-from pytest_edgeload.plan import Task
+from pytest_edgeload.planning import plan
+from pytest_edgeload.planning.plan import Task
 
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 

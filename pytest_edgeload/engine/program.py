@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.engine import lean
+from pytest_edgeload.base.functions import imported
+from pytest_edgeload.engine import lean_torch
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import output_error
 from pytest_edgeload.job import Done, Job, Program, import_from
-from pytest_edgeload.networks.convert import imported
 from pytest_edgeload.networks.store import WEIGHTS
 
 Answers = Mapping[int, Sequence[torch.Tensor]]
@@ -85,7 +85,7 @@ class Programmed:
 
     def __init__(self, job: Job, program: Program) -> None:
         if not program.function.startswith(f"{__package__}."):  # ours compute as plans do
-            lean.whole()
+            lean_torch.whole()
         import_from(program.path)
         self._job = job
         self._answer: Callable[[], Answers] = imported(program.function)(job)

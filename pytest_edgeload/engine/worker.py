@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_edgeload.engine import lean  # noqa: F401  # first, for it imports PyTorch
+from pytest_edgeload.engine import lean_torch  # noqa: F401  # first, for it imports PyTorch
 
 # isort: split
 import sys
@@ -11,10 +11,10 @@ from typing import BinaryIO
 import msgspec
 import torch
 
+from pytest_edgeload.engine.channel import Send, speak
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.engine.program import Programmed
-from pytest_edgeload.engine.speech import Send, speak
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, Ready
 
 

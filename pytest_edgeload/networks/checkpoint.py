@@ -16,10 +16,10 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from pytest_edgeload import reading
-from pytest_edgeload.errors import Refusal
-from pytest_edgeload.files import opened
-from pytest_edgeload.files import read as content
+from pytest_edgeload.base import decoding
+from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.files import opened
+from pytest_edgeload.base.files import read as content
 from pytest_edgeload.networks.layer import DTYPES, Part, TensorSpec
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
@@ -119,7 +119,7 @@ def _main(path: Path) -> Path:
 def _shards(index: Path) -> dict[str, set[str]]:
     """Return the files that an index names, each with the tensors that are to be read from it."""
     try:
-        placed = reading.decode(content(index, _MOST), _Index).weight_map.items()
+        placed = decoding.decode(content(index, _MOST), _Index).weight_map.items()
     except OSError as error:
         raise BadCheckpoint(f"{index}: {error.strerror}; fetch it anew") from error
     except ValueError as error:
@@ -170,9 +170,9 @@ def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:
 
 def tensors(header: bytes) -> dict[str, TensorSpec]:
     """Return where the tensors that a header names stand in its file. Raises ValueError or BadCheckpoint."""
-    entries = reading.decode(header, dict[str, msgspec.Raw])
+    entries = decoding.decode(header, dict[str, msgspec.Raw])
     entries.pop("__metadata__", None)
-    return {name: _spec(name, reading.decode(bytes(raw), _Entry), 8 + len(header)) for name, raw in entries.items()}
+    return {name: _spec(name, decoding.decode(bytes(raw), _Entry), 8 + len(header)) for name, raw in entries.items()}
 
 
 def _spec(name: str, entry: _Entry, data: int) -> TensorSpec:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_edgeload import reading
-from pytest_edgeload.errors import Refusal, UsageError, check_name, hint
+from pytest_edgeload.base import decoding
+from pytest_edgeload.base.errors import Refusal, UsageError, check_name, hint
+from pytest_edgeload.base.functions import check_function
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, outdated, stamp
 from pytest_edgeload.networks.checkpoint import files as checkpoint_files
 from pytest_edgeload.networks.layer import FORMAT, Network
@@ -199,7 +200,7 @@ class Registry:
 
     def _ask(self, request: dict[str, str], progress: Progress) -> dict[str, object]:
         """Let a process of its own carry out `request`; return its last word, which holds `folder` or `error`."""
-        command = [sys.executable, "-P", "-m", "pytest_edgeload.networks.maker", str(os.getpid())]
+        command = [sys.executable, "-P", "-m", "pytest_edgeload.exporting.maker", str(os.getpid())]
         # What the factory and torch print is not pytest's to show; what counts comes back as an error.
         pipe = subprocess.PIPE
         with subprocess.Popen(
@@ -235,7 +236,7 @@ class Registry:
 def _told(line: str) -> dict[str, object]:
     """Return what the process that makes a network says in a line; an error where it says nothing of the kind."""
     try:
-        return reading.decode(line, dict[str, object])
+        return decoding.decode(line, dict[str, object])
     except ValueError:
         return {"error": "what ran in the process wrote between its words"}
 
@@ -243,13 +244,6 @@ def _told(line: str) -> dict[str, object]:
 def is_program(factory: str) -> bool:
     """Tell whether a factory is the path of a saved program."""
     return factory.endswith(".pt2")
-
-
-def check_function(what: str, function: str) -> None:
-    """Raise UsageError, naming `what`, unless `function` is written as `module:function`."""
-    module, _, name = function.partition(":")
-    if not (module and name.isidentifier()):
-        raise UsageError(f"{what} {function!r} is not of the form 'module:function'")
 
 
 def _sources(what: str, module: str) -> list[Path]:

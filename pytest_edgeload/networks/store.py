@@ -24,9 +24,9 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
-from pytest_edgeload import files, reading
-from pytest_edgeload.errors import Refusal
-from pytest_edgeload.locks import held, silent
+from pytest_edgeload.base import decoding, files
+from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.locks import held, silent
 from pytest_edgeload.networks import checkpoint
 from pytest_edgeload.networks.layer import DTYPES, FORMAT, Network, TensorSpec
 
@@ -99,7 +99,7 @@ def read_graph(folder: Path) -> Network:
     """Return the network stored in `folder`, without looking at its weights. Raises DamagedNetwork."""
     path = folder / GRAPH
     try:
-        return reading.decode(files.read(path, _MOST_OF_GRAPH), Network)
+        return decoding.decode(files.read(path, _MOST_OF_GRAPH), Network)
     except OSError as error:
         raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
     except ValueError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.plugin.fixtures import (
     edge,

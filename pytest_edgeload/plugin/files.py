@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_edgeload import files
-from pytest_edgeload.errors import UsageError, hint
+from pytest_edgeload.base import files
+from pytest_edgeload.base.errors import UsageError, hint
 from pytest_edgeload.plugin.options import File
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_edgeload.errors import Refusal, check_name
-from pytest_edgeload.names import MOST
+from pytest_edgeload.base.errors import Refusal, check_name
+from pytest_edgeload.base.text import MOST
 from pytest_edgeload.plugin.options import sent
 
 if TYPE_CHECKING:
+    from pytest_edgeload.base.units import Limit
     from pytest_edgeload.plugin.hooks import Edgeload
     from pytest_edgeload.results.record import Measurement, Record
-    from pytest_edgeload.units import Limit
     from pytest_edgeload.workload import Mix
 
 DEVICE, MEMORY, POLICY, PEER, ROUND = "edge_device", "edge_mem", "edge_policy", "edge_peer", "edge_round"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.home import Home
+from pytest_edgeload.measuring.directories import Home
 from pytest_edgeload.plugin import options
 
 _HOME = pytest.StashKey[Home]()

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.interrupts import Interrupts, ended_alike
-from pytest_edgeload.names import printable
-from pytest_edgeload.plugin import actions, options, thresholds
-from pytest_edgeload.plugin.boards import boards_of
+from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.interrupts import Interrupts, ended_alike
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import Limit, exact_size
+from pytest_edgeload.plugin import github_actions, options, thresholds
+from pytest_edgeload.plugin.devices import boards_of
 from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
 from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.items import device_of, is_of, measures, own_of, parameters_of, round_of, test_name
@@ -33,7 +34,6 @@ from pytest_edgeload.results.record import Case, Entry, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.user import choose as choose_user
-from pytest_edgeload.units import Limit, exact_size
 from pytest_edgeload.workload import Mix
 
 PROPERTY = "edgeload"
@@ -309,7 +309,7 @@ class Edgeload:
         self._is_open = False
         failing = self._results.finish(self._session.records(self._results.arrived), is_whole=is_whole)
         if self.settings.github:
-            self._unsummarised = list(filter(None, [actions.summarise(self._results.markdown())]))
+            self._unsummarised = list(filter(None, [github_actions.summarise(self._results.markdown())]))
         if not self._results.unwritten:
             self._home.unreported.unlink(missing_ok=True)
         return failing
@@ -369,7 +369,7 @@ class Edgeload:
         return [f"seed {self.seed}"] if self._config.get_verbosity() < 0 else []
 
     def _place(self, case: Case) -> github.Place:
-        return actions.place_of(case, self._lines, self._config.rootpath)
+        return github_actions.place_of(case, self._lines, self._config.rootpath)
 
     def _say(self, line: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.plugin.fixtures import AXES, DEVICE, ROUND
 from pytest_edgeload.results.record import Case
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_edgeload.errors import UsageError, check_name
+from pytest_edgeload.base.errors import UsageError, check_name
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import read_graph
@@ -45,7 +45,7 @@ class LiveNetworks:
                 return name
             model = self._registry.base / model
         # By its name: whoever has a model has imported torch, and nobody else has to.
-        live = importlib.import_module("pytest_edgeload.networks.live")
+        live = importlib.import_module("pytest_edgeload.exporting.live")
         known = self._made.get(name)
         fingerprint: str = live.fingerprint(model, samples)
         if known is not None and known.model() is model and known.fingerprint == fingerprint:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.plugin.values import (
     CAP_NAMES,
     EXPORTS,
@@ -47,9 +47,9 @@ from pytest_edgeload.plugin.values import (
 )
 
 if TYPE_CHECKING:
+    from pytest_edgeload.base.units import Limit
     from pytest_edgeload.report.view import View
     from pytest_edgeload.results.threshold import Threshold
-    from pytest_edgeload.units import Limit
 
 FILES: Mapping[str, str] = {"json": "json", "csv": "csv", "md": "markdown", "html": "html", "trace": "trace"}
 """The formats, keys of `report.FORMATS`, of the options that name a file."""

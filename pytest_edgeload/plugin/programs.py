@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 import cloudpickle
 import pytest
 
-from pytest_edgeload import names
-from pytest_edgeload.engine.later import Later
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.text import MOST
+from pytest_edgeload.engine.lazy_module import Later
 from pytest_edgeload.results.record import PROGRAM
-from pytest_edgeload.sandbox import command, launch, steady
+from pytest_edgeload.sandbox import command, launch, page_cache
 
 _REWRITTEN = "_pytest.assertion.rewrite"
 _NAME = re.compile(r"[\w.-]{1,1000}")
@@ -65,7 +65,7 @@ class Command:
 def name_of(name: str | None, made: str) -> str:
     """Return `name`, or one of what it is `made` of, in the letters that a threshold can say. Raises UsageError."""
     if name is None:
-        return re.sub(r"[^\w.-]+", "-", made).strip("-")[: names.MOST] or PROGRAM
+        return re.sub(r"[^\w.-]+", "-", made).strip("-")[:MOST] or PROGRAM
     if not _NAME.fullmatch(name):
         raise UsageError(f"name={name!r} could stand in no threshold; try letters, digits, and . _ - between them")
     return name
@@ -110,7 +110,7 @@ def calling(
         reason = " ".join(str(error).split())
         way_out = "have it make by itself what cannot be pickled"
         raise UsageError(f"edge.call of {name}: it cannot be sent to a worker: {reason}; {way_out}") from error
-    return launch.Calling(file.getvalue(), steady.named([*args, *kwargs.values()], str(Path.cwd())))
+    return launch.Calling(file.getvalue(), page_cache.named([*args, *kwargs.values()], str(Path.cwd())))
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle tells no types

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
-from pytest_edgeload.interrupts import Interrupts
+from pytest_edgeload.base.interrupts import Interrupts
 
 
 class _Terminal:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pytest_edgeload.errors import Refusal, UsageError
-from pytest_edgeload.files import noting
-from pytest_edgeload.home import Home
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.errors import Refusal, UsageError
+from pytest_edgeload.base.files import noting
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.measuring.directories import Home
 from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.gating import Gate
 from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag

@@ -17,18 +17,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_edgeload import reading
-from pytest_edgeload.bench import Needs, prepared
+from pytest_edgeload.base import decoding
+from pytest_edgeload.base.errors import Unsupported, UsageError, hint
+from pytest_edgeload.base.files import noting
+from pytest_edgeload.base.interrupts import Interrupts
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.errors import Unsupported, UsageError, hint
-from pytest_edgeload.files import noting
-from pytest_edgeload.home import Home
-from pytest_edgeload.interrupts import Interrupts
-from pytest_edgeload.measure import Bench, asking
+from pytest_edgeload.measuring.bench import Bench, asking
+from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.machine import Needs, prepared
+from pytest_edgeload.measuring.peers import Peer, known_peers
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.peers import Peer, known_peers
-from pytest_edgeload.plugin.boards import Boards, hold_of, on
+from pytest_edgeload.plugin.devices import Boards, hold_of, on
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.options import Given, Settings, flag
 from pytest_edgeload.plugin.progress import Bar
@@ -41,7 +42,6 @@ from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.hold import Hold
 from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.sandbox.user import User
-from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix
 
 _LIKE = 0.8
@@ -152,7 +152,7 @@ class Session:
     def shared(self) -> Shared:
         """What the owner decided."""
         try:
-            return reading.decode(self.home.read(self._note), Shared)
+            return decoding.decode(self.home.read(self._note), Shared)
         except ValueError as error:
             raise Unsupported(f"{self._note}: {error}; start the session anew") from error
 
@@ -344,4 +344,4 @@ def properties(entry: Entry, before: int) -> list[tuple[str, str]]:
 
 def unpack(text: str) -> Entry:
     """Return the entry that `pack` made a string of."""
-    return reading.decode(text, Entry)
+    return decoding.decode(text, Entry)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_edgeload import reading
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base import decoding
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.threshold import Ceiling
 
 MARKER = "edge_threshold"
@@ -74,6 +74,6 @@ def ceilings_of(properties: Iterable[tuple[str, object]]) -> tuple[Ceiling, ...]
     """Return the ceilings that came with a report."""
     packed = next((str(value) for name, value in properties if name == PROPERTY), "{}")
     try:
-        return tuple(Ceiling.parse(name, value) for name, value in reading.decode(packed, dict[str, str]).items())
+        return tuple(Ceiling.parse(name, value) for name, value in decoding.decode(packed, dict[str, str]).items())
     except ValueError:  # a test has recorded a property of that name itself
         return ()

@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_edgeload.names import as_path, followed
+from pytest_edgeload.base.text import as_path, followed
 
 if TYPE_CHECKING:
+    from pytest_edgeload.base.units import Limit
     from pytest_edgeload.results.threshold import Threshold
-    from pytest_edgeload.units import Limit
 
 _MOST_SEED_DIGITS = 15
 
@@ -26,28 +26,28 @@ CAP_NAMES = ("auto", "cgroup2", "cgroup1", "systemd", "none")
 
 def to_limits(text: str) -> tuple[Limit | None, ...]:
     """Return the limits of a comma list, None for `none`."""
-    from pytest_edgeload.units import Limit
+    from pytest_edgeload.base.units import Limit
 
     return tuple(dict.fromkeys(None if item == "none" else Limit.parse(item) for item in to_names(text)))
 
 
 def to_duration(text: str) -> float:
     """Return seconds."""
-    from pytest_edgeload.units import parse_duration
+    from pytest_edgeload.base.units import parse_duration
 
     return parse_duration(text)
 
 
 def to_rate(text: str) -> int | None:
     """Return bytes a second, None for `none`."""
-    from pytest_edgeload.units import parse_rate
+    from pytest_edgeload.base.units import parse_rate
 
     return None if text == "none" else parse_rate(text)
 
 
 def to_swap(text: str) -> str:
     """Return a kind of swap."""
-    from pytest_edgeload.units import parse_swap
+    from pytest_edgeload.base.units import parse_swap
 
     return parse_swap(text)
 
@@ -75,7 +75,7 @@ def to_input(text: str) -> Path | None:
 
 def to_count(text: str) -> int:
     """Return a whole number of at least 1."""
-    from pytest_edgeload.units import parse_count
+    from pytest_edgeload.base.units import parse_count
 
     return parse_count(text)
 
@@ -106,7 +106,7 @@ def to_rounds(text: str) -> Rounds:
 
 def to_precision(text: str) -> float | None:
     """Return a share; None for the empty string."""
-    from pytest_edgeload.units import parse_percent
+    from pytest_edgeload.base.units import parse_percent
 
     return parse_percent(text) if text else None
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pytest_edgeload.check import check
-from pytest_edgeload.errors import UsageError, check_name
-from pytest_edgeload.plan import Budget, InvalidPlan, Plan
+from pytest_edgeload.base.errors import UsageError, check_name
+from pytest_edgeload.planning.check import check
+from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies.bulk import bulk
 from pytest_edgeload.policies.bulk_unchained import bulk_unchained
 from pytest_edgeload.policies.deepeye import deepeye
@@ -48,9 +48,6 @@ POLICIES: Mapping[str, Policy] = {
     "stream": stream,
 }
 """All built-in policies by name."""
-
-REFERENCE = "bulk"
-"""The policy that the others of a group are compared with."""
 
 
 def known_policies(tell: Callable[[Callable[[str, Policy], None]], object]) -> dict[str, Policy]:

@@ -5,7 +5,7 @@ Source: the 2020 study. init -> l_0..l_n -> e_0..e_n -> f_0..f_n, and so on to t
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.planning.plan import STAGES, Budget, Builder, Plan
 from pytest_edgeload.workload import Workload
 
 

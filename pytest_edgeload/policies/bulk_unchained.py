@@ -5,7 +5,7 @@ Source: the study. init -> l_0..l_n -> e_0, e_i -> e_(i+1), e_i -> f_i per reque
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.workload import Workload
 
 

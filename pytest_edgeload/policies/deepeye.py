@@ -7,7 +7,7 @@ first of them after the last exec of the convolutional side. Nothing between req
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.planning.plan import STAGES, Budget, Builder, Plan
 from pytest_edgeload.workload import Workload
 
 CONVOLUTIONAL, CONNECTED = 0, 1

@@ -6,7 +6,7 @@ of the network before it.
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Plan
+from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.policies.deepeye_preload import preload
 from pytest_edgeload.workload import Workload
 

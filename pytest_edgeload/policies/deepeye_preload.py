@@ -7,7 +7,7 @@ networks` are those that come together: no policy knows what comes later.
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.deepeye import CONNECTED, CONVOLUTIONAL
 from pytest_edgeload.workload import Workload
 

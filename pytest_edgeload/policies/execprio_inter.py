@@ -5,7 +5,7 @@ Source: EdgeCaffe. The graph of `partial`; a request's init waits for the last t
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.partial import FIRST, LATER, overlap
 from pytest_edgeload.workload import Workload
 

@@ -5,7 +5,7 @@ Source: the study. init -> l_0 -> e_0 -> f_0 -> l_1 -> e_1 -> f_1 ..., and so on
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.planning.plan import STAGES, Budget, Builder, Plan
 from pytest_edgeload.workload import Workload
 
 

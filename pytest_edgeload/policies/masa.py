@@ -8,7 +8,7 @@ as in `sjf`, one that waits for memory is passed over a limited number of times,
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.partial import FIRST, LATER, overlap
 from pytest_edgeload.policies.sjf import done_s
 from pytest_edgeload.workload import Workload

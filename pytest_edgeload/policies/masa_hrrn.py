@@ -7,7 +7,7 @@ Long requests are served as long as the device keeps up; asked more than it can 
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.masa import PATIENCE
 from pytest_edgeload.policies.partial import FIRST, LATER, overlap
 from pytest_edgeload.workload import Workload

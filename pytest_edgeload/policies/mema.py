@@ -7,7 +7,7 @@ that what is held can always be executed and freed, and no two networks wait for
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.masa import PATIENCE
 from pytest_edgeload.policies.partial import FIRST, LATER
 from pytest_edgeload.workload import Workload

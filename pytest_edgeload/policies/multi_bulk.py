@@ -5,7 +5,7 @@ Source: EdgeCaffe. init -> l_0..l_n -> e_0..e_n -> f_0..f_n per request; nothing
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.planning.plan import STAGES, Budget, Builder, Plan
 from pytest_edgeload.workload import Workload
 
 

@@ -6,7 +6,7 @@ that only choose differently among what is ready (execprio, sjf, masa) add their
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.workload import Workload
 
 FIRST, LATER = 0.0, 1.0

@@ -7,7 +7,7 @@ they arrived, so nothing that comes later than that can pass it.
 
 from __future__ import annotations
 
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.partial import FIRST, LATER, overlap
 from pytest_edgeload.workload import Workload
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import chain
 
 from pytest_edgeload.networks.tile import PAGE
-from pytest_edgeload.plan import Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
 from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept, room_bytes
 from pytest_edgeload.policies.streaming.units import Stage, Tile, Unit, first_requests, serve, stages

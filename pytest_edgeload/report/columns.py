@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_edgeload.errors import hint
-from pytest_edgeload.policies import REFERENCE
-from pytest_edgeload.results.record import METRICS, Case, Record, groups
+from pytest_edgeload.base.errors import hint
+from pytest_edgeload.base.units import exact_size, format_size
+from pytest_edgeload.results.record import METRICS, REFERENCE, Case, Record, groups
 from pytest_edgeload.results.statistics import (
     Interval,
     Runs,
@@ -25,7 +25,6 @@ from pytest_edgeload.results.statistics import (
     value_of,
 )
 from pytest_edgeload.results.threshold import Figure, parse_figure, percent_of, short
-from pytest_edgeload.units import exact_size, format_size
 
 NONE = "-"
 """What stands where nothing was measured."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, room
 from pytest_edgeload.results.gate import Finding, Side, Sides, incomparable
 from pytest_edgeload.results.record import Case, Record

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 
 from tabulate import tabulate
 
-from pytest_edgeload.job import Span
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.plan import Kind, Plan, Task
+from pytest_edgeload.planning.plan import Kind, Plan, Span, Task
+from pytest_edgeload.planning.simulate import Simulated
 from pytest_edgeload.results.steps import rows, weight_bytes
-from pytest_edgeload.simulate import Simulated
-from pytest_edgeload.units import format_size
 from pytest_edgeload.workload import Workload
 
 _NONE = "-"

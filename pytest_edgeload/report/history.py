@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.comparison import label, limit_of
 from pytest_edgeload.results.history import Point, Series
 from pytest_edgeload.results.threshold import Figure

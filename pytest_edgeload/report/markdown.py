@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.report.notes import failures, remarks, strange

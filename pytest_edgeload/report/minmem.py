@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.minmem import SWAPPED_BYTES, Smallest, Trial
-from pytest_edgeload.units import format_size
 
 
 def text(found: Smallest) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.results.noise import Floor, Tightest
 from pytest_edgeload.results.threshold import Figure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.columns import Column, column, full_name, rows
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.record import METRICS, Record

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from pytest_edgeload.names import printable
-from pytest_edgeload.policies import REFERENCE
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.report.columns import KEYS, NAME, NAMED, NONE, Column, Row, Value, column, full_name, key, rows
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.gate import identity
-from pytest_edgeload.results.record import PROGRAM, Case, Record
+from pytest_edgeload.results.record import PROGRAM, REFERENCE, Case, Record
 from pytest_edgeload.results.statistics import Spread, spread
-from pytest_edgeload.units import exact_size, format_size
 
 _ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
 _KEPT_COMING = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_edgeload.job import Span
+from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.record import Case, Measurement, Step
 
 

@@ -7,8 +7,8 @@ import re
 import secrets
 from pathlib import Path
 
-from pytest_edgeload import files
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base import files
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.document import Document, Machine, parse, render
 
 _NUMBERED = re.compile(r"(?P<number>\d{4,})_(?P<name>.+)_[0-9a-f]{6}\.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pytest_edgeload.plan import Plan
+from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.results.service import figures
 from pytest_edgeload.results.steps import steps

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from pytest_edgeload import reading
+from pytest_edgeload.base import decoding
 from pytest_edgeload.results.record import SCHEMA, Record
 
 _VERSIONS = ("pytest-edgeload", "pytest", "torch")
@@ -88,8 +88,8 @@ def render(document: Document) -> bytes:
 def parse(text: bytes) -> Document:
     """Return the document that `text` holds. Raises ValueError."""
     try:
-        schema = reading.decode(text, _Head).schema
-        found = reading.decode(text, Document) if schema == SCHEMA else None
+        schema = decoding.decode(text, _Head).schema
+        found = decoding.decode(text, Document) if schema == SCHEMA else None
     except ValueError as error:
         raise ValueError(f"holds no records ({error})") from error
     if found is None:

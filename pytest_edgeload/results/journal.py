@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload import files, reading
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base import decoding, files
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, render
 from pytest_edgeload.results.record import Entry, Record, collect
@@ -38,7 +38,7 @@ def write(entry: Entry) -> None:
 def read(path: Path) -> Entry | None:
     """Return the entry that `path` holds; None where there is none that can be read."""
     try:
-        return reading.decode(files.read(path, _MOST), Entry)
+        return decoding.decode(files.read(path, _MOST), Entry)
     except (OSError, ValueError):
         return None
 

@@ -11,11 +11,11 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.gate import Sides, Verdict, judge
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import runs_of
 from pytest_edgeload.results.threshold import Figure, Threshold
-from pytest_edgeload.units import format_size
 
 _SEED = 2020  # of the splits: the same rounds give the same answer
 _TRIES = 100

@@ -8,14 +8,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from pytest_edgeload.job import Count, Seconds, Span
-from pytest_edgeload.plan import Kind
+from pytest_edgeload.base.decoding import Count, Seconds
+from pytest_edgeload.planning.plan import Kind, Span
 from pytest_edgeload.workload import Ask
 
 SCHEMA = 1
 
 PROGRAM = "program"
 """The workload of functions and commands: those of one test are compared with each other, by what they are called."""
+
+REFERENCE = "bulk"
+"""The policy that the others of a group are compared with."""
 
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 

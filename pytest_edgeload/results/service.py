@@ -6,8 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_edgeload.job import Span
-from pytest_edgeload.plan import Kind, Plan
+from pytest_edgeload.planning.plan import Kind, Plan, Span
 from pytest_edgeload.results.record import Service
 from pytest_edgeload.workload import Workload
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_edgeload.networks.tile import tile_bytes
-from pytest_edgeload.plan import Plan, Task
+from pytest_edgeload.planning.plan import Plan, Task
 from pytest_edgeload.results.record import Step
 from pytest_edgeload.workload import Workload
 

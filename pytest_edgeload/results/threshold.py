@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from pytest_edgeload.errors import hint
+from pytest_edgeload.base.errors import hint
+from pytest_edgeload.base.units import format_duration, format_size, parse_duration, parse_size
 from pytest_edgeload.results.record import METRICS, Metric
-from pytest_edgeload.units import format_duration, format_size, parse_duration, parse_size
 
 STATISTICS = ("median", "mean", "min", "max")
 """What may be asked of the rounds beside percentiles, `p90` or `p99.9`."""

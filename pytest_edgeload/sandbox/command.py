@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.record import Measurement, Outcome
-from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.sandbox import counters, page_cache
 from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, Worker, live, with_words
 from pytest_edgeload.sandbox.readiness import Probe, probe_of
 from pytest_edgeload.sandbox.tail import Tail
@@ -73,7 +73,7 @@ class Command:
     @property
     def files(self) -> list[Path]:
         """The files that its arguments name."""
-        return steady.named(self.argv[1:], self.cwd)
+        return page_cache.named(self.argv[1:], self.cwd)
 
 
 def _found(program: str, env: Mapping[str, str], folder: str) -> str:
@@ -97,8 +97,8 @@ def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Meas
         raise UsageError(
             f"command {command.argv[0]}: ready is true before it has started; end what answers there, or ask elsewhere"
         )
-    steady.drop(command.files)
-    steady.back(enclosure.most_bytes)
+    page_cache.drop(command.files)
+    page_cache.back(enclosure.most_bytes)
     with ExitStack() as opened:
         stdin: int | IO[bytes] = subprocess.DEVNULL
         if command.stdin:

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.limits import Limits, Throttle, cores_of, disk_of
 from pytest_edgeload.sandbox.swap import Swap, active
-from pytest_edgeload.units import exact_size
 
 ENFORCED = ("reads", "writes", "cpus", "cores", "swap")
 """What the fields of a hold are called where they are not enforced, in their order."""

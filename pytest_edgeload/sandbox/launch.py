@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 
-from pytest_edgeload import reading
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base import decoding
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned, search_path
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import SAMPLES, weight_files
 from pytest_edgeload.results.record import Measurement, Outcome
-from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.sandbox import counters, page_cache
 from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, Worker, live, with_words
-from pytest_edgeload.units import format_size
 
 __all__ = ["Calling", "Enclosure", "launch", "launch_call"]
 
@@ -78,7 +78,7 @@ def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measure
 def _drop(files: Iterable[Path]) -> None:
     """Have the files read from storage again. Raises Unsupported for one that has gone meanwhile."""
     try:
-        steady.drop(files)
+        page_cache.drop(files)
     except OSError as error:
         raise Unsupported(f"{error.filename}: {error.strerror}, just before it was measured; put it back") from error
 
@@ -115,7 +115,7 @@ class _Dialogue:
         worker.figures["startup_s"] = time.monotonic() - worker.began_s
         idle = counters.resident(counters.status(worker.pid))
         worker.figures["baseline_bytes"] = idle.now if idle else None
-        steady.back(worker.enclosure.most_bytes)
+        page_cache.back(worker.enclosure.most_bytes)
         with worker.on_the_clock():
             asked_s = time.monotonic()
             done = self._ask(worker, GO, Done)
@@ -175,7 +175,7 @@ def parse_event(line: bytes) -> Event:
     if not line.endswith(b"\n"):
         return Failed(f"what ran in the worker wrote more than {format_size(len(line))} in place of an answer")
     try:
-        event: Event = reading.decode(line, Event)  # type: ignore[arg-type]  # a union is no type to mypy
+        event: Event = decoding.decode(line, Event)  # type: ignore[arg-type]  # a union is no type to mypy
     except ValueError:
         return Failed("what ran in the worker wrote between its answers")
     return event

@@ -17,9 +17,10 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
-from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.interrupts import Interrupts
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.interrupts import Interrupts
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import Cap, Group
@@ -27,7 +28,6 @@ from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
 from pytest_edgeload.sandbox.user import User, ourselves
-from pytest_edgeload.units import format_size
 
 THREADS = "OMP_NUM_THREADS"
 """What tells a program how many threads it may use; most libraries that compute obey."""

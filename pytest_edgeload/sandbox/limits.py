@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.units import exact_size
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.units import exact_size
 
 MOST_PROCESSES = 2048
 """Processes and threads that a run may have at once, where the kernel counts them, and pytest may have twice as many.

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.locks import held, holder, silent
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.locks import held, holder, silent
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 

@@ -9,7 +9,7 @@ from http.client import HTTPException
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 
 Probe = Callable[[], object]
 

@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own
 from pytest_edgeload.sandbox.user import caller_id
-from pytest_edgeload.units import format_size, parse_size
 
 AUTO_BYTES = 8 << 30  # what the 2020 study's machine had
 _KEEP_FREE = 1 << 30

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from pytest_edgeload.errors import Refusal, Unsupported, UsageError
+from pytest_edgeload.base.errors import Refusal, Unsupported, UsageError
 
 AUTO, SAME = "auto", "same"
 

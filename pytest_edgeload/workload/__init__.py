@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from pytest_edgeload import names
+from pytest_edgeload.base.text import check
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.workload.arrivals import Process
 
@@ -139,7 +139,7 @@ class Mix:
     def __post_init__(self) -> None:
         """Check all that can be checked before the networks are known."""
         for what, name in (("workload", self.name), *(("network", name) for name in self.networks)):
-            names.check(what, name)
+            check(what, name)
         if not self.asks:
             raise ValueError(f"workload {self.name}: it asks nothing; give at least one network and one image")
         self.workload(dict.fromkeys(self.networks, _UNKNOWN))

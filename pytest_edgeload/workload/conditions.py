@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.workload import Condition, Workload
 

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_edgeload import files
-from pytest_edgeload.errors import UsageError, hint
+from pytest_edgeload.base import files
+from pytest_edgeload.base.errors import UsageError, hint
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
 from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Exponential, Normal, Poisson, Trace, Uniform
 from pytest_edgeload.workload.places import Place, Places, fault, read

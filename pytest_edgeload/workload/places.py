@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pytest_edgeload.errors import UsageError
-from pytest_edgeload.names import is_name
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.text import is_name
 
 
 class Place(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_edgeload.errors import Refusal
+from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.sandbox.caps import Cap, choose
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap, open_swap

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Self, TypeVar
 from unittest.mock import patch
 
-from pytest_edgeload.measure import Bench
+from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Case, Entry
-from pytest_edgeload.sandbox import life, steady
+from pytest_edgeload.sandbox import life, page_cache
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.swap import Swap
@@ -138,6 +138,6 @@ def network(cap: Cap, session: str, rounds: int) -> Iterator[Row]:
 
 def _plain(folder: str, *words: str) -> str:
     """Run the network in plain PyTorch, from a cold cache; return what it says, which is the seconds that took."""
-    steady.drop(Path(folder).glob("*.pt"))
+    page_cache.drop(Path(folder).glob("*.pt"))
     command = [sys.executable, "-c", _PLAIN, *words]
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout.strip() or "0"

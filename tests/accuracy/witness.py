@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_edgeload.sandbox import steady
+from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.caps import Cap
 from tests.accuracy.programs import LIMIT, measure
 
@@ -28,7 +28,7 @@ class Seen:
 
 def theirs(argv: Sequence[str]) -> Seen:
     """Return what runexec tells of a program; the files that it names are cold, as they are for us."""
-    steady.drop(steady.named(argv, "/"))
+    page_cache.drop(page_cache.named(argv, "/"))
     with tempfile.TemporaryDirectory() as folder:
         options = ["--no-container", "--quiet", f"--memlimit={LIMIT}", f"--output={Path(folder) / 'output'}"]
         command = [sys.executable, "-m", "benchexec.runexecutor", *options, "--", *argv]

@@ -13,10 +13,10 @@ import pytest
 
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.plan import Budget
+from pytest_edgeload.planning.plan import Budget
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import graph
-from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Mix, Workload
 from tests.cli.commands import COMMAND, Run, environment
 

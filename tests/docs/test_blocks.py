@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from pytest_edgeload import cli
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin import options
 from pytest_edgeload.report.columns import column
 from pytest_edgeload.results.record import METRICS

@@ -9,7 +9,7 @@ import msgspec
 
 from pytest_edgeload.engine.lanes import Ran, run
 from pytest_edgeload.engine.perform import Performer
-from pytest_edgeload.plan import Plan
+from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.workload import Workload
 from tests.builders import job_of
 

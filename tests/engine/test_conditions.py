@@ -11,8 +11,8 @@ from torch import nn
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.engine.tiles import Begun
 from pytest_edgeload.networks.store import read_graph
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Comparison, Condition, Conditions, Request, Workload
 from tests.builders import job_of, plan_of, stored
 from tests.engine.performers import carried_out, on_one_lane

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.fx import Graph, Node
 
 from pytest_edgeload.engine.kernels import bind, compile_op, convolve
-from pytest_edgeload.networks.export import CannotExport, encode
+from pytest_edgeload.exporting.export import CannotExport, encode
 from pytest_edgeload.networks.layer import Op
 
 GRAPH = Graph()

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_edgeload.engine.lanes import Ran, run
-from pytest_edgeload.plan import STAGES, Budget, InvalidPlan, Plan, Task
+from pytest_edgeload.planning.plan import STAGES, Budget, InvalidPlan, Plan, Task
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Condition, Request, Workload
 from tests.builders import BUDGETS, network, plan_of, timed_workloads, workload, workloads
 from tests.engine.performers import Calling, on_one_lane

@@ -15,8 +15,8 @@ from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import read_graph
+from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.simulate import peak_bytes
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import job, plan_of, stored
 from tests.engine.performers import Calling, carried_out, on_one_lane

@@ -13,8 +13,8 @@ from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Pr
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import WEIGHTS, read_graph
 from pytest_edgeload.networks.tile import needed
-from pytest_edgeload.plan import Plan
-from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.planning.plan import Plan
+from pytest_edgeload.sandbox import counters, page_cache
 from tests.builders import stored
 from tests.engine.test_worker import worker
 from tests.sandbox import witness
@@ -47,7 +47,7 @@ def test_reading(words: Path, small: Path) -> None:
     needed_bytes = sum(size_bytes for folder in folders for _, size_bytes in needed(read_graph(folder)))
     with worker() as process:
         assert process.ask(_job("reading", *folders)) == Ready()
-        steady.drop(files)
+        page_cache.drop(files)
         before = counters.process(process.process.pid)["read_bytes"]
         done = process.tell(GO)
         read_bytes = counters.process(process.process.pid)["read_bytes"] - before
@@ -75,7 +75,7 @@ def test_computing(words: Path, small: Path) -> None:
     """All requests of all networks are answered right, by weights that are there before the clock starts."""
     with worker() as process:
         assert process.ask(_job("computing", words, small, samples=3)) == Ready()
-        steady.drop([words / WEIGHTS])
+        page_cache.drop([words / WEIGHTS])
         before = counters.process(process.process.pid)["read_bytes"]
         done = process.tell(GO)
         assert isinstance(done, Done)

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Program, Ready, search_path
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
-from pytest_edgeload.plan import Plan
+from pytest_edgeload.planning.plan import Plan
 from tests.engine.test_worker import Worker, worker
 
 HEAD = """

@@ -16,7 +16,7 @@ from pytest_edgeload.engine import readers
 from pytest_edgeload.engine.memory import arena
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.tile import PAGE, pages_bytes
-from pytest_edgeload.sandbox import steady
+from pytest_edgeload.sandbox import page_cache
 from tests.sandbox import witness
 
 FILE_BYTES = 300_000
@@ -77,7 +77,7 @@ def test_the_page_cache(tmp_path: Path, name: str, expected: list[int], *, has_p
     path.write_bytes(os.urandom(8 << 20))
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    steady.drop([path])
+    page_cache.drop([path])
     reader, found = READERS[name](path), list[int]()
     for _ in expected:
         memory = reader.read(0, 8 << 20, arena(8 << 20) if has_place else None)

@@ -21,8 +21,8 @@ from torch import nn
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import GRAPH, SAMPLES, read_graph
-from pytest_edgeload.plan import Plan
-from pytest_edgeload.simulate import peak_bytes
+from pytest_edgeload.planning.plan import Plan
+from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.workload import Condition, Request, Workload
 from tests.builders import job, job_of, plan_of, stored
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from pytest_edgeload import devices
-from pytest_edgeload.errors import Refusal, UsageError
-from pytest_edgeload.files import read, write
+from pytest_edgeload.base.errors import Refusal, UsageError
+from pytest_edgeload.base.files import read, write
 from pytest_edgeload.networks import checkpoint, store
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import Document, document, render

@@ -12,11 +12,11 @@ from typing import Final
 import pytest
 import torch
 
-from pytest_edgeload.bench import Needs, prepared
-from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.home import Home
-from pytest_edgeload.measure import Bench
-from pytest_edgeload.networks.live import keep_live
+from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.exporting.live import keep_live
+from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.networks.registry import PreparationFailed, Registry
 from pytest_edgeload.networks.store import Store, Unwritable, verify
 from pytest_edgeload.results import baseline, journal

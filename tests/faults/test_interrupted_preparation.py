@@ -15,9 +15,9 @@ from types import FrameType
 
 import pytest
 
-from pytest_edgeload.bench import Needs, prepared
-from pytest_edgeload.home import Home
-from pytest_edgeload.interrupts import SIGNALS, Interrupts, ended_alike
+from pytest_edgeload.base.interrupts import SIGNALS, Interrupts, ended_alike
+from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from tests.sandbox import witness
@@ -25,8 +25,8 @@ from tests.sandbox import witness
 SWAPPING = """\
 import sys
 from pathlib import Path
-from pytest_edgeload.bench import Needs, prepared
-from pytest_edgeload.home import Home
+from pytest_edgeload.measuring.machine import Needs, prepared
+from pytest_edgeload.measuring.directories import Home
 home = Home.new(Path(sys.argv[1]))
 print("ready", flush=True)
 with prepared(home, Needs("auto", "512M"), print):
@@ -34,7 +34,7 @@ with prepared(home, Needs("auto", "512M"), print):
 """
 OTHERS = """\
 import os, signal
-from pytest_edgeload.interrupts import ended_alike
+from pytest_edgeload.base.interrupts import ended_alike
 signal.signal(signal.SIGTERM, lambda *_: print("theirs", flush=True))
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with ended_alike():

@@ -118,7 +118,7 @@ def test_two_sessions(start: Begin, tmp_path: Path) -> None:
     (tmp_path / "wait").touch()
     killed = start(tmp_path)
     killed.until(begun.exists)
-    [maker] = killed.descendants("pytest_edgeload.networks.maker")
+    [maker] = killed.descendants("pytest_edgeload.exporting.maker")
     killed.kill()
     assert psutil.wait_procs([maker], PATIENCE_S)[1] == []
     assert list((store.root / "networks").iterdir()) == []
@@ -127,7 +127,7 @@ def test_two_sessions(start: Begin, tmp_path: Path) -> None:
     saving = ("--edge-save=main", f"--edge-storage={tmp_path / 'saved'}")
     first = start(tmp_path, *saving, "-n2")
     first.until(begun.exists)
-    [maker] = first.descendants("pytest_edgeload.networks.maker")
+    [maker] = first.descendants("pytest_edgeload.exporting.maker")
     second = start(tmp_path, *saving)
     heard(second, f"edgeload: making network slow (process {maker.pid} in {tmp_path} is at it already)")
     (tmp_path / "wait").unlink()

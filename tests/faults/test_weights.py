@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pytest_edgeload.measure import Bench
+from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, read
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.plugin.programs import calling
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap, Group, hierarchy

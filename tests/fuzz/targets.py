@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_edgeload import devices, names, reading, units
+from pytest_edgeload import devices
+from pytest_edgeload.base import decoding, units
+from pytest_edgeload.base import text as texts
+from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices import Device
-from pytest_edgeload.errors import Refusal
 from pytest_edgeload.job import Event
 from pytest_edgeload.networks import checkpoint
 from pytest_edgeload.networks.layer import Network
@@ -36,7 +39,6 @@ from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps.hierarchy import mount_in
 from pytest_edgeload.sandbox.launch import parse_event
 from pytest_edgeload.sandbox.swap import areas
-from pytest_edgeload.units import Limit
 from pytest_edgeload.workload import Mix, file
 from tests.report.documents import document, record
 
@@ -129,8 +131,8 @@ def _devices(found: Mapping[str, Device]) -> None:
 
 
 def _mix_read(mix: Mix) -> None:
-    names.check("workload", mix.name)
-    assert reading.decode(msgspec.json.encode(mix), Mix) == mix
+    texts.check("workload", mix.name)
+    assert decoding.decode(msgspec.json.encode(mix), Mix) == mix
 
 
 def _records(found: Document) -> None:
@@ -159,7 +161,7 @@ def _entry_read(found: Entry) -> None:
 
 
 def _graph(network: Network) -> None:
-    assert reading.decode(msgspec.json.encode(network), Network) == network
+    assert decoding.decode(msgspec.json.encode(network), Network) == network
 
 
 def _event(event: Event) -> None:
@@ -235,7 +237,7 @@ TARGETS: Mapping[str, Target] = {
     "entry": Target(_entry, (ValueError,), (_ENTRY,), _entry_read),
     "event": Target(parse_event, (), _EVENTS, _event),
     "checkpoint": Target(checkpoint.tensors, (ValueError, checkpoint.BadCheckpoint), (_HEADER,)),
-    "graph": Target(lambda data: reading.decode(data, Network), (ValueError,), (_GRAPH,), _graph),
+    "graph": Target(lambda data: decoding.decode(data, Network), (ValueError,), (_GRAPH,), _graph),
     "counters": _of_text(counters.flat, "anon 4096\nfile 8192\nworkingset_refault_anon 0\n"),
     "status": Target(counters.resident, (), (_STATUS,)),
     "swaps": _of_text(areas, _SWAPS),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_edgeload import Inputs
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.networks.inputs import as_inputs, as_samples
 
 

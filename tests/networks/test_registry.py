@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.networks.registry import PreparationFailed, Registry, UnknownNetwork
 from pytest_edgeload.networks.store import WEIGHTS, DamagedNetwork, Store, verify
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.errors import Refusal
+from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.limits import Throttle
 from tests.made import copied

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin.files import append, check, write
 from pytest_edgeload.plugin.options import File
 from pytest_edgeload.report import FORMATS

@@ -52,7 +52,7 @@ def test_ctrl_c_while_waiting(begin: Begin, project: Path) -> None:
 def test_ctrl_c_while_preparing(begin: Begin, project: Path, send: object) -> None:
     """Ctrl-C while a network is being made leaves neither the process that makes it nor a half of the network."""
     running = begin(project, *LONG, PYTEST_EDGE_CACHE_DIR=str(project / "cache"))
-    running.until(lambda: running.descendants("pytest_edgeload.networks.maker"))
+    running.until(lambda: running.descendants("pytest_edgeload.exporting.maker"))
     running.until(lambda: list(project.glob("cache/networks/.making-*")))
     assert callable(send)
     send(running.pid, signal.SIGINT)

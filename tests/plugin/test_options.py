@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.plugin.options import FILES, OPTIONS, Given, Settings, parse, read
 from pytest_edgeload.plugin.values import CAP_NAMES, EXPORTS, Rounds
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.units import Limit
 
 VALUES = {
     "mem": ("300M", "400M", "500M"),

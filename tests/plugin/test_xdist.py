@@ -8,7 +8,7 @@ import execnet
 import msgspec
 import pytest
 
-from pytest_edgeload.job import Span
+from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.plugin.session import pack, unpack
 from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Timeline
 from tests.plugin.sessions import TEST, Begin, Ended, overlaps, write

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.plan import Budget
+from pytest_edgeload.planning.plan import Budget
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, timed_workloads, workload
 

@@ -16,20 +16,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.check import check
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.exporting.materialise import materialise
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.materialise import materialise
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import PAGE
-from pytest_edgeload.plan import Budget, Plan, Speeds
+from pytest_edgeload.planning.check import check
+from pytest_edgeload.planning.plan import Budget, Plan, Speeds
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies.stream import READERS as READING_LANES
 from pytest_edgeload.policies.stream import _ordered, stream
 from pytest_edgeload.policies.streaming.interleave import makespan_s, merge, orders
 from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, kept, room_bytes
 from pytest_edgeload.policies.streaming.units import Tile, Unit, first_requests, serve, stages
-from pytest_edgeload.simulate import simulate
 from pytest_edgeload.strategies import arrivals, workloads
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
 from tests.builders import SPEEDS, embedding, network, workload

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.github import Place, commands
 from tests.report.documents import finding, record
 

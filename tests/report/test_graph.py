@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_edgeload.names import printable
-from pytest_edgeload.plan import Plan, Task
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import format_size
+from pytest_edgeload.planning.plan import Plan, Task
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import graph
-from pytest_edgeload.simulate import simulate
-from pytest_edgeload.units import format_size
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import network, plan_of, workload, workloads
 

@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, render

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.html.experiment import experiments, typical
 from pytest_edgeload.report.html.figures import encoded
 from pytest_edgeload.report.html.marks import label, marks, seconds

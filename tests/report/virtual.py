@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pytest_edgeload.plan import Speeds
+from pytest_edgeload.planning.plan import Speeds
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.document import Commit, Document, Machine
 from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record, Timeline
-from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Ask, Request, Workload
 from tests.builders import network, plan_of
 

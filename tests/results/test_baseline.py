@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.baseline import check_name, default_name, find, load, save
 from pytest_edgeload.results.document import Commit, Document, document, render
 

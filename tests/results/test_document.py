@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.job import Span
+from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.document import Commit, Document, commit, document, machine, parse, render
 from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, Service, Timeline
 from pytest_edgeload.workload import Ask, Condition

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_edgeload.job import Span
+from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.journal import read
 from pytest_edgeload.results.record import Case, Entry, Measurement, Timeline

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.job import Span
+from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.document import Commit, Document, document
 from pytest_edgeload.results.merge import Part, merge
 from pytest_edgeload.results.record import Case, Measurement, Record

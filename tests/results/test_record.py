@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.job import Count, Seconds, Span
+from pytest_edgeload.base.decoding import Count, Seconds
+from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.record import (
     METRICS,
     Case,

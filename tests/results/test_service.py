@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.job import Span
-from pytest_edgeload.plan import Budget, Plan
+from pytest_edgeload.planning.plan import Budget, Plan, Span
+from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.record import METRICS, Measurement
 from pytest_edgeload.results.service import Served, by_network, figures, responses, served
-from pytest_edgeload.simulate import simulate
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, plan_of, timed_workloads
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from pytest_edgeload.plan import Builder
+from pytest_edgeload.planning.plan import Builder
 from pytest_edgeload.results.record import Step
 from pytest_edgeload.results.steps import steps
 from pytest_edgeload.workload import Workload

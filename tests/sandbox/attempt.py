@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from pytest_edgeload.errors import Refusal
+from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.life import Enclosure

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import psutil
 import pytest
 
-from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group

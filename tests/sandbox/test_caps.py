@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_edgeload.errors import Unsupported, UsageError
-from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.sandbox import counters, page_cache
 from pytest_edgeload.sandbox.caps import CAPS, Cap, choose, hierarchy
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
@@ -109,7 +109,7 @@ def test_memory(opened: Opened, storage: Path) -> None:
     file = storage / "read"
     file.write_bytes(os.urandom(24 * MIB))
     os.sync()
-    steady.drop([file])
+    page_cache.drop([file])
     group = opened()
 
     def near(anon: int, file: int) -> bool:
@@ -202,7 +202,7 @@ def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str, r
     def bps(reads: Throttle | None) -> float:
         with Child(*opened(12 * MIB if areas else LIMIT, swap=True, reads=reads).enter) as child:
             assert child.do("touch", 16 * MIB if areas else MIB) == "touched"
-            steady.drop([file])
+            page_cache.drop([file])
             before, start_s = counters.process(child.pid)["read_bytes"], time.monotonic()
             assert child.do(way, file) in {"read", "intact"}
             return (counters.process(child.pid)["read_bytes"] - before) / (time.monotonic() - start_s)

@@ -16,7 +16,7 @@ from typing import IO, NoReturn
 
 import pytest
 
-from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped

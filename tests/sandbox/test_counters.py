@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.sandbox import counters, page_cache
 from pytest_edgeload.sandbox.counters import Live, Resident, flat, process, resident, status
 from tests.sandbox.child import MIB, Child
 
@@ -22,7 +22,7 @@ def file(storage: Path, tmp_path: Path) -> Path:
     path.write_bytes(os.urandom(16 * MIB))
     with path.open("rb") as written:
         os.fsync(written.fileno())
-    steady.drop([path])
+    page_cache.drop([path])
     return path
 
 

@@ -17,17 +17,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.plan import Plan
+from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.results.record import METRICS, Measurement
 from pytest_edgeload.sandbox.caps import CAPS, Cap
 from pytest_edgeload.sandbox.launch import Enclosure, launch
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap
-from pytest_edgeload.units import format_size
 from tests import builders
 from tests.sandbox import witness
 from tests.sandbox.child import MIB

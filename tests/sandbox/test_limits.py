@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.limits import Throttle, disk_of
 from tests.sandbox.child import MIB
 

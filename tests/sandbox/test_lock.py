@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.locks import held, holder
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.locks import held, holder
 from pytest_edgeload.sandbox.lock import host_lock
 from tests.sandbox.witness import until
 

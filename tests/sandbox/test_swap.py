@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.errors import Unsupported, UsageError
+from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import AUTO_BYTES, Swap, open_swap, sweep
 from tests.sandbox import witness

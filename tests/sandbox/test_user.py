@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin.programs import calling
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap

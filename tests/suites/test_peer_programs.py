@@ -12,12 +12,12 @@ from torch import nn
 
 import suites.peers
 from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Job, Ready
+from pytest_edgeload.measuring.peers import Peer
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store, read_graph
-from pytest_edgeload.peers import Peer
-from pytest_edgeload.plan import Plan
-from pytest_edgeload.sandbox import counters, steady
+from pytest_edgeload.planning.plan import Plan
+from pytest_edgeload.sandbox import counters, page_cache
 from suites.peers import PEERS, missing, skeleton
 from tests.engine.test_worker import worker
 from tests.sandbox import witness
@@ -51,7 +51,7 @@ def _drop(job: Job) -> None:
     """Drop from the page cache all that a program may read."""
     assert job.program is not None
     folders = map(Path, job.networks + job.program.files)
-    steady.drop(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    page_cache.drop(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pytest_edgeload.home import Home, number_of
+from pytest_edgeload.measuring.directories import Home, number_of
 from pytest_edgeload.results import baseline
 
 STEPS = (-86400, -3600, -7 * 86400)

@@ -18,7 +18,7 @@ pytestmark = [
 CONFORMANCE = "tests/sandbox/test_caps.py"
 HELD = "tests/sandbox/test_hold.py"
 OTHERS = [
-    "tests/sandbox/test_measure.py::test_throttled_run[cgroup2]",
+    "tests/measuring/test_bench.py::test_throttled_run[cgroup2]",
     "tests/sandbox/test_call.py::test_oom[cgroup2]",
     "tests/sandbox/test_command.py::test_oom[cgroup2]",
     "tests/sandbox/test_user.py::test_rights[cgroup2]",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_edgeload.networks.tile import Rows, cut, share, span_bytes, tile_bytes
-from pytest_edgeload.plan import Speeds
+from pytest_edgeload.planning.plan import Speeds
 from pytest_edgeload.workload import Workload
 
 Tile = tuple[int, int, Rows]

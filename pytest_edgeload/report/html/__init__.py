@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 
-from pytest_edgeload.errors import Unsupported
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report import notes
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.html import summary

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_edgeload.base.units import format_duration, format_size
 from pytest_edgeload.report.html.experiment import Experiment, limit_of
 from pytest_edgeload.report.html.marks import GREY, Mark, label, seconds, spanning
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, outcomes, runs_of, spread
 from pytest_edgeload.results.threshold import Figure
-from pytest_edgeload.units import format_duration, format_size
 
 Chart = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_edgeload.names import printable
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.html.charts import by_limit, responses
 from pytest_edgeload.report.html.experiment import Experiment, typical
 from pytest_edgeload.report.html.marks import marks

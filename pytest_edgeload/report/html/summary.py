@@ -6,17 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from pytest_edgeload.policies import REFERENCE
+from pytest_edgeload.base.units import format_duration, format_size
 from pytest_edgeload.report.columns import KEYS, Column, Row, column
 from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
-from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.record import REFERENCE, Case, Record
 from pytest_edgeload.results.statistics import Interval, estimate, outcomes, ratio, runs_of, spread
 from pytest_edgeload.results.threshold import Figure
-from pytest_edgeload.units import format_duration, format_size
 
 Cells = dict[str, Any]
 

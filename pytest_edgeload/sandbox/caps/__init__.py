@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from pytest_edgeload.errors import UsageError
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.sandbox.caps.cgroup1 import Cgroup1
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
 from pytest_edgeload.sandbox.caps.systemd import Systemd
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.counters import Memory
 from pytest_edgeload.sandbox.limits import Limits
-from pytest_edgeload.units import exact_size
 
 
 class Group(Protocol):

@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import Live, Memory, flat
 from pytest_edgeload.sandbox.limits import Limits, Throttle

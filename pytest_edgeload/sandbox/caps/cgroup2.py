@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.counters import PAGE_BYTES, Live, Memory, flat, stall
 from pytest_edgeload.sandbox.limits import Limits, Throttle

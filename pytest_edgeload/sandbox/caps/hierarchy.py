@@ -10,10 +10,10 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.sandbox.counters import flat
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned, is_own
-from pytest_edgeload.units import format_size
 
 CONTAINER = "docker run --privileged --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw ..."
 """How a container is started in which groups may be made."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
 from pytest_edgeload.sandbox.counters import Memory

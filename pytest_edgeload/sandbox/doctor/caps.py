@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_edgeload.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group, choose, hierarchy
 from pytest_edgeload.sandbox.doctor.row import Row, refused
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
-from pytest_edgeload.units import format_size
 
 _LIMIT = 48 << 20
 _MORE = 128 << 20

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import psutil
 
-from pytest_edgeload.errors import Refusal
-from pytest_edgeload.sandbox import steady
+from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.units import exact_size, format_size
+from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.doctor.row import Row, refused
 from pytest_edgeload.sandbox.limits import Limits, Throttle, disk_of
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import active, open_swap
-from pytest_edgeload.units import exact_size, format_size
 
 _ROOM = 4 << 30  # the study's networks, and some swap
 _BLOCK = 1 << 20
@@ -74,7 +74,7 @@ def _dropping(file: Path) -> Row:
     """Drop a file from the page cache, and see whether it is then refused to who does not want to wait."""
     what = "cold page cache"
     _read(file)
-    steady.drop([file])
+    page_cache.drop([file])
     try:
         _read(file, how=os.RWF_NOWAIT)
     except BlockingIOError:

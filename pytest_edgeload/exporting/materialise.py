@@ -1,0 +1,125 @@
+"""A network that was made up becomes real: weights, samples and what plain PyTorch answers, on disk. Imports torch.
+
+What is due is computed by `torch.nn.functional` from the ops alone, and all values are kept until the end, so that it
+shows whether the engine's operators and a network's drops are right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch.nn import functional as F  # noqa: N812  # as all the world calls it
+
+from pytest_edgeload.networks.layer import Network, TensorSpec
+from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, recipe_key, write_graph, write_tensors
+from pytest_edgeload.tensors import dtype_of, spec_and_bytes
+
+_FUNCTIONS: Mapping[str, Callable[..., torch.Tensor]] = {
+    "aten.linear.default": F.linear,
+    "aten.conv2d.default": F.conv2d,
+    "aten.relu.default": F.relu,
+    "aten.add.Tensor": torch.add,
+    "aten.cat.default": torch.cat,
+    "aten.reshape.default": torch.reshape,
+}
+
+
+def materialise(network: Network, root: Path, *, seed: int = 0) -> Path:
+    """Write `network` into the store at `root` and return its folder, from which a worker can run it.
+
+    Weights and inputs are random numbers that follow from `seed`. Raises ValueError for an operator that is not among
+    those of `strategies.networks`, or an output of another shape than the network says.
+    """
+    key = recipe_key(msgspec.json.encode(network).decode(), (), (str(seed), torch.__version__))
+    store = Store(root)
+    with store.making(key) as folder:
+        return store.find(key) or store.keep(key, folder, _write(folder, network, seed))
+
+
+def plain_module(network: Network, *, seed: int = 0) -> torch.nn.Module:
+    """Return `network` as a module of plain PyTorch, its parameters random numbers that follow from `seed`."""
+    return _Plain(network, torch.Generator().manual_seed(seed))
+
+
+class _Plain(torch.nn.Module):
+    def __init__(self, network: Network, source: torch.Generator) -> None:
+        super().__init__()
+        self._network = network
+        for layer in network.layers:
+            self.add_module(layer.name, part := torch.nn.Module())
+            for spec in layer.weights:
+                part.register_parameter(spec.name.rpartition(".")[2], torch.nn.Parameter(_random(spec, source)))
+        for op in (op for layer in network.layers for op in layer.ops):
+            if op.target not in _FUNCTIONS:
+                raise ValueError(f"network {network.name}: {op.target} is none of {', '.join(_FUNCTIONS)}")
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Compute op after op."""
+        (name,) = self._network.inputs
+        values = {name: x}
+
+        def meaning(argument: Any) -> Any:
+            match argument:
+                case {"value": str(name)}:
+                    return values[name]
+                case {"weight": str(name)}:
+                    return self.get_parameter(name)
+                case [{"value": _}, *_]:
+                    return [meaning(item) for item in argument]
+            return argument
+
+        for op in (op for layer in self._network.layers for op in layer.ops):
+            values[op.output] = _FUNCTIONS[op.target](*map(meaning, op.args))
+        return [values[name] for name in self._network.outputs]
+
+
+def _random(spec: TensorSpec, source: torch.Generator) -> torch.Tensor:
+    """Return random numbers that neither vanish nor grow from layer to layer."""
+    fan_in = math.prod(spec.shape[1:])
+    return torch.randn(spec.shape, dtype=dtype_of(spec), generator=source) / math.sqrt(fan_in)
+
+
+def _write(folder: Path, network: Network, seed: int) -> str:
+    """Write weights, samples and graph into `folder`; return the digest of the graph."""
+    source = torch.Generator().manual_seed(seed)
+    module = _Plain(network, source)
+    weights = [(spec, module.get_parameter(spec.name)) for layer in network.layers for spec in layer.weights]
+    answers: list[tuple[TensorSpec, torch.Tensor]] = []
+    for sample in network.samples:
+        inputs = [torch.randn(spec.shape, dtype=dtype_of(spec), generator=source) for spec in sample.inputs]
+        with torch.inference_mode():
+            outputs = module(*inputs)
+        answers += [*zip(sample.inputs, inputs, strict=True), *zip(sample.outputs, outputs, strict=True)]
+    weight_specs, weights_sha256 = write_tensors(folder / WEIGHTS, [_entry(*pair) for pair in weights])
+    sample_specs, samples_sha256 = write_tensors(folder / SAMPLES, [_entry(*pair) for pair in answers])
+    replace = msgspec.structs.replace
+    stored = replace(
+        network,
+        layers=tuple(
+            replace(layer, weights=tuple(weight_specs[spec.name] for spec in layer.weights)) for layer in network.layers
+        ),
+        samples=tuple(
+            replace(
+                sample,
+                inputs=tuple(sample_specs[spec.name] for spec in sample.inputs),
+                outputs=tuple(sample_specs[spec.name] for spec in sample.outputs),
+            )
+            for sample in network.samples
+        ),
+        weights_sha256=weights_sha256,
+        samples_sha256=samples_sha256,
+    )
+    return write_graph(folder, stored)
+
+
+def _entry(spec: TensorSpec, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
+    """Return what is to be written of `tensor`, which must be what `spec` says."""
+    found, data = spec_and_bytes(spec.name, tensor)
+    if (found.dtype, found.shape) != (spec.dtype, spec.shape):
+        raise ValueError(f"{spec.name} is {found.dtype} {found.shape}, not {spec.dtype} {spec.shape}")
+    return found, data

@@ -1,0 +1,199 @@
+"""What makes one network: build, export, run the samples, store; or converts a stored one. Imports torch; see `maker`.
+
+Reads one JSON request from standard input and writes JSON lines: progress, then the folder or the error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+import torch
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
+
+from pytest_edgeload.base import files
+from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.functions import imported
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.exporting.convert import convert
+from pytest_edgeload.exporting.export import CannotExport, Cut, Exported, export
+from pytest_edgeload.exporting.fill import fill
+from pytest_edgeload.exporting.model import evaluating, opened
+from pytest_edgeload.networks import checkpoint as checkpoints
+from pytest_edgeload.networks.inputs import Inputs, as_samples
+from pytest_edgeload.networks.layer import Layer, Network, Part, Sample, TensorSpec
+from pytest_edgeload.networks.registry import is_program
+from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, write_graph, write_tensors
+from pytest_edgeload.networks.tile import PAGE
+from pytest_edgeload.tensors import spec_and_bytes
+
+Made = list[tuple[TensorSpec, memoryview]]
+_SEPARATE = "make it a network of its own"
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a checkpoint has: its files, and where each weight of the module stands in them, by name."""
+
+    parts: tuple[Part, ...] = ()
+    specs: Mapping[str, TensorSpec] = field(default_factory=dict)
+
+    def behind(self, size_bytes: int) -> tuple[tuple[Part, ...], dict[str, TensorSpec]]:
+        """Return files and weights by name, moved behind a file of so many bytes."""
+        move, replace = -(-size_bytes // PAGE) * PAGE, msgspec.structs.replace
+        parts = tuple(replace(part, begin=part.begin + move) for part in self.parts)
+        return parts, {name: replace(spec, offset=spec.offset + move) for name, spec in self.specs.items()}
+
+
+def main() -> int:
+    """Carry out the request on standard input."""
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever the factory prints goes to standard error, never between our lines
+    request = json.load(sys.stdin)
+    sys.path[:] = request["path"]
+    store, key, factory = Store(Path(request["root"])), request["key"], request["factory"]
+    try:
+        if "function" in request:
+            folder = convert(store, key, Path(request["network"]), factory, request["function"], _waits(out))
+        else:
+            folder = prepare(store, key, request["name"], factory, out, request.get("checkpoint"))
+    except OSError as error:  # of the factory, or of a converter's library
+        way_out = f"; {files.way_out(error)}" if error.errno in files.FULL else ""
+        print(json.dumps({"error": f"{error}{way_out}"}), file=out)
+        return 1
+    except Exception as error:  # noqa: BLE001  # the parent turns it into one sentence
+        reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+        print(json.dumps({"error": printable(reason)}), file=out)
+        return 1
+    print(json.dumps({"folder": str(folder)}), file=out)
+    return 0
+
+
+def prepare(store: Store, key: str, name: str, factory: str, out: TextIO, checkpoint: str | None = None) -> Path:
+    """Make the network `name` and keep it in `store` under the recipe `key`; return its folder.
+
+    `factory` is a function that gives the model, or the path of a .pt2 file; `checkpoint` has the weights, if not None.
+    """
+    with store.making(key, _waits(out)) as folder:
+        found = store.find(key)  # another process may have made it while this one waited for the lock
+        if found is not None:
+            return found
+        print(json.dumps({"done": 0, "total": 0}), file=out)
+        module, samples = opened(factory if is_program(factory) else imported(factory)())
+        digest = store_module(folder, name, module, samples, _printer(out), checkpoint)
+        return store.keep(key, folder, digest)
+
+
+def store_module(
+    folder: Path,
+    name: str,
+    module: torch.nn.Module,
+    samples: Sequence[Any],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    checkpoint: str | None = None,
+) -> str:
+    """Write `module` as the network `name` into `folder`; return the digest of its graph.
+
+    `samples` are inputs of equal shapes, see `inputs`; the first is the one that is traced. Weights that stand in
+    `checkpoint` stay there.
+    """
+    inputs, held = as_samples(samples), _Held()
+    if checkpoint is not None:
+        # Nothing is stored yet, so addresses count from 0; they move behind what will be.
+        found = checkpoints.read(Path(checkpoint), 0)
+        held = _Held(found.parts, fill(module, found, checkpoint))
+    exported = export(module, inputs[0])
+    weights: dict[str, torch.Tensor] = {}
+    for cut in exported.cuts:
+        # Wider types first keeps every tensor aligned to its own size, as the format wants it.
+        weights.update(sorted(cut.weights.items(), key=lambda item: -item[1].element_size()))
+    tensors = [spec_and_bytes(weight, tensor) for weight, tensor in weights.items() if weight not in held.specs]
+    total, done = sum(len(data) for _, data in tensors), 0
+
+    def advance(written: int) -> None:
+        nonlocal done
+        done += written
+        progress(done, total)
+
+    specs, weights_sha256 = write_tensors(folder / WEIGHTS, tensors, advance)
+    parts, stands = held.behind((folder / WEIGHTS).stat().st_size)
+    stored, samples_sha256 = _store_samples(folder, module, inputs)
+    network = _network(name, exported, stands | specs, stored, weights_sha256, samples_sha256)
+    return write_graph(folder, msgspec.structs.replace(network, parts=parts))
+
+
+def _store_samples(folder: Path, module: torch.nn.Module, samples: Sequence[Inputs]) -> tuple[tuple[Sample, ...], str]:
+    """Run plain PyTorch on each sample; write inputs and outputs."""
+    entries: Made = []
+    names: list[tuple[list[str], list[str]]] = []
+    traced = _described(samples[0])
+    with torch.inference_mode(), evaluating(module):
+        for index, sample in enumerate(samples):
+            if _described(sample) != traced:
+                raise CannotExport(f"sample {index} differs from sample 0 in shapes, types or constants; {_SEPARATE}")
+            pairs = (("input", _tensors((sample.args, sample.kwargs))), ("output", _answers(module, sample)))
+            made = [
+                [spec_and_bytes(f"{index}.{kind}.{i}", t) for i, t in enumerate(tensors)] for kind, tensors in pairs
+            ]
+            entries += made[0] + made[1]
+            names.append(([spec.name for spec, _ in made[0]], [spec.name for spec, _ in made[1]]))
+    specs, digest = write_tensors(folder / SAMPLES, entries)
+    stored = tuple(Sample(tuple(specs[n] for n in given), tuple(specs[n] for n in due)) for given, due in names)
+    return stored, digest
+
+
+def _answers(module: torch.nn.Module, sample: Inputs) -> list[torch.Tensor]:
+    """Return what plain PyTorch computes; copies of the inputs are asked, as some modules write to theirs."""
+    args, kwargs = tree_map_only(torch.Tensor, torch.clone, (sample.args, dict(sample.kwargs)))
+    return _tensors(module(*args, **kwargs))
+
+
+def _tensors(nest: Any) -> list[torch.Tensor]:
+    """Return the tensors of a nest, in the order in which they are exported."""
+    return [leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor)]
+
+
+def _described(sample: Inputs) -> list[Any]:
+    """Return all that is traced of a sample: shapes and types of its tensors, and everything else as it is."""
+    leaves, structure = tree_flatten((sample.args, dict(sample.kwargs)))
+    return [structure, *((leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves)]
+
+
+def _network(
+    name: str,
+    exported: Exported,
+    specs: dict[str, TensorSpec],
+    samples: tuple[Sample, ...],
+    weights_sha256: str,
+    samples_sha256: str,
+) -> Network:
+    def layer(cut: Cut) -> Layer:
+        return Layer(
+            name=cut.name,
+            kind=cut.kind,
+            weights=tuple(sorted((specs[weight] for weight in cut.weights), key=lambda spec: spec.offset)),
+            ops=tuple(cut.ops),
+            activation_bytes=cut.activation_bytes,
+            carry_bytes=cut.carry_bytes,
+            flops=cut.flops,
+        )
+
+    layers = tuple(layer(cut) for cut in exported.cuts)
+    return Network(name, layers, exported.inputs, exported.outputs, samples, weights_sha256, samples_sha256)
+
+
+def _waits(out: TextIO) -> Callable[[str], None]:
+    return lambda who: print(json.dumps({"waits": who}), file=out)
+
+
+def _printer(out: TextIO) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        print(json.dumps({"done": done, "total": total}), file=out)
+
+    return progress

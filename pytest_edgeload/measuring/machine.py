@@ -1,0 +1,92 @@
+"""A machine made ready to measure on, and left as it was found: the same for pytest and the command line."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.interrupts import Interrupts
+from pytest_edgeload.measuring.directories import Home, number_of
+from pytest_edgeload.sandbox import swap as swaps
+from pytest_edgeload.sandbox.caps import CAPS, choose
+from pytest_edgeload.sandbox.owner import is_abandoned, is_own
+from pytest_edgeload.sandbox.swap import Swap
+
+_KEPT_SESSIONS = 20
+
+
+class Needs(NamedTuple):
+    """What a session needs of the machine: the cap's name, the kind of swap, and whether reads are to be throttled."""
+
+    cap: str = "auto"
+    swap: str = "existing"
+    read_bps: int | None = None
+
+
+class Ready(NamedTuple):
+    """What it got: the cap's name, and the swap."""
+
+    cap: str
+    swap: Swap
+
+
+@contextmanager
+def prepared(home: Home, needs: Needs, say: Callable[[str], None]) -> Iterator[Ready]:
+    """Clean up after dead sessions, choose the cap and switch swap on; at the end, however it comes, remove all of it.
+
+    `say` is told what was cleaned up. For the owner of the session. Raises UsageError or Unsupported.
+    """
+    home.make(home.runs)
+    told = set()
+    for folder, line in _unreported(home.folder.parent):
+        say(line)
+        told.add(folder)
+    for name in [*swaps.sweep(home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
+        say(f"edgeload: removed {name}, left by a session that is gone")
+    _prune(home.folder.parent, told)
+    cap, _ = choose(needs.cap, needs.read_bps)
+    swap: Swap | None = None
+    try:
+        with Interrupts():
+            swap = swaps.open_swap(needs.swap, home.swaps, home.session)
+        yield Ready(cap, swap)
+    finally:
+        with Interrupts():
+            for each in CAPS.values():
+                each.sweep(home.session)
+            if swap is not None:
+                try:
+                    swap.close()
+                except Unsupported as error:  # what was measured is worth more than this
+                    say(f"edgeload: {error}")
+
+
+def _gone(sessions: Path) -> list[Path]:
+    """Return the folders that sessions of this user left which are gone, the newest last."""
+    folders = (folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
+    return sorted(filter(is_own, folders), key=lambda folder: (number_of(folder), folder.name))
+
+
+def _unreported(sessions: Path) -> Iterator[tuple[Path, str]]:
+    """Yield, once, the folder of each session that was killed before it could report, and how to see its results."""
+    for home in map(Home.of, _gone(sessions)):
+        if home.unreported.exists():
+            count = sum(1 for _ in home.runs.glob("*.json"))
+            if count:
+                runs = f"{count} run" if count == 1 else f"{count} runs"
+                way = f"edgeload report {shlex.quote(str(home.folder))}"
+                words = "edgeload: a session that is gone did not report what it measured"
+                yield home.folder, f"{words}, {runs}; see it by: {way}"
+            home.unreported.unlink(missing_ok=True)
+
+
+def _prune(sessions: Path, told: Collection[Path]) -> None:
+    """Remove the folders of sessions that are gone, but for the newest and those `told`; --edge-json keeps results."""
+    for folder in _gone(sessions)[:-_KEPT_SESSIONS]:
+        if folder not in told:
+            shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment

@@ -1,0 +1,264 @@
+"""Which ready task a lane runs next. Is told the time and what ended; has no clock, no thread, no torch."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Protocol
+
+from pytest_edgeload.planning.plan import Plan, Task, Weights
+from pytest_edgeload.workload import Condition
+
+
+class Arriving(Protocol):
+    """What the dispatcher has to know of a request; see `workload.Request`."""
+
+    @property
+    def arrival_s(self) -> float:
+        """Seconds after its batch begins."""
+
+    @property
+    def batch(self) -> int:
+        """The batch of the closed loop."""
+
+    @property
+    def when(self) -> Condition | None:
+        """The condition to ask about; None where there is none or it is ignored."""
+
+
+_Entry = tuple[tuple[float, ...], tuple[float, int], int]
+"""A ready task: its priority, the time and turn in which it became ready (0 where of no account), its index."""
+
+
+class Dispatcher:
+    """The state of a plan that is being carried out: what waits, what is ready, what has ended.
+
+    `requests` say when each arrives and on what condition; without them all are there from the start. Times are seconds
+    after the start and never decrease from call to call.
+    """
+
+    def __init__(self, plan: Plan, requests: Sequence[Arriving] = ()) -> None:
+        self._plan = plan
+        count = max([len(requests), *(task.request + 1 for task in plan.tasks)])
+        self._requests = requests
+        self._batches = [request.batch for request in requests] or [0] * count
+        self._dependents: list[list[int]] = [[] for _ in range(count)]
+        for r, request in enumerate(requests):
+            if request.when is not None:
+                self._dependents[request.when.request].append(r)
+
+        self._waiting = [len(task.after) + (task.kind == "init") for task in plan.tasks]  # an init for its arrival
+        self._followers: list[list[int]] = [[] for _ in plan.tasks]
+        self._inits: list[list[int]] = [[] for _ in range(count)]
+        for index, task in enumerate(plan.tasks):
+            for awaited in task.after:
+                self._followers[awaited].append(index)
+            if task.kind == "init":
+                self._inits[task.request].append(index)
+        self._ready: list[_Entry] = []  # sorted
+        self._turn = 0
+
+        self._left = Counter(task.request for task in plan.tasks)
+        self._until_answer = Counter(task.request for task in plan.tasks if task.kind in {"init", "exec"})
+        self._to_come = sorted(set(self._batches), reverse=True)  # batches that have not begun
+        self._absent: list[tuple[float, int]] = []  # a heap of arrivals of those that have
+        self._left_of_begun = 0
+        self._running = 0
+
+        self._reserved: dict[Weights, int] = {}
+        self._passed_over = Counter[int]()
+        self._users: dict[Weights, set[int]] = {}
+        for task in plan.tasks:
+            if task.kind == "exec":
+                self._users.setdefault(task.weights, set()).add(task.request)
+        self._loaded: set[Weights] = set()
+        self._dropped: set[int] = set()
+        self._to_discard: list[int] = []
+        self.arrived_s: list[float | None] = [None] * count
+        self.ready_s = [0.0] * len(plan.tasks)
+        for index, waiting in enumerate(self._waiting):
+            if not waiting:
+                self._push(index, 0.0)
+        self.advance(0.0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every task has ended."""
+        return not (self._left_of_begun or self._to_come)
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """The requests that were dropped, in order."""
+        return tuple(sorted(self._dropped))
+
+    @property
+    def next_arrival_s(self) -> float | None:
+        """When the next request arrives; None if none is to come, or when depends on what is not done yet."""
+        return self._absent[0][0] if self._absent else None
+
+    def advance(self, now_s: float) -> None:
+        """Note that the time is `now_s`: each request that is due has arrived, at the very time it was due."""
+        while True:
+            while self._absent and self._absent[0][0] <= now_s:
+                due_s, request = heapq.heappop(self._absent)
+                self.arrived_s[request] = due_s
+                for init in self._inits[request]:
+                    if self._release(init, due_s):
+                        self._finish(init, due_s)
+            if self._left_of_begun or not self._to_come:
+                return
+            batch = self._to_come.pop()
+            for r in [r for r, of in enumerate(self._batches) if of == batch]:
+                offset_s = self._requests[r].arrival_s if self._requests else 0.0
+                heapq.heappush(self._absent, (now_s + offset_s, r))
+                self._left_of_begun += self._left[r]
+
+    def take(self, lane: int = 0, now_s: float = 0.0) -> int | None:
+        """Return the index of the task that `lane` runs now, None where there is none; it is not offered again."""
+        entry, passed = self._choose(lane, now_s)
+        if entry is None:
+            return None
+        index = entry[-1]
+        task = self._plan.tasks[index]
+        if task.reserve:
+            self._reserved[task.weights] = task.reserve
+            self._passed_over.update(passed)
+        self._ready.remove(entry)
+        self._running += 1
+        return index
+
+    def is_stuck(self, now_s: float = 0.0) -> bool:
+        """Tell whether nothing will ever happen again although tasks are left, for want of memory say."""
+        if self.finished or self._running or self._absent:
+            return False
+        return all(self._choose(lane, now_s)[0] is None for lane in range(self._plan.lanes))
+
+    def end(self, index: int, now_s: float = 0.0) -> list[int]:
+        """Note that task `index` has ended; return the requests whose conditions can be told now.
+
+        Those whose condition fails must be dropped before the next task is taken.
+        """
+        self.advance(now_s)  # in order of time: what was due by now arrives, then this ends
+        task = self._plan.tasks[index]
+        if task.kind == "load":
+            self._loaded.add(task.weights)
+        elif task.kind == "free":
+            self._loaded.discard(task.weights)
+        self._turn += 1
+        self._running -= 1
+        self._finish(index, now_s)
+        self.advance(now_s)
+        if task.kind not in {"init", "exec"} or self._until_answer[task.request]:
+            return []
+        return [r for r in self._dependents[task.request] if r not in self._dropped]
+
+    def drop(self, request: int, now_s: float = 0.0) -> None:
+        """Note that nobody wants `request`, nor those whose conditions ask about it: what they hold is freed, no more.
+
+        A task of theirs that is running ends as any other; the rest end when their turn comes, without being offered.
+        """
+        unwanted = [request]
+        while unwanted:
+            r = unwanted.pop()
+            if r not in self._dropped:
+                self._dropped.add(r)
+                unwanted += self._dependents[r]
+                if not self._left[r]:
+                    self._to_discard.append(r)
+        for entry in [entry for entry in self._ready if self._is_void(entry[-1])]:
+            self._ready.remove(entry)
+            self._finish(entry[-1], now_s)
+        self.advance(now_s)
+
+    def discarded(self) -> list[int]:
+        """Return the dropped requests of which every task has ended; each is returned once."""
+        discarded, self._to_discard = self._to_discard, []
+        return discarded
+
+    def _choose(self, lane: int, now_s: float) -> tuple[_Entry | None, list[int]]:
+        """Return what `lane` may run now, and the tasks that it passes over because their memory does not fit."""
+        passed: list[int] = []
+        for entry in self._candidates(now_s):
+            task = self._plan.tasks[entry[-1]]
+            if task.lane in {None, lane}:
+                if not task.reserve or self._admits(task.reserve, passed):
+                    return entry, passed
+                passed.append(entry[-1])
+        return None, []
+
+    def _candidates(self, now_s: float) -> Iterator[_Entry]:
+        """Yield the ready tasks, the one to run first."""
+        if self._plan.order != "response-ratio":
+            yield from self._ready
+            return
+        for _, alike in groupby(self._ready, key=lambda entry: entry[0]):
+            yield from sorted(alike, key=lambda entry: self._by_response_ratio(entry[-1], now_s))
+
+    def _by_response_ratio(self, index: int, now_s: float) -> tuple[float, float]:
+        """Return what sorts by the response ratio, and of equals the shorter one first.
+
+        So it is a moment later, too: who arrived together is in the same order at any time.
+        """
+        request = self._plan.tasks[index].request
+        service_s = self._plan.service_s[request]
+        waited_s = now_s - (self.arrived_s[request] or 0.0)
+        return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
+
+    def _admits(self, size_bytes: int, passed: Sequence[int]) -> bool:
+        """Tell whether a task may reserve `size_bytes` now, and thereby pass over the tasks `passed`."""
+        patience, memory_bytes = self._plan.patience, self._plan.memory_bytes
+        if patience is not None and any(self._passed_over[index] >= patience for index in passed):
+            return False
+        if memory_bytes is None or not self._reserved:
+            return True
+        return sum(self._reserved.values()) + size_bytes <= memory_bytes
+
+    def _is_void(self, index: int) -> bool:
+        """Tell whether a task need not be carried out: who wants it is dropped, and it gives no memory back."""
+        task = self._plan.tasks[index]
+        if not self._wanted_by(task) <= self._dropped:
+            return False
+        return task.kind != "free" or task.weights not in self._loaded
+
+    def _wanted_by(self, task: Task) -> set[int]:
+        """Return the requests that need what `task` does; what one has loaded, others may use."""
+        if task.kind in {"load", "free"}:
+            return self._users.get(task.weights) or {task.request}
+        return {task.request}
+
+    def _finish(self, index: int, now_s: float) -> None:
+        """Count task `index` as ended, and with it all tasks that this lets end without being carried out."""
+        ended = [index]
+        while ended:
+            index = ended.pop()
+            task = self._plan.tasks[index]
+            r = task.request
+            self._left[r] -= 1
+            self._left_of_begun -= 1
+            self._until_answer[r] -= task.kind in {"init", "exec"}
+            if task.kind == "free":
+                self._reserved.pop(task.weights, None)
+            if not self._left[r]:
+                self._reserved.pop((r, None, None), None)
+                if r in self._dropped:
+                    self._to_discard.append(r)
+            ended += [follower for follower in self._followers[index] if self._release(follower, now_s)]
+
+    def _release(self, index: int, now_s: float) -> bool:
+        """Note that one thing task `index` waited for has happened; return whether it ends by that, uncarried out."""
+        self._waiting[index] -= 1
+        if self._waiting[index]:
+            return False
+        if self._is_void(index):
+            return True
+        self._push(index, now_s)
+        return False
+
+    def _push(self, index: int, now_s: float) -> None:
+        self.ready_s[index] = now_s
+        since = (now_s, self._turn) if self._plan.order == "ready" else (0.0, 0)
+        insort(self._ready, (self._plan.tasks[index].priority, since, index))

@@ -1,0 +1,94 @@
+"""Names and paths as others give them: what is none is refused at once, and what is shown is one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.base import text as texts
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.measuring.peers import known_peers
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.policies import known_policies
+from pytest_edgeload.policies.bulk import bulk
+from pytest_edgeload.workload import Mix
+
+NONE = ("", "\0", "a\nb", "\x1b[2J", "\t", "\ud800", "\N{RIGHT-TO-LEFT OVERRIDE}", "\N{ZERO WIDTH SPACE}", "x" * 5000)
+FINE = ("../../etc/x", "/etc/x", ".", "-rf", "\N{CYRILLIC SMALL LETTER A}ge_net", "=1", "<b>", "a,b", "x" * 1000)
+
+
+def _network(name: str) -> None:
+    Registry(Store(Path("/nowhere"))).register(name, "m:f")
+
+
+def _mix(name: str) -> None:
+    try:
+        Mix.of(name, ["a"])
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        _network,
+        _mix,
+        lambda name: known_policies(lambda register: register(name, bulk)),
+        lambda name: known_peers(lambda register: register(name, "m:f"), ()),
+    ],
+    ids=["network", "workload", "policy", "peer"],
+)
+def test_no_names(register: Callable[[str], object]) -> None:
+    """What nothing can show or store is no name, whatever it is to name, and one sentence says so on one line."""
+    for name in NONE:
+        with pytest.raises(UsageError, match=r": no name; give 1 to 1000 characters that can be printed$") as refused:
+            register(name)
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 200
+    for name in FINE:
+        register(name)
+
+
+@given(st.text())
+def test_printable(text: str) -> None:
+    """What is shown of a text is one line that can be printed and encoded, and what can be printed stays as it is."""
+    shown = texts.printable(text)
+    assert shown.isprintable()
+    assert shown.encode().decode() == shown
+    assert texts.printable(shown) == shown
+    assert (shown == text) == text.isprintable()
+
+
+@pytest.mark.parametrize("text", ["\0", "a\nb", "x" * 300, "~nobody-has-this-name/x", "\udcff", "a" * 5000])
+def test_no_paths(text: str) -> None:
+    """What no file can be called, and what cannot be written down, is refused as a path."""
+    with pytest.raises(ValueError, match="not a path that "):
+        texts.as_path(text)
+
+
+def test_a_folder_that_one_may_not_enter(tmp_path: Path) -> None:
+    """What keeps one from a path is told as the system tells it."""
+    (tmp_path / "theirs").mkdir(mode=0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may enter any
+    try:
+        with pytest.raises(ValueError, match=r"^Permission denied; name another$"):
+            texts.as_path(str(tmp_path / "theirs" / "file"))
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("note", ["../../secret", "/etc", "", ".", "..", "x" * 64 + "\0", "0" * 5000, "\0"])
+def test_a_note_leads_nowhere_else(tmp_path: Path, note: str) -> None:
+    """What the cache notes of a network is a digest, or nothing: it names no folder elsewhere."""
+    for folder in ("secret", "cache/networks", "cache/recipes", f"cache/networks/{'x' * 64}"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "cache" / "recipes" / "key").write_text(note)
+    assert Store(tmp_path / "cache").find("key") is None

@@ -1,0 +1,428 @@
+"""Modules become layers that compute the same, and whose figures are those of the real run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  # as all the world calls it
+from torch.utils._pytree import tree_leaves
+
+from pytest_edgeload import Inputs
+from pytest_edgeload.engine.lanes import run
+from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.exporting.export import CannotExport, export
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.store import read_graph
+from tests.builders import job, stored
+from tests.engine.performers import Calling
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*assigned during export:UserWarning")  # nn.GRU does so
+
+VOCABULARY, WIDTH = 11, 6
+
+
+class Made(nn.Module):
+    """A module of these parts; plain tensors become buffers."""
+
+    def __init__(self, forward: Callable[..., Any], **parts: nn.Module | torch.Tensor) -> None:
+        super().__init__()
+        self._forward = forward
+        for name, part in parts.items():
+            if isinstance(part, (nn.Module, nn.Parameter)):
+                setattr(self, name, part)
+            else:
+                self.register_buffer(name, part)
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        """Compute what the given function says."""
+        return self._forward(self, *inputs)
+
+
+def parameter(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.rand(*shape))
+
+
+def split(m: Any, x: torch.Tensor) -> torch.Tensor:
+    a, b, c = m.a(x).split(2, -1)
+    return torch.cat([m.b(a) * b, c], -1)
+
+
+def fused(m: Any, x: torch.Tensor) -> torch.Tensor:
+    q, k, v = (F.linear(x, weight) for weight in m.qkv.chunk(3))
+    return (q @ k.mT).softmax(-1) @ v
+
+
+def scaled(m: Any, x: torch.Tensor) -> torch.Tensor:
+    weight = m.w * m.s
+    return F.linear(m.a(F.linear(F.linear(x, weight), weight)), weight)
+
+
+def tied(between: nn.Module) -> nn.Module:
+    embed, answer = nn.Embedding(VOCABULARY, WIDTH), nn.Linear(WIDTH, VOCABULARY, bias=False)
+    answer.weight = embed.weight
+    return nn.Sequential(embed, between, answer)
+
+
+def normalised() -> nn.Module:
+    norm = nn.BatchNorm2d(8)
+    norm(torch.rand(4, 8, 3, 3))  # gives it statistics
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), norm, nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, ceil_mode=True))
+
+
+def channels_last(module: nn.Module) -> nn.Module:
+    for tensor in module.parameters():
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return module
+
+
+def image(side: int = 9) -> torch.Tensor:
+    return torch.rand(1, 3, side, side)
+
+
+def rows(width: int = WIDTH) -> torch.Tensor:
+    return torch.rand(2, width)
+
+
+def words() -> torch.Tensor:
+    return torch.randint(0, VOCABULARY, (2, 5))
+
+
+def sequence() -> torch.Tensor:
+    return torch.rand(2, 5, 8)
+
+
+def linear(inputs: int = WIDTH, outputs: int = WIDTH) -> nn.Linear:
+    return nn.Linear(inputs, outputs)
+
+
+def conv(outputs: int = 3, **options: Any) -> nn.Conv2d:
+    return nn.Conv2d(3, outputs, 3, padding=1, **options)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A module, its samples, and the kinds of the layers it is cut into."""
+
+    module: Callable[[], nn.Module]
+    inputs: Callable[[], tuple[torch.Tensor, ...]]
+    kinds: tuple[str, ...]
+
+
+SHAPES = {
+    "conv, norm, relu in place, pool": Shape(normalised, lambda: (image(),), ("conv2d",)),
+    "local response norm": Shape(
+        lambda: nn.Sequential(conv(8), nn.LocalResponseNorm(5)), lambda: (image(),), ("conv2d",)
+    ),
+    "grouped conv": Shape(lambda: conv(6, groups=3), lambda: (image(),), ("conv2d",)),
+    "branches": Shape(
+        lambda: Made(lambda m, x: torch.cat([m.a(x), m.b(x), x], 1), a=conv(), b=conv(5)),
+        lambda: (image(),), ("conv2d", "conv2d"),
+    ),
+    "residual": Shape(
+        lambda: Made(lambda m, x: x + m.b(F.relu_(m.a(x))), a=linear(), b=linear()), lambda: (rows(),), ("linear",) * 2
+    ),
+    "split": Shape(lambda: Made(split, a=linear(), b=linear(2, 2)), lambda: (rows(),), ("linear",) * 2),
+    "attention": Shape(
+        lambda: Made(lambda m, x: m.a(x, x, x), a=nn.MultiheadAttention(8, 2, batch_first=True)),
+        lambda: (sequence(),), ("linear", "linear"),
+    ),
+    "attention in one op": Shape(
+        lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), lambda: (sequence(),), ("linear",) * 4
+    ),
+    "slices of one weight": Shape(lambda: Made(fused, qkv=parameter(24, 8)), lambda: (sequence(),), ("linear",)),
+    "embedding": Shape(lambda: nn.Embedding(VOCABULARY, WIDTH), lambda: (words(),), ("embedding",)),
+    "tied, in one layer": Shape(lambda: tied(nn.ReLU()), lambda: (words(),), ("embedding",)),
+    "tied, a layer between": Shape(lambda: tied(linear()), lambda: (words(),), ("embedding", "linear", "linear")),
+    "masked": Shape(
+        lambda: Made(
+            lambda m, x: ((m.a(x) @ x.mT + m.m).softmax(-1), x.masked_fill(x > 0.5, -torch.inf)),
+            a=linear(8, 8), m=torch.full((5, 5), -torch.inf).triu(1),
+        ),
+        lambda: (sequence(),), ("linear", "add"),
+    ),
+    "a mask made on the way": Shape(
+        lambda: Made(lambda m, x: m.a(x).masked_fill(torch.ones(6, 6).tril() == 0, -torch.inf), a=linear()),
+        lambda: (torch.rand(6, 6),), ("linear",),
+    ),
+    "several outputs": Shape(
+        lambda: Made(lambda m, x: {"first": (a := m.a(x)), "others": [m.b(a), x]}, a=linear(), b=linear()),
+        lambda: (rows(),), ("linear", "linear"),
+    ),
+    "several inputs, one unused": Shape(
+        lambda: Made(lambda m, x, _, z: (m.a(x), m.b(x + z)), a=linear(), b=linear()),
+        lambda: (rows(), torch.rand(100), rows()), ("linear", "linear"),
+    ),
+    "buffers": Shape(
+        lambda: Made(lambda m, x: m.a(x) * m.scale + m.shift, a=linear(), scale=torch.rand(6), shift=torch.rand(1)),
+        lambda: (rows(),), ("linear",),
+    ),
+    "a constant": Shape(
+        lambda: Made(lambda m, x: m.a(x) + torch.tensor([1.0, 2.0, 3.0]), a=linear(1, 3)),
+        lambda: (rows(1),), ("linear",),
+    ),
+    "float64": Shape(lambda: linear().double(), lambda: (rows().double(),), ("linear",)),
+    "float16": Shape(lambda: linear().half(), lambda: (rows().half(),), ("linear",)),
+    "bfloat16": Shape(lambda: linear().bfloat16(), lambda: (rows().bfloat16(),), ("linear",)),
+    "mixed types": Shape(
+        lambda: Made(
+            lambda m, x: m.b(m.a(x.half()).float() * m.keep), a=linear(6, 3).half(), b=linear(3, 5),
+            keep=torch.tensor([True, False, True]),
+        ),
+        lambda: (rows(),), ("linear", "linear"),
+    ),
+    "a parameter added": Shape(
+        lambda: Made(lambda m, x: m.a(x + m.p), a=linear(), p=parameter(2, WIDTH)), lambda: (rows(),), ("add", "linear")
+    ),
+    "a computed weight": Shape(
+        lambda: Made(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1)), lambda: (rows(),), ("linear",) * 3
+    ),
+    "positions looked up": Shape(
+        lambda: Made(lambda m, x: m.a(x + m.p(m.ids)), a=linear(), p=nn.Embedding(9, 6), ids=torch.arange(2)),
+        lambda: (rows(),), ("add", "linear"),
+    ),
+    "first op without weights": Shape(lambda: nn.Sequential(nn.ReLU(), linear()), lambda: (rows(),), ("linear",)),
+    "no weights": Shape(nn.ReLU, lambda: (rows(),), ("other",)),
+    "no ops": Shape(nn.Identity, lambda: (rows(),), ()),
+    "a sample that is a slice": Shape(
+        lambda: nn.Sequential(conv(), conv()), lambda: (torch.rand(7, 3, 9, 9)[2:3],), ("conv2d", "conv2d")
+    ),
+    "a sample of other strides": Shape(
+        lambda: nn.Sequential(conv(), nn.Flatten()),
+        lambda: (image().to(memory_format=torch.channels_last),), ("conv2d",),
+    ),
+    "weights of other strides": Shape(
+        lambda: channels_last(nn.Sequential(conv(), conv())), lambda: (image(),), ("conv2d",) * 2
+    ),
+    "recurrent": Shape(lambda: nn.GRU(8, 5, batch_first=True), lambda: (sequence(),), ("gru",)),
+}  # fmt: skip
+
+
+class Watched(dict[str, Any]):
+    """The values of a request, which note the most bytes that live in them; bytes of weights do not count."""
+
+    def __init__(self, values: dict[str, Any], performer: Performer) -> None:
+        super().__init__(values)
+        self._performer = performer
+        self.most_bytes = 0
+
+    def __setitem__(self, name: str, value: object) -> None:
+        super().__setitem__(name, value)
+        self.most_bytes = max(self.most_bytes, self.live_bytes())
+
+    def live_bytes(self) -> int:
+        """Return the bytes of all storages behind the values that are no weights."""
+        weights = {_storage(tensor)[0] for layer in self._performer._weights.values() for tensor in layer.values()}
+        storages = dict(_storage(leaf) for leaf in tree_leaves(dict(self)) if isinstance(leaf, torch.Tensor))
+        return sum(size for address, size in storages.items() if address not in weights)
+
+
+def _storage(tensor: torch.Tensor) -> tuple[int, int]:
+    storage = tensor.untyped_storage()
+    return storage.data_ptr(), storage.nbytes()
+
+
+@dataclass
+class Carried:
+    """What was seen of a network carried out layer by layer, on two samples."""
+
+    network: Network
+    errors: list[float | None] = field(default_factory=list)
+    most_bytes: list[int] = field(default_factory=list)
+    left_bytes: list[int] = field(default_factory=list)
+    left: set[str] = field(default_factory=set)
+
+
+def carried(folder: Path, module: nn.Module, *samples: Any) -> Carried:
+    """Store `module`, run it layer by layer on `samples`, and return what was seen."""
+    made, _ = job("linear", stored(folder, module, *samples), requests=len(samples))
+    performer = Performer(made)
+    seen = Carried(read_graph(Path(made.networks[0])))
+
+    def perform(index: int) -> None:
+        task = made.plan.tasks[index]
+        if task.kind == "exec":
+            performer._values[task.request] = watched = Watched(performer._values[task.request], performer)
+        performer.perform(index)
+        if task.kind == "exec":
+            seen.most_bytes.append(watched.most_bytes)
+            seen.left_bytes.append(watched.live_bytes())
+
+    run(made.plan, Calling(perform))
+    seen.errors += [performer.output_error(r) for r in range(len(samples))]
+    seen.left = {name for r in range(len(samples)) for name in performer.values(r)}
+    return seen
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def shape(request: pytest.FixtureRequest) -> Shape:
+    """Give each of the shapes in turn."""
+    return SHAPES[request.param]
+
+
+@pytest.fixture(scope="module")
+def seen(shape: Shape, tmp_path_factory: pytest.TempPathFactory) -> Carried:
+    """Carry out a shape on two samples."""
+    torch.manual_seed(0)
+    return carried(tmp_path_factory.mktemp("shape"), shape.module(), shape.inputs(), shape.inputs())
+
+
+def test_outputs(seen: Carried) -> None:
+    """Layer by layer, a module computes what plain PyTorch computes, on each sample."""
+    assert len(seen.errors) == 2
+    assert all(error is not None and error < 1e-6 for error in seen.errors)
+
+
+def test_layers(shape: Shape, seen: Carried) -> None:
+    """A layer begins at each op that needs a matrix or kernel of its own, and is named after that op."""
+    assert tuple(layer.kind for layer in seen.network.layers) == shape.kinds
+
+
+def test_bytes(seen: Carried) -> None:
+    """The bytes a layer declares are those that live while it runs, and when it is done."""
+    declared = [(layer.activation_bytes, layer.carry_bytes) for layer in seen.network.layers] * 2
+    assert declared == list(zip(seen.most_bytes, seen.left_bytes, strict=True))
+
+
+def test_values_that_are_left(seen: Carried) -> None:
+    """When all layers are done the outputs are there, and no other value."""
+    assert seen.left == set(seen.network.outputs)
+
+
+def test_what_is_computed_from_weights_goes_with_them() -> None:
+    """A value that is computed from weights alone does not outlive a layer, though a later layer needs it, too."""
+    module = Made(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1))
+    assert [cut.carry_bytes for cut in export(module, (rows(),)).cuts] == [rows().nbytes] * 3
+
+
+def test_weights_are_stored_once(tmp_path: Path) -> None:
+    """A weight that two layers share is loaded by both, from the same bytes of the file."""
+    network = read_graph(stored(tmp_path, tied(linear()), (words(),)))
+    first, _, last = network.layers
+    assert first.weights == last.weights
+    assert network.weight_bytes == 4 * (2 * VOCABULARY * WIDTH + WIDTH * WIDTH + WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("module", "sample", "flops"),
+    [
+        (linear(6, 4), torch.rand(5, 6), 2 * 5 * 6 * 4),
+        (nn.Conv2d(6, 8, 3, 2, 1, groups=2), torch.rand(2, 6, 9, 9), 2 * 2 * 8 * (6 // 2) * 3 * 3 * 5 * 5),
+        (nn.Sequential(nn.ReLU(), linear(6, 4), nn.Sigmoid()), torch.rand(5, 6), 2 * 5 * 6 * 4),
+        (nn.ReLU(), torch.rand(5), 0),
+    ],
+)
+def test_flops(module: nn.Module, sample: torch.Tensor, flops: int) -> None:
+    """A multiplication and its addition count as two, by the formula of the layer's op."""
+    assert [cut.flops for cut in export(module, (sample,)).cuts] == [flops]
+
+
+def test_names() -> None:
+    """A layer is named after the part of the module whose matrix it holds."""
+    module = nn.Sequential(nn.Sequential(conv(), nn.ReLU()), nn.Flatten(), linear(243, 2))
+    assert [cut.name for cut in export(module, (image(),)).cuts] == ["0.0", "2"]
+
+
+def test_training_mode(tmp_path: Path) -> None:
+    """A module in training mode is stored as it computes in evaluation mode, and left as it was, part by part."""
+    module = nn.Sequential(linear(), nn.Dropout(), nn.Dropout()).train()
+    module[2].eval()
+    seen = carried(tmp_path, module, (rows(),))
+    assert seen.errors == [0.0]
+    assert [part.training for part in module.modules()] == [True, True, True, False]
+
+
+class Unknown:
+    """What torch does not know as an output."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        self.x = x
+
+
+def count(m: Any, x: torch.Tensor) -> Any:
+    m.n += 1
+    return x * m.n
+
+
+@pytest.mark.parametrize(
+    ("forward", "words"),
+    [
+        (count, r"^the module changes its own state \(BUFFER_MUTATION\); give one that only computes$"),
+        (lambda _, x: x.add_(1), r"^the module changes its own state \(USER_INPUT_MUTATION\); give one that only"),
+        (lambda _, x: (x * 2, 3), "^output .* is not a tensor; give a module whose outputs are tensors$"),
+        (lambda m, x: (x * 2, m.n), "^output n is a weight"),
+        (lambda m, x: (x * 2, m.n[:1]), "weight"),
+        (lambda _, x: x * 2 if x.sum() > 0 else x, "^torch.export cannot trace Made: .*data-dependent"),
+        (lambda _, x: x[x > 0], "data-dependent"),
+        (
+            lambda m, x: m.missing(x),
+            "^torch.export cannot trace Made: AttributeError: .*missing.*; give a module around",
+        ),
+        (
+            lambda _, x: torch.rand_like(x) + x,
+            "^aten.rand_like.default draws random numbers, so no two runs agree; call",
+        ),
+        (lambda _, x: nn.functional.dropout(x, 0.5, training=True), "^aten.*dropout.default draws random numbers"),
+        (lambda _, x: Unknown(x), "^torch.export cannot trace Made: .*Unknown.*; give a module around"),
+    ],
+)
+def test_what_cannot_be_cut(forward: Callable[..., Any], words: str) -> None:
+    """A module that does more than compute tensors from tensors is refused, and the message says why."""
+    with pytest.raises(CannotExport, match=words) as refused:
+        export(Made(forward, n=torch.zeros(2)), (torch.rand(2),))
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_other_devices() -> None:
+    """A module without values and an input without are refused by the device and the way out."""
+    with pytest.raises(CannotExport, match=r"^an input is on the device meta; make the samples on the CPU$"):
+        export(nn.ReLU(), (torch.ones(1, device="meta"),))
+    with torch.device("meta"):
+        module = Made(lambda m, x: x * 2 + m.a.weight.shape[0], a=linear())
+    with pytest.raises(
+        CannotExport, match=r"^a.weight is on the device meta; give a module on the CPU, or one without w"
+    ):
+        export(module, (torch.ones(1),))
+
+
+class Nested(nn.Module):
+    """Takes tensors by position, by keyword and in nests, and constants; gives a nest with nothing in places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = linear()
+
+    def forward(self, x: torch.Tensor, pairs: Any, *, times: int, scale: torch.Tensor, shift: Any = None) -> Any:
+        """Compute something of everything."""
+        y = self.a(x) * scale + times
+        return {"none": shift, "nest": [(y, None), {"left": pairs["b"][0] - y}], "same": y, "input": x}
+
+
+def test_nests(tmp_path: Path) -> None:
+    """Inputs come by position and by keyword, in nests and in any order; outputs are all tensors of a nest."""
+
+    def sample(*, backwards: bool) -> Inputs:
+        named = {"scale": torch.rand(6), "shift": None, "times": 3}
+        nest = {"b": [rows(), torch.rand(1)], "a": torch.rand(1)}
+        return Inputs((rows(), nest), dict(reversed(named.items())) if backwards else named)
+
+    seen = carried(tmp_path, Nested(), sample(backwards=False), sample(backwards=True))
+    assert seen.errors == [0.0, 0.0]
+    assert len(seen.network.inputs) == 5
+    assert len(seen.network.samples[0].outputs) == 4
+
+
+@pytest.mark.parametrize("other", [{"times": 4}, {"scale": torch.rand(1)}, {"shift": 0}])
+def test_samples_that_differ(tmp_path: Path, other: dict[str, Any]) -> None:
+    """A sample of another shape, or with another constant, would not be what was traced, and is refused."""
+    given = {"scale": torch.rand(6), "shift": None, "times": 3}
+    samples = [Inputs((rows(), {"b": [rows()]}), keywords) for keywords in (given, given | other)]
+    with pytest.raises(CannotExport, match=r"^sample 1 differs from sample 0 in shapes, types or constants; make it a"):
+        stored(tmp_path, Nested(), *samples)

@@ -1,0 +1,88 @@
+"""Peers by name, and what they can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.measuring.peers import Peer, check_askable, known_peers
+from pytest_edgeload.networks.layer import Part
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.workload import Condition, Request, Workload
+from tests.builders import network
+
+Told = Callable[..., None]
+
+
+def _twice(register: Told) -> None:
+    register("mine", "m:f", "m:g")
+    register("mine", "m:f")
+
+
+@pytest.mark.parametrize(
+    ("tell", "sentence"),
+    [
+        (lambda register: register("bulk", "m:f"), "peer bulk has the name of a policy; give it another"),
+        (_twice, "peer mine is registered twice; give the second another name"),
+        (lambda register: register("mine", "m.f"), "peer mine: program 'm.f' is not of the form 'module:function'"),
+        (lambda register: register("mine", "m:f", "g"), "peer mine: prepare 'g' is not of the form 'module:function'"),
+    ],
+    ids=["policy", "twice", "program", "prepare"],
+)
+def test_refusal(tell: Callable[[Told], None], sentence: str) -> None:
+    """A name with two meanings and a function of another form are refused in one sentence."""
+    with pytest.raises(UsageError) as refused:
+        known_peers(tell, POLICIES)
+    assert str(refused.value) == sentence
+
+
+def test_names() -> None:
+    """Peers come in the order of registration; the same one again is nothing new."""
+
+    def tell(register: Told) -> None:
+        register("b", "m:f", prepare="m:g")
+        register("a", "m:f")
+        register("b", "m:f", prepare="m:g")
+
+    assert known_peers(tell, POLICIES) == {"b": Peer("m:f", "m:g"), "a": Peer("m:f")}
+
+
+ONCE = Workload("mix", (Request(network((1, 1, 1))), Request(network((1, 1, 1)), sample=1, deadline_s=1.0)))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"arrival_s": 0.5}, "requests that come over time"),
+        ({"batch": 1}, "requests that come over time"),
+        ({"when": Condition(0, 0.5)}, "requests with a condition"),
+    ],
+)
+def test_what_no_peer_can_be_asked(change: dict[str, Any], reason: str) -> None:
+    """Requests that do not all come at once and unconditionally are refused, with the way out."""
+    first, second = ONCE.requests
+    check_askable("mine", ONCE)
+    with pytest.raises(UsageError) as refused:
+        check_askable("mine", Workload("mix", (first, replace(second, **change))))
+    assert str(refused.value) == (
+        f"peer mine answers what is asked at once, and workload mix has {reason}; run it under a policy"
+    )
+
+
+def test_a_checkpoint() -> None:
+    """A network whose weights stand in a checkpoint is refused: a peer is told one file."""
+    part = Part("w", 4096, 1, 0, "")
+    asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), parts=(part,))),))
+    with pytest.raises(UsageError, match=r"^peer mine reads one file of weights, and network made-up has its in a"):
+        check_askable("mine", asked)
+
+
+def test_conditions_that_are_ignored() -> None:
+    """A peer can be asked where conditions are ignored."""
+    first, second = ONCE.requests
+    check_askable("mine", Workload("mix", (first, replace(second, when=Condition(0, 0.5))), "ignore"))

@@ -1,0 +1,562 @@
+"""check() lets through what an engine can carry out, and nothing else."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
+from pytest_edgeload.networks.tile import Rows
+from pytest_edgeload.planning.check import check
+from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Kind, Order, Plan, Task
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.workload import Condition, Conditions, Request, Workload
+from tests.builders import BUDGETS, embedding, network, plan_of, timed_workloads, workload
+
+POLICY = st.sampled_from(sorted(POLICIES))
+INDEX = st.integers(0)  # taken modulo what there is
+
+
+@given(timed_workloads(), POLICY, BUDGETS)
+def test_built_in_policies_make_valid_plans(asked: Workload, policy: str, budget: Budget) -> None:
+    """Every built-in policy's plan passes, whatever is asked and whatever it may plan with."""
+    check(POLICIES[policy](asked, budget), asked)
+
+
+def _with_after(plan: Plan, index: int, after: tuple[int, ...]) -> Plan:
+    tasks = list(plan.tasks)
+    tasks[index] = msgspec.structs.replace(tasks[index], after=after)
+    return msgspec.structs.replace(plan, tasks=tuple(tasks))
+
+
+def _with_task(plan: Plan, task: Task) -> Plan:
+    return msgspec.structs.replace(plan, tasks=(*plan.tasks, task))
+
+
+def _without_task(plan: Plan, index: int) -> Plan:
+    """Leave out a task; who waited for it waits for what it waited for, so that nothing else is missing."""
+    kept = []
+    for i, task in enumerate(plan.tasks):
+        after = [a for awaited in task.after for a in (plan.tasks[index].after if awaited == index else (awaited,))]
+        if i != index:
+            kept.append(msgspec.structs.replace(task, after=tuple(a - (a > index) for a in after)))
+    return msgspec.structs.replace(plan, tasks=tuple(kept))
+
+
+def _of(task: Task) -> int:
+    """Return the request by which a task is known; what one has loaded may be freed by another."""
+    return task.weights[0] if task.kind == "free" else task.request
+
+
+@given(timed_workloads(), POLICY, INDEX)
+def test_no_task_may_be_missing(asked: Workload, policy: str, at: int) -> None:
+    """A plan that lacks any one of its tasks is refused, and the task is named."""
+    plan = plan_of(policy, asked)
+    task = plan.tasks[at % len(plan.tasks)]
+    with pytest.raises(InvalidPlan, match=f"^the plan lacks 1 {task.kind} of request {_of(task)}"):
+        check(_without_task(plan, at % len(plan.tasks)), asked)
+
+
+@given(timed_workloads(), POLICY, INDEX)
+def test_no_task_may_come_twice(asked: Workload, policy: str, at: int) -> None:
+    """A plan that repeats any one of its tasks is refused, and the task is named."""
+    plan = plan_of(policy, asked)
+    task = plan.tasks[at % len(plan.tasks)]
+    with pytest.raises(InvalidPlan, match=f"^the plan has 1 {task.kind} too many of request {_of(task)}"):
+        check(_with_task(plan, task), asked)
+
+
+@given(timed_workloads(), POLICY, INDEX, st.integers(-2, 5))
+def test_tasks_wait_for_earlier_ones(asked: Workload, policy: str, at: int, ahead: int) -> None:
+    """A task that waits for itself, a later one, one past the end or a negative index is refused."""
+    plan = plan_of(policy, asked)
+    index = at % len(plan.tasks)
+    awaited = index + ahead if ahead >= 0 else ahead
+    with pytest.raises(InvalidPlan, match=rf"^task {index} \(.*\) waits for task {awaited}, which is not an earlier"):
+        check(_with_after(plan, index, (*plan.tasks[index].after, awaited)), asked)
+
+
+def _loosest(asked: Workload) -> Plan:
+    """Return a plan with no wait but those that every plan needs; none of them follows from others."""
+    plan = Builder(asked)
+    for r, request in enumerate(asked.requests):
+        init, step = plan.add("init", r), None
+        for i in range(len(request.network.layers)):
+            step = plan.add("exec", r, i, after=(plan.add("load", r, i, after=init), step))
+            plan.add("free", r, i, after=step)
+    return plan.done()
+
+
+@given(timed_workloads())
+def test_no_other_waits_are_needed(asked: Workload) -> None:
+    """A plan passes whose loads wait for init, execs for load and exec before, frees for exec; inits on condition."""
+    check(_loosest(asked), asked)
+
+
+@given(timed_workloads(least_layers=1), INDEX, INDEX)
+def test_each_of_these_waits_is_needed(asked: Workload, at: int, which: int) -> None:
+    """A plan that lacks any one of these waits is refused, and both tasks are named."""
+    plan = _loosest(asked)
+    waiting = [i for i, task in enumerate(plan.tasks) if task.after]
+    index = waiting[at % len(waiting)]
+    task = plan.tasks[index]
+    left_out = task.after[which % len(task.after)]
+    lost = plan.tasks[left_out]
+    words = rf"^task {index} \({task.kind} of .*\) does not wait for the {lost.kind} of request {lost.request}"
+    with pytest.raises(InvalidPlan, match=words):
+        check(_with_after(plan, index, tuple(a for a in task.after if a != left_out)), asked)
+
+
+PARENT, CHILD = network((1, 1, 1), (1, 1, 1)), network((2, 2, 2))
+
+
+def _conditional(conditions: Conditions, parent: Network = PARENT) -> Workload:
+    return Workload("mix", (Request(parent), Request(CHILD, when=Condition(0, 0.5))), conditions)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "awaited"), [("wait", Task("exec", 0, 1)), ("early", Task("init", 0)), ("ignore", None)]
+)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_a_condition_waits_for(policy: str, conditions: Conditions, awaited: Task | None) -> None:
+    """A plan made without the condition passes if it is ignored; else only if the dependent waits as the mode says."""
+    asked = _conditional(conditions)
+    unconditional = plan_of(policy, workload(PARENT, CHILD))
+    init = next(i for i, task in enumerate(unconditional.tasks) if (task.kind, task.request) == ("init", 1))
+    free = _with_after(unconditional, init, ())
+    check(plan_of(policy, asked), asked)
+    if awaited is None:
+        check(free, asked)
+    else:
+        layer = "" if awaited.layer is None else f", layer {awaited.layer}"
+        words = rf"^task {init} \(init of request 1\) does not wait for the {awaited.kind} of request 0{layer}$"
+        with pytest.raises(InvalidPlan, match=words):
+            check(free, asked)
+
+
+@pytest.mark.parametrize("conditions", ["wait", "early"])
+def test_a_network_without_layers_answers_when_it_begins(conditions: Conditions) -> None:
+    """What depends on a request without layers waits for its init, in both modes."""
+    asked = _conditional(conditions, network())
+    plan = plan_of("partial", asked)
+    assert plan.tasks[1] == Task("init", 1, after=(0,))
+    check(plan, asked)
+    with pytest.raises(InvalidPlan, match=r"^task 1 \(init of request 1\) does not wait for the init of request 0$"):
+        check(_with_after(plan, 1, ()), asked)
+
+
+def test_a_wait_may_be_indirect() -> None:
+    """An exec may wait for its load through another task."""
+    tasks = (Task("init", 0), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (1,)), Task("free", 0, 0, (2,)))
+    check(Plan(tasks), workload(network((1, 1, 1))))
+
+
+def test_a_wait_for_the_same_task_of_another_request_is_none() -> None:
+    """An exec that waits for another request's load instead of its own is refused."""
+    asked = workload(network((1, 1, 1)), network((1, 1, 1)))
+    plan = Plan((
+        Task("init", 0), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (0, 1)), Task("free", 0, 0, (2,)),
+        Task("init", 1), Task("load", 1, 0, (4,)), Task("exec", 1, 0, (4, 1)), Task("free", 1, 0, (6,)),
+    ))  # fmt: skip
+    with pytest.raises(InvalidPlan, match="does not wait for the load of request 1, layer 0"):
+        check(plan, asked)
+
+
+@pytest.mark.parametrize("lanes", [0, -1])
+def test_a_plan_has_lanes(lanes: int) -> None:
+    """A plan without a lane is refused."""
+    with pytest.raises(InvalidPlan, match=f"at least one lane, not {lanes}"):
+        check(Plan((Task("init", 0),), lanes), workload(network()))
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (Task("load", 0, 1), "1 load too many of request 0, layer 1"),
+        (Task("load", 0, -1), "1 load too many of request 0, layer -1"),
+        (Task("load", 0), "1 load too many of request 0$"),
+        (Task("init", 0, 0), "1 init too many of request 0, layer 0"),
+        (Task("init", 1), "1 init too many of request 1"),
+        (Task("init", -1), "1 init too many of request -1"),
+    ],
+)
+def test_tasks_of_what_was_not_asked(task: Task, words: str) -> None:
+    """A task of a layer or a request that the workload does not have is refused by its name."""
+    asked = workload(network((1, 1, 1)))
+    with pytest.raises(InvalidPlan, match=words):
+        check(_with_task(plan_of("linear", asked), task), asked)
+
+
+def _chain(**changes: dict[str, int]) -> Plan:
+    """Return the chain of a one-layer network, one of whose tasks, by kind, is changed."""
+    plan = plan_of("linear", workload(CHILD))
+    tasks = (msgspec.structs.replace(task, **changes.get(task.kind, {})) for task in plan.tasks)
+    return Plan(tuple(tasks), 2)
+
+
+@pytest.mark.parametrize("lane", [-1, 2])
+@pytest.mark.parametrize("kind", ["init", "load", "exec", "free"])
+def test_a_task_is_for_a_lane_there_is(kind: Kind, lane: int) -> None:
+    """A task for a lane that the plan does not have is refused; for one that it has it is not."""
+    check(_chain(**{kind: {"lane": 1}}), workload(CHILD))
+    with pytest.raises(InvalidPlan, match=rf"\({kind} of .*\) is for lane {lane}; there are lanes 0 to 1$"):
+        check(_chain(**{kind: {"lane": lane}}), workload(CHILD))
+
+
+@pytest.mark.parametrize(("kind", "reserve"), [("exec", 1), ("free", 1), ("init", -1), ("load", -1), ("exec", -1)])
+def test_only_inits_and_loads_reserve(kind: Kind, reserve: int) -> None:
+    """An exec or a free that reserves, or whatever reserves less than nothing, is refused."""
+    words = rf"\({kind} of .*\) reserves {reserve} bytes; only an init or a load can reserve$"
+    with pytest.raises(InvalidPlan, match=words):
+        check(_chain(**{kind: {"reserve": reserve}}), workload(CHILD))
+
+
+def test_inits_and_loads_reserve() -> None:
+    """An init and a load may reserve any number of bytes."""
+    check(_chain(init={"reserve": 1 << 50}, load={"reserve": 1}), workload(CHILD))
+
+
+@pytest.mark.parametrize("order", ["created", "ready", "response-ratio"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_response_ratios_need_service_times(order: Order, count: int) -> None:
+    """A plan by response ratio is refused without a service time for each request; another order needs none."""
+    asked = workload(CHILD, CHILD)
+    plan = msgspec.structs.replace(plan_of("partial", asked), order=order, service_s=(1.0,) * count)
+    if order != "response-ratio":
+        check(plan, asked)
+        return
+    words = f"^the order response-ratio needs service_s for 2 requests, not {count}$"
+    with pytest.raises(InvalidPlan, match=words):
+        check(plan, asked)
+    check(msgspec.structs.replace(plan, service_s=(0.0, 1.0)), asked)
+
+
+TILED = Composer(1, 6)
+WIDE = TILED.done(TILED.linear(TILED.relu(TILED.linear(TILED.input, 12)), 5))
+"""Two linear layers, the first of 12 rows."""
+
+GROUPED = Network(
+    "grouped",
+    (
+        Layer(
+            "layer0",
+            "conv1d",
+            (TensorSpec("w", "float32", (12, 2, 1), 0, 96),),
+            (Op("aten.conv1d.default", [{"value": "x"}, {"weight": "w"}, None, [1], [0], [1], 3], {}, "y"),),
+            80,
+            40,
+            10,
+        ),
+    ),
+    ("x",),
+    ("y",),
+    (Sample((), ()),),
+    "",
+    "",
+)
+"""A convolution of 12 channels in three groups."""
+
+
+def _tiled(network: Network, *tiles: Rows) -> tuple[Plan, Workload]:
+    """Return a plan of one request that takes layer 0 in these tiles, one after the other, the others whole."""
+    asked = workload(network)
+    plan = Builder(asked)
+    init, step = plan.add("init", 0), None
+    for i in range(len(network.layers)):
+        for rows in (None,) if i else tiles:
+            step = plan.add("exec", 0, i, after=(plan.add("load", 0, i, after=init, rows=rows), step), rows=rows)
+            plan.add("free", 0, i, after=step, rows=rows)
+    return plan.done(), asked
+
+
+@pytest.mark.parametrize(
+    ("network", "tiles"),
+    [
+        (WIDE, [None]),
+        (WIDE, [(0, 12)]),
+        (WIDE, [(0, 1), (1, 12)]),
+        (WIDE, [(i, i + 1) for i in range(12)]),
+        (GROUPED, [(0, 4), (4, 12)]),
+        (GROUPED, [(0, 3), (3, 4), (4, 6), (6, 8), (8, 12)]),
+    ],
+)
+def test_tiles(network: Network, tiles: Sequence[Rows]) -> None:
+    """A layer may be taken in any tiles that make it up, in order, and respect its groups."""
+    check(*_tiled(network, *tiles))
+
+
+@pytest.mark.parametrize(
+    ("network", "tiles", "words"),
+    [
+        (WIDE, [(0, 6)], "lacks 1 exec of request 0, layer 0, rows 6 to 12"),
+        (WIDE, [(6, 12)], "lacks 1 exec of request 0, layer 0, rows 0 to 6"),
+        (WIDE, [(0, 4), (6, 12)], "lacks 1 exec of request 0, layer 0, rows 4 to 6"),
+        (WIDE, [(0, 6), (4, 12)], "has 1 exec too many of request 0, layer 0, rows 4 to 12"),
+        (WIDE, [(0, 6), (4, 6), (6, 12)], "has 1 exec too many of request 0, layer 0, rows 4 to 6"),
+        (WIDE, [(0, 12), None], "has 1 exec too many of request 0, layer 0$"),
+        (WIDE, [(0, 6), (6, 12), (6, 12)], "has 1 load too many of request 0, layer 0, rows 6 to 12"),
+        (WIDE, [(0, 6), (6, 13)], "lacks 1 exec of request 0, layer 0$"),
+        (WIDE, [(0, 6), (6, 6), (6, 12)], "lacks 1 exec of request 0, layer 0$"),
+        (WIDE, [(-1, 6), (6, 12)], "lacks 1 exec of request 0, layer 0$"),
+        (WIDE, ["asked"], "lacks 1 exec of request 0, layer 0$"),
+        (GROUPED, [(0, 5), (5, 12)], "lacks 1 exec of request 0, layer 0$"),
+        (GROUPED, [(0, 2), (2, 12)], "lacks 1 exec of request 0, layer 0$"),
+        (network((1, 1, 1)), [(0, 1)], "lacks 1 exec of request 0, layer 0$"),
+    ],
+)
+def test_tiles_that_do_not_make_up_a_layer(network: Network, tiles: Sequence[Rows], words: str) -> None:
+    """Tiles with a gap, that overlap, break a group, or that the layer does not have, are refused, and named."""
+    with pytest.raises(InvalidPlan, match=rf"^the plan {words}"):
+        check(*_tiled(network, *tiles))
+
+
+def test_tiles_out_of_order() -> None:
+    """A tile that does not wait for the one before it is refused, though all of them are there."""
+    plan, asked = _tiled(WIDE, (6, 12), (0, 6))
+    with pytest.raises(
+        InvalidPlan, match=r"^task 2 \(exec of request 0, layer 0, rows 6 to 12\) does not wait for the exec"
+    ):
+        check(plan, asked)
+
+
+def test_the_next_layer_waits_for_the_last_tile() -> None:
+    """A layer that waits for the first tile of the one before it, but not for the last, is refused."""
+    plan, asked = _tiled(WIDE, (0, 6), (6, 12))
+    index = next(i for i, task in enumerate(plan.tasks) if (task.kind, task.layer) == ("exec", 1))
+    load, first = index - 1, next(i for i, task in enumerate(plan.tasks) if task.kind == "exec")
+    words = rf"^task {index} .* does not wait for the exec of request 0, layer 0, rows 6 to 12$"
+    with pytest.raises(InvalidPlan, match=words):
+        check(_with_after(plan, index, (load, first)), asked)
+
+
+def test_rows_that_are_asked_for() -> None:
+    """An embedding of an input may be taken by the rows that are asked for, or whole; but in no ranges."""
+    check(*_tiled(embedding("x"), "asked"))
+    check(*_tiled(embedding("x"), None))
+    with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
+        check(*_tiled(embedding("x"), (0, 500), (500, 1000)))
+
+
+def test_rows_that_nobody_knows_before() -> None:
+    """An embedding of what is computed may only be taken whole."""
+    check(*_tiled(embedding("other"), None))
+    with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
+        check(*_tiled(embedding("other"), "asked"))
+
+
+ONE = network((1, 1, 1))
+SHARING = (
+    Task("init", 0),
+    Task("init", 1),
+    Task("load", 0, 0, (0,)),
+    Task("exec", 0, 0, (2,)),
+    Task("exec", 1, 0, (1, 2), weights_of=0),
+    Task("free", 1, 0, (3, 4), weights_of=0),
+)
+"""Two requests that use what the first one loads; the second one frees it."""
+
+
+def _sharing(**changes: dict[str, Any]) -> Plan:
+    """Return the plan of SHARING, some of its tasks, by `kind` and request, changed."""
+    names = [f"{task.kind}{task.request}" for task in SHARING]
+    assert {*changes} <= {*names}
+    changed = (msgspec.structs.replace(t, **changes.get(name, {})) for name, t in zip(names, SHARING, strict=True))
+    return Plan(tuple(changed))
+
+
+@pytest.mark.parametrize("changes", [{}, {"free1": {"request": 0}}, {"free1": {"request": 0, "weights_of": None}}])
+def test_shared_weights(changes: dict[str, dict[str, Any]]) -> None:
+    """Requests of one network may use what one of them loads; any of them may free it."""
+    check(_sharing(**changes), workload(ONE, ONE))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"exec1": {"weights_of": 2}}, r"^task 4 \(exec of request 1, layer 0\) .* there is no request 2$"),
+        ({"exec1": {"weights_of": -1}}, r"^task 4 \(exec of request 1, layer 0\) .* there is no request -1$"),
+        ({"free1": {"request": 2}}, r"^task 5 \(free of request 2, layer 0\) .* there is no request 2$"),
+        ({"exec1": {"weights_of": None}}, "^the plan lacks 1 load of request 1, layer 0$"),
+        ({"exec0": {"weights_of": 1}}, "^the plan lacks 1 load of request 1, layer 0$"),
+        (
+            {"load0": {"weights_of": 0}},
+            r"^task 2 \(load of request 0, layer 0\) has weights of request 0; only an exec",
+        ),
+        ({"init1": {"weights_of": 0}}, r"^task 1 \(init of request 1\) has weights of request 0; only an exec"),
+        ({"exec1": {"after": (1,)}}, r"^task 4 .* does not wait for the load of request 0, layer 0$"),
+        ({"exec1": {"after": (2,)}}, r"^task 4 .* does not wait for the init of request 1$"),
+        ({"free1": {"after": (3,)}}, r"^task 5 .* does not wait for the exec of request 1, layer 0$"),
+        ({"free1": {"after": (4,)}}, r"^task 5 .* does not wait for the exec of request 0, layer 0$"),
+    ],
+)
+def test_weights_that_cannot_be_shared(changes: dict[str, dict[str, Any]], words: str) -> None:
+    """Weights that nobody loads, or that are not there yet or any more, are refused; and only execs and frees share."""
+    with pytest.raises(InvalidPlan, match=words):
+        check(_sharing(**changes), workload(ONE, ONE))
+
+
+@pytest.mark.parametrize("changes", [{}, {"free1": {"request": 0}}])
+def test_weights_of_another_network(changes: dict[str, dict[str, Any]]) -> None:
+    """Weights of another network are refused, also of one that is like it."""
+    with pytest.raises(InvalidPlan, match=r"^task 4 .* has weights of request 0, which is of another network$"):
+        check(_sharing(**changes), workload(ONE, network((1, 1, 1))))
+
+
+def test_freed_by_another_network() -> None:
+    """A request of another network cannot free weights either."""
+    tasks = (*_chain().tasks[:3], Task("init", 1), Task("free", 1, 0, (2, 3), weights_of=0))
+    with pytest.raises(InvalidPlan, match=r"^task 4 .* has weights of request 0, which is of another network$"):
+        check(Plan(tasks), workload(CHILD, network()))
+
+
+def test_freed_by_one_that_takes_other_tiles() -> None:
+    """What was loaded may be freed by a request of the same network that takes the layer in other tiles."""
+    plan, _ = _tiled(WIDE, (0, 6), (6, 12))
+    asked = workload(WIDE, WIDE)
+    tasks = [
+        msgspec.structs.replace(task, request=1, weights_of=0) if task.kind == "free" and not task.layer else task
+        for task in plan.tasks
+    ]
+    whole = plan_of("linear", workload(WIDE)).tasks
+    tasks += [
+        msgspec.structs.replace(task, request=1, after=tuple(len(plan.tasks) + a for a in task.after)) for task in whole
+    ]
+    check(Plan(tuple(tasks)), asked)
+
+
+def test_a_load_that_is_not_used() -> None:
+    """A load that nobody uses is refused, although it is freed."""
+    plan = _with_task(_with_task(_sharing(), Task("load", 1, 0, (1,))), Task("free", 1, 0, (6,)))
+    with pytest.raises(InvalidPlan, match=r"^the plan has 1 load too many of request 1, layer 0$"):
+        check(plan, workload(ONE, ONE))
+
+
+def test_rows_that_another_one_asks_for() -> None:
+    """What a request asks for is its own: nobody else can use it."""
+    plan, asked = _sharing(), workload(*[embedding("x")] * 2)
+    tasks = [t if t.kind == "init" else msgspec.structs.replace(t, rows="asked") for t in plan.tasks]
+    with pytest.raises(InvalidPlan, match=r"^task 4 .* has the rows that request 0 asks for; give it its own$"):
+        check(Plan(tuple(tasks)), asked)
+
+
+def _placed(
+    *places: int | None, pages: Sequence[int] = (), waits: str = "", arena_pages: int = 8
+) -> tuple[Plan, Workload]:
+    """Return a plan that brings layers of so many pages to these places, in pages.
+
+    `waits` says whose frees loads wait for: `2>0` that of layer 0 before the load of layer 2.
+    """
+    sizes = [4096 * count for count in pages or [2] * len(places)]
+    layers = tuple(
+        msgspec.structs.replace(layer, weights=(TensorSpec("w", "uint8", (size,), 0, size),))
+        for layer, size in zip(network(*[(1, 1, 1)] * len(sizes)).layers, sizes, strict=True)
+    )
+    asked = workload(msgspec.structs.replace(network(), layers=layers))
+    plan = Builder(asked, arena_bytes=4096 * arena_pages)
+    init, step, frees = plan.add("init", 0), None, list[int]()
+    for i, page in enumerate(places):
+        after = [init, *(frees[int(edge[2:])] for edge in waits.split() if edge.startswith(f"{i}>"))]
+        load = plan.add("load", 0, i, after=after, place=None if page is None else 4096 * page)
+        step = plan.add("exec", 0, i, after=(load, step))
+        frees.append(plan.add("free", 0, i, after=step))
+    return plan.done(), asked
+
+
+@pytest.mark.parametrize(
+    ("places", "pages", "waits"),
+    [
+        ([0, 2, 4, 6], (), ""),
+        ([6, 4, 2, 0], (), ""),
+        ([0], [8], ""),
+        ([None, None], [100, 100], ""),
+        ([0, 0, 0], (), "1>0 2>1"),
+        ([0, 1, 0], (), "1>0 2>1"),
+        ([0, 2, 1], (), "2>0 2>1"),
+        ([0, 0, 4], [8, 2, 2], "1>0 2>0"),
+        ([0, 2, 0, 6], [8, 2, 2, 2], "1>0 2>0 3>0"),
+        ([0, 1, 1, 0], [4, 2, 2, 1], "1>0 2>1 3>0"),
+    ],
+)
+def test_places(places: Sequence[int | None], pages: Sequence[int], waits: str) -> None:
+    """Loads may be brought beside each other, or where another one was that they wait for the free of."""
+    check(*_placed(*places, pages=pages, waits=waits))
+
+
+@pytest.mark.parametrize(
+    ("places", "pages", "waits", "layer", "held"),
+    [
+        ([0, 0], (), "", 1, 0),
+        ([0, 1], (), "", 1, 0),
+        ([1, 0], (), "", 1, 0),
+        ([0, 1], [4, 1], "", 1, 0),
+        ([1, 0], [1, 4], "", 1, 0),
+        ([0, 2, 1], (), "2>0", 2, 1),
+        ([0, 2, 1], (), "2>1", 2, 0),
+        ([0, 0, 0], (), "1>0", 2, 1),
+        # What is left, before and behind, of a place that was partly taken over.
+        ([0, 0, 4], [8, 2, 2], "1>0", 2, 0),
+        ([0, 6, 4], [8, 2, 2], "1>0", 2, 0),
+        ([0, 2, 0], [8, 2, 2], "1>0", 2, 0),
+        ([0, 2, 6], [8, 2, 2], "1>0", 2, 0),
+        ([0, 2, 2, 6], [8, 2, 2, 2], "1>0 2>1", 3, 0),
+        ([0, 0, 2, 3], [4, 1, 1, 1], "1>0 2>0", 3, 0),
+    ],
+)
+def test_places_that_are_not_free(
+    places: Sequence[int | None], pages: Sequence[int], waits: str, layer: int, held: int
+) -> None:
+    """A load is refused that is brought where another one is, even in part, without waiting for the free of that."""
+    words = rf"^task \d+ \(load of request 0, layer {layer}\) does not wait until its place is free of .* layer {held}$"
+    with pytest.raises(InvalidPlan, match=words):
+        check(*_placed(*places, pages=pages, waits=waits))
+
+
+@pytest.mark.parametrize("place", [-4096, 4096 * 7, 4096 * 8, 1, 4095, 2048])
+def test_places_that_there_are_not(place: int) -> None:
+    """A place that is not at a page, or not all inside of the arena, is refused, and the load is named."""
+    plan, asked = _placed(0)
+    tasks = [msgspec.structs.replace(t, place=place) if t.kind == "load" else t for t in plan.tasks]
+    words = (
+        rf"^task 1 \(load of request 0, layer 0\) has bytes {place} to {place + 8192} as its place; the arena has 32768"
+    )
+    with pytest.raises(InvalidPlan, match=words):
+        check(msgspec.structs.replace(plan, tasks=tuple(tasks)), asked)
+
+
+@pytest.mark.parametrize("kind", ["init", "exec", "free"])
+def test_only_loads_have_places(kind: Kind) -> None:
+    """A place of anything but a load is refused."""
+    with pytest.raises(
+        InvalidPlan, match=rf"^task \d \({kind} of .*\) has a place; only the load of a layer or of a range"
+    ):
+        check(_chain(**{kind: {"place": 0}}), workload(CHILD))
+
+
+def test_rows_that_are_asked_for_have_no_place() -> None:
+    """A place for rows of which nobody knows how many there will be is refused."""
+    plan, asked = _tiled(embedding("x"), "asked")
+    tasks = [msgspec.structs.replace(task, place=0) if task.kind == "load" else task for task in plan.tasks]
+    with pytest.raises(
+        InvalidPlan, match=r"^task 1 \(load of .*\) has a place; only the load of a layer or of a range"
+    ):
+        check(Plan(tuple(tasks), arena_bytes=1 << 20), asked)
+
+
+def test_large_plans() -> None:
+    """Checking takes memory in proportion to the plan: a hundred thousand tasks need less than 50 MB."""
+    asked = workload(*[network(*[(1, 1, 1)] * 10)] * 3300)
+    plan = plan_of("bulk", asked)
+    assert len(plan.tasks) > 100_000
+    tracemalloc.start()
+    try:
+        check(plan, asked)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()

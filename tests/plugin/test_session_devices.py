@@ -1,0 +1,258 @@
+"""Devices in a session: what they parametrise, what goes before them, and what a record of them says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.plugin.devices import Boards, boards_of
+from pytest_edgeload.plugin.options import parse, read
+from pytest_edgeload.sandbox.caps import choose
+from pytest_edgeload.sandbox.limits import cores_of
+from tests.plugin.sessions import Begin, Ended, write
+
+MIB = 1 << 20
+CAP, ENFORCED = choose("auto")
+DEVICES = """
+[slow]
+memory = "600M"
+cpus = 1.5
+cores = 1
+swap = "off"
+
+[many]
+extends = "slow"
+memory = "700M"
+cores = 512
+threads = 2
+swap = "100M"
+"""
+TEST = """
+def test_case(edge, edge_policy, edge_mem, edge_device):
+    assert edge_device in ("slow", "many")
+    assert str(edge_mem) == {"slow": "600M", "many": "700M"}[edge_device]
+    assert edge.run(["small"], policy=edge_policy, memory=edge_mem).outcome == "ok"
+
+def test_no_memory(edge):
+    assert edge.run(["small"]).outcome == "ok"
+
+def test_own_memory(edge):
+    assert edge.run(["small"], memory="1G").outcome == "ok"
+"""
+
+
+# ---- what is collected -----------------------------------------------------------------------------------------
+
+
+def collected(bare: pytest.Pytester, *args: str) -> list[str]:
+    """Return the ids of what pytest would run, in order, without the name of the file."""
+    return [line.partition("::")[2] for line in bare.runpytest("--collect-only", "-q", *args).outlines if "::" in line]
+
+
+def test_ids(bare: pytest.Pytester) -> None:
+    """What measures runs once for each device, under its memory; what does not measure runs once."""
+    bare.makepyfile("""
+        def test_it(edge, edge_policy, edge_mem): pass
+        def test_one(edge): pass
+        def test_none(): pass
+    """)
+    assert collected(bare, "--edge-device=rpi3,coral-dev,none", "--edge-policy=bulk") == [
+        *(f"test_it[{place}-bulk]" for place in ("rpi3-768M", "coral-dev-768M", "none-1G")),
+        *(f"test_one[{device}]" for device in ("rpi3", "coral-dev", "none")),
+        "test_none",
+    ]
+
+
+def test_limits_beside_devices(bare: pytest.Pytester) -> None:
+    """Limits of the command line go before those of devices, each with each; rounds are in turns within a device."""
+    bare.makepyfile("def test_it(edge, edge_policy, edge_mem): pass")
+    options = ("--edge-device=rpi3,coral-dev", "--edge-mem=1G,512M", "--edge-policy=bulk,linear", "--edge-rounds=2")
+    assert collected(bare, *options) == [
+        f"test_it[{device}-{limit}-{policy}-round{number}]"
+        for device in ("rpi3", "coral-dev")
+        for limit in ("1G", "512M")
+        for number in range(2)
+        for policy in ("bulk", "linear")
+    ]
+
+
+def test_own_parameters(bare: pytest.Pytester) -> None:
+    """A test that parametrizes limits or devices itself has its own."""
+    bare.makepyfile("""
+        import pytest
+
+        @pytest.mark.parametrize("edge_mem", ["1G", "512M"])
+        def test_limits(edge, edge_mem): pass
+
+        @pytest.mark.parametrize("edge_device", ["coral-dev"], indirect=True)
+        def test_device(edge, edge_device): pass
+    """)
+    found = collected(bare, "--edge-device=rpi3")
+    assert sorted(found) == ["test_device[coral-dev]", "test_limits[1G-rpi3]", "test_limits[512M-rpi3]"]
+
+
+def test_without(bare: pytest.Pytester) -> None:
+    """Without the option the fixture is None, and no part of the id."""
+    bare.makepyfile("def test_it(edge_device): assert edge_device is None")
+    for option in ((), ("--edge-device=none",)):
+        assert collected(bare, *option) == ["test_it"]
+        bare.runpytest(*option).assert_outcomes(passed=1)
+
+
+# ---- what goes before what -------------------------------------------------------------------------------------
+
+
+def boards(bare: pytest.Pytester, *args: str, ini: str = "") -> Boards:
+    bare.makeini(f"[pytest]\n{ini}")
+    given = read(bare.parseconfig(*args))
+    return boards_of(parse(given), given, bare.path)
+
+
+def test_limit_of_an_option(bare: pytest.Pytester) -> None:
+    """A limit of the command line is not the device's, though it be as large."""
+    assert not boards(bare, "--edge-device=rpi3,rpi4-2g", "--edge-mem=768M").sets_memory
+    assert boards(bare, "--edge-device=rpi3").sets_memory
+
+
+def test_command_line_first(bare: pytest.Pytester) -> None:
+    """Options of the command line and the environment take the place of what a device says, and of nothing else."""
+    found = boards(bare, "--edge-device=rpi3", "--edge-threads=1", "--edge-read-bw=5M", "--edge-swap=off")
+    device = found.devices["rpi3"]
+    assert device is not None
+    assert (device.threads, device.read_bps, device.swap) == (None, None, None)
+    assert (device.write_bps, device.cores) == (13 * MIB, 4)
+    assert found.memory == {"rpi3": (Limit(768 * MIB),)}
+
+
+@pytest.mark.parametrize("where", ["environment", "command line", "ini file"])
+def test_ini_file(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """What the ini file says goes before a device only where the device stands there, too."""
+    ini = "edge_mem = 900M\nedge_read_bw = 5M\n" + ("edge_device = rpi3" if where == "ini file" else "")
+    if where == "environment":
+        monkeypatch.setenv("PYTEST_EDGE_DEVICE", "rpi3")
+    found = boards(bare, *(["--edge-device=rpi3"] if where == "command line" else []), ini=ini)
+    device = found.devices["rpi3"]
+    assert device is not None
+    is_before = where == "ini file"
+    assert found.memory == {"rpi3": (Limit((900 if is_before else 768) * MIB),)}
+    assert device.read_bps == (None if is_before else 18 * MIB)
+
+
+def test_threads(bare: pytest.Pytester) -> None:
+    """A device that does not say has as many threads as it has cores here."""
+    (bare.path / "edge-devices.toml").write_text(DEVICES)
+    devices = boards(bare, "--edge-device=slow,many,rpi3").devices
+    threads = [device.threads for device in devices.values() if device is not None]
+    assert threads == [1, 2, len(cores_of(4))]
+
+
+def test_file(bare: pytest.Pytester) -> None:
+    """A file that is named goes before the one in rootdir, and both extend what ships."""
+    (bare.path / "edge-devices.toml").write_text(DEVICES)
+    (bare.path / "other.toml").write_text('[other]\nmemory = "300M"\n')
+    assert boards(bare, "--edge-device=slow,rpi3").memory.keys() == {"slow", "rpi3"}
+    assert boards(bare, "--edge-device=other,rpi3", f"--edge-devices={bare.path}/other.toml").limits == (
+        Limit(300 * MIB),
+        Limit(768 * MIB),
+    )
+
+
+def test_a_device_of_a_test_alone(bare: pytest.Pytester) -> None:
+    """A device that a test names by itself has to be named to the session, too."""
+    found = boards(bare, "--edge-device=rpi3")
+    assert found.device("rpi3") == found.devices["rpi3"]
+    for name in ("coral-dev", None):
+        with pytest.raises(UsageError, match=rf"^edge_device={name}: .*; name it in --edge-device, too$"):
+            found.device(name)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--edge-device=slow",), "ERROR: --edge-device=slow: no such device; there are rpi3, *"),
+        (
+            ("--edge-device=rpi3", "--edge-mem=1G,none"),
+            "ERROR: --edge-mem=none: a device has a limit; leave it out, or leave --edge-device out",
+        ),
+        (("--edge-device=rpi3", "--edge-devices=wrong.toml"), "ERROR: */wrong.toml: [[]a] memory = 1: not a text; *"),
+    ],
+)
+def test_refused(bare: pytest.Pytester, args: tuple[str, ...], said: str) -> None:
+    """A device that nobody has, that has no limit or that makes no sense ends pytest in a sentence."""
+    (bare.path / "wrong.toml").write_text("[a]\nmemory = 1\n")
+    bare.makepyfile("def test_it(edge): pass")
+    result = bare.runpytest_subprocess(*args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+
+
+# ---- a session -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ended(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Return a session of two devices."""
+    folder = write(tmp_path_factory.mktemp("devices"), test_tiny=TEST)
+    (folder / "edge-devices.toml").write_text(DEVICES)
+    options = ("--edge-device=slow,many", "--edge-policy=bulk", "--edge-json=out.json", "--junitxml=junit.xml")
+    return begin(folder, *options, PYTEST_EDGE_SWAP="", PYTEST_EDGE_MEM="").end()
+
+
+def test_session(ended: Ended) -> None:
+    """A session on devices names them in its header, shows them side by side, and says what each was held to."""
+    assert ended.status == 0, ended.said
+    marks = dict.fromkeys(("memory", "cpus"), "" if ENFORCED.enforces else " (NOT enforced)")
+    ended.lines.fnmatch_lines(
+        [
+            "edgeload: device slow (600M), many (700M) *enforced*, swap existing, rounds 1, *",
+            "test_tiny.py::test_case small on *",
+            f"cap {CAP}, reader read",
+        ]
+    )
+    ended.lines.fnmatch_lines_random(
+        [
+            f"slow: memory 600M{marks['memory']}, swap *, cores 1*, cpus 1.5{marks['cpus']}, threads 1",
+            f"many: memory 700M{marks['memory']}, swap *, cores 512 (*, cpus 1.5{marks['cpus']}, threads 2",
+            "bulk *slow *1.00 *ok",
+            "bulk *many *1.00 *ok",
+        ]
+    )
+    assert ended.said.count("x bulk") == 3, "a table a test, for both devices"
+    assert ended.running.leavings == []
+
+
+def test_records(ended: Ended) -> None:
+    """A record has what its device asked for in values, which of them the device gave, and what was not enforced."""
+    cases = {(record.case.test.partition("::")[2], record.case.device): record.case for record in ended.records}
+    assert {test for test, _ in cases} == {"test_case", "test_no_memory", "test_own_memory"}
+    slow, many = cases["test_case", "slow"], cases["test_case", "many"]
+    assert (slow.limit, slow.limit_bytes, slow.threads, slow.cores, slow.cpus) == ("600M", 600 * MIB, 1, 1, 1.5)
+    assert (slow.swap_bytes, many.swap_bytes) == (0, 100 * MIB)
+    assert slow.by_device == ("limit", "threads", "cpus", "cores", "swap_bytes")
+    assert any(text.startswith("cores") for text in many.unenforced)
+    assert ("cpus" in many.unenforced) is not ENFORCED.enforces
+    assert cases["test_no_memory", "many"].limit == "700M"
+    own = cases["test_own_memory", "many"]
+    assert (own.limit, "limit" in own.by_device) == ("1G", False)
+
+
+def test_junit(ended: Ended) -> None:
+    """JUnit's file tells the device."""
+    properties = {
+        item.attrib["name"]: item.attrib["value"] for item in ended.tests["test_no_memory[slow]"].iter("property")
+    }
+    assert properties["edgeload.device"] == "slow"
+
+
+def test_xdist(begin: Begin, tmp_path: Path) -> None:
+    """A worker of xdist measures on the device that the controller was asked for, by what it found of it."""
+    folder = write(tmp_path, test_tiny="def test_it(edge):\n    edge.run(['small'])")
+    (folder / "edge-devices.toml").write_text(DEVICES)
+    found = begin(folder, "--edge-device=many", "-n1", "--edge-json=out.json", PYTEST_EDGE_MEM="").end()
+    assert found.status == 0, found.said
+    [record] = found.records
+    assert (record.case.device, record.case.limit, record.case.threads) == ("many", "700M", 2)
+    assert any(text.startswith("cores") for text in record.case.unenforced)

@@ -1,0 +1,92 @@
+"""Before each run the weights are out of the page cache, and the machine's memory is really there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.sandbox import page_cache
+from pytest_edgeload.sandbox.counters import process, resident, status
+from tests.sandbox.child import MIB, Child
+
+SIZE = 24 * MIB
+
+BACK_BYTES = 96 * MIB
+
+BACK = f"""
+import os, resource
+from pytest_edgeload.sandbox import counters, page_cache
+before = counters.resident(counters.status(os.getpid()))
+page_cache.back({BACK_BYTES})
+after = counters.resident(counters.status(os.getpid()))
+children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+print(page_cache.gives_memory_back(), children, after.highest - before.now)
+"""
+
+
+@pytest.fixture
+def file(storage: Path, tmp_path: Path) -> Path:
+    """Give a file that has just been written whole."""
+    path = storage / tmp_path.name
+    path.write_bytes(os.urandom(SIZE))
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+    return path
+
+
+def fetched(file: Path) -> float:
+    """Return the bytes that a fresh process has fetched from storage when it has read `file`."""
+    with Child() as child:
+        child.do("again")
+        before = process(child.pid)["read_bytes"]
+        child.do("read", file)
+        return process(child.pid)["read_bytes"] - before
+
+
+def test_drop(file: Path) -> None:
+    """A file that was dropped is fetched from storage again, all of it; one that was not is not."""
+    assert fetched(file) == 0
+    page_cache.drop([file])
+    assert SIZE <= fetched(file) <= SIZE + MIB
+    assert fetched(file) == 0
+
+
+def test_drop_several(storage: Path, file: Path) -> None:
+    """All the files are dropped, and what they hold stays."""
+    other = storage / "other"
+    other.write_bytes(b"x" * MIB)
+    os.sync()
+    content = file.read_bytes()
+    page_cache.drop([file, other])
+    assert fetched(other) >= MIB
+    assert fetched(file) >= SIZE
+    assert file.read_bytes() == content
+
+
+def test_drop_missing(tmp_path: Path) -> None:
+    """A file that is not there is an error: nothing was measured yet, and nothing should be."""
+    with pytest.raises(FileNotFoundError, match="weights"):
+        page_cache.drop([tmp_path / "weights"])
+
+
+def test_back() -> None:
+    """The memory is touched where the machine gives memory back, left alone elsewhere, and never by pytest itself."""
+    told = subprocess.run([sys.executable, "-c", BACK], check=True, capture_output=True, text=True).stdout.split()
+    gives, touched, kept = told[0] == "True", int(told[1]), int(told[2])
+    assert (touched >= BACK_BYTES) == gives
+    assert kept < 4 * MIB
+
+
+@pytest.mark.parametrize("size_bytes", [0, -1])
+def test_back_nothing(size_bytes: int) -> None:
+    """Nothing to come back is fine."""
+    before = resident(status(os.getpid()))
+    page_cache.back(size_bytes)
+    after = resident(status(os.getpid()))
+    assert before is not None
+    assert after is not None
+    assert after.now - before.now < MIB
