@@ -1,25 +1,63 @@
-"""The exceptions whose message is all there is to say: one sentence with the thing, the value and the way out.
+"""Exceptions made of parts: the subject, the reason and a hint. Each front end spells the options in them its own way.
 
 A run's own failure is a value, not an exception.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Self
 
 from pytest_edgeload.base import text as texts
 
-_ALIKE = 100  # characters of a name that are compared with others, which takes time
+_MAX_COMPARED = 100  # characters of a name that are compared with others, because comparing takes time
+
+
+class Setting(NamedTuple):
+    """An option, without the spelling of pytest or the command line: `Setting("read-bw", "90M")`."""
+
+    name: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}" if self.value else self.name
+
+
+Words = str | Setting | tuple[str | Setting, ...]
+"""A part of a message. The items of a tuple follow each other without a separator."""
+
+Spelling = Callable[[Setting], str]
+"""How a front end writes an option: `--edge-read-bw=90M` or `--read-bw=90M`."""
 
 
 class Refusal(Exception):
-    """Something cannot be done; where in our code that was noticed says nothing to the reader.
+    """Something cannot be done. The message is one printable line: `subject: reason; hint`.
 
-    Its sentence may quote what others wrote, and is one line that no terminal obeys all the same.
+    `subject` is the thing and its value, `reason` what is wrong with it, and `hint` the way out. Empty parts are left
+    out.
     """
 
+    spelling: Spelling = staticmethod(str)
+
+    def __init__(self, subject: Words, reason: Words = "", hint: Words = "") -> None:
+        super().__init__(subject, reason, hint)
+        self.subject = subject
+        self.reason = reason
+        self.hint = hint
+
+    def spelled(self, spelling: Spelling) -> Self:
+        """Return this error, which from now on spells its options that way."""
+        self.spelling = spelling
+        return self
+
+    def about(self, subject: Words, hint: Words = "") -> Self:
+        """Return an error of the same type and reason with another subject, and with another hint if one is given."""
+        return type(self)(subject, self.reason or self.subject, hint or self.hint)
+
     def __str__(self) -> str:
-        return texts.printable(super().__str__())
+        subject, reason, hint = (_join(part, self.spelling) for part in (self.subject, self.reason, self.hint))
+        body = ": ".join(part for part in (subject, reason) if part)
+        return texts.printable(f"{body}; {hint}" if hint else body)
 
 
 class UsageError(Refusal):
@@ -27,21 +65,30 @@ class UsageError(Refusal):
 
 
 class Unsupported(Refusal):
-    """This machine cannot do what was asked; the message says what would make it able to."""
+    """This machine cannot do it. The hint names what would let it."""
 
 
-def check_name(what: str, name: str) -> None:
-    """Raise UsageError, which says `what` it should name, for what is no name."""
+def _join(part: Words, spelling: Spelling) -> str:
+    if isinstance(part, str):
+        return part
+    pieces = (part,) if isinstance(part, Setting) else part
+    return "".join(piece if isinstance(piece, str) else spelling(piece) for piece in pieces)
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raise UsageError if `name` cannot name a thing of this kind."""
     try:
-        texts.check(what, name)
+        texts.check(kind, name)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def hint(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
-    """Return the way out for a name that nothing has: the nearest of `known`, at least so alike (0 to 1), else all."""
-    import difflib  # noqa: PLC0415  # not for every pytest start
+def suggestion(name: str, known: Iterable[str], *, min_likeness: float = 0.6) -> str:
+    """Return a hint for an unknown name: the most similar of `known` if similar enough (0 to 1), else all of them."""
+    import difflib  # noqa: PLC0415  # not needed at every start of pytest
 
     known = list(known)
-    near = difflib.get_close_matches(name[:_ALIKE], known, n=1, cutoff=likeness)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+    if not known:
+        return "none is registered"
+    near = difflib.get_close_matches(name[:_MAX_COMPARED], known, n=1, cutoff=min_likeness)
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"

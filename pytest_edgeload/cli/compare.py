@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_edgeload.base.errors import UsageError, hint
+from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.report import FORMATS, comparison
@@ -65,7 +65,9 @@ def _check_references(thresholds: list[Threshold], document: Document) -> None:
     for threshold in thresholds:
         reference = threshold.figure.reference
         if reference is not None and reference not in policies:
-            raise UsageError(f"--fail={threshold.text}: {reference} was not measured; {hint(reference, policies)}")
+            raise UsageError(
+                f"--fail={threshold.text}: {reference} was not measured; {suggestion(reference, policies)}"
+            )
 
 
 COMMAND = Command(

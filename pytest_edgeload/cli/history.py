@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_edgeload.base.errors import UsageError, hint
+from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.report import history as words
@@ -71,7 +71,7 @@ def _check(asked: argparse.Namespace, sessions: Sequence[Saved]) -> None:
         known = list(dict.fromkeys(_value(case, name) for case in cases))
         for value in getattr(asked, name) or ():
             if value not in known:
-                raise UsageError(f"--{name}={value}: no saved case has it; {hint(value, known)}")
+                raise UsageError(f"--{name}={value}: no saved case has it; {suggestion(value, known)}")
 
 
 def _value(case: Case, name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pytest_edgeload.base.errors import Refusal, UsageError, check_name, hint
+from pytest_edgeload.base.errors import Refusal, UsageError, check_name, suggestion
 from pytest_edgeload.base.text import MOST
 from pytest_edgeload.cli import terminal
 from pytest_edgeload.measuring.peers import Peer, known_peers
@@ -50,7 +50,7 @@ class Project:
         known = self.policies()
         if name not in known:
             reason = "a peer, which has no plan" if name in self.peers() else "unknown"
-            raise UsageError(f"--policy={name}: {reason}; {hint(name, known)}")
+            raise UsageError(f"--policy={name}: {reason}; {suggestion(name, known)}")
         return known[name]
 
     def _call(self, hook: str, register: Callable[..., None]) -> None:
@@ -87,7 +87,7 @@ def check_policies(names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in names:
         if name not in known:
-            raise UsageError(f"--policy={name}: unknown; {hint(name, known)}")
+            raise UsageError(f"--policy={name}: unknown; {suggestion(name, known)}")
 
 
 def _imported(conftest: Path) -> ModuleType:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import UsageError, hint
+from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.text import is_name
 from pytest_edgeload.base.units import Limit, parse_count, parse_rate, parse_size
 
@@ -137,7 +137,7 @@ def _device(name: str, table: object, known: Mapping[str, Device]) -> Device:
     base = table.get("extends")
     if base is not None:
         if not isinstance(base, str) or base not in known:
-            raise ValueError(f" extends = {base!r}: unknown or further down; {hint(str(base), known)}")
+            raise ValueError(f" extends = {base!r}: unknown or further down; {suggestion(str(base), known)}")
         return replace(known[base], name=name, **{"note": "", **fields})
     if "memory" not in fields:
         raise ValueError(': has no memory; add memory = "512M", or extend a device that has')
@@ -146,7 +146,7 @@ def _device(name: str, table: object, known: Mapping[str, Device]) -> Device:
 
 def _field(key: str, value: object) -> tuple[str, Any]:
     if key not in KEYS:
-        raise ValueError(f" {key}: unknown key; {hint(key, ['extends', *KEYS])}")
+        raise ValueError(f" {key}: unknown key; {suggestion(key, ['extends', *KEYS])}")
     field, parse = KEYS[key]
     try:
         return field, parse(value)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_edgeload.base import decoding
-from pytest_edgeload.base.errors import Refusal, UsageError, check_name, hint
+from pytest_edgeload.base.errors import Refusal, UsageError, check_name, suggestion
 from pytest_edgeload.base.functions import check_function
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, outdated, stamp
 from pytest_edgeload.networks.checkpoint import files as checkpoint_files
@@ -131,7 +131,7 @@ class Registry:
     def check(self, name: str) -> None:
         """Raise UnknownNetwork, naming the nearest one, unless `name` is registered."""
         if name not in self.names:
-            raise UnknownNetwork(f"{name!r} is not a registered network; {hint(name, self.names)}")
+            raise UnknownNetwork(f"{name!r} is not a registered network; {suggestion(name, self.names)}")
 
     def get(self, name: str, progress: Progress) -> tuple[Path, Network]:
         """Return the folder and the layers of the network `name`, making it first where it is not stored yet.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_edgeload.base.errors import UsageError, hint
+from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import Limit, exact_size
 from pytest_edgeload.devices import OWN_FILE, Device, known_devices
 from pytest_edgeload.plugin.options import Given, Settings, flag, in_ini
@@ -68,7 +68,7 @@ def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> 
     found: dict[str | None, Device | None] = {}
     for name in settings.device:
         if name is not None and name not in known:
-            raise UsageError(f"{place}={name}: no such device; {hint(name, known)}")
+            raise UsageError(f"{place}={name}: no such device; {suggestion(name, known)}")
         found[name] = None if name is None else replace(_threaded(known[name]), **given_up)
     if "mem" in over and None in settings.mem and set(found) != {None}:
         raise UsageError(

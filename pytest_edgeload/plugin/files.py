@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import UsageError, hint
+from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.plugin.options import File
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
@@ -22,7 +22,7 @@ def check(file: File, nothing: Document) -> None:
     Raises UsageError for a format that nobody has, Refusal where it lacks what it needs, OSError.
     """
     if file.format not in FORMATS:
-        raise UsageError(f"no report is called {file.format}; {hint(file.format, FORMATS)}")
+        raise UsageError(f"no report is called {file.format}; {suggestion(file.format, FORMATS)}")
     part = file.path.with_name(f"{file.path.name}.{os.getpid()}.tried")
     try:
         files.write(part, _text(file, nothing, (), View()))

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from pytest_edgeload.base import decoding
-from pytest_edgeload.base.errors import Unsupported, UsageError, hint
+from pytest_edgeload.base.errors import Unsupported, UsageError, suggestion
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.units import Limit
@@ -314,7 +314,7 @@ def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, G
         # Any other may be what a program is called, which nobody knows before it runs.
         if reference is not None and reference not in known and get_close_matches(reference, known, 1, _LIKE):
             place = f"{places['compare-fail']}={threshold.text}"
-            raise UsageError(f"{place}: {reference} is no policy; {hint(reference, known)}")
+            raise UsageError(f"{place}: {reference} is no policy; {suggestion(reference, known)}")
     for name in settings.reader:
         _check_name(places["reader"], name, READERS)
     return names
@@ -322,7 +322,7 @@ def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, G
 
 def _check_name(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
-        raise UsageError(f"{kind}={name}: unknown; {hint(name, known)}")
+        raise UsageError(f"{kind}={name}: unknown; {suggestion(name, known)}")
 
 
 def pack(entry: Entry) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_edgeload.base.errors import hint
+from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.results.record import METRICS, REFERENCE, Case, Record, groups
 from pytest_edgeload.results.statistics import (
@@ -94,7 +94,7 @@ def key(name: str) -> Callable[[Case], str]:
     if name.startswith(_PARAMETER):
         return lambda case: dict(case.parameters).get(name.removeprefix(_PARAMETER), "")
     if name not in KEYS:
-        raise ValueError(f"nothing to group by is called {name}; {hint(name, [*KEYS, 'param:NAME'])}")
+        raise ValueError(f"nothing to group by is called {name}; {suggestion(name, [*KEYS, 'param:NAME'])}")
     return KEYS[name]
 
 

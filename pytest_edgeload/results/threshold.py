@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from pytest_edgeload.base.errors import hint
+from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import format_duration, format_size, parse_duration, parse_size
 from pytest_edgeload.results.record import METRICS, Metric
 
@@ -174,9 +174,9 @@ def _metric(name: str, metrics: Mapping[str, Metric], beside: Iterable[str]) -> 
     if len(found) > 1:
         raise ValueError(f"{name} may be {' or '.join(found)}; write which")
     if not found:
-        raise ValueError(f"{name} is no metric; {hint(name, [*map(short, metrics), *beside])}")
+        raise ValueError(f"{name} is no metric; {suggestion(name, [*map(short, metrics), *beside])}")
     if found[0] not in metrics:
-        raise ValueError(f"{name} is neither better nor worse when it changes; {hint('', map(short, metrics))}")
+        raise ValueError(f"{name} is neither better nor worse when it changes; {suggestion('', map(short, metrics))}")
     return found[0]
 
 

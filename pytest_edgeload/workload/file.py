@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import UsageError, hint
+from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
 from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Exponential, Normal, Poisson, Trace, Uniform
 from pytest_edgeload.workload.places import Place, Places, fault, read
@@ -148,7 +148,7 @@ def _condition(requests: Sequence[Asked], r: int, places: Places) -> Condition |
         way_out = (
             "only one that stands above can decide"
             if is_later
-            else hint(when.request, dict.fromkeys(earlier), likeness=0.5)
+            else suggestion(when.request, dict.fromkeys(earlier), min_likeness=0.5)
         )
         raise _refused(places, path, f"{when.request!r} is no earlier request; {way_out}")
     if len(meant) > 1:
@@ -164,13 +164,13 @@ def _explained(error: str, places: Places) -> UsageError:
         message, path = error, "$"
     place = places[path]
     if found := re.fullmatch("Object contains unknown field `(.*)`", message):
-        words = f"{found[1]!r} is no field; {hint(found[1], _fields(path, places))}"
+        words = f"{found[1]!r} is no field; {suggestion(found[1], _fields(path, places))}"
         return fault(places.get(f"{path}.{found[1]}", place).mark, path, words)
     if found := re.fullmatch("Object missing required field `(.*)`", message):
         return fault(place.mark, path, f"{found[1]!r} is missing; add it")
     if re.match("Invalid (enum )?value", message):
         choices = _CHOICES[path.rpartition(".")[2]]
-        return fault(place.mark, path, f"{place.shown} is no choice; {hint(place.value, choices)}")
+        return fault(place.mark, path, f"{place.shown} is no choice; {suggestion(place.value, choices)}")
     if found := re.fullmatch("Expected `(.*?)`(?:, got `.*`)?(.*)", message):
         kind = re.sub(r"\w+", lambda word: _KINDS.get(word[0], word[0]), found[1]).replace(" | ", " or ")
         return fault(place.mark, path, f"{place.shown} is no {kind}{found[2]}; {_spelling(place, found[1])}")

@@ -168,7 +168,7 @@ def test_names(desk: Desk) -> None:
     ("asked", "words"),
     [
         ("age_ent", "'age_ent' is not a registered network; did you mean age_net?"),
-        ("nothing alike", "'nothing alike' is not a registered network; there are age_net, face_net"),
+        ("nothing alike", "'nothing alike' is not a registered network; choose from age_net, face_net"),
     ],
 )
 def test_an_unknown_name(desk: Desk, asked: str, words: str) -> None:
@@ -179,7 +179,7 @@ def test_an_unknown_name(desk: Desk, asked: str, words: str) -> None:
         with pytest.raises(UnknownNetwork) as refused:
             ask(asked)
         assert str(refused.value) == words
-    with pytest.raises(UnknownNetwork, match=r"there are none$"):
+    with pytest.raises(UnknownNetwork, match=r"none is registered$"):
         Registry(Store(Path())).check(asked)
 
 

@@ -223,7 +223,7 @@ WRONG = [
     ("mem", "0", "a size is at least one byte*; try *"),
     ("mem", ",", "an empty list; name at least one"),
     ("policy", "linaer", "unknown; did you mean linear[?]"),
-    ("policy", "xyzzy", "unknown; there are bulk, *linear*"),
+    ("policy", "xyzzy", "unknown; choose from bulk, *linear*"),
     ("reader", "raed", "unknown; did you mean read[?]"),
     ("rounds", "0", "not a number of rounds; try 5, or 3-15 with --edge-precision=5%"),
     ("rounds", "1.5", "not a number of rounds; *"),

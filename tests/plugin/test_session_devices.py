@@ -172,7 +172,7 @@ def test_a_device_of_a_test_alone(bare: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--edge-device=slow",), "ERROR: --edge-device=slow: no such device; there are rpi3, *"),
+        (("--edge-device=slow",), "ERROR: --edge-device=slow: no such device; choose from rpi3, *"),
         (
             ("--edge-device=rpi3", "--edge-mem=1G,none"),
             "ERROR: --edge-mem=none: a device has a limit; leave it out, or leave --edge-device out",

@@ -73,7 +73,7 @@ def test_threshold(text: str, figure: Figure, terms: list[Term]) -> None:
             "'stddev' is no statistic; there are median, .* and percentiles such as p90",
         ),
         ("a b:10%", "'a b' names no figure; try makespan, response.p90 or makespan/bulk"),
-        ("bound:10%", "bound is neither better nor worse when it changes; there are makespan, .*"),
+        ("bound:10%", "bound is neither better nor worse when it changes; choose from makespan, .*"),
         ("bound_read:10%", "bound_read may be bound_read_s or bound_read_bytes; write which"),
     ],
 )

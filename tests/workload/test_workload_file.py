@@ -180,7 +180,7 @@ REQUESTS = "requests: [a]\n"
         (REQUESTS + "\nrequsts: [b]", "3: 'requsts' is no field; did you mean requests?"),
         (
             REQUESTS + "no: 1",
-            "2: 'no' is no field; there are requests, name, images, conditions, loop, arrivals, seed, deadline_s",
+            "2: 'no' is no field; choose from requests, name, images, conditions, loop, arrivals, seed, deadline_s",
         ),
         (REQUESTS + "? [a]\n: 1", "2: '' is no name of a field; give one"),
         (REQUESTS + '"a\\nb": 1', "2: 'a\\nb' is no name of a field; give one"),
@@ -217,10 +217,10 @@ REQUESTS = "requests: [a]\n"
         ),
         (REQUESTS + "name: !!set {x}", "2: name: this is of the kind set, which no field takes; write text in quotes"),
         (REQUESTS + "conditions: waits", "2: conditions: 'waits' is no choice; did you mean wait?"),
-        (REQUESTS + "conditions: late", "2: conditions: 'late' is no choice; there are wait, early, ignore"),
+        (REQUESTS + "conditions: late", "2: conditions: 'late' is no choice; choose from wait, early, ignore"),
         (
             REQUESTS + "loop: open",
-            "2: loop: 'open' is no choice; there are once, closed, and `arrivals` for an open one",
+            "2: loop: 'open' is no choice; choose from once, closed, and `arrivals` for an open one",
         ),
         (REQUESTS + "seed: 3", "2: seed: it decides nothing without arrivals; leave it out or give `arrivals`"),
         (
@@ -240,7 +240,7 @@ REQUESTS = "requests: [a]\n"
         ),
         (
             REQUESTS + "arrivals:\n  process: poisson\n  every: 1",
-            "4: arrivals: 'every' is no field; there are process, rate_per_s",
+            "4: arrivals: 'every' is no field; choose from process, rate_per_s",
         ),
         (
             REQUESTS + "arrivals:\n  process: poisson\n  rate_per_s: -1",
@@ -272,7 +272,7 @@ REQUESTS = "requests: [a]\n"
         ),
         (
             "requests:\n- a\n- b\n- a\n- {network: c, when: {request: xyz, value: 1}}",
-            "5: requests[3].when.request: 'xyz' is no earlier request; there are a, b",
+            "5: requests[3].when.request: 'xyz' is no earlier request; choose from a, b",
         ),
         (
             "requests:\n- a\n- network: b\n  when: {request: c, value: 1}\n- c",
@@ -293,13 +293,13 @@ REQUESTS = "requests: [a]\n"
         ),
         (
             "requests:\n- a\n- network: b\n  when:\n    request: a\n    value: 1\n    comparison: is",
-            "7: requests[1].when.comparison: 'is' is no choice; there are >, >=, <, <=",
+            "7: requests[1].when.comparison: 'is' is no choice; choose from >, >=, <, <=",
         ),
         (REQUESTS + "x: &a [1]\ny: *a", "2: 'a' is an anchor or an alias of one; write out what it stands for"),
         (REQUESTS + "x: *a", "2: 'a' is an anchor or an alias of one; write out what it stands for"),
         (
             REQUESTS + "<<: {images: 2}",
-            "2: '<<' is no field; there are requests, name, images, conditions, loop, arrivals, seed, deadline_s",
+            "2: '<<' is no field; choose from requests, name, images, conditions, loop, arrivals, seed, deadline_s",
         ),
         (REQUESTS + "x:\n " + "[" * 50_000, "3: nested deeper than 10 levels; take some out"),
         ("a: 1\nb: c: d", "2: not YAML: mapping values are not allowed here"),

@@ -1,0 +1,42 @@
+"""Errors are parts; a front end spells the options in them, and no part is lost."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError, Words, suggestion
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (("network x", "registered twice", "rename one"), "network x: registered twice; rename one"),
+        (("network x", "registered twice"), "network x: registered twice"),
+        (("the whole sentence",), "the whole sentence"),
+        (("", "a reason", "a hint"), "a reason; a hint"),
+        ((Setting("mem", "12X"), "not a size", "try 512M"), "--edge-mem=12X: not a size; try 512M"),
+        (("swap", "off", ("try ", Setting("swap", "auto"), " here")), "swap: off; try --edge-swap=auto here"),
+        (("a\nb", "c\x1b[0m"), "a\\nb: c\\x1b[0m"),
+    ],
+)
+def test_message_has_all_parts_and_the_spelling_of_its_front_end(parts: tuple[Words, ...], sentence: str) -> None:
+    """A message is `subject: reason; hint` on one printable line."""
+    assert str(UsageError(*parts).spelled(lambda setting: f"--edge-{setting}")) == sentence
+
+
+def test_error_keeps_its_parts_when_pickled_and_when_it_is_about_something_else() -> None:
+    """Parts survive the way between processes; `about` replaces the subject, and the hint only if one is given."""
+    error = Unsupported(Setting("read-bw", "90M"), "no disk", "leave it out")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "read-bw=90M: no disk; leave it out"  # noqa: S301
+    assert str(error.about("device x")) == "device x: no disk; leave it out"
+    assert str(error.about("device x", "use another")) == "device x: no disk; use another"
+    assert isinstance(error.about("device x"), Unsupported)
+
+
+def test_suggestion_is_the_nearest_name_or_all_of_them() -> None:
+    """A typing error gets one name; anything else gets the list."""
+    assert suggestion("bulc", ["bulk", "linear"]) == "did you mean bulk?"
+    assert suggestion("xyz", ["bulk", "linear"]) == "choose from bulk, linear"
+    assert suggestion("xyz", []) == "none is registered"
