@@ -276,7 +276,7 @@ def test_plans_are_sound(policy: str, workload: Workload, budget: Budget) -> Non
     """Every policy plans drawn workloads within drawn budgets so that they can be carried out."""
     plan = POLICIES[policy](workload, budget)
     check(plan, workload)
-    needs = sum(request.network.need_bytes for request in workload.requests)
+    needs = sum(request.network.peak_bytes for request in workload.requests)
     assert simulate(plan, workload).peak_bytes <= needs + plan.arena_bytes
 
 

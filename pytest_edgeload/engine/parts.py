@@ -43,6 +43,6 @@ def open_weights(reader: str, folder: Path, network: Network) -> Reader:
     """Return what brings the weights of `network`, which is stored in `folder`, from all files they stand in."""
     kind = READERS[reader]
     stored = kind(folder / WEIGHTS)
-    if not network.parts:
+    if not network.checkpoint_files:
         return stored
-    return PartsReader({0: stored} | {part.begin: kind(Path(part.path)) for part in network.parts})
+    return PartsReader({0: stored} | {part.begin: kind(Path(part.path)) for part in network.checkpoint_files})

@@ -44,7 +44,7 @@ class Cut:
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     activation_bytes: int = 0
-    carry_bytes: int = 0
+    live_out_bytes: int = 0
     flops: int = 0
 
 
@@ -253,7 +253,7 @@ def _account(
                     del live[name]
                 cut.ops.append(_op(node, weights, drops))
             position += 1
-        cut.carry_bytes = _live_bytes(live, weight_storages)
+        cut.live_out_bytes = _live_bytes(live, weight_storages)
 
 
 def _fake_call(node: Node, values: Mapping[str, Any], cut: Cut) -> Any:

@@ -27,7 +27,7 @@ from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.exporting.model import evaluating, opened
 from pytest_edgeload.networks import checkpoint as checkpoints
 from pytest_edgeload.networks.inputs import Inputs, as_samples
-from pytest_edgeload.networks.layer import Layer, Network, Part, Sample, TensorSpec
+from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
 from pytest_edgeload.networks.registry import is_program
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, write_graph, write_tensors
 from pytest_edgeload.networks.tile import PAGE
@@ -41,10 +41,10 @@ _SEPARATE = "make it a network of its own"
 class _Held:
     """What a checkpoint has: its files, and where each weight of the module stands in them, by name."""
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[WeightFile, ...] = ()
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
 
-    def behind(self, size_bytes: int) -> tuple[tuple[Part, ...], dict[str, TensorSpec]]:
+    def behind(self, size_bytes: int) -> tuple[tuple[WeightFile, ...], dict[str, TensorSpec]]:
         """Return files and weights by name, moved behind a file of so many bytes."""
         move, replace = -(-size_bytes // PAGE) * PAGE, msgspec.structs.replace
         parts = tuple(replace(part, begin=part.begin + move) for part in self.parts)
@@ -125,7 +125,7 @@ def store_module(
     parts, stands = held.behind((folder / WEIGHTS).stat().st_size)
     stored, samples_sha256 = _store_samples(folder, module, inputs)
     network = _network(name, exported, stands | specs, stored, weights_sha256, samples_sha256)
-    return write_graph(folder, msgspec.structs.replace(network, parts=parts))
+    return write_graph(folder, msgspec.structs.replace(network, checkpoint_files=parts))
 
 
 def _store_samples(folder: Path, module: torch.nn.Module, samples: Sequence[Inputs]) -> tuple[tuple[Sample, ...], str]:
@@ -180,7 +180,7 @@ def _network(
             weights=tuple(sorted((specs[weight] for weight in cut.weights), key=lambda spec: spec.offset)),
             ops=tuple(cut.ops),
             activation_bytes=cut.activation_bytes,
-            carry_bytes=cut.carry_bytes,
+            live_out_bytes=cut.live_out_bytes,
             flops=cut.flops,
         )
 

@@ -200,7 +200,7 @@ class Bench:
         program = Program(f"pytest_edgeload.engine.probes:{function}", search_path())
         asked = tuple(Asked(0, sample) for sample in range(requests))
         job = Job(Plan(()), tuple(str(folder) for folder, _ in found), asked, "read", threads, program)
-        run = self._carry_out(job, None, hold, sum(network.need_bytes for _, network in found))
+        run = self._carry_out(job, None, hold, sum(network.peak_bytes for _, network in found))
         if run.outcome != "ok" or run.makespan_s is None:
             what = f"{function} {', '.join(names)} by itself"
             raise Unsupported(f"--edge-bound: {what} failed: {run.detail}; leave it out")
@@ -285,7 +285,7 @@ class Bench:
             return plan, None, peak
         check_askable(case.policy, workload)
         program = peer.made_for(folders, self.registry, self.progress)
-        return Plan(()), program, _COPIES * max(request.network.need_bytes for request in workload.requests)
+        return Plan(()), program, _COPIES * max(request.network.peak_bytes for request in workload.requests)
 
     def _plan(self, case: Case, workload: Workload) -> tuple[Plan, int]:
         """Return the plan and the most bytes it holds. Raises InvalidPlan."""

@@ -54,7 +54,7 @@ def known_peers(tell: Callable[[Callable[..., None]], object], policies: Contain
 
 def check_askable(name: str, workload: Workload) -> None:
     """Raise UsageError for a workload that the peer `name` cannot be asked."""
-    for network in (request.network for request in workload.asked if request.network.parts):
+    for network in (request.network for request in workload.asked if request.network.checkpoint_files):
         raise UsageError(
             f"peer {name} reads one file of weights, and network {network.name} has its in a checkpoint; "
             "run it under a policy"

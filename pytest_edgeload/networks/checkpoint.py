@@ -20,7 +20,7 @@ from pytest_edgeload.base import decoding
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.files import opened
 from pytest_edgeload.base.files import read as content
-from pytest_edgeload.networks.layer import DTYPES, Part, TensorSpec
+from pytest_edgeload.networks.layer import DTYPES, TensorSpec, WeightFile
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _PAGE = 4096
@@ -36,7 +36,7 @@ class BadCheckpoint(Refusal):
 class Checkpoint(NamedTuple):
     """The files of a checkpoint, and its tensors by name, their offsets in the network's address space."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[WeightFile, ...]
     tensors: Mapping[str, TensorSpec]
 
 
@@ -81,7 +81,7 @@ def read(path: Path, after: int) -> Checkpoint:
     """
     found = _main(path)
     shards: Mapping[str, set[str] | None] = {**_shards(found)} if found.suffix == ".json" else {found.name: None}
-    parts: list[Part] = []
+    parts: list[WeightFile] = []
     tensors: dict[str, TensorSpec] = {}
     for file, wanted in shards.items():
         begin = (-(-after // _PAGE) + 1) * _PAGE
@@ -95,7 +95,7 @@ def read(path: Path, after: int) -> Checkpoint:
     return Checkpoint(tuple(parts), tensors)
 
 
-def check(part: Part) -> None:
+def check(part: WeightFile) -> None:
     """Raise BadCheckpoint unless the file is, by size, time and header, the one that the network was made of."""
     if _read_part(Path(part.path), part.begin)[0] != part:
         raise BadCheckpoint(outdated(part.path))
@@ -140,7 +140,7 @@ def _stat(path: Path) -> os.stat_result:
         raise BadCheckpoint(f"{path}: {reason}; fetch it, or name the file that is there") from error
 
 
-def _read_part(path: Path, begin: int) -> tuple[Part, bytes]:
+def _read_part(path: Path, begin: int) -> tuple[WeightFile, bytes]:
     """Return the file as a part of the address space, and its header."""
     found = _stat(path)
     try:
@@ -150,10 +150,10 @@ def _read_part(path: Path, begin: int) -> tuple[Part, bytes]:
     except OSError as error:
         raise BadCheckpoint(f"{path}: {error.strerror}; fetch it anew") from error
     digest = hashlib.sha256(header).hexdigest()
-    return Part(str(path), begin, found.st_size, found.st_mtime_ns, digest), header
+    return WeightFile(str(path), begin, found.st_size, found.st_mtime_ns, digest), header
 
 
-def _read_file(path: Path, begin: int) -> tuple[Part, dict[str, TensorSpec]]:
+def _read_file(path: Path, begin: int) -> tuple[WeightFile, dict[str, TensorSpec]]:
     """Return the file and the tensors that its header names."""
     part, header = _read_part(path, begin)
     try:

@@ -175,7 +175,7 @@ def _layers(steps: Sequence[_Step], given: Value, output: Value) -> tuple[Layer,
                 weights=weighted.weights if weighted else (),
                 ops=tuple(ops),
                 activation_bytes=most_bytes,
-                carry_bytes=_held_bytes(live),
+                live_out_bytes=_held_bytes(live),
                 flops=sum(step.flops for step in steps[start:end]),
             )
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files a network is stored in; part of every cache key."""
 
 DTYPES = {
@@ -27,7 +27,7 @@ _COARSE_TOLERANCES = {"bfloat16": 8 * 2**-7, "float16": 8 * 2**-10}
 class TensorSpec(msgspec.Struct, frozen=True):
     """Where one tensor's bytes stand: name, torch dtype (`float32`), shape, first byte, length.
 
-    The first byte is counted in the file, or through all files of a network's weights; see `Part`.
+    The first byte is counted in the file, or through all files of a network's weights; see `WeightFile`.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Op(msgspec.Struct, frozen=True):
 class Layer(msgspec.Struct, frozen=True):
     """The ops from one weighted op up to the next.
 
-    `activation_bytes` is the most that live values take while the layer runs, `carry_bytes` what they take when it
+    `activation_bytes` is the most that live values take while the layer runs, `live_out_bytes` what they take when it
     is done (values that later layers or the caller still need); `flops` counts multiply and add as two.
     """
 
@@ -72,7 +72,7 @@ class Layer(msgspec.Struct, frozen=True):
     weights: tuple[TensorSpec, ...]
     ops: tuple[Op, ...]
     activation_bytes: int
-    carry_bytes: int
+    live_out_bytes: int
     flops: int
 
     @property
@@ -104,11 +104,11 @@ class Sample(msgspec.Struct, frozen=True):
     outputs: tuple[TensorSpec, ...]
 
 
-class Part(msgspec.Struct, frozen=True):
+class WeightFile(msgspec.Struct, frozen=True):
     """A file of a checkpoint that weights are read from: `begin` is the address of its first byte.
 
-    The stored weights begin at address 0; `checkpoint` says where the parts follow. Bytes, time of the last change and
-    digest of the header tell whether it is still the file that the network was made of.
+    The stored weights begin at address 0; `networks.checkpoint` assigns the addresses behind them. The size, the time
+    of the last change and the digest of the header show whether the file has changed since the network was made.
     """
 
     path: str
@@ -121,8 +121,8 @@ class Part(msgspec.Struct, frozen=True):
 class Network(msgspec.Struct, frozen=True):
     """A model cut into layers in execution order.
 
-    `inputs` and `outputs` name values; `weights_sha256` and `samples_sha256` are the digests of the two files that
-    stand beside the graph; `parts` are the files of the checkpoint that has the other weights, if there is one.
+    `inputs` and `outputs` name values. `weights_sha256` and `samples_sha256` are the digests of the two files next to
+    the graph. `checkpoint_files` are the files of the checkpoint that contains the other weights, if there is one.
     """
 
     name: str
@@ -133,7 +133,7 @@ class Network(msgspec.Struct, frozen=True):
     weights_sha256: str
     samples_sha256: str
     format: int = FORMAT
-    parts: tuple[Part, ...] = ()
+    checkpoint_files: tuple[WeightFile, ...] = ()
 
     @property
     def weight_bytes(self) -> int:
@@ -141,14 +141,14 @@ class Network(msgspec.Struct, frozen=True):
         return sum(layer.weight_bytes for layer in self.layers)
 
     @property
-    def need_bytes(self) -> int:
+    def peak_bytes(self) -> int:
         """The most bytes one request can hold: all weights at once, and the most activations of any layer."""
         return self.weight_bytes + max([self.input_bytes, *(layer.activation_bytes for layer in self.layers)])
 
     @property
     def answer_bytes(self) -> int:
         """Bytes of the outputs, which stay when a request is done."""
-        return self.layers[-1].carry_bytes if self.layers else self.input_bytes
+        return self.layers[-1].live_out_bytes if self.layers else self.input_bytes
 
     @property
     def tolerance(self) -> float:

@@ -46,6 +46,12 @@ class Unwritable(Refusal):
     """The store cannot be written: its disk is full, say; the message says where and what to do."""
 
 
+class _Version(msgspec.Struct):
+    """The format of a graph file."""
+
+    format: int = FORMAT
+
+
 def write_tensors(
     path: Path, tensors: Sequence[tuple[TensorSpec, memoryview]], progress: Callable[[int], None] = lambda _: None
 ) -> tuple[dict[str, TensorSpec], str]:
@@ -99,11 +105,15 @@ def read_graph(folder: Path) -> Network:
     """Return the network stored in `folder`, without looking at its weights. Raises DamagedNetwork."""
     path = folder / GRAPH
     try:
-        return decoding.decode(files.read(path, _MOST_OF_GRAPH), Network)
+        text = files.read(path, _MOST_OF_GRAPH)
+        version = decoding.decode(text, _Version).format  # alone, as another format may lack fields of this one
+        if version == FORMAT:
+            return decoding.decode(text, Network)
     except OSError as error:
         raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
     except ValueError as error:
         raise DamagedNetwork(_damage(path, str(error))) from error
+    raise DamagedNetwork(_damage(path, f"it has format {version}, and this version reads format {FORMAT}"))
 
 
 def verify(folder: Path) -> Network:
@@ -115,11 +125,7 @@ def verify(folder: Path) -> Network:
     network = read_graph(folder)
     expected = {GRAPH: folder.name, WEIGHTS: network.weights_sha256, SAMPLES: network.samples_sha256}
     sizes = {name: _verified(folder / name, digest) for name, digest in expected.items()}
-    if network.format != FORMAT:
-        raise DamagedNetwork(
-            _damage(folder / GRAPH, f"it is of format {network.format}, and this version reads {FORMAT}")
-        )
-    for part in network.parts:
+    for part in network.checkpoint_files:
         checkpoint.check(part)
     stray = _stray(network, sizes)
     if stray is not None:
@@ -141,7 +147,7 @@ def _verified(path: Path, digest: str) -> int:
 
 def _stray(network: Network, sizes: Mapping[str, int]) -> str | None:
     """Return the name of a tensor that is not wholly in a file: a worker would read past it, or ask for any memory."""
-    weights = [(0, sizes[WEIGHTS]), *((part.begin, part.begin + part.size_bytes) for part in network.parts)]
+    weights = [(0, sizes[WEIGHTS]), *((part.begin, part.begin + part.size_bytes) for part in network.checkpoint_files)]
     samples = [(0, sizes[SAMPLES])]
     stand = [(spec, weights) for layer in network.layers for spec in layer.weights]
     stand += [(spec, samples) for sample in network.samples for spec in (*sample.inputs, *sample.outputs)]
@@ -150,7 +156,7 @@ def _stray(network: Network, sizes: Mapping[str, int]) -> str | None:
 
 def weight_files(folder: Path) -> list[Path]:
     """Return all files that the weights of the network in `folder` are read from. Raises DamagedNetwork."""
-    return [folder / WEIGHTS, *(Path(part.path) for part in read_graph(folder).parts)]
+    return [folder / WEIGHTS, *(Path(part.path) for part in read_graph(folder).checkpoint_files)]
 
 
 def stamps(folder: Path, network: Network) -> dict[Path, object]:
@@ -160,7 +166,7 @@ def stamps(folder: Path, network: Network) -> dict[Path, object]:
     last change cannot set that of the inode.
     """
     stored = (folder / name for name in (GRAPH, WEIGHTS, SAMPLES))
-    return {path: _stamp(path) for path in (*stored, *(Path(part.path) for part in network.parts))}
+    return {path: _stamp(path) for path in (*stored, *(Path(part.path) for part in network.checkpoint_files))}
 
 
 def _stamp(path: Path) -> object:

@@ -247,6 +247,6 @@ def working_bytes(layer: Layer, rows: Rows) -> int:
 def left_bytes(layer: Layer, rows: Rows) -> int:
     """Return the activation bytes that live when a tile has been executed."""
     if is_last(layer, rows):
-        return layer.carry_bytes
+        return layer.live_out_bytes
     found = tiling(layer)
     return layer.activation_bytes + layer.weight_bytes - (found.weight.size_bytes if found else 0)

@@ -22,6 +22,6 @@ def masa(workload: Workload, budget: Budget) -> Plan:
     plan = Builder(workload, lanes=budget.lanes, memory_bytes=budget.memory_bytes, patience=PATIENCE)
     for r, request in enumerate(workload.requests):
         turn = (LATER, *done_s(workload, budget, r))
-        need = request.network.need_bytes
+        need = request.network.peak_bytes
         overlap(plan, workload, r, before=(*turn, LATER), load=(*turn, FIRST), run=(FIRST,), reserve=need)
     return plan.done()

@@ -24,5 +24,5 @@ def masa_hrrn(workload: Workload, budget: Budget) -> Plan:
         service_s=tuple(budget.speeds.service_s(request.network) for request in workload.requests),
     )
     for r, request in enumerate(workload.requests):
-        overlap(plan, workload, r, before=(LATER,), load=(LATER,), run=(FIRST,), reserve=request.network.need_bytes)
+        overlap(plan, workload, r, before=(LATER,), load=(LATER,), run=(FIRST,), reserve=request.network.peak_bytes)
     return plan.done()

@@ -93,14 +93,14 @@ def mixed(folders: tuple[Path, Path]) -> Workload:
     return Workload("mixed", tuple(Request(networks[r % 2], sample=r // 2) for r in range(5)))
 
 
-def _need_bytes(asked: Workload) -> int:
-    return max(request.network.need_bytes for request in asked.requests)
+def _peak_bytes(asked: Workload) -> int:
+    return max(request.network.peak_bytes for request in asked.requests)
 
 
 @pytest.fixture(params=["plenty", "tight"])
 def memory_bytes(request: pytest.FixtureRequest, mixed: Workload) -> int | None:
     """Give a policy as much memory as it wants, or what one request at a time needs."""
-    return _need_bytes(mixed) if request.param == "tight" else None
+    return _peak_bytes(mixed) if request.param == "tight" else None
 
 
 @EVERY_POLICY
@@ -133,7 +133,7 @@ def test_outputs(mixed: Workload, folders: tuple[Path, Path], policy: str, memor
 @pytest.mark.parametrize("policy", ["masa", "masa-hrrn"])
 def test_tight_memory(mixed: Workload, folders: tuple[Path, Path], policy: str) -> None:
     """A policy that reserves what its networks need holds no more than it may, but for the outputs that stay."""
-    memory_bytes = _need_bytes(mixed)
+    memory_bytes = _peak_bytes(mixed)
     performer, _ = carried_out(plan_of(policy, mixed, 2, memory_bytes), mixed, *folders)
     assert performer.ledger.peak_bytes <= memory_bytes + performer.ledger.held_bytes
 

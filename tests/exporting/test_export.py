@@ -286,7 +286,7 @@ def test_layers(shape: Shape, seen: Carried) -> None:
 
 def test_bytes(seen: Carried) -> None:
     """The bytes a layer declares are those that live while it runs, and when it is done."""
-    declared = [(layer.activation_bytes, layer.carry_bytes) for layer in seen.network.layers] * 2
+    declared = [(layer.activation_bytes, layer.live_out_bytes) for layer in seen.network.layers] * 2
     assert declared == list(zip(seen.most_bytes, seen.left_bytes, strict=True))
 
 
@@ -298,7 +298,7 @@ def test_values_that_are_left(seen: Carried) -> None:
 def test_what_is_computed_from_weights_goes_with_them() -> None:
     """A value that is computed from weights alone does not outlive a layer, though a later layer needs it, too."""
     module = Made(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1))
-    assert [cut.carry_bytes for cut in export(module, (rows(),)).cuts] == [rows().nbytes] * 3
+    assert [cut.live_out_bytes for cut in export(module, (rows(),)).cuts] == [rows().nbytes] * 3
 
 
 def test_weights_are_stored_once(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ _HEADER = b'{"__metadata__":{"a":"b"},"w":{"dtype":"F32","shape":[2,3],"data_off
 _GRAPH = (
     b'{"name":"n","layers":[{"name":"l","kind":"linear","weights":[{"name":"w","dtype":"float32","shape":[1],"offset":0'
     b',"size_bytes":4}],"ops":[{"target":"aten.relu.default","args":[1],"kwargs":{},"output":"x"}],"activation_bytes":4'
-    b',"carry_bytes":4,"flops":8}],"inputs":["x"],"outputs":["y"],"samples":[],"weights_sha256":"","samples_sha256":""}'
+    b',"live_out_bytes":4,"flops":8}],"inputs":["x"],"outputs":["y"],"samples":[],"weights_sha256":"","samples_sha256":""}'
 )
 _STATUS = b"Name:\tx\nVmHWM:\t  10 kB\nVmRSS:\t  10 kB\nRssAnon:\t 4 kB\nRssFile:\t 6 kB\nVmSwap:\t 0 kB\n"
 _MOUNTS = "25 30 0:23 / /sys rw - sysfs sysfs rw\n33 25 0:29 /a /sys/fs/cgroup rw shared:9 - cgroup cgroup rw,memory\n"

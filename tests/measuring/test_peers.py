@@ -11,7 +11,7 @@ import pytest
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.measuring.peers import Peer, check_askable, known_peers
-from pytest_edgeload.networks.layer import Part
+from pytest_edgeload.networks.layer import WeightFile
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Request, Workload
 from tests.builders import network
@@ -76,8 +76,8 @@ def test_what_no_peer_can_be_asked(change: dict[str, Any], reason: str) -> None:
 
 def test_a_checkpoint() -> None:
     """A network whose weights stand in a checkpoint is refused: a peer is told one file."""
-    part = Part("w", 4096, 1, 0, "")
-    asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), parts=(part,))),))
+    part = WeightFile("w", 4096, 1, 0, "")
+    asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), checkpoint_files=(part,))),))
     with pytest.raises(UsageError, match=r"^peer mine reads one file of weights, and network made-up has its in a"):
         check_askable("mine", asked)
 

@@ -107,14 +107,14 @@ def test_weights_are_read_where_they_stand(
 def test_files_lie_apart(tmp_path: Path) -> None:
     """Each file begins on a page with a page free before it, so that no stretch reaches from one into another."""
     network = read_graph(stored(tmp_path / "store", empty(), SAMPLE, checkpoint=sharded(tmp_path, values())))
-    ends = [PAGE + 4 * 24, *(part.begin + part.size_bytes for part in network.parts)]
-    for end, part in zip(ends, network.parts, strict=False):
+    ends = [PAGE + 4 * 24, *(part.begin + part.size_bytes for part in network.checkpoint_files)]
+    for end, part in zip(ends, network.checkpoint_files, strict=False):
         assert part.begin % PAGE == 0
         assert part.begin - end >= PAGE
     for offset, size in (stretch for layer in network.layers for stretch in stretches(layer, None)):
-        assert sum(part.begin <= offset < offset + size <= part.begin + part.size_bytes for part in network.parts) == (
-            offset >= network.parts[0].begin
-        )
+        assert sum(
+            part.begin <= offset < offset + size <= part.begin + part.size_bytes for part in network.checkpoint_files
+        ) == (offset >= network.checkpoint_files[0].begin)
 
 
 def test_the_checkpoints_type_wins(tmp_path: Path) -> None:

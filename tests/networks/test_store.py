@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
 
-from pytest_edgeload.networks.layer import TensorSpec
+from pytest_edgeload.networks.layer import FORMAT, TensorSpec
 from pytest_edgeload.networks.store import (
     GRAPH,
     SAMPLES,
@@ -200,6 +200,18 @@ def test_an_edited_graph(folder: Path) -> None:
     assert read_graph(folder).layers[0].ops == ()
     with pytest.raises(DamagedNetwork, match=GRAPH):
         verify(folder)
+
+
+def test_graph_of_an_older_format_is_refused(folder: Path) -> None:
+    """A graph of another format is refused with both numbers, even if it lacks fields of this format."""
+    graph = json.loads((folder / GRAPH).read_text())
+    graph["format"] = FORMAT - 1
+    for layer in graph["layers"]:
+        layer["carry_bytes"] = layer.pop("live_out_bytes")
+    (folder / GRAPH).write_text(json.dumps(graph))
+    expected = f"it has format {FORMAT - 1}, and this version reads format {FORMAT}; delete the folder {folder}"
+    with pytest.raises(DamagedNetwork, match=expected):
+        read_graph(folder)
 
 
 @pytest.mark.parametrize("name", ["", "recipes"])

@@ -168,7 +168,7 @@ def test_activations_of_tiles(network: Network, most_bytes: int) -> None:
         found = tiling(layer)
         for rows in tiles:
             assert working_bytes(layer, rows) >= max(layer.activation_bytes, left_bytes(layer, rows))
-        assert left_bytes(layer, tiles[-1]) == layer.carry_bytes
+        assert left_bytes(layer, tiles[-1]) == layer.live_out_bytes
         if found is not None:
             others = layer.weight_bytes - found.weight.size_bytes
             assert all(left_bytes(layer, rows) == layer.activation_bytes + others for rows in tiles[:-1])
@@ -263,7 +263,7 @@ def test_an_embedding_of_an_input(tmp_path: Path, shape: tuple[int, ...], rows: 
     assert tile_bytes(network, 0, "asked") == 4 * (rows * 6 + 2 * 6)
     assert (is_last(layer, "asked"), share(layer, "asked")) == (True, 1.0)
     assert working_bytes(layer, "asked") == layer.activation_bytes
-    assert left_bytes(layer, "asked") == layer.carry_bytes
+    assert left_bytes(layer, "asked") == layer.live_out_bytes
 
 
 def test_ranges_of_an_embedding(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_one_lane_is_exact(policy: str, formula: object, asked: Workload) -> Non
     for request in asked.requests:
         peak = max(peak, answers + max(request.network.input_bytes, formula(request.network)))
         layers = request.network.layers
-        answers += layers[-1].carry_bytes if layers else request.network.input_bytes
+        answers += layers[-1].live_out_bytes if layers else request.network.input_bytes
     assert peak_bytes(plan_of(policy, asked, lanes=1), asked) == peak
 
 

@@ -21,7 +21,7 @@ LIMITED = BUDGETS.filter(lambda budget: budget.memory_bytes is not None)
 def test_networks_stay_within_the_budget(policy: str, asked: Workload, budget: Budget, data: st.DataObject) -> None:
     """Never more is held than the budget, or the greediest network where that needs more, and the answers."""
     found = simulate(POLICIES[policy](asked, budget), asked, speeds=SPEEDS, holds=lambda _: data.draw(st.booleans()))
-    needs = [request.network.need_bytes for request in asked.requests]
+    needs = [request.network.peak_bytes for request in asked.requests]
     answers = sum(request.network.answer_bytes for request in asked.requests)
     assert found.peak_bytes <= max(budget.memory_bytes or 0, *needs) + answers
 
