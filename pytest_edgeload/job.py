@@ -26,7 +26,7 @@ SearchPath = tuple[bytes, ...]
 GO, CHECK = b"go\n", b"check\n"
 
 
-class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
+class JobRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """One request as the worker gets it; `network` is an index into the job's networks. See `workload.Request`."""
 
     network: int
@@ -56,7 +56,7 @@ class Job(msgspec.Struct, frozen=True):
 
     plan: Plan
     networks: tuple[str, ...]
-    requests: tuple[Asked, ...]
+    requests: tuple[JobRequest, ...]
     reader: str
     threads: int
     program: Program | None = None

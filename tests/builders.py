@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from pytest_edgeload.job import Asked, Job
+from pytest_edgeload.job import Job, JobRequest
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
@@ -133,7 +133,7 @@ def job(policy: str, folder: Path, *, requests: int = 1, lanes: int = 2) -> tupl
 def job_of(plan: Plan, asked: Workload, *folders: Path) -> Job:
     """Return the job that carries out `plan` of a workload whose networks are stored in `folders`."""
     networks = [read_graph(folder) for folder in folders]
-    asks = (Asked(networks.index(r.network), r.sample, r.arrival_s, r.batch, r.when) for r in asked.asked)
+    asks = (JobRequest(networks.index(r.network), r.sample, r.arrival_s, r.batch, r.when) for r in asked.asked)
     return Job(plan, tuple(map(str, folders)), tuple(asks), "read", 2)
 
 

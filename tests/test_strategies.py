@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.engine.lanes import Ran, run
+from pytest_edgeload.engine.lanes import LaneResult, run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.exporting.materialise import materialise, plain_module
 from pytest_edgeload.exporting.prepare import store_module
-from pytest_edgeload.job import Asked, Job
+from pytest_edgeload.job import Job, JobRequest
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Layer, Network, Op
 from pytest_edgeload.networks.store import read_graph, verify
@@ -82,19 +82,19 @@ class Remembering(Performer):
         return self.held[request]
 
 
-def carry_out(plan: Plan, workload: Workload, root: Path) -> tuple[Remembering, Ran]:
+def carry_out(plan: Plan, workload: Workload, root: Path) -> tuple[Remembering, LaneResult]:
     """Carry out `plan` in this process, its networks made real in the store at `root`."""
     folders = {request.network.name: str(materialise(request.network, root)) for request in workload.requests}
     indices = {name: index for index, name in enumerate(folders)}
     requests = tuple(
-        Asked(indices[asked.network.name], asked.sample, asked.arrival_s, asked.batch, asked.when)
+        JobRequest(indices[asked.network.name], asked.sample, asked.arrival_s, asked.batch, asked.when)
         for asked in workload.asked
     )
     performer = Remembering(Job(plan, tuple(folders.values()), requests, "read", 1))
     return performer, run(plan, performer, requests)
 
 
-def check_answers(performer: Performer, ran: Ran) -> None:
+def check_answers(performer: Performer, ran: LaneResult) -> None:
     """Assert that all who were not dropped have plain PyTorch's answers."""
     for r in set(range(len(ran.arrived_s))) - set(ran.dropped):
         assert performer.output_error(r) == pytest.approx(0.0, abs=1e-5)

@@ -18,7 +18,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.engine.channel import Send, speak
 from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned, import_from
 
-MOST_BYTES = 1 << 16
+MAX_RETURNED_BYTES = 1 << 16
 """How much JSON of what a function returns is kept: it stands in every record."""
 
 _MOST_DEPTH = 100  # of lists and objects in each other; what reads them goes little deeper
@@ -70,8 +70,8 @@ def _returned(value: Any) -> Returned:
         # Piece by piece, for the whole of it could be more than the limit has room for.
         for piece in json.JSONEncoder(allow_nan=False).iterencode(value):
             size += len(piece)
-            if size > MOST_BYTES:
-                reason = f"it is more than {MOST_BYTES} bytes of JSON"
+            if size > MAX_RETURNED_BYTES:
+                reason = f"it is more than {MAX_RETURNED_BYTES} bytes of JSON"
                 return Returned(notices=(f"what the function returned is not kept: {reason}",))
         msgspec.json.encode(value)  # which is less forgiving: half characters, keys that are no texts
     except Exception as error:  # noqa: BLE001  # a user's own object may raise anything

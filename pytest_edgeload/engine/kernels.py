@@ -17,7 +17,7 @@ Bound = Callable[[Mapping[str, Any], Mapping[str, torch.Tensor]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class OpCall:
     """One op, ready to run: call it, store its output, drop what nobody needs any more."""
 
     function: Callable[..., Any]
@@ -40,9 +40,9 @@ class Call:
             del values[name]
 
 
-def compile_op(op: Op) -> Call:
+def compile_op(op: Op) -> OpCall:
     """Return `op` ready to run. Raises LookupError for an operator this PyTorch does not have."""
-    return Call(
+    return OpCall(
         function=_FASTER.get(op.target) or _find(op.target),
         args=tuple(bind(argument) for argument in op.args),
         kwargs=tuple((key, bind(argument)) for key, argument in op.kwargs.items()),

@@ -12,7 +12,7 @@ from pytest_edgeload.planning.dispatch import Arriving, Dispatcher
 from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span
 
 
-class Performs(Protocol):
+class TaskPerformer(Protocol):
     """Carries out what the lanes hand it."""
 
     def perform(self, index: int) -> None:
@@ -26,7 +26,7 @@ class Performs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class LaneResult:
     """What ran when, in order of start; when each request arrived; and which were dropped."""
 
     spans: tuple[Span, ...]
@@ -34,7 +34,7 @@ class Ran:
     dropped: tuple[int, ...]
 
 
-def run(plan: Plan, performer: Performs, requests: Sequence[Arriving] = ()) -> Ran:
+def run(plan: Plan, performer: TaskPerformer, requests: Sequence[Arriving] = ()) -> LaneResult:
     """Carry out `plan` on its lanes; `requests` say when each arrives, without them all are there.
 
     The calling thread is the first lane. The first exception of a task ends all lanes and is raised again.
@@ -52,7 +52,7 @@ def run(plan: Plan, performer: Performs, requests: Sequence[Arriving] = ()) -> R
 
 
 class _Lanes:
-    def __init__(self, plan: Plan, performer: Performs, requests: Sequence[Arriving]) -> None:
+    def __init__(self, plan: Plan, performer: TaskPerformer, requests: Sequence[Arriving]) -> None:
         self._dispatcher = Dispatcher(plan, requests)
         self._performer = performer
         self._change = threading.Condition()
@@ -60,10 +60,10 @@ class _Lanes:
         self._spans: list[Span] = []
         self.error: BaseException | None = None
 
-    def ran(self) -> Ran:
+    def ran(self) -> LaneResult:
         """Return what happened."""
         spans = tuple(sorted(self._spans, key=lambda span: span.start_s))
-        return Ran(spans, tuple(at or 0.0 for at in self._dispatcher.arrived_s), self._dispatcher.dropped)
+        return LaneResult(spans, tuple(at or 0.0 for at in self._dispatcher.arrived_s), self._dispatcher.dropped)
 
     def work(self, lane: int) -> None:
         """Run tasks until none is left or one has failed."""

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 
-class Later:
+class LazyModule:
     """Stands for the module called `name`."""
 
     def __init__(self, name: str) -> None:

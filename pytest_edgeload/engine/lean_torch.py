@@ -28,7 +28,7 @@ def _no_collections() -> Iterator[None]:
         gc.enable()
 
 
-class _Later(ModuleType):
+class _LazyMetaRegistrations(ModuleType):
     """Stands in place of the module until something of it is asked for."""
 
     def __getattr__(self, name: str) -> Any:
@@ -46,12 +46,12 @@ def whole() -> None:
 
 
 def _remove() -> None:
-    if isinstance(sys.modules.get(_META), _Later):
+    if isinstance(sys.modules.get(_META), _LazyMetaRegistrations):
         del sys.modules[_META]
 
 
 if "torch" not in sys.modules:
-    sys.modules[_META] = _Later(_META)
+    sys.modules[_META] = _LazyMetaRegistrations(_META)
     with _no_collections():
         import torch  # noqa: F401
     _remove()

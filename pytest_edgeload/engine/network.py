@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.engine.parts import open_weights
 from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.readers.read import ReadReader
-from pytest_edgeload.engine.tiles import ASKED, CompiledLayer, Weights
+from pytest_edgeload.engine.tiles import ASKED, CompiledLayer, TileTensors
+from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, read_graph
 from pytest_edgeload.networks.tile import Rows, pages_bytes, specs, stretches, tiling
@@ -32,7 +32,7 @@ class OpenNetwork:
         weakref.finalize(self, _close, self.weights, self._samples)
         self._is_convolutional = any(layer.is_convolution for layer in self.network.layers)
 
-    def load(self, layer: Layer, rows: Rows = None, into: memoryview | None = None) -> Weights:
+    def load(self, layer: Layer, rows: Rows = None, into: memoryview | None = None) -> TileTensors:
         """Return the weights of a tile, as views into `into`, or into memory that goes back with the last of them."""
         tile = specs(layer, rows)
         weights = {spec.name: tensor_in(None, spec) for spec in tile if not spec.size_bytes}
@@ -45,7 +45,7 @@ class OpenNetwork:
                 into = into[pages_bytes(offset, size_bytes) :]
         return weights
 
-    def load_asked(self, layer: Layer, values: Mapping[str, Any]) -> Weights:
+    def load_asked(self, layer: Layer, values: Mapping[str, Any]) -> TileTensors:
         """Return the weights of an embedding, with only the rows that `values` ask for. Raises IndexError."""
         cut = tiling(layer)
         assert cut is not None  # or nothing could be asked for

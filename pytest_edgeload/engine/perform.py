@@ -13,7 +13,7 @@ import torch
 from pytest_edgeload.engine.ledger import Ledger
 from pytest_edgeload.engine.memory import arena, trim
 from pytest_edgeload.engine.network import OpenNetwork
-from pytest_edgeload.engine.tiles import Begun, Weights
+from pytest_edgeload.engine.tiles import LayerProgress, TileTensors
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.tile import is_last, left_bytes, span_bytes, tile_bytes, working_bytes
 from pytest_edgeload.planning import plan
@@ -31,8 +31,8 @@ class Performer:
         self._asked = job.requests
         self._requests = [(networks[asked.network], asked.sample) for asked in job.requests]
         self._values: list[dict[str, Any]] = [{} for _ in job.requests]
-        self._begun = [Begun() for _ in job.requests]
-        self._weights: dict[plan.Weights, Weights] = {}
+        self._progress = [LayerProgress() for _ in job.requests]
+        self._weights: dict[plan.Weights, TileTensors] = {}
         self._arena = arena(job.plan.arena_bytes) if job.plan.arena_bytes else None
         self.ledger = Ledger()
         self.ledger.hold("arena", job.plan.arena_bytes)
@@ -74,7 +74,7 @@ class Performer:
         r, layer = task.request, network.network.layers[i]
         self.ledger.hold(r, working_bytes(layer, task.rows))
         with torch.inference_mode():
-            network.layers[i].run(task.rows, self._values[r], self._weights[task.weights], self._begun[r])
+            network.layers[i].run(task.rows, self._values[r], self._weights[task.weights], self._progress[r])
         self.ledger.hold(r, left_bytes(layer, task.rows))
 
     def holds(self, request: int) -> bool:
@@ -91,7 +91,7 @@ class Performer:
     def discard(self, request: int) -> None:
         """Forget what `request` has computed: it is dropped, and none of its tasks runs any more."""
         self._values[request].clear()
-        self._begun[request] = Begun()
+        self._progress[request] = LayerProgress()
         self.ledger.hold(request, 0)
         trim()
 

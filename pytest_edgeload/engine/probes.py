@@ -14,10 +14,10 @@ import torch
 
 from pytest_edgeload.engine.memory import arena
 from pytest_edgeload.engine.network import OpenNetwork
-from pytest_edgeload.engine.parts import open_weights
 from pytest_edgeload.engine.program import Answers
 from pytest_edgeload.engine.readers import Reader
-from pytest_edgeload.engine.tiles import Begun
+from pytest_edgeload.engine.tiles import LayerProgress
+from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
@@ -95,9 +95,9 @@ def _resident(folder: Path, reader: str) -> Callable[[int], list[torch.Tensor]]:
     ]
 
     def answer(sample: int) -> list[torch.Tensor]:
-        values, begun = opened.inputs(sample), Begun()
+        values, progress = opened.inputs(sample), LayerProgress()
         for i, rows, held in tiles:
-            opened.layers[i].run(rows, values, held, begun)
+            opened.layers[i].run(rows, values, held, progress)
         return [values[name] for name in network.outputs]
 
     return answer

@@ -35,7 +35,7 @@ Load = Callable[[], Forward]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NetworkFiles:
     """Where a program finds a network: its weights as a safetensors file, and the folder made for the program.
 
     `threads` is how many threads one operator may use.
@@ -46,7 +46,7 @@ class Place:
     threads: int
 
 
-def network_by_network(job: Job, prepare: Callable[[Place], Load]) -> Callable[[], Answers]:
+def network_by_network(job: Job, prepare: Callable[[NetworkFiles], Load]) -> Callable[[], Answers]:
     """Return what loads one network at a time, asks it all that is asked of it, and frees it.
 
     `prepare` is called for each network now, before the clock starts; what it returns, when the network's turn comes.
@@ -54,7 +54,7 @@ def network_by_network(job: Job, prepare: Callable[[Place], Load]) -> Callable[[
     assert job.program is not None  # or nobody would be here
     networks = _open(job)
     folders = zip(job.networks, job.program.files, strict=True)
-    loads = [prepare(Place(Path(folder) / WEIGHTS, Path(files), job.threads)) for folder, files in folders]
+    loads = [prepare(NetworkFiles(Path(folder) / WEIGHTS, Path(files), job.threads)) for folder, files in folders]
 
     def answer() -> Answers:
         answers: dict[int, list[torch.Tensor]] = {}
@@ -80,7 +80,7 @@ def _ask(network: OpenNetwork, load: Load, samples: Mapping[int, int]) -> dict[i
         return {r: leaves(forward(*network.tensors(network.sample(index).inputs))) for r, index in samples.items()}
 
 
-class Programmed:
+class ProgramJob:
     """A job whose requests a program answers."""
 
     def __init__(self, job: Job, program: Program) -> None:

@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.engine.kernels import Call, compile_op
+from pytest_edgeload.engine.kernels import OpCall, compile_op
 from pytest_edgeload.networks.layer import Layer
 from pytest_edgeload.networks.tile import BIAS_AT, GROUPS_AT, Rows, Tiling, tiling
 
 Values = MutableMapping[str, Any]
-Weights = Mapping[str, torch.Tensor]
+TileTensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(slots=True)
-class Begun:
+class LayerProgress:
     """A layer of which some tiles have been applied: its outputs so far, and the weights that are not cut."""
 
     others: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -35,8 +35,8 @@ class CompiledLayer:
         self._calls = tuple(compile_op(op) for op in layer.ops)
         self._tiling = tiling(layer)
 
-    def run(self, rows: Rows, values: Values, weights: Weights, begun: Begun) -> None:
-        """Apply one tile; those of a layer come in order, with one `begun` for all. Changes `values` and `begun`."""
+    def run(self, rows: Rows, values: Values, weights: TileTensors, progress: LayerProgress) -> None:
+        """Apply one tile; the tiles of a layer come in order, with one `progress`. Changes `values` and `progress`."""
         cut = self._tiling
         if cut is None or rows is None:
             for call in self._calls:
@@ -47,26 +47,26 @@ class CompiledLayer:
             return
         first, last = rows
         if first == 0:
-            begun.others = {name: weight.clone() for name, weight in weights.items() if name != cut.weight.name}
+            progress.others = {name: weight.clone() for name, weight in weights.items() if name != cut.weight.name}
             for call in self._calls[: cut.op]:
-                call(values, begun.others)
+                call(values, progress.others)
         call = self._calls[cut.op]
-        part, axis = _part(cut, call, rows, values, {**begun.others, cut.weight.name: weights[cut.weight.name]})
-        if begun.output is None:
+        part, axis = _part(cut, call, rows, values, {**progress.others, cut.weight.name: weights[cut.weight.name]})
+        if progress.output is None:
             shape = list(part.shape)
             shape[axis] = cut.rows
             is_image = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)  # noqa: PLR2004
             layout = torch.channels_last if is_image else torch.contiguous_format
-            begun.output = torch.empty(shape, dtype=part.dtype, memory_format=layout)
-        begun.output.narrow(axis, first, last - first).copy_(part)
+            progress.output = torch.empty(shape, dtype=part.dtype, memory_format=layout)
+        progress.output.narrow(axis, first, last - first).copy_(part)
         if last == cut.rows:
-            values[call.output] = begun.output
+            values[call.output] = progress.output
             call.drop(values)
             for after in self._calls[cut.op + 1 :]:
-                after(values, begun.others)
-            begun.others, begun.output = {}, None
+                after(values, progress.others)
+            progress.others, progress.output = {}, None
 
-    def _run_asked(self, values: Values, weights: Weights) -> None:
+    def _run_asked(self, values: Values, weights: TileTensors) -> None:
         """Apply an embedding of which only some rows are there, under the numbers in `ASKED`."""
         cut = self._tiling
         assert cut is not None  # or nothing could be asked for
@@ -85,7 +85,9 @@ ASKED = "rows asked for"
 """The name, beside those of the weights, of the numbers of an embedding's rows, in order."""
 
 
-def _part(cut: Tiling, call: Call, rows: tuple[int, int], values: Values, weights: Weights) -> tuple[torch.Tensor, int]:
+def _part(
+    cut: Tiling, call: OpCall, rows: tuple[int, int], values: Values, weights: TileTensors
+) -> tuple[torch.Tensor, int]:
     """Return the outputs of these rows, and which axis they lie along."""
     first, last = rows
     x, weight, *rest = (bound(values, weights) for bound in call.args)

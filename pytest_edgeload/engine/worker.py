@@ -14,7 +14,7 @@ import torch
 from pytest_edgeload.engine.channel import Send, speak
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
-from pytest_edgeload.engine.program import Programmed
+from pytest_edgeload.engine.program import ProgramJob
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, Ready
 
 
@@ -22,11 +22,11 @@ def _work(commands: BinaryIO, send: Send) -> None:
     """Carry out the job that comes first."""
     job = msgspec.json.decode(commands.readline(), type=Job)
     torch.set_num_threads(job.threads)
-    performer = Performer(job) if job.program is None else Programmed(job, job.program)
+    performer = Performer(job) if job.program is None else ProgramJob(job, job.program)
     send(Ready())
     if commands.readline() != GO:
         return
-    done = performer.run() if isinstance(performer, Programmed) else _carry_out(job, performer)
+    done = performer.run() if isinstance(performer, ProgramJob) else _carry_out(job, performer)
     send(done)
     if commands.readline() != CHECK:
         return

@@ -20,7 +20,7 @@ from pytest_edgeload.base.files import OURS, noting, write
 from pytest_edgeload.base.locks import silent
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import Limit, exact_size
-from pytest_edgeload.job import Asked, Job, Program, search_path
+from pytest_edgeload.job import Job, JobRequest, Program, search_path
 from pytest_edgeload.measuring.peers import Peer, check_askable
 from pytest_edgeload.networks.registry import Progress, Registry
 from pytest_edgeload.networks.store import weight_files
@@ -198,7 +198,7 @@ class Bench:
         """Return the seconds that a function of `engine.probes` takes on the clock. Raises Unsupported."""
         found = [self.registry.get(name, self.progress) for name in names]
         program = Program(f"pytest_edgeload.engine.probes:{function}", search_path())
-        asked = tuple(Asked(0, sample) for sample in range(requests))
+        asked = tuple(JobRequest(0, sample) for sample in range(requests))
         job = Job(Plan(()), tuple(str(folder) for folder, _ in found), asked, "read", threads, program)
         run = self._carry_out(job, None, hold, sum(network.peak_bytes for _, network in found))
         if run.outcome != "ok" or run.makespan_s is None:
@@ -223,7 +223,7 @@ class Bench:
             plan=plan,
             networks=tuple(folders.values()),
             requests=tuple(
-                Asked(indices[ask.network], asked.sample, asked.arrival_s, asked.batch, asked.when)
+                JobRequest(indices[ask.network], asked.sample, asked.arrival_s, asked.batch, asked.when)
                 for ask, asked in zip(mix.asks, workload.asked, strict=True)
             ),
             reader=case.reader,

@@ -18,7 +18,7 @@ import pytest
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.text import MOST
-from pytest_edgeload.engine.lazy_module import Later
+from pytest_edgeload.engine.lazy_module import LazyModule
 from pytest_edgeload.results.record import PROGRAM
 from pytest_edgeload.sandbox import command, launch, page_cache
 
@@ -118,7 +118,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle tells 
 
     def reducer_override(self, obj: object) -> Any:
         if isinstance(obj, ModuleType) and obj.__name__ == _REWRITTEN:
-            return Later, (_REWRITTEN,)
+            return LazyModule, (_REWRITTEN,)
         return super().reducer_override(obj)
 
 

@@ -11,7 +11,7 @@ from accelerate import disk_offload
 from accelerate.utils import offload_state_dict
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Load, Place, network_by_network
+from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
 from suites.peers import skeleton
 
@@ -29,13 +29,13 @@ def program(job: Job) -> Callable[[], Answers]:
     return network_by_network(job, _prepare)
 
 
-def _prepare(place: Place) -> Load:
-    module = skeleton.load(place.files)
+def _prepare(network: NetworkFiles) -> Load:
+    module = skeleton.load(network.files)
 
     def load() -> nn.Module:
         offloaded: nn.Module = disk_offload(
             module,
-            place.files / _FOLDER,
+            network.files / _FOLDER,
             execution_device=torch.device("cpu"),
             offload_buffers=True,  # else they would have to be in memory from the start
         )

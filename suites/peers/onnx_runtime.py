@@ -10,7 +10,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Forward, Load, Place, network_by_network
+from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
 
 _FILE = "model.onnx"
@@ -31,15 +31,15 @@ def lean(job: Job) -> Callable[[], Answers]:
     return network_by_network(job, partial(_prepare, lean=True))
 
 
-def _prepare(place: Place, *, lean: bool) -> Load:
+def _prepare(network: NetworkFiles, *, lean: bool) -> Load:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = place.threads
+    options.intra_op_num_threads = network.threads
     if lean:
         options.enable_cpu_mem_arena = False
         options.add_session_config_entry("session.disable_prepacking", "1")
 
     def load() -> Forward:
-        session = onnxruntime.InferenceSession(place.files / _FILE, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(network.files / _FILE, options, providers=["CPUExecutionProvider"])
         names = [given.name for given in session.get_inputs()]
 
         def forward(*inputs: torch.Tensor) -> list[torch.Tensor]:

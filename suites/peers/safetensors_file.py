@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Load, Place, network_by_network
+from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
 from suites.peers import skeleton
 
@@ -24,21 +24,21 @@ def lazy(job: Job) -> Callable[[], Answers]:
     return network_by_network(job, _lazy)
 
 
-def _whole(place: Place) -> Load:
-    module = skeleton.load(place.files)
+def _whole(network: NetworkFiles) -> Load:
+    module = skeleton.load(network.files)
 
     def load() -> nn.Module:
-        skeleton.fill(module, load_file(place.weights))
+        skeleton.fill(module, load_file(network.weights))
         return module
 
     return load
 
 
-def _lazy(place: Place) -> Load:
-    module = skeleton.load(place.files)
+def _lazy(network: NetworkFiles) -> Load:
+    module = skeleton.load(network.files)
 
     def load() -> nn.Module:
-        file: Any = safe_open(place.weights, framework="pt")
+        file: Any = safe_open(network.weights, framework="pt")
         names = set(file.keys())
         for prefix, leaf in module.named_modules():
             own = {name: f"{prefix}.{name}" for name in leaf.state_dict() if f"{prefix}.{name}" in names}

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Load, Place, network_by_network
+from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
 from suites.peers import skeleton
 
@@ -47,11 +47,11 @@ def fastsafetensors(job: Job) -> Callable[[], Answers]:
     return network_by_network(job, partial(_prepare, read))
 
 
-def _prepare(read: _Read, place: Place) -> Load:
-    module = skeleton.load(place.files)
+def _prepare(read: _Read, network: NetworkFiles) -> Load:
+    module = skeleton.load(network.files)
 
     def load() -> nn.Module:
-        skeleton.fill(module, dict(read(place.weights)))
+        skeleton.fill(module, dict(read(network.weights)))
         return module
 
     return load

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Load, Place, network_by_network
+from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
 from suites.peers import skeleton
 
@@ -37,11 +37,11 @@ def mapped(job: Job) -> Callable[[], Answers]:
     return network_by_network(job, partial(_prepare, _map))
 
 
-def _prepare(load: Callable[[nn.Module, Path], object], place: Place) -> Load:
-    module = skeleton.load(place.files)
+def _prepare(load: Callable[[nn.Module, Path], object], network: NetworkFiles) -> Load:
+    module = skeleton.load(network.files)
 
     def loaded() -> nn.Module:
-        load(module, place.files / _FILE)
+        load(module, network.files / _FILE)
         return module
 
     return loaded

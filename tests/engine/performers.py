@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload.engine.lanes import Ran, run
+from pytest_edgeload.engine.lanes import LaneResult, run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.workload import Workload
@@ -37,7 +37,7 @@ class Calling:
         self.discarded.append(request)
 
 
-def carried_out(plan: Plan, asked: Workload, *folders: Path, reader: str = "read") -> tuple[Performer, Ran]:
+def carried_out(plan: Plan, asked: Workload, *folders: Path, reader: str = "read") -> tuple[Performer, LaneResult]:
     """Carry out `plan` for real, of a workload whose networks are in `folders`; return what is left, and what ran."""
     made = msgspec.structs.replace(job_of(plan, asked, *folders), reader=reader)
     performer = Performer(made)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pytest_edgeload.engine.perform import Performer
-from pytest_edgeload.engine.tiles import Begun
+from pytest_edgeload.engine.tiles import LayerProgress
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
@@ -178,7 +178,7 @@ def test_dropped_between_two_tiles(small: Path) -> None:
         performer.perform(index)
         if task.kind == "exec" and isinstance(task.rows, tuple) and task.rows[0] == 0:
             break
-    assert performer._begun[0].output is not None
+    assert performer._progress[0].output is not None
     performer.discard(0)
-    assert performer._begun == [Begun()]
+    assert performer._progress == [LayerProgress()]
     assert performer.values(0) == {}

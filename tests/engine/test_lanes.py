@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_edgeload.engine.lanes import Ran, run
+from pytest_edgeload.engine.lanes import LaneResult, run
 from pytest_edgeload.planning.plan import STAGES, Budget, InvalidPlan, Plan, Task
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
@@ -154,7 +154,7 @@ def test_what_is_there_does_not_wait_for_what_is_to_come(lanes: int) -> None:
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_the_last_to_come_is_dropped(lanes: int) -> None:
     """A run ends when the last request arrives, where that one has been dropped before."""
-    ended: list[Ran] = []
+    ended: list[LaneResult] = []
     requests = [Request(network()), Request(network(), arrival_s=0.03, when=Condition(0, 0.0))]
     plan, performer = Plan((Task("init", 0), Task("init", 1, None, (0,))), lanes), Calling(decide=lambda _: False)
     # On a thread that the test need not wait for, nor the end of all tests.
@@ -313,7 +313,7 @@ def test_a_condition_that_cannot_be_told() -> None:
 
 def test_nothing_to_do() -> None:
     """A plan without tasks ends at once and gives no spans."""
-    assert run(Plan((), 2), Calling()) == Ran((), (), ())
+    assert run(Plan((), 2), Calling()) == LaneResult((), (), ())
 
 
 @pytest.mark.parametrize("lanes", [1, 2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-LEAN = "from pytest_edgeload.engine import lean; import sys, torch; "
+LEAN = "from pytest_edgeload.engine import lean_torch; import sys, torch; "
 IS_WHOLE = "'torch._meta_registrations' in sys.modules"
 SHAPE = "torch.empty(3, 4, device='meta').matmul(torch.empty(4, 5, device='meta')).shape"
 PRIM = "from pytest_edgeload.engine.kernels import compile_op; from pytest_edgeload.networks.layer import Op; "
@@ -23,7 +23,7 @@ def test_left_out() -> None:
 
 def test_whole() -> None:
     """It comes when it is asked for; then PyTorch traces as ever, and asking again does nothing."""
-    code = f"{LEAN} lean.whole(); import torch._dynamo; lean.whole(); print({IS_WHOLE}, *{SHAPE})"
+    code = f"{LEAN} lean_torch.whole(); import torch._dynamo; lean_torch.whole(); print({IS_WHOLE}, *{SHAPE})"
     assert _said(code) == "True 3 5"
 
 

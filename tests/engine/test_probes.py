@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Program, Ready, search_path
+from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready, search_path
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import WEIGHTS, read_graph
 from pytest_edgeload.networks.tile import needed
@@ -35,7 +35,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _job(function: str, *folders: Path, samples: int = 0) -> Job:
     """Return the job that probes the networks in `folders`, asking each about some samples in turn."""
-    asked = tuple(Asked(network, sample) for sample in range(samples) for network in range(len(folders)))
+    asked = tuple(JobRequest(network, sample) for sample in range(samples) for network in range(len(folders)))
     program = Program(f"pytest_edgeload.engine.probes:{function}", search_path())
     return Job(Plan(()), tuple(map(str, folders)), asked, "read", 2, program)
 

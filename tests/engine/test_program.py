@@ -1,4 +1,4 @@
-"""A real worker that runs a program in place of a plan."""
+"""A real worker that runs a program instead of a plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Failed, Job, Program, Ready, search_path
+from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready, search_path
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.planning.plan import Plan
 from tests.engine.test_worker import Worker, worker
@@ -34,11 +34,11 @@ def small(weights):
         return torch.nn.functional.linear(x, weights["5.weight"], weights["5.bias"])
     return forward
 
-def prepare(place):
-    note(f"prepare {place.files.name} for {place.threads} threads")
+def prepare(network):
+    note(f"prepare {network.files.name} for {network.threads} threads")
     def load():
-        note(f"load {place.files.name}")
-        return small(load_file(place.weights))
+        note(f"load {network.files.name}")
+        return small(load_file(network.weights))
     return load
 
 def right(job):
@@ -61,7 +61,7 @@ class Desk:
         (self._folder / "programs.py").write_text(HEAD + textwrap.dedent(body))
         networks = (str(self._network),) * copies
         files = tuple(str(self._folder / f"files{copy}") for copy in range(copies))
-        asked = tuple(Asked(copy, sample) for sample in samples for copy in range(copies))
+        asked = tuple(JobRequest(copy, sample) for sample in samples for copy in range(copies))
         program = Program(f"programs:{function}", (os.fsencode(self._folder), *search_path()), files)
         return Job(Plan(()), networks, asked, "read", 2, program)
 
@@ -115,8 +115,8 @@ def test_network_by_network(desk: Desk) -> None:
     """Each network is loaded once, asked all that is asked of it in any order, and gone before the next is loaded."""
     body = """
         living = []
-        def prepare_counting(place):
-            whole = prepare(place)
+        def prepare_counting(network):
+            whole = prepare(network)
             def load():
                 assert not any(ref() for ref in living), "the one before is still there"
                 forward = whole()

@@ -15,7 +15,7 @@ from torch import nn
 from pytest_edgeload.engine.memory import arena
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.engine.tiles import Begun, CompiledLayer
+from pytest_edgeload.engine.tiles import CompiledLayer, LayerProgress
 from pytest_edgeload.networks.layer import Layer
 from pytest_edgeload.networks.tile import Rows, cut, span_bytes, tiling
 from tests.builders import stored
@@ -34,7 +34,7 @@ def applied(opened: OpenNetwork, tiles: Mapping[int, Iterable[Rows]]) -> list[to
     """
     network = opened.network
     values: dict[str, Any] = dict(zip(network.inputs, opened.tensors(opened.sample(0).inputs), strict=True))
-    begun = Begun()
+    begun = LayerProgress()
     for i, layer in enumerate(network.layers):
         for rows in tiles[i]:
             into = arena(span_bytes(layer, rows))
@@ -230,7 +230,7 @@ def test_rows_that_are_asked_for(lookups: Mapping[str, OpenNetwork], reader: str
     weights = opened.load_asked(layer, values)
     assert len(weights["table.weight"]) == len({*given_.flatten().tolist()})
     with torch.inference_mode():
-        CompiledLayer(layer).run("asked", values, weights, Begun())
+        CompiledLayer(layer).run("asked", values, weights, LayerProgress())
         expected = LOOKUP.norm(LOOKUP.table(given_))
     (found,) = values.values()
     torch.testing.assert_close(found, expected)

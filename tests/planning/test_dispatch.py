@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.job import Asked
+from pytest_edgeload.job import JobRequest
 from pytest_edgeload.planning.dispatch import Dispatcher
 from pytest_edgeload.planning.plan import Budget, Plan, Task, Weights
 from pytest_edgeload.policies import POLICIES
@@ -45,7 +45,7 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 QUARTERS = st.integers(0, 20).map(lambda quarters: quarters / 4)
-REQUESTS = st.lists(st.builds(Asked, st.just(0), arrival_s=QUARTERS), min_size=10, max_size=10)
+REQUESTS = st.lists(st.builds(JobRequest, st.just(0), arrival_s=QUARTERS), min_size=10, max_size=10)
 CHOICES = st.lists(st.tuples(st.integers(0), QUARTERS), min_size=1, max_size=8)
 
 
@@ -105,7 +105,7 @@ class Model:
         )
 
 
-def _carry_out(plan: Plan, requests: list[Asked], choices: list[tuple[int, float]]) -> list[int]:
+def _carry_out(plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]]) -> list[int]:
     """Carry out `plan`, ending a running task chosen by `choices` after a time; check each answer against the model."""
     requests = requests[: len(plan.tasks)]
     dispatcher, now_s, turn = Dispatcher(plan, requests), 0.0, 0
@@ -138,14 +138,16 @@ def _carry_out(plan: Plan, requests: list[Asked], choices: list[tuple[int, float
 
 
 @given(plans(), REQUESTS, CHOICES)
-def test_every_task_once_in_order(plan: Plan, requests: list[Asked], choices: list[tuple[int, float]]) -> None:
+def test_every_task_once_in_order(plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]]) -> None:
     """Each task is taken once, as the model says: by priority, order, lane, arrival, reservations and patience."""
     taken = _carry_out(plan, requests, choices)
     assert sorted(taken) == list(range(len(plan.tasks)))
 
 
 @given(plans(), REQUESTS, CHOICES)
-def test_the_same_ends_give_the_same_order(plan: Plan, requests: list[Asked], choices: list[tuple[int, float]]) -> None:
+def test_the_same_ends_give_the_same_order(
+    plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]]
+) -> None:
     """A plan whose tasks end in the same order is dispatched in the same order."""
     assert _carry_out(plan, requests, choices) == _carry_out(plan, requests, choices)
 
@@ -156,8 +158,8 @@ def _inits(*reserves: int, **others: object) -> Plan:
     return msgspec.structs.replace(Plan(tasks, lanes=4), **others)
 
 
-def _at(*arrivals_s: float) -> list[Asked]:
-    return [Asked(0, arrival_s=arrival_s) for arrival_s in arrivals_s]
+def _at(*arrivals_s: float) -> list[JobRequest]:
+    return [JobRequest(0, arrival_s=arrival_s) for arrival_s in arrivals_s]
 
 
 def _take_all(dispatcher: Dispatcher, now_s: float = 0.0) -> list[int]:
@@ -242,7 +244,7 @@ def test_an_init_may_wait_longer_than_for_its_arrival() -> None:
 
 def test_a_batch_begins_when_all_before_it_is_done() -> None:
     """When the next batch comes is unknown until every task before it has ended; then it is counted from there."""
-    requests = [Asked(0), Asked(0), Asked(0, arrival_s=0.5, batch=3), Asked(0, batch=7)]
+    requests = [JobRequest(0), JobRequest(0), JobRequest(0, arrival_s=0.5, batch=3), JobRequest(0, batch=7)]
     dispatcher = Dispatcher(_inits(0, 0, 0, 0), requests)
     assert _take_all(dispatcher) == [0, 1]
     dispatcher.end(0, 1.0)
@@ -357,8 +359,8 @@ EARLY = Plan((*PARENT, *CHILD), 4)
 """A parent and a dependent that starts beside it, each a chain."""
 
 
-def _early(arrival_s: float = 0.0) -> list[Asked]:
-    return [Asked(0), Asked(0, arrival_s=arrival_s, when=Condition(0, 0.5))]
+def _early(arrival_s: float = 0.0) -> list[JobRequest]:
+    return [JobRequest(0), JobRequest(0, arrival_s=arrival_s, when=Condition(0, 0.5))]
 
 
 def _answer(dispatcher: Dispatcher, ended: int, *, running: bool) -> None:
@@ -443,7 +445,7 @@ def test_dependents_of_the_dropped_are_dropped() -> None:
     """With a request go all that depend on it, and on those, but no other; nobody asks about them any more."""
     plan = Plan(tuple(Task("init", r, after=(0,) if r else ()) for r in range(5)), 2)
     parents = [None, 0, 1, 2, 0]
-    requests = [Asked(0, when=None if parent is None else Condition(parent, 0.5)) for parent in parents]
+    requests = [JobRequest(0, when=None if parent is None else Condition(parent, 0.5)) for parent in parents]
     dispatcher = Dispatcher(plan, requests)
     assert dispatcher.take() == 0
     assert dispatcher.end(0) == [1, 4]
@@ -471,7 +473,7 @@ def test_what_is_dropped_reserves_nothing(holder: int) -> None:
     """The reservation of an init or a load is there for others when what was dropped is over, and not before."""
     tasks = [*EARLY.tasks, Task("init", 2, reserve=6)]
     tasks[holder] = msgspec.structs.replace(tasks[holder], reserve=6)
-    dispatcher = Dispatcher(Plan(tuple(tasks), 4, memory_bytes=10), [*_early(), Asked(0, arrival_s=1.0)])
+    dispatcher = Dispatcher(Plan(tuple(tasks), 4, memory_bytes=10), [*_early(), JobRequest(0, arrival_s=1.0)])
     _answer(dispatcher, 1, running=True)
     dispatcher.advance(1.0)
     assert _take_all(dispatcher, 1.0) == [3]
@@ -484,7 +486,7 @@ def test_what_is_dropped_reserves_nothing(holder: int) -> None:
 def test_a_batch_that_is_dropped_is_over() -> None:
     """When all that is left of a batch is dropped the next one begins at that moment."""
     tasks = (Task("init", 0), Task("init", 1, after=(0,)), Task("init", 2))
-    requests = [Asked(0), Asked(0, when=Condition(0, 0.5)), Asked(0, arrival_s=1.0, batch=1)]
+    requests = [JobRequest(0), JobRequest(0, when=Condition(0, 0.5)), JobRequest(0, arrival_s=1.0, batch=1)]
     dispatcher = Dispatcher(Plan(tasks), requests)
     assert dispatcher.take() == 0
     assert dispatcher.end(0, 2.0) == [1]

@@ -39,11 +39,11 @@ def first(make):
     return lambda: make()[0]
 
 def plain(job):
-    return network_by_network(job, lambda place: first(made(place.weights)))
+    return network_by_network(job, lambda network: first(made(network.weights)))
 
 def saved(job):
     return network_by_network(
-        job, lambda place: lambda: torch.load(place.files / "module.pt", weights_only=False)
+        job, lambda network: lambda: torch.load(network.files / "module.pt", weights_only=False)
     )
 
 def wrong(job):

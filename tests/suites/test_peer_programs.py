@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import suites.peers
-from pytest_edgeload.job import CHECK, GO, Asked, Checked, Done, Job, Ready
+from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, JobRequest, Ready
 from pytest_edgeload.measuring.peers import Peer
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.registry import Registry
@@ -43,7 +43,7 @@ def _job(name: str, registry: Registry) -> Job:
     """Return the job that asks both networks about two samples in turn."""
     networks = {network: str(registry.get(network, _silent)[0]) for network in registry.names}
     program = Peer(PEERS[name].program, PEERS[name].prepare).made_for(networks, registry, _silent)
-    asked = tuple(Asked(network, sample) for sample in range(2) for network in range(2))
+    asked = tuple(JobRequest(network, sample) for sample in range(2) for network in range(2))
     return Job(Plan(()), tuple(networks.values()), asked, "read", 2, program)
 
 

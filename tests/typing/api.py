@@ -24,7 +24,7 @@ from pytest_edgeload import (
     Trace,
     Workload,
 )
-from pytest_edgeload.engine.program import Answers, Load, Place, network_by_network
+from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
 from pytest_edgeload.plugin.hookspecs import RegisterNetwork, RegisterPeer, RegisterPolicy
 
@@ -72,8 +72,8 @@ def pytest_edge_peers(register: RegisterPeer) -> None:
 def program(job: Job) -> Callable[[], Answers]:
     """Be a program."""
 
-    def prepare(place: Place) -> Load:
-        weights: Path = place.weights
+    def prepare(network: NetworkFiles) -> Load:
+        weights: Path = network.weights
         return lambda: lambda image: image + weights.stat().st_size
 
     return network_by_network(job, prepare)

@@ -11,7 +11,7 @@ from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import WEIGHTS
 
 
-class PartsReader:
+class WeightFilesReader:
     """Reads by the reader whose part of the addresses a stretch lies in; none reaches from file to file."""
 
     def __init__(self, readers: Mapping[int, Reader]) -> None:
@@ -45,4 +45,4 @@ def open_weights(reader: str, folder: Path, network: Network) -> Reader:
     stored = kind(folder / WEIGHTS)
     if not network.checkpoint_files:
         return stored
-    return PartsReader({0: stored} | {part.begin: kind(Path(part.path)) for part in network.checkpoint_files})
+    return WeightFilesReader({0: stored} | {part.begin: kind(Path(part.path)) for part in network.checkpoint_files})
