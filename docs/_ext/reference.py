@@ -210,8 +210,8 @@ def _struct(name: str, made: Mapping[str, Any]) -> str:
     fields, required = made.get("properties", {}), made.get("required", ())
     rows = [(f"`{name}`", _type(kind), "" if name in required else _default(kind)) for name, kind in fields.items()]
     headings = ("field", "type", "unless given")
-    if not METRICS.keys().isdisjoint(fields):
-        meanings = [METRICS[name].meaning if name in METRICS else "" for name in fields]
+    meanings = [kind.get("description", "") for kind in fields.values()]
+    if any(meanings):
         table = _table((*headings, "meaning"), [(*row, meaning) for row, meaning in zip(rows, meanings, strict=True)])
     else:
         table = _table(headings, rows) if rows else ""

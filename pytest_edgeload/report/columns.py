@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import exact_size, format_size
-from pytest_edgeload.results.record import METRICS, REFERENCE, Case, Record, groups
+from pytest_edgeload.results.record import METRICS, REFERENCE, Better, Case, Record, groups, metric_of
 from pytest_edgeload.results.statistics import (
     Interval,
     Runs,
@@ -63,7 +62,7 @@ class Column:
     title: str
     show: Callable[[Row], str]
     value: Callable[[Row], Value]
-    better: Literal["less", "more", "neither"] = "neither"
+    better: Better = "neither"
     is_text: bool = False
     figure: Figure | None = None
 
@@ -179,7 +178,7 @@ def _of(figure: Figure) -> Column:
     unit = "" if figure.unit in {"bytes", "count", "ratio"} else f" {figure.unit}"
     return Column(
         name, f"{figure}{unit}", lambda row: _shown(row, figure), lambda row: _value(row, figure),
-        METRICS[figure.metric].better, figure=figure,
+        metric_of(figure.metric).better, figure=figure,
     )  # fmt: skip
 
 
@@ -289,10 +288,10 @@ def _count(row: Row) -> float:
 NAMED: Mapping[str, Column] = {
     made.name: made
     for made in (
-        Column("ratio", f"x {REFERENCE}", lambda row: _two_digits(_ratio(row)), _ratio, "less"),
-        Column("bound", "x bound", lambda row: _two_digits(_above(row)), _above, "less"),
-        Column("interval", "95% interval s", _show_interval, _width, "less"),
-        Column("swap_in_out", "swap in/out", _traffic, _total_traffic, "less"),
+        Column("ratio", f"x {REFERENCE}", lambda row: _two_digits(_ratio(row)), _ratio, "lower"),
+        Column("bound", "x bound", lambda row: _two_digits(_above(row)), _above, "lower"),
+        Column("interval", "95% interval s", _show_interval, _width, "lower"),
+        Column("swap_in_out", "swap in/out", _traffic, _total_traffic, "lower"),
         Column("rounds", "rounds", lambda row: f"{_count(row):.0f}", _count),
         Column("outcome", "outcome", _outcome, _outcome, is_text=True),
     )

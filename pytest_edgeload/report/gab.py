@@ -6,7 +6,6 @@ A file has one direction there: `customSmallerIsBetter` for what `render` return
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
@@ -14,6 +13,7 @@ from pytest_edgeload.report.services import Told, told
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.record import Better
 
 
 class _Entry(msgspec.Struct, omit_defaults=True):
@@ -25,16 +25,16 @@ class _Entry(msgspec.Struct, omit_defaults=True):
 
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # it judges itself
-    """Return an entry for each figure of which less is better."""
-    return _entries(document, view, "less")
+    """Return an entry for each figure of which a lower value is better."""
+    return _entries(document, view, "lower")
 
 
 def render_bigger(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001
-    """Return an entry for each figure of which more is better."""
-    return _entries(document, view, "more")
+    """Return an entry for each figure of which a higher value is better."""
+    return _entries(document, view, "higher")
 
 
-def _entries(document: Document, view: View, better: Literal["less", "more"]) -> str:
+def _entries(document: Document, view: View, better: Better) -> str:
     entries = [_entry(one) for one in told(document.records, view) if one.column.better == better]
     return msgspec.json.format(msgspec.json.encode(entries), indent=1).decode()
 

@@ -43,7 +43,7 @@ def remarks(records: Sequence[Record]) -> list[str]:
 
 
 def _main(case: Case, measurement: Measurement) -> str:
-    return f"{getattr(measurement, case.main_metric):.2f} s"
+    return f"{measurement.value(case.main_metric):.2f} s"
 
 
 def _round(case: Case, number: int) -> str:

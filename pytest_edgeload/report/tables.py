@@ -114,7 +114,7 @@ def _place(row: Row, sort: str) -> tuple[float, str]:
     value: Value = row.record.case.limit_bytes if sort == "limit" else by.value(row)
     if isinstance(value, str):
         return (float(value), "") if value.isdecimal() else (math.inf, value)
-    return (math.inf if value is None else -value if by.better == "more" else value), ""
+    return (math.inf if value is None else -value if by.better == "higher" else value), ""
 
 
 def _labels(members: Sequence[Row], view: View, shown: Collection[str]) -> tuple[Column, ...]:
@@ -141,7 +141,7 @@ def _styles(made: Column, members: Sequence[Row]) -> list[Style]:
     if made is NAMED["outcome"]:
         return ["" if all(m.outcome == "ok" for m in row.record.rounds) else "bad" for row in members]
     values = [made.value(row) for row in members]
-    known = sorted({value for value in values if isinstance(value, float | int)}, reverse=made.better == "more")
+    known = sorted({value for value in values if isinstance(value, float | int)}, reverse=made.better == "higher")
     if made.better == "neither" or len(known) < 2:  # noqa: PLR2004
         return [""] * len(members)
     return ["best" if value == known[0] else "worst" if value == known[-1] else "" for value in values]

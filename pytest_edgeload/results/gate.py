@@ -147,12 +147,12 @@ def judge_ceiling(ceiling: Ceiling, after: Side, *, judged: int) -> Finding:
         return Finding(case, figure, ceiling.text, "invalid", reason)
     found = estimate(runs, figure.stat, 1 - (1 - CONFIDENCE) / judged)
     assert found is not None  # or there would be too few
-    sign = -1 if figure.more_is_better else 1
+    sign = -1 if figure.is_higher_better else 1
     verdict: Verdict = "ok"
     reason = ""
     if sign * (found.value - ceiling.most) > 0:
         interval = found.interval
-        nearest = found.value if interval is None else interval.high if figure.more_is_better else interval.low
+        nearest = found.value if interval is None else interval.high if figure.is_higher_better else interval.low
         is_evident = figure.is_exact or sign * (nearest - ceiling.most) > 0
         verdict = "regressed" if is_evident else "inconclusive"
         reason = "" if is_evident else f"its interval reaches to {figure.show(nearest)}; more rounds would tell"
@@ -180,7 +180,7 @@ def rounds_needed(judged: int) -> int:
 
 def _compare(threshold: Threshold, then: Runs, now: Runs, case: Case, judged: int) -> Finding:
     figure = threshold.figure
-    sign = -1 if figure.more_is_better else 1
+    sign = -1 if figure.is_higher_better else 1
     confidence = 1 - (1 - CONFIDENCE) / judged
     worse = contrast(then, now, figure.stat, lambda a, b: sign * (b - a), confidence)
 

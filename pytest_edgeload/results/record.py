@@ -1,9 +1,11 @@
-"""Cases, measurements and records: the contract between the plugin, its files and whoever reads them."""
+"""Cases, measurements and records: what a session stores, compares and reports.
 
-from __future__ import annotations
+A metric is one field of `Measurement`; columns, thresholds, exports and the documentation derive from these fields.
+Annotations are evaluated when this file is compiled, not later as strings, because pytest imports it at start-up.
+"""
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +23,8 @@ REFERENCE = "bulk"
 """The policy that the others of a group are compared with."""
 
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
+Unit = Literal["s", "bytes", "count", "ratio", "per s"]
+Better = Literal["lower", "higher", "neither"]
 
 Number = Annotated[float, Meta(ge=-1e100, le=1e100)]
 """What any other figure can be, whoever wrote the file: sums of them are finite, too."""
@@ -70,7 +74,7 @@ class Case(msgspec.Struct, frozen=True):
     unenforced: tuple[str, ...] = ()
 
     @property
-    def group(self) -> Case:
+    def group(self) -> Self:
         """The same case without its policy: the cases that are compared with each other share it."""
         return msgspec.structs.replace(self, policy="")
 
@@ -123,6 +127,19 @@ class Service(msgspec.Struct, frozen=True, omit_defaults=True):
     slowdown: Number | None = None
 
 
+class Metric(msgspec.Struct, frozen=True):
+    """A named number of a run: its unit, whether lower or higher is better, and its meaning in one line."""
+
+    unit: Unit
+    better: Better
+    meaning: str
+
+
+def _metric(unit: Unit, better: Better, meaning: str) -> Meta:
+    """Return the annotation that makes a field of Measurement a metric."""
+    return Meta(description=meaning, extra={"metric": Metric(unit, better, meaning)})
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything seen of one worker's run. A metric that the kernel does not give is None, and absent in JSON.
 
@@ -140,46 +157,134 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     started: Seconds = 0.0
     ended: Seconds = 0.0
     interleaved: bool = True
-    makespan_s: Seconds | None = None
-    response_s: tuple[Seconds | None, ...] | None = None
-    response_mean_s: Seconds | None = None
-    response_p50_s: Seconds | None = None
-    response_p90_s: Seconds | None = None
-    response_p99_s: Seconds | None = None
-    response_wait_s: Seconds | None = None
-    response_load_s: Seconds | None = None
-    response_exec_s: Seconds | None = None
-    worst_slowdown: Number | None = None
-    throughput_per_s: Number | None = None
-    lane_use: Number | None = None
-    bound_s: Seconds | None = None
-    bound_read_s: Seconds | None = None
-    bound_compute_s: Seconds | None = None
-    bound_read_bytes: Count | None = None
-    deadline_misses: Count | None = None
-    dropped_s: Seconds | None = None
-    startup_s: Seconds | None = None
-    load_s: Seconds | None = None
-    exec_s: Seconds | None = None
-    wait_s: Seconds | None = None
-    cpu_s: Seconds | None = None
-    stall_s: Seconds | None = None
-    baseline_bytes: Count | None = None
-    peak_bytes: Count | None = None
-    peak_charged_bytes: Count | None = None
-    peak_anon_bytes: Count | None = None
-    peak_file_bytes: Count | None = None
-    peak_swap_bytes: Count | None = None
-    plan_peak_bytes: Count | None = None
-    ledger_peak_bytes: Count | None = None
-    swap_in_bytes: Count | None = None
-    swap_out_bytes: Count | None = None
-    read_bytes: Count | None = None
-    refaults: Count | None = None
-    major_faults: Count | None = None
-    minor_faults: Count | None = None
-    output_error: Number | None = None
-    sampler_cpu_share: Number | None = None
+    makespan_s: Annotated[
+        Seconds | None, _metric("s", "lower", "from the start of the first task to the end of the last")
+    ] = None
+    response_s: Annotated[
+        tuple[Seconds | None, ...] | None,
+        _metric("s", "lower", "per request, from its arrival to the end of its last exec"),
+    ] = None
+    response_mean_s: Annotated[
+        Seconds | None, _metric("s", "lower", "mean response time of the requests that were answered")
+    ] = None
+    response_p50_s: Annotated[
+        Seconds | None, _metric("s", "lower", "median response time of the requests that were answered")
+    ] = None
+    response_p90_s: Annotated[
+        Seconds | None, _metric("s", "lower", "response time that 90 % of the answered requests do not exceed")
+    ] = None
+    response_p99_s: Annotated[
+        Seconds | None, _metric("s", "lower", "response time that 99 % of the answered requests do not exceed")
+    ] = None
+    response_wait_s: Annotated[
+        Seconds | None, _metric("s", "lower", "part of the mean response time in which none of the request's tasks ran")
+    ] = None
+    response_load_s: Annotated[
+        Seconds | None, _metric("s", "lower", "part of the mean response time in which only its init or its loads ran")
+    ] = None
+    response_exec_s: Annotated[
+        Seconds | None, _metric("s", "lower", "part of the mean response time in which one of its execs ran")
+    ] = None
+    worst_slowdown: Annotated[
+        Number | None,
+        _metric(
+            "ratio", "lower", "response time over the time of the request's own tasks: mean of the worst-served network"
+        ),
+    ] = None
+    throughput_per_s: Annotated[Number | None, _metric("per s", "higher", "answered requests over the makespan")] = None
+    lane_use: Annotated[
+        Number | None,
+        _metric("ratio", "higher", "time the lanes spent in tasks, over the makespan and the number of lanes"),
+    ] = None
+    bound_s: Annotated[
+        Seconds | None,
+        _metric("s", "neither", "lower bound of the makespan: the longer of bound_read_s and bound_compute_s"),
+    ] = None
+    bound_read_s: Annotated[
+        Seconds | None,
+        _metric("s", "neither", "time to read all weights once without the page cache, and to do nothing else"),
+    ] = None
+    bound_compute_s: Annotated[
+        Seconds | None, _metric("s", "neither", "time to answer all requests with all weights in memory")
+    ] = None
+    bound_read_bytes: Annotated[
+        Count | None, _metric("bytes", "neither", "weights that must be read at least once under any policy")
+    ] = None
+    dropped_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time the lanes spent in tasks of requests that were later dropped")
+    ] = None
+    deadline_misses: Annotated[
+        Count | None, _metric("count", "lower", "requests answered after their deadline, if any request has one")
+    ] = None
+    startup_s: Annotated[
+        Seconds | None, _metric("s", "lower", "from starting the worker until it is ready and holds no weights")
+    ] = None
+    load_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time the lanes spent in load tasks, summed over lanes")
+    ] = None
+    exec_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time the lanes spent in exec tasks, summed over lanes")
+    ] = None
+    wait_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time that ready tasks waited for a lane, summed over tasks")
+    ] = None
+    cpu_s: Annotated[
+        Seconds | None, _metric("s", "lower", "CPU time of the worker, user and system, during the plan")
+    ] = None
+    stall_s: Annotated[
+        Seconds | None,
+        _metric("s", "lower", "time in which a task of the group stalled on memory (pressure stall information)"),
+    ] = None
+    baseline_bytes: Annotated[
+        Count | None, _metric("bytes", "lower", "resident memory of the worker when ready, before the first task")
+    ] = None
+    peak_bytes: Annotated[
+        Count | None, _metric("bytes", "lower", "high-water mark of the worker's resident memory (VmHWM)")
+    ] = None
+    peak_charged_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "high-water mark of the memory charged to the group, page cache included"),
+    ] = None
+    peak_anon_bytes: Annotated[Count | None, _metric("bytes", "lower", "maximum anonymous memory in the samples")] = (
+        None
+    )
+    peak_file_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "maximum page cache (or mapped file memory without a group) in the samples"),
+    ] = None
+    peak_swap_bytes: Annotated[
+        Count | None, _metric("bytes", "lower", "maximum swap used by the worker in the samples")
+    ] = None
+    plan_peak_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "maximum weights and activations that the plan holds, known before the run"),
+    ] = None
+    ledger_peak_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "maximum weights and activations that the worker held, by its own account"),
+    ] = None
+    swap_in_bytes: Annotated[Count | None, _metric("bytes", "lower", "bytes read from swap during the plan")] = None
+    swap_out_bytes: Annotated[Count | None, _metric("bytes", "lower", "bytes written to swap during the plan")] = None
+    read_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "bytes fetched from storage for the worker during the plan, swap included"),
+    ] = None
+    refaults: Annotated[
+        Count | None, _metric("count", "lower", "evicted pages that were needed again during the plan")
+    ] = None
+    major_faults: Annotated[
+        Count | None, _metric("count", "lower", "page faults that waited for storage during the plan")
+    ] = None
+    minor_faults: Annotated[
+        Count | None, _metric("count", "lower", "page faults that did not wait for storage during the plan")
+    ] = None
+    output_error: Annotated[
+        Number | None,
+        _metric("ratio", "lower", "largest difference from plain PyTorch's outputs, over the largest output"),
+    ] = None
+    sampler_cpu_share: Annotated[
+        Number | None, _metric("ratio", "lower", "CPU time of the sampler over the time it ran")
+    ] = None
     returned: Any = None
     machine_wide: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -190,65 +295,29 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     steps: tuple[Step, ...] = ()
     timeline: Timeline = Timeline()
 
-    def summary(self) -> Measurement:
+    def summary(self) -> Self:
         """Return the measurement without its tasks and time line, and without what a function returned."""
         return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline(), returned=None)
 
-
-class Metric(msgspec.Struct, frozen=True):
-    """What a figure of a measurement means: its unit, which way is better, and one line of words."""
-
-    unit: Literal["s", "bytes", "count", "ratio", "per s"]
-    better: Literal["less", "more", "neither"]
-    meaning: str
+    def value(self, metric: str) -> Any:
+        """Return the value of a metric: a number, for `response_s` a tuple of them, or None if it was not measured."""
+        return getattr(self, metric)
 
 
-METRICS: dict[str, Metric] = {
-    "makespan_s": Metric("s", "less", "from the start of the first task to the end of the last"),
-    "response_s": Metric("s", "less", "per request, from its arrival to the end of its last exec"),
-    "response_mean_s": Metric("s", "less", "mean response time of the requests that were answered"),
-    "response_p50_s": Metric("s", "less", "median response time of the requests that were answered"),
-    "response_p90_s": Metric("s", "less", "response time that 90 % of the answered requests do not exceed"),
-    "response_p99_s": Metric("s", "less", "response time that 99 % of the answered requests do not exceed"),
-    "response_wait_s": Metric("s", "less", "of the mean response time, what passed with none of its tasks running"),
-    "response_load_s": Metric(
-        "s", "less", "of the mean response time, what passed with its init or loads running only"
-    ),
-    "response_exec_s": Metric("s", "less", "of the mean response time, what passed with an exec running"),
-    "worst_slowdown": Metric(
-        "ratio", "less", "response over the time the request's own tasks took: the mean of the worst-served network"
-    ),
-    "throughput_per_s": Metric("per s", "more", "requests answered, over the makespan"),
-    "lane_use": Metric("ratio", "more", "time the lanes spent in tasks, over the makespan and the lanes"),
-    "bound_s": Metric("s", "neither", "what no makespan can beat: the longer of bound_read_s and bound_compute_s"),
-    "bound_read_s": Metric("s", "neither", "reading all weights once past the page cache, and doing nothing else"),
-    "bound_compute_s": Metric("s", "neither", "answering all requests with all weights in memory"),
-    "bound_read_bytes": Metric("bytes", "neither", "weights that have to be read once, whatever the policy"),
-    "dropped_s": Metric("s", "less", "time the lanes spent in tasks of requests that were then dropped"),
-    "deadline_misses": Metric("count", "less", "requests answered after their deadline, where any has one"),
-    "startup_s": Metric("s", "less", "from starting the worker until it is ready and holds no weights"),
-    "load_s": Metric("s", "less", "time the lanes spent in load tasks, summed over lanes"),
-    "exec_s": Metric("s", "less", "time the lanes spent in exec tasks, summed over lanes"),
-    "wait_s": Metric("s", "less", "time tasks were ready and no lane had taken them, summed over tasks"),
-    "cpu_s": Metric("s", "less", "processor time of the worker, user and system, during the plan"),
-    "stall_s": Metric("s", "less", "time some task of the group stalled on memory (pressure stall information)"),
-    "baseline_bytes": Metric("bytes", "less", "resident memory of the worker when ready, before the first task"),
-    "peak_bytes": Metric("bytes", "less", "high-water mark of the worker's resident memory (VmHWM)"),
-    "peak_charged_bytes": Metric("bytes", "less", "high-water mark of what the group was charged, page cache included"),
-    "peak_anon_bytes": Metric("bytes", "less", "most anonymous memory seen by the sampler"),
-    "peak_file_bytes": Metric("bytes", "less", "most page cache (or mapped file memory without a group) seen"),
-    "peak_swap_bytes": Metric("bytes", "less", "most swap seen in use by the worker"),
-    "plan_peak_bytes": Metric("bytes", "less", "most weights and activations the plan holds, known before the run"),
-    "ledger_peak_bytes": Metric("bytes", "less", "most weights and activations the worker held, by its own account"),
-    "swap_in_bytes": Metric("bytes", "less", "bytes read from swap during the plan"),
-    "swap_out_bytes": Metric("bytes", "less", "bytes written to swap during the plan"),
-    "read_bytes": Metric("bytes", "less", "bytes fetched from storage for the worker during the plan, swap included"),
-    "refaults": Metric("count", "less", "pages that had been evicted and were needed again during the plan"),
-    "major_faults": Metric("count", "less", "page faults that waited for storage during the plan"),
-    "minor_faults": Metric("count", "less", "page faults that did not wait for storage during the plan"),
-    "output_error": Metric("ratio", "less", "largest difference from plain PyTorch's outputs, over their largest"),
-    "sampler_cpu_share": Metric("ratio", "less", "processor time of the sampler, relative to the time it ran"),
-}
+def _metrics() -> Iterator[tuple[str, Metric]]:
+    for name, hint in get_type_hints(Measurement, include_extras=True).items():
+        for meta in getattr(hint, "__metadata__", ()):
+            if isinstance(meta, Meta) and meta.extra:
+                yield name, meta.extra["metric"]
+
+
+METRICS: Mapping[str, Metric] = dict(_metrics())
+"""All metrics by name, in the order of the fields of Measurement."""
+
+
+def metric_of(name: str) -> Metric:
+    """Return the metric of this name. Raises KeyError."""
+    return METRICS[name]
 
 
 class Record(msgspec.Struct, frozen=True):

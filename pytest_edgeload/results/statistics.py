@@ -82,7 +82,7 @@ def ratio(record: Record, reference: Record, metric: str) -> float | None:
 
 def multiple(record: Record, metric: str, unit: str) -> float | None:
     """Return the median over rounds of one metric relative to another one of the same run; None without any."""
-    found = [(getattr(m, metric), getattr(m, unit)) for m in record.rounds if m.outcome == "ok"]
+    found = [(m.value(metric), m.value(unit)) for m in record.rounds if m.outcome == "ok"]
     ratios = [value / one for value, one in found if value is not None and one]
     return statistics.median(ratios) if ratios else None
 
@@ -106,7 +106,7 @@ def runs_of(record: Record, figure: Figure, reference: Record | None = None) -> 
         return [] if reference is None else [[value] for value in ratios(record, reference, figure.metric)]
     if percent_of(figure.stat) is None:
         return [[value] for value in _values(record.rounds, figure.metric)]
-    found = [getattr(measurement, figure.metric) for measurement in record.rounds if measurement.outcome == "ok"]
+    found = [measurement.value(figure.metric) for measurement in record.rounds if measurement.outcome == "ok"]
     samples = [value if isinstance(value, tuple) else (value,) for value in found]
     kept = [[value for value in some if value is not None] for some in samples]
     return [some for some in kept if some]
@@ -177,13 +177,13 @@ def is_precise(record: Record, precision: float, least: int) -> bool:
 
 def outliers(record: Record, metric: str) -> list[Measurement]:
     """Return the rounds whose metric is far from the others; they count all the same."""
-    rounds = [m for m in record.rounds if m.outcome == "ok" and isinstance(getattr(m, metric), int | float)]
-    values = [getattr(m, metric) for m in rounds]
+    rounds = [m for m in record.rounds if m.outcome == "ok" and isinstance(m.value(metric), int | float)]
+    values = [m.value(metric) for m in rounds]
     if len(values) < _FEWEST:
         return []
     median = statistics.median(values)
     deviation = statistics.median(abs(value - median) for value in values)
-    return [m for m in rounds if deviation and 0.6745 * abs(getattr(m, metric) - median) / deviation > _OUTLYING]
+    return [m for m in rounds if deviation and 0.6745 * abs(m.value(metric) - median) / deviation > _OUTLYING]
 
 
 def _bootstrap(
@@ -229,7 +229,7 @@ def _by_turn(record: Record, metric: str) -> dict[tuple[int, int], float]:
 
 def _values(rounds: Iterable[Measurement], metric: str) -> list[float]:
     """Return the metric of the rounds that were ok and have it; of a list of figures, its mean."""
-    found = [getattr(measurement, metric) for measurement in rounds if measurement.outcome == "ok"]
+    found = [measurement.value(metric) for measurement in rounds if measurement.outcome == "ok"]
     means = [_mean(value) if isinstance(value, tuple) else value for value in found]
     return [value for value in means if value is not None]
 

@@ -16,7 +16,7 @@ from typing import Self
 
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import format_duration, format_size, parse_duration, parse_size
-from pytest_edgeload.results.record import METRICS, Metric
+from pytest_edgeload.results.record import METRICS, Metric, metric_of
 
 STATISTICS = ("median", "mean", "min", "max")
 """What may be asked of the rounds beside percentiles, `p90` or `p99.9`."""
@@ -59,17 +59,17 @@ class Figure:
     @property
     def unit(self) -> str:
         """The unit of the figure; the ratio to a reference has none."""
-        return "ratio" if self.reference else METRICS[self.metric].unit
+        return "ratio" if self.reference else metric_of(self.metric).unit
 
     @property
-    def more_is_better(self) -> bool:
-        """Whether less is worse."""
-        return METRICS[self.metric].better == "more"
+    def is_higher_better(self) -> bool:
+        """Whether a higher value is better."""
+        return metric_of(self.metric).better == "higher"
 
     @property
     def is_exact(self) -> bool:
         """Whether it counts something that identical runs do nearly alike, as bytes are, and no clock does."""
-        return METRICS[self.metric].unit in {"bytes", "count"}
+        return metric_of(self.metric).unit in {"bytes", "count"}
 
     def show(self, value: float) -> str:
         """Return a value of this figure as a short text."""

@@ -43,7 +43,7 @@ def test_bmf() -> None:
     assert found[full_name(ONCE.case)] == {"makespan_s": {"value": 3.0}}, "one round has no interval"
 
 
-@pytest.mark.parametrize(("name", "better"), [("gab", "less"), ("gab-bigger", "more")])
+@pytest.mark.parametrize(("name", "better"), [("gab", "lower"), ("gab-bigger", "higher")])
 def test_gab(name: str, better: str) -> None:
     """Each file has the metrics of one direction, and says it; entries have what the service wants."""
     found = export(name, BULK)
@@ -64,7 +64,7 @@ def test_gab_of_one_round() -> None:
         "name": f"{full_name(ONCE.case)}: makespan_s",
         "unit": "s",
         "value": 3.0,
-        "extra": "median of 1 round; less is better",
+        "extra": "median of 1 round; lower is better",
     }
 
 

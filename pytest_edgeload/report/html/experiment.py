@@ -67,7 +67,7 @@ def typical(record: Record) -> list[Measurement]:
     """
     metric = record.case.main_metric
     middle = spread(record, metric)
-    good = [m for m in record.rounds if m.outcome == "ok" and getattr(m, metric) is not None]
-    nearest = [] if middle is None else [min(good, key=lambda m: abs(getattr(m, metric) - middle.median))]
+    good = [m for m in record.rounds if m.outcome == "ok" and m.value(metric) is not None]
+    nearest = [] if middle is None else [min(good, key=lambda m: abs(m.value(metric) - middle.median))]
     bad = [m for m in record.rounds if m.outcome != "ok"]
     return [m for m in (*nearest, *bad[:1]) if m.tasks or m.timeline.at_s]
