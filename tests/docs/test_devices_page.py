@@ -20,6 +20,6 @@ def _row(device: Device) -> str:
 
 def test_table() -> None:
     """The page has each shipped device as the file has it, in its order, and every key."""
-    rows = re.findall(r"^\| `[a-z0-9-]+` \| .*$", PAGE.partition("## What ships")[2], re.MULTILINE)
+    rows = re.findall(r"^\| `[a-z0-9-]+` \| .*$", PAGE.partition("## Shipped devices")[2], re.MULTILINE)
     assert rows == [_row(device) for device in known_devices(None).values()]
     assert [key for key in (*KEYS, "extends") if f"`{key} = " not in PAGE] == []
