@@ -29,8 +29,7 @@ from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes, speeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy, make_plan
-from pytest_edgeload.results.bound import Bound
-from pytest_edgeload.results.derived import complete
+from pytest_edgeload.results.derived import Bound, complete
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command

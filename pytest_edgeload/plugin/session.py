@@ -205,8 +205,8 @@ class Session:
         case = asking(self._case(asked), asked.workload)
         bound = self.bench.bound(case, asked.workload) if self._settings.bound else None
         found = self.bench.measure(case, asked.workload)
-        known = {} if bound is None else bound.figures
-        found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved, **known)
+        found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)
+        found = found if bound is None else bound.complete(found)
         return journal.place(self.home.runs, Entry(case, found))
 
     def _case(self, asked: Asked | Wanted) -> Case:

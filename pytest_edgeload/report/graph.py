@@ -11,7 +11,7 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.networks.layer import Layer
 from pytest_edgeload.planning.plan import Kind, Plan, Span, Task
 from pytest_edgeload.planning.simulate import Simulated
-from pytest_edgeload.results.steps import rows, weight_bytes
+from pytest_edgeload.results.derived import rows, weight_bytes
 from pytest_edgeload.workload import Workload
 
 _NONE = "-"

@@ -1,4 +1,4 @@
-"""The tasks of a run with what is known of them: what time lines of lanes are drawn from. Pure."""
+"""The tasks of a run with their descriptions, for the time lines of lanes. Pure."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_edgeload.planning.plan import Span
-from pytest_edgeload.results.record import Case, Measurement, Step
+from pytest_edgeload.results.record import Case, Measurement, TaskInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """A task as it ran, and what it was about; `step` and `network` are empty where the record does not say."""
+class TaskView:
+    """A task that ran; `info` is None and `network` empty if the record has no description of it."""
 
     span: Span
-    step: Step | None
+    info: TaskInfo | None
     network: str
 
     @property
     def kind(self) -> str:
-        """What the task did; `task` where the record does not say."""
-        return "task" if self.step is None else self.step.kind
+        """The kind of the task; `task` if it is unknown."""
+        return "task" if self.info is None else self.info.kind
 
     @property
     def name(self) -> str:
-        """The kind and the layer, or the number of the task where no more is known."""
-        if self.step is None:
+        """The kind and the layer; the number of the task if these are unknown."""
+        if self.info is None:
             return f"task {self.span.task}"
-        return f"{self.step.kind} {self.step.layer}".strip()
+        return f"{self.info.kind} {self.info.layer}".strip()
 
 
-def tasks(case: Case, measurement: Measurement) -> Iterator[Ran]:
+def tasks(case: Case, measurement: Measurement) -> Iterator[TaskView]:
     """Yield the tasks that ran, in the order of the record."""
     for span in measurement.tasks:
-        step = measurement.steps[span.task] if span.task < len(measurement.steps) else None
-        asked = step is not None and step.request < len(case.requests)
-        yield Ran(span, step, case.requests[step.request].network if step is not None and asked else "")
+        info = measurement.steps[span.task] if span.task < len(measurement.steps) else None
+        is_known = info is not None and info.request < len(case.requests)
+        yield TaskView(span, info, case.requests[info.request].network if info is not None and is_known else "")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from pytest_edgeload.report.comparison import label
-from pytest_edgeload.report.tasks import Ran, tasks
+from pytest_edgeload.report.tasks import TaskView, tasks
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
@@ -32,9 +32,9 @@ def render(document: Document, _findings: Sequence[Finding], _view: View) -> str
 
 def _run(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterator[_Event]:
     """Yield the events of one run, its plan starting at `go_s`."""
-    ran = list(tasks(case, measurement))
+    views = list(tasks(case, measurement))
     yield _named(pid, _OWN, "process_name", f"{label(case)}, round {measurement.round}")
-    for lane in sorted({one.span.lane for one in ran}):
+    for lane in sorted({view.span.lane for view in views}):
         yield _named(pid, lane + 1, "thread_name", f"lane {lane}")
     yield {"ph": "i", "s": "p", "name": "go", "pid": pid, "tid": _OWN, "ts": _us(go_s)}
     for request, (ask, at_s) in enumerate(zip(case.requests, measurement.arrived_s, strict=False)):
@@ -43,19 +43,19 @@ def _run(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterato
             "ph": "i", "s": "p", "name": f"request {request} arrives", "cat": "arrival",
             "pid": pid, "tid": _OWN, "ts": _us(go_s + at_s), "args": args,
         }  # fmt: skip
-    for one in ran:
-        yield _task(pid, one, go_s)
+    for view in views:
+        yield _task(pid, view, go_s)
     yield from _memory(pid, case, measurement, go_s)
 
 
-def _task(pid: int, ran: Ran, go_s: float) -> _Event:
-    span, step = ran.span, ran.step
+def _task(pid: int, view: TaskView, go_s: float) -> _Event:
+    span, info = view.span, view.info
     args: dict[str, Any] = {"task": span.task, "waited_ms": round((span.start_s - span.ready_s) * 1e3, 3)}
-    if step is not None:
-        args |= {"request": step.request, "network": ran.network}
-        args |= {"layer": step.layer, "weight_bytes": step.weight_bytes} if step.layer else {}
+    if info is not None:
+        args |= {"request": info.request, "network": view.network}
+        args |= {"layer": info.layer, "weight_bytes": info.weight_bytes} if info.layer else {}
     return {
-        "ph": "X", "name": ran.name, "cat": ran.kind, "pid": pid, "tid": span.lane + 1,
+        "ph": "X", "name": view.name, "cat": view.kind, "pid": pid, "tid": span.lane + 1,
         "ts": _us(go_s + span.start_s), "dur": _us(go_s + span.end_s) - _us(go_s + span.start_s), "args": args,
     }  # fmt: skip
 

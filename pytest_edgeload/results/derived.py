@@ -1,25 +1,233 @@
-"""The figures of a measurement that follow from its plan and the spans of its tasks. Pure functions."""
+"""Metrics that follow from a plan and the spans of its tasks, and the bound that no plan can beat. Pure functions."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
 import msgspec
 
-from pytest_edgeload.planning.plan import Plan
-from pytest_edgeload.results.record import Measurement
-from pytest_edgeload.results.service import figures
-from pytest_edgeload.results.steps import steps
+from pytest_edgeload.networks.tile import tile_bytes
+from pytest_edgeload.planning.plan import Kind, Plan, Span, Task
+from pytest_edgeload.results.record import Measurement, ServiceStats, TaskInfo
 from pytest_edgeload.workload import Workload
+
+_Times = tuple[float, float]
+"""Start and end of a task in seconds."""
 
 
 def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak_bytes: int) -> Measurement:
-    """Return `measurement` with the figures that follow from the plan and the task spans."""
-    found: dict[str, object] = {"plan_peak_bytes": plan_peak_bytes}
-    if measurement.tasks:
-        seconds = {"init": 0.0, "load": 0.0, "exec": 0.0, "free": 0.0}
-        for span in measurement.tasks:
-            seconds[plan.tasks[span.task].kind] += span.end_s - span.start_s
-        found |= {"load_s": seconds["load"], "exec_s": seconds["exec"]}
-        found["wait_s"] = sum(span.start_s - span.ready_s for span in measurement.tasks)
-        found |= figures(plan, workload, measurement.tasks, measurement.arrived_s, measurement.dropped)
-        found["steps"] = steps(plan, workload)
-    return msgspec.structs.replace(measurement, **found)
+    """Return `measurement` with the metrics that follow from the plan and the spans of its tasks."""
+    measurement = msgspec.structs.replace(measurement, plan_peak_bytes=plan_peak_bytes)
+    spans = measurement.tasks
+    if not spans:
+        return measurement
+    answers = answered(plan, workload, spans, measurement.arrived_s, measurement.dropped)
+    times = response_times(answers)
+    service = by_network(workload, answers, measurement.dropped)
+    return msgspec.structs.replace(
+        measurement,
+        response_s=_by_request(answers, len(workload.requests)),
+        response_mean_s=times.mean_s,
+        response_p50_s=times.p50_s,
+        response_p90_s=times.p90_s,
+        response_p99_s=times.p99_s,
+        response_wait_s=_mean(answer.wait_s for answer in answers),
+        response_load_s=_mean(answer.load_s for answer in answers),
+        response_exec_s=_mean(answer.exec_s for answer in answers),
+        worst_slowdown=max((s.slowdown for s in service.values() if s.slowdown is not None), default=None),
+        throughput_per_s=_throughput(answers, spans),
+        lane_use=_lane_use(plan, spans),
+        dropped_s=_dropped_s(plan, spans, measurement.dropped),
+        deadline_misses=_deadline_misses(workload, answers),
+        load_s=_length(_times_of(plan, spans, "load")),
+        exec_s=_length(_times_of(plan, spans, "exec")),
+        wait_s=sum(span.start_s - span.ready_s for span in spans),
+        service=service,
+        steps=task_infos(plan, workload),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The bytes and seconds to read the weights and do nothing else, and the seconds to compute with all weights."""
+
+    read_bytes: int
+    read_s: float
+    compute_s: float
+
+    @property
+    def bound_s(self) -> float:
+        """The longer of both times: reading and computing can overlap, but neither can be left out."""
+        return max(self.read_s, self.compute_s)
+
+    def complete(self, measurement: Measurement) -> Measurement:
+        """Return `measurement` with the metrics of this bound."""
+        return msgspec.structs.replace(
+            measurement,
+            bound_read_bytes=self.read_bytes,
+            bound_read_s=self.read_s,
+            bound_compute_s=self.compute_s,
+            bound_s=self.bound_s,
+        )
+
+
+# ---- answers to requests ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The seconds that one answered request took: `response_s` is `wait_s` + `load_s` + `exec_s`.
+
+    `own_s` is the time of all its tasks, also of those that overlapped.
+    """
+
+    request: int
+    response_s: float
+    wait_s: float
+    load_s: float
+    exec_s: float
+    own_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseTimes:
+    """Mean and percentiles, linear between neighbours, of response times in seconds; None if there is no answer."""
+
+    mean_s: float | None = None
+    p50_s: float | None = None
+    p90_s: float | None = None
+    p99_s: float | None = None
+
+
+def answered(
+    plan: Plan, workload: Workload, spans: Iterable[Span], arrived_s: Sequence[float], dropped: Sequence[int]
+) -> list[Answer]:
+    """Return the answers to the requests that were not dropped, in the order of the requests."""
+    own: list[dict[Kind, list[_Times]]] = [{} for _ in workload.requests]
+    for span in spans:
+        task = plan.tasks[span.task]
+        own[task.request].setdefault(task.kind, []).append((span.start_s, span.end_s))
+    return [_answer(r, own[r], arrived_s[r]) for r in range(len(own)) if r not in dropped]
+
+
+def _answer(request: int, own: Mapping[Kind, Sequence[_Times]], arrived_s: float) -> Answer:
+    init, load, execs = (own.get(kind, []) for kind in ("init", "load", "exec"))
+    response_s = max(end for _, end in (*init, *execs)) - arrived_s
+    exec_s, busy_s = _length(_merge(execs)), _length(_merge([*init, *load, *execs]))
+    own_s = _length(execs) + _length(init) + _length(load)
+    return Answer(request, response_s, max(0.0, response_s - busy_s), busy_s - exec_s, exec_s, own_s)
+
+
+def _merge(times: Iterable[_Times]) -> list[_Times]:
+    """Return `times` with those that overlap merged into one."""
+    merged: list[_Times] = []
+    for start, end in sorted(times):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _length(times: Iterable[_Times]) -> float:
+    return sum((end - start for start, end in times), 0.0)
+
+
+def response_times(answers: Sequence[Answer]) -> ResponseTimes:
+    """Return mean and percentiles of the response times."""
+    if not answers:
+        return ResponseTimes()
+    times = [answer.response_s for answer in answers]
+    spread = times if len(times) > 1 else times * 2  # before Python 3.13 `quantiles` needs two values
+    cuts = statistics.quantiles(spread, n=100, method="inclusive")
+    return ResponseTimes(statistics.fmean(times), cuts[49], cuts[89], cuts[98])
+
+
+def by_network(workload: Workload, answers: Sequence[Answer], dropped: Sequence[int]) -> dict[str, ServiceStats]:
+    """Return the statistics of each network's requests, in order of first use."""
+    names = [request.network.name for request in workload.requests]
+    return {name: _stats({r for r, of in enumerate(names) if of == name}, answers, dropped) for name in names}
+
+
+def _stats(requests: set[int], answers: Iterable[Answer], dropped: Sequence[int]) -> ServiceStats:
+    own = [answer for answer in answers if answer.request in requests]
+    times = response_times(own)
+    return ServiceStats(
+        len(requests),
+        len(requests.intersection(dropped)),
+        response_mean_s=times.mean_s,
+        response_p50_s=times.p50_s,
+        response_p90_s=times.p90_s,
+        response_p99_s=times.p99_s,
+        slowdown=_mean(answer.response_s / answer.own_s for answer in own if answer.own_s > 0),
+    )
+
+
+def _by_request(answers: Iterable[Answer], requests: int) -> tuple[float | None, ...]:
+    """Return the response time of each request; None for one that was dropped."""
+    times = {answer.request: answer.response_s for answer in answers}
+    return tuple(times.get(r) for r in range(requests))
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    values = list(values)
+    return statistics.fmean(values) if values else None
+
+
+def _throughput(answers: Sequence[Answer], spans: Sequence[Span]) -> float | None:
+    makespan_s = max(span.end_s for span in spans)
+    return len(answers) / makespan_s if makespan_s > 0 else None
+
+
+def _deadline_misses(workload: Workload, answers: Iterable[Answer]) -> int | None:
+    """Return the number of late answers; None if no request has a deadline."""
+    deadlines = [request.deadline_s for request in workload.requests]
+    if all(deadline_s is None for deadline_s in deadlines):
+        return None
+    due = [(answer.response_s, deadlines[answer.request]) for answer in answers]
+    return sum(deadline_s is not None and response_s > deadline_s for response_s, deadline_s in due)
+
+
+# ---- tasks and lanes -------------------------------------------------------------------------------------------------
+
+
+def _times_of(plan: Plan, spans: Iterable[Span], kind: Kind) -> Iterable[_Times]:
+    return ((span.start_s, span.end_s) for span in spans if plan.tasks[span.task].kind == kind)
+
+
+def _lane_use(plan: Plan, spans: Sequence[Span]) -> float | None:
+    makespan_s = max(span.end_s for span in spans)
+    busy_s = _length((span.start_s, span.end_s) for span in spans)
+    return busy_s / (makespan_s * plan.lanes) if makespan_s > 0 else None
+
+
+def _dropped_s(plan: Plan, spans: Iterable[Span], dropped: Sequence[int]) -> float | None:
+    """Return the time of the tasks of dropped requests; None if none was dropped."""
+    lost = [(span.start_s, span.end_s) for span in spans if plan.tasks[span.task].request in dropped]
+    return _length(lost) if dropped else None
+
+
+def task_infos(plan: Plan, workload: Workload) -> tuple[TaskInfo, ...]:
+    """Return the description of each task, in the plan's order."""
+    return tuple(TaskInfo(t.kind, t.request, _layer(t, workload), weight_bytes(t, workload)) for t in plan.tasks)
+
+
+def _layer(task: Task, workload: Workload) -> str:
+    if task.layer is None:
+        return ""
+    return workload.requests[task.request].network.layers[task.layer].name + rows(task)
+
+
+def rows(task: Task) -> str:
+    """Return words for the task's part of the layer; an empty text for the whole layer."""
+    if isinstance(task.rows, tuple):
+        return f" [{task.rows[0]}:{task.rows[1]}]"
+    return "" if task.rows is None else f" [{task.rows}]"
+
+
+def weight_bytes(task: Task, workload: Workload) -> int:
+    """Return the bytes of the task's weights; 0 for an init."""
+    network = workload.requests[task.request].network
+    return 0 if task.layer is None else tile_bytes(network, task.layer, task.rows)

@@ -103,7 +103,7 @@ class Timeline(msgspec.Struct, frozen=True):
             raise ValueError("a time line has as many bytes of each kind as it has moments")
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
     """What a task of the plan was about: its kind, its request, the name of its layer or tile, and weight bytes."""
 
     kind: Kind
@@ -112,7 +112,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     weight_bytes: Count = 0
 
 
-class Service(msgspec.Struct, frozen=True, omit_defaults=True):
+class ServiceStats(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the requests of one network were served; figures of those that were answered, None without any.
 
     `slowdown` is the mean of the response time over the time the request's own tasks took.
@@ -290,9 +290,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     notices: tuple[str, ...] = ()
     arrived_s: tuple[Seconds, ...] = ()
     dropped: tuple[Count, ...] = ()
-    service: dict[str, Service] = {}
+    service: dict[str, ServiceStats] = {}
     tasks: tuple[Span, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[TaskInfo, ...] = ()
     timeline: Timeline = Timeline()
 
     def summary(self) -> Self:

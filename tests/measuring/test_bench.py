@@ -19,7 +19,7 @@ from pytest_edgeload.networks.registry import Registry, UnknownNetwork
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.results.record import METRICS, Case, Measurement, Service
+from pytest_edgeload.results.record import METRICS, Case, Measurement, ServiceStats
 from pytest_edgeload.sandbox.caps import Cap, Group
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.owner import PREFIX
@@ -184,9 +184,9 @@ def test_from_the_plan(bench: Bench, case: Case) -> None:
     assert run.ledger_peak_bytes == run.plan_peak_bytes
 
 
-def _summary(run: Measurement) -> Service:
+def _summary(run: Measurement) -> ServiceStats:
     """Return the response times of a run as those of one network."""
-    return Service(
+    return ServiceStats(
         len(run.arrived_s),
         len(run.dropped),
         run.response_mean_s,
@@ -244,7 +244,7 @@ def test_dropped(bench: Bench, case: Case, conditions: Conditions) -> None:
     assert (run.outcome, run.detail, run.dropped) == ("ok", "", (1, 3))
     assert run.response_s is not None
     assert [response_s is None for response_s in run.response_s] == [False, True, False, True]
-    assert run.service["wide"] == Service(1, dropped=1)
+    assert run.service["wide"] == ServiceStats(1, dropped=1)
     assert run.service["tiny"] == msgspec.structs.replace(_summary(run), requests=3, dropped=1)
     assert run.output_error is not None
     assert run.output_error < 1e-5

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.document import Commit, Document, commit, document, machine, parse, render
-from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, Service, Timeline
+from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, ServiceStats, Timeline
 from pytest_edgeload.workload import Ask, Condition
 
 text = st.text(max_size=20)
@@ -31,7 +31,7 @@ said = (st.lists(asks, max_size=2).map(tuple), text, text, st.none() | sizes, te
 cases = st.builds(
     Case, text, text, text, maybe, st.none() | sizes, text, sizes, text, text, maybe, st.none() | sizes, *said
 )
-services = st.builds(Service, sizes, sizes, *[st.none() | seconds] * 5)
+services = st.builds(ServiceStats, sizes, sizes, *[st.none() | seconds] * 5)
 
 
 @st.composite

@@ -20,8 +20,8 @@ from pytest_edgeload.results.record import (
     Measurement,
     Number,
     Record,
-    Service,
-    Step,
+    ServiceStats,
+    TaskInfo,
     Timeline,
     collect,
     groups,
@@ -41,7 +41,7 @@ def _figure(metric: str) -> st.SearchStrategy[Any]:
     return COUNTS if METRICS[metric].unit in {"bytes", "count"} else SECONDS
 
 
-SERVICES = st.builds(Service, COUNTS, COUNTS, *[SECONDS | st.none()] * 5)
+SERVICES = st.builds(ServiceStats, COUNTS, COUNTS, *[SECONDS | st.none()] * 5)
 MEASUREMENTS = st.builds(
     lambda figures, **others: Measurement(**figures, **others),
     figures=st.fixed_dictionaries({}, optional={metric: _figure(metric) for metric in METRICS}),
@@ -55,7 +55,7 @@ MEASUREMENTS = st.builds(
     service=st.dictionaries(st.text(), SERVICES, max_size=2),
     machine_wide=st.lists(st.sampled_from(sorted(METRICS))).map(tuple),
     tasks=st.lists(st.builds(Span, st.integers(0, 9), st.integers(0, 3), SECONDS, SECONDS, SECONDS)).map(tuple),
-    steps=st.lists(st.builds(Step, st.sampled_from(["init", "load"]), COUNTS, st.text(), COUNTS)).map(tuple),
+    steps=st.lists(st.builds(TaskInfo, st.sampled_from(["init", "load"]), COUNTS, st.text(), COUNTS)).map(tuple),
     timeline=st.lists(st.tuples(SECONDS, *[COUNTS] * 3), min_size=1).map(
         lambda rows: Timeline(*zip(*rows, strict=True))
     ),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_edgeload.report.html.marks import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, label
-from pytest_edgeload.report.tasks import Ran, tasks
+from pytest_edgeload.report.tasks import TaskView, tasks
 from pytest_edgeload.results.record import Case, Measurement, Timeline
 
 Chart = dict[str, Any]
@@ -25,9 +25,9 @@ _FAR = 3  # a limit so many times above the peak is left out of sight
 _LANE_PX, _HEAD_PX = 52, 120
 
 
-def memory(case: Case, run: Measurement, most_points: int) -> Chart:
+def memory(case: Case, run: Measurement, max_points: int) -> Chart:
     """Return what the sampler saw of a run, in MiB, thinned to about so many points; empty where it saw nothing."""
-    kept = thinned(run.timeline, most_points)
+    kept = thinned(run.timeline, max_points)
     if not kept:
         return {}
     line, limit = run.timeline, _visible(case, run.timeline)
@@ -51,14 +51,14 @@ def memory(case: Case, run: Measurement, most_points: int) -> Chart:
     return {"data": data, "layout": layout}
 
 
-def lanes(case: Case, run: Measurement, most_spans: int) -> tuple[Chart, int]:
+def lanes(case: Case, run: Measurement, max_spans: int) -> tuple[Chart, int]:
     """Return the tasks of a run, a row for each lane, and how many are drawn: of many the longest."""
-    ran = sorted(tasks(case, run), key=lambda one: one.span.start_s - one.span.end_s)[:most_spans]
-    if not ran:
+    views = sorted(tasks(case, run), key=lambda view: view.span.start_s - view.span.end_s)[:max_spans]
+    if not views:
         return {}, 0
-    names = [f"lane {lane}" for lane in sorted({one.span.lane for one in ran})]
+    names = [f"lane {lane}" for lane in sorted({view.span.lane for view in views})]
     arrivals = _arrivals(case, run)
-    data = [_bars(kind, own) for kind in _KINDS if (own := [one for one in ran if one.kind == kind])]
+    data = [_bars(kind, own) for kind in _KINDS if (own := [view for view in views if view.kind == kind])]
     rows = [*(["arrivals"] if arrivals else []), *names]
     layout = {
         "xaxis": {"title": {"text": "seconds after the start of the plan"}, "range": extent(run)},
@@ -68,7 +68,7 @@ def lanes(case: Case, run: Measurement, most_spans: int) -> tuple[Chart, int]:
         "bargap": 0.25,
         "height": _HEAD_PX + _LANE_PX * len(rows),
     }
-    return {"data": [*arrivals, *data], "layout": layout}, len(ran)
+    return {"data": [*arrivals, *data], "layout": layout}, len(views)
 
 
 def extent(run: Measurement) -> list[float]:
@@ -111,21 +111,21 @@ def _limit(case: Case, limit_bytes: int) -> Chart:
     }  # fmt: skip
 
 
-def _bars(kind: str, ran: Sequence[Ran]) -> Chart:
+def _bars(kind: str, views: Sequence[TaskView]) -> Chart:
     return {
         "type": "bar", "orientation": "h", "name": kind,
-        "y": [f"lane {one.span.lane}" for one in ran],
-        "base": [round(one.span.start_s, 6) for one in ran],
-        "x": [round(one.span.end_s - one.span.start_s, 6) for one in ran],
-        "text": [_words(one) for one in ran], "textposition": "none",
+        "y": [f"lane {view.span.lane}" for view in views],
+        "base": [round(view.span.start_s, 6) for view in views],
+        "x": [round(view.span.end_s - view.span.start_s, 6) for view in views],
+        "text": [_hover_text(view) for view in views], "textposition": "none",
         "hovertemplate": "%{text}<br>%{x:.3~s}s from %{base:.4~f} s<extra></extra>",
         "marker": {"color": _KINDS[kind], "line": {"width": 0}},
     }  # fmt: skip
 
 
-def _words(ran: Ran) -> str:
-    asked = "" if ran.step is None else f"<br>request {ran.step.request}, {label(ran.network)}"
-    return label(ran.name) + asked
+def _hover_text(view: TaskView) -> str:
+    request = "" if view.info is None else f"<br>request {view.info.request}, {label(view.network)}"
+    return label(view.name) + request
 
 
 def _arrivals(case: Case, run: Measurement) -> list[Chart]:
