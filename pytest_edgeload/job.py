@@ -1,11 +1,16 @@
-"""What crosses the boundary between the sandbox and the worker, as JSON lines: a Job or a Call in, Events out.
+"""The conversation between the sandbox and its worker: every message, as one typed JSON line.
 
-The conversation: the parent sends a Job, the worker answers Ready; the parent sends `go`, the worker carries the plan
-out and answers Done; the parent, having read its counters, sends `check`, the worker compares outputs and answers
-Checked. Failed may stand in place of any answer. The end of standard input ends the worker.
+| parent sends              | worker answers            | meaning of the answer                     |
+|---------------------------|---------------------------|-------------------------------------------|
+| a Job                     | Ready                     | the worker has started                    |
+| `go`                      | Done                      | the plan or the program has been executed |
+| `check`                   | Checked                   | the outputs have been compared            |
 
-A call is the same conversation with another worker: after the line of the Call come the function and its arguments,
-pickled, and the last answer is Returned. Nothing that comes from a worker is ever unpickled.
+The parent reads its counters between Done and `check`. A worker may answer Failed to any message, and it exits when its
+standard input ends.
+
+A function call is the same conversation with another worker process (`engine.call`). The parent sends a Call followed by
+the pickled function and arguments, and the answer to `check` is Returned. The parent never unpickles data from a worker.
 """
 
 from __future__ import annotations
@@ -21,13 +26,13 @@ from pytest_edgeload.planning.plan import Plan, Span
 from pytest_edgeload.workload import Condition
 
 SearchPath = tuple[bytes, ...]
-"""Where modules are imported from, as the file system has it: its names need not be Unicode."""
+"""The folders that modules are imported from, as file system bytes because their names need not be Unicode."""
 
 GO, CHECK = b"go\n", b"check\n"
 
 
 class JobRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One request as the worker gets it; `network` is an index into the job's networks. See `workload.Request`."""
+    """One request of a job; `network` is an index into the job's networks. See `workload.Request`."""
 
     network: int
     sample: int = 0
@@ -37,10 +42,10 @@ class JobRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Program(msgspec.Struct, frozen=True):
-    """What a worker runs instead of a plan: a function, written as `module:function` and imported from `path`.
+    """A function that a worker runs instead of a plan, written as `module:function` and imported from `path`.
 
-    `files` has, for each of the job's networks, the folder of what was made for the program beforehand; empty where
-    nothing was. See `engine.program`.
+    `files` contains one folder per network of the job, with the files that were prepared for the program; it is empty
+    if no files were prepared. See `engine.program`.
     """
 
     function: str
@@ -49,9 +54,9 @@ class Program(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A plan, or a program and an empty plan, and all a worker needs for it.
+    """Everything a worker needs: a plan, or a program and an empty plan.
 
-    `networks` are folders of the store. `threads` is how many threads one operator may use.
+    `networks` are folders of the store. `threads` is the number of threads that one operator may use.
     """
 
     plan: Plan
@@ -63,7 +68,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What a worker needs to know to call a function."""
+    """The first message of a function call; the pickled function, arguments and keyword arguments follow it."""
 
     path: SearchPath
 
@@ -73,10 +78,11 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """All tasks have ended; `spans` has those that were carried out. Of a program only the makespan is known.
+    """The plan or the program has been executed; a program reports only its makespan.
 
-    `ledger_peak_bytes` is the most bytes of weights and activations held at once. `arrived_s` is when each request
-    arrived, and `dropped` has those whose condition failed. `notices` say what could not be done as it was asked.
+    `spans` are the tasks that ran, and `ledger_peak_bytes` is the largest sum of weights and activations held at
+    any moment. `arrived_s` contains the arrival time of each request, and `dropped` the requests whose condition
+    failed. `notices` are sentences about requested behavior that this machine could not provide.
     """
 
     makespan_s: Duration
@@ -88,10 +94,10 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked"):
-    """For each request that was answered, how far its outputs are from plain PyTorch's, over the largest of these.
+    """The output error of each answered request: how far it is from plain PyTorch, relative to PyTorch's largest value.
 
-    None stands for outputs that hold what no number compares with (NaN), or are of another shape. `tolerance` is the
-    most that may be, where the network computes in a type coarser than float32; see `Network.tolerance`.
+    An error is None if the outputs contain NaN or differ in shape or type. `tolerance` contains the largest error
+    allowed per request, for networks that compute in a type coarser than float32; see `Network.tolerance`.
     """
 
     output_error: dict[int, float | None]
@@ -99,14 +105,14 @@ class Checked(msgspec.Struct, frozen=True, tag="checked"):
 
 
 class Returned(msgspec.Struct, frozen=True, tag="returned"):
-    """What a called function returned, if JSON can hold it; else `notices` say why it is not there."""
+    """The value that a called function returned; if JSON cannot represent it, `notices` contain the reason."""
 
     value: Any = None
     notices: tuple[str, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The worker cannot go on: it was refused `memory`, or an assertion says that something is `wrong`, or neither."""
+    """The worker cannot continue: `memory` if an allocation was refused, `wrong` if an assertion of a call failed."""
 
     message: str
     memory: bool = False
@@ -114,13 +120,14 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 Event = Ready | Done | Checked | Returned | Failed
+"""Any answer of a worker."""
 
 
 def search_path() -> SearchPath:
-    """Return this process's."""
+    """Return the folders that this process imports modules from."""
     return tuple(map(os.fsencode, sys.path))
 
 
 def import_from(path: SearchPath) -> None:
-    """Have this process import modules as that of `search_path` did."""
+    """Make this process import modules from the folders in `path`, the result of `search_path` in another process."""
     sys.path[:] = map(os.fsdecode, path)

@@ -1,4 +1,4 @@
-"""Tensors and the bytes that they are stored as. Imports torch."""
+"""Conversion between tensors and the bytes that store them. Imports torch."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def dtype_of(spec: TensorSpec) -> torch.dtype:
 
 
 def tensor_in(memory: Any, spec: TensorSpec, start: int = 0) -> torch.Tensor:
-    """Return the tensor whose bytes stand in `memory` from `start` on, as a view of it; one of no bytes needs none.
+    """Return the tensor whose bytes begin at `start` in `memory`, as a view; `memory` may be None for zero bytes.
 
-    It is a copy where the bytes do not stand as the processor wants numbers of this type, which safetensors allows.
+    The result is a copy if the bytes are not aligned for the tensor's type, which safetensors allows.
     """
     dtype = dtype_of(spec)
     if not spec.size_bytes:

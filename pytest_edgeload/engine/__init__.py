@@ -1,1 +1,4 @@
-"""What runs inside the capped process. Imports torch; imported by nothing but the worker and the tests."""
+"""The code that runs inside the capped process: workers, lanes, tasks and readers. Mostly imports torch.
+
+Outside the worker, only the table of readers and the lazy module are imported; neither imports torch.
+"""

@@ -1,4 +1,4 @@
-"""The capped process of `edge.call`: calls one function, once, and speaks as `job` lays down. Never imports torch."""
+"""The worker of `edge.call`: calls one function, once, and follows the protocol in `job`. Never imports torch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any, BinaryIO
 import msgspec
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.engine.channel import Send, speak
+from pytest_edgeload.engine.channel import Send, serve
 from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned, import_from
 
 MAX_RETURNED_BYTES = 1 << 16
-"""How much JSON of what a function returns is kept: it stands in every record."""
+"""Largest JSON of a returned value that is kept, because every record contains it."""
 
-_MOST_DEPTH = 100  # of lists and objects in each other; what reads them goes little deeper
-_WORDS = 400
+_MAX_DEPTH = 100  # levels of nested lists and objects; common JSON readers accept little more
+_MAX_MESSAGE_CHARACTERS = 400
 
 
 def _work(commands: BinaryIO, send: Send) -> None:
-    """Call the function that comes first; its imports come before the clock starts."""
+    """Call the function in the first message; unpickling, which may import modules, happens before the clock starts."""
     call = msgspec.json.decode(commands.readline(), type=Call)
     import_from(call.path)
     function, args, kwargs = pickle.load(commands)  # noqa: S301  # from our own parent
@@ -34,58 +34,62 @@ def _work(commands: BinaryIO, send: Send) -> None:
     if commands.readline() != GO:
         return
     begin = time.perf_counter()
-    answer = _called(function, args, kwargs)
+    result = _call(function, args, kwargs)
     makespan_s = time.perf_counter() - begin
-    if isinstance(answer, Failed):
-        send(answer)
+    if isinstance(result, Failed):
+        send(result)
         return
     send(Done(makespan_s))
     if commands.readline() == CHECK:
-        send(_returned(answer))
+        send(_returned(result))
 
 
-def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what the function returns, or what it failed by."""
+def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the function's result, or Failed if it raises."""
     pid = os.getpid()
     try:
         return function(*args, **kwargs)
-    except BaseException as error:  # noqa: BLE001  # whatever it raises is an outcome
+    except BaseException as error:  # noqa: BLE001  # every exception of the function is an outcome
         is_refused = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
-        return Failed(_words(error), memory=is_refused, wrong=isinstance(error, AssertionError))
+        return Failed(_message(error), memory=is_refused, wrong=isinstance(error, AssertionError))
     finally:
-        if os.getpid() != pid:  # a fork that came back here must not answer in our place
+        if os.getpid() != pid:  # a forked child that returns here must not send an answer of its own
             os._exit(0)
 
 
-def _words(error: BaseException) -> str:
-    return printable(" ".join(traceback.format_exception_only(error)[-1].split())[:_WORDS])
+def _message(error: BaseException) -> str:
+    return printable(" ".join(traceback.format_exception_only(error)[-1].split())[:_MAX_MESSAGE_CHARACTERS])
 
 
 def _returned(value: Any) -> Returned:
-    """Return `value` as it can be sent."""
-    size = 0
+    """Return the event that contains `value`, or a notice if the value is too large, too deep or not JSON."""
     try:
-        if _is_deep(value, _MOST_DEPTH):
-            return Returned(notices=(f"what the function returned is not kept: it is more than {_MOST_DEPTH} deep",))
-        # Piece by piece, for the whole of it could be more than the limit has room for.
-        for piece in json.JSONEncoder(allow_nan=False).iterencode(value):
-            size += len(piece)
-            if size > MAX_RETURNED_BYTES:
-                reason = f"it is more than {MAX_RETURNED_BYTES} bytes of JSON"
-                return Returned(notices=(f"what the function returned is not kept: {reason}",))
-        msgspec.json.encode(value)  # which is less forgiving: half characters, keys that are no texts
+        reason = _too_large(value)
+        if reason is None:
+            msgspec.json.encode(value)  # stricter than json: rejects lone surrogates and keys that are not strings
+            return Returned(value)
     except Exception as error:  # noqa: BLE001  # a user's own object may raise anything
-        return Returned(
-            notices=(f"what the function returned is not kept, as JSON cannot hold it: {printable(str(error))}",)
-        )
-    return Returned(value)
+        reason = f"JSON cannot represent it: {printable(str(error))}"
+    return Returned(notices=(f"the returned value is not recorded: {reason}",))
 
 
-def _is_deep(value: Any, most: int) -> bool:
-    """Tell whether lists and objects stand in each other more than `most` times, be it without end."""
+def _too_large(value: Any) -> str | None:
+    """Return the reason why a record cannot contain `value`; None if it can. Raises any exception of json."""
+    if _is_deeper(value, _MAX_DEPTH):
+        return f"it is nested more than {_MAX_DEPTH} levels deep"
+    size = 0
+    for piece in json.JSONEncoder(allow_nan=False).iterencode(value):  # in pieces, because the whole may exceed memory
+        size += len(piece)
+        if size > MAX_RETURNED_BYTES:
+            return f"it is more than {MAX_RETURNED_BYTES} bytes of JSON"
+    return None
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether lists and objects are nested more than `levels` deep; works for cyclic values as well."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return most < 0 or any(_is_deep(each, most - 1) for each in inner)
+    return levels < 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 if __name__ == "__main__":
-    sys.exit(speak(_work))
+    sys.exit(serve(_work))

@@ -1,4 +1,4 @@
-"""How every worker speaks: as `job` lays down, over pipes that nothing else in the process can mistake for its own."""
+"""The worker's end of the conversation in `job`: pipes that no other code in the process can read or write."""
 
 from __future__ import annotations
 
@@ -15,30 +15,35 @@ import msgspec
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.job import Event, Failed
 
-_WORDS = 2000  # characters; the parent keeps fewer
 Send = Callable[[Event], None]
+"""Sends one event to the parent."""
 
+_MAX_MESSAGE_CHARACTERS = 2000  # the parent keeps fewer
 _PR_SET_PDEATHSIG = 1
 
 
-def speak(work: Callable[[BinaryIO, Send], None]) -> int:
-    """Let `work` read what it is told and send events; return the exit status."""
-    # A parent that is killed cannot end its worker, so the kernel does. setpriv asked for that, too (see sandbox.user),
-    # for programs that are not ours; where it is not installed, this is all there is.
+def serve(work: Callable[[BinaryIO, Send], None]) -> int:
+    """Run `work`, which reads messages and sends events; return the exit status.
+
+    An exception of `work` becomes a Failed event and exit status 1.
+    """
+    # A killed parent cannot end its worker, so the kernel does. setpriv requests the same for all programs (see
+    # sandbox.user), but it may not be installed.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     commands, events = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
-    os.register_at_fork(after_in_child=events.close)  # or we would seem alive as long as a child of ours is
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # whoever asks for input must not read what is meant for us
-    os.dup2(2, 1)  # what a library prints goes to standard error, never between the events
+    os.register_at_fork(after_in_child=events.close)  # else the worker seems alive until its forked children end
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a library that reads standard input must not read our messages
+    os.dup2(2, 1)  # output that a library prints goes to standard error, never between the events
     send = partial(_send, events)
     try:
         work(commands, send)
     except MemoryError as error:
         send(Failed(printable(str(error)) or "out of memory", memory=True))
         return 1
-    except Exception as error:  # noqa: BLE001  # the parent makes it an outcome
+    except Exception as error:  # noqa: BLE001  # the parent turns it into an outcome
         is_refused = "can't allocate memory" in str(error) or getattr(error, "errno", None) == errno.ENOMEM
-        send(Failed(printable(f"{type(error).__name__}: {error}"[:_WORDS]), memory=is_refused))
+        message = printable(f"{type(error).__name__}: {error}"[:_MAX_MESSAGE_CHARACTERS])
+        send(Failed(message, memory=is_refused))
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Stored ops become calls: operators are looked up by name, arguments bound to values and weights. Imports torch."""
+"""Turns stored ops into calls: finds operators by name and binds arguments to values and weights. Imports torch."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional as F  # noqa: N812  # as all the world calls it
+from torch.nn import functional as F  # noqa: N812  # the customary name
 
 from pytest_edgeload.engine import lean_torch
 from pytest_edgeload.networks.layer import Op
 
-Bound = Callable[[Mapping[str, Any], Mapping[str, torch.Tensor]], Any]
+BoundArgument = Callable[[Mapping[str, Any], Mapping[str, torch.Tensor]], Any]
+"""Returns an argument, given the values and the weights by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpCall:
-    """One op, ready to run: call it, store its output, drop what nobody needs any more."""
+    """One op that is ready to run: it calls a function, stores the output, and drops values that no later op needs."""
 
     function: Callable[..., Any]
-    args: tuple[Bound, ...]
-    kwargs: tuple[tuple[str, Bound], ...]
+    args: tuple[BoundArgument, ...]
+    kwargs: tuple[tuple[str, BoundArgument], ...]
     output: str
     drops: tuple[str, ...]
 
     def __call__(self, values: MutableMapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
-        """Run on `values` and `weights`, by name; changes `values`."""
+        """Run on `values` and `weights`, both by name; change `values`."""
         values[self.output] = self.function(
-            *[bound(values, weights) for bound in self.args],
-            **{key: bound(values, weights) for key, bound in self.kwargs},
+            *[argument(values, weights) for argument in self.args],
+            **{key: argument(values, weights) for key, argument in self.kwargs},
         )
         self.drop(values)
 
     def drop(self, values: MutableMapping[str, Any]) -> None:
-        """Drop what nobody needs after this op."""
+        """Delete the values that no op after this one needs."""
         for name in self.drops:
             del values[name]
 
 
 def compile_op(op: Op) -> OpCall:
-    """Return `op` ready to run. Raises LookupError for an operator this PyTorch does not have."""
+    """Return `op` ready to run. Raises LookupError if this PyTorch does not have its operator."""
     return OpCall(
-        function=_FASTER.get(op.target) or _find(op.target),
+        function=_REPLACEMENTS.get(op.target) or _find(op.target),
         args=tuple(bind(argument) for argument in op.args),
         kwargs=tuple((key, bind(argument)) for key, argument in op.kwargs.items()),
         output=op.output,
@@ -56,7 +57,7 @@ def _find(target: str) -> Callable[..., Any]:
         return operator.getitem
     namespace, name, overload = target.split(".")
     if namespace != "aten":
-        lean_torch.whole()  # which registers some
+        lean_torch.complete()  # some operators outside aten are registered only then
     try:
         function: Callable[..., Any] = getattr(getattr(getattr(torch.ops, namespace), name), overload)
     except AttributeError as error:
@@ -73,9 +74,9 @@ def convolve(
     dilation: Sequence[int] = (1, 1),
     groups: int = 1,
 ) -> torch.Tensor:
-    """Return conv2d; where the kernel covers the whole image there is one sum for each channel, so a matrix product.
+    """Return conv2d, as a matrix product if the kernel covers the whole image (one sum per output channel).
 
-    PyTorch would bring the weights into the layout of its convolutions first, which takes longer than the sums.
+    PyTorch would first convert the weights to the layout of its convolutions, which takes longer than the sums.
     """
     covers = x.shape[-2:] == weight.shape[-2:] and x.ndim == weight.ndim
     if covers and groups == 1 and not any(padding) and all(step == 1 for step in dilation):
@@ -83,12 +84,12 @@ def convolve(
     return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
 
 
-_FASTER: Mapping[str, Callable[..., Any]] = {"aten.conv2d.default": convolve}
-"""What we compute in a better way than the operator itself."""
+_REPLACEMENTS: Mapping[str, Callable[..., Any]] = {"aten.conv2d.default": convolve}
+"""Faster functions for some operators."""
 
 
-def bind(argument: Any) -> Bound:
-    """Return the function that gives the stored `argument` its meaning; the inverse of `export.encode`."""
+def bind(argument: Any) -> BoundArgument:
+    """Return a function that evaluates the stored `argument`; the inverse of `exporting.export.encode`."""
     match argument:
         case {"value": str(name)}:
             return lambda values, _: values[name]

@@ -1,4 +1,4 @@
-"""Lanes: threads that run tasks as the dispatcher hands them out."""
+"""Lanes: threads that run tasks in the order of the dispatcher."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span
 
 
 class TaskPerformer(Protocol):
-    """Carries out what the lanes hand it."""
+    """Performs the tasks that the lanes take."""
 
     def perform(self, index: int) -> None:
-        """Carry out the task with this index; return when it is done."""
+        """Perform the task with this index; return when the task has ended."""
 
     def holds(self, request: int) -> bool:
-        """Tell whether the condition of `request` holds, when the request that it asks about has been answered."""
+        """Return whether the condition of `request` holds, after the request that it refers to has been answered."""
 
     def discard(self, request: int) -> None:
-        """Forget what `request` has computed: it is dropped, and none of its tasks runs any more."""
+        """Delete the values of `request`, which is dropped; none of its tasks runs any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneResult:
-    """What ran when, in order of start; when each request arrived; and which were dropped."""
+    """The tasks that ran, in order of start; the arrival time of each request; and the dropped requests."""
 
     spans: tuple[Span, ...]
     arrived_s: tuple[float, ...]
@@ -35,7 +35,7 @@ class LaneResult:
 
 
 def run(plan: Plan, performer: TaskPerformer, requests: Sequence[Arriving] = ()) -> LaneResult:
-    """Carry out `plan` on its lanes; `requests` say when each arrives, without them all are there.
+    """Execute `plan` on its lanes; `requests` contain arrival times, and without them all requests arrive at once.
 
     The calling thread is the first lane. The first exception of a task ends all lanes and is raised again.
     """
@@ -48,7 +48,7 @@ def run(plan: Plan, performer: TaskPerformer, requests: Sequence[Arriving] = ())
         thread.join()
     if lanes.error is not None:
         raise lanes.error
-    return lanes.ran()
+    return lanes.result()
 
 
 class _Lanes:
@@ -60,13 +60,13 @@ class _Lanes:
         self._spans: list[Span] = []
         self.error: BaseException | None = None
 
-    def ran(self) -> LaneResult:
-        """Return what happened."""
+    def result(self) -> LaneResult:
+        """Return the record of the run."""
         spans = tuple(sorted(self._spans, key=lambda span: span.start_s))
         return LaneResult(spans, tuple(at or 0.0 for at in self._dispatcher.arrived_s), self._dispatcher.dropped)
 
     def work(self, lane: int) -> None:
-        """Run tasks until none is left or one has failed."""
+        """Run tasks until none is left or a task fails on any lane."""
         try:
             while (index := self._next(lane)) is not None:
                 start_s = self._now_s()
@@ -85,8 +85,8 @@ class _Lanes:
         return time.perf_counter() - self._begin
 
     def _end(self, index: int) -> None:
-        """Note that a task has ended, and drop the requests that nobody wants since."""
-        now_s = self._now_s()  # taken under the lock, so that the dispatcher's time never goes back
+        """Record the end of a task, and drop the requests whose condition fails because of it."""
+        now_s = self._now_s()  # read under the lock, so that the dispatcher's time never goes back
         for request in self._dispatcher.end(index, now_s):
             if not self._performer.holds(request):
                 self._dispatcher.drop(request, now_s)
@@ -94,12 +94,12 @@ class _Lanes:
             self._performer.discard(request)
 
     def _next(self, lane: int) -> int | None:
-        """Wait for a task; None when there is nothing left to do."""
+        """Wait for a task and return its index; None if no task is left or a lane has failed."""
         with self._change:
             while self.error is None:
                 now_s = self._now_s()
                 self._dispatcher.advance(now_s)
-                if self._dispatcher.finished:  # asked only now: the arrival of what is dropped can be the end
+                if self._dispatcher.finished:  # after advance(): the arrival of a dropped request can be the end
                     break
                 index = self._dispatcher.take(lane, now_s)
                 if index is not None:

@@ -1,4 +1,4 @@
-"""A module that is imported when it is first asked for something, so that a worker need not start with it."""
+"""A module that is imported at its first use, so that a worker of `edge.call` starts without it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class LazyModule:
-    """Stands for the module called `name`."""
+    """A stand-in for the module called `name`."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,8 +1,8 @@
-"""Imports PyTorch in a fifth less time and 20 MiB less memory: a worker does so before it imports anything else.
+"""Imports PyTorch with 20 MiB less memory and in a fifth less time; a worker imports this module before any other.
 
-What is left out is `torch._meta_registrations`: Python kernels for tensors without data, which no plan has, and the
-operators of `torch.ops.prims`, which some have. PyTorch registers them when it is imported; here `whole` does, and
-whatever asks something of the module.
+The import leaves out `torch._meta_registrations`: Python kernels for tensors without data, which no plan uses, and the
+operators of `torch.ops.prims`, which some networks use. `complete` imports that module later, and so does the first
+access to one of its attributes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _META = "torch._meta_registrations"
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
-    """Look for no garbage meanwhile: importing makes a million objects and none, and looking takes its time."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Disable the garbage collector: importing creates a million objects and no garbage, and each scan takes time."""
     gc.disable()
     try:
         yield
@@ -29,29 +29,29 @@ def _no_collections() -> Iterator[None]:
 
 
 class _LazyMetaRegistrations(ModuleType):
-    """Stands in place of the module until something of it is asked for."""
+    """A stand-in for the module until one of its attributes is used."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # as importing asks
+        if name.startswith("__"):  # the import system reads such attributes
             raise AttributeError(name)
-        whole()
+        complete()
         return getattr(sys.modules[_META], name)
 
 
-def whole() -> None:
-    """Have all of PyTorch in this process, as if it had been imported like anywhere else."""
-    _remove()
-    with _no_collections():
+def complete() -> None:
+    """Complete the import of PyTorch, as if it had been imported normally."""
+    _remove_stand_in()
+    with _no_garbage_collection():
         importlib.import_module(_META)
 
 
-def _remove() -> None:
+def _remove_stand_in() -> None:
     if isinstance(sys.modules.get(_META), _LazyMetaRegistrations):
         del sys.modules[_META]
 
 
 if "torch" not in sys.modules:
     sys.modules[_META] = _LazyMetaRegistrations(_META)
-    with _no_collections():
+    with _no_garbage_collection():
         import torch  # noqa: F401
-    _remove()
+    _remove_stand_in()

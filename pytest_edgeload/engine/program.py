@@ -1,7 +1,8 @@
-"""A program in place of a plan: another way to answer a job's requests, timed and checked like any policy's.
+"""Runs a program instead of a plan: another way to answer a job's requests, timed and checked like any policy.
 
-A program is a function of a Job. It is called before the clock starts, when it may import libraries and build modules
-without weights; what it returns is called once, on the clock, and gives the outputs of all requests. Imports torch.
+A program is a function of a Job. It is called before the clock starts; it may import libraries and build modules
+without weights, and returns a function. That function is called once, on the clock, and returns the outputs of all
+requests. Imports torch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Answers = Mapping[int, Sequence[torch.Tensor]]
 """The outputs of each request, by its index."""
 
 Forward = Callable[..., Any]
-"""Takes the inputs of one request, and gives its outputs: a tensor, or any nest of tensors."""
+"""Takes the inputs of one request and returns its outputs: a tensor, or any nested container of tensors."""
 
 Load = Callable[[], Forward]
 """Loads the weights of one network."""
@@ -36,9 +37,9 @@ Load = Callable[[], Forward]
 
 @dataclass(frozen=True, slots=True)
 class NetworkFiles:
-    """Where a program finds a network: its weights as a safetensors file, and the folder made for the program.
+    """The files of one network: `weights`, a safetensors file, and `files`, the folder prepared for the program.
 
-    `threads` is how many threads one operator may use.
+    `threads` is the number of threads that one operator may use.
     """
 
     weights: Path
@@ -47,11 +48,12 @@ class NetworkFiles:
 
 
 def network_by_network(job: Job, prepare: Callable[[NetworkFiles], Load]) -> Callable[[], Answers]:
-    """Return what loads one network at a time, asks it all that is asked of it, and frees it.
+    """Return a function that loads one network at a time, answers all its requests, and frees it.
 
-    `prepare` is called for each network now, before the clock starts; what it returns, when the network's turn comes.
+    This function calls `prepare` for each network, before the clock starts. The Load that `prepare` returns is called
+    on the clock.
     """
-    assert job.program is not None  # or nobody would be here
+    assert job.program is not None  # only the worker of a program calls this
     networks = _open(job)
     folders = zip(job.networks, job.program.files, strict=True)
     loads = [prepare(NetworkFiles(Path(folder) / WEIGHTS, Path(files), job.threads)) for folder, files in folders]
@@ -59,8 +61,8 @@ def network_by_network(job: Job, prepare: Callable[[NetworkFiles], Load]) -> Cal
     def answer() -> Answers:
         answers: dict[int, list[torch.Tensor]] = {}
         for n, network in enumerate(networks):
-            samples = {r: asked.sample for r, asked in enumerate(job.requests) if asked.network == n}
-            answers |= _ask(network, loads.pop(0), samples)
+            samples = {r: request.sample for r, request in enumerate(job.requests) if request.network == n}
+            answers |= _answer(network, loads.pop(0), samples)
             gc.collect()  # a module with hooks refers to itself
             trim()
         return answers
@@ -72,9 +74,9 @@ def _open(job: Job) -> list[OpenNetwork]:
     return [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
 
 
-def _ask(network: OpenNetwork, load: Load, samples: Mapping[int, int]) -> dict[int, list[torch.Tensor]]:
-    """Return the outputs of each request by the index of its sample; nothing of the network is held afterwards."""
-    leaves = torch.utils._pytree.tree_leaves  # noqa: SLF001  # as the outputs due were flattened
+def _answer(network: OpenNetwork, load: Load, samples: Mapping[int, int]) -> dict[int, list[torch.Tensor]]:
+    """Return the outputs of each request, given the index of its sample; hold nothing of the network afterwards."""
+    leaves = torch.utils._pytree.tree_leaves  # noqa: SLF001  # the function that flattened the expected outputs
     forward = load()
     with torch.inference_mode():
         return {r: leaves(forward(*network.tensors(network.sample(index).inputs))) for r, index in samples.items()}
@@ -84,15 +86,15 @@ class ProgramJob:
     """A job whose requests a program answers."""
 
     def __init__(self, job: Job, program: Program) -> None:
-        if not program.function.startswith(f"{__package__}."):  # ours compute as plans do
-            lean_torch.whole()
+        if not program.function.startswith(f"{__package__}."):  # our own programs need only what plans need
+            lean_torch.complete()
         import_from(program.path)
         self._job = job
         self._answer: Callable[[], Answers] = imported(program.function)(job)
         self._answers: Answers = {}
 
     def run(self) -> Done:
-        """Let the program answer; return how long that took."""
+        """Run the program; return the time it took."""
         begin = time.perf_counter()
         self._answers = self._answer()
         return Done(time.perf_counter() - begin)
@@ -102,11 +104,11 @@ class ProgramJob:
         return _open(self._job)
 
     def output_error(self, r: int) -> float | None:
-        """Return how far the outputs of request `r` are from plain PyTorch's; see `job.Checked`."""
-        asked = self._job.requests[r]
-        network = self._networks[asked.network]
-        return output_error(self._answers.get(r, ()), network.tensors(network.sample(asked.sample).outputs))
+        """Return the output error of request `r`; see `job.Checked`."""
+        request = self._job.requests[r]
+        network = self._networks[request.network]
+        return output_error(self._answers.get(r, ()), network.tensors(network.sample(request.sample).outputs))
 
     def tolerance(self, r: int) -> float:
-        """Return how far the outputs of request `r` may be from plain PyTorch's."""
+        """Return the largest output error that request `r` may have."""
         return self._networks[self._job.requests[r].network].network.tolerance

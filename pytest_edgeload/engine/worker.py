@@ -1,8 +1,8 @@
-"""The capped process: carries out one plan or program, once, and speaks as `job` lays down."""
+"""The capped process: executes one plan or program, once, and follows the protocol in `job`."""
 
 from __future__ import annotations
 
-from pytest_edgeload.engine import lean_torch  # noqa: F401  # first, for it imports PyTorch
+from pytest_edgeload.engine import lean_torch  # noqa: F401  # first, because it imports PyTorch
 
 # isort: split
 import sys
@@ -11,7 +11,7 @@ from typing import BinaryIO
 import msgspec
 import torch
 
-from pytest_edgeload.engine.channel import Send, speak
+from pytest_edgeload.engine.channel import Send, serve
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.engine.program import ProgramJob
@@ -19,14 +19,14 @@ from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, Ready
 
 
 def _work(commands: BinaryIO, send: Send) -> None:
-    """Carry out the job that comes first."""
+    """Execute the job in the first message."""
     job = msgspec.json.decode(commands.readline(), type=Job)
     torch.set_num_threads(job.threads)
     performer = Performer(job) if job.program is None else ProgramJob(job, job.program)
     send(Ready())
     if commands.readline() != GO:
         return
-    done = performer.run() if isinstance(performer, ProgramJob) else _carry_out(job, performer)
+    done = performer.run() if isinstance(performer, ProgramJob) else _execute(job, performer)
     send(done)
     if commands.readline() != CHECK:
         return
@@ -35,12 +35,12 @@ def _work(commands: BinaryIO, send: Send) -> None:
     send(Checked({r: performer.output_error(r) for r in answered}, tolerance))
 
 
-def _carry_out(job: Job, performer: Performer) -> Done:
-    ran = run(job.plan, performer, job.requests)
-    makespan_s = max((span.end_s for span in ran.spans), default=0.0)
+def _execute(job: Job, performer: Performer) -> Done:
+    result = run(job.plan, performer, job.requests)
+    makespan_s = max((span.end_s for span in result.spans), default=0.0)
     peak_bytes = performer.ledger.peak_bytes
-    return Done(makespan_s, ran.spans, peak_bytes, ran.arrived_s, ran.dropped, performer.notices)
+    return Done(makespan_s, result.spans, peak_bytes, result.arrived_s, result.dropped, performer.notices)
 
 
 if __name__ == "__main__":
-    sys.exit(speak(_work))
+    sys.exit(serve(_work))

@@ -23,7 +23,7 @@ def test_left_out() -> None:
 
 def test_whole() -> None:
     """It comes when it is asked for; then PyTorch traces as ever, and asking again does nothing."""
-    code = f"{LEAN} lean_torch.whole(); import torch._dynamo; lean_torch.whole(); print({IS_WHOLE}, *{SHAPE})"
+    code = f"{LEAN} lean_torch.complete(); import torch._dynamo; lean_torch.complete(); print({IS_WHOLE}, *{SHAPE})"
     assert _said(code) == "True 3 5"
 
 

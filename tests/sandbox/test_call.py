@@ -79,11 +79,11 @@ def test_path(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (object, "JSON cannot hold it"),
-        (lambda: [float("nan")], "JSON cannot hold it"),
-        (lambda: "\ud800", "JSON cannot hold it"),
-        (lambda: _nested(960), "more than 100 deep"),
-        (lambda: _nested(10**5), "more than 100 deep"),
+        (object, "JSON cannot represent it"),
+        (lambda: [float("nan")], "JSON cannot represent it"),
+        (lambda: "\ud800", "JSON cannot represent it"),
+        (lambda: _nested(960), "more than 100 levels deep"),
+        (lambda: _nested(10**5), "more than 100 levels deep"),
         (lambda: "x" * 100_000, "more than 65536 bytes of JSON"),
     ],
     ids=["object", "no number", "half a character", "deep", "endless", "large"],

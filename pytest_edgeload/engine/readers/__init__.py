@@ -1,4 +1,4 @@
-"""How weight bytes arrive in memory: one reader a file, and the table of them."""
+"""Readers: how weight bytes arrive in memory, one per file, and the table of them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pytest_edgeload.engine.readers.read import ReadReader
 
 
 class Reader(Protocol):
-    """Brings stretches of one file into memory. `notice` says in a sentence what it cannot do here, else is None."""
+    """Brings byte ranges of one file into memory; `notice` is a sentence about a missing ability, or None."""
 
     notice: str | None
 
     def read(self, offset: int, size_bytes: int, into: memoryview | None = None) -> memoryview:
-        """Return memory that holds these bytes: inside of `into`, or else memory of its own.
+        """Return memory that contains these bytes of the file: a part of `into`, or newly allocated memory.
 
-        `into` begins on a page and has room for all pages of the file that the bytes lie in; what is read into such a
-        place again and again does not stay in the page cache. Memory of its own is given back when the last reference
-        to it has gone and `drop` is told so. Raises MemoryError where the kernel refuses memory, OSError or EOFError
-        where the file cannot be read.
+        `into` begins at a page and has room for all pages of the file that contain the bytes. Bytes that are read
+        `into` memory repeatedly do not stay in the page cache. Newly allocated memory is released after its last
+        reference is gone and `drop` is called. Raises MemoryError if the kernel refuses memory, and OSError or EOFError
+        if the file cannot be read.
         """
 
     def drop(self, offset: int, size_bytes: int) -> None:
-        """Note that these bytes are not needed any more, and that nobody refers to what `read` gave for them."""
+        """Release these bytes; the caller holds no reference to the memory that `read` returned for them."""
 
     def close(self) -> None:
-        """Close the file; memory handed out stays valid."""
+        """Close the file; memory that `read` returned stays valid."""
 
 
 READERS: Mapping[str, Callable[[Path], Reader]] = {"read": ReadReader, "mmap": MmapReader, "direct": DirectReader}
