@@ -9,8 +9,9 @@
 The parent reads its counters between Done and `check`. A worker may answer Failed to any message, and it exits when its
 standard input ends.
 
-A function call is the same conversation with another worker process (`engine.call`). The parent sends a Call followed by
-the pickled function and arguments, and the answer to `check` is Returned. The parent never unpickles data from a worker.
+A function call is the same conversation with another worker process (`engine.call`). The parent sends a Call followed
+by the pickled function and arguments, and the answer to `check` is Returned. The parent never unpickles data from a
+worker.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The weights of a network through one reader, be they in one file or in several."""
+"""Reads the weights of a network, which are in one file or spread over several, through one reader."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from pytest_edgeload.networks.store import WEIGHTS
 
 
 class WeightFilesReader:
-    """Reads by the reader whose part of the addresses a stretch lies in; none reaches from file to file."""
+    """A reader of several files, given by the first address of each; no byte range crosses from file to file."""
 
     def __init__(self, readers: Mapping[int, Reader]) -> None:
         self._begins = sorted(readers)
         self._readers = [readers[begin] for begin in self._begins]
         self.notice = next((reader.notice for reader in self._readers if reader.notice), None)
 
-    def _at(self, offset: int) -> tuple[Reader, int]:
-        i = bisect_right(self._begins, offset) - 1
-        return self._readers[i], offset - self._begins[i]
+    def _reader_at(self, address: int) -> tuple[Reader, int]:
+        """Return the reader of the file that contains `address`, and the offset in that file."""
+        i = bisect_right(self._begins, address) - 1
+        return self._readers[i], address - self._begins[i]
 
     def read(self, offset: int, size_bytes: int, into: memoryview | None = None) -> memoryview:
-        """Return memory that holds these bytes."""
-        reader, inside = self._at(offset)
-        return reader.read(inside, size_bytes, into)
+        """Return memory that contains these bytes."""
+        reader, own_offset = self._reader_at(offset)
+        return reader.read(own_offset, size_bytes, into)
 
     def drop(self, offset: int, size_bytes: int) -> None:
-        """Note that these bytes are not needed any more."""
-        reader, inside = self._at(offset)
-        reader.drop(inside, size_bytes)
+        """Release these bytes."""
+        reader, own_offset = self._reader_at(offset)
+        reader.drop(own_offset, size_bytes)
 
     def close(self) -> None:
         """Close all files."""
@@ -40,9 +41,8 @@ class WeightFilesReader:
 
 
 def open_weights(reader: str, folder: Path, network: Network) -> Reader:
-    """Return what brings the weights of `network`, which is stored in `folder`, from all files they stand in."""
-    kind = READERS[reader]
-    stored = kind(folder / WEIGHTS)
-    if not network.checkpoint_files:
-        return stored
-    return WeightFilesReader({0: stored} | {part.begin: kind(Path(part.path)) for part in network.checkpoint_files})
+    """Return a reader of all weights of `network`, which is stored in `folder`; `reader` is a name in READERS."""
+    open_file = READERS[reader]
+    readers = {0: open_file(folder / WEIGHTS)}
+    readers |= {file.begin: open_file(Path(file.path)) for file in network.checkpoint_files}
+    return WeightFilesReader(readers) if network.checkpoint_files else readers[0]
