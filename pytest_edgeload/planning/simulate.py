@@ -6,9 +6,10 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_edgeload.networks.tile import left_bytes, share, tile_bytes, working_bytes
+from pytest_edgeload.networks.tile import share, tile_bytes
+from pytest_edgeload.planning.account import Account
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, Task, Weights
+from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, Task
 from pytest_edgeload.workload import Workload
 
 
@@ -41,7 +42,7 @@ def simulate(
     """
     speeds = speeds or Speeds()
     dispatcher = Dispatcher(plan, workload.asked)
-    held = _Held(workload, plan.arena_bytes)
+    account = Account([request.network for request in workload.requests], plan.arena_bytes)
     free = list(range(plan.lanes))
     running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
     spans: list[Span] = []
@@ -51,7 +52,7 @@ def simulate(
             index = dispatcher.take(lane, now_s)
             if index is not None:
                 free.remove(lane)
-                held.begin(plan.tasks[index])
+                account.begin(plan.tasks[index])
                 end_s = now_s + _seconds(plan.tasks[index], workload, speeds)
                 spans.append(Span(index, lane, dispatcher.ready_s[index], now_s, end_s))
                 heapq.heappush(running, (end_s, index, lane))
@@ -60,19 +61,19 @@ def simulate(
             now_s, index, lane = heapq.heappop(running)
             free.append(lane)
             free.sort()
-            held.end(plan.tasks[index])
+            account.end(plan.tasks[index])
             for request in dispatcher.end(index, now_s):
                 if not holds(request):
                     dispatcher.drop(request, now_s)
             for request in dispatcher.discarded():
-                held.discard(request)
+                account.discard(request)
         elif arrival_s is not None:
             now_s = arrival_s
             dispatcher.advance(now_s)
         else:
             raise InvalidPlan(STUCK)
     arrived_s = tuple(dispatcher.arrived_s)
-    return Simulated(tuple(spans), held.peak_bytes, held.peak_weight_bytes, arrived_s, dispatcher.dropped)
+    return Simulated(tuple(spans), account.peak_bytes, account.peak_weight_bytes, arrived_s, dispatcher.dropped)
 
 
 def peak_bytes(plan: Plan, workload: Workload) -> int:
@@ -92,36 +93,3 @@ def _seconds(task: Task, workload: Workload, speeds: Speeds) -> float:
         return tile_bytes(network, task.layer, task.rows) / speeds.read_bytes_per_s
     layer = network.layers[task.layer]
     return speeds.exec_s(layer) * share(layer, task.rows)
-
-
-class _Held:
-    """The bytes that a run holds, as the engine's ledger counts them."""
-
-    def __init__(self, workload: Workload, arena_bytes: int) -> None:
-        self._workload = workload
-        self._weights: dict[Weights, int] = {}
-        self._weight_bytes = arena_bytes
-        self._activations = [0] * len(workload.requests)
-        self.peak_bytes = self.peak_weight_bytes = arena_bytes
-
-    def begin(self, task: Task) -> None:
-        network = self._workload.requests[task.request].network
-        if task.layer is None:
-            self._activations[task.request] = network.input_bytes
-        elif task.kind == "load" and task.place is None:
-            self._weights[task.weights] = tile_bytes(network, task.layer, task.rows)
-            self._weight_bytes += self._weights[task.weights]
-        elif task.kind == "exec":
-            self._activations[task.request] = working_bytes(network.layers[task.layer], task.rows)
-        self.peak_bytes = max(self.peak_bytes, self._weight_bytes + sum(self._activations))
-        self.peak_weight_bytes = max(self.peak_weight_bytes, self._weight_bytes)
-
-    def end(self, task: Task) -> None:
-        if task.layer is not None and task.kind == "exec":
-            layer = self._workload.requests[task.request].network.layers[task.layer]
-            self._activations[task.request] = left_bytes(layer, task.rows)
-        elif task.kind == "free":
-            self._weight_bytes -= self._weights.pop(task.weights, 0)
-
-    def discard(self, request: int) -> None:
-        self._activations[request] = 0

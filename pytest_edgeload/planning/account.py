@@ -1,0 +1,64 @@
+"""The byte account of a plan: which weights and activations are held after each task. Pure; for simulator and engine.
+
+No lock, clock or torch: the engine guards its account with a lock, the simulator has one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.tile import left_bytes, tile_bytes, working_bytes
+from pytest_edgeload.planning.plan import Task, Weights
+
+
+class Account:
+    """Counts the bytes that are held while the tasks of a plan begin and end.
+
+    `networks` has the network of each request. The arena counts as weights from the start to the end, and loads that
+    have a place in it add nothing. All figures are in bytes; `peak_bytes` is the largest sum of weights and activations
+    so far, `peak_weight_bytes` the largest sum of weights alone.
+    """
+
+    def __init__(self, networks: Sequence[Network], arena_bytes: int = 0) -> None:
+        self._networks = networks
+        self._weights: dict[Weights, int] = {}
+        self._activations = [0] * len(networks)
+        self.weight_bytes = self.peak_weight_bytes = arena_bytes
+        self.activation_bytes = 0
+        self.peak_bytes = arena_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """The sum of weights and activations now."""
+        return self.weight_bytes + self.activation_bytes
+
+    def begin(self, task: Task) -> None:
+        """Add what `task` needs while it runs: its input, its weights, or its layer's activations."""
+        network = self._networks[task.request]
+        if task.layer is None:
+            self._hold_activations(task.request, network.input_bytes)
+        elif task.kind == "load" and task.place is None:
+            size_bytes = tile_bytes(network, task.layer, task.rows)
+            self._weights[task.weights] = size_bytes
+            self.weight_bytes += size_bytes
+        elif task.kind == "exec":
+            self._hold_activations(task.request, working_bytes(network.layers[task.layer], task.rows))
+        self.peak_bytes = max(self.peak_bytes, self.held_bytes)
+        self.peak_weight_bytes = max(self.peak_weight_bytes, self.weight_bytes)
+
+    def end(self, task: Task) -> None:
+        """Remove what `task` no longer needs: activations after an exec, weights after a free."""
+        if task.kind == "exec" and task.layer is not None:
+            layer = self._networks[task.request].layers[task.layer]
+            self._hold_activations(task.request, left_bytes(layer, task.rows))
+        elif task.kind == "free":
+            self.weight_bytes -= self._weights.pop(task.weights, 0)
+
+    def discard(self, request: int) -> None:
+        """Remove the activations of a dropped request, of which every task has ended."""
+        self._hold_activations(request, 0)
+
+    def _hold_activations(self, request: int, size_bytes: int) -> None:
+        self.activation_bytes += size_bytes - self._activations[request]
+        self._activations[request] = size_bytes
