@@ -8,7 +8,7 @@ from models import NETWORKS
 from suites.peers import PEERS
 
 if TYPE_CHECKING:
-    from pytest_edgeload.plugin.hookspecs import RegisterNetwork, RegisterPeer
+    from pytest_edgeload import RegisterNetwork, RegisterPeer
 
 pytest_plugins = ["pytester"]
 

@@ -1,6 +1,7 @@
-"""Benchmark how the layers of several neural networks are loaded and executed in little memory.
+"""Benchmark loading policies: how the layers of neural networks are loaded and executed in little memory.
 
-The public names are loaded when first used, so that importing the package costs nothing.
+The public API is the names in `__all__`, and `pytest_edgeload.strategies` for hypothesis. All other modules are private
+and can change in any release. A public name is imported when it is first used, so importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -12,20 +13,46 @@ if TYPE_CHECKING:
     from pytest_edgeload.base.errors import Unsupported as Unsupported
     from pytest_edgeload.base.errors import UsageError as UsageError
     from pytest_edgeload.base.units import Limit as Limit
+    from pytest_edgeload.base.units import format_size as format_size
+    from pytest_edgeload.engine.program import Answers as Answers
+    from pytest_edgeload.engine.program import Forward as Forward
+    from pytest_edgeload.engine.program import Load as Load
+    from pytest_edgeload.engine.program import NetworkFiles as NetworkFiles
+    from pytest_edgeload.engine.program import network_by_network as network_by_network
+    from pytest_edgeload.exporting.materialise import materialise as materialise
+    from pytest_edgeload.exporting.materialise import plain_module as plain_module
+    from pytest_edgeload.job import Job as Job
     from pytest_edgeload.networks.inputs import Inputs as Inputs
+    from pytest_edgeload.networks.layer import Layer as Layer
+    from pytest_edgeload.networks.layer import Network as Network
+    from pytest_edgeload.networks.store import verify_network as verify_network
+    from pytest_edgeload.planning.check import check_plan as check_plan
     from pytest_edgeload.planning.plan import Budget as Budget
     from pytest_edgeload.planning.plan import Builder as Builder
+    from pytest_edgeload.planning.plan import InvalidPlan as InvalidPlan
     from pytest_edgeload.planning.plan import Plan as Plan
     from pytest_edgeload.planning.plan import Speeds as Speeds
     from pytest_edgeload.planning.plan import Task as Task
+    from pytest_edgeload.planning.simulate import Simulation as Simulation
+    from pytest_edgeload.planning.simulate import simulate as simulate
     from pytest_edgeload.plugin.fixtures import Edge as Edge
+    from pytest_edgeload.plugin.hookspecs import RegisterNetwork as RegisterNetwork
+    from pytest_edgeload.plugin.hookspecs import RegisterPeer as RegisterPeer
+    from pytest_edgeload.plugin.hookspecs import RegisterPolicy as RegisterPolicy
     from pytest_edgeload.policies import POLICIES as POLICIES
     from pytest_edgeload.policies import Policy as Policy
+    from pytest_edgeload.results.record import METRICS as METRICS
     from pytest_edgeload.results.record import Case as Case
     from pytest_edgeload.results.record import Measurement as Measurement
+    from pytest_edgeload.results.record import Metric as Metric
     from pytest_edgeload.results.record import Record as Record
+    from pytest_edgeload.results.record import comparison_groups as comparison_groups
+    from pytest_edgeload.results.statistics import Spread as Spread
+    from pytest_edgeload.results.statistics import ratio as ratio
+    from pytest_edgeload.results.statistics import spread as spread
     from pytest_edgeload.workload import Ask as Ask
     from pytest_edgeload.workload import Condition as Condition
+    from pytest_edgeload.workload import Conditions as Conditions
     from pytest_edgeload.workload import Mix as Mix
     from pytest_edgeload.workload import Request as Request
     from pytest_edgeload.workload import Workload as Workload
@@ -38,22 +65,31 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "base.errors": ("Unsupported", "UsageError"),
+    "base.units": ("Limit", "format_size"),
+    "engine.program": ("Answers", "Forward", "Load", "NetworkFiles", "network_by_network"),
+    "exporting.materialise": ("materialise", "plain_module"),
+    "job": ("Job",),
     "networks.inputs": ("Inputs",),
-    "planning.plan": ("Budget", "Builder", "Plan", "Speeds", "Task"),
+    "networks.layer": ("Layer", "Network"),
+    "networks.store": ("verify_network",),
+    "planning.check": ("check_plan",),
+    "planning.plan": ("Budget", "Builder", "InvalidPlan", "Plan", "Speeds", "Task"),
+    "planning.simulate": ("Simulation", "simulate"),
     "plugin.fixtures": ("Edge",),
+    "plugin.hookspecs": ("RegisterNetwork", "RegisterPeer", "RegisterPolicy"),
     "policies": ("POLICIES", "Policy"),
-    "results.record": ("Case", "Measurement", "Record"),
-    "base.units": ("Limit",),
-    "workload": ("Ask", "Condition", "Mix", "Request", "Workload"),
+    "results.record": ("METRICS", "Case", "Measurement", "Metric", "Record", "comparison_groups"),
+    "results.statistics": ("Spread", "ratio", "spread"),
+    "workload": ("Ask", "Condition", "Conditions", "Mix", "Request", "Workload"),
     "workload.arrivals": ("Constant", "Exponential", "Normal", "Poisson", "Trace", "Uniform"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605  # ruff accepts only a literal
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)

@@ -11,10 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_edgeload import Case, Record
-from pytest_edgeload.base.units import format_size
-from pytest_edgeload.results.record import groups
-from pytest_edgeload.results.statistics import ratio, spread
+from pytest_edgeload import Case, Record, comparison_groups, format_size, ratio, spread
 
 Group = dict[str, Record]
 """The records of one comparison group by policy."""
@@ -29,7 +26,9 @@ TOLERANCE = 1.10
 
 def _compared(records: Sequence[Record], loop: str) -> dict[Case, Group]:
     """Return the groups with this loop in which every run of every policy ended well."""
-    found = {case: {record.case.policy: record for record in members} for case, members in groups(records).items()}
+    found = {
+        case: {record.case.policy: record for record in members} for case, members in comparison_groups(records).items()
+    }
     return {
         case: group
         for case, group in found.items()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.mixes import FACE_FOUND, PERSON_SEEN, fga, yfgae
-from pytest_edgeload import Edge, Limit, Mix
-from pytest_edgeload.workload import Conditions
+from pytest_edgeload import Conditions, Edge, Limit, Mix
 
 DROPPED = {"FGA": (4, 5), "YFGAE": (6, 7, 8, 9)}
 """What the networks' own samples decide: face_net is surer than FACE_FOUND of the first image and the third, tiny_yolo

@@ -27,8 +27,8 @@ from pytest_edgeload.exporting.prepare import store_module
 from pytest_edgeload.job import Job, JobRequest
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Layer, Network, Op
-from pytest_edgeload.networks.store import read_graph, verify
-from pytest_edgeload.planning.check import check
+from pytest_edgeload.networks.store import read_graph, verify_network
+from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
@@ -209,9 +209,9 @@ def test_materialised(root: Path) -> None:
     """A network on disk is whole, has other numbers for another seed, and is not written twice for the same one."""
     composed = residual_composed()
     first, again, other = (materialise(composed, root, seed=seed) for seed in (1, 1, 2))
-    network = verify(first)
+    network = verify_network(first)
     assert first == again != other
-    assert network.weights_sha256 != verify(other).weights_sha256
+    assert network.weights_sha256 != verify_network(other).weights_sha256
     assert placed(network) == placed(composed)
     assert network.samples[0].inputs[0].shape == (1, 2, 5, 5)
 
@@ -275,7 +275,7 @@ def test_all_shapes_are_drawn(wanted: Callable[[Network], bool], least: str) -> 
 def test_plans_are_sound(policy: str, workload: Workload, budget: Budget) -> None:
     """Every policy plans drawn workloads within drawn budgets so that they can be carried out."""
     plan = POLICIES[policy](workload, budget)
-    check(plan, workload)
+    check_plan(plan, workload)
     needs = sum(request.network.peak_bytes for request in workload.requests)
     assert simulate(plan, workload).peak_bytes <= needs + plan.arena_bytes
 

@@ -6,18 +6,20 @@ A page asks for one by a line of its own, `<!-- reference: options -->`. Functio
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib.util
 import inspect
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import msgspec
 
-import pytest_edgeload
-from pytest_edgeload import plugin
+from pytest_edgeload import _MODULES, plugin
 from pytest_edgeload.cli import COMMANDS
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.plugin import fixtures as fixture_functions
@@ -25,7 +27,7 @@ from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.record import METRICS, Case, Measurement
+from pytest_edgeload.results.record import METRICS
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.workload.file import schema
 
@@ -125,9 +127,10 @@ def command_list() -> str:
 
 
 def api_list() -> str:
-    """Return all public names as directives of autodoc."""
-    found = [(name, getattr(pytest_edgeload, name)) for name in pytest_edgeload.__all__]
-    lines = [_autodoc(name, thing) for name, thing in found]
+    """Return the public names as directives of autodoc. Reads their modules as text, because some import PyTorch."""
+    lines = [
+        _autodoc(f"pytest_edgeload.{module}", name) for module, names in sorted(_MODULES.items()) for name in names
+    ]
     return "```{eval-rst}\n" + "\n".join(lines) + "```\n"
 
 
@@ -240,10 +243,15 @@ def _default(kind: Mapping[str, Any]) -> str:
     return f"`{json.dumps(kind.get('default'))}`"
 
 
-def _autodoc(name: str, thing: Any) -> str:
-    if inspect.isclass(thing):
-        members = "" if thing in {Case, Measurement} else "   :members:\n"  # theirs are in the tables of a record
-        return f".. autoclass:: {thing.__module__}.{name}\n{members}"
-    if inspect.isfunction(thing):
-        return f".. autofunction:: {thing.__module__}.{name}\n"
-    return f".. autodata:: pytest_edgeload.policies.{name}\n   :no-value:\n"
+def _autodoc(module: str, name: str) -> str:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    kind = next((type(node) for node in tree.body if getattr(node, "name", None) == name), None)
+    if kind is ast.ClassDef:
+        members = "" if name in {"Case", "Measurement"} else "   :members:\n"  # theirs are in the tables of a record
+        return f".. autoclass:: {module}.{name}\n{members}"
+    if kind is ast.FunctionDef:
+        return f".. autofunction:: {module}.{name}\n"
+    return f".. autodata:: {module}.{name}\n   :no-value:\n"

@@ -25,7 +25,7 @@ from pytest_edgeload.base.functions import check_function
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, outdated, stamp
 from pytest_edgeload.networks.checkpoint import files as checkpoint_files
 from pytest_edgeload.networks.layer import FORMAT, Network
-from pytest_edgeload.networks.store import Store, converted, read_graph, recipe_key, stamps, verify
+from pytest_edgeload.networks.store import Store, converted, read_graph, recipe_key, stamps, verify_network
 
 Progress = Callable[[str, int, int], None]
 """Told what is being made, the bytes done and the bytes in all (0 while that is unknown)."""
@@ -64,7 +64,7 @@ class _Ready(NamedTuple):
     def of(cls, folder: Path) -> _Ready:
         """Return the network in `folder`. Raises DamagedNetwork or BadCheckpoint."""
         seen = stamps(folder, read_graph(folder))  # before, so that what changes meanwhile is noticed later
-        return cls(folder, verify(folder), seen)
+        return cls(folder, verify_network(folder), seen)
 
     def still(self) -> _Ready:
         """Return the same network, if it is. Raises DamagedNetwork or BadCheckpoint."""

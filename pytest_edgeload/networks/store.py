@@ -116,7 +116,7 @@ def read_graph(folder: Path) -> Network:
     raise DamagedNetwork(_damage(path, f"it has format {version}, and this version reads format {FORMAT}"))
 
 
-def verify(folder: Path) -> Network:
+def verify_network(folder: Path) -> Network:
     """Return the network stored in `folder` after comparing every byte with its digest.
 
     Files of a checkpoint are told by size, time and header alone: they may be too large to be read in each session.

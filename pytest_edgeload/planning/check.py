@@ -14,7 +14,7 @@ _Name = tuple[Kind, int, int | None, Rows]
 _Tiles = Mapping[tuple[int, int], Sequence[Rows]]
 
 
-def check(plan: Plan, workload: Workload) -> None:
+def check_plan(plan: Plan, workload: Workload) -> None:
     """Raise InvalidPlan unless every request is answered exactly once, each task after what it needs.
 
     Each load comes after its request's init, each exec after its load and the exec before it; the tiles of a layer make

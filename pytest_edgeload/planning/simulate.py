@@ -14,7 +14,7 @@ from pytest_edgeload.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class Simulation:
     """What a run would be: its tasks in order of start, the most bytes held at any moment, who arrived when.
 
     `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone, both with the whole arena of the
@@ -35,7 +35,7 @@ class Simulated:
 
 def simulate(
     plan: Plan, workload: Workload, *, speeds: Speeds | None = None, holds: Callable[[int], bool] = lambda _: True
-) -> Simulated:
+) -> Simulation:
     """Carry out `plan` in virtual time, its loads and execs as long as `speeds` say, other tasks in no time.
 
     `holds` tells whether the condition of a request holds. Raises InvalidPlan for a plan whose tasks can never all run.
@@ -73,7 +73,7 @@ def simulate(
         else:
             raise InvalidPlan(STUCK)
     arrived_s = tuple(dispatcher.arrived_s)
-    return Simulated(tuple(spans), account.peak_bytes, account.peak_weight_bytes, arrived_s, dispatcher.dropped)
+    return Simulation(tuple(spans), account.peak_bytes, account.peak_weight_bytes, arrived_s, dispatcher.dropped)
 
 
 def peak_bytes(plan: Plan, workload: Workload) -> int:

@@ -67,9 +67,9 @@ def pytest_edge_policies(register: RegisterPolicy) -> None:
 def pytest_edge_peers(register: RegisterPeer) -> None:
     """Register peers: programs that answer a workload in their own way, named and measured like policies.
 
-    The worker imports `program` and calls it before the clock starts; see `pytest_edgeload.engine.program`. `prepare`
-    is called once for each network, in a process of its own and without a limit, with the module, its samples and an
-    empty folder for the files that the program wants to read:
+    The worker imports `program` and calls it with a `pytest_edgeload.Job` before the clock starts; see
+    `pytest_edgeload.network_by_network`. `prepare` is called once for each network, in a process of its own and without
+    a limit, with the module, its samples and an empty folder for the files that the program will read:
 
         def pytest_edge_peers(register):
             register("my-runtime", "my_runtime:program", prepare="my_runtime:convert")

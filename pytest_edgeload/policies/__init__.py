@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pytest_edgeload.base.errors import UsageError, check_name
-from pytest_edgeload.planning.check import check
+from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies.bulk import bulk
 from pytest_edgeload.policies.bulk_unchained import bulk_unchained
@@ -70,7 +70,7 @@ def make_plan(name: str, policy: Policy, workload: Workload, budget: Budget) -> 
     """Return the checked plan of `policy`. Raises InvalidPlan, which names the policy, for one that fails."""
     plan = policy(workload, budget)
     try:
-        check(plan, workload)
+        check_plan(plan, workload)
     except InvalidPlan as error:
         raise InvalidPlan(f"policy {name}: {error}") from None
     return plan

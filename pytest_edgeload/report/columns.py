@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import exact_size, format_size
-from pytest_edgeload.results.record import METRICS, REFERENCE, Better, Case, Record, groups, metric_of
+from pytest_edgeload.results.record import METRICS, REFERENCE, Better, Case, Record, comparison_groups, metric_of
 from pytest_edgeload.results.statistics import (
     Interval,
     Runs,
@@ -70,7 +70,7 @@ class Column:
 def rows(records: Iterable[Record]) -> list[Row]:
     """Return each record with those of its comparison group."""
     found = []
-    for members in groups(records).values():
+    for members in comparison_groups(records).values():
         by_policy = {record.case.policy: record for record in members}
         found += [Row(record, by_policy) for record in members]
     return found

@@ -10,7 +10,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.networks.layer import Layer
 from pytest_edgeload.planning.plan import Kind, Plan, Span, Task
-from pytest_edgeload.planning.simulate import Simulated
+from pytest_edgeload.planning.simulate import Simulation
 from pytest_edgeload.results.derived import rows, weight_bytes
 from pytest_edgeload.workload import Workload
 
@@ -23,7 +23,7 @@ _MERMAID_SHAPES: dict[Kind, str] = {"init": '(["{}"])', "load": '[/"{}"/]', "exe
 _DOT_SHAPES: dict[Kind, str] = {"init": "ellipse", "load": "box3d", "exec": "box", "free": "note"}
 
 
-def text(plan: Plan, workload: Workload, simulated: Simulated, title: str = "") -> str:
+def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "") -> str:
     """Return the tasks in the order in which they would run, one a line, below what the whole plan would need.
 
     `title` says what is known of the plan beside itself: its policy, the memory.

@@ -345,7 +345,7 @@ def collect(entries: Iterable[Entry]) -> tuple[Record, ...]:
     )
 
 
-def groups(records: Iterable[Record]) -> dict[Case, list[Record]]:
+def comparison_groups(records: Iterable[Record]) -> dict[Case, list[Record]]:
     """Return the records by comparison group: all that agree in everything but the policy."""
     grouped: dict[Case, list[Record]] = {}
     for record in records:

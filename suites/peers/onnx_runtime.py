@@ -10,8 +10,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, network_by_network
-from pytest_edgeload.job import Job
+from pytest_edgeload import Answers, Forward, Job, Load, NetworkFiles, network_by_network
 
 _FILE = "model.onnx"
 

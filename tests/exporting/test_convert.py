@@ -15,7 +15,7 @@ from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.functions import check_function
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.networks.registry import PreparationFailed, Registry
-from pytest_edgeload.networks.store import Store, verify
+from pytest_edgeload.networks.store import Store, verify_network
 
 FACTORY = """
 import torch
@@ -123,7 +123,7 @@ def test_it_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == [("net for my_converters:convert", 0, 0), ("net for my_converters:convert", 1, 1)]
     assert made.is_relative_to(network)
     assert [path.name for path in made.rglob("*")] == ["inner", "whole.pt"]
-    assert verify(network) == graph
+    assert verify_network(network) == graph
     assert desk.open_to_others == []
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
     assert registry.convert("net", "my_converters:convert", silent) == made

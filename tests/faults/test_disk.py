@@ -18,7 +18,7 @@ from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.directories import Home
 from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.networks.registry import PreparationFailed, Registry
-from pytest_edgeload.networks.store import Store, Unwritable, verify
+from pytest_edgeload.networks.store import Store, Unwritable, verify_network
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import document
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record
@@ -112,7 +112,8 @@ def test_keeping_a_model(disk: Disk, is_full: bool) -> None:  # noqa: FBT001
     assert disk.left == []
     disk.empty()
     disk.remount("size=4M")
-    assert verify(keep_live(disk.folder, "net", torch.nn.Linear(600, 600), [(torch.rand(1, 600),)])).name == "net"
+    folder = keep_live(disk.folder, "net", torch.nn.Linear(600, 600), [(torch.rand(1, 600),)])
+    assert verify_network(folder).name == "net"
 
 
 def test_room_ends_with_the_note(disk: Disk) -> None:

@@ -20,7 +20,7 @@ from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, read
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.store import GRAPH, SAMPLES, WEIGHTS, DamagedNetwork, Store, read_graph, verify
+from pytest_edgeload.networks.store import GRAPH, SAMPLES, WEIGHTS, DamagedNetwork, Store, read_graph, verify_network
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
@@ -191,7 +191,7 @@ def test_a_flipped_bit_that_does_not(folder: Path) -> None:
     flip(folder / WEIGHTS, byte=first)  # the last bit of a number
     assert _launch(folder) == ("ok", "")
     with pytest.raises(DamagedNetwork, match="bytes are not the ones that were written"):
-        verify(folder)
+        verify_network(folder)
 
 
 @dataclasses.dataclass
@@ -252,7 +252,7 @@ def test_forged_places(folder: Path, kind: str) -> None:
     """A graph that sends its reader elsewhere is refused, though its digest be right."""
     forged = _forged(folder, lambda weight: weight.update(FORGED[kind]))
     with pytest.raises(DamagedNetwork, match="stands in none of the network's files; delete the folder"):
-        verify(forged)
+        verify_network(forged)
 
 
 def test_another_format(folder: Path) -> None:
@@ -261,7 +261,7 @@ def test_another_format(folder: Path) -> None:
     (folder / GRAPH).write_bytes(text)
     later = folder.rename(folder.with_name(sha256(text).hexdigest()))
     with pytest.raises(DamagedNetwork, match="it is of format 3, and this version reads 2; delete the folder"):
-        verify(later)
+        verify_network(later)
 
 
 @pytest.mark.parametrize("text", [b"", b"[" * 100_000, b'{"name": "\xff"}', b"{" + b" " * 70_000_000 + b"}"])

@@ -17,7 +17,7 @@ from torch import nn
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.checkpoint import INDEX, SINGLE, BadCheckpoint, files, read
-from pytest_edgeload.networks.store import WEIGHTS, read_graph, verify, weight_files
+from pytest_edgeload.networks.store import WEIGHTS, read_graph, verify_network, weight_files
 from pytest_edgeload.networks.tile import PAGE, cut, stretches
 from tests.builders import stored
 from tests.engine.test_tiles import check
@@ -101,7 +101,7 @@ def test_weights_are_read_where_they_stand(
     check(folder, reader, {i: [None] if rows == ("asked",) else rows for i, rows in tiles.items()})
     asked = opened.load_asked(network.layers[0], opened.inputs(0))
     assert any(torch.equal(part, tensors["words.weight"][1:4]) for part in asked.values())
-    assert verify(folder) == network
+    assert verify_network(folder) == network
 
 
 def test_files_lie_apart(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_file_that_has_changed(tmp_path: Path) -> None:
     folder = stored(tmp_path / "store", empty(), SAMPLE, checkpoint=sharded(tmp_path, values()))
     os.utime(tmp_path / SHARD, (0, 0))
     with pytest.raises(BadCheckpoint, match=f"{SHARD} has changed since the network was made of it; start"):
-        verify(folder)
+        verify_network(folder)
 
 
 def test_files(tmp_path: Path) -> None:

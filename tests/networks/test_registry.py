@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.networks.registry import PreparationFailed, Registry, UnknownNetwork
-from pytest_edgeload.networks.store import WEIGHTS, DamagedNetwork, Store, verify
+from pytest_edgeload.networks.store import WEIGHTS, DamagedNetwork, Store, verify_network
 
 FACTORY = """
 import torch
@@ -88,7 +88,7 @@ def test_a_network_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     assert desk.calls == 0
     told: list[tuple[str, int, int]] = []
     folder, network = registry.get("net", lambda *progress: told.append(progress))
-    assert verify(folder) == network
+    assert verify_network(folder) == network
     assert (told[0], told[-1]) == (("net", 0, 0), ("net", 32, 32))
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
     assert registry.get("net", lambda *progress: told.append(progress)) == (folder, network)

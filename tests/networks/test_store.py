@@ -28,7 +28,7 @@ from pytest_edgeload.networks.store import (
     Unwritable,
     read_graph,
     recipe_key,
-    verify,
+    verify_network,
     write_tensors,
 )
 from pytest_edgeload.networks.tile import stretches
@@ -159,8 +159,8 @@ def test_a_type_that_cannot_be_stored(tmp_path: Path) -> None:
 
 
 def test_an_unharmed_network_is_verified(folder: Path) -> None:
-    """What was stored is what verify() returns."""
-    assert verify(folder) == read_graph(folder)
+    """What was stored is what verify_network() returns."""
+    assert verify_network(folder) == read_graph(folder)
 
 
 def _cut_short(path: Path) -> None:
@@ -189,7 +189,7 @@ def test_damage(folder: Path, name: str, harm: object) -> None:
     with pytest.raises(
         DamagedNetwork, match=f"^{folder / name} is damaged: .+; delete the folder {folder} and it is made"
     ):
-        verify(folder)
+        verify_network(folder)
 
 
 def test_an_edited_graph(folder: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_edited_graph(folder: Path) -> None:
     (folder / GRAPH).write_text(json.dumps(graph))
     assert read_graph(folder).layers[0].ops == ()
     with pytest.raises(DamagedNetwork, match=GRAPH):
-        verify(folder)
+        verify_network(folder)
 
 
 def test_graph_of_an_older_format_is_refused(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""check() lets through what an engine can carry out, and nothing else."""
+"""check_plan() lets through what an engine can carry out, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 from pytest_edgeload.networks.tile import Rows
-from pytest_edgeload.planning.check import check
+from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Kind, Order, Plan, Task
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
@@ -27,7 +27,7 @@ INDEX = st.integers(0)  # taken modulo what there is
 @given(timed_workloads(), POLICY, BUDGETS)
 def test_built_in_policies_make_valid_plans(asked: Workload, policy: str, budget: Budget) -> None:
     """Every built-in policy's plan passes, whatever is asked and whatever it may plan with."""
-    check(POLICIES[policy](asked, budget), asked)
+    check_plan(POLICIES[policy](asked, budget), asked)
 
 
 def _with_after(plan: Plan, index: int, after: tuple[int, ...]) -> Plan:
@@ -61,7 +61,7 @@ def test_no_task_may_be_missing(asked: Workload, policy: str, at: int) -> None:
     plan = plan_of(policy, asked)
     task = plan.tasks[at % len(plan.tasks)]
     with pytest.raises(InvalidPlan, match=f"^the plan lacks 1 {task.kind} of request {_of(task)}"):
-        check(_without_task(plan, at % len(plan.tasks)), asked)
+        check_plan(_without_task(plan, at % len(plan.tasks)), asked)
 
 
 @given(timed_workloads(), POLICY, INDEX)
@@ -70,7 +70,7 @@ def test_no_task_may_come_twice(asked: Workload, policy: str, at: int) -> None:
     plan = plan_of(policy, asked)
     task = plan.tasks[at % len(plan.tasks)]
     with pytest.raises(InvalidPlan, match=f"^the plan has 1 {task.kind} too many of request {_of(task)}"):
-        check(_with_task(plan, task), asked)
+        check_plan(_with_task(plan, task), asked)
 
 
 @given(timed_workloads(), POLICY, INDEX, st.integers(-2, 5))
@@ -80,7 +80,7 @@ def test_tasks_wait_for_earlier_ones(asked: Workload, policy: str, at: int, ahea
     index = at % len(plan.tasks)
     awaited = index + ahead if ahead >= 0 else ahead
     with pytest.raises(InvalidPlan, match=rf"^task {index} \(.*\) waits for task {awaited}, which is not an earlier"):
-        check(_with_after(plan, index, (*plan.tasks[index].after, awaited)), asked)
+        check_plan(_with_after(plan, index, (*plan.tasks[index].after, awaited)), asked)
 
 
 def _loosest(asked: Workload) -> Plan:
@@ -97,7 +97,7 @@ def _loosest(asked: Workload) -> Plan:
 @given(timed_workloads())
 def test_no_other_waits_are_needed(asked: Workload) -> None:
     """A plan passes whose loads wait for init, execs for load and exec before, frees for exec; inits on condition."""
-    check(_loosest(asked), asked)
+    check_plan(_loosest(asked), asked)
 
 
 @given(timed_workloads(least_layers=1), INDEX, INDEX)
@@ -111,7 +111,7 @@ def test_each_of_these_waits_is_needed(asked: Workload, at: int, which: int) -> 
     lost = plan.tasks[left_out]
     words = rf"^task {index} \({task.kind} of .*\) does not wait for the {lost.kind} of request {lost.request}"
     with pytest.raises(InvalidPlan, match=words):
-        check(_with_after(plan, index, tuple(a for a in task.after if a != left_out)), asked)
+        check_plan(_with_after(plan, index, tuple(a for a in task.after if a != left_out)), asked)
 
 
 PARENT, CHILD = network((1, 1, 1), (1, 1, 1)), network((2, 2, 2))
@@ -131,14 +131,14 @@ def test_what_a_condition_waits_for(policy: str, conditions: Conditions, awaited
     unconditional = plan_of(policy, workload(PARENT, CHILD))
     init = next(i for i, task in enumerate(unconditional.tasks) if (task.kind, task.request) == ("init", 1))
     free = _with_after(unconditional, init, ())
-    check(plan_of(policy, asked), asked)
+    check_plan(plan_of(policy, asked), asked)
     if awaited is None:
-        check(free, asked)
+        check_plan(free, asked)
     else:
         layer = "" if awaited.layer is None else f", layer {awaited.layer}"
         words = rf"^task {init} \(init of request 1\) does not wait for the {awaited.kind} of request 0{layer}$"
         with pytest.raises(InvalidPlan, match=words):
-            check(free, asked)
+            check_plan(free, asked)
 
 
 @pytest.mark.parametrize("conditions", ["wait", "early"])
@@ -147,15 +147,15 @@ def test_a_network_without_layers_answers_when_it_begins(conditions: Conditions)
     asked = _conditional(conditions, network())
     plan = plan_of("partial", asked)
     assert plan.tasks[1] == Task("init", 1, after=(0,))
-    check(plan, asked)
+    check_plan(plan, asked)
     with pytest.raises(InvalidPlan, match=r"^task 1 \(init of request 1\) does not wait for the init of request 0$"):
-        check(_with_after(plan, 1, ()), asked)
+        check_plan(_with_after(plan, 1, ()), asked)
 
 
 def test_a_wait_may_be_indirect() -> None:
     """An exec may wait for its load through another task."""
     tasks = (Task("init", 0), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (1,)), Task("free", 0, 0, (2,)))
-    check(Plan(tasks), workload(network((1, 1, 1))))
+    check_plan(Plan(tasks), workload(network((1, 1, 1))))
 
 
 def test_a_wait_for_the_same_task_of_another_request_is_none() -> None:
@@ -166,14 +166,14 @@ def test_a_wait_for_the_same_task_of_another_request_is_none() -> None:
         Task("init", 1), Task("load", 1, 0, (4,)), Task("exec", 1, 0, (4, 1)), Task("free", 1, 0, (6,)),
     ))  # fmt: skip
     with pytest.raises(InvalidPlan, match="does not wait for the load of request 1, layer 0"):
-        check(plan, asked)
+        check_plan(plan, asked)
 
 
 @pytest.mark.parametrize("lanes", [0, -1])
 def test_a_plan_has_lanes(lanes: int) -> None:
     """A plan without a lane is refused."""
     with pytest.raises(InvalidPlan, match=f"at least one lane, not {lanes}"):
-        check(Plan((Task("init", 0),), lanes), workload(network()))
+        check_plan(Plan((Task("init", 0),), lanes), workload(network()))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_tasks_of_what_was_not_asked(task: Task, words: str) -> None:
     """A task of a layer or a request that the workload does not have is refused by its name."""
     asked = workload(network((1, 1, 1)))
     with pytest.raises(InvalidPlan, match=words):
-        check(_with_task(plan_of("linear", asked), task), asked)
+        check_plan(_with_task(plan_of("linear", asked), task), asked)
 
 
 def _chain(**changes: dict[str, int]) -> Plan:
@@ -205,9 +205,9 @@ def _chain(**changes: dict[str, int]) -> Plan:
 @pytest.mark.parametrize("kind", ["init", "load", "exec", "free"])
 def test_a_task_is_for_a_lane_there_is(kind: Kind, lane: int) -> None:
     """A task for a lane that the plan does not have is refused; for one that it has it is not."""
-    check(_chain(**{kind: {"lane": 1}}), workload(CHILD))
+    check_plan(_chain(**{kind: {"lane": 1}}), workload(CHILD))
     with pytest.raises(InvalidPlan, match=rf"\({kind} of .*\) is for lane {lane}; there are lanes 0 to 1$"):
-        check(_chain(**{kind: {"lane": lane}}), workload(CHILD))
+        check_plan(_chain(**{kind: {"lane": lane}}), workload(CHILD))
 
 
 @pytest.mark.parametrize(("kind", "reserve"), [("exec", 1), ("free", 1), ("init", -1), ("load", -1), ("exec", -1)])
@@ -215,12 +215,12 @@ def test_only_inits_and_loads_reserve(kind: Kind, reserve: int) -> None:
     """An exec or a free that reserves, or whatever reserves less than nothing, is refused."""
     words = rf"\({kind} of .*\) reserves {reserve} bytes; only an init or a load can reserve$"
     with pytest.raises(InvalidPlan, match=words):
-        check(_chain(**{kind: {"reserve": reserve}}), workload(CHILD))
+        check_plan(_chain(**{kind: {"reserve": reserve}}), workload(CHILD))
 
 
 def test_inits_and_loads_reserve() -> None:
     """An init and a load may reserve any number of bytes."""
-    check(_chain(init={"reserve": 1 << 50}, load={"reserve": 1}), workload(CHILD))
+    check_plan(_chain(init={"reserve": 1 << 50}, load={"reserve": 1}), workload(CHILD))
 
 
 @pytest.mark.parametrize("order", ["created", "ready", "response-ratio"])
@@ -230,12 +230,12 @@ def test_response_ratios_need_service_times(order: Order, count: int) -> None:
     asked = workload(CHILD, CHILD)
     plan = msgspec.structs.replace(plan_of("partial", asked), order=order, service_s=(1.0,) * count)
     if order != "response-ratio":
-        check(plan, asked)
+        check_plan(plan, asked)
         return
     words = f"^the order response-ratio needs service_s for 2 requests, not {count}$"
     with pytest.raises(InvalidPlan, match=words):
-        check(plan, asked)
-    check(msgspec.structs.replace(plan, service_s=(0.0, 1.0)), asked)
+        check_plan(plan, asked)
+    check_plan(msgspec.structs.replace(plan, service_s=(0.0, 1.0)), asked)
 
 
 TILED = Composer(1, 6)
@@ -289,7 +289,7 @@ def _tiled(network: Network, *tiles: Rows) -> tuple[Plan, Workload]:
 )
 def test_tiles(network: Network, tiles: Sequence[Rows]) -> None:
     """A layer may be taken in any tiles that make it up, in order, and respect its groups."""
-    check(*_tiled(network, *tiles))
+    check_plan(*_tiled(network, *tiles))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_tiles(network: Network, tiles: Sequence[Rows]) -> None:
 def test_tiles_that_do_not_make_up_a_layer(network: Network, tiles: Sequence[Rows], words: str) -> None:
     """Tiles with a gap, that overlap, break a group, or that the layer does not have, are refused, and named."""
     with pytest.raises(InvalidPlan, match=rf"^the plan {words}"):
-        check(*_tiled(network, *tiles))
+        check_plan(*_tiled(network, *tiles))
 
 
 def test_tiles_out_of_order() -> None:
@@ -323,7 +323,7 @@ def test_tiles_out_of_order() -> None:
     with pytest.raises(
         InvalidPlan, match=r"^task 2 \(exec of request 0, layer 0, rows 6 to 12\) does not wait for the exec"
     ):
-        check(plan, asked)
+        check_plan(plan, asked)
 
 
 def test_the_next_layer_waits_for_the_last_tile() -> None:
@@ -333,22 +333,22 @@ def test_the_next_layer_waits_for_the_last_tile() -> None:
     load, first = index - 1, next(i for i, task in enumerate(plan.tasks) if task.kind == "exec")
     words = rf"^task {index} .* does not wait for the exec of request 0, layer 0, rows 6 to 12$"
     with pytest.raises(InvalidPlan, match=words):
-        check(_with_after(plan, index, (load, first)), asked)
+        check_plan(_with_after(plan, index, (load, first)), asked)
 
 
 def test_rows_that_are_asked_for() -> None:
     """An embedding of an input may be taken by the rows that are asked for, or whole; but in no ranges."""
-    check(*_tiled(embedding("x"), "asked"))
-    check(*_tiled(embedding("x"), None))
+    check_plan(*_tiled(embedding("x"), "asked"))
+    check_plan(*_tiled(embedding("x"), None))
     with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
-        check(*_tiled(embedding("x"), (0, 500), (500, 1000)))
+        check_plan(*_tiled(embedding("x"), (0, 500), (500, 1000)))
 
 
 def test_rows_that_nobody_knows_before() -> None:
     """An embedding of what is computed may only be taken whole."""
-    check(*_tiled(embedding("other"), None))
+    check_plan(*_tiled(embedding("other"), None))
     with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
-        check(*_tiled(embedding("other"), "asked"))
+        check_plan(*_tiled(embedding("other"), "asked"))
 
 
 ONE = network((1, 1, 1))
@@ -374,7 +374,7 @@ def _sharing(**changes: dict[str, Any]) -> Plan:
 @pytest.mark.parametrize("changes", [{}, {"free1": {"request": 0}}, {"free1": {"request": 0, "weights_of": None}}])
 def test_shared_weights(changes: dict[str, dict[str, Any]]) -> None:
     """Requests of one network may use what one of them loads; any of them may free it."""
-    check(_sharing(**changes), workload(ONE, ONE))
+    check_plan(_sharing(**changes), workload(ONE, ONE))
 
 
 @pytest.mark.parametrize(
@@ -399,21 +399,21 @@ def test_shared_weights(changes: dict[str, dict[str, Any]]) -> None:
 def test_weights_that_cannot_be_shared(changes: dict[str, dict[str, Any]], words: str) -> None:
     """Weights that nobody loads, or that are not there yet or any more, are refused; and only execs and frees share."""
     with pytest.raises(InvalidPlan, match=words):
-        check(_sharing(**changes), workload(ONE, ONE))
+        check_plan(_sharing(**changes), workload(ONE, ONE))
 
 
 @pytest.mark.parametrize("changes", [{}, {"free1": {"request": 0}}])
 def test_weights_of_another_network(changes: dict[str, dict[str, Any]]) -> None:
     """Weights of another network are refused, also of one that is like it."""
     with pytest.raises(InvalidPlan, match=r"^task 4 .* has weights of request 0, which is of another network$"):
-        check(_sharing(**changes), workload(ONE, network((1, 1, 1))))
+        check_plan(_sharing(**changes), workload(ONE, network((1, 1, 1))))
 
 
 def test_freed_by_another_network() -> None:
     """A request of another network cannot free weights either."""
     tasks = (*_chain().tasks[:3], Task("init", 1), Task("free", 1, 0, (2, 3), weights_of=0))
     with pytest.raises(InvalidPlan, match=r"^task 4 .* has weights of request 0, which is of another network$"):
-        check(Plan(tasks), workload(CHILD, network()))
+        check_plan(Plan(tasks), workload(CHILD, network()))
 
 
 def test_freed_by_one_that_takes_other_tiles() -> None:
@@ -428,14 +428,14 @@ def test_freed_by_one_that_takes_other_tiles() -> None:
     tasks += [
         msgspec.structs.replace(task, request=1, after=tuple(len(plan.tasks) + a for a in task.after)) for task in whole
     ]
-    check(Plan(tuple(tasks)), asked)
+    check_plan(Plan(tuple(tasks)), asked)
 
 
 def test_a_load_that_is_not_used() -> None:
     """A load that nobody uses is refused, although it is freed."""
     plan = _with_task(_with_task(_sharing(), Task("load", 1, 0, (1,))), Task("free", 1, 0, (6,)))
     with pytest.raises(InvalidPlan, match=r"^the plan has 1 load too many of request 1, layer 0$"):
-        check(plan, workload(ONE, ONE))
+        check_plan(plan, workload(ONE, ONE))
 
 
 def test_rows_that_another_one_asks_for() -> None:
@@ -443,7 +443,7 @@ def test_rows_that_another_one_asks_for() -> None:
     plan, asked = _sharing(), workload(*[embedding("x")] * 2)
     tasks = [t if t.kind == "init" else msgspec.structs.replace(t, rows="asked") for t in plan.tasks]
     with pytest.raises(InvalidPlan, match=r"^task 4 .* has the rows that request 0 asks for; give it its own$"):
-        check(Plan(tuple(tasks)), asked)
+        check_plan(Plan(tuple(tasks)), asked)
 
 
 def _placed(
@@ -486,7 +486,7 @@ def _placed(
 )
 def test_places(places: Sequence[int | None], pages: Sequence[int], waits: str) -> None:
     """Loads may be brought beside each other, or where another one was that they wait for the free of."""
-    check(*_placed(*places, pages=pages, waits=waits))
+    check_plan(*_placed(*places, pages=pages, waits=waits))
 
 
 @pytest.mark.parametrize(
@@ -515,7 +515,7 @@ def test_places_that_are_not_free(
     """A load is refused that is brought where another one is, even in part, without waiting for the free of that."""
     words = rf"^task \d+ \(load of request 0, layer {layer}\) does not wait until its place is free of .* layer {held}$"
     with pytest.raises(InvalidPlan, match=words):
-        check(*_placed(*places, pages=pages, waits=waits))
+        check_plan(*_placed(*places, pages=pages, waits=waits))
 
 
 @pytest.mark.parametrize("place", [-4096, 4096 * 7, 4096 * 8, 1, 4095, 2048])
@@ -527,7 +527,7 @@ def test_places_that_there_are_not(place: int) -> None:
         rf"^task 1 \(load of request 0, layer 0\) has bytes {place} to {place + 8192} as its place; the arena has 32768"
     )
     with pytest.raises(InvalidPlan, match=words):
-        check(msgspec.structs.replace(plan, tasks=tuple(tasks)), asked)
+        check_plan(msgspec.structs.replace(plan, tasks=tuple(tasks)), asked)
 
 
 @pytest.mark.parametrize("kind", ["init", "exec", "free"])
@@ -536,7 +536,7 @@ def test_only_loads_have_places(kind: Kind) -> None:
     with pytest.raises(
         InvalidPlan, match=rf"^task \d \({kind} of .*\) has a place; only the load of a layer or of a range"
     ):
-        check(_chain(**{kind: {"place": 0}}), workload(CHILD))
+        check_plan(_chain(**{kind: {"place": 0}}), workload(CHILD))
 
 
 def test_rows_that_are_asked_for_have_no_place() -> None:
@@ -546,7 +546,7 @@ def test_rows_that_are_asked_for_have_no_place() -> None:
     with pytest.raises(
         InvalidPlan, match=r"^task 1 \(load of .*\) has a place; only the load of a layer or of a range"
     ):
-        check(Plan(tuple(tasks), arena_bytes=1 << 20), asked)
+        check_plan(Plan(tuple(tasks), arena_bytes=1 << 20), asked)
 
 
 def test_large_plans() -> None:
@@ -556,7 +556,7 @@ def test_large_plans() -> None:
     assert len(plan.tasks) > 100_000
     tracemalloc.start()
     try:
-        check(plan, asked)
+        check_plan(plan, asked)
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan, Span, Task
-from pytest_edgeload.planning.simulate import Simulated, peak_bytes, simulate
+from pytest_edgeload.planning.simulate import Simulation, peak_bytes, simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, plan_of, timed_workloads, workload, workloads
@@ -90,7 +90,7 @@ class Run:
     asked: Workload
     plan: Plan
     truth: list[bool]
-    simulated: Simulated
+    simulated: Simulation
 
     @property
     def spans(self) -> tuple[Span, ...]:

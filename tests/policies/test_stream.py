@@ -22,7 +22,7 @@ from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import PAGE
-from pytest_edgeload.planning.check import check
+from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies.stream import READERS as READING_LANES
@@ -88,7 +88,7 @@ def test_memory(asked: Workload, budget: Budget, data: st.DataObject) -> None:
     Whoever is dropped. What a convolution takes beside its activations counts as one, though no account shows it.
     """
     plan = stream(asked, budget)
-    check(plan, asked)
+    check_plan(plan, asked)
     units = _ordered(asked, budget)
     activations = activations_bytes(units, asked)
     largest = max(unit.size_bytes for unit in units)
@@ -122,7 +122,7 @@ def test_rows_that_are_asked_for_count(counts: list[int], requests: int, budget:
     networks = [embedding("x", count) for count in counts]
     asked = workload(*(networks[r % len(networks)] for r in range(requests)))
     plan = stream(asked, budget)
-    check(plan, asked)
+    check_plan(plan, asked)
     assert plan.arena_bytes == 0
     found = simulate(plan, asked, speeds=budget.speeds)
     assert found.peak_weight_bytes > 0
@@ -372,7 +372,7 @@ def test_for_real(
     )
     asked = Workload(mix, requests, conditions)
     plan = stream(asked, Budget(memory_bytes))
-    check(plan, asked)
+    check_plan(plan, asked)
     performer, ran = carried_out(plan, asked, *folders, reader=reader)
     assert ran.dropped == tuple(r for r, request in enumerate(requests) if request.when == NEVER)
     answered = [r for r in range(len(requests)) if r not in ran.dropped]

@@ -24,7 +24,7 @@ from pytest_edgeload.results.record import (
     TaskInfo,
     Timeline,
     collect,
-    groups,
+    comparison_groups,
 )
 from pytest_edgeload.workload import Ask, Condition
 
@@ -145,7 +145,7 @@ def test_collect(entries: list[Entry], chance: random.Random) -> None:
 def test_groups(entries: list[Entry]) -> None:
     """A group holds the records that differ in nothing but the policy, in their order."""
     records = collect(entries)
-    grouped = groups(records)
+    grouped = comparison_groups(records)
     assert sorted(map(repr, records)) == sorted(repr(record) for group in grouped.values() for record in group)
     for group in grouped.values():
         assert group == [record for record in records if record in group]

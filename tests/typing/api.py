@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytest_edgeload import (
     POLICIES,
+    Answers,
     Ask,
     Budget,
     Builder,
@@ -14,19 +15,23 @@ from pytest_edgeload import (
     Constant,
     Edge,
     Inputs,
+    Job,
     Limit,
+    Load,
     Measurement,
     Mix,
+    NetworkFiles,
     Plan,
     Poisson,
     Policy,
+    RegisterNetwork,
+    RegisterPeer,
+    RegisterPolicy,
     Speeds,
     Trace,
     Workload,
+    network_by_network,
 )
-from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
-from pytest_edgeload.job import Job
-from pytest_edgeload.plugin.hookspecs import RegisterNetwork, RegisterPeer, RegisterPolicy
 
 
 def mine(workload: Workload, budget: Budget) -> Plan:

@@ -1,0 +1,66 @@
+"""The documentation and the suites use only the public API."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pytest_edgeload
+from tests.docs.pages import BLOCKS, ROOT
+
+PUBLIC = {"pytest_edgeload", "pytest_edgeload.strategies"}
+
+FILES = [
+    ROOT / "conftest.py",
+    *sorted(path for folder in ("models", "suites") for path in (ROOT / folder).rglob("*.py")),
+]
+SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
+SOURCES |= {str(block): block.text for block in BLOCKS if block.language == "python"}
+"""Each file and each Python block of a page that imports the package as a user does."""
+
+
+def imports(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the modules of this package that a source imports, each with the imported name (empty for a module)."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from ((node.module, alias.name) for alias in node.names)
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_only_public_modules_are_imported(source: str) -> None:
+    """Documentation, suites and models import `pytest_edgeload` and `pytest_edgeload.strategies`, no other module."""
+    ours = {module for module, _ in imports(SOURCES[source]) if module.partition(".")[0] == "pytest_edgeload"}
+    assert ours <= PUBLIC
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_only_public_names_are_imported(source: str) -> None:
+    """Every name that they import from `pytest_edgeload` is in `__all__`."""
+    names = {name for module, name in imports(SOURCES[source]) if module == "pytest_edgeload" and name}
+    assert names <= {*pytest_edgeload.__all__, "strategies"}
+
+
+@pytest.mark.parametrize("name", pytest_edgeload.__all__)
+def test_public_name_exists(name: str) -> None:
+    """Every name in `__all__` can be imported."""
+    assert getattr(pytest_edgeload, name) is not None
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """A name that is not public raises AttributeError, as in any module."""
+    with pytest.raises(AttributeError, match="no attribute 'colours'"):
+        pytest_edgeload.colours  # noqa: B018
+
+
+def test_import_loads_nothing_else() -> None:
+    """`import pytest_edgeload` imports no other module of the package."""
+    code = "import sys, pytest_edgeload; print([name for name in sys.modules if name.startswith('pytest_edgeload.')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path("/"), check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
