@@ -54,6 +54,11 @@ class Refusal(Exception):
         """Return an error of the same type and reason with another subject, and with another hint if one is given."""
         return type(self)(subject, self.reason or self.subject, hint or self.hint)
 
+    def within(self, subject: Words, hint: Words = "") -> Self:
+        """Return an error of the same type, about `subject`, whose reason is all of this error but its hint."""
+        reason = (*_pieces(self.subject), ": ", *_pieces(self.reason)) if self.reason else self.subject
+        return type(self)(subject, reason, hint or self.hint)
+
     def __str__(self) -> str:
         subject, reason, hint = (_join(part, self.spelling) for part in (self.subject, self.reason, self.hint))
         body = ": ".join(part for part in (subject, reason) if part)
@@ -68,11 +73,12 @@ class Unsupported(Refusal):
     """This machine cannot do it. The hint names what would let it."""
 
 
+def _pieces(part: Words) -> tuple[str | Setting, ...]:
+    return (part,) if isinstance(part, str | Setting) else part
+
+
 def _join(part: Words, spelling: Spelling) -> str:
-    if isinstance(part, str):
-        return part
-    pieces = (part,) if isinstance(part, Setting) else part
-    return "".join(piece if isinstance(piece, str) else spelling(piece) for piece in pieces)
+    return "".join(piece if isinstance(piece, str) else spelling(piece) for piece in _pieces(part))
 
 
 def check_name(kind: str, name: str) -> None:

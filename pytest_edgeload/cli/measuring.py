@@ -6,15 +6,16 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.project import Project, check_policies, in_our_words, mix_of, networks_of
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.measuring.bench import Bench, asking
-from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.bench import Bench, with_mix
+from pytest_edgeload.measuring.directories import SessionDirectories
+from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results.record import Case, Measurement
@@ -43,8 +44,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A machine made ready for one workload, and how it is measured there."""
+class Setup:
+    """A prepared machine, one workload, and how it is measured there."""
 
     bench: Bench
     mix: Mix
@@ -54,52 +55,55 @@ class Opened:
     weight_bytes: int
 
     def case(self, policy: str, limit: Limit | None, swap: Swap | None = None) -> Case:
-        """Return the case of this policy and limit, with another swap than the machine's where one is given."""
-        swaps = self.bench.swap if swap is None else swap
+        """Return the case of this policy and limit, with `swap` instead of the machine's if it is given."""
         case = Case(
             test="",
             workload=self.mix.name,
             policy=policy,
             limit=None if limit is None else str(limit),
-            limit_bytes=self.bench.limit_bytes(limit),
+            limit_bytes=self.bench.calibration.limit_bytes(limit),
             reader=self.reader,
             threads=self.threads,
             cap=self.cap,
-            swap=str(swaps),
+            swap=str(swap or self.bench.launcher.swap),
         )
-        return asking(case, self.mix)
+        return with_mix(case, self.mix)
 
-    def measure(self, case: Case, bench: Bench | None = None) -> Measurement:
-        """Measure once, on another bench than the machine's own where one is given. Raises Refusal."""
-        return (bench or self.bench).measure(case, self.mix)
+    def measure(self, case: Case, swap: Swap | None = None) -> Measurement:
+        """Measure once, with `swap` instead of the machine's if it is given. Raises Refusal."""
+        launcher = self.bench.launcher if swap is None else replace(self.bench.launcher, swap=swap)
+        return replace(self.bench, launcher=launcher).measure(case, self.mix)
 
 
 @contextmanager
-def opened(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Opened]:
-    """Make the machine ready for what is asked, and leave it as it was, however this ends. Raises Refusal."""
+def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Setup]:
+    """Prepare the machine for the arguments of a command, and restore it however the command ends. Raises Refusal."""
     with in_our_words():
         user = choose(asked.user)
     if user.notice:
         terminal.say(f"edgeload: {user.notice}")
     project = Project(Path.cwd())
-    home = Home.new(asked.cache_dir or arguments.cache())
-    mix, registry = mix_of(asked.networks, asked.images), project.registry(Store(home.cache))
+    directories = SessionDirectories.new(asked.cache_dir or arguments.cache())
+    mix, registry = mix_of(asked.networks, asked.images), project.registry(Store(directories.cache))
     own, peers = project.policies(), project.peers()
     check_policies(policies, [*own, *peers])
     networks = networks_of(mix, registry)
-    with in_our_words(), prepared(home, Needs(swap=asked.swap), terminal.say) as (cap, swap):
-        bench = Bench(
-            registry=registry,
-            policies=own,
+    with in_our_words(), prepared(directories, Needs(swap=asked.swap), terminal.say) as (cap, swap):
+        launcher = Launcher(
             cap=CAPS[cap],
             swap=swap,
-            session=home.session,
-            folder=home.folder,
+            session=directories.session,
             timeout_s=asked.timeout,
-            progress=terminal.show_making,
-            peers=peers,
             user=user,
             say=terminal.say,
         )
+        bench = Bench(
+            launcher=launcher,
+            registry=registry,
+            policies=own,
+            folder=directories.folder,
+            progress=terminal.show_making,
+            peers=peers,
+        )
         weights = sum(network.weight_bytes for network in networks.values())
-        yield Opened(bench, mix, cap, asked.reader, asked.threads, weights)
+        yield Setup(bench, mix, cap, asked.reader, asked.threads, weights)

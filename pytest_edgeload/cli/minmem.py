@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 import psutil
 
@@ -11,7 +10,7 @@ from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, measuring, terminal
 from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.cli.measuring import Opened
+from pytest_edgeload.cli.measuring import Setup
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.planning.plan import InvalidPlan
 from pytest_edgeload.report import minmem as words
@@ -36,13 +35,13 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(asked: argparse.Namespace) -> Answer:
-    with measuring.opened(asked, (asked.policy,)) as machine:
-        if not machine.bench.cap.enforces:
+    with measuring.set_up(asked, (asked.policy,)) as setup:
+        if not setup.bench.launcher.cap.enforces:
             raise Unsupported(
                 "no memory limit can be enforced here; run as root, or where cgroups are delegated to you"
             )
-        most = None if asked.at_most is None else machine.bench.limit_bytes(asked.at_most)
-        found = _Search(machine, asked.policy, asked.rounds).smallest(asked.step)
+        most = None if asked.at_most is None else setup.bench.calibration.limit_bytes(asked.at_most)
+        found = _Search(setup, asked.policy, asked.rounds).smallest(asked.step)
     text = words.FORMATS[asked.format](found)
     if found.works_bytes is None:
         return Answer(text, _TOO_MUCH)
@@ -55,18 +54,18 @@ def _run(asked: argparse.Namespace) -> Answer:
 class _Search:
     """Tries limits, and keeps what it saw. `rounds` are the runs by which a limit is tried."""
 
-    def __init__(self, machine: Opened, policy: str, rounds: int) -> None:
-        self._machine = machine
+    def __init__(self, setup: Setup, policy: str, rounds: int) -> None:
+        self._setup = setup
         self._policy = policy
         self._rounds = rounds
         self._trials: list[Trial] = []
 
     def smallest(self, step_bytes: int) -> Smallest:
         """Return what there is to be found, in multiples of `step_bytes`. Raises what `Bench.measure` raises."""
-        machine, swap = self._machine, self._machine.bench.swap
-        idle_bytes = machine.bench.idle_bytes()
+        setup, swap = self._setup, self._setup.bench.launcher.swap
+        idle_bytes = setup.bench.calibration.idle_bytes()
         low = 1 + (idle_bytes + MARGIN_BYTES) // step_bytes
-        guess = 1 + (idle_bytes + MARGIN_BYTES + machine.weight_bytes) // step_bytes
+        guess = 1 + (idle_bytes + MARGIN_BYTES + setup.weight_bytes) // step_bytes
         most = psutil.virtual_memory().total // step_bytes
         steps = range(low, most + 1)
         if not steps:
@@ -74,11 +73,11 @@ class _Search:
         works = self._find(steps, guess, step_bytes, Swap(0, usable=False))
         keeps = self._find(steps, works or guess, step_bytes, swap) if swap.usable and swap.size_bytes else None
         return Smallest(
-            workload=machine.mix.name,
+            workload=setup.mix.name,
             policy=self._policy,
-            reader=machine.reader,
-            threads=machine.threads,
-            cap=machine.cap,
+            reader=setup.reader,
+            threads=setup.threads,
+            cap=setup.cap,
             swap=str(swap),
             idle_bytes=idle_bytes,
             step_bytes=step_bytes,
@@ -95,10 +94,10 @@ class _Search:
         return None if found is None else confirmed(found, steps[-1], does)
 
     def _tried(self, limit_bytes: int, swap: Swap) -> Trial:
-        case = self._machine.case(self._policy, Limit(limit_bytes), swap)
+        case = self._setup.case(self._policy, Limit(limit_bytes), swap)
         terminal.show(f"edgeload: trying {format_size(limit_bytes)}, swap {swap}")
         try:
-            run = self._machine.measure(case, replace(self._machine.bench, swap=swap))
+            run = self._setup.measure(case, swap)
             trial = Trial(limit_bytes, swap.usable, run.outcome, run.swap_out_bytes, run.detail)
         except InvalidPlan as error:
             trial = Trial(limit_bytes, swap.usable, "no plan", None, str(error))

@@ -11,7 +11,7 @@ from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, measuring, terminal
 from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.cli.measuring import Opened
+from pytest_edgeload.cli.measuring import Setup
 from pytest_edgeload.report import noise as words
 from pytest_edgeload.results.noise import floor, splits, tightest
 from pytest_edgeload.results.record import REFERENCE, Entry, Record, collect
@@ -41,19 +41,19 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(asked: argparse.Namespace) -> Answer:
     if asked.rounds < _LEAST_ROUNDS:
         raise UsageError(f"--rounds={asked.rounds}: a single round has no spread; try 5")
-    with measuring.opened(asked, asked.policy) as machine:
-        records = _measured(machine, asked.policy, asked.mem, 2 * asked.rounds)
+    with measuring.set_up(asked, asked.policy) as setup:
+        records = _measured(setup, asked.policy, asked.mem, 2 * asked.rounds)
     return Answer(_text(records, asked.rounds, asked.comparisons))
 
 
-def _measured(machine: Opened, policies: Sequence[str], limit: Limit | None, rounds: int) -> tuple[Record, ...]:
+def _measured(setup: Setup, policies: Sequence[str], limit: Limit | None, rounds: int) -> tuple[Record, ...]:
     """Return the records of so many rounds, A B C, A B C. Raises Unsupported where one is not ok."""
     entries = []
-    cases = [machine.case(policy, limit) for policy in policies]
+    cases = [setup.case(policy, limit) for policy in policies]
     for number in range(rounds):
         for case in cases:
             terminal.show(f"edgeload: round {number + 1} of {rounds}: {case.policy}")
-            found = machine.measure(case)
+            found = setup.measure(case)
             if found.outcome != "ok":
                 raise Unsupported(f"{case.policy}, {case.workload} at {case.limit}: {found.outcome}: {found.detail}")
             entries.append(Entry(case, msgspec.structs.replace(found, round=number)))

@@ -9,7 +9,7 @@ from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
 from pytest_edgeload.cli.project import Project, in_a_sentence, mix_of, networks_of
-from pytest_edgeload.measuring.bench import measure_idle_bytes
+from pytest_edgeload.measuring.calibration import measure_idle_bytes
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
 from pytest_edgeload.planning.plan import Budget, InvalidPlan

@@ -11,7 +11,7 @@ from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
 from pytest_edgeload.report.view import View
@@ -66,7 +66,7 @@ def _part(given: str) -> Part:
 
 def _document(path: Path) -> Document:
     """Return what a file holds, or the folder of a session. Raises UsageError."""
-    return journal.recovered(path, Home.of(path).runs) if path.is_dir() else baseline.load(path)
+    return journal.recovered(path, SessionDirectories.of(path).runs) if path.is_dir() else baseline.load(path)
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.interrupts import Interrupts
-from pytest_edgeload.measuring.directories import Home, number_of
+from pytest_edgeload.measuring.directories import SessionDirectories, number_of
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS, choose
 from pytest_edgeload.sandbox.owner import is_abandoned, is_own
@@ -28,7 +28,7 @@ class Needs(NamedTuple):
     read_bps: int | None = None
 
 
-class Ready(NamedTuple):
+class PreparedMachine(NamedTuple):
     """What it got: the cap's name, and the swap."""
 
     cap: str
@@ -36,29 +36,29 @@ class Ready(NamedTuple):
 
 
 @contextmanager
-def prepared(home: Home, needs: Needs, say: Callable[[str], None]) -> Iterator[Ready]:
+def prepared(directories: SessionDirectories, needs: Needs, say: Callable[[str], None]) -> Iterator[PreparedMachine]:
     """Clean up after dead sessions, choose the cap and switch swap on; at the end, however it comes, remove all of it.
 
     `say` is told what was cleaned up. For the owner of the session. Raises UsageError or Unsupported.
     """
-    home.make(home.runs)
+    directories.make(directories.runs)
     told = set()
-    for folder, line in _unreported(home.folder.parent):
+    for folder, line in _unreported(directories.folder.parent):
         say(line)
         told.add(folder)
-    for name in [*swaps.sweep(home.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
+    for name in [*swaps.sweep(directories.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
         say(f"edgeload: removed {name}, left by a session that is gone")
-    _prune(home.folder.parent, told)
+    _prune(directories.folder.parent, told)
     cap, _ = choose(needs.cap, needs.read_bps)
     swap: Swap | None = None
     try:
         with Interrupts():
-            swap = swaps.open_swap(needs.swap, home.swaps, home.session)
-        yield Ready(cap, swap)
+            swap = swaps.open_swap(needs.swap, directories.swaps, directories.session)
+        yield PreparedMachine(cap, swap)
     finally:
         with Interrupts():
             for each in CAPS.values():
-                each.sweep(home.session)
+                each.sweep(directories.session)
             if swap is not None:
                 try:
                     swap.close()
@@ -74,15 +74,15 @@ def _gone(sessions: Path) -> list[Path]:
 
 def _unreported(sessions: Path) -> Iterator[tuple[Path, str]]:
     """Yield, once, the folder of each session that was killed before it could report, and how to see its results."""
-    for home in map(Home.of, _gone(sessions)):
-        if home.unreported.exists():
-            count = sum(1 for _ in home.runs.glob("*.json"))
+    for directories in map(SessionDirectories.of, _gone(sessions)):
+        if directories.unreported_marker.exists():
+            count = sum(1 for _ in directories.runs.glob("*.json"))
             if count:
                 runs = f"{count} run" if count == 1 else f"{count} runs"
-                way = f"edgeload report {shlex.quote(str(home.folder))}"
+                way = f"edgeload report {shlex.quote(str(directories.folder))}"
                 words = "edgeload: a session that is gone did not report what it measured"
-                yield home.folder, f"{words}, {runs}; see it by: {way}"
-            home.unreported.unlink(missing_ok=True)
+                yield directories.folder, f"{words}, {runs}; see it by: {way}"
+            directories.unreported_marker.unlink(missing_ok=True)
 
 
 def _prune(sessions: Path, told: Collection[Path]) -> None:

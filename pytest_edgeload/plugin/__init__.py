@@ -87,24 +87,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     """Send a worker of xdist the options as given here: its own ini file may say something else."""
-    from pytest_edgeload.plugin.home import home_of  # noqa: PLC0415  # not for every pytest start
+    from pytest_edgeload.plugin.directories import directories_of  # noqa: PLC0415  # not for every pytest start
 
-    home = home_of(node.config)
+    directories = directories_of(node.config)
     if "cache-dir" in options.read(node.config):
         try:
-            home.make(home.cache)  # a worker could only break down over it
+            directories.make(directories.cache)  # a worker could only break down over it
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
     node.workerinput[options.SENT] = json.dumps(
-        {"given": options.read(node.config), "home": [str(path) for path in home]}
+        {"given": options.read(node.config), "directories": [str(path) for path in directories]}
     )
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
     """Prepare the machine as soon as a worker of xdist has said that it collected tests that measure."""
-    from pytest_edgeload.plugin.home import home_of  # noqa: PLC0415  # not for every pytest start
+    from pytest_edgeload.plugin.directories import directories_of  # noqa: PLC0415  # not for every pytest start
 
-    wanted = home_of(node.config).wanted
-    if wanted.exists():
-        start(node.config).prepare(wanted.read_text(encoding="utf-8", errors="surrogateescape").split("\n"))
+    measuring_tests = directories_of(node.config).measuring_tests
+    if measuring_tests.exists():
+        start(node.config).prepare(measuring_tests.read_text(encoding="utf-8", errors="surrogateescape").split("\n"))

@@ -18,8 +18,8 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import Limit, exact_size
 from pytest_edgeload.plugin import github_actions, options, thresholds
 from pytest_edgeload.plugin.devices import boards_of
+from pytest_edgeload.plugin.directories import directories_of
 from pytest_edgeload.plugin.fixtures import AXES, ROUND, as_mix
-from pytest_edgeload.plugin.home import home_of
 from pytest_edgeload.plugin.items import device_of, is_of, measures, own_of, parameters_of, round_of, test_name
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.ordering import Place, group_of, interleave
@@ -86,8 +86,8 @@ class Edgeload:
             self.boards = boards_of(self.settings, self._given, config.rootpath)
             self._cap, self._is_enforced = self._choose_cap()
             self._user = choose_user(self.settings.user)
-            self._home = home_of(config)
-        self._session = Session(config, self.settings, self.boards, self._user, self._home, Bar(config))
+            self._directories = directories_of(config)
+        self._session = Session(config, self.settings, self.boards, self._user, self._directories, Bar(config))
         self._is_open = False
         self._until_the_end = ExitStack()
         self._lines: dict[str, int] = {}
@@ -97,9 +97,9 @@ class Edgeload:
         self._refused: UsageError | None = None
         self._called: dict[str, object] = {}
         chosen = self.settings.seed
-        self.seed = zlib.crc32(self._home.folder.name.encode()) if chosen is None else chosen
+        self.seed = zlib.crc32(self._directories.folder.name.encode()) if chosen is None else chosen
         found = {"seed": str(self.seed), "user": self._user.name}
-        self._results = Results(self.settings, self._given, found, config.rootpath, self._home)
+        self._results = Results(self.settings, self._given, found, config.rootpath, self._directories)
 
     def _choose_cap(self) -> tuple[str, bool]:
         if self.settings.disable:
@@ -148,8 +148,10 @@ class Edgeload:
             self.prepare(measuring)
         else:
             try:
-                self._home.make(self._home.folder)
-                self._home.write(self._home.wanted, "\n".join(measuring).encode(errors="surrogateescape"))
+                self._directories.make(self._directories.folder)
+                self._directories.write(
+                    self._directories.measuring_tests, "\n".join(measuring).encode(errors="surrogateescape")
+                )
             except UsageError as error:  # told by each test: a worker of xdist that ends here ends all in a traceback
                 self._refused = error
 
@@ -167,7 +169,7 @@ class Edgeload:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         """Know which test is running: the session-scoped fixture cannot. Begin none when the owner was interrupted."""
-        if not self._is_owner and self._home.interrupted.exists():
+        if not self._is_owner and self._directories.interrupt_marker.exists():
             pytest.exit("the session was interrupted")
         self._item = item
         self._called = {}
@@ -273,7 +275,7 @@ class Edgeload:
         """Have workers of xdist begin nothing more: Ctrl-C may have come to their controller alone."""
         if self._is_open:
             with suppress(UsageError):  # they would only go on until xdist ends them
-                self._home.write(self._home.interrupted, b"")
+                self._directories.write(self._directories.interrupt_marker, b"")
 
     @pytest.hookimpl(trylast=True)  # when --lf has noted what failed
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -311,7 +313,7 @@ class Edgeload:
         if self.settings.github:
             self._unsummarised = list(filter(None, [github_actions.summarise(self._results.markdown())]))
         if not self._results.unwritten:
-            self._home.unreported.unlink(missing_ok=True)
+            self._directories.unreported_marker.unlink(missing_ok=True)
         return failing
 
     # ---- what is shown -----------------------------------------------------------------------------------------

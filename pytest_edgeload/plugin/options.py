@@ -282,7 +282,7 @@ class Given(NamedTuple):
 
 
 SENT = "edgeload"
-"""Under which key xdist's controller sends its workers the options as given there, and the session's home."""
+"""Under which key xdist's controller sends its workers the options as given there, and the session's directories."""
 
 
 def sent(config: pytest.Config) -> dict[str, Any] | None:

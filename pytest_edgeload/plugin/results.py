@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.gating import Gate
 from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag
@@ -26,18 +26,23 @@ from pytest_edgeload.results.threshold import Ceiling
 class Results:
     """Everything that was measured, as it comes in, and what becomes of it.
 
-    Each measurement is on disk already, in the session's home; so files are written when the session ends, however it
+    Each measurement is on disk already, in the session's folder; so files are written when the session ends, however it
     does. `found` are settings that the session found for itself, in words.
     """
 
     def __init__(
-        self, settings: Settings, given: Mapping[str, Given], found: Mapping[str, str], project: Path, home: Home
+        self,
+        settings: Settings,
+        given: Mapping[str, Given],
+        found: Mapping[str, str],
+        project: Path,
+        directories: SessionDirectories,
     ) -> None:
         self._settings = settings
         self._given = given
         self._found = found
         self._project = project
-        self._home = home
+        self._directories = directories
         self._arrived: dict[str, Entry] = {}
         self._compared = ""
         self._gate = Gate(Rules(), settings.rounds.most, ())
@@ -71,9 +76,9 @@ class Results:
         if not is_alike:
             self._compared += ", of another machine: only ratios, bytes and counts"
         nothing = self._document(())
-        self._home.make(self._home.runs)
-        with noting(self._home.cache):
-            journal.begin(self._home.folder, nothing)
+        self._directories.make(self._directories.runs)
+        with noting(self._directories.cache):
+            journal.begin(self._directories.folder, nothing)
         rules = Rules(settings.compare_fail, found, is_alike, settings.strict)
         self._gate = Gate(rules, settings.rounds.most, measuring)
         self._check_files(nothing)
@@ -178,9 +183,8 @@ class Results:
         asked = f"{file.format}:{file.path}" if file.option == "export" else str(file.path)
         if isinstance(error, Refusal):
             return f"{place}={asked}: {error}"
-        return (
-            f"{place}={asked}: {error.strerror}; name a file elsewhere, each measurement is also in {self._home.runs}"
-        )
+        runs = self._directories.runs
+        return f"{place}={asked}: {error.strerror}; name a file elsewhere, each measurement is also in {runs}"
 
     def _place(self, option: str) -> str:
         return self._given[option].place if option in self._given else flag(option)

@@ -23,8 +23,9 @@ from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.measuring.bench import Bench, asking
-from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.bench import Bench, with_mix
+from pytest_edgeload.measuring.directories import SessionDirectories
+from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.measuring.peers import Peer, known_peers
 from pytest_edgeload.networks.registry import Registry
@@ -104,7 +105,13 @@ class Session:
     """Measures, and knows where everything is."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, boards: Boards, user: User, home: Home, progress: Bar
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        boards: Boards,
+        user: User,
+        directories: SessionDirectories,
+        progress: Bar,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -112,7 +119,7 @@ class Session:
         self._user = user
         self._progress = progress
         self._opened = ExitStack()
-        self.home = home
+        self.directories = directories
 
     def open(self, say: Callable[[str], None]) -> None:
         """Prepare the machine: clean up after dead sessions, choose the cap, switch swap on, check the limits.
@@ -123,15 +130,15 @@ class Session:
         needs = Needs(settings.cap, settings.swap, settings.read_bw)
         try:
             with Interrupts():
-                cap, swap = self._opened.enter_context(prepared(self.home, needs, say))
+                cap, swap = self._opened.enter_context(prepared(self.directories, needs, say))
             shared = Shared(cap, swap.size_bytes, swap.usable, self._unenforced(self._bench(cap, swap)))
-            self.home.write(self._note, msgspec.json.encode(shared))
-            self.home.write(self.home.unreported, b"")
+            self.directories.write(self._note, msgspec.json.encode(shared))
+            self.directories.write(self.directories.unreported_marker, b"")
             if settings.read_bw is not None:
-                self.bench.check_reads(settings.read_bw, self.home.cache)
+                self.bench.launcher.check_reads(settings.read_bw, self.directories.cache)
             if self.bench.registry.names:  # else nothing tells whether a worker with PyTorch has to start under them
                 for limit in self._boards.limits:
-                    self.bench.limit_bytes(limit)
+                    self.bench.calibration.limit_bytes(limit)
         except BaseException:
             self.close()
             raise
@@ -142,17 +149,17 @@ class Session:
 
     @property
     def _note(self) -> Path:
-        return self.home.folder / "shared.json"
+        return self.directories.folder / "shared.json"
 
     @cached_property
     def _journal(self) -> journal.Follower:
-        return journal.Follower(self.home.runs)
+        return journal.Follower(self.directories.runs)
 
     @cached_property
     def shared(self) -> Shared:
         """What the owner decided."""
         try:
-            return decoding.decode(self.home.read(self._note), Shared)
+            return decoding.decode(self.directories.read(self._note), Shared)
         except ValueError as error:
             raise Unsupported(f"{self._note}: {error}; start the session anew") from error
 
@@ -163,7 +170,7 @@ class Session:
 
     def _unenforced(self, bench: Bench) -> dict[str, tuple[str, ...]]:
         return {
-            device.name: bench.unenforced(hold_of(device), device.memory.size_bytes, self.home.cache)
+            device.name: bench.launcher.unenforced(hold_of(device), device.memory.size_bytes, self.directories.cache)
             for device in self._boards.devices.values()
             if device is not None
         }
@@ -171,28 +178,31 @@ class Session:
     @cached_property
     def registry(self) -> Registry:
         """The networks that hooks register, and those that tests make themselves."""
-        registry = Registry(Store(self.home.cache), self._config.rootpath)
+        registry = Registry(Store(self.directories.cache), self._config.rootpath)
         self._config.hook.pytest_edge_networks(register=registry.register)
         return registry
 
     @cached_property
     def live(self) -> LiveNetworks:
         """The networks that tests make of their own models; the process that made them removes them."""
-        return LiveNetworks(self.registry, self.home.folder / f"live-{os.getpid()}")
+        return LiveNetworks(self.registry, self.directories.folder / f"live-{os.getpid()}")
 
     def _bench(self, cap: str, swap: swaps.Swap) -> Bench:
-        return Bench(
-            registry=self.registry,
-            policies=policies(self._config),
+        launcher = Launcher(
             cap=CAPS[cap],
             swap=swap,
-            session=self.home.session,
-            folder=self.home.folder,
+            session=self.directories.session,
             timeout_s=self._settings.timeout,
-            progress=self._progress,
-            peers=peers(self._config),
             user=self._user,
             say=self._progress.say,
+        )
+        return Bench(
+            launcher=launcher,
+            registry=self.registry,
+            policies=policies(self._config),
+            folder=self.directories.folder,
+            progress=self._progress,
+            peers=peers(self._config),
         )
 
     def measure(self, asked: Asked, *, interleaved: bool) -> Entry:
@@ -200,14 +210,14 @@ class Session:
 
         Raises UsageError for a name that nobody registered; see also `Bench.measure`.
         """
-        _check_name("policy", asked.policy, self.bench.names)
+        _check_name("policy", asked.policy, [*self.bench.policies, *self.bench.peers])
         _check_name("reader", asked.reader, READERS)
-        case = asking(self._case(asked), asked.workload)
-        bound = self.bench.bound(case, asked.workload) if self._settings.bound else None
+        case = with_mix(self._case(asked), asked.workload)
+        bound = self.bench.calibration.bound(case, asked.workload) if self._settings.bound else None
         found = self.bench.measure(case, asked.workload)
         found = msgspec.structs.replace(found, round=asked.round, interleaved=interleaved)
         found = found if bound is None else bound.complete(found)
-        return journal.place(self.home.runs, Entry(case, found))
+        return journal.place(self.directories.runs, Entry(case, found))
 
     def _case(self, asked: Asked | Wanted) -> Case:
         """Return the case, but for what its workload asks."""
@@ -233,45 +243,55 @@ class Session:
 
     def _limit_bytes(self, asked: Asked | Wanted, memory: Limit | None) -> int | None:
         if isinstance(asked, Wanted):
-            return self.bench.program_bytes(memory, asked.program)
-        return self.bench.limit_bytes(memory)
+            return self.bench.calibration.program_limit_bytes(memory, asked.program)
+        return self.bench.calibration.limit_bytes(memory)
 
     def run(self, wanted: Wanted, *, interleaved: bool) -> Entry:
         """Run a program once; return the measurement with its case and the file that `keep` writes.
 
-        Raises what `Bench.run` and `Bench.program_bytes` raise.
+        Raises what `Bench.run` and `Calibration.program_limit_bytes` raise.
         """
         case = self._case(wanted)
         found = self.bench.run(case, wanted.program)
         found = msgspec.structs.replace(found, round=wanted.round, interleaved=interleaved)
-        return journal.place(self.home.runs, Entry(case, found))
+        return journal.place(self.directories.runs, Entry(case, found))
 
     def try_run(self, wanted: Wanted) -> Measurement:
         """Run a program without a limit, and write nothing down; see --edge-disable."""
-        self.home.make(self.home.runs)
+        self.directories.make(self.directories.runs)
         return self._bench("none", swaps.Swap(0)).run(self._uncapped(wanted.test, *wanted.row), wanted.program)
 
     def _uncapped(self, test: str, workload: str, policy: str, reader: str) -> Case:
-        return Case(test, workload, policy, None, None, reader, self._settings.threads, "none", "none")
+        return Case(
+            test=test,
+            workload=workload,
+            policy=policy,
+            limit=None,
+            limit_bytes=None,
+            reader=reader,
+            threads=self._settings.threads,
+            cap="none",
+            swap="none",
+        )
 
     def service_s(self, mix: Mix, device: str | None) -> float:
-        """Return the seconds that one batch of `mix` takes by itself on a device; see `Bench.service_s`."""
+        """Return the seconds that one batch of `mix` takes by itself on a device; see `Calibration.service_s`."""
         if self._settings.disable:
             return 1.0  # nothing is measured, so nothing depends on it
         case = self._case(Asked("", 0, mix, "bulk", None, "read", device=device))
-        return self.bench.service_s(mix, case.threads, Hold.of(case))
+        return self.bench.calibration.service_s(mix, case.threads, Hold.of(case))
 
     def keep(self, entry: Entry) -> None:
         """Write a measurement down. Raises UsageError where the disk is full."""
-        with noting(self.home.cache):
+        with noting(self.directories.cache):
             journal.write(entry)
 
     def try_out(self, asked: Asked) -> Measurement:
         """Run the first request of the workload without a limit, and write nothing down; see --edge-disable."""
-        self.home.make(self.home.runs)
+        self.directories.make(self.directories.runs)
         bench = self._bench("none", swaps.Swap(0))
         smallest = asked.workload.smallest()
-        _check_name("policy", asked.policy, bench.names)
+        _check_name("policy", asked.policy, [*bench.policies, *bench.peers])
         _check_name("reader", asked.reader, READERS)
         return bench.measure(self._uncapped(asked.test, smallest.name, asked.policy, asked.reader), smallest)
 
@@ -284,7 +304,7 @@ class Session:
 
         A measurement is only on disk when its test never came to report: a crash or Ctrl-C came between.
         """
-        on_disk = {str(path): journal.read(path) for path in sorted(self.home.runs.glob("*.json"))}
+        on_disk = {str(path): journal.read(path) for path in sorted(self.directories.runs.glob("*.json"))}
         whole = {file: on_disk.get(file) or entry for file, entry in arrived.items()}
         whole |= {file: entry for file, entry in on_disk.items() if entry is not None and file not in whole}
         return collect(whole.values())

@@ -30,7 +30,7 @@ Number = Annotated[float, Meta(ge=-1e100, le=1e100)]
 """What any other figure can be, whoever wrote the file: sums of them are finite, too."""
 
 
-class Case(msgspec.Struct, frozen=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """The coordinates of a measurement, without its round.
 
     Of a function or command `workload` is PROGRAM, `policy` what it is called, and `reader` `none`.

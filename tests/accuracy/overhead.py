@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from unittest.mock import patch
 
 from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.policies import POLICIES
@@ -118,8 +119,19 @@ def network(cap: Cap, session: str, rounds: int) -> Iterator[Row]:
         registry = Registry(Store(Path(folder) / "cache"))
         with patch.object(sys, "path", [*sys.path, folder]):
             registry.register("wide", "wide_for_overhead:wide")
-            bench = Bench(registry, POLICIES, cap, Swap(0, usable=False), session, Path(folder), 60.0, lambda *_: None)
-            case = Case("overhead", "wide", "bulk", None, None, "read", 2, "", "off")
+            launcher = Launcher(cap, Swap(0, usable=False), session, timeout_s=60.0)
+            bench = Bench(launcher, registry, POLICIES, Path(folder), lambda *_: None)
+            case = Case(
+                test="overhead",
+                workload="wide",
+                policy="bulk",
+                limit=None,
+                limit_bytes=None,
+                reader="read",
+                threads=2,
+                cap="",
+                swap="off",
+            )
             mix = Mix.of("wide", ["wide"])
             bench.measure(case, mix)
             pairs = []

@@ -10,7 +10,17 @@ from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.record import Case, Measurement, Record
 
-CASE = Case("test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+CASE = Case(
+    test="test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit="512M",
+    limit_bytes=512 << 20,
+    reader="read",
+    threads=2,
+    cap="cgroup2",
+    swap="8G",
+)
 EMPTY = document([], {}, Path(__file__).parent)
 
 

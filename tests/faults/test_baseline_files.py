@@ -24,7 +24,17 @@ from tests.plugin.sessions import Begin
 from tests.plugin.sessions import write as write_project
 
 PATIENCE_S = 20
-CASE = Case("test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+CASE = Case(
+    test="test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit=None,
+    limit_bytes=None,
+    reader="read",
+    threads=2,
+    cap="none",
+    swap="off",
+)
 
 
 @pytest.fixture(autouse=True)

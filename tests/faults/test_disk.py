@@ -14,8 +14,9 @@ import torch
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.exporting.live import keep_live
-from pytest_edgeload.measuring.bench import Bench
-from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.calibration import Calibration, Figure
+from pytest_edgeload.measuring.directories import SessionDirectories
+from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.networks.registry import PreparationFailed, Registry
 from pytest_edgeload.networks.store import Store, Unwritable, verify_network
@@ -31,7 +32,17 @@ from tests.plugin.sessions import Begin, write
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-CASE: Final = Case("test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+CASE: Final = Case(
+    test="test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit=None,
+    limit_bytes=None,
+    reader="read",
+    threads=2,
+    cap="none",
+    swap="off",
+)
 ENTRY: Final = Entry(CASE, Measurement(outcome="ok", started=1.0, detail="x" * 2 * PAGE), "")
 FULL: Final = "No space left on device"
 
@@ -170,7 +181,7 @@ def test_swap_whose_folder_moves(tmp_path: Path) -> None:
 def test_swap_that_stays(tmp_path: Path) -> None:
     """Swap that cannot be removed at a session's end is told in a line, and nothing else of the end is lost."""
     said: list[str] = []
-    with prepared(Home.new(tmp_path), Needs("none", "256M"), said.append) as (_, swap):
+    with prepared(SessionDirectories.new(tmp_path), Needs("none", "256M"), said.append) as (_, swap):
         assert swap.file is not None
         subprocess.run(["/bin/chattr", "+i", swap.file], check=True)  # then not even root may switch it off
     subprocess.run(["/bin/chattr", "-i", swap.file], check=True)
@@ -191,9 +202,9 @@ def _keep(folder: Path) -> None:
 
 
 def _noted(folder: Path) -> None:
-    none = CAPS["none"]
-    bench = Bench(Registry(Store(folder)), {}, none, Swap(0), "1-1-1", folder, 60.0, lambda *_: None)
-    bench._noted("anything", lambda: 1.5)
+    launcher = Launcher(CAPS["none"], Swap(0), "1-1-1", timeout_s=60.0)
+    calibration = Calibration(launcher, Registry(Store(folder)), lambda *_: None, folder)
+    calibration._noted(Figure("read"), lambda: 1.5)
 
 
 def _locked(folder: Path) -> None:
@@ -207,8 +218,11 @@ WRITERS: Final[dict[str, tuple[Callable[[Path], object], type[Exception]]]] = {
     "a baseline": (_save, OSError),
     "a measurement": (_keep, OSError),
     "a note": (_noted, UsageError),
-    "a file of the session": (lambda folder: Home.new(folder).write(folder / "shared.json", b"{}"), UsageError),
-    "a folder of the session": (lambda folder: Home.new(folder).make(folder / "a" / "b"), UsageError),
+    "a file of the session": (
+        lambda folder: SessionDirectories.new(folder).write(folder / "shared.json", b"{}"),
+        UsageError,
+    ),
+    "a folder of the session": (lambda folder: SessionDirectories.new(folder).make(folder / "a" / "b"), UsageError),
     "the lock": (_locked, Unsupported),
 }
 """What writes to the disk, and what it raises where that is full; the first four write bytes."""

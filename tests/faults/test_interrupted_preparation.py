@@ -16,7 +16,7 @@ from types import FrameType
 import pytest
 
 from pytest_edgeload.base.interrupts import SIGNALS, Interrupts, ended_alike
-from pytest_edgeload.measuring.directories import Home
+from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.owner import PREFIX, tag
@@ -26,10 +26,10 @@ SWAPPING = """\
 import sys
 from pathlib import Path
 from pytest_edgeload.measuring.machine import Needs, prepared
-from pytest_edgeload.measuring.directories import Home
-home = Home.new(Path(sys.argv[1]))
+from pytest_edgeload.measuring.directories import SessionDirectories
+directories = SessionDirectories.new(Path(sys.argv[1]))
 print("ready", flush=True)
-with prepared(home, Needs("auto", "512M"), print):
+with prepared(directories, Needs("auto", "512M"), print):
     sys.stdin.read()
 """
 OTHERS = """\
@@ -46,9 +46,9 @@ SWAP = "256M" if os.geteuid() == 0 else "off"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    """Give the home of a session; whatever happens, it swaps to nothing afterwards."""
-    found = Home.new(tmp_path)
+def directories(tmp_path: Path) -> Iterator[SessionDirectories]:
+    """Give the directories of a session; whatever happens, it swaps to nothing afterwards."""
+    found = SessionDirectories.new(tmp_path)
     yield found
     for area in (line.split()[0] for line in witness.swaps().splitlines()[1:] if str(tmp_path) in line):
         subprocess.run(["/sbin/swapoff", area], check=True)
@@ -67,8 +67,8 @@ def interrupt(*delays_s: float) -> threading.Thread:
     return thread
 
 
-def attempt(home: Home) -> None:
-    with prepared(home, Needs("auto", SWAP), lambda _line: None):
+def attempt(directories: SessionDirectories) -> None:
+    with prepared(directories, Needs("auto", SWAP), lambda _line: None):
         time.sleep(0.002)
 
 
@@ -89,19 +89,19 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_at_any_moment(home: Home) -> None:
+def test_ctrl_c_at_any_moment(directories: SessionDirectories) -> None:
     """Ctrl-C in any moment of making ready and cleaning up, and again in the cleanup, leaves neither swap nor file."""
     interrupted = 0
     for delay_ms in range(0, 60, 4):
         thread = interrupt(delay_ms / 1000, 0.003, 0.003)
         try:
-            attempt(home)
+            attempt(directories)
         except KeyboardInterrupt:
             interrupted += 1
         thread.join()
-        assert str(home.swaps) not in witness.swaps()
-        assert not home.swaps.exists() or list(home.swaps.iterdir()) == []
-        assert witness.groups(home.session) == []
+        assert str(directories.swaps) not in witness.swaps()
+        assert not directories.swaps.exists() or list(directories.swaps.iterdir()) == []
+        assert witness.groups(directories.session) == []
     assert interrupted
 
 
@@ -118,7 +118,7 @@ def test_killed_in_between(tmp_path: Path) -> None:
             name = f"{PREFIX}{tag(killed.pid)}.swap"
             killed.kill()
         was_there, was_on = (tmp_path / "swap" / name).exists(), name in witness.swaps()
-        with prepared(Home.new(tmp_path), Needs("auto", "off"), said.append):
+        with prepared(SessionDirectories.new(tmp_path), Needs("auto", "off"), said.append):
             assert not (tmp_path / "swap" / name).exists()
             assert name not in witness.swaps()
         was_told = f"edgeload: removed {name}, left by a session that is gone" in said
@@ -147,7 +147,7 @@ def test_groups_of_all_controllers(tmp_path: Path) -> None:
         killed.kill()
     assert witness.groups(left)
     said: list[str] = []
-    with prepared(Home.new(tmp_path), Needs("auto", "off"), said.append):
+    with prepared(SessionDirectories.new(tmp_path), Needs("auto", "off"), said.append):
         assert witness.until(lambda: witness.groups(left) == [] and not witness.alive(living))
     assert said.count(f"edgeload: removed {left}, left by a session that is gone") <= 1  # another may have been quicker
 

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, read
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
@@ -215,8 +216,19 @@ def test_harmed_during_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.M
     """A run during which the weights were changed is no measurement, even if its outputs are right or it crashed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # nothing here is a timing, so nobody need wait
     cap: Any = Meanwhile(lambda: HARMS[harm](folder / WEIGHTS))
-    bench = Bench(known(folder), POLICIES, cap, Swap(0), "1-1-1", tmp_path, 60.0, lambda *_: None)
-    case = Case("test", "net", "bulk", None, None, "read", 1, "none", "none")
+    launcher = Launcher(cap, Swap(0), "1-1-1", timeout_s=60.0)
+    bench = Bench(launcher, known(folder), POLICIES, tmp_path, lambda *_: None)
+    case = Case(
+        test="test",
+        workload="net",
+        policy="bulk",
+        limit=None,
+        limit_bytes=None,
+        reader="read",
+        threads=1,
+        cap="none",
+        swap="none",
+    )
     with pytest.raises(DamagedNetwork, match=f"^{folder / WEIGHTS} is damaged: "):
         bench.measure(case, Mix.of("net", ["net"]))
 

@@ -1,7 +1,20 @@
-"""Measuring is tried on the same real caps, swap and networks as the sandbox."""
+"""A bench for the tests of measuring, with the same real caps, swap and networks as the tests of the sandbox."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.results.record import Case
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.swap import Swap
+from tests.measuring.parts import TIGHT, CountingCap
 from tests.sandbox.conftest import (
     any_cap,
     any_cap_name,
@@ -33,3 +46,55 @@ __all__ = [
     "swap",
     "throttle",
 ]
+
+
+@pytest.fixture(scope="module")
+def own_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Use another host lock than other tests, because no timing is asserted here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("lock")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def counting(cap: Cap) -> CountingCap:
+    """Return the cap, which counts."""
+    return CountingCap(cap)
+
+
+@pytest.fixture(scope="module")
+def bench(
+    own_lock: None,
+    counting: CountingCap,
+    swap: Swap,
+    registry: Registry,
+    session: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Bench:
+    """Return a bench with the built-in policies and swap."""
+    launcher = Launcher(counting, swap, session, timeout_s=60.0)
+    return Bench(launcher, registry, POLICIES, tmp_path_factory.mktemp("session"), lambda *_: None)
+
+
+@pytest.fixture
+def case(cap_name: str) -> Case:
+    """Return a case of bulk without a limit."""
+    return Case(
+        test="test",
+        workload="workload",
+        policy="bulk",
+        limit=None,
+        limit_bytes=None,
+        reader="read",
+        threads=2,
+        cap=cap_name,
+        swap="512M",
+    )
+
+
+@pytest.fixture(scope="module")
+def tight_bytes(bench: Bench) -> int:
+    """Return the limit that the wide network does not fit under."""
+    limit_bytes = bench.calibration.limit_bytes(TIGHT)
+    assert limit_bytes is not None
+    return limit_bytes

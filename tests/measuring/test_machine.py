@@ -11,7 +11,7 @@ import pytest
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import Limit
-from pytest_edgeload.measuring.directories import Home, number_of
+from pytest_edgeload.measuring.directories import SessionDirectories, number_of
 from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Case, Entry, Measurement
@@ -19,7 +19,17 @@ from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 
-CASE = Case("test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+CASE = Case(
+    test="test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit=None,
+    limit_bytes=None,
+    reader="read",
+    threads=2,
+    cap="none",
+    swap="off",
+)
 
 
 def _gone() -> str:
@@ -30,23 +40,23 @@ def _gone() -> str:
 
 def test_ready(tmp_path: Path) -> None:
     """A session gets the cap and the swap it asks for, and a folder of its own."""
-    home = Home.new(tmp_path)
-    with prepared(home, Needs("none", "off"), lambda _of_others: None) as (cap, swap):
+    directories = SessionDirectories.new(tmp_path)
+    with prepared(directories, Needs("none", "off"), lambda _of_others: None) as (cap, swap):
         assert (cap, str(swap)) == ("none", "off")
-        assert home.runs.is_dir()
-        assert home.session.startswith(f"{os.getpid()}-")
+        assert directories.runs.is_dir()
+        assert directories.session.startswith(f"{os.getpid()}-")
 
 
 def test_dead_sessions_are_cleaned_up(tmp_path: Path) -> None:
     """What a session left that is gone is removed and told; of folders of results the newest stay."""
-    home, said = Home.new(tmp_path), list[str]()
-    home.swaps.mkdir(parents=True)
-    left = home.swaps / f"{PREFIX}{_gone()}.swap"
+    directories, said = SessionDirectories.new(tmp_path), list[str]()
+    directories.swaps.mkdir(parents=True)
+    left = directories.swaps / f"{PREFIX}{_gone()}.swap"
     left.touch()
-    old = [home.folder.parent / f"{number}.{PREFIX}{_gone()}" for number in range(3)]
+    old = [directories.folder.parent / f"{number}.{PREFIX}{_gone()}" for number in range(3)]
     for folder in old:
         folder.mkdir(parents=True)
-    with prepared(home, Needs("none", "off"), said.append):
+    with prepared(directories, Needs("none", "off"), said.append):
         assert not left.exists()
         assert all(folder.exists() for folder in old)
     assert f"edgeload: removed {left.name}, left by a session that is gone" in said
@@ -54,35 +64,37 @@ def test_dead_sessions_are_cleaned_up(tmp_path: Path) -> None:
 
 def test_only_so_many_folders_are_kept(tmp_path: Path) -> None:
     """Folders of sessions that are gone are kept up to twenty, and the one whose results this session tells of."""
-    home, tag_of_it, said = Home.new(tmp_path), _gone(), list[str]()
+    directories, tag_of_it, said = SessionDirectories.new(tmp_path), _gone(), list[str]()
     for number in [7, *range(90, 112)]:
-        (home.folder.parent / f"{number}.{PREFIX}{tag_of_it}").mkdir(parents=True)
-    killed = Home.of(home.folder.parent / f"7.{PREFIX}{tag_of_it}")
-    killed.unreported.touch()
+        (directories.folder.parent / f"{number}.{PREFIX}{tag_of_it}").mkdir(parents=True)
+    killed = SessionDirectories.of(directories.folder.parent / f"7.{PREFIX}{tag_of_it}")
+    killed.unreported_marker.touch()
     killed.runs.mkdir()
     (killed.runs / "1.json").touch()
-    with prepared(home, Needs("none", "off"), said.append):
-        kept = sorted(number_of(folder) for folder in home.folder.parent.iterdir() if folder != home.folder)
+    with prepared(directories, Needs("none", "off"), said.append):
+        kept = sorted(
+            number_of(folder) for folder in directories.folder.parent.iterdir() if folder != directories.folder
+        )
     assert kept == [7, *range(92, 112)]
     assert f"not report what it measured, 1 run; see it by: edgeload report {killed.folder}" in said[0]
-    assert number_of(Home.new(tmp_path).folder) == 112
+    assert number_of(SessionDirectories.new(tmp_path).folder) == 112
 
 
 def test_planted(tmp_path: Path) -> None:
     """A link, or another user's folder, that is called as one of a session that is gone costs nobody a file."""
-    home, tag_of_it = Home.new(tmp_path), _gone()
+    directories, tag_of_it = SessionDirectories.new(tmp_path), _gone()
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").touch()
-    home.folder.parent.mkdir()
-    planted = [home.folder.parent / f"202001{day}T000000Z.{PREFIX}{tag_of_it}" for day in range(10, 34)]
+    directories.folder.parent.mkdir()
+    planted = [directories.folder.parent / f"202001{day}T000000Z.{PREFIX}{tag_of_it}" for day in range(10, 34)]
     planted[0].symlink_to(precious)
     for folder in planted[1:]:
         folder.mkdir()
     (planted[2] / "file").touch()
     if os.geteuid() == 0:
         os.chown(planted[2], 65534, 65534)
-    with prepared(home, Needs("none", "off"), lambda _line: None):
+    with prepared(directories, Needs("none", "off"), lambda _line: None):
         assert (precious / "file").exists()
         assert not planted[1].exists()
         assert (planted[2] / "file").exists() == (os.geteuid() == 0)
@@ -90,16 +102,16 @@ def test_planted(tmp_path: Path) -> None:
 
 def test_modes(tmp_path: Path) -> None:
     """Nobody else may write to what a session makes in the cache, whatever the process's umask allows."""
-    home, was = Home.new(tmp_path / "made" / "cache"), os.umask(0)
+    directories, was = SessionDirectories.new(tmp_path / "made" / "cache"), os.umask(0)
     try:
-        with prepared(home, Needs("none", "off"), lambda _line: None):
-            home.write(home.unreported, b"")
-            journal.write(journal.place(home.runs, Entry(CASE, Measurement(outcome="ok", started=1.0), "")))
+        with prepared(directories, Needs("none", "off"), lambda _line: None):
+            directories.write(directories.unreported_marker, b"")
+            journal.write(journal.place(directories.runs, Entry(CASE, Measurement(outcome="ok", started=1.0), "")))
             made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
     finally:
         os.umask(was)
-    assert {home.runs, home.unreported} < {*made}
-    assert len([path for path in made if path.parent == home.runs]) == 1
+    assert {directories.runs, directories.unreported_marker} < {*made}
+    assert len([path for path in made if path.parent == directories.runs]) == 1
     assert [path for path in made if path.stat().st_mode & 0o022] == []
 
 
@@ -107,14 +119,14 @@ def test_modes(tmp_path: Path) -> None:
 def test_groups_are_removed_however_it_ends(tmp_path: Path, error: type[BaseException]) -> None:
     """A group of the session that is still there when it breaks down or is interrupted is removed."""
     name = next(key for key, cap in CAPS.items() if cap.unavailable() is None)
-    home = Home.new(tmp_path)
-    mine = f"{PREFIX}{home.session}-test"
+    directories = SessionDirectories.new(tmp_path)
+    mine = f"{PREFIX}{directories.session}-test"
 
     def groups() -> list[str]:
         return [found for _, names, _ in os.walk("/sys/fs/cgroup") for found in names if found == mine]
 
     def broken() -> None:
-        with prepared(home, Needs(name, "off"), lambda _line: None) as (cap, _):
+        with prepared(directories, Needs(name, "off"), lambda _line: None) as (cap, _):
             CAPS[cap].open(mine, Limits(Limit.parse("64M").size_bytes))
             assert bool(groups()) == CAPS[cap].enforces
             raise error
@@ -129,6 +141,6 @@ def test_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(UsageError, match=r"Not a directory; name another folder by --edge-cache-dir$"),
-        prepared(Home.new(tmp_path / "file"), Needs("none", "off"), pytest.fail),
+        prepared(SessionDirectories.new(tmp_path / "file"), Needs("none", "off"), pytest.fail),
     ):
         pytest.fail("was prepared")

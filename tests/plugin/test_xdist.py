@@ -102,7 +102,17 @@ def test_packed() -> None:
     known = {"outcome": "crashed", "detail": 'said "ü\x00"', "response_s": (1.0,), "machine_wide": ("stall_s",)}
     bulky = {"tasks": (Span(0, 0, 0.0, 1.0, 2.0),), "timeline": Timeline((0.1,), (1,), (2,), (3,))}
     measurement = msgspec.convert(figures | known | bulky, Measurement)
-    case = Case("a.py::b", "w", "p", "base+1G", 2**40, "read", 2, "cgroup2", "8G")
+    case = Case(
+        test="a.py::b",
+        workload="w",
+        policy="p",
+        limit="base+1G",
+        limit_bytes=2**40,
+        reader="read",
+        threads=2,
+        cap="cgroup2",
+        swap="8G",
+    )
     entry = Entry(case, measurement, "/tmp/run.json")
     properties = [(PROPERTY, pack(entry))]
     [[name, text]] = execnet.loads(execnet.dumps([list(item) for item in properties]))

@@ -13,7 +13,17 @@ from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record
 from pytest_edgeload.results.statistics import Estimate, Interval
 from pytest_edgeload.results.threshold import Figure
 
-CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+CASE = Case(
+    test="suites/test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit="512M",
+    limit_bytes=512 << 20,
+    reader="read",
+    threads=2,
+    cap="cgroup2",
+    swap="8G",
+)
 MACHINE = Machine("Some CPU", 2, 8 << 30, "6.1", "3.11", "2.9")
 
 

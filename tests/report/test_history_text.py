@@ -15,7 +15,17 @@ from pytest_edgeload.results.history import Saved, Series, series
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.threshold import Figure
 
-CASE = Case("test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+CASE = Case(
+    test="test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit="512M",
+    limit_bytes=512 << 20,
+    reader="read",
+    threads=2,
+    cap="cgroup2",
+    swap="8G",
+)
 MAKESPAN = Figure("makespan_s")
 
 

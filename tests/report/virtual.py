@@ -18,7 +18,17 @@ MIB = 1 << 20
 LIMITS = {"1G": 1024 * MIB, "384M": 384 * MIB, None: None}
 POLICIES = ("bulk", "linear", "partial", "stream")
 SPEEDS = Speeds(read_bytes_per_s=200.0 * MIB, flops_per_s=1e9)
-CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "384M", 384 * MIB, "read", 2, "cgroup2", "8G")
+CASE = Case(
+    test="suites/test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit="384M",
+    limit_bytes=384 * MIB,
+    reader="read",
+    threads=2,
+    cap="cgroup2",
+    swap="8G",
+)
 MACHINE = Machine("A processor", 4, 8 << 30, "6.1.0", "3.11.7", "2.13.0")
 
 

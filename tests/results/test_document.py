@@ -74,7 +74,17 @@ def test_round_trip(empty: Document, written: list[Record], settings: dict[str, 
 def test_summary(empty: Document) -> None:
     """A summary lacks spans and time lines, and nothing else."""
     rounds = [Measurement(outcome="ok", makespan_s=1.0, tasks=spans) for spans in ((), (Span(0, 0, 0.0, 0.0, 1.0),))]
-    case = Case("t", "w", "p", None, None, "read", 1, "none", "off")
+    case = Case(
+        test="t",
+        workload="w",
+        policy="p",
+        limit=None,
+        limit_bytes=None,
+        reader="read",
+        threads=1,
+        cap="none",
+        swap="off",
+    )
     plain, whole = (msgspec.structs.replace(empty, records=(Record(case, (m,)),)) for m in rounds)
     assert whole.summary() == plain
 
@@ -94,7 +104,17 @@ def test_created(empty: Document) -> None:
 def test_absent(empty: Document) -> None:
     """A metric that was not measured is absent from the file, and a metric of 0 is there."""
     measured = Measurement(outcome="oom", swap_in_bytes=0)
-    case = Case("t", "w", "p", None, None, "read", 1, "none", "off")
+    case = Case(
+        test="t",
+        workload="w",
+        policy="p",
+        limit=None,
+        limit_bytes=None,
+        reader="read",
+        threads=1,
+        cap="none",
+        swap="off",
+    )
     whole = msgspec.structs.replace(empty, records=(Record(case, (measured,)),))
     [found] = json.loads(render(whole))["records"][0]["rounds"]
     assert found.keys() & METRICS.keys() == {"swap_in_bytes"}

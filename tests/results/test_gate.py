@@ -25,7 +25,17 @@ from pytest_edgeload.results.gate import (
 from pytest_edgeload.results.record import Case, Measurement, Outcome, Record
 from pytest_edgeload.results.threshold import Ceiling, Threshold
 
-CASE = Case("suites/test_a.py::test_a", "mix", "linear", "512M", 512 << 20, "read", 2, "cgroup1", "8G")
+CASE = Case(
+    test="suites/test_a.py::test_a",
+    workload="mix",
+    policy="linear",
+    limit="512M",
+    limit_bytes=512 << 20,
+    reader="read",
+    threads=2,
+    cap="cgroup1",
+    swap="8G",
+)
 ONE_PERCENT = 0.01
 
 

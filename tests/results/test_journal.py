@@ -13,7 +13,17 @@ from pytest_edgeload.results import journal
 from pytest_edgeload.results.journal import read
 from pytest_edgeload.results.record import Case, Entry, Measurement, Timeline
 
-CASE = Case("suites/test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+CASE = Case(
+    test="suites/test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit=None,
+    limit_bytes=None,
+    reader="read",
+    threads=2,
+    cap="none",
+    swap="off",
+)
 
 
 def write(folder: Path, entry: Entry) -> Entry:

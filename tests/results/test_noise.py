@@ -12,7 +12,17 @@ from pytest_edgeload.results.noise import Floor, Split, floor, splits, tightest
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.threshold import Figure, Threshold
 
-CASE = Case("", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "8G")
+CASE = Case(
+    test="",
+    workload="mix",
+    policy="bulk",
+    limit="512M",
+    limit_bytes=512 << 20,
+    reader="read",
+    threads=2,
+    cap="cgroup2",
+    swap="8G",
+)
 LINEAR = msgspec.structs.replace(CASE, policy="linear")
 MAKESPAN, RATIO, PEAK = Figure("makespan_s"), Figure("makespan_s", reference="bulk"), Figure("peak_bytes")
 

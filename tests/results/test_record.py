@@ -28,7 +28,17 @@ from pytest_edgeload.results.record import (
 )
 from pytest_edgeload.workload import Ask, Condition
 
-CASE = Case("suites/test_a.py::test_a", "mix", "bulk", "512M", 512 << 20, "read", 2, "cgroup2", "off")
+CASE = Case(
+    test="suites/test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit="512M",
+    limit_bytes=512 << 20,
+    reader="read",
+    threads=2,
+    cap="cgroup2",
+    swap="off",
+)
 ABOUT = {"outcome", "round", "detail", "started", "ended", "interleaved", "machine_wide", "notices"}
 PARTS = {"arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
 ENDINGS = {"s": "_s", "per s": "_per_s", "bytes": "_bytes"}

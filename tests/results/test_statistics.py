@@ -28,7 +28,17 @@ from pytest_edgeload.results.statistics import (
 )
 from pytest_edgeload.results.threshold import Figure
 
-CASE = Case("suites/test_a.py::test_a", "mix", "bulk", None, None, "read", 2, "none", "off")
+CASE = Case(
+    test="suites/test_a.py::test_a",
+    workload="mix",
+    policy="bulk",
+    limit=None,
+    limit_bytes=None,
+    reader="read",
+    threads=2,
+    cap="none",
+    swap="off",
+)
 SECONDS = st.floats(0.001, 1000)
 
 

@@ -126,7 +126,19 @@ def test_sweep(cap: Cap, held: Held, session: str, fresh: Callable[[], str], sto
     """A group that holds all there is to hold is entered as a whole, and swept from every hierarchy."""
     not_held = lacking(cap, EVERYTHING, fresh, storage)
     assert not_held in {(), ("cores",)}
-    case = Case("", "", "", None, None, "", 1, "", "", unenforced=not_held, **EVERYTHING._asdict())
+    case = Case(
+        test="",
+        workload="",
+        policy="",
+        limit=None,
+        limit_bytes=None,
+        reader="",
+        threads=1,
+        cap="",
+        swap="",
+        unenforced=not_held,
+        **EVERYTHING._asdict(),
+    )
     group, name = held(limits_of(LIMIT, Hold.of(case), [storage], NO_SWAP))
     with Child(*group.enter) as child:
         assert child.do("again") == "intact"
@@ -152,10 +164,36 @@ def test_no_disk(cap: Cap, fresh: Callable[[], str]) -> None:
 
 def test_what_is_not_enforced_is_not_asked() -> None:
     """Of a case that could not be enforced the rest is, and what could be in part."""
-    case = Case("", "", "", None, None, "", 1, "", "", cores=4, cpus=0.5, read_bps=BPS, swap_bytes=0)
+    case = Case(
+        test="",
+        workload="",
+        policy="",
+        limit=None,
+        limit_bytes=None,
+        reader="",
+        threads=1,
+        cap="",
+        swap="",
+        cores=4,
+        cpus=0.5,
+        read_bps=BPS,
+        swap_bytes=0,
+    )
     assert Hold.of(case) == Hold(BPS, None, 0.5, 4, 0)
     marked = Case(
-        "", "", "", None, None, "", 1, "", "", cores=4, cpus=0.5, read_bps=BPS, unenforced=("cpus", "cores: 2 of 4")
+        test="",
+        workload="",
+        policy="",
+        limit=None,
+        limit_bytes=None,
+        reader="",
+        threads=1,
+        cap="",
+        swap="",
+        cores=4,
+        cpus=0.5,
+        read_bps=BPS,
+        unenforced=("cpus", "cores: 2 of 4"),
     )
     assert Hold.of(marked) == Hold(BPS, cores=4)
     assert Hold.of(marked).computing == Hold(cores=4)

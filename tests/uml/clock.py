@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pytest_edgeload.measuring.directories import Home, number_of
+from pytest_edgeload.measuring.directories import SessionDirectories, number_of
 from pytest_edgeload.results import baseline
 
 STEPS = (-86400, -3600, -7 * 86400)
@@ -70,7 +70,7 @@ def main() -> None:
             baseline.save(folder / "kept", document, baseline.default_name(document))
             newest = baseline.find(folder / "kept", "", document.machine)
             found["baselines"].append(str(newest and newest.name))
-        found["next session"] = number_of(Home.new(folder / "cache").folder)
+        found["next session"] = number_of(SessionDirectories.new(folder / "cache").folder)
         sys.stdout.write(json.dumps(found))
 
 

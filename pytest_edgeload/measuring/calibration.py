@@ -1,0 +1,206 @@
+"""Figures of this machine that other figures depend on: what an idle worker needs, service times, bounds.
+
+A session measures each of them once, when it is first needed, and keeps it in a note in its folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import statistics
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
+from pytest_edgeload.base.files import OURS, noting, write
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.job import Job, JobRequest, Program, search_path
+from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.networks.registry import Progress, Registry
+from pytest_edgeload.networks.tile import needed
+from pytest_edgeload.planning.budget import enforced_bytes
+from pytest_edgeload.planning.plan import Budget, Plan
+from pytest_edgeload.planning.simulate import peak_bytes
+from pytest_edgeload.policies import POLICIES, make_plan
+from pytest_edgeload.results.derived import Bound
+from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.sandbox.command import Command
+from pytest_edgeload.sandbox.hold import Hold
+from pytest_edgeload.sandbox.launch import Calling, launch, launch_call
+from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.workload import Mix
+
+_SERVICE_RUNS = 3  # of which the median counts
+_PROBES = 3  # workers, of which the fastest counts: a disturbance can only make one slower
+_COMPUTED_REQUESTS = 5  # of which the mean counts
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """The name of a figure, and everything that its value depends on within a session."""
+
+    name: Literal["idle", "idle-call", "service", "read", "compute"]
+    networks: tuple[str, ...] = ()
+    threads: int = 1
+    hold: Hold = Hold()
+
+    @property
+    def file_name(self) -> str:
+        """The name of the figure's note."""
+        return f"{self.name}-{hashlib.sha256(msgspec.json.encode(self, order='deterministic')).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The figures of a session. `folder` is the session's folder."""
+
+    launcher: Launcher
+    registry: Registry
+    progress: Progress
+    folder: Path
+
+    def idle_bytes(self) -> int:
+        """Return the resident memory of a worker that does nothing. Raises Unsupported."""
+        return self._idle_bytes(Figure("idle"), measure_idle_bytes)
+
+    def limit_bytes(self, limit: Limit | None) -> int | None:
+        """Return the bytes to enforce for `limit`. Raises UsageError if an idle worker already exceeds it."""
+        return None if limit is None else enforced_bytes(limit, self.idle_bytes())
+
+    def program_limit_bytes(self, limit: Limit | None, program: Calling | Command) -> int | None:
+        """Return the bytes to enforce for `limit` on a program. The base is the idle worker that calls functions.
+
+        Raises UsageError if that worker already exceeds the limit, or if the limit has a base but the program is a
+        command, which has no idle worker.
+        """
+        if limit is None:
+            return None
+        if isinstance(program, Calling):
+            idle_bytes = self._idle_bytes(Figure("idle-call"), measure_idle_call_bytes)
+            return enforced_bytes(limit, idle_bytes, 0, "it calls anything")
+        if limit.above_base:
+            raise UsageError(
+                f"memory limit {limit}", "a command has no idle worker to be above", "give a size such as 512M"
+            )
+        return limit.size_bytes
+
+    def service_s(self, mix: Mix, threads: int, hold: Hold) -> float:
+        """Return the mean time of one batch of `mix` on an otherwise idle machine: the sum over its requests.
+
+        A request takes the time of its network alone, under bulk, from a cold cache, with the constraints `hold` and
+        without a memory limit: the median of three runs. Raises Unsupported, and what `Registry.get` raises.
+        """
+        network_s = {
+            name: self._noted(Figure("service", (name,), threads, hold), partial(self._alone_s, name, threads, hold))
+            for name in mix.networks
+        }
+        return sum(network_s[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
+
+    def bound(self, case: Case, mix: Mix) -> Bound | None:
+        """Return the times that no run of `mix` can beat with the case's threads and device, under any policy or limit.
+
+        Returns None for a mix that arrives over time or has conditions, because no bound follows there. Each network is
+        read and computed by itself, without a memory limit; if reads are throttled, one worker reads all networks.
+        Raises Unsupported if a probe fails, and what `Registry.get` raises.
+        """
+        if not mix.is_at_once:
+            return None
+        networks = {name: self.registry.get(name, self.progress)[1] for name in mix.networks}
+        hold = Hold.of(case)
+        compute_s = {name: self._compute_s(name, case.threads, hold.computing) for name in networks}
+        return Bound(
+            read_bytes=sum(size_bytes for network in networks.values() for _, size_bytes in needed(network)),
+            read_s=self._read_s(sorted(networks), hold._replace(write_bps=None, swap_bytes=None)),
+            compute_s=sum(compute_s[ask.network] for ask in mix.asks),
+        )
+
+    def _alone_s(self, name: str, threads: int, hold: Hold) -> float:
+        folder, network = self.registry.get(name, self.progress)
+        workload = Mix.of(name, [name]).workload({name: network})
+        plan = make_plan("bulk", POLICIES["bulk"], workload, Budget())
+        job = Job(plan, (str(folder),), (JobRequest(0),), "read", threads)
+        expected_bytes = network.weight_bytes + peak_bytes(plan, workload)
+        runs = [self.launcher.launch(job, None, hold, expected_bytes) for _ in range(_SERVICE_RUNS)]
+        self.registry.get(name, self.progress)  # raises if the weights changed meanwhile
+        makespans_s = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]
+        if not makespans_s:
+            raise Unsupported(f"service time of {name}", f"cannot be measured: {runs[-1].detail}")
+        return statistics.median(makespans_s)
+
+    def _read_s(self, names: list[str], hold: Hold) -> float:
+        if hold.read_bps is not None:
+            # A throttle lets the first bytes of a process pass freely, so one worker has to read all networks.
+            return self._noted(Figure("read", tuple(names), hold=hold), lambda: self._probe_s("reading", names, hold))
+
+        def fastest_s(name: str) -> float:
+            return min(self._probe_s("reading", [name], hold) for _ in range(_PROBES))
+
+        return sum(self._noted(Figure("read", (name,), hold=hold), partial(fastest_s, name)) for name in names)
+
+    def _compute_s(self, name: str, threads: int, hold: Hold) -> float:
+        def fastest_s() -> float:
+            probes = (self._probe_s("computing", [name], hold, _COMPUTED_REQUESTS, threads) for _ in range(_PROBES))
+            return min(probes) / _COMPUTED_REQUESTS
+
+        return self._noted(Figure("compute", (name,), threads, hold), fastest_s)
+
+    def _probe_s(self, function: str, names: Iterable[str], hold: Hold, requests: int = 0, threads: int = 1) -> float:
+        """Return the wall-clock time that a function of `engine.probes` takes. Raises Unsupported."""
+        stored = [self.registry.get(name, self.progress) for name in names]
+        program = Program(f"pytest_edgeload.engine.probes:{function}", search_path())
+        job_requests = tuple(JobRequest(0, sample) for sample in range(requests))
+        job = Job(Plan(()), tuple(str(folder) for folder, _ in stored), job_requests, "read", threads, program)
+        run = self.launcher.launch(job, None, hold, sum(network.peak_bytes for _, network in stored))
+        if run.outcome != "ok" or run.makespan_s is None:
+            raise Unsupported(
+                Setting("bound"), f"{function} {', '.join(names)} by itself failed: {run.detail}", "leave it out"
+            )
+        return run.makespan_s
+
+    def _idle_bytes(self, figure: Figure, measure: Callable[[Enclosure], int]) -> int:
+        note = self.folder / figure.file_name
+        with self.launcher.turn():
+            if note.exists():
+                return int(note.read_text())
+            idle_bytes = measure(self.launcher.enclosure(Limits(swap=self.launcher.swap.usable)))
+            with noting(self.folder):
+                write(note, str(idle_bytes).encode(), OURS)
+            return idle_bytes
+
+    def _noted(self, figure: Figure, measure_s: Callable[[], float]) -> float:
+        """Return the figure in seconds, from its note if there is one."""
+        note = self.folder / figure.file_name
+        if not note.exists():
+            seconds, own = repr(measure_s()), note.with_name(f"{note.name}.{os.getpid()}")
+            with noting(self.folder):
+                write(own, seconds.encode(), OURS)
+                with suppress(FileExistsError):  # another process of the session was first and decides for all
+                    os.link(own, note)
+                own.unlink()
+        return float(note.read_text())
+
+
+def measure_idle_bytes(enclosure: Enclosure) -> int:
+    """Return the resident memory of a worker that does nothing in `enclosure`, which must not limit memory.
+
+    The caller holds the host lock. Raises Unsupported.
+    """
+    return _baseline_bytes(launch(Job(Plan(()), (), (), "read", 1), enclosure))
+
+
+def measure_idle_call_bytes(enclosure: Enclosure) -> int:
+    """Return the resident memory of a worker that calls functions but has not called one, see `measure_idle_bytes`."""
+    return _baseline_bytes(launch_call(Calling(pickle.dumps((int, (), {}))), 1, enclosure))
+
+
+def _baseline_bytes(run: Measurement) -> int:
+    if run.outcome != "ok" or run.baseline_bytes is None:
+        raise Unsupported("an idle worker", f"cannot be started: {run.detail}")
+    return run.baseline_bytes

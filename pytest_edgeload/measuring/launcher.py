@@ -1,0 +1,114 @@
+"""Launches the processes of a session, one at a time on this host, under the session's cap and swap."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from pytest_edgeload.base.errors import Setting, Unsupported
+from pytest_edgeload.base.locks import silent
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.job import Job
+from pytest_edgeload.networks.store import weight_files
+from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.hold import Hold, limits_of, loose, unenforced
+from pytest_edgeload.sandbox.launch import launch
+from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.lock import host_lock
+from pytest_edgeload.sandbox.owner import PREFIX
+from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.user import User, ourselves
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """The cap, the swap and the user of all processes of a session.
+
+    `session` is the tag of the session's owner, and part of the name of each group. `say` receives a line about a wait
+    for another session, once per line.
+    """
+
+    cap: Cap
+    swap: Swap
+    session: str
+    timeout_s: float
+    user: User = field(default_factory=ourselves)
+    say: Callable[[str], None] = silent
+    _said: set[str] = field(default_factory=set)
+    _serial: itertools.count[int] = field(default_factory=itertools.count)
+
+    def launch(self, job: Job, limit_bytes: int | None, hold: Hold, expected_bytes: int) -> Measurement:
+        """Start a worker that carries out `job` and return its measurement. Raises Unsupported."""
+        weights = [path for folder in job.networks for path in weight_files(Path(folder))]
+        return self.launch_with(partial(launch, job), weights, limit_bytes, hold, expected_bytes)
+
+    def launch_with(
+        self,
+        start: Callable[[Enclosure], Measurement],
+        files: Sequence[Path],
+        limit_bytes: int | None,
+        hold: Hold,
+        expected_bytes: int,
+    ) -> Measurement:
+        """Wait for this session's turn, and `start` a process that reads `files`. Raises Unsupported.
+
+        See `Enclosure` for `expected_bytes`.
+        """
+        free = loose(hold, files)
+        with self.turn():
+            # The limits are computed in our turn: the swap of others may have come or gone.
+            limits = self._limits(limit_bytes, hold, [file for file in files if file not in free])
+            measurement = start(self.enclosure(limits, expected_bytes))
+        notices = [
+            printable(f"{file} is not on a disk that can be throttled, so it was read at full speed") for file in free
+        ]
+        if self.user.notice:
+            notices.append(self.user.notice)
+        return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices))
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Return the lock that lets one measured run at a time happen on this host."""
+        return host_lock(self._say_once)
+
+    def enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
+        """Return a new enclosure with these limits. Start a process in it only in this session's `turn`."""
+        return Enclosure(self.cap, self._group_name(), limits, self.timeout_s, expected_bytes, self.user)
+
+    def check_reads(self, read_bps: int, folder: Path) -> None:
+        """Raise Unsupported if reads of the files in `folder` cannot be throttled to `read_bps`."""
+        limits = self._limits(None, Hold(read_bps), [folder])
+        try:
+            self.cap.open(self._group_name(), limits).close()
+        except Unsupported as error:
+            raise error.within(Setting("read-bw", exact_size(read_bps)), "leave it out") from error
+
+    def unenforced(self, hold: Hold, memory_bytes: int, folder: Path) -> tuple[str, ...]:
+        """Return the parts of `hold` that this machine cannot enforce, as in `Case.unenforced`.
+
+        `folder` is the folder of the weights.
+        """
+        return unenforced(
+            self.cap, self._group_name, hold, lambda part: self._limits(memory_bytes, part, [folder]), self.swap
+        )
+
+    def _limits(self, memory_bytes: int | None, hold: Hold, files: Iterable[Path]) -> Limits:
+        """Return the limits of a worker that reads `files`. Raises Unsupported."""
+        return limits_of(memory_bytes, hold, files, self.swap)
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
+
+    def _group_name(self) -> str:
+        return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"

@@ -1,0 +1,56 @@
+"""What the tests of measuring share: workloads, a limit, a read bandwidth, and a cap that counts its groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.sandbox.caps import Cap, Group
+from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.workload import Ask, Condition, Mix
+from tests.sandbox.child import MIB
+
+WIDE, TINY = Mix.of("wide", ["wide"]).due(60.0), Mix.of("tiny", ["tiny"], images=3)
+
+# Every output of tiny is 1.125.
+DECIDING = Mix(
+    "deciding",
+    (
+        Ask("tiny"),
+        Ask("wide", when=Condition(0, 1.2)),
+        Ask("tiny", when=Condition(0, 1.2, "<", at=(0, 7))),
+        Ask("tiny", when=Condition(1, -1e9)),
+    ),
+)
+
+TIGHT = Limit.parse("base+24M")
+"""A limit that the wide network does not fit under."""
+
+BPS = 90 * MIB
+"""The read bandwidth that the fixture `throttle` enforces."""
+
+
+@dataclass
+class CountingCap:
+    """A cap that counts how many groups were opened."""
+
+    cap: Cap
+    enforces: bool = True
+    opened: int = 0
+
+    def unavailable(self) -> str | None:
+        """Ask the cap."""
+        return self.cap.unavailable()
+
+    def cannot_throttle(self) -> str | None:
+        """Ask the cap."""
+        return self.cap.cannot_throttle()
+
+    def open(self, name: str, limits: Limits) -> Group:
+        """Count, and let the cap open the group."""
+        self.opened += 1
+        return self.cap.open(name, limits)
+
+    def sweep(self, session: str | None) -> list[str]:
+        """Let the cap sweep."""
+        return self.cap.sweep(session)

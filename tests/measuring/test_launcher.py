@@ -1,0 +1,34 @@
+"""The launcher checks what the machine can enforce before anything is measured."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.limits import Limits, Throttle
+from pytest_edgeload.sandbox.owner import PREFIX
+from tests.measuring.parts import BPS
+
+
+def test_throttle_that_the_kernel_refuses_is_an_error_with_the_setting(
+    bench: Bench, cap: Cap, storage: Path, throttle: Throttle, fresh: Callable[[], str]
+) -> None:
+    """A read throttle is tried on a group; an error of the kernel names the setting and the way out."""
+    bench.launcher.check_reads(BPS, storage)
+    name = fresh()
+    session, _, serial = name.removeprefix(PREFIX).rpartition("-")
+    launcher = replace(bench.launcher, session=session, _serial=itertools.count(int(serial)))
+    group = cap.open(f"{PREFIX}{session}-{os.getpid()}-{serial}", Limits())
+    try:
+        with pytest.raises(Unsupported, match=r"^read-bw=90M: cgroup .* File exists; leave it out$"):
+            launcher.check_reads(BPS, storage)
+    finally:
+        group.close()
