@@ -1,4 +1,4 @@
-"""What this project tells the plugin about itself, by the hooks that any project uses."""
+"""Registers this project's networks and peers, through the same hooks that any project uses."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def pytest_edge_networks(register: RegisterNetwork) -> None:
 
 
 def pytest_edge_peers(register: RegisterPeer) -> None:
-    """Register what people use today, beside the policies."""
+    """Register the programs that people use today, for comparison with the policies."""
     for name, peer in PEERS.items():
         register(name, peer.program, peer.prepare)

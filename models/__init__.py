@@ -1,6 +1,6 @@
-"""The study's ten networks, each an ordinary nn.Module.
+"""The ten networks of the 2020 study, each an ordinary nn.Module; one file per family.
 
-Here lives the table of names and nothing else: pytest's own process imports this file, so it must not import torch.
+This file contains only the table of names. The pytest process imports it, so it must not import torch.
 """
 
 from __future__ import annotations
@@ -17,4 +17,4 @@ NETWORKS: dict[str, str] = {
     "tiny_yolo": "models.yolo:tiny_yolo",
     "sos_googlenet": "models.googlenet:sos_googlenet",
 }
-"""Where each network is made: `module:function`, a function without arguments that returns (module, samples)."""
+"""The factory of each network as `module:function`; it takes no arguments and returns (module, samples)."""

@@ -1,8 +1,9 @@
-"""The CaffeNet family: AlexNet as Caffe draws it, and Levi and Hassner's smaller cousin.
+"""The CaffeNet family: Caffe's variant of AlexNet, and the smaller network of Levi and Hassner.
 
-Here live age_net, gender_net, mem_net, scene_net, sos_net and face_net. Imports torch and models.weights.
+Contains age_net, gender_net, mem_net, scene_net, sos_net and face_net. Imports torch and models.weights.
 
-Layers keep their prototxt names. Pools round up, as Caffe's do. Dropout is left out: it does nothing at inference.
+Layers keep their prototxt names. Pooling rounds sizes up, as Caffe does. Dropout is omitted because it does nothing at
+inference.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from models.weights import Samples, build
 
 
 def age_net() -> tuple[nn.Module, Samples]:
-    """Age in 8 classes: (1, 3, 227, 227) to (1, 8).
+    """Return age_net, which classifies age in 8 classes: (1, 3, 227, 227) to (1, 8).
 
     Levi and Hassner, "Age and Gender Classification using Convolutional Neural Networks", 2015; deploy_age.prototxt.
     """
@@ -23,7 +24,7 @@ def age_net() -> tuple[nn.Module, Samples]:
 
 
 def gender_net() -> tuple[nn.Module, Samples]:
-    """Gender in 2 classes: (1, 3, 227, 227) to (1, 2).
+    """Return gender_net, which classifies gender in 2 classes: (1, 3, 227, 227) to (1, 2).
 
     Levi and Hassner, "Age and Gender Classification using Convolutional Neural Networks", 2015; deploy_gender.prototxt.
     """
@@ -31,7 +32,7 @@ def gender_net() -> tuple[nn.Module, Samples]:
 
 
 def mem_net() -> tuple[nn.Module, Samples]:
-    """How memorable a picture is, as one unbounded number: (1, 3, 227, 227) to (1, 1).
+    """Return mem_net, which scores how memorable an image is, without bounds: (1, 3, 227, 227) to (1, 1).
 
     Khosla et al., "Understanding and Predicting Image Memorability at a Large Scale", 2015; MemNet on CaffeNet.
     """
@@ -39,7 +40,7 @@ def mem_net() -> tuple[nn.Module, Samples]:
 
 
 def scene_net() -> tuple[nn.Module, Samples]:
-    """Kind of place in 205 classes: (1, 3, 227, 227) to (1, 205).
+    """Return scene_net, which classifies scenes in 205 classes: (1, 3, 227, 227) to (1, 205).
 
     Zhou et al., "Learning Deep Features for Scene Recognition using Places Database", 2014; Places205-CaffeNet.
     """
@@ -47,7 +48,7 @@ def scene_net() -> tuple[nn.Module, Samples]:
 
 
 def sos_net() -> tuple[nn.Module, Samples]:
-    """How many objects stand out, in 5 classes (0, 1, 2, 3, 4 or more): (1, 3, 227, 227) to (1, 5).
+    """Return sos_net, which counts salient objects (0, 1, 2, 3, 4 or more): (1, 3, 227, 227) to (1, 5).
 
     Zhang et al., "Salient Object Subitizing", 2015; its AlexNet.
     """
@@ -55,9 +56,9 @@ def sos_net() -> tuple[nn.Module, Samples]:
 
 
 def face_net() -> tuple[nn.Module, Samples]:
-    """Face or not, at every place of a picture: (1, 3, 227, 227) to (1, 2, 1, 1), larger pictures to larger maps.
+    """Return face_net, which detects faces: (1, 3, 227, 227) to (1, 2, 1, 1), a larger image to a larger map.
 
-    CaffeNet with its fc layers cast into convolutions, as Caffe's net surgery does; bvlc_caffenet_full_conv.prototxt.
+    CaffeNet with its fc layers converted to convolutions, as in Caffe's net surgery; bvlc_caffenet_full_conv.prototxt.
     """
     return build("face_net", _fully_convolutional, side=227)
 

@@ -1,9 +1,9 @@
-"""The GoogLeNet family: few weights in many small convolutions that run side by side.
+"""The GoogLeNet family: few weights in many small parallel convolutions.
 
-Here lives sos_googlenet. Imports torch and models.weights.
+Contains sos_googlenet. Imports torch and models.weights.
 
-Layers keep their prototxt names where Python allows. Pools round up, as Caffe's do. Dropout is left out: it does
-nothing at inference.
+Layers keep their prototxt names if Python allows them. Pooling rounds sizes up, as Caffe does. Dropout is omitted
+because it does nothing at inference.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from models.weights import Samples, build
 
 
 def sos_googlenet() -> tuple[nn.Module, Samples]:
-    """How many objects stand out, in 5 classes (0, 1, 2, 3, 4 or more): (1, 3, 224, 224) to (1, 5).
+    """Return sos_googlenet, which counts salient objects (0, 1, 2, 3, 4 or more): (1, 3, 224, 224) to (1, 5).
 
-    Zhang et al., "Salient Object Subitizing", 2017, its GoogleNet. The body is Szegedy et al., "Going Deeper with
+    The GoogleNet of Zhang et al., "Salient Object Subitizing", 2017. The body is Szegedy et al., "Going Deeper with
     Convolutions", 2015, as in bvlc_googlenet/deploy.prototxt: two LRNs, no auxiliary heads.
     """
     return build("sos_googlenet", lambda: _googlenet(5), side=224)
 
 
 class Inception(nn.Module):
-    """Four branches over one input, side by side in the output: (n, c, h, w) to (n, sum of the widths, h, w).
+    """Four parallel branches, concatenated along the channels: (n, c, h, w) to (n, sum of the widths, h, w).
 
-    `one` and `pool` are widths; `three` and `five` are two widths each, of the 1x1 that reduces and of what follows it.
+    `one` and `pool` are widths. `three` and `five` are two widths each: the first of the 1x1 convolution that reduces
+    the channels, the second of the convolution after it.
     """
 
     def __init__(self, channels: int, one: int, three: tuple[int, int], five: tuple[int, int], pool: int) -> None:
@@ -39,7 +40,7 @@ class Inception(nn.Module):
         self.pool = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1, ceil_mode=True), _conv(channels, pool, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the four branches' outputs as one."""
+        """Return the concatenated outputs of the four branches."""
         return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], dim=1)
 
 

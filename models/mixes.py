@@ -1,7 +1,7 @@
-"""The study's mixes: which networks are asked together, about how many images, and on what condition.
+"""The mixes of the 2020 study: which networks run together, on how many images, and under which conditions.
 
-Here lives what EdgeCaffe could be asked to run, by name. Random mixes take the number of arrivals and a seed; the same
-seed gives the same mix. When batches come is the caller's: `mix.closed()`, `mix.arriving(...)`, or all at once.
+Contains the mixes that EdgeCaffe could run, by name. A random mix takes a number of images and a seed; the same seed
+gives the same mix. The caller decides when requests arrive: `mix.closed()`, `mix.arriving(...)`, or all at once.
 """
 
 from __future__ import annotations
@@ -12,29 +12,32 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from models import NETWORKS
 from pytest_edgeload import Ask, Condition, Mix
 
-PERSON_SEEN = 2.6
-"""How sure tiny_yolo has to be (its second anchor's objectness, before the sigmoid) that somebody is in the image."""
+MIN_PERSON = 2.6
+"""Condition for a person in the image: the objectness of tiny_yolo's second anchor, before the sigmoid."""
 
-FACE_FOUND = 0.8
-"""How probable a face has to be. Both separate the samples that the networks come with: their weights are made."""
+MIN_FACE = 0.8
+"""Condition for a face in the image: the probability from face_net.
+
+The weights are random, so both thresholds are chosen to divide the samples of the networks.
+"""
 
 ALWAYS, SOMETIMES = "tiny_yolo", ("age_net", "gender_net", "face_net", "scene_net")
-"""What a quadcopter runs on every image, and what besides on one in four."""
+"""The network that a quadcopter runs on every image, and the additional ones for some images."""
 
-ALONE = 0.75
-"""The probability that a quadcopter runs the first alone."""
+P_ALONE = 0.75
+"""The probability that a quadcopter runs only the first network on an image."""
 
-ANOTHER = 0.5
+P_ANOTHER = 0.5
 """The probability that one more network joins a random composition."""
 
 
 def run_pipeline(images: int = 3) -> Mix:
-    """Return the main experiment: five networks asked about three images, fifteen inferences."""
+    """Return the main experiment: five networks analyze each image; fifteen inferences for three images."""
     return Mix.of("run-pipeline", ["sos_net", "sos_googlenet", "age_net", "gender_net", "face_net"], images=images)
 
 
 def small_3(images: int = 1) -> Mix:
-    """Return three networks of which the largest has 227 MB."""
+    """Return three networks; the largest has 227 MB of weights."""
     return Mix.of("small-3", ["gender_net", "face_net", "age_net"], images=images)
 
 
@@ -44,40 +47,40 @@ def mixed_3(images: int = 1) -> Mix:
 
 
 def large_3(images: int = 1) -> Mix:
-    """Return the three networks with 1.2 GB of weights between them."""
+    """Return three large networks with 1.2 GB of weights in total."""
     return Mix.of("large-3", ["object_net", "emotion_net", "mem_net"], images=images)
 
 
 def lifelogging(images: int = 1) -> Mix:
-    """Return what a camera worn all day runs."""
+    """Return the networks of a camera that is worn all day."""
     return Mix.of("lifelogging", ["emotion_net", "mem_net", "tiny_yolo", "scene_net", "sos_net"], images=images)
 
 
 def all_networks(images: int = 1) -> Mix:
-    """Return all networks but GoogLeNet, once each."""
+    """Return all networks except GoogLeNet, once each."""
     return Mix.of("all-networks", [name for name in NETWORKS if name != "sos_googlenet"], images=images)
 
 
 def quadcopter(images: int = 8, seed: int = 0) -> Mix:
-    """Return tiny_yolo on every image, and now and then four networks more."""
+    """Return tiny_yolo on every image, and four more networks on some images."""
     source = _source(seed)
-    extra = [() if source.random() < ALONE else SOMETIMES for _ in range(images)]
+    extra = [() if source.random() < P_ALONE else SOMETIMES for _ in range(images)]
     return _batches("quadcopter", [(ALWAYS, *more) for more in extra], seed)
 
 
 def all_random(images: int = 8, seed: int = 0) -> Mix:
-    """Return one network for each image, any as likely as any other."""
+    """Return one network per image, chosen uniformly."""
     source = _source(seed)
     return _batches("all-random", [(source.choice(list(NETWORKS)),) for _ in range(images)], seed)
 
 
 def random_composition(images: int = 4, seed: int = 0) -> Mix:
-    """Return a geometric number of different networks for each image."""
+    """Return a geometrically distributed number of different networks per image."""
     source = _source(seed)
 
     def composition() -> Sequence[str]:
         count = 1
-        while count < len(NETWORKS) and source.random() < ANOTHER:
+        while count < len(NETWORKS) and source.random() < P_ANOTHER:
             count += 1
         return source.sample(list(NETWORKS), count)
 
@@ -85,17 +88,17 @@ def random_composition(images: int = 4, seed: int = 0) -> Mix:
 
 
 def fga(images: int = 3) -> Mix:
-    """Return gender and age, asked where face_net finds a face."""
-    return _context("FGA", images, lambda first: (Ask("face_net"), *_about_faces(["gender_net", "age_net"], first)))
+    """Return face_net, and gender_net and age_net if it finds a face."""
+    return _context("FGA", images, lambda first: (Ask("face_net"), *_if_face(["gender_net", "age_net"], first)))
 
 
 def yfgae(images: int = 3) -> Mix:
-    """Return face_net, asked where tiny_yolo sees somebody, and gender, age and emotion where that finds a face."""
+    """Return tiny_yolo, face_net if that finds a person, and gender, age and emotion if face_net finds a face."""
 
     def asks(first: int) -> tuple[Ask, ...]:
-        seen = Condition(first, PERSON_SEEN, at=(0, 89))
-        about = _about_faces(["gender_net", "age_net", "emotion_net"], first + 1)
-        return (Ask("tiny_yolo"), Ask("face_net", when=seen), *about)
+        is_person = Condition(first, MIN_PERSON, at=(0, 89))
+        dependent = _if_face(["gender_net", "age_net", "emotion_net"], first + 1)
+        return (Ask("tiny_yolo"), Ask("face_net", when=is_person), *dependent)
 
     return _context("YFGAE", images, asks)
 
@@ -113,10 +116,11 @@ MIXES: Mapping[str, Callable[[], Mix]] = {
     "FGA": fga,
     "YFGAE": yfgae,
 }
+"""All mixes by name."""
 
 
 def _source(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311  # nothing here is secret
+    return random.Random(seed)  # noqa: S311  # not for cryptography
 
 
 def _batches(name: str, batches: Iterable[Sequence[str]], seed: int) -> Mix:
@@ -124,17 +128,17 @@ def _batches(name: str, batches: Iterable[Sequence[str]], seed: int) -> Mix:
     return Mix(name, asks, seed=seed)
 
 
-def _about_faces(networks: Sequence[str], face: int) -> list[Ask]:
-    """Return requests on the condition that request `face`, one of face_net, found a face."""
-    return [Ask(network, when=Condition(face, FACE_FOUND, at=(0, 0))) for network in networks]
+def _if_face(networks: Sequence[str], face: int) -> list[Ask]:
+    """Return requests that run if request `face`, a request of face_net, finds a face."""
+    return [Ask(network, when=Condition(face, MIN_FACE, at=(0, 0))) for network in networks]
 
 
 def _context(name: str, images: int, asks: Callable[[int], Sequence[Ask]]) -> Mix:
-    """Return a mix of what `asks` asks about each image, given the index of the image's first request."""
-    found: list[Ask] = []
+    """Return a mix; `asks` returns the requests about one image, given the index of the first of them."""
+    requests: list[Ask] = []
     for image in range(images):
-        found += [_about(ask, image) for ask in asks(len(found))]
-    return Mix(name, tuple(found))
+        requests += [_about(ask, image) for ask in asks(len(requests))]
+    return Mix(name, tuple(requests))
 
 
 def _about(ask: Ask, image: int) -> Ask:

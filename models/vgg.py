@@ -1,8 +1,9 @@
-"""The VGG family: Oxford's "slow" network of five convolutions, and its deep successor of sixteen.
+"""The VGG family: the "slow" network with five convolutions, and its deep successor with sixteen.
 
-Here live emotion_net (VGG_S) and object_net (VGG-19). Imports torch and models.weights.
+Contains emotion_net (VGG_S) and object_net (VGG-19). Imports torch and models.weights.
 
-Layers keep their prototxt names. Pools round up, as Caffe's do. Dropout is left out: it does nothing at inference.
+Layers keep their prototxt names. Pooling rounds sizes up, as Caffe does. Dropout is omitted because it does nothing at
+inference.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from models.weights import Samples, build
 
 
 def emotion_net() -> tuple[nn.Module, Samples]:
-    """Emotion of a face in 7 classes: (1, 3, 224, 224) to (1, 7).
+    """Return emotion_net, which classifies the emotion of a face in 7 classes: (1, 3, 224, 224) to (1, 7).
 
     Levi and Hassner, "Emotion Recognition in the Wild via Convolutional Neural Networks and Mapped Binary Patterns",
     2015; EmotiW_VGG_S. The body is VGG_S of Chatfield et al., "Return of the Devil in the Details", 2014.
@@ -24,7 +25,7 @@ def emotion_net() -> tuple[nn.Module, Samples]:
 
 
 def object_net() -> tuple[nn.Module, Samples]:
-    """ImageNet's 1000 classes: (1, 3, 224, 224) to (1, 1000).
+    """Return object_net, which classifies ImageNet's 1000 classes: (1, 3, 224, 224) to (1, 1000).
 
     Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015, configuration E;
     VGG_ILSVRC_19_layers_deploy.prototxt.

@@ -1,10 +1,11 @@
-"""How a network gets its weights and its samples: seeded, repeatable and alive.
+"""Fills networks with random weights and creates their samples, both reproducibly from a seed.
 
-Here lives what the families share about numbers, and no architecture. Imports torch and nothing of this project.
+Contains everything about numbers that the families share, and no architecture. Imports torch and nothing else of this
+project.
 
-Trained weights are not needed: memory and time do not depend on their values. Outputs do, and the values are chosen
-such that an output gives a mistake away: activations keep their size from the first layer to the last, what differs
-between two inputs stays different, no bias is zero, and a softmax stays clear of 0 and 1.
+Trained weights are not needed, because memory and time do not depend on the values. The values are chosen so that a
+mistake shows in the outputs: activations keep their magnitude from the first layer to the last, two inputs give clearly
+different outputs, no bias is zero, and a softmax stays away from 0 and 1.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Samples = list[tuple[torch.Tensor, ...]]
-"""Inputs to try a network with; each tuple holds the arguments of one call."""
+"""Example inputs of a network; each tuple contains the arguments of one call."""
 
 CAFFE_PIXELS = (-128.0, 127.0)
-"""What Caffe feeds its networks: 8-bit pixels less their mean. With much smaller ones an LRN would do nothing."""
+"""The range of Caffe's inputs: 8-bit pixels minus their mean. With much smaller values an LRN would do nothing."""
 
 
 def build(
@@ -35,12 +36,12 @@ def build(
     pixels: tuple[float, float] = CAFFE_PIXELS,
     last_gain: float = 1 / 32,
 ) -> tuple[nn.Module, Samples]:
-    """Return the module in eval mode, and three samples of one (1, 3, side, side) tensor; `name` is the seed of both.
+    """Return the module in eval mode and three samples of one (1, 3, side, side) tensor; `name` seeds both.
 
-    `pixels` is the range of a sample's values. `last_gain` scales the weights of the last layer: from the size of
-    pixels, which activations have up to there, to that of logits.
+    `pixels` is the range of a sample's values. `last_gain` scales the weights of the last layer, so that its outputs
+    have the magnitude of logits rather than of pixels.
     """
-    with torch.device("meta"):  # the default initialisation would cost as much as ours, and be thrown away
+    with torch.device("meta"):  # skips the default initialization, which takes as long as ours
         module = make_module()
     module.to_empty(device="cpu").eval()
     random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
@@ -55,7 +56,7 @@ def _has_weights(layer: nn.Module) -> bool:
 
 
 def _fill(layer: nn.Module, random: torch.Generator) -> torch.Tensor:
-    """Give every number the layer holds its value; return the layer's weight."""
+    """Set all parameters and statistics of a layer; return its weight."""
     match layer:
         case nn.Conv2d() | nn.Linear():
             _fill_weight(layer.weight, random)
@@ -68,16 +69,17 @@ def _fill(layer: nn.Module, random: torch.Generator) -> torch.Tensor:
             mean.normal_(std=0.1, generator=random)
             var.uniform_(0.8, 1.2, generator=random)
         case _:
-            msg = f"{type(layer).__name__}: no values for the weights of such a layer; add a case for it"
+            msg = f"{type(layer).__name__}: this type of layer has no initialization; add a case for it"
             raise TypeError(msg)
     return layer.weight
 
 
 def _fill_weight(weight: torch.Tensor, random: torch.Generator) -> None:
-    """Draw as He et al., "Delving Deep into Rectifiers", 2015 (fan-in, ReLU); then make each filter sum to zero.
+    """Draw weights as in He et al., "Delving Deep into Rectifiers", 2015 (fan-in, ReLU), with filters that sum to zero.
 
-    What leaves a ReLU is positive, and its mean would drown, layer after layer, what differs between two inputs: the
-    last activations of GoogLeNet had a cosine of 0.998. With the mean goes 1 / pi of the second moment, hence the gain.
+    The outputs of a ReLU are positive, and layer after layer their mean would hide the difference between two inputs:
+    the last activations of GoogLeNet for two samples had a cosine similarity of 0.998. Removing the mean also removes
+    1 / pi of the second moment; the gain restores it.
     """
     nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=random)
     weight.sub_(weight.flatten(1).mean(dim=1).view(-1, *[1] * (weight.dim() - 1)))
@@ -85,8 +87,8 @@ def _fill_weight(weight: torch.Tensor, random: torch.Generator) -> None:
 
 
 def _image(side: int, pixels: tuple[float, float], random: torch.Generator) -> torch.Tensor:
-    """Return patches of colour under fine grain: grain alone would be the same to a deep network every time."""
-    # nearest: the smooth modes give other bytes with other numbers of threads
+    """Return patches of color with fine grain; a deep network could not distinguish images of grain alone."""
+    # nearest: results of the smooth modes depend on the number of threads
     patches = functional.interpolate(torch.randn(1, 3, 6, 6, generator=random), size=(side, side), mode="nearest")
     grain = torch.randn(1, 3, side, side, generator=random)
     low, high = pixels

@@ -1,6 +1,6 @@
-"""The YOLO family: a detector of nothing but convolutions.
+"""The YOLO family: a detector that consists only of convolutions.
 
-Here lives tiny_yolo. Imports torch and models.weights.
+Contains tiny_yolo. Imports torch and models.weights.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from models.weights import Samples, build
 
 
 def tiny_yolo() -> tuple[nn.Module, Samples]:
-    """Boxes of COCO's 80 classes, 5 anchors of 4 + 1 + 80 numbers a cell: (1, 3, 416, 416) to (1, 425, 12, 12).
+    """Return tiny_yolo, which detects COCO's 80 classes: (1, 3, 416, 416) to (1, 425, 12, 12).
 
-    The pool of stride 1 has no padding, as in ports to Caffe; darknet pads it and keeps 13 x 13 cells.
-    Redmon and Farhadi, "YOLO9000: Better, Faster, Stronger", 2017; yolov2-tiny.cfg, its raw last convolution.
-    16,169,273 parameters, and 6,112 running statistics of BatchNorm: together the 16.18 M that one reads of.
+    Each cell has 5 anchors of 4 + 1 + 80 numbers, the raw output of the last convolution. The pooling of stride 1 has
+    no padding, as in ports to Caffe; darknet pads it and keeps 13 x 13 cells.
+
+    Redmon and Farhadi, "YOLO9000: Better, Faster, Stronger", 2017; yolov2-tiny.cfg. The network has 16,169,273
+    parameters and 6,112 running statistics of BatchNorm: together the 16.18 M that publications quote.
     """
     return build("tiny_yolo", _tiny_yolo_v2, side=416, pixels=(0.0, 1.0), last_gain=1.0)
 

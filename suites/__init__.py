@@ -1,1 +1,1 @@
-"""The experiments, one question a file, and the peers that some of them run."""
+"""The experiments, one question per file, and the peers that some of them measure."""

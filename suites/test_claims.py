@@ -1,7 +1,7 @@
-"""Do the published claims hold here? Judged by what this session itself has measured; it runs last.
+"""Do the published claims about loading policies hold here? Judges them by the measurements of this session.
 
-A claim is skipped where the machine did not produce what it speaks of. A group's ratio is the median over its rounds; a
-claim is judged by the median over the groups, and fails only beyond a tenth, for less is no evidence either way.
+These tests run last. A claim is skipped if no measurement fits it. The ratio of a group is the median over its rounds,
+and a claim fails if the median over all groups exceeds 1.1; a smaller excess is not evidence against it.
 """
 
 from __future__ import annotations
@@ -17,102 +17,102 @@ Group = dict[str, Record]
 """The records of one comparison group by policy."""
 
 INTERLEAVED = ("linear", "partial", "deepeye", "execprio", "execprio-inter", "masa", "masa-hrrn", "mema")
-WHOLE = ("bulk", "bulk-unchained", "multi-bulk")
+WHOLE_NETWORKS = ("bulk", "bulk-unchained", "multi-bulk")
 PRESSURE_BYTES = 64 << 20
-"""What bulk reads back from swap in a run under pressure."""
+"""A run is under memory pressure if it reads at least this much back from swap."""
 
 TOLERANCE = 1.10
 
 
-def _compared(records: Sequence[Record], loop: str) -> dict[Case, Group]:
-    """Return the groups with this loop in which every run of every policy ended well."""
-    found = {
-        case: {record.case.policy: record for record in members} for case, members in comparison_groups(records).items()
+def _complete_groups(records: Sequence[Record], loop: str) -> dict[Case, Group]:
+    """Return the comparison groups with this loop in which every run of every policy has the outcome ok."""
+    return {
+        case: {record.case.policy: record for record in members}
+        for case, members in comparison_groups(records).items()
+        if case.loop == loop and all(run.outcome == "ok" for record in members for run in record.rounds)
     }
+
+
+def _groups_under_pressure(records: Sequence[Record], loop: str, policy: str) -> dict[Case, Group]:
+    """Return the complete groups with this loop in which `policy` ran under memory pressure."""
     return {
         case: group
-        for case, group in found.items()
-        if case.loop == loop and all(m.outcome == "ok" for record in group.values() for m in record.rounds)
+        for case, group in _complete_groups(records, loop).items()
+        if policy in group and _median(group[policy], "swap_in_bytes") >= PRESSURE_BYTES
     }
 
 
 def _median(record: Record, metric: str) -> float:
-    found = spread(record, metric)
-    return 0.0 if found is None else found.median
+    rounds = spread(record, metric)
+    return 0.0 if rounds is None else rounds.median
 
 
-def _swaps(group: Group, policy: str) -> bool:
-    return policy in group and _median(group[policy], "swap_in_bytes") >= PRESSURE_BYTES
-
-
-def _ratio(group: Group, policies: Sequence[str], reference: Sequence[str], metric: str) -> float | None:
-    """Return the best of `policies` over the best of `reference`; None where either is missing."""
-    ratios = []
-    for other in reference:
-        found = [
-            ratio(group[p], group[other], metric) for p in policies if p in group and other in group and p != other
+def _ratio(group: Group, policies: Sequence[str], references: Sequence[str], metric: str) -> float | None:
+    """Return the metric of the best of `policies` over that of the best of `references`; None if a side is missing."""
+    best_ratios = []
+    for reference in references:
+        ratios = [
+            ratio(group[policy], group[reference], metric)
+            for policy in policies
+            if policy in group and reference in group and policy != reference
         ]
-        best = min((value for value in found if value is not None), default=None)
+        best = min((value for value in ratios if value is not None), default=None)
         if best is not None:
-            ratios.append(best)
-    return max(ratios, default=None)
+            best_ratios.append(best)
+    return max(best_ratios, default=None)
 
 
 def _judge(ratios: dict[Case, float | None], reason: str) -> None:
-    """Fail where the median of `ratios` refutes the claim that they are at most 1; skip where there is none."""
-    found = {f"{case.workload} at {case.limit}": ratio for case, ratio in ratios.items() if ratio is not None}
-    if not found:
+    """Fail if the median of `ratios` refutes the claim that they are at most 1; skip with `reason` if there is none."""
+    known = {f"{case.workload} at {case.limit}": value for case, value in ratios.items() if value is not None}
+    if not known:
         pytest.skip(reason)
-    assert statistics.median(found.values()) <= TOLERANCE, found
+    assert statistics.median(known.values()) <= TOLERANCE, known
 
 
 @pytest.mark.full
 @pytest.mark.quick
 def test_interleaving_beats_whole_networks_under_pressure(edge_records: tuple[Record, ...]) -> None:
-    """The 2020 study: when memory overhead is too large, interleaving loads and execs beats loading whole networks."""
-    pressed = {case: group for case, group in _compared(edge_records, "once").items() if _swaps(group, "bulk")}
-    ratios = {case: _ratio(group, INTERLEAVED, ["bulk"], "makespan_s") for case, group in pressed.items()}
-    _judge(
-        ratios, f"bulk swapped {format_size(PRESSURE_BYTES)} in nowhere beside an interleaved policy; try less memory"
-    )
+    """The 2020 study: under memory pressure, interleaving loads and execs is faster than loading whole networks."""
+    groups = _groups_under_pressure(edge_records, "once", "bulk")
+    ratios = {case: _ratio(group, INTERLEAVED, ["bulk"], "makespan_s") for case, group in groups.items()}
+    size = format_size(PRESSURE_BYTES)
+    _judge(ratios, f"bulk never read {size} back from swap in a group with an interleaved policy; lower --edge-mem")
 
 
 @pytest.mark.full
 @pytest.mark.quick
 def test_concurrency_is_not_worse_with_memory_to_spare(edge_records: tuple[Record, ...]) -> None:
-    """The 2020 study: as long as memory lasts, several networks at a time do not lose against one after the other."""
+    """The 2020 study: as long as memory suffices, running networks concurrently is not slower than one by one."""
     spared = {
         case: group
-        for case, group in _compared(edge_records, "once").items()
+        for case, group in _complete_groups(edge_records, "once").items()
         if len(case.requests) > 1
         and "bulk" in group
         and not any(_median(record, "swap_out_bytes") for record in group.values())
     }
     ratios = {case: _ratio(group, ["partial", "multi-bulk"], ["bulk"], "makespan_s") for case, group in spared.items()}
-    _judge(ratios, "no group of several requests that never swapped has bulk beside partial; try more memory")
+    _judge(ratios, "bulk and partial never ran several requests without swap in one group; raise --edge-mem")
 
 
 @pytest.mark.full
 @pytest.mark.quick
 def test_strict_linear_wins_when_swapping_is_heavy(edge_records: tuple[Record, ...]) -> None:
-    """The 2020 study's table: once partial swaps as well, one layer at a time is the fastest."""
-    heavy = {case: group for case, group in _compared(edge_records, "once").items() if _swaps(group, "partial")}
-    others = ["partial", "deepeye", *WHOLE]
+    """The 2020 study: if partial swaps as well, loading one layer at a time is the fastest."""
+    others = ["partial", "deepeye", *WHOLE_NETWORKS]
     ratios = {
-        case: max(
-            (found for other in others if (found := _ratio(group, ["linear"], [other], "makespan_s"))), default=None
-        )
-        for case, group in heavy.items()
+        case: _ratio(group, ["linear"], others, "makespan_s")
+        for case, group in _groups_under_pressure(edge_records, "once", "partial").items()
     }
-    _judge(ratios, "partial swapped nowhere beside linear; try less memory")
+    _judge(ratios, "partial never swapped in a group with linear; lower --edge-mem")
 
 
 @pytest.mark.full
 @pytest.mark.quick
 def test_memory_awareness_answers_sooner_under_pressure(edge_records: tuple[Record, ...]) -> None:
-    """Masa: where requests keep coming and bulk swaps, the mean response time is lower."""
-    pressed = {case: group for case, group in _compared(edge_records, "open").items() if _swaps(group, "bulk")}
+    """Masa: if requests keep coming under memory pressure, memory-aware policies have shorter mean response times."""
     ratios = {
-        case: _ratio(group, ["masa", "masa-hrrn"], ["bulk"], "response_mean_s") for case, group in pressed.items()
+        case: _ratio(group, ["masa", "masa-hrrn"], ["bulk"], "response_mean_s")
+        for case, group in _groups_under_pressure(edge_records, "open", "bulk").items()
     }
-    _judge(ratios, "no open loop in which bulk swapped beside masa; try less memory and --edge-policy=all")
+    _judge(ratios, "bulk never swapped in an open loop with masa; lower --edge-mem and set --edge-policy=all")

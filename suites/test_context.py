@@ -1,15 +1,22 @@
-"""What does it save to ask only where it makes sense? Requests that depend on what another one answered."""
+"""How much does it save to run a network only if an earlier answer calls for it? Measures requests with conditions.
+
+Gender and age, for example, are computed only if the first network finds a face. A policy can wait for the condition,
+load weights early, or ignore the condition; each of the three is one case.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from models.mixes import FACE_FOUND, PERSON_SEEN, fga, yfgae
+from models.mixes import MIN_FACE, MIN_PERSON, fga, yfgae
 from pytest_edgeload import Conditions, Edge, Limit, Mix
 
 DROPPED = {"FGA": (4, 5), "YFGAE": (6, 7, 8, 9)}
-"""What the networks' own samples decide: face_net is surer than FACE_FOUND of the first image and the third, tiny_yolo
-than PERSON_SEEN of the same two. Plain PyTorch's outputs say so; every policy must come to the same."""
+"""The requests whose condition fails on the networks' own samples, as plain PyTorch's outputs decide.
+
+face_net's output exceeds MIN_FACE for the first and third image, and tiny_yolo's exceeds MIN_PERSON for the same two.
+Every policy must drop the same requests.
+"""
 
 
 def _case(mix: Mix, conditions: Conditions) -> object:
@@ -24,8 +31,8 @@ def _case(mix: Mix, conditions: Conditions) -> object:
     "mix", [_case(mix, conditions) for mix in (fga(), yfgae()) for conditions in ("wait", "early", "ignore")]
 )
 def test_context(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
-    """What is not wanted is dropped, the rest is answered, and nothing is dropped where conditions are ignored."""
+    """Exactly the requests whose condition fails are dropped; if conditions are ignored, all are answered."""
     measurement = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=edge_reader)
     assert measurement.outcome == "ok", measurement.detail
     expected = () if mix.conditions == "ignore" else DROPPED[mix.name]
-    assert edge.disabled or measurement.dropped == expected, f"face > {FACE_FOUND}, person > {PERSON_SEEN}"
+    assert edge.disabled or measurement.dropped == expected, f"face > {MIN_FACE}, person > {MIN_PERSON}"

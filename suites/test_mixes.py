@@ -1,6 +1,7 @@
-"""Is every mix of the networks served right under every policy? Hypothesis draws mixes, and shrinks one that is not.
+"""Does every policy serve every mix of the networks correctly? Measures random mixes.
 
-`--edge-examples` says how many; a session prints its seed, and `--edge-seed` draws the same mixes again.
+Hypothesis draws the mixes and shrinks a failing one to the smallest that still fails. `--edge-examples` sets the number
+of mixes. A session prints its seed, and `--edge-seed` repeats the same mixes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("hypothesis", reason="drawn mixes need pip install 'pytest-edgeload[hypothesis]'")
+pytest.importorskip("hypothesis", reason="needs hypothesis; pip install 'pytest-edgeload[hypothesis]'")
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -17,14 +18,14 @@ from models import NETWORKS
 from pytest_edgeload import Edge, Limit, Mix
 from pytest_edgeload.strategies import arrivals, workloads
 
-MOST_REQUESTS = 5
-LONGEST_INTERVAL_S = 0.5
+MAX_REQUESTS = 5
+MAX_INTERVAL_S = 0.5
 
-DRAWN = workloads(
+MIXES = workloads(
     list(NETWORKS),
-    max_requests=MOST_REQUESTS,
+    max_requests=MAX_REQUESTS,
     max_samples=3,
-    arrivals=arrivals(max_interval_s=LONGEST_INTERVAL_S, count=MOST_REQUESTS),
+    arrivals=arrivals(max_interval_s=MAX_INTERVAL_S, count=MAX_REQUESTS),
 )
 
 
@@ -38,7 +39,7 @@ def test_drawn_mix(
     edge_examples: int,
     edge_seed: int,
 ) -> None:
-    """Nothing is killed, every request is answered or dropped, the same ones under all policies, with equal outputs."""
+    """Under every policy the same requests are answered and the same dropped, and outputs equal plain PyTorch's."""
 
     @seed(edge_seed)
     @settings(
@@ -48,10 +49,10 @@ def test_drawn_mix(
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    @given(DRAWN)
+    @given(MIXES)
     def every_policy_serves(mix: Mix) -> None:
         runs = {
-            policy: edge.run(replace(mix, name=_words(mix)), policy=policy, memory=edge_mem, reader=edge_reader)
+            policy: edge.run(replace(mix, name=_name(mix)), policy=policy, memory=edge_mem, reader=edge_reader)
             for policy in edge_policies
         }
         for policy, run in runs.items():
@@ -63,7 +64,7 @@ def test_drawn_mix(
     every_policy_serves()
 
 
-def _words(mix: Mix) -> str:
-    """Return what is asked, as the mix's name: `2 age_net, 1 sos_net`."""
-    asked = [ask.network for ask in mix.asks]
-    return ", ".join(f"{asked.count(network)} {network}" for network in mix.networks)
+def _name(mix: Mix) -> str:
+    """Return a name that lists the networks of `mix`: `2 age_net, 1 sos_net`."""
+    networks = [ask.network for ask in mix.asks]
+    return ", ".join(f"{networks.count(network)} {network}" for network in mix.networks)

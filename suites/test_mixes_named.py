@@ -1,4 +1,7 @@
-"""Which policy serves the study's mixes best? Every named mix without conditions, all at once."""
+"""Which policy serves the mixes of the 2020 study best? Measures every named mix, with all requests arriving at once.
+
+`test_pipeline.py` measures the main mix, and `test_context.py` the mixes with conditions.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from models.mixes import MIXES
 from pytest_edgeload import Edge, Limit, Mix
 
 QUICK = {"small-3", "mixed-3"}
-CONTEXT = {"FGA", "YFGAE"}
-"""Those with conditions: test_context.py runs them."""
+MEASURED_ELSEWHERE = {"run-pipeline", "FGA", "YFGAE"}
 
 
 def _case(name: str) -> object:
@@ -17,9 +19,9 @@ def _case(name: str) -> object:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("mix", [_case(name) for name in MIXES if name not in {"run-pipeline", *CONTEXT}])
+@pytest.mark.parametrize("mix", [_case(name) for name in MIXES if name not in MEASURED_ELSEWHERE])
 def test_mix(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
-    """Every request is answered, and answered as plain PyTorch answers it."""
+    """All requests are answered, with the outputs of plain PyTorch, and none is dropped."""
     measurement = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=edge_reader)
     assert measurement.outcome == "ok", measurement.detail
     assert measurement.dropped == ()

@@ -1,4 +1,4 @@
-"""What does each network cost alone? Every network, under every policy and limit."""
+"""What does each network cost on its own? Measures every network alone, under every policy and memory limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models import NETWORKS
 from pytest_edgeload import Edge, Limit, Mix
 
 QUICK = {"age_net", "sos_net", "object_net", "tiny_yolo"}
-"""One of each kind: small, most weights in one layer, large, and all convolutions."""
+"""One network of each kind: small, most weights in one layer, large, and only convolutions."""
 
 
 def _case(name: str) -> object:
@@ -18,6 +18,6 @@ def _case(name: str) -> object:
 @pytest.mark.full
 @pytest.mark.parametrize("network", [_case(name) for name in NETWORKS])
 def test_network(edge: Edge, network: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
-    """One inference of one network, from a cold cache."""
+    """One inference of one network, from a cold cache, gives the outputs of plain PyTorch."""
     measurement = edge.run(network, policy=edge_policy, memory=edge_mem, reader=edge_reader)
     assert measurement.outcome == "ok", measurement.detail

@@ -1,4 +1,7 @@
-"""How do the policies compare with what people use today? Each peer beside what --edge-policy names."""
+"""How do the policies compare with programs that people use today? Measures peers and policies on the same mixes.
+
+Each peer of `suites/peers` runs in the same kind of worker as the policies in `--edge-policy`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def _case(mix: Mix) -> object:
 @pytest.mark.full
 @pytest.mark.parametrize("mix", [_case(mix) for mix in MIXES])
 def test_peers(edge: Edge, mix: Mix, edge_peer: str, edge_mem: Limit | None, edge_reader: str) -> None:
-    """All is answered as plain PyTorch answers it, whoever loads the weights."""
+    """All requests are answered, with the outputs of plain PyTorch, by peers and policies alike."""
     reason = missing(edge_peer)
     if reason is not None:
         pytest.skip(reason)

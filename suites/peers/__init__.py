@@ -1,6 +1,6 @@
-"""What people use today to load networks: programs that are measured beside the policies, one family a file.
+"""Peers: the programs that people use today to load networks, one family per file, compared with the policies.
 
-Here lives the table of names and nothing else: pytest's own process imports this file, so it must not import torch.
+This file contains only the table of names. The pytest process imports it, so it must not import torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Peer(NamedTuple):
-    """A program, what makes its files of a network, both as `module:function`, and the package it cannot do without."""
+    """A program and the function that prepares its files, both as `module:function`, and the package they need."""
 
     program: str
     prepare: str
@@ -38,7 +38,7 @@ PEERS: dict[str, Peer] = {
 
 
 def missing(name: str) -> str | None:
-    """Return why `name` cannot be measured here; None where it can, or is no peer."""
+    """Return why the peer `name` cannot run here; None if it can, or if `name` is not a peer."""
     peer = PEERS.get(name)
     if peer is None or find_spec(peer.package) is not None:
         return None

@@ -1,4 +1,4 @@
-"""Hugging Face accelerate: weights stay on the disk, and each innermost module's come when it runs. Imports torch."""
+"""Hugging Face accelerate: keeps weights on the disk and loads those of a leaf module when it runs. Imports torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch._dynamo  # accelerate's hooks import it when the first module runs, which would be on the clock
+import torch._dynamo  # accelerate's hooks would import it at the first module, on the clock
 from accelerate import disk_offload
 from accelerate.utils import offload_state_dict
 from torch import nn
@@ -18,13 +18,13 @@ _FOLDER = "offload"
 
 
 def offload(module: nn.Module, samples: object, folder: Path) -> None:
-    """Write the weights of `module` as accelerate keeps them on the disk, and its skeleton."""
+    """Write the weights of `module` in accelerate's disk format, and its skeleton."""
     offload_state_dict(folder / _FOLDER, module.state_dict())
     skeleton.store(module, samples, folder)
 
 
 def program(job: Job) -> Callable[[], Answers]:
-    """Let accelerate bring the weights of each module when it runs."""
+    """Load the weights of each module when it runs, with accelerate's hooks."""
     return network_by_network(job, _prepare)
 
 
@@ -36,7 +36,7 @@ def _prepare(network: NetworkFiles) -> Load:
             module,
             network.files / _FOLDER,
             execution_device=torch.device("cpu"),
-            offload_buffers=True,  # else they would have to be in memory from the start
+            offload_buffers=True,  # else they are in memory from the start
         )
         return offloaded
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime: a session over a model whose weights stand in a file beside it. Imports torch."""
+"""ONNX Runtime: opens a session for a model with its weights in a separate file. Imports torch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _FILE = "model.onnx"
 
 
 def export(module: nn.Module, samples: list[tuple[torch.Tensor, ...]], folder: Path) -> None:
-    """Write `module` as an ONNX model, its weights in a file of their own."""
+    """Write `module` as an ONNX model, with its weights in a separate file."""
     torch.onnx.export(module, samples[0], folder / _FILE, external_data=True)
 
 
 def default(job: Job) -> Callable[[], Answers]:
-    """Open a session with default options, but for the threads."""
+    """Open a session with default options, except for the number of threads."""
     return network_by_network(job, partial(_prepare, lean=False))
 
 
 def lean(job: Job) -> Callable[[], Answers]:
-    """Open a session that saves memory: weights are not copied into a faster layout, and freed memory is not kept."""
+    """Open a session that saves memory: it does not copy weights to a faster layout and does not keep freed memory."""
     return network_by_network(job, partial(_prepare, lean=True))
 
 
@@ -39,11 +39,11 @@ def _prepare(network: NetworkFiles, *, lean: bool) -> Load:
 
     def load() -> Forward:
         session = onnxruntime.InferenceSession(network.files / _FILE, options, providers=["CPUExecutionProvider"])
-        names = [given.name for given in session.get_inputs()]
+        names = [argument.name for argument in session.get_inputs()]
 
         def forward(*inputs: torch.Tensor) -> list[torch.Tensor]:
-            given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-            return [torch.from_numpy(output) for output in session.run(None, given)]
+            feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+            return [torch.from_numpy(output) for output in session.run(None, feed)]
 
         return forward
 

@@ -1,4 +1,4 @@
-"""safetensors: the whole file at once, or each layer's tensors when the layer runs. Imports torch."""
+"""safetensors: loads the whole file at once, or each layer's tensors when the layer runs. Imports torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from suites.peers import skeleton
 
 
 def whole(job: Job) -> Callable[[], Answers]:
-    """Load the file, and let the module hold what was loaded."""
+    """Load the whole file, and assign its tensors to the module."""
     return network_by_network(job, _whole)
 
 
 def lazy(job: Job) -> Callable[[], Answers]:
-    """Open the file; fetch the tensors of each innermost module before it runs, and drop them after."""
+    """Load the tensors of each leaf module before it runs, and drop them afterwards."""
     return network_by_network(job, _lazy)
 
 

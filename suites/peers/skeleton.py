@@ -1,6 +1,6 @@
-"""A module without its weights, as the peers that run PyTorch's own modules start from. Imports torch.
+"""Skeletons: modules without weights, which peers that run PyTorch modules fill later. Imports torch.
 
-It is stored rather than made anew: a factory takes the memory of the weights, and draws them.
+A skeleton is stored rather than built by the factory, because a factory allocates and draws all weights.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _FILE = "module.pt"
 
 
 def store(module: nn.Module, _samples: object, folder: Path) -> None:
-    """Write `module` into `folder`, its parameters and buffers on the device `meta`, where they have no memory."""
+    """Write `module` to `folder` with its parameters and buffers on the device `meta`, which stores no data."""
     torch.save(module.to("meta"), folder / _FILE)
 
 
 def load(folder: Path) -> nn.Module:
-    """Return the module that is stored in `folder`. Raises ValueError where more than modules would be made."""
+    """Return the module that is stored in `folder`. Raises ValueError if the file would create anything but modules."""
     file = folder / _FILE
     kinds: list[Any] = [_kind(file, name) for name in torch.serialization.get_unsafe_globals_in_checkpoint(file)]
     with torch.serialization.safe_globals(kinds):
@@ -31,20 +31,20 @@ def load(folder: Path) -> nn.Module:
 
 
 def _kind(file: Path, name: str) -> type[nn.Module]:
-    """Return the class of modules that a file names. A cache is data: nothing else in it becomes a call."""
+    """Return the module class `name`. Raises ValueError if it is anything else: a cached file must not run code."""
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), attribute, None)
-    except (ImportError, ValueError):  # of what is no module, or has no name
+    except (ImportError, ValueError):  # the name is empty or not in a module
         found = None
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ValueError(  # noqa: TRY004  # the file is at fault
-            f"{file} names {name}, which is no kind of module; delete {file.parent} and it is made anew"
+            f"{file}: {name} is not a module class; delete {file.parent} to create it again"
         )
     return found
 
 
 def fill(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Let `module` hold `weights`, as they are."""
-    # strict=False: what inference does not read, such as BatchNorm's counters, is not among the stored weights
+    """Assign `weights` to `module` without copying them."""
+    # strict=False: stored weights lack tensors that inference does not read, such as BatchNorm's counters
     module.load_state_dict(weights, strict=False, assign=True)

@@ -1,6 +1,6 @@
-"""Readers of safetensors files that promise more speed: Run:ai's model streamer and fastsafetensors. Imports torch.
+"""Fast readers of safetensors files: Run:ai's model streamer and fastsafetensors. Imports torch.
 
-Each is imported by its own program, so that one can be missing.
+Each program imports its own reader, so that either can be missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Read = Callable[[Path], Mapping[str, torch.Tensor]]
 
 
 def runai(job: Job) -> Callable[[], Answers]:
-    """Read by many threads at once into memory that the tensors then share."""
+    """Read with many threads into one buffer, which the tensors share."""
     from runai_model_streamer import SafetensorsStreamer  # noqa: PLC0415  # may be missing
 
     def read(file: Path) -> Mapping[str, torch.Tensor]:
@@ -31,7 +31,7 @@ def runai(job: Job) -> Callable[[], Answers]:
 
 
 def fastsafetensors(job: Job) -> Callable[[], Answers]:
-    """Read the file whole, in few large pieces, into memory that the tensors then share."""
+    """Read the whole file in a few large pieces into one buffer, which the tensors share."""
     from fastsafetensors import SafeTensorsFileLoader, SingleGroup  # noqa: PLC0415  # may be missing
 
     def read(file: Path) -> Mapping[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Plain PyTorch: `torch.save`d weights, loaded in the three ways that its manual shows. Imports torch."""
+"""Plain PyTorch: weights of `torch.save`, loaded in the three ways of PyTorch's manual. Imports torch."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _FILE = "weights.pt"
 
 
 def save(module: nn.Module, samples: object, folder: Path) -> None:
-    """Write the weights of `module` as PyTorch does, and its skeleton."""
+    """Write the weights of `module` with `torch.save`, and its skeleton."""
     torch.save(module.state_dict(), folder / _FILE)
     skeleton.store(module, samples, folder)
 
 
 def copied(job: Job) -> Callable[[], Answers]:
-    """Take memory for the module, load the weights beside it, and copy them."""
+    """Allocate the module's weights, load the file next to them, and copy."""
     return network_by_network(job, partial(_prepare, _copy))
 
 
 def assigned(job: Job) -> Callable[[], Answers]:
-    """Load the weights, and let the module hold what was loaded."""
+    """Load the weights, and assign the loaded tensors to the module."""
     return network_by_network(job, partial(_prepare, _assign))
 
 
 def mapped(job: Job) -> Callable[[], Answers]:
-    """Map the file into memory, and let the module hold the mapping."""
+    """Map the file into memory, and assign the mapped tensors to the module."""
     return network_by_network(job, partial(_prepare, _map))
 
 
@@ -47,7 +47,7 @@ def _prepare(load: Callable[[nn.Module, Path], object], network: NetworkFiles) -
 
 
 def _copy(module: nn.Module, file: Path) -> None:
-    # to_empty() would first import sympy for a module without memory: half a second that no ordinary module costs
+    # not to_empty(), which imports sympy for a module on `meta`: half a second that an ordinary module does not cost
     empty = {
         name: torch.empty(meta.shape, dtype=meta.dtype, device="cpu") for name, meta in module.state_dict().items()
     }
