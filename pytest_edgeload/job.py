@@ -16,18 +16,14 @@ worker.
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import msgspec
 
 from pytest_edgeload.base.decoding import Count, Duration, Seconds
+from pytest_edgeload.base.functions import SearchPath
 from pytest_edgeload.planning.plan import Plan, Span
 from pytest_edgeload.workload import Condition
-
-SearchPath = tuple[bytes, ...]
-"""The folders that modules are imported from, as file system bytes because their names need not be Unicode."""
 
 GO, CHECK = b"go\n", b"check\n"
 
@@ -122,13 +118,3 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 Event = Ready | Done | Checked | Returned | Failed
 """Any answer of a worker."""
-
-
-def search_path() -> SearchPath:
-    """Return the folders that this process imports modules from."""
-    return tuple(map(os.fsencode, sys.path))
-
-
-def import_from(path: SearchPath) -> None:
-    """Make this process import modules from the folders in `path`, the result of `search_path` in another process."""
-    sys.path[:] = map(os.fsdecode, path)

@@ -116,7 +116,7 @@ BUDGETS = st.builds(
 
 def stored(folder: Path, module: torch.nn.Module, *samples: Any, checkpoint: Path | None = None) -> Path:
     """Store `module` and what plain PyTorch computes from `samples` in `folder`, named by digest as in a store."""
-    from pytest_edgeload.exporting.prepare import store_module  # noqa: PLC0415  # most tests need no torch
+    from pytest_edgeload.exporting.make import store_module  # noqa: PLC0415  # most tests need no torch
 
     part = folder / "part"
     part.mkdir(parents=True)

@@ -22,8 +22,8 @@ from torch import nn
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.engine.lanes import LaneResult, run
 from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.exporting.make import store_module
 from pytest_edgeload.exporting.materialise import materialise, plain_module
-from pytest_edgeload.exporting.prepare import store_module
 from pytest_edgeload.job import Job, JobRequest
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Layer, Network, Op

@@ -54,10 +54,15 @@ class Refusal(Exception):
         """Return an error of the same type and reason with another subject, and with another hint if one is given."""
         return type(self)(subject, self.reason or self.subject, hint or self.hint)
 
+    @property
+    def statement(self) -> tuple[str | Setting, ...]:
+        """The subject and the reason, without the hint: the reason of an error that this one causes."""
+        subject, reason = pieces(self.subject), pieces(self.reason)
+        return (*subject, ": ", *reason) if subject and reason else subject or reason
+
     def within(self, subject: Words, hint: Words = "") -> Self:
         """Return an error of the same type, about `subject`, whose reason is all of this error but its hint."""
-        reason = (*_pieces(self.subject), ": ", *_pieces(self.reason)) if self.reason else self.subject
-        return type(self)(subject, reason, hint or self.hint)
+        return type(self)(subject, self.statement, hint or self.hint)
 
     def __str__(self) -> str:
         subject, reason, hint = (_join(part, self.spelling) for part in (self.subject, self.reason, self.hint))
@@ -73,12 +78,15 @@ class Unsupported(Refusal):
     """This machine cannot do it. The hint names what would let it."""
 
 
-def _pieces(part: Words) -> tuple[str | Setting, ...]:
-    return (part,) if isinstance(part, str | Setting) else part
+def pieces(part: Words) -> tuple[str | Setting, ...]:
+    """Return a part of a message as its pieces: none if it is empty."""
+    if isinstance(part, str | Setting):
+        return (part,) if part else ()
+    return part
 
 
 def _join(part: Words, spelling: Spelling) -> str:
-    return "".join(piece if isinstance(piece, str) else spelling(piece) for piece in _pieces(part))
+    return "".join(piece if isinstance(piece, str) else spelling(piece) for piece in pieces(part))
 
 
 def check_name(kind: str, name: str) -> None:

@@ -14,9 +14,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from pytest_edgeload.base.functions import import_from
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.engine.channel import Send, serve
-from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned, import_from
+from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned
 
 MAX_RETURNED_BYTES = 1 << 16
 """Largest JSON of a returned value that is kept, because every record contains it."""

@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.base.functions import imported
+from pytest_edgeload.base.functions import import_from, imported
 from pytest_edgeload.engine import lean_torch
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import output_error
-from pytest_edgeload.job import Done, Job, Program, import_from
+from pytest_edgeload.job import Done, Job, Program
 from pytest_edgeload.networks.store import WEIGHTS
 
 Answers = Mapping[int, Sequence[torch.Tensor]]

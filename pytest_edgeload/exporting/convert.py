@@ -10,28 +10,31 @@ import torch
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.functions import imported
-from pytest_edgeload.base.locks import silent
-from pytest_edgeload.exporting.model import NoModel, opened
-from pytest_edgeload.networks.store import WEIGHTS, Store, converted, mapped, read_graph
+from pytest_edgeload.exporting.model import NoModel, open_model
+from pytest_edgeload.networks.making import ConvertNetwork, Event, Waiting
+from pytest_edgeload.networks.store import WEIGHTS, Store, converted_folder, mapped, read_graph
 from pytest_edgeload.tensors import tensor_in
 
 
-def convert(
-    store: Store, key: str, network: Path, factory: str, function: str, waits: Callable[[str], None] = silent
-) -> Path:
-    """Let `function` make its files of the network stored in `network`; return the folder that keeps them.
+def convert_network(request: ConvertNetwork, send: Callable[[Event], None]) -> Path:
+    """Carry out `request` unless the files are there already; return their folder.
 
-    It is called with the module that `factory` gives, the stored weights in it; with the samples; and with an empty
-    folder, which is kept under `key` when the function returns. `waits` as for `Store.making`.
+    The function is called with the module that the factory returns, loaded with the stored weights; the samples; and an
+    empty folder, which is kept when the function returns.
     """
-    kept = converted(network, key)
-    with store.making(key, waits) as folder:
+    network = Path(request.network)
+    kept = converted_folder(network, request.key)
+    with Store(Path(request.root)).making(request.key, lambda holder: send(Waiting(holder))) as folder:
         if not kept.is_dir():  # another process may have made it while this one waited for the lock
-            module, samples = opened(imported(factory)())
+            module, samples = open_model(imported(request.factory)())
             if any(sample.kwargs or not all(map(torch.is_tensor, sample.args)) for sample in samples):
-                raise NoModel(f"peers are asked by position, and {factory} gives other samples; run it under a policy")
+                raise NoModel(
+                    request.factory,
+                    "peers take tensors by position only, and its samples have other inputs",
+                    "run it under a policy",
+                )
             module.load_state_dict(_weights(network), strict=False)  # the factory may have drawn others this time
-            imported(function)(module, [sample.args for sample in samples], folder)
+            imported(request.function)(module, [sample.args for sample in samples], folder)
             _sync(folder)
             files.make(kept.parent)
             folder.rename(kept)

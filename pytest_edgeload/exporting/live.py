@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from pytest_edgeload.base.errors import Refusal
-from pytest_edgeload.exporting.model import evaluating, opened
-from pytest_edgeload.exporting.prepare import store_module
+from pytest_edgeload.exporting.make import store_module
+from pytest_edgeload.exporting.model import evaluating, open_model
 from pytest_edgeload.networks.inputs import as_inputs
-from pytest_edgeload.networks.registry import PreparationFailed
+from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.tensors import spec_and_bytes
 
@@ -51,9 +51,10 @@ def keep_live(root: Path, name: str, model: Any, samples: Sequence[Any]) -> Path
     """
     store, key = Store(root), "live"
     try:
-        module, inputs = opened((model, list(samples)))
+        module, inputs = open_model((model, list(samples)))
         with store.making(key) as folder, evaluating(module), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch says of its own code is no test's failure
             return store.keep(key, folder, store_module(folder, name, module, inputs))
     except (Refusal, ValueError, OSError) as error:
-        raise PreparationFailed(f"network {name} could not be made: {error}") from error
+        reason, hint = (error.statement, error.hint) if isinstance(error, Refusal) else (str(error), "")
+        raise PreparationFailed(f"network {name} could not be made", reason, hint) from error

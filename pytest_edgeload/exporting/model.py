@@ -18,7 +18,7 @@ class NoModel(Refusal):
     """What was given is no model, or none that can be read; the message says what it is and what to give."""
 
 
-def opened(made: Any) -> tuple[torch.nn.Module, list[Inputs]]:
+def open_model(made: Any) -> tuple[torch.nn.Module, list[Inputs]]:
     """Return `made` as a module and samples: a module, an ExportedProgram or a .pt2 file, or a pair with its samples.
 
     A program brings the inputs that it was exported with, where no samples are given. Raises NoModel or UsageError.

@@ -20,10 +20,12 @@ import msgspec
 
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.files import OURS, noting, write
+from pytest_edgeload.base.functions import search_path
 from pytest_edgeload.base.units import Limit
-from pytest_edgeload.job import Job, JobRequest, Program, search_path
+from pytest_edgeload.job import Job, JobRequest, Program
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.networks.registry import Progress, Registry
+from pytest_edgeload.networks.preparation import ShowProgress
+from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.tile import needed
 from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.plan import Budget, Plan
@@ -63,7 +65,7 @@ class Calibration:
 
     launcher: Launcher
     registry: Registry
-    progress: Progress
+    progress: ShowProgress
     folder: Path
 
     def idle_bytes(self) -> int:

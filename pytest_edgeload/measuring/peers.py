@@ -9,9 +9,10 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from pytest_edgeload.base.errors import UsageError, check_name
-from pytest_edgeload.base.functions import check_function
-from pytest_edgeload.job import Program, search_path
-from pytest_edgeload.networks.registry import Progress, Registry
+from pytest_edgeload.base.functions import check_function, search_path
+from pytest_edgeload.job import Program
+from pytest_edgeload.networks.preparation import ShowProgress
+from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.workload import Workload
 
 
@@ -22,7 +23,7 @@ class Peer:
     program: str
     prepare: str | None = None
 
-    def made_for(self, networks: dict[str, str], registry: Registry, progress: Progress) -> Program:
+    def made_for(self, networks: dict[str, str], registry: Registry, progress: ShowProgress) -> Program:
         """Return the program for networks by name and folder, its files made where they are not stored yet.
 
         Without files of its own it is given the network's folder. Raises PreparationFailed.

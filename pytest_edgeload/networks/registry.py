@@ -9,38 +9,23 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_edgeload.base import decoding
-from pytest_edgeload.base.errors import Refusal, UsageError, check_name, suggestion
-from pytest_edgeload.base.functions import check_function
+from pytest_edgeload.base.errors import UsageError, check_name, suggestion
+from pytest_edgeload.base.functions import check_function, search_path
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, outdated, stamp
 from pytest_edgeload.networks.checkpoint import files as checkpoint_files
 from pytest_edgeload.networks.layer import FORMAT, Network
-from pytest_edgeload.networks.store import Store, converted, read_graph, recipe_key, stamps, verify_network
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being made, the bytes done and the bytes in all (0 while that is unknown)."""
-
-
-_EXIT_S = 5.0
-_MOST_LINE = 1 << 20
+from pytest_edgeload.networks.making import ConvertNetwork, MakeNetwork, is_saved_model
+from pytest_edgeload.networks.preparation import PreparationFailed, ShowProgress, prepare
+from pytest_edgeload.networks.store import Store, converted_folder, read_graph, recipe_key, stamps, verify_network
 
 
 class UnknownNetwork(UsageError):
     """No network of this name is registered."""
-
-
-class PreparationFailed(Refusal):
-    """A network's factory or its export failed; the message is the process's own last word."""
 
 
 class Recipe(NamedTuple):
@@ -87,6 +72,7 @@ class Registry:
 
     def __init__(self, store: Store, base: Path | None = None) -> None:
         self._store = store
+        self._root = str(store.root)
         self.base = Path.cwd() if base is None else base
         self._recipes: dict[str, Recipe] = {}
         self._ready: dict[str, _Ready] = {}
@@ -101,7 +87,7 @@ class Registry:
         """
         check_name("network", name)
         factory = os.fspath(factory)
-        if is_program(factory):
+        if is_saved_model(factory):
             if checkpoint is not None:
                 raise UsageError(f"network {name}: {factory} has weights of its own; leave the checkpoint out")
             factory = str(self.base / factory)
@@ -133,7 +119,7 @@ class Registry:
         if name not in self.names:
             raise UnknownNetwork(f"{name!r} is not a registered network; {suggestion(name, self.names)}")
 
-    def get(self, name: str, progress: Progress) -> tuple[Path, Network]:
+    def get(self, name: str, show: ShowProgress) -> tuple[Path, Network]:
         """Return the folder and the layers of the network `name`, making it first where it is not stored yet.
 
         Whatever happened to its files since they were verified is noticed, each time. Raises UnknownNetwork,
@@ -141,37 +127,38 @@ class Registry:
         """
         if name not in self._ready:
             self.check(name)
-            self._ready[name] = _Ready.of(self._make(name, progress))
+            self._ready[name] = _Ready.of(self._make(name, show))
         ready = self._ready[name] = self._ready[name].still()
         return ready.folder, ready.network
 
-    def convert(self, name: str, function: str, progress: Progress) -> Path:
+    def convert(self, name: str, function: str, show: ShowProgress) -> Path:
         """Return the folder of what `function` makes of the network `name`, made where it is not stored yet.
 
         `function` is written as `module:function`; see `convert.convert`. Raises what `get` raises.
         """
-        folder, _ = self.get(name, progress)
+        folder, _ = self.get(name, show)
         recipe = self._recipes.get(name)
-        if recipe is None or recipe.checkpoint is not None or is_program(recipe.factory):
+        if recipe is None or recipe.checkpoint is not None or is_saved_model(recipe.factory):
             raise UsageError(
                 f"network {name} cannot be made ready by {function}, which takes modules with their weights; "
                 "register it as a function that gives one"
             )
         sources = _sources(f"network {name}", function.partition(":")[0])
         key = recipe_key(function, sources, (folder.name, importlib.metadata.version("torch")))
-        made = converted(folder, key)
-        if made.is_dir():
-            return made
-        words = f"{name} for {function}"
-        progress(words, 0, 0)
-        request = {"key": key, "network": str(folder), "factory": recipe.factory, "function": function}
-        last = self._ask(request, progress)
-        progress(words, 1, 1)
-        if "folder" not in last:
-            raise PreparationFailed(f"network {name} could not be made ready by {function}: {last['error']}")
-        return made
+        files = converted_folder(folder, key)
+        if files.is_dir():
+            return files
+        label = f"{name} for {function}"
+        show(label, 0, 0)
+        request = ConvertNetwork(self._root, key, search_path(), recipe.factory, str(folder), function)
+        try:
+            return prepare(request, label, show)
+        except PreparationFailed as error:
+            raise error.about(f"network {name} could not be converted by {function}") from None
+        finally:
+            show(label, 1, 1)
 
-    def _make(self, name: str, progress: Progress) -> Path:
+    def _make(self, name: str, show: ShowProgress) -> Path:
         recipe = self._recipes[name]
         try:
             code, files = self._made_of(name, recipe)
@@ -183,67 +170,19 @@ class Registry:
         found = self._store.find(key)
         if found is not None:
             return found
-        request = {"key": key, "name": name, "factory": recipe.factory}
-        if recipe.checkpoint is not None:
-            request["checkpoint"] = str(recipe.checkpoint)
-        last = self._ask(request, progress)
-        if "folder" not in last:
-            raise PreparationFailed(f"network {name} ({recipe}) could not be made: {last['error']}")
-        return Path(str(last["folder"]))
+        checkpoint = None if recipe.checkpoint is None else str(recipe.checkpoint)
+        request = MakeNetwork(self._root, key, search_path(), recipe.factory, name, checkpoint)
+        try:
+            return prepare(request, name, show)
+        except PreparationFailed as error:
+            raise error.about(f"network {name} ({recipe}) could not be made") from None
 
     def _made_of(self, name: str, recipe: Recipe) -> tuple[list[Path], list[Path]]:
         """Return the source files and the files of weights that decide what a recipe gives. Raises BadCheckpoint."""
-        if is_program(recipe.factory):
+        if is_saved_model(recipe.factory):
             return [], [Path(recipe.factory)]
         weights = [] if recipe.checkpoint is None else checkpoint_files(recipe.checkpoint)
         return _sources(f"network {name}", recipe.factory.partition(":")[0]), weights
-
-    def _ask(self, request: dict[str, str], progress: Progress) -> dict[str, object]:
-        """Let a process of its own carry out `request`; return its last word, which holds `folder` or `error`."""
-        command = [sys.executable, "-P", "-m", "pytest_edgeload.exporting.maker", str(os.getpid())]
-        # What the factory and torch print is not pytest's to show; what counts comes back as an error.
-        pipe = subprocess.PIPE
-        with subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-        ) as process:
-            assert process.stdin is not None  # both are pipes, as asked for above
-            assert process.stdout is not None
-            process.stdin.write(json.dumps(request | {"root": str(self._store.root), "path": sys.path}))
-            process.stdin.close()
-            last: dict[str, object] = {}
-            waiting = ""
-            try:
-                while line := process.stdout.readline(_MOST_LINE):
-                    last = _told(line)
-                    if "waits" in last:
-                        waiting = f"{request.get('name', request['factory'])} ({last['waits']} is at it already)"
-                        progress(waiting, 0, 0)
-                    if "done" in last:
-                        progress(request["name"], int(str(last["done"])), int(str(last["total"])))
-            except BaseException:  # Ctrl-C, say: nobody would wait for what it makes
-                process.send_signal(signal.SIGINT)  # it removes what it has written so far
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_EXIT_S)
-                process.kill()
-                raise
-        if waiting:
-            progress(waiting, 1, 1)
-        if process.returncode == 0 and "folder" in last:
-            return last
-        return {"error": last.get("error", f"the process ended with status {process.returncode}")}
-
-
-def _told(line: str) -> dict[str, object]:
-    """Return what the process that makes a network says in a line; an error where it says nothing of the kind."""
-    try:
-        return decoding.decode(line, dict[str, object])
-    except ValueError:
-        return {"error": "what ran in the process wrote between its words"}
-
-
-def is_program(factory: str) -> bool:
-    """Tell whether a factory is the path of a saved program."""
-    return factory.endswith(".pt2")
 
 
 def _sources(what: str, module: str) -> list[Path]:

@@ -270,9 +270,9 @@ class Store:
         return final
 
 
-def converted(folder: Path, key: str) -> Path:
-    """Return where that stands which the function of recipe `key` made of the network in `folder`."""
-    return folder / "converted" / key
+def converted_folder(network: Path, key: str) -> Path:
+    """Return the folder of the files that recipe `key` makes of the network in the folder `network`."""
+    return network / "converted" / key
 
 
 def recipe_key(factory: str, sources: Iterable[Path], versions: Iterable[str]) -> str:

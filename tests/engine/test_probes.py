@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready, search_path
+from pytest_edgeload.base.functions import search_path
+from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import WEIGHTS, read_graph
 from pytest_edgeload.networks.tile import needed

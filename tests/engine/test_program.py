@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready, search_path
+from pytest_edgeload.base.functions import search_path
+from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.planning.plan import Plan
 from tests.engine.test_worker import Worker, worker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 import time
@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from pytest_edgeload.base.functions import search_path
+from pytest_edgeload.networks.making import MakeNetwork
 from pytest_edgeload.networks.store import Store
 from tests.sandbox import witness
 
@@ -70,8 +73,8 @@ def test_killed_unheard(tmp_path: Path, times: int) -> None:
     """It ends though Ctrl-C was lost in it, and once is still time enough to undo what was begun."""
     (tmp_path / "deaf.py").write_text(DEAF.format(times=times))
     store = Store(tmp_path / "store")
-    request = {"root": str(store.root), "key": "key", "name": "deaf", "factory": "deaf:deaf"}
-    with asking(json.dumps(request | {"path": [str(tmp_path), *sys.path]})):
+    request = MakeNetwork(str(store.root), "key", (os.fsencode(tmp_path), *search_path()), "deaf:deaf", "deaf")
+    with asking(msgspec.json.encode(request).decode()):
         assert witness.until((tmp_path / "begun").exists if times else lambda: any(_begun(store)))
     assert any(_begun(store)) == (times > 1)
     with store.making("key"):

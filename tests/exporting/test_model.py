@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pytest_edgeload.base.errors import Refusal
-from pytest_edgeload.exporting.model import NoModel, opened
+from pytest_edgeload.exporting.model import NoModel, open_model
 from tests.exporting.test_export import Made, carried, linear, rows
 
 
@@ -27,11 +27,11 @@ def test_a_program_is_stored(tmp_path: Path, way: str, shapes: Any) -> None:
     if way == "file":
         torch.export.save(program, tmp_path / "saved.pt2")
         program = tmp_path / "saved.pt2"
-    module, [sample] = opened(program)
+    module, [sample] = open_model(program)
     seen = carried(tmp_path, module, sample)
     assert seen.errors == [0.0]
     assert [layer.name for layer in seen.network.layers] == ["a"]
-    other = opened((program, [(rows(), torch.rand(6))]))[1]
+    other = open_model((program, [(rows(), torch.rand(6))]))[1]
     assert len(other) == 1
     assert not torch.equal(other[0].args[0], sample.args[0])
 
@@ -49,7 +49,7 @@ def test_a_program_is_stored(tmp_path: Path, way: str, shapes: Any) -> None:
 def test_what_is_no_model(made: Any, words: str) -> None:
     """What is no model, or has no samples, is refused by what it is."""
     with pytest.raises(Refusal, match=words):
-        opened(made)
+        open_model(made)
 
 
 @pytest.mark.parametrize("harm", [lambda data: data[:-100], lambda _: b"", lambda _: b"PK" + bytes(100)])
@@ -61,6 +61,6 @@ def test_a_damaged_file(tmp_path: Path, harm: Any) -> None:
     with pytest.raises(
         NoModel, match=rf"^{path} cannot be read as an exported program \(.*\); save it anew by torch\."
     ) as no:
-        opened(path)
+        open_model(path)
     assert "\n" not in str(no.value)
     assert len(str(no.value)) < 500

@@ -18,7 +18,8 @@ from pytest_edgeload.measuring.calibration import Calibration, Figure
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import Needs, prepared
-from pytest_edgeload.networks.registry import PreparationFailed, Registry
+from pytest_edgeload.networks.preparation import PreparationFailed
+from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store, Unwritable, verify_network
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import document

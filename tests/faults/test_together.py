@@ -129,7 +129,7 @@ def test_two_sessions(start: Begin, tmp_path: Path) -> None:
     first.until(begun.exists)
     [maker] = first.descendants("pytest_edgeload.exporting.maker")
     second = start(tmp_path, *saving)
-    heard(second, f"edgeload: making network slow (process {maker.pid} in {tmp_path} is at it already)")
+    heard(second, f"edgeload: making network slow (waiting for process {maker.pid} in {tmp_path})")
     (tmp_path / "wait").unlink()
     for session in (first, second):
         ended = session.end()

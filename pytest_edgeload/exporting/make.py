@@ -1,34 +1,24 @@
-"""What makes one network: build, export, run the samples, store; or converts a stored one. Imports torch; see `maker`.
-
-Reads one JSON request from standard input and writes JSON lines: progress, then the folder or the error.
-"""
+"""Make a stored network of a module: export it, run its samples, write weights, samples and graph. Imports torch."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
-from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.functions import imported
-from pytest_edgeload.base.text import printable
-from pytest_edgeload.exporting.convert import convert
 from pytest_edgeload.exporting.export import CannotExport, Cut, Exported, export
 from pytest_edgeload.exporting.fill import fill
-from pytest_edgeload.exporting.model import evaluating, opened
+from pytest_edgeload.exporting.model import evaluating, open_model
 from pytest_edgeload.networks import checkpoint as checkpoints
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
-from pytest_edgeload.networks.registry import is_program
+from pytest_edgeload.networks.making import Event, MakeNetwork, Progress, Waiting, is_saved_model
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, write_graph, write_tensors
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.tensors import spec_and_bytes
@@ -51,43 +41,22 @@ class _Held:
         return parts, {name: replace(spec, offset=spec.offset + move) for name, spec in self.specs.items()}
 
 
-def main() -> int:
-    """Carry out the request on standard input."""
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever the factory prints goes to standard error, never between our lines
-    request = json.load(sys.stdin)
-    sys.path[:] = request["path"]
-    store, key, factory = Store(Path(request["root"])), request["key"], request["factory"]
-    try:
-        if "function" in request:
-            folder = convert(store, key, Path(request["network"]), factory, request["function"], _waits(out))
-        else:
-            folder = prepare(store, key, request["name"], factory, out, request.get("checkpoint"))
-    except OSError as error:  # of the factory, or of a converter's library
-        way_out = f"; {files.way_out(error)}" if error.errno in files.FULL else ""
-        print(json.dumps({"error": f"{error}{way_out}"}), file=out)
-        return 1
-    except Exception as error:  # noqa: BLE001  # the parent turns it into one sentence
-        reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
-        print(json.dumps({"error": printable(reason)}), file=out)
-        return 1
-    print(json.dumps({"folder": str(folder)}), file=out)
-    return 0
+def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
+    """Carry out `request` unless the network is in the store already; return the network's folder."""
+    store = Store(Path(request.root))
+    with store.making(request.key, lambda holder: send(Waiting(holder))) as folder:
+        stored = store.find(request.key)  # another process may have made it while this one waited for the lock
+        if stored is not None:
+            return stored
+        send(Progress(0, 0))
+        factory = request.factory
+        module, samples = open_model(factory if is_saved_model(factory) else imported(factory)())
 
+        def show(done: int, total: int) -> None:
+            send(Progress(done, total))
 
-def prepare(store: Store, key: str, name: str, factory: str, out: TextIO, checkpoint: str | None = None) -> Path:
-    """Make the network `name` and keep it in `store` under the recipe `key`; return its folder.
-
-    `factory` is a function that gives the model, or the path of a .pt2 file; `checkpoint` has the weights, if not None.
-    """
-    with store.making(key, _waits(out)) as folder:
-        found = store.find(key)  # another process may have made it while this one waited for the lock
-        if found is not None:
-            return found
-        print(json.dumps({"done": 0, "total": 0}), file=out)
-        module, samples = opened(factory if is_program(factory) else imported(factory)())
-        digest = store_module(folder, name, module, samples, _printer(out), checkpoint)
-        return store.keep(key, folder, digest)
+        digest = store_module(folder, request.name, module, samples, show, request.checkpoint)
+        return store.keep(request.key, folder, digest)
 
 
 def store_module(
@@ -186,14 +155,3 @@ def _network(
 
     layers = tuple(layer(cut) for cut in exported.cuts)
     return Network(name, layers, exported.inputs, exported.outputs, samples, weights_sha256, samples_sha256)
-
-
-def _waits(out: TextIO) -> Callable[[str], None]:
-    return lambda who: print(json.dumps({"waits": who}), file=out)
-
-
-def _printer(out: TextIO) -> Callable[[int, int], None]:
-    def progress(done: int, total: int) -> None:
-        print(json.dumps({"done": done, "total": total}), file=out)
-
-    return progress

@@ -1,0 +1,101 @@
+"""The conversation with the maker, the process that makes and converts networks, as JSON lines.
+
+The parent writes one Request and closes the pipe. The maker writes Events: Waiting if another process holds the lock
+of the same network, any number of Progress, and last Made or NotMade. Then it ends, with status 0 after Made.
+
+This file contains the whole conversation. `preparation` is the parent's side, `exporting.maker` is the maker's.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import msgspec
+
+from pytest_edgeload.base.decoding import Count
+from pytest_edgeload.base.errors import Refusal, Setting, Words, pieces
+from pytest_edgeload.base.functions import SearchPath
+from pytest_edgeload.base.text import printable
+
+
+class MakeNetwork(msgspec.Struct, frozen=True, tag="make"):
+    """Make the network `name` and keep it in the store at `root` under the recipe `key`.
+
+    `factory` is written as `module:function` and imported from `path`, or is the path of a saved model. `checkpoint` is
+    the path of the checkpoint that contains the weights, if the factory's module gets its weights from one.
+    """
+
+    root: str
+    key: str
+    path: SearchPath
+    factory: str
+    name: str
+    checkpoint: str | None = None
+
+
+class ConvertNetwork(msgspec.Struct, frozen=True, tag="convert"):
+    """Convert the stored network in the folder `network` by `function`, and keep its files under `key`.
+
+    `factory` and `function` are written as `module:function` and imported from `path`; `factory` returns the module.
+    """
+
+    root: str
+    key: str
+    path: SearchPath
+    factory: str
+    network: str
+    function: str
+
+
+Request = MakeNetwork | ConvertNetwork
+
+
+class Waiting(msgspec.Struct, frozen=True, tag="waiting"):
+    """The maker waits for a process that makes the same network; `holder` describes that process."""
+
+    holder: str
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """The bytes written so far and in total; the total is 0 while it is unknown."""
+
+    done_bytes: Count
+    total_bytes: Count
+
+
+class Made(msgspec.Struct, frozen=True, tag="made"):
+    """The network, or the converted files, are complete in `folder`."""
+
+    folder: str
+
+
+class NotMade(msgspec.Struct, frozen=True, tag="failed"):
+    """The maker has failed. Both parts are pieces of a message, as in `base.errors`."""
+
+    reason: tuple[str | Setting, ...]
+    hint: tuple[str | Setting, ...] = ()
+
+    @classmethod
+    def because(cls, reason: Words, hint: Words = "") -> Self:
+        """Return a failure with these parts, made printable: a name of a file need not be Unicode."""
+        return cls(_printable(reason), _printable(hint))
+
+    @classmethod
+    def of(cls, error: Refusal) -> Self:
+        """Return the failure that this error causes."""
+        return cls.because(error.statement, error.hint)
+
+
+Event = Waiting | Progress | Made | NotMade
+
+
+def is_saved_model(factory: str) -> bool:
+    """Tell whether a factory is the path of a .pt2 file rather than a function."""
+    return factory.endswith(".pt2")
+
+
+def _printable(part: Words) -> tuple[str | Setting, ...]:
+    return tuple(
+        printable(piece) if isinstance(piece, str) else Setting(piece.name, printable(piece.value))
+        for piece in pieces(part)
+    )
