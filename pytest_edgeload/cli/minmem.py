@@ -14,9 +14,8 @@ from pytest_edgeload.cli.measuring import Setup
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.planning.plan import InvalidPlan
 from pytest_edgeload.report import minmem as words
-from pytest_edgeload.results.minmem import Smallest, Trial
+from pytest_edgeload.results.minmem import Smallest, Trial, confirmed, smallest
 from pytest_edgeload.results.record import REFERENCE
-from pytest_edgeload.results.search import confirmed, least
 from pytest_edgeload.sandbox.swap import Swap
 
 _TOO_MUCH = 1
@@ -88,9 +87,9 @@ class _Search:
 
     def _find(self, steps: range, guess: int, step_bytes: int, swap: Swap) -> int | None:
         def does(limit: int) -> bool:
-            return all(self._tried(limit * step_bytes, swap).does() for _ in range(self._rounds))
+            return all(self._tried(limit * step_bytes, swap).is_success for _ in range(self._rounds))
 
-        found = least(steps[0], guess, steps[-1], does)
+        found = smallest(steps[0], guess, steps[-1], does)
         return None if found is None else confirmed(found, steps[-1], does)
 
     def _tried(self, limit_bytes: int, swap: Swap) -> Trial:

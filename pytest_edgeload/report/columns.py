@@ -208,7 +208,7 @@ def _between(interval: Interval | None, unit: str) -> str:
 
 def _ranging(found: Spread) -> str:
     digits = _digits(found.median)
-    span = "" if found.least == found.greatest else f" ({found.least:.{digits}f}-{found.greatest:.{digits}f})"
+    span = "" if found.min == found.max else f" ({found.min:.{digits}f}-{found.max:.{digits}f})"
     return f"{found.median:.{digits}f}{span}"
 
 

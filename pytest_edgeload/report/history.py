@@ -62,7 +62,7 @@ def sparkline(values: Sequence[float], levels: str = BLOCKS) -> str:
 
 
 def _line(each: Series, figure: Figure, levels: str) -> list[str]:
-    values = [point.found.value for point in each.points]
+    values = [point.estimate.value for point in each.points]
     case, first, last = each.case, values[0], values[-1]
     change = f"{(last - first) / abs(first):+.1%}" if first else _NONE
     drawn = sparkline(values, levels)
@@ -71,7 +71,7 @@ def _line(each: Series, figure: Figure, levels: str) -> list[str]:
 
 
 def _row(point: Point, figure: Figure) -> list[str]:
-    document, found = point.saved.document, point.found
+    document, found = point.saved.document, point.estimate
     commit = document.commit
     told = _NONE if commit is None else commit.id[:12] + (" and changes" if commit.is_dirty else "")
     interval = found.interval

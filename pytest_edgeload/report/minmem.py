@@ -1,4 +1,4 @@
-"""The smallest limits of a case, in words or as JSON."""
+"""The smallest limits of a case as text or JSON."""
 
 from __future__ import annotations
 
@@ -11,53 +11,61 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.minmem import SWAPPED_BYTES, Smallest, Trial
 
 
-def text(found: Smallest) -> str:
-    """Return a line on each of the two limits, and what was seen around them."""
-    title = f"{found.workload} under {found.policy}, reader {found.reader}, {found.threads} threads, cap {found.cap}"
+def text(result: Smallest) -> str:
+    """Return a line on each of the two limits with the runs near it, between a title and the units."""
+    title = f"{result.workload} under {result.policy}, reader {result.reader}, {result.threads} threads"
+    works = _line("works without swap", result, result.works_bytes, may_swap=False)
+    keeps = _line("does not swap", result, result.keeps_in_memory_bytes, may_swap=True)
+    if result.swap in {"none", "off"}:
+        keeps = (
+            f"{'does not swap':<18}  not tested, because swap is {result.swap}; a swap file, which needs root, helps"
+        )
     units = (
-        f"an idle worker needs {format_size(found.idle_bytes)}; limits are multiples of {format_size(found.step_bytes)}"
+        f"an idle worker needs {format_size(result.idle_bytes)}; limits are multiples of "
+        f"{format_size(result.step_bytes)}; less than {format_size(SWAPPED_BYTES)} written to swap does not count"
     )
-    swap = f"less than {format_size(SWAPPED_BYTES)} written to swap is none"
-    works = _line("works without swap", found, found.works_bytes, may_swap=False)
-    keeps = _line("does not swap", found, found.keeps_in_memory_bytes, may_swap=True)
-    if found.swap in {"none", "off"}:
-        keeps = f"{'does not swap':<18}  not looked for, as swap is {found.swap}; try --swap=1G, which takes root"
-    return "\n".join([printable(title), works, keeps, f"{units}; {swap}"])
+    return "\n".join([printable(f"{title}, cap {result.cap}"), works, keeps, units])
 
 
-def line(run: Trial) -> str:
-    """Return one run in words; what it ended by, where that is not want of memory."""
-    swapped = "" if run.swap_out_bytes is None or not run.may_swap else f", {format_size(run.swap_out_bytes)} to swap"
-    reason = "" if run.outcome in {"ok", "oom"} else f" ({printable(run.detail)})"
-    return f"{format_size(run.limit_bytes)}, swap {'on' if run.may_swap else 'off'}: {run.outcome}{reason}{swapped}"
+def line(trial: Trial) -> str:
+    """Return a run in words, with the detail of an outcome other than ok and oom."""
+    swapped = ""
+    if trial.swap_out_bytes is not None and trial.may_swap:
+        swapped = f", {format_size(trial.swap_out_bytes)} to swap"
+    reason = "" if trial.outcome in {"ok", "oom"} else f" ({printable(trial.detail)})"
+    swap = "on" if trial.may_swap else "off"
+    return f"{format_size(trial.limit_bytes)}, swap {swap}: {trial.outcome}{reason}{swapped}"
 
 
-def _line(what: str, found: Smallest, limit_bytes: int | None, *, may_swap: bool) -> str:
+def _line(goal: str, result: Smallest, limit_bytes: int | None, *, may_swap: bool) -> str:
     if limit_bytes is None:
-        return f"{what:<18}  under no limit up to all memory"
-    runs = len(found.at(limit_bytes, may_swap=may_swap))
-    size = f"{limit_bytes} bytes, base+{format_size(limit_bytes - found.idle_bytes)}"
-    failed = [
-        run for run in found.trials if run.may_swap == may_swap and run.limit_bytes < limit_bytes and not run.does()
+        return f"{goal:<18}  under no limit up to all memory"
+    runs = len(result.at(limit_bytes, may_swap=may_swap))
+    size = f"{limit_bytes} bytes, base+{format_size(limit_bytes - result.idle_bytes)}"
+    failures = [
+        trial
+        for trial in result.trials
+        if trial.may_swap == may_swap and trial.limit_bytes < limit_bytes and not trial.is_success
     ]
-    nearest = max(failed, key=lambda run: run.limit_bytes, default=None)
-    seen = "nothing less was seen to fail" if nearest is None else f"at {line(nearest)}"
-    against = _against(found, limit_bytes, may_swap=may_swap)
-    return f"{what:<18}  from {format_size(limit_bytes)} ({size}): {runs} of {runs} runs; {seen}{against}"
+    nearest = max(failures, key=lambda trial: trial.limit_bytes, default=None)
+    below = "no smaller limit failed" if nearest is None else f"at {line(nearest)}"
+    against = _contradictions(result, limit_bytes, may_swap=may_swap)
+    return f"{goal:<18}  from {format_size(limit_bytes)} ({size}): {runs} of {runs} runs; {below}{against}"
 
 
-def _against(found: Smallest, limit_bytes: int, *, may_swap: bool) -> str:
-    """Return the limits at which runs speak against the one found, and how many of those did what was looked for."""
-    told = []
-    for limit in sorted({run.limit_bytes for run in found.odd(limit_bytes, may_swap=may_swap)}):
-        runs = found.at(limit, may_swap=may_swap)
-        told.append(f"{format_size(limit)} in {sum(run.does() for run in runs)} of {len(runs)}")
-    return f"; but so it did at {', '.join(told)}" if told else ""
+def _contradictions(result: Smallest, limit_bytes: int, *, may_swap: bool) -> str:
+    """Return the limits with runs that contradict the smallest one, and the number of successful runs at each."""
+    trials = result.contradicting(limit_bytes, may_swap=may_swap)
+    counts = []
+    for limit in sorted({trial.limit_bytes for trial in trials}):
+        runs = result.at(limit, may_swap=may_swap)
+        counts.append(f"{sum(trial.is_success for trial in runs)} of {len(runs)} at {format_size(limit)}")
+    return f"; contradicted by successes of {', '.join(counts)}" if counts else ""
 
 
-def _json(found: Smallest) -> str:
-    return msgspec.json.format(msgspec.json.encode(found)).decode()
+def _json(result: Smallest) -> str:
+    return msgspec.json.format(msgspec.json.encode(result)).decode()
 
 
 FORMATS: Mapping[str, Callable[[Smallest], str]] = {"text": text, "json": _json}
-"""How it is printed."""
+"""The formats of the result by name."""

@@ -1,4 +1,4 @@
-"""Records saved to be compared with later: numbered files, in a folder for each kind of machine."""
+"""Baselines: records saved for later comparisons, in numbered files, in one folder per kind of machine."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ import secrets
 from pathlib import Path
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.results.document import Document, Machine, parse, render
 
 _NUMBERED = re.compile(r"(?P<number>\d{4,})_(?P<name>.+)_[0-9a-f]{6}\.json")
 _DIGITS = re.compile(r"\d{1,100}", re.ASCII)
 _NAME = re.compile(r"[\w.+-]{1,100}")
-_MOST_NAME = 200  # bytes: a file's name may have 255, with the number and the random digits
-_MOST = 1 << 28  # of a file: a long session with all its spans has a few million
+_MAX_NAME_BYTES = 200  # a file name may have 255, including the number and the random digits
+_MAX_FILE_BYTES = 1 << 28  # a long session with all its spans has a few million
 
 
 def check_name(name: str) -> str:
-    """Return `name` if a baseline may be called that. Raises ValueError."""
+    """Return `name` if a baseline may have it. Raises ValueError."""
     if not _NAME.fullmatch(name) or name.isdigit():
         raise ValueError(
             "not a name for a baseline; use letters, digits, '.', '+', '-' and '_', at most 100, not digits alone"
         )
-    if len(os.fsencode(name)) > _MOST_NAME:
-        raise ValueError(f"too long in bytes for the name of a file; use at most {_MOST_NAME}, a letter may have four")
+    if len(os.fsencode(name)) > _MAX_NAME_BYTES:
+        raise ValueError(f"too long in bytes for a file name; use at most {_MAX_NAME_BYTES} (a letter has up to four)")
     return name
 
 
 def default_name(document: Document) -> str:
-    """Return what a baseline is called that nobody named: commit, time, and whether more had been changed."""
-    made = re.sub("[-:]", "", document.created)
+    """Return the name of a baseline that the user did not name: commit, time, and `dirty` after uncommitted changes."""
+    created = re.sub("[-:]", "", document.created)
     commit = document.commit
-    return f"{'no-commit' if commit is None else commit.id[:12]}_{made}{'_dirty' if commit and commit.is_dirty else ''}"
+    commit_id = "no-commit" if commit is None else commit.id[:12]
+    return f"{commit_id}_{created}{'_dirty' if commit and commit.is_dirty else ''}"
 
 
 def save(storage: Path, document: Document, name: str) -> Path:
-    """Write `document`, less spans and time lines, under the next number; return the file. Raises OSError.
+    """Write `document` without spans and time lines under the next number; return the file. Raises OSError.
 
-    The file is there whole or not at all. Six random digits keep files of several machines apart that are put together.
+    The file is written completely or not at all. Six random digits make names unique when several machines share a
+    folder.
     """
     folder = storage / document.machine.key
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,38 +52,40 @@ def save(storage: Path, document: Document, name: str) -> Path:
 
 
 def find(storage: Path, wanted: str, machine: Machine) -> Path | None:
-    """Return the file that `wanted` names: a path, a number or a name; the newest for the empty string.
+    """Return the file that `wanted` names: a path, a number or a name; the newest for an empty text.
 
-    Those of machines like `machine` come first. Raises UsageError where there is none; None where none was named.
+    Baselines of machines like `machine` come first. Returns None if `wanted` is empty and there is no baseline. Raises
+    UsageError if `wanted` names none.
     """
     if wanted and (path := Path(wanted)).suffix == ".json":
         if not os.path.lexists(path):
-            raise UsageError(f"{wanted}: no such file; name one, a number or a name of those in {storage}")
+            hint = f"give a file, or a number or a name of a baseline in {storage}"
+            raise UsageError(wanted, "no such file", hint)
         return path
     own = _saved(storage / machine.key)
     others = [path for folder in sorted(storage.glob("*/")) if folder.name != machine.key for path in _saved(folder)]
-    for found in (own, others):
-        fitting = [path for path in found if _is(path, wanted)]
-        if fitting:
-            return fitting[-1]
+    for paths in (own, others):
+        matches = [path for path in paths if _is(path, wanted)]
+        if matches:
+            return matches[-1]
     if not wanted:
         return None
-    names = ", ".join(sorted({_parts(path)["name"] for path in [*own, *others]})) or "none"
-    raise UsageError(f"{wanted}: no such baseline in {storage}; there are {names}")
+    names = sorted({_parts(path)["name"] for path in [*own, *others]})
+    raise UsageError(wanted, f"no such baseline in {storage}", suggestion(wanted, names) if names else "save one first")
 
 
 def load(path: Path) -> Document:
-    """Return the document in `path`: a baseline, or what --edge-json wrote. Raises UsageError."""
+    """Return the document in `path`: a baseline or another file of records. Raises UsageError."""
     try:
-        return parse(files.read(path, _MOST))
+        return parse(files.read(path, _MAX_FILE_BYTES))
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; name another file of records") from error
+        raise UsageError(str(path), error.strerror or str(error), "name another file of records") from error
     except ValueError as error:
-        raise UsageError(f"{path} {error}; save a new baseline, or name another") from error
+        raise UsageError(str(path), str(error), "save a new baseline, or name another") from error
 
 
 def saved(storage: Path, machine: Machine) -> list[Path]:
-    """Return the baselines of machines like `machine`, the oldest first."""
+    """Return the baselines of machines like `machine`, oldest first."""
     return _saved(storage / machine.key)
 
 
@@ -92,14 +96,14 @@ def title(path: Path) -> str:
 
 
 def _saved(folder: Path) -> list[Path]:
-    """Return the baselines of a folder, the oldest first."""
+    """Return the baselines of a folder, oldest first."""
     return sorted((path for path in folder.glob("*.json") if _NUMBERED.fullmatch(path.name)), key=_number)
 
 
 def _parts(path: Path) -> re.Match[str]:
-    found = _NUMBERED.fullmatch(path.name)
-    assert found is not None  # or it would not have been listed
-    return found
+    parts = _NUMBERED.fullmatch(path.name)
+    assert parts is not None  # other files are not listed
+    return parts
 
 
 def _number(path: Path) -> int:

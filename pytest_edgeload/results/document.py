@@ -1,4 +1,4 @@
-"""A file of records: what `--edge-json` writes, and what a baseline is."""
+"""A file of records: the machine, the commit, the settings and all records of a session, in a versioned schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VERSIONS = ("pytest-edgeload", "pytest", "torch")
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What the records were measured on."""
+    """The machine that the records were measured on."""
 
     processor: str
     processors: int
@@ -33,7 +33,7 @@ class Machine(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What tells kinds of machines apart, as the name of a folder: processor and memory, no version of anything."""
+        """The kind of machine, as a folder name: processor and memory, without versions of software."""
         words = f"{self.processors}x {self.processor} {round(self.memory_bytes / (1 << 30))}G"
         return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
@@ -47,7 +47,7 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """Records, and where and when they were measured."""
+    """Records with the time, machine, settings and commit of their measurement."""
 
     schema: int
     created: str
@@ -68,7 +68,7 @@ class _Head(msgspec.Struct):
 
 
 def document(records: Sequence[Record], settings: Mapping[str, str], project: Path) -> Document:
-    """Return `records` with what is known of this machine and of the repository that holds `project`."""
+    """Return `records` with a description of this machine and of the repository that contains `project`."""
     return Document(
         schema=SCHEMA,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -81,32 +81,27 @@ def document(records: Sequence[Record], settings: Mapping[str, str], project: Pa
 
 
 def render(document: Document) -> bytes:
-    """Return the text of a file that holds `document`."""
+    """Return `document` as JSON."""
     return msgspec.json.encode(document)
 
 
 def parse(text: bytes) -> Document:
-    """Return the document that `text` holds. Raises ValueError."""
+    """Return the document in `text`. Raises ValueError if it is not one, has another schema, or repeats a case."""
     try:
         schema = decoding.decode(text, _Head).schema
-        found = decoding.decode(text, Document) if schema == SCHEMA else None
+        document = decoding.decode(text, Document) if schema == SCHEMA else None
     except ValueError as error:
-        raise ValueError(f"holds no records ({error})") from error
-    if found is None:
-        raise ValueError(f"has schema {schema}, and this version reads {SCHEMA}")
-    return _checked(found)
-
-
-def _checked(document: Document) -> Document:
-    """Return `document`. Raises ValueError where nobody could tell which record of a case to compare with."""
+        raise ValueError(f"not a file of records ({error})") from error
+    if document is None:
+        raise ValueError(f"its schema is {schema}, but this version reads {SCHEMA}")
     cases = [record.case for record in document.records]
     if len({*cases}) < len(cases):
-        raise ValueError("has two records of one case")
+        raise ValueError("it has two records of the same case")  # a comparison could use either
     return document
 
 
 def machine() -> Machine:
-    """Return what is known of this machine."""
+    """Return the description of this machine."""
     return Machine(
         processor=_processor(),
         processors=os.cpu_count() or 1,
@@ -124,7 +119,7 @@ def _processor() -> str:
 
 
 def commit(project: Path) -> Commit | None:
-    """Return the state of the Git repository that holds `project`; None without one, or without Git."""
+    """Return the state of the Git repository that contains `project`; None without a repository or without Git."""
     with suppress(OSError, subprocess.CalledProcessError):
         head = _git(project, "rev-parse", "HEAD")
         return Commit(
@@ -135,7 +130,7 @@ def commit(project: Path) -> Commit | None:
 
 def _git(project: Path, *words: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(project), *words],  # noqa: S607  # the user's own, by the user's path
+        ["git", "-C", str(project), *words],  # noqa: S607  # the user's own git, found by the user's PATH
         check=True, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     return done.stdout.strip()

@@ -150,10 +150,10 @@ def judge_ceiling(ceiling: Ceiling, after: Side, *, judged: int) -> Finding:
     sign = -1 if figure.is_higher_better else 1
     verdict: Verdict = "ok"
     reason = ""
-    if sign * (found.value - ceiling.most) > 0:
+    if sign * (found.value - ceiling.value) > 0:
         interval = found.interval
         nearest = found.value if interval is None else interval.high if figure.is_higher_better else interval.low
-        is_evident = figure.is_exact or sign * (nearest - ceiling.most) > 0
+        is_evident = figure.is_exact or sign * (nearest - ceiling.value) > 0
         verdict = "regressed" if is_evident else "inconclusive"
         reason = "" if is_evident else f"its interval reaches to {figure.show(nearest)}; more rounds would tell"
     return Finding(case, figure, ceiling.text, verdict, reason, None, found.value)

@@ -1,4 +1,4 @@
-"""One figure of each case over the saved sessions of one kind of machine. Pure functions."""
+"""The history of a figure: its value of each case in the saved sessions of one kind of machine. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from pytest_edgeload.results.threshold import Figure
 
 
 class Saved(NamedTuple):
-    """A session, and what it is called: `0003 main`."""
+    """A saved session and its title: `0003 main`."""
 
     title: str
     document: Document
 
 
 class Point(NamedTuple):
-    """What one session says of the figure."""
+    """The value of the figure in one session."""
 
     saved: Saved
-    found: Estimate
+    estimate: Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The figure of one case, the oldest session first; what of it cannot be compared, and why, by session."""
+    """The values of one case, oldest session first; and by session, why a value was left out."""
 
     case: Case
     points: tuple[Point, ...]
     left_out: dict[str, str]
 
 
-def series(sessions: Sequence[Saved], figure: Figure, wanted: Callable[[Case], bool]) -> list[Series]:
-    """Return a series for each case that is `wanted`; what can be compared with the newest session that has it."""
+def series(sessions: Sequence[Saved], figure: Figure, is_wanted: Callable[[Case], bool]) -> list[Series]:
+    """Return a series for each wanted case, with the values that are comparable with the newest session's."""
     sides = [(saved, Sides.of(saved.document.records)) for saved in sessions]
-    newest = {key: record.case for _, each in sides for key, record in each.records.items() if wanted(record.case)}
+    newest = {key: record.case for _, each in sides for key, record in each.records.items() if is_wanted(record.case)}
     return [_series(case, figure, sides) for case in newest.values() if case.policy != figure.reference]
 
 
@@ -48,16 +48,16 @@ def _series(case: Case, figure: Figure, sides: Sequence[tuple[Saved, Sides]]) ->
     for saved, each in sides:
         side = each.side(identity(case), figure.reference)
         if side is not None:
-            reason, found = _judged(side, case, figure)
-            if found is None:
+            reason, value = _value(side, case, figure)
+            if value is None:
                 left_out[saved.title] = reason
             else:
-                points.append(Point(saved, found))
+                points.append(Point(saved, value))
     return Series(case, tuple(points), left_out)
 
 
-def _judged(side: Side, case: Case, figure: Figure) -> tuple[str, Estimate | None]:
-    """Return the figure, or why it is not to be compared with that of `case`."""
+def _value(side: Side, case: Case, figure: Figure) -> tuple[str, Estimate | None]:
+    """Return the figure, or the reason why it cannot be compared with that of `case`."""
     different = incomparable(figure, side.record.case, case, is_alike=True)
     if different is not None:
         return different, None

@@ -1,6 +1,7 @@
-"""Each measurement on disk at once: one file a measurement, whole or not there, in the session's own folder.
+"""The journal of a session: each measurement is written to a file of its own as soon as it exists.
 
-Files are named in the order of their making by a clock that nobody can set and that all processes of a host share.
+The names of the files sort by the time of writing; their clock cannot be set and is the same for all processes of a
+host.
 """
 
 from __future__ import annotations
@@ -19,32 +20,32 @@ from pytest_edgeload.results.document import Document, render
 from pytest_edgeload.results.record import Entry, Record, collect
 
 _HEAD = "session.json"
-_MOST = 1 << 28  # bytes: of a run of so many tasks and seconds as nobody has had
+_MAX_FILE_BYTES = 1 << 28  # far above the longest run so far
 
 
 def place(folder: Path, entry: Entry) -> Entry:
-    """Return `entry` with the file of `folder` noted that is to hold it."""
+    """Return `entry` with the path of the file in `folder` that it will be written to."""
     path = folder / f"{time.monotonic_ns():020}-{os.getpid()}.json"
     return msgspec.structs.replace(entry, file=str(path))
 
 
 def write(entry: Entry) -> None:
-    """Write `entry` into its file. Raises OSError, and then leaves no file of that name."""
+    """Write `entry` to its file. Raises OSError, and leaves no file then."""
     path = Path(entry.file)
     files.make(path.parent)
     files.write(path, msgspec.json.encode(entry), files.OURS)
 
 
 def read(path: Path) -> Entry | None:
-    """Return the entry that `path` holds; None where there is none that can be read."""
+    """Return the entry in `path`; None if it cannot be read."""
     try:
-        return decoding.decode(files.read(path, _MOST), Entry)
+        return decoding.decode(files.read(path, _MAX_FILE_BYTES), Entry)
     except (OSError, ValueError):
         return None
 
 
 class Follower:
-    """Measurements of a folder as they come in from whichever process, less spans and time lines; each is read once."""
+    """Reads new measurements from a folder that several processes write to; keeps no spans and time lines."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -52,8 +53,8 @@ class Follower:
         self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
 
     def of_test(self, test: str) -> tuple[Record, ...]:
-        """Return the records of what `test` has measured so far."""
-        names = os.listdir(self._folder) if self._folder.is_dir() else []  # noqa: PTH208  # they are all it takes, often
+        """Return the records of `test` so far."""
+        names = os.listdir(self._folder) if self._folder.is_dir() else []  # noqa: PTH208  # quicker than Path objects
         for name in sorted({*names} - self._known):
             if name.endswith(".json") and (entry := read(self._folder / name)) is not None:
                 self._known.add(name)
@@ -62,14 +63,14 @@ class Follower:
         return collect(self._entries[test])
 
 
-def begin(session: Path, nothing: Document) -> None:
-    """Note in the folder of a session what is known before its first measurement. Raises OSError."""
-    files.write(session / _HEAD, render(nothing), files.OURS)
+def begin(session: Path, empty: Document) -> None:
+    """Write the document of a session before its first measurement into its folder. Raises OSError."""
+    files.write(session / _HEAD, render(empty), files.OURS)
 
 
 def recovered(session: Path, runs: Path) -> Document:
-    """Return what a session measured whose folder this is, however it ended. Raises UsageError."""
+    """Return the document of the session with this folder, complete or interrupted. Raises UsageError."""
     if not (session / _HEAD).is_file():
-        raise UsageError(f"{session}: no folder of a session; name one, or a file of records")
+        raise UsageError(str(session), "not the folder of a session", "name one, or a file of records")
     entries = filter(None, map(read, sorted(runs.glob("*.json"))))
     return msgspec.structs.replace(baseline.load(session / _HEAD), records=collect(entries))

@@ -1,4 +1,4 @@
-"""Several files of records as one: more rounds, more cases, more machines. Pure functions."""
+"""Merging of files of records: more rounds, more cases, more machines. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from pytest_edgeload.results.record import Case, Measurement, Record
 
 
 class Part(NamedTuple):
-    """A document to be merged, and what its machine is to be called; without a label, by the machine's key."""
+    """A document to be merged and a label for its machine; without a label the machine's key is used."""
 
     document: Document
     label: str = ""
 
     @property
     def device(self) -> str:
-        """What the machine is called where several are told apart."""
+        """The name of the machine if several are distinguished."""
         return self.label or self.document.machine.key
 
 
 def merge(parts: Sequence[Part]) -> Document:
-    """Return one document of all records of `parts`, of which there is at least one.
+    """Return one document with all records of `parts`, which must not be empty.
 
-    On one kind of machine, a case that is equal in several files is one record: each file's rounds are numbered after
-    those of the files before it, so that ratios pair what ran in one session, and a measurement that stands in two
-    files counts once. Where a label is given or machines differ, each case has its machine as its device.
+    Equal cases from one kind of machine become one record. The rounds of each file are numbered after those of the
+    files before it, so that ratios pair rounds of the same session, and a measurement that is in two files counts
+    once. If there is a label or machines differ, the device of each case is its machine.
     """
     if len(parts) == 1 and not parts[0].label:
         return parts[0].document
-    are_told_apart = any(part.label for part in parts) or len({part.document.machine.key for part in parts}) > 1
+    are_distinct = any(part.label for part in parts) or len({part.document.machine.key for part in parts}) > 1
     found: dict[Case, dict[tuple[float, float], Measurement]] = {}
     first = 0
     for part in parts:
         for record in part.document.records:
-            _take(found.setdefault(_on(part, record.case) if are_told_apart else record.case, {}), record.rounds, first)
+            _take(found.setdefault(_on(part, record.case) if are_distinct else record.case, {}), record.rounds, first)
         first += 1 + max((m.round for record in part.document.records for m in record.rounds), default=0)
     records = tuple(Record(case, tuple(rounds.values())) for case, rounds in found.items())
     return _described(parts, records)
 
 
 def _take(known: dict[tuple[float, float], Measurement], rounds: Iterable[Measurement], first: int) -> None:
-    """Put `rounds`, numbered from `first` on, to those that are known; of two that are one, that with spans stays."""
+    """Add `rounds`, numbered from `first`, to the known ones; of two equal measurements keep the one with spans."""
     for m in rounds:
         key = (m.started, m.ended) if m.started else (-1.0 - first, float(len(known)))
         old = known.get(key)
@@ -58,7 +58,7 @@ def _on(part: Part, case: Case) -> Case:
 
 
 def _described(parts: Sequence[Part], records: tuple[Record, ...]) -> Document:
-    """Return a document of `records` that says of its origin what all parts agree on; its time is the latest."""
+    """Return a document of `records` with the origin that all parts agree on and the latest time."""
     documents = [part.document for part in parts]
     commits = {document.commit for document in documents}
     return Document(
@@ -73,10 +73,10 @@ def _described(parts: Sequence[Part], records: tuple[Record, ...]) -> Document:
 
 
 def _machine(machines: Sequence[Machine]) -> Machine:
-    """Return what all machines have: words side by side, numbers of the least of them."""
+    """Return one description of all machines: their different texts, and the minimum of their numbers."""
 
-    def words(of: Iterable[str]) -> str:
-        return " | ".join(dict.fromkeys(of))
+    def words(texts: Iterable[str]) -> str:
+        return " | ".join(dict.fromkeys(texts))
 
     return Machine(
         processor=words(machine.processor for machine in machines),
@@ -89,5 +89,5 @@ def _machine(machines: Sequence[Machine]) -> Machine:
 
 
 def _agreed(texts: Sequence[dict[str, str]]) -> dict[str, str]:
-    """Return the entries that are the same in all."""
+    """Return the entries that all have in common."""
     return {key: text for key, text in texts[0].items() if all(other.get(key) == text for other in texts)}

@@ -1,6 +1,6 @@
-"""What identical code differs by: an A/A test of one session's rounds, by the code of the gate. Pure functions.
+"""The differences between runs of identical code: an A/A test of one session's rounds with the code of the gate.
 
-The rounds are split into two sides, again and again, in different ways. Between the sides there is nothing but noise.
+The rounds are split into two sides in many different ways; all differences between the sides are noise. Pure functions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import runs_of
 from pytest_edgeload.results.threshold import Figure, Threshold
 
-_SEED = 2020  # of the splits: the same rounds give the same answer
+_SEED = 2020  # of the splits, so that the same rounds give the same answer
 _TRIES = 100
 _PERCENT = range(1, 201)
 _SIZES = (0, *(1 << power for power in range(16, 38)))  # 64K to 128G
@@ -27,46 +27,45 @@ _STRICT_ALARMS: frozenset[Verdict] = _ALARMS | {"inconclusive", "invalid"}
 
 _Side = Sequence[Record]
 Split = tuple[_Side, _Side]
-"""The records of a session, once with the rounds of the one side and once with those of the other."""
+"""The records of a session twice: with the rounds of one side and with those of the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """By how much a figure of one case differs between sides of identical code: the figure, and each difference."""
+    """The noise floor of a figure of one case: its value and its differences between sides of identical code."""
 
     value: float
     differences: tuple[float, ...]
 
     @property
     def typical(self) -> float:
-        """The median of the differences, whichever way they go."""
+        """The median of the absolute differences."""
         return statistics.median(map(abs, self.differences))
 
     @property
     def worst(self) -> float:
-        """The greatest of them."""
+        """The largest absolute difference."""
         return max(map(abs, self.differences))
 
     @property
     def within(self) -> float:
-        """What 95 % of them do not exceed either way; which side is called the first says nothing."""
+        """The absolute difference that 95 % of them do not exceed; the order of the sides is arbitrary."""
         both = [sign * difference for difference in self.differences for sign in (1, -1)]
         return statistics.quantiles(both, n=40, method="inclusive")[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Tightest:
-    """The tightest threshold that holds between sides of identical code; None where none does, with the reason."""
+    """The tightest threshold that holds between sides of identical code; None with the reason if none does."""
 
     threshold: Threshold | None
     reason: str = ""
 
 
 def splits(records: Sequence[Record], comparisons: int) -> list[Split]:
-    """Return so many ways to split the rounds into two sides of equal length, no two of them alike.
+    """Return up to `comparisons` different splits of the rounds into two sides of equal length.
 
-    The first takes every other round, as an interleaved comparison does; the others are drawn. Of few rounds there are
-    fewer ways.
+    The first takes every other round, like an interleaved comparison; the others are drawn at random.
     """
     rounds = sorted({m.round for record in records for m in record.rounds})
     rng, drawn = random.Random(_SEED), [frozenset(rounds[::2])]  # noqa: S311  # no secret
@@ -80,7 +79,7 @@ def splits(records: Sequence[Record], comparisons: int) -> list[Split]:
 
 
 def floor(records: Sequence[Record], policy: str, figure: Figure, sides: Sequence[Split]) -> Floor | None:
-    """Return by how much a policy's `figure` differs between the sides; None where one of them does not have it."""
+    """Return the noise floor of a policy's `figure`; None if one of the sides has no value."""
     value = _value(records, policy, figure)
     pairs = [(_value(one, policy, figure), _value(other, policy, figure)) for one, other in sides]
     differences = [then - now for then, now in pairs if then is not None and now is not None]
@@ -88,15 +87,16 @@ def floor(records: Sequence[Record], policy: str, figure: Figure, sides: Sequenc
 
 
 def tightest(figure: Figure, sides: Sequence[Split], *, is_strict: bool) -> Tightest:
-    """Return the tightest threshold by which no side is a regression of the other; none inconclusive, where strict.
+    """Return the tightest threshold by which no side is a regression of the other, nor inconclusive if strict.
 
-    Each comparison goes both ways, and its doubt is shared out among the cases, as in a session that gates this figure.
+    Each comparison is made in both directions, and the confidence is shared among the cases, as in a session that
+    gates this figure.
     """
     limits, place = _thresholds(figure), 0
     alarms = _STRICT_ALARMS if is_strict else _ALARMS
-    blind = _alarm(limits[-1], *sides[0], _STRICT_ALARMS)
-    if blind:  # of so few rounds nothing could be told, whatever is allowed
-        return Tightest(None, blind)
+    reason = _alarm(limits[-1], *sides[0], _STRICT_ALARMS)
+    if reason:  # too few rounds for any threshold
+        return Tightest(None, reason)
     for before, after in [*sides, *((after, before) for before, after in sides)]:
 
         def holds(limit: Threshold, before: _Side = before, after: _Side = after) -> bool:
@@ -110,7 +110,7 @@ def tightest(figure: Figure, sides: Sequence[Split], *, is_strict: bool) -> Tigh
 
 
 def _alarm(threshold: Threshold, before: _Side, after: _Side, alarms: Collection[Verdict]) -> str:
-    """Return why the threshold raises an alarm; an empty text where it raises none."""
+    """Return why the threshold raises an alarm; an empty text if it raises none."""
     then, now, reference = Sides.of(before), Sides.of(after), threshold.figure.reference
     judged = [record.case for record in after if record.case.policy != reference]
     for case in judged:
@@ -123,7 +123,7 @@ def _alarm(threshold: Threshold, before: _Side, after: _Side, alarms: Collection
 
 
 def _thresholds(figure: Figure) -> list[Threshold]:
-    """Return thresholds of the figure, the tightest first: shares of what varies, amounts of what hardly does."""
+    """Return thresholds of the figure, tightest first: shares for times, amounts for bytes and counts."""
     if figure.unit == "bytes":
         texts = [format_size(size) for size in _SIZES]
     elif figure.unit == "count":

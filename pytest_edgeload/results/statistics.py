@@ -1,6 +1,6 @@
-"""Figures over the rounds of a case: pure functions. The replicate is the process run.
+"""Statistics over the rounds of a case, with their intervals: pure functions. The replicate is the process run.
 
-scipy and numpy are imported when an interval is asked for: together they take a second.
+scipy and numpy are imported only when an interval is needed, because together they take a second.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _CERTAIN = 0.99
 _REDUCE: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": statistics.median, "mean": statistics.fmean, "min": min, "max": max
 }  # fmt: skip
-_OUTLYING, _FEWEST = 3.5, 5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993): the modified z-score
+_OUTLYING, _MIN_ROUNDS = 3.5, 5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993): modified z-score
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, least and greatest of the rounds that have the metric."""
+    """Median, minimum and maximum of the rounds that have the metric."""
 
     median: float
-    least: float
-    greatest: float
+    min: float
+    max: float
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a value lies."""
+    """A confidence interval."""
 
     low: float
     high: float
@@ -46,7 +46,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A statistic over `runs` process runs, and where it lies with that confidence; no interval for a single run."""
+    """A statistic over `runs` process runs with its interval at this confidence; a single run has no interval."""
 
     value: float
     interval: Interval | None
@@ -55,7 +55,7 @@ class Estimate:
 
     @property
     def precision(self) -> float:
-        """Half the interval, relative to the value; infinite where there is no interval."""
+        """Half the interval, relative to the value; infinite if there is no interval."""
         if self.interval is None:
             return math.inf
         half = (self.interval.high - self.interval.low) / 2
@@ -63,57 +63,56 @@ class Estimate:
 
 
 def spread(record: Record, metric: str) -> Spread | None:
-    """Return the spread of a metric over the rounds of outcome ok; None where no round has it."""
+    """Return the spread of a metric over the rounds of outcome ok; None if no round has it."""
     values = sorted(_values(record.rounds, metric))
     return Spread(statistics.median(values), values[0], values[-1]) if values else None
 
 
 def ratios(record: Record, reference: Record, metric: str) -> list[float]:
-    """Return the metric relative to the reference's in the same round, for the rounds that both have."""
+    """Return the ratios of the metric to the reference's in the same round, for the rounds that both have."""
     mine, theirs = _by_turn(record, metric), _by_turn(reference, metric)
     return [mine[turn] / theirs[turn] for turn in mine if theirs.get(turn)]
 
 
 def ratio(record: Record, reference: Record, metric: str) -> float | None:
-    """Return the median over rounds of the metric relative to the reference's in the same round; None without any."""
-    found = ratios(record, reference, metric)
-    return statistics.median(found) if found else None
+    """Return the median over rounds of the ratio to the reference's metric in the same round; None without a ratio."""
+    values = ratios(record, reference, metric)
+    return statistics.median(values) if values else None
 
 
 def multiple(record: Record, metric: str, unit: str) -> float | None:
-    """Return the median over rounds of one metric relative to another one of the same run; None without any."""
-    found = [(m.value(metric), m.value(unit)) for m in record.rounds if m.outcome == "ok"]
-    ratios = [value / one for value, one in found if value is not None and one]
-    return statistics.median(ratios) if ratios else None
+    """Return the median over rounds of the ratio of two metrics of the same run; None if no run has both."""
+    pairs = [(m.value(metric), m.value(unit)) for m in record.rounds if m.outcome == "ok"]
+    multiples = [value / one for value, one in pairs if value is not None and one]
+    return statistics.median(multiples) if multiples else None
 
 
 def outcomes(record: Record) -> dict[str, int]:
-    """Return how often each outcome came up, most frequent first."""
-    found = [measurement.outcome for measurement in record.rounds]
-    return dict(sorted(((o, found.count(o)) for o in dict.fromkeys(found)), key=lambda pair: -pair[1]))
+    """Return the number of rounds with each outcome, most frequent first."""
+    return dict(Counter(measurement.outcome for measurement in record.rounds).most_common())
 
 
 Runs = Sequence[Sequence[float]]
-"""The samples of each process run: one of most metrics, one for each answered request of response times."""
+"""The samples of each process run: one for most metrics, one per answered request for response times."""
 
 
 def runs_of(record: Record, figure: Figure, reference: Record | None = None) -> Runs:
-    """Return the samples of `figure`, relative to `reference` round by round where it is a ratio to one.
+    """Return the samples of `figure`; if it is a ratio, relative to those of `reference` round by round.
 
-    Only a percentile looks into a run; for anything else a run with several samples counts as their mean.
+    Only percentiles use all samples of a run; for other statistics a run with several samples counts as their mean.
     """
     if figure.reference is not None:
         return [] if reference is None else [[value] for value in ratios(record, reference, figure.metric)]
     if percent_of(figure.stat) is None:
         return [[value] for value in _values(record.rounds, figure.metric)]
-    found = [measurement.value(figure.metric) for measurement in record.rounds if measurement.outcome == "ok"]
-    samples = [value if isinstance(value, tuple) else (value,) for value in found]
-    kept = [[value for value in some if value is not None] for some in samples]
-    return [some for some in kept if some]
+    values = [measurement.value(figure.metric) for measurement in record.rounds if measurement.outcome == "ok"]
+    samples = [value if isinstance(value, tuple) else (value,) for value in values]
+    runs = [[sample for sample in run if sample is not None] for run in samples]
+    return [run for run in runs if run]
 
 
 def value_of(runs: Runs, stat: str = "median") -> float | None:
-    """Return the statistic alone, for which nothing has to be drawn; None without a run."""
+    """Return the statistic without its interval, which needs no resampling; None without a run."""
     samples = [value for run in runs for value in run]
     percent = percent_of(stat)
     if not samples or percent is None:
@@ -124,16 +123,16 @@ def value_of(runs: Runs, stat: str = "median") -> float | None:
 
 
 def lacking(runs: Runs, stat: str) -> int | None:
-    """Return how many samples the statistic needs, where there are fewer; None where there are enough."""
+    """Return the number of samples that the statistic needs if there are fewer; None if there are enough."""
     percent = percent_of(stat)
     needed = 1 if percent is None else samples_needed(percent)
     return needed if sum(map(len, runs)) < needed else None
 
 
 def samples_needed(percent: float) -> int:
-    """Return the samples that a percentile needs: with 99 % certainty more than one of them lies beyond it.
+    """Return the number of samples of which more than one lies beyond the percentile with 99 % certainty.
 
-    The rule by which MLPerf's load generator stops early: 11 for the median, 64 for p90, 662 for p99.
+    This is the rule for early stopping of MLPerf's load generator: 11 for the median, 64 for p90, 662 for p99.
     """
     beyond = min(percent, 100 - percent) / 100
     count = 2
@@ -143,13 +142,13 @@ def samples_needed(percent: float) -> int:
 
 
 def estimate(runs: Runs, stat: str = "median", confidence: float = CONFIDENCE) -> Estimate | None:
-    """Return the statistic and its bootstrap interval, whole runs being drawn; None without a run."""
+    """Return the statistic and its bootstrap interval, which resamples whole runs; None without a run."""
     return _estimate(tuple(map(tuple, runs)), stat, confidence) if runs else None
 
 
 @lru_cache(maxsize=4096)
 def _estimate(runs: tuple[tuple[float, ...], ...], stat: str, confidence: float) -> Estimate:
-    """Return what `estimate` does; reports ask for the same interval several times, which takes 10 ms each."""
+    """Return the estimate from a cache, because reports need an interval of 10 ms several times."""
     value, interval = _bootstrap([runs], stat, lambda only: only, confidence)
     return Estimate(value, interval, len(runs), confidence)
 
@@ -157,29 +156,29 @@ def _estimate(runs: tuple[tuple[float, ...], ...], stat: str, confidence: float)
 def contrast(
     before: Runs, after: Runs, stat: str, of: Callable[[Any, Any], Any], confidence: float = CONFIDENCE
 ) -> Estimate:
-    """Return `of` the statistic before and after, and its interval; the runs of both sides are drawn by themselves.
+    """Return `of` applied to the statistic before and after, and its interval; each side is resampled separately.
 
-    There must be a run of each. `of` is given arrays, too.
+    Each side must have a run. `of` is also called with arrays.
     """
     value, interval = _bootstrap([before, after], stat, of, confidence)
     return Estimate(value, interval, min(len(before), len(after)), confidence)
 
 
-def is_precise(record: Record, precision: float, least: int) -> bool:
-    """Tell whether the interval of the main median is narrow enough, after at least so many rounds.
+def is_precise(record: Record, precision: float, min_rounds: int) -> bool:
+    """Return whether the interval of the main metric's median is narrow enough after at least `min_rounds` rounds.
 
-    What has no good round will not become more precise.
+    A record without a good round counts as precise, because more rounds would not help.
     """
     runs = runs_of(record, Figure(record.case.main_metric))
-    found = estimate(runs)
-    return len(record.rounds) >= least and (found is None or found.precision <= precision)
+    main = estimate(runs)
+    return len(record.rounds) >= min_rounds and (main is None or main.precision <= precision)
 
 
 def outliers(record: Record, metric: str) -> list[Measurement]:
-    """Return the rounds whose metric is far from the others; they count all the same."""
+    """Return the rounds whose metric is far from that of the others. No statistic excludes them."""
     rounds = [m for m in record.rounds if m.outcome == "ok" and isinstance(m.value(metric), int | float)]
     values = [m.value(metric) for m in rounds]
-    if len(values) < _FEWEST:
+    if len(values) < _MIN_ROUNDS:
         return []
     median = statistics.median(values)
     deviation = statistics.median(abs(value - median) for value in values)
@@ -189,7 +188,7 @@ def outliers(record: Record, metric: str) -> list[Measurement]:
 def _bootstrap(
     sides: Sequence[Runs], stat: str, of: Callable[..., Any], confidence: float
 ) -> tuple[float, Interval | None]:
-    """Return `of` the statistic of each side, and its percentile interval; None if no side has two runs."""
+    """Return `of` applied to the statistic of each side, and its percentile interval; None if no side has two runs."""
     import numpy as np  # noqa: PLC0415
 
     percent = percent_of(stat)
@@ -207,34 +206,34 @@ def _bootstrap(
         return value, Interval(value, value)
     from scipy.stats import bootstrap  # noqa: PLC0415
 
-    # A single run can only be drawn again, which scipy refuses to do.
+    # scipy refuses to resample a single run, so such a run is there twice.
     numbers = [np.arange(len(side)) if len(side) > 1 else np.zeros(2) for side in sides]
-    found = bootstrap(
+    ends = bootstrap(
         numbers, drawn, n_resamples=_RESAMPLES, batch=_BATCH, vectorized=True, confidence_level=confidence,
         method="percentile", rng=np.random.default_rng(_SEED),
     ).confidence_interval  # fmt: skip
-    return value, Interval(float(found.low), float(found.high))
+    return value, Interval(float(ends.low), float(ends.high))
 
 
 def _by_turn(record: Record, metric: str) -> dict[tuple[int, int], float]:
-    """Return the metric by round and place in the round: a test may measure the same case several times in one."""
+    """Return the metric by round and turn, because a test may measure the same case several times in a round."""
     turns = Counter[int]()
-    found: dict[tuple[int, int], float] = {}
+    values: dict[tuple[int, int], float] = {}
     for measurement in record.rounds:
         for value in _values([measurement], metric):
-            found[measurement.round, turns[measurement.round]] = value
+            values[measurement.round, turns[measurement.round]] = value
         turns[measurement.round] += 1
-    return found
+    return values
 
 
 def _values(rounds: Iterable[Measurement], metric: str) -> list[float]:
-    """Return the metric of the rounds that were ok and have it; of a list of figures, its mean."""
-    found = [measurement.value(metric) for measurement in rounds if measurement.outcome == "ok"]
-    means = [_mean(value) if isinstance(value, tuple) else value for value in found]
+    """Return the metric of the rounds that were ok and have it; the mean if it has a value per request."""
+    values = [measurement.value(metric) for measurement in rounds if measurement.outcome == "ok"]
+    means = [_mean(value) if isinstance(value, tuple) else value for value in values]
     return [value for value in means if value is not None]
 
 
 def _mean(values: tuple[float | None, ...]) -> float | None:
-    """Return the mean of the requests that have the figure; None where no one has it."""
-    found = [value for value in values if value is not None]
-    return statistics.fmean(found) if found else None
+    """Return the mean over the requests that have a value; None if no request has one."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None

@@ -1,10 +1,10 @@
-"""What a figure may be, or how much worse it may become: the grammar of all thresholds, parsed here and nowhere else.
+"""The grammar of thresholds and ceilings: limits on a figure, or on its change since the baseline.
 
     EXPR  = METRIC ["." STAT] ["/" REFERENCE] ":" LIMIT
     LIMIT = TERM ["+" TERM]         both must be exceeded
     TERM  = NUMBER "%" | SIZE | DURATION | NUMBER
 
-A ceiling, which stands in a test, is a TERM by itself or `NUMBER "x" REFERENCE`.
+A ceiling, which a test declares, is a single TERM or `NUMBER "x" REFERENCE`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pytest_edgeload.base.units import format_duration, format_size, parse_durat
 from pytest_edgeload.results.record import METRICS, Metric, metric_of
 
 STATISTICS = ("median", "mean", "min", "max")
-"""What may be asked of the rounds beside percentiles, `p90` or `p99.9`."""
+"""The statistics of rounds, besides percentiles such as `p90` or `p99.9`."""
 
 _MAIN = "makespan_s"
 _EXPR = re.compile(r"(?P<metric>\w+)(?:\.(?P<stat>[\w.]+))?(?:/(?P<reference>[\w.-]+))?")
@@ -29,24 +29,24 @@ _MULTIPLE = re.compile(rf"(?P<number>{_NUMBER.pattern})\s*x\s*(?P<reference>[\w.
 _EXAMPLES = {"s": "0.2s", "bytes": "64M", "count": "100", "ratio": "0.1", "per s": "0.5"}
 
 GATED: Mapping[str, Metric] = {name: metric for name, metric in METRICS.items() if metric.better != "neither"}
-"""The metrics of which a threshold can say what is worse."""
+"""The metrics that can become better or worse, so that a threshold can limit them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """An amount in the unit of its metric, or a share of the value that it is compared with."""
+    """An amount in the unit of its metric, or a share of the value in the baseline."""
 
     amount: float
     is_share: bool = False
 
     def allowed(self, then: float) -> float:
-        """Return by how much a figure may be worse than `then`."""
+        """Return the amount by which a figure may be worse than `then`."""
         return self.amount * abs(then) if self.is_share else self.amount
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What of a record is judged: a metric, a statistic over its rounds, maybe relative to a reference policy."""
+    """A metric and a statistic over the rounds of a record; with a `reference`, the ratio to that policy."""
 
     metric: str
     stat: str = "median"
@@ -58,7 +58,7 @@ class Figure:
 
     @property
     def unit(self) -> str:
-        """The unit of the figure; the ratio to a reference has none."""
+        """The unit of the figure; `ratio` if there is a reference."""
         return "ratio" if self.reference else metric_of(self.metric).unit
 
     @property
@@ -68,11 +68,11 @@ class Figure:
 
     @property
     def is_exact(self) -> bool:
-        """Whether it counts something that identical runs do nearly alike, as bytes are, and no clock does."""
+        """Whether it counts bytes or events, which identical runs repeat almost exactly, unlike times."""
         return metric_of(self.metric).unit in {"bytes", "count"}
 
     def show(self, value: float) -> str:
-        """Return a value of this figure as a short text."""
+        """Return a value of this figure as a short text with its unit."""
         if self.unit == "s":
             return format_duration(value)
         return format_size(value) if self.unit == "bytes" else f"{value:.3g}"
@@ -80,7 +80,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """How much worse a figure may be than in the baseline: by more than each of `terms` is a regression."""
+    """A limit on the change of a figure: it regresses if it is worse than the baseline by more than each of `terms`."""
 
     figure: Figure
     terms: tuple[Term, ...]
@@ -88,39 +88,39 @@ class Threshold:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the threshold that `text` is. Raises ValueError."""
+        """Return the threshold in `text`. Raises ValueError."""
         name, colon, limit = text.strip().partition(":")
         if not colon:
-            raise ValueError(f"{text!r} is no threshold; try makespan:10% or peak:64M")
+            raise ValueError(f"{text!r} is not a threshold; try makespan:10% or peak:64M")
         figure = parse_figure(name)
         terms = tuple(_term(term.strip(), figure, f"10% or {_EXAMPLES[figure.unit]}") for term in limit.split("+"))
         return cls(figure, terms, text.strip())
 
     def allowed(self, then: float) -> float:
-        """Return by how much the figure may be worse than `then`."""
+        """Return the amount by which the figure may be worse than `then`."""
         return max(term.allowed(then) for term in self.terms)
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What a figure may be at most; at least, where more is better."""
+    """The worst value that a figure may have: a maximum, or a minimum if a higher value is better."""
 
     figure: Figure
-    most: float
+    value: float
     text: str
 
     @classmethod
     def parse(cls, name: str, text: str) -> Self:
-        """Return the ceiling that a test writes as `name="text"`. Raises ValueError."""
+        """Return the ceiling that a test declares as `name="text"`. Raises ValueError."""
         figure, text = parse_figure(name), text.strip()
         multiple = _MULTIPLE.fullmatch(text)
         if multiple:
             figure = Figure(figure.metric, figure.stat, multiple["reference"])
             return cls(figure, float(multiple["number"]), f"{name} {text}")
-        ways = f"{_EXAMPLES[figure.unit]} or 0.5x bulk"
-        term = _term(text, figure, ways)
+        examples = f"{_EXAMPLES[figure.unit]} or 0.5x bulk"
+        term = _term(text, figure, examples)
         if term.is_share:
-            raise ValueError(f"{text} of what? Try {ways}")
+            raise ValueError(f"a ceiling cannot be a percentage; try {examples}")
         return cls(figure, term.amount, f"{name} {text}")
 
 
@@ -129,30 +129,32 @@ def parse_thresholds(text: str) -> tuple[Threshold, ...]:
     return tuple(Threshold.parse(part) for part in text.split(",") if part.strip())
 
 
-def parse_figure(text: str, metrics: Mapping[str, Metric] = GATED, beside: Iterable[str] = ()) -> Figure:
-    """Return the figure that `METRIC[.STAT][/REFERENCE]` names; a bare statistic is one of the makespan.
+def parse_figure(text: str, metrics: Mapping[str, Metric] = GATED, other_names: Iterable[str] = ()) -> Figure:
+    """Return the figure that `METRIC[.STAT][/REFERENCE]` names; a statistic by itself is that of the makespan.
 
-    `metrics` are those it may be of. Raises ValueError, in which names `beside` them are proposed, too.
+    Its metric must be one of `metrics`. Raises ValueError, which also suggests `other_names`.
     """
     match = _EXPR.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} names no figure; try makespan, response.p90 or makespan/bulk")
+        raise ValueError(f"{text!r} is not a figure; try makespan, response.p90 or makespan/bulk")
     metric, stat, reference = match["metric"], match["stat"], match["reference"]
     if stat is None and _is_statistic(metric):
         metric, stat = _MAIN, metric
     if stat is not None and not _is_statistic(stat):
-        raise ValueError(f"{stat!r} is no statistic; there are {', '.join(STATISTICS)} and percentiles such as p90")
-    return Figure(_metric(metric, metrics, beside), stat or "median", reference)
+        raise ValueError(
+            f"{stat!r} is not a statistic; choose from {', '.join(STATISTICS)} or a percentile such as p90"
+        )
+    return Figure(_metric(metric, metrics, other_names), stat or "median", reference)
 
 
 def percent_of(stat: str) -> float | None:
-    """Return the percentage of a percentile, 90 of `p90`; None for another statistic."""
+    """Return the percentage of a percentile, 90 for `p90`; None for other statistics."""
     match = _PERCENTILE.fullmatch(stat)
     return float(match["percent"]) if match and float(match["percent"]) > 0 else None
 
 
 def short(metric: str) -> str:
-    """Return the name of a metric without its unit where that is still one metric's only: `peak` of `peak_bytes`."""
+    """Return the name of a metric without its unit if that is still unique: `peak` for `peak_bytes`."""
     name = _bare(metric)
     return name if _of(name) == [metric] else metric
 
@@ -169,36 +171,36 @@ def _of(bare: str) -> list[str]:
     return [metric for metric in METRICS if _bare(metric) == bare]
 
 
-def _metric(name: str, metrics: Mapping[str, Metric], beside: Iterable[str]) -> str:
-    found = [name] if name in METRICS else _of(name)
-    if len(found) > 1:
-        raise ValueError(f"{name} may be {' or '.join(found)}; write which")
-    if not found:
-        raise ValueError(f"{name} is no metric; {suggestion(name, [*map(short, metrics), *beside])}")
-    if found[0] not in metrics:
+def _metric(name: str, metrics: Mapping[str, Metric], other_names: Iterable[str]) -> str:
+    matches = [name] if name in METRICS else _of(name)
+    if len(matches) > 1:
+        raise ValueError(f"{name} is ambiguous; choose from {' and '.join(matches)}")
+    if not matches:
+        raise ValueError(f"{name} is not a metric; {suggestion(name, [*map(short, metrics), *other_names])}")
+    if matches[0] not in metrics:
         raise ValueError(f"{name} is neither better nor worse when it changes; {suggestion('', map(short, metrics))}")
-    return found[0]
+    return matches[0]
 
 
-def _term(text: str, figure: Figure, ways: str) -> Term:
-    """Return the term, in the unit of `figure`. Raises ValueError, with the `ways` out."""
+def _term(text: str, figure: Figure, examples: str) -> Term:
+    """Return the term, in the unit of `figure`. Raises ValueError, which gives the examples."""
     try:
         if text.endswith("%"):
             return Term(_number(text.removesuffix("%").strip()) / 100, is_share=True)
         return Term(_amount(text, figure.unit))
     except ValueError:
         kind = {"s": "a time", "bytes": "a number of bytes", "count": "a count"}.get(figure.unit, "a ratio")
-        raise ValueError(f"{figure} is {kind}, and {text!r} is none; try {ways}") from None
+        raise ValueError(f"{figure} is {kind}, but {text!r} is not; try {examples}") from None
 
 
 def _amount(text: str, unit: str) -> float:
-    """Return what `text` says in `unit`; nothing has no unit. Raises ValueError."""
+    """Return the value of `text` in `unit`; 0 needs no unit. Raises ValueError."""
     if text == "0" or unit in {"count", "ratio", "per s"}:
         return _number(text)
     if unit == "bytes":
         return parse_size(text)
     if _NUMBER.fullmatch(text):
-        raise ValueError(text)  # of what unit?
+        raise ValueError(text)  # the unit is missing
     return parse_duration(text)
 
 

@@ -77,7 +77,7 @@ def test_records_are_possible(change: str) -> None:
     """A record that says what cannot be is none, and the sentence says where."""
     made = json.loads(render(document(record("bulk", {"makespan_s": 1.0}))))
     CHANGES[change](made["records"][0])
-    with pytest.raises(ValueError, match=r"^holds no records \(.*\$\.records"):
+    with pytest.raises(ValueError, match=r"^not a file of records \(.*\$\.records"):
         parse(json.dumps(made).encode())
 
 

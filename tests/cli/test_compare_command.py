@@ -111,10 +111,13 @@ def test_nothing_in_common(folder: Path) -> None:
     [
         (
             ["before", "nobody"],
-            "edgeload: nobody: no such baseline in {folder}/.edgeload; there are before, larger, slower",
+            "edgeload: nobody: no such baseline in {folder}/.edgeload; choose from before, larger, slower",
         ),
-        (["before", "9"], "edgeload: 9: no such baseline in {folder}/.edgeload; there are before, larger, slower"),
-        (["before", "no.json"], "edgeload: no.json: no such file; name one, a number or a name of those in "),
+        (["before", "9"], "edgeload: 9: no such baseline in {folder}/.edgeload; choose from before, larger, slower"),
+        (
+            ["before", "no.json"],
+            "edgeload: no.json: no such file; give a file, or a number or a name of a baseline in ",
+        ),
         (["before", ""], "edgeload: '' names no records; name a file (.json), or a number or name of those in "),
         (
             ["before", "slower", "--strict"],
@@ -124,10 +127,10 @@ def test_nothing_in_common(folder: Path) -> None:
             ["before", "slower", "--fail=makespan/bulks:1%"],
             "edgeload: --fail=makespan/bulks:1%: bulks was not measured; did you mean bulk?",
         ),
-        (["before", "slower", "--fail=makespan"], "argument --fail: makespan: 'makespan' is no threshold; try "),
+        (["before", "slower", "--fail=makespan"], "argument --fail: makespan: 'makespan' is not a threshold; try "),
         (
             ["before", "slower", "--fail=peak:3s"],
-            "argument --fail: peak:3s: peak is a number of bytes, and '3s' is none",
+            "argument --fail: peak:3s: peak is a number of bytes, but '3s' is not",
         ),
         (["before"], "the following arguments are required: B"),
     ],

@@ -72,13 +72,13 @@ def test_unreadable(folder: Path) -> None:
     path.write_text("{}")
     done = run_in(folder, "history", "makespan", "--policy=bulk")
     assert len(_cases(done)) == 1
-    assert f"left out: {path.relative_to(folder)} holds no records" in done.stdout.replace(f"{folder}/", "")
+    assert f"left out: {path.relative_to(folder)}: not a file of records" in done.stdout.replace(f"{folder}/", "")
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["makespn"], "argument METRIC: makespn: makespn is no metric; did you mean makespan?"),
+        (["makespn"], "argument METRIC: makespn: makespn is not a metric; did you mean makespan?"),
         (["makespan", "--policy=bulks"], "edgeload: --policy=bulks: no saved case has it; did you mean bulk?"),
         (["makespan", "--storage=nowhere"], "; save a session by --edge-save or --edge-autosave"),
         (["makespan", "--last=0"], "argument --last: 0: not a count; give a whole number of at least 1"),

@@ -127,9 +127,9 @@ MENDED = "; save a new baseline, or name another"
     ("content", "words"),
     [
         (None, ": No such file or directory; name another file of records"),
-        (b"{}", f" holds no records (Object missing required field `schema`){MENDED}"),
-        (b'{"schema": 99}', f" has schema 99, and this version reads 1{MENDED}"),
-        (render(ONE)[:-20], f" holds no records (Input data was truncated){MENDED}"),
+        (b"{}", f": not a file of records (Object missing required field `schema`){MENDED}"),
+        (b'{"schema": 99}', f": its schema is 99, but this version reads 1{MENDED}"),
+        (render(ONE)[:-20], f": not a file of records (Input data was truncated){MENDED}"),
     ],
 )
 def test_files_that_are_none(folder: Path, content: bytes | None, words: str) -> None:
@@ -151,15 +151,15 @@ def test_huge(folder: Path) -> None:
 
 def test_folder(folder: Path) -> None:
     """A folder that is no session's is refused by what else could have been meant."""
-    told = "edgeload: .: no folder of a session; name one, or a file of records\n"
+    told = "edgeload: .: not the folder of a session; name one, or a file of records\n"
     assert run_in(folder, "report", ".").stderr == told
 
 
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("--columns=makespn", "argument --columns: makespn: makespn is no metric; did you mean makespan?"),
-        ("--sort=paek", "argument --sort: paek: paek is no metric; did you mean peak?"),
+        ("--columns=makespn", "argument --columns: makespn: makespn is not a metric; did you mean makespan?"),
+        ("--sort=paek", "argument --sort: paek: paek is not a metric; did you mean peak?"),
         (
             "--group-by=workloads",
             "argument --group-by: workloads: nothing to group by is called workloads; did you mean",

@@ -129,20 +129,29 @@ def made() -> Document:
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 HARMS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "cut short": (lambda text: text[:-20], "holds no records"),
-    "no JSON": (lambda _: b"makespan", "holds no records"),
-    "other JSON": (lambda _: b"[1, 2, 3]", "holds no records"),
-    "another encoding": (lambda text: text.decode().encode("utf-16"), "holds no records"),
-    "no encoding": (lambda text: text.replace(b"mix", b"\xff\xfe"), "holds no records"),
-    "nested deeply": (lambda text: text.replace(b"[0]", DEEP), "holds no records"),
-    "nested where nobody looks": (lambda text: text.replace(b"{", b'{"more":' + DEEP + b",", 1), "holds no records"),
-    "not a number": (lambda text: text.replace(b"1.0", b"NaN"), "holds no records"),
-    "infinite": (lambda text: text.replace(b"1.0", b"1e999"), "holds no records"),
-    "a number without end": (lambda text: text.replace(b'"schema":1', b'"schema":' + b"9" * 5000), "holds no records"),
-    "another type": (lambda text: text.replace(b"1.0", b'"1.0"'), "holds no records"),
-    "an unknown outcome": (lambda text: text.replace(b'"ok"', b'"fine"'), "holds no records"),
-    "of the future": (lambda text: text.replace(b'"schema":1', b'"schema":2'), "has schema 2, and this version reads"),
-    "of the past": (lambda text: text.replace(b'"schema":1', b'"schema":0'), "has schema 0, and this version reads"),
+    "cut short": (lambda text: text[:-20], "not a file of records"),
+    "no JSON": (lambda _: b"makespan", "not a file of records"),
+    "other JSON": (lambda _: b"[1, 2, 3]", "not a file of records"),
+    "another encoding": (lambda text: text.decode().encode("utf-16"), "not a file of records"),
+    "no encoding": (lambda text: text.replace(b"mix", b"\xff\xfe"), "not a file of records"),
+    "nested deeply": (lambda text: text.replace(b"[0]", DEEP), "not a file of records"),
+    "nested where nobody looks": (
+        lambda text: text.replace(b"{", b'{"more":' + DEEP + b",", 1),
+        "not a file of records",
+    ),
+    "not a number": (lambda text: text.replace(b"1.0", b"NaN"), "not a file of records"),
+    "infinite": (lambda text: text.replace(b"1.0", b"1e999"), "not a file of records"),
+    "a number without end": (
+        lambda text: text.replace(b'"schema":1', b'"schema":' + b"9" * 5000),
+        "not a file of records",
+    ),
+    "another type": (lambda text: text.replace(b"1.0", b'"1.0"'), "not a file of records"),
+    "an unknown outcome": (lambda text: text.replace(b'"ok"', b'"fine"'), "not a file of records"),
+    "of the future": (
+        lambda text: text.replace(b'"schema":1', b'"schema":2'),
+        "its schema is 2, but this version reads",
+    ),
+    "of the past": (lambda text: text.replace(b'"schema":1', b'"schema":0'), "its schema is 0, but this version reads"),
 }
 """What may have happened to a baseline, and what is said of it."""
 
@@ -156,7 +165,7 @@ def test_harmed(tmp_path: Path, made: Document, harm: str) -> None:
     assert text != render(made)
     path.write_bytes(text)
     with pytest.raises(
-        UsageError, match=f"^{re.escape(str(path))} {reason}.*; save a new baseline, or name an"
+        UsageError, match=f"^{re.escape(str(path))}: {reason}.*; save a new baseline, or name an"
     ) as told:
         baseline.load(path)
     assert len(str(told.value).splitlines()) == 1
@@ -166,7 +175,9 @@ def test_one_case_twice(tmp_path: Path, made: Document) -> None:
     """Two records of one case are refused: nobody could tell which was meant."""
     path = tmp_path / "twice.json"
     path.write_bytes(render(msgspec.structs.replace(made, records=made.records * 2)))
-    with pytest.raises(UsageError, match=r"twice\.json has two records of one case; save a new baseline, or name an"):
+    with pytest.raises(
+        UsageError, match=r"twice\.json: it has two records of the same case; save a new baseline, or name an"
+    ):
         baseline.load(path)
 
 

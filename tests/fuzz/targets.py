@@ -98,7 +98,7 @@ def _ceiling(text: str) -> Ceiling:
 
 def _ceiling_read(found: Ceiling) -> None:
     assert _ceiling(found.text) == found
-    assert found.figure.show(found.most)
+    assert found.figure.show(found.value)
 
 
 def _again(parse: Callable[[str], object]) -> Callable[[Any], None]:

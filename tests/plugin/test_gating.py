@@ -166,10 +166,10 @@ def test_thresholds_of_the_project(begin: Begin, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mark", "sentence"),
     [
-        ("plan_peek='1M'", "plan_peek='1M': plan_peek is no metric; did you mean plan_peak?"),
+        ("plan_peek='1M'", "plan_peek='1M': plan_peek is not a metric; did you mean plan_peak?"),
         ("peak=5", "peak=5 is no text; write peak='5'"),
         ("'1M'", "edge_threshold takes figures by name, as in edge_threshold(peak='600M')"),
-        ("makespan='10%'", "makespan='10%': 10% of what? Try 0.2s or 0.5x bulk"),
+        ("makespan='10%'", "makespan='10%': a ceiling cannot be a percentage; try 0.2s or 0.5x bulk"),
     ],
 )
 def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None:
@@ -184,12 +184,12 @@ def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None
     ("option", "sentence"),
     [
         ("--edge-compare=.", "--edge-compare=.: that is no baseline; did it mean to be a test? *"),
-        ("--edge-compare=nix", "--edge-compare: nix: no such baseline in *; there are first"),
-        ("--edge-compare=7", "--edge-compare: 7: no such baseline in *; there are first"),
+        ("--edge-compare=nix", "--edge-compare: nix: no such baseline in *; choose from first"),
+        ("--edge-compare=7", "--edge-compare: 7: no such baseline in *; choose from first"),
         ("--edge-compare=nix.json", "--edge-compare: nix.json: no such file; *"),
-        ("--edge-compare=old.json", "--edge-compare: old.json has schema 0, and this version reads 1; *"),
-        ("--edge-compare=bad.json", "--edge-compare: bad.json holds no records (*); *"),
-        ("--edge-compare-fail=makespan", "--edge-compare-fail=makespan: 'makespan' is no threshold; *"),
+        ("--edge-compare=old.json", "--edge-compare: old.json: its schema is 0, but this version reads 1; *"),
+        ("--edge-compare=bad.json", "--edge-compare: bad.json: not a file of records (*); *"),
+        ("--edge-compare-fail=makespan", "--edge-compare-fail=makespan: 'makespan' is not a threshold; *"),
         ("--edge-save=a/b", "--edge-save=a/b: not a name for a baseline; *"),
         ("--edge-save=12", "--edge-save=12: not a name for a baseline; *"),
         ("--edge-rounds=5-3", "--edge-rounds=5-3: at least 5 is more than at most 3; try 3-5"),

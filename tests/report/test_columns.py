@@ -92,11 +92,14 @@ def test_ratio_stays_in_its_group() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("makespan,outcom", "outcom is no metric; did you mean outcome?"),
-        ("makspan", "makspan is no metric; did you mean makespan?"),
-        ("response.often", "'often' is no statistic; there are median, mean, min, max and percentiles such as p90"),
-        ("bound_read", "bound_read may be bound_read_s or bound_read_bytes; write which"),
-        ("a b", "'a b' names no figure; try makespan, response.p90 or makespan/bulk"),
+        ("makespan,outcom", "outcom is not a metric; did you mean outcome?"),
+        ("makspan", "makspan is not a metric; did you mean makespan?"),
+        (
+            "response.often",
+            "'often' is not a statistic; choose from median, mean, min, max or a percentile such as p90",
+        ),
+        ("bound_read", "bound_read is ambiguous; choose from bound_read_s and bound_read_bytes"),
+        ("a b", "'a b' is not a figure; try makespan, response.p90 or makespan/bulk"),
     ],
 )
 def test_unknown_column(text: str, sentence: str) -> None:

@@ -58,9 +58,9 @@ def test_details() -> None:
 
 def test_left_out() -> None:
     """What is not shown is named: by reason, the first three sessions of each, and what could not be read."""
-    told = left_out(_series(None, None, None, None, 1.0), ["x.json holds no records"])
+    told = left_out(_series(None, None, None, None, 1.0), ["x.json: not a file of records"])
     assert told.splitlines() == [
-        "left out: x.json holds no records",
+        "left out: x.json: not a file of records",
         "left out: no round has makespan (0000 main, 1 case; 0001 main, 1 case; 0002 main, 1 case; and 1 more)",
     ]
 

@@ -1,4 +1,4 @@
-"""Files of records: what is written is what is read."""
+"""Files of records are read back as they were written."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def empty() -> Document:
 
 
 @given(st.lists(records, max_size=3, unique_by=lambda record: record.case), st.dictionaries(text, text, max_size=3))
-def test_round_trip(empty: Document, written: list[Record], settings: dict[str, str]) -> None:
-    """A file read back holds the same records and settings, to the last bit and letter."""
+def test_file_is_read_back_unchanged(empty: Document, written: list[Record], settings: dict[str, str]) -> None:
+    """A file that is read back has the same records and settings, to the last bit and letter."""
     whole = msgspec.structs.replace(empty, records=tuple(written), settings=settings)
     assert parse(render(whole)) == whole
 
 
-def test_summary(empty: Document) -> None:
-    """A summary lacks spans and time lines, and nothing else."""
+def test_summary_omits_only_spans_and_time_lines(empty: Document) -> None:
+    """A summary omits spans and time lines, and nothing else."""
     rounds = [Measurement(outcome="ok", makespan_s=1.0, tasks=spans) for spans in ((), (Span(0, 0, 0.0, 0.0, 1.0),))]
     case = Case(
         test="t",
@@ -89,20 +89,20 @@ def test_summary(empty: Document) -> None:
     assert whole.summary() == plain
 
 
-def test_schema(empty: Document) -> None:
-    """A file begins with the number of its schema, by which any reader can tell what it has."""
+def test_file_begins_with_its_schema(empty: Document) -> None:
+    """A file begins with the number of its schema, so that a reader of another version can refuse it."""
     assert next(iter(json.loads(render(empty)).items())) == ("schema", SCHEMA)
-    with pytest.raises(ValueError, match=f"^has schema 7, and this version reads {SCHEMA}$"):
+    with pytest.raises(ValueError, match=f"^its schema is 7, but this version reads {SCHEMA}$"):
         parse(render(msgspec.structs.replace(empty, schema=7)))
 
 
-def test_created(empty: Document) -> None:
-    """A file says when it was written, in UTC."""
+def test_file_has_its_time_in_utc(empty: Document) -> None:
+    """A file has the time of its writing in UTC."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", empty.created)
 
 
-def test_absent(empty: Document) -> None:
-    """A metric that was not measured is absent from the file, and a metric of 0 is there."""
+def test_unmeasured_metric_is_absent_from_the_file(empty: Document) -> None:
+    """A metric that was not measured is absent from the file; a metric of 0 is present."""
     measured = Measurement(outcome="oom", swap_in_bytes=0)
     case = Case(
         test="t",
@@ -121,8 +121,8 @@ def test_absent(empty: Document) -> None:
     assert found["swap_in_bytes"] == 0
 
 
-def test_machine(empty: Document) -> None:
-    """A file says on which processor, memory, kernel, Python and PyTorch it was measured."""
+def test_file_describes_the_machine(empty: Document) -> None:
+    """A file has the processor, memory, kernel, Python and PyTorch of its machine."""
     found = machine()
     assert (found.processors, found.kernel) == (os.cpu_count(), platform.release())
     assert found.python == platform.python_version()
@@ -131,8 +131,8 @@ def test_machine(empty: Document) -> None:
     assert empty.machine == found
 
 
-def test_kind_of_machine() -> None:
-    """Machines of one kind have one key, whatever runs on them and whatever the kernel keeps of their memory."""
+def test_machines_of_one_kind_share_a_key() -> None:
+    """Machines of one kind have the same key, also with other software or a little less usable memory."""
     found = machine()
     other = msgspec.structs.replace(found, kernel="7.0", torch="3", memory_bytes=found.memory_bytes - 1000)
     assert other.key == found.key
@@ -140,8 +140,8 @@ def test_kind_of_machine() -> None:
     assert msgspec.structs.replace(found, processors=99).key != found.key
 
 
-def test_commit(tmp_path: Path) -> None:
-    """A file says at which commit it was written and whether more was changed, where there is a repository."""
+def test_file_has_the_commit_of_its_repository(tmp_path: Path) -> None:
+    """A file has the commit of its repository, if there is one, and whether there were uncommitted changes."""
     assert commit(tmp_path) is None
 
     def git(*words: str) -> str:
@@ -159,7 +159,7 @@ def test_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 30, 300])
-def test_cut(empty: Document, cut: int) -> None:
-    """A file that was cut short is not taken for a whole one."""
-    with pytest.raises(ValueError, match=r"^holds no records \("):
+def test_truncated_file_is_refused(empty: Document, cut: int) -> None:
+    """A truncated file is refused."""
+    with pytest.raises(ValueError, match=r"^not a file of records \("):
         parse(render(empty)[:-cut])

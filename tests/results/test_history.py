@@ -35,7 +35,7 @@ def _saved(title: str, *records: tuple[Case, float | None]) -> Saved:
 
 
 def _values(found: Series) -> dict[str, float]:
-    return {point.saved.title: point.found.value for point in found.points}
+    return {point.saved.title: point.estimate.value for point in found.points}
 
 
 def test_series() -> None:

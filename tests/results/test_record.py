@@ -1,4 +1,4 @@
-"""What is stored says what it means, and is read back as it was."""
+"""Records are self-explanatory and are read back as they were written."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ ENTRIES = st.lists(st.builds(Entry, CASES, MEASUREMENTS), max_size=8)
 
 
 def test_every_figure_is_explained() -> None:
-    """Each field that may be absent is a metric, and each metric is such a field, absent until the kernel gives it."""
+    """Each field that may be absent is a metric with a meaning, and each metric is absent until it is measured."""
     fields = {field.name: field.default for field in msgspec.structs.fields(Measurement)}
     assert set(fields) - ABOUT - PARTS == set(METRICS)
     assert {fields[metric] for metric in METRICS} == {None}
@@ -101,7 +101,7 @@ def test_every_figure_is_explained() -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_name_and_type_of_a_metric_follow_its_unit(name: str) -> None:
-    """The unit of a metric is the end of its name, where it has one, and its type is the unit's."""
+    """The name of a metric ends in its unit, if it has one, and its type is that of the unit."""
     unit = METRICS[name].unit
     endings = [ending for ending in ENDINGS.values() if name.endswith(ending)]
     assert max(endings, key=len, default=None) == ENDINGS.get(unit)
@@ -112,8 +112,8 @@ def test_name_and_type_of_a_metric_follow_its_unit(name: str) -> None:
 
 
 @given(MEASUREMENTS)
-def test_what_is_absent_is_absent(measurement: Measurement) -> None:
-    """In JSON a metric that was not measured is not there, and one that is 0 is there as 0."""
+def test_unmeasured_metrics_are_absent_from_json(measurement: Measurement) -> None:
+    """In JSON a metric that was not measured is absent, and a metric of 0 is 0."""
     stored = json.loads(msgspec.json.encode(measurement))
     for metric in METRICS:
         value = getattr(measurement, metric)
@@ -123,16 +123,16 @@ def test_what_is_absent_is_absent(measurement: Measurement) -> None:
 
 
 @given(ENTRIES)
-def test_json(entries: list[Entry]) -> None:
-    """Entries and records that went through JSON are the same."""
+def test_json_is_read_back_unchanged(entries: list[Entry]) -> None:
+    """Entries and records are the same after a round trip through JSON."""
     records = collect(entries)
     assert msgspec.json.decode(msgspec.json.encode(entries), type=list[Entry]) == entries
     assert msgspec.json.decode(msgspec.json.encode(records), type=tuple[Record, ...]) == records
 
 
 @given(MEASUREMENTS)
-def test_a_summary_lacks_the_long_lists_only(measurement: Measurement) -> None:
-    """A summary has no tasks and no time line, and else all."""
+def test_summary_omits_only_the_long_lists(measurement: Measurement) -> None:
+    """A summary omits tasks and the time line, and nothing else."""
     summary = measurement.summary()
     assert (summary.tasks, summary.steps, summary.timeline) == ((), (), Timeline())
     long = {name: getattr(measurement, name) for name in ("tasks", "steps", "timeline")}
@@ -140,8 +140,8 @@ def test_a_summary_lacks_the_long_lists_only(measurement: Measurement) -> None:
 
 
 @given(ENTRIES, st.randoms())
-def test_collect(entries: list[Entry], chance: random.Random) -> None:
-    """Each measurement is in the record of its case, by round, then as it comes; records in order of appearance."""
+def test_measurements_are_collected_by_case_and_round(entries: list[Entry], chance: random.Random) -> None:
+    """Each measurement is in the record of its case, by round, then by arrival; records are in order."""
     records = collect(entries)
     assert [record.case for record in records] == list(dict.fromkeys(entry.case for entry in entries))
     for record in records:
@@ -152,8 +152,8 @@ def test_collect(entries: list[Entry], chance: random.Random) -> None:
 
 
 @given(ENTRIES)
-def test_groups(entries: list[Entry]) -> None:
-    """A group holds the records that differ in nothing but the policy, in their order."""
+def test_a_group_differs_in_the_policy_only(entries: list[Entry]) -> None:
+    """A group contains the records that differ only in the policy, in their order."""
     records = collect(entries)
     grouped = comparison_groups(records)
     assert sorted(map(repr, records)) == sorted(repr(record) for group in grouped.values() for record in group)

@@ -45,8 +45,8 @@ MAKESPAN, PEAK = Figure("makespan_s"), Figure("peak_bytes")
         ("p90:5%", Figure("makespan_s", "p90"), [Term(0.05, is_share=True)]),
     ],
 )
-def test_threshold(text: str, figure: Figure, terms: list[Term]) -> None:
-    """A threshold is a figure and how much worse it may become; the makespan is what is meant by a bare statistic."""
+def test_threshold_is_a_figure_and_its_terms(text: str, figure: Figure, terms: list[Term]) -> None:
+    """A threshold is a figure and its terms; a statistic by itself is that of the makespan."""
     threshold = Threshold.parse(text)
     assert (threshold.figure, list(threshold.terms), threshold.text) == (figure, terms, text.strip())
 
@@ -54,37 +54,40 @@ def test_threshold(text: str, figure: Figure, terms: list[Term]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("makespan", "'makespan' is no threshold; try makespan:10% or peak:64M"),
-        ("makespan:", "makespan is a time, and '' is none; try 10% or 0.2s"),
-        ("makespan:10", "makespan is a time, and '10' is none; try 10% or 0.2s"),
-        ("makespan:64M", "makespan is a time, and '64M' is none; try 10% or 0.2s"),
-        ("makespan:-5%", "makespan is a time, and '-5%' is none; try 10% or 0.2s"),
-        ("makespan:5%+", "makespan is a time, and '' is none; try 10% or 0.2s"),
-        ("makespan:1e3%", "makespan is a time, and '1e3%' is none; try 10% or 0.2s"),
-        ("peak:0.2s", "peak is a number of bytes, and '0.2s' is none; try 10% or 64M"),
-        ("peak:64MB", "peak is a number of bytes, and '64MB' is none; try 10% or 64M"),
-        ("makespan/bulk:0.2s", "makespan/bulk is a ratio, and '0.2s' is none; try 10% or 0.1"),
-        ("major_faults:1M", "major_faults is a count, and '1M' is none; try 10% or 100"),
-        ("makespam:10%", "makespam is no metric; did you mean makespan\\?"),
-        ("makespan.p0:10%", "'p0' is no statistic; there are median, mean, min, max and percentiles such as p90"),
-        ("makespan.p100:10%", "'p100' is no statistic; there are median, mean, min, max and percentiles such as p90"),
+        ("makespan", "'makespan' is not a threshold; try makespan:10% or peak:64M"),
+        ("makespan:", "makespan is a time, but '' is not; try 10% or 0.2s"),
+        ("makespan:10", "makespan is a time, but '10' is not; try 10% or 0.2s"),
+        ("makespan:64M", "makespan is a time, but '64M' is not; try 10% or 0.2s"),
+        ("makespan:-5%", "makespan is a time, but '-5%' is not; try 10% or 0.2s"),
+        ("makespan:5%+", "makespan is a time, but '' is not; try 10% or 0.2s"),
+        ("makespan:1e3%", "makespan is a time, but '1e3%' is not; try 10% or 0.2s"),
+        ("peak:0.2s", "peak is a number of bytes, but '0.2s' is not; try 10% or 64M"),
+        ("peak:64MB", "peak is a number of bytes, but '64MB' is not; try 10% or 64M"),
+        ("makespan/bulk:0.2s", "makespan/bulk is a ratio, but '0.2s' is not; try 10% or 0.1"),
+        ("major_faults:1M", "major_faults is a count, but '1M' is not; try 10% or 100"),
+        ("makespam:10%", "makespam is not a metric; did you mean makespan\\?"),
+        ("makespan.p0:10%", "'p0' is not a statistic; choose from median, mean, min, max or a percentile such as p90"),
+        (
+            "makespan.p100:10%",
+            "'p100' is not a statistic; choose from median, mean, min, max or a percentile such as p90",
+        ),
         (
             "makespan.stddev:10%",
-            "'stddev' is no statistic; there are median, .* and percentiles such as p90",
+            "'stddev' is not a statistic; choose from median, .* or a percentile such as p90",
         ),
-        ("a b:10%", "'a b' names no figure; try makespan, response.p90 or makespan/bulk"),
+        ("a b:10%", "'a b' is not a figure; try makespan, response.p90 or makespan/bulk"),
         ("bound:10%", "bound is neither better nor worse when it changes; choose from makespan, .*"),
-        ("bound_read:10%", "bound_read may be bound_read_s or bound_read_bytes; write which"),
+        ("bound_read:10%", "bound_read is ambiguous; choose from bound_read_s and bound_read_bytes"),
     ],
 )
 def test_refused(text: str, message: str) -> None:
-    """What is no threshold is refused in a sentence with the way out."""
+    """What is not a threshold is refused in a sentence with the way out."""
     with pytest.raises(ValueError, match=f"^{message}$"):
         Threshold.parse(text)
 
 
-def test_list() -> None:
-    """A comma list is several thresholds, of which each applies."""
+def test_comma_list_is_several_thresholds() -> None:
+    """A comma list is several thresholds, and each applies."""
     assert parse_thresholds("makespan:10%, peak:64M,") == (
         Threshold.parse("makespan:10%"),
         Threshold.parse("peak:64M"),
@@ -92,19 +95,19 @@ def test_list() -> None:
 
 
 @given(st.sampled_from(sorted(GATED)), st.sampled_from(["median", "mean", "p90"]), st.none() | st.just("bulk"))
-def test_printed_figures_can_be_read(metric: str, stat: str, reference: str | None) -> None:
-    """A figure is printed as it may be written."""
+def test_printed_figures_can_be_parsed(metric: str, stat: str, reference: str | None) -> None:
+    """The text of a figure is parsed to the same figure."""
     figure = Figure(metric, stat, reference)
     assert parse_figure(str(figure)) == figure
 
 
-def test_short_names() -> None:
+def test_short_names_are_unique() -> None:
     """No two metrics have the same short name."""
     assert len({short(metric) for metric in METRICS}) == len(METRICS)
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "figure", "most"),
+    ("name", "text", "figure", "value"),
     [
         ("peak", "600M", PEAK, 600 << 20),
         ("swap_in_bytes", "0", Figure("swap_in_bytes"), 0),
@@ -114,20 +117,20 @@ def test_short_names() -> None:
         ("throughput", "3.5", Figure("throughput_per_s"), 3.5),
     ],
 )
-def test_ceiling(name: str, text: str, figure: Figure, most: float) -> None:
-    """A ceiling is a figure and the most it may be, by itself or relative to a policy."""
-    assert Ceiling.parse(name, text) == Ceiling(figure, most, f"{name} {text}")
+def test_ceiling_is_a_figure_and_its_worst_value(name: str, text: str, figure: Figure, value: float) -> None:
+    """A ceiling is a figure and its worst value, absolute or relative to a policy."""
+    assert Ceiling.parse(name, text) == Ceiling(figure, value, f"{name} {text}")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("peak", "10%", "10% of what\\? Try 64M or 0.5x bulk"),
-        ("peek", "10M", "peek is no metric; did you mean peak\\?"),
-        ("peak", "x bulk", "peak is a number of bytes, and 'x bulk' is none; try 64M or 0.5x bulk"),
+        ("peak", "10%", "a ceiling cannot be a percentage; try 64M or 0.5x bulk"),
+        ("peek", "10M", "peek is not a metric; did you mean peak\\?"),
+        ("peak", "x bulk", "peak is a number of bytes, but 'x bulk' is not; try 64M or 0.5x bulk"),
     ],
 )
-def test_refused_ceiling(name: str, text: str, message: str) -> None:
-    """What is no ceiling is refused in a sentence with the way out."""
+def test_invalid_ceiling_is_refused_with_a_hint(name: str, text: str, message: str) -> None:
+    """An invalid ceiling is refused in a sentence with a hint."""
     with pytest.raises(ValueError, match=f"^{message}$"):
         Ceiling.parse(name, text)

@@ -118,8 +118,8 @@ def _range(found: Iterable[Spread]) -> Chart:
     found = list(found)
     return {
         "type": "data", "symmetric": False, "thickness": 1.5, "width": 5,
-        "array": [one.greatest - one.median for one in found],
-        "arrayminus": [one.median - one.least for one in found],
+        "array": [one.max - one.median for one in found],
+        "arrayminus": [one.median - one.min for one in found],
     }  # fmt: skip
 
 
@@ -195,9 +195,9 @@ def has_swapped(record: Record) -> bool:
 def _words(record: Record, found: Spread) -> str:
     swap = [spread(record, metric) for metric in ("swap_in_bytes", "swap_out_bytes")]
     lines = [f"<b>{label(record.case.policy)}</b> at {label(limit_of(record))}", _outcomes(record)]
-    if found.greatest:
-        span = f" ({format_duration(found.least)} to {format_duration(found.greatest)})"
-        lines.insert(1, format_duration(found.median) + (span if found.least < found.greatest else ""))
+    if found.max:
+        span = f" ({format_duration(found.min)} to {format_duration(found.max)})"
+        lines.insert(1, format_duration(found.median) + (span if found.min < found.max else ""))
     if all(swap):
         traffic = "/".join(format_size(round(one.median)) for one in swap if one is not None)
         lines.append(f"swap in/out {traffic}")
