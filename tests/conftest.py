@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Settings and fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A deadline is a timing, and no timing is asserted here.
+# A deadline is a timing, and tests here assert no timing.
 settings.register_profile("edgeload", deadline=None)
 settings.load_profile("edgeload")
 
-_LONGEST = ("uml", "docs", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
+_SLOWEST_FIRST = ("uml", "docs", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
 
 
-# A shell has what it starts in the background ignore Ctrl-C, and children inherit that; tests send it to theirs.
+# A shell makes its background processes ignore Ctrl-C and children inherit this, but some tests send Ctrl-C to theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def turns(worker_id: str) -> Iterator[None]:
-    """Give each process of xdist its own folder for temporary files: the lock is there by which runs take turns.
+    """Give each process of xdist its own temporary folder, and with it its own lock for measured runs.
 
-    No timing is asserted here, so tests of two processes may measure at the same time. What counts coverage is theirs
-    alone, and not that of the sessions that they start.
+    Tests assert no timing, so tests of two processes may measure at the same time. Coverage is collected in these
+    processes only, not in the sessions that they start.
     """
     if worker_id == "master":
         yield
@@ -41,7 +41,7 @@ def turns(worker_id: str) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Return a folder that all processes of xdist share: a network takes seconds to make, and is made once there."""
+    """Return a folder that all processes of xdist share, for networks, which take seconds to create."""
     own = tmp_path_factory.getbasetemp()
     folder = (own if worker_id == "master" else own.parent) / "shared"
     folder.mkdir(exist_ok=True)
@@ -49,10 +49,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process of xdist is left alone with it at the end."""
+    """Run the slowest tests first, so that no process of xdist runs them alone at the end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: _rank(item.path.parent.name))
 
 
 def _rank(folder: str) -> int:
-    return _LONGEST.index(folder) if folder in _LONGEST else len(_LONGEST)
+    return _SLOWEST_FIRST.index(folder) if folder in _SLOWEST_FIRST else len(_SLOWEST_FIRST)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import OWN, Done, Run, run_in
-from tests.made import copied
+from tests.network_cache import copy_networks
 from tests.plugin.sessions import write
 
 
@@ -20,7 +20,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cache(shared: Path, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which the networks are kept."""
-    return copied(shared, tmp_path_factory.mktemp("cache"), source, "tiny", "small", "wide")
+    return copy_networks(shared, tmp_path_factory.mktemp("cache"), source, "tiny", "small", "wide")
 
 
 @pytest.fixture(scope="session")

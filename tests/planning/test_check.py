@@ -100,7 +100,7 @@ def test_no_other_waits_are_needed(asked: Workload) -> None:
     check_plan(_loosest(asked), asked)
 
 
-@given(timed_workloads(least_layers=1), INDEX, INDEX)
+@given(timed_workloads(min_layers=1), INDEX, INDEX)
 def test_each_of_these_waits_is_needed(asked: Workload, at: int, which: int) -> None:
     """A plan that lacks any one of these waits is refused, and both tasks are named."""
     plan = _loosest(asked)

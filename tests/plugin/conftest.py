@@ -11,7 +11,7 @@ import pytest
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.limits import Throttle
-from tests.made import copied
+from tests.network_cache import copy_networks
 from tests.plugin.sessions import NO_OTHERS, PLUGINS, Begin, Running, write
 
 
@@ -19,7 +19,7 @@ from tests.plugin.sessions import NO_OTHERS, PLUGINS, Begin, Running, write
 def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cache folder that holds both networks."""
     source = write(tmp_path_factory.mktemp("source"))
-    return copied(shared, tmp_path_factory.mktemp("cache"), source, "tiny", "small", "wide")
+    return copy_networks(shared, tmp_path_factory.mktemp("cache"), source, "tiny", "small", "wide")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
 from pytest_edgeload.sandbox.limits import Limits, Throttle
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap, open_swap
-from tests.made import copied, copy
+from tests.network_cache import copy_networks, copy_store
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
@@ -199,9 +199,9 @@ def registry(shared: Path, tmp_path_factory: pytest.TempPathFactory, storage: Pa
     module.write_text(FACTORIES)
     prepared = os.environ.get("EDGELOAD_TESTS_PREPARED")  # by a quicker kernel, see tests/uml
     if prepared:
-        copy(Path(prepared), storage / "cache")
+        copy_store(Path(prepared), storage / "cache")
     else:
-        copied(shared, storage / "cache", module.parent, module.stem, "wide", "tiny")
+        copy_networks(shared, storage / "cache", module.parent, module.stem, "wide", "tiny")
     registry = Registry(Store(storage / "cache"))
     for name in ("wide", "tiny", "pair", "lying"):
         registry.register(name, f"{module.stem}:{name}")

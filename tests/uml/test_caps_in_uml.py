@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made import copied
+from tests.network_cache import copy_networks
 from tests.sandbox.conftest import FACTORIES
 from tests.uml import guest, kernel
 
@@ -38,7 +38,7 @@ def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a cache folder with the network of a whole run: this kernel makes it in a tenth of the time."""
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "networks_for_tests.py").write_text(FACTORIES)
-    return copied(shared, folder / "cache", folder, "networks_for_tests", "wide")
+    return copy_networks(shared, folder / "cache", folder, "networks_for_tests", "wide")
 
 
 @pytest.fixture(scope="module")
