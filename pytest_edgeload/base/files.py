@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Setting, UsageError, Words
 from pytest_edgeload.base.units import format_size
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -90,23 +90,19 @@ def make(folder: Path) -> None:
         place.mkdir(mode=0o755, exist_ok=True)
 
 
-def unwritable(place: Path, error: OSError) -> str:
-    """Return the sentence for what cannot be written in the cache folder, or in `place` below it."""
-    return f"{place}: {error.strerror}; {way_out(error)}"
-
-
-def way_out(error: OSError) -> str:
-    """Return what to do where the cache folder cannot be written."""
-    return f"{'free some, or ' if error.errno in FULL else ''}name another folder by --edge-cache-dir"
+def cache_hint(error: OSError) -> Words:
+    """Return the way out if the cache folder cannot be written."""
+    other = ("name another folder with ", Setting("cache-dir"))
+    return ("free some space, or ", *other) if error.errno in FULL else other
 
 
 @contextmanager
-def noting(place: Path) -> Iterator[None]:
-    """Refuse, in a sentence, where what a session notes in `place` cannot be written. Raises UsageError."""
+def noting(folder: Path) -> Iterator[None]:
+    """Turn an OSError of writing to `folder`, a part of the cache folder, into a UsageError."""
     try:
         yield
     except OSError as error:
-        raise UsageError(unwritable(place, error)) from error
+        raise UsageError(str(folder), error.strerror or "cannot be written", cache_hint(error)) from error
 
 
 @contextmanager

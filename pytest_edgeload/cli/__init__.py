@@ -9,8 +9,9 @@ import argparse
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.errors import Refusal, Setting
 from pytest_edgeload.base.interrupts import ended_alike
 from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, report, terminal
 from pytest_edgeload.cli.command import REFUSED, Command
@@ -33,6 +34,10 @@ _STATUS = (
 )
 
 
+_SETTINGS = {"cache-dir": "cache folder", "read-bw": "read bandwidth"}
+"""What the settings that not every command has are called in words, if not by their own names."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command that `arguments` (those of the process) name; return the exit status."""
     asked = _parser().parse_args(arguments)
@@ -45,10 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             terminal.show("")
         return terminal.write(answer.text) or answer.status
     except Refusal as error:
-        sys.stderr.write(f"edgeload: {error}\n")
+        sys.stderr.write(f"edgeload: {error.spelled(partial(_spell, asked))}\n")
         return REFUSED
     except KeyboardInterrupt as error:  # SIGTERM and SIGHUP say that it was them
         return 128 + (signal.Signals[str(error)] if str(error) else signal.SIGINT)
+
+
+def _spell(asked: argparse.Namespace, setting: Setting) -> str:
+    """Return a setting as an option of the command, or in words if the command does not have that option."""
+    if hasattr(asked, setting.name.replace("-", "_")):
+        return f"--{setting}"
+    name = _SETTINGS.get(setting.name, setting.name)
+    return f"{name} {setting.value}" if setting.value else name
 
 
 def _parser() -> argparse.ArgumentParser:

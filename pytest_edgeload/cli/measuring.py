@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.project import Project, check_policies, in_our_words, mix_of, networks_of
+from pytest_edgeload.cli.project import Project, check_policies, mix_of, networks_of
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.bench import Bench, with_mix
 from pytest_edgeload.measuring.directories import SessionDirectories
@@ -78,8 +78,7 @@ class Setup:
 @contextmanager
 def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Setup]:
     """Prepare the machine for the arguments of a command, and restore it however the command ends. Raises Refusal."""
-    with in_our_words():
-        user = choose(asked.user)
+    user = choose(asked.user)
     if user.notice:
         terminal.say(f"edgeload: {user.notice}")
     project = Project(Path.cwd())
@@ -88,7 +87,7 @@ def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Set
     own, peers = project.policies(), project.peers()
     check_policies(policies, [*own, *peers])
     networks = networks_of(mix, registry)
-    with in_our_words(), prepared(directories, Needs(swap=asked.swap), terminal.say) as (cap, swap):
+    with prepared(directories, Needs(swap=asked.swap), terminal.say) as (cap, swap):
         launcher = Launcher(
             cap=CAPS[cap],
             swap=swap,

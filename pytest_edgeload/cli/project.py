@@ -78,8 +78,7 @@ def networks_of(mix: Mix, registry: Registry) -> dict[str, Network]:
         raise UsageError(f"no conftest.py in {Path.cwd()} registers networks; start edgeload in the project's folder")
     for name in mix.networks:
         registry.check(name)  # before the first is made, which may take minutes
-    with in_our_words():
-        return {name: registry.get(name, terminal.show_making)[1] for name in mix.networks}
+    return {name: registry.get(name, terminal.show_making)[1] for name in mix.networks}
 
 
 def check_policies(names: Iterable[str], known: Iterable[str]) -> None:
@@ -99,15 +98,6 @@ def _imported(conftest: Path) -> ModuleType:
     with in_a_sentence("conftest.py cannot be imported"):
         spec.loader.exec_module(module)
     return module
-
-
-@contextmanager
-def in_our_words() -> Iterator[None]:
-    """Call the options that a refusal names as they are called here."""
-    try:
-        yield
-    except Refusal as error:
-        raise type(error)(str(error).replace("--edge-", "--")) from error
 
 
 @contextmanager

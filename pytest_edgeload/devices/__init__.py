@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import UsageError, suggestion
+from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.base.text import is_name
 from pytest_edgeload.base.units import Limit, parse_count, parse_rate, parse_size
 
@@ -107,7 +107,8 @@ def read(file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
     try:
         text = files.read(file, _MOST).decode("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}; name a file of devices by --edge-devices") from error
+        hint = ("name another file of devices with ", Setting("devices"))
+        raise UsageError(str(file), error.strerror or "cannot be read", hint) from error
     except ValueError as error:  # of a byte that is not UTF-8
         raise UsageError(f"{file}: not TOML: {error}; see docs/devices.md") from error
     return parse(text, file, known)

@@ -64,7 +64,7 @@ def _answer(make: Callable[[], Path]) -> Made | NotMade:
     except Refusal as error:
         return NotMade.of(error)
     except OSError as error:  # of the factory, or of a library that it calls
-        return NotMade.because(str(error), files.way_out(error) if error.errno in files.FULL else "")
+        return NotMade.because(str(error), files.cache_hint(error) if error.errno in files.FULL else "")
     except Exception as error:  # noqa: BLE001  # the parent makes one sentence of it
         return NotMade.because(f"{type(error).__name__}: {error}")
 

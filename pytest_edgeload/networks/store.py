@@ -215,7 +215,7 @@ class Store:
         try:
             digest = files.read(self.root / "recipes" / key, _MOST_OF_NOTE).decode().strip()
         except NotADirectoryError as error:
-            raise Unwritable(files.unwritable(self.root, error)) from error
+            raise Unwritable(str(self.root), error.strerror or "cannot be written", files.cache_hint(error)) from error
         except (OSError, UnicodeDecodeError):
             return None
         folder = self.root / "networks" / digest
@@ -243,7 +243,7 @@ class Store:
         except OSError as error:
             if not self._is_ours(error):
                 raise
-            raise Unwritable(files.unwritable(self.root, error)) from error
+            raise Unwritable(str(self.root), error.strerror or "cannot be written", files.cache_hint(error)) from error
 
     def _is_ours(self, error: OSError) -> bool:
         """Tell whether an error is about a file of the store, and not about one of whoever makes the network."""

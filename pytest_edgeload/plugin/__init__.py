@@ -94,7 +94,7 @@ def pytest_configure_node(node: WorkerController) -> None:
         try:
             directories.make(directories.cache)  # a worker could only break down over it
         except UsageError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(str(error.spelled(options.spell))) from error
     node.workerinput[options.SENT] = json.dumps(
         {"given": options.read(node.config), "directories": [str(path) for path in directories]}
     )

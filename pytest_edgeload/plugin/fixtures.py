@@ -10,7 +10,7 @@ import pytest
 
 from pytest_edgeload.base.errors import Refusal, check_name
 from pytest_edgeload.base.text import MOST
-from pytest_edgeload.plugin.options import sent
+from pytest_edgeload.plugin.options import sent, spell
 
 if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
@@ -66,7 +66,7 @@ class Edge:
         try:
             return self._running.run(workload, policy=policy, memory=memory, reader=reader)
         except Refusal as error:  # the caller's own line says more than our frames
-            raise error.with_traceback(None) from None
+            raise error.spelled(spell).with_traceback(None) from None
 
     def call(
         self,
@@ -89,7 +89,7 @@ class Edge:
         try:
             return self._running.run_program(Call(function, args, kwargs, name), memory)
         except Refusal as error:
-            raise error.with_traceback(None) from None
+            raise error.spelled(spell).with_traceback(None) from None
 
     def command(
         self,
@@ -117,7 +117,7 @@ class Edge:
         try:
             return self._running.run_program(Command(argv, name, env or {}, cwd, stdin, ready, ask), memory)
         except Refusal as error:
-            raise error.with_traceback(None) from None
+            raise error.spelled(spell).with_traceback(None) from None
 
     def service_s(self, workload: Mix | Sequence[str]) -> float:
         """Return the seconds that one batch of `workload` takes in the mean when it has the machine to itself.
@@ -129,7 +129,7 @@ class Edge:
         try:
             return self._running.service_s(as_mix(workload))
         except Refusal as error:
-            raise error.with_traceback(None) from None
+            raise error.spelled(spell).with_traceback(None) from None
 
 
 def as_mix(workload: Mix | Sequence[str]) -> Mix:
@@ -170,7 +170,7 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
         try:
             return live.make(name, model, *samples)
         except Refusal as error:
-            raise error.with_traceback(None) from None
+            raise error.spelled(spell).with_traceback(None) from None
 
     yield make
     live.clear()

@@ -66,7 +66,7 @@ def _told_by_pytest() -> Iterator[None]:
     try:
         yield
     except (UsageError, Unsupported) as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(str(error.spelled(options.spell))) from error
 
 
 class Edgeload:

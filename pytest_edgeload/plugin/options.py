@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
+from pytest_edgeload.base.errors import Setting
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.plugin.values import (
     CAP_NAMES,
@@ -347,6 +348,11 @@ def in_ini(given: Given) -> bool:
 def flag(name: str) -> str:
     """Return the flag of an option."""
     return f"--edge-{name}"
+
+
+def spell(setting: Setting) -> str:
+    """Return an option of an error message as pytest's command line spells it: `--edge-read-bw=90M`."""
+    return flag(str(setting))
 
 
 def ini_key(name: str) -> str:

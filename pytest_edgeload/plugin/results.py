@@ -11,7 +11,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.gating import Gate
-from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag
+from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag, spell
 from pytest_edgeload.report import FORMATS, comparison, terminal
 from pytest_edgeload.report.notes import failures
 from pytest_edgeload.report.view import View
@@ -182,7 +182,7 @@ class Results:
         place = self._place(file.option)
         asked = f"{file.format}:{file.path}" if file.option == "export" else str(file.path)
         if isinstance(error, Refusal):
-            return f"{place}={asked}: {error}"
+            return f"{place}={asked}: {error.spelled(spell)}"
         runs = self._directories.runs
         return f"{place}={asked}: {error.strerror}; name a file elsewhere, each measurement is also in {runs}"
 

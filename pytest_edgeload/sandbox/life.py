@@ -275,7 +275,7 @@ class Worker:
                 f"it has gained other rights than pytest's, which could not end it: process {self.pid} lives on",
             )
         if self._timed_out:
-            return "timeout", f"not {self.awaited} after {self.enclosure.timeout_s:g} s; --edge-timeout gives it longer"
+            return "timeout", f"not {self.awaited} after {self.enclosure.timeout_s:g} s; raise the timeout"
         if self.ended.get("oom_kills"):
             limit = self.enclosure.limits.memory_bytes
             return "oom", f"killed by the kernel at its limit of {format_size(limit) if limit else 'the machine'}"

@@ -12,14 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own
 from pytest_edgeload.sandbox.user import caller_id
 
 AUTO_BYTES = 8 << 30  # what the 2020 study's machine had
-_KEEP_FREE = 1 << 30
-_LEAST = 256 << 20
+_MIN_FREE_BYTES = 1 << 30
+_MIN_BYTES = 256 << 20
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"  # mkswap and swapon are often not on a user's own path
 
 
@@ -42,8 +42,8 @@ class Swap:
             try:
                 remove(self.file)
             except (OSError, subprocess.CalledProcessError) as error:
-                way_out = f"free some memory and run swapoff {self.file}, or let the next session try again"
-                raise Unsupported(f"the swap file could not be removed: {_reason(error)}; {way_out}") from error
+                hint = f"free some memory and run swapoff {self.file}, or let the next session try again"
+                raise Unsupported("the swap file", f"cannot be removed: {_reason(error)}", hint) from error
 
 
 def open_swap(setting: str, folder: Path, session: str) -> Swap:
@@ -58,24 +58,32 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
     existing = sum(size for path, size in active() if not path.name.startswith(PREFIX))
     if setting == "existing" or (setting == "auto" and (existing or not _may_swapon())):
         return Swap(existing)
+    asked = Setting("swap", setting)
     if not _may_swapon():
-        raise UsageError(f"--edge-swap={setting}: only root may switch swap on; run as root, or try existing or off")
+        raise UsageError(asked, "only root may switch swap on", "run as root, or try existing or off")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = folder.resolve()  # /proc/swaps tells neither links nor relative paths
     open_to_others = _open_to_others(folder)
     if open_to_others is not None:
         raise UsageError(
-            f"--edge-swap={setting}: {open_to_others} is not root's alone, so others could put another file in the "
-            "place of a swap file; chown or chmod it, name another folder by --edge-cache-dir, or try --edge-swap=off"
+            asked,
+            f"other users can write to {open_to_others}, so they could replace a swap file",
+            ("chown or chmod it, name another folder with ", Setting("cache-dir"), ", or try ", Setting("swap", "off")),
         )
     free = shutil.disk_usage(folder).free
-    size = min(AUTO_BYTES, (free - _KEEP_FREE) // 2) if setting == "auto" else parse_size(setting)
-    if setting != "auto" and size < _LEAST:
-        raise UsageError(f"--edge-swap={setting}: a swap file holds at least {format_size(_LEAST)}; try 4G or off")
-    if size > free - _KEEP_FREE or size < _LEAST:
+    size = min(AUTO_BYTES, (free - _MIN_FREE_BYTES) // 2) if setting == "auto" else parse_size(setting)
+    if setting != "auto" and size < _MIN_BYTES:
+        raise UsageError(asked, f"a swap file has at least {format_size(_MIN_BYTES)}", "try 4G or off")
+    if size > free - _MIN_FREE_BYTES or size < _MIN_BYTES:
         raise UsageError(
-            f"--edge-swap={setting}: {folder} has {format_size(free)} free, too little for that and 1G to spare; "
-            "free some, try a smaller size, --edge-swap=off, or another folder by --edge-cache-dir"
+            asked,
+            f"{folder} has {format_size(free)} free, which is too little with {format_size(_MIN_FREE_BYTES)} to spare",
+            (
+                "free some space, try a smaller size or ",
+                Setting("swap", "off"),
+                ", or name another folder with ",
+                Setting("cache-dir"),
+            ),
         )
     return Swap(size, file=_make(folder / f"{PREFIX}{session}.swap", size))
 
@@ -132,8 +140,16 @@ def _make(path: Path, size: int) -> Path:
 
 def _refusal(path: Path, size: int, reason: str | None) -> Unsupported:
     return Unsupported(
-        f"--edge-swap: a swap file of {format_size(size)} in {path.parent} could not be switched on: {reason}; "
-        "try --edge-swap=existing, --edge-swap=off, or another folder by --edge-cache-dir"
+        Setting("swap"),
+        f"a swap file of {format_size(size)} in {path.parent} cannot be switched on: {reason}",
+        (
+            "try ",
+            Setting("swap", "existing"),
+            " or ",
+            Setting("swap", "off"),
+            ", or name another folder with ",
+            Setting("cache-dir"),
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from pytest_edgeload.base.errors import Refusal, Unsupported, UsageError
+from pytest_edgeload.base.errors import Refusal, Setting, Unsupported, UsageError
 
 AUTO, SAME = "auto", "same"
 
@@ -34,9 +34,9 @@ _OBEYED = (
 """How variables begin that the dynamic loader, the C library or a shell obeys, before rights are given up."""
 
 _GIVEN = ("/usr/bin/env", "/bin/sh", "-c", 'exec "$@"', "sh")  # a program's path may hold `=`, which env would take
-_WAY_OUT = (
-    "it takes setpriv of util-linux, and the capabilities SETUID, SETGID, KILL and DAC_READ_SEARCH, which a "
-    f"container is given by --cap-add; --edge-user={SAME} keeps the rights of root"
+_NEEDS = (
+    "install setpriv (Debian package util-linux), and give a container the capabilities SETUID, SETGID, KILL and "
+    "DAC_READ_SEARCH with docker's --cap-add"
 )
 
 
@@ -76,7 +76,7 @@ class User:
         """Return what went wrong, with the way out where it was that this user may not do what ours may."""
         if self.ids is None or not any(word in detail for word in _DENIED):
             return detail
-        return f"{detail} (the worker ran as {self.name}; --edge-user=same keeps the rights of root)"
+        return f"{detail} (the worker ran as user {self.name}; the user `{SAME}` keeps the rights of root)"
 
 
 @cache
@@ -96,27 +96,32 @@ def choose(setting: str, environ: Mapping[str, str] = os.environ) -> User:
         return ourselves()
     if setting != AUTO:
         return _named(setting)
+    name = _caller(environ) or _UNPRIVILEGED
     try:
-        return _named(_caller(environ) or _UNPRIVILEGED)
+        return _named(name)
     except Refusal as error:
-        return replace(ourselves(), notice=f"workers had the rights of root; {error}")
+        hint = _NEEDS if isinstance(error, Unsupported) else ""
+        return replace(
+            ourselves(), notice=str(error.about(f"workers had the rights of root, not those of {name}", hint))
+        )
 
 
 def _named(name: str) -> User:
     try:
         entry = pwd.getpwnam(name)
     except (KeyError, ValueError):  # a name may hold no null character
-        raise UsageError(f"--edge-user={name}: there is no such user here; try {_UNPRIVILEGED}, or {SAME}") from None
+        raise UsageError(Setting("user", name), "this user does not exist", f"try {_UNPRIVILEGED} or {SAME}") from None
     if entry.pw_uid == os.geteuid():
         return ourselves()
     if os.geteuid() != 0:
         raise UsageError(
-            f"--edge-user={name}: only root may run workers as another user; leave it out, or start as {name}"
+            Setting("user", name), "only root may run workers as another user", f"leave it out, or start as {name}"
         )
     user = _unprivileged(entry)
     fault = _fault(user.become)
     if fault is not None:
-        raise Unsupported(f"--edge-user={name}: {fault}; {_WAY_OUT}")
+        hint = (_NEEDS, ", or keep the rights of root with ", Setting("user", SAME))
+        raise Unsupported(Setting("user", name), fault, hint)
     return user
 
 
@@ -156,7 +161,7 @@ def _setpriv(*options: str) -> tuple[str, ...]:
 def _fault(become: tuple[str, ...]) -> str | None:
     """Return why Python cannot be started behind this prefix, and ended by us; None where it can."""
     if not become:
-        return "setpriv is not installed (Debian package util-linux)"
+        return "setpriv is not installed"
     pipe = subprocess.PIPE
     try:
         with subprocess.Popen([*become, *_PROBE], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as probe:

@@ -35,6 +35,17 @@ def test_error_keeps_its_parts_when_pickled_and_when_it_is_about_something_else(
     assert isinstance(error.about("device x"), Unsupported)
 
 
+def test_error_within_another_subject_keeps_subject_reason_and_spelling() -> None:
+    """`within` makes the reason of the old subject and reason, and replaces the hint only if one is given."""
+    error = Unsupported(Setting("read-bw", "90M"), ("not with ", Setting("cap", "none")), "leave it out")
+    assert str(error.within("device x")) == "device x: read-bw=90M: not with cap=none; leave it out"
+    assert (
+        str(error.within("device x", "use another").spelled(lambda _: "-o")) == "device x: -o: not with -o; use another"
+    )
+    assert str(Unsupported("no disk").within("device x")) == "device x: no disk"
+    assert isinstance(error.within("device x"), Unsupported)
+
+
 def test_suggestion_is_the_nearest_name_or_all_of_them() -> None:
     """A typing error gets one name; anything else gets the list."""
     assert suggestion("bulc", ["bulk", "linear"]) == "did you mean bulk?"

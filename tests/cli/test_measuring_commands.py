@@ -70,7 +70,7 @@ def test_noise(run: Run) -> None:
         (["noise", "small", "--rounds=1"], "--rounds=1: a single round has no spread; try 5"),
         (["noise", "small", "--policy=bulk,lineer"], "--policy=lineer: unknown; did you mean linear?"),
         (["minmem", "small", "--step=1T"], "--step=1T: no multiple of it is a limit here; try 4M"),
-        (["noise", "small", "--user=no-one"], "--user=no-one: there is no such user here; try nobody, or same"),
+        (["noise", "small", "--user=no-one"], "--user=no-one: this user does not exist; try nobody or same"),
         (["minmem", "smal"], "'smal' is not a registered network; did you mean small?"),
         (["minmem", "small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
     ],

@@ -67,7 +67,7 @@ def test_extends(file: Path) -> None:
         ("[a]\ncores = 2", '[a]: has no memory; add memory = "512M", or extend a device that has'),
         ('[a]\nmemry = "1G"', "[a] memry: unknown key; did you mean memory?"),
         ('[a]\nextends = "rpi33"', "[a] extends = 'rpi33': unknown or further down; did you mean rpi3?"),
-        ("[a]\nextends = [1]", "[a] extends = [1]: unknown or further down; there are rpi3, "),
+        ("[a]\nextends = [1]", "[a] extends = [1]: unknown or further down; choose from rpi3, "),
         ('[a]\nextends = "b"\n[b]\nmemory = "1G"', "[a] extends = 'b': unknown or further down"),
         ('[a]\nmemory = "1G"\ncpus = 0', "[a] cpus = 0: not a number of processors; try 0.5 or 2, without quotes"),
         ('[a]\nmemory = "1G"\ncpus = true', "[a] cpus = True: not a number of processors"),
@@ -95,5 +95,5 @@ def test_wrong(file: Path, text: str, said: str) -> None:
 
 def test_no_file(file: Path) -> None:
     """A file that cannot be read is told by name."""
-    with pytest.raises(UsageError, match=r"edge-devices.toml: No such file or directory; name a file of devices by"):
+    with pytest.raises(UsageError, match=r"edge-devices.toml: No such file or directory; name another file of devices"):
         known_devices(file)

@@ -106,7 +106,7 @@ def test_making_a_network(disk: Disk, tmp_path: Path, monkeypatch: pytest.Monkey
 
     registry = Registry(Store(disk.folder))
     registry.register("small", "tiny:small")
-    words = f"^network small .* could not be made: {disk.folder}: {FULL}; free some, or name another folder by --edge-c"
+    words = f"^network small .* could not be made: {disk.folder}: {FULL}; free some space, or "
     with pytest.raises(PreparationFailed, match=words):
         registry.get("small", lambda *_: None)
     assert disk.left == []
@@ -118,7 +118,7 @@ def test_keeping_a_model(disk: Disk, is_full: bool) -> None:  # noqa: FBT001
     if is_full:
         disk.fill()
     with pytest.raises(
-        PreparationFailed, match=f"^network net could not be made: {disk.folder}: {FULL}; free some, or "
+        PreparationFailed, match=f"^network net could not be made: {disk.folder}: {FULL}; free some space, or "
     ):
         keep_live(disk.folder, "net", torch.nn.Linear(600, 600), [(torch.rand(1, 600),)])
     assert disk.left == []
@@ -138,7 +138,7 @@ def test_room_ends_with_the_note(disk: Disk) -> None:
             disk.fill()
             store.keep("key", folder, "digest")
 
-    with pytest.raises(Unwritable, match=f"^{disk.folder}: {FULL}; free some, or name another folder by --edge-cache-"):
+    with pytest.raises(Unwritable, match=f"^{disk.folder}: {FULL}; free some space, or name another folder "):
         make()
     assert store.find("key") is None
     disk.empty()
@@ -161,7 +161,7 @@ def test_swap(disk: Disk, size: int, reason: str) -> None:
     ):
         swaps._make(disk.folder / "edgeload-1-1-1.swap", size)
     assert disk.left == []
-    with pytest.raises(UsageError, match=f"--edge-swap=256M: {disk.folder} has .* free, too little for that and 1G"):
+    with pytest.raises(UsageError, match=f"^swap=256M: {disk.folder} has .* free, which is too little with 1G"):
         open_swap("256M", disk.folder, "1-1-1")
 
 
@@ -187,7 +187,7 @@ def test_swap_that_stays(tmp_path: Path) -> None:
         subprocess.run(["/bin/chattr", "+i", swap.file], check=True)  # then not even root may switch it off
     subprocess.run(["/bin/chattr", "-i", swap.file], check=True)
     swap.close()
-    assert "edgeload: the swap file could not be removed: swapoff: " in said[-1]
+    assert "edgeload: the swap file: cannot be removed: swapoff: " in said[-1]
     assert f"; free some memory and run swapoff {swap.file}, or let the next" in said[-1]
 
 
@@ -280,7 +280,7 @@ def test_session(start: Begin, disk: Disk, tmp_path: Path) -> None:
     assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
     assert ended.failure("test_after").attrib["message"].count("\n") == 0
     assert (
-        f"{FULL}; free some, or name another folder by --edge-cache-dir"
+        f"{FULL}; free some space, or name another folder with --edge-cache-dir"
         in ended.failure("test_after").attrib["message"]
     )
     ended.lines.fnmatch_lines_random(["before *.* ok", "after *.* ok"])
@@ -302,7 +302,7 @@ def test_no_room_to_begin(start: Begin, disk: Disk, tmp_path: Path, processes: s
     disk.fill()
     ended = start(project, processes, PYTEST_EDGE_CACHE_DIR=str(disk.folder)).end()
     assert ended.status == status, ended.said
-    ended.lines.fnmatch_lines([f"*{disk.folder}: {FULL}; free some, or name another folder by --edge-cache-dir"])
+    ended.lines.fnmatch_lines([f"*{disk.folder}: {FULL}; *name another folder with --edge-cache-dir"])
     for words in ("Traceback", "INTERNALERROR", "passed"):
         assert words not in ended.said
     assert disk.left == []

@@ -143,7 +143,7 @@ def test_fork_bomb(cap: Cap, fresh: Name, way: str, marked: Callable[[], list[in
     within = Enclosure(cap, name, Limits(256 * MIB, processes=MOST), timeout_s=1 + 3 * a_start_s)
     with seen_meanwhile(name) as found:
         seen = bombed(way, within)
-    late = f"not done after {within.timeout_s:g} s; --edge-timeout gives it longer"
+    late = f"not done after {within.timeout_s:g} s; raise the timeout"
     assert (seen.outcome, seen.detail) == ("timeout", f"{late}; it reached its limit of {MOST} processes and threads")
     assert MOST // 2 < found[0] <= MOST
     assert marked() == []
@@ -154,7 +154,7 @@ def test_killed_while_it_forks(cap: Cap, fresh: Name) -> None:
     """A program that is busy starting others, far from its limit, is not told to have reached it when it is killed."""
     busy = "for each in 1 2 3 4; do (while :; do /bin/true; done) & done; wait"
     seen = command("sh", "-c", busy, within=Enclosure(cap, fresh(), Limits(256 * MIB), timeout_s=0.3))
-    assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.3 s; --edge-timeout gives it longer")
+    assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.3 s; raise the timeout")
 
 
 @pytest.mark.usefixtures("contained")
@@ -188,7 +188,7 @@ def test_stopped(any_cap: Cap, fresh: Name, stopped: str, marked: Callable[[], l
     """A program that is stopped, and a child of it, end as timeout under each cap, and neither is left."""
     name = fresh()
     seen = command("sh", "-c", stopped, within=Enclosure(any_cap, name, Limits(), timeout_s=0.5))
-    assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.5 s; --edge-timeout gives it longer")
+    assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.5 s; raise the timeout")
     assert marked() == []
     assert witness.groups(name) == []
 

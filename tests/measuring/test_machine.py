@@ -140,7 +140,7 @@ def test_refused_in_a_sentence(tmp_path: Path) -> None:
     """A cache that can be no folder is refused."""
     (tmp_path / "file").touch()
     with (
-        pytest.raises(UsageError, match=r"Not a directory; name another folder by --edge-cache-dir$"),
+        pytest.raises(UsageError, match=r"Not a directory; name another folder with cache-dir$"),
         prepared(SessionDirectories.new(tmp_path / "file"), Needs("none", "off"), pytest.fail),
     ):
         pytest.fail("was prepared")

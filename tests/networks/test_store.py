@@ -220,7 +220,7 @@ def test_no_folder(tmp_path: Path, name: str) -> None:
     root = tmp_path / "store"
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).touch()
-    with pytest.raises(Unwritable, match=f"^{root}: Not a directory; name another folder by --edge-cache-dir$"):
+    with pytest.raises(Unwritable, match=f"^{root}: Not a directory; name another folder with cache-dir$"):
         Store(root).find("key")
 
 

@@ -62,7 +62,7 @@ def test_said(ended: Ended) -> None:
     assert ended.settings["user"] == "nobody"
     assert ended.status == 1
     ended.lines.fnmatch_lines(
-        ["*Permission denied (the worker ran as nobody; --edge-user=same keeps the rights of root)"]
+        ["*Permission denied (the worker ran as user nobody; the user `same` keeps the rights of root)"]
     )
     assert sorted(ended.running.leavings) == []
     assert not (ended.running.folder / "made").exists()
@@ -84,7 +84,7 @@ def test_cannot(begin: Begin, tmp_path: Path) -> None:
     """Where rights cannot be given up the session goes on as root: header, tables and records say so, and why."""
     project = write(tmp_path, test_tiny="import os\n\ndef test_it(edge):\n    edge.call(os.getuid)\n")
     ended = begin(project, "--edge-json=out.json", PATH="/nowhere", PYTEST_EDGE_USER="").end()
-    reason = "workers had the rights of root; --edge-user=nobody: setpriv is not installed (Debian package util-linux)"
+    reason = "workers had the rights of root, not those of nobody: setpriv is not installed; install setpriv"
     ended.lines.fnmatch_lines(["edgeload: *, workers as root, seed *", f"{reason}*", "*1 passed*"])
     [measured] = ended.measurements
     assert (measured.returned, ended.settings["user"]) == (0, "root")
@@ -95,4 +95,4 @@ def test_refused(begin: Begin, project: Path) -> None:
     """A user that nobody knows is refused before anything is measured, with a way out."""
     ended = begin(project, "--edge-user=no-such-user").end()
     assert ended.status == 4
-    ended.lines.fnmatch_lines(["ERROR: --edge-user=no-such-user: there is no such user here; try nobody, or same"])
+    ended.lines.fnmatch_lines(["ERROR: --edge-user=no-such-user: this user does not exist; try nobody or same"])

@@ -209,7 +209,7 @@ def test_an_error_that_cannot_be_written(call: Call) -> None:
 def test_timeout(call: Call) -> None:
     """A function that sleeps is ended when its time is up."""
     run = call(time.sleep, 60, timeout_s=1)
-    assert (run.outcome, run.detail) == ("timeout", "not done after 1 s; --edge-timeout gives it longer")
+    assert (run.outcome, run.detail) == ("timeout", "not done after 1 s; raise the timeout")
 
 
 def _leave_a_sleeper(note: str) -> None:

@@ -293,7 +293,7 @@ def test_choose() -> None:
         else:
             with pytest.raises(UsageError) as refused:
                 choose(name)
-            assert str(refused.value) == f"--edge-cap={name}: {reason}; try --edge-cap=auto"
+            assert str(refused.value) == f"cap={name}: {reason}; try cap=auto"
 
 
 def test_choose_throttling() -> None:
@@ -306,8 +306,8 @@ def test_choose_throttling() -> None:
         else:
             with pytest.raises(UsageError) as refused:
                 choose(name, BPS)
-            way_out = "try --edge-cap=auto, or leave --edge-read-bw out"
-            assert str(refused.value) == f"--edge-cap={name}: {reason}; {way_out}"
+            way_out = "try cap=auto, or leave read-bw out"
+            assert str(refused.value) == f"cap={name}: {reason}; {way_out}"
     able = [name for name, reason in reasons.items() if reason is None]
     if able:
         assert choose("auto", BPS) == (able[0], CAPS[able[0]])
@@ -316,7 +316,7 @@ def test_choose_throttling() -> None:
 def test_nobody_throttles() -> None:
     """Where no cap can throttle, `auto` is refused with the rate, the way out, and the reason of each that enforces."""
     told = witness.as_nobody("from pytest_edgeload.sandbox.caps import choose", f"choose('auto', {BPS})")
-    assert told.startswith("UsageError: --edge-read-bw=90M: no cap can throttle reads here; leave it out, or mend ")
+    assert told.startswith("UsageError: read-bw=90M: no cap can throttle reads here; leave it out, or make a ")
     assert [name for name in CAPS if f"{name}: " in told] == ["cgroup2", "cgroup1", "systemd"]
     assert "\n" not in told
 

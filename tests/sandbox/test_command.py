@@ -188,7 +188,7 @@ def test_nothing_open() -> None:
 def test_timeout(run: Run) -> None:
     """A program that sleeps, and its children, are ended when its time is up."""
     seen = run(command("sh", "-c", "sleep 60 & wait"), timeout_s=0.5)
-    assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.5 s; --edge-timeout gives it longer")
+    assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.5 s; raise the timeout")
 
 
 def test_killed_with_us(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_stubborn(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def test_never_ready(run: Run, port: int) -> None:
     """A service that is never ready is a `timeout`."""
     seen = run(command("sleep", "60", ready=f"tcp:127.0.0.1:{port}"), timeout_s=0.3)
-    assert (seen.outcome, seen.detail) == ("timeout", "not ready after 0.3 s; --edge-timeout gives it longer")
+    assert (seen.outcome, seen.detail) == ("timeout", "not ready after 0.3 s; raise the timeout")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a program that gains its rights")

@@ -220,7 +220,7 @@ def test_too_small_to_start(enclosure: Enclosure) -> None:
 def test_timeout(any_cap: Cap, fresh: Callable[[], str], long_job: Job) -> None:
     """A worker that has not even started when its time is up is ended, which is a `timeout` that names the option."""
     run = launch(long_job, Enclosure(any_cap, fresh(), Limits(), timeout_s=0.1))
-    assert (run.outcome, run.detail) == ("timeout", "not done after 0.1 s; --edge-timeout gives it longer")
+    assert (run.outcome, run.detail) == ("timeout", "not done after 0.1 s; raise the timeout")
     assert (run.startup_s, run.makespan_s) == (None, None)
 
 
@@ -228,7 +228,7 @@ def test_stopped(enclosure: Enclosure, long_job: Job) -> None:
     """A worker that hangs in the middle is ended when its time is up, though it answers to nothing."""
     with befalling(enclosure.name, lambda pid: os.kill(pid, signal.SIGSTOP)):
         run = launch(long_job, dataclasses.replace(enclosure, timeout_s=6))
-    assert (run.outcome, run.detail) == ("timeout", "not done after 6 s; --edge-timeout gives it longer")
+    assert (run.outcome, run.detail) == ("timeout", "not done after 6 s; raise the timeout")
     assert run.makespan_s is None
 
 

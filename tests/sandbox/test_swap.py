@@ -114,7 +114,7 @@ def test_no_rights(tmp_path: Path) -> None:
     """A user who is not root is refused a size, in one sentence with ways out; by `auto` they get what there is."""
     imports = "from pathlib import Path; from pytest_edgeload.sandbox.swap import open_swap"
     told = witness.as_nobody(imports, f"open_swap('256M', Path({str(tmp_path)!r}), '1-1')")
-    assert told.startswith("UsageError: --edge-swap=256M: only root may switch swap on")
+    assert told.startswith("UsageError: swap=256M: only root may switch swap on")
     assert "try existing or off" in told
     told = witness.as_nobody(imports, f"open_swap('auto', Path({str(tmp_path)!r}), '1-1')")
     assert told in {"none", str(Swap(existing_bytes()))}
@@ -124,7 +124,7 @@ def test_no_rights(tmp_path: Path) -> None:
 @as_root
 def test_too_large(opened: Callable[[str], Swap], tmp_path: Path) -> None:
     """What the disk has no room for is refused in one sentence with the way out, and nothing is left of it."""
-    with pytest.raises(UsageError, match=r"--edge-swap=900T: .* free, too little .*; free some, try a smaller size"):
+    with pytest.raises(UsageError, match=r"^swap=900T: .* free, which is too little .*; free some space, try"):
         opened("900T")
     assert list(tmp_path.iterdir()) == []
 
@@ -132,7 +132,7 @@ def test_too_large(opened: Callable[[str], Swap], tmp_path: Path) -> None:
 @as_root
 def test_too_small(opened: Callable[[str], Swap], tmp_path: Path) -> None:
     """A size too small to be of use is refused as too small, not as too large for the disk."""
-    with pytest.raises(UsageError, match=r"--edge-swap=64M: .*256M") as refused:
+    with pytest.raises(UsageError, match=r"^swap=64M: .*256M") as refused:
         opened("64M")
     assert "free" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
@@ -145,7 +145,7 @@ def test_refused_by_the_kernel(session: str) -> None:
     if not witness.in_memory(folder):
         pytest.skip("/dev/shm is no file system in memory, which swap cannot stand on")
     try:
-        with pytest.raises(Unsupported, match=r"could not be switched on: swapon: .*; try --edge-swap=existing"):
+        with pytest.raises(Unsupported, match=r"cannot be switched on: swapon: .*; try swap=existing"):
             open_swap("256M", folder, session)
         assert list(folder.iterdir()) == []
     finally:
@@ -157,7 +157,7 @@ def test_hard_link(opened: Callable[[str], Swap], tmp_path: Path, session: str) 
     """Nor is another name of a file that is there already: that file stays as it is."""
     (tmp_path / "precious").write_text("precious")
     (tmp_path / f"{PREFIX}{session}.swap").hardlink_to(tmp_path / "precious")
-    with pytest.raises(Unsupported, match="could not be switched on: File exists; try"):
+    with pytest.raises(Unsupported, match="cannot be switched on: File exists; try"):
         opened("256M")
     assert (tmp_path / "precious").read_text() == "precious"
     assert session not in witness.swaps()
@@ -179,7 +179,7 @@ def test_shared_folder(tmp_path: Path, session: str, share: Callable[[Path], Non
         folder.symlink_to(theirs)
     share(theirs)
     with pytest.raises(
-        UsageError, match=r"--edge-swap=256M: \S+/theirs is not root's alone, so others could put .*; ch"
+        UsageError, match=r"^swap=256M: other users can write to \S+/theirs, so they could replace a swap file; ch"
     ):
         open_swap("256M", folder, session)
     assert not [*theirs.rglob("*.swap")]
@@ -207,7 +207,7 @@ def test_link(opened: Callable[[str], Swap], tmp_path: Path, session: str, targe
     (tmp_path / "precious").write_text("precious")
     path = tmp_path / f"{PREFIX}{session}.swap"
     path.symlink_to(target)
-    with pytest.raises(Unsupported, match="could not be switched on: File exists; try"):
+    with pytest.raises(Unsupported, match="cannot be switched on: File exists; try"):
         opened("256M")
     assert (tmp_path / "precious").read_text() == "precious"
     assert not (tmp_path / "missing").exists()

@@ -97,9 +97,9 @@ def test_read_only() -> None:
     point = hierarchy.mount_of("cgroup", "memory")
     assert point is not None
     assert told == {
-        "refused": f"--edge-cap=cgroup1: {point[0]} is mounted read-only, as in most containers; "
+        "refused": f"cap=cgroup1: {point[0]} is mounted read-only, as in most containers; "
         f"start the container as {hierarchy.CONTAINER}, or where you may: mount -o remount,rw,bind {point[0]}; "
-        "try --edge-cap=auto"
+        "try cap=auto"
     }
 
 
@@ -117,8 +117,8 @@ def test_hybrid() -> None:
     script = 'exec "$@"' if mount else 'mkdir -p /tmp/unified; mount -t cgroup2 none /tmp/unified; exec "$@"'
     assert attempt("auto", script=script, prefix=MOUNTED)["cap"] == "cgroup1"
     assert attempt("cgroup2", script=script, prefix=MOUNTED) == {
-        "refused": "--edge-cap=cgroup2: version 1 of cgroups has the memory controller here, so that version 2 has "
-        "none; boot with systemd.unified_cgroup_hierarchy=1; try --edge-cap=auto"
+        "refused": "cap=cgroup2: version 1 of cgroups has the memory controller here, so that version 2 has "
+        "none; boot with systemd.unified_cgroup_hierarchy=1; try cap=auto"
     }
 
 

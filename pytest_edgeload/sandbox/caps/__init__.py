@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.sandbox.caps.cgroup1 import Cgroup1
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
@@ -69,14 +69,16 @@ def choose(name: str, read_bps: int | None = None) -> tuple[str, Cap]:
     if name != "auto":
         reason = lacks(CAPS[name])
         if reason is not None:
-            without = "" if read_bps is None else ", or leave --edge-read-bw out"
-            raise UsageError(f"--edge-cap={name}: {reason}; try --edge-cap=auto{without}")
+            without = () if read_bps is None else (", or leave ", Setting("read-bw"), " out")
+            raise UsageError(Setting("cap", name), reason, ("try ", Setting("cap", "auto"), *without))
         return name, CAPS[name]
     found = next((key for key, cap in CAPS.items() if lacks(cap) is None), None)
     if found is None:
         assert read_bps is not None  # else there is always `none`
         reasons = "; ".join(f"{key}: {lacks(cap)}" for key, cap in CAPS.items() if cap.enforces)
         raise UsageError(
-            f"--edge-read-bw={exact_size(read_bps)}: no cap can throttle reads here; leave it out, or mend {reasons}"
+            Setting("read-bw", exact_size(read_bps)),
+            "no cap can throttle reads here",
+            f"leave it out, or make a cap work: {reasons}",
         )
     return found, CAPS[found]

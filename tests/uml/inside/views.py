@@ -47,7 +47,7 @@ def hand_over(*files: str, user: int = USER) -> None:
 def refused(cap: str = "cgroup2", script: str = FROM_LEAF) -> str:
     """Return the refusal, without the option before it and the way out that every refusal has."""
     told = attempt(cap, script=script)["refused"]
-    return told.removeprefix(f"--edge-cap={cap}: ").removesuffix("; try --edge-cap=auto")
+    return told.removeprefix(f"cap={cap}: ").removesuffix("; try cap=auto")
 
 
 def test_unified() -> None:
@@ -146,8 +146,8 @@ def test_read_only(tmp_path: Path) -> None:
     assert "NOT enforced (cap none)" in said
     told = attempt("cgroup2", script=READ_ONLY, prefix=MOUNTED)["refused"]
     assert told == (
-        "--edge-cap=cgroup2: /sys/fs/cgroup is mounted read-only, as in most containers; start the container as "
-        f"{hierarchy.CONTAINER}, or where you may: mount -o remount,rw,bind /sys/fs/cgroup; try --edge-cap=auto"
+        "cap=cgroup2: /sys/fs/cgroup is mounted read-only, as in most containers; start the container as "
+        f"{hierarchy.CONTAINER}, or where you may: mount -o remount,rw,bind /sys/fs/cgroup; try cap=auto"
     )
 
 
