@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_edgeload.plugin.files import append
-from pytest_edgeload.report.github import SUMMARY_BYTES, Place
+from pytest_edgeload.report.github import SUMMARY_BYTES, SourceLine
 from pytest_edgeload.results.record import Case
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
-def place_of(case: Case, lines: Mapping[str, int], root: Path) -> Place:
+def place_of(case: Case, lines: Mapping[str, int], root: Path) -> SourceLine:
     """Return where the test of `case` stands; `lines` are by id without parameters, `root` is pytest's."""
     function = case.test.partition("[")[0]
     file, workspace = root / function.partition("::")[0], Path(os.environ.get("GITHUB_WORKSPACE") or root)
     shown = file.relative_to(workspace if file.is_relative_to(workspace) else root)
-    return Place(shown.as_posix(), lines.get(function))
+    return SourceLine(shown.as_posix(), lines.get(function))
 
 
 def summarise(markdown: str) -> str:

@@ -370,7 +370,7 @@ class Edgeload:
         """Return what no header has said."""
         return [f"seed {self.seed}"] if self._config.get_verbosity() < 0 else []
 
-    def _place(self, case: Case) -> github.Place:
+    def _place(self, case: Case) -> github.SourceLine:
         return github_actions.place_of(case, self._lines, self._config.rootpath)
 
     def _say(self, line: str) -> None:

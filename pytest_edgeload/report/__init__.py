@@ -1,6 +1,6 @@
-"""What is shown of records: one file a format, each one pure function of a document. Never imports torch, nor pytest.
+"""Reports: one file per format, each a pure function of a document. Imports neither torch nor pytest.
 
-A format is added by one file and one line in `FORMATS`.
+A new format is one file and one line in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
 
 Report = Callable[[Document, Sequence[Finding], View], str]
-"""Records and where they come from, what became of them by the gate, what to show and how; gives a file's text."""
+"""A function of the document, the gate's findings and the view that returns the text of the report."""
 
 FORMATS: Mapping[str, Report] = {
     "terminal": terminal.render,

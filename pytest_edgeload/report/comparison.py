@@ -1,4 +1,4 @@
-"""Then and now: one row a case, and a line on everything that was judged and is not well."""
+"""The comparison with a baseline: one row per case, then and now, and a line on each finding that is not ok."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report.grid import Cell, Grid, fitted, room
+from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
 from pytest_edgeload.results.gate import Finding, Side, Sides, incomparable
 from pytest_edgeload.results.record import Case, Record
 from pytest_edgeload.results.statistics import contrast, estimate
 from pytest_edgeload.results.threshold import Figure
 
 _NONE = "-"
-_ALIKE = {"new", "missing", "incomparable"}
-"""Verdicts about cases of which one is like the other."""
+_SUMMARIZED = {"new", "missing", "incomparable"}
+"""Verdicts whose findings share a line, because they all have the same reason."""
 
 _HEADERS = ("policy", "workload", "limit", "reader", "figure", "then", "now", "change", "95% interval")
 _TEXTS, _ESSENTIAL = frozenset({0, 1, 3, 4}), frozenset({0, 1, 4, 5, 6, 7})
 
 
 def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, width: int | None = None) -> str:
-    """Return a row for each case that both have: its main figure and its peak, then and now.
+    """Return a row for the main figure and one for the peak of each case that both sessions have.
 
-    Of lines longer than `width` the last columns that can be spared are left out, and named.
+    If lines are longer than `width`, a last line names the columns that were left out.
     """
     then, now = Sides.of(before), Sides.of(after)
     rows = []
@@ -35,33 +35,33 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, 
     if not rows:
         return ""
     cells = tuple(tuple(Cell(printable(text)) for text in row) for row in rows)
-    grid, gone = fitted(Grid(_HEADERS, cells, _TEXTS, _ESSENTIAL), width)
-    return "\n".join([grid.lines(), *room(gone, width)])
+    grid, omitted = fitted(Grid(_HEADERS, cells, _TEXTS, _ESSENTIAL), width)
+    return "\n".join([grid.lines(), *omission(omitted, width)])
 
 
 def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:
     case = now.record.case
     runs = then.runs(figure), now.runs(figure)
-    values = [None if (found := estimate(side, figure.stat)) is None else found.value for side in runs]
-    shown = [_NONE if value is None else figure.show(value) for value in values]
-    change = between = _NONE
-    if None not in values and incomparable(figure, then.record.case, case, is_alike=is_alike) is None:
-        found = contrast(*runs, figure.stat, lambda a, b: (b - a) / abs(a))
-        change = f"{found.value:+.1%}"
-        if found.interval is not None:
-            between = f"{found.interval.low:+.1%} to {found.interval.high:+.1%}"
-    return [case.policy, case.workload, limit_of(case), case.reader, str(figure), *shown, change, between]
+    estimates = [estimate(side, figure.stat) for side in runs]
+    values = [_NONE if one is None else figure.show(one.value) for one in estimates]
+    change = interval = _NONE
+    if None not in estimates and incomparable(figure, then.record.case, case, is_alike=is_alike) is None:
+        relative = contrast(*runs, figure.stat, lambda a, b: (b - a) / abs(a))
+        change = f"{relative.value:+.1%}"
+        if relative.interval is not None:
+            interval = f"{relative.interval.low:+.1%} to {relative.interval.high:+.1%}"
+    return [case.policy, case.workload, limit_of(case), case.reader, str(figure), *values, change, interval]
 
 
 def judged(findings: Sequence[Finding]) -> str:
-    """Return how often each verdict came up, and a line on each finding that is not ok; on many missing cases one."""
+    """Return the counts of verdicts and a line on each finding that is not ok; new or missing cases share a line."""
     if not findings:
         return ""
     counts = Counter(finding.verdict for finding in findings)
     lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())]
     for verdict in counts:
         own = [finding for finding in findings if finding.verdict == verdict]
-        if verdict in _ALIKE and len(own) > 1:
+        if verdict in _SUMMARIZED and len(own) > 1:
             lines.append(f"{line(own[0])}; and {len(own) - 1} more")
         elif verdict != "ok":
             lines += map(line, own)
@@ -69,15 +69,15 @@ def judged(findings: Sequence[Finding]) -> str:
 
 
 def line(finding: Finding) -> str:
-    """Return what became of one figure of one case."""
+    """Return a finding as one line."""
     return printable(f"{finding.verdict}: {label(finding.case)}: {finding}")
 
 
 def limit_of(case: Case) -> str:
-    """Return the limit of a case and its device for a cell."""
+    """Return the limit of a case and its device for the cell of a table."""
     return f"{case.limit or 'none'}{'' if case.device is None else f' ({case.device})'}"
 
 
 def label(case: Case) -> str:
-    """Return a case in words."""
+    """Return a short name of a case."""
     return printable(f"{case.policy}, {case.workload} {case.place}, reader {case.reader}")

@@ -1,6 +1,7 @@
-"""Custom JSON of github-action-benchmark: entries of name, value, unit, range and a few words more.
+"""Custom JSON of github-action-benchmark: a list of points with name, value, unit, range and a short text.
 
-A file has one direction there: `customSmallerIsBetter` for what `render` returns, `customBiggerIsBetter` for the rest.
+All points of a file have the same direction there: the tool is `customSmallerIsBetter` for the result of `render`, and
+`customBiggerIsBetter` for that of `render_bigger`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pytest_edgeload.report.services import Told, told
+from pytest_edgeload.report.services import ServiceEntry, entries
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Better
 
 
-class _Entry(msgspec.Struct, omit_defaults=True):
+class _Point(msgspec.Struct, omit_defaults=True):
     name: str
     unit: str
     value: float
@@ -24,27 +25,27 @@ class _Entry(msgspec.Struct, omit_defaults=True):
     extra: str = ""
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # it judges itself
-    """Return an entry for each figure of which a lower value is better."""
-    return _entries(document, view, "lower")
+def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # the action judges
+    """Return a point for each figure of which a lower value is better."""
+    return _points(document, view, "lower")
 
 
 def render_bigger(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001
-    """Return an entry for each figure of which a higher value is better."""
-    return _entries(document, view, "higher")
+    """Return a point for each figure of which a higher value is better."""
+    return _points(document, view, "higher")
 
 
-def _entries(document: Document, view: View, better: Better) -> str:
-    entries = [_entry(one) for one in told(document.records, view) if one.column.better == better]
-    return msgspec.json.format(msgspec.json.encode(entries), indent=1).decode()
+def _points(document: Document, view: View, better: Better) -> str:
+    points = [_point(entry) for entry in entries(document.records, view) if entry.column.better == better]
+    return msgspec.json.format(msgspec.json.encode(points), indent=1).decode()
 
 
-def _entry(one: Told) -> _Entry:
-    figure, found = one.column.figure, one.found
-    assert figure is not None  # it was told of
-    interval = found.interval
-    between = "" if interval is None else f"{interval.low:.6g} to {interval.high:.6g}"
-    rounds = f"{found.runs} round{'' if found.runs == 1 else 's'}"
-    words = f"{figure.stat} of {rounds}; {one.column.better} is better"
-    certain = f"; the range is its {100 * found.confidence:.0f} % interval" if between else ""
-    return _Entry(f"{one.case}: {one.column.name}", figure.unit, found.value, between, words + certain)
+def _point(entry: ServiceEntry) -> _Point:
+    figure, estimate = entry.figure, entry.estimate
+    interval = estimate.interval
+    ends = "" if interval is None else f"{interval.low:.6g} to {interval.high:.6g}"
+    rounds = f"{estimate.runs} round{'' if estimate.runs == 1 else 's'}"
+    extra = f"{figure.stat} of {rounds}; {entry.column.better} is better"
+    if ends:
+        extra += f"; the range is its {100 * estimate.confidence:.0f} % interval"
+    return _Point(f"{entry.case}: {entry.column.name}", figure.unit, estimate.value, ends, extra)

@@ -1,4 +1,4 @@
-"""Annotations of GitHub Actions: workflow commands, each a line that its runner looks for in what a job prints."""
+"""Annotations of GitHub Actions: workflow commands, which are lines in the output of a job."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case
 
 SUMMARY_BYTES = 1 << 20
-"""What the summary of a step may have; of more GitHub shows nothing."""
+"""The maximum size of a step's summary; GitHub shows nothing of a larger one."""
 
 
-class Place(NamedTuple):
-    """Where a test stands: its file, from the root of the repository, and its line from 1 on, where it is known."""
+class SourceLine(NamedTuple):
+    """The position of a test: its file relative to the root of the repository, and its line from 1, if known."""
 
     file: str
     line: int | None = None
 
 
-def commands(failing: Iterable[Finding], improved: Iterable[Finding], place: Callable[[Case], Place]) -> list[str]:
-    """Return an error for each finding that fails, and a notice for each that became better."""
-    errors = [_command("error", finding, place(finding.case)) for finding in failing]
-    return errors + [_command("notice", finding, place(finding.case)) for finding in improved]
+def commands(
+    failing: Iterable[Finding], improved: Iterable[Finding], source_of: Callable[[Case], SourceLine]
+) -> list[str]:
+    """Return an error for each finding that fails, and a notice for each improvement."""
+    errors = [_command("error", finding, source_of(finding.case)) for finding in failing]
+    return errors + [_command("notice", finding, source_of(finding.case)) for finding in improved]
 
 
-def _command(kind: str, finding: Finding, place: Place) -> str:
+def _command(kind: str, finding: Finding, source: SourceLine) -> str:
     title = f"{finding.verdict}: {label(finding.case)}"
-    properties = {"file": place.file, "line": place.line, "title": title}
+    properties = {"file": source.file, "line": source.line, "title": title}
     words = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items() if value is not None)
     return f"::{kind} {words}::{_data(str(finding))}"
 

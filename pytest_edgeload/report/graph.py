@@ -1,4 +1,4 @@
-"""A plan to look at: as text in the order its tasks would run, as Graphviz dot, as a Mermaid flowchart. All pure."""
+"""Drawings of a plan: a table in the order of execution, a Graphviz graph, a Mermaid flowchart. Pure functions."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _DOT_SHAPES: dict[Kind, str] = {"init": "ellipse", "load": "box3d", "exec": "box
 
 
 def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "") -> str:
-    """Return the tasks in the order in which they would run, one a line, below what the whole plan would need.
+    """Return a table of the tasks in the order of execution, below the predicted peak and makespan of the plan.
 
-    `title` says what is known of the plan beside itself: its policy, the memory.
+    `title` adds facts that the plan does not contain: its policy and the memory.
     """
     head = [f"workload {printable(workload.name)}", title, _count(plan.lanes, "lane"), _count(len(plan.tasks), "task")]
     peak = f"{format_size(simulated.peak_bytes)} (weights {format_size(simulated.peak_weight_bytes)})"
@@ -44,7 +44,7 @@ def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "")
 
 
 def dot(plan: Plan, workload: Workload) -> str:
-    """Return the plan in Graphviz' language: a cluster for each request, an arrow from what a task waits for.
+    """Return the plan in Graphviz' language: a cluster for each request, an arrow from each awaited task.
 
     Syntax: https://graphviz.org/doc/info/lang.html
     """
@@ -66,7 +66,7 @@ def dot(plan: Plan, workload: Workload) -> str:
 
 
 def mermaid(plan: Plan, workload: Workload) -> str:
-    """Return the plan as a Mermaid flowchart: a subgraph for each request, an arrow from what a task waits for.
+    """Return the plan as a Mermaid flowchart: a subgraph for each request, an arrow from each awaited task.
 
     Syntax: https://mermaid.js.org/syntax/flowchart.html
     """
@@ -84,7 +84,7 @@ def mermaid(plan: Plan, workload: Workload) -> str:
 
 
 FORMATS: dict[str, Callable[[Plan, Workload], str]] = {"dot": dot, "mermaid": mermaid}
-"""The formats that draw a plan, without carrying it out in virtual time."""
+"""The formats that draw a plan without simulating it."""
 
 
 def _row(span: Span, task: Task, workload: Workload) -> tuple[str, ...]:
@@ -108,8 +108,8 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.2f}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _layer(task: Task, workload: Workload) -> Layer | None:
@@ -125,7 +125,7 @@ def _requests(plan: Plan, workload: Workload) -> Iterator[tuple[int, list[int]]]
 
 
 def _edges(plan: Plan) -> Iterator[tuple[int, int]]:
-    """Yield (awaited, waiting) for all that tasks wait for."""
+    """Yield (awaited, waiting) for each dependency."""
     for index, task in enumerate(plan.tasks):
         for awaited in task.after:
             yield awaited, index
@@ -136,7 +136,7 @@ def _request(r: int, workload: Workload) -> str:
 
 
 def _label(index: int, task: Task, workload: Workload) -> list[str]:
-    """Return the lines of a task's label: which it is, its layer's name, what the dispatcher looks at, and whither."""
+    """Return the lines of a task's label: index and kind, name of its layer, and the dispatcher's rules for it."""
     layer = _layer(task, workload)
     lines = [f"{index}: {task.kind}" + ("" if layer is None else f" {task.layer}")]
     if layer is not None:
@@ -155,11 +155,11 @@ def _label(index: int, task: Task, workload: Workload) -> list[str]:
 
 
 def _dot_quoted(*lines: str) -> str:
-    """Return `lines` as one string of the language; in labels a backslash begins an escape, and `&` an entity."""
+    """Return `lines` as one string in Graphviz' language, in which backslashes and `&` are special."""
     escaped = [printable(line).replace("\\", r"\\").replace('"', r"\"").replace("&", "&amp;") for line in lines]
     return '"' + r"\n".join(escaped) + '"'
 
 
 def _mermaid_escaped(line: str) -> str:
-    """Return `line` with all that means something in a label, or in the Markdown and HTML of one, as an entity."""
+    """Return `line` with entities for all characters that are special in labels, Markdown or HTML."""
     return "".join(char if char.isalnum() or char in " _,:.+-" else f"#{ord(char)};" for char in printable(line))

@@ -1,4 +1,4 @@
-"""A figure over the saved sessions: a line a case, drawn small; or a row a session."""
+"""The history of a figure over the saved sessions: one line per case with a small drawing, or one row per session."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from pytest_edgeload.results.history import Point, Series
 from pytest_edgeload.results.threshold import Figure
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+"""The levels of a drawing."""
+
 ASCII = "_.-:=+*#"
-"""The levels of a drawing, where the encoding has blocks and where it has not."""
+"""The levels of a drawing for encodings without blocks."""
 
 _NONE = "-"
-_LISTED = 3
+_MAX_LISTED = 3
 _LINES = ("policy", "workload", "limit", "reader", "history", "first", "last", "change")
 _ROWS = ("saved", "commit", "when", "value", "95% interval")
 
 
 def lines(found: Sequence[Series], figure: Figure, levels: str = BLOCKS) -> str:
-    """Return a row for each case: the drawing, the first and the last value, and how they differ."""
+    """Return a row for each case: the drawing, the first and the last value, and their difference."""
     rows = [_line(each, figure, levels) for each in found if each.points]
     return _table(_LINES, rows, texts=5) if rows else ""
 
 
 def details(found: Sequence[Series], figure: Figure) -> str:
-    """Return a table for each case, with a row for each session."""
+    """Return a table for each case with a row for each session."""
     return "\n\n".join(
         f"{label(each.case)}\n{_table(_ROWS, [_row(point, figure) for point in each.points], texts=3)}"
         for each in found
@@ -38,23 +40,24 @@ def details(found: Sequence[Series], figure: Figure) -> str:
 
 
 def left_out(found: Sequence[Series], unreadable: Sequence[str]) -> str:
-    """Return a line on each session that cannot be read, and on each reason why cases of others are not shown."""
+    """Return a line on each unreadable session, and on each reason why cases of other sessions were left out."""
     titles: dict[str, Counter[str]] = {}
     for each in found:
         for title, reason in each.left_out.items():
             titles.setdefault(reason, Counter())[title] += 1
-    told = [f"{reason} ({_listed(counts)})" for reason, counts in titles.items()]
-    return "\n".join(printable(f"left out: {line}") for line in (*unreadable, *told))
+    reasons = [f"{reason} ({_listed(counts)})" for reason, counts in titles.items()]
+    return "\n".join(printable(f"left out: {line}") for line in (*unreadable, *reasons))
 
 
 def _listed(counts: Counter[str]) -> str:
-    """Return the first of the sessions, each with the number of its cases."""
+    """Return the first sessions, each with the number of its cases."""
     words = [f"{title}, {count} case{'s' if count > 1 else ''}" for title, count in counts.items()]
-    return "; ".join(words[:_LISTED]) + (f"; and {len(words) - _LISTED} more" if len(words) > _LISTED else "")
+    rest = len(words) - _MAX_LISTED
+    return "; ".join(words[:_MAX_LISTED]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def sparkline(values: Sequence[float], levels: str = BLOCKS) -> str:
-    """Return a character for each value, from the least to the greatest; the middle one where all are the same."""
+    """Return a character for each value, scaled from minimum to maximum; the middle one if all are equal."""
     low, high = min(values), max(values)
     if low == high:
         return levels[len(levels) // 2 - 1] * len(values)
@@ -71,12 +74,11 @@ def _line(each: Series, figure: Figure, levels: str) -> list[str]:
 
 
 def _row(point: Point, figure: Figure) -> list[str]:
-    document, found = point.saved.document, point.estimate
-    commit = document.commit
-    told = _NONE if commit is None else commit.id[:12] + (" and changes" if commit.is_dirty else "")
-    interval = found.interval
-    between = _NONE if interval is None else f"{figure.show(interval.low)} to {figure.show(interval.high)}"
-    return [point.saved.title, told, document.created, figure.show(found.value), between]
+    commit, estimate = point.saved.document.commit, point.estimate
+    version = _NONE if commit is None else commit.id[:12] + (" and changes" if commit.is_dirty else "")
+    ends = estimate.interval
+    interval = _NONE if ends is None else f"{figure.show(ends.low)} to {figure.show(ends.high)}"
+    return [point.saved.title, version, point.saved.document.created, figure.show(estimate.value), interval]
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:

@@ -1,4 +1,4 @@
-"""Everything there is, as the schema of records has it: what `--edge-json` writes and a baseline holds."""
+"""The whole document as JSON, in the schema of records; a baseline has the same schema."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # nothing is left out
+def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # shows all records
     """Return the document as JSON."""
     return documents.render(document).decode()

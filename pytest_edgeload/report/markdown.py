@@ -1,6 +1,6 @@
-"""For a pull request's comment or a job's summary: verdicts first, then tables that unfold.
+"""Markdown for the comment of a pull request or the summary of a job: findings first, then tables that unfold.
 
-Fits a comment of GitHub's; what does not fit is left out, and that is said.
+The text fits into a comment on GitHub. Blocks that do not fit are left out, and the last line says so.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from itertools import accumulate
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.grid import Cell, Grid
-from pytest_edgeload.report.notes import failures, remarks, strange
+from pytest_edgeload.report.notes import failures, outlying, remarks
 from pytest_edgeload.report.tables import Table, by_network, tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding, identity
 from pytest_edgeload.results.record import Case
 
-MOST = 65_536
-"""The bytes that a comment on GitHub may have; it counts characters, of which there are no more."""
+MAX_BYTES = 65_536
+"""The maximum size of a comment on GitHub, which counts characters; a text has at least as many bytes."""
 
 _SIGNS = {"regressed": "❌ ", "improved": "✅ ", "inconclusive": "❔ "}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&!])")
 _REFERRING = re.compile("([@#])")
-_LITERAL = re.compile(r"[^\s`|\\](?:[^`|\\\x00-\x1f\x7f]*[^\s`|\\])?")  # what a code span takes as it is
+_LITERAL = re.compile(r"[^\s`|\\](?:[^`|\\\x00-\x1f\x7f]*[^\s`|\\])?")  # texts that need no escapes in a code span
 
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:
@@ -37,8 +37,8 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str:
     regressed = {identity(finding.case) for finding in findings if finding.verdict == "regressed"}
     failed = [f"- ❌ {code(line)}" for line in failures(records)]
     unfolding = [_unfolding(table, regressed) for table in tables(records, view)]
-    notes = [f"- {line}" for line in (*map(code, strange(records)), *map(_escaped, remarks(records)))]
-    return _within(MOST, [_heading(document, findings), *_verdicts(findings), *failed, *unfolding, "", *notes])
+    notes = [f"- {line}" for line in (*map(code, outlying(records)), *map(_escaped, remarks(records)))]
+    return _within(MAX_BYTES, [_heading(document, findings), *_verdicts(findings), *failed, *unfolding, "", *notes])
 
 
 def _heading(document: Document, findings: Sequence[Finding]) -> str:
@@ -49,9 +49,9 @@ def _heading(document: Document, findings: Sequence[Finding]) -> str:
 
 def _verdicts(findings: Sequence[Finding]) -> list[str]:
     """Return a block for each finding that is not ok, the worst first."""
-    known = [*_SIGNS, *dict.fromkeys(finding.verdict for finding in findings)]
-    told = sorted((f for f in findings if f.verdict != "ok"), key=lambda finding: known.index(finding.verdict))
-    return [f"- {_SIGNS.get(f.verdict, '')}**{f.verdict}** {code(label(f.case))}: {_escaped(str(f))}" for f in told]
+    order = [*_SIGNS, *dict.fromkeys(finding.verdict for finding in findings)]
+    shown = sorted((f for f in findings if f.verdict != "ok"), key=lambda finding: order.index(finding.verdict))
+    return [f"- {_SIGNS.get(f.verdict, '')}**{f.verdict}** {code(label(f.case))}: {_escaped(str(f))}" for f in shown]
 
 
 def _unfolding(table: Table, regressed: Collection[Case]) -> str:
@@ -64,7 +64,7 @@ def _unfolding(table: Table, regressed: Collection[Case]) -> str:
 
 
 def _grid(grid: Grid, labels: int) -> str:
-    """Return the table as Markdown: its first columns are names, cells that stand out are bold."""
+    """Return the table as Markdown: names as code in the first columns, highlighted cells in bold."""
     rows = tuple(tuple(_cell(cell, is_name=i < labels) for i, cell in enumerate(row)) for row in grid.rows)
     return replace(grid, headers=tuple(map(_escaped, grid.headers)), rows=rows).lines(layout="pipe")
 
@@ -77,12 +77,12 @@ def _cell(cell: Cell, *, is_name: bool) -> Cell:
 def _origin(document: Document) -> str:
     machine, commit = document.machine, document.commit
     where = f"{machine.processors}x {machine.processor}, {round(machine.memory_bytes / (1 << 30))} GiB"
-    what = "" if commit is None else f", commit {commit.id[:12]}{' and changes' if commit.is_dirty else ''}"
-    return f"Measured {document.created} on {where}, Linux {machine.kernel}, PyTorch {machine.torch}{what}"
+    version = "" if commit is None else f", commit {commit.id[:12]}{' and changes' if commit.is_dirty else ''}"
+    return f"Measured {document.created} on {where}, Linux {machine.kernel}, PyTorch {machine.torch}{version}"
 
 
 def code(text: str) -> str:
-    """Return a user's words such that they stand there as they are, also in a cell of a table, and call nobody."""
+    """Return a user's text as code that is shown literally, also in a table, and mentions no GitHub user."""
     text = printable(" ".join(text.split()))
     return f"`{text}`" if _LITERAL.fullmatch(text) else f"<code>{_entities(text)}</code>"
 
@@ -96,13 +96,13 @@ def _html(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return our own words, in which nothing is markup, and `@` and `#` refer to nobody."""
+    """Return our own text with escaped markup, in which `@` and `#` refer to no user or issue."""
     return _REFERRING.sub("\\1\u200b", _MARKUP.sub(r"\\\1", printable(" ".join(text.split()))))
 
 
-def _within(most: int, blocks: Sequence[str]) -> str:
-    """Return as many of the blocks as there is room for; say how many were left out."""
-    room = most - len(_left_out(len(blocks)).encode())
+def _within(max_bytes: int, blocks: Sequence[str]) -> str:
+    """Return as many blocks as fit, with a last line that counts the omitted ones."""
+    room = max_bytes - len(_left_out(len(blocks)).encode())
     lengths = accumulate(len(block.encode()) + 1 for block in blocks)
     count = sum(length <= room for length in lengths)
     rest = _left_out(len(blocks) - count) if count < len(blocks) else ""
@@ -110,4 +110,4 @@ def _within(most: int, blocks: Sequence[str]) -> str:
 
 
 def _left_out(count: int) -> str:
-    return f"\n{count} more lines and tables have no room here; `--edge-csv` and `--edge-json` have everything.\n"
+    return f"\n{count} more lines and tables do not fit here; the CSV and JSON files have everything.\n"

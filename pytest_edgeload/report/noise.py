@@ -1,4 +1,4 @@
-"""What identical code differs by, as a table, and the gates that hold all the same."""
+"""The noise floor of each figure as a table, and the tightest gates that hold in spite of the noise."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pytest_edgeload.results.threshold import Figure
 
 _NONE = "none"
 _FLOOR = ("figure", "policy", "median", "typical difference", "95% within", "worst")
-_GATES = ("figure", "tightest gate", "with --edge-strict")
+_GATES = ("figure", "tightest gate", "in strict mode")
 
 
 def floors(found: Mapping[tuple[Figure, str], Floor]) -> str:
-    """Return a row for each figure of each policy: by how much it differs between sides of identical code."""
+    """Return a row for each figure of each policy: its differences between sides of identical code."""
     rows = []
     for (figure, policy), floor in found.items():
         differences = (floor.typical, floor.within, floor.worst)
@@ -25,12 +25,12 @@ def floors(found: Mapping[tuple[Figure, str], Floor]) -> str:
 
 
 def gates(found: Mapping[Figure, tuple[Tightest, Tightest]]) -> str:
-    """Return a row for each figure: the tightest threshold that raises no alarm, and where strict; below, why not."""
+    """Return a row for each figure: the tightest threshold without an alarm, also in strict mode; then reasons."""
     rows = [[str(figure), *map(_expression, pair)] for figure, pair in found.items()]
     lacking = {
         f"{figure}: no gate{where}: {one.reason}"
         for figure, pair in found.items()
-        for one, where in zip(pair, ("", " with --edge-strict"), strict=True)
+        for one, where in zip(pair, ("", " in strict mode"), strict=True)
         if one.threshold is None
     }
     return "\n".join([_table(_GATES, rows, texts=3), *sorted(lacking)])
@@ -41,7 +41,7 @@ def _expression(found: Tightest) -> str:
 
 
 def _share(figure: Figure, floor: Floor, difference: float) -> str:
-    """Return a difference relative to the figure; of what is zero mostly, as it is."""
+    """Return a difference relative to the figure; the difference itself if the figure is mostly zero."""
     return figure.show(difference) if floor.value == 0 else f"{difference / abs(floor.value):.2%}"
 
 

@@ -1,4 +1,4 @@
-"""What the figures do not say: failures, strange rounds, and how far counts can be trusted, in lines."""
+"""Notes that qualify the figures: failures, outlying rounds, and limits of the measurement, one line each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_edgeload.results.statistics import outliers
 
 
 def failures(records: Sequence[Record]) -> list[str]:
-    """Return a line on every round that did not go well."""
+    """Return a line on each round that failed."""
     return [
         printable(f"{_round(record.case, m.round)}: {m.outcome}: {m.detail}")
         for record in records
@@ -19,26 +19,28 @@ def failures(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def strange(records: Sequence[Record]) -> list[str]:
-    """Return a line on every round that is far from the others of its case."""
+def outlying(records: Sequence[Record]) -> list[str]:
+    """Return a line on each round that is far from the others of its case."""
     return [
-        printable(f"far from the other rounds, and counted: {_round(r.case, m.round)}: {_main(r.case, m)}")
+        printable(f"outlier, included: {_round(r.case, m.round)}: {_main(r.case, m)}")
         for r in records
         for m in outliers(r, r.case.main_metric)
     ]
 
 
 def remarks(records: Sequence[Record]) -> list[str]:
-    """Return what has to be known of the figures, each once."""
+    """Return the remarks on how the figures were measured, each once."""
     everything = [measurement for record in records for measurement in record.rounds]
     shared = sorted({name for measurement in everything for name in measurement.machine_wide})
     lines = list(dict.fromkeys(notice for measurement in everything for notice in measurement.notices))
     if any((m.peak_bytes or 0) > r.case.limit_bytes for r in records if r.case.limit_bytes for m in r.rounds):
-        lines.append("peak counts pages of shared libraries, which the limit mostly does not")
+        lines.append("peak includes pages of shared libraries, most of which the limit does not count")
     if shared:
-        lines.append(f"counted for the whole machine, as this kernel has no count by group: {', '.join(shared)}")
+        lines.append(
+            f"counted for the whole machine, because this kernel does not count per group: {', '.join(shared)}"
+        )
     if not all(measurement.interleaved for measurement in everything):
-        lines.append("rounds were not interleaved: xdist hands tests out as it likes")
+        lines.append("rounds were not interleaved, because xdist distributes the tests")
     return list(map(printable, lines))
 
 

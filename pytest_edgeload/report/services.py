@@ -1,4 +1,4 @@
-"""What all services are told: each metric of each case that went well, with its bootstrap interval."""
+"""The figures that benchmark services receive: each metric of each case, with its bootstrap interval."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from pytest_edgeload.report.columns import Column, column, full_name, rows
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.record import METRICS, Record
 from pytest_edgeload.results.statistics import Estimate, estimate, lacking
+from pytest_edgeload.results.threshold import Figure
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One figure of one case; `case` is its name in every session."""
+class ServiceEntry:
+    """One figure of one case; `case` is a name that the case has in every session."""
 
     case: str
     column: Column
-    found: Estimate
+    figure: Figure
+    estimate: Estimate
 
 
-def told(records: Sequence[Record], view: View) -> Iterator[Told]:
-    """Yield the figures among the columns of the view, where it chooses none all metrics that are one number a run."""
-    names = view.columns or [name for name in METRICS if name != "response_s"]
-    chosen = [made for name in names if (made := column(name)).figure is not None]
+def entries(records: Sequence[Record], view: View) -> Iterator[ServiceEntry]:
+    """Yield the figures among the view's columns; without columns, all metrics that are a single number per run."""
+    chosen = map(column, view.columns or [name for name in METRICS if name != "response_s"])
+    figures = [(made, made.figure) for made in chosen if made.figure is not None]
     for row in rows(records):
-        for made in chosen:
-            assert made.figure is not None  # or it would not have been chosen
-            runs, stat = row.runs(made.figure), made.figure.stat
-            found = None if lacking(runs, stat) else estimate(runs, stat)
-            if found is not None:
-                yield Told(printable(full_name(row.record.case)), made, found)
+        for made, figure in figures:
+            runs = row.runs(figure)
+            value = None if lacking(runs, figure.stat) else estimate(runs, figure.stat)
+            if value is not None:
+                yield ServiceEntry(printable(full_name(row.record.case)), made, figure, value)

@@ -17,31 +17,31 @@ from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Measurement
 
-_OWN = 0  # the thread of what belongs to no lane; lane 0 is thread 1
+_NO_LANE = 0  # the thread of events outside lanes; lane 0 is thread 1
 _Event = dict[str, Any]
 
 
 def render(document: Document, _findings: Sequence[Finding], _view: View) -> str:
-    """Return the trace of all runs whose tasks or time line the document has, all plans starting at one moment."""
+    """Return the trace of all runs with tasks or a time line; all plans start at the same moment."""
     runs = [(r.case, m) for r in document.records for m in r.rounds if m.tasks or m.timeline.at_s]
-    go_s = max((-m.timeline.at_s[0] for _, m in runs if m.timeline.at_s), default=0.0)  # viewers want no time below 0
+    go_s = max((-m.timeline.at_s[0] for _, m in runs if m.timeline.at_s), default=0.0)  # viewers need times >= 0
     events = [event for pid, (case, m) in enumerate(runs, 1) for event in _run(pid, case, m, max(go_s, 0.0))]
     about = {"machine": document.machine.processor, "created": document.created}
     return msgspec.json.encode({"traceEvents": events, "displayTimeUnit": "ms", "otherData": about}).decode()
 
 
 def _run(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterator[_Event]:
-    """Yield the events of one run, its plan starting at `go_s`."""
+    """Yield the events of one run whose plan starts at `go_s`."""
     views = list(tasks(case, measurement))
-    yield _named(pid, _OWN, "process_name", f"{label(case)}, round {measurement.round}")
+    yield _named(pid, _NO_LANE, "process_name", f"{label(case)}, round {measurement.round}")
     for lane in sorted({view.span.lane for view in views}):
         yield _named(pid, lane + 1, "thread_name", f"lane {lane}")
-    yield {"ph": "i", "s": "p", "name": "go", "pid": pid, "tid": _OWN, "ts": _us(go_s)}
+    yield {"ph": "i", "s": "p", "name": "go", "pid": pid, "tid": _NO_LANE, "ts": _us(go_s)}
     for request, (ask, at_s) in enumerate(zip(case.requests, measurement.arrived_s, strict=False)):
         args = {"request": request, "network": ask.network}
         yield {
             "ph": "i", "s": "p", "name": f"request {request} arrives", "cat": "arrival",
-            "pid": pid, "tid": _OWN, "ts": _us(go_s + at_s), "args": args,
+            "pid": pid, "tid": _NO_LANE, "ts": _us(go_s + at_s), "args": args,
         }  # fmt: skip
     for view in views:
         yield _task(pid, view, go_s)
@@ -61,7 +61,7 @@ def _task(pid: int, view: TaskView, go_s: float) -> _Event:
 
 
 def _memory(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterator[_Event]:
-    """Yield what the sampler saw; of counters in one event viewers draw the sum, so swap and limit have their own."""
+    """Yield the samples. Viewers stack the counters of an event, so swap and limit have events of their own."""
     line = measurement.timeline
     for at_s, anon, file, swap in zip(line.at_s, line.anon_bytes, line.file_bytes, line.swap_bytes, strict=True):
         yield _counter(pid, go_s + at_s, "memory", {"anon": anon, "file": file})
@@ -72,13 +72,13 @@ def _memory(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iter
 
 
 def _counter(pid: int, at_s: float, name: str, values: dict[str, int]) -> _Event:
-    return {"ph": "C", "name": name, "pid": pid, "tid": _OWN, "ts": _us(at_s), "args": values}
+    return {"ph": "C", "name": name, "pid": pid, "tid": _NO_LANE, "ts": _us(at_s), "args": values}
 
 
-def _named(pid: int, tid: int, what: str, name: str) -> _Event:
-    return {"ph": "M", "name": what, "pid": pid, "tid": tid, "ts": 0, "args": {"name": name}}
+def _named(pid: int, tid: int, kind: str, name: str) -> _Event:
+    return {"ph": "M", "name": kind, "pid": pid, "tid": tid, "ts": 0, "args": {"name": name}}
 
 
 def _us(seconds: float) -> int:
-    """Return microseconds; whole ones, as spans that follow each other must not overlap by a rounding error."""
+    """Return whole microseconds, so that consecutive spans never overlap by a rounding error."""
     return round(seconds * 1e6)

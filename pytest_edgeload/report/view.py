@@ -1,4 +1,4 @@
-"""What of the records is shown, and in which order: what the options and the command line say about every report."""
+"""The view of a report: the records' columns, order and layout, as options and commands choose them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What to show; empty means what the report itself thinks best.
+    """The choices for a report; an empty choice means the report's own default.
 
-    `width` is the characters a line may have, None where that does not matter; `colour`, whether escapes may be used.
+    `width` is the maximum number of characters in a line, None without a limit; `colour` allows terminal escapes.
     """
 
     columns: tuple[str, ...] = ()

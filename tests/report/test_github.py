@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report.github import Place, commands
+from pytest_edgeload.report.github import SourceLine, commands
 from tests.report.documents import finding, record
 
 
@@ -29,7 +29,7 @@ def test_commands() -> None:
     """What fails is an error and what improved a notice, each one line with file, line, title and words."""
     case = record().case
     bad, good = finding(case), finding(case, "improved", now=1.0)
-    [error, notice] = commands([bad], [good], lambda _: Place("suites/test_a.py", 7))
+    [error, notice] = commands([bad], [good], lambda _: SourceLine("suites/test_a.py", 7))
     assert parsed(error) == (
         "error",
         {"file": "suites/test_a.py", "line": "7", "title": "regressed: bulk, mix at 512M, reader read"},
@@ -42,14 +42,14 @@ def test_commands() -> None:
 
 def test_without_line() -> None:
     """Where the line is not known none is named."""
-    [error] = commands([finding(record().case)], [], lambda _: Place("suites/test_a.py"))
+    [error] = commands([finding(record().case)], [], lambda _: SourceLine("suites/test_a.py"))
     assert parsed(error)[1].keys() == {"file", "title"}
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_escaped(text: str) -> None:
     """Whatever something is called, the command is one line and says it."""
-    [error] = commands([finding(record(text).case, reason=text)], [], lambda _: Place(text, 1))
+    [error] = commands([finding(record(text).case, reason=text)], [], lambda _: SourceLine(text, 1))
     assert "\n" not in error
     assert "\r" not in error
     _, properties, message = parsed(error)

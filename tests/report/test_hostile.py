@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_edgeload.report import FORMATS
-from pytest_edgeload.report.github import Place, commands
+from pytest_edgeload.report.github import SourceLine, commands
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, Machine, parse, render
 from pytest_edgeload.results.gate import Finding
@@ -157,7 +157,7 @@ def test_html(usual: list[tuple[str, tuple[str, ...]]], name: str) -> None:
 def test_github(name: str) -> None:
     """Each command is one line, and there is one for each finding."""
     _, findings = called(name)
-    lines = commands(findings[::2], findings[1::2], lambda case: Place(case.test, 1))
+    lines = commands(findings[::2], findings[1::2], lambda case: SourceLine(case.test, 1))
     assert len(lines) == len(findings)
     for line in lines:
         assert line.isprintable()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.report import FORMATS
-from pytest_edgeload.report.markdown import MOST, code
+from pytest_edgeload.report.markdown import MAX_BYTES, code
 from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Record
 from tests.report.documents import document, finding, record, view
@@ -62,9 +62,9 @@ def test_size(count: int) -> None:
     """It fits a comment whatever there is to say, and says in a sentence what had no room."""
     records = [record(f"policy{n}", {"makespan_s": 1.0}, workload=f"mix{n}" + "ü" * 100) for n in range(count)]
     text = render(*records, findings=tuple(finding(r.case) for r in records))
-    assert len(text.encode()) <= MOST
+    assert len(text.encode()) <= MAX_BYTES
     shown = text.count("- ❌ **regressed**") + text.count("</details>")
-    left_out = re.search(r"^(\d+) more lines and tables have no room here; .*\.$", text, re.MULTILINE)
+    left_out = re.search(r"^(\d+) more lines and tables do not fit here; .*\.$", text, re.MULTILINE)
     assert (left_out is None) == (count <= 40)
     assert text.count("<details>") == text.count("</details>"), "no block is cut"
     if left_out is None:

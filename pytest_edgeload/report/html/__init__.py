@@ -46,7 +46,7 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str:
         winners=won,
         headlines=list(summary.headlines(won)),
         failures=notes.failures(document.records),
-        remarks=[*notes.strange(document.records), *notes.remarks(document.records)],
+        remarks=[*notes.outlying(document.records), *notes.remarks(document.records)],
         table=summary.table(document.records, view),
         findings=list(map(_finding, findings)),
         about=summary.about(document),
