@@ -1,4 +1,4 @@
-"""What a program needs of a stored network beforehand, such as weights in a format of its own. Imports torch."""
+"""Convert a stored network for a program, for instance into weights in the program's own format. Imports torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pytest_edgeload.base import files
 from pytest_edgeload.base.functions import imported
 from pytest_edgeload.exporting.model import NoModel, open_model
 from pytest_edgeload.networks.making import ConvertNetwork, Event, Waiting
-from pytest_edgeload.networks.store import WEIGHTS, Store, converted_folder, mapped, read_graph
+from pytest_edgeload.networks.store import WEIGHTS, Store, converted_folder, map_file, read_graph
 from pytest_edgeload.tensors import tensor_in
 
 
 def convert_network(request: ConvertNetwork, send: Callable[[Event], None]) -> Path:
-    """Carry out `request` unless the files are there already; return their folder.
+    """Carry out `request` unless the files are in the store already; return their folder.
 
-    The function is called with the module that the factory returns, loaded with the stored weights; the samples; and an
-    empty folder, which is kept when the function returns.
+    The function is called with the factory's module, loaded with the stored weights; its samples; and an empty folder,
+    which is kept when the function returns. Raises NoModel for samples that are not tensors by position.
     """
     network = Path(request.network)
     kept = converted_folder(network, request.key)
@@ -28,12 +28,9 @@ def convert_network(request: ConvertNetwork, send: Callable[[Event], None]) -> P
         if not kept.is_dir():  # another process may have made it while this one waited for the lock
             module, samples = open_model(imported(request.factory)())
             if any(sample.kwargs or not all(map(torch.is_tensor, sample.args)) for sample in samples):
-                raise NoModel(
-                    request.factory,
-                    "peers take tensors by position only, and its samples have other inputs",
-                    "run it under a policy",
-                )
-            module.load_state_dict(_weights(network), strict=False)  # the factory may have drawn others this time
+                reason = "its samples are not tensors by position, and a peer accepts nothing else"
+                raise NoModel(request.factory, reason, "run the network under a policy")
+            module.load_state_dict(_weights(network), strict=False)  # the factory may draw other weights each time
             imported(request.function)(module, [sample.args for sample in samples], folder)
             _sync(folder)
             files.make(kept.parent)
@@ -44,7 +41,7 @@ def convert_network(request: ConvertNetwork, send: Callable[[Event], None]) -> P
 def _weights(network: Path) -> dict[str, torch.Tensor]:
     """Return the stored weights by name, as views of the file."""
     with (network / WEIGHTS).open("rb") as file:
-        memory = mapped(file.fileno())
+        memory = map_file(file.fileno())
     return {
         spec.name: tensor_in(memory, spec, spec.offset)
         for layer in read_graph(network).layers
@@ -53,7 +50,7 @@ def _weights(network: Path) -> dict[str, torch.Tensor]:
 
 
 def _sync(folder: Path) -> None:
-    """Write all files to the disk, where dirty pages could not be dropped before a run, and let only us write there."""
+    """Write all files to the disk and let only this user change them. Dirty pages could not be dropped before a run."""
     for path in folder.rglob("*"):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & 0o755)

@@ -15,7 +15,7 @@ from pytest_edgeload.base.functions import imported
 from pytest_edgeload.exporting.export import CannotExport, Cut, Exported, export
 from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.exporting.model import evaluating, open_model
-from pytest_edgeload.networks import checkpoint as checkpoints
+from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
 from pytest_edgeload.networks.making import Event, MakeNetwork, Progress, Waiting, is_saved_model
@@ -75,8 +75,8 @@ def store_module(
     inputs, held = as_samples(samples), _Held()
     if checkpoint is not None:
         # Nothing is stored yet, so addresses count from 0; they move behind what will be.
-        found = checkpoints.read(Path(checkpoint), 0)
-        held = _Held(found.parts, fill(module, found, checkpoint))
+        found = read_checkpoint(Path(checkpoint), 0)
+        held = _Held(found.files, fill(module, found, checkpoint))
     exported = export(module, inputs[0])
     weights: dict[str, torch.Tensor] = {}
     for cut in exported.cuts:

@@ -1,7 +1,8 @@
-"""Weights in safetensors files that are there already, one file or shards with an index. Never imports torch.
+"""Weights in existing safetensors files: a single file, or shards with an index. Never imports torch.
 
-They are read where they stand. The files lie one after the other in the address space of the network's weights, each on
-a page and with a page between, so that one integer says where a tensor is and no stretch reaches from file to file.
+The weights are read from the checkpoint itself. Its files follow each other in the address space of the network's
+weights. Each begins on a page, with an unused page before it, so that one integer is the address of a tensor and no
+stretch reaches from one file into another.
 """
 
 from __future__ import annotations
@@ -16,32 +17,31 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from pytest_edgeload.base import decoding
+from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
-from pytest_edgeload.base.files import opened
-from pytest_edgeload.base.files import read as content
 from pytest_edgeload.networks.layer import DTYPES, TensorSpec, WeightFile
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _PAGE = 4096
-_MOST = 100_000_000  # bytes of a header, as safetensors itself has it, and of an index
+_MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself, which holds for an index as well
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
-_NAMES = {short: name for name, (short, _) in DTYPES.items()}
+_DTYPE_NAMES = {short: name for name, (short, _) in DTYPES.items()}
+_FETCH = "fetch it again"
 
 
 class BadCheckpoint(Refusal):
-    """A checkpoint is not there, or not whole, or not what it was; the message says which file and what to do."""
+    """A checkpoint is missing, damaged or changed; the message names the file and the way out."""
 
 
 class Checkpoint(NamedTuple):
-    """The files of a checkpoint, and its tensors by name, their offsets in the network's address space."""
+    """The files of a checkpoint, and its tensors by name with their addresses."""
 
-    parts: tuple[WeightFile, ...]
+    files: tuple[WeightFile, ...]
     tensors: Mapping[str, TensorSpec]
 
 
-class _Entry(msgspec.Struct):
-    """What a header says of one tensor."""
+class _TensorEntry(msgspec.Struct):
+    """One tensor in the header of a safetensors file."""
 
     dtype: str
     shape: tuple[_Count, ...]
@@ -49,85 +49,84 @@ class _Entry(msgspec.Struct):
 
 
 class _Index(msgspec.Struct):
-    """Which file holds each tensor."""
+    """The index of a sharded checkpoint: the file of each tensor."""
 
     weight_map: dict[str, str]
 
 
-def stamp(path: Path) -> str:
-    """Return what tells a large file from another one without reading it: path, bytes, times of its last change.
+def file_stamp(path: Path) -> str:
+    """Return a text that changes with the file, without reading it: path, size, and the times of the last changes.
 
-    Two of these: what unpacks a file may set the one, and nothing sets the other.
-
-    A digest would take as long as reading it, in each session. Raises BadCheckpoint.
+    A digest would take as long as reading the file, in each session. A program that unpacks the file can set its
+    modification time but not its change time. Raises BadCheckpoint.
     """
-    found = _stat(path)
-    return f"{path} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    status = _stat(path)
+    return f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
-def files(path: Path) -> list[Path]:
-    """Return all files of the checkpoint `path`: a safetensors file, an index, or a folder that holds one of them.
+def checkpoint_files(path: Path) -> list[Path]:
+    """Return all files of the checkpoint `path`: a safetensors file, an index, or a folder that contains one of them.
 
     Raises BadCheckpoint.
     """
-    found = _main(path)
-    return [found] if found.suffix != ".json" else [found, *(found.parent / name for name in _shards(found))]
+    main = _main_file(path)
+    return [main] if main.suffix != ".json" else [main, *(main.parent / name for name in _shards(main))]
 
 
-def read(path: Path, after: int) -> Checkpoint:
-    """Return what the checkpoint `path` holds, by its headers, laid into the addresses behind `after`.
+def read_checkpoint(path: Path, end: int) -> Checkpoint:
+    """Return the tensors of the checkpoint `path` from its headers, at addresses after `end`.
 
     Raises BadCheckpoint.
     """
-    found = _main(path)
-    shards: Mapping[str, set[str] | None] = {**_shards(found)} if found.suffix == ".json" else {found.name: None}
-    parts: list[WeightFile] = []
+    main = _main_file(path)
+    shards: Mapping[str, set[str] | None] = {**_shards(main)} if main.suffix == ".json" else {main.name: None}
+    weight_files: list[WeightFile] = []
     tensors: dict[str, TensorSpec] = {}
-    for file, wanted in shards.items():
-        begin = (-(-after // _PAGE) + 1) * _PAGE
-        part, specs = _read_file(found.parent / file, begin)
-        lacking = sorted((wanted or set()) - specs.keys())
-        if lacking:
-            raise BadCheckpoint(f"{part.path} lacks {lacking[0]}, which {found} says is there; fetch both anew")
-        parts.append(part)
-        tensors |= {name: spec for name, spec in specs.items() if wanted is None or name in wanted}
-        after = begin + part.size_bytes
-    return Checkpoint(tuple(parts), tensors)
+    for name, indexed in shards.items():
+        begin = (-(-end // _PAGE) + 1) * _PAGE
+        file, specs = _read_file(main.parent / name, begin)
+        missing = sorted((indexed or set()) - specs.keys())
+        if missing:
+            raise BadCheckpoint(file.path, f"it lacks {missing[0]}, which {main} places there", "fetch both again")
+        weight_files.append(file)
+        tensors |= {name: spec for name, spec in specs.items() if indexed is None or name in indexed}
+        end = begin + file.size_bytes
+    return Checkpoint(tuple(weight_files), tensors)
 
 
-def check(part: WeightFile) -> None:
-    """Raise BadCheckpoint unless the file is, by size, time and header, the one that the network was made of."""
-    if _read_part(Path(part.path), part.begin)[0] != part:
-        raise BadCheckpoint(outdated(part.path))
+def check_file(file: WeightFile) -> None:
+    """Raise BadCheckpoint if the size, time or header of the file has changed since the network was made."""
+    if _read_header(Path(file.path), file.begin)[0] != file:
+        raise changed_file(file.path)
 
 
-def outdated(path: Path | str) -> str:
-    """Return what is to be said of a file that is not the one which a network was made of."""
-    return f"{path} has changed since the network was made of it; start the session anew"
+def changed_file(path: Path | str) -> BadCheckpoint:
+    """Return the error for a file that has changed since the network was made."""
+    return BadCheckpoint(str(path), "it has changed since the network was made from it", "start a new session")
 
 
-def _main(path: Path) -> Path:
+def _main_file(path: Path) -> Path:
     """Return the file that the checkpoint is read from: the index or the only file."""
     if not stat.S_ISDIR(_stat(path).st_mode):
         return path
     for name in (INDEX, SINGLE):
         if os.path.lexists(path / name):
             return path / name
-    raise BadCheckpoint(f"{path} holds neither {SINGLE} nor {INDEX}; name the checkpoint's file")
+    raise BadCheckpoint(str(path), f"it contains neither {SINGLE} nor {INDEX}", "name the checkpoint's file")
 
 
 def _shards(index: Path) -> dict[str, set[str]]:
-    """Return the files that an index names, each with the tensors that are to be read from it."""
+    """Return the files of an index, each with the names of its tensors."""
     try:
-        placed = decoding.decode(content(index, _MOST), _Index).weight_map.items()
+        weight_map = decoding.decode(files.read(index, _MAX_HEADER_BYTES), _Index).weight_map
     except OSError as error:
-        raise BadCheckpoint(f"{index}: {error.strerror}; fetch it anew") from error
+        raise BadCheckpoint(str(index), str(error.strerror), _FETCH) from error
     except ValueError as error:
-        raise BadCheckpoint(f"{index} is no index of a safetensors checkpoint: it has no weight_map") from error
+        raise BadCheckpoint(str(index), "not an index of a safetensors checkpoint: it has no weight_map") from error
     shards: dict[str, set[str]] = {}
-    for name, file in placed:
+    for name, file in weight_map.items():
         if file in {"", ".", ".."} or "\0" in file or Path(file).name != file:
-            raise BadCheckpoint(f"{index} places {name} in {file!r}, which is no file beside it; fetch it anew")
+            raise BadCheckpoint(str(index), f"it places {name} in {file!r}, which is not a file next to it", _FETCH)
         shards.setdefault(file, set()).add(name)
     return dict(sorted(shards.items()))
 
@@ -135,52 +134,57 @@ def _shards(index: Path) -> dict[str, set[str]]:
 def _stat(path: Path) -> os.stat_result:
     try:
         return path.stat()
-    except (OSError, ValueError) as error:  # of a path that no file can have
+    except (OSError, ValueError) as error:  # ValueError: no file can have this path
         reason = error.strerror if isinstance(error, OSError) else error
-        raise BadCheckpoint(f"{path}: {reason}; fetch it, or name the file that is there") from error
+        raise BadCheckpoint(str(path), str(reason), "fetch it, or name an existing file") from error
 
 
-def _read_part(path: Path, begin: int) -> tuple[WeightFile, bytes]:
-    """Return the file as a part of the address space, and its header."""
-    found = _stat(path)
+def _read_header(path: Path, begin: int) -> tuple[WeightFile, bytes]:
+    """Return the file at the address `begin`, and its header."""
+    status = _stat(path)
     try:
-        with opened(path) as file:
+        with files.opened(path) as file:
             size = int.from_bytes(file.read(8), "little")
-            header = file.read(size) if size <= min(found.st_size - 8, _MOST) else b""
+            header = file.read(size) if size <= min(status.st_size - 8, _MAX_HEADER_BYTES) else b""
     except OSError as error:
-        raise BadCheckpoint(f"{path}: {error.strerror}; fetch it anew") from error
+        raise BadCheckpoint(str(path), str(error.strerror), _FETCH) from error
     digest = hashlib.sha256(header).hexdigest()
-    return WeightFile(str(path), begin, found.st_size, found.st_mtime_ns, digest), header
+    return WeightFile(str(path), begin, status.st_size, status.st_mtime_ns, digest), header
 
 
 def _read_file(path: Path, begin: int) -> tuple[WeightFile, dict[str, TensorSpec]]:
-    """Return the file and the tensors that its header names."""
-    part, header = _read_part(path, begin)
+    """Return the file at the address `begin`, and the tensors in its header."""
+    file, header = _read_header(path, begin)
     try:
-        specs = tensors(header)
+        specs = header_tensors(header)
+    except BadCheckpoint as error:
+        raise error.within(str(path)) from None
     except ValueError as error:
-        raise BadCheckpoint(f"{path} is no safetensors file, or its header is damaged; fetch it anew") from error
+        raise BadCheckpoint(str(path), "not a safetensors file, or its header is damaged", _FETCH) from error
     end = max((spec.offset + spec.size_bytes for spec in specs.values()), default=8 + len(header))
-    if end > part.size_bytes:
-        raise BadCheckpoint(f"{path} ends at byte {part.size_bytes}, and its tensors at {end}; fetch it anew")
-    # The addresses come last: what was checked stands in the file.
-    moved = {n: TensorSpec(n, s.dtype, s.shape, begin + s.offset, s.size_bytes) for n, s in specs.items()}
-    return part, moved
+    if end > file.size_bytes:
+        raise BadCheckpoint(file.path, f"it ends at byte {file.size_bytes}, but its tensors at byte {end}", _FETCH)
+    return file, {name: msgspec.structs.replace(spec, offset=begin + spec.offset) for name, spec in specs.items()}
 
 
-def tensors(header: bytes) -> dict[str, TensorSpec]:
-    """Return where the tensors that a header names stand in its file. Raises ValueError or BadCheckpoint."""
+def header_tensors(header: bytes) -> dict[str, TensorSpec]:
+    """Return the tensors in a header, with their offsets in the file. Raises ValueError or BadCheckpoint."""
     entries = decoding.decode(header, dict[str, msgspec.Raw])
     entries.pop("__metadata__", None)
-    return {name: _spec(name, decoding.decode(bytes(raw), _Entry), 8 + len(header)) for name, raw in entries.items()}
+    return {
+        name: _spec(name, decoding.decode(bytes(raw), _TensorEntry), 8 + len(header)) for name, raw in entries.items()
+    }
 
 
-def _spec(name: str, entry: _Entry, data: int) -> TensorSpec:
-    """Return where a tensor stands in its file. Raises ValueError."""
-    short, shape, (first, last) = entry.dtype, entry.shape, entry.data_offsets
-    if short not in _NAMES:
-        raise BadCheckpoint(f"tensor {name} is of type {short}; those that can be read are {', '.join(_NAMES)}")
-    _, item_bytes = DTYPES[_NAMES[short]]
-    if last - first != math.prod(shape) * item_bytes:
+def _spec(name: str, entry: _TensorEntry, data_offset: int) -> TensorSpec:
+    """Return a tensor of a file whose data begin at `data_offset`. Raises ValueError or BadCheckpoint."""
+    dtype = _DTYPE_NAMES.get(entry.dtype)
+    if dtype is None:
+        supported = ", ".join(_DTYPE_NAMES)
+        raise BadCheckpoint(
+            f"tensor {name}", f"of type {entry.dtype}, which is not supported", f"convert to {supported}"
+        )
+    first, end = entry.data_offsets
+    if end - first != math.prod(entry.shape) * DTYPES[dtype][1]:
         raise ValueError(name)
-    return TensorSpec(name, _NAMES[short], shape, data + first, last - first)
+    return TensorSpec(name, dtype, entry.shape, data_offset + first, end - first)

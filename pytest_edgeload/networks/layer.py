@@ -1,4 +1,4 @@
-"""A network cut into layers, as frozen data that is read and written as JSON. Never imports torch."""
+"""A network cut into layers: frozen data that is read and written as JSON. Never imports torch."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from typing import Any
 import msgspec
 
 FORMAT = 3
-"""Version of the files a network is stored in; part of every cache key."""
+"""Version of the files that a network is stored in; part of every cache key."""
 
 DTYPES = {
     "float64": ("F64", 8), "float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2), "int64": ("I64", 8),
     "int32": ("I32", 4), "int16": ("I16", 2), "int8": ("I8", 1), "uint8": ("U8", 1), "bool": ("BOOL", 1),
 }  # fmt: skip
-"""The types that weights and samples can have, with their names in safetensors files and the bytes of one number."""
+"""The types of weights and samples, each with its name in safetensors files and the bytes of one number."""
 
 OUTPUT_TOLERANCE = 1e-4
-"""Largest `output_error` that float32 sums in another order explain: they stay near 1e-5, a lost bias gives 5e-4."""
+"""Largest `output_error` explained by float32 sums in another order: these give 1e-5, a missing bias gives 5e-4."""
 
 _COARSE_TOLERANCES = {"bfloat16": 8 * 2**-7, "float16": 8 * 2**-10}
-"""The same of half types, coarsest first: eight steps from 1 to the next number, of which runs take one."""
+"""The same for half types, coarsest first: eight times the step from 1 to the next number; runs differ by one step."""
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
-    """Where one tensor's bytes stand: name, torch dtype (`float32`), shape, first byte, length.
+    """The place of one tensor: name, torch dtype (`float32`), shape, first byte, length.
 
-    The first byte is counted in the file, or through all files of a network's weights; see `WeightFile`.
+    For a sample, `offset` counts from the start of its file; for a weight, through all files of the network's weights,
+    see `WeightFile`.
     """
 
     name: str
@@ -36,21 +37,21 @@ class TensorSpec(msgspec.Struct, frozen=True):
     offset: int
     size_bytes: int
 
-    def is_within(self, places: Iterable[tuple[int, int]]) -> bool:
-        """Tell whether this is a tensor whose bytes all stand in one of `places`, each a first byte and an end."""
+    def is_within(self, ranges: Iterable[tuple[int, int]]) -> bool:
+        """Whether all bytes of this tensor are in one of `ranges`, each from a first byte up to an end."""
         _, item_bytes = DTYPES.get(self.dtype, ("", -1))
         if min(self.shape, default=0) < 0 or math.prod(self.shape) * item_bytes != self.size_bytes:
             return False
         return not self.size_bytes or any(
-            begin <= self.offset <= self.offset + self.size_bytes <= end for begin, end in places
+            begin <= self.offset <= self.offset + self.size_bytes <= end for begin, end in ranges
         )
 
 
 class Op(msgspec.Struct, frozen=True):
     """One call of an ATen operator.
 
-    `args` and `kwargs` are JSON; `{"value": n}` stands for an activation, `{"weight": n}` for a weight, and the
-    other one-key objects for what JSON lacks (see `export.encode`). `drops` names the values nobody needs afterwards.
+    `args` and `kwargs` are JSON: `{"value": n}` is an activation, `{"weight": n}` a weight, and the other objects with
+    one key are types that JSON lacks (see `encode` in `exporting`). `drops` names the values that no later op needs.
     """
 
     target: str
@@ -63,8 +64,8 @@ class Op(msgspec.Struct, frozen=True):
 class Layer(msgspec.Struct, frozen=True):
     """The ops from one weighted op up to the next.
 
-    `activation_bytes` is the most that live values take while the layer runs, `live_out_bytes` what they take when it
-    is done (values that later layers or the caller still need); `flops` counts multiply and add as two.
+    `activation_bytes` is the peak of live values while the layer runs. `live_out_bytes` are the values still live after
+    it, which later layers or the caller need. `flops` counts multiply and add as two.
     """
 
     name: str
@@ -86,10 +87,10 @@ class Layer(msgspec.Struct, frozen=True):
         return self.kind.startswith("conv")
 
 
-def merge(parts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Return stretches of a file, as (first byte, length), in order and those that touch made one."""
+def merge(stretches: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return stretches of a file, as (first byte, length), in order, with adjacent ones merged."""
     merged: list[tuple[int, int]] = []
-    for offset, size in sorted(parts):
+    for offset, size in sorted(stretches):
         if merged and sum(merged[-1]) == offset:
             merged[-1] = (merged[-1][0], merged[-1][1] + size)
         else:
@@ -98,7 +99,7 @@ def merge(parts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One set of example inputs and what plain PyTorch computes from it."""
+    """One set of example inputs, and the outputs of plain PyTorch for it."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -137,28 +138,28 @@ class Network(msgspec.Struct, frozen=True):
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes that all layers load together; a weight that two layers share counts twice."""
+        """Bytes that all layers load in total; a weight shared by two layers counts twice."""
         return sum(layer.weight_bytes for layer in self.layers)
 
     @property
     def peak_bytes(self) -> int:
-        """The most bytes one request can hold: all weights at once, and the most activations of any layer."""
+        """The most bytes that one request can hold: all weights, and the largest activations of a layer."""
         return self.weight_bytes + max([self.input_bytes, *(layer.activation_bytes for layer in self.layers)])
 
     @property
     def answer_bytes(self) -> int:
-        """Bytes of the outputs, which stay when a request is done."""
+        """Bytes of the outputs, which stay in memory when a request is done."""
         return self.layers[-1].live_out_bytes if self.layers else self.input_bytes
 
     @property
     def tolerance(self) -> float:
-        """Largest `output_error` that sums in another order explain, by the coarsest type that any number here has."""
+        """Largest `output_error` explained by sums in another order, by the coarsest type in this network."""
         text = msgspec.json.encode(self).decode()
-        return next((most for dtype, most in _COARSE_TOLERANCES.items() if f'"{dtype}"' in text), OUTPUT_TOLERANCE)
+        return next((error for dtype, error in _COARSE_TOLERANCES.items() if f'"{dtype}"' in text), OUTPUT_TOLERANCE)
 
     @property
     def convolutional_layers(self) -> int:
-        """How many layers there are up to the last convolution; those after it are the fully connected side."""
+        """Number of layers up to the last convolution; the rest is the fully connected part."""
         return max((i + 1 for i, layer in enumerate(self.layers) if layer.is_convolution), default=0)
 
     @property

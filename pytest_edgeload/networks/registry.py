@@ -1,8 +1,8 @@
-"""Which networks exist by name, and how one that is not stored yet gets made. Never imports torch.
+"""Networks by name: how each is registered, and made when it is not stored yet. Never imports torch.
 
-A network is registered as `module:function`; the function takes nothing and returns the module and its samples. It is
-called in a process of its own, so that neither pytest nor the measured worker ever holds the model's code or memory. Or
-it is registered as the path of a .pt2 file.
+A network is registered as `module:function`, a function without arguments that returns the module and its samples, or
+as the path of a .pt2 file. The maker calls the function in a process of its own, so neither pytest nor the measured
+worker holds the model's code or memory.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ from typing import NamedTuple
 
 from pytest_edgeload.base.errors import UsageError, check_name, suggestion
 from pytest_edgeload.base.functions import check_function, search_path
-from pytest_edgeload.networks.checkpoint import BadCheckpoint, outdated, stamp
-from pytest_edgeload.networks.checkpoint import files as checkpoint_files
+from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
 from pytest_edgeload.networks.layer import FORMAT, Network
 from pytest_edgeload.networks.making import ConvertNetwork, MakeNetwork, is_saved_model
 from pytest_edgeload.networks.preparation import PreparationFailed, ShowProgress, prepare
-from pytest_edgeload.networks.store import Store, converted_folder, read_graph, recipe_key, stamps, verify_network
+from pytest_edgeload.networks.store import Store, converted_folder, file_stamps, read_graph, recipe_key, verify_network
 
 
 class UnknownNetwork(UsageError):
     """No network of this name is registered."""
 
 
+_LIVE_MODEL = "a model of a test"
+
+
 class Recipe(NamedTuple):
-    """What makes a network: a function or the path of a .pt2 file, and the checkpoint with the weights, if there is."""
+    """The source of a network: a function or the path of a .pt2 file, and the checkpoint with the weights, if any."""
 
     factory: str
     checkpoint: Path | None = None
@@ -37,37 +39,48 @@ class Recipe(NamedTuple):
     def __str__(self) -> str:
         return self.factory if self.checkpoint is None else f"{self.factory} with {self.checkpoint}"
 
+    @property
+    def source_module(self) -> str | None:
+        """The module of the factory; None for a saved model."""
+        return None if is_saved_model(self.factory) else self.factory.partition(":")[0]
 
-class _Ready(NamedTuple):
-    """A network that can be measured, and what its files looked like before they were last verified."""
+    def weight_files(self) -> list[Path]:
+        """Return the user's files that contain the weights. Raises BadCheckpoint."""
+        if is_saved_model(self.factory):
+            return [Path(self.factory)]
+        return [] if self.checkpoint is None else checkpoint_files(self.checkpoint)
+
+
+class _StoredNetwork(NamedTuple):
+    """A network in the store, and the stamps of its files from before they were last verified."""
 
     folder: Path
     network: Network
     stamps: Mapping[Path, object]
 
     @classmethod
-    def of(cls, folder: Path) -> _Ready:
-        """Return the network in `folder`. Raises DamagedNetwork or BadCheckpoint."""
-        seen = stamps(folder, read_graph(folder))  # before, so that what changes meanwhile is noticed later
-        return cls(folder, verify_network(folder), seen)
+    def verified(cls, folder: Path) -> _StoredNetwork:
+        """Return the network in `folder` after verifying it. Raises DamagedNetwork or BadCheckpoint."""
+        stamps = file_stamps(folder, read_graph(folder))  # first, so that a later check notices a change meanwhile
+        return cls(folder, verify_network(folder), stamps)
 
-    def still(self) -> _Ready:
-        """Return the same network, if it is. Raises DamagedNetwork or BadCheckpoint."""
-        now = stamps(self.folder, self.network)
-        changed = [path for path in now if now[path] != self.stamps[path]]
+    def current(self) -> _StoredNetwork:
+        """Return this network, verified again if its files have changed. Raises DamagedNetwork or BadCheckpoint."""
+        stamps = file_stamps(self.folder, self.network)
+        changed = [path for path in stamps if stamps[path] != self.stamps[path]]
         if not changed:
             return self
-        found = _Ready.of(self.folder)
+        network = _StoredNetwork.verified(self.folder)
         for path in changed:
-            if path.parent != self.folder:  # nobody knows what was in there, but that it was written to
-                raise BadCheckpoint(outdated(path))
-        return found
+            if path.parent != self.folder:  # a file of a checkpoint, which has no digest to compare with
+                raise changed_file(path)
+        return network
 
 
 class Registry:
-    """Networks by name, each made at most once and verified once in the life of this object.
+    """Networks by name. In the life of this object each is made at most once and verified once.
 
-    Paths are those of files below the folder `base`, where they are not absolute.
+    Relative paths of files start at the folder `base`.
     """
 
     def __init__(self, store: Store, base: Path | None = None) -> None:
@@ -75,21 +88,21 @@ class Registry:
         self._root = str(store.root)
         self.base = Path.cwd() if base is None else base
         self._recipes: dict[str, Recipe] = {}
-        self._ready: dict[str, _Ready] = {}
+        self._stored: dict[str, _StoredNetwork] = {}
 
     def register(
         self, name: str, factory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
     ) -> None:
-        """Register the network `name`, made by `factory`, written as `module:function`, or the path of a .pt2 file.
+        """Register the network `name`, made by `factory`: `module:function` or the path of a .pt2 file.
 
-        `checkpoint` is a safetensors file, an index of shards or the folder of either: the function's module gets its
-        weights from there. Raises UsageError for a factory of another form, or a name that something else already has.
+        `checkpoint` is a safetensors file, an index of shards or the folder of either; the function's module gets its
+        weights from it. Raises UsageError if the factory has another form or the name is taken.
         """
         check_name("network", name)
         factory = os.fspath(factory)
         if is_saved_model(factory):
             if checkpoint is not None:
-                raise UsageError(f"network {name}: {factory} has weights of its own; leave the checkpoint out")
+                raise UsageError(f"network {name}", f"{factory} has its own weights", "leave the checkpoint out")
             factory = str(self.base / factory)
         else:
             check_function(f"network {name}: factory", factory)
@@ -98,59 +111,61 @@ class Registry:
             self.check_free(name, recipe)
         self._recipes[name] = recipe
 
-    def check_free(self, name: str, wanted: object = "a model of a test's own") -> None:
-        """Raise UsageError where `name` is taken, by other than what is `wanted`."""
+    def check_free(self, name: str, source: object = _LIVE_MODEL) -> None:
+        """Raise UsageError if `name` is taken and therefore cannot name the network of `source`."""
         if name in self.names:
-            known = self._recipes.get(name, "a model of a test's own")
-            raise UsageError(f"network {name} is registered twice, as {known} and as {wanted}; rename one")
+            known = self._recipes.get(name, _LIVE_MODEL)
+            raise UsageError(f"network {name}", f"registered twice, as {known} and as {source}", "rename one")
 
     def adopt(self, name: str, folder: Path) -> None:
-        """Let `name` be the network in `folder`, from now on; it was made by this process."""
+        """Use the network in `folder`, which this process has made, as `name` from now on."""
         network = read_graph(folder)
-        self._ready[name] = _Ready(folder, network, stamps(folder, network))
+        self._stored[name] = _StoredNetwork(folder, network, file_stamps(folder, network))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All registered names, in the order of registration, and then those that were adopted."""
-        return tuple(dict.fromkeys([*self._recipes, *self._ready]))
+        """All registered names in the order of registration, followed by the adopted ones."""
+        return tuple(dict.fromkeys([*self._recipes, *self._stored]))
 
     def check(self, name: str) -> None:
-        """Raise UnknownNetwork, naming the nearest one, unless `name` is registered."""
+        """Raise UnknownNetwork, with the nearest name as a hint, if `name` is not registered."""
         if name not in self.names:
-            raise UnknownNetwork(f"{name!r} is not a registered network; {suggestion(name, self.names)}")
+            raise UnknownNetwork(f"network {name!r}", "not registered", suggestion(name, self.names))
 
     def get(self, name: str, show: ShowProgress) -> tuple[Path, Network]:
-        """Return the folder and the layers of the network `name`, making it first where it is not stored yet.
+        """Return the folder and the layers of the network `name`. Makes it first if it is not in the store.
 
-        Whatever happened to its files since they were verified is noticed, each time. Raises UnknownNetwork,
-        PreparationFailed, `store.DamagedNetwork` or `checkpoint.BadCheckpoint`.
+        Each call notices changes of its files. Raises UnknownNetwork, PreparationFailed, DamagedNetwork or
+        BadCheckpoint.
         """
-        if name not in self._ready:
+        if name not in self._stored:
             self.check(name)
-            self._ready[name] = _Ready.of(self._make(name, show))
-        ready = self._ready[name] = self._ready[name].still()
-        return ready.folder, ready.network
+            self._stored[name] = _StoredNetwork.verified(self._make(name, show))
+        stored = self._stored[name] = self._stored[name].current()
+        return stored.folder, stored.network
 
     def convert(self, name: str, function: str, show: ShowProgress) -> Path:
-        """Return the folder of what `function` makes of the network `name`, made where it is not stored yet.
+        """Return the folder of files that `function` makes of the network `name`. Makes them if they are not stored.
 
-        `function` is written as `module:function`; see `convert.convert`. Raises what `get` raises.
+        `function` is written as `module:function`; see `exporting.convert`. Raises UsageError for a network without a
+        function that returns its weights, and the errors of `get`.
         """
         folder, _ = self.get(name, show)
         recipe = self._recipes.get(name)
-        if recipe is None or recipe.checkpoint is not None or is_saved_model(recipe.factory):
+        if recipe is None or recipe.checkpoint is not None or recipe.source_module is None:
             raise UsageError(
-                f"network {name} cannot be made ready by {function}, which takes modules with their weights; "
-                "register it as a function that gives one"
+                f"network {name}",
+                f"{function} cannot convert it, because it converts only modules with their weights",
+                "register the network as a function that returns such a module",
             )
-        sources = _sources(f"network {name}", function.partition(":")[0])
+        sources = _sources(name, function.partition(":")[0])
         key = recipe_key(function, sources, (folder.name, importlib.metadata.version("torch")))
         files = converted_folder(folder, key)
         if files.is_dir():
             return files
         label = f"{name} for {function}"
-        show(label, 0, 0)
         request = ConvertNetwork(self._root, key, search_path(), recipe.factory, str(folder), function)
+        show(label, 0, 0)
         try:
             return prepare(request, label, show)
         except PreparationFailed as error:
@@ -160,35 +175,32 @@ class Registry:
 
     def _make(self, name: str, show: ShowProgress) -> Path:
         recipe = self._recipes[name]
+        subject = f"network {name} ({recipe}) could not be made"
+        sources = [] if recipe.source_module is None else _sources(name, recipe.source_module)
         try:
-            code, files = self._made_of(name, recipe)
-            stamps = [stamp(file) for file in files]
+            stamps = [file_stamp(file) for file in recipe.weight_files()]
         except BadCheckpoint as error:
-            raise PreparationFailed(f"network {name} ({recipe}) could not be made: {error}") from error
+            raise PreparationFailed(subject, error.statement, error.hint) from error
         versions = (name, str(FORMAT), importlib.metadata.version("torch"), *stamps)
-        key = recipe_key(str(recipe), code, versions)
-        found = self._store.find(key)
-        if found is not None:
-            return found
+        key = recipe_key(str(recipe), sources, versions)
+        stored = self._store.find(key)
+        if stored is not None:
+            return stored
         checkpoint = None if recipe.checkpoint is None else str(recipe.checkpoint)
         request = MakeNetwork(self._root, key, search_path(), recipe.factory, name, checkpoint)
         try:
             return prepare(request, name, show)
         except PreparationFailed as error:
-            raise error.about(f"network {name} ({recipe}) could not be made") from None
-
-    def _made_of(self, name: str, recipe: Recipe) -> tuple[list[Path], list[Path]]:
-        """Return the source files and the files of weights that decide what a recipe gives. Raises BadCheckpoint."""
-        if is_saved_model(recipe.factory):
-            return [], [Path(recipe.factory)]
-        weights = [] if recipe.checkpoint is None else checkpoint_files(recipe.checkpoint)
-        return _sources(f"network {name}", recipe.factory.partition(":")[0]), weights
+            raise error.about(subject) from None
 
 
-def _sources(what: str, module: str) -> list[Path]:
-    """Return the files whose text decides what `module` makes: its package's Python files, or the file alone."""
+def _sources(network: str, module: str) -> list[Path]:
+    """Return the files whose text decides the result of `module`: the Python files of its package, or its own file.
+
+    Raises PreparationFailed, about `network`, if there is no such module.
+    """
     top, *inner = module.split(".")
-    # Only the top is looked up: finding what is inside would import it, and with it torch, into this process.
+    # Only the top level is looked up: looking up a submodule would import its package, and with it torch.
     spec = importlib.util.find_spec(top) if top else None
     origin = Path(spec.origin) if spec is not None and spec.origin is not None else Path()
     if inner and spec is not None and spec.submodule_search_locations:
@@ -197,5 +209,5 @@ def _sources(what: str, module: str) -> list[Path]:
     elif inner:
         origin = Path()
     if not origin.is_file():
-        raise PreparationFailed(f"{what}: no module named {module!r} can be imported; check sys.path")
+        raise PreparationFailed(f"network {network}", f"no module named {module!r} can be imported", "check sys.path")
     return list(origin.parent.glob("*.py")) if "." in module else [origin]

@@ -1,12 +1,12 @@
 """Networks on disk: a content-addressed cache of folders. Never imports torch.
 
-    networks/<digest>/graph.json            the layers; its SHA-256 is the folder's name
-    networks/<digest>/weights.safetensors   all weights in execution order, but for those that stand in a checkpoint
-    networks/<digest>/samples.safetensors   example inputs and plain PyTorch's outputs
-    networks/<digest>/converted/<key>/      what a function, its source and the versions made of it for some program
-    recipes/<key>                           the digest that a factory, its source and the versions once gave
+    networks/<digest>/graph.json            the layers; its SHA-256 is the name of the folder
+    networks/<digest>/weights.safetensors   the weights in execution order, except those read from a checkpoint
+    networks/<digest>/samples.safetensors   example inputs, and plain PyTorch's outputs for them
+    networks/<digest>/converted/<key>/      the network's files for a program; the key covers the converter and versions
+    recipes/<key>                           the digest of the network; the key covers the factory, its source, versions
 
-A folder is written under a temporary name and renamed when whole, under a lock on its recipe.
+A folder is written under a temporary name and renamed when it is complete, under the lock of its recipe.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from filelock import FileLock, Timeout
 from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.locks import held, silent
-from pytest_edgeload.networks import checkpoint
+from pytest_edgeload.networks.checkpoint import check_file
 from pytest_edgeload.networks.layer import DTYPES, FORMAT, Network, TensorSpec
 
 GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
-_DATA_ALIGNMENT = 4096  # the first tensor starts on a page, so that direct reads can be aligned
-_CHUNK = 8 << 20
-_MOST_OF_GRAPH, _MOST_OF_NOTE = 1 << 26, 1 << 10  # bytes; a network of a thousand layers has half a million
-_DIGEST = re.compile(r"\w+", re.ASCII)  # no path
-_MAP_NORESERVE = 0x4000  # which the mmap module does not know before Python 3.13
+_DATA_ALIGNMENT = 4096  # the first tensor begins on a page, so that direct reads can be aligned
+_CHUNK_BYTES = 8 << 20
+_MAX_GRAPH_BYTES, _MAX_RECIPE_BYTES = 1 << 26, 1 << 10  # the graph of a thousand layers has half a million bytes
+_DIGEST = re.compile(r"\w+", re.ASCII)  # never a path
+_MAP_NORESERVE = 0x4000  # in the mmap module since Python 3.13
 
 
 class DamagedNetwork(Refusal):
-    """A stored network is not what was written; the message says which file and what to do."""
+    """A stored network is missing or differs from what was written; the message names the file and the way out."""
 
 
 class Unwritable(Refusal):
-    """The store cannot be written: its disk is full, say; the message says where and what to do."""
+    """The store cannot be written, for instance because its disk is full; the message names the folder."""
 
 
 class _Version(msgspec.Struct):
@@ -55,39 +55,43 @@ class _Version(msgspec.Struct):
 def write_tensors(
     path: Path, tensors: Sequence[tuple[TensorSpec, memoryview]], progress: Callable[[int], None] = lambda _: None
 ) -> tuple[dict[str, TensorSpec], str]:
-    """Write `tensors` in the given order as a safetensors file; return their specs with offsets, and the SHA-256.
+    """Write `tensors` in their order as a safetensors file; return their specs with offsets, and the SHA-256.
 
-    `progress` is told the bytes of each piece written. Format: https://github.com/huggingface/safetensors#format
+    `progress` is called with the bytes of each piece written. Raises ValueError for a type that the format lacks.
+    Format: https://github.com/huggingface/safetensors#format
     """
-    position = 0
-    header: dict[str, object] = {}
-    for spec, _ in tensors:
-        if spec.dtype not in DTYPES:
-            raise ValueError(f"{spec.name} is of dtype {spec.dtype}; safetensors files hold {', '.join(DTYPES)}")
-        end = position + spec.size_bytes
-        header[spec.name] = {"dtype": DTYPES[spec.dtype][0], "shape": spec.shape, "data_offsets": [position, end]}
-        position = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    start = -(-(8 + len(text)) // _DATA_ALIGNMENT) * _DATA_ALIGNMENT
-    text = text.ljust(start - 8)
-    digest = hashlib.sha256()
-    specs: dict[str, TensorSpec] = {}
+    head, specs = _header([spec for spec, _ in tensors])
+    digest = hashlib.sha256(head)
     with files.naming(path), files.new(path, files.OURS) as file:
-        for part in (len(text).to_bytes(8, "little"), text):
-            file.write(part)
-            digest.update(part)
-        offset = start
-        for spec, data in tensors:
-            specs[spec.name] = msgspec.structs.replace(spec, offset=offset)
-            offset += spec.size_bytes
-            for begin in range(0, len(data), _CHUNK):
-                piece = data[begin : begin + _CHUNK]
+        file.write(head)
+        for _, data in tensors:
+            for begin in range(0, len(data), _CHUNK_BYTES):
+                piece = data[begin : begin + _CHUNK_BYTES]
                 file.write(piece)
                 digest.update(piece)
                 progress(len(piece))
         file.flush()
         os.fsync(file.fileno())  # dirty pages could not be dropped from the page cache before a run
     return specs, digest.hexdigest()
+
+
+def _header(tensors: Sequence[TensorSpec]) -> tuple[bytes, dict[str, TensorSpec]]:
+    """Return the bytes before the data of a safetensors file, and the tensors by name with their offsets in it."""
+    end = 0
+    header: dict[str, object] = {}
+    for spec in tensors:
+        if spec.dtype not in DTYPES:
+            raise ValueError(f"{spec.name} has dtype {spec.dtype}; safetensors files support {', '.join(DTYPES)}")
+        begin, end = end, end + spec.size_bytes
+        header[spec.name] = {"dtype": DTYPES[spec.dtype][0], "shape": spec.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    start = -(-(8 + len(text)) // _DATA_ALIGNMENT) * _DATA_ALIGNMENT
+    text = text.ljust(start - 8)
+    offset, specs = start, {}
+    for spec in tensors:
+        specs[spec.name] = msgspec.structs.replace(spec, offset=offset)
+        offset += spec.size_bytes
+    return len(text).to_bytes(8, "little") + text, specs
 
 
 def write_graph(folder: Path, network: Network) -> str:
@@ -102,71 +106,71 @@ def write_graph(folder: Path, network: Network) -> str:
 
 
 def read_graph(folder: Path) -> Network:
-    """Return the network stored in `folder`, without looking at its weights. Raises DamagedNetwork."""
+    """Return the network stored in `folder` without reading its weights. Raises DamagedNetwork."""
     path = folder / GRAPH
     try:
-        text = files.read(path, _MOST_OF_GRAPH)
-        version = decoding.decode(text, _Version).format  # alone, as another format may lack fields of this one
+        text = files.read(path, _MAX_GRAPH_BYTES)
+        version = decoding.decode(text, _Version).format  # first, because another format may lack fields of this one
         if version == FORMAT:
             return decoding.decode(text, Network)
     except OSError as error:
-        raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
+        raise _damaged(path, error.strerror or str(error)) from error
     except ValueError as error:
-        raise DamagedNetwork(_damage(path, str(error))) from error
-    raise DamagedNetwork(_damage(path, f"it has format {version}, and this version reads format {FORMAT}"))
+        raise _damaged(path, str(error)) from error
+    raise _damaged(path, f"it has format {version}, and this version reads format {FORMAT}")
 
 
 def verify_network(folder: Path) -> Network:
     """Return the network stored in `folder` after comparing every byte with its digest.
 
-    Files of a checkpoint are told by size, time and header alone: they may be too large to be read in each session.
-    Raises DamagedNetwork or `checkpoint.BadCheckpoint`.
+    The files of a checkpoint may be too large to be read in each session; only their size, time and header are
+    compared. Raises DamagedNetwork or BadCheckpoint.
     """
     network = read_graph(folder)
-    expected = {GRAPH: folder.name, WEIGHTS: network.weights_sha256, SAMPLES: network.samples_sha256}
-    sizes = {name: _verified(folder / name, digest) for name, digest in expected.items()}
-    for part in network.checkpoint_files:
-        checkpoint.check(part)
-    stray = _stray(network, sizes)
+    digests = {GRAPH: folder.name, WEIGHTS: network.weights_sha256, SAMPLES: network.samples_sha256}
+    sizes = {name: _verified_bytes(folder / name, digest) for name, digest in digests.items()}
+    for file in network.checkpoint_files:
+        check_file(file)
+    stray = _stray_tensor(network, sizes)
     if stray is not None:
-        raise DamagedNetwork(_damage(folder / GRAPH, f"{stray} stands in none of the network's files"))
+        raise _damaged(folder / GRAPH, f"{stray} is outside the network's files")
     return network
 
 
-def _verified(path: Path, digest: str) -> int:
-    """Return the bytes of a file that has this digest. Raises DamagedNetwork."""
+def _verified_bytes(path: Path, expected: str) -> int:
+    """Return the size of the file if its digest is the expected one. Raises DamagedNetwork."""
     try:
         with files.opened(path) as file:
-            found, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+            digest, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError as error:
-        raise DamagedNetwork(_damage(path, error.strerror or str(error))) from error
-    if found != digest:
-        raise DamagedNetwork(_damage(path, f"its {size} bytes are not the ones that were written"))
+        raise _damaged(path, error.strerror or str(error)) from error
+    if digest != expected:
+        raise _damaged(path, f"its {size} bytes are not the ones that were written")
     return size
 
 
-def _stray(network: Network, sizes: Mapping[str, int]) -> str | None:
-    """Return the name of a tensor that is not wholly in a file: a worker would read past it, or ask for any memory."""
-    weights = [(0, sizes[WEIGHTS]), *((part.begin, part.begin + part.size_bytes) for part in network.checkpoint_files)]
-    samples = [(0, sizes[SAMPLES])]
-    stand = [(spec, weights) for layer in network.layers for spec in layer.weights]
-    stand += [(spec, samples) for sample in network.samples for spec in (*sample.inputs, *sample.outputs)]
-    return next((spec.name for spec, places in stand if not spec.is_within(places)), None)
+def _stray_tensor(network: Network, sizes: Mapping[str, int]) -> str | None:
+    """Return the name of a tensor outside the files: a worker would read past their end or allocate any size."""
+    ends = ((file.begin, file.begin + file.size_bytes) for file in network.checkpoint_files)
+    weights, samples = [(0, sizes[WEIGHTS]), *ends], [(0, sizes[SAMPLES])]
+    tensors = [(spec, weights) for layer in network.layers for spec in layer.weights]
+    tensors += [(spec, samples) for sample in network.samples for spec in (*sample.inputs, *sample.outputs)]
+    return next((spec.name for spec, ranges in tensors if not spec.is_within(ranges)), None)
 
 
 def weight_files(folder: Path) -> list[Path]:
     """Return all files that the weights of the network in `folder` are read from. Raises DamagedNetwork."""
-    return [folder / WEIGHTS, *(Path(part.path) for part in read_graph(folder).checkpoint_files)]
+    return [folder / WEIGHTS, *(Path(file.path) for file in read_graph(folder).checkpoint_files)]
 
 
-def stamps(folder: Path, network: Network) -> dict[Path, object]:
-    """Return what stat(2) tells of each file of the network in `folder`, None of one that is gone.
+def file_stamps(folder: Path, network: Network) -> dict[Path, object]:
+    """Return the inode, size and times of each file of the network in `folder`; None for a missing file.
 
-    It costs nothing, and changes with whatever is written to a file or put in its place: who may set the time of the
-    last change cannot set that of the inode.
+    This is cheap, and it changes when a file is written to or replaced: a program can set the time of the last
+    modification, but not that of the last change of the inode.
     """
     stored = (folder / name for name in (GRAPH, WEIGHTS, SAMPLES))
-    return {path: _stamp(path) for path in (*stored, *(Path(part.path) for part in network.checkpoint_files))}
+    return {path: _stamp(path) for path in (*stored, *(Path(file.path) for file in network.checkpoint_files))}
 
 
 def _stamp(path: Path) -> object:
@@ -176,14 +180,15 @@ def _stamp(path: Path) -> object:
     return None
 
 
-def _damage(path: Path, what: str) -> str:
-    if _is_gone(path.parent):
-        return f"{path.parent} is gone; start the session anew and it is made anew"
-    return f"{path} is damaged: {what}; delete the folder {path.parent} and it is made anew"
+def _damaged(path: Path, reason: str) -> DamagedNetwork:
+    folder = path.parent
+    if _is_missing(folder):
+        return DamagedNetwork(f"{folder} is gone", hint="start a new session, which makes it again")
+    return DamagedNetwork(f"{path} is damaged", reason, f"delete the folder {folder}, and it is made again")
 
 
-def _is_gone(folder: Path) -> bool:
-    """Tell whether nothing is there, rather than nothing that may be seen."""
+def _is_missing(folder: Path) -> bool:
+    """Whether the folder does not exist; False if only the permission to see it is missing."""
     try:
         folder.stat()
     except OSError as error:
@@ -191,29 +196,29 @@ def _is_gone(folder: Path) -> bool:
     return False
 
 
-def mapped(fd: int) -> mmap.mmap:
-    """Return the mapping of a whole file, whose pages the kernel fetches when they are used and may drop.
+def map_file(fd: int) -> mmap.mmap:
+    """Return the mapping of a whole file. The kernel reads its pages when they are used, and may drop them.
 
-    Private, for PyTorch wants memory that it may write to; nobody does, so no page is ever copied, and the kernel need
-    not promise memory for any: a file may be larger than that. Raises OSError.
+    The mapping is private and writable because PyTorch requires writable memory. No page is ever written, so none is
+    copied, and the kernel reserves no memory for it: the file may be larger than memory. Raises OSError.
     """
     flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
     return mmap.mmap(fd, os.fstat(fd).st_size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 class Store:
-    """The cache folder: which network a recipe gave, and where it stands."""
+    """The cache folder: the network of each recipe."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def find(self, key: str) -> Path | None:
-        """Return the folder of the network that the recipe `key` gave, None where it is not made yet.
+        """Return the folder of the network of recipe `key`, or None if it is not in the store.
 
-        Raises Unwritable for a store that is no folder.
+        Raises Unwritable if the store is not a folder.
         """
         try:
-            digest = files.read(self.root / "recipes" / key, _MOST_OF_NOTE).decode().strip()
+            digest = files.read(self.root / "recipes" / key, _MAX_RECIPE_BYTES).decode().strip()
         except NotADirectoryError as error:
             raise Unwritable(str(self.root), error.strerror or "cannot be written", files.cache_hint(error)) from error
         except (OSError, UnicodeDecodeError):
@@ -222,17 +227,18 @@ class Store:
         return folder if _DIGEST.fullmatch(digest) and os.path.isdir(folder) else None  # noqa: PTH112  # it never raises
 
     @contextmanager
-    def making(self, key: str, waits: Callable[[str], None] = silent) -> Iterator[Path]:
-        """Hold the lock of recipe `key` and give an empty folder to write the network into.
+    def making(self, key: str, on_wait: Callable[[str], None] = silent) -> Iterator[Path]:
+        """Hold the lock of recipe `key`, and yield an empty folder to write the network into.
 
-        The caller renames it by `keep`; what is left of it afterwards, or of a maker that was killed, is removed.
-        `waits` is told who holds the lock, where that takes long. Raises Unwritable.
+        The caller moves the folder away with `keep`. Otherwise it is removed in the end, and so are the folders of
+        makers that were killed. `on_wait` is called with the holder of the lock if it is not free soon. Raises
+        Unwritable.
         """
         folder = self.root / "networks" / f".making-{key}"
         try:
             for name in ("recipes", "networks"):
                 files.make(self.root / name)
-            with held(self.root / "recipes" / f"{key}.lock", waits):
+            with held(self.root / "recipes" / f"{key}.lock", on_wait):
                 self._remove_leftovers()
                 shutil.rmtree(folder, ignore_errors=True)
                 try:
@@ -246,24 +252,23 @@ class Store:
             raise Unwritable(str(self.root), error.strerror or "cannot be written", files.cache_hint(error)) from error
 
     def _is_ours(self, error: OSError) -> bool:
-        """Tell whether an error is about a file of the store, and not about one of whoever makes the network."""
+        """Whether an error is about a file of the store, rather than one of the code that makes the network."""
         return isinstance(error.filename, str) and Path(error.filename).is_relative_to(self.root)
 
     def _remove_leftovers(self) -> None:
-        """Remove what makers of other recipes left that were killed: those that live hold their locks."""
-        for left in (self.root / "networks").glob(".making-*"):
-            lock = FileLock(
-                self.root / "recipes" / f"{left.name.removeprefix('.making-')}.lock", blocking=False, mode=files.OURS
-            )
+        """Remove the folders of makers that were killed; a living maker holds its lock."""
+        for leftover in (self.root / "networks").glob(".making-*"):
+            key = leftover.name.removeprefix(".making-")
+            lock = FileLock(self.root / "recipes" / f"{key}.lock", blocking=False, mode=files.OURS)
             with suppress(Timeout), lock:
-                shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def keep(self, key: str, folder: Path, digest: str) -> Path:
-        """Put the finished `folder` under its digest and note it as what recipe `key` gives."""
+        """Rename the complete `folder` to its digest, record it as the network of recipe `key`, and return it."""
         final = self.root / "networks" / digest
         try:
             folder.rename(final)
-        except OSError:  # another recipe gave the same network, perhaps just now
+        except OSError:  # another recipe has made the same network, perhaps just now
             if not final.is_dir():
                 raise
         files.write(self.root / "recipes" / key, digest.encode(), files.OURS)
@@ -271,15 +276,15 @@ class Store:
 
 
 def converted_folder(network: Path, key: str) -> Path:
-    """Return the folder of the files that recipe `key` makes of the network in the folder `network`."""
+    """Return the folder for the files that recipe `key` makes of the network in the folder `network`."""
     return network / "converted" / key
 
 
 def recipe_key(factory: str, sources: Iterable[Path], versions: Iterable[str]) -> str:
-    """Return the key of what `factory` makes: it changes with the text of `sources` and with `versions`."""
+    """Return a key that changes with the name of `factory`, the text of its `sources`, and `versions`."""
     digest = hashlib.sha256(factory.encode())
-    for part in versions:
-        digest.update(b"\0" + part.encode())
+    for version in versions:
+        digest.update(b"\0" + version.encode())
     for source in sorted(sources):
         digest.update(b"\0" + source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:32]

@@ -29,8 +29,8 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "devices": ("edge-devices.toml", lambda path: devices.read(path, {})),
     "workload": ("mix.yaml", Mix.load),
     "graph": ("graph.json", lambda path: read_graph(path.parent)),
-    "index": ("model.safetensors.index.json", lambda path: checkpoint.read(path.parent, 0)),
-    "header": ("model.safetensors", lambda path: checkpoint.read(path.parent, 0)),
+    "index": ("model.safetensors.index.json", lambda path: checkpoint.read_checkpoint(path.parent, 0)),
+    "header": ("model.safetensors", lambda path: checkpoint.read_checkpoint(path.parent, 0)),
 }
 
 

@@ -71,7 +71,7 @@ def test_noise(run: Run) -> None:
         (["noise", "small", "--policy=bulk,lineer"], "--policy=lineer: unknown; did you mean linear?"),
         (["minmem", "small", "--step=1T"], "--step=1T: no multiple of it is a limit here; try 4M"),
         (["noise", "small", "--user=no-one"], "--user=no-one: this user does not exist; try nobody or same"),
-        (["minmem", "smal"], "'smal' is not a registered network; did you mean small?"),
+        (["minmem", "smal"], "network 'smal': not registered; did you mean small?"),
         (["minmem", "small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
     ],
 )

@@ -104,7 +104,7 @@ def test_limit_too_low(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["smal"], "'smal' is not a registered network; did you mean small?"),
+        (["smal"], "network 'smal': not registered; did you mean small?"),
         ([""], "network '': no name; give 1 to 1000 characters that can be printed"),
         (["small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
         (["small", "--policy=lean"], "--policy=lean: a peer, which has no plan; did you mean linear?"),

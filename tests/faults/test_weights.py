@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.networks.checkpoint import BadCheckpoint, read
-from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.checkpoint import BadCheckpoint, read_checkpoint
+from pytest_edgeload.networks.layer import FORMAT, Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import GRAPH, SAMPLES, WEIGHTS, DamagedNetwork, Store, read_graph, verify_network
 from pytest_edgeload.policies import POLICIES
@@ -104,7 +104,7 @@ def test_harmed_between_runs(folder: Path, name: str, harm: str) -> None:
     registry = known(folder)
     HARMS[harm](folder / name)
     with pytest.raises(
-        DamagedNetwork, match=f"^{folder / name} is damaged: .*; delete the folder {folder} and it"
+        DamagedNetwork, match=f"^{folder / name} is damaged: .*; delete the folder {folder}, and it"
     ) as told:
         get(registry)
     assert "\n" not in str(told.value)
@@ -120,8 +120,8 @@ def test_unreadable_between_runs(folder: Path) -> None:
         with pytest.raises(DamagedNetwork, match=f"^{folder / GRAPH} is damaged: Permission denied; "):
             get(registry)
         assert Store(folder.parent).find("key") is None
-        with pytest.raises(BadCheckpoint, match="Permission denied; fetch it, or name the file"):
-            read(folder / WEIGHTS, 0)
+        with pytest.raises(BadCheckpoint, match="Permission denied; fetch it, or name an existing file"):
+            read_checkpoint(folder / WEIGHTS, 0)
     finally:
         os.seteuid(0)
 
@@ -130,7 +130,7 @@ def test_gone_between_runs(folder: Path) -> None:
     """A network whose folder was removed is told as gone."""
     registry = known(folder)
     shutil.rmtree(folder)
-    with pytest.raises(DamagedNetwork, match=f"^{folder} is gone; start the session anew and it is made anew$"):
+    with pytest.raises(DamagedNetwork, match=f"^{folder} is gone; start a new session, which makes it again$"):
         get(registry)
 
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_between_runs(tmp_path: Path, change: str) -> None:
     save_file(linear().state_dict(), weights)
     registry = known(stored(tmp_path / "store", linear(), SAMPLE, checkpoint=weights))
     CHANGES[change](weights)
-    with pytest.raises(BadCheckpoint, match=f"^{weights}.*; (start the session anew|fetch it.*)$") as told:
+    with pytest.raises(BadCheckpoint, match=f"^{weights}.*; (start a new session|fetch it.*)$") as told:
         get(registry)
     assert "\n" not in str(told.value)
 
@@ -263,16 +263,18 @@ FORGED: dict[str, dict[str, Any]] = {
 def test_forged_places(folder: Path, kind: str) -> None:
     """A graph that sends its reader elsewhere is refused, though its digest be right."""
     forged = _forged(folder, lambda weight: weight.update(FORGED[kind]))
-    with pytest.raises(DamagedNetwork, match="stands in none of the network's files; delete the folder"):
+    with pytest.raises(DamagedNetwork, match="is outside the network's files; delete the folder"):
         verify_network(forged)
 
 
 def test_another_format(folder: Path) -> None:
     """A network of a later version is refused with both versions."""
-    text = (folder / GRAPH).read_bytes().replace(b'"format":2', b'"format":3')
+    text = (folder / GRAPH).read_bytes().replace(b'"format":%d' % FORMAT, b'"format":%d' % (FORMAT + 1))
     (folder / GRAPH).write_bytes(text)
     later = folder.rename(folder.with_name(sha256(text).hexdigest()))
-    with pytest.raises(DamagedNetwork, match="it is of format 3, and this version reads 2; delete the folder"):
+    with pytest.raises(
+        DamagedNetwork, match=f"format {FORMAT + 1}, and this version reads format {FORMAT}; delete the"
+    ):
         verify_network(later)
 
 
@@ -313,9 +315,9 @@ def test_a_header_that_leads_astray(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
     with pytest.raises(
-        BadCheckpoint, match=f"^{path} is no safetensors file, or its header is damaged; fetch it anew$"
+        BadCheckpoint, match=f"^{path}: not a safetensors file, or its header is damaged; fetch it again$"
     ):
-        read(path, 0)
+        read_checkpoint(path, 0)
 
 
 @pytest.mark.parametrize("size", [0, 100_001, 1 << 62])
@@ -323,8 +325,8 @@ def test_a_header_without_end(tmp_path: Path, size: int) -> None:
     """A header that claims more than the file has, or is nested without end, is refused alike."""
     path = tmp_path / "model.safetensors"
     path.write_bytes(size.to_bytes(8, "little") + b"[" * 100_001)
-    with pytest.raises(BadCheckpoint, match="is no safetensors file, or its header is damaged; fetch it anew"):
-        read(path, 0)
+    with pytest.raises(BadCheckpoint, match="not a safetensors file, or its header is damaged; fetch it again"):
+        read_checkpoint(path, 0)
 
 
 # ---- a session -------------------------------------------------------------------------------------------------
@@ -360,7 +362,7 @@ def test_session(begin: Begin, prepared: Path, tmp_path: Path) -> None:
     assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
     harmed, removed = (ended.failure(f"test_{name}").attrib["message"] for name in ("harmed", "removed"))
     assert "weights.safetensors is damaged: its 5000 bytes are not the ones that were written" in harmed
-    assert "is gone; start the session anew and it is made anew" in removed
+    assert "is gone; start a new session, which makes it again" in removed
     for words in ("Traceback", "INTERNALERROR", "FileNotFoundError"):
         assert words not in ended.said
     assert [record.case.workload for record in ended.records][:1] == ["small"]

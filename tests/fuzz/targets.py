@@ -236,7 +236,7 @@ TARGETS: Mapping[str, Target] = {
     "reports": Target(parse, (ValueError,), (_DOCUMENT,), _reports),
     "entry": Target(_entry, (ValueError,), (_ENTRY,), _entry_read),
     "event": Target(parse_event, (), _EVENTS, _event),
-    "checkpoint": Target(checkpoint.tensors, (ValueError, checkpoint.BadCheckpoint), (_HEADER,)),
+    "checkpoint": Target(checkpoint.header_tensors, (ValueError, checkpoint.BadCheckpoint), (_HEADER,)),
     "graph": Target(lambda data: decoding.decode(data, Network), (ValueError,), (_GRAPH,), _graph),
     "counters": _of_text(counters.flat, "anon 4096\nfile 8192\nworkingset_refault_anon 0\n"),
     "status": Target(counters.resident, (), (_STATUS,)),

@@ -1,4 +1,4 @@
-"""Weights of checkpoints: read where they stand, whole files or shards, and refused unless they are the module's."""
+"""Weights of checkpoints: read from the checkpoint itself, and refused unless they fit the module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.networks.checkpoint import INDEX, SINGLE, BadCheckpoint, files, read
+from pytest_edgeload.networks.checkpoint import INDEX, SINGLE, BadCheckpoint, checkpoint_files, read_checkpoint
 from pytest_edgeload.networks.store import WEIGHTS, read_graph, verify_network, weight_files
 from pytest_edgeload.networks.tile import PAGE, cut, stretches
 from tests.builders import stored
@@ -26,7 +26,7 @@ SAMPLE = (torch.tensor([[1, 2, 3]]),)
 
 
 class Net(nn.Module):
-    """Has a tied weight, a buffer that is stored, one that is not, and layers that can be cut."""
+    """A module with a tied weight, a buffer that is saved, one that is not, and layers that can be cut."""
 
     def __init__(self, *, real: bool = True) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ def empty() -> Net:
 
 
 def values(**replaced: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return what a checkpoint of `Net` holds: one of the two names of the tied weight."""
+    """Return the tensors of a checkpoint of `Net`, with one of the two names of the tied weight."""
     torch.manual_seed(0)
     found = {name: torch.rand_like(tensor) for name, tensor in Net().state_dict().items() if name != "answer.weight"}
     return found | replaced
@@ -68,8 +68,8 @@ def sharded(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
     return folder
 
 
-def astray(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
-    """Write a file whose tensors stand at odd addresses, as the format allows."""
+def misaligned(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    """Write a file whose tensors have odd addresses, as the format allows."""
     data = (single(folder, tensors) / SINGLE).read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + size].rstrip()
@@ -78,19 +78,19 @@ def astray(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("write", [single, sharded, astray])
+@pytest.mark.parametrize("write", [single, sharded, misaligned])
 @pytest.mark.parametrize("reader", READERS)
-def test_weights_are_read_where_they_stand(
+def test_weights_are_read_from_the_checkpoint(
     tmp_path: Path, write: Callable[[Path, dict[str, torch.Tensor]], Path], reader: str
 ) -> None:
-    """Every reader gives the checkpoint's weights, in layers and in tiles; stored is what the checkpoint lacks."""
+    """Every reader reads the checkpoint's weights in layers and tiles; only tensors that it lacks are stored."""
     tensors = values()
     folder = stored(tmp_path / "store", empty(), SAMPLE, checkpoint=write(tmp_path, tensors))
     opened = OpenNetwork(folder, reader)
     network = opened.network
     found = {n: t.clone() for layer in network.layers for n, t in opened.load(layer).items()}
     assert torch.equal(found.pop("places"), torch.arange(24.0).reshape(3, 8))
-    if "answer.weight" in found:  # either name of the tied weight will do
+    if "answer.weight" in found:  # the tied weight may have either name
         found["words.weight"] = found.pop("answer.weight")
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
@@ -104,8 +104,8 @@ def test_weights_are_read_where_they_stand(
     assert verify_network(folder) == network
 
 
-def test_files_lie_apart(tmp_path: Path) -> None:
-    """Each file begins on a page with a page free before it, so that no stretch reaches from one into another."""
+def test_files_have_separate_address_ranges(tmp_path: Path) -> None:
+    """Each file begins on a page, with an unused page before it, so no stretch reaches from one into another."""
     network = read_graph(stored(tmp_path / "store", empty(), SAMPLE, checkpoint=sharded(tmp_path, values())))
     ends = [PAGE + 4 * 24, *(part.begin + part.size_bytes for part in network.checkpoint_files)]
     for end, part in zip(ends, network.checkpoint_files, strict=False):
@@ -117,8 +117,8 @@ def test_files_lie_apart(tmp_path: Path) -> None:
         ) == (offset >= network.checkpoint_files[0].begin)
 
 
-def test_the_checkpoints_type_wins(tmp_path: Path) -> None:
-    """A module of float32 computes in the type that its checkpoint has."""
+def test_types_are_those_of_the_checkpoint(tmp_path: Path) -> None:
+    """A float32 module computes in the type of its checkpoint."""
     weight = torch.rand(4, 4).bfloat16()
     save_file({"weight": weight}, tmp_path / "half.safetensors")
     with torch.device("meta"):
@@ -134,25 +134,31 @@ def test_the_checkpoints_type_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
-        (values(more=torch.ones(1), other=torch.ones(1)), "has a tensor more and 1 more, unknown to the module; build"),
-        ({n: t for n, t in values().items() if n != "scale"}, "has no tensor scale, which the module needs; build the"),
+        (
+            values(more=torch.ones(1), other=torch.ones(1)),
+            "a tensor more and 1 more, unknown to the module; build",
+        ),
+        (
+            {n: t for n, t in values().items() if n != "scale"},
+            ": it has no tensor scale, which the module needs; build",
+        ),
         (
             values(scale=torch.ones(9)),
-            r"^tensor scale is of shape \[9\] in .*, and of shape \[8\] in the module; build",
+            r"^tensor scale: of shape \[9\] in .*, but of shape \[8\] in the module; build",
         ),
     ],
 )
-def test_another_modules_weights(tmp_path: Path, tensors: dict[str, torch.Tensor], words: str) -> None:
-    """A tensor too many, too few or of another shape is named, and so is the way out."""
+def test_weights_of_another_module_are_refused(tmp_path: Path, tensors: dict[str, torch.Tensor], words: str) -> None:
+    """An additional or missing tensor, or one of another shape, is named with a hint."""
     with pytest.raises(BadCheckpoint, match=words):
         stored(tmp_path / "store", empty(), SAMPLE, checkpoint=single(tmp_path, tensors))
 
 
-def test_a_buffer_without_values(tmp_path: Path) -> None:
-    """A buffer that has no values and is in no checkpoint is refused by name."""
+def test_buffer_without_values_is_refused(tmp_path: Path) -> None:
+    """A buffer that has no values and is not in the checkpoint is refused by name."""
     with torch.device("meta"):
         module = Net(real=False)
-    with pytest.raises(BadCheckpoint, match=r"^buffer places has no values, and .* does not have it; build it outside"):
+    with pytest.raises(BadCheckpoint, match=r"^buffer places: it has no values, and .* does not contain it; build"):
         stored(tmp_path / "store", module, SAMPLE, checkpoint=single(tmp_path, values()))
 
 
@@ -180,55 +186,56 @@ SHARD = "model-0.safetensors"
 HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a missing shard": (lambda at: (at / SHARD).unlink(), f"{SHARD}: No such file or directory; fetch it, or name"),
     "a file cut short": (
-        lambda at: os.truncate(at / SHARD, (at / SHARD).stat().st_size - 1), f"{SHARD} ends at byte .*, and its tensors"
+        lambda at: os.truncate(at / SHARD, (at / SHARD).stat().st_size - 1), f"{SHARD}: it ends at byte .*, but its"
     ),
-    "an empty file": (lambda at: os.truncate(at / SHARD, 0), f"{SHARD} is no safetensors file"),
-    "another format": (lambda at: (at / SHARD).write_bytes(bytes(range(256)) * 9), f"{SHARD} is no safetensors file"),
+    "an empty file": (lambda at: os.truncate(at / SHARD, 0), f"{SHARD}: not a safetensors file"),
+    "another format": (lambda at: (at / SHARD).write_bytes(bytes(range(256)) * 9), f"{SHARD}: not a safetensors file"),
     "a header of other JSON": (
-        lambda at: (at / SHARD).write_bytes((4).to_bytes(8, "little") + b"[1] "), f"{SHARD} is no safetensors file"
+        lambda at: (at / SHARD).write_bytes((4).to_bytes(8, "little") + b"[1] "), f"{SHARD}: not a safetensors file"
     ),
     "a size that does not fit": (
-        lambda at: _edit(at / SHARD, lambda h: h["inner.weight"].update(shape=[50, 9])), f"{SHARD} is no safetensors"
+        lambda at: _edit(at / SHARD, lambda h: h["inner.weight"].update(shape=[50, 9])), f"{SHARD}: not a safetensors"
     ),
     "an unknown type": (
-        lambda at: _edit(at / SHARD, lambda h: h["inner.weight"].update(dtype="F8_E4M3")), "inner.weight is of type F8_"
+        lambda at: _edit(at / SHARD, lambda h: h["inner.weight"].update(dtype="F8_E4M3")),
+        f"{SHARD}: tensor inner.weight: of type F8_"
     ),
     "a tensor elsewhere": (
-        lambda at: _edit(at / SHARD, lambda h: h.pop("inner.weight")), f"{SHARD} lacks inner.weight, which .*{INDEX}"
+        lambda at: _edit(at / SHARD, lambda h: h.pop("inner.weight")), f"{SHARD}: it lacks inner.weight, .*{INDEX}"
     ),
     "a folder above": (lambda at: _place(at / INDEX, "../model.safetensors"), "scale in '../model.safetensors', which"),
-    "an absolute path": (lambda at: _place(at / INDEX, "/etc/passwd"), "scale in '/etc/passwd', which is no file"),
-    "no name": (lambda at: _place(at / INDEX, 3), "is no index of a safetensors checkpoint"),
-    "an index of nothing": (lambda at: (at / INDEX).write_text("{}"), f"{INDEX} is no index of a safetensors"),
-    "an index cut short": (lambda at: os.truncate(at / INDEX, 20), f"{INDEX} is no index of a safetensors"),
-    "an empty folder": (_empty, f"holds neither {SINGLE} nor {INDEX}; name"),
+    "an absolute path": (lambda at: _place(at / INDEX, "/etc/passwd"), "scale in '/etc/passwd', which is not a file"),
+    "no name": (lambda at: _place(at / INDEX, 3), "not an index of a safetensors checkpoint"),
+    "an index of nothing": (lambda at: (at / INDEX).write_text("{}"), f"{INDEX}: not an index of a safetensors"),
+    "an index cut short": (lambda at: os.truncate(at / INDEX, 20), f"{INDEX}: not an index of a safetensors"),
+    "an empty folder": (_empty, f"contains neither {SINGLE} nor {INDEX}; name"),
     "no folder": (shutil.rmtree, "No such file or directory; fetch it, or name"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_checkpoint_that_is_not_whole(tmp_path: Path, harm: str) -> None:
-    """Whatever is wrong with the files is told in one sentence, with the file's name."""
+def test_damaged_checkpoint_is_refused(tmp_path: Path, harm: str) -> None:
+    """Each damage to the files is refused in one sentence, with the name of the file."""
     folder = tmp_path / "weights"
     folder.mkdir()
     change, words = HARMS[harm]
     change(sharded(folder, values()))
     with pytest.raises(BadCheckpoint, match=words) as refused:
-        read(folder, 0)
+        read_checkpoint(folder, 0)
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_has_changed(tmp_path: Path) -> None:
-    """A stored network notices when a file of its checkpoint is not the one that it was made of."""
+def test_changed_file_is_noticed(tmp_path: Path) -> None:
+    """Verifying a network notices if a file of its checkpoint has changed since the network was made."""
     folder = stored(tmp_path / "store", empty(), SAMPLE, checkpoint=sharded(tmp_path, values()))
     os.utime(tmp_path / SHARD, (0, 0))
-    with pytest.raises(BadCheckpoint, match=f"{SHARD} has changed since the network was made of it; start"):
+    with pytest.raises(BadCheckpoint, match=f"{SHARD}: it has changed since the network was made from it; start"):
         verify_network(folder)
 
 
-def test_files(tmp_path: Path) -> None:
-    """A folder, an index and a file name the same: the files that a change of the checkpoint changes."""
+def test_files_of_a_folder_and_of_its_index_are_the_same(tmp_path: Path) -> None:
+    """A folder and its index have the index and all shards as files; a single shard has itself."""
     sharded(tmp_path, values())
     both = [tmp_path / INDEX, tmp_path / SHARD, tmp_path / "model-1.safetensors"]
-    assert files(tmp_path) == files(tmp_path / INDEX) == both
-    assert files(tmp_path / SHARD) == [tmp_path / SHARD]
+    assert checkpoint_files(tmp_path) == checkpoint_files(tmp_path / INDEX) == both
+    assert checkpoint_files(tmp_path / SHARD) == [tmp_path / SHARD]

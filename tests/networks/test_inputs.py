@@ -1,4 +1,4 @@
-"""What a sample can be."""
+"""The inputs of a model: the forms of a sample, and the refusal of anything else."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pytest_edgeload.networks.inputs import as_inputs, as_samples
         (Inputs((1,), {"a": 2}), Inputs((1,), {"a": 2})),
     ],
 )
-def test_samples(sample: Any, expected: Inputs) -> None:
+def test_sample_is_a_tuple_a_dict_or_both(sample: Any, expected: Inputs) -> None:
     """A tuple is positional inputs, a dict keyword inputs, and Inputs is both."""
     assert as_inputs(sample) == expected
 
 
-def test_order_of_keywords() -> None:
-    """Keywords come in the order of the first sample, in which they are traced."""
+def test_keywords_follow_the_first_sample() -> None:
+    """Keywords have the order of the first sample, which is the one that is traced."""
     _, second = as_samples([{"a": 1, "b": 2}, {"b": 3, "a": 4}])
     assert list(second.kwargs.items()) == [("a", 4), ("b", 3)]
 
@@ -35,16 +35,16 @@ def test_order_of_keywords() -> None:
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
-        ([3], r"^a sample is of type int; give a tuple of positional inputs, as in \(x,\), a dict"),
-        ({"a": 1}, "^the samples are of type dict; give a list of samples$"),
-        ([(1,), (1, 2)], r"^sample 1 gives 2 positional inputs and the keywords \[\], and sample 0 1 positional"),
+        ([3], r"^a sample: of type int, not inputs; give a tuple of positional inputs, as in \(x,\), a dict"),
+        ({"a": 1}, "^the samples: of type dict, not a list; give a list of samples$"),
+        ([(1,), (1, 2)], r"^sample 1: has 2 positional inputs and the keywords \[\], but sample 0 has 1 positional"),
         (
             [{"a": 1}, {"b": 1}],
-            r"the keywords \['b'\], and sample 0 0 positional inputs and the keywords \['a'\]; give",
+            r"the keywords \['b'\], but sample 0 has 0 positional inputs and the keywords \['a'\]; give",
         ),
     ],
 )
-def test_what_is_no_sample(samples: Any, words: str) -> None:
-    """Anything else is refused, and so are samples of different inputs."""
+def test_other_samples_are_refused(samples: Any, words: str) -> None:
+    """Anything else is refused, and so are samples that differ in their inputs."""
     with pytest.raises(UsageError, match=words):
         as_samples(samples)

@@ -155,7 +155,7 @@ def test_double_registration(desk: Desk) -> None:
     """A name keeps its factory: the same one again is nothing new, another one is refused with both."""
     registry = desk.registry(net="m:f")
     registry.register("net", "m:f")
-    with pytest.raises(UsageError, match=r"^network net is registered twice, as m:f and as m:g; rename one$"):
+    with pytest.raises(UsageError, match=r"^network net: registered twice, as m:f and as m:g; rename one$"):
         registry.register("net", "m:g")
     assert registry.names == ("net",)
 
@@ -168,8 +168,8 @@ def test_names(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ("age_ent", "'age_ent' is not a registered network; did you mean age_net?"),
-        ("nothing alike", "'nothing alike' is not a registered network; choose from age_net, face_net"),
+        ("age_ent", "network 'age_ent': not registered; did you mean age_net?"),
+        ("nothing alike", "network 'nothing alike': not registered; choose from age_net, face_net"),
     ],
 )
 def test_an_unknown_name(desk: Desk, asked: str, words: str) -> None:
@@ -243,7 +243,7 @@ def test_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
     assert second != first
     save_file({"weight": torch.rand(2, 3)}, tmp_path / "model.safetensors")
     with pytest.raises(
-        PreparationFailed, match=r"^network net .*model.safetensors has no tensor bias, which the module"
+        PreparationFailed, match=r"^network net .*model.safetensors: it has no tensor bias, which the module"
     ):
         desk.get(registry())
     (tmp_path / "model.safetensors").unlink()
@@ -255,12 +255,12 @@ def test_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
 
 def test_what_a_checkpoint_does_not_go_with(desk: Desk) -> None:
     """A saved program has its weights; peers' functions take modules with theirs."""
-    with pytest.raises(UsageError, match=r"^network net: saved.pt2 has weights of its own; leave the checkpoint out$"):
+    with pytest.raises(UsageError, match=r"^network net: saved.pt2 has its own weights; leave the checkpoint out$"):
         desk.registry(a="m:f").register("net", "saved.pt2", checkpoint="folder")
     registry = desk.registry()
     registry.register("saved", "saved.pt2")
     registry.adopt("saved", desk.get(registry)[0])
     with pytest.raises(
-        UsageError, match=r"^network saved cannot be made ready by m:f, which takes modules with their w"
+        UsageError, match=r"^network saved: m:f cannot convert it, because it converts only modules with their w"
     ):
         registry.convert("saved", "m:f", lambda _name, _done, _total: None)

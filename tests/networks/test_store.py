@@ -154,7 +154,7 @@ def test_large_tensors_are_written_in_pieces(tmp_path: Path) -> None:
 
 def test_a_type_that_cannot_be_stored(tmp_path: Path) -> None:
     """A tensor of a type that the format does not know is refused by name."""
-    with pytest.raises(ValueError, match="w is of dtype complex64; safetensors files hold float64, float32"):
+    with pytest.raises(ValueError, match="w has dtype complex64; safetensors files support float64, float32"):
         write_tensors(tmp_path / "file", [(TensorSpec("w", "complex64", (1,), 0, 8), memoryview(bytes(8)))])
 
 
@@ -187,7 +187,7 @@ def test_damage(folder: Path, name: str, harm: object) -> None:
     assert callable(harm)
     harm(folder / name)
     with pytest.raises(
-        DamagedNetwork, match=f"^{folder / name} is damaged: .+; delete the folder {folder} and it is made"
+        DamagedNetwork, match=f"^{folder / name} is damaged: .+; delete the folder {folder}, and it is made"
     ):
         verify_network(folder)
 

@@ -55,7 +55,7 @@ def test_names(edge, edge_network):
     edge_network("net", nn.Linear(4, 2), (torch.rand(1, 4),))  # other weights, the same layers
     with pytest.raises(Exception, match="^network net is made of two models that differ; give one of them another"):
         edge_network("net", nn.Linear(4, 3), (torch.rand(1, 4),))
-    with pytest.raises(Exception, match="^network small is registered twice, as tiny:small and as a model of"):
+    with pytest.raises(Exception, match="^network small: registered twice, as tiny:small and as a model of"):
         edge_network("small", nn.Linear(4, 3), (torch.rand(1, 4),))
 
 def test_models(edge, edge_network):

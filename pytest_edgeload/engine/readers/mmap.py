@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_edgeload.networks.store import mapped
+from pytest_edgeload.networks.store import map_file
 from pytest_edgeload.networks.tile import PAGE
 
 _POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14, which Python's mmap module lacks
@@ -22,7 +22,7 @@ class MmapReader:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         size_bytes = os.fstat(self._fd).st_size
         try:
-            self._mapping = mapped(self._fd)
+            self._mapping = map_file(self._fd)
         except OSError as error:
             os.close(self._fd)
             raise MemoryError(f"no memory for {size_bytes} bytes of weights: {error.strerror}") from error
