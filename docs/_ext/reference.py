@@ -24,6 +24,7 @@ from pytest_edgeload.cli import COMMANDS
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.plugin import fixtures as fixture_functions
 from pytest_edgeload.plugin import hookspecs, options
+from pytest_edgeload.plugin.settings import OPTIONS, Option
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.results.document import Document
@@ -41,14 +42,13 @@ def filled(text: str) -> str:
 
 def option_table() -> str:
     """Return all options, and by which names each is given."""
-    return "\n".join(_option(name, option) for name, option in options.OPTIONS.items())
+    return "\n".join(_option(name, option) for name, option in OPTIONS.items())
 
 
-def _option(name: str, option: options.Option) -> str:
+def _option(name: str, option: Option[Any]) -> str:
     value = "" if option.is_switch else f"[={option.metavar}]" if option.bare else f"={option.metavar}"
-    default = f" Default: `{option.default}`." if option.default and "Default:" not in option.help else ""
     names = f"`{options.flag(name)}{value}`, ini key `{options.ini_key(name)}`, environment `{options.variable(name)}`"
-    return f"## `{options.flag(name)}`\n\n{_escaped(option.help)}.{default}\n\n{names}\n"
+    return f"## `{options.flag(name)}`\n\n{_escaped(option.help)}.\n\n{names}\n"
 
 
 def fixture_list() -> str:

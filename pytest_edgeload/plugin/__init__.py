@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.plugin.fixtures import (
     edge,
@@ -89,12 +88,10 @@ def pytest_configure_node(node: WorkerController) -> None:
     """Send a worker of xdist the options as given here: its own ini file may say something else."""
     from pytest_edgeload.plugin.directories import directories_of  # noqa: PLC0415  # not for every pytest start
 
-    directories = directories_of(node.config)
-    if "cache-dir" in options.read(node.config):
-        try:
-            directories.make(directories.cache)  # a worker could only break down over it
-        except UsageError as error:
-            raise pytest.UsageError(str(error.spelled(options.spell))) from error
+    with options.as_pytest_errors():
+        directories = directories_of(node.config)
+        if "cache-dir" in options.read(node.config):
+            directories.make(directories.cache)  # in a worker, a refusal would only be a traceback
     node.workerinput[options.SENT] = json.dumps(
         {"given": options.read(node.config), "directories": [str(path) for path in directories]}
     )

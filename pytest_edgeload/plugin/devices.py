@@ -13,7 +13,8 @@ import msgspec
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import Limit, exact_size
 from pytest_edgeload.devices import OWN_FILE, Device, known_devices
-from pytest_edgeload.plugin.options import Given, Settings, flag, in_ini
+from pytest_edgeload.plugin.options import Given, flag
+from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.hold import Hold
 from pytest_edgeload.sandbox.limits import cores_of
@@ -62,8 +63,8 @@ def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> 
         return Boards({None: None}, {None: settings.mem})
     own = rootdir / OWN_FILE
     known = known_devices(settings.devices or (own if os.path.lexists(own) else None))
-    place = given["device"].place
-    over = {name for name in given if not in_ini(given[name]) or in_ini(given["device"])}
+    place = given["device"].source
+    over = {name for name in given if not given[name].is_in_ini or given["device"].is_in_ini}
     given_up: dict[str, Any] = dict.fromkeys(key for name, key in _OVERRIDES.items() if name in over)
     found: dict[str | None, Device | None] = {}
     for name in settings.device:
@@ -72,7 +73,7 @@ def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> 
         found[name] = None if name is None else replace(_threaded(known[name]), **given_up)
     if "mem" in over and None in settings.mem and set(found) != {None}:
         raise UsageError(
-            f"{given['mem'].place}=none: a device has a limit; leave it out, or leave {flag('device')} out"
+            f"{given['mem'].source}=none: a device has a limit; leave it out, or leave {flag('device')} out"
         )
     memory = {
         name: settings.mem if device is None or "mem" in over else (device.memory,) for name, device in found.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import UsageError, suggestion
-from pytest_edgeload.plugin.options import File
+from pytest_edgeload.plugin.settings import File
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document

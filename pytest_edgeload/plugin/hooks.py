@@ -6,13 +6,13 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.interrupts import Interrupts, ended_alike
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import Limit, exact_size
@@ -60,15 +60,6 @@ class _Told:
         return self.message
 
 
-@contextmanager
-def _told_by_pytest() -> Iterator[None]:
-    """Let pytest end with our sentence and exit status 4 where the caller or the machine is at fault."""
-    try:
-        yield
-    except (UsageError, Unsupported) as error:
-        raise pytest.UsageError(str(error.spelled(options.spell))) from error
-
-
 class Edgeload:
     """The running plugin of one pytest process; xdist's controller and each of its workers have one.
 
@@ -80,7 +71,7 @@ class Edgeload:
         self._config = config
         self._is_owner = options.sent(config) is None
         self._given = options.read(config)
-        with _told_by_pytest():
+        with options.as_pytest_errors():
             self.settings = options.parse(self._given)
             self._policies = check_names(config, self.settings, self._given)
             self.boards = boards_of(self.settings, self._given, config.rootpath)
@@ -111,7 +102,7 @@ class Edgeload:
 
     def axes(self) -> dict[str, Sequence[Any]]:
         """Return the values of our parametrized fixtures."""
-        rounds = range(1 if self.settings.disable else self.settings.rounds.most)
+        rounds = range(1 if self.settings.disable else self.settings.rounds.max)
         beside = tuple(dict.fromkeys([*self._policies, *peers(self._config)]))
         values = (tuple(self.boards.devices), self.settings.mem, self.settings.reader, self._policies, beside, rounds)
         return dict(zip(AXES, values, strict=True))
@@ -120,7 +111,7 @@ class Edgeload:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Order the rounds of each comparison group A B C, A B C; skip what --edge-only or --edge-skip leaves out."""
         places = []
-        with _told_by_pytest():
+        with options.as_pytest_errors():
             common = thresholds.table(self._config)
         for index, item in enumerate(items):
             is_measuring, is_last = measures(item), "edge_records" in getattr(item, "fixturenames", ())
@@ -129,7 +120,7 @@ class Edgeload:
             if self.settings.only and not (is_measuring or is_last):
                 item.add_marker(pytest.mark.skip(reason="does not measure, and --edge-only is given"))
             if is_measuring:
-                with _told_by_pytest():
+                with options.as_pytest_errors():
                     found = thresholds.of_item(item, common)
                 if found:
                     item.user_properties.append((thresholds.PROPERTY, thresholds.pack(found)))
@@ -159,7 +150,7 @@ class Edgeload:
         """Prepare the machine, once, for items of these ids that are going to report. For the owner."""
         if not self._is_open:
             self._until_the_end.enter_context(ended_alike())
-            with _told_by_pytest():
+            with options.as_pytest_errors():
                 self._results.open(measuring)
                 self._session.open(self._say)
                 self._is_open = True
@@ -182,10 +173,10 @@ class Edgeload:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a round that may be run, and need not: see --edge-precision."""
         rounds, precision = self.settings.rounds, self.settings.precision
-        if precision is None or not measures(item) or parameters_of(item).get(ROUND, 0) < rounds.least:
+        if precision is None or not measures(item) or parameters_of(item).get(ROUND, 0) < rounds.min:
             return
         own = [record for record in self._session.measured_by(test_name(item)) if is_of(record.case, item)]
-        if own and all(is_precise(record, precision, rounds.least) for record in own):
+        if own and all(is_precise(record, precision, rounds.min) for record in own):
             reason = f"precise enough: medians to {precision:.3g} after {len(own[0].rounds)} rounds"
             item.add_marker(pytest.mark.skip(reason=reason))
 

@@ -11,7 +11,8 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.gating import Gate
-from pytest_edgeload.plugin.options import OPTIONS, File, Given, Settings, flag, spell
+from pytest_edgeload.plugin.options import Given, source, spell
+from pytest_edgeload.plugin.settings import OPTIONS, File, Settings
 from pytest_edgeload.report import FORMATS, comparison, terminal
 from pytest_edgeload.report.notes import failures
 from pytest_edgeload.report.view import View
@@ -45,7 +46,7 @@ class Results:
         self._directories = directories
         self._arrived: dict[str, Entry] = {}
         self._compared = ""
-        self._gate = Gate(Rules(), settings.rounds.most, ())
+        self._gate = Gate(Rules(), settings.rounds.max, ())
         self.document: Document | None = None
         self.saved: Path | None = None
         self.written: list[File] = []
@@ -57,7 +58,7 @@ class Results:
         found: Document | None = None
         if settings.compare:
             place = self._place("compare" if "compare" in self._given else "compare-fail")
-            wanted = "" if settings.compare == OPTIONS["compare"].bare else settings.compare
+            wanted = "" if settings.compare == Settings.compare.bare else settings.compare
             try:
                 path = baseline.find(settings.storage, wanted, machine())
                 found = None if path is None else baseline.load(path)
@@ -80,7 +81,7 @@ class Results:
         with noting(self._directories.cache):
             journal.begin(self._directories.folder, nothing)
         rules = Rules(settings.compare_fail, found, is_alike, settings.strict)
-        self._gate = Gate(rules, settings.rounds.most, measuring)
+        self._gate = Gate(rules, settings.rounds.max, measuring)
         self._check_files(nothing)
 
     @property
@@ -187,4 +188,4 @@ class Results:
         return f"{place}={asked}: {error.strerror}; name a file elsewhere, each measurement is also in {runs}"
 
     def _place(self, option: str) -> str:
-        return self._given[option].place if option in self._given else flag(option)
+        return source(option, self._given)

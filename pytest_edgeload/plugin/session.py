@@ -32,8 +32,9 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.plugin.devices import Boards, hold_of, on
 from pytest_edgeload.plugin.live import LiveNetworks
-from pytest_edgeload.plugin.options import Given, Settings, flag
+from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.progress import Bar
+from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import METRICS, PROGRAM, Case, Entry, Measurement, Record, collect
@@ -326,7 +327,7 @@ def check_names(config: pytest.Config, settings: Settings, given: Mapping[str, G
     known = [*every, *peers(config)]
     names = tuple(dict.fromkeys(n for name in settings.policy for n in (every if name == "all" else [name])))
     checked = ("policy", "reader", "compare-fail")
-    places = {option: given[option].place if option in given else flag(option) for option in checked}
+    places = {option: source(option, given) for option in checked}
     for name in names:
         _check_name(places["policy"], name, known)
     for threshold in settings.compare_fail:

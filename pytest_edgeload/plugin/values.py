@@ -1,13 +1,14 @@
-"""What the texts of options mean: one function a kind of value, which raises ValueError with the way out.
+"""The parsers of options: one function for each kind of value. Raises ValueError with the reason and a hint.
 
-Every pytest start imports this file, so what a function needs it imports when there is something to parse.
+Every pytest start imports this file, so a function imports what it needs only when there is text to parse.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pytest_edgeload.base.text import as_path, followed
 
@@ -15,31 +16,63 @@ if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
     from pytest_edgeload.results.threshold import Threshold
 
-_MOST_SEED_DIGITS = 15
+_T = TypeVar("_T")
+
+_MAX_SEED_DIGITS = 15
 
 EXPORTS = ("bmf", "gab", "gab-bigger")
-"""The formats, keys of `report.FORMATS`, that --edge-export writes for services."""
+"""The formats of --edge-export, keys of `report.FORMATS`."""
 
 CAP_NAMES = ("auto", "cgroup2", "cgroup1", "systemd", "none")
-"""`auto` and the keys of `sandbox.caps.CAPS`, which would cost every pytest start its import."""
+"""`auto` and the keys of `sandbox.caps.CAPS`. They are repeated because every pytest start would import that module."""
+
+
+def or_none(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
+    """Return a parser that returns None for the empty string."""
+    return lambda text: parse(text) if text else None
+
+
+def or_empty(parse: Callable[[str], tuple[_T, ...]]) -> Callable[[str], tuple[_T, ...]]:
+    """Return a parser that returns an empty tuple for the empty string."""
+    return lambda text: parse(text) if text else ()
+
+
+def to_names(text: str) -> tuple[str, ...]:
+    """Return the names of a comma list, without duplicates."""
+    names = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
+    if not names:
+        raise ValueError("an empty list; give at least one name")
+    return names
 
 
 def to_limits(text: str) -> tuple[Limit | None, ...]:
-    """Return the limits of a comma list, None for `none`."""
+    """Return the limits of a comma list, without duplicates; None for `none`."""
     from pytest_edgeload.base.units import Limit
 
     return tuple(dict.fromkeys(None if item == "none" else Limit.parse(item) for item in to_names(text)))
 
 
+def to_devices(text: str) -> tuple[str | None, ...]:
+    """Return the names of a comma list of devices; None for `none` and for the empty string."""
+    return tuple(None if name == "none" else name for name in to_names(text)) if text else (None,)
+
+
+def to_count(text: str) -> int:
+    """Return a whole number of at least 1."""
+    from pytest_edgeload.base.units import parse_count
+
+    return parse_count(text)
+
+
 def to_duration(text: str) -> float:
-    """Return seconds."""
+    """Return a duration in seconds."""
     from pytest_edgeload.base.units import parse_duration
 
     return parse_duration(text)
 
 
 def to_rate(text: str) -> int | None:
-    """Return bytes a second, None for `none`."""
+    """Return a rate in bytes per second; None for `none`."""
     from pytest_edgeload.base.units import parse_rate
 
     return None if text == "none" else parse_rate(text)
@@ -52,150 +85,155 @@ def to_swap(text: str) -> str:
     return parse_swap(text)
 
 
-def to_names(text: str) -> tuple[str, ...]:
-    """Split a comma list; a name that stands there twice counts once."""
-    names = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
-    if not names:
-        raise ValueError("an empty list; name at least one")
-    return names
+def to_precision(text: str) -> float:
+    """Return a percentage as a share."""
+    from pytest_edgeload.base.units import parse_percent
 
-
-def to_devices(text: str) -> tuple[str | None, ...]:
-    """Return the names of a comma list of devices, None for `none` and for the empty string."""
-    return tuple(None if name == "none" else name for name in to_names(text)) if text else (None,)
-
-
-def to_input(text: str) -> Path | None:
-    """Return the path of a file that is there; None for the empty string."""
-    path = as_path(text) if text else None
-    if path is not None and not path.is_file():
-        raise ValueError("no such file; name one of devices, as docs/devices.md describes it")
-    return path
-
-
-def to_count(text: str) -> int:
-    """Return a whole number of at least 1."""
-    from pytest_edgeload.base.units import parse_count
-
-    return parse_count(text)
+    return parse_percent(text)
 
 
 class Rounds(NamedTuple):
-    """How many worker runs of each case there are at least, and at most."""
+    """The minimum and maximum number of runs of each case."""
 
-    least: int
-    most: int
+    min: int
+    max: int
 
     def __str__(self) -> str:
-        return str(self.least) if self.least == self.most else f"{self.least}-{self.most}"
+        return str(self.min) if self.min == self.max else f"{self.min}-{self.max}"
 
 
 def to_rounds(text: str) -> Rounds:
-    """Return how many rounds `5` or `3-15` are."""
-    least, dash, most = text.partition("-")
+    """Return the number of rounds, given as `5` or `3-15`."""
+    low, dash, high = text.partition("-")
     try:
-        rounds = Rounds(to_count(least.strip()), to_count(most.strip()) if dash else to_count(least.strip()))
+        rounds = Rounds(to_count(low.strip()), to_count((high if dash else low).strip()))
     except ValueError:
         raise ValueError("not a number of rounds; try 5, or 3-15 with --edge-precision=5%") from None
-    if rounds.least > rounds.most:
-        raise ValueError(
-            f"at least {rounds.least} is more than at most {rounds.most}; try {rounds.most}-{rounds.least}"
-        )
+    if rounds.min > rounds.max:
+        raise ValueError(f"the minimum {rounds.min} is above the maximum {rounds.max}; try {rounds.max}-{rounds.min}")
     return rounds
 
 
-def to_precision(text: str) -> float | None:
-    """Return a share; None for the empty string."""
-    from pytest_edgeload.base.units import parse_percent
+def to_seed(text: str) -> int:
+    """Return a seed."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_SEED_DIGITS):
+        raise ValueError(f"not a seed; give a whole number from 0 on, with at most {_MAX_SEED_DIGITS} digits")
+    return int(text)
 
-    return parse_percent(text) if text else None
+
+def to_cap(text: str) -> str:
+    """Return the name of a cap, or `auto`."""
+    return _one_of(CAP_NAMES, text, "cap")
+
+
+def to_name(text: str) -> Literal["short", "long"]:
+    """Return a kind of row names."""
+    return _one_of(("short", "long"), text, "kind of name")
+
+
+def _one_of(known: tuple[_T, ...], text: Any, kind: str) -> _T:
+    if text not in known:
+        raise ValueError(f"not a {kind}; choose from {', '.join(map(str, known))}")
+    word: _T = text
+    return word
+
+
+def to_switch(text: str) -> bool:
+    """Return a yes or no."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ValueError("not a switch; choose from true, false")
+    return words[text.lower()]
+
+
+def to_github(text: str) -> bool:
+    """Return whether to write for GitHub. `auto` means yes if a runner of GitHub Actions runs this process."""
+    if text == "auto":
+        return os.environ.get("GITHUB_ACTIONS") == "true"
+    try:
+        return to_switch(text)
+    except ValueError:
+        raise ValueError("not yes, no or auto; if it is a test path, write --edge-github=yes before it") from None
 
 
 def to_thresholds(text: str) -> tuple[Threshold, ...]:
     """Return the thresholds of a comma list."""
-    if not text:
-        return ()
     from pytest_edgeload.results.threshold import parse_thresholds
 
     return parse_thresholds(text)
 
 
-def to_baseline_name(text: str) -> str | None:
-    """Return a name for a baseline; None for the empty string."""
-    if not text:
-        return None
+def to_baseline_name(text: str) -> str:
+    """Return a name for a baseline."""
     from pytest_edgeload.results.baseline import check_name
 
     return check_name(text)
 
 
 def to_baseline(text: str) -> str:
-    """Return what names a baseline, unless it looks like a test that was taken for one."""
+    """Return a reference to a baseline. Rejects an existing path, which is probably a test."""
     if not text:
         return text
     path = as_path(text)
     if path.suffix == ".json":
         return str(Path(text).expanduser())
     if os.path.lexists(path):
-        raise ValueError("that is no baseline; did it mean to be a test? Write --edge-compare=newest, or put it last")
+        raise ValueError("not a baseline; if it is a test path, write --edge-compare=newest before it")
     return text
 
 
-def to_seed(text: str) -> int | None:
-    """Return a seed; None for the empty string."""
-    if text and not (text.isascii() and text.isdigit() and len(text) <= _MOST_SEED_DIGITS):
-        raise ValueError("not a seed; give a whole number from 0 on, of at most 15 digits")
-    return int(text) if text else None
+def to_input(text: str) -> Path:
+    """Return the path of an existing file."""
+    path = as_path(text)
+    if not path.is_file():
+        raise ValueError("no such file; name a file of devices as described in docs/devices.md")
+    return path
 
 
-def to_cap(text: str) -> str:
-    """Return the name of a cap."""
-    if text not in CAP_NAMES:
-        raise ValueError(f"not a cap; there are {', '.join(CAP_NAMES)}")
-    return text
-
-
-def to_output(text: str) -> Path | None:
-    """Return the path of a file that may be written; None for the empty string."""
-    if not text:
-        return None
+def to_output(text: str) -> Path:
+    """Return the path of a file that can be written."""
     given = as_path(text)
     path = followed(given)
     if path.is_dir():
-        raise ValueError("a folder; name a file, as in results.json")
+        raise ValueError("a folder; name a file, such as results.json")
     if not path.parent.is_dir():
-        raise ValueError(f"the folder {path.parent} does not exist; make it first")
+        raise ValueError(f"the folder {path.parent} does not exist; create it first")
     if (given.exists() and not given.is_file()) or not os.access(path.parent, os.W_OK):
-        raise ValueError("not a file that can be written here; name another")
+        raise ValueError("not a file that can be written here; name another one")
+    return path
+
+
+def to_folder(text: str) -> Path:
+    """Return the path of a folder that exists or can be created."""
+    path = as_path(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError("not a folder; name a folder, which is created if it does not exist")
     return path
 
 
 def to_exports(text: str) -> tuple[tuple[str, Path], ...]:
     """Return the services and files of a comma list."""
-    return tuple(map(_export, to_names(text))) if text else ()
+    return tuple(map(_export, to_names(text)))
 
 
 def _export(text: str) -> tuple[str, Path]:
     service, colon, file = text.partition(":")
     if service not in EXPORTS or not colon:
-        raise ValueError(f"not a service and its file; try {EXPORTS[0]}:out.json, there are {', '.join(EXPORTS)}")
-    path = to_output(file)
-    if path is None:
+        raise ValueError(f"not SERVICE:FILE; try {EXPORTS[0]}:out.json, the services are {', '.join(EXPORTS)}")
+    if not file:
         raise ValueError(f"{text} names no file; try {text}out.json")
-    return service, path
+    return service, to_output(file)
 
 
 def to_columns(text: str) -> tuple[str, ...]:
     """Return the columns of a comma list."""
-    if not text:
-        return ()
     from pytest_edgeload.report.columns import parse_columns
 
     return parse_columns(text)
 
 
 def to_sort(text: str) -> str:
-    """Return what to sort by."""
+    """Return the column to sort by; the empty string for the default order."""
     if not text:
         return ""
     from pytest_edgeload.report.columns import parse_sort
@@ -204,42 +242,7 @@ def to_sort(text: str) -> str:
 
 
 def to_group_by(text: str) -> tuple[str, ...]:
-    """Return what to group by."""
-    if not text:
-        return ()
+    """Return the keys of a comma list to group by."""
     from pytest_edgeload.report.columns import parse_group_by
 
     return parse_group_by(text)
-
-
-def to_name(text: str) -> str:
-    """Return a kind of name."""
-    if text not in {"short", "long"}:
-        raise ValueError("not a kind of name; there are short, long")
-    return text
-
-
-def to_github(text: str) -> bool:
-    """Return whether GitHub is told: `auto` says so where its runner runs us."""
-    if text == "auto":
-        return os.environ.get("GITHUB_ACTIONS") == "true"
-    try:
-        return to_switch(text)
-    except ValueError:
-        raise ValueError("neither yes, no nor auto; did it mean to be a test? Write --edge-github=yes") from None
-
-
-def to_folder(text: str) -> Path | None:
-    """Return the path of a folder, or of none yet; None for the empty string."""
-    path = as_path(text) if text else None
-    if path is not None and path.exists() and not path.is_dir():
-        raise ValueError("not a folder; name one, it is made where it does not exist")
-    return path
-
-
-def to_switch(text: str) -> bool:
-    """Return whether a word says yes or no."""
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in words:
-        raise ValueError("neither true nor false")
-    return words[text.lower()]

@@ -23,6 +23,7 @@ import yaml
 from pytest_edgeload import cli
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin import options
+from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.report.columns import column
 from pytest_edgeload.results.record import METRICS
 from pytest_edgeload.results.threshold import Ceiling
@@ -93,7 +94,7 @@ def test_settings_are_settings(block: Block) -> None:
     """Tables of pyproject.toml parse; keys of the plugin exist and take their values, and thresholds are some."""
     tool = tomllib.loads(block.text).get("tool", {})
     given = {key: value for key, value in tool.get("pytest", {}).get("ini_options", {}).items() if key[:5] == "edge_"}
-    known = {options.ini_key(name): option for name, option in options.OPTIONS.items()}
+    known = {options.ini_key(name): option for name, option in OPTIONS.items()}
     for key, value in given.items():
         known[key].parse(str(value))
     for name, text in _leaves(tool.get("edgeload", {}).get("thresholds", {})):

@@ -16,6 +16,7 @@ from pytest_edgeload import plugin
 from pytest_edgeload.cli import COMMANDS
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.plugin import hookspecs, options
+from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.results.record import METRICS, Case, Measurement
@@ -26,9 +27,9 @@ from tests.docs.pages import PAGES, ROOT
 PLACED = [name for page in PAGES for name in re.findall(r"^<!-- reference: (.*) -->$", page.read_text(), re.MULTILINE)]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("pytest_edge_")]
 EVERYTHING = [
-    ("options", [options.flag(name) for name in options.OPTIONS]),
-    ("options", [options.ini_key(name) for name in options.OPTIONS]),
-    ("options", [options.variable(name) for name in options.OPTIONS]),
+    ("options", [options.flag(name) for name in OPTIONS]),
+    ("options", [options.ini_key(name) for name in OPTIONS]),
+    ("options", [options.variable(name) for name in OPTIONS]),
     ("fixtures", plugin.__all__),
     ("markers", ["edge_threshold"]),
     ("hooks", HOOKS),

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin.files import append, check, write
-from pytest_edgeload.plugin.options import File
+from pytest_edgeload.plugin.settings import File
 from pytest_edgeload.report import FORMATS
 from tests.report.documents import document, record, view
 

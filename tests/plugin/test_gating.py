@@ -183,7 +183,7 @@ def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
-        ("--edge-compare=.", "--edge-compare=.: that is no baseline; did it mean to be a test? *"),
+        ("--edge-compare=.", "--edge-compare=.: not a baseline; if it is a test path, *"),
         ("--edge-compare=nix", "--edge-compare: nix: no such baseline in *; choose from first"),
         ("--edge-compare=7", "--edge-compare: 7: no such baseline in *; choose from first"),
         ("--edge-compare=nix.json", "--edge-compare: nix.json: no such file; *"),
@@ -192,8 +192,8 @@ def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None
         ("--edge-compare-fail=makespan", "--edge-compare-fail=makespan: 'makespan' is not a threshold; *"),
         ("--edge-save=a/b", "--edge-save=a/b: not a name for a baseline; *"),
         ("--edge-save=12", "--edge-save=12: not a name for a baseline; *"),
-        ("--edge-rounds=5-3", "--edge-rounds=5-3: at least 5 is more than at most 3; try 3-5"),
-        ("--edge-precision=5%", "--edge-precision=5%: rounds are 2; try --edge-rounds=3-15"),
+        ("--edge-rounds=5-3", "--edge-rounds=5-3: the minimum 5 is above the maximum 3; try 3-5"),
+        ("--edge-precision=5%", "--edge-precision=5%: the number of rounds is fixed at 2; try --edge-rounds=3-15"),
     ],
 )
 def test_refused_option(saved: Ended, begin: Begin, option: str, sentence: str) -> None:

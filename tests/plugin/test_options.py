@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import Limit
-from pytest_edgeload.plugin.options import FILES, OPTIONS, Given, Settings, parse, read
+from pytest_edgeload.plugin.options import Given, parse, read
+from pytest_edgeload.plugin.settings import OPTIONS, Settings
 from pytest_edgeload.plugin.values import CAP_NAMES, EXPORTS, Rounds
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
@@ -55,6 +57,9 @@ VALUES = {
     "enable": ("true", "false", "true"),
 }
 """For every option what the command line, the environment and the ini file say, wherever they say anything."""
+
+FILES = {name: option.report for name, option in OPTIONS.items() if option.report}
+"""The options that name a file, and their formats."""
 
 SOURCES = ("command line", "environment", "ini file")
 
@@ -152,7 +157,9 @@ def test_a_baseline_at_home(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPat
 
 def test_one_file_for_two(bare: pytest.Pytester) -> None:
     """Two reports in one file are refused."""
-    with pytest.raises(pytest.UsageError, match="out is to hold two reports; name another file for one of them"):
+    with pytest.raises(
+        UsageError, match="out: two reports would be written to this file; name another file for one of them"
+    ):
         settings(bare, "--edge-csv=out", "--edge-export=bmf:./out")
 
 
@@ -221,46 +228,46 @@ WRONG = [
     ("mem", "base", "not a size; try *"),
     ("mem", "-1G", "not a size; try *"),
     ("mem", "0", "a size is at least one byte*; try *"),
-    ("mem", ",", "an empty list; name at least one"),
+    ("mem", ",", "an empty list; give at least one name"),
     ("policy", "linaer", "unknown; did you mean linear[?]"),
     ("policy", "xyzzy", "unknown; choose from bulk, *linear*"),
     ("reader", "raed", "unknown; did you mean read[?]"),
     ("rounds", "0", "not a number of rounds; try 5, or 3-15 with --edge-precision=5%"),
     ("rounds", "1.5", "not a number of rounds; *"),
-    ("rounds", "5-3", "at least 5 is more than at most 3; try 3-5"),
+    ("rounds", "5-3", "the minimum 5 is above the maximum 3; try 3-5"),
     ("precision", "5", "not a percentage; try 5%"),
     ("precision", "0%", "not a percentage; *"),
     ("save", "a/b", "not a name for a baseline; *"),
-    ("compare", ".", "that is no baseline; did it mean to be a test? *"),
+    ("compare", ".", "not a baseline; if it is a test path, *"),
     ("compare-fail", "makespan:fast", "makespan is a time, but 'fast' is not; try 10% or 0.2s"),
     ("compare-fail", "makespan/bulkk:10%", "bulkk is no policy; did you mean bulk[?]"),
     ("threads", "many", "not a count; *"),
     ("timeout", "soon", "not a duration; try 300s or 5m, and at most 10000h"),
     ("timeout", "0s", "not a duration; try *"),
-    ("cap", "cgroup3", "not a cap; there are auto, cgroup2, cgroup1, systemd, none"),
+    ("cap", "cgroup3", "not a cap; choose from auto, cgroup2, cgroup1, systemd, none"),
     ("swap", "much", "not a kind of swap; try auto, existing, off or a size such as 4G"),
     ("swap", "4GB", "not a kind of swap; *"),
     ("read-bw", "fast", "not a size; try 90M, which is 90 MiB a second"),
     ("read-bw", "90MB/s", "*write 90M, which is 1024"),
     ("read-bw", "90", "a rate is at least 1M a second; try 90M, *"),
     ("device", "rpi44-1g", "no such device; did you mean rpi4-1g[?]"),
-    ("device", ",", "an empty list; name at least one"),
-    ("devices", "missing.toml", "no such file; name one of devices, *"),
-    ("json", "..", "a folder; name a file, *"),
-    ("json", "missing/out.json", "the folder */missing does not exist; make it first"),
-    ("json", "/dev/full", "not a file that can be written here; name another"),
-    ("csv", "..", "a folder; name a file, *"),
-    ("md", "missing/out.md", "the folder */missing does not exist; make it first"),
-    ("export", "bmf", "not a service and its file; try bmf:out.json, there are bmf, gab, gab-bigger"),
-    ("export", "csv:out.csv", "not a service and its file; *"),
+    ("device", ",", "an empty list; give at least one name"),
+    ("devices", "missing.toml", "no such file; name a file of devices *"),
+    ("json", "..", "a folder; name a file, such as *"),
+    ("json", "missing/out.json", "the folder */missing does not exist; create it first"),
+    ("json", "/dev/full", "not a file that can be written here; name another one"),
+    ("csv", "..", "a folder; name a file, such as *"),
+    ("md", "missing/out.md", "the folder */missing does not exist; create it first"),
+    ("export", "bmf", "not SERVICE:FILE; try bmf:out.json, the services are bmf, gab, gab-bigger"),
+    ("export", "csv:out.csv", "not SERVICE:FILE; *"),
     ("export", "gab:", "gab: names no file; try gab:out.json"),
-    ("export", "gab:..", "a folder; name a file, *"),
-    ("github", "tests", "neither yes, no nor auto; *Write --edge-github=yes"),
+    ("export", "gab:..", "a folder; name a file, such as *"),
+    ("github", "tests", "not yes, no or auto; *write --edge-github=yes before it"),
     ("columns", "makspan", "makspan is not a metric; did you mean makespan?"),
     ("sort", "outcom", "outcom is not a metric; did you mean outcome?"),
     ("group-by", "limits", "nothing to group by is called limits; did you mean limit?"),
-    ("name", "normal", "not a kind of name; there are short, long"),
-    ("cache-dir", "a-file", "not a folder; name one, *"),
+    ("name", "normal", "not a kind of name; choose from short, long"),
+    ("cache-dir", "a-file", "not a folder; name a folder, *"),
 ]
 """Options, values that they do not take, and what is said of them."""
 
@@ -300,8 +307,8 @@ def test_wrong_switch(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, na
     [
         (["--edge-mem=512MB"], "", "ERROR: --edge-mem=512MB: *write 512M*"),
         ([], "edge_timeout = soon", "ERROR: edge_timeout=soon: not a duration; *"),
-        (["--edge-only", "--edge-skip"], "", "ERROR: --edge-only and --edge-skip *; give one of them"),
-        (["--edge-skip"], "edge_only = true", "ERROR: *edge_only *--edge-skip *"),
+        (["--edge-only", "--edge-skip"], "", "ERROR: --edge-only and --edge-skip: *; give only one of them"),
+        (["--edge-skip"], "edge_only = true", "ERROR: edge_only and --edge-skip: *"),
     ],
     ids=["flag", "ini", "only and skip", "only in the ini file"],
 )

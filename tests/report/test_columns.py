@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_edgeload.plugin.options import FILES
+from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.plugin.values import EXPORTS
 from pytest_edgeload.report.columns import (
     KEYS,
@@ -140,7 +140,7 @@ def test_documented() -> None:
     """The documentation names every column, every key and every format."""
     text = (Path(__file__).parents[2] / "docs/reports.md").read_text(encoding="utf-8")
     assert [name for name in [*NAMED, *KEYS, *EXPORTS] if f"`{name}`" not in text] == []
-    assert [option for option in FILES if f"--edge-{option}=FILE" not in text] == []
+    assert [option for option, row in OPTIONS.items() if row.report and f"--edge-{option}=FILE" not in text] == []
 
 
 @pytest.mark.parametrize("field", ["test", "workload", "policy", "limit", "reader", "threads", "device", "seed"])

@@ -1,0 +1,275 @@
+"""The options, each written once: a field of `Settings` is an option with its parser, default and help.
+
+The name of the field gives the flag, the ini key and the environment variable (see `options`). To add an option, add a
+field, and a parser to `values` if no parser there fits. Every pytest start imports this file, so it imports little.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, overload
+
+from pytest_edgeload.plugin.values import (
+    CAP_NAMES,
+    EXPORTS,
+    or_empty,
+    or_none,
+    to_baseline,
+    to_baseline_name,
+    to_cap,
+    to_columns,
+    to_count,
+    to_devices,
+    to_duration,
+    to_exports,
+    to_folder,
+    to_github,
+    to_group_by,
+    to_input,
+    to_limits,
+    to_name,
+    to_names,
+    to_output,
+    to_precision,
+    to_rate,
+    to_rounds,
+    to_seed,
+    to_sort,
+    to_swap,
+    to_switch,
+    to_thresholds,
+)
+
+if TYPE_CHECKING:
+    from pytest_edgeload.report.view import View
+
+_T = TypeVar("_T")
+
+
+class Option(Generic[_T]):
+    """An option, and the field of `Settings` that has its value.
+
+    `bare` is the text of an option that is given without a value; `is_list` options may be given several times. In the
+    help, `default_words` replace the text of the default. `report` is the format of the report
+    that the option names a file for.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        parse: Callable[[str], _T],
+        default: str,
+        metavar: str,
+        meaning: str,
+        *,
+        default_words: str = "",
+        is_list: bool = False,
+        is_switch: bool = False,
+        bare: str = "",
+        report: str = "",
+    ) -> None:
+        self.parse = parse
+        self.default = default
+        self.metavar = metavar
+        self.is_list = is_list
+        self.is_switch = is_switch
+        self.bare = bare
+        self.report = report
+        words = default_words or ("" if is_switch else default)
+        self.help = f"{meaning}. Default: {words}" if words else meaning
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name.replace("_", "-")
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: Settings, owner: type) -> _T: ...
+
+    def __get__(self, instance: Settings | None, owner: type) -> Self | _T:
+        if instance is None:
+            return self
+        value: _T = instance.values[self.name]
+        return value
+
+
+def _switch(meaning: str) -> Option[bool]:
+    return Option(to_switch, "false", "", meaning, is_switch=True)
+
+
+def _file(report: str, meaning: str) -> Option[Path | None]:
+    return Option(or_none(to_output), "", "FILE", meaning, report=report)
+
+
+class File(NamedTuple):
+    """A report to write: the option that names the file, the report's format, and the path."""
+
+    option: str
+    format: str
+    path: Path
+
+
+class Settings:
+    """The options of a session, parsed. Made by `options.parse`."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+
+    # fmt: off
+    mem = Option(
+        to_limits, "1G", "SIZES",
+        "Memory limits of the worker, separated by commas: 1G, 512M, base+256M (256M more than an idle worker needs), "
+        "none. K, M and G are powers of 1024",
+        is_list=True,
+    )
+    policy = Option(
+        to_names, "bulk,linear,partial", "NAMES",
+        "Loading policies and peers, separated by commas; all means every policy",
+        is_list=True,
+    )
+    reader = Option(to_names, "read", "NAMES", "Readers of weights, separated by commas", is_list=True)
+    rounds = Option(
+        to_rounds, "1", "N",
+        "Number of runs of each case, interleaved over the cases of a comparison group. With --edge-precision, 3-15 "
+        "means at least 3 and at most 15",
+    )
+    precision = Option(
+        or_none(to_precision), "", "PERCENT",
+        "Run more rounds of a comparison group only while half the 95% interval of a median makespan is wider than "
+        "this share of the median",
+    )
+    threads = Option(
+        to_count, str(len(os.sched_getaffinity(0))), "N",
+        "Maximum number of threads of one operator",
+        default_words="the number of available processors",
+    )
+    timeout = Option(to_duration, "300s", "TIME", "Maximum run time of a worker or program, from its start")
+    cap = Option(
+        to_cap, "auto", "NAME",
+        f"Mechanism that enforces the limit: {', '.join(CAP_NAMES)}",
+        default_words="auto, the first one available",
+    )
+    swap = Option(
+        to_swap, "existing", "KIND",
+        "Swap that the worker may use: existing (what the machine has), a size (a temporary file, removed afterwards; "
+        "needs root), auto (existing swap, or a file if there is none and pytest runs as root), off",
+    )
+    read_bw = Option(
+        to_rate, "none", "RATE",
+        "Maximum read rate from the disk of the weights in bytes per second, such as 90M for an SD card; needs a cap "
+        "that enforces it",
+        default_words="none, the speed of the disk",
+    )
+    device = Option(
+        to_devices, "", "NAMES",
+        "Devices to emulate, separated by commas: rpi4-1g, rpi3, ..., none. A device sets memory, cores, processor "
+        "time, threads, read and write rates, and swap, unless another option sets them",
+        is_list=True,
+    )
+    devices = Option(
+        or_none(to_input), "", "FILE",
+        "TOML file with devices of your own",
+        default_words="edge-devices.toml in rootdir, if it exists",
+    )
+    user = Option(
+        str, "auto", "NAME",
+        "User that workers run as when pytest runs as root: a user name (workers may still read every file), same "
+        "(root), or auto (the user who called sudo, otherwise nobody)",
+    )
+    bound = _switch(
+        "Measure the bound of each case, which is the shortest possible time to read and compute, and show each "
+        "makespan relative to it; takes about six seconds per network"
+    )
+    examples = Option(to_count, "3", "N", "Number of workloads that a test with drawn workloads draws")
+    seed = Option(
+        or_none(to_seed), "", "N",
+        "Seed of drawn workloads; a session prints its seed",
+        default_words="a new seed for each session",
+    )
+    save = Option(or_none(to_baseline_name), "", "NAME", "Save the records as a baseline with this name")
+    autosave = _switch("Save the records as a baseline named after the commit and the time")
+    storage = Option(to_folder, ".edgeload", "DIR", "Folder of the baselines")
+    compare = Option(
+        to_baseline, "", "BASELINE",
+        "Compare with a baseline, given by number, name or file. Without a value: with the newest baseline, from a "
+        "machine like this one if possible",
+        bare="newest",
+    )
+    compare_fail = Option(
+        or_empty(to_thresholds), "", "EXPR",
+        "Fail if a metric is worse than in the baseline by more than a threshold. All thresholds of the list apply: "
+        "makespan:10%, makespan/bulk:10%, peak:64M, makespan:10%+0.2s. Uses the newest baseline unless --edge-compare "
+        "names another one",
+        is_list=True,
+    )
+    strict = _switch("Fail as well if a case cannot be judged: no baseline, or a missing, inconclusive or invalid case")
+    json = _file("json", "Write all records, with the spans of tasks and timelines, to this file as JSON")
+    csv = _file("csv", "Write one row for each round to this file as CSV")
+    md = _file("markdown", "Write the verdicts and tables to this file as Markdown, for a pull request comment")
+    html = _file("html", "Write charts and tables to this file as one HTML page")
+    trace = _file("trace", "Write tasks and memory over time to this file as trace events, for Perfetto")
+    export = Option(
+        or_empty(to_exports), "", "SERVICE:FILE",
+        f"Write files for benchmark services, separated by commas: {', '.join(EXPORTS)} (Bencher, "
+        "github-action-benchmark)",
+        is_list=True,
+    )
+    github = Option(
+        to_github, "auto", "WHEN",
+        "Annotate failures on GitHub and add the Markdown report to the summary of the job: yes, no, auto",
+        default_words="auto, which is yes if GITHUB_ACTIONS is true", bare="yes",
+    )
+    columns = Option(
+        or_empty(to_columns), "", "NAMES",
+        "Columns of tables and files, separated by commas: metrics as in thresholds (makespan, response.p90, peak, "
+        "min), ratio, bound, interval, rounds, outcome, and the keys of a case",
+        default_words="depends on what was measured", is_list=True,
+    )
+    sort = Option(
+        to_sort, "", "COLUMN",
+        "Column that orders the rows, or name",
+        default_words="the metric that the cases are compared by",
+    )
+    group_by = Option(
+        or_empty(to_group_by), "", "KEYS",
+        "Keys of a case that are equal in all rows of a table: workload, limit, reader, test, policy, param:NAME, ...",
+        default_words="all keys except policy", is_list=True,
+    )
+    name = Option(to_name, "short", "KIND", "Names of rows: short, or long with all keys of the case")
+    quiet = _switch("Show only failures and cases that cannot be judged, without tables")
+    cache_dir = Option(
+        or_none(to_folder), "", "DIR",
+        "Folder of stored networks, sessions and swap files",
+        default_words="the cache folder of the user",
+    )
+    only = _switch("Skip tests that do not measure")
+    skip = _switch("Skip tests that measure")
+    disable = _switch("Run every case once without a limit, with only its first request, and record nothing")
+    enable = _switch("Overrule --edge-disable, for example in the ini file")
+    # fmt: on
+
+    @property
+    def view(self) -> View:
+        """The columns, order, groups and names of the reports."""
+        from pytest_edgeload.report.view import View
+
+        return View(self.columns, self.sort, self.group_by, self.name)
+
+    @property
+    def files(self) -> list[File]:
+        """All reports to write at the end of the session."""
+        named = [(option, self.values[name]) for name, option in OPTIONS.items() if option.report]
+        files = [File(option.name, option.report, path) for option, path in named if path is not None]
+        return files + [File("export", service, path) for service, path in self.export]
+
+
+OPTIONS: Mapping[str, Option[Any]] = {
+    option.name: option for option in vars(Settings).values() if isinstance(option, Option)
+}
+"""All options by name, in the order of the help."""
