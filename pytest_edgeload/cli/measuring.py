@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.project import Project, check_policies, mix_of, networks_of
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.bench import Bench, with_mix
 from pytest_edgeload.measuring.directories import SessionDirectories
@@ -61,9 +62,8 @@ class Setup:
             workload=self.mix.name,
             policy=policy,
             limit=None if limit is None else str(limit),
-            limit_bytes=self.bench.calibration.limit_bytes(limit),
+            constraints=Constraints(self.bench.calibration.limit_bytes(limit), threads=self.threads),
             reader=self.reader,
-            threads=self.threads,
             cap=self.cap,
             swap=str(swap or self.bench.launcher.swap),
         )

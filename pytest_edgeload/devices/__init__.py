@@ -1,99 +1,52 @@
-"""Devices: what stands for a board, read from TOML. Knows nothing of how it is enforced."""
+"""Devices: named constraints that stand for a board, read from TOML. Knows nothing of how they are enforced."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.base.text import is_name
-from pytest_edgeload.base.units import Limit, parse_count, parse_rate, parse_size
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints
 
 SHIPPED = Path(__file__).with_name("devices.toml")
 """The devices that come with the package."""
 
-_MOST = 1 << 20  # bytes of a file
-
 OWN_FILE = "edge-devices.toml"
-"""Where a project keeps its own devices unless it says otherwise."""
+"""The file with a project's own devices, unless an option names another."""
+
+_MAX_BYTES = 1 << 20  # of a file
+_CONSTRAINTS = {row.key: row for row in CONSTRAINTS.values()}
+_OTHERS: Mapping[str, tuple[Any, str]] = {
+    "sources": (tuple[str, ...], '["https://..."]'),
+    "note": (str, '"a board"'),
+}
+
+KEYS = (*_CONSTRAINTS, *_OTHERS)
+"""The keys of a device in TOML, besides `extends`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What stands for a board: a key that is None says nothing, and leaves this machine and its options as they are.
-
-    `memory` is what a worker may use. `cpus` is how much processor time it gets, in whole processors of this machine;
-    `cores` on how many processors it may run; `threads` how many an operator may use. `read_bps` and `write_bps` are
-    bytes a second, `swap` the most bytes it may swap, 0 for none. `sources` say where the figures are from.
-    """
+    """Constraints that stand for a board, one on memory among them. `sources` are addresses that give the values."""
 
     name: str
-    memory: Limit
-    cpus: float | None = None
-    cores: int | None = None
-    threads: int | None = None
-    read_bps: int | None = None
-    write_bps: int | None = None
-    swap: int | None = None
+    constraints: Constraints
     sources: tuple[str, ...] = ()
     note: str = ""
 
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError('not a text; put it in quotes, as in "512M"')  # noqa: TRY004  # one kind for all that is wrong
-    return value
-
-
-def _memory(value: object) -> Limit:
-    return Limit(parse_size(_text(value)))
-
-
-def _rate(value: object) -> int:
-    return parse_rate(_text(value))
-
-
-def _swap(value: object) -> int:
-    return 0 if value == "off" else parse_size(_text(value), 'try "100M" or "off"')
-
-
-def _cpus(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 1024:  # noqa: PLR2004
-        raise ValueError("not a number of processors; try 0.5 or 2, without quotes")
-    return float(value)
-
-
-def _count(value: object) -> int:
-    if type(value) is not int:
-        raise ValueError("not a count; give a whole number of at least 1, without quotes")
-    return parse_count(str(value))
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError('not a list; write it as in ["https://..."]')  # noqa: TRY004  # as above
-    return tuple(map(_text, value))
-
-
-KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = MappingProxyType(
-    {
-        "memory": ("memory", _memory),
-        "cpus": ("cpus", _cpus),
-        "cores": ("cores", _count),
-        "threads": ("threads", _count),
-        "read": ("read_bps", _rate),
-        "write": ("write_bps", _rate),
-        "swap": ("swap", _swap),
-        "sources": ("sources", _texts),
-        "note": ("note", _text),
-    }
-)
-"""The keys of a device in TOML beside `extends`: the field each is, and what it means."""
+    @property
+    def memory(self) -> Limit:
+        """The memory that a worker may use."""
+        assert self.constraints.memory_bytes is not None  # as `parse` checks
+        return Limit(self.constraints.memory_bytes)
 
 
 def known_devices(file: Path | None) -> dict[str, Device]:
@@ -103,53 +56,65 @@ def known_devices(file: Path | None) -> dict[str, Device]:
 
 
 def read(file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
-    """Return the devices of a file; each may extend one of `known` or one before it. Raises UsageError."""
+    """Return the devices of a file. Each may extend one of `known` or an earlier one. Raises UsageError."""
     try:
-        text = files.read(file, _MOST).decode("utf-8-sig")
+        text = files.read(file, _MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
         hint = ("name another file of devices with ", Setting("devices"))
         raise UsageError(str(file), error.strerror or "cannot be read", hint) from error
-    except ValueError as error:  # of a byte that is not UTF-8
-        raise UsageError(f"{file}: not TOML: {error}; see docs/devices.md") from error
+    except ValueError as error:  # a byte that is not UTF-8
+        raise _not_toml(file, error) from error
     return parse(text, file, known)
 
 
 def parse(text: str, file: Path, known: Mapping[str, Device]) -> dict[str, Device]:
-    """Return the devices of a text; `file` names it in errors. Raises UsageError."""
+    """Return the devices in a text. `file` names it in errors. Raises UsageError."""
     try:
         tables = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also of a number without end
-        raise UsageError(f"{file}: not TOML: {error}; see docs/devices.md") from error
-    found: dict[str, Device] = {}
+    except (ValueError, RecursionError) as error:  # RecursionError: tables nested too deep
+        raise _not_toml(file, error) from error
+    devices: dict[str, Device] = {}
     for name, table in tables.items():
-        try:
-            found[name] = _device(name, table, {**known, **found})
-        except ValueError as error:
-            raise UsageError(f"{file}: [{name}]{error}") from error
-    return found
+        devices[name] = _device(f"{file}: [{name}]", name, table, {**known, **devices})
+    return devices
 
 
-def _device(name: str, table: object, known: Mapping[str, Device]) -> Device:
+def _not_toml(file: Path, error: Exception) -> UsageError:
+    return UsageError(str(file), f"not TOML: {error}", "see docs/devices.md")
+
+
+def _device(place: str, name: str, table: object, known: Mapping[str, Device]) -> Device:
     if name == "none" or "," in name or name != name.strip() or not is_name(name):
-        raise ValueError(": no name for a device; try one such as my-board")
+        raise UsageError(place, "not a name for a device", "try one such as my-board")
     if not isinstance(table, dict):
-        raise ValueError(f" = {table!r}: not a device; begin it by [{name}]")  # noqa: TRY004  # as above
-    fields = dict(_field(key, value) for key, value in table.items() if key != "extends")
+        raise UsageError(f"{place} = {table!r}", "not a device", f"begin a device with [{name}]")
+    values = {key: _value(place, key, value) for key, value in table.items() if key != "extends"}
+    others = {key: values.pop(key) for key in _OTHERS if key in values}
+    own = Constraints(**{_CONSTRAINTS[key].field: value for key, value in values.items()})
     base = table.get("extends")
-    if base is not None:
-        if not isinstance(base, str) or base not in known:
-            raise ValueError(f" extends = {base!r}: unknown or further down; {suggestion(str(base), known)}")
-        return replace(known[base], name=name, **{"note": "", **fields})
-    if "memory" not in fields:
-        raise ValueError(': has no memory; add memory = "512M", or extend a device that has')
-    return Device(name, **fields)
+    if base is None:
+        if own.memory_bytes is None:
+            raise UsageError(place, "has no memory", 'add memory = "512M", or extend a device that has some')
+        return Device(name, own, **others)
+    if not isinstance(base, str) or base not in known:
+        raise UsageError(f"{place} extends = {base!r}", "unknown or further down", suggestion(str(base), known))
+    return Device(name, known[base].constraints | own, **{"sources": known[base].sources, **others})
 
 
-def _field(key: str, value: object) -> tuple[str, Any]:
-    if key not in KEYS:
-        raise ValueError(f" {key}: unknown key; {suggestion(key, ['extends', *KEYS])}")
-    field, parse = KEYS[key]
+def _value(place: str, key: str, value: object) -> Any:
+    """Return the value of a key. Raises UsageError."""
+    if key in _OTHERS:
+        kind, example = _OTHERS[key]
+    elif key in _CONSTRAINTS:
+        kind, example = _CONSTRAINTS[key].kind[:2]
+    else:
+        raise UsageError(f"{place} {key}", "unknown key", suggestion(key, ["extends", *KEYS]))
+    subject = f"{place} {key} = {value!r}"
     try:
-        return field, parse(value)
+        typed = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(subject, str(error), f"write {key} = {example}") from error
+    try:
+        return _CONSTRAINTS[key].kind.parse(typed) if key in _CONSTRAINTS else typed
     except ValueError as error:
-        raise ValueError(f" {key} = {value!r}: {error}") from error
+        raise UsageError(subject, str(error)) from error

@@ -22,7 +22,6 @@ from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox.command import Command, launch_command
-from pytest_edgeload.sandbox.hold import Hold
 from pytest_edgeload.sandbox.launch import Calling, launch_call
 from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.workload import Mix, Workload
@@ -80,7 +79,7 @@ class Bench:
             program=method.program,
         )
         weight_bytes = sum(network.weight_bytes for _, network in stored.values())  # the page cache keeps some of them
-        measurement = self.launcher.launch(job, case.limit_bytes, Hold.of(case), weight_bytes + method.peak_bytes)
+        measurement = self.launcher.launch(job, case.enforced, weight_bytes + method.peak_bytes)
         for name in stored:  # raises if the weights changed meanwhile, because then the figures mean nothing
             self.registry.get(name, self.progress)
         if method.program is not None:
@@ -99,7 +98,7 @@ class Bench:
             return launch_call(program, case.threads, enclosure)
 
         files = program.files or [Path.cwd()]
-        return self.launcher.launch_with(start, files, case.limit_bytes, Hold.of(case), case.limit_bytes or 0)
+        return self.launcher.launch_with(start, files, case.enforced, case.limit_bytes or 0)
 
     def _method(self, case: Case, workload: Workload, folders: dict[str, str]) -> _Method:
         """Return how to answer `workload`. `folders` are those of the networks, by name.
@@ -113,7 +112,7 @@ class Bench:
             largest_bytes = max(request.network.peak_bytes for request in workload.requests)
             return _Method(Plan(()), _PEER_COPIES * largest_bytes, program)
         memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.calibration.idle_bytes())
-        budget = Budget(memory, speeds=speeds(Hold.of(case).read_bps))
+        budget = Budget(memory, speeds=speeds(case.enforced.read_bps))
         plan = make_plan(case.policy, self.policies[case.policy], workload, budget)
         try:
             return _Method(plan, peak_bytes(plan, workload))

@@ -22,6 +22,7 @@ from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.files import OURS, noting, write
 from pytest_edgeload.base.functions import search_path
 from pytest_edgeload.base.units import Limit
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.job import Job, JobRequest, Program
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.preparation import ShowProgress
@@ -34,10 +35,9 @@ from pytest_edgeload.policies import POLICIES, make_plan
 from pytest_edgeload.results.derived import Bound
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox.command import Command
-from pytest_edgeload.sandbox.hold import Hold
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import Calling, launch, launch_call
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.workload import Mix
 
 _SERVICE_RUNS = 3  # of which the median counts
@@ -50,8 +50,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     name: Literal["idle", "idle-call", "service", "read", "compute"]
     networks: tuple[str, ...] = ()
-    threads: int = 1
-    hold: Hold = Hold()
+    constraints: Constraints = Constraints()
 
     @property
     def file_name(self) -> str:
@@ -93,14 +92,15 @@ class Calibration:
             )
         return limit.size_bytes
 
-    def service_s(self, mix: Mix, threads: int, hold: Hold) -> float:
+    def service_s(self, mix: Mix, constraints: Constraints) -> float:
         """Return the mean time of one batch of `mix` on an otherwise idle machine: the sum over its requests.
 
-        A request takes the time of its network alone, under bulk, from a cold cache, with the constraints `hold` and
+        A request takes the time of its network alone, under bulk, from a cold cache, with these constraints but
         without a memory limit: the median of three runs. Raises Unsupported, and what `Registry.get` raises.
         """
+        held = constraints.without(["memory_bytes"])
         network_s = {
-            name: self._noted(Figure("service", (name,), threads, hold), partial(self._alone_s, name, threads, hold))
+            name: self._noted(Figure("service", (name,), held), partial(self._alone_s, name, held))
             for name in mix.networks
         }
         return sum(network_s[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
@@ -115,51 +115,60 @@ class Calibration:
         if not mix.is_at_once:
             return None
         networks = {name: self.registry.get(name, self.progress)[1] for name in mix.networks}
-        hold = Hold.of(case)
-        compute_s = {name: self._compute_s(name, case.threads, hold.computing) for name in networks}
+        computing = case.enforced.only("cpus", "cores", "threads")
+        reading = case.enforced.only("cpus", "cores", "read_bps")
+        compute_s = {name: self._compute_s(name, computing) for name in networks}
         return Bound(
             read_bytes=sum(size_bytes for network in networks.values() for _, size_bytes in needed(network)),
-            read_s=self._read_s(sorted(networks), hold._replace(write_bps=None, swap_bytes=None)),
+            read_s=self._read_s(sorted(networks), reading),
             compute_s=sum(compute_s[ask.network] for ask in mix.asks),
         )
 
-    def _alone_s(self, name: str, threads: int, hold: Hold) -> float:
+    def _alone_s(self, name: str, constraints: Constraints) -> float:
         folder, network = self.registry.get(name, self.progress)
         workload = Mix.of(name, [name]).workload({name: network})
         plan = make_plan("bulk", POLICIES["bulk"], workload, Budget())
-        job = Job(plan, (str(folder),), (JobRequest(0),), "read", threads)
+        job = Job(plan, (str(folder),), (JobRequest(0),), "read", constraints.threads or 1)
         expected_bytes = network.weight_bytes + peak_bytes(plan, workload)
-        runs = [self.launcher.launch(job, None, hold, expected_bytes) for _ in range(_SERVICE_RUNS)]
+        runs = [self.launcher.launch(job, constraints, expected_bytes) for _ in range(_SERVICE_RUNS)]
         self.registry.get(name, self.progress)  # raises if the weights changed meanwhile
         makespans_s = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]
         if not makespans_s:
             raise Unsupported(f"service time of {name}", f"cannot be measured: {runs[-1].detail}")
         return statistics.median(makespans_s)
 
-    def _read_s(self, names: list[str], hold: Hold) -> float:
-        if hold.read_bps is not None:
+    def _read_s(self, names: list[str], constraints: Constraints) -> float:
+        if constraints.read_bps is not None:
             # A throttle lets the first bytes of a process pass freely, so one worker has to read all networks.
-            return self._noted(Figure("read", tuple(names), hold=hold), lambda: self._probe_s("reading", names, hold))
+            figure = Figure("read", tuple(names), constraints)
+            return self._noted(figure, lambda: self._probe_s("reading", names, constraints))
 
         def fastest_s(name: str) -> float:
-            return min(self._probe_s("reading", [name], hold) for _ in range(_PROBES))
+            return min(self._probe_s("reading", [name], constraints) for _ in range(_PROBES))
 
-        return sum(self._noted(Figure("read", (name,), hold=hold), partial(fastest_s, name)) for name in names)
+        return sum(self._noted(Figure("read", (name,), constraints), partial(fastest_s, name)) for name in names)
 
-    def _compute_s(self, name: str, threads: int, hold: Hold) -> float:
+    def _compute_s(self, name: str, constraints: Constraints) -> float:
         def fastest_s() -> float:
-            probes = (self._probe_s("computing", [name], hold, _COMPUTED_REQUESTS, threads) for _ in range(_PROBES))
+            probes = (self._probe_s("computing", [name], constraints, _COMPUTED_REQUESTS) for _ in range(_PROBES))
             return min(probes) / _COMPUTED_REQUESTS
 
-        return self._noted(Figure("compute", (name,), threads, hold), fastest_s)
+        return self._noted(Figure("compute", (name,), constraints), fastest_s)
 
-    def _probe_s(self, function: str, names: Iterable[str], hold: Hold, requests: int = 0, threads: int = 1) -> float:
+    def _probe_s(self, function: str, names: Iterable[str], constraints: Constraints, requests: int = 0) -> float:
         """Return the wall-clock time that a function of `engine.probes` takes. Raises Unsupported."""
         stored = [self.registry.get(name, self.progress) for name in names]
         program = Program(f"pytest_edgeload.engine.probes:{function}", search_path())
         job_requests = tuple(JobRequest(0, sample) for sample in range(requests))
-        job = Job(Plan(()), tuple(str(folder) for folder, _ in stored), job_requests, "read", threads, program)
-        run = self.launcher.launch(job, None, hold, sum(network.peak_bytes for _, network in stored))
+        job = Job(
+            Plan(()),
+            tuple(str(folder) for folder, _ in stored),
+            job_requests,
+            "read",
+            constraints.threads or 1,
+            program,
+        )
+        run = self.launcher.launch(job, constraints, sum(network.peak_bytes for _, network in stored))
         if run.outcome != "ok" or run.makespan_s is None:
             raise Unsupported(
                 Setting("bound"), f"{function} {', '.join(names)} by itself failed: {run.detail}", "leave it out"
@@ -171,7 +180,7 @@ class Calibration:
         with self.launcher.turn():
             if note.exists():
                 return int(note.read_text())
-            idle_bytes = measure(self.launcher.enclosure(Limits(swap=self.launcher.swap.usable)))
+            idle_bytes = measure(self.launcher.enclosure(Limits(may_swap=self.launcher.swap.usable)))
             with noting(self.folder):
                 write(note, str(idle_bytes).encode(), OURS)
             return idle_bytes

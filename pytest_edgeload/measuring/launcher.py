@@ -16,14 +16,14 @@ from pytest_edgeload.base.errors import Setting, Unsupported
 from pytest_edgeload.base.locks import silent
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.store import weight_files
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.hold import Hold, limits_of, loose, unenforced
+from pytest_edgeload.sandbox.constraints import Limits, limits_of, shortfalls, unthrottled
 from pytest_edgeload.sandbox.launch import launch
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.swap import Swap
@@ -47,27 +47,26 @@ class Launcher:
     _said: set[str] = field(default_factory=set)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
 
-    def launch(self, job: Job, limit_bytes: int | None, hold: Hold, expected_bytes: int) -> Measurement:
+    def launch(self, job: Job, constraints: Constraints, expected_bytes: int) -> Measurement:
         """Start a worker that carries out `job` and return its measurement. Raises Unsupported."""
         weights = [path for folder in job.networks for path in weight_files(Path(folder))]
-        return self.launch_with(partial(launch, job), weights, limit_bytes, hold, expected_bytes)
+        return self.launch_with(partial(launch, job), weights, constraints, expected_bytes)
 
     def launch_with(
         self,
         start: Callable[[Enclosure], Measurement],
         files: Sequence[Path],
-        limit_bytes: int | None,
-        hold: Hold,
+        constraints: Constraints,
         expected_bytes: int,
     ) -> Measurement:
         """Wait for this session's turn, and `start` a process that reads `files`. Raises Unsupported.
 
         See `Enclosure` for `expected_bytes`.
         """
-        free = loose(hold, files)
+        free = unthrottled(constraints, files)
         with self.turn():
             # The limits are computed in our turn: the swap of others may have come or gone.
-            limits = self._limits(limit_bytes, hold, [file for file in files if file not in free])
+            limits = self._limits(constraints, [file for file in files if file not in free])
             measurement = start(self.enclosure(limits, expected_bytes))
         notices = [
             printable(f"{file} is not on a disk that can be throttled, so it was read at full speed") for file in free
@@ -86,24 +85,21 @@ class Launcher:
 
     def check_reads(self, read_bps: int, folder: Path) -> None:
         """Raise Unsupported if reads of the files in `folder` cannot be throttled to `read_bps`."""
-        limits = self._limits(None, Hold(read_bps), [folder])
+        limits = self._limits(Constraints(read_bps=read_bps), [folder])
         try:
             self.cap.open(self._group_name(), limits).close()
         except Unsupported as error:
             raise error.within(Setting("read-bw", exact_size(read_bps)), "leave it out") from error
 
-    def unenforced(self, hold: Hold, memory_bytes: int, folder: Path) -> tuple[str, ...]:
-        """Return the parts of `hold` that this machine cannot enforce, as in `Case.unenforced`.
-
-        `folder` is the folder of the weights.
-        """
-        return unenforced(
-            self.cap, self._group_name, hold, lambda part: self._limits(memory_bytes, part, [folder]), self.swap
+    def shortfalls(self, constraints: Constraints, folder: Path) -> tuple[Shortfall, ...]:
+        """Return the constraints that this machine does not enforce for a worker that reads files in `folder`."""
+        return shortfalls(
+            self.cap, self._group_name, constraints, lambda alone: self._limits(alone, [folder]), self.swap
         )
 
-    def _limits(self, memory_bytes: int | None, hold: Hold, files: Iterable[Path]) -> Limits:
+    def _limits(self, constraints: Constraints, files: Iterable[Path]) -> Limits:
         """Return the limits of a worker that reads `files`. Raises Unsupported."""
-        return limits_of(memory_bytes, hold, files, self.swap)
+        return limits_of(constraints, files, self.swap)
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from pytest_edgeload.base.errors import UsageError, suggestion
-from pytest_edgeload.base.units import Limit, exact_size
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices import OWN_FILE, Device, known_devices
+from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
 from pytest_edgeload.plugin.options import Given, flag
 from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.results.record import Case
-from pytest_edgeload.sandbox.hold import Hold
-from pytest_edgeload.sandbox.limits import cores_of
-
-_OVERRIDES = {"threads": "threads", "read-bw": "read_bps", "swap": "swap"}
-"""The options, beside --edge-mem, that say what a device may say, and the fields that they take its place in."""
+from pytest_edgeload.sandbox.constraints import cores_of
 
 
 class Boards(NamedTuple):
@@ -65,12 +62,12 @@ def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> 
     known = known_devices(settings.devices or (own if os.path.lexists(own) else None))
     place = given["device"].source
     over = {name for name in given if not given[name].is_in_ini or given["device"].is_in_ini}
-    given_up: dict[str, Any] = dict.fromkeys(key for name, key in _OVERRIDES.items() if name in over)
+    overridden = [row.field for row in CONSTRAINTS.values() if row.option in over and row.option != "mem"]
     found: dict[str | None, Device | None] = {}
     for name in settings.device:
         if name is not None and name not in known:
             raise UsageError(f"{place}={name}: no such device; {suggestion(name, known)}")
-        found[name] = None if name is None else replace(_threaded(known[name]), **given_up)
+        found[name] = None if name is None else _without(_threaded(known[name]), overridden)
     if "mem" in over and None in settings.mem and set(found) != {None}:
         raise UsageError(
             f"{given['mem'].source}=none: a device has a limit; leave it out, or leave {flag('device')} out"
@@ -82,30 +79,28 @@ def boards_of(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> 
 
 
 def _threaded(device: Device) -> Device:
-    """Return the device with as many threads as it has cores here, where it does not say how many."""
-    if device.threads is not None or device.cores is None:
+    """Return the device with as many threads as it has cores here, if it does not set a number of threads."""
+    cores = device.constraints.cores
+    if cores is None:
         return device
-    return replace(device, threads=len(cores_of(device.cores)))
+    return replace(device, constraints=Constraints(threads=len(cores_of(cores))) | device.constraints)
 
 
-def hold_of(device: Device) -> Hold:
-    """Return what a device asks the kernel to hold a worker to, beside its memory."""
-    return Hold(device.read_bps, device.write_bps, device.cpus, device.cores, device.swap)
+def _without(device: Device, fields: Sequence[str]) -> Device:
+    return replace(device, constraints=device.constraints.without(fields))
 
 
-def on(case: Case, device: Device, unenforced: tuple[str, ...], *, sets_memory: bool) -> Case:
-    """Return `case` as it is on a device of which this much is not enforced; `sets_memory` as in Boards."""
-    asked = {"threads": device.threads, **hold_of(device)._asdict()}
-    stated = {name: value for name, value in asked.items() if value is not None}
-    swap = case.swap
-    if device.swap is not None and not any(text.startswith("swap") for text in unenforced):
-        swap = exact_size(device.swap) if device.swap else "off"
-    own_limit = ["limit"] if sets_memory and case.limit == str(device.memory) else []
+def on(case: Case, device: Device, unenforced: tuple[Shortfall, ...], *, sets_memory: bool) -> Case:
+    """Return `case` as it is on a device of which this much is not enforced. `sets_memory` is as in Boards."""
+    own = device.constraints.without(["memory_bytes"])
+    swap = own.swap_bytes
+    is_swap_enforced = swap is not None and not any(each.constraint == "swap_bytes" for each in unenforced)
+    own_limit = ["memory_bytes"] if sets_memory and case.limit == str(device.memory) else []
     return msgspec.structs.replace(
         case,
+        constraints=case.constraints | own,
         device=device.name,
-        by_device=(*own_limit, *stated),
+        by_device=(*own_limit, *own.values),
         unenforced=unenforced,
-        swap=swap,
-        **stated,
+        swap=CONSTRAINTS["swap_bytes"].text(swap) if is_swap_enforced else case.swap,
     )

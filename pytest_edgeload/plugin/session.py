@@ -22,6 +22,7 @@ from pytest_edgeload.base.errors import Unsupported, UsageError, suggestion
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.units import Limit
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.bench import Bench, with_mix
 from pytest_edgeload.measuring.directories import SessionDirectories
@@ -30,7 +31,7 @@ from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.measuring.peers import Peer, known_peers
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.plugin.devices import Boards, hold_of, on
+from pytest_edgeload.plugin.devices import Boards, on
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.progress import Bar
@@ -41,7 +42,6 @@ from pytest_edgeload.results.record import METRICS, PROGRAM, Case, Entry, Measur
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.command import Command
-from pytest_edgeload.sandbox.hold import Hold
 from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.sandbox.user import User
 from pytest_edgeload.workload import Mix
@@ -58,7 +58,7 @@ class Shared(msgspec.Struct, frozen=True):
     cap: str
     swap_bytes: int
     swap_usable: bool
-    unenforced: dict[str, tuple[str, ...]] = {}
+    unenforced: dict[str, tuple[Shortfall, ...]] = {}
 
     @property
     def swap(self) -> swaps.Swap:
@@ -169,9 +169,9 @@ class Session:
         """What all measurements of this session have in common."""
         return self._bench(self.shared.cap, self.shared.swap)
 
-    def _unenforced(self, bench: Bench) -> dict[str, tuple[str, ...]]:
+    def _unenforced(self, bench: Bench) -> dict[str, tuple[Shortfall, ...]]:
         return {
-            device.name: bench.launcher.unenforced(hold_of(device), device.memory.size_bytes, self.directories.cache)
+            device.name: bench.launcher.shortfalls(device.constraints, self.directories.cache)
             for device in self._boards.devices.values()
             if device is not None
         }
@@ -229,13 +229,15 @@ class Session:
             test=asked.test,
             workload=workload,
             policy=policy,
-            limit=None if memory is None else str(memory),
-            limit_bytes=self._limit_bytes(asked, memory),
             reader=reader,
-            threads=self._settings.threads,
             cap=self.shared.cap,
             swap=str(self.shared.swap),
-            read_bps=self._settings.read_bw,
+            limit=None if memory is None else str(memory),
+            constraints=Constraints(
+                memory_bytes=self._limit_bytes(asked, memory),
+                read_bps=self._settings.read_bw,
+                threads=self._settings.threads,
+            ),
             parameters=asked.parameters,
         )
         if device is None:
@@ -267,12 +269,10 @@ class Session:
             test=test,
             workload=workload,
             policy=policy,
-            limit=None,
-            limit_bytes=None,
             reader=reader,
-            threads=self._settings.threads,
             cap="none",
             swap="none",
+            constraints=Constraints(threads=self._settings.threads),
         )
 
     def service_s(self, mix: Mix, device: str | None) -> float:
@@ -280,7 +280,7 @@ class Session:
         if self._settings.disable:
             return 1.0  # nothing is measured, so nothing depends on it
         case = self._case(Asked("", 0, mix, "bulk", None, "read", device=device))
-        return self.bench.calibration.service_s(mix, case.threads, Hold.of(case))
+        return self.bench.calibration.service_s(mix, case.enforced)
 
     def keep(self, entry: Entry) -> None:
         """Write a measurement down. Raises UsageError where the disk is full."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from pytest_edgeload.base.errors import suggestion
-from pytest_edgeload.base.units import exact_size, format_size
+from pytest_edgeload.base.units import format_size
+from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraint
 from pytest_edgeload.results.record import METRICS, REFERENCE, Better, Case, Record, comparison_groups, metric_of
 from pytest_edgeload.results.statistics import (
     Interval,
@@ -116,23 +118,18 @@ def parse_sort(text: str) -> str:
 
 def full_name(case: Case) -> str:
     """Return a name of the case that it has in every session, and no other case of its session."""
-    reads = "" if case.read_bps is None else f"reads at {exact_size(case.read_bps)}/s"
     seed = "" if case.seed is None else f"seed {case.seed}"
     conditions = "" if case.conditions == "wait" else f"conditions {case.conditions}"
     loop = "" if case.loop == "once" else f"{case.loop} loop {case.arrivals}".rstrip()
     always = [case.policy, f"{case.test} {case.workload} at {case.limit or 'no limit'}", f"reader {case.reader}"]
-    parts = [*always, f"{case.threads} threads", reads, *_held(case), loop, seed, conditions, case.device or ""]
+    held = case.constraints.without(["memory_bytes"]).words.values()
+    parts = [*always, *held, loop, seed, conditions, case.device or ""]
     return ", ".join(part for part in parts if part)
 
 
-def _held(case: Case) -> list[str]:
-    """Return what only a device asks for, in words."""
-    return [
-        "" if case.write_bps is None else f"writes at {exact_size(case.write_bps)}/s",
-        "" if case.cpus is None else f"cpus {case.cpus:g}",
-        "" if case.cores is None else f"cores {case.cores}",
-        "" if case.swap_bytes is None else f"at most {exact_size(case.swap_bytes)} swapped",
-    ]
+def _constraint(row: Constraint, case: Case) -> str:
+    value = getattr(case.constraints, row.field)
+    return "" if value is None else row.text(value)
 
 
 KEYS: Mapping[str, Callable[[Case], str]] = {
@@ -141,12 +138,8 @@ KEYS: Mapping[str, Callable[[Case], str]] = {
     "workload": lambda case: case.workload,
     "limit": lambda case: case.limit or "none",
     "reader": lambda case: case.reader,
-    "threads": lambda case: str(case.threads),
-    "read_bw": lambda case: "" if case.read_bps is None else f"{exact_size(case.read_bps)}/s",
-    "write_bw": lambda case: "" if case.write_bps is None else f"{exact_size(case.write_bps)}/s",
-    "cpus": lambda case: "" if case.cpus is None else f"{case.cpus:g}",
-    "cores": lambda case: "" if case.cores is None else str(case.cores),
-    "unenforced": lambda case: ", ".join(case.unenforced),
+    **{row.column: partial(_constraint, row) for row in CONSTRAINTS.values() if row.column},
+    "unenforced": lambda case: ", ".join(map(str, case.unenforced)),
     "loop": lambda case: case.loop,
     "arrivals": lambda case: case.arrivals,
     "seed": lambda case: "" if case.seed is None else str(case.seed),

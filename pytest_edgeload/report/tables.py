@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.base.units import exact_size, format_size
+from pytest_edgeload.base.units import format_size
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.columns import KEYS, NAME, NAMED, NONE, Column, Row, Value, column, full_name, key, rows
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
@@ -30,10 +31,6 @@ _KEPT_COMING = {
     "swap_in_out": "",
 }
 """The columns of what is asked at once and of what keeps coming, and their titles where they are known well enough."""
-
-
-_OF_A_DEVICE = ("threads", "read_bps", "write_bps", "cpus", "cores", "swap_bytes")
-"""The fields of a case, beside its limit, that a device may decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +82,12 @@ def _values(case: Case, view: View) -> tuple[str, ...]:
 def _compared(case: Case, *, has_devices: bool) -> Case:
     if not has_devices:
         return case.group
-    # Of what a device may say only limits are a list among the options, and may tell tables apart by themselves.
-    own = {*_OF_A_DEVICE, *case.by_device} if case.by_device else ()
-    return msgspec.structs.replace(identity(case.group), device=None, **dict.fromkeys(own))
+    common = msgspec.structs.replace(identity(case.group), device=None)
+    if not case.by_device:
+        return common
+    # Of all constraints only limits are a list among the options; if an option gives them, each has a table.
+    limit = None if "memory_bytes" in case.by_device else case.limit
+    return msgspec.structs.replace(common, constraints=Constraints(), limit=limit)
 
 
 def _table(members: Sequence[Row], view: View) -> Table:
@@ -157,10 +157,10 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
         words = ", ".join(f"{name} {value or NONE}" for name, value in common)
         return [words + unenforced.replace("(", "(limits "), *boards.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
-    reads = "" if case.read_bps is None else f", reads at {exact_size(case.read_bps)}/s"
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
     first = f"{case.test} {case.workload} at {limit}"
-    where = f"cap {cap}, swap {swap}, reader {case.reader}, {case.threads} threads{reads}"
+    held = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
+    where = ", ".join([f"cap {cap}, swap {swap}, reader {case.reader}", *held])
     if boards:
         first = f"{case.test} {case.workload} on {', '.join(map(str, boards))}"
         where = f"cap {cap}, reader {case.reader}"
@@ -168,26 +168,12 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
 
 
 def _board(case: Case) -> str:
-    """Return a line on what stood for a board, and on what of that was not enforced."""
-    lacking = {name: why for name, _, why in (text.partition(": ") for text in case.unenforced)}
-    lacking |= {"memory": ""} if case.cap == "none" else {}
-    parts = {
-        "memory": f"memory {case.limit}",
-        "swap": f"swap {case.swap}",
-        "cores": "" if case.cores is None else f"cores {case.cores}",
-        "cpus": "" if case.cpus is None else f"cpus {case.cpus:g}",
-        "threads": f"threads {case.threads}",
-        "reads": "" if case.read_bps is None else f"reads at {exact_size(case.read_bps)}/s",
-        "writes": "" if case.write_bps is None else f"writes at {exact_size(case.write_bps)}/s",
-    }
-    marked = (f"{text}{_mark(name, lacking)}" for name, text in parts.items() if text)
-    return f"{case.device}: {', '.join(marked)}"
-
-
-def _mark(name: str, lacking: Mapping[str, str]) -> str:
-    if name not in lacking:
-        return ""
-    return f" ({lacking[name]} here)" if lacking[name] else " (NOT enforced)"
+    """Return a line with the constraints of a device, and which of them were not enforced."""
+    remarks = {each.constraint: f" {each.remark}" for each in case.unenforced}
+    remarks |= {"memory_bytes": " (NOT enforced)"} if case.cap == "none" else {}
+    words = {"memory_bytes": f"memory {case.limit}", "swap_bytes": f"swap {case.swap}"}
+    words |= case.constraints.without(["memory_bytes"]).words
+    return f"{case.device}: {', '.join(text + remarks.get(name, '') for name, text in words.items())}"
 
 
 def _circumstances(case: Case) -> list[str]:

@@ -107,7 +107,10 @@ def identity(case: Case) -> Case:
 
     Its parameters are those of its test's id, and stand there already.
     """
-    return msgspec.structs.replace(case, limit_bytes=None, cap="", swap="", parameters=(), by_device=(), unenforced=())
+    constraints = case.constraints.without(["memory_bytes"])
+    return msgspec.structs.replace(
+        case, constraints=constraints, cap="", swap="", parameters=(), by_device=(), unenforced=()
+    )
 
 
 def judge(threshold: Threshold, before: Side | None, after: Side, *, judged: int, is_alike: bool) -> Finding:
@@ -247,7 +250,7 @@ def incomparable(figure: Figure, then: Case, now: Case, *, is_alike: bool) -> st
     if (then.swap in {"none", "off"}) != (now.swap in {"none", "off"}):
         return f"swap was {then.swap}, and is {now.swap}"
     if not figure.is_exact and then.unenforced != now.unenforced:
-        was, is_now = (", ".join(case.unenforced) or "nothing" for case in (then, now))
+        was, is_now = (", ".join(map(str, case.unenforced)) or "nothing" for case in (then, now))
         return f"of its device {was} was not enforced, and now {is_now} is not"
     if figure.reference is not None or figure.is_exact:
         return None

@@ -11,10 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from pytest_edgeload.base.decoding import Count, Seconds
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.planning.plan import Kind, Span
 from pytest_edgeload.workload import Ask
 
-SCHEMA = 1
+SCHEMA = 2
 
 PROGRAM = "program"
 """The workload of functions and commands: those of one test are compared with each other, by what they are called."""
@@ -38,40 +39,47 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     `test` is the test's id, with those of its parameters that are its own; `parameters` are these by name. `requests`
     are what is asked, `workload` is what the test calls them; `loop` and `arrivals` say when they come, by random
     numbers from `seed` where it is given, and `conditions` what becomes of those with a condition.
-    `limit` is the limit as asked for (`512M`, `base+256M`), `limit_bytes` what was enforced; both None without one.
-    `cap` is the mechanism that enforced it, `swap` what the worker could swap to (`none`, `off`, or the swap's size),
-    `read_bps` how many bytes a second it could read from its disk, None where nothing held it back.
 
-    `device` is what stood for a board, and after a merge also the machine. What it asks for stands in `limit`,
-    `threads` and `read_bps`, and in `write_bps`, in `cpus` (processors' time), in `cores` (how many processors), and
-    in `swap_bytes` (the most it may swap, 0 for none); None where it asks for nothing. `by_device` names those of
-    these fields that it and no option decided, and `unenforced` what of it this machine could not do: `cpus`, `cores`,
-    `reads`, `writes`, `swap`, or in part, as in `cores: 2 of 4`.
+    `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
+    `constraints` has its bytes and everything else that the process was to be held to. `cap` is the mechanism that
+    enforced it, and `swap` the swap that the process could use: `none`, `off`, or its size.
+
+    `device` names the device, and after a merge also the machine. `by_device` has the constraints, by field, that the
+    device and no option set, and `unenforced` those that this machine did not enforce.
     """
 
     test: str
     workload: str
     policy: str
-    limit: str | None
-    limit_bytes: Count | None
     reader: str
-    threads: Count
     cap: str
     swap: str
+    limit: str | None = None
+    constraints: Constraints = Constraints()
     device: str | None = None
-    read_bps: Count | None = None
     requests: tuple[Ask, ...] = ()
     loop: str = "once"
     arrivals: str = ""
     seed: int | None = None
     conditions: str = "wait"
     parameters: tuple[tuple[str, str], ...] = ()
-    write_bps: Count | None = None
-    cpus: Number | None = None
-    cores: Count | None = None
-    swap_bytes: Count | None = None
     by_device: tuple[str, ...] = ()
-    unenforced: tuple[str, ...] = ()
+    unenforced: tuple[Shortfall, ...] = ()
+
+    @property
+    def enforced(self) -> Constraints:
+        """The constraints that are enforced, at least in part."""
+        return self.constraints.without(each.constraint for each in self.unenforced if not each.available)
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """The bytes of `limit`."""
+        return self.constraints.memory_bytes
+
+    @property
+    def threads(self) -> int:
+        """The threads that an operator may use."""
+        return self.constraints.threads or 1
 
     @property
     def group(self) -> Self:

@@ -24,7 +24,7 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import Cap, Group
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
 from pytest_edgeload.sandbox.user import User, ourselves
@@ -56,7 +56,7 @@ class Enclosure:
     @property
     def most_bytes(self) -> int:
         """How much the run can take of that."""
-        return min(self.expected_bytes, self.limits.memory_bytes or self.expected_bytes)
+        return min(self.expected_bytes, self.limits.constraints.memory_bytes or self.expected_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +277,7 @@ class Worker:
         if self._timed_out:
             return "timeout", f"not {self.awaited} after {self.enclosure.timeout_s:g} s; raise the timeout"
         if self.ended.get("oom_kills"):
-            limit = self.enclosure.limits.memory_bytes
+            limit = self.enclosure.limits.constraints.memory_bytes
             return "oom", f"killed by the kernel at its limit of {format_size(limit) if limit else 'the machine'}"
         return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 from unittest.mock import patch
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.registry import Registry
@@ -125,12 +126,10 @@ def network(cap: Cap, session: str, rounds: int) -> Iterator[Row]:
                 test="overhead",
                 workload="wide",
                 policy="bulk",
-                limit=None,
-                limit_bytes=None,
                 reader="read",
-                threads=2,
                 cap="",
                 swap="off",
+                constraints=Constraints(threads=2),
             )
             mix = Mix.of("wide", ["wide"])
             bench.measure(case, mix)

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 
 MIB = 1 << 20
 LIMIT = 400 * MIB
@@ -87,6 +88,6 @@ def digest(file: Path, times: int) -> tuple[str, ...]:
 def measure(argv: Sequence[str], cap: Cap, name: str, limits: Limits | None = None) -> Measurement:
     """Return what the plugin sees of the program; it may not swap unless `limits` say so."""
     command = Command.of(argv, os.environ, None, None, None, None)
-    run = launch_command(command, 1, Enclosure(cap, name, limits or Limits(LIMIT), 60.0))
+    run = launch_command(command, 1, Enclosure(cap, name, limits or Limits(Constraints(LIMIT)), 60.0))
     assert run.outcome == "ok", run.detail
     return run

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.swap import Swap
 from tests.accuracy.programs import MIB, Fresh, measure, touch_twice
 
@@ -31,7 +32,7 @@ def test_swap_traffic(cap: Cap, fresh: Fresh, swap: Swap) -> None:
     What the program holds beyond its limit has to be written once at least, and read once.
     """
     assert swap.size_bytes > HELD * MIB
-    limits, beyond = Limits(MAY_HOLD * MIB, swap=True), (HELD - MAY_HOLD) * MIB
+    limits, beyond = Limits(Constraints(MAY_HOLD * MIB), may_swap=True), (HELD - MAY_HOLD) * MIB
     before = vmstat()
     run = measure(touch_twice(HELD), cap, fresh(), limits)
     grown = {name: count - before[name] for name, count in vmstat().items()}

@@ -10,9 +10,9 @@ import pytest
 
 from pytest_edgeload.plugin.programs import calling
 from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import launch_call
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 from tests.accuracy.programs import Fresh, compute, measure
 
 SECONDS = 0.5

@@ -66,7 +66,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "a number as text": lambda r: r["rounds"][0].update(makespan_s="1"),
     "half a time line": lambda r: r["rounds"][0].update(timeline={"at_s": [1.0]}),
     "task before the first": lambda r: r["rounds"][0].update(tasks=[[-1, 0, 0.0, 0.0, 1.0]]),
-    "negative limit": lambda r: r["case"].update(limit_bytes=-5),
+    "negative limit": lambda r: r["case"]["constraints"].update(memory_bytes=-5),
     "another outcome": lambda r: r["rounds"][0].update(outcome="fine"),
     "no case": lambda r: r.pop("case"),
 }

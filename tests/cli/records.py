@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.record import Case, Measurement, Record
@@ -14,12 +15,11 @@ CASE = Case(
     test="test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit="512M",
-    limit_bytes=512 << 20,
     reader="read",
-    threads=2,
     cap="cgroup2",
     swap="8G",
+    limit="512M",
+    constraints=Constraints(512 << 20, threads=2),
 )
 EMPTY = document([], {}, Path(__file__).parent)
 

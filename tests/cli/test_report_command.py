@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import document, render
@@ -22,12 +23,11 @@ CASE = Case(
     test="test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit="512M",
-    limit_bytes=512 << 20,
     reader="read",
-    threads=2,
     cap="cgroup2",
     swap="8G",
+    limit="512M",
+    constraints=Constraints(512 << 20, threads=2),
 )
 LINEAR = msgspec.structs.replace(CASE, policy="linear")
 EMPTY = document([], {}, Path(__file__).parent)
@@ -128,7 +128,7 @@ MENDED = "; save a new baseline, or name another"
     [
         (None, ": No such file or directory; name another file of records"),
         (b"{}", f": not a file of records (Object missing required field `schema`){MENDED}"),
-        (b'{"schema": 99}', f": its schema is 99, but this version reads 1{MENDED}"),
+        (b'{"schema": 99}', f": its schema is 99, but this version reads 2{MENDED}"),
         (render(ONE)[:-20], f": not a file of records (Input data was truncated){MENDED}"),
     ],
 )

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices import Device, known_devices
+from pytest_edgeload.devices.constraints import Constraints
 
 MIB = 1 << 20
 SHIPPED = known_devices(None)
@@ -29,7 +29,9 @@ def test_shipped(name: str) -> None:
     assert device.sources
     assert all(re.match(r"https?://\S+$", source) for source in device.sources)
     assert device.memory.size_bytes >= 384 * MIB
-    assert device.cpus is None, "no published figure says what share of this machine's processor is a board's"
+    assert device.constraints.cpus is None, (
+        "no published figure says what share of this machine's processor is a board's"
+    )
 
 
 def test_every_key(file: Path) -> None:
@@ -38,9 +40,8 @@ def test_every_key(file: Path) -> None:
         '[mine]\nmemory = "512M"\ncpus = 1.5\ncores = 2\nthreads = 3\nread = "20M"\nwrite = "10M/s"\nswap = "off"\n'
         'sources = ["https://example.org"]\nnote = "a board"\n'
     )
-    assert known_devices(file)["mine"] == Device(
-        "mine", Limit(512 * MIB), 1.5, 2, 3, 20 * MIB, 10 * MIB, 0, ("https://example.org",), "a board"
-    )
+    constraints = Constraints(512 * MIB, 0, 3, 20 * MIB, 10 * MIB, cpus=1.5, cores=2)
+    assert known_devices(file)["mine"] == Device("mine", constraints, ("https://example.org",), "a board")
 
 
 def test_extends(file: Path) -> None:
@@ -50,37 +51,41 @@ def test_extends(file: Path) -> None:
         '[rpi3]\nextends = "rpi3"\nswap = "1G"\n\n[coral-dev]\nmemory = "700M"\n'
     )
     found, rpi3 = known_devices(file), SHIPPED["rpi3"]
-    assert (found["mine"].memory, found["mine"].read_bps, found["mine"].cpus) == (rpi3.memory, rpi3.read_bps, 0.5)
-    assert (found["small"].memory, found["small"].cpus) == (Limit(400 * MIB), 0.5)
+    assert found["mine"].constraints == rpi3.constraints | Constraints(cpus=0.5)
+    assert found["mine"].sources == rpi3.sources
+    assert found["small"].constraints == rpi3.constraints | Constraints(400 * MIB, cpus=0.5)
     assert found["small"].note == "", "what the other one was is not what this one is"
-    assert (found["rpi3"].swap, found["rpi3"].cores) == (1 << 30, 4)
-    assert found["coral-dev"] == Device("coral-dev", Limit(700 * MIB))
+    assert found["rpi3"].constraints == rpi3.constraints | Constraints(swap_bytes=1 << 30)
+    assert found["coral-dev"] == Device("coral-dev", Constraints(700 * MIB))
     assert found.keys() == SHIPPED.keys() | {"mine", "small"}
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[a]\nmemory = "12X"', "[a] memory = '12X': not a size; try 512M"),
-        ("[a]\nmemory = 512", "[a] memory = 512: not a text; put it in quotes"),
+        ('[a]\nmemory = "12X"', '[a] memory = \'12X\': not a size; try "512M" or "1G"'),
+        ("[a]\nmemory = 512", '[a] memory = 512: Expected `str`, got `int`; write memory = "512M"'),
         ('[a]\nmemory = "1GB"', "[a] memory = '1GB': GB means 1000 to some and 1024 to others; write 1G"),
-        ("[a]\ncores = 2", '[a]: has no memory; add memory = "512M", or extend a device that has'),
+        ("[a]\ncores = 2", '[a]: has no memory; add memory = "512M", or extend a device that has some'),
         ('[a]\nmemry = "1G"', "[a] memry: unknown key; did you mean memory?"),
         ('[a]\nextends = "rpi33"', "[a] extends = 'rpi33': unknown or further down; did you mean rpi3?"),
         ("[a]\nextends = [1]", "[a] extends = [1]: unknown or further down; choose from rpi3, "),
         ('[a]\nextends = "b"\n[b]\nmemory = "1G"', "[a] extends = 'b': unknown or further down"),
-        ('[a]\nmemory = "1G"\ncpus = 0', "[a] cpus = 0: not a number of processors; try 0.5 or 2, without quotes"),
-        ('[a]\nmemory = "1G"\ncpus = true', "[a] cpus = True: not a number of processors"),
-        ('[a]\nmemory = "1G"\ncpus = nan', "[a] cpus = nan: not a number of processors"),
-        ('[a]\nmemory = "1G"\ncores = 0', "[a] cores = 0: not a count; give a whole number of at least 1"),
-        ('[a]\nmemory = "1G"\nthreads = "2"', "[a] threads = '2': not a count"),
+        ('[a]\nmemory = "1G"\ncpus = 0', "[a] cpus = 0: Expected `float` >= 0.01; write cpus = 0.5"),
+        ('[a]\nmemory = "1G"\ncpus = true', "[a] cpus = True: Expected `float`, got `bool`; write cpus = 0.5"),
+        ('[a]\nmemory = "1G"\ncpus = nan', "[a] cpus = nan: Expected `float` >= 0.01"),
+        ('[a]\nmemory = "1G"\ncores = 0', "[a] cores = 0: Expected `int` >= 1; write cores = 2"),
+        ('[a]\nmemory = "1G"\nthreads = "2"', "[a] threads = '2': Expected `int`, got `str`; write threads = 2"),
         ('[a]\nmemory = "1G"\nread = "fast"', "[a] read = 'fast': not a size; try 90M, which is 90 MiB a second"),
         ('[a]\nmemory = "1G"\nwrite = "9"', "[a] write = '9': a rate is at least 1M a second"),
         ('[a]\nmemory = "1G"\nswap = "much"', '[a] swap = \'much\': not a size; try "100M" or "off"'),
-        ('[a]\nmemory = "1G"\nsources = "x"', "[a] sources = 'x': not a list; write it as in"),
-        ('a = "1G"', "[a] = '1G': not a device; begin it by [a]"),
-        ('[none]\nmemory = "1G"', "[none]: no name for a device; try one such as my-board"),
-        ('["a,b"]\nmemory = "1G"', "[a,b]: no name for a device"),
+        (
+            '[a]\nmemory = "1G"\nsources = "x"',
+            "[a] sources = 'x': Expected `array`, got `str`; write sources = [\"https://",
+        ),
+        ('a = "1G"', "[a] = '1G': not a device; begin a device with [a]"),
+        ('[none]\nmemory = "1G"', "[none]: not a name for a device; try one such as my-board"),
+        ('["a,b"]\nmemory = "1G"', "[a,b]: not a name for a device"),
         ("[a", ": not TOML: "),
     ],
 )

@@ -12,9 +12,10 @@ PAGE = (Path(__file__).parents[2] / "docs/devices.md").read_text(encoding="utf-8
 
 
 def _row(device: Device) -> str:
-    read, write = (f"{format_size(rate)}/s" if rate else "" for rate in (device.read_bps, device.write_bps))
-    swap = "" if device.swap is None else format_size(device.swap)
-    cells = (f"`{device.name}`", device.memory, device.cores, read, write, swap, device.note)
+    held = device.constraints
+    read, write = (f"{format_size(rate)}/s" if rate else "" for rate in (held.read_bps, held.write_bps))
+    swap = "" if held.swap_bytes is None else format_size(held.swap_bytes)
+    cells = (f"`{device.name}`", device.memory, held.cores, read, write, swap, device.note)
     return f"| {' | '.join(map(str, cells))} |"
 
 

@@ -15,6 +15,7 @@ import pytest
 from pytest_edgeload import devices
 from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.base.files import read, write
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.networks import checkpoint, store
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import Document, document, render
@@ -28,12 +29,10 @@ CASE = Case(
     test="test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit=None,
-    limit_bytes=None,
     reader="read",
-    threads=2,
     cap="none",
     swap="off",
+    constraints=Constraints(threads=2),
 )
 
 
@@ -142,16 +141,16 @@ HARMS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "not a number": (lambda text: text.replace(b"1.0", b"NaN"), "not a file of records"),
     "infinite": (lambda text: text.replace(b"1.0", b"1e999"), "not a file of records"),
     "a number without end": (
-        lambda text: text.replace(b'"schema":1', b'"schema":' + b"9" * 5000),
+        lambda text: text.replace(b'"schema":2', b'"schema":' + b"9" * 5000),
         "not a file of records",
     ),
     "another type": (lambda text: text.replace(b"1.0", b'"1.0"'), "not a file of records"),
     "an unknown outcome": (lambda text: text.replace(b'"ok"', b'"fine"'), "not a file of records"),
     "of the future": (
-        lambda text: text.replace(b'"schema":1', b'"schema":2'),
-        "its schema is 2, but this version reads",
+        lambda text: text.replace(b'"schema":2', b'"schema":3'),
+        "its schema is 3, but this version reads",
     ),
-    "of the past": (lambda text: text.replace(b'"schema":1', b'"schema":0'), "its schema is 0, but this version reads"),
+    "of the past": (lambda text: text.replace(b'"schema":2', b'"schema":1'), "its schema is 1, but this version reads"),
 }
 """What may have happened to a baseline, and what is said of it."""
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.exporting.live import keep_live
 from pytest_edgeload.measuring.calibration import Calibration, Figure
 from pytest_edgeload.measuring.directories import SessionDirectories
@@ -37,12 +38,10 @@ CASE: Final = Case(
     test="test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit=None,
-    limit_bytes=None,
     reader="read",
-    threads=2,
     cap="none",
     swap="off",
+    constraints=Constraints(threads=2),
 )
 ENTRY: Final = Entry(CASE, Measurement(outcome="ok", started=1.0, detail="x" * 2 * PAGE), "")
 FULL: Final = "No space left on device"

@@ -133,8 +133,11 @@ def test_groups_of_all_controllers(tmp_path: Path) -> None:
         pytest.skip("no cap here makes groups")
     code = (
         "import os, subprocess, sys; from pytest_edgeload.sandbox.caps import CAPS\n"
-        "from pytest_edgeload.sandbox.limits import Limits; from pytest_edgeload.sandbox.owner import PREFIX, tag\n"
-        f"group = CAPS[{name!r}].open(f'{{PREFIX}}{{tag(os.getpid())}}-0', Limits(64 << 20, cpus=0.5))\n"
+        "from pytest_edgeload.devices.constraints import Constraints\n"
+        "from pytest_edgeload.sandbox.constraints import Limits\n"
+        "from pytest_edgeload.sandbox.owner import PREFIX, tag\n"
+        "limits = Limits(Constraints(64 << 20, cpus=0.5))\n"
+        f"group = CAPS[{name!r}].open(f'{{PREFIX}}{{tag(os.getpid())}}-0', limits)\n"
         "it = subprocess.Popen([*group.enter, 'sleep', '600'], start_new_session=True)\n"
         "print(it.pid, flush=True); sys.stdin.read()"
     )

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, read_checkpoint
@@ -25,8 +26,8 @@ from pytest_edgeload.networks.store import GRAPH, SAMPLES, WEIGHTS, DamagedNetwo
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import Enclosure, launch
-from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Mix
 from tests.builders import job, stored
@@ -222,12 +223,10 @@ def test_harmed_during_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.M
         test="test",
         workload="net",
         policy="bulk",
-        limit=None,
-        limit_bytes=None,
         reader="read",
-        threads=1,
         cap="none",
         swap="none",
+        constraints=Constraints(threads=1),
     )
     with pytest.raises(DamagedNetwork, match=f"^{folder / WEIGHTS} is damaged: "):
         bench.measure(case, Mix.of("net", ["net"]))

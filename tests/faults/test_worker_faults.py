@@ -15,14 +15,15 @@ from typing import Final
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.programs import calling
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap, Group, hierarchy
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import launch_call
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 from tests.sandbox.conftest import any_cap, any_cap_name, cap, cap_name, fresh, nothing_left, session
@@ -140,7 +141,7 @@ def seen_meanwhile(name: str) -> Iterator[list[int]]:
 def test_fork_bomb(cap: Cap, fresh: Name, way: str, marked: Callable[[], list[int]], a_start_s: float) -> None:
     """A fork bomb runs into its bound, which the outcome names; it is killed while it forks, and nothing survives."""
     name = fresh()
-    within = Enclosure(cap, name, Limits(256 * MIB, processes=MOST), timeout_s=1 + 3 * a_start_s)
+    within = Enclosure(cap, name, Limits(Constraints(256 * MIB), max_processes=MOST), timeout_s=1 + 3 * a_start_s)
     with seen_meanwhile(name) as found:
         seen = bombed(way, within)
     late = f"not done after {within.timeout_s:g} s; raise the timeout"
@@ -153,7 +154,7 @@ def test_fork_bomb(cap: Cap, fresh: Name, way: str, marked: Callable[[], list[in
 def test_killed_while_it_forks(cap: Cap, fresh: Name) -> None:
     """A program that is busy starting others, far from its limit, is not told to have reached it when it is killed."""
     busy = "for each in 1 2 3 4; do (while :; do /bin/true; done) & done; wait"
-    seen = command("sh", "-c", busy, within=Enclosure(cap, fresh(), Limits(256 * MIB), timeout_s=0.3))
+    seen = command("sh", "-c", busy, within=Enclosure(cap, fresh(), Limits(Constraints(256 * MIB)), timeout_s=0.3))
     assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.3 s; raise the timeout")
 
 
@@ -176,7 +177,7 @@ def test_memory_hog(cap: Cap, fresh: Name, marked: Callable[[], list[int]]) -> N
         while True:
             held.append(bytearray(MIB))
 
-    seen = call(hog, within=Enclosure(cap, fresh(), Limits(96 * MIB), timeout_s=60))
+    seen = call(hog, within=Enclosure(cap, fresh(), Limits(Constraints(96 * MIB)), timeout_s=60))
     assert (seen.outcome, seen.detail) == ("oom", "killed by the kernel at its limit of 96M")
     assert seen.peak_bytes is not None
     assert seen.peak_bytes < 120 * MIB  # code that others have loaded is resident, and charged to them
@@ -214,7 +215,7 @@ class Disturbed:
 def test_group_gone_before(cap: Cap, fresh: Name, way: str) -> None:
     """A group that somebody removes before the worker can enter it is an outcome, which names it."""
     name = fresh()
-    within = Enclosure(Disturbed(cap), name, Limits(64 * MIB), timeout_s=60)
+    within = Enclosure(Disturbed(cap), name, Limits(Constraints(64 * MIB)), timeout_s=60)
     seen = call(len, "", within=within) if way == "call" else command("true", within=within)
     assert (seen.outcome, seen.detail) == ("crashed", GONE.format(name))
     assert (seen.makespan_s, seen.peak_charged_bytes) == (None, None)
@@ -238,7 +239,9 @@ def test_group_gone_meanwhile(cap: Cap, fresh: Name, marked: Callable[[], list[i
 
     thread = threading.Thread(target=lambda: witness.until(killed) and witness.until(removed))
     thread.start()
-    seen = command("sh", "-c", "sleep 60 & sleep 60", within=Enclosure(cap, name, Limits(64 * MIB), timeout_s=60))
+    seen = command(
+        "sh", "-c", "sleep 60 & sleep 60", within=Enclosure(cap, name, Limits(Constraints(64 * MIB)), timeout_s=60)
+    )
     thread.join()
     # Who is quicker, his rmdir or our look at the group, decides whether more than the signal can be told.
     known = ("the program was ended by signal 9", GONE.format(name))
@@ -251,7 +254,7 @@ def test_group_gone_meanwhile(cap: Cap, fresh: Name, marked: Callable[[], list[i
 def test_group_gone_at_once(cap: Cap, fresh: Name, file: str) -> None:
     """Whatever a group is asked or told when it is gone raises nothing."""
     name = fresh()
-    group = cap.open(name, Limits(64 * MIB))
+    group = cap.open(name, Limits(Constraints(64 * MIB)))
     gone = [folder for folder in witness.named(name) if (folder / file).exists()]
     if not gone:
         pytest.skip(f"no {file} here")

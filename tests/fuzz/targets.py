@@ -126,8 +126,7 @@ def _mix(suffix: str) -> Callable[[str], object]:
 def _devices(found: Mapping[str, Device]) -> None:
     for device in found.values():
         _limit(device.memory)
-        assert all(figure is None or figure > 0 for figure in (device.cpus, device.cores, device.threads))
-        assert all(rate is None or rate > 0 for rate in (device.read_bps, device.write_bps))
+        assert all(value > 0 or name == "swap_bytes" for name, value in device.constraints.values.items())
 
 
 def _mix_read(mix: Mix) -> None:
@@ -175,12 +174,12 @@ _DOCUMENT = render(
         record("linear", {"makespan_s": 0.5, "tasks": [[0, 0, 0.0, 0.1, 0.2]], "steps": [["load", 0, "fc", 8]],
                           "response_s": [0.1, None], "service": {"net": {"requests": 2, "response_mean_s": 0.1}},
                           "timeline": {"at_s": [-0.1, 0.2], "anon_bytes": [1, 2], "file_bytes": [3, 4],
-                                       "swap_bytes": [0, 0]}}, limit=None, limit_bytes=None, loop="closed"),
+                                       "swap_bytes": [0, 0]}}, limit=None, memory_bytes=None, loop="closed"),
     )
 )  # fmt: skip
 _ENTRY = b'{"case": %s, "measurement": {"outcome": "ok"}, "file": "f"}' % (
-    b'{"test":"t","workload":"w","policy":"p","limit":"1G","limit_bytes":1,"reader":"read","threads":2,"cap":"none",'
-    b'"swap":"off"}'
+    b'{"test":"t","workload":"w","policy":"p","limit":"1G","reader":"read","cap":"none","swap":"off",'
+    b'"constraints":{"memory_bytes":1,"threads":2}}'
 )
 _YAML = (
     "requests: [face_net, age_net]\nimages: 8\n",

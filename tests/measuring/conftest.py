@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.registry import Registry
@@ -83,12 +84,10 @@ def case(cap_name: str) -> Case:
         test="test",
         workload="workload",
         policy="bulk",
-        limit=None,
-        limit_bytes=None,
         reader="read",
-        threads=2,
         cap=cap_name,
         swap="512M",
+        constraints=Constraints(threads=2),
     )
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from pytest_edgeload.base.units import Limit
+from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import Cap, Group
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.workload import Ask, Condition, Mix
 from tests.sandbox.child import MIB
 
@@ -54,3 +59,8 @@ class CountingCap:
     def sweep(self, session: str | None) -> list[str]:
         """Let the cap sweep."""
         return self.cap.sweep(session)
+
+
+def held(case: Case, **constraints: Any) -> Case:
+    """Return the case with these constraints besides its own."""
+    return msgspec.structs.replace(case, constraints=case.constraints | Constraints(**constraints))

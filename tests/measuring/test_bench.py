@@ -10,17 +10,18 @@ import pytest
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import format_size
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.networks.registry import UnknownNetwork
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.record import METRICS, Case, Measurement, ServiceStats
-from pytest_edgeload.sandbox.limits import Throttle
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Ask, Condition, Conditions, Mix, Workload
 from pytest_edgeload.workload.arrivals import Constant
-from tests.measuring.parts import BPS, DECIDING, TIGHT, TINY, WIDE, CountingCap
+from tests.measuring.parts import BPS, DECIDING, TIGHT, TINY, WIDE, CountingCap, held
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
@@ -39,12 +40,11 @@ def swapped(bench: Bench, cap_name: str, tight_bytes: int) -> Measurement:
             test="test",
             workload="wide",
             policy="bulk",
-            limit=str(TIGHT),
-            limit_bytes=tight_bytes,
             reader="read",
-            threads=2,
             cap=cap_name,
             swap="512M",
+            limit=str(TIGHT),
+            constraints=Constraints(tight_bytes, threads=2),
         ),
         WIDE,
     )
@@ -69,7 +69,7 @@ def test_bulk_swaps_and_computes_the_right_outputs(
 
 
 def test_throttle_limits_reads_including_swap(
-    bench: Bench, cap_name: str, tight_bytes: int, throttle: Throttle, session: str
+    bench: Bench, cap_name: str, tight_bytes: int, throttle: Limits, session: str
 ) -> None:
     """A run that swaps reads no faster than its throttle, swap included and a short start excepted.
 
@@ -79,13 +79,11 @@ def test_throttle_limits_reads_including_swap(
         test="test",
         workload="wide",
         policy="bulk",
-        limit=str(TIGHT),
-        limit_bytes=tight_bytes,
         reader="read",
-        threads=2,
         cap=cap_name,
         swap="512M",
-        read_bps=BPS,
+        limit=str(TIGHT),
+        constraints=Constraints(tight_bytes, threads=2, read_bps=BPS),
     )
     run = bench.measure(case, WIDE)
     assert (run.outcome, run.detail) == ("ok", "")
@@ -224,7 +222,7 @@ def test_ignored_condition_is_not_checked(bench: Bench, case: Case) -> None:
 def test_run_without_swap_is_killed_at_its_limit(bench: Bench, case: Case, tight_bytes: int) -> None:
     """Without swap the same case ends as `oom`; the measurement has the plan's peak but no figure of the worker's."""
     off = _without_swap(bench)
-    run = off.measure(msgspec.structs.replace(case, limit=str(TIGHT), limit_bytes=tight_bytes), WIDE)
+    run = off.measure(msgspec.structs.replace(held(case, memory_bytes=tight_bytes), limit=str(TIGHT)), WIDE)
     assert (run.outcome, run.detail) == ("oom", f"killed by the kernel at its limit of {format_size(tight_bytes)}")
     assert run.plan_peak_bytes is not None
     assert run.plan_peak_bytes > 192 * MIB
@@ -234,7 +232,7 @@ def test_run_without_swap_is_killed_at_its_limit(bench: Bench, case: Case, tight
 def test_linear_fits_under_the_tight_limit_without_swap(bench: Bench, case: Case, tight_bytes: int) -> None:
     """A policy that holds one layer at a time fits under the limit without swap."""
     off = _without_swap(bench)
-    run = off.measure(msgspec.structs.replace(case, policy="linear", limit_bytes=tight_bytes), WIDE)
+    run = off.measure(msgspec.structs.replace(held(case, memory_bytes=tight_bytes), policy="linear"), WIDE)
     assert (run.outcome, run.peak_swap_bytes) == ("ok", 0)
 
 
@@ -247,7 +245,7 @@ def test_budget_is_the_limit_minus_idle_memory_and_margin(bench: Bench, case: Ca
         return POLICIES["linear"](workload, budget)
 
     observed = replace(bench, policies={"bulk": policy})
-    observed.measure(msgspec.structs.replace(case, limit_bytes=1 << 30), TINY)
+    observed.measure(held(case, memory_bytes=1 << 30), TINY)
     observed.measure(case, TINY)
     assert [budget.memory_bytes for budget in budgets] == [
         (1 << 30) - bench.calibration.idle_bytes() - MARGIN_BYTES,

@@ -11,15 +11,15 @@ import pytest
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.base.units import Limit, format_size
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.calibration import Figure
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.results.record import Case
-from pytest_edgeload.sandbox.hold import Hold
-from pytest_edgeload.sandbox.limits import Throttle
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.workload import Mix
 from pytest_edgeload.workload.arrivals import Constant
-from tests.measuring.parts import BPS, DECIDING, TINY, WIDE, CountingCap
+from tests.measuring.parts import BPS, DECIDING, TINY, WIDE, CountingCap, held
 from tests.sandbox.child import MIB
 
 BOTH = Mix.of("both", ["wide", "tiny"])
@@ -28,7 +28,8 @@ BOTH = Mix.of("both", ["wide", "tiny"])
 def test_figures_with_the_same_dependencies_share_a_note() -> None:
     """The name of a note depends on every part of its figure, and on nothing else."""
     parts: list[dict[str, Any]] = [
-        {"name": "read"}, {"networks": ("a",)}, {"networks": ("a", "b")}, {"threads": 2}, {"hold": Hold(cpus=1.5)},
+        {"name": "read"}, {"networks": ("a",)}, {"networks": ("a", "b")},
+        {"constraints": Constraints(threads=2)}, {"constraints": Constraints(cpus=1.5)},
     ]  # fmt: skip
     names = [Figure(**({"name": "compute"} | part)).file_name for part in ({}, *parts)]
     assert len({*names}) == len(names)
@@ -72,32 +73,33 @@ def test_bound_is_measured_once_per_session(bench: Bench, case: Case, counting: 
 
 
 def test_throttle_slows_the_bound_of_reading_only(
-    bench: Bench, case: Case, counting: CountingCap, throttle: Throttle
+    bench: Bench, case: Case, counting: CountingCap, throttle: Limits
 ) -> None:
     """With a read throttle, reading is measured again under the throttle, and computing is not."""
     plain, _, opened = bench.calibration.bound(case, WIDE), bench.calibration.bound(case, BOTH), counting.opened
-    bound = bench.calibration.bound(msgspec.structs.replace(case, read_bps=BPS), WIDE)
+    bound = bench.calibration.bound(held(case, read_bps=BPS), WIDE)
     assert counting.opened - opened == 1
     assert bound is not None
     assert plain is not None
     assert (bound.read_bytes, bound.compute_s) == (plain.read_bytes, plain.compute_s)
     assert bound.read_bytes / bound.read_s < 1.25 * BPS
-    both = bench.calibration.bound(msgspec.structs.replace(case, read_bps=BPS), BOTH)
+    both = bench.calibration.bound(held(case, read_bps=BPS), BOTH)
     assert counting.opened - opened == 1 + 1  # both are read by one worker
     assert both is not None
     assert both.read_bytes / both.read_s < 1.25 * BPS
 
 
 def test_bound_depends_on_processor_time_but_not_on_writes_or_swap(
-    bench: Bench, case: Case, counting: CountingCap, throttle: Throttle
+    bench: Bench, case: Case, counting: CountingCap, throttle: Limits
 ) -> None:
     """A limit of processor time is measured by itself; constraints on writes, swap or unenforced cores add nothing."""
-    limited = msgspec.structs.replace(case, cpus=1.5, read_bps=BPS)
+    limited = held(case, cpus=1.5, read_bps=BPS)
     opened = counting.opened
     bound = bench.calibration.bound(limited, TINY)
     assert counting.opened - opened == 1 + 3  # read by one worker, computed by three
-    assert bench.calibration.bound(msgspec.structs.replace(limited, swap_bytes=0, write_bps=BPS), TINY) == bound
-    assert bench.calibration.bound(msgspec.structs.replace(limited, cores=1, unenforced=("cores",)), TINY) == bound
+    assert bench.calibration.bound(held(limited, swap_bytes=0, write_bps=BPS), TINY) == bound
+    unenforced = msgspec.structs.replace(held(limited, cores=1), unenforced=(Shortfall("cores"),))
+    assert bench.calibration.bound(unenforced, TINY) == bound
     assert counting.opened - opened == 1 + 3
 
 

@@ -13,13 +13,13 @@ import pytest
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.limits import Limits, Throttle
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.owner import PREFIX
 from tests.measuring.parts import BPS
 
 
 def test_throttle_that_the_kernel_refuses_is_an_error_with_the_setting(
-    bench: Bench, cap: Cap, storage: Path, throttle: Throttle, fresh: Callable[[], str]
+    bench: Bench, cap: Cap, storage: Path, throttle: Limits, fresh: Callable[[], str]
 ) -> None:
     """A read throttle is tried on a group; an error of the kernel names the setting and the way out."""
     bench.launcher.check_reads(BPS, storage)

@@ -10,25 +10,23 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.base.units import Limit
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.directories import SessionDirectories, number_of
 from pytest_edgeload.measuring.machine import Needs, prepared
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Case, Entry, Measurement
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 
 CASE = Case(
     test="test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit=None,
-    limit_bytes=None,
     reader="read",
-    threads=2,
     cap="none",
     swap="off",
+    constraints=Constraints(threads=2),
 )
 
 
@@ -127,7 +125,7 @@ def test_groups_are_removed_however_it_ends(tmp_path: Path, error: type[BaseExce
 
     def broken() -> None:
         with prepared(directories, Needs(name, "off"), lambda _line: None) as (cap, _):
-            CAPS[cap].open(mine, Limits(Limit.parse("64M").size_bytes))
+            CAPS[cap].open(mine, Limits(Constraints(64 << 20)))
             assert bool(groups()) == CAPS[cap].enforces
             raise error
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox.caps import choose
-from pytest_edgeload.sandbox.limits import Throttle
+from pytest_edgeload.sandbox.constraints import disks_of
 from tests.network_cache import copy_networks
 from tests.plugin.sessions import NO_OTHERS, PLUGINS, Begin, Running, write
 
@@ -43,7 +44,7 @@ def throttling(prepared: Path) -> str:
     """Return the option that lets workers read 20 MiB a second; skip, in our own words, where that cannot be had."""
     try:
         choose("auto", 20 << 20)
-        Throttle.of(20 << 20, [prepared], [])
+        disks_of(Constraints(read_bps=20 << 20), [prepared], [])
     except Refusal as error:
         pytest.skip(str(error))
     return "--edge-read-bw=20M"

@@ -187,7 +187,7 @@ def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None
         ("--edge-compare=nix", "--edge-compare: nix: no such baseline in *; choose from first"),
         ("--edge-compare=7", "--edge-compare: 7: no such baseline in *; choose from first"),
         ("--edge-compare=nix.json", "--edge-compare: nix.json: no such file; *"),
-        ("--edge-compare=old.json", "--edge-compare: old.json: its schema is 0, but this version reads 1; *"),
+        ("--edge-compare=old.json", "--edge-compare: old.json: its schema is 1, but this version reads 2; *"),
         ("--edge-compare=bad.json", "--edge-compare: bad.json: not a file of records (*); *"),
         ("--edge-compare-fail=makespan", "--edge-compare-fail=makespan: 'makespan' is not a threshold; *"),
         ("--edge-save=a/b", "--edge-save=a/b: not a name for a baseline; *"),
@@ -198,7 +198,7 @@ def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None
 )
 def test_refused_option(saved: Ended, begin: Begin, option: str, sentence: str) -> None:
     """An option that makes no sense ends the session before anything is measured."""
-    (saved.running.folder / "old.json").write_text(json.dumps({"schema": 0}))
+    (saved.running.folder / "old.json").write_text(json.dumps({"schema": 1}))
     (saved.running.folder / "bad.json").write_text("[]")
     ended = begin(saved.running.folder, *TWICE, option).end()
     assert ended.status == 4, ended.said

@@ -291,7 +291,7 @@ def test_throttled(begin: Begin, project: Path, throttling: str, processes: str)
         ["edgeload: memory none *swap off, reads at 20M/s, threads *", "cap *, swap off, *threads, reads at 20M/s"]
     )
     [record], [m] = ended.records, ended.measurements
-    assert record.case.read_bps == 20 << 20
+    assert record.case.constraints.read_bps == 20 << 20
     assert m.read_bytes is not None
     assert m.makespan_s is not None
     assert m.read_bytes > 30 << 20

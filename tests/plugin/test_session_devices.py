@@ -8,10 +8,11 @@ import pytest
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import Limit
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.plugin.devices import Boards, boards_of
 from pytest_edgeload.plugin.options import parse, read
 from pytest_edgeload.sandbox.caps import choose
-from pytest_edgeload.sandbox.limits import cores_of
+from pytest_edgeload.sandbox.constraints import cores_of
 from tests.plugin.sessions import Begin, Ended, write
 
 MIB = 1 << 20
@@ -122,8 +123,7 @@ def test_command_line_first(bare: pytest.Pytester) -> None:
     found = boards(bare, "--edge-device=rpi3", "--edge-threads=1", "--edge-read-bw=5M", "--edge-swap=off")
     device = found.devices["rpi3"]
     assert device is not None
-    assert (device.threads, device.read_bps, device.swap) == (None, None, None)
-    assert (device.write_bps, device.cores) == (13 * MIB, 4)
+    assert device.constraints == Constraints(768 * MIB, write_bps=13 * MIB, cores=4)
     assert found.memory == {"rpi3": (Limit(768 * MIB),)}
 
 
@@ -138,14 +138,14 @@ def test_ini_file(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, where:
     assert device is not None
     is_before = where == "ini file"
     assert found.memory == {"rpi3": (Limit((900 if is_before else 768) * MIB),)}
-    assert device.read_bps == (None if is_before else 18 * MIB)
+    assert device.constraints.read_bps == (None if is_before else 18 * MIB)
 
 
 def test_threads(bare: pytest.Pytester) -> None:
     """A device that does not say has as many threads as it has cores here."""
     (bare.path / "edge-devices.toml").write_text(DEVICES)
     devices = boards(bare, "--edge-device=slow,many,rpi3").devices
-    threads = [device.threads for device in devices.values() if device is not None]
+    threads = [device.constraints.threads for device in devices.values() if device is not None]
     assert threads == [1, 2, len(cores_of(4))]
 
 
@@ -214,8 +214,8 @@ def test_session(ended: Ended) -> None:
     )
     ended.lines.fnmatch_lines_random(
         [
-            f"slow: memory 600M{marks['memory']}, swap *, cores 1*, cpus 1.5{marks['cpus']}, threads 1",
-            f"many: memory 700M{marks['memory']}, swap *, cores 512 (*, cpus 1.5{marks['cpus']}, threads 2",
+            f"slow: memory 600M{marks['memory']}, swap *, 1 threads, cpus 1.5{marks['cpus']}, cores 1*",
+            f"many: memory 700M{marks['memory']}, swap *, 2 threads, cpus 1.5{marks['cpus']}, cores 512 (*",
             "bulk *slow *1.00 *ok",
             "bulk *many *1.00 *ok",
         ]
@@ -229,14 +229,15 @@ def test_records(ended: Ended) -> None:
     cases = {(record.case.test.partition("::")[2], record.case.device): record.case for record in ended.records}
     assert {test for test, _ in cases} == {"test_case", "test_no_memory", "test_own_memory"}
     slow, many = cases["test_case", "slow"], cases["test_case", "many"]
-    assert (slow.limit, slow.limit_bytes, slow.threads, slow.cores, slow.cpus) == ("600M", 600 * MIB, 1, 1, 1.5)
-    assert (slow.swap_bytes, many.swap_bytes) == (0, 100 * MIB)
-    assert slow.by_device == ("limit", "threads", "cpus", "cores", "swap_bytes")
-    assert any(text.startswith("cores") for text in many.unenforced)
-    assert ("cpus" in many.unenforced) is not ENFORCED.enforces
+    assert (slow.limit, slow.limit_bytes, slow.threads) == ("600M", 600 * MIB, 1)
+    assert slow.constraints == Constraints(600 * MIB, swap_bytes=0, cpus=1.5, cores=1, threads=1)
+    assert many.constraints.swap_bytes == 100 * MIB
+    assert slow.by_device == ("memory_bytes", "swap_bytes", "threads", "cpus", "cores")
+    assert "cores" in {each.constraint for each in many.unenforced}
+    assert (Shortfall("cpus") in many.unenforced) is not ENFORCED.enforces
     assert cases["test_no_memory", "many"].limit == "700M"
     own = cases["test_own_memory", "many"]
-    assert (own.limit, "limit" in own.by_device) == ("1G", False)
+    assert (own.limit, "memory_bytes" in own.by_device) == ("1G", False)
 
 
 def test_junit(ended: Ended) -> None:
@@ -255,4 +256,4 @@ def test_xdist(begin: Begin, tmp_path: Path) -> None:
     assert found.status == 0, found.said
     [record] = found.records
     assert (record.case.device, record.case.limit, record.case.threads) == ("many", "700M", 2)
-    assert any(text.startswith("cores") for text in record.case.unenforced)
+    assert "cores" in {each.constraint for each in record.case.unenforced}

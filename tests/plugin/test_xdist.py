@@ -8,6 +8,7 @@ import execnet
 import msgspec
 import pytest
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.plugin.session import pack, unpack
 from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Timeline
@@ -106,12 +107,11 @@ def test_packed() -> None:
         test="a.py::b",
         workload="w",
         policy="p",
-        limit="base+1G",
-        limit_bytes=2**40,
         reader="read",
-        threads=2,
         cap="cgroup2",
         swap="8G",
+        limit="base+1G",
+        constraints=Constraints(2**40, threads=2),
     )
     entry = Entry(case, measurement, "/tmp/run.json")
     properties = [(PROPERTY, pack(entry))]

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, Machine
 from pytest_edgeload.results.gate import Finding, Verdict
@@ -17,20 +18,24 @@ CASE = Case(
     test="suites/test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit="512M",
-    limit_bytes=512 << 20,
     reader="read",
-    threads=2,
     cap="cgroup2",
     swap="8G",
+    limit="512M",
+    constraints=Constraints(512 << 20, threads=2),
 )
 MACHINE = Machine("Some CPU", 2, 8 << 30, "6.1", "3.11", "2.9")
 
 
 def record(policy: str = "bulk", *rounds: dict[str, Any], **changes: Any) -> Record:
-    """Return a record with a measurement for each of `rounds`, numbered, of outcome ok where they do not say."""
+    """Return a record with a measurement for each of `rounds`, numbered, of outcome ok where they do not say.
+
+    `changes` are those of the case and of its constraints.
+    """
+    held = {name: changes.pop(name) for name in Constraints.__struct_fields__ if name in changes}
+    constraints = msgspec.structs.replace(CASE.constraints, **held)
     made = (msgspec.convert({"outcome": "ok", "round": number} | m, Measurement) for number, m in enumerate(rounds))
-    return Record(msgspec.structs.replace(CASE, policy=policy, **changes), tuple(made))
+    return Record(msgspec.structs.replace(CASE, policy=policy, constraints=constraints, **changes), tuple(made))
 
 
 def document(*records: Record) -> Document:

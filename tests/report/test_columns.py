@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.plugin.values import EXPORTS
 from pytest_edgeload.report.columns import (
@@ -143,8 +144,10 @@ def test_documented() -> None:
     assert [option for option, row in OPTIONS.items() if row.report and f"--edge-{option}=FILE" not in text] == []
 
 
-@pytest.mark.parametrize("field", ["test", "workload", "policy", "limit", "reader", "threads", "device", "seed"])
+@pytest.mark.parametrize("field", ["test", "workload", "policy", "limit", "reader", "constraints", "device", "seed"])
 def test_full_names(field: str) -> None:
     """A case's full name is no other's, whatever they differ in."""
-    other = msgspec.structs.replace(CASE, **{field: 7 if field in {"threads", "seed"} else "other"})
+    other = msgspec.structs.replace(
+        CASE, **{field: {"seed": 7, "constraints": Constraints(threads=7)}.get(field, "other")}
+    )
     assert full_name(other) != full_name(CASE)

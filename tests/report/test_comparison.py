@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.comparison import judged, table
 from pytest_edgeload.results.gate import Finding, Verdict
 from pytest_edgeload.results.record import Case, Measurement, Record
@@ -13,12 +14,11 @@ CASE = Case(
     test="suites/test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit="512M",
-    limit_bytes=512 << 20,
     reader="read",
-    threads=2,
     cap="cgroup2",
     swap="8G",
+    limit="512M",
+    constraints=Constraints(512 << 20, threads=2),
 )
 
 

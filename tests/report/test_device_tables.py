@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.report import terminal
 from pytest_edgeload.results.gate import identity
 from pytest_edgeload.results.record import Record
@@ -13,7 +14,7 @@ MIB = 1 << 20
 SLOW: dict[str, Any] = {
     "device": "slow",
     "limit": "400M",
-    "limit_bytes": 400 * MIB,
+    "memory_bytes": 400 * MIB,
     "swap": "off",
     "swap_bytes": 0,
     "cores": 1,
@@ -21,15 +22,15 @@ SLOW: dict[str, Any] = {
     "threads": 1,
     "read_bps": 20 * MIB,
     "write_bps": 10 * MIB,
-    "by_device": ("limit", "threads", "read_bps", "write_bps", "cpus", "cores", "swap_bytes"),
+    "by_device": ("memory_bytes", "swap_bytes", "threads", "read_bps", "write_bps", "cpus", "cores"),
 }
 FAST: dict[str, Any] = {
     "device": "fast",
     "limit": "1G",
-    "limit_bytes": 1 << 30,
+    "memory_bytes": 1 << 30,
     "cores": 4,
-    "by_device": ("limit", "cores"),
-    "unenforced": ("cores: 2 of 4",),
+    "by_device": ("memory_bytes", "cores"),
+    "unenforced": (Shortfall("cores", "2 of 4"),),
 }
 
 
@@ -43,17 +44,21 @@ def test_one_device() -> None:
     assert render(record("bulk", {}, **SLOW))[:3] == [
         "suites/test_a.py::test_a mix on slow",
         "cap cgroup2, reader read",
-        "slow: memory 400M, swap off, cores 1, cpus 0.5, threads 1, reads at 20M/s, writes at 10M/s",
+        "slow: memory 400M, swap off, 1 threads, reads at 20M/s, writes at 10M/s, cpus 0.5, cores 1",
     ]
 
 
 def test_not_enforced() -> None:
     """What was not enforced says so beside it, and of what was enforced in part how much there was."""
-    lacking = ("reads", "writes", "cpus", "cores: 1 of 4", "swap: none of 100M")
+    lacking = (
+        *map(Shortfall, ("read_bps", "write_bps", "cpus")),
+        Shortfall("cores", "1 of 4"),
+        Shortfall("swap_bytes", "none of 100M"),
+    )
     told = {**SLOW, "cores": 4, "swap": "none", "swap_bytes": 100 * MIB, "unenforced": lacking}
     assert render(record("bulk", {}, **told))[2] == (
-        "slow: memory 400M, swap none (none of 100M here), cores 4 (1 of 4 here), cpus 0.5 (NOT enforced), threads 1, "
-        "reads at 20M/s (NOT enforced), writes at 10M/s (NOT enforced)"
+        "slow: memory 400M, swap 100M (none of 100M here), 1 threads, reads at 20M/s (NOT enforced), "
+        "writes at 10M/s (NOT enforced), cpus 0.5 (NOT enforced), cores 4 (1 of 4 here)"
     )
     assert render(record("bulk", {}, **{**SLOW, "cap": "none"}))[2].startswith("slow: memory 400M (NOT enforced), ")
 
@@ -66,7 +71,7 @@ def test_side_by_side() -> None:
     lines = render(*slow, *fast)
     assert lines[0].endswith(" mix on fast, slow")
     assert [line.partition(":")[0] for line in lines[2:6]] == ["fast", "slow"] * 2
-    assert lines[2].endswith(", cores 4 (2 of 4 here), threads 2")
+    assert lines[2].endswith(", 2 threads, cores 4 (2 of 4 here)")
     assert lines[4].startswith("fast: bound 0.100 s")
     ratios = {tuple(line.split()[:2]): line.split()[3] for line in lines[8:12]}
     assert ratios == {
@@ -112,7 +117,7 @@ def test_sentences() -> None:
 
 def test_identity() -> None:
     """A case is the same where a machine could enforce more or less of its device, and another on another device."""
-    slow, marked = record("bulk", **SLOW).case, record("bulk", **{**SLOW, "unenforced": ("cores",)}).case
+    slow, marked = record("bulk", **SLOW).case, record("bulk", **{**SLOW, "unenforced": (Shortfall("cores"),)}).case
     assert identity(slow) == identity(marked)
     assert identity(slow) != identity(record("bulk", **{**SLOW, "device": "other"}).case)
     assert identity(slow) != identity(record("bulk", **{**SLOW, "cpus": 0.4}).case)

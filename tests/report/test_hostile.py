@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.github import SourceLine, commands
 from pytest_edgeload.report.view import View
@@ -41,7 +42,12 @@ def called(name: str) -> tuple[Document, list[Finding]]:
     good = {"makespan_s": 1.0, "peak_bytes": 7, "service": {name: {"requests": 1, "response_mean_s": 1.0}}}
     task = {"tasks": [[0, 0, 0.0, 0.5, 1.0]], "steps": [["load", 0, name, 8]]}
     where: dict[str, Any] = dict.fromkeys(("workload", "test", "reader", "cap", "swap", "device", "arrivals"), name)
-    where |= {"parameters": ((name, name),), "unenforced": (name,), "by_device": ("threads",), "loop": "closed"}
+    where |= {
+        "parameters": ((name, name),),
+        "unenforced": (Shortfall(name, name), Shortfall("threads", name)),
+        "by_device": ("threads",),
+        "loop": "closed",
+    }
     records = [record(f"{policy}{name}", good | task, good, seen, **where) for policy in ("", "b")]
     made = msgspec.structs.replace(
         document(*records),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.html.experiment import experiments, typical
 from pytest_edgeload.report.html.figures import encoded
 from pytest_edgeload.report.html.marks import label, marks, seconds
@@ -25,6 +26,8 @@ SIZES = st.lists(st.tuples(*[st.integers(0, 50)] * 3), min_size=1, max_size=300)
 def timed(policy: str, *makespans: float, **changes: Any) -> Record:
     """Return a record of nothing but makespans, one a round."""
     rounds = (Measurement(outcome="ok", round=i, makespan_s=s) for i, s in enumerate(makespans))
+    if "memory_bytes" in changes:
+        changes["constraints"] = Constraints(changes.pop("memory_bytes"), threads=2)
     return Record(msgspec.structs.replace(CASE, policy=policy, **changes), tuple(rounds))
 
 
@@ -123,7 +126,7 @@ def test_titles_tell_experiments_apart() -> None:
 def test_who_is_the_quickest() -> None:
     """The least median wins; those whose intervals meet its own are named, and so is the time relative to bulk."""
     records = [timed("bulk", 4.0, 4.1, 4.2), timed("linear", 1.0, 2.0, 3.0), timed("stream", 1.9, 2.0, 2.1)]
-    found = experiments([*records, timed("bulk", 1.0, 1.0, 1.1, limit=None, limit_bytes=None)])
+    found = experiments([*records, timed("bulk", 1.0, 1.0, 1.1, limit=None, memory_bytes=None)])
     won = winners(found, titles(found))
     assert won["limits"] == ["384M", "none"]
     [[at_least, without]] = [row["cells"] for row in won["rows"]]
@@ -147,5 +150,5 @@ def test_who_is_the_quickest_how_often() -> None:
 
 def test_a_policy_alone_is_not_the_quickest() -> None:
     """Where nothing was compared, nobody wins."""
-    found = experiments([timed("bulk", 1.0), timed("bulk", 2.0, limit="1G", limit_bytes=1 << 30)])
+    found = experiments([timed("bulk", 1.0), timed("bulk", 2.0, limit="1G", memory_bytes=1 << 30)])
     assert list(headlines(winners(found, titles(found)))) == []

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.report import terminal
 from pytest_edgeload.results.gate import Finding
 from pytest_edgeload.results.record import Case, Measurement, Record
@@ -18,7 +19,6 @@ from tests.report.documents import CASE, document, finding, record, view
 
 HEADERS = ["policy", "makespan s", "x bulk", "peak", "swap in/out", "faults", "outcome"]
 WANTED = Ask("net", when=Condition(0, 0.5))
-NUMBERS = {"threads", "limit_bytes", "read_bps", "seed", "write_bps", "cpus", "cores", "swap_bytes"}
 words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1) | st.sampled_from(
     ["007", "1e3", "-0", "nan", "None", "True", "0x10", "100%", "{x}", "%s", "a|b", "<b>", "\\n", "-", "--edge"]
 )
@@ -220,11 +220,15 @@ def test_limit_in_title(limit: str | None, cap: str, said: str) -> None:
     assert render([record("bulk", {}, limit=limit, cap=cap)]).splitlines()[0].endswith(f" at {said}")
 
 
-@pytest.mark.parametrize("field", [n for n in Case.__struct_fields__ if n not in {"policy", "limit", "device"}])
+FIELDS = (*Case.__struct_fields__, *Constraints.__struct_fields__)
+
+
+@pytest.mark.parametrize("field", [n for n in FIELDS if n not in {"policy", "limit", "constraints", "device"}])
 def test_groups(field: str) -> None:
     """Records that differ in anything but policy and machine are not in one table, nor compared with each other."""
-    others = {"requests": (Ask("net"),), "loop": "closed", "parameters": (("size", "8"),)}
-    other = others.get(field, 7 if field in NUMBERS else "other")
+    others = {"requests": (Ask("net"),), "loop": "closed", "parameters": (("size", "8"),), "seed": 7}
+    others |= {"unenforced": (Shortfall("cpus"),)} | dict.fromkeys(Constraints.__struct_fields__, 7)
+    other = others.get(field, "other")
     text = render([record("bulk", {"makespan_s": 1.0}), record("linear", {"makespan_s": 2.0}, **{field: other})])
     assert text.count("x bulk") == 2
     assert row(text, "linear")["x bulk"] == "-"
@@ -232,7 +236,7 @@ def test_groups(field: str) -> None:
 
 def test_machines() -> None:
     """Machines that were measured by themselves share a table with a column for them; ratios are within a machine."""
-    pi = {"device": "pi", "limit_bytes": 7, "swap": "4G"}
+    pi = {"device": "pi", "memory_bytes": 7, "swap": "4G"}
     nano = {"device": "nano"}
     records = [
         record(policy, {"makespan_s": seconds}, **where)
@@ -368,7 +372,7 @@ def test_sort(sort: str, policies: list[str]) -> None:
 def test_sort_by_limit() -> None:
     """Limits stand in order of their sizes, none at the end."""
     limits = {"1G": 1 << 30, "512M": 512 << 20, None: None}
-    records = [record("p", {}, limit=limit, limit_bytes=size) for limit, size in limits.items()]
+    records = [record("p", {}, limit=limit, memory_bytes=size) for limit, size in limits.items()]
     text = render(records, group_by=("policy",), sort="limit")
     assert [line.split()[0] for line in text.splitlines()[3:]] == ["512M", "1G", "none"]
 

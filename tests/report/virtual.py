@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Speeds
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.results.derived import complete
@@ -22,12 +23,11 @@ CASE = Case(
     test="suites/test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit="384M",
-    limit_bytes=384 * MIB,
     reader="read",
-    threads=2,
     cap="cgroup2",
     swap="8G",
+    limit="384M",
+    constraints=Constraints(384 * MIB, threads=2),
 )
 MACHINE = Machine("A processor", 4, 8 << 30, "6.1.0", "3.11.7", "2.13.0")
 
@@ -66,7 +66,13 @@ def record(policy: str, limit: str | None, workload: Workload, rounds: Sequence[
     made = rounds or [run(policy, workload, i, less * (1 + i / 20)) for i in range(3)]
     asks = tuple(Ask(one.network.name, arrival_s=one.arrival_s) for one in workload.requests)
     loop = "open" if any(ask.arrival_s for ask in asks) else "once"
-    changes = {"policy": policy, "limit": limit, "limit_bytes": LIMITS[limit], "requests": asks, "loop": loop}
+    changes = {
+        "policy": policy,
+        "limit": limit,
+        "constraints": Constraints(LIMITS[limit], threads=2),
+        "requests": asks,
+        "loop": loop,
+    }
     return Record(msgspec.structs.replace(CASE, workload=workload.name, **changes), tuple(made))
 
 

@@ -81,7 +81,7 @@ def test_unknown_name_is_refused_but_an_empty_storage_is_not(tmp_path: Path, mad
         find(tmp_path, "mian.json", made.machine)
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"\xff", b'{"schema": 1}', b'{"schema": 9}', b'{"schema": "1"}'])
+@pytest.mark.parametrize("text", [b"", b"[]", b"\xff", b'{"schema": 2}', b'{"schema": 9}', b'{"schema": "1"}'])
 def test_file_of_something_else_is_refused(tmp_path: Path, text: bytes) -> None:
     """A file of something else is refused in a sentence that names it."""
     file = tmp_path / "0001_main_123456.json"

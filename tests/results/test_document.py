@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.document import Commit, Document, commit, document, machine, parse, render
 from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, ServiceStats, Timeline
@@ -28,9 +29,10 @@ outcomes: st.SearchStrategy[Outcome] = st.sampled_from(["ok", "oom", "timeout", 
 conditions = st.builds(Condition, sizes, seconds, st.sampled_from([">", ">="]), sizes, st.lists(sizes).map(tuple))
 asks = st.builds(Ask, text, sizes, sizes, seconds, st.none() | seconds, st.none() | conditions)
 said = (st.lists(asks, max_size=2).map(tuple), text, text, st.none() | sizes, text)
-cases = st.builds(
-    Case, text, text, text, maybe, st.none() | sizes, text, sizes, text, text, maybe, st.none() | sizes, *said
-)
+some = st.none() | sizes
+positive = st.none() | st.integers(1, 999_999)
+constraints = st.builds(Constraints, some, some, positive, some, some, st.none() | st.floats(0.01, 1024), positive)
+cases = st.builds(Case, *[text] * 6, maybe, constraints, maybe, *said)
 services = st.builds(ServiceStats, sizes, sizes, *[st.none() | seconds] * 5)
 
 
@@ -78,12 +80,10 @@ def test_summary_omits_only_spans_and_time_lines(empty: Document) -> None:
         test="t",
         workload="w",
         policy="p",
-        limit=None,
-        limit_bytes=None,
         reader="read",
-        threads=1,
         cap="none",
         swap="off",
+        constraints=Constraints(threads=1),
     )
     plain, whole = (msgspec.structs.replace(empty, records=(Record(case, (m,)),)) for m in rounds)
     assert whole.summary() == plain
@@ -108,12 +108,10 @@ def test_unmeasured_metric_is_absent_from_the_file(empty: Document) -> None:
         test="t",
         workload="w",
         policy="p",
-        limit=None,
-        limit_bytes=None,
         reader="read",
-        threads=1,
         cap="none",
         swap="off",
+        constraints=Constraints(threads=1),
     )
     whole = msgspec.structs.replace(empty, records=(Record(case, (measured,)),))
     [found] = json.loads(render(whole))["records"][0]["rounds"]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.results.gate import (
     Finding,
     Side,
@@ -29,12 +30,11 @@ CASE = Case(
     test="suites/test_a.py::test_a",
     workload="mix",
     policy="linear",
-    limit="512M",
-    limit_bytes=512 << 20,
     reader="read",
-    threads=2,
     cap="cgroup1",
     swap="8G",
+    limit="512M",
+    constraints=Constraints(512 << 20, threads=2),
 )
 ONE_PERCENT = 0.01
 
@@ -167,7 +167,11 @@ def test_percentile() -> None:
         ({"cap": "none"}, "invalid", "its limit was not enforced (cap none)"),
         ({"swap": "off"}, "incomparable", "swap was off, and is 8G"),
         ({"cap": "cgroup2"}, "incomparable", "the cap was cgroup2, and is cgroup1"),
-        ({"unenforced": ("reads",)}, "incomparable", "of its device reads was not enforced, and now nothing is not"),
+        (
+            {"unenforced": (Shortfall("read_bps"),)},
+            "incomparable",
+            "of its device read_bps was not enforced, and now nothing is not",
+        ),
     ],
 )
 def test_other_circumstances(changed: dict[str, Any], verdict_then: Verdict, reason: str) -> None:
@@ -208,7 +212,7 @@ def test_new_and_missing() -> None:
 
 def test_identity() -> None:
     """A case is the same in every session whatever `base+` came to, and whatever enforced it."""
-    moved = msgspec.structs.replace(CASE, limit_bytes=1, cap="cgroup2", swap="off")
+    moved = msgspec.structs.replace(CASE, constraints=Constraints(1, threads=2), cap="cgroup2", swap="off")
     assert identity(moved) == identity(CASE)
     assert Sides.of([around(1.0)]).side(moved, None) == Side(around(1.0))
     assert identity(msgspec.structs.replace(CASE, limit="1G")) != identity(CASE)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.journal import read
@@ -17,12 +18,10 @@ CASE = Case(
     test="suites/test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit=None,
-    limit_bytes=None,
     reader="read",
-    threads=2,
     cap="none",
     swap="off",
+    constraints=Constraints(threads=2),
 )
 
 

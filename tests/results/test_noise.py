@@ -7,6 +7,7 @@ import random
 import msgspec
 import pytest
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.gate import Sides, judge
 from pytest_edgeload.results.noise import Floor, Split, floor, splits, tightest
 from pytest_edgeload.results.record import Case, Measurement, Record
@@ -16,12 +17,11 @@ CASE = Case(
     test="",
     workload="mix",
     policy="bulk",
-    limit="512M",
-    limit_bytes=512 << 20,
     reader="read",
-    threads=2,
     cap="cgroup2",
     swap="8G",
+    limit="512M",
+    constraints=Constraints(512 << 20, threads=2),
 )
 LINEAR = msgspec.structs.replace(CASE, policy="linear")
 MAKESPAN, RATIO, PEAK = Figure("makespan_s"), Figure("makespan_s", reference="bulk"), Figure("peak_bytes")

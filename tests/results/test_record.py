@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.base.decoding import Count, Seconds
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.record import (
     METRICS,
@@ -32,12 +33,11 @@ CASE = Case(
     test="suites/test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit="512M",
-    limit_bytes=512 << 20,
     reader="read",
-    threads=2,
     cap="cgroup2",
     swap="off",
+    limit="512M",
+    constraints=Constraints(512 << 20, threads=2),
 )
 ABOUT = {"outcome", "round", "detail", "started", "ended", "interleaved", "machine_wide", "notices"}
 PARTS = {"arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
@@ -82,7 +82,7 @@ CASES = st.builds(
     policy=st.sampled_from(["bulk", "linear"]),
     limit=st.none() | st.sampled_from(["1G", "base+1G"]),
     device=st.none() | st.just("board"),
-    read_bps=st.none() | st.just(90 << 20),
+    constraints=st.sampled_from([CASE.constraints, Constraints(1 << 30, read_bps=90 << 20, threads=2)]),
     requests=st.lists(ASKS, max_size=2).map(tuple),
     loop=st.sampled_from(["once", "open"]),
     arrivals=st.sampled_from(["", "poisson, 2 a second"]),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.record import Case, Measurement, Outcome, Record
 from pytest_edgeload.results.statistics import (
     Interval,
@@ -32,12 +33,10 @@ CASE = Case(
     test="suites/test_a.py::test_a",
     workload="mix",
     policy="bulk",
-    limit=None,
-    limit_bytes=None,
     reader="read",
-    threads=2,
     cap="none",
     swap="off",
+    constraints=Constraints(threads=2),
 )
 SECONDS = st.floats(0.001, 1000)
 

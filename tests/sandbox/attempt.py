@@ -10,10 +10,11 @@ import os
 import sys
 
 from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 
 HOLD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=96M", "count=1", "status=none")
@@ -24,7 +25,7 @@ def attempt(cap_name: str, limit_bytes: int) -> dict[str, object]:
     command = Command.of(HOLD, os.environ, None, None, None, None)
     try:
         name, cap = choose(cap_name)
-        enclosure = Enclosure(cap, f"{PREFIX}{tag(os.getpid())}-0", Limits(limit_bytes), 60.0)
+        enclosure = Enclosure(cap, f"{PREFIX}{tag(os.getpid())}-0", Limits(Constraints(limit_bytes)), 60.0)
         run = launch_command(command, 1, enclosure)
     except Refusal as refused:
         return {"refused": str(refused)}

@@ -6,6 +6,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,10 +14,11 @@ import psutil
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
-from pytest_edgeload.sandbox.limits import Limits, Throttle
+from pytest_edgeload.sandbox.constraints import Limits, disks_of
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap, open_swap
 from tests.network_cache import copy_networks, copy_store
@@ -74,11 +76,19 @@ def lying():
 '''
 
 
+FREE = Limits()
+
+
+def within(memory_bytes: int | None, reads: Limits = FREE, *, may_swap: bool = False) -> Limits:
+    """Return the limits of a group with this much memory, and with reads throttled as `reads` has it."""
+    return replace(reads, constraints=reads.constraints | Constraints(memory_bytes), may_swap=may_swap)
+
+
 class Opened(Protocol):
     """Opens groups that the test need not close."""
 
     def __call__(
-        self, limit_bytes: int | None = None, *, swap: bool = False, reads: Throttle | None = None, name: str = ""
+        self, limit_bytes: int | None = None, *, swap: bool = False, reads: Limits = FREE, name: str = ""
     ) -> Group:
         """Return a group of the cap."""
 
@@ -139,9 +149,9 @@ def opened(cap: Cap, fresh: Callable[[], str]) -> Iterator[Opened]:
     made: list[Group] = []
 
     def open_group(
-        limit_bytes: int | None = None, *, swap: bool = False, reads: Throttle | None = None, name: str = ""
+        limit_bytes: int | None = None, *, swap: bool = False, reads: Limits = FREE, name: str = ""
     ) -> Group:
-        made.append(cap.open(name or fresh(), Limits(limit_bytes, swap, reads)))
+        made.append(cap.open(name or fresh(), within(limit_bytes, reads, may_swap=swap)))
         return made[-1]
 
     yield open_group
@@ -175,21 +185,22 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def throttle(cap: Cap, storage: Path) -> Throttle:
-    """Give what holds reads of `storage` to those of an SD card."""
+def throttle(cap: Cap, storage: Path) -> Limits:
+    """Return limits that hold reads of `storage` to those of an SD card."""
     reason = cap.cannot_throttle()
     if reason is not None:
         pytest.skip(reason)
+    slow = Constraints(read_bps=90 * MIB)
     try:
-        return Throttle.of(90 * MIB, [storage], [])
+        return Limits(slow, disks=disks_of(slow, [storage], []))
     except Unsupported as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(params=["plain", "throttled"])
-def reads(request: pytest.FixtureRequest) -> Throttle | None:
-    """Give nothing that holds reads back, and what does."""
-    return request.getfixturevalue("throttle") if request.param == "throttled" else None
+def reads(request: pytest.FixtureRequest) -> Limits:
+    """Return limits that leave reads free, and limits that throttle them."""
+    return request.getfixturevalue("throttle") if request.param == "throttled" else FREE
 
 
 @pytest.fixture(scope="session")

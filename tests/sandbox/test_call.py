@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.programs import calling
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import launch_call
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
@@ -35,7 +36,7 @@ def call(any_cap: Cap, fresh: Callable[[], str]) -> Call:
         function: Callable[..., object], *args: object, limit: int | None = None, timeout_s: float = 60
     ) -> Measurement:
         made = calling("it", function, args, {}, [sys.modules[__name__]])
-        return launch_call(made, 1, Enclosure(any_cap, fresh(), Limits(limit), timeout_s))
+        return launch_call(made, 1, Enclosure(any_cap, fresh(), Limits(Constraints(limit)), timeout_s))
 
     return call
 

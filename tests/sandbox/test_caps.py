@@ -8,19 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox import counters, page_cache
 from pytest_edgeload.sandbox.caps import CAPS, Cap, choose, hierarchy
-from pytest_edgeload.sandbox.limits import Limits, Throttle
+from pytest_edgeload.sandbox.constraints import Limits, disks_of
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
 from pytest_edgeload.sandbox.swap import Swap, active
 from tests.sandbox import witness
 from tests.sandbox.child import MIB, Child
+from tests.sandbox.conftest import FREE, within
 
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Opened
@@ -33,11 +36,12 @@ BPS = 90 * MIB
 # A session with a worker under its limit; it says the worker's id, and is then killed.
 SESSION = """
 import os, subprocess, sys
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 name = f"{PREFIX}{tag(os.getpid())}-0"
-group = CAPS[sys.argv[1]].open(name, Limits(64 << 20))
+group = CAPS[sys.argv[1]].open(name, Limits(Constraints(64 << 20)))
 subprocess.run([*group.enter, "sh", "-c", f"echo {name} $$ && exec sleep 600"])
 """
 
@@ -77,7 +81,7 @@ def test_limit_swaps(opened: Opened, swap: Swap) -> None:
 
 def test_no_limit(any_cap: Cap, fresh: Callable[[], str]) -> None:
     """Without a limit, and by a cap that does not enforce at all, nobody is killed."""
-    group = any_cap.open(fresh(), Limits(None if any_cap.enforces else LIMIT))
+    group = any_cap.open(fresh(), Limits(Constraints(None if any_cap.enforces else LIMIT)))
     try:
         with Child(*group.enter) as child:
             assert child.do("touch", MORE) == "touched"
@@ -87,7 +91,7 @@ def test_no_limit(any_cap: Cap, fresh: Callable[[], str]) -> None:
         group.close()
 
 
-def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str], cap_name: str, reads: Throttle | None) -> None:
+def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str], cap_name: str, reads: Limits) -> None:
     """The very first program is in the group already, and is the process that was started.
 
     The group is one folder, but for others where version 1 throttles reads, and counts processes.
@@ -99,7 +103,7 @@ def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str], cap_nam
     *places, stat = told.splitlines()
     folders = witness.named(name)
     assert len([place for place in places if place.endswith(f"/{name}")]) == len(folders)
-    others = [bool(reads), hierarchy.mount_of("cgroup", "pids") is not None] if cap_name == "cgroup1" else []
+    others = [bool(reads.disks), hierarchy.mount_of("cgroup", "pids") is not None] if cap_name == "cgroup1" else []
     assert len(folders) == 1 + sum(others)
     assert stat.startswith(f"{process.pid} (cat) ")
 
@@ -132,7 +136,7 @@ def test_memory(opened: Opened, storage: Path) -> None:
 
 def test_memory_of_the_gone(any_cap: Cap, fresh: Callable[[], str]) -> None:
     """memory() and totals() can be asked when the process has ended, and raise nothing."""
-    group = any_cap.open(fresh(), Limits(LIMIT))
+    group = any_cap.open(fresh(), Limits(Constraints(LIMIT)))
     try:
         with Child(*group.enter) as child:
             child.end()
@@ -143,7 +147,7 @@ def test_memory_of_the_gone(any_cap: Cap, fresh: Callable[[], str]) -> None:
         group.close()
 
 
-def test_kill(opened: Opened, fresh: Callable[[], str], reads: Throttle | None) -> None:
+def test_kill(opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
     """kill() ends all of a tree of processes that left their session and ignore polite signals, and nobody else."""
     name = fresh()
     group = opened(name=name, reads=reads)
@@ -157,10 +161,10 @@ def test_kill(opened: Opened, fresh: Callable[[], str], reads: Throttle | None) 
         assert witness.alive(other.pid)
 
 
-def test_close(cap: Cap, fresh: Callable[[], str], reads: Throttle | None) -> None:
+def test_close(cap: Cap, fresh: Callable[[], str], reads: Limits) -> None:
     """close() leaves no folder, though the process that was killed has not been waited for."""
     name = fresh()
-    group = cap.open(name, Limits(LIMIT, reads=reads))
+    group = cap.open(name, within(LIMIT, reads))
     with Child(*group.enter) as child:
         assert child.do("touch", 8 * MIB) == "touched"
         assert witness.groups(name)
@@ -169,26 +173,26 @@ def test_close(cap: Cap, fresh: Callable[[], str], reads: Throttle | None) -> No
         assert witness.groups(name) == []
 
 
-def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Throttle | None) -> None:
+def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
     """A name that a group has already is refused, and that group stays as it is."""
     name = fresh()
     with Child(*opened(name=name, reads=reads).enter) as child:
         assert child.do("again") == "intact"
         with pytest.raises(Unsupported, match=f"{name} could not be set up: (File exists|.* already loaded)"):
-            cap.open(name, Limits(LIMIT, reads=reads))
+            cap.open(name, within(LIMIT, reads))
         assert {*witness.members(name)} == {child.pid}
 
 
-def test_no_such_disk(cap: Cap, fresh: Callable[[], str], throttle: Throttle) -> None:
+def test_no_such_disk(cap: Cap, fresh: Callable[[], str], throttle: Limits) -> None:
     """A throttle that the kernel refuses is told in its words, and leaves no group."""
-    name, nowhere = fresh(), Throttle(throttle.read_bps, ("0:0",))
+    name, nowhere = fresh(), replace(throttle, disks=("0:0",))
     with pytest.raises(Unsupported, match=f"{name} could not be set up: No such device"):
-        cap.open(name, Limits(LIMIT, reads=nowhere))
+        cap.open(name, within(LIMIT, nowhere))
     assert witness.groups(name) == []
 
 
 @pytest.mark.parametrize("way", ["read", "direct", "again"])
-def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str, request: pytest.FixtureRequest) -> None:
+def test_throttle(opened: Opened, storage: Path, throttle: Limits, way: str, request: pytest.FixtureRequest) -> None:
     """What a process may read it reads, and no more: through the page cache, past it, and from swap.
 
     Where it may read a tenth of what it reads when free, it reads less than a third: the kernel counts in tenths of a
@@ -199,7 +203,7 @@ def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str, r
     file.write_bytes(os.urandom(32 * MIB))
     os.sync()
 
-    def bps(reads: Throttle | None) -> float:
+    def bps(reads: Limits) -> float:
         with Child(*opened(12 * MIB if areas else LIMIT, swap=True, reads=reads).enter) as child:
             assert child.do("touch", 16 * MIB if areas else MIB) == "touched"
             page_cache.drop([file])
@@ -207,13 +211,14 @@ def test_throttle(opened: Opened, storage: Path, throttle: Throttle, way: str, r
             assert child.do(way, file) in {"read", "intact"}
             return (counters.process(child.pid)["read_bytes"] - before) / (time.monotonic() - start_s)
 
-    free_bps = bps(None)
+    free_bps = bps(FREE)
     rate = int(min(free_bps / 10, 32 * MIB))
-    held_bps = bps(Throttle.of(rate, [storage], areas))
+    slow = Constraints(read_bps=rate)
+    held_bps = bps(Limits(slow, disks=disks_of(slow, [storage], areas)))
     assert 0 < held_bps < min(free_bps / 3, 1.5 * rate)
 
 
-def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Throttle | None) -> None:
+def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
     """sweep(None) ends and removes what sessions left that are gone; living sessions and foreign names stay."""
     with Child() as owner:
         gone, living, foreign = session_group(owner), fresh(), f"{PREFIX}of-somebody-else-{fresh()}"
@@ -243,7 +248,7 @@ def test_sweep_of_others(cap: Cap, opened: Opened) -> None:
         assert child.do("again") == "intact"
 
 
-def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Throttle | None) -> None:
+def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Limits) -> None:
     """sweep(session) ends and removes what this session made, and not what one made whose tag begins alike."""
     own, similar = f"{PREFIX}{session}-own", f"{PREFIX}{session}0-similar"
     groups = [opened(name=name, reads=reads) for name in (own, similar)]
@@ -326,6 +331,6 @@ def test_unavailable(fresh: Callable[[], str], session: str) -> None:
     lacking = {cap.unavailable(): cap for cap in CAPS.values() if cap.unavailable()}
     for reason, cap in lacking.items():
         with pytest.raises(Unsupported) as refused:
-            cap.open(fresh(), Limits(LIMIT))
+            cap.open(fresh(), Limits(Constraints(LIMIT)))
         assert str(refused.value) == reason
         assert cap.sweep(session) == []

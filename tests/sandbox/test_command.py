@@ -17,13 +17,14 @@ from typing import IO, NoReturn
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import resident, status
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
@@ -58,7 +59,7 @@ def run(any_cap: Cap, fresh: Callable[[], str]) -> Run:
     """Give what runs a command under each cap."""
 
     def run(wanted: Command, *, limit: int | None = None, timeout_s: float = 60) -> Measurement:
-        return launch_command(wanted, 1, Enclosure(any_cap, fresh(), Limits(limit), timeout_s))
+        return launch_command(wanted, 1, Enclosure(any_cap, fresh(), Limits(Constraints(limit)), timeout_s))
 
     return run
 
@@ -292,7 +293,7 @@ def test_of_another(ready: Callable[[], object] | None, tmp_path: Path) -> None:
 import os
 from pytest_edgeload.sandbox import command, life
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.constraints import Limits
 life._KILL_S = 0.5
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 argv = [{sudo!r}, "--reuid=0", "--regid=0", "--clear-groups", "sleep", "60"]

@@ -19,13 +19,14 @@ import pytest
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import format_size
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.results.record import METRICS, Measurement
 from pytest_edgeload.sandbox.caps import CAPS, Cap
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import Enclosure, launch
-from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap
 from tests import builders
@@ -44,7 +45,7 @@ import msgspec, os, sys
 from pytest_edgeload.job import Job
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.launch import Enclosure, launch
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
 launch(job, Enclosure(CAPS[sys.argv[1]], f"{PREFIX}{tag(os.getpid())}-0", Limits(), 60))
@@ -183,7 +184,7 @@ def test_oom(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: in
     """A plan that needs more than the limit and may not swap ends as `oom`; what it did not live to tell is absent."""
     limit = idle_anon + 104 * MIB
     job, _ = builders.job("bulk", folders("wide"))
-    run = launch(job, dataclasses.replace(enclosure, limits=Limits(limit)))
+    run = launch(job, dataclasses.replace(enclosure, limits=Limits(Constraints(limit))))
     assert (run.outcome, run.detail) == ("oom", f"killed by the kernel at its limit of {format_size(limit)}")
     assert (run.makespan_s, run.output_error, run.ledger_peak_bytes, run.tasks) == (None, None, None, ())
     assert run.peak_anon_bytes is not None
@@ -202,7 +203,7 @@ def test_swapping(enclosure: Enclosure, folders: Callable[[str], Path], idle_ano
     """The same plan under the same limit goes well where it may swap; what swapped shows."""
     limit = idle_anon + 104 * MIB
     job, _ = builders.job("bulk", folders("wide"))
-    run = launch(job, dataclasses.replace(enclosure, limits=Limits(limit, swap=True)))
+    run = launch(job, dataclasses.replace(enclosure, limits=Limits(Constraints(limit), may_swap=True)))
     assert (run.outcome, run.detail) == ("ok", "")
     assert run.peak_swap_bytes is not None
     assert run.peak_anon_bytes is not None
@@ -212,7 +213,7 @@ def test_swapping(enclosure: Enclosure, folders: Callable[[str], Path], idle_ano
 
 def test_too_small_to_start(enclosure: Enclosure) -> None:
     """A limit in which not even Python starts is `oom` as well, before anything was asked of the worker."""
-    run = launch(Job(Plan(()), (), (), "read", 1), dataclasses.replace(enclosure, limits=Limits(16 * MIB)))
+    run = launch(Job(Plan(()), (), (), "read", 1), dataclasses.replace(enclosure, limits=Limits(Constraints(16 * MIB))))
     assert (run.outcome, run.detail) == ("oom", "killed by the kernel at its limit of 16M")
     assert (run.startup_s, run.baseline_bytes, run.makespan_s) == (None, None, None)
 
@@ -275,7 +276,9 @@ def test_no_group(fresh: Callable[[], str]) -> None:
     if lacking is None:
         pytest.skip("this machine has every cap")
     with pytest.raises(Unsupported):
-        launch(Job(Plan(()), (), (), "read", 1), Enclosure(lacking, fresh(), Limits(512 * MIB), timeout_s=60))
+        launch(
+            Job(Plan(()), (), (), "read", 1), Enclosure(lacking, fresh(), Limits(Constraints(512 * MIB)), timeout_s=60)
+        )
 
 
 @contextmanager

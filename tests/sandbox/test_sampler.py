@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.limits import Limits
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.sampler import Sampler
 from tests.sandbox import witness
 from tests.sandbox.child import MIB, Child
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExce
 
 def test_growth(any_cap: Cap, fresh: Callable[[], str]) -> None:
     """What a process takes is on the time line and in its high-water mark, also after it was given back."""
-    group = any_cap.open(fresh(), Limits(swap=True))
+    group = any_cap.open(fresh(), Limits(may_swap=True))
     try:
         with Child(*group.enter) as child:
             child.do("again")
@@ -43,7 +43,7 @@ def test_growth(any_cap: Cap, fresh: Callable[[], str]) -> None:
 
 def test_cost(any_cap: Cap, fresh: Callable[[], str]) -> None:
     """The share of a processor that the sampler itself took is stated, and is less than half."""
-    group = any_cap.open(fresh(), Limits(swap=True))
+    group = any_cap.open(fresh(), Limits(may_swap=True))
     try:
         with Child(*group.enter) as child, Sampler(group, child.pid) as sampler:
             child.do("burn", 0.5)
@@ -54,7 +54,7 @@ def test_cost(any_cap: Cap, fresh: Callable[[], str]) -> None:
 
 def test_last_moment(any_cap: Cap, fresh: Callable[[], str]) -> None:
     """The high-water mark includes what was taken just before the context ended, however short it was."""
-    group = any_cap.open(fresh(), Limits(swap=True))
+    group = any_cap.open(fresh(), Limits(may_swap=True))
     try:
         for _ in range(5):
             with Child(*group.enter) as child:
@@ -68,7 +68,7 @@ def test_last_moment(any_cap: Cap, fresh: Callable[[], str]) -> None:
 
 def test_death(any_cap: Cap, fresh: Callable[[], str]) -> None:
     """A process that dies while it is watched ends nothing; what was seen of it stays."""
-    group = any_cap.open(fresh(), Limits(swap=True))
+    group = any_cap.open(fresh(), Limits(may_swap=True))
     try:
         with Child(*group.enter) as child:
             child.do("touch", 32 * MIB)

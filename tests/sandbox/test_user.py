@@ -16,13 +16,14 @@ import psutil
 import pytest
 
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.programs import calling
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import launch_call
 from pytest_edgeload.sandbox.life import Enclosure
-from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.user import User, choose, ourselves
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
@@ -43,7 +44,7 @@ def enclosing(any_cap: Cap, fresh: Callable[[], str]) -> Enclosing:
 
     def enclosing(setting: str = "auto", name: str = "") -> Enclosure:
         user = choose(setting, {})
-        return Enclosure(any_cap, name or fresh(), Limits(256 * MIB), 60, user=user)
+        return Enclosure(any_cap, name or fresh(), Limits(Constraints(256 * MIB)), 60, user=user)
 
     return enclosing
 

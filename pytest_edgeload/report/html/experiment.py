@@ -50,7 +50,8 @@ def experiments(records: Iterable[Record]) -> list[Experiment]:
     """Return the records by experiment, in order of first appearance."""
     found: dict[Case, list[Record]] = {}
     for record in records:
-        common = msgspec.structs.replace(record.case.group, limit=None, limit_bytes=None)
+        constraints = record.case.constraints.without(["memory_bytes"])
+        common = msgspec.structs.replace(record.case.group, limit=None, constraints=constraints)
         found.setdefault(common, []).append(record)
     return [Experiment(case, tuple(members)) for case, members in found.items()]
 

@@ -11,8 +11,8 @@ from pytest_edgeload.sandbox.caps.cgroup1 import Cgroup1
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
 from pytest_edgeload.sandbox.caps.systemd import Systemd
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Memory
-from pytest_edgeload.sandbox.limits import Limits
 
 
 class Group(Protocol):

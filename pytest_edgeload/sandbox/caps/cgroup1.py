@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Live, Memory, flat
-from pytest_edgeload.sandbox.limits import Limits, Throttle
 
 _CONTROLLERS = ("pids", "memory", "blkio", "cpu", "cpuset")
 _USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
@@ -88,11 +88,15 @@ class Cgroup1:
         """Make the group in each hierarchy it needs, and set its limits."""
         parent = self._parent("memory")
         most = flat((parent / "memory.stat").read_text())["hierarchical_memory_limit"]
-        hierarchy.refuse_more(parent, limits.memory_bytes, most)
+        hierarchy.refuse_more(parent, limits.constraints.memory_bytes, most)
         groups = {parent / name: _memory(limits)}
-        others = {"blkio": _throttled(limits.reads), "cpu": _time(limits.cpus), "cpuset": self._cores(limits.cores)}
+        others = {
+            "blkio": _throttled(limits),
+            "cpu": _time(limits.constraints.cpus),
+            "cpuset": self._cores(limits.core_numbers),
+        }
         if hierarchy.refusal(self._parent, "pids") is None:
-            others["pids"] = hierarchy.processes(self._parent("pids"), limits.processes)
+            others["pids"] = hierarchy.processes(self._parent("pids"), limits.max_processes)
         for controller, settings in others.items():
             if settings:
                 # Some boards mount all controllers as one hierarchy.
@@ -113,24 +117,21 @@ class Cgroup1:
 
 
 def _memory(limits: Limits) -> list[tuple[str, str]]:
-    if limits.memory_bytes is None:
+    memory_bytes = limits.constraints.memory_bytes
+    if memory_bytes is None:
         return []
-    # Memory and swap together may not exceed what memory alone may.
-    settings = [("memory.limit_in_bytes", str(limits.memory_bytes))]
-    swap_bytes = limits.swap_bytes if limits.swap else 0
-    if swap_bytes is not None:
-        settings.append(("memory.memsw.limit_in_bytes", str(limits.memory_bytes + swap_bytes)))
+    settings = [("memory.limit_in_bytes", str(memory_bytes))]
+    if limits.max_swap_bytes is not None:  # the kernel limits the sum of memory and swap
+        settings.append(("memory.memsw.limit_in_bytes", str(memory_bytes + limits.max_swap_bytes)))
     return settings
 
 
-def _throttled(throttle: Throttle | None) -> list[tuple[str, str]]:
-    if throttle is None:
-        return []
-    rates = {"read": throttle.read_bps, "write": throttle.write_bps}
+def _throttled(limits: Limits) -> list[tuple[str, str]]:
+    rates = {"read": limits.constraints.read_bps, "write": limits.constraints.write_bps}
     return [
         (f"blkio.throttle.{way}_bps_device", f"{disk} {rate}")
         for way, rate in rates.items()
-        for disk in throttle.disks
+        for disk in limits.disks
         if rate is not None
     ]
 

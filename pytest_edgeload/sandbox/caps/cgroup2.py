@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import PAGE_BYTES, Live, Memory, flat, stall
-from pytest_edgeload.sandbox.limits import Limits, Throttle
 
 _OLD_NAMES = {"io": "blkio"}
 _USE = re.compile(rb"^(anon|file) (\d+)$", re.MULTILINE)
@@ -169,18 +169,18 @@ class Cgroup2:
     def open(self, name: str, limits: Limits) -> _Group:
         """Make the group and set its limits."""
         settings = [("memory.oom.group", "1")]  # a half-killed worker would be no outcome
-        if limits.memory_bytes is not None:
-            settings.append(("memory.max", str(limits.memory_bytes)))
-            swap_bytes = limits.swap_bytes if limits.swap else 0
-            if swap_bytes is not None:
-                settings.append(("memory.swap.max", str(swap_bytes)))
-        others = {"io": _throttled(limits.reads), "cpu": _time(limits.cpus), "cpuset": _cores(limits.cores)}
+        constraints = limits.constraints
+        if constraints.memory_bytes is not None:
+            settings.append(("memory.max", str(constraints.memory_bytes)))
+            if limits.max_swap_bytes is not None:
+                settings.append(("memory.swap.max", str(limits.max_swap_bytes)))
+        others = {"io": _throttled(limits), "cpu": _time(constraints.cpus), "cpuset": _cores(limits.core_numbers)}
         needed = [controller for controller, found in others.items() if found]
         counts = hierarchy.refusal(self._parent, "memory", *needed, "pids") is None
         parent = self._parent("memory", *needed, *(["pids"] if counts else []))
         settings += [setting for found in others.values() for setting in found]
-        settings += hierarchy.processes(parent, limits.processes) if counts else []
-        hierarchy.refuse_more(parent, limits.memory_bytes, _most(parent))
+        settings += hierarchy.processes(parent, limits.max_processes) if counts else []
+        hierarchy.refuse_more(parent, constraints.memory_bytes, _most(parent))
         [folder] = hierarchy.make({parent / name: settings})
         return _Group(folder)
 
@@ -199,12 +199,10 @@ def _without(controller: str) -> str:
     )
 
 
-def _throttled(throttle: Throttle | None) -> list[tuple[str, str]]:
-    if throttle is None:
-        return []
-    rates = {"rbps": throttle.read_bps, "wbps": throttle.write_bps}
+def _throttled(limits: Limits) -> list[tuple[str, str]]:
+    rates = {"rbps": limits.constraints.read_bps, "wbps": limits.constraints.write_bps}
     words = " ".join(f"{key}={rate}" for key, rate in rates.items() if rate is not None)
-    return [("io.max", f"{disk} {words}") for disk in throttle.disks]
+    return [("io.max", f"{disk} {words}") for disk in limits.disks]
 
 
 def _time(cpus: float | None) -> list[tuple[str, str]]:

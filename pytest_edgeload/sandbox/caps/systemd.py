@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Memory
-from pytest_edgeload.sandbox.limits import Limits
 
 if TYPE_CHECKING:
     from pytest_edgeload.sandbox.caps import Group

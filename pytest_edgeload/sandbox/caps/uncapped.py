@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Memory, resident, status
-from pytest_edgeload.sandbox.limits import Limits
 
 
 class _Watched:

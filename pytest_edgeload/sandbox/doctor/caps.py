@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import format_size
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group, choose, hierarchy
+from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.doctor.row import Row, refused
-from pytest_edgeload.sandbox.limits import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 
 _LIMIT = 48 << 20
@@ -102,7 +103,7 @@ def _cap(name: str, cap: Cap) -> Row:
     if reason is not None:
         return refused("limit", what, reason, way_out=_ELSE[name], weight="told")
     try:
-        group = cap.open(_name("limit"), Limits(_LIMIT))
+        group = cap.open(_name("limit"), Limits(Constraints(_LIMIT)))
     except Unsupported as error:
         return refused("limit", what, str(error), way_out=_NO_SWAP, weight="told")
     try:
@@ -128,7 +129,7 @@ def _inside(cap: Cap) -> list[Row]:
     """Return what a group has and counts; it may swap, as that takes no accounting of swap."""
     name = _name("group")
     try:
-        made = cap.open(name, Limits(_LIMIT, swap=True))
+        made = cap.open(name, Limits(Constraints(_LIMIT), may_swap=True))
     except Unsupported as error:
         return [refused("limit", "a group", str(error)), *_controllers(None)]
     try:

@@ -12,10 +12,11 @@ import psutil
 
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.units import exact_size, format_size
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.caps import choose
+from pytest_edgeload.sandbox.constraints import Limits, disk_of, disks_of
 from pytest_edgeload.sandbox.doctor.row import Row, refused
-from pytest_edgeload.sandbox.limits import Limits, Throttle, disk_of
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import active, open_swap
 
@@ -96,10 +97,12 @@ def _read(file: Path, flags: int = 0, how: int = 0) -> None:
 def _throttle(folder: Path) -> Row:
     """Have a group made whose reads of this disk are held back."""
     what, disk = "reads can be throttled", disk_of(folder)
+    throttled = Constraints(read_bps=_RATE)
     try:
-        throttle = Throttle.of(_RATE, [folder], [])
         name, cap = choose("auto", _RATE)
-        group = cap.open(f"{PREFIX}{tag(os.getpid())}-doctor", Limits(reads=throttle))
+        group = cap.open(
+            f"{PREFIX}{tag(os.getpid())}-doctor", Limits(throttled, disks=disks_of(throttled, [folder], []))
+        )
     except Refusal as error:
         found = str(error).removeprefix(f"--edge-read-bw={exact_size(_RATE)}: ").partition("; ")[0]
         return Row("storage", what, ok=False, found=found, way_out=f"a cap with its io controller, and {_ELSEWHERE}")

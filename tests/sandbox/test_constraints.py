@@ -1,4 +1,4 @@
-"""Processor time, cores, writes and swap are held by the kernel, or are told as not enforced."""
+"""The kernel enforces processor time, cores, writes and swap, or the session says that it does not."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
-from pytest_edgeload.sandbox.hold import ENFORCED, Hold, limits_of, unenforced
-from pytest_edgeload.sandbox.limits import Limits, Throttle, cores_of
+from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of, shortfalls
 from pytest_edgeload.sandbox.swap import Swap
 from tests.sandbox import witness
 from tests.sandbox.child import MIB, Child
@@ -21,8 +22,10 @@ from tests.sandbox.child import MIB, Child
 LIMIT = 64 * MIB
 BPS = 16 * MIB
 PROCESSORS = len(os.sched_getaffinity(0))
-EVERYTHING = Hold(20 * MIB, BPS, 0.5, 1, 0)
+EVERYTHING = Constraints(LIMIT, 0, read_bps=20 * MIB, write_bps=BPS, cpus=0.5, cores=1)
 NO_SWAP = Swap(0)
+CASE = Case(test="", workload="", policy="", reader="", cap="", swap="")
+OPTIONAL = [name for name, row in CONSTRAINTS.items() if row.is_optional]
 
 
 @pytest.fixture
@@ -44,9 +47,12 @@ def held(cap: Cap, fresh: Callable[[], str]) -> Iterator[Callable[[Limits], tupl
 Held = Callable[[Limits], tuple[Group, str]]
 
 
-def lacking(cap: Cap, asked: Hold, fresh: Callable[[], str], storage: Path, swap: Swap = NO_SWAP) -> tuple[str, ...]:
-    """Return what of a hold this cap cannot do here."""
-    return unenforced(cap, fresh, asked, lambda hold: limits_of(LIMIT, hold, [storage], swap), swap)
+def lacking(
+    cap: Cap, constraints: Constraints, fresh: Callable[[], str], storage: Path, swap: Swap = NO_SWAP
+) -> tuple[Shortfall, ...]:
+    """Return the constraints that this cap does not enforce here."""
+    held = Constraints(LIMIT) | constraints
+    return shortfalls(cap, fresh, held, lambda alone: limits_of(alone, [storage], swap), swap)
 
 
 def contents(name: str, *files: str) -> str:
@@ -54,9 +60,9 @@ def contents(name: str, *files: str) -> str:
     return next((path / file).read_text() for file in files for path in witness.named(name) if (path / file).exists())
 
 
-def test_processor_time(held: Held) -> None:
+def test_process_gets_its_processor_time(held: Held) -> None:
     """A process with a fifth of a processor is stopped in each period, as the kernel counts."""
-    group, name = held(Limits(cpus=0.2))
+    group, name = held(Limits(Constraints(cpus=0.2)))
     assert contents(name, "cpu.max", "cpu.cfs_quota_us").split()[0] == "20000"
     with Child(*group.enter) as child:
         assert child.do("burn", 0.1) == "burnt"
@@ -64,27 +70,27 @@ def test_processor_time(held: Held) -> None:
     assert int(counts["nr_throttled"]) >= 3
 
 
-def test_cores(cap: Cap, held: Held, fresh: Callable[[], str], storage: Path) -> None:
+def test_process_runs_on_its_cores(cap: Cap, held: Held, fresh: Callable[[], str], storage: Path) -> None:
     """A process may run on the processors that it has and on no others; without a cpuset controller that is told."""
-    found = lacking(cap, Hold(cores=1), fresh, storage)
+    found = lacking(cap, Constraints(cores=1), fresh, storage)
     if found:
-        assert found == ("cores",)
+        assert found == (Shortfall("cores"),)
         assert not [path for path in witness.CGROUPS.rglob("cpuset.cpus") if os.access(path.parent, os.W_OK)]
         return
-    group, _ = held(Limits(cores=cores_of(1)))
+    group, _ = held(Limits(Constraints(cores=1)))
     with Child(*group.enter) as child:
         assert child.do("again") == "intact"
         assert os.sched_getaffinity(child.pid) == {min(os.sched_getaffinity(0))}
 
 
-def test_more_cores_than_there_are(cap: Cap, fresh: Callable[[], str], storage: Path) -> None:
+def test_missing_cores_are_a_shortfall(cap: Cap, fresh: Callable[[], str], storage: Path) -> None:
     """Of more cores than the machine has those that there are are used, and that is told."""
-    found = lacking(cap, Hold(cores=PROCESSORS + 2), fresh, storage)
-    assert found in {(f"cores: {PROCESSORS} of {PROCESSORS + 2}",), ("cores",)}
+    found = lacking(cap, Constraints(cores=PROCESSORS + 2), fresh, storage)
+    assert found in {(Shortfall("cores", f"{PROCESSORS} of {PROCESSORS + 2}"),), (Shortfall("cores"),)}
     assert cores_of(PROCESSORS + 2) == tuple(sorted(os.sched_getaffinity(0)))
 
 
-def test_writes(held: Held, storage: Path, throttle: Throttle) -> None:
+def test_writes_are_throttled(held: Held, storage: Path, throttle: Limits) -> None:
     """Direct writes are held to a tenth of what they are when free, but for a first helping; reads stay free."""
 
     def took_s(limits: Limits) -> tuple[float, str]:
@@ -97,7 +103,7 @@ def test_writes(held: Held, storage: Path, throttle: Throttle) -> None:
 
     free_s, _ = took_s(Limits())
     bps = int(min(16 * MIB / free_s / 10, 16 * MIB))
-    held_s, name = took_s(Limits(reads=Throttle(None, throttle.disks, bps)))
+    held_s, name = took_s(Limits(Constraints(write_bps=bps), disks=throttle.disks))
     assert held_s > max(3 * free_s, 16 * MIB / bps / 1.5)
     assert contents(name, "io.max", "blkio.throttle.write_bps_device").split()[0] == throttle.disks[0]
     assert str(bps) in contents(name, "io.max", "blkio.throttle.write_bps_device")
@@ -106,40 +112,32 @@ def test_writes(held: Held, storage: Path, throttle: Throttle) -> None:
 
 
 @pytest.mark.parametrize(("most", "ended"), [(32 * MIB, -signal.SIGKILL), (96 * MIB, 0)])
-def test_swap(held: Held, swap: Swap, most: int, ended: int) -> None:
+def test_process_is_killed_beyond_its_swap(held: Held, swap: Swap, most: int, ended: int) -> None:
     """A process has as much swap as it may have: it is killed with too little, and ends well with enough."""
-    group, _ = held(Limits(LIMIT, swap=True, swap_bytes=most))
+    group, _ = held(Limits(Constraints(LIMIT, most), may_swap=True))
     with Child(*group.enter) as child:
         child.do("touch", 128 * MIB)
         assert child.end() == ended
 
 
-def test_swap_asked_for(cap: Cap, fresh: Callable[[], str], storage: Path) -> None:
+def test_missing_swap_is_a_shortfall(cap: Cap, fresh: Callable[[], str], storage: Path) -> None:
     """More swap than there is is told, and none is always to be had."""
-    found = lacking(cap, Hold(swap_bytes=100 * MIB), fresh, storage, Swap(64 * MIB))
-    assert found == ("swap: 64M of 100M",)
-    assert lacking(cap, Hold(swap_bytes=100 * MIB), fresh, storage, Swap(0, usable=False)) == ("swap: off of 100M",)
-    assert lacking(cap, Hold(swap_bytes=0), fresh, storage) == ()
+    found = lacking(cap, Constraints(swap_bytes=100 * MIB), fresh, storage, Swap(64 * MIB))
+    assert found == (Shortfall("swap_bytes", "64M of 100M"),)
+    off = Swap(0, usable=False)
+    found = lacking(cap, Constraints(swap_bytes=100 * MIB), fresh, storage, off)
+    assert found == (Shortfall("swap_bytes", "off of 100M"),)
+    assert lacking(cap, Constraints(swap_bytes=0), fresh, storage) == ()
 
 
-def test_sweep(cap: Cap, held: Held, session: str, fresh: Callable[[], str], storage: Path, throttle: Throttle) -> None:
+def test_group_with_all_constraints_is_swept(
+    cap: Cap, held: Held, session: str, fresh: Callable[[], str], storage: Path, throttle: Limits
+) -> None:
     """A group that holds all there is to hold is entered as a whole, and swept from every hierarchy."""
     not_held = lacking(cap, EVERYTHING, fresh, storage)
-    assert not_held in {(), ("cores",)}
-    case = Case(
-        test="",
-        workload="",
-        policy="",
-        limit=None,
-        limit_bytes=None,
-        reader="",
-        threads=1,
-        cap="",
-        swap="",
-        unenforced=not_held,
-        **EVERYTHING._asdict(),
-    )
-    group, name = held(limits_of(LIMIT, Hold.of(case), [storage], NO_SWAP))
+    assert not_held in {(), (Shortfall("cores"),)}
+    case = msgspec.structs.replace(CASE, constraints=EVERYTHING, unenforced=not_held)
+    group, name = held(limits_of(case.enforced, [storage], NO_SWAP))
     with Child(*group.enter) as child:
         assert child.do("again") == "intact"
         folders = witness.named(name)
@@ -151,49 +149,24 @@ def test_sweep(cap: Cap, held: Held, session: str, fresh: Callable[[], str], sto
     assert witness.named(name) == []
 
 
-def test_nothing_enforced(fresh: Callable[[], str], storage: Path) -> None:
+def test_none_enforces_nothing(fresh: Callable[[], str], storage: Path) -> None:
     """By a cap that does not enforce, all that is asked for is told, and nothing that is not."""
-    assert lacking(CAPS["none"], EVERYTHING, fresh, storage) == ENFORCED
-    assert lacking(CAPS["none"], Hold(cpus=1.0), fresh, storage) == ("cpus",)
+    assert lacking(CAPS["none"], EVERYTHING, fresh, storage) == tuple(map(Shortfall, OPTIONAL))
+    assert lacking(CAPS["none"], Constraints(cpus=1.0), fresh, storage) == (Shortfall("cpus"),)
 
 
-def test_no_disk(cap: Cap, fresh: Callable[[], str]) -> None:
+def test_throttle_without_a_disk_is_a_shortfall(cap: Cap, fresh: Callable[[], str]) -> None:
     """Where weights are on nothing that can be throttled, reads and writes are told as not enforced."""
-    assert lacking(cap, Hold(BPS, BPS), fresh, Path("/proc/version")) == ("reads", "writes")
+    assert lacking(cap, Constraints(read_bps=BPS, write_bps=BPS), fresh, Path("/proc/version")) == (
+        Shortfall("read_bps"),
+        Shortfall("write_bps"),
+    )
 
 
-def test_what_is_not_enforced_is_not_asked() -> None:
-    """Of a case that could not be enforced the rest is, and what could be in part."""
-    case = Case(
-        test="",
-        workload="",
-        policy="",
-        limit=None,
-        limit_bytes=None,
-        reader="",
-        threads=1,
-        cap="",
-        swap="",
-        cores=4,
-        cpus=0.5,
-        read_bps=BPS,
-        swap_bytes=0,
-    )
-    assert Hold.of(case) == Hold(BPS, None, 0.5, 4, 0)
-    marked = Case(
-        test="",
-        workload="",
-        policy="",
-        limit=None,
-        limit_bytes=None,
-        reader="",
-        threads=1,
-        cap="",
-        swap="",
-        cores=4,
-        cpus=0.5,
-        read_bps=BPS,
-        unenforced=("cpus", "cores: 2 of 4"),
-    )
-    assert Hold.of(marked) == Hold(BPS, cores=4)
-    assert Hold.of(marked).computing == Hold(cores=4)
+def test_case_has_its_enforced_constraints() -> None:
+    """Constraints that are not enforced at all are left out; those that are enforced in part are not."""
+    held = Constraints(read_bps=BPS, swap_bytes=0, cpus=0.5, cores=4, threads=2)
+    case = msgspec.structs.replace(CASE, constraints=held)
+    assert case.enforced == held
+    marked = msgspec.structs.replace(case, unenforced=(Shortfall("cpus"), Shortfall("cores", "2 of 4")))
+    assert marked.enforced == held.without(["cpus"])

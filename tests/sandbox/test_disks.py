@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported
-from pytest_edgeload.sandbox.limits import Throttle, disk_of
+from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.sandbox.constraints import disk_of, disks_of
 from tests.sandbox.child import MIB
 
-BPS = 90 * MIB
+SLOW = Constraints(read_bps=90 * MIB)
 SECTOR = 512
 
 
@@ -48,38 +49,38 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         tool("losetup", "--detach", made)
 
 
-def test_partition(disk: Path, tmp_path: Path) -> None:
+def test_partition_is_on_its_whole_disk(disk: Path, tmp_path: Path) -> None:
     """A file on a partition, and the partition itself, are on the whole disk, which is named as the kernel names it."""
     (tmp_path / "mounted" / "file").touch()
     number = disk.stat().st_rdev
     for path in (tmp_path / "mounted" / "file", Path(f"{disk}p1"), disk):
         assert disk_of(path) == Path("/sys/block", disk.name).resolve()
-        assert Throttle.of(BPS, [path], []) == Throttle(BPS, (f"{os.major(number)}:{os.minor(number)}",))
+        assert disks_of(SLOW, [path], []) == (f"{os.major(number)}:{os.minor(number)}",)
 
 
-def test_disks(disk: Path, tmp_path: Path, storage: Path) -> None:
+def test_each_disk_is_named_once(disk: Path, tmp_path: Path, storage: Path) -> None:
     """Each disk is named once, that of the files first, then those that are swapped to."""
-    here, there = (Throttle.of(BPS, [path], []).disks for path in (storage, tmp_path / "mounted"))
-    assert Throttle.of(BPS, [storage, storage], [Path(f"{disk}p1"), disk, storage]).disks == here + there
+    here, there = (disks_of(SLOW, [path], []) for path in (storage, tmp_path / "mounted"))
+    assert disks_of(SLOW, [storage, storage], [Path(f"{disk}p1"), disk, storage]) == here + there
 
 
-def test_swap_in_memory(storage: Path) -> None:
+def test_compressed_memory_is_not_throttled(storage: Path) -> None:
     """Swap that is compressed memory is not held back: it is no storage."""
     area = Path("/dev/zram0")
     if not area.exists():
         pytest.skip("this machine has no zram")
-    assert Throttle.of(BPS, [storage], [area]) == Throttle.of(BPS, [storage], [])
+    assert disks_of(SLOW, [storage], [area]) == disks_of(SLOW, [storage], [])
 
 
 @pytest.mark.parametrize("path", [Path("/proc/version"), Path("/nowhere")])
-def test_no_disk(path: Path, storage: Path) -> None:
+def test_file_on_no_disk_is_refused(path: Path, storage: Path) -> None:
     """What is on no disk, or cannot be seen, is refused in a sentence with its name and the way out for what it is."""
     begin = (
         f"--edge-read-bw=90M: {path} is on no disk that could be throttled, as nothing on overlay, tmpfs or btrfs is"
     )
     with pytest.raises(Unsupported) as refused:
-        Throttle.of(BPS, [path], [])
+        disks_of(SLOW, [path], [])
     assert str(refused.value) == f"{begin}; name a folder on a disk by --edge-cache-dir, or leave it out"
     with pytest.raises(Unsupported) as refused:
-        Throttle.of(BPS, [storage], [path])
+        disks_of(SLOW, [storage], [path])
     assert str(refused.value) == f"{begin}; try --edge-swap=off, or leave it out"

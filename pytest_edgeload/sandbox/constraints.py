@@ -1,0 +1,150 @@
+"""Constraints as the kernel takes them: with the disks to throttle and the numbers of cores.
+
+Also finds, by trying, which constraints this machine does not enforce.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
+from pytest_edgeload.sandbox.swap import Swap, active
+
+if TYPE_CHECKING:
+    from pytest_edgeload.sandbox.caps import Cap
+
+MAX_PROCESSES = 2048
+"""The processes and threads that a run may have at once if the kernel counts them; pytest may have twice as many.
+
+Far more than runtimes with a thread per processor need, and few enough to keep the machine usable under a program that
+forks without end.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Constraints of a group, and what a cap needs to know to enforce them.
+
+    `may_swap` allows swap at all. Reads and writes are throttled on each of `disks`, which have the kernel's names
+    `MAJOR:MINOR`. Two kinds of writes are not throttled: those through the page cache or to swap by version 1 of
+    cgroups, and by version 2 on file systems that do not record which group wrote a page.
+    """
+
+    constraints: Constraints = field(default_factory=Constraints)
+    may_swap: bool = False
+    disks: tuple[str, ...] = ()
+    max_processes: int = MAX_PROCESSES
+
+    @property
+    def max_swap_bytes(self) -> int | None:
+        """The bytes that the group may swap; None without a limit."""
+        return self.constraints.swap_bytes if self.may_swap else 0
+
+    @property
+    def core_numbers(self) -> tuple[int, ...]:
+        """The numbers of the cores that the group may run on; empty if it may run on all."""
+        return () if self.constraints.cores is None else cores_of(self.constraints.cores)
+
+
+def limits_of(constraints: Constraints, files: Iterable[Path], swap: Swap) -> Limits:
+    """Return the limits of a process that reads `files`. Raises Unsupported if a disk cannot be throttled."""
+    areas = [path for path, _ in active()] if swap.usable else []
+    disks = disks_of(constraints, files, areas) if _is_throttled(constraints) else ()
+    return Limits(constraints, swap.usable, disks)
+
+
+def _is_throttled(constraints: Constraints) -> bool:
+    return constraints.read_bps is not None or constraints.write_bps is not None
+
+
+def disks_of(constraints: Constraints, files: Iterable[Path], areas: Iterable[Path]) -> tuple[str, ...]:
+    """Return the disks of `files` and of the swap `areas`, as the kernel names them. Raises Unsupported."""
+    read_bps = constraints.read_bps
+    asked = "--edge-device" if read_bps is None else f"--edge-read-bw={exact_size(read_bps)}"
+    disks = [_disk(asked, file, "name a folder on a disk by --edge-cache-dir") for file in files]
+    swapped = (_disk(asked, area, "try --edge-swap=off") for area in areas)
+    disks += [disk for disk in swapped if not disk.name.startswith("zram")]  # which is memory
+    return tuple(dict.fromkeys((disk / "dev").read_text().strip() for disk in disks))
+
+
+def _disk(asked: str, path: Path, hint: str) -> Path:
+    disk = disk_of(path)
+    if disk is None:
+        raise Unsupported(
+            f"{asked}: {path} is on no disk that could be throttled, as nothing on "
+            f"overlay, tmpfs or btrfs is; {hint}, or leave it out"
+        )
+    return disk
+
+
+def disk_of(path: Path) -> Path | None:
+    """Return the folder in /sys of the whole disk that contains `path`; None without one.
+
+    `path` may itself be a disk or a partition. Overlay, tmpfs, btrfs and network file systems give their files a device
+    number that belongs to no disk.
+    """
+    try:
+        status = path.stat()
+    except OSError:  # a swap area that was removed, or that a container sees of its host
+        return None
+    number = status.st_rdev if stat.S_ISBLK(status.st_mode) else status.st_dev
+    folder = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    if not folder.exists():
+        return None
+    folder = folder.resolve()
+    return folder.parent if (folder / "partition").exists() else folder  # partitions cannot be throttled
+
+
+def cores_of(count: int) -> tuple[int, ...]:
+    """Return the numbers of the first `count` cores that this process may run on; fewer if it may not use as many."""
+    return tuple(sorted(os.sched_getaffinity(0))[:count])
+
+
+def unthrottled(constraints: Constraints, files: Iterable[Path]) -> list[Path]:
+    """Return those of `files` that cannot be throttled, if `constraints` throttle anything."""
+    return [file for file in files if disk_of(file) is None] if _is_throttled(constraints) else []
+
+
+def shortfalls(
+    cap: Cap, new_name: Callable[[], str], constraints: Constraints, limits: Callable[[Constraints], Limits], swap: Swap
+) -> tuple[Shortfall, ...]:
+    """Return which of `constraints` this machine does not enforce. Each is tried by itself, in a group `new_name()`.
+
+    `limits` returns the limits of constraints, and may raise Unsupported. `swap` is the session's.
+    """
+    found = []
+    for name in constraints.values:
+        if not CONSTRAINTS[name].is_optional:
+            continue
+        alone = constraints.only("memory_bytes", name)
+        available = _available(alone, swap)
+        if not cap.enforces or not _can_open(cap, new_name(), partial(limits, alone)):
+            found.append(Shortfall(name))
+        elif available:
+            found.append(Shortfall(name, available))
+    return tuple(found)
+
+
+def _can_open(cap: Cap, name: str, limits: Callable[[], Limits]) -> bool:
+    try:
+        cap.open(name, limits()).close()
+    except Unsupported:
+        return False
+    return True
+
+
+def _available(constraints: Constraints, swap: Swap) -> str:
+    """Return how much there is of a constraint that asks for more than there is: `2 of 4`; else an empty text."""
+    if constraints.cores is not None and (count := len(cores_of(constraints.cores))) < constraints.cores:
+        return f"{count} of {constraints.cores}"
+    if constraints.swap_bytes is not None and swap.size_bytes < constraints.swap_bytes:
+        return f"{swap} of {exact_size(constraints.swap_bytes)}"
+    return ""
