@@ -1,4 +1,4 @@
-"""Stored networks that several tests of the engine carry out."""
+"""Stored networks that several tests of the engine execute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.builders import stored
 
 
 class Branching(nn.Module):
-    """Adds to its values what it computes of them, before and after it puts two branches together."""
+    """A network with residual additions before and after two branches, so that some values outlive several layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Branching(nn.Module):
         self.narrow, self.last = nn.Linear(108, 16), nn.Linear(16, 16)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Compute 16 values from an image of 10 times 10 pixels."""
+        """Compute 16 values from an image of 10x10 pixels."""
         x = self.first(image).relu()
         x = x + self.inner(x)
         x = self.narrow(torch.cat([self.left(x), self.right(x)], 1).flatten(1))
@@ -34,7 +34,7 @@ def _images() -> list[tuple[torch.Tensor, ...]]:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a network of layers of different sizes, with two samples."""
+    """Return a network with layers of different sizes and two samples."""
     torch.manual_seed(0)
     module = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 9), nn.Linear(9, 20)
@@ -44,6 +44,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def branching(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a network of convolutions and linear layers some of whose values outlive several layers."""
+    """Return a network of convolutions and linear layers in which some values outlive several layers."""
     torch.manual_seed(0)
     return stored(tmp_path_factory.mktemp("branching"), Branching(), *_images())

@@ -1,4 +1,4 @@
-"""Plans carried out: by the real performer, or by one that does as a test says."""
+"""Executes plans for tests: with the real performer, or with one that calls the test's functions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pytest_edgeload.workload import Workload
 from tests.builders import job_of
 
 
-class Calling:
-    """Carries out tasks by calling a function, lets another one decide conditions, and notes what is discarded."""
+class CallbackPerformer:
+    """Performs tasks by calling `call`, decides conditions by calling `decide`, and lists the discarded requests."""
 
     def __init__(
         self, call: Callable[[int], object] = lambda _: None, decide: Callable[[int], bool] = lambda _: True
@@ -33,18 +33,18 @@ class Calling:
         return self._decide(request)
 
     def discard(self, request: int) -> None:
-        """Note."""
+        """Add to the list."""
         self.discarded.append(request)
 
 
-def carried_out(plan: Plan, asked: Workload, *folders: Path, reader: str = "read") -> tuple[Performer, LaneResult]:
-    """Carry out `plan` for real, of a workload whose networks are in `folders`; return what is left, and what ran."""
-    made = msgspec.structs.replace(job_of(plan, asked, *folders), reader=reader)
-    performer = Performer(made)
-    return performer, run(plan, performer, made.requests)
+def execute(plan: Plan, workload: Workload, *folders: Path, reader: str = "read") -> tuple[Performer, LaneResult]:
+    """Execute `plan` with the networks of `workload` in `folders`; return the performer and the result of its lanes."""
+    job = msgspec.structs.replace(job_of(plan, workload, *folders), reader=reader)
+    performer = Performer(job)
+    return performer, run(plan, performer, job.requests)
 
 
 def on_one_lane(plan: Plan) -> Plan:
-    """Return the plan for one lane, also where its policy always wants two."""
+    """Return the plan for one lane, even if its policy always uses two."""
     tasks = tuple(msgspec.structs.replace(task, lane=None) for task in plan.tasks)
     return msgspec.structs.replace(plan, lanes=1, tasks=tasks)

@@ -1,4 +1,4 @@
-"""Conditions on real outputs: how they are told, and what becomes of the requests they decide about."""
+"""Conditions on real outputs: how they are evaluated, and how requests are dropped."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Comparison, Condition, Conditions, Request, Workload
 from tests.builders import job_of, plan_of, stored
-from tests.engine.performers import carried_out, on_one_lane
+from tests.engine.performers import execute, on_one_lane
 
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
 DECIDING = pytest.mark.parametrize("conditions", ["wait", "early"])
 NEVER = 1e9
-"""More than any output here."""
+"""A number that exceeds all outputs here."""
 
 
 class Both(nn.Module):
-    """Answers with what it is given, and with the opposite of it."""
+    """Returns its input and the negated input."""
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute two outputs."""
@@ -33,17 +33,17 @@ class Both(nn.Module):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a network whose outputs are known to the bit; its second sample holds what is no number."""
+    """Return a network whose outputs are known exactly; its second sample contains NaN."""
     numbers = torch.tensor([[1.0, 5.0, 2.0], [3.0, 4.0, 0.5]])
-    none = torch.tensor([[1.0, torch.nan, 2.0], [3.0, 4.0, 0.5]])
-    return stored(tmp_path_factory.mktemp("both"), Both(), (numbers,), (none,))
+    with_nan = torch.tensor([[1.0, torch.nan, 2.0], [3.0, 4.0, 0.5]])
+    return stored(tmp_path_factory.mktemp("both"), Both(), (numbers,), (with_nan,))
 
 
-def told(folder: Path, when: Condition, sample: int = 0) -> bool:
-    """Answer a request about a sample, and tell whether the condition on its outputs holds."""
+def is_true(when: Condition, folder: Path, sample: int = 0) -> bool:
+    """Answer a request about a sample, and return whether the condition on its outputs holds."""
     network = read_graph(folder)
-    asked = Workload("two", (Request(network, sample), Request(network, when=when)), "early")
-    performer, _ = carried_out(plan_of("bulk", asked), asked, folder)
+    workload = Workload("two", (Request(network, sample), Request(network, when=when)), "early")
+    performer, _ = execute(plan_of("bulk", workload), workload, folder)
     return performer.holds(1)
 
 
@@ -60,38 +60,38 @@ def told(folder: Path, when: Condition, sample: int = 0) -> bool:
         ("<=", 4.99, False),
     ],
 )
-def test_comparison(both: Path, comparison: Comparison, value: float, holds: bool) -> None:  # noqa: FBT001
-    """The largest value of the output, which is 5, is compared as the condition says."""
-    assert told(both, Condition(0, value, comparison)) is holds
+def test_condition_compares_the_largest_value(both: Path, comparison: Comparison, value: float, holds: bool) -> None:  # noqa: FBT001
+    """The condition compares the largest value of the output, which is 5."""
+    assert is_true(Condition(0, value, comparison), both) is holds
 
 
 @pytest.mark.parametrize(
     ("output", "at", "largest"),
     [(0, (), 5.0), (0, (0,), 5.0), (0, (1,), 4.0), (0, (0, 2), 2.0), (1, (), -0.5), (1, (0,), -1.0), (1, (1, 0), -3.0)],
 )
-def test_part(both: Path, output: int, at: tuple[int, ...], largest: float) -> None:
-    """The condition is about that output, and of it the part at these leading indices."""
-    assert told(both, Condition(0, largest, ">=", output, at))
-    assert not told(both, Condition(0, largest, ">", output, at))
+def test_condition_is_about_a_part_of_an_output(both: Path, output: int, at: tuple[int, ...], largest: float) -> None:
+    """The condition compares the part of the chosen output at its leading indices."""
+    assert is_true(Condition(0, largest, ">=", output, at), both)
+    assert not is_true(Condition(0, largest, ">", output, at), both)
 
 
 @pytest.mark.parametrize("comparison", [">", ">=", "<", "<="])
-def test_no_number(both: Path, comparison: Comparison) -> None:
-    """A part that holds what is no number fails every comparison; the other parts do not."""
+def test_nan_fails_every_comparison(both: Path, comparison: Comparison) -> None:
+    """A part that contains NaN fails every comparison; other parts are not affected."""
     zero = Condition(0, 0.0, comparison)
-    assert not told(both, zero, sample=1)
-    assert told(both, Condition(0, 4.0, ">=", at=(1,)), sample=1)
+    assert not is_true(zero, both, sample=1)
+    assert is_true(Condition(0, 4.0, ">=", at=(1,)), both, sample=1)
 
 
 def deciding(conditions: Conditions, first: Path, second: Path) -> Workload:
-    """Return six requests of two networks, of which the second is dropped, and the third because of it."""
+    """Return six requests of two networks; the second is dropped, and the third depends on it."""
     a, b = read_graph(first), read_graph(second)
-    wanted, unwanted = Condition(0, -NEVER), Condition(0, NEVER)
+    true, false = Condition(0, -NEVER), Condition(0, NEVER)
     requests = (
         Request(a),
-        Request(b, when=unwanted),
+        Request(b, when=false),
         Request(a, 1, when=Condition(1, -NEVER)),
-        Request(b, 1, when=wanted),
+        Request(b, 1, when=true),
         Request(a, 1, when=Condition(3, NEVER, "<")),
         Request(b),
     )
@@ -101,58 +101,60 @@ def deciding(conditions: Conditions, first: Path, second: Path) -> Workload:
 DROPPED = (1, 2)
 
 
-def _check_what_is_left(performer: Performer, asked: Workload, arena_bytes: int) -> None:
-    """Check that answers are there, that they are right, and that nothing else is but the arena, also by the ledger."""
-    for r, request in enumerate(asked.requests):
+def _check_final_state(performer: Performer, workload: Workload, arena_bytes: int) -> None:
+    """Check that the outputs are correct, and that values, weights and ledger contain nothing else except the arena."""
+    for r, request in enumerate(workload.requests):
         assert {*performer.values(r)} == (set() if r in DROPPED else {*request.network.outputs})
         if r not in DROPPED:
             assert performer.output_error(r) == pytest.approx(0.0, abs=1e-6)
-    answers = [request.network.answer_bytes for r, request in enumerate(asked.requests) if r not in DROPPED]
+    answers = [request.network.answer_bytes for r, request in enumerate(workload.requests) if r not in DROPPED]
     assert performer.ledger.held_bytes - arena_bytes == sum(answers) > 0
     assert performer._weights == {}
 
 
 @DECIDING
 @EVERY_POLICY
-def test_dropped(small: Path, branching: Path, policy: str, conditions: Conditions) -> None:
-    """Requests whose condition fails give everything back, with those that depend on them; the others are answered.
+def test_dropped_requests_release_everything(small: Path, branching: Path, policy: str, conditions: Conditions) -> None:
+    """Requests whose condition fails release all they hold, as do those that depend on them; the others are answered.
 
-    If they wait for the answer that decides, nothing of them runs at all.
+    If conditions wait for the answer, no task of a dropped request runs.
     """
-    asked = deciding(conditions, small, branching)
-    plan = plan_of(policy, asked)
-    performer, ran = carried_out(plan, asked, small, branching)
-    assert ran.dropped == DROPPED
-    _check_what_is_left(performer, asked, plan.arena_bytes)
-    begun = {plan.tasks[span.task].request for span in ran.spans}
-    assert begun >= {0, 3, 4, 5}
+    workload = deciding(conditions, small, branching)
+    plan = plan_of(policy, workload)
+    performer, result = execute(plan, workload, small, branching)
+    assert result.dropped == DROPPED
+    _check_final_state(performer, workload, plan.arena_bytes)
+    started = {plan.tasks[span.task].request for span in result.spans}
+    assert started >= {0, 3, 4, 5}
     if conditions == "wait":
-        assert begun.isdisjoint(DROPPED)
+        assert started.isdisjoint(DROPPED)
 
 
 @DECIDING
 @EVERY_POLICY
-def test_the_peak_with_conditions(small: Path, branching: Path, policy: str, conditions: Conditions) -> None:
-    """On one lane the ledger's peak is to the byte what the simulation says that is told what will hold."""
-    asked = deciding(conditions, small, branching)
-    plan = on_one_lane(plan_of(policy, asked))
-    performer, ran = carried_out(plan, asked, small, branching)
-    assert ran.dropped == DROPPED
-    _check_what_is_left(performer, asked, plan.arena_bytes)
-    assert performer.ledger.peak_bytes == simulate(plan, asked, holds=lambda r: r not in DROPPED).peak_bytes
+def test_peak_equals_the_simulation_with_conditions(
+    small: Path, branching: Path, policy: str, conditions: Conditions
+) -> None:
+    """On one lane the ledger's peak equals the simulation's to the byte, given the same results of the conditions."""
+    workload = deciding(conditions, small, branching)
+    plan = on_one_lane(plan_of(policy, workload))
+    performer, result = execute(plan, workload, small, branching)
+    assert result.dropped == DROPPED
+    _check_final_state(performer, workload, plan.arena_bytes)
+    assert performer.ledger.peak_bytes == simulate(plan, workload, holds=lambda r: r not in DROPPED).peak_bytes
 
 
 @EVERY_POLICY
-def test_ignored(small: Path, branching: Path, policy: str) -> None:
-    """Where conditions are ignored every request is answered."""
-    asked = deciding("ignore", small, branching)
-    performer, ran = carried_out(plan_of(policy, asked), asked, small, branching)
-    assert ran.dropped == ()
+def test_ignored_conditions_drop_nothing(small: Path, branching: Path, policy: str) -> None:
+    """If conditions are ignored, every request is answered."""
+    workload = deciding("ignore", small, branching)
+    performer, result = execute(plan_of(policy, workload), workload, small, branching)
+    assert result.dropped == ()
     assert [performer.output_error(r) for r in range(6)] == pytest.approx([0.0] * 6, abs=1e-6)
 
 
-def test_dropped_after_it_was_answered(small: Path, tmp_path: Path) -> None:
-    """A request that was faster than the one that decides gives its answer back, with one that depends on it."""
+def test_a_request_is_dropped_after_its_answer(small: Path, tmp_path: Path) -> None:
+    """A request that is answered before its condition fails releases the answer; so do requests that depend on it."""
     quick = stored(tmp_path, nn.Identity(), (torch.rand(1, 100),))
     identity = read_graph(quick)
     requests = (
@@ -160,20 +162,20 @@ def test_dropped_after_it_was_answered(small: Path, tmp_path: Path) -> None:
         Request(identity, when=Condition(0, NEVER)),
         Request(identity, when=Condition(1, -NEVER)),
     )
-    asked = Workload("late", requests, "early")
-    plan = plan_of("deepeye-preload", asked)  # begins all requests before it executes one
-    performer, ran = carried_out(plan, asked, quick, small)
-    order = [(plan.tasks[span.task].kind, plan.tasks[span.task].request) for span in ran.spans]
+    workload = Workload("late", requests, "early")
+    plan = plan_of("deepeye-preload", workload)  # starts all requests before it executes one
+    performer, result = execute(plan, workload, quick, small)
+    order = [(plan.tasks[span.task].kind, plan.tasks[span.task].request) for span in result.spans]
     assert order.index(("init", 1)) < order.index(("init", 2)) < order.index(("exec", 0))
-    assert ran.dropped == (1, 2)
+    assert result.dropped == (1, 2)
     assert [bool(performer.values(r)) for r in range(3)] == [True, False, False]
     assert performer.ledger.held_bytes == requests[0].network.answer_bytes
 
 
-def test_dropped_between_two_tiles(small: Path) -> None:
-    """A request that is dropped in the midst of a layer leaves nothing of it behind: no output, no bias."""
-    asked = Workload("one", (Request(read_graph(small)),))
-    performer = Performer(job_of(plan_of("stream", asked, memory_bytes=1 << 14), asked, small))
+def test_a_request_dropped_between_two_tiles_leaves_no_state(small: Path) -> None:
+    """A request that is dropped in the middle of a layer leaves no partial output and no bias."""
+    workload = Workload("one", (Request(read_graph(small)),))
+    performer = Performer(job_of(plan_of("stream", workload, memory_bytes=1 << 14), workload, small))
     for index, task in enumerate(performer._tasks):
         performer.perform(index)
         if task.kind == "exec" and isinstance(task.rows, tuple) and task.rows[0] == 0:

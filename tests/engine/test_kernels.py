@@ -1,4 +1,4 @@
-"""Stored ops become calls."""
+"""Stored ops turn into calls."""
 
 from __future__ import annotations
 
@@ -45,36 +45,36 @@ def _same(found: object, given: object) -> bool:
         case list() | tuple():
             return isinstance(found, list) and len(found) == len(given) and all(map(_same, found, given))
         case float():
-            return isinstance(found, float) and repr(found) == repr(given)  # tells 0.0 from -0.0, and not NaN from NaN
+            return isinstance(found, float) and repr(found) == repr(given)  # 0.0 is not -0.0, NaN is NaN
         case _:
             return found == given and type(found) is type(given)
 
 
 @given(ARGUMENTS)
 def test_bind_is_the_inverse_of_encode(argument: object) -> None:
-    """An argument that was encoded, written as JSON, read and bound is what it was; tuples are lists."""
+    """An argument that is encoded, written as JSON, read and bound is unchanged, except that tuples become lists."""
     stored = msgspec.json.decode(msgspec.json.encode(encode(argument, _reference)))
     assert _same(bind(stored)(VALUES, WEIGHTS), argument)
 
 
 @pytest.mark.parametrize("argument", [1j, object(), {1: 2}, slice(1)])
-def test_an_argument_that_json_cannot_hold(argument: object) -> None:
-    """An argument of another type is refused by its value."""
+def test_encode_refuses_other_types(argument: object) -> None:
+    """The error for an argument of another type contains its value."""
     with pytest.raises(CannotExport, match=r"an operator's argument .+ cannot be stored"):
         encode(argument, _reference)
 
 
 @pytest.mark.parametrize("target", ["aten.nonsense.default", "aten.relu.nonsense", "nonsense.relu.default"])
-def test_an_unknown_operator(target: str) -> None:
-    """An operator that this PyTorch does not have is a LookupError with its name and PyTorch's version."""
+def test_unknown_operator_is_a_lookup_error(target: str) -> None:
+    """The LookupError for an operator that this PyTorch lacks contains its name and PyTorch's version."""
     with pytest.raises(
         LookupError, match=f"^PyTorch {torch.__version__} has no operator {target}$".replace("+", r"\+")
     ):
         compile_op(Op(target, [], {}, "y"))
 
 
-def test_calls_store_their_output_and_drop_what_nobody_needs() -> None:
-    """Compiled ops read values and weights by name, store outputs by name, and drop what they are told to."""
+def test_calls_store_outputs_and_drop_unneeded_values() -> None:
+    """Compiled ops read values and weights by name, store their output by name, and delete the values in `drops`."""
     ops = (
         Op("aten.add.Tensor", [{"value": "x"}, {"weight": "w"}], {"alpha": 2}, "sum"),
         Op("aten.split.Tensor", [{"value": "sum"}, 1], {}, "parts", ("x", "sum")),
@@ -87,11 +87,11 @@ def test_calls_store_their_output_and_drop_what_nobody_needs() -> None:
 
 
 @given(st.data())
-def test_convolve(data: st.DataObject) -> None:
-    """It is what PyTorch's convolution is, also where the kernel covers the image, in a batch or not."""
+def test_convolve_equals_conv2d(data: st.DataObject) -> None:
+    """The result equals PyTorch's convolution, even if the kernel covers the image, with and without a batch."""
 
-    def two(least: int, most: int) -> tuple[int, int]:
-        return data.draw(st.tuples(st.integers(least, most), st.integers(least, most)))
+    def two(low: int, high: int) -> tuple[int, int]:
+        return data.draw(st.tuples(st.integers(low, high), st.integers(low, high)))
 
     groups, kernel = data.draw(st.integers(1, 2)), two(1, 4)
     stride, padding, dilation = two(1, 3), two(0, 1), two(1, 2)
@@ -102,9 +102,9 @@ def test_convolve(data: st.DataObject) -> None:
     more = (0, 0) if covers else two(0, 4)
     sides = kernel if covers and dilation == (1, 1) else [s + m for s, m in zip(spread, more, strict=True)]
     batch = data.draw(st.sampled_from([(), (1,), (3,)]))
-    given_, made = groups * data.draw(st.integers(1, 3)), groups * data.draw(st.integers(1, 3))
-    x, weight = torch.randn(*batch, given_, *sides), torch.randn(made, given_ // groups, *kernel)
-    bias = data.draw(st.sampled_from([None, torch.randn(made)]))
+    channels_in, channels_out = groups * data.draw(st.integers(1, 3)), groups * data.draw(st.integers(1, 3))
+    x, weight = torch.randn(*batch, channels_in, *sides), torch.randn(channels_out, channels_in // groups, *kernel)
+    bias = data.draw(st.sampled_from([None, torch.randn(channels_out)]))
     expected = torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
     torch.testing.assert_close(
         convolve(x, weight, bias, stride, padding, dilation, groups), expected, rtol=1e-4, atol=1e-4

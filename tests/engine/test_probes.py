@@ -1,4 +1,4 @@
-"""What no run can beat: reading and computing by themselves, in a real worker."""
+"""The lower bounds of a run, reading alone and computing alone, measured in a real worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TABLE_BYTES = 4 << 20
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a network of an embedding of 4 MiB and of 70 MiB that any answer needs, with three samples."""
+    """Return a network of an embedding of 4 MiB and 70 MiB that every answer needs, with three samples."""
     folder = tmp_path_factory.mktemp("words")
     if witness.in_memory(folder):
         pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
@@ -35,14 +35,14 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _job(function: str, *folders: Path, samples: int = 0) -> Job:
-    """Return the job that probes the networks in `folders`, asking each about some samples in turn."""
-    asked = tuple(JobRequest(network, sample) for sample in range(samples) for network in range(len(folders)))
+    """Return a job that probes the networks in `folders`, with `samples` requests for each of them in turn."""
+    requests = tuple(JobRequest(network, sample) for sample in range(samples) for network in range(len(folders)))
     program = Program(f"pytest_edgeload.engine.probes:{function}", search_path())
-    return Job(Plan(()), tuple(map(str, folders)), asked, "read", 2, program)
+    return Job(Plan(()), tuple(map(str, folders)), requests, "read", 2, program)
 
 
-def test_reading(words: Path, small: Path) -> None:
-    """All that is needed of each network is fetched from storage, and no more; the page cache keeps nothing of it."""
+def test_reading_fetches_the_needed_weights_once(words: Path, small: Path) -> None:
+    """All needed weights of each network are fetched from storage, and no more; the page cache keeps none of them."""
     folders = (words, small)
     files = [folder / WEIGHTS for folder in folders]
     needed_bytes = sum(size_bytes for folder in folders for _, size_bytes in needed(read_graph(folder)))
@@ -50,17 +50,17 @@ def test_reading(words: Path, small: Path) -> None:
         assert process.ask(_job("reading", *folders)) == Ready()
         page_cache.drop(files)
         before = counters.process(process.process.pid)["read_bytes"]
-        done = process.tell(GO)
+        done = process.send(GO)
         read_bytes = counters.process(process.process.pid)["read_bytes"] - before
         assert isinstance(done, Done)
         assert done.makespan_s > 0
         assert needed_bytes <= read_bytes < needed_bytes + TABLE_BYTES
         assert sum(map(witness.cached_bytes, files)) == 0
-        assert process.tell(CHECK) == Checked({})
+        assert process.send(CHECK) == Checked({})
 
 
-def test_reading_what_is_cut_off(words: Path, tmp_path: Path) -> None:
-    """A file that ends too soon fails the probe in a sentence, however many pieces cannot be read."""
+def test_reading_a_truncated_file_fails(words: Path, tmp_path: Path) -> None:
+    """A file that ends too soon fails the probe with one sentence, however many pieces cannot be read."""
     folder = tmp_path / words.name
     folder.mkdir()
     for path in words.iterdir():
@@ -68,20 +68,20 @@ def test_reading_what_is_cut_off(words: Path, tmp_path: Path) -> None:
     os.truncate(folder / WEIGHTS, 8 << 20)
     with worker() as process:
         assert process.ask(_job("reading", folder)) == Ready()
-        assert process.tell(GO) == Failed(f"EOFError: the weights file ends at byte {8 << 20}")
+        assert process.send(GO) == Failed(f"EOFError: the weights file ends at byte {8 << 20}")
         assert process.end() == 1
 
 
-def test_computing(words: Path, small: Path) -> None:
-    """All requests of all networks are answered right, by weights that are there before the clock starts."""
+def test_computing_answers_with_resident_weights(words: Path, small: Path) -> None:
+    """All requests of all networks are answered correctly with weights that are resident before the clock starts."""
     with worker() as process:
         assert process.ask(_job("computing", words, small, samples=3)) == Ready()
         page_cache.drop([words / WEIGHTS])
         before = counters.process(process.process.pid)["read_bytes"]
-        done = process.tell(GO)
+        done = process.send(GO)
         assert isinstance(done, Done)
         assert done.makespan_s > 0
         assert counters.process(process.process.pid)["read_bytes"] - before < TABLE_BYTES
-        checked = process.tell(CHECK)
+        checked = process.send(CHECK)
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx(dict.fromkeys(range(6), 0.0), abs=OUTPUT_TOLERANCE)

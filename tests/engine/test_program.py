@@ -47,83 +47,83 @@ def right(job):
 
 note("import")
 """
-"""The network of the fixture `small`, answered by PyTorch's functions; and what happens when, in a file beside it."""
+"""Programs that compute the network of the fixture `small` with PyTorch's functions, and note each step in a file."""
 
 
-class Desk:
-    """A folder with a module of programs, and the network that they answer."""
+class Programs:
+    """A folder with a module of programs, and the network that they compute."""
 
     def __init__(self, folder: Path, network: Path) -> None:
         self._folder = folder
         self._network = network
 
     def job(self, body: str = "", function: str = "right", *, samples: tuple[int, ...] = (0,), copies: int = 1) -> Job:
-        """Return a job for the program `function` of the module, asking each of some copies of the network in turn."""
+        """Return a job for the program `function` of the module, with requests for each copy of the network in turn."""
         (self._folder / "programs.py").write_text(HEAD + textwrap.dedent(body))
         networks = (str(self._network),) * copies
         files = tuple(str(self._folder / f"files{copy}") for copy in range(copies))
-        asked = tuple(JobRequest(copy, sample) for sample in samples for copy in range(copies))
+        requests = tuple(JobRequest(copy, sample) for sample in samples for copy in range(copies))
         program = Program(f"programs:{function}", (os.fsencode(self._folder), *search_path()), files)
-        return Job(Plan(()), networks, asked, "read", 2, program)
+        return Job(Plan(()), networks, requests, "read", 2, program)
 
     @property
     def notes(self) -> list[str]:
-        """What has happened so far."""
+        """The steps so far."""
         return (self._folder / "programs.notes").read_text().splitlines()
 
 
 @pytest.fixture
-def desk(tmp_path: Path, small: Path) -> Desk:
-    """Give programs for the small network."""
-    return Desk(tmp_path, small)
+def programs(tmp_path: Path, small: Path) -> Programs:
+    """Return programs for the small network."""
+    return Programs(tmp_path, small)
 
 
-def _checked(process: Worker, job: Job) -> dict[int, float | None]:
+def _output_errors(process: Worker, job: Job) -> dict[int, float | None]:
     assert process.ask(job) == Ready()
-    assert isinstance(process.tell(GO), Done)
-    checked = process.tell(CHECK)
+    assert isinstance(process.send(GO), Done)
+    checked = process.send(CHECK)
     assert isinstance(checked, Checked)
     return checked.output_error
 
 
-def test_a_conversation(desk: Desk) -> None:
-    """All is imported and prepared before ready, weights are loaded after go, and of the run only its time is told."""
+def test_weights_are_loaded_on_the_clock(programs: Programs) -> None:
+    """Imports and preparation precede Ready, weights are loaded after `go`, and Done contains only the makespan."""
     with worker() as process:
-        assert process.ask(desk.job(samples=(0, 1))) == Ready()
-        assert desk.notes == ["import", "prepare files0 for 2 threads"]
-        done = process.tell(GO)
-        assert desk.notes[2:] == ["load files0"]
+        assert process.ask(programs.job(samples=(0, 1))) == Ready()
+        assert programs.notes == ["import", "prepare files0 for 2 threads"]
+        done = process.send(GO)
+        assert programs.notes[2:] == ["load files0"]
         assert isinstance(done, Done)
         assert done == Done(done.makespan_s)
         assert done.makespan_s > 0
-        checked = process.tell(CHECK)
+        checked = process.send(CHECK)
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx({0: 0.0, 1: 0.0}, abs=OUTPUT_TOLERANCE)
         assert process.end() == 0
 
 
-def test_imports(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules come from where the asking process has them from, which may be a folder whose name is no Unicode."""
+def test_search_path_comes_from_the_parent(programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are imported from the folders of the parent process, even if a name is not Unicode."""
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     folder.mkdir()
     (folder / "found_there.py").touch()
     monkeypatch.syspath_prepend(folder)
     with worker() as process:
-        assert process.ask(desk.job("import found_there")) == Ready()
+        assert process.ask(programs.job("import found_there")) == Ready()
 
 
-def test_network_by_network(desk: Desk) -> None:
-    """Each network is loaded once, asked all that is asked of it in any order, and gone before the next is loaded."""
+def test_each_network_is_freed_before_the_next_is_loaded(programs: Programs) -> None:
+    """Each network is loaded once, answers all its requests in any order, and is gone before the next is loaded."""
     body = """
         living = []
         def prepare_counting(network):
             whole = prepare(network)
             def load():
-                assert not any(ref() for ref in living), "the one before is still there"
+                assert not any(ref() for ref in living), "the previous network is still there"
                 forward = whole()
                 weights = forward.__closure__[0].cell_contents
                 living.extend(weakref.ref(tensor) for tensor in weights.values())
-                forward.itself = forward  # as a module with hooks refers to itself
+                forward.itself = forward  # like a module with hooks, which refers to itself
                 return forward
             return load
 
@@ -131,9 +131,9 @@ def test_network_by_network(desk: Desk) -> None:
             return network_by_network(job, prepare_counting)
     """
     with worker() as process:
-        errors = _checked(process, desk.job(body, "counting", samples=(0, 1), copies=2))
+        errors = _output_errors(process, programs.job(body, "counting", samples=(0, 1), copies=2))
         assert errors == pytest.approx(dict.fromkeys(range(4), 0.0), abs=OUTPUT_TOLERANCE)
-        assert desk.notes[3:] == ["load files0", "load files1"]
+        assert programs.notes[3:] == ["load files0", "load files1"]
 
 
 ALTERED = """
@@ -158,10 +158,10 @@ ALTERED = """
 
 
 @pytest.mark.parametrize("function", ["added", "swapped", "undefined", "narrowed", "doubled", "forgotten"])
-def test_an_altered_answer(desk: Desk, function: str) -> None:
-    """Outputs that are not what is due, or are not there, are an error of their own request only."""
+def test_wrong_outputs_are_errors_of_their_request(programs: Programs, function: str) -> None:
+    """Wrong or missing outputs are an error of their own request only."""
     with worker() as process:
-        errors = _checked(process, desk.job(ALTERED, function, samples=(0, 1)))
+        errors = _output_errors(process, programs.job(ALTERED, function, samples=(0, 1)))
         right, wrong = errors[0], errors[1]
         assert right is not None
         assert right < OUTPUT_TOLERANCE
@@ -198,20 +198,20 @@ FAILING = """
         ("greedy", Failed("no room for the moon", memory=True)),
     ],
 )
-def test_a_program_that_fails(desk: Desk, function: str, failed: Failed) -> None:
-    """A program that raises, before the clock starts or after, is answered by one sentence, and the worker exits 1."""
+def test_an_exception_is_one_sentence_and_exit_status_1(programs: Programs, function: str, failed: Failed) -> None:
+    """A program that raises, on or off the clock, is answered with one sentence, and the worker exits with 1."""
     with worker() as process:
-        answer = process.ask(desk.job(FAILING, function))
+        answer = process.ask(programs.job(FAILING, function))
         if answer == Ready():
-            answer = process.tell(GO)
+            answer = process.send(GO)
         assert answer == failed
         assert process.end() == 1
 
 
-def test_refused_memory(desk: Desk) -> None:
-    """Memory that PyTorch is refused in a program is told from other failures."""
+def test_refused_memory_is_distinguished(programs: Programs) -> None:
+    """Failed distinguishes memory that PyTorch was refused from other failures."""
     with worker() as process:
-        assert process.ask(desk.job(FAILING, "huge")) == Ready()
-        failed = process.tell(GO)
+        assert process.ask(programs.job(FAILING, "huge")) == Ready()
+        failed = process.send(GO)
         assert isinstance(failed, Failed)
         assert failed.memory

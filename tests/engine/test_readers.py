@@ -1,4 +1,4 @@
-"""What every reader does, whatever its way; run over the whole table."""
+"""The behavior that all readers share, tested over the whole table, and the differences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERY_READER = pytest.mark.parametrize("name", READERS)
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a file of random bytes whose end is not a page's."""
+    """Return a file of random bytes that does not end at a page boundary."""
     path = tmp_path_factory.mktemp("readers") / "weights"
     path.write_bytes(os.urandom(FILE_BYTES))
     return path
@@ -33,8 +33,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @EVERY_READER
 @given(offset=st.integers(0, FILE_BYTES - 1), size=st.integers(1, FILE_BYTES))
-def test_bytes(path: Path, name: str, offset: int, size: int) -> None:
-    """A reader gives the bytes of the file, wherever the stretch begins and ends."""
+def test_reads_return_the_bytes_of_the_file(path: Path, name: str, offset: int, size: int) -> None:
+    """A reader returns the bytes of the file for any offset and size."""
     size = min(size, FILE_BYTES - offset)
     reader = READERS[name](path)
     memory = reader.read(offset, size)
@@ -44,8 +44,8 @@ def test_bytes(path: Path, name: str, offset: int, size: int) -> None:
 
 @EVERY_READER
 @given(offset=st.integers(0, FILE_BYTES - 1), size=st.integers(1, FILE_BYTES))
-def test_into(path: Path, name: str, offset: int, size: int) -> None:
-    """A reader that is given memory gives the bytes of the file there, or where it has them, and changes no other."""
+def test_reads_into_memory_change_nothing_around_it(path: Path, name: str, offset: int, size: int) -> None:
+    """A reader that is given memory returns the bytes of the file and changes no byte outside of that memory."""
     size = min(size, FILE_BYTES - offset)
     pages = pages_bytes(offset, size)
     around = arena(pages + 2 * PAGE)
@@ -57,8 +57,8 @@ def test_into(path: Path, name: str, offset: int, size: int) -> None:
     reader.close()
 
 
-def test_a_file_system_that_refuses_direct_reads() -> None:
-    """The direct reader says so in a notice, and reads all the same."""
+def test_direct_reader_without_o_direct_has_a_notice() -> None:
+    """If the file system refuses O_DIRECT, the direct reader has a notice and reads all the same."""
     refusing = Path("/proc/self/cmdline")
     with pytest.raises(OSError, match="Invalid argument"):
         os.open(refusing, os.O_RDONLY | os.O_DIRECT)
@@ -71,8 +71,10 @@ def test_a_file_system_that_refuses_direct_reads() -> None:
     ("name", "has_place", "expected"),
     [("direct", False, [0, 0]), ("direct", True, [0, 0]), ("read", False, [8, 8]), ("read", True, [8, 0])],
 )
-def test_the_page_cache(tmp_path: Path, name: str, expected: list[int], *, has_place: bool) -> None:
-    """It never holds what the direct reader reads; and not what `read` reads, if it is brought to a place once more."""
+def test_page_cache_does_not_keep_repeated_reads(
+    tmp_path: Path, name: str, expected: list[int], *, has_place: bool
+) -> None:
+    """The page cache never keeps direct reads, nor bytes that `read` brings to a place a second time."""
     path = tmp_path / "weights"
     path.write_bytes(os.urandom(8 << 20))
     with path.open("rb") as file:
@@ -89,8 +91,8 @@ def test_the_page_cache(tmp_path: Path, name: str, expected: list[int], *, has_p
 
 @EVERY_READER
 @pytest.mark.parametrize("offset", [0, FILE_BYTES - 1, FILE_BYTES, FILE_BYTES * 2])
-def test_the_end_of_the_file(path: Path, name: str, offset: int) -> None:
-    """A stretch that goes past the end of the file is an EOFError that says where the file ends."""
+def test_reading_past_the_end_is_an_eof_error(path: Path, name: str, offset: int) -> None:
+    """A read past the end of the file raises an EOFError with the file's size."""
     reader = READERS[name](path)
     with pytest.raises(EOFError, match=f"the weights file ends at byte {FILE_BYTES}"):
         reader.read(offset, FILE_BYTES + 1)
@@ -99,7 +101,7 @@ def test_the_end_of_the_file(path: Path, name: str, offset: int) -> None:
 
 @EVERY_READER
 def test_memory_outlives_the_reader(path: Path, name: str) -> None:
-    """Memory that was handed out stays as it is when the reader is closed and its file deleted."""
+    """Memory that a reader returned keeps its contents after the reader is closed and the file deleted."""
     copy = path.with_name("copy")
     copy.write_bytes(path.read_bytes())
     reader = READERS[name](copy)
@@ -110,7 +112,7 @@ def test_memory_outlives_the_reader(path: Path, name: str) -> None:
 
 
 @EVERY_READER
-def test_files_are_closed(path: Path, name: str) -> None:
+def test_close_leaves_no_open_file(path: Path, name: str) -> None:
     """A closed reader leaves no open file."""
     before = psutil.Process().num_fds()
     reader = READERS[name](path)
@@ -120,8 +122,8 @@ def test_files_are_closed(path: Path, name: str) -> None:
 
 
 @EVERY_READER
-def test_memory_goes_back_to_the_system(tmp_path: Path, name: str) -> None:
-    """Memory is resident after it was read, and the process's no more when it is dropped after the last reference."""
+def test_drop_returns_memory_to_the_system(tmp_path: Path, name: str) -> None:
+    """Memory is resident after a read, and not after `drop` when the last reference is gone."""
     size, slack = 32 << 20, 1 << 20
     path = tmp_path / "weights"
     path.write_bytes(bytes(size))
@@ -155,14 +157,14 @@ sys.exit("not refused")
 
 
 @EVERY_READER
-def test_memory_that_the_kernel_refuses(tmp_path: Path, name: str) -> None:
-    """Memory that the kernel refuses is a MemoryError that says how much it was."""
+def test_refused_memory_is_a_memory_error(tmp_path: Path, name: str) -> None:
+    """If the kernel refuses memory, the MemoryError contains the requested size."""
     path = tmp_path / "weights"
     path.touch()
     os.truncate(path, 1 << 30)
     subprocess.run([sys.executable, "-c", REFUSED, name, str(path)], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-def test_the_table_is_the_folder() -> None:
-    """Every file of the folder is a reader of the table under the file's name, and every reader has its file."""
+def test_every_file_is_a_reader_of_the_table() -> None:
+    """Every file in the folder is a reader in the table under the file's name, and every reader has a file."""
     assert {path.stem for path in Path(readers.__path__[0]).glob("*.py")} - {"__init__"} == set(READERS)

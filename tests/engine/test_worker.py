@@ -1,4 +1,4 @@
-"""A real worker, spoken to as `job` lays down."""
+"""A real worker process, with the protocol in `job`."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 class Worker:
-    """A worker process, or one that stands between and starts it; every answer is awaited for a while only."""
+    """A worker process, or a parent that starts it; waits a limited time for every answer."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=os.environ | environment
         )
 
-    def tell(self, message: bytes) -> Event:
+    def send(self, message: bytes) -> Event:
         """Send a message and return the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(message)
         return DECODER.decode(self._answer())
 
-    def ask(self, asked: Job) -> Event:
+    def ask(self, job: Job) -> Event:
         """Send a job and return the answer."""
-        return self.tell(msgspec.json.encode(asked) + b"\n")
+        return self.send(msgspec.json.encode(job) + b"\n")
 
     def end(self) -> int:
-        """Close standard input and return the exit status; the worker must say nothing more."""
+        """Close standard input and return the exit status; the worker must not send another answer."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         assert self._answer() == b""
@@ -70,7 +70,7 @@ class Worker:
 
 @contextmanager
 def worker(*command: str, **environment: str) -> Iterator[Worker]:
-    """Start a worker, and end it if it has not ended."""
+    """Start a worker, and kill it at the end if it still runs."""
     started = Worker(list(command) or COMMAND, environment)
     with started.process:
         try:
@@ -81,7 +81,7 @@ def worker(*command: str, **environment: str) -> Iterator[Worker]:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a network with a convolution, whose activations are 8 MiB, and a linear layer of 16 MiB."""
+    """Return a network with a convolution, which has 8 MiB of activations, and a linear layer of 16 MiB."""
     torch.manual_seed(0)
     module = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(16), nn.Flatten(), nn.Linear(8192, 512)
@@ -91,79 +91,79 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _anonymous_bytes(pid: int) -> int:
-    found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) << 10
+    match = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert match is not None
+    return int(match[1]) << 10
 
 
-def test_a_conversation(network: Path) -> None:
-    """A job is answered by ready, go by all tasks' spans and the peak, check by errors near 0; at last it exits 0."""
-    made, asked = job("linear", network, requests=2)
+def test_job_go_and_check_are_answered(network: Path) -> None:
+    """Ready answers a job, Done with all spans and the peak `go`, and Checked with errors near 0 `check`."""
+    plan_job, workload = job("linear", network, requests=2)
     with worker() as process:
-        assert process.ask(made) == Ready()
-        done = process.tell(GO)
+        assert process.ask(plan_job) == Ready()
+        done = process.send(GO)
         assert isinstance(done, Done)
-        assert sorted(span.task for span in done.spans) == list(range(len(made.plan.tasks)))
+        assert sorted(span.task for span in done.spans) == list(range(len(plan_job.plan.tasks)))
         assert done.makespan_s == max(span.end_s for span in done.spans) > 0
-        assert done.ledger_peak_bytes == peak_bytes(made.plan, asked)
-        checked = process.tell(CHECK)
+        assert done.ledger_peak_bytes == peak_bytes(plan_job.plan, workload)
+        checked = process.send(CHECK)
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx({0: 0.0, 1: 0.0}, abs=OUTPUT_TOLERANCE)
         assert process.end() == 0
 
 
-def test_arrivals_and_conditions(network: Path) -> None:
-    """What is told of a job: when each request arrived, which were dropped, and how right the others were answered."""
+def test_done_contains_arrivals_and_dropped_requests(network: Path) -> None:
+    """Done contains when each request arrived and which were dropped; Checked contains the errors of the others."""
     graph = read_graph(network)
     requests = (Request(graph), Request(graph, when=Condition(0, 1e9)), Request(graph, 1, arrival_s=0.25))
-    asked = Workload("deciding", requests)
-    plan = plan_of("linear", asked)
+    workload = Workload("deciding", requests)
+    plan = plan_of("linear", workload)
     with worker() as process:
-        assert process.ask(job_of(plan, asked, network)) == Ready()
-        done = process.tell(GO)
+        assert process.ask(job_of(plan, workload, network)) == Ready()
+        done = process.send(GO)
         assert isinstance(done, Done)
         assert (done.arrived_s, done.dropped) == ((0.0, 0.0, 0.25), (1,))
         assert {plan.tasks[span.task].request for span in done.spans} == {0, 2}
         assert done.makespan_s > 0.25
-        checked = process.tell(CHECK)
+        checked = process.send(CHECK)
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx({0: 0.0, 2: 0.0}, abs=OUTPUT_TOLERANCE)
         assert process.end() == 0
 
 
-def test_what_was_freed_goes_back_to_the_system(network: Path) -> None:
-    """When the plan is done, neither weights nor activations nor an operator's scratch memory is resident any more."""
+def test_freed_memory_returns_to_the_system(network: Path) -> None:
+    """After the plan, no weights, activations or scratch memory of operators are resident."""
     with worker() as process:
         assert process.ask(job("linear", network, requests=2)[0]) == Ready()
         idle = _anonymous_bytes(process.process.pid)
-        done = process.tell(GO)
+        done = process.send(GO)
         assert isinstance(done, Done)
         assert _anonymous_bytes(process.process.pid) - idle < 6 << 20 < (done.ledger_peak_bytes or 0)
 
 
-def test_an_empty_job() -> None:
-    """A job without tasks, by which the idle worker is measured, is answered like any other."""
+def test_an_empty_job_is_answered() -> None:
+    """A job without tasks, which measures the idle worker, is answered like any other."""
     with worker() as process:
         assert process.ask(Job(Plan(()), (), (), "read", 1)) == Ready()
-        assert process.tell(GO) == Done(0.0, (), 0, (), ())
-        assert process.tell(CHECK) == Checked({})
+        assert process.send(GO) == Done(0.0, (), 0, (), ())
+        assert process.send(CHECK) == Checked({})
         assert process.end() == 0
 
 
-def test_the_end_of_standard_input_ends_it(network: Path) -> None:
-    """A worker whose standard input ends before `go` exits 0 without a word."""
+def test_end_of_standard_input_ends_the_worker(network: Path) -> None:
+    """A worker whose standard input ends before `go` exits 0 without another answer."""
     with worker() as process:
         assert process.ask(job("linear", network)[0]) == Ready()
         assert process.end() == 0
 
 
-def test_a_library_that_prints(network: Path, tmp_path: Path) -> None:
-    """What a library prints on standard output goes to standard error, never between the events."""
+def test_printed_output_goes_to_standard_error(network: Path, tmp_path: Path) -> None:
+    """Output that a library prints goes to standard error, never between the events."""
     errors = tmp_path / "errors"
     with worker("sh", "-c", 'exec "$@" 2>"$0"', str(errors), *COMMAND, ONEDNN_VERBOSE="all") as process:
         assert process.ask(job("linear", network)[0]) == Ready()
-        assert isinstance(process.tell(GO), Done)
-        assert isinstance(process.tell(CHECK), Checked)
+        assert isinstance(process.send(GO), Done)
+        assert isinstance(process.send(CHECK), Checked)
         assert process.end() == 0
     assert "onednn_verbose" in errors.read_text()
 
@@ -179,13 +179,13 @@ def _copy(folder: Path, copy: Path) -> Path:
     ("name", "words"),
     [(GRAPH, "^DamagedNetwork: {}.* is damaged: .*; delete the folder"), (SAMPLES, "^FileNotFoundError: .*{}")],
 )
-def test_a_network_that_is_not_there(network: Path, tmp_path: Path, name: str, words: str) -> None:
-    """A job whose network lacks a file is answered by one sentence that names the file, and the worker exits 1."""
-    made, _ = job("linear", network)
+def test_a_missing_file_is_named_in_one_sentence(network: Path, tmp_path: Path, name: str, words: str) -> None:
+    """A job whose network lacks a file is answered with one sentence that names the file, and the worker exits 1."""
+    plan_job, _ = job("linear", network)
     copy = _copy(network, tmp_path / "copy")
     (copy / name).unlink()
     with worker() as process:
-        failed = process.ask(msgspec.structs.replace(made, networks=(str(copy),)))
+        failed = process.ask(msgspec.structs.replace(plan_job, networks=(str(copy),)))
         assert isinstance(failed, Failed)
         assert re.search(words.format(copy / name), failed.message)
         assert "\n" not in failed.message
@@ -193,18 +193,18 @@ def test_a_network_that_is_not_there(network: Path, tmp_path: Path, name: str, w
         assert process.end() == 1
 
 
-def test_a_wrong_answer(network: Path, tmp_path: Path) -> None:
-    """An output that is not the stored one is an error above the tolerance, of its own request only."""
+def test_a_wrong_output_exceeds_the_tolerance(network: Path, tmp_path: Path) -> None:
+    """An output that differs from the stored one has an error above the tolerance, for its own request only."""
     copy = _copy(network, tmp_path / "copy")
     due = read_graph(copy).samples[1].outputs[0]
     with (copy / SAMPLES).open("r+b") as file:
         file.seek(due.offset)
         file.write(bytes(4))
-    made, _ = job("linear", copy, requests=2)
+    plan_job, _ = job("linear", copy, requests=2)
     with worker() as process:
-        assert process.ask(made) == Ready()
-        assert isinstance(process.tell(GO), Done)
-        checked = process.tell(CHECK)
+        assert process.ask(plan_job) == Ready()
+        assert isinstance(process.send(GO), Done)
+        checked = process.send(CHECK)
         assert isinstance(checked, Checked)
         right, wrong = checked.output_error[0], checked.output_error[1]
         assert right is not None
@@ -213,14 +213,14 @@ def test_a_wrong_answer(network: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("room_bytes", [1 << 20, 20 << 20])
-def test_refused_memory(network: Path, room_bytes: int) -> None:
-    """A worker that is refused memory, for activations or for weights, says so and exits 1."""
+def test_refused_memory_is_reported(network: Path, room_bytes: int) -> None:
+    """A worker that is refused memory, for activations or for weights, reports it and exits 1."""
     with worker() as process:
         assert process.ask(job("bulk", network)[0]) == Ready()
         watched = psutil.Process(process.process.pid)
         room = watched.memory_info().vms + room_bytes
         watched.rlimit(psutil.RLIMIT_AS, (room, room))
-        failed = process.tell(GO)
+        failed = process.send(GO)
         assert isinstance(failed, Failed)
         assert failed.memory
         assert process.end() == 1
@@ -229,8 +229,8 @@ def test_refused_memory(network: Path, room_bytes: int) -> None:
 PARENT = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(600)"
 
 
-def test_it_dies_with_its_parent(network: Path) -> None:
-    """A worker whose parent is killed ends at once, though its standard input stays open."""
+def test_worker_dies_with_its_parent(network: Path) -> None:
+    """A worker whose parent is killed ends at once, even though its standard input stays open."""
     with worker(sys.executable, "-c", PARENT, *COMMAND) as process:
         assert process.ask(job("linear", network)[0]) == Ready()
         process.process.send_signal(signal.SIGKILL)

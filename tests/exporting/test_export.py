@@ -20,7 +20,7 @@ from pytest_edgeload.exporting.export import CannotExport, export
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
 from tests.builders import job, stored
-from tests.engine.performers import Calling
+from tests.engine.performers import CallbackPerformer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*assigned during export:UserWarning")  # nn.GRU does so
 
@@ -254,7 +254,7 @@ def carried(folder: Path, module: nn.Module, *samples: Any) -> Carried:
             seen.most_bytes.append(watched.most_bytes)
             seen.left_bytes.append(watched.live_bytes())
 
-    run(made.plan, Calling(perform))
+    run(made.plan, CallbackPerformer(perform))
     seen.errors += [performer.output_error(r) for r in range(len(samples))]
     seen.left = {name for r in range(len(samples)) for name in performer.values(r)}
     return seen

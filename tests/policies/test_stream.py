@@ -33,7 +33,7 @@ from pytest_edgeload.policies.streaming.units import Tile, Unit, first_requests,
 from pytest_edgeload.strategies import arrivals, workloads
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
 from tests.builders import SPEEDS, embedding, network, workload
-from tests.engine.performers import carried_out
+from tests.engine.performers import execute
 
 
 @st.composite
@@ -373,7 +373,7 @@ def test_for_real(
     asked = Workload(mix, requests, conditions)
     plan = stream(asked, Budget(memory_bytes))
     check_plan(plan, asked)
-    performer, ran = carried_out(plan, asked, *folders, reader=reader)
+    performer, ran = execute(plan, asked, *folders, reader=reader)
     assert ran.dropped == tuple(r for r, request in enumerate(requests) if request.when == NEVER)
     answered = [r for r in range(len(requests)) if r not in ran.dropped]
     assert [performer.output_error(r) for r in answered] == pytest.approx([0.0] * len(answered), abs=1e-6)

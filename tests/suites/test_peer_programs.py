@@ -66,9 +66,9 @@ def test_peer(name: str, registry: Registry) -> None:
     with worker() as process:
         assert process.ask(job) == Ready()
         before = counters.process(process.process.pid)["read_bytes"]
-        assert isinstance(process.tell(GO), Done)
+        assert isinstance(process.send(GO), Done)
         assert counters.process(process.process.pid)["read_bytes"] - before >= weight_bytes
-        checked = process.tell(CHECK)
+        checked = process.send(CHECK)
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx(dict.fromkeys(range(4), 0.0), abs=OUTPUT_TOLERANCE)
 
