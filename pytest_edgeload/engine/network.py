@@ -15,7 +15,7 @@ from pytest_edgeload.engine.tiles import ASKED, CompiledLayer, TileTensors
 from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, read_graph
-from pytest_edgeload.networks.tile import Rows, pages_bytes, specs, stretches, tiling
+from pytest_edgeload.networks.tile import WHOLE, Tile, find_tiling, pages_bytes, specs, stretches
 from pytest_edgeload.tensors import dtype_of, tensor_in
 
 _IMAGE_NDIM = 4  # batch, channels, height, width
@@ -32,7 +32,7 @@ class OpenNetwork:
         weakref.finalize(self, _close, self.weights, self._samples)
         self._is_convolutional = any(layer.is_convolution for layer in self.network.layers)
 
-    def load(self, layer: Layer, rows: Rows = None, into: memoryview | None = None) -> TileTensors:
+    def load(self, layer: Layer, rows: Tile = WHOLE, into: memoryview | None = None) -> TileTensors:
         """Return the weights of a tile, as views into `into`, or into memory that goes back with the last of them."""
         tile = specs(layer, rows)
         weights = {spec.name: tensor_in(None, spec) for spec in tile if not spec.size_bytes}
@@ -47,7 +47,7 @@ class OpenNetwork:
 
     def load_asked(self, layer: Layer, values: Mapping[str, Any]) -> TileTensors:
         """Return the weights of an embedding, with only the rows that `values` ask for. Raises IndexError."""
-        cut = tiling(layer)
+        cut = find_tiling(layer)
         assert cut is not None  # or nothing could be asked for
         assert cut.ids is not None
         rows = torch.unique(values[cut.ids])
@@ -63,7 +63,7 @@ class OpenNetwork:
         others = {spec.name: _read(self.weights, spec) for spec in cut.others(layer)}
         return {**others, cut.weight.name: found, ASKED: rows}
 
-    def drop(self, layer: Layer, rows: Rows) -> None:
+    def drop(self, layer: Layer, rows: Tile) -> None:
         """Note that nobody refers to these weights any more."""
         for offset, size_bytes in stretches(layer, rows):
             self.weights.drop(offset, size_bytes)

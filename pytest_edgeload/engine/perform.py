@@ -15,7 +15,7 @@ from pytest_edgeload.engine.memory import arena, trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.tiles import LayerProgress, TileTensors
 from pytest_edgeload.job import Job
-from pytest_edgeload.networks.tile import is_last, left_bytes, span_bytes, tile_bytes, working_bytes
+from pytest_edgeload.networks.tile import REQUESTED, is_last, left_bytes, span_bytes, tile_bytes, working_bytes
 from pytest_edgeload.planning import plan
 from pytest_edgeload.planning.plan import Task
 
@@ -32,7 +32,7 @@ class Performer:
         self._requests = [(networks[asked.network], asked.sample) for asked in job.requests]
         self._values: list[dict[str, Any]] = [{} for _ in job.requests]
         self._progress = [LayerProgress() for _ in job.requests]
-        self._weights: dict[plan.Weights, TileTensors] = {}
+        self._weights: dict[plan.WeightKey, TileTensors] = {}
         self._arena = arena(job.plan.arena_bytes) if job.plan.arena_bytes else None
         self.ledger = Ledger()
         self.ledger.hold("arena", job.plan.arena_bytes)
@@ -53,29 +53,29 @@ class Performer:
         else:
             layer = network.network.layers[task.layer]
             del self._weights[task.weights]
-            network.drop(layer, task.rows)
+            network.drop(layer, task.tile)
             self.ledger.hold(task.weights, 0)
-            if task.layer == len(network.layers) - 1 and is_last(layer, task.rows):
+            if task.layer == len(network.layers) - 1 and is_last(layer, task.tile):
                 trim()
 
     def _load(self, task: Task, i: int, network: OpenNetwork) -> None:
-        layer, rows = network.network.layers[i], task.rows
+        layer, rows = network.network.layers[i], task.tile
         if task.place is None or self._arena is None:
             self.ledger.hold(task.weights, tile_bytes(network.network, i, rows))
             into = None
         else:
             into = self._arena[task.place : task.place + span_bytes(layer, rows)]
-        if rows == "asked":
+        if rows is REQUESTED:
             self._weights[task.weights] = network.load_asked(layer, self._values[task.request])
         else:
             self._weights[task.weights] = network.load(layer, rows, into)
 
     def _execute(self, task: Task, i: int, network: OpenNetwork) -> None:
         r, layer = task.request, network.network.layers[i]
-        self.ledger.hold(r, working_bytes(layer, task.rows))
+        self.ledger.hold(r, working_bytes(layer, task.tile))
         with torch.inference_mode():
-            network.layers[i].run(task.rows, self._values[r], self._weights[task.weights], self._progress[r])
-        self.ledger.hold(r, left_bytes(layer, task.rows))
+            network.layers[i].run(task.tile, self._values[r], self._weights[task.weights], self._progress[r])
+        self.ledger.hold(r, left_bytes(layer, task.tile))
 
     def holds(self, request: int) -> bool:
         """Tell whether the condition of `request` holds, by the outputs of the request that it asks about.

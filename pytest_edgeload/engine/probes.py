@@ -21,7 +21,7 @@ from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
-from pytest_edgeload.networks.tile import PAGE, Rows, cut, needed
+from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, Tile, cut, needed
 
 _PIECE_BYTES, _IN_FLIGHT = 4 << 20, 4  # large and many enough to keep an NVMe disk busy
 
@@ -79,10 +79,10 @@ def computing(job: Job) -> Callable[[], Answers]:
     return answer
 
 
-def _ranges(network: Network, layer: int) -> Sequence[Rows]:
+def _ranges(network: Network, layer: int) -> Sequence[Tile]:
     """Return the tiles of a layer that are there whatever is asked."""
     tiles = cut(network, layer, _TILE_BYTES)
-    return (None,) if tiles == ("asked",) else tiles
+    return (WHOLE,) if tiles == (REQUESTED,) else tiles
 
 
 def _resident(folder: Path, reader: str) -> Callable[[int], list[torch.Tensor]]:

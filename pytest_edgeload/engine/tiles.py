@@ -14,7 +14,7 @@ import torch
 
 from pytest_edgeload.engine.kernels import OpCall, compile_op
 from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.networks.tile import BIAS_AT, GROUPS_AT, Rows, Tiling, tiling
+from pytest_edgeload.networks.tile import BIAS_AT, GROUPS_AT, REQUESTED, WHOLE, RowRange, Tile, Tiling, find_tiling
 
 Values = MutableMapping[str, Any]
 TileTensors = Mapping[str, torch.Tensor]
@@ -33,16 +33,16 @@ class CompiledLayer:
 
     def __init__(self, layer: Layer) -> None:
         self._calls = tuple(compile_op(op) for op in layer.ops)
-        self._tiling = tiling(layer)
+        self._tiling = find_tiling(layer)
 
-    def run(self, rows: Rows, values: Values, weights: TileTensors, progress: LayerProgress) -> None:
+    def run(self, rows: Tile, values: Values, weights: TileTensors, progress: LayerProgress) -> None:
         """Apply one tile; the tiles of a layer come in order, with one `progress`. Changes `values` and `progress`."""
         cut = self._tiling
-        if cut is None or rows is None:
+        if cut is None or rows is WHOLE:
             for call in self._calls:
                 call(values, weights)
             return
-        if rows == "asked":
+        if rows is REQUESTED:
             self._run_asked(values, weights)
             return
         first, last = rows
@@ -85,9 +85,7 @@ ASKED = "rows asked for"
 """The name, beside those of the weights, of the numbers of an embedding's rows, in order."""
 
 
-def _part(
-    cut: Tiling, call: OpCall, rows: tuple[int, int], values: Values, weights: TileTensors
-) -> tuple[torch.Tensor, int]:
+def _part(cut: Tiling, call: OpCall, rows: RowRange, values: Values, weights: TileTensors) -> tuple[torch.Tensor, int]:
     """Return the outputs of these rows, and which axis they lie along."""
     first, last = rows
     x, weight, *rest = (bound(values, weights) for bound in call.args)

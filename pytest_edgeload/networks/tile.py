@@ -1,18 +1,19 @@
-"""Tiles: which slices of a layer's weights can be loaded and applied by themselves. Pure; never imports torch.
+"""Tiles: the slices of a layer's weights that can be loaded and applied on their own. Pure; never imports torch.
 
-A linear layer is cut by its outputs, a convolution by its output channels (within a group, or by whole groups), both
-rows of the weight; of an embedding the rows are loaded that its request asks for. Anything else stays whole. How a tile
-is applied stands in `engine.tiles`.
+A linear layer is cut by its outputs, and a convolution by its output channels (within a group, or by whole groups);
+both are rows of the weight. Of an embedding, a request loads the rows that it looks up. All other layers stay whole.
+`engine.tiles` applies the tiles.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -21,21 +22,38 @@ from pytest_edgeload.networks.layer import Layer, Network, TensorSpec, merge
 PAGE = 4096
 """Bytes to which direct reads are aligned, in the file and in memory; enough for every common file system."""
 
-Rows = tuple[int, int] | Literal["asked"] | None
-"""A tile: rows of the layer's weight from the first up to the second; those its request asks for; None: all it has."""
+
+class NamedTile(enum.Enum):
+    """A tile that is not a range of rows."""
+
+    WHOLE = "whole"
+    REQUESTED = "requested"
+
+
+WHOLE: Final = NamedTile.WHOLE
+"""All weights of a layer."""
+
+REQUESTED: Final = NamedTile.REQUESTED
+"""The rows of an embedding that its request looks up, known when the request has read its input."""
+
+RowRange = tuple[int, int]
+"""Rows of a weight, from the first up to, but without, the second."""
+
+Tile = RowRange | NamedTile
+"""A slice of one layer's weights that can be loaded and applied on its own."""
 
 _LINEAR = "aten.linear.default"
 _CONVOLUTIONS = {"aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default"}
 _EMBEDDING = "aten.embedding.default"
 BIAS_AT, GROUPS_AT = 2, 6
-"""Where arguments stand: conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)."""
+"""Positions of arguments: conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How a layer can be cut: `weight` by rows, used by the op at index `op` only; `groups` of a convolution.
+    """How a layer can be cut: by rows of `weight`, which only the op at index `op` uses.
 
-    `ids` is the value that an embedding looks up, None for all else.
+    `groups` is the number of groups of a convolution. `ids` is the value that an embedding looks up, None otherwise.
     """
 
     op: int
@@ -45,7 +63,7 @@ class Tiling:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self.weight.shape[0]
 
     @property
@@ -53,7 +71,7 @@ class Tiling:
         """Bytes of one row."""
         return self.weight.size_bytes // max(1, self.rows)
 
-    def slice(self, rows: tuple[int, int]) -> TensorSpec:
+    def slice(self, rows: RowRange) -> TensorSpec:
         """Return these rows of the weight as a tensor of their own."""
         count, size_bytes = rows[1] - rows[0], self.row_bytes
         return msgspec.structs.replace(
@@ -64,46 +82,47 @@ class Tiling:
         )
 
     def others(self, layer: Layer) -> tuple[TensorSpec, ...]:
-        """Return the weights of `layer` that are not cut: its bias, its normalisation."""
+        """Return the weights of `layer` that are not cut, such as its bias and its normalization."""
         return tuple(weight for weight in layer.weights if weight is not self.weight)
 
-    def allows(self, rows: tuple[int, int]) -> bool:
-        """Tell whether these rows can be applied by themselves: within one group, or whole groups.
+    def allows(self, rows: RowRange) -> bool:
+        """Tell whether these rows can be applied on their own: they are within one group, or whole groups.
 
-        Those of an embedding cannot: it is not known which of them its request asks for.
+        No rows of an embedding can, because only its request knows which rows it looks up.
         """
         first, last = rows
         per_group = self.rows // self.groups
-        inside_one = first // per_group == (last - 1) // per_group
-        fits = 0 <= first < last <= self.rows and (inside_one or first % per_group == last % per_group == 0)
+        is_in_one = first // per_group == (last - 1) // per_group
+        fits = 0 <= first < last <= self.rows and (is_in_one or first % per_group == last % per_group == 0)
         return fits and self.ids is None
 
 
 @lru_cache(maxsize=4096)
-def _tiling(key: _ById) -> Tiling | None:
+def _tiling(key: _LayerKey) -> Tiling | None:
     layer = key.layer
-    large = [weight for weight in layer.weights if len(weight.shape) > 1]
-    if len(large) != 1 or not large[0].size_bytes:
+    matrices = [weight for weight in layer.weights if len(weight.shape) > 1]
+    if len(matrices) != 1 or not matrices[0].size_bytes:
         return None
-    users = [i for i, op in enumerate(layer.ops) if _uses([op.args, list(op.kwargs.values())], large[0].name)]
+    weight = matrices[0]
+    users = [i for i, op in enumerate(layer.ops) if _uses([op.args, list(op.kwargs.values())], weight.name)]
     if len(users) != 1:
         return None
     op = layer.ops[users[0]]
-    reference = {"weight": large[0].name}
+    reference = {"weight": weight.name}
     if op.target == _EMBEDDING and op.args[0] == reference and "value" in op.args[1]:
-        return Tiling(users[0], large[0], ids=op.args[1]["value"])
+        return Tiling(users[0], weight, ids=op.args[1]["value"])
     if op.target not in {_LINEAR, *_CONVOLUTIONS} or op.args[0] == reference or op.args[1] != reference or op.kwargs:
         return None
-    # A number for each row, and no view: the bias is cut like the weight.
-    biases = [None, *({"weight": weight.name} for weight in layer.weights if weight.shape == large[0].shape[:1])]
+    # The bias is cut like the weight, so it must have one number for each row and not be a view.
+    biases = [None, *({"weight": bias.name} for bias in layer.weights if bias.shape == weight.shape[:1])]
     if len(op.args) > BIAS_AT and op.args[BIAS_AT] not in biases:
         return None
     groups = op.args[GROUPS_AT] if op.target != _LINEAR and len(op.args) > GROUPS_AT else 1
-    return Tiling(users[0], large[0], groups)
+    return Tiling(users[0], weight, groups)
 
 
-class _ById:
-    """A layer as a key: told apart by identity, for comparing two means walking through all their ops."""
+class _LayerKey:
+    """A layer as a cache key. Compares by identity, because comparing by value walks through all ops."""
 
     __slots__ = ("layer",)
 
@@ -111,15 +130,15 @@ class _ById:
         self.layer = layer
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and self.layer is other.layer
+        return isinstance(other, _LayerKey) and self.layer is other.layer
 
     def __hash__(self) -> int:
         return id(self.layer)
 
 
-def tiling(layer: Layer) -> Tiling | None:
-    """Return how `layer` can be cut; None where it cannot."""
-    return _tiling(_ById(layer))
+def find_tiling(layer: Layer) -> Tiling | None:
+    """Return how `layer` can be cut; None if it cannot."""
+    return _tiling(_LayerKey(layer))
 
 
 def _uses(argument: Any, weight: str) -> bool:
@@ -131,122 +150,125 @@ def _uses(argument: Any, weight: str) -> bool:
     return False
 
 
-def cut(network: Network, layer: int, tile_bytes: int) -> tuple[Rows, ...]:
-    """Return the tiles of a layer in order, as equal as can be.
+def cut(network: Network, layer: int, max_bytes: int) -> tuple[Tile, ...]:
+    """Return the tiles of a layer in order, as equal in size as possible.
 
-    None has more than `tile_bytes` of the weight that is cut, or else it is a single row; the first one brings the bias
-    and the like as well.
+    Each tile has at most `max_bytes` of the weight that is cut, or a single row. The first tile also brings the weights
+    that are not cut.
     """
-    found = tiling(network.layers[layer])
-    if found is None:
-        return (None,)
-    if found.ids is not None:
-        return ("asked",) if is_asked(network, layer) else (None,)
-    if found.weight.size_bytes <= max(tile_bytes, found.row_bytes):
-        return (None,)
-    most = max(1, tile_bytes // max(1, found.row_bytes))
-    per_group = found.rows // found.groups
-    if most >= per_group:
-        return tuple(_ranges(0, found.rows, most // per_group * per_group, per_group))
-    return tuple(part for g in range(found.groups) for part in _ranges(g * per_group, (g + 1) * per_group, most, 1))
+    tiling = find_tiling(network.layers[layer])
+    if tiling is None:
+        return (WHOLE,)
+    if tiling.ids is not None:
+        return (REQUESTED,) if has_requested_rows(network, layer) else (WHOLE,)
+    if tiling.weight.size_bytes <= max(max_bytes, tiling.row_bytes):
+        return (WHOLE,)
+    max_rows = max(1, max_bytes // max(1, tiling.row_bytes))
+    per_group = tiling.rows // tiling.groups
+    if max_rows >= per_group:
+        return tuple(_ranges(0, tiling.rows, max_rows // per_group * per_group, per_group))
+    groups = range(tiling.groups)
+    return tuple(rows for g in groups for rows in _ranges(g * per_group, (g + 1) * per_group, max_rows, 1))
 
 
-def _ranges(first: int, end: int, most: int, unit: int) -> Iterable[tuple[int, int]]:
-    """Cut the rows from `first` up to `end` into ranges of whole units, as equal as can be, none longer than `most`."""
+def _ranges(first: int, end: int, max_rows: int, unit: int) -> Iterable[RowRange]:
+    """Cut the rows from `first` up to `end` into nearly equal ranges of whole units of at most `max_rows` rows."""
     units = (end - first) // unit
-    count = -(-(end - first) // most)
+    count = -(-(end - first) // max_rows)
     bounds = [first + unit * (units * i // count) for i in range(count)] + [end]
     return pairwise(bounds)
 
 
-def is_asked(network: Network, layer: int) -> bool:
-    """Tell whether a layer can be loaded by the rows that a request asks for: an embedding of one of its inputs."""
-    found = tiling(network.layers[layer])
-    return found is not None and found.ids is not None and _asked_rows(network, found) is not None
+def has_requested_rows(network: Network, layer: int) -> bool:
+    """Tell whether a request can load only the rows it looks up: the layer is an embedding of a network's input."""
+    tiling = find_tiling(network.layers[layer])
+    return tiling is not None and tiling.ids is not None and _max_requested_rows(network, tiling) is not None
 
 
-def _asked_rows(network: Network, found: Tiling) -> int | None:
-    """Return the most rows of an embedding that a request can ask for; None where that is not known before it runs."""
-    if found.ids not in network.inputs:
+def _max_requested_rows(network: Network, tiling: Tiling) -> int | None:
+    """Return how many rows of an embedding a request can look up; None if its ids are known only after it has run."""
+    if tiling.ids not in network.inputs:
         return None
-    asked = network.samples[0].inputs[network.inputs.index(found.ids)].shape
-    return min(found.rows, math.prod(asked))
+    shape = network.samples[0].inputs[network.inputs.index(tiling.ids)].shape
+    return min(tiling.rows, math.prod(shape))
 
 
-def is_last(layer: Layer, rows: Rows) -> bool:
-    """Tell whether the layer is done with this tile."""
-    found = tiling(layer)
-    return found is None or not isinstance(rows, tuple) or rows[1] == found.rows
+def is_last(layer: Layer, tile: Tile) -> bool:
+    """Tell whether the layer is complete after this tile."""
+    tiling = find_tiling(layer)
+    return tiling is None or not isinstance(tile, tuple) or tile[1] == tiling.rows
 
 
-def share(layer: Layer, rows: Rows) -> float:
-    """Return which part of the layer's work a tile is, from 0 to 1."""
-    found = tiling(layer)
-    return 1.0 if found is None or not isinstance(rows, tuple) else (rows[1] - rows[0]) / found.rows
+def share(layer: Layer, tile: Tile) -> float:
+    """Return the share of the layer's work that a tile is, from 0 to 1."""
+    tiling = find_tiling(layer)
+    return 1.0 if tiling is None or not isinstance(tile, tuple) else (tile[1] - tile[0]) / tiling.rows
 
 
-def tile_bytes(network: Network, layer: int, rows: Rows) -> int:
-    """Return the bytes of a tile's weights; the first tile of a layer brings its bias and the like with it."""
-    whole = network.layers[layer].weight_bytes
-    found = tiling(network.layers[layer])
-    if rows is None or found is None:
-        return whole
-    others = whole - found.weight.size_bytes
-    if rows == "asked":
-        asked = _asked_rows(network, found)
-        return others + (found.rows if asked is None else asked) * found.row_bytes
-    return (rows[1] - rows[0]) * found.row_bytes + (others if rows[0] == 0 else 0)
+def tile_bytes(network: Network, layer: int, tile: Tile) -> int:
+    """Return the bytes of a tile's weights. The first tile of a layer includes the weights that are not cut."""
+    layer_bytes = network.layers[layer].weight_bytes
+    tiling = find_tiling(network.layers[layer])
+    if tile is WHOLE or tiling is None:
+        return layer_bytes
+    other_bytes = layer_bytes - tiling.weight.size_bytes
+    if tile is REQUESTED:
+        max_rows = _max_requested_rows(network, tiling)
+        return other_bytes + (tiling.rows if max_rows is None else max_rows) * tiling.row_bytes
+    return (tile[1] - tile[0]) * tiling.row_bytes + (other_bytes if tile[0] == 0 else 0)
 
 
-def specs(layer: Layer, rows: Rows) -> tuple[TensorSpec, ...]:
-    """Return the tensors that a tile consists of; the first one of a layer brings its bias and the like with it."""
-    found = tiling(layer)
-    if found is None or not isinstance(rows, tuple):
+def specs(layer: Layer, tile: Tile) -> tuple[TensorSpec, ...]:
+    """Return the tensors of a tile. The first tile of a layer includes the weights that are not cut."""
+    tiling = find_tiling(layer)
+    if tiling is None or not isinstance(tile, tuple):
         return layer.weights
-    return (*(found.others(layer) if rows[0] == 0 else ()), found.slice(rows))
+    return (*(tiling.others(layer) if tile[0] == 0 else ()), tiling.slice(tile))
 
 
-def stretches(layer: Layer, rows: Rows) -> tuple[tuple[int, int], ...]:
-    """Return the stretches of the weights file that a tile needs, as (first byte, length); adjacent ones are one."""
-    return merge((spec.offset, spec.size_bytes) for spec in specs(layer, rows) if spec.size_bytes)
+def stretches(layer: Layer, tile: Tile) -> tuple[tuple[int, int], ...]:
+    """Return the stretches of the weights file that contain a tile, as (first byte, length); adjacent ones merged."""
+    return merge((spec.offset, spec.size_bytes) for spec in specs(layer, tile) if spec.size_bytes)
 
 
 def needed(network: Network) -> tuple[tuple[int, int], ...]:
-    """Return the stretches of the weights file that no answer can do without, as (first byte, length), each once.
+    """Return the stretches of the weights file that every request needs, as (first byte, length), each once.
 
-    Not in it are the tables of embeddings: which of their rows are needed is known only when they are asked for.
+    The tables of embeddings are left out, because each request needs other rows of them.
     """
-    found = ((layer, tiling(layer)) for layer in network.layers)
-    weights = (layer.weights if cut is None or cut.ids is None else cut.others(layer) for layer, cut in found)
+    layers = ((layer, find_tiling(layer)) for layer in network.layers)
+    weights = (
+        layer.weights if tiling is None or tiling.ids is None else tiling.others(layer) for layer, tiling in layers
+    )
     return merge({(weight.offset, weight.size_bytes) for own in weights for weight in own if weight.size_bytes})
 
 
 def pages_bytes(offset: int, size_bytes: int) -> int:
-    """Return the bytes of the whole pages that a stretch of a file lies in."""
+    """Return the bytes of the whole pages that contain a stretch of a file."""
     return -(-(offset + size_bytes) // PAGE) * PAGE - offset // PAGE * PAGE
 
 
-def span_bytes(layer: Layer, rows: Rows) -> int:
-    """Return the bytes of whole pages that a tile's stretches of the file lie in."""
-    return sum(pages_bytes(*stretch) for stretch in stretches(layer, rows))
+def span_bytes(layer: Layer, tile: Tile) -> int:
+    """Return the bytes of the whole pages that contain the stretches of a tile."""
+    return sum(pages_bytes(*stretch) for stretch in stretches(layer, tile))
 
 
-def working_bytes(layer: Layer, rows: Rows) -> int:
-    """Return the most activation bytes that live while a tile is executed.
+def working_bytes(layer: Layer, tile: Tile) -> int:
+    """Return the peak of activation bytes while a tile is executed.
 
-    Beside what the whole layer needs these are the tile's own result, before it is put to the others', and the bias
-    and the like, which later tiles need after the first tile's weights are gone.
+    Besides the activations of the whole layer, a range of rows holds its own result until that is copied to the others,
+    and the weights that are not cut, which later tiles need after the first tile's weights are freed.
     """
-    found = tiling(layer)
-    if found is None or not isinstance(rows, tuple):
+    tiling = find_tiling(layer)
+    if tiling is None or not isinstance(tile, tuple):
         return layer.activation_bytes
-    result = -(-layer.activation_bytes * (rows[1] - rows[0]) // found.rows)
-    return layer.activation_bytes + result + layer.weight_bytes - found.weight.size_bytes
+    result_bytes = -(-layer.activation_bytes * (tile[1] - tile[0]) // tiling.rows)
+    return layer.activation_bytes + result_bytes + layer.weight_bytes - tiling.weight.size_bytes
 
 
-def left_bytes(layer: Layer, rows: Rows) -> int:
-    """Return the activation bytes that live when a tile has been executed."""
-    if is_last(layer, rows):
+def left_bytes(layer: Layer, tile: Tile) -> int:
+    """Return the activation bytes that are still held after a tile has been executed."""
+    if is_last(layer, tile):
         return layer.live_out_bytes
-    found = tiling(layer)
-    return layer.activation_bytes + layer.weight_bytes - (found.weight.size_bytes if found else 0)
+    tiling = find_tiling(layer)
+    return layer.activation_bytes + layer.weight_bytes - (tiling.weight.size_bytes if tiling else 0)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import left_bytes, tile_bytes, working_bytes
-from pytest_edgeload.planning.plan import Task, Weights
+from pytest_edgeload.planning.plan import Task, WeightKey
 
 
 class Account:
@@ -22,7 +22,7 @@ class Account:
 
     def __init__(self, networks: Sequence[Network], arena_bytes: int = 0) -> None:
         self._networks = networks
-        self._weights: dict[Weights, int] = {}
+        self._weights: dict[WeightKey, int] = {}
         self._activations = [0] * len(networks)
         self.weight_bytes = self.peak_weight_bytes = arena_bytes
         self.activation_bytes = 0
@@ -39,11 +39,11 @@ class Account:
         if task.layer is None:
             self._hold_activations(task.request, network.input_bytes)
         elif task.kind == "load" and task.place is None:
-            size_bytes = tile_bytes(network, task.layer, task.rows)
+            size_bytes = tile_bytes(network, task.layer, task.tile)
             self._weights[task.weights] = size_bytes
             self.weight_bytes += size_bytes
         elif task.kind == "exec":
-            self._hold_activations(task.request, working_bytes(network.layers[task.layer], task.rows))
+            self._hold_activations(task.request, working_bytes(network.layers[task.layer], task.tile))
         self.peak_bytes = max(self.peak_bytes, self.held_bytes)
         self.peak_weight_bytes = max(self.peak_weight_bytes, self.weight_bytes)
 
@@ -51,7 +51,7 @@ class Account:
         """Remove what `task` no longer needs: activations after an exec, weights after a free."""
         if task.kind == "exec" and task.layer is not None:
             layer = self._networks[task.request].layers[task.layer]
-            self._hold_activations(task.request, left_bytes(layer, task.rows))
+            self._hold_activations(task.request, left_bytes(layer, task.tile))
         elif task.kind == "free":
             self.weight_bytes -= self._weights.pop(task.weights, 0)
 

@@ -1,4 +1,4 @@
-"""What a plan must hold for an engine to carry it out. Pure functions; no torch, file or clock."""
+"""Checks that an engine can carry out a plan. Pure functions; no torch, file or clock."""
 
 from __future__ import annotations
 
@@ -6,88 +6,93 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import PAGE, Rows, is_asked, span_bytes, tiling
-from pytest_edgeload.planning.plan import InvalidPlan, Kind, Plan, Task, Weights
+from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, Tile, find_tiling, has_requested_rows, span_bytes
+from pytest_edgeload.planning.plan import InvalidPlan, Kind, Plan, Task, WeightKey
 from pytest_edgeload.workload import Workload
 
-_Name = tuple[Kind, int, int | None, Rows]
-_Tiles = Mapping[tuple[int, int], Sequence[Rows]]
+_TaskKey = tuple[Kind, int, int | None, Tile]
+_Tiles = Mapping[tuple[int, int], Sequence[Tile]]
+"""The tiles in which each layer of each request is executed, by (request, layer)."""
 
 
 def check_plan(plan: Plan, workload: Workload) -> None:
-    """Raise InvalidPlan unless every request is answered exactly once, each task after what it needs.
+    """Raise InvalidPlan unless the plan answers every request exactly once, and each task waits for what it needs.
 
-    Each load comes after its request's init, each exec after its load and the exec before it; the tiles of a layer make
-    up all of it, and are executed in order; what is loaded is used, and freed once, after its last use; nothing is
-    brought to a place where something else still is; a request with a condition waits as the workload says; no task
-    waits for itself or a later one, so there is no cycle; and each may run on some lane. Whether reservations always
-    find memory it cannot tell: the simulation and the worker notice a plan that stops.
+    A load waits for its request's init; an exec waits for its load and for the exec before it. The tiles of a layer
+    cover all of it and are executed in order. Weights that are loaded are used, and freed once, after their last use.
+    A load has its place in the arena to itself. A request with a condition waits as the workload says. Tasks wait only
+    for earlier tasks, so there is no cycle, and each may run on some lane.
+
+    The check does not cover reservations: the simulation and the worker notice a plan that stops for want of memory.
     """
     for i, task in enumerate(plan.tasks):
         _check_task(i, task, plan.lanes)
         _check_source(i, task, workload)
-    tiles = _check_shape(plan, workload)
-    index = {_name(task): i for i, task in enumerate(plan.tasks)}
-    users: dict[Weights, list[int]] = {}
+    tiles = _check_tasks(plan, workload)
+    index = {_key(task): i for i, task in enumerate(plan.tasks)}
+    users: dict[WeightKey, list[int]] = {}
     for i, task in enumerate(plan.tasks):
         if task.kind == "exec":
             users.setdefault(task.weights, []).append(i)
     for i, task in enumerate(plan.tasks):
         needs = users[task.weights] if task.kind == "free" else [index[n] for n in _needs(task, workload, tiles)]
         for awaited in _not_awaited(plan.tasks, i, needs):
-            needed = plan.tasks[awaited]
-            raise InvalidPlan(f"{describe(i, task)} does not wait for the {needed.kind} of {_where(needed)}")
+            needed = f"the {plan.tasks[awaited].kind} of {_of(plan.tasks[awaited])}"
+            raise InvalidPlan(describe(i, task), f"does not wait for {needed}", f"add task {awaited} to its `after`")
     _check_places(plan, workload, index)
 
 
-def _name(task: Task) -> _Name:
-    """Return what tells a task from all others of its plan."""
-    return (task.kind, *task.weights) if task.kind == "free" else (task.kind, task.request, task.layer, task.rows)
+def _key(task: Task) -> _TaskKey:
+    """Return the coordinates that no two tasks of a valid plan share."""
+    return (task.kind, *task.weights) if task.kind == "free" else (task.kind, task.request, task.layer, task.tile)
 
 
-def _check_shape(plan: Plan, workload: Workload) -> _Tiles:
-    """Raise InvalidPlan unless the tasks are exactly those the workload needs; return the tiles of what is executed."""
+def _check_tasks(plan: Plan, workload: Workload) -> _Tiles:
+    """Raise InvalidPlan unless the tasks are exactly those that the workload needs; return the executed tiles."""
     if plan.lanes < 1:
-        raise InvalidPlan(f"a plan needs at least one lane, not {plan.lanes}")
+        raise InvalidPlan(f"a plan with {plan.lanes} lanes", "cannot run", "give it at least one lane")
     if plan.order == "response-ratio" and len(plan.service_s) != len(workload.requests):
         raise InvalidPlan(
-            f"the order response-ratio needs service_s for {len(workload.requests)} requests, not {len(plan.service_s)}"
+            "the order response-ratio",
+            f"needs service_s for {len(workload.requests)} requests, not {len(plan.service_s)}",
+            "give one service time per request",
         )
     tiles = _executed_tiles(plan, workload)
-    uses: dict[_Name, Weights] = {
-        ("exec", r, i, rows): (r, i, rows) for (r, i), parts in tiles.items() for rows in parts
+    weights: dict[_TaskKey, WeightKey] = {
+        ("exec", r, i, tile): (r, i, tile) for (r, i), layer_tiles in tiles.items() for tile in layer_tiles
     }
-    expected: Counter[_Name] = Counter([*uses, *(("init", r, None, None) for r in range(len(workload.requests)))])
-    uses |= {_name(task): task.weights for task in plan.tasks if task.kind == "exec"}
-    for weights in dict.fromkeys(uses.values()):
-        expected.update([("load", *weights), ("free", *weights)])
-    found = Counter(map(_name, plan.tasks))
-    for name, count in (expected - found).items():
-        raise InvalidPlan(f"the plan lacks {count} {name[0]} of {_where(Task(*name[:3], rows=name[3]))}")
-    for name, count in (found - expected).items():
-        raise InvalidPlan(f"the plan has {count} {name[0]} too many of {_where(Task(*name[:3], rows=name[3]))}")
+    inits: list[_TaskKey] = [("init", r, None, WHOLE) for r in range(len(workload.requests))]
+    expected = Counter([*weights, *inits])
+    weights |= {_key(task): task.weights for task in plan.tasks if task.kind == "exec"}
+    for key in dict.fromkeys(weights.values()):
+        expected.update([("load", *key), ("free", *key)])
+    actual = Counter(map(_key, plan.tasks))
+    for (kind, r, i, tile), count in (expected - actual).items():
+        raise InvalidPlan(f"the plan lacks {count} {kind} of {_target(r, i, tile)}")
+    for (kind, r, i, tile), count in (actual - expected).items():
+        raise InvalidPlan(f"the plan has {count} {kind} too many of {_target(r, i, tile)}")
     return tiles
 
 
 def _executed_tiles(plan: Plan, workload: Workload) -> _Tiles:
-    """Return for each layer of each request, as (request, layer), the tiles it is executed in; gaps are tiles, too."""
-    tiles: dict[tuple[int, int], list[Rows]] = {}
-    parts: dict[tuple[int, int], set[Rows]] = {}
+    """Return the tiles in which each layer of each request is executed, and those that are missing between them."""
+    executed: dict[tuple[int, int], set[Tile]] = {}
     for task in plan.tasks:
-        if task.kind == "exec" and task.layer is not None and task.rows is not None:
-            parts.setdefault((task.request, task.layer), set()).add(task.rows)
-    for r, request in enumerate(workload.requests):
-        for i in range(len(request.network.layers)):
-            tiles[r, i] = list(_complete(parts.get((r, i), set()), request.network, i))
-    return tiles
+        if task.kind == "exec" and task.layer is not None and task.tile is not WHOLE:
+            executed.setdefault((task.request, task.layer), set()).add(task.tile)
+    return {
+        (r, i): list(_complete(executed.get((r, i), set()), request.network, i))
+        for r, request in enumerate(workload.requests)
+        for i in range(len(request.network.layers))
+    }
 
 
-def _complete(parts: set[Rows], network: Network, layer: int) -> Iterator[Rows]:
-    """Yield `parts` in order, and what is missing between them; the whole layer where it cannot be cut like that."""
-    found = tiling(network.layers[layer])
-    ranges = sorted(rows for rows in parts if isinstance(rows, tuple))
-    if found is None or not ranges or not all(found.allows(rows) for rows in ranges):
-        yield "asked" if parts == {"asked"} and is_asked(network, layer) else None
+def _complete(executed: set[Tile], network: Network, layer: int) -> Iterator[Tile]:
+    """Yield the executed tiles in order, with the gaps between them; the whole layer if it cannot be cut that way."""
+    tiling = find_tiling(network.layers[layer])
+    ranges = sorted(tile for tile in executed if isinstance(tile, tuple))
+    if tiling is None or not ranges or not all(map(tiling.allows, ranges)):
+        yield REQUESTED if executed == {REQUESTED} and has_requested_rows(network, layer) else WHOLE
         return
     position = 0
     for first, last in ranges:
@@ -96,60 +101,61 @@ def _complete(parts: set[Rows], network: Network, layer: int) -> Iterator[Rows]:
         if first >= position:
             yield (first, last)
         position = max(position, last)
-    if position < found.rows:
-        yield (position, found.rows)
+    if position < tiling.rows:
+        yield (position, tiling.rows)
 
 
 def _check_task(i: int, task: Task, lanes: int) -> None:
-    """Raise InvalidPlan unless the task waits for earlier ones, may run on some lane and reserves what it can."""
+    """Raise InvalidPlan unless the task waits for earlier tasks, has an existing lane, and only fields of its kind."""
     for awaited in task.after:
         if not 0 <= awaited < i:
-            raise InvalidPlan(f"{describe(i, task)} waits for task {awaited}, which is not an earlier one")
+            raise InvalidPlan(describe(i, task), f"waits for task {awaited}", "let it wait for earlier tasks only")
     if task.lane is not None and not 0 <= task.lane < lanes:
-        raise InvalidPlan(f"{describe(i, task)} is for lane {task.lane}; there are lanes 0 to {lanes - 1}")
+        raise InvalidPlan(describe(i, task), f"is for lane {task.lane}", f"choose a lane from 0 to {lanes - 1}")
     if task.reserve < 0 or (task.reserve and task.kind in {"exec", "free"}):
-        raise InvalidPlan(f"{describe(i, task)} reserves {task.reserve} bytes; only an init or a load can reserve")
+        raise InvalidPlan(describe(i, task), f"reserves {task.reserve} bytes", "only an init or a load can reserve")
     if task.weights_of is not None and task.kind not in {"exec", "free"}:
-        raise InvalidPlan(f"{describe(i, task)} has weights of request {task.weights_of}; only an exec or a free can")
-    if task.place is not None and (task.kind != "load" or task.rows == "asked"):
-        raise InvalidPlan(f"{describe(i, task)} has a place; only the load of a layer or of a range of rows can")
+        raise InvalidPlan(describe(i, task), f"has weights of request {task.weights_of}", "only an exec or a free can")
+    if task.place is not None and (task.kind != "load" or task.tile is REQUESTED):
+        raise InvalidPlan(describe(i, task), "has a place", "only the load of a layer or of a range of rows can")
 
 
 def _check_source(i: int, task: Task, workload: Workload) -> None:
-    """Raise InvalidPlan for a task with weights of a request that cannot have loaded them for it."""
+    """Raise InvalidPlan if the task uses weights that the request `weights_of` cannot have loaded for it."""
     if task.weights_of is None:
         return
+    source = f"has weights of request {task.weights_of}"
+    requests = workload.requests
     for r in (task.request, task.weights_of):
-        if not 0 <= r < len(workload.requests):
-            raise InvalidPlan(f"{describe(i, task)} has weights of request {task.weights_of}; there is no request {r}")
-    if workload.requests[task.weights_of].network is not workload.requests[task.request].network:
-        raise InvalidPlan(f"{describe(i, task)} has weights of request {task.weights_of}, which is of another network")
-    if task.rows == "asked" and task.weights_of != task.request:
-        raise InvalidPlan(f"{describe(i, task)} has the rows that request {task.weights_of} asks for; give it its own")
+        if not 0 <= r < len(requests):
+            raise InvalidPlan(describe(i, task), f"{source}, but there is no request {r}")
+    if requests[task.weights_of].network is not requests[task.request].network:
+        raise InvalidPlan(describe(i, task), f"{source}, which is of another network")
+    if task.tile is REQUESTED and task.weights_of != task.request:
+        raise InvalidPlan(describe(i, task), f"{source}, which are the rows of that request only", "load its own rows")
 
 
-def _needs(task: Task, workload: Workload, tiles: _Tiles) -> Sequence[_Name]:
-    """Return the names of the tasks that must have ended before an init, load or exec can run."""
-    init: _Name = ("init", task.request, None, None)
+def _needs(task: Task, workload: Workload, tiles: _Tiles) -> Sequence[_TaskKey]:
+    """Return the keys of the tasks that must have ended before an init, load or exec can run."""
     if task.layer is None:
         return _condition(task.request, workload, tiles)
     if task.kind == "load":
-        return (init,)
-    position = tiles[task.request, task.layer].index(task.rows)
+        return (("init", task.request, None, WHOLE),)
+    position = tiles[task.request, task.layer].index(task.tile)
     if position:
-        before: _Name = ("exec", task.request, task.layer, tiles[task.request, task.layer][position - 1])
+        before: _TaskKey = ("exec", task.request, task.layer, tiles[task.request, task.layer][position - 1])
     else:
         before = _last_exec(task.request, task.layer - 1, tiles)
     return (("load", *task.weights), before)
 
 
-def _last_exec(request: int, layer: int, tiles: _Tiles) -> _Name:
-    """Return the name of the exec that is done with `layer`; of the init, where there is no such layer."""
-    return ("exec", request, layer, tiles[request, layer][-1]) if layer >= 0 else ("init", request, None, None)
+def _last_exec(request: int, layer: int, tiles: _Tiles) -> _TaskKey:
+    """Return the key of the last exec of `layer`; of the init if `layer` is negative."""
+    return ("exec", request, layer, tiles[request, layer][-1]) if layer >= 0 else ("init", request, None, WHOLE)
 
 
-def _condition(request: int, workload: Workload, tiles: _Tiles) -> Sequence[_Name]:
-    """Return the name of what the init of `request` has to wait for, if it is asked on a condition."""
+def _condition(request: int, workload: Workload, tiles: _Tiles) -> Sequence[_TaskKey]:
+    """Return the key of the task that the init of `request` must wait for because of its condition, if any."""
     when = workload.requests[request].when
     if when is None or workload.conditions == "ignore":
         return ()
@@ -157,52 +163,56 @@ def _condition(request: int, workload: Workload, tiles: _Tiles) -> Sequence[_Nam
     return (_last_exec(when.request, last if workload.conditions == "wait" else -1, tiles),)
 
 
-def _check_places(plan: Plan, workload: Workload, index: Mapping[_Name, int]) -> None:
-    """Raise InvalidPlan unless each load's place is inside the arena, and free by then."""
+def _check_places(plan: Plan, workload: Workload, index: Mapping[_TaskKey, int]) -> None:
+    """Raise InvalidPlan unless each load's place is inside the arena, and free when the load begins."""
     occupied: list[tuple[int, int, int]] = []  # first byte, end, and the load
     for i, task in enumerate(plan.tasks):
         if task.place is None or task.layer is None:
             continue
-        end = task.place + span_bytes(workload.requests[task.request].network.layers[task.layer], task.rows)
+        end = task.place + span_bytes(workload.requests[task.request].network.layers[task.layer], task.tile)
         if task.place < 0 or end > plan.arena_bytes or task.place % PAGE:
             raise InvalidPlan(
-                f"{describe(i, task)} has bytes {task.place} to {end} as its place; "
-                f"the arena has {plan.arena_bytes} bytes, and places begin at multiples of {PAGE}"
+                describe(i, task),
+                f"has its place at bytes {task.place} to {end} of an arena of {plan.arena_bytes} bytes",
+                f"choose a place inside the arena that begins at a multiple of {PAGE}",
             )
         kept = []
         for first, last, load in occupied:
-            if (
-                first < end
-                and task.place < last
-                and _not_awaited(plan.tasks, i, [index["free", *plan.tasks[load].weights]])
-            ):
-                held = _where(plan.tasks[load])
-                raise InvalidPlan(f"{describe(i, task)} does not wait until its place is free of {held}")
-            # What is left of an earlier one beside the new one has to be waited for by who comes there.
-            beside = ((first, min(last, task.place), load), (max(first, end), last, load))
-            kept += [part for part in beside if part[0] < part[1]]
+            if first < end and task.place < last:
+                free = index["free", *plan.tasks[load].weights]
+                if _not_awaited(plan.tasks, i, [free]):
+                    reason = f"does not wait until {_of(plan.tasks[load])} is freed from its place"
+                    raise InvalidPlan(describe(i, task), reason, f"add task {free} to its `after`")
+            # Later loads must still wait for the rest of an earlier one, to the left and right of the new place.
+            rests = ((first, min(last, task.place), load), (max(first, end), last, load))
+            kept += [rest for rest in rests if rest[0] < rest[1]]
         occupied = [*kept, (task.place, end, i)]
 
 
 def _not_awaited(tasks: Sequence[Task], waiting: int, awaited: Sequence[int]) -> list[int]:
-    """Return those of `awaited` for which task `waiting` does not wait, neither itself nor through others."""
+    """Return those of the tasks `awaited` for which task `waiting` waits neither directly nor through other tasks."""
     left, first = set(awaited), min(awaited, default=0)
-    to_see, seen = [waiting], {waiting}
-    while left and to_see:
-        after = tasks[to_see.pop()].after
+    to_visit, visited = [waiting], {waiting}
+    while left and to_visit:
+        after = tasks[to_visit.pop()].after
         left.difference_update(after)
-        new = {index for index in after if index > first} - seen  # what is before all of them cannot wait for one
-        seen |= new
-        to_see += new
+        new = {index for index in after if index > first} - visited  # tasks before the first of them cannot wait for it
+        visited |= new
+        to_visit += new
     return [index for index in awaited if index in left]
 
 
 def describe(index: int, task: Task) -> str:
     """Return words for a task: `task 7 (exec of request 0, layer 2)`."""
-    return f"task {index} ({task.kind} of {_where(task)})"
+    return f"task {index} ({task.kind} of {_of(task)})"
 
 
-def _where(task: Task) -> str:
-    layer = "" if task.layer is None else f", layer {task.layer}"
-    rows = f", rows {task.rows[0]} to {task.rows[1]}" if isinstance(task.rows, tuple) else ""
-    return f"request {task.request}{layer}{rows}"
+def _of(task: Task) -> str:
+    return _target(task.request, task.layer, task.tile)
+
+
+def _target(request: int, layer: int | None, tile: Tile) -> str:
+    """Return words for the request, the layer and the rows that a task is about."""
+    of_layer = "" if layer is None else f", layer {layer}"
+    rows = f", rows {tile[0]} to {tile[1]}" if isinstance(tile, tuple) else ""
+    return f"request {request}{of_layer}{rows}"

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from pytest_edgeload.planning.plan import Plan, Task, Weights
+from pytest_edgeload.networks.tile import WHOLE
+from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.workload import Condition
 
 
@@ -69,13 +70,13 @@ class Dispatcher:
         self._left_of_begun = 0
         self._running = 0
 
-        self._reserved: dict[Weights, int] = {}
+        self._reserved: dict[WeightKey, int] = {}
         self._passed_over = Counter[int]()
-        self._users: dict[Weights, set[int]] = {}
+        self._users: dict[WeightKey, set[int]] = {}
         for task in plan.tasks:
             if task.kind == "exec":
                 self._users.setdefault(task.weights, set()).add(task.request)
-        self._loaded: set[Weights] = set()
+        self._loaded: set[WeightKey] = set()
         self._dropped: set[int] = set()
         self._to_discard: list[int] = []
         self.arrived_s: list[float | None] = [None] * count
@@ -243,7 +244,7 @@ class Dispatcher:
             if task.kind == "free":
                 self._reserved.pop(task.weights, None)
             if not self._left[r]:
-                self._reserved.pop((r, None, None), None)
+                self._reserved.pop((r, None, WHOLE), None)
                 if r in self._dropped:
                     self._to_discard.append(r)
             ended += [follower for follower in self._followers[index] if self._release(follower, now_s)]

@@ -10,7 +10,7 @@ import msgspec
 from pytest_edgeload.base.decoding import Count, Seconds
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.networks.layer import Layer, Network
-from pytest_edgeload.networks.tile import Rows
+from pytest_edgeload.networks.tile import WHOLE, Tile
 from pytest_edgeload.workload import Workload
 
 Kind = Literal["init", "load", "exec", "free"]
@@ -66,7 +66,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     the only lane that may run it (None: any). Of several ready tasks the least `priority` goes first. `reserve` bytes
     are set aside when the task is taken: by a load until its layer is freed, by an init until its request is done.
 
-    `rows` are the tile, None the whole layer. An exec uses, and a free frees, the weights that the request `weights_of`
+    `tile` is the slice of the layer. An exec uses, and a free frees, the weights that the request `weights_of`
     loads, of the same network (None: its own). A load with a `place` brings them there, that many bytes from the start
     of the plan's arena; else into memory of their own, which is given back when they are freed.
     """
@@ -78,17 +78,17 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     lane: int | None = None
     priority: tuple[float, ...] = ()
     reserve: int = 0
-    rows: Rows = None
+    tile: Tile = WHOLE
     weights_of: int | None = None
     place: int | None = None
 
     @property
-    def weights(self) -> Weights:
+    def weights(self) -> WeightKey:
         """The weights that the task loads, uses or frees."""
-        return (self.request if self.weights_of is None else self.weights_of, self.layer, self.rows)
+        return (self.request if self.weights_of is None else self.weights_of, self.layer, self.tile)
 
 
-Weights = tuple[int, int | None, Rows]
+WeightKey = tuple[int, int | None, Tile]
 """The request that loads them, the layer, and the tile."""
 
 
@@ -156,7 +156,7 @@ class Builder:
         lane: int | None = None,
         priority: tuple[float, ...] = (),
         reserve: int = 0,
-        rows: Rows = None,
+        tile: Tile = WHOLE,
         weights_of: int | None = None,
         place: int | None = None,
     ) -> int:
@@ -169,7 +169,7 @@ class Builder:
         elif kind == "exec":
             self._answers[request] = index
         waits = tuple(dict.fromkeys(i for i in awaited if i is not None))
-        self._tasks.append(Task(kind, request, layer, waits, lane, priority, reserve, rows, weights_of, place))
+        self._tasks.append(Task(kind, request, layer, waits, lane, priority, reserve, tile, weights_of, place))
         return index
 
     def _condition(self, request: int) -> int | None:

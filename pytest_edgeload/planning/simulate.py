@@ -90,6 +90,6 @@ def _seconds(task: Task, workload: Workload, speeds: Speeds) -> float:
         return 0.0
     network = workload.requests[task.request].network
     if task.kind == "load":
-        return tile_bytes(network, task.layer, task.rows) / speeds.read_bytes_per_s
+        return tile_bytes(network, task.layer, task.tile) / speeds.read_bytes_per_s
     layer = network.layers[task.layer]
-    return speeds.exec_s(layer) * share(layer, task.rows)
+    return speeds.exec_s(layer) * share(layer, task.tile)

@@ -72,5 +72,6 @@ def make_plan(name: str, policy: Policy, workload: Workload, budget: Budget) -> 
     try:
         check_plan(plan, workload)
     except InvalidPlan as error:
-        raise InvalidPlan(f"policy {name}: {error}") from None
+        subject = f"policy {name}, {error.subject}" if error.reason else f"policy {name}"
+        raise error.about(subject) from None
     return plan

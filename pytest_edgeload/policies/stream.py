@@ -1,10 +1,12 @@
-"""`stream`: tiles of several networks flow through little memory; what is asked again stays if there is room.
+"""`stream`: tiles of several networks flow through little memory; tiles that are used again are kept if there is room.
 
-Source: ours. DeepEye executes convolutions while fully connected layers load, the 2020 study loads and frees by layer;
-Demand Layering (RTSS 2022) and FlexNN (MobiCom 2024) read the next while computing the last. Here all of it is planned
-ahead: weights are cut into tiles, each is read once for all requests that need it at the time, tiles of different
-networks are interleaved so that one's convolutions are computed while another's fully connected layers are read, and
-every tile has its place in memory that was taken once.
+Source: ours. DeepEye executes convolutions while fully connected layers load; the 2020 study loads and frees layer by
+layer; Demand Layering (RTSS 2022) and FlexNN (MobiCom 2024) read the next layer while the last one is computed. This
+policy plans all of it ahead. Weights are cut into tiles, and each tile is read once for all requests that need it at
+the time. Tiles of different networks are interleaved, so that the convolutions of one network are computed while the
+fully connected layers of another are read. Every tile has its place in memory that is taken once.
+
+It wins if memory is smaller than the weights, and if several requests need the same network.
 """
 
 from __future__ import annotations
@@ -17,162 +19,165 @@ from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
 from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept, room_bytes
-from pytest_edgeload.policies.streaming.units import Stage, Tile, Unit, first_requests, serve, stages
+from pytest_edgeload.policies.streaming.uses import Stage, TileKey, TileUse, first_requests, serve, stages
 from pytest_edgeload.workload import Workload
 
 TILE_BYTES, TILES = 6 << 20, 16
-"""A tile is large enough for the disk to be at its best and small enough to stay in the processor's cache until it is
-executed; and so many should fit the memory."""
+"""A tile is large enough to read at full speed, and small enough to stay in the processor's cache until it is executed.
+At least this many tiles should fit in memory."""
 
 PASSING_BYTES = 64 << 20
-"""What is left for tiles that come and go where others could stay."""
+"""Memory that is reserved for tiles that are not kept."""
 
 COMPUTE, READERS = 0, (1, 2)
-"""Lanes: one executes with all threads, two read, so that the disk has something to do while one is being served."""
+"""Lanes: one executes with all threads; two read, so that the disk always has the next read queued."""
 
 
 def stream(workload: Workload, budget: Budget) -> Plan:
     """Per tile: its load when its place is free, its exec for each request in turn, its free; one chain of execs."""
-    units = _ordered(workload, budget)
-    places, ring = _memory(units, workload, budget)
-    laid = _Laid(workload, places, ring, appearance(units))
-    last_use = {unit.tile: number for number, unit in enumerate(units)}
-    for number, unit in enumerate(units):
-        laid.add(number, unit, is_last=last_use[unit.tile] == number)
-    return laid.done()
+    uses = _ordered(workload, budget)
+    places, ring = _memory(uses, workload, budget)
+    layout = _Layout(workload, places, ring, appearance(uses))
+    last_use = {use.key: number for number, use in enumerate(uses)}
+    for number, use in enumerate(uses):
+        layout.add(number, use, is_last=last_use[use.key] == number)
+    return layout.done()
 
 
-def _memory(units: Sequence[Unit], workload: Workload, budget: Budget) -> tuple[dict[Tile, int], Ring]:
-    """Return the places of the tiles that stay, and the ring for those that come and go."""
-    sizes = {unit.tile: unit.size_bytes for unit in units if unit.has_place}
+def _memory(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tuple[dict[TileKey, int], Ring]:
+    """Return the places of the tiles that are kept, and the ring for all other tiles."""
+    sizes = {use.key: use.size_bytes for use in uses if use.has_place}
     room = sum(sizes.values())
     if budget.memory_bytes is not None:
-        room = min(room, room_bytes(units, workload, budget.memory_bytes))
+        room = min(room, room_bytes(uses, workload, budget.memory_bytes))
     passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(PASSING_BYTES, room // 2)])
-    places = kept(units, room - passing)
-    kept_bytes = sum(sizes[tile] for tile in places)
-    others = {unit.tile: unit for unit in units if unit.has_place and unit.tile not in places}
+    places = kept(uses, room - passing)
+    kept_bytes = sum(sizes[key] for key in places)
+    others = {use.key: use for use in uses if use.has_place and use.key not in places}
     ring_bytes = best_ring_bytes([*others.values()], room - kept_bytes)
     return places, Ring(kept_bytes, kept_bytes + ring_bytes)
 
 
-def _ordered(workload: Workload, budget: Budget) -> list[Unit]:
-    """Return the units of all stages, those of a stage in the best order found, knowing what was there before.
+def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
+    """Return the tile uses of all stages, each stage in the best order that was found.
 
-    An order depends on nothing that comes later. While all that was asked so far fits the memory, it counts as there.
+    No order depends on later stages. As long as all tiles so far fit in memory, they count as loaded.
     """
     networks = first_requests(workload)
-    known: dict[tuple[tuple[int, int, bool], ...], tuple[Stage, list[Unit]]] = {}
-    there: dict[Tile, int] | None = {}  # None from when it was too much
-    ordered: list[Unit] = []
+    known: dict[tuple[tuple[int, int, bool], ...], tuple[Stage, list[TileUse]]] = {}
+    loaded: dict[TileKey, int] | None = {}  # sizes by key; None as soon as they exceed the memory
+    ordered: list[TileUse] = []
     for stage in stages(workload):
-        asked_before = {tile[0] for tile in there or ()}
-        kinds = tuple((networks[group[0]], len(group), networks[group[0]] in asked_before) for group in stage)
+        loaded_networks = {key[0] for key in loaded or ()}
+        kinds = tuple((networks[group[0]], len(group), networks[group[0]] in loaded_networks) for group in stage)
         if kinds not in known:
-            candidates = _candidates(workload, stage, budget, there or ())
-            known[kinds] = stage, min(candidates, key=lambda units: _cost(units, workload, budget))
-        like, units = known[kinds]
-        now = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
-        ordered += [replace(unit, requests=tuple(now[r] for r in unit.requests)) for unit in units]
-        new = {unit.tile: unit.size_bytes for unit in units if unit.has_place}
-        if there is not None and not new.keys() <= there.keys():
-            there = there | new if _fit(there | new, ordered, workload, budget) else None
+            candidates = _candidates(workload, stage, budget, loaded or ())
+            known[kinds] = stage, min(candidates, key=lambda uses: _cost(uses, workload, budget))
+        like, uses = known[kinds]
+        renumbered = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
+        ordered += [replace(use, requests=tuple(renumbered[r] for r in use.requests)) for use in uses]
+        new = {use.key: use.size_bytes for use in uses if use.has_place}
+        if loaded is not None and not new.keys() <= loaded.keys():
+            loaded = loaded | new if _fit(loaded | new, ordered, workload, budget) else None
     return ordered
 
 
-def _fit(tiles: Mapping[Tile, int], units: Sequence[Unit], workload: Workload, budget: Budget) -> bool:
-    """Tell whether `tiles`, by their sizes, can all stay beside what executing `units` takes."""
+def _fit(sizes: Mapping[TileKey, int], uses: Sequence[TileUse], workload: Workload, budget: Budget) -> bool:
+    """Tell whether tiles of these sizes fit in memory together with the activations of `uses`."""
     memory_bytes = budget.memory_bytes
-    return memory_bytes is None or sum(tiles.values()) <= room_bytes(units, workload, memory_bytes)
+    return memory_bytes is None or sum(sizes.values()) <= room_bytes(uses, workload, memory_bytes)
 
 
-def _candidates(workload: Workload, stage: Stage, budget: Budget, there: Container[Tile]) -> Iterator[list[Unit]]:
-    """Yield orders of what serves a stage: requests of one network together, or one after the other."""
+def _candidates(
+    workload: Workload, stage: Stage, budget: Budget, loaded: Container[TileKey]
+) -> Iterator[list[TileUse]]:
+    """Yield orders of a stage's tile uses: with the requests of a network together, and one after the other."""
     memory_bytes = budget.memory_bytes
     tile_bytes = TILE_BYTES if memory_bytes is None else max(PAGE, min(TILE_BYTES, memory_bytes // TILES))
     apart = [(r,) for group in stage for r in group]
     for groups in (stage,) if apart == stage else (stage, apart):
         chains = [serve(workload, group, tile_bytes, budget.speeds) for group in groups]
-        yield from orders([[replace(u, read_s=0.0) if u.tile in there else u for u in chain] for chain in chains])
+        yield from orders([[replace(u, read_s=0.0) if u.key in loaded else u for u in chain] for chain in chains])
 
 
-def _cost(units: Sequence[Unit], workload: Workload, budget: Budget) -> tuple[int, float]:
-    """Return by how many bytes an order exceeds the budget whatever is done, and how long it takes.
+def _cost(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tuple[int, float]:
+    """Return the bytes by which an order must exceed the budget, and its duration in seconds.
 
-    That is the makespan where all is asked at once, and the mean response time where more is to come.
+    The duration is the makespan if all requests arrive at once, and the mean response time otherwise.
     """
     is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
-    takes_s = makespan_s if is_once else response_s
+    duration_s = makespan_s if is_once else response_s
     if budget.memory_bytes is None:
-        return 0, takes_s(units, RINGS[-1])
-    left = budget.memory_bytes - activations_bytes(units, workload)
-    least = max((unit.size_bytes for unit in units), default=0)
-    return max(0, least - left), takes_s(units, min(left, RINGS[-1]))
+        return 0, duration_s(uses, RINGS[-1])
+    left = budget.memory_bytes - activations_bytes(uses, workload)
+    largest = max((use.size_bytes for use in uses), default=0)
+    return max(0, largest - left), duration_s(uses, min(left, RINGS[-1]))
 
 
-class _Laid:
-    """The plan while units are laid into it; those that have no place of their own go round the ring."""
+class _Layout:
+    """Builds the plan use by use. Kept tiles have fixed places, all others get a place in the ring."""
 
-    def __init__(self, workload: Workload, places: Mapping[Tile, int], ring: Ring, order: Sequence[int]) -> None:
+    def __init__(self, workload: Workload, places: Mapping[TileKey, int], ring: Ring, order: Sequence[int]) -> None:
         self._workload = workload
         self._plan = Builder(workload, lanes=1 + len(READERS), arena_bytes=ring.end)
         self._places = places
         self._ring = ring
-        self._before = dict(zip(order[AHEAD:], order, strict=False))  # the request whose start an init waits for
+        # By request: the request whose start its init waits for.
+        self._predecessors = dict(zip(order[AHEAD:], order, strict=False))
         self._inits: dict[int, int] = {}
         self._starts: dict[int, int] = {}
-        self._loads: dict[Tile, tuple[int, int]] = {}  # of tiles that stay: the request, and the task
+        self._loads: dict[TileKey, tuple[int, int]] = {}  # of kept tiles: the request and the task that load them
         self._frees: dict[int, int] = {}
-        self._step: int | None = None
+        self._last_exec: int | None = None
 
     def done(self) -> Plan:
-        """Return the plan, with those requests that need no unit."""
+        """Return the plan. Adds the inits of requests that use no tile."""
         for r in range(len(self._workload.requests)):
             self._begin(r)
         return self._plan.done()
 
     def _begin(self, r: int) -> None:
-        """Add the init of request `r`, after that of the one its condition asks about."""
+        """Add the init of request `r`, after the init of the request that its condition names."""
         when = self._workload.requests[r].when
         if r not in self._inits:
             if when is not None:
                 self._begin(when.request)
-            after = self._starts.get(self._before.get(r, r))
+            after = self._starts.get(self._predecessors.get(r, r))
             self._inits[r] = self._plan.add("init", r, after=after, lane=READERS[0])
 
-    def add(self, number: int, unit: Unit, *, is_last: bool) -> None:
-        """Add the tasks of a unit, known by its number; `is_last`: its tile is not used again."""
-        self._begin(unit.requests[0])
-        stays = unit.tile in self._places
-        owner, load = self._loads.get(unit.tile) or self._load(number, unit)
-        if stays:
-            self._loads[unit.tile] = owner, load
-        for r in unit.requests:
-            self._begin(r)  # only now, for it waits for the start of one that may be among them
-            self._step = self._plan.add(
+    def add(self, number: int, use: TileUse, *, is_last: bool) -> None:
+        """Add the tasks of use `number`. `is_last` says that its tile is not used again."""
+        self._begin(use.requests[0])
+        is_kept = use.key in self._places
+        owner, load = self._loads.get(use.key) or self._load(number, use)
+        if is_kept:
+            self._loads[use.key] = owner, load
+        for r in use.requests:
+            self._begin(r)  # not before, because its init may wait for the start of an earlier request of this use
+            self._last_exec = self._plan.add(
                 "exec",
                 r,
-                unit.layer,
-                after=(self._inits[r], load, self._step),
+                use.layer,
+                after=(self._inits[r], load, self._last_exec),
                 lane=COMPUTE,
-                rows=unit.rows,
+                tile=use.tile,
                 weights_of=None if r == owner else owner,
             )
-            self._starts.setdefault(r, self._step)
-        if is_last or not stays:
-            # By the one that used it last: a batch is not done before all tasks of its requests are.
-            user = unit.requests[-1]
-            uses = None if user == owner else owner
+            self._starts.setdefault(r, self._last_exec)
+        if is_last or not is_kept:
+            # The last request frees the tile, because a batch is over only after all tasks of its requests.
+            user = use.requests[-1]
+            weights_of = None if user == owner else owner
             self._frees[number] = self._plan.add(
-                "free", user, unit.layer, after=self._step, lane=COMPUTE, rows=unit.rows, weights_of=uses
+                "free", user, use.layer, after=self._last_exec, lane=COMPUTE, tile=use.tile, weights_of=weights_of
             )
 
-    def _load(self, number: int, unit: Unit) -> tuple[int, int]:
-        """Add the load of a unit by the first of its requests; return that request, and the task."""
-        owner = unit.requests[0]
-        place, gone = self._places.get(unit.tile), list[int]()
-        if place is None and unit.has_place:
-            place, gone = self._ring.take(unit.size_bytes, number)
+    def _load(self, number: int, use: TileUse) -> tuple[int, int]:
+        """Add the load of a use by its first request; return that request and the task."""
+        owner = use.requests[0]
+        place, gone = self._places.get(use.key), list[int]()
+        if place is None and use.has_place:
+            place, gone = self._ring.take(use.size_bytes, number)
         after = (self._inits[owner], *(self._frees[other] for other in gone))
         lane = READERS[number % len(READERS)]
-        return owner, self._plan.add("load", owner, unit.layer, after=after, lane=lane, rows=unit.rows, place=place)
+        return owner, self._plan.add("load", owner, use.layer, after=after, lane=lane, tile=use.tile, place=place)

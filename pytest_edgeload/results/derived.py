@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pytest_edgeload.networks.tile import tile_bytes
+from pytest_edgeload.networks.tile import WHOLE, tile_bytes
 from pytest_edgeload.planning.plan import Kind, Plan, Span, Task
 from pytest_edgeload.results.record import Measurement, ServiceStats, TaskInfo
 from pytest_edgeload.workload import Workload
@@ -222,12 +222,12 @@ def _layer(task: Task, workload: Workload) -> str:
 
 def rows(task: Task) -> str:
     """Return words for the task's part of the layer; an empty text for the whole layer."""
-    if isinstance(task.rows, tuple):
-        return f" [{task.rows[0]}:{task.rows[1]}]"
-    return "" if task.rows is None else f" [{task.rows}]"
+    if isinstance(task.tile, tuple):
+        return f" [{task.tile[0]}:{task.tile[1]}]"
+    return "" if task.tile is WHOLE else f" [{task.tile.value}]"
 
 
 def weight_bytes(task: Task, workload: Workload) -> int:
     """Return the bytes of the task's weights; 0 for an init."""
     network = workload.requests[task.request].network
-    return 0 if task.layer is None else tile_bytes(network, task.layer, task.rows)
+    return 0 if task.layer is None else tile_bytes(network, task.layer, task.tile)

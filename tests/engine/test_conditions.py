@@ -178,7 +178,7 @@ def test_a_request_dropped_between_two_tiles_leaves_no_state(small: Path) -> Non
     performer = Performer(job_of(plan_of("stream", workload, memory_bytes=1 << 14), workload, small))
     for index, task in enumerate(performer._tasks):
         performer.perform(index)
-        if task.kind == "exec" and isinstance(task.rows, tuple) and task.rows[0] == 0:
+        if task.kind == "exec" and isinstance(task.tile, tuple) and task.tile[0] == 0:
             break
     assert performer._progress[0].output is not None
     performer.discard(0)

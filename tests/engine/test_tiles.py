@@ -17,7 +17,7 @@ from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.engine.tiles import CompiledLayer, LayerProgress
 from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.networks.tile import Rows, cut, span_bytes, tiling
+from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile, cut, find_tiling, span_bytes
 from tests.builders import stored
 
 EVERY_READER = pytest.mark.parametrize("reader", READERS)
@@ -27,7 +27,7 @@ TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 0.06, t
 Module = tuple[nn.Module, torch.Tensor]
 
 
-def applied(opened: OpenNetwork, tiles: Mapping[int, Iterable[Rows]]) -> list[torch.Tensor]:
+def applied(opened: OpenNetwork, tiles: Mapping[int, Iterable[Tile]]) -> list[torch.Tensor]:
     """Return the outputs for the first sample, layer after layer in these tiles, each loaded into memory of its own.
 
     That memory is spoiled as soon as the tile is applied, so that nothing can still refer to it unnoticed.
@@ -47,7 +47,7 @@ def applied(opened: OpenNetwork, tiles: Mapping[int, Iterable[Rows]]) -> list[to
     return [values[name] for name in network.outputs]
 
 
-def check(folder: Path, reader: str, tiles: Mapping[int, Iterable[Rows]] | int) -> None:
+def check(folder: Path, reader: str, tiles: Mapping[int, Iterable[Tile]] | int) -> None:
     """Check that the network in `folder` answers right in these tiles, or in tiles of so many bytes."""
     opened = OpenNetwork(folder, reader)
     if isinstance(tiles, int):
@@ -65,12 +65,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @st.composite
-def partitions(draw: st.DrawFn, layer: Layer) -> tuple[Rows, ...]:
+def partitions(draw: st.DrawFn, layer: Layer) -> tuple[Tile, ...]:
     """Draw any tiles that may be of a layer, equal or not."""
-    found = tiling(layer)
+    found = find_tiling(layer)
     if found is None:
-        return (None,)
-    tiles: list[Rows] = []
+        return (WHOLE,)
+    tiles: list[Tile] = []
     first = 0
     while first < found.rows:
         ends = [last for last in range(first + 1, found.rows + 1) if found.allows((first, last))]
@@ -230,7 +230,7 @@ def test_rows_that_are_asked_for(lookups: Mapping[str, OpenNetwork], reader: str
     weights = opened.load_asked(layer, values)
     assert len(weights["table.weight"]) == len({*given_.flatten().tolist()})
     with torch.inference_mode():
-        CompiledLayer(layer).run("asked", values, weights, LayerProgress())
+        CompiledLayer(layer).run(REQUESTED, values, weights, LayerProgress())
         expected = LOOKUP.norm(LOOKUP.table(given_))
     (found,) = values.values()
     torch.testing.assert_close(found, expected)

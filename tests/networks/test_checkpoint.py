@@ -18,7 +18,7 @@ from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.checkpoint import INDEX, SINGLE, BadCheckpoint, checkpoint_files, read_checkpoint
 from pytest_edgeload.networks.store import WEIGHTS, read_graph, verify_network, weight_files
-from pytest_edgeload.networks.tile import PAGE, cut, stretches
+from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, cut, stretches
 from tests.builders import stored
 from tests.engine.test_tiles import check
 
@@ -97,8 +97,8 @@ def test_weights_are_read_from_the_checkpoint(
     assert (folder / WEIGHTS).stat().st_size == PAGE + 4 * 24
     assert {path.parent for path in weight_files(folder)[1:]} == {tmp_path}
     tiles = {i: cut(network, i, 1000) for i in range(len(network.layers))}
-    check(folder, reader, {i: [None] for i in tiles})
-    check(folder, reader, {i: [None] if rows == ("asked",) else rows for i, rows in tiles.items()})
+    check(folder, reader, {i: [WHOLE] for i in tiles})
+    check(folder, reader, {i: [WHOLE] if rows == (REQUESTED,) else rows for i, rows in tiles.items()})
     asked = opened.load_asked(network.layers[0], opened.inputs(0))
     assert any(torch.equal(part, tensors["words.weight"][1:4]) for part in asked.values())
     assert verify_network(folder) == network
@@ -111,7 +111,7 @@ def test_files_have_separate_address_ranges(tmp_path: Path) -> None:
     for end, part in zip(ends, network.checkpoint_files, strict=False):
         assert part.begin % PAGE == 0
         assert part.begin - end >= PAGE
-    for offset, size in (stretch for layer in network.layers for stretch in stretches(layer, None)):
+    for offset, size in (stretch for layer in network.layers for stretch in stretches(layer, WHOLE)):
         assert sum(
             part.begin <= offset < offset + size <= part.begin + part.size_bytes for part in network.checkpoint_files
         ) == (offset >= network.checkpoint_files[0].begin)

@@ -31,7 +31,7 @@ from pytest_edgeload.networks.store import (
     verify_network,
     write_tensors,
 )
-from pytest_edgeload.networks.tile import stretches
+from pytest_edgeload.networks.tile import WHOLE, stretches
 from tests.builders import stored
 
 
@@ -82,7 +82,7 @@ def test_order_and_alignment(folder: Path) -> None:
     begin = _data_start(folder / WEIGHTS)
     assert begin % 4096 == 0
     for layer in layers:
-        assert stretches(layer, None) == ((begin, layer.weight_bytes),)
+        assert stretches(layer, WHOLE) == ((begin, layer.weight_bytes),)
         begin += layer.weight_bytes
     assert begin == (folder / WEIGHTS).stat().st_size
 
@@ -101,7 +101,7 @@ class _Mixed(nn.Module):
 def test_alignment_in_memory(tmp_path: Path) -> None:
     """In the memory that a layer is loaded into, each weight stands at a multiple of its type's size."""
     (layer,) = read_graph(stored(tmp_path, _Mixed(), (torch.rand(2, 3),))).layers
-    ((begin, _),) = stretches(layer, None)
+    ((begin, _),) = stretches(layer, WHOLE)
     astray = {spec.name: (spec.offset - begin) % DTYPES[spec.dtype] for spec in layer.weights}
     assert astray == {"weight": 0, "keep": 0, "scale": 0}
 

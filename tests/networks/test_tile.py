@@ -19,9 +19,12 @@ from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpe
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import (
     PAGE,
-    Rows,
+    REQUESTED,
+    WHOLE,
+    Tile,
     cut,
-    is_asked,
+    find_tiling,
+    has_requested_rows,
     is_last,
     left_bytes,
     needed,
@@ -31,7 +34,6 @@ from pytest_edgeload.networks.tile import (
     specs,
     stretches,
     tile_bytes,
-    tiling,
     working_bytes,
 )
 from pytest_edgeload.strategies import networks
@@ -76,7 +78,7 @@ NETWORKS = composed() | grouped() | networks() | st.just(made_up((100, 1, 1), (0
 SIZES = st.integers(0, 4000)
 
 
-def _layers(network: Network, most_bytes: int) -> list[tuple[Layer, tuple[Rows, ...]]]:
+def _layers(network: Network, most_bytes: int) -> list[tuple[Layer, tuple[Tile, ...]]]:
     return [(layer, cut(network, i, most_bytes)) for i, layer in enumerate(network.layers)]
 
 
@@ -84,8 +86,8 @@ def _layers(network: Network, most_bytes: int) -> list[tuple[Layer, tuple[Rows, 
 def test_tiles_make_up_the_layer(network: Network, most_bytes: int) -> None:
     """Tiles are the whole layer, or ranges that begin at its first row, follow each other, and end at its last."""
     for layer, tiles in _layers(network, most_bytes):
-        found = tiling(layer)
-        if tiles == (None,):
+        found = find_tiling(layer)
+        if tiles == (WHOLE,):
             assert found is None or found.rows == 1 or found.weight.size_bytes <= most_bytes
             continue
         assert found is not None
@@ -101,7 +103,7 @@ def test_tiles_make_up_the_layer(network: Network, most_bytes: int) -> None:
 def test_tiles_are_as_large_as_asked(network: Network, most_bytes: int) -> None:
     """No tile has more of the weight than asked, but for a single row; and two neighbours together would have more."""
     for layer, tiles in _layers(network, most_bytes):
-        found = tiling(layer)
+        found = find_tiling(layer)
         for rows in tiles:
             if found is not None and isinstance(rows, tuple):
                 assert (rows[1] - rows[0]) * found.row_bytes <= max(most_bytes, found.row_bytes)
@@ -117,7 +119,7 @@ def test_tiles_are_as_large_as_asked(network: Network, most_bytes: int) -> None:
 @given(grouped(), SIZES)
 def test_tiles_respect_groups(network: Network, most_bytes: int) -> None:
     """A tile of a convolution in groups lies inside of one group, or is made of whole groups."""
-    found = tiling(network.layers[0])
+    found = find_tiling(network.layers[0])
     assert found is not None
     per_group = found.rows // found.groups
     for rows in cut(network, 0, most_bytes):
@@ -130,7 +132,7 @@ def test_tiles_respect_groups(network: Network, most_bytes: int) -> None:
 @given(grouped(), st.integers(-3, 45), st.integers(-3, 45))
 def test_what_is_allowed(network: Network, first: int, last: int) -> None:
     """Exactly those ranges are allowed that exist and lie inside of one group, or are made of whole groups."""
-    found = tiling(network.layers[0])
+    found = find_tiling(network.layers[0])
     assert found is not None
     groups = {row // (found.rows // found.groups) for row in range(first, last)}
     whole = len(groups) * (found.rows // found.groups) == last - first
@@ -150,7 +152,7 @@ def test_tiles_have_the_layers_bytes(network: Network, most_bytes: int) -> None:
             parts = sorted(part for rows in tiles for part in stretches(layer, rows))
             assert all(sum(before) <= after[0] for before, after in pairwise(parts))
             assert {byte for part in parts for byte in range(part[0], sum(part))} == {
-                byte for offset, size in stretches(layer, None) for byte in range(offset, offset + size)
+                byte for offset, size in stretches(layer, WHOLE) for byte in range(offset, offset + size)
             }
 
 
@@ -165,7 +167,7 @@ def test_shares(network: Network, most_bytes: int) -> None:
 def test_activations_of_tiles(network: Network, most_bytes: int) -> None:
     """A tile holds no less than the layer while it runs, and until the last one all that the next ones need."""
     for layer, tiles in _layers(network, most_bytes):
-        found = tiling(layer)
+        found = find_tiling(layer)
         for rows in tiles:
             assert working_bytes(layer, rows) >= max(layer.activation_bytes, left_bytes(layer, rows))
         assert left_bytes(layer, tiles[-1]) == layer.live_out_bytes
@@ -206,7 +208,7 @@ class Function(nn.Module):
 
 VECTOR = torch.rand(2, 6)
 IMAGE = torch.rand(1, 6, 5, 5)
-WHOLE = {
+UNCUT = {
     "two large weights": (Function(lambda m, x: F.bilinear(x, x, m.w, m.b), w=(4, 6, 6), b=(4,)), VECTOR),
     "a view of the weight": (Function(lambda m, x: F.linear(x, m.w.t()), w=(6, 8)), VECTOR),
     "a slice of the weight": (Function(lambda m, x: F.linear(x, m.w[2:6]), w=(8, 6)), VECTOR),
@@ -225,12 +227,12 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("what", WHOLE)
+@pytest.mark.parametrize("what", UNCUT)
 def test_what_stays_whole(tmp_path: Path, what: str) -> None:
     """What cannot be applied by rows stays whole, however small the tiles that are asked for."""
-    module, x = WHOLE[what]
+    module, x = UNCUT[what]
     network = read_graph(stored(tmp_path, module, (x,)))
-    assert [cut(network, i, 0) for i in range(len(network.layers))] == [(None,)] * len(network.layers)
+    assert [cut(network, i, 0) for i in range(len(network.layers))] == [(WHOLE,)] * len(network.layers)
 
 
 class Positions(nn.Module):
@@ -249,7 +251,7 @@ class Positions(nn.Module):
 def test_ids_that_are_weights(tmp_path: Path) -> None:
     """An embedding whose ids are stored with it stays whole: no request asks for them."""
     network = read_graph(stored(tmp_path, Positions(), (torch.rand(4, 6),)))
-    assert [cut(network, i, 0) for i in range(len(network.layers))] == [(None,)]
+    assert [cut(network, i, 0) for i in range(len(network.layers))] == [(WHOLE,)]
 
 
 @pytest.mark.parametrize(("shape", "rows"), [((3, 4), 12), ((50, 4), 100), ((), 1), ((0,), 0), ((2, 0), 0)])
@@ -258,18 +260,18 @@ def test_an_embedding_of_an_input(tmp_path: Path, shape: tuple[int, ...], rows: 
     module = nn.Sequential(nn.Embedding(100, 6), nn.LayerNorm(6))
     network = read_graph(stored(tmp_path, module, (torch.zeros(shape, dtype=torch.int64),)))
     (layer,) = network.layers
-    assert is_asked(network, 0)
-    assert cut(network, 0, 1 << 30) == cut(network, 0, 0) == ("asked",)
-    assert tile_bytes(network, 0, "asked") == 4 * (rows * 6 + 2 * 6)
-    assert (is_last(layer, "asked"), share(layer, "asked")) == (True, 1.0)
-    assert working_bytes(layer, "asked") == layer.activation_bytes
-    assert left_bytes(layer, "asked") == layer.live_out_bytes
+    assert has_requested_rows(network, 0)
+    assert cut(network, 0, 1 << 30) == cut(network, 0, 0) == (REQUESTED,)
+    assert tile_bytes(network, 0, REQUESTED) == 4 * (rows * 6 + 2 * 6)
+    assert (is_last(layer, REQUESTED), share(layer, REQUESTED)) == (True, 1.0)
+    assert working_bytes(layer, REQUESTED) == layer.activation_bytes
+    assert left_bytes(layer, REQUESTED) == layer.live_out_bytes
 
 
 def test_ranges_of_an_embedding(tmp_path: Path) -> None:
     """No range of an embedding's rows can be applied by itself."""
     (layer,) = read_graph(stored(tmp_path, nn.Embedding(10, 6), (torch.tensor([1]),))).layers
-    found = tiling(layer)
+    found = find_tiling(layer)
     assert found is not None
     assert not any(found.allows(rows) for rows in [(0, 5), (0, 10), (3, 4)])
 
@@ -279,7 +281,7 @@ def test_ranges_of_an_embedding(tmp_path: Path) -> None:
 def test_exported_layers_are_cut(tmp_path: Path, groups: int, bias: bool) -> None:  # noqa: FBT001
     """An exported convolution is cut by its output channels, in its groups; its bias is not cut."""
     (layer,) = read_graph(stored(tmp_path, nn.Conv2d(6, 12, 3, groups=groups, bias=bias), (IMAGE,))).layers
-    found = tiling(layer)
+    found = find_tiling(layer)
     assert found is not None
     assert (found.rows, found.groups) == (12, groups)
     assert [spec.name for spec in found.others(layer)] == (["bias"] if bias else [])
@@ -293,7 +295,7 @@ def test_layers_are_told_apart(network: Network) -> None:
     other = msgspec.structs.replace(
         layer, ops=(msgspec.structs.replace(layer.ops[0], args=[*layer.ops[0].args[:6], 1]),)
     )
-    found = [tiling(layer), tiling(other), tiling(layer)]
+    found = [find_tiling(layer), find_tiling(other), find_tiling(layer)]
     assert [one.groups for one in found if one is not None] == [groups, 1, groups]
 
 

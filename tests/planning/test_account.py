@@ -66,6 +66,6 @@ def test_weights_are_the_loads_without_a_free(asked: Workload, policy: str, budg
             loads.append(task)
         elif task.kind == "free":
             loads = [load for load in loads if load.weights != task.weights]
-        sizes = [tile_bytes(asked.requests[load.request].network, load.layer or 0, load.rows) for load in loads]
+        sizes = [tile_bytes(asked.requests[load.request].network, load.layer or 0, load.tile) for load in loads]
         assert account.weight_bytes == plan.arena_bytes + sum(sizes)
     assert (account.peak_bytes, account.peak_weight_bytes) == (max(totals), max(weights))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
-from pytest_edgeload.networks.tile import Rows
+from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Kind, Order, Plan, Task
 from pytest_edgeload.policies import POLICIES
@@ -79,7 +79,7 @@ def test_tasks_wait_for_earlier_ones(asked: Workload, policy: str, at: int, ahea
     plan = plan_of(policy, asked)
     index = at % len(plan.tasks)
     awaited = index + ahead if ahead >= 0 else ahead
-    with pytest.raises(InvalidPlan, match=rf"^task {index} \(.*\) waits for task {awaited}, which is not an earlier"):
+    with pytest.raises(InvalidPlan, match=rf"^task {index} \(.*\): waits for task {awaited}; let it wait for earlier"):
         check_plan(_with_after(plan, index, (*plan.tasks[index].after, awaited)), asked)
 
 
@@ -109,7 +109,7 @@ def test_each_of_these_waits_is_needed(asked: Workload, at: int, which: int) -> 
     task = plan.tasks[index]
     left_out = task.after[which % len(task.after)]
     lost = plan.tasks[left_out]
-    words = rf"^task {index} \({task.kind} of .*\) does not wait for the {lost.kind} of request {lost.request}"
+    words = rf"^task {index} \({task.kind} of .*\): does not wait for the {lost.kind} of request {lost.request}"
     with pytest.raises(InvalidPlan, match=words):
         check_plan(_with_after(plan, index, tuple(a for a in task.after if a != left_out)), asked)
 
@@ -136,7 +136,9 @@ def test_what_a_condition_waits_for(policy: str, conditions: Conditions, awaited
         check_plan(free, asked)
     else:
         layer = "" if awaited.layer is None else f", layer {awaited.layer}"
-        words = rf"^task {init} \(init of request 1\) does not wait for the {awaited.kind} of request 0{layer}$"
+        words = (
+            rf"^task {init} \(init of request 1\): does not wait for the {awaited.kind} of request 0{layer}; add task"
+        )
         with pytest.raises(InvalidPlan, match=words):
             check_plan(free, asked)
 
@@ -148,7 +150,10 @@ def test_a_network_without_layers_answers_when_it_begins(conditions: Conditions)
     plan = plan_of("partial", asked)
     assert plan.tasks[1] == Task("init", 1, after=(0,))
     check_plan(plan, asked)
-    with pytest.raises(InvalidPlan, match=r"^task 1 \(init of request 1\) does not wait for the init of request 0$"):
+    with pytest.raises(
+        InvalidPlan,
+        match=r"^task 1 .* does not wait for the init of request 0; add task 0 to its `after`$",
+    ):
         check_plan(_with_after(plan, 1, ()), asked)
 
 
@@ -172,7 +177,7 @@ def test_a_wait_for_the_same_task_of_another_request_is_none() -> None:
 @pytest.mark.parametrize("lanes", [0, -1])
 def test_a_plan_has_lanes(lanes: int) -> None:
     """A plan without a lane is refused."""
-    with pytest.raises(InvalidPlan, match=f"at least one lane, not {lanes}"):
+    with pytest.raises(InvalidPlan, match=f"^a plan with {lanes} lanes: cannot run; give it at least one lane$"):
         check_plan(Plan((Task("init", 0),), lanes), workload(network()))
 
 
@@ -206,14 +211,14 @@ def _chain(**changes: dict[str, int]) -> Plan:
 def test_a_task_is_for_a_lane_there_is(kind: Kind, lane: int) -> None:
     """A task for a lane that the plan does not have is refused; for one that it has it is not."""
     check_plan(_chain(**{kind: {"lane": 1}}), workload(CHILD))
-    with pytest.raises(InvalidPlan, match=rf"\({kind} of .*\) is for lane {lane}; there are lanes 0 to 1$"):
+    with pytest.raises(InvalidPlan, match=rf"\({kind} of .*\): is for lane {lane}; choose a lane from 0 to 1$"):
         check_plan(_chain(**{kind: {"lane": lane}}), workload(CHILD))
 
 
 @pytest.mark.parametrize(("kind", "reserve"), [("exec", 1), ("free", 1), ("init", -1), ("load", -1), ("exec", -1)])
 def test_only_inits_and_loads_reserve(kind: Kind, reserve: int) -> None:
     """An exec or a free that reserves, or whatever reserves less than nothing, is refused."""
-    words = rf"\({kind} of .*\) reserves {reserve} bytes; only an init or a load can reserve$"
+    words = rf"\({kind} of .*\): reserves {reserve} bytes; only an init or a load can reserve$"
     with pytest.raises(InvalidPlan, match=words):
         check_plan(_chain(**{kind: {"reserve": reserve}}), workload(CHILD))
 
@@ -232,7 +237,7 @@ def test_response_ratios_need_service_times(order: Order, count: int) -> None:
     if order != "response-ratio":
         check_plan(plan, asked)
         return
-    words = f"^the order response-ratio needs service_s for 2 requests, not {count}$"
+    words = f"^the order response-ratio: needs service_s for 2 requests, not {count}; give one"
     with pytest.raises(InvalidPlan, match=words):
         check_plan(plan, asked)
     check_plan(msgspec.structs.replace(plan, service_s=(0.0, 1.0)), asked)
@@ -264,22 +269,22 @@ GROUPED = Network(
 """A convolution of 12 channels in three groups."""
 
 
-def _tiled(network: Network, *tiles: Rows) -> tuple[Plan, Workload]:
+def _tiled(network: Network, *tiles: Tile) -> tuple[Plan, Workload]:
     """Return a plan of one request that takes layer 0 in these tiles, one after the other, the others whole."""
     asked = workload(network)
     plan = Builder(asked)
     init, step = plan.add("init", 0), None
     for i in range(len(network.layers)):
-        for rows in (None,) if i else tiles:
-            step = plan.add("exec", 0, i, after=(plan.add("load", 0, i, after=init, rows=rows), step), rows=rows)
-            plan.add("free", 0, i, after=step, rows=rows)
+        for tile in (WHOLE,) if i else tiles:
+            step = plan.add("exec", 0, i, after=(plan.add("load", 0, i, after=init, tile=tile), step), tile=tile)
+            plan.add("free", 0, i, after=step, tile=tile)
     return plan.done(), asked
 
 
 @pytest.mark.parametrize(
     ("network", "tiles"),
     [
-        (WIDE, [None]),
+        (WIDE, [WHOLE]),
         (WIDE, [(0, 12)]),
         (WIDE, [(0, 1), (1, 12)]),
         (WIDE, [(i, i + 1) for i in range(12)]),
@@ -287,7 +292,7 @@ def _tiled(network: Network, *tiles: Rows) -> tuple[Plan, Workload]:
         (GROUPED, [(0, 3), (3, 4), (4, 6), (6, 8), (8, 12)]),
     ],
 )
-def test_tiles(network: Network, tiles: Sequence[Rows]) -> None:
+def test_tiles(network: Network, tiles: Sequence[Tile]) -> None:
     """A layer may be taken in any tiles that make it up, in order, and respect its groups."""
     check_plan(*_tiled(network, *tiles))
 
@@ -300,18 +305,18 @@ def test_tiles(network: Network, tiles: Sequence[Rows]) -> None:
         (WIDE, [(0, 4), (6, 12)], "lacks 1 exec of request 0, layer 0, rows 4 to 6"),
         (WIDE, [(0, 6), (4, 12)], "has 1 exec too many of request 0, layer 0, rows 4 to 12"),
         (WIDE, [(0, 6), (4, 6), (6, 12)], "has 1 exec too many of request 0, layer 0, rows 4 to 6"),
-        (WIDE, [(0, 12), None], "has 1 exec too many of request 0, layer 0$"),
+        (WIDE, [(0, 12), WHOLE], "has 1 exec too many of request 0, layer 0$"),
         (WIDE, [(0, 6), (6, 12), (6, 12)], "has 1 load too many of request 0, layer 0, rows 6 to 12"),
         (WIDE, [(0, 6), (6, 13)], "lacks 1 exec of request 0, layer 0$"),
         (WIDE, [(0, 6), (6, 6), (6, 12)], "lacks 1 exec of request 0, layer 0$"),
         (WIDE, [(-1, 6), (6, 12)], "lacks 1 exec of request 0, layer 0$"),
-        (WIDE, ["asked"], "lacks 1 exec of request 0, layer 0$"),
+        (WIDE, [REQUESTED], "lacks 1 exec of request 0, layer 0$"),
         (GROUPED, [(0, 5), (5, 12)], "lacks 1 exec of request 0, layer 0$"),
         (GROUPED, [(0, 2), (2, 12)], "lacks 1 exec of request 0, layer 0$"),
         (network((1, 1, 1)), [(0, 1)], "lacks 1 exec of request 0, layer 0$"),
     ],
 )
-def test_tiles_that_do_not_make_up_a_layer(network: Network, tiles: Sequence[Rows], words: str) -> None:
+def test_tiles_that_do_not_make_up_a_layer(network: Network, tiles: Sequence[Tile], words: str) -> None:
     """Tiles with a gap, that overlap, break a group, or that the layer does not have, are refused, and named."""
     with pytest.raises(InvalidPlan, match=rf"^the plan {words}"):
         check_plan(*_tiled(network, *tiles))
@@ -321,7 +326,7 @@ def test_tiles_out_of_order() -> None:
     """A tile that does not wait for the one before it is refused, though all of them are there."""
     plan, asked = _tiled(WIDE, (6, 12), (0, 6))
     with pytest.raises(
-        InvalidPlan, match=r"^task 2 \(exec of request 0, layer 0, rows 6 to 12\) does not wait for the exec"
+        InvalidPlan, match=r"^task 2 \(exec of request 0, layer 0, rows 6 to 12\): does not wait for the exec"
     ):
         check_plan(plan, asked)
 
@@ -331,24 +336,24 @@ def test_the_next_layer_waits_for_the_last_tile() -> None:
     plan, asked = _tiled(WIDE, (0, 6), (6, 12))
     index = next(i for i, task in enumerate(plan.tasks) if (task.kind, task.layer) == ("exec", 1))
     load, first = index - 1, next(i for i, task in enumerate(plan.tasks) if task.kind == "exec")
-    words = rf"^task {index} .* does not wait for the exec of request 0, layer 0, rows 6 to 12$"
+    words = rf"^task {index} .* does not wait for the exec of request 0, layer 0, rows 6 to 12; add task"
     with pytest.raises(InvalidPlan, match=words):
         check_plan(_with_after(plan, index, (load, first)), asked)
 
 
 def test_rows_that_are_asked_for() -> None:
     """An embedding of an input may be taken by the rows that are asked for, or whole; but in no ranges."""
-    check_plan(*_tiled(embedding("x"), "asked"))
-    check_plan(*_tiled(embedding("x"), None))
+    check_plan(*_tiled(embedding("x"), REQUESTED))
+    check_plan(*_tiled(embedding("x"), WHOLE))
     with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
         check_plan(*_tiled(embedding("x"), (0, 500), (500, 1000)))
 
 
 def test_rows_that_nobody_knows_before() -> None:
     """An embedding of what is computed may only be taken whole."""
-    check_plan(*_tiled(embedding("other"), None))
+    check_plan(*_tiled(embedding("other"), WHOLE))
     with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
-        check_plan(*_tiled(embedding("other"), "asked"))
+        check_plan(*_tiled(embedding("other"), REQUESTED))
 
 
 ONE = network((1, 1, 1))
@@ -380,20 +385,29 @@ def test_shared_weights(changes: dict[str, dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"exec1": {"weights_of": 2}}, r"^task 4 \(exec of request 1, layer 0\) .* there is no request 2$"),
-        ({"exec1": {"weights_of": -1}}, r"^task 4 \(exec of request 1, layer 0\) .* there is no request -1$"),
-        ({"free1": {"request": 2}}, r"^task 5 \(free of request 2, layer 0\) .* there is no request 2$"),
+        ({"exec1": {"weights_of": 2}}, r"^task 4 \(exec of request 1, layer 0\): .* there is no request 2$"),
+        ({"exec1": {"weights_of": -1}}, r"^task 4 \(exec of request 1, layer 0\): .* there is no request -1$"),
+        ({"free1": {"request": 2}}, r"^task 5 \(free of request 2, layer 0\): .* there is no request 2$"),
         ({"exec1": {"weights_of": None}}, "^the plan lacks 1 load of request 1, layer 0$"),
         ({"exec0": {"weights_of": 1}}, "^the plan lacks 1 load of request 1, layer 0$"),
         (
             {"load0": {"weights_of": 0}},
-            r"^task 2 \(load of request 0, layer 0\) has weights of request 0; only an exec",
+            r"^task 2 \(load of request 0, layer 0\): has weights of request 0; only an exec",
         ),
-        ({"init1": {"weights_of": 0}}, r"^task 1 \(init of request 1\) has weights of request 0; only an exec"),
-        ({"exec1": {"after": (1,)}}, r"^task 4 .* does not wait for the load of request 0, layer 0$"),
-        ({"exec1": {"after": (2,)}}, r"^task 4 .* does not wait for the init of request 1$"),
-        ({"free1": {"after": (3,)}}, r"^task 5 .* does not wait for the exec of request 1, layer 0$"),
-        ({"free1": {"after": (4,)}}, r"^task 5 .* does not wait for the exec of request 0, layer 0$"),
+        ({"init1": {"weights_of": 0}}, r"^task 1 \(init of request 1\): has weights of request 0; only an exec"),
+        (
+            {"exec1": {"after": (1,)}},
+            r"^task 4 .* does not wait for the load of request 0, layer 0; add task 2 to its `after`$",
+        ),
+        ({"exec1": {"after": (2,)}}, r"^task 4 .* does not wait for the init of request 1; add task 1 to its `after`$"),
+        (
+            {"free1": {"after": (3,)}},
+            r"^task 5 .* does not wait for the exec of request 1, layer 0; add task 4 to its `after`$",
+        ),
+        (
+            {"free1": {"after": (4,)}},
+            r"^task 5 .* does not wait for the exec of request 0, layer 0; add task 3 to its `after`$",
+        ),
     ],
 )
 def test_weights_that_cannot_be_shared(changes: dict[str, dict[str, Any]], words: str) -> None:
@@ -441,8 +455,11 @@ def test_a_load_that_is_not_used() -> None:
 def test_rows_that_another_one_asks_for() -> None:
     """What a request asks for is its own: nobody else can use it."""
     plan, asked = _sharing(), workload(*[embedding("x")] * 2)
-    tasks = [t if t.kind == "init" else msgspec.structs.replace(t, rows="asked") for t in plan.tasks]
-    with pytest.raises(InvalidPlan, match=r"^task 4 .* has the rows that request 0 asks for; give it its own$"):
+    tasks = [t if t.kind == "init" else msgspec.structs.replace(t, tile=REQUESTED) for t in plan.tasks]
+    with pytest.raises(
+        InvalidPlan,
+        match=r"^task 4 .* has weights of request 0, which are the rows of that request only;",
+    ):
         check_plan(Plan(tuple(tasks)), asked)
 
 
@@ -513,7 +530,9 @@ def test_places_that_are_not_free(
     places: Sequence[int | None], pages: Sequence[int], waits: str, layer: int, held: int
 ) -> None:
     """A load is refused that is brought where another one is, even in part, without waiting for the free of that."""
-    words = rf"^task \d+ \(load of request 0, layer {layer}\) does not wait until its place is free of .* layer {held}$"
+    words = (
+        rf"^task \d+ \(load of request 0, layer {layer}\): does not wait until .* layer {held} is freed from its place;"
+    )
     with pytest.raises(InvalidPlan, match=words):
         check_plan(*_placed(*places, pages=pages, waits=waits))
 
@@ -524,7 +543,7 @@ def test_places_that_there_are_not(place: int) -> None:
     plan, asked = _placed(0)
     tasks = [msgspec.structs.replace(t, place=place) if t.kind == "load" else t for t in plan.tasks]
     words = (
-        rf"^task 1 \(load of request 0, layer 0\) has bytes {place} to {place + 8192} as its place; the arena has 32768"
+        rf"^task 1 \(load of .*\): has its place at bytes {place} to {place + 8192} of an arena of 32768 bytes; choose"
     )
     with pytest.raises(InvalidPlan, match=words):
         check_plan(msgspec.structs.replace(plan, tasks=tuple(tasks)), asked)
@@ -534,17 +553,17 @@ def test_places_that_there_are_not(place: int) -> None:
 def test_only_loads_have_places(kind: Kind) -> None:
     """A place of anything but a load is refused."""
     with pytest.raises(
-        InvalidPlan, match=rf"^task \d \({kind} of .*\) has a place; only the load of a layer or of a range"
+        InvalidPlan, match=rf"^task \d \({kind} of .*\): has a place; only the load of a layer or of a range"
     ):
         check_plan(_chain(**{kind: {"place": 0}}), workload(CHILD))
 
 
 def test_rows_that_are_asked_for_have_no_place() -> None:
     """A place for rows of which nobody knows how many there will be is refused."""
-    plan, asked = _tiled(embedding("x"), "asked")
+    plan, asked = _tiled(embedding("x"), REQUESTED)
     tasks = [msgspec.structs.replace(task, place=0) if task.kind == "load" else task for task in plan.tasks]
     with pytest.raises(
-        InvalidPlan, match=r"^task 1 \(load of .*\) has a place; only the load of a layer or of a range"
+        InvalidPlan, match=r"^task 1 \(load of .*\): has a place; only the load of a layer or of a range"
     ):
         check_plan(Plan(tuple(tasks), arena_bytes=1 << 20), asked)
 

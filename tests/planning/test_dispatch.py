@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.job import JobRequest
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import Budget, Plan, Task, Weights
+from pytest_edgeload.planning.plan import Budget, Plan, Task, WeightKey
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Workload
 from tests.builders import BUDGETS, SPEEDS, shared_workloads, timed_workloads
@@ -614,12 +614,12 @@ def test_weights_are_there_while_they_are_wanted(
     The run ends, also where weights stay from batch to batch.
     """
     plan = POLICIES["stream"](asked, budget)
-    users: dict[Weights, set[int]] = {}
+    users: dict[WeightKey, set[int]] = {}
     for task in plan.tasks:
         if task.kind == "exec":
             users.setdefault(task.weights, set()).add(task.request)
     dispatcher = Dispatcher(plan, asked.asked)
-    begun = Counter[tuple[str, Weights]]()
+    begun = Counter[tuple[str, WeightKey]]()
     for index in _taken(dispatcher, plan.lanes, choices, lambda: data.draw(st.booleans())):
         task = plan.tasks[index]
         if task.kind == "load":

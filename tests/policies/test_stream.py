@@ -1,6 +1,6 @@
 """What `stream` promises: a bound on memory, how often it reads what, and an order that what comes later leaves alone.
 
-Its units, orders and places by themselves, and whole plans: simulated, and carried out for real.
+Its uses, orders and places by themselves, and whole plans: simulated, and carried out for real.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pytest_edgeload.exporting.materialise import materialise
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
-from pytest_edgeload.networks.tile import PAGE
+from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
@@ -29,7 +29,7 @@ from pytest_edgeload.policies.stream import READERS as READING_LANES
 from pytest_edgeload.policies.stream import _ordered, stream
 from pytest_edgeload.policies.streaming.interleave import makespan_s, merge, orders
 from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, kept, room_bytes
-from pytest_edgeload.policies.streaming.units import Tile, Unit, first_requests, serve, stages
+from pytest_edgeload.policies.streaming.uses import TileKey, TileUse, first_requests, serve, stages
 from pytest_edgeload.strategies import arrivals, workloads
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
 from tests.builders import SPEEDS, embedding, network, workload
@@ -68,17 +68,17 @@ BUDGETS = st.builds(
 )
 
 
-def _use(plan: Plan, asked: Workload) -> list[tuple[int, Tile]]:
+def _executed(plan: Plan, asked: Workload) -> list[tuple[int, TileKey]]:
     """Return which request executes which tile, in the order of the plan."""
     networks = first_requests(asked)
     execs = (task for task in plan.tasks if task.kind == "exec")
-    return [(task.request, (networks[task.request], task.layer or 0, task.rows)) for task in execs]
+    return [(task.request, (networks[task.request], task.layer or 0, task.tile)) for task in execs]
 
 
-def _loads(plan: Plan, asked: Workload) -> Counter[Tile]:
+def _loads(plan: Plan, asked: Workload) -> Counter[TileKey]:
     """Return how often each tile is loaded."""
     networks = first_requests(asked)
-    return Counter((networks[t.request], t.layer or 0, t.rows) for t in plan.tasks if t.kind == "load")
+    return Counter((networks[t.request], t.layer or 0, t.tile) for t in plan.tasks if t.kind == "load")
 
 
 @given(ASKED, BUDGETS, st.data())
@@ -89,9 +89,9 @@ def test_memory(asked: Workload, budget: Budget, data: st.DataObject) -> None:
     """
     plan = stream(asked, budget)
     check_plan(plan, asked)
-    units = _ordered(asked, budget)
-    activations = activations_bytes(units, asked)
-    largest = max(unit.size_bytes for unit in units)
+    uses = _ordered(asked, budget)
+    activations = activations_bytes(uses, asked)
+    largest = max(use.size_bytes for use in uses)
     found = simulate(plan, asked, speeds=budget.speeds, holds=lambda _: data.draw(st.booleans()))
     limit = plan.arena_bytes + activations if budget.memory_bytes is None else budget.memory_bytes
     assert found.peak_bytes <= max(limit, activations + largest)
@@ -111,7 +111,7 @@ def test_inputs_are_read_shortly_before() -> None:
     """Of many requests that are served together no more than so many have read their inputs and are not executed."""
     asked = workload(*[network((PAGE, 1, 1), input_bytes=1000)] * 50)
     plan = stream(asked, Budget(PAGE + 50 + 1000 * (AHEAD + 2), speeds=SPEEDS))
-    assert [len(unit.requests) for unit in _ordered(asked, Budget(speeds=SPEEDS))] == [50]
+    assert [len(use.requests) for use in _ordered(asked, Budget(speeds=SPEEDS))] == [50]
     found = simulate(plan, asked, speeds=SPEEDS)
     assert found.peak_bytes <= PAGE + 50 + 1000 * (AHEAD + 1)
 
@@ -131,17 +131,17 @@ def test_rows_that_are_asked_for_count(counts: list[int], requests: int, budget:
 
 @given(ASKED, BUDGETS)
 def test_each_tile_is_read_once_for_all(asked: Workload, budget: Budget) -> None:
-    """With memory for everything each tile is read once in the whole run; with less, once for a unit or for several."""
-    plan, units = stream(asked, budget), _ordered(asked, budget)
+    """With memory for everything each tile is read once in the whole run; with less, once for a use or for several."""
+    plan, uses = stream(asked, budget), _ordered(asked, budget)
     loads = _loads(plan, asked)
-    sizes = {unit.tile: unit.size_bytes for unit in units}
+    sizes = {use.key: use.size_bytes for use in uses}
     assert loads.keys() == sizes.keys()
-    uses = Counter(unit.tile for unit in units)
-    if budget.memory_bytes is None or room_bytes(units, asked, budget.memory_bytes) >= sum(sizes.values()):
+    counts = Counter(use.key for use in uses)
+    if budget.memory_bytes is None or room_bytes(uses, asked, budget.memory_bytes) >= sum(sizes.values()):
         assert {*loads.values()} == {1}
     else:
-        assert all(loads[tile] in {1, uses[tile]} for tile in loads)
-    assert _use(plan, asked) == [(r, unit.tile) for unit in units for r in unit.requests]
+        assert all(loads[tile] in {1, counts[tile]} for tile in loads)
+    assert _executed(plan, asked) == [(r, use.key) for use in uses for r in use.requests]
 
 
 @given(ASKED, BUDGETS)
@@ -149,13 +149,13 @@ def test_units(asked: Workload, budget: Budget) -> None:
     """What serves a stage's requests of one network together has each of its tiles once, in order, for all of them."""
     for stage in stages(asked):
         for group in stage:
-            units = list(serve(asked, group, PAGE, budget.speeds))
-            assert all(unit.requests == group for unit in units)
-            assert len({unit.tile for unit in units}) == len(units)
+            uses = list(serve(asked, group, PAGE, budget.speeds))
+            assert all(use.requests == group for use in uses)
+            assert len({use.key for use in uses}) == len(uses)
             layers = asked.requests[group[0]].network.layers
-            assert [layer for layer, _ in groupby(unit.layer for unit in units)] == [*range(len(layers))]
+            assert [layer for layer, _ in groupby(use.layer for use in uses)] == [*range(len(layers))]
             flops = sum(layer.flops for layer in layers) * len(group)
-            assert sum(u.exec_s for u in units) == pytest.approx(flops / budget.speeds.flops_per_s)
+            assert sum(u.exec_s for u in uses) == pytest.approx(flops / budget.speeds.flops_per_s)
 
 
 @given(ASKED)
@@ -197,12 +197,12 @@ def test_what_comes_later_changes_no_order(asked: Workload, budget: Budget) -> N
 
     Whether anything comes after what is there at once is known: that decides between makespan and response times.
     """
-    whole = _use(stream(asked, budget), asked)
+    whole = _executed(stream(asked, budget), asked)
     moments = [(request.batch, request.arrival_s) for request in asked.requests]
     for count in range(1, len(moments)):
         if moments[count] != moments[count - 1] and any(moment != (0, 0.0) for moment in moments[:count]):
             before = replace(asked, requests=asked.requests[:count])
-            part = _use(stream(before, budget), before)
+            part = _executed(stream(before, budget), before)
             assert whole[: len(part)] == part
 
 
@@ -214,82 +214,82 @@ def test_the_same_question_has_the_same_plan(asked: Workload, budget: Budget) ->
     assert stream(again, budget) == stream(asked, budget)
 
 
-def _unit(tile: int, pages: int = 1, read_s: float = 1.0, exec_s: float = 0.0) -> Unit:
-    return Unit((0,), (0, tile, None), pages * PAGE, read_s, exec_s)
+def _use_of(layer: int, pages: int = 1, read_s: float = 1.0, exec_s: float = 0.0) -> TileUse:
+    return TileUse((0,), (0, layer, WHOLE), pages * PAGE, read_s, exec_s)
 
 
 TIMES = st.integers(0, 8).map(lambda eighths: eighths / 8)
 CHAINS = st.lists(st.lists(st.tuples(st.integers(0, 6), TIMES, TIMES), max_size=8), max_size=4).map(
-    lambda drawn: [[_unit(10 * c + i, *unit) for i, unit in enumerate(chain)] for c, chain in enumerate(drawn)]
+    lambda drawn: [[_use_of(10 * c + i, *use) for i, use in enumerate(chain)] for c, chain in enumerate(drawn)]
 )
 
 
 @given(CHAINS, st.integers(1, 3))
-def test_merging(chains: list[list[Unit]], window: int) -> None:
-    """Merged chains have all their units, each chain's in its order, and never more chains begun and not ended."""
+def test_merging(chains: list[list[TileUse]], window: int) -> None:
+    """Merged chains have all their uses, each chain's in its order, and never more chains begun and not ended."""
     merged = merge(chains, window)
     assert len(merged) == sum(map(len, chains))
     begun: set[int] = set()
-    for unit in merged:
-        number = unit.layer // 10
+    for use in merged:
+        number = use.layer // 10
         begun.add(number)
         assert len(begun) <= window
-        assert unit == chains[number].pop(0)
+        assert use == chains[number].pop(0)
         if not chains[number]:
             begun.remove(number)
 
 
 @given(CHAINS)
-def test_orders(chains: list[list[Unit]]) -> None:
-    """The first order is the one that was asked for, and each has all units."""
+def test_orders(chains: list[list[TileUse]]) -> None:
+    """The first order is the one that was asked for, and each has all uses."""
     found = list(orders(chains))
-    assert found[0] == [unit for chain in chains for unit in chain]
+    assert found[0] == [use for chain in chains for use in chain]
     for order in found:
-        assert sorted(unit.layer for unit in order) == sorted(unit.layer for unit in found[0])
+        assert sorted(use.layer for use in order) == sorted(use.layer for use in found[0])
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_convolutions_beside_fully_connected_layers(turned: bool) -> None:  # noqa: FBT001
     """Of two networks the one is executed while the other is read, whichever is asked for first."""
-    convolutions = [_unit(i, read_s=0.125, exec_s=1.0) for i in range(5)]
-    connected = [_unit(10 + i, read_s=1.0, exec_s=0.125) for i in range(5)]
+    convolutions = [_use_of(i, read_s=0.125, exec_s=1.0) for i in range(5)]
+    connected = [_use_of(10 + i, read_s=1.0, exec_s=0.125) for i in range(5)]
     chains = [connected, convolutions] if turned else [convolutions, connected]
-    work_s = sum(max(unit.read_s, unit.exec_s) for chain in chains for unit in chain)
+    work_s = sum(max(use.read_s, use.exec_s) for chain in chains for use in chain)
     assert min(makespan_s(order, 100 * PAGE) for order in orders(chains)) <= 0.6 * work_s
 
 
 @st.composite
-def repeated(draw: st.DrawFn) -> list[Unit]:
-    """Draw units of a few tiles, those of one tile alike."""
-    times = st.builds(_unit, st.just(0), st.integers(0, 5), TIMES, TIMES)
-    kinds = [replace(unit, tile=(0, i, None)) for i, unit in enumerate(draw(st.lists(times, min_size=1, max_size=7)))]
+def repeated(draw: st.DrawFn) -> list[TileUse]:
+    """Draw uses of a few tiles, those of one tile alike."""
+    times = st.builds(_use_of, st.just(0), st.integers(0, 5), TIMES, TIMES)
+    kinds = [replace(use, key=(0, i, WHOLE)) for i, use in enumerate(draw(st.lists(times, min_size=1, max_size=7)))]
     return draw(st.lists(st.sampled_from(kinds), max_size=20))
 
 
 @given(repeated(), st.integers(-2, 20))
-def test_what_is_kept(units: list[Unit], pages: int) -> None:
+def test_what_is_kept(uses: list[TileUse], pages: int) -> None:
     """Kept are tiles used again, beside each other in the room; any other one had no room beside better ones."""
-    places = kept(units, pages * PAGE)
-    uses, unit_of = Counter(unit.tile for unit in units), {unit.tile: unit for unit in units}
+    places = kept(uses, pages * PAGE)
+    counts, use_of = Counter(use.key for use in uses), {use.key: use for use in uses}
     end = 0
     for tile, place in sorted(places.items(), key=lambda item: item[1]):
-        assert uses[tile] > 1
+        assert counts[tile] > 1
         assert place == end
-        end += unit_of[tile].size_bytes
+        end += use_of[tile].size_bytes
     assert end <= max(0, pages * PAGE)
 
-    def worth(tile: Tile) -> float:
-        unit = unit_of[tile]
-        return (uses[tile] - 1) * max(0.0, unit.read_s - unit.exec_s) / unit.size_bytes
+    def worth(tile: TileKey) -> float:
+        use = use_of[tile]
+        return (counts[tile] - 1) * max(0.0, use.read_s - use.exec_s) / use.size_bytes
 
-    for tile in (tile for tile in uses if uses[tile] > 1 and unit_of[tile].size_bytes and tile not in places):
-        better = sum(unit_of[other].size_bytes for other in places if worth(other) >= worth(tile))
-        assert better + unit_of[tile].size_bytes > pages * PAGE
+    for tile in (tile for tile in counts if counts[tile] > 1 and use_of[tile].size_bytes and tile not in places):
+        better = sum(use_of[other].size_bytes for other in places if worth(other) >= worth(tile))
+        assert better + use_of[tile].size_bytes > pages * PAGE
 
 
 def test_rows_that_are_asked_for_are_not_kept() -> None:
     """The rows that requests ask for differ, so they are nobody else's."""
-    asked = [Unit((r,), (0, 0, "asked"), PAGE, 1.0, 0.0) for r in range(3)]
+    asked = [TileUse((r,), (0, 0, REQUESTED), PAGE, 1.0, 0.0) for r in range(3)]
     assert kept(asked, 100 * PAGE) == {}
     assert not asked[0].has_place
 
@@ -327,9 +327,9 @@ def test_how_long_it_takes(pages: int, flops: list[int], count: int) -> None:
     asked = workload(_pages(*((pages, cost) for cost in flops)))
     budget = Budget((1 + pages * PAGE * count + 1) * 4 // 3 + 1, speeds=SPEEDS)  # a quarter is left to operators
     plan = _alone(stream(asked, budget))
-    units = _ordered(asked, budget)
+    uses = _ordered(asked, budget)
     assert plan.arena_bytes == pages * PAGE * min(count, len(flops))
-    assert simulate(plan, asked, speeds=SPEEDS).makespan_s == makespan_s(units, plan.arena_bytes)
+    assert simulate(plan, asked, speeds=SPEEDS).makespan_s == makespan_s(uses, plan.arena_bytes)
 
 
 @pytest.fixture(scope="module")
@@ -382,4 +382,4 @@ def test_for_real(
     assert performer.ledger.held_bytes == plan.arena_bytes + answers
     if memory_bytes is not None:
         assert performer.ledger.peak_bytes <= memory_bytes
-        assert any(isinstance(task.rows, tuple) for task in plan.tasks)
+        assert any(isinstance(task.tile, tuple) for task in plan.tasks)

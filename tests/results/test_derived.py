@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.networks.tile import REQUESTED
 from pytest_edgeload.planning.plan import Budget, Builder, Plan, Span
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
@@ -284,11 +285,14 @@ def test_tiles_are_named() -> None:
     """A tile has its rows in its name, or a word for rows that the input selects, and its own bytes."""
     plan = Builder(workload(embedding("x"), network((8, 1, 1))))
     init = plan.add("init", 0)
-    plan.add("load", 0, 0, after=init, rows="asked")
-    plan.add("load", 0, 0, after=init, rows=(10, 30))
+    plan.add("load", 0, 0, after=init, tile=REQUESTED)
+    plan.add("load", 0, 0, after=init, tile=(10, 30))
     infos = task_infos(plan.done(), workload(embedding("x"), network((8, 1, 1))))
     assert infos[0] == TaskInfo("init", 0)
-    assert [(info.layer, info.weight_bytes) for info in infos[1:]] == [("layer0 [asked]", 32), ("layer0 [10:30]", 160)]
+    assert [(info.layer, info.weight_bytes) for info in infos[1:]] == [
+        ("layer0 [requested]", 32),
+        ("layer0 [10:30]", 160),
+    ]
 
 
 def test_bound_is_the_longer_of_reading_and_computing() -> None:

@@ -1,1 +1,1 @@
-"""What `stream` is made of: units (what is loaded once), their order, and where in memory they go. Pure functions."""
+"""The parts of `stream`: uses of tiles, their order, and their places in memory. Pure functions."""

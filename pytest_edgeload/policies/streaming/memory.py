@@ -1,4 +1,4 @@
-"""What `stream` holds: how much activations take at most, which tiles stay, and where each unit goes."""
+"""The memory of `stream`: the peak of activations, the tiles that are kept, and the place of each tile."""
 
 from __future__ import annotations
 
@@ -7,100 +7,100 @@ from collections.abc import Sequence
 from itertools import islice
 
 from pytest_edgeload.networks.tile import left_bytes, working_bytes
-from pytest_edgeload.policies.streaming.units import Tile, Unit
+from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Workload
 
 AHEAD = 8
 """How many requests read their inputs before they are executed."""
 
 SCRATCH_BYTES = 24 << 20
-"""What operators take beside weights and activations: up to 30 MiB where VGG-19 and two AlexNets take turns."""
+"""Memory of the operators besides weights and activations: up to 30 MiB if VGG-19 and two AlexNets take turns."""
 
 
-def appearance(units: Sequence[Unit]) -> list[int]:
+def appearance(uses: Sequence[TileUse]) -> list[int]:
     """Return the requests in the order in which they begin."""
-    return list(dict.fromkeys(r for unit in units for r in unit.requests))
+    return list(dict.fromkeys(r for use in uses for r in use.requests))
 
 
-def activations_bytes(units: Sequence[Unit], workload: Workload) -> int:
-    """Return the most bytes of activations that live when `units` are executed one after the other.
+def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
+    """Return the peak of activation bytes if `uses` are executed one after the other.
 
-    With them counts what a convolution takes beside, its weights in the layout it computes in; and the rows that a
-    request asks for, which can be loaded when it has read its input.
+    The peak includes the copy of its weights that a convolution makes, and the requested rows of embeddings, which can
+    be loaded as soon as a request has read its input.
     """
-    requests = appearance(units)
-    asked = Counter[int]()
-    for unit in units:
-        if not unit.has_place:
-            asked.update(dict.fromkeys(unit.requests, unit.size_bytes))
+    requests = appearance(uses)
+    requested_bytes = Counter[int]()
+    for use in uses:
+        if not use.has_place:
+            requested_bytes.update(dict.fromkeys(use.requests, use.size_bytes))
     to_come = iter(requests)
     held: dict[int, int] = {}
 
     def begin(count: int) -> int:
-        """Let so many more requests read their inputs; return the bytes that they hold."""
+        """Let the next `count` requests read their inputs; return the bytes that they hold."""
         coming = list(islice(to_come, count))
         held.update((r, workload.requests[r].network.input_bytes) for r in coming)
-        return sum(held[r] + asked[r] for r in coming)
+        return sum(held[r] + requested_bytes[r] for r in coming)
 
-    most = total = begin(AHEAD)
-    begun: set[int] = set()
-    for unit in units:
-        for r in unit.requests:
-            if r not in begun:
-                begun.add(r)
+    peak = total = begin(AHEAD)
+    started: set[int] = set()
+    for use in uses:
+        for r in use.requests:
+            if r not in started:
+                started.add(r)
                 total += begin(1)
-            layer = workload.requests[r].network.layers[unit.layer]
-            beside = unit.size_bytes if layer.is_convolution else 0
-            most = max(most, total - held[r] + working_bytes(layer, unit.rows) + beside)
-            left = left_bytes(layer, unit.rows)
-            total += left - held[r] - (0 if unit.has_place else unit.size_bytes)
+            layer = workload.requests[r].network.layers[use.layer]
+            copy_bytes = use.size_bytes if layer.is_convolution else 0
+            peak = max(peak, total - held[r] + working_bytes(layer, use.tile) + copy_bytes)
+            left = left_bytes(layer, use.tile)
+            total += left - held[r] - (0 if use.has_place else use.size_bytes)
             held[r] = left
-    return most
+    return peak
 
 
-def room_bytes(units: Sequence[Unit], workload: Workload, memory_bytes: int) -> int:
-    """Return what is left of `memory_bytes` for weights; what operators take beside is at most a quarter of it."""
+def room_bytes(uses: Sequence[TileUse], workload: Workload, memory_bytes: int) -> int:
+    """Return the part of `memory_bytes` that is left for weights; operators get at most a quarter of the memory."""
     scratch = min(SCRATCH_BYTES, memory_bytes // 4)
-    return max(0, memory_bytes - scratch - activations_bytes(units, workload))
+    return max(0, memory_bytes - scratch - activations_bytes(uses, workload))
 
 
-def kept(units: Sequence[Unit], room_bytes: int) -> dict[Tile, int]:
-    """Return the tiles that stay from their first use to their last, and their places, from 0 up to `room_bytes`.
+def kept(uses: Sequence[TileUse], room_bytes: int) -> dict[TileKey, int]:
+    """Return the places, from 0 up to `room_bytes`, of the tiles that are kept from their first use to their last.
 
-    Those go first that save most time for a byte: each use but the first saves the part of their reading that executing
-    them cannot hide.
+    Tiles that save the most time per byte go first. Each use but the first saves the part of the tile's reading that
+    its execution cannot hide.
     """
-    uses = Counter(unit.tile for unit in units if unit.has_place)
-    worth: dict[Tile, tuple[float, int]] = {}
-    for unit in units:
-        if uses[unit.tile] > 1 and unit.size_bytes:
-            again = uses[unit.tile] - 1
-            saved_s = again * max(0.0, unit.read_s - unit.exec_s)
-            worth.setdefault(unit.tile, (saved_s / unit.size_bytes, again))
-    sizes = {unit.tile: unit.size_bytes for unit in units}
-    places: dict[Tile, int] = {}
+    counts = Counter(use.key for use in uses if use.has_place)
+    worth: dict[TileKey, tuple[float, int]] = {}
+    for use in uses:
+        if counts[use.key] > 1 and use.size_bytes:
+            repeats = counts[use.key] - 1
+            saved_s = repeats * max(0.0, use.read_s - use.exec_s)
+            worth.setdefault(use.key, (saved_s / use.size_bytes, repeats))
+    sizes = {use.key: use.size_bytes for use in uses}
+    places: dict[TileKey, int] = {}
     position = 0
-    for tile in sorted(worth, key=lambda tile: worth[tile], reverse=True):
-        if position + sizes[tile] <= room_bytes:
-            places[tile] = position
-            position += sizes[tile]
+    for key in sorted(worth, key=lambda key: worth[key], reverse=True):
+        if position + sizes[key] <= room_bytes:
+            places[key] = position
+            position += sizes[key]
     return places
 
 
 class Ring:
-    """Places one after the other, from `first` up to `end` and round again; what was there must be free before."""
+    """Hands out places from `first` up to `end`, one after the other and then from the start again."""
 
     def __init__(self, first: int, end: int) -> None:
         self._first, self.end = first, end
         self._next = first
-        self._held: list[tuple[int, int, int]] = []  # first byte, end, and a number
+        self._occupied: list[tuple[int, int, int]] = []  # first byte, end, and the number of the use
 
     def take(self, size_bytes: int, number: int) -> tuple[int, list[int]]:
-        """Return the place for a unit known by `number`, and the numbers of those whose place it takes."""
+        """Return the place of use `number`, and the numbers of the uses that must be freed before it is loaded."""
         place = self._next if self._next + size_bytes <= self.end else self._first
         end = place + size_bytes
-        gone = [held for held in self._held if held[0] < end and place < held[1]]
+        gone = [old for old in self._occupied if old[0] < end and place < old[1]]
         rest = [part for first, last, of in gone for part in ((first, place, of), (end, last, of)) if part[0] < part[1]]
-        self._held = [*(held for held in self._held if held not in gone), *rest, (place, end, number)]
+        self._occupied = [*(old for old in self._occupied if old not in gone), *rest, (place, end, number)]
         self._next = end
         return place, [number for _, _, number in gone]

@@ -1,0 +1,82 @@
+"""A workload as stages of tile uses: which requests are served together, and which tiles they need in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_edgeload.networks.tile import REQUESTED, Tile, cut, share, span_bytes, tile_bytes
+from pytest_edgeload.planning.plan import Speeds
+from pytest_edgeload.workload import Workload
+
+TileKey = tuple[int, int, Tile]
+"""A tile of a workload: the first request of its network, the layer, and the slice of the layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileUse:
+    """A tile that is loaded once and executed for `requests`. Times are in seconds, `exec_s` for all requests."""
+
+    requests: tuple[int, ...]
+    key: TileKey
+    size_bytes: int
+    read_s: float
+    exec_s: float
+
+    @property
+    def layer(self) -> int:
+        """The index of the layer in its network."""
+        return self.key[1]
+
+    @property
+    def tile(self) -> Tile:
+        """The slice of the layer."""
+        return self.key[2]
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the tile has a place in the arena. Requested rows have none: they differ from request to request."""
+        return self.tile is not REQUESTED
+
+
+Chain = Sequence[TileUse]
+"""The tile uses of one network, in order."""
+
+Stage = list[tuple[int, ...]]
+"""Groups of requests; all requests of a group ask the same network."""
+
+
+def stages(workload: Workload) -> list[Stage]:
+    """Return the stages of a workload in order, each with its requests grouped by network.
+
+    The requests of a stage arrive together and wait for nothing within the stage, so their networks can be interleaved
+    in any order.
+    """
+    networks = first_requests(workload)
+    groups: dict[tuple[int, float, int], dict[int, list[int]]] = {}
+    depths: list[int] = []
+    for r, request in enumerate(workload.asked):
+        depths.append(0 if request.when is None else depths[request.when.request] + 1)
+        stage = groups.setdefault((request.batch, request.arrival_s, depths[r]), {})
+        stage.setdefault(networks[r], []).append(r)
+    return [[tuple(group) for group in groups[key].values()] for key in sorted(groups)]
+
+
+def first_requests(workload: Workload) -> list[int]:
+    """Return, for each request, the first request of the same network. Two networks may have the same name."""
+    first: dict[int, int] = {}
+    return [first.setdefault(id(request.network), r) for r, request in enumerate(workload.requests)]
+
+
+def serve(workload: Workload, requests: tuple[int, ...], max_bytes: int, speeds: Speeds) -> Iterator[TileUse]:
+    """Yield the tile uses that serve `requests`, all of one network, with tiles of at most `max_bytes` if possible."""
+    network = workload.requests[requests[0]].network
+    first = first_requests(workload)[requests[0]]
+    for i, layer in enumerate(network.layers):
+        for tile in cut(network, i, max_bytes):
+            size_bytes = tile_bytes(network, i, tile) if tile is REQUESTED else span_bytes(layer, tile)
+            read_s = size_bytes / speeds.read_bytes_per_s
+            exec_s = speeds.exec_s(layer) * share(layer, tile)
+            groups = [(r,) for r in requests] if tile is REQUESTED else [requests]
+            for group in groups:
+                yield TileUse(group, (first, i, tile), size_bytes, read_s, exec_s * len(group))
