@@ -514,7 +514,7 @@ def test_a_baseline_is_a_page_too(browser: webdriver.Chrome, tmp_path: Path, mad
     assert page.count("#responses .scatterlayer .trace") > 0
     assert page.count("#memory svg, #lanes svg") == 0
     for chart in ("memory", "lanes"):
-        assert "--edge-json" in page.browser.find_element(By.ID, f"{chart}-note").text
+        assert "the JSON file" in page.browser.find_element(By.ID, f"{chart}-note").text
     page.assert_quiet()
 
 

@@ -1,7 +1,7 @@
-"""One page of HTML that holds everything it needs, and opens without a network: charts, tables, the machine.
+"""A self-contained HTML page that opens without a network: charts, tables, the machine.
 
-Charts are figures of plotly.js, made here as plain data; the page's script draws them in the colours of the reader's
-choice. A policy on content (CSP) forbids the page to fetch anything, and to run any script but its own.
+Charts are plotly.js figures, built here as plain data; the script of the page draws them in light or dark colours. A
+content security policy (CSP) prevents the page from fetching anything and from running any script but its own.
 """
 
 from __future__ import annotations
@@ -27,55 +27,56 @@ _NEEDED = ("jinja2", "plotly")
 
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:
-    """Return the page. Raises Unsupported where what makes it is not installed."""
+    """Return the page. Raises Unsupported if jinja2 or plotly is not installed."""
     _check()
     from jinja2 import Environment  # noqa: PLC0415  # optional, and not for every pytest start
     from plotly.offline import get_plotlyjs  # noqa: PLC0415
 
-    environment = Environment(autoescape=True, finalize=_shown, trim_blocks=True, lstrip_blocks=True)
-    found = experiments(document.records)
-    titled = summary.titles(found)
+    environment = Environment(autoescape=True, finalize=_finalized, trim_blocks=True, lstrip_blocks=True)
+    compared = experiments(document.records)
+    titles = summary.titles(compared)
     plotly, script = get_plotlyjs(), _text("page.js")
-    won = summary.winners(found, titled)
+    winners = summary.winners(compared, titles)
     return environment.from_string(_text("page.html.j2")).render(
         title="Loading policies under a memory limit",
         subtitle=summary.origin(document),
         policy=_policy([plotly, script]),
         style=_text("page.css"),
         tiles=summary.tiles(document, findings),
-        winners=won,
-        headlines=list(summary.headlines(won)),
+        winners=winners,
+        headlines=list(summary.headlines(winners)),
         failures=notes.failures(document.records),
         remarks=[*notes.outlying(document.records), *notes.remarks(document.records)],
         table=summary.table(document.records, view),
         findings=list(map(_finding, findings)),
         about=summary.about(document),
         settings=list(document.settings.items()),
-        data=encoded(figures(found, titled)),
+        data=encoded(figures(compared, titles)),
         plotly=plotly,
         script=script,
     )
 
 
 def _check() -> None:
-    """Raise Unsupported where what makes the page is not installed."""
+    """Raise Unsupported if a package that renders the page is not installed."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
-        raise Unsupported(f"an HTML report needs {' and '.join(missing)}; pip install 'pytest-edgeload[html]'")
+        reason = f"needs {' and '.join(missing)}"
+        raise Unsupported("an HTML report", reason, "pip install 'pytest-edgeload[html]'")
 
 
-def _finding(found: Finding) -> dict[str, str]:
-    mood = summary.mood(found.verdict)
-    return {"verdict": found.verdict, "mood": mood, "case": label(found.case), "text": str(found)}
+def _finding(finding: Finding) -> dict[str, str]:
+    mood = summary.mood(finding.verdict)
+    return {"verdict": finding.verdict, "mood": mood, "case": label(finding.case), "text": str(finding)}
 
 
-def _shown(value: object) -> object:
-    """Return what the template shows of a value: of text that others wrote, no control characters."""
-    return printable(value) if type(value) is str else value  # not what the template calls safe, which is ours
+def _finalized(value: object) -> object:
+    """Return the value for the template; control characters are removed from texts that others wrote."""
+    return printable(value) if type(value) is str else value  # not from our own, which the template marks as safe
 
 
 def _policy(scripts: Iterable[str]) -> str:
-    """Return a policy by which the page fetches nothing and runs these scripts only."""
+    """Return a content security policy that allows only these scripts and no fetching."""
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"

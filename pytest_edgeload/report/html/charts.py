@@ -1,4 +1,4 @@
-"""The charts of an experiment, as plotly's figures: plain data, in which every name is escaped. Pure.
+"""The charts of an experiment as plotly figures: plain data in which every name is escaped. Pure.
 
 Reference: https://plotly.com/javascript/reference/
 """
@@ -11,31 +11,31 @@ from typing import Any
 from pytest_edgeload.base.units import format_duration, format_size
 from pytest_edgeload.report.html.experiment import Experiment, limit_of
 from pytest_edgeload.report.html.marks import GREY, Mark, label, seconds, spanning
+from pytest_edgeload.results.minmem import SWAPPED_BYTES
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, outcomes, runs_of, spread
 from pytest_edgeload.results.threshold import Figure
 
 Chart = dict[str, Any]
 
-_SWAPPED_BYTES = 1 << 20  # less is the machine's own coming and going
-_MOST_POINTS = 400  # of one distribution; more make a file larger, and no line different
-_ASIDE = 0.008  # of the axis, from one line's points to the next's at the same limit
+_MAX_POINTS = 400  # of one distribution; more would enlarge the file without a visible difference
+_OFFSET = 0.008  # of the axis, between the points of two lines at the same limit
 _ROW_PX = 34
 
 
 def by_limit(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
-    """Return the main metric over the limits, a line for each policy; bars where there is a single limit."""
+    """Return the main metric by limit with a line for each policy; bars if there is a single limit."""
     limits = list(experiment.limits)
     return _bars(experiment, limits[0], marks) if len(limits) == 1 else _curves(experiment, marks)
 
 
 def responses(experiment: Experiment, limit: str, marks: Mapping[str, Mark]) -> Chart:
-    """Return the shares of requests answered within a time, of all rounds of each policy; empty without any."""
-    found = {record.case.policy: sorted(_responses(record)) for record in experiment.at(limit)}
-    found = {policy: times for policy, times in found.items() if times}
-    data = [_steps(policy, times, marks[policy]) for policy, times in found.items()]
+    """Return the distribution of response times over all rounds of each policy; empty if there are none."""
+    by_policy = {record.case.policy: sorted(_responses(record)) for record in experiment.at(limit)}
+    by_policy = {policy: times for policy, times in by_policy.items() if times}
+    data = [_steps(policy, times, marks[policy]) for policy, times in by_policy.items()]
     layout = {
-        "xaxis": spanning("response time", [time for times in found.values() for time in times]),
+        "xaxis": spanning("response time", [time for times in by_policy.values() for time in times]),
         "yaxis": {"title": {"text": "requests answered"}, "range": [0, 103], "ticksuffix": " %"},
     }
     return {"data": data, "layout": layout} if data else {}
@@ -47,11 +47,11 @@ def _responses(record: Record) -> Iterator[float]:
 
 
 def _steps(policy: str, times: Sequence[float], mark: Mark) -> Chart:
-    """Return the distribution of sorted times as steps, thinned to equal shares where there are many."""
+    """Return the distribution of sorted times as steps, thinned to equal shares if there are many."""
     count = len(times)
     kept = (
-        [round(i * (count - 1) / (_MOST_POINTS - 1)) for i in range(_MOST_POINTS)]
-        if count > _MOST_POINTS
+        [round(i * (count - 1) / (_MAX_POINTS - 1)) for i in range(_MAX_POINTS)]
+        if count > _MAX_POINTS
         else range(count)
     )
     return {
@@ -66,8 +66,8 @@ def _curves(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
     places = _places(experiment)
     policies = list(dict.fromkeys(record.case.policy for record in experiment.records))
     data = [
-        _curve(experiment, policy, {limit: x * aside for limit, x in places.items()}, marks[policy])
-        for policy, aside in zip(policies, _asides(list(places.values()), len(policies)), strict=True)
+        _curve(experiment, policy, {limit: x * offset for limit, x in places.items()}, marks[policy])
+        for policy, offset in zip(policies, _offsets(list(places.values()), len(policies)), strict=True)
     ]
     values = [value for line in data for value in line["y"]]
     axis = {
@@ -76,7 +76,7 @@ def _curves(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
     }  # fmt: skip
     layout = {
         "xaxis": axis,
-        "yaxis": seconds(experiment.what, [*values, *_bounds(experiment)]),
+        "yaxis": seconds(experiment.metric_name, [*values, *_bounds(experiment)]),
         "shapes": [_bound(at_s, "y") for at_s in _bounds(experiment)],
     }
     failed = _failed(experiment, places, values, marks)
@@ -84,49 +84,49 @@ def _curves(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
 
 
 def _places(experiment: Experiment) -> dict[str, float]:
-    """Return where each limit stands on the axis: at its bytes, and no limit at twice the largest."""
+    """Return the place of each limit on the axis: its bytes; twice the largest for no limit."""
     limits = experiment.limits
-    most = max((size for size in limits.values() if size is not None), default=1)
-    return {limit: 2 * most if size is None else size for limit, size in limits.items()}
+    largest = max((size for size in limits.values() if size is not None), default=1)
+    return {limit: 2 * largest if size is None else size for limit, size in limits.items()}
 
 
-def _asides(places: Sequence[float], count: int) -> list[float]:
-    """Return by what each line's places are multiplied, so that ranges at one limit stand beside each other."""
-    step = (max(places) / min(places)) ** _ASIDE
+def _offsets(places: Sequence[float], count: int) -> list[float]:
+    """Return a factor for the places of each line, so that ranges at the same limit do not overlap."""
+    step = (max(places) / min(places)) ** _OFFSET
     return [step ** (i - (count - 1) / 2) for i in range(count)]
 
 
 def _curve(experiment: Experiment, policy: str, places: Mapping[str, float], mark: Mark) -> Chart:
     points = [
-        (record, found)
+        (record, values)
         for limit in places
         for record in experiment.at(limit)
-        if record.case.policy == policy and (found := spread(record, experiment.metric)) is not None
+        if record.case.policy == policy and (values := spread(record, experiment.metric)) is not None
     ]
     return {
         "type": "scatter", "mode": "lines+markers", "name": label(policy),
-        "x": [places[limit_of(record)] for record, _ in points], "y": [found.median for _, found in points],
-        "error_y": _range(found for _, found in points),
-        "text": [_words(record, found) for record, found in points], "hoverinfo": "text",
+        "x": [places[limit_of(record)] for record, _ in points], "y": [values.median for _, values in points],
+        "error_y": _range(values for _, values in points),
+        "text": [_hover_text(record, values) for record, values in points], "hoverinfo": "text",
         "line": {"color": mark.colour, "dash": mark.dash, "width": 2},
         "marker": {"size": 10, "symbol": [mark.symbol + "-open" * has_swapped(record) for record, _ in points],
                    "color": mark.colour, "line": {"width": 2, "color": mark.colour}},
     }  # fmt: skip
 
 
-def _range(found: Iterable[Spread]) -> Chart:
-    found = list(found)
+def _range(spreads: Iterable[Spread]) -> Chart:
+    spreads = list(spreads)
     return {
         "type": "data", "symmetric": False, "thickness": 1.5, "width": 5,
-        "array": [one.max - one.median for one in found],
-        "arrayminus": [one.median - one.min for one in found],
+        "array": [values.max - values.median for values in spreads],
+        "arrayminus": [values.median - values.min for values in spreads],
     }  # fmt: skip
 
 
 def _failed(
     experiment: Experiment, places: Mapping[str, float], values: Sequence[float], marks: Mapping[str, Mark]
 ) -> Chart:
-    """Return crosses above all times for what had no good run, one above the other where there are several."""
+    """Return crosses above all times for records without a good run, stacked if there are several at a limit."""
     top = max(values, default=1.0)
     crosses = [
         (record, top * 1.12 ** (height + 1))
@@ -144,18 +144,19 @@ def _failed(
 
 def _bars(experiment: Experiment, limit: str, marks: Mapping[str, Mark]) -> Chart:
     records = experiment.at(limit)
-    found = [spread(record, experiment.metric) or Spread(0, 0, 0) for record in records]
+    spreads = [spread(record, experiment.metric) or Spread(0, 0, 0) for record in records]
+    pairs = list(zip(records, spreads, strict=True))
     data = {
         "type": "bar", "orientation": "h", "showlegend": False,
-        "y": [_named(record, one) for record, one in zip(records, found, strict=True)],
-        "x": [one.median for one in found],
-        "error_x": {**_range(found), "color": GREY},
-        "hovertext": [_words(record, one) for record, one in zip(records, found, strict=True)], "hoverinfo": "text",
+        "y": [_bar_label(record, values) for record, values in pairs],
+        "x": [values.median for values in spreads],
+        "error_x": {**_range(spreads), "color": GREY},
+        "hovertext": [_hover_text(record, values) for record, values in pairs], "hoverinfo": "text",
         "marker": {"color": [marks[record.case.policy].colour for record in records],
                    "pattern": {"shape": ["/" if has_swapped(record) else "" for record in records]}},
     }  # fmt: skip
     layout = {
-        "xaxis": seconds(experiment.what, ()),
+        "xaxis": seconds(experiment.metric_name, ()),
         "yaxis": {"autorange": "reversed", "type": "category"},
         "shapes": [_bound(at_s, "x") for at_s in _bounds(experiment)],
         "height": 120 + _ROW_PX * len(records),
@@ -163,17 +164,16 @@ def _bars(experiment: Experiment, limit: str, marks: Mapping[str, Mark]) -> Char
     return {"data": [data], "layout": layout}
 
 
-def _named(record: Record, found: Spread) -> str:
-    """Return what stands beside a bar; inside or behind it, the range would be written over it."""
-    return (
-        f"{label(record.case.policy)}  <b>{format_duration(found.median) if found.median else _outcomes(record)}</b> "
-    )
+def _bar_label(record: Record, values: Spread) -> str:
+    """Return the text to the left of a bar; inside or behind the bar its range would cover the text."""
+    result = format_duration(values.median) if values.median else _outcomes(record)
+    return f"{label(record.case.policy)}  <b>{result}</b> "
 
 
 def _bounds(experiment: Experiment) -> list[float]:
-    """Return what no run can beat, where it is known and the chart is of makespans."""
-    found = [spread(record, "bound_s") for record in experiment.records]
-    return [one.median for one in found if one is not None and experiment.metric == "makespan_s"][:1]
+    """Return the bound in a list, which is empty if it is unknown or the chart does not show makespans."""
+    bounds = [spread(record, "bound_s") for record in experiment.records]
+    return [bound.median for bound in bounds if bound is not None and experiment.metric == "makespan_s"][:1]
 
 
 def _bound(at_s: float, axis: str) -> Chart:
@@ -187,20 +187,20 @@ def _bound(at_s: float, axis: str) -> Chart:
 
 
 def has_swapped(record: Record) -> bool:
-    """Tell whether the runs of a case swapped, by their median."""
-    found = [spread(record, metric) for metric in ("swap_in_bytes", "swap_out_bytes")]
-    return any(one is not None and one.median >= _SWAPPED_BYTES for one in found)
+    """Return whether the median run of a case swapped."""
+    traffic = [spread(record, metric) for metric in ("swap_in_bytes", "swap_out_bytes")]
+    return any(values is not None and values.median >= SWAPPED_BYTES for values in traffic)
 
 
-def _words(record: Record, found: Spread) -> str:
-    swap = [spread(record, metric) for metric in ("swap_in_bytes", "swap_out_bytes")]
+def _hover_text(record: Record, values: Spread) -> str:
+    traffic = [spread(record, metric) for metric in ("swap_in_bytes", "swap_out_bytes")]
     lines = [f"<b>{label(record.case.policy)}</b> at {label(limit_of(record))}", _outcomes(record)]
-    if found.max:
-        span = f" ({format_duration(found.min)} to {format_duration(found.max)})"
-        lines.insert(1, format_duration(found.median) + (span if found.min < found.max else ""))
-    if all(swap):
-        traffic = "/".join(format_size(round(one.median)) for one in swap if one is not None)
-        lines.append(f"swap in/out {traffic}")
+    if values.max:
+        ends = f" ({format_duration(values.min)} to {format_duration(values.max)})"
+        lines.insert(1, format_duration(values.median) + (ends if values.min < values.max else ""))
+    if all(traffic):
+        sizes = "/".join(format_size(round(swapped.median)) for swapped in traffic if swapped is not None)
+        lines.append(f"swap in/out {sizes}")
     return "<br>".join(lines)
 
 

@@ -26,7 +26,7 @@ class Experiment:
         return self.case.main_metric
 
     @property
-    def what(self) -> str:
+    def metric_name(self) -> str:
         """The metric in words."""
         return "makespan" if self.metric == "makespan_s" else "mean response time"
 

@@ -1,9 +1,9 @@
-"""All figures of the page, as the JSON that its script reads. Pure."""
+"""All charts of the page as the JSON that its script reads. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,34 +14,46 @@ from pytest_edgeload.report.html.marks import marks
 from pytest_edgeload.report.html.run import lanes, memory
 from pytest_edgeload.results.record import Case, Measurement
 
-_SPANS = (40_000, 100, 3000)
-_POINTS = (60_000, 100, 600)
-"""How many are drawn: on the whole page, and of one run at least and at most."""
+
+class _Share(NamedTuple):
+    """The number of items drawn on the whole page, and the minimum and maximum for each run."""
+
+    total: int
+    min: int
+    max: int
+
+    def per_run(self, runs: int) -> int:
+        """Return the number of items for each of so many runs."""
+        return max(self.min, min(self.max, self.total // runs))
+
+
+_SPANS = _Share(40_000, 100, 3000)
+_POINTS = _Share(60_000, 100, 600)
 
 _MEMORY_NOTE = (
-    "Anonymous memory and page cache charged to the worker, on top of each other; the kernel keeps their sum below the "
-    "limit. What is in swap is beside it."
+    "Anonymous memory and page cache charged to the worker, stacked; the kernel keeps their sum below the limit. "
+    "Swapped memory is a line of its own."
 )
 
 
-def figures(found: Sequence[Experiment], titled: Sequence[str]) -> dict[str, Any]:
-    """Return the charts of each experiment: by limit, the response times at each, and its runs one by one."""
-    marked = marks(record.case.policy for one in found for record in one.records)
-    runs = sum(len(typical(record)) for one in found for record in one.records)
-    made = [
+def figures(compared: Sequence[Experiment], titles: Sequence[str]) -> dict[str, Any]:
+    """Return the charts of each experiment: times by limit, response times at each limit, and its typical runs."""
+    marked = marks(record.case.policy for one in compared for record in one.records)
+    runs = sum(len(typical(record)) for one in compared for record in one.records)
+    charts = [
         {
             "title": printable(title),
             "chart": by_limit(one, marked),
             "limits": [{"title": printable(at), "chart": responses(one, at, marked)} for at in one.limits],
             "runs": [_run(case, m, runs) for case, m in _typical(one)],
         }
-        for one, title in zip(found, titled, strict=True)
+        for one, title in zip(compared, titles, strict=True)
     ]
-    return {"experiments": made}
+    return {"experiments": charts}
 
 
 def encoded(value: object) -> str:
-    """Return JSON that may stand in a script element: nothing in it ends the element, or begins another."""
+    """Return JSON for a script element: it contains no tag that ends the element or begins another."""
     text = msgspec.json.encode(value).decode()
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -54,22 +66,17 @@ def _typical(one: Experiment) -> Iterator[tuple[Case, Measurement]]:
 
 
 def _run(case: Case, run: Measurement, runs: int) -> dict[str, Any]:
-    """Return the charts of a run, which has its part of what one page can hold of all `runs`."""
-    chart, drawn = lanes(case, run, _part(_SPANS, runs))
+    """Return the charts of a run, which are thinned according to the number of `runs` on the page."""
+    chart, drawn = lanes(case, run, _SPANS.per_run(runs))
     return {
         "title": printable(f"{case.policy} {case.place}, round {run.round}, {run.outcome}"),
-        "memory": memory(case, run, _part(_POINTS, runs)),
+        "memory": memory(case, run, _POINTS.per_run(runs)),
         "memory_note": _MEMORY_NOTE,
         "lanes": chart,
         "lanes_note": _lanes_note(drawn, len(run.tasks)),
     }
 
 
-def _part(most: tuple[int, int, int], runs: int) -> int:
-    total, least, greatest = most
-    return max(least, min(greatest, total // runs))
-
-
-def _lanes_note(drawn: int, there: int) -> str:
-    some = f"The longest {drawn} of {there} tasks" if drawn < there else f"All {there} tasks"
-    return f"{some}; gaps are waiting. The run nearest to the median stands for the rounds that were ok."
+def _lanes_note(drawn: int, count: int) -> str:
+    shown = f"The longest {drawn} of {count} tasks" if drawn < count else f"All {count} tasks"
+    return f"{shown}; gaps are waiting times. Of the rounds that were ok, the one nearest to the median is shown."

@@ -1,11 +1,11 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const hovers = window.matchMedia("(hover: hover)").matches; // or dragging is for scrolling
+  const hovers = window.matchMedia("(hover: hover)").matches; // without a mouse, dragging must scroll the page
   const at = (id) => document.getElementById(id);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  // What all charts share: everything that depends on the page's colours and width.
+  // The layout that all charts share: everything that depends on the page's colours and width.
   function layout(own) {
     const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), automargin: true };
     return {
@@ -21,18 +21,18 @@
 
   function draw(id, chart, missing) {
     const place = at(id);
-    const there = Boolean(chart && chart.data);
-    place.hidden = !there;
-    if (there) {
+    const exists = Boolean(chart && chart.data);
+    place.hidden = !exists;
+    if (exists) {
       const { height, ...own } = chart.layout;
-      place.style.height = `${height || 380}px`; // of the place, as a chart that is resized forgets its own
+      place.style.height = `${height || 380}px`; // the element keeps the height, but a resized chart does not
       const config = { responsive: true, displaylogo: false, displayModeBar: hovers ? "hover" : false };
       Plotly.react(place, chart.data, layout(own), config);
     } else {
       Plotly.purge(place);
     }
     const note = at(id + "-note");
-    note.textContent = there ? note.dataset.text : missing;
+    note.textContent = exists ? note.dataset.text : missing;
   }
 
   function fill(select, titles) {
@@ -57,15 +57,15 @@
 
   function drawResponses() {
     const limit = chosen("limit", experiment().limits);
-    draw("responses", limit && limit.chart, "No response times are known here: a peer only says when all is done.");
+    draw("responses", limit && limit.chart, "There are no response times here: a peer reports only its total time.");
   }
 
   function drawRun() {
     const run = chosen("run", experiment().runs) || {};
     at("memory-note").dataset.text = run.memory_note || "";
     at("lanes-note").dataset.text = run.lanes_note || "";
-    draw("memory", run.memory, "There is no time line of memory in these records: baselines are saved without, --edge-json has them.");
-    draw("lanes", run.lanes, "There are no tasks in these records: baselines are saved without, --edge-json has them; runs of peers have none, and neither have runs that failed.");
+    draw("memory", run.memory, "These records have no time line of memory. Baselines omit it; the JSON file of a session contains it.");
+    draw("lanes", run.lanes, "These records have no tasks. Baselines omit them; the JSON file of a session contains them. Runs of peers and failed runs have none.");
     if (!at("memory").hidden && !at("lanes").hidden) {
       follow(at("memory"), at("lanes"));
       follow(at("lanes"), at("memory"));
@@ -93,7 +93,7 @@
     const order = (a, b) => isNumber ? a - b : a.localeCompare(b, "en", { numeric: true });
     const rows = [...body.rows];
     const sorted = rows.filter(known).sort((a, b) => (rising ? 1 : -1) * order(value(a), value(b)));
-    body.append(...sorted, ...rows.filter((row) => !known(row))); // what was not measured stays last
+    body.append(...sorted, ...rows.filter((row) => !known(row))); // rows without a value stay last
   }
 
   for (const id of ["curves", "responses"]) at(id + "-note").dataset.text = at(id + "-note").textContent;

@@ -1,4 +1,4 @@
-"""The charts of one run: its memory over time, and its tasks by lane. Plain data, in which every name is escaped."""
+"""The charts of one run: its memory over time and its tasks by lane. Plain data in which every name is escaped."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _MEMORY: tuple[tuple[str, str, str, Chart, Chart], ...] = (
     ("file", "file_bytes", GREEN, {"width": 1}, _STACKED),
     ("swap", "swap_bytes", RED, {"width": 2.5, "dash": "dash"}, {}),
 )
-_KINDS = {"task": GREY, "free": GREEN, "init": PINK, "exec": ORANGE, "load": BLUE}  # the last are drawn over the first
+_KINDS = {"task": GREY, "free": GREEN, "init": PINK, "exec": ORANGE, "load": BLUE}  # later ones are drawn on top
 _MIB = 1 << 20
-_AROUND = 0.04  # of the makespan, shown on either side of it
-_HEADROOM = 1.1  # above all memory, for the words at the limit
-_FAR = 3  # a limit so many times above the peak is left out of sight
+_MARGIN = 0.04  # of the makespan, shown on either side of it
+_HEADROOM = 1.1  # above all memory, for the label of the limit
+_MAX_LIMIT = 3  # times the peak; a higher limit is not drawn
 _LANE_PX, _HEAD_PX = 52, 120
 
 
 def memory(case: Case, run: Measurement, max_points: int) -> Chart:
-    """Return what the sampler saw of a run, in MiB, thinned to about so many points; empty where it saw nothing."""
+    """Return the sampled memory of a run in MiB, thinned to about `max_points`; empty without samples."""
     kept = thinned(run.timeline, max_points)
     if not kept:
         return {}
@@ -40,10 +40,10 @@ def memory(case: Case, run: Measurement, max_points: int) -> Chart:
         }
         for name, field, colour, style, stacked in _MEMORY
     ]  # fmt: skip
-    most = max(_peak(line), limit or 0, *line.swap_bytes)
+    highest = max(_peak(line), limit or 0, *line.swap_bytes)
     layout = {
         "xaxis": {"title": {"text": "seconds after the start of the plan"}, "range": extent(run)},
-        "yaxis": {"title": {"text": "MiB"}, "range": [0, _HEADROOM * max(most, 1) / _MIB]},
+        "yaxis": {"title": {"text": "MiB"}, "range": [0, _HEADROOM * max(highest, 1) / _MIB]},
         "shapes": [] if limit is None else [_limit(case, limit)],
         "hovermode": "x unified",
         "legend": {"traceorder": "normal"},
@@ -52,7 +52,7 @@ def memory(case: Case, run: Measurement, max_points: int) -> Chart:
 
 
 def lanes(case: Case, run: Measurement, max_spans: int) -> tuple[Chart, int]:
-    """Return the tasks of a run, a row for each lane, and how many are drawn: of many the longest."""
+    """Return the longest tasks of a run, at most `max_spans`, with a row for each lane; and their number."""
     views = sorted(tasks(case, run), key=lambda view: view.span.start_s - view.span.end_s)[:max_spans]
     if not views:
         return {}, 0
@@ -72,24 +72,24 @@ def lanes(case: Case, run: Measurement, max_spans: int) -> tuple[Chart, int]:
 
 
 def extent(run: Measurement) -> list[float]:
-    """Return the stretch of time to show first: the plan, or all there is where a run never came to it."""
+    """Return the range of time to show first: the plan, or everything if the run did not get to its plan."""
     ends = [run.makespan_s or 0.0, *(span.end_s for span in run.tasks), *run.timeline.at_s[-1:]]
     end_s = run.makespan_s or max(ends)
-    return [-_AROUND * end_s, (1 + _AROUND) * end_s] if end_s > 0 else [run.timeline.at_s[0], 0.0]
+    return [-_MARGIN * end_s, (1 + _MARGIN) * end_s] if end_s > 0 else [run.timeline.at_s[0], 0.0]
 
 
-def thinned(line: Timeline, most: int) -> Sequence[int]:
-    """Return the samples to draw: all, or of equal stretches those where something is least or most."""
+def thinned(line: Timeline, max_points: int) -> Sequence[int]:
+    """Return the indices of samples to draw: all, or the minima and maxima of equal intervals if there are many."""
     count = len(line.at_s)
-    if count <= most:
+    if count <= max_points:
         return range(count)
     columns = (line.anon_bytes, line.file_bytes, line.swap_bytes)
-    width = -(-count * 2 * len(columns) // most)
+    width = -(-count * 2 * len(columns) // max_points)
     kept = {0, count - 1}
     for begin in range(0, count, width):
-        stretch = range(begin, min(begin + width, count))
+        interval = range(begin, min(begin + width, count))
         for column in columns:
-            kept |= {min(stretch, key=column.__getitem__), max(stretch, key=column.__getitem__)}
+            kept |= {min(interval, key=column.__getitem__), max(interval, key=column.__getitem__)}
     return sorted(kept)
 
 
@@ -98,8 +98,8 @@ def _peak(line: Timeline) -> int:
 
 
 def _visible(case: Case, line: Timeline) -> int | None:
-    """Return the limit, unless it is so far above all memory that drawing it would flatten the rest."""
-    return case.limit_bytes if case.limit_bytes is not None and case.limit_bytes < _FAR * _peak(line) else None
+    """Return the limit, unless it is so far above the peak that drawing it would flatten the rest."""
+    return case.limit_bytes if case.limit_bytes is not None and case.limit_bytes < _MAX_LIMIT * _peak(line) else None
 
 
 def _limit(case: Case, limit_bytes: int) -> Chart:
@@ -129,7 +129,7 @@ def _hover_text(view: TaskView) -> str:
 
 
 def _arrivals(case: Case, run: Measurement) -> list[Chart]:
-    """Return a row of arrivals where not all requests came at once."""
+    """Return a row of arrivals if not all requests arrived at once."""
     if not any(run.arrived_s):
         return []
     networks = [ask.network for ask in case.requests] or [""] * len(run.arrived_s)

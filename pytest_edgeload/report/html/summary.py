@@ -1,4 +1,4 @@
-"""What the page says in words and cells: who is quickest where, all cases, what failed, the machine. Pure."""
+"""The texts and tables of the page: the quickest policies, all cases, the machine. Pure."""
 
 from __future__ import annotations
 
@@ -19,25 +19,29 @@ from pytest_edgeload.results.threshold import Figure
 
 Cells = dict[str, Any]
 
-_MOODS = {"ok": "good", "improved": "good", "regressed": "bad"}  # anything else is in doubt
+_MOODS = {"ok": "good", "improved": "good", "regressed": "bad"}  # other verdicts are doubtful
 _ALWAYS = ("workload", "limit", "policy")
 _USUAL = ("ratio", "bound", "peak", "swap_in", "swap_out", "major_faults", "read", "rounds", "outcome")
 
 
 def tiles(document: Document, findings: Sequence[Finding]) -> list[Cells]:
-    """Return how many cases and runs there are, and how each outcome and verdict came up."""
-    found = Counter[str]()
+    """Return the numbers of cases, of runs with each outcome, and of findings with each verdict."""
+    runs = Counter[str]()
     for record in document.records:
-        found.update(outcomes(record))
+        runs.update(outcomes(record))
     verdicts = Counter(finding.verdict for finding in findings)
     return [
-        {"count": len(document.records), "what": _plural("case", len(document.records)), "mood": ""},
+        {"count": len(document.records), "label": _plural("case", len(document.records)), "mood": ""},
         *(
-            {"count": count, "what": f"{_plural('run', count)} {outcome}", "mood": "good" if outcome == "ok" else "bad"}
-            for outcome, count in found.most_common()
+            {
+                "count": count,
+                "label": f"{_plural('run', count)} {outcome}",
+                "mood": "good" if outcome == "ok" else "bad",
+            }
+            for outcome, count in runs.most_common()
         ),
         *(
-            {"count": count, "what": f"{verdict} by the gate", "mood": mood(verdict)}
+            {"count": count, "label": f"{verdict} (gate)", "mood": mood(verdict)}
             for verdict, count in verdicts.most_common()
         ),
     ]
@@ -48,55 +52,55 @@ def _plural(word: str, count: int) -> str:
 
 
 def mood(verdict: str) -> str:
-    """Return how a verdict is shown."""
+    """Return the style of a verdict."""
     return _MOODS.get(verdict, "doubt")
 
 
 def titles(experiments: Sequence[Experiment]) -> list[str]:
-    """Return what each experiment is called: its workload, and what tells it from others of that workload."""
-    telling = _telling([one.case for one in experiments], ("workload",), ("policy", "limit"))
+    """Return the title of each experiment: its workload, and the coordinates that distinguish it from the others."""
+    names = _distinguishing([one.case for one in experiments], ("workload",), ("policy", "limit"))
     return [
-        ", ".join([one.case.workload, *(f"{name} {KEYS[name](one.case) or 'none'}" for name in telling)])
+        ", ".join([one.case.workload, *(f"{name} {KEYS[name](one.case) or 'none'}" for name in names)])
         for one in experiments
     ]
 
 
-def _telling(cases: Sequence[Case], known: Sequence[str], never: Sequence[str] = ()) -> list[str]:
-    """Return the names of coordinates that tell those cases apart which the `known` ones do not."""
-    told = [tuple(KEYS[name](case) for name in known) for case in cases]
+def _distinguishing(cases: Sequence[Case], known: Sequence[str], never: Sequence[str] = ()) -> list[str]:
+    """Return the coordinates, besides the `known` ones, that are needed to distinguish the cases."""
+    titles = [tuple(KEYS[name](case) for name in known) for case in cases]
     names = []
     for name in [name for name in KEYS if name not in {*known, *never}]:
-        finer = [(*words, KEYS[name](case)) for words, case in zip(told, cases, strict=True)]
-        if len(set(finer)) > len(set(told)):
+        finer = [(*title, KEYS[name](case)) for title, case in zip(titles, cases, strict=True)]
+        if len(set(finer)) > len(set(titles)):
             names.append(name)
-            told = finer
+            titles = finer
     return names
 
 
-def winners(experiments: Sequence[Experiment], titled: Sequence[str]) -> Cells:
-    """Return the quickest policy of each experiment at each limit; no rows where nothing was compared."""
+def winners(experiments: Sequence[Experiment], titles: Sequence[str]) -> Cells:
+    """Return the quickest policy of each experiment at each limit; no rows if no policies were compared."""
     limits = dict.fromkeys(limit for one in experiments for limit in one.limits)
     rows: list[Cells] = [
         {"title": title, "cells": [_winner(one, limit) for limit in limits]}
-        for one, title in zip(experiments, titled, strict=True)
+        for one, title in zip(experiments, titles, strict=True)
     ]
     return {"limits": list(limits), "rows": rows if any(cell for row in rows for cell in row["cells"]) else []}
 
 
-def headlines(won: Cells) -> Iterator[str]:
-    """Yield a sentence on each limit: which policy is the quickest, or which policies how often."""
-    for i, limit in enumerate(won["limits"] if won["rows"] else ()):
-        cells = [row["cells"][i] for row in won["rows"] if row["cells"][i]]
+def headlines(winners: Cells) -> Iterator[str]:
+    """Yield a sentence on each limit: the quickest policy, or the number of workloads that each policy wins."""
+    for i, limit in enumerate(winners["limits"] if winners["rows"] else ()):
+        cells = [row["cells"][i] for row in winners["rows"] if row["cells"][i]]
         counts = Counter(cell["policy"] for cell in cells)
         at = "Without a limit" if limit == NO_LIMIT else f"At {limit}"
         if len(cells) == 1:
             yield f"{at} {_sentence(cells[0])}."
         elif cells:
-            (first, most), *rest = counts.most_common()
+            (first, wins), *rest = counts.most_common()
             others = "".join(f", {policy} for {count}" for policy, count in rest)
             doubtful = sum(bool(cell["close"]) for cell in cells)
             doubt = f"; {doubtful} of these {'is' if doubtful == 1 else 'are'} not certain" if doubtful else ""
-            yield f"{at} {first} is the quickest for {most} of {len(cells)} workloads{others}{doubt}."
+            yield f"{at} {first} is the quickest for {wins} of {len(cells)} workloads{others}{doubt}."
 
 
 def _sentence(cell: Cells) -> str:
@@ -106,44 +110,44 @@ def _sentence(cell: Cells) -> str:
 
 
 def _winner(experiment: Experiment, limit: str) -> Cells:
-    """Return the policy with the least median, and those of which it is not certain that they are slower.
+    """Return the policy with the smallest median, and the policies that may be as quick.
 
-    Empty where there is but one, or no run was ok.
+    The result is empty if there is a single policy, or if no run was ok.
     """
-    there = experiment.at(limit)
-    timed = [record for record in there if spread(record, experiment.metric)]
-    if len(there) == 1 or not timed:
+    records = experiment.at(limit)
+    timed = [record for record in records if spread(record, experiment.metric)]
+    if len(records) == 1 or not timed:
         return {}
     best, *others = timed
-    found = spread(best, experiment.metric)
-    assert found is not None
+    times = spread(best, experiment.metric)
+    assert times is not None
     reference = next((record for record in timed if record.case.policy == REFERENCE), None)
     share = None if reference is None or reference is best else ratio(best, reference, experiment.metric)
     close = [record.case.policy for record in others if _overlap(_interval(best), _interval(record))]
     return {
         "policy": best.case.policy,
-        "time": format_duration(found.median),
+        "time": format_duration(times.median),
         "ratio": "" if share is None else f"{share:.2f} x {REFERENCE}",
         "close": ", ".join(close),
     }
 
 
 def _interval(record: Record) -> Interval | None:
-    found = estimate(runs_of(record, Figure(record.case.main_metric)))
-    return None if found is None else found.interval
+    main = estimate(runs_of(record, Figure(record.case.main_metric)))
+    return None if main is None else main.interval
 
 
 def _overlap(one: Interval | None, other: Interval | None) -> bool:
-    """Tell whether two intervals meet; of a single round nothing is certain."""
+    """Return whether two intervals overlap; a single round has no interval and may overlap anything."""
     return one is None or other is None or (one.low <= other.high and other.low <= one.high)
 
 
 def table(records: Sequence[Record], view: View) -> Cells:
-    """Return all cases, a row each, in the view's order and columns, or in those columns that most will want."""
-    found = [row for one in tables(records, view) for row in one.rows]
-    labels = [*_ALWAYS, *_telling([record.case for record in records], _ALWAYS)]
+    """Return a row for each case in the view's order and columns; without columns, in the usual ones."""
+    rows = [row for one in tables(records, view) for row in one.rows]
+    labels = [*_ALWAYS, *_distinguishing([record.case for record in records], _ALWAYS)]
     columns = [column(name) for name in dict.fromkeys([*labels, *(view.columns or _metrics(records))])]
-    return {"columns": columns, "rows": [[_cell(made, row) for made in columns] for row in found]}
+    return {"columns": columns, "rows": [[_cell(made, row) for made in columns] for row in rows]}
 
 
 def _cell(made: Column, row: Row) -> Cells:
@@ -151,24 +155,24 @@ def _cell(made: Column, row: Row) -> Cells:
 
 
 def _metrics(records: Sequence[Record]) -> list[str]:
-    kept_coming = any(record.case.loop != "once" for record in records)
+    has_arrivals = any(record.case.loop != "once" for record in records)
     has_bound = any(spread(record, "bound_s") for record in records)
     usual = [name for name in _USUAL if name != "bound" or has_bound]
-    return ["makespan", "interval", *(["response_mean", "response.p90"] if kept_coming else []), *usual]
+    return ["makespan", "interval", *(["response_mean", "response.p90"] if has_arrivals else []), *usual]
 
 
 def origin(document: Document) -> str:
-    """Return when and on what the records were measured, and of which commit, in one line."""
+    """Return the time, machine and commit of the measurement in one line."""
     commit = document.commit
     parts = [document.created, f"{document.machine.processors} x {document.machine.processor}".rstrip(" x")]
     return ", ".join([*parts, *([] if commit is None else [f"commit {commit.id[:12]}"])])
 
 
 def about(document: Document) -> list[tuple[str, str]]:
-    """Return what is known of the machine and the session."""
+    """Return the description of the machine and the session as terms and texts."""
     machine, commit = document.machine, document.commit
     cases = [record.case for record in document.records]
-    found = {
+    terms = {
         "measured": document.created,
         "processor": f"{machine.processors} x {machine.processor}".rstrip(" x"),
         "memory": format_size(machine.memory_bytes),
@@ -178,14 +182,14 @@ def about(document: Document) -> list[tuple[str, str]]:
         "versions": ", ".join(f"{name} {version}" for name, version in document.versions.items()),
         "commit": ""
         if commit is None
-        else f"{commit.id} on {commit.branch}{', and uncommitted changes' * commit.is_dirty}",
+        else f"{commit.id} on {commit.branch}{' with uncommitted changes' * commit.is_dirty}",
         "cap": _each(case.cap for case in cases),
         "swap": _each(case.swap for case in cases),
         "threads": _each(case.threads for case in cases),
         "seeds": _each(case.seed for case in cases if case.seed is not None),
         "devices": _each(case.device for case in cases if case.device is not None),
     }
-    return [(term, text) for term, text in found.items() if text]
+    return [(term, text) for term, text in terms.items() if text]
 
 
 def _each(values: Iterable[object]) -> str:
