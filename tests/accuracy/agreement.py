@@ -1,4 +1,4 @@
-"""How near figures of ours come to those of others."""
+"""Compares our figures with those of other tools and clocks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SPIKES = [(mib, length_ms) for mib in (8, 64) for length_ms in (0, 2, 5, 10, 20,
 
 
 def spikes(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
-    """Yield how much samples see of a spike of that height and length, taken that the kernel's own count saw all of it.
+    """Yield the share of a memory spike that samples see, for several heights and lengths.
 
-    What the kernel needs for the group itself, some 0.3 MiB, goes for unseen.
+    The kernel's own count is taken as the whole spike. It includes about 0.3 MiB that the kernel needs for the group.
     """
     for mib, length_ms in SPIKES:
         runs = [measure(spike(mib, length_ms / 1000), cap, fresh()) for _ in range(rounds)]
@@ -28,7 +28,7 @@ def spikes(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
 
 
 def clocks(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
-    """Yield what makespans have more than the program's own clock, and less than its parent's."""
+    """Yield how much makespans exceed the program's own clock, and how much they are below its parent's."""
     inner, outer = [], []
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder) / "took"
@@ -43,7 +43,7 @@ def clocks(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
 
 
 def benchexec(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
-    """Yield figures of ours over those of runexec, in turns, round by round."""
+    """Yield our figures divided by those of runexec, measured in turns, round by round."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "numbers"
         file.write_bytes(os.urandom(64 * MIB))

@@ -1,4 +1,4 @@
-"""The cap that a session takes, names for its groups, and something to swap to."""
+"""Fixtures: the cap of a session, names for its groups, and swap space."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.accuracy.programs import Fresh
 
 @pytest.fixture(scope="session")
 def cap() -> Cap:
-    """Give the cap that `auto` takes; without one there is no kernel's figure to compare with."""
+    """Return the cap that `auto` chooses; skip if there is none, because then the kernel counts nothing."""
     name, found = choose("auto")
     if not found.enforces:
         pytest.skip(f"--edge-cap=auto is {name} here: no group counts anything")
@@ -26,14 +26,14 @@ def cap() -> Cap:
 
 @pytest.fixture(scope="session")
 def fresh() -> Fresh:
-    """Give names for groups, each once."""
+    """Return a function that returns a new name for a group at each call."""
     serial = itertools.count()
     return lambda: f"{PREFIX}{tag(os.getpid())}-accuracy-{next(serial)}"
 
 
 @pytest.fixture
 def swap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swap]:
-    """Give something to swap to: what the machine has, or a temporary file."""
+    """Return swap space: the machine's own, or a temporary file."""
     folder = tmp_path_factory.mktemp("swap")
     try:
         found = open_swap("existing", folder, "")

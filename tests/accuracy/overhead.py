@@ -1,4 +1,4 @@
-"""What measuring itself takes: of time, of memory, and of what it watches."""
+"""Measures the cost of measuring: time, memory, and the slowdown of the measured program."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from pytest_edgeload.workload import Mix
 from tests.accuracy.programs import Fresh, compute, hold, measure
 
 Row = tuple[str, Sequence[float], str]
-"""What is told, its values round by round, and their unit."""
+"""A label, its values round by round, and their unit."""
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 _MODULE = '''
 """A network of twelve layers of 16 MiB."""
@@ -63,8 +63,8 @@ else:
 """
 
 
-class _Asleep(Sampler):
-    """A sampler that never looks."""
+class _NoSampler(Sampler):
+    """A sampler that takes no samples."""
 
     def __enter__(self) -> Self:
         return self
@@ -74,24 +74,24 @@ class _Asleep(Sampler):
 
 
 def sampler(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
-    """Yield what the sampler takes of a processor, and how much longer two are busy, with it and without in turns."""
+    """Yield the sampler's share of a processor, and the makespan with it over the makespan without, in turns."""
     both = ("sh", "-c", '"$@" & "$@"; wait', "sh", *compute(0.5))
-    without = patch.object(life, "Sampler", _Asleep)
-    ways = (nullcontext(), without)
-    pairs = [[_makespan(both, cap, fresh(), way) for way in ways] for _ in range(rounds)]
+    without = patch.object(life, "Sampler", _NoSampler)
+    contexts = (nullcontext(), without)
+    pairs = [[_makespan(both, cap, fresh(), context) for context in contexts] for _ in range(rounds)]
     yield "the sampler's share of one processor", [100 * on[1] for on, _ in pairs], "%"
     yield "a makespan with it over one without, both processors computing", [on[0] / off[0] for on, off in pairs], ""
 
 
-def _makespan(argv: Sequence[str], cap: Cap, name: str, how: AbstractContextManager[object]) -> tuple[float, float]:
-    with how:
+def _makespan(argv: Sequence[str], cap: Cap, name: str, context: AbstractContextManager[object]) -> tuple[float, float]:
+    with context:
         run = measure(argv, cap, name)
     assert run.makespan_s is not None
     return run.makespan_s, run.sampler_cpu_share or 0.0
 
 
 def launcher(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
-    """Yield what a program takes that does nothing, by itself and measured, and what its group is charged."""
+    """Yield the time of a program that does nothing, alone and measured, and the memory that its group is charged."""
     runs = []
     for _ in range(rounds):
         plain_s, _ = _timed(lambda: subprocess.run(["true"], check=True))
@@ -105,14 +105,14 @@ def launcher(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
     yield "what is neither anonymous nor page cache while 64 MiB are held", [size / 1024 for size in kernel], "KiB"
 
 
-def _timed(action: Callable[[], Found]) -> tuple[float, Found]:
+def _timed(action: Callable[[], Result]) -> tuple[float, Result]:
     begin_s = time.monotonic()
-    found = action()
-    return time.monotonic() - begin_s, found
+    result = action()
+    return time.monotonic() - begin_s, result
 
 
 def network(cap: Cap, session: str, rounds: int) -> Iterator[Row]:
-    """Yield what running a network of 192 MiB takes in plain PyTorch and here, cold both, and what of that is what."""
+    """Yield the time to run a network of 192 MiB in plain PyTorch and here, both from a cold cache, and its parts."""
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
         (Path(folder) / "wide_for_overhead.py").write_text(_MODULE)
         weights = Path(folder) / "weights.pt"
@@ -135,8 +135,8 @@ def network(cap: Cap, session: str, rounds: int) -> Iterator[Row]:
             bench.measure(case, mix)
             pairs = []
             for _ in range(rounds):
-                life_s, told = _timed(lambda: _plain(folder))
-                pairs.append(((life_s, float(told)), _timed(lambda: bench.measure(case, mix))))
+                life_s, printed = _timed(lambda: _plain(folder))
+                pairs.append(((life_s, float(printed)), _timed(lambda: bench.measure(case, mix))))
         yield "plain PyTorch, in all", [plain[0] for plain, _ in pairs], "s"
         yield "plain PyTorch, loading and executing", [plain[1] for plain, _ in pairs], "s"
         yield "`edge.run` of `bulk`, in all", [whole for _, (whole, _) in pairs], "s"
@@ -148,7 +148,7 @@ def network(cap: Cap, session: str, rounds: int) -> Iterator[Row]:
 
 
 def _plain(folder: str, *words: str) -> str:
-    """Run the network in plain PyTorch, from a cold cache; return what it says, which is the seconds that took."""
+    """Run the network in plain PyTorch from a cold cache; return its output, the seconds for loading and executing."""
     page_cache.drop(Path(folder).glob("*.pt"))
     command = [sys.executable, "-c", _PLAIN, *words]
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout.strip() or "0"

@@ -1,4 +1,4 @@
-"""Programs that are measured by us and by others, and one measurement of one of them."""
+"""Programs that we and other tools measure, and the function that measures one of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB = 1 << 20
 LIMIT = 400 * MIB
 Fresh = Callable[[], str]
 
-# Each says at its end what it knows of itself, into the file that its last argument names.
+# At its end each program writes its own figures to the file in its last argument.
 _HOLD = """
 import sys, time
 held = b"1" * (int(sys.argv[1]) << 20)
@@ -61,32 +61,32 @@ def _python(script: str, *words: object) -> tuple[str, ...]:
 
 
 def hold(mib: int, seconds: float, note: Path | str = os.devnull) -> tuple[str, ...]:
-    """Return a program that writes so many MiB, holds them for so long, and then notes its /proc/self/status."""
+    """Return a program that fills and holds `mib` MiB for `seconds`, and then writes its /proc/self/status to `note`."""
     return _python(_HOLD, mib, seconds, note)
 
 
 def spike(mib: int, seconds: float) -> tuple[str, ...]:
-    """Return a program that has so many MiB for so long, beside what it takes to get them, and then gives them back."""
+    """Return a program that allocates `mib` MiB, holds them for `seconds`, and frees them."""
     return _python(_SPIKE, mib, seconds)
 
 
 def compute(seconds: float, note: Path | str = os.devnull) -> tuple[str, ...]:
-    """Return a program that takes so much processor time, and then notes how long that took, and all it has taken."""
+    """Return a program that uses `seconds` of processor time, and writes its wall and processor time to `note`."""
     return _python(_COMPUTE, seconds, note)
 
 
 def touch_twice(mib: int) -> tuple[str, ...]:
-    """Return a program that writes so many MiB page by page, and then once more."""
+    """Return a program that writes to each page of `mib` MiB, twice."""
     return _python(_SWAP, mib)
 
 
 def digest(file: Path, times: int) -> tuple[str, ...]:
-    """Return a program that reads a file into its memory and adds it up so many times."""
+    """Return a program that reads a file into memory and computes its hash `times` times."""
     return _python(_READ, file, times)
 
 
 def measure(argv: Sequence[str], cap: Cap, name: str, limits: Limits | None = None) -> Measurement:
-    """Return what the plugin sees of the program; it may not swap unless `limits` say so."""
+    """Return our measurement of the program; it may not swap unless `limits` allow it."""
     command = Command.of(argv, os.environ, None, None, None, None)
     run = launch_command(command, 1, Enclosure(cap, name, limits or Limits(Constraints(LIMIT)), 60.0))
     assert run.outcome == "ok", run.detail

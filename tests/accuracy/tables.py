@@ -1,4 +1,4 @@
-"""Run as a program, on a quiet machine: prints the tables of docs/accuracy.md, the median and range of each figure."""
+"""A program that prints the tables of docs/accuracy.md: median and range of each figure. Needs a quiet machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.accuracy.overhead import Row
 def table(title: str, rows: Iterable[Row]) -> str:
     """Return one table of the page."""
     lines = [
-        (what, f"{median(values):.4g} ({min(values):.4g}-{max(values):.4g}) {unit}") for what, values, unit in rows
+        (label, f"{median(values):.4g} ({min(values):.4g}-{max(values):.4g}) {unit}") for label, values, unit in rows
     ]
     return tabulate(lines, (title, "median (range)"), tablefmt="github") + "\n\n"
 
@@ -41,13 +41,13 @@ def main() -> None:
         "the sampler": overhead.sampler(cap, fresh, 9),
         "a program that does nothing": overhead.launcher(cap, fresh, 25),
     }
-    with host_lock():  # which whole runs take themselves
+    with host_lock():  # complete runs take the lock themselves
         show(name, programs)
     show(name, {"a network of 192 MiB": overhead.network(cap, session, 7)})
 
 
 def show(cap_name: str, tables: Mapping[str, Iterable[Row]]) -> None:
-    """Print tables, each as soon as it is measured."""
+    """Print each table as soon as it is measured."""
     for title, rows in tables.items():
         sys.stdout.write(table(f"{title} ({cap_name})", rows))
         sys.stdout.flush()

@@ -1,6 +1,7 @@
-"""The same program under the same limit, measured by us and by BenchExec's runexec in turns, differs by 2 % at most.
+"""Our figures and those of BenchExec's runexec differ by at most 2 % for the same program under the same limit.
 
-Memory and processor time do so in the median; others on this machine delay a start, so of times one pair has to.
+We compare the median of several pairs for memory and processor time. Other processes delay a start, so for wall time
+one of several pairs must agree.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("benchexec") is None, reason="BenchExec is not installed"),
     pytest.mark.skipif(
         os.geteuid() != 0 or CAPS["cgroup1"].unavailable() is not None,
-        reason="runexec makes groups here only as root with version 1 of cgroups",
+        reason="runexec creates groups here only as root with cgroups v1",
     ),
 ]
 
@@ -30,7 +31,7 @@ ROUNDS, ATTEMPTS = 3, 5
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a file of 64 MiB that is on the disk."""
+    """Return a file of 64 MiB that is on the disk."""
     path = tmp_path_factory.mktemp("file") / "numbers"
     path.write_bytes(os.urandom(64 * MIB))
     with path.open("rb") as written:
@@ -39,31 +40,31 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ratio(argv: tuple[str, ...], cap: Cap, fresh: Fresh, figure: str) -> float:
-    """Return a figure of ours over theirs, in one pair of runs."""
-    found: float = getattr(ours(argv, cap, fresh()), figure) / getattr(theirs(argv), figure)
-    return found
+    """Return our figure divided by theirs, in one pair of runs."""
+    value: float = getattr(ours(argv, cap, fresh()), figure) / getattr(theirs(argv), figure)
+    return value
 
 
 def median(argv: tuple[str, ...], cap: Cap, fresh: Fresh, figure: str) -> float:
-    """Return the median of such ratios."""
+    """Return the median ratio of several pairs."""
     return statistics.median(ratio(argv, cap, fresh, figure) for _ in range(ROUNDS))
 
 
-def test_memory(cap: Cap, fresh: Fresh) -> None:
-    """A program that holds 200 MiB."""
+def test_memory_agrees(cap: Cap, fresh: Fresh) -> None:
+    """The peak memory agrees for a program that holds 200 MiB."""
     assert median(hold(200, 0.1), cap, fresh, "memory_bytes") == pytest.approx(1, abs=NEAR)
 
 
-def test_memory_of_a_reader(cap: Cap, fresh: Fresh, file: Path) -> None:
-    """A program that reads a file, which is charged for what it holds and for the page cache."""
+def test_memory_of_a_reader_agrees(cap: Cap, fresh: Fresh, file: Path) -> None:
+    """The peak memory agrees for a program that reads a file, including the page cache."""
     assert median(digest(file, 1), cap, fresh, "memory_bytes") == pytest.approx(1, abs=NEAR)
 
 
-def test_processor_time(cap: Cap, fresh: Fresh) -> None:
-    """A program that computes."""
+def test_processor_time_agrees(cap: Cap, fresh: Fresh) -> None:
+    """The processor time agrees for a program that computes."""
     assert median(compute(0.7), cap, fresh, "cpu_s") == pytest.approx(1, abs=NEAR)
 
 
-def test_time(cap: Cap, fresh: Fresh) -> None:
-    """A program that sleeps, so that it matters less who else computes: one of a few pairs."""
+def test_wall_time_agrees(cap: Cap, fresh: Fresh) -> None:
+    """The wall time agrees in one of several pairs for a program that sleeps, which other processes delay least."""
     assert any(abs(ratio(("sleep", "1"), cap, fresh, "wall_s") - 1) <= NEAR for _ in range(ATTEMPTS))

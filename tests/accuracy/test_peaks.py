@@ -1,4 +1,4 @@
-"""Memory: what the sampler saw, what the kernel counted for the group, and what the process knows of itself."""
+"""Memory: the sampler, the kernel's count for the group, and the process's own count agree."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pytest_edgeload.sandbox.caps import Cap
 from tests.accuracy.programs import MIB, Fresh, hold, measure
 
 
-def test_sampled_peak(cap: Cap, fresh: Fresh) -> None:
-    """Memory that a program holds for a fifth of a second is seen within 2 % of the kernel's own high-water mark."""
+def test_sampled_peak_is_near_the_kernels(cap: Cap, fresh: Fresh) -> None:
+    """The sampled peak of memory held for 0.2 s is within 2 % of the kernel's own high-water mark."""
     run = measure(hold(200, 0.2), cap, fresh())
     assert run.peak_charged_bytes is not None
     assert run.peak_anon_bytes is not None
@@ -24,8 +24,8 @@ def test_sampled_peak(cap: Cap, fresh: Fresh) -> None:
 
 
 @pytest.mark.parametrize("mib", [0, 200])
-def test_high_water_mark(cap: Cap, fresh: Fresh, tmp_path: Path, mib: int) -> None:
-    """The peak of a program is what it reads of itself, though it came from a larger process: this one."""
+def test_peak_is_the_programs_own_high_water_mark(cap: Cap, fresh: Fresh, tmp_path: Path, mib: int) -> None:
+    """The peak equals the program's own VmHWM, although a larger process, this one, started it."""
     larger = b"1" * (64 * MIB)
     run = measure(hold(mib, 0.1, tmp_path / "status"), cap, fresh())
     [own] = re.findall(r"VmHWM:\s+(\d+) kB", (tmp_path / "status").read_text())

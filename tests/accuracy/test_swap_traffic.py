@@ -1,4 +1,4 @@
-"""Swap: what a measurement says against what another process reads of /proc/vmstat before and after it."""
+"""Swap: a measurement agrees with /proc/vmstat, which another process reads before and after."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ PAGE = 4096
 
 
 def vmstat() -> dict[str, int]:
-    """Return what another program reads of the whole machine, in pages."""
-    told = subprocess.run(["cat", "/proc/vmstat"], check=True, capture_output=True, text=True).stdout
-    return {name: int(count) for name, count in map(str.split, told.splitlines())}
+    """Return the counters of the whole machine, in pages, as another program reads them."""
+    output = subprocess.run(["cat", "/proc/vmstat"], check=True, capture_output=True, text=True).stdout
+    return {name: int(count) for name, count in map(str.split, output.splitlines())}
 
 
 def is_guest() -> bool:
-    """Tell whether this is User-mode Linux, where a test is alone; anywhere else others may swap meanwhile."""
+    """Return whether this is User-mode Linux, where a test runs alone; elsewhere other processes may swap meanwhile."""
     return "User Mode Linux" in Path("/proc/cpuinfo").read_text()
 
 
-def test_swap_traffic(cap: Cap, fresh: Fresh, swap: Swap) -> None:
-    """Both ways, and refaults, are no more than the machine's own count; in a guest, where nothing else swaps, as much.
+def test_swap_traffic_agrees_with_vmstat(cap: Cap, fresh: Fresh, swap: Swap) -> None:
+    """Swap in both directions and refaults do not exceed the machine's counters; alone in a guest, they equal them.
 
-    What the program holds beyond its limit has to be written once at least, and read once.
+    Memory beyond the limit must be written at least once and read once.
     """
     assert swap.size_bytes > HELD * MIB
     limits, beyond = Limits(Constraints(MAY_HOLD * MIB), may_swap=True), (HELD - MAY_HOLD) * MIB
@@ -43,7 +43,7 @@ def test_swap_traffic(cap: Cap, fresh: Fresh, swap: Swap) -> None:
     refaults = grown["workingset_refault_anon"] + grown["workingset_refault_file"]
     assert beyond <= run.swap_out_bytes <= theirs[1]
     assert beyond <= run.swap_in_bytes <= theirs[0]
-    assert run.refaults <= 1.01 * refaults  # which each processor adds to the whole in its own time
+    assert run.refaults <= 1.01 * refaults  # each processor adds to the total with a delay
     if is_guest():
         assert run.swap_in_bytes + run.swap_out_bytes >= 0.98 * sum(theirs)
         assert run.refaults >= 0.98 * refaults

@@ -1,4 +1,4 @@
-"""Time: what a measurement says against the clocks of what it measures."""
+"""Time: a measurement agrees with the clocks of the measured program."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SECONDS = 0.5
 ATTEMPTS = 5
 
 
-def agrees(difference: Callable[[], float], at_most: float) -> bool:
-    """Tell whether one of a few attempts differs by no more: a busy machine adds to some, and takes from none."""
+def agrees(difference: Callable[[], float], max_difference: float) -> bool:
+    """Return whether one of several attempts differs by at most that; a busy machine only increases a difference."""
     for _ in range(ATTEMPTS):
-        found = difference()
-        assert found >= 0
-        if found <= at_most:
+        value = difference()
+        assert value >= 0
+        if value <= max_difference:
             return True
     return False
 
 
-def test_command(cap: Cap, fresh: Fresh, tmp_path: Path) -> None:
-    """A program's makespan is what it says its work took, and less than a tenth more: starting Python."""
+def test_makespan_of_a_command_is_near_its_own_clock(cap: Cap, fresh: Fresh, tmp_path: Path) -> None:
+    """A program's makespan exceeds its own time for its work by less than a tenth: the start of Python."""
 
     def more() -> float:
         run = measure(compute(SECONDS, tmp_path / "took"), cap, fresh())
@@ -41,8 +41,8 @@ def test_command(cap: Cap, fresh: Fresh, tmp_path: Path) -> None:
     assert agrees(more, 0.1)
 
 
-def test_call(cap: Cap, fresh: Fresh) -> None:
-    """A function's makespan is what the function says it took, and less than a hundredth more."""
+def test_makespan_of_a_call_is_near_its_own_clock(cap: Cap, fresh: Fresh) -> None:
+    """A function's makespan exceeds the function's own time by less than a hundredth."""
 
     def work() -> float:
         begin_s = time.monotonic()
@@ -58,8 +58,8 @@ def test_call(cap: Cap, fresh: Fresh) -> None:
     assert agrees(more, 0.01)
 
 
-def test_external_clock(cap: Cap, fresh: Fresh) -> None:
-    """A program's makespan is less than a clock around all of the measurement has, and by less than a tenth."""
+def test_makespan_is_near_an_outer_clock(cap: Cap, fresh: Fresh) -> None:
+    """A program's makespan is below a clock around the whole measurement by less than a tenth."""
 
     def less() -> float:
         begin_s = time.monotonic()
@@ -71,8 +71,8 @@ def test_external_clock(cap: Cap, fresh: Fresh) -> None:
     assert agrees(less, 0.1)
 
 
-def test_processor_time(cap: Cap, fresh: Fresh, tmp_path: Path) -> None:
-    """Processor time is what a program's children say they took, one after the other, and their starts and ends."""
+def test_processor_time_is_the_sum_of_the_children(cap: Cap, fresh: Fresh, tmp_path: Path) -> None:
+    """Processor time equals the children's own times, plus their starts and ends."""
     script = '"$@" && "$@"'
     run = measure(("sh", "-c", script, "sh", *compute(SECONDS, tmp_path / "took")), cap, fresh())
     own_s = float((tmp_path / "took").read_text().split()[1])

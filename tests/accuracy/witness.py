@@ -1,4 +1,4 @@
-"""What BenchExec's runexec measures of a program under the same limit, without containers and without swap."""
+"""Measures a program with BenchExec's runexec under the same limit, without containers and swap."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ _FIGURE = re.compile(r"^(memory|cputime|walltime|returnvalue)=([\d.]+)", re.MULT
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was measured of one run: the most that its group was charged, processor time, and time."""
+class RunFigures:
+    """The figures of one run: the peak that its group was charged, processor time, and wall time."""
 
     memory_bytes: float
     cpu_s: float
     wall_s: float
 
 
-def theirs(argv: Sequence[str]) -> Seen:
-    """Return what runexec tells of a program; the files that it names are cold, as they are for us."""
+def theirs(argv: Sequence[str]) -> RunFigures:
+    """Return runexec's figures for a program; files in its arguments are dropped from the page cache, as ours are."""
     page_cache.drop(page_cache.named(argv, "/"))
     with tempfile.TemporaryDirectory() as folder:
         options = ["--no-container", "--quiet", f"--memlimit={LIMIT}", f"--output={Path(folder) / 'output'}"]
         command = [sys.executable, "-m", "benchexec.runexecutor", *options, "--", *argv]
-        told = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
-    found = {name: float(value) for name, value in _FIGURE.findall(told.stdout)}
-    assert found["returnvalue"] == 0, told
-    return Seen(found["memory"], found["cputime"], found["walltime"])
+        process = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
+    figures = {name: float(value) for name, value in _FIGURE.findall(process.stdout)}
+    assert figures["returnvalue"] == 0, process
+    return RunFigures(figures["memory"], figures["cputime"], figures["walltime"])
 
 
-def ours(argv: Sequence[str], cap: Cap, name: str) -> Seen:
-    """Return the same of a measurement of ours."""
+def ours(argv: Sequence[str], cap: Cap, name: str) -> RunFigures:
+    """Return our figures for a program."""
     run = measure(argv, cap, name)
     assert run.peak_charged_bytes is not None
     assert run.cpu_s is not None
     assert run.makespan_s is not None
-    return Seen(run.peak_charged_bytes, run.cpu_s, run.makespan_s)
+    return RunFigures(run.peak_charged_bytes, run.cpu_s, run.makespan_s)

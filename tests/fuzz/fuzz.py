@@ -1,6 +1,6 @@
-"""Fuzzes the targets with atheris, each in a process of its own: `python -m tests.fuzz.fuzz MINUTES [TARGET...]`.
+"""Fuzzes the targets with atheris, each in its own process: `python -m tests.fuzz.fuzz MINUTES [TARGET...]`.
 
-What it learned stays in build/fuzz, by target; an input that a target breaks down over is kept there, too.
+The corpus of each target is kept in build/fuzz, and so is every input that makes a target fail.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ FOLDER = Path("build/fuzz")
 
 
 def main() -> int:
-    """Fuzz as the command line says; return how many targets broke down."""
+    """Fuzz the targets on the command line; return the number of targets that failed."""
     if sys.argv[1] == "one":
-        one(sys.argv[2], *sys.argv[3:])
+        fuzz_here(sys.argv[2], *sys.argv[3:])
     minutes, *names = sys.argv[1:]
-    return sum(fuzzed(name, float(minutes)) for name in names or TARGETS)
+    return sum(fuzz(name, float(minutes)) for name in names or TARGETS)
 
 
-def fuzzed(name: str, minutes: float) -> bool:
-    """Fuzz one target and print how often it ran; tell whether it broke down."""
+def fuzz(name: str, minutes: float) -> bool:
+    """Fuzz one target and print how often it ran; return whether it failed."""
     corpus, finds = FOLDER / name, FOLDER / f"{name}-"
     corpus.mkdir(parents=True, exist_ok=True)
     for i, example in enumerate(TARGETS[name].examples):
@@ -42,8 +42,8 @@ def fuzzed(name: str, minutes: float) -> bool:
     return done.returncode != 0
 
 
-def one(name: str, *arguments: str) -> None:
-    """Fuzz one target in this process, which that ends."""
+def fuzz_here(name: str, *arguments: str) -> None:
+    """Fuzz one target in this process, and exit."""
     target = TARGETS[name]
     atheris.Setup([sys.argv[0], *arguments], lambda data: run(target, data))
     atheris.Fuzz()

@@ -1,8 +1,8 @@
-"""What is fuzzed: each parser of what others write, what it may refuse by, and texts to begin with.
+"""Fuzz targets: each parser of foreign input, the exceptions it may raise, and example inputs.
 
-A target takes any bytes. Its parser returns a value, or raises one of its `refusals`; of a value that it returned,
-nothing may be refused any more. Anything else is a find. Used by hypothesis in each run of the tests, and by atheris in
-`fuzz.py` for as long as one likes.
+The input of a target is any bytes. Its parser returns a value or raises one of its `refusals`; the check of a returned
+value must not fail. Anything else is a bug. Hypothesis runs the targets in every test session, and atheris in `fuzz.py`
+for any length of time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from tests.report.documents import document, record
 
 
 class Target(NamedTuple):
-    """A parser, the errors that it may raise, examples of what it reads, and what has to work with whatever it gave."""
+    """A parser, the exceptions it may raise, example inputs, and a check of every value that it returns."""
 
     parse: Callable[[bytes], Any]
     refusals: tuple[type[Exception], ...]
@@ -53,12 +53,12 @@ class Target(NamedTuple):
 
 
 def _of_text(parse: Callable[[str], object], *examples: str, check: Callable[[Any], None] = lambda _: None) -> Target:
-    """Return the target of a parser of texts, lone surrogates among them, that raises ValueError."""
+    """Return the target of a parser that raises ValueError; its input is text, possibly with lone surrogates."""
     return Target(_decoding(parse), (ValueError,), _encoded(examples), check)
 
 
 def _refusing(parse: Callable[[str], object], *examples: str, check: Callable[[Any], None] = lambda _: None) -> Target:
-    """Return the same of one that raises our own refusals."""
+    """Return the target of a parser of text that raises Refusal."""
     return Target(_decoding(parse), (Refusal,), _encoded(examples), check)
 
 
@@ -70,25 +70,25 @@ def _encoded(examples: tuple[str, ...]) -> tuple[bytes, ...]:
     return tuple(example.encode() for example in examples)
 
 
-def _size(size: int) -> None:
+def _check_size(size: int) -> None:
     assert units.parse_size(units.exact_size(size)) == size
     assert abs(units.parse_size(units.format_size(size)) - size) <= size / 20
 
 
-def _limit(limit: Limit) -> None:
+def _check_limit(limit: Limit) -> None:
     assert Limit.parse(str(limit)) == limit
 
 
-def _amount(amount: float) -> None:
+def _check_amount(amount: float) -> None:
     assert 0 < amount < math.inf
 
 
-def _thresholds(found: tuple[Threshold, ...]) -> None:
-    assert parse_thresholds(",".join(one.text for one in found)) == found
-    for one in found:
-        assert parse_figure(str(one.figure)) == one.figure
-        assert one.allowed(1.0) >= 0
-        assert one.figure.show(one.allowed(1.0))
+def _check_thresholds(thresholds: tuple[Threshold, ...]) -> None:
+    assert parse_thresholds(",".join(threshold.text for threshold in thresholds)) == thresholds
+    for threshold in thresholds:
+        assert parse_figure(str(threshold.figure)) == threshold.figure
+        assert threshold.allowed(1.0) >= 0
+        assert threshold.figure.show(threshold.allowed(1.0))
 
 
 def _ceiling(text: str) -> Ceiling:
@@ -96,54 +96,54 @@ def _ceiling(text: str) -> Ceiling:
     return Ceiling.parse(name, limit)
 
 
-def _ceiling_read(found: Ceiling) -> None:
-    assert _ceiling(found.text) == found
-    assert found.figure.show(found.value)
+def _check_ceiling(ceiling: Ceiling) -> None:
+    assert _ceiling(ceiling.text) == ceiling
+    assert ceiling.figure.show(ceiling.value)
 
 
-def _again(parse: Callable[[str], object]) -> Callable[[Any], None]:
-    """Return the check that a list of names, written with commas, is read as the same."""
+def _same_names(parse: Callable[[str], object]) -> Callable[[Any], None]:
+    """Return a check that names, joined with commas, are parsed as the same names."""
 
-    def check(found: tuple[str, ...]) -> None:
-        assert parse(",".join(found)) == found
+    def check(names: tuple[str, ...]) -> None:
+        assert parse(",".join(names)) == names
 
     return check
 
 
 def _options(text: str) -> None:
-    """Give the text to every option; that one refuses it says nothing of the others."""
+    """Parse the text with every option, because each refuses different texts."""
     for option in OPTIONS.values():
         try:
             option.parse(text)
         except ValueError as error:
-            assert str(error)  # noqa: PT017  # what it says is for people
+            assert str(error)  # noqa: PT017  # the message is for people
 
 
 def _mix(suffix: str) -> Callable[[str], object]:
     return lambda text: file.parse(text, f"mix{suffix}")
 
 
-def _devices(found: Mapping[str, Device]) -> None:
-    for device in found.values():
-        _limit(device.memory)
+def _check_devices(by_name: Mapping[str, Device]) -> None:
+    for device in by_name.values():
+        _check_limit(device.memory)
         assert all(value > 0 or name == "swap_bytes" for name, value in device.constraints.values.items())
 
 
-def _mix_read(mix: Mix) -> None:
+def _check_mix(mix: Mix) -> None:
     texts.check("workload", mix.name)
     assert decoding.decode(msgspec.json.encode(mix), Mix) == mix
 
 
-def _records(found: Document) -> None:
-    assert parse(render(found)) == found
+def _check_document(parsed: Document) -> None:
+    assert parse(render(parsed)) == parsed
 
 
-def _reports(found: Document) -> None:
-    """Show what can be read in every format; of the page, whose script alone takes megabytes, its charts."""
+def _check_reports(parsed: Document) -> None:
+    """Render the document in every format; of the HTML page, whose script alone takes megabytes, only the charts."""
     for name, report in FORMATS.items():
         if name != "html":
-            assert isinstance(report(found, (), View()), str)
-    cases = experiments(found.records)
+            assert isinstance(report(parsed, (), View()), str)
+    cases = experiments(parsed.records)
     encoded(figures(cases, titles(cases)))
 
 
@@ -151,19 +151,19 @@ def _entry(data: bytes) -> Entry:
     return unpack(data.decode(errors="replace"))
 
 
-def _entry_read(found: Entry) -> None:
-    """Check that what crosses xdist is all but the spans and the time line, and crosses again as it is."""
-    crossed = unpack(pack(found))
-    assert crossed.case == found.case
-    assert crossed.measurement == found.measurement.summary()
+def _check_entry(entry: Entry) -> None:
+    """Check that all but the spans and the timeline crosses xdist, and that it crosses again unchanged."""
+    crossed = unpack(pack(entry))
+    assert crossed.case == entry.case
+    assert crossed.measurement == entry.measurement.summary()
     assert unpack(pack(crossed)) == crossed
 
 
-def _graph(network: Network) -> None:
+def _check_graph(network: Network) -> None:
     assert decoding.decode(msgspec.json.encode(network), Network) == network
 
 
-def _event(event: Event) -> None:
+def _check_event(event: Event) -> None:
     line = msgspec.json.encode(event) + b"\n"
     assert parse_event(line) == event
 
@@ -211,32 +211,32 @@ _MOUNTS = "25 30 0:23 / /sys rw - sysfs sysfs rw\n33 25 0:29 /a /sys/fs/cgroup r
 _SWAPS = "Filename\tType\tSize\tUsed\tPriority\n/a\\040b file 1024 0 -2\n/dev/zram0 partition 10 0 100\n"
 
 TARGETS: Mapping[str, Target] = {
-    "size": _of_text(units.parse_size, "512M", "1.5G", "1000001", "7", " 3 KiB", check=_size),
-    "limit": _of_text(Limit.parse, "base+256M", "1G", check=_limit),
-    "rate": _of_text(units.parse_rate, "90M/s", "2M", check=_size),
-    "duration": _of_text(units.parse_duration, "300s", "1.5m", "250ms", check=_amount),
-    "percent": _of_text(units.parse_percent, "5%", "0.1 %", check=_amount),
+    "size": _of_text(units.parse_size, "512M", "1.5G", "1000001", "7", " 3 KiB", check=_check_size),
+    "limit": _of_text(Limit.parse, "base+256M", "1G", check=_check_limit),
+    "rate": _of_text(units.parse_rate, "90M/s", "2M", check=_check_size),
+    "duration": _of_text(units.parse_duration, "300s", "1.5m", "250ms", check=_check_amount),
+    "percent": _of_text(units.parse_percent, "5%", "0.1 %", check=_check_amount),
     "swap": _of_text(units.parse_swap, "auto", "4G"),
     "thresholds": _of_text(
-        parse_thresholds, "makespan.p90/bulk:10%+0.2,peak:64M", "swap_in:0,makespan:10%+0.2s", check=_thresholds
+        parse_thresholds, "makespan.p90/bulk:10%+0.2,peak:64M", "swap_in:0,makespan:10%+0.2s", check=_check_thresholds
     ),
-    "ceiling": _of_text(_ceiling, "makespan 0.5x bulk", "peak 600M", check=_ceiling_read),
+    "ceiling": _of_text(_ceiling, "makespan 0.5x bulk", "peak 600M", check=_check_ceiling),
     "columns": _of_text(
-        parse_columns, "makespan,peak.max,ratio,param:x", "response.p90/bulk", check=_again(parse_columns)
+        parse_columns, "makespan,peak.max,ratio,param:x", "response.p90/bulk", check=_same_names(parse_columns)
     ),
-    "group-by": _of_text(parse_group_by, "workload,limit,param:x", check=_again(parse_group_by)),
+    "group-by": _of_text(parse_group_by, "workload,limit,param:x", check=_same_names(parse_group_by)),
     "sort": _of_text(parse_sort, "name", "makespan"),
     "options": _of_text(_options, "3-15", "1G,none", "bmf:out.json", "0001", "newest", "5%", "yes", "~/x"),
     "baseline-name": _of_text(baseline.check_name, "main", "v1.0+x"),
-    "devices": _refusing(lambda text: devices.parse(text, Path("f.toml"), _SHIPPED), *_DEVICES, check=_devices),
-    "workload-yaml": _refusing(_mix(".yaml"), *_YAML, *_JSON, check=_mix_read),
-    "workload-json": _refusing(_mix(".json"), *_JSON, check=_mix_read),
-    "records": Target(parse, (ValueError,), (_DOCUMENT,), _records),
-    "reports": Target(parse, (ValueError,), (_DOCUMENT,), _reports),
-    "entry": Target(_entry, (ValueError,), (_ENTRY,), _entry_read),
-    "event": Target(parse_event, (), _EVENTS, _event),
+    "devices": _refusing(lambda text: devices.parse(text, Path("f.toml"), _SHIPPED), *_DEVICES, check=_check_devices),
+    "workload-yaml": _refusing(_mix(".yaml"), *_YAML, *_JSON, check=_check_mix),
+    "workload-json": _refusing(_mix(".json"), *_JSON, check=_check_mix),
+    "records": Target(parse, (ValueError,), (_DOCUMENT,), _check_document),
+    "reports": Target(parse, (ValueError,), (_DOCUMENT,), _check_reports),
+    "entry": Target(_entry, (ValueError,), (_ENTRY,), _check_entry),
+    "event": Target(parse_event, (), _EVENTS, _check_event),
     "checkpoint": Target(checkpoint.header_tensors, (ValueError, checkpoint.BadCheckpoint), (_HEADER,)),
-    "graph": Target(lambda data: decoding.decode(data, Network), (ValueError,), (_GRAPH,), _graph),
+    "graph": Target(lambda data: decoding.decode(data, Network), (ValueError,), (_GRAPH,), _check_graph),
     "counters": _of_text(counters.flat, "anon 4096\nfile 8192\nworkingset_refault_anon 0\n"),
     "status": Target(counters.resident, (), (_STATUS,)),
     "swaps": _of_text(areas, _SWAPS),
@@ -246,7 +246,7 @@ TARGETS: Mapping[str, Target] = {
 
 
 def run(target: Target, data: bytes) -> None:
-    """Let a target read `data`; raises what is a find. A sentence that it refuses by is one line."""
+    """Run a target on `data`; raise any bug as an exception. The message of a refusal must be one line."""
     try:
         value = target.parse(data)
     except target.refusals as error:

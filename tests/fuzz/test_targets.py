@@ -1,4 +1,4 @@
-"""The parsers of what others write, by drawn texts that nearly make sense."""
+"""The parsers of foreign input, tested with almost valid texts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PIECES = (
     b"0", b"1e400", b"NaN", b"null", b"[", b"{", b'"', b"\\", b"..", b"/", b"~x", b"%", b",", b":", b"=", b"'", b"#",
     b"9" * 20, b"9" * 5000, b"[" * 2000, b"\\ud800", b"x" * 5000, "\N{SUPERSCRIPT TWO}\N{FULLWIDTH DIGIT ONE}".encode(),
 )  # fmt: skip
-"""What parsers have stumbled over."""
+"""Bytes that made parsers fail in the past."""
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, examples: tuple[bytes, ...]) -> bytes:
-    """Draw an example, a stretch of which is cut out, doubled, or replaced."""
+def corrupted(draw: st.DrawFn, examples: tuple[bytes, ...]) -> bytes:
+    """Draw an example with some ranges deleted, duplicated or replaced."""
     data = draw(st.sampled_from((*examples, b"")))
     for _ in range(draw(st.integers(0, 3))):
         begin = draw(st.integers(0, len(data)))
@@ -29,14 +29,14 @@ def spoilt(draw: st.DrawFn, examples: tuple[bytes, ...]) -> bytes:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_refused_or_read(name: str) -> None:
-    """Whatever a parser is given, it gives a value that can be written and read again, or refuses in its own words."""
+def test_every_input_is_parsed_or_refused(name: str) -> None:
+    """A parser returns a value that can be written and parsed again, or refuses the input with its own exception."""
     target = TARGETS[name]
     for example in target.examples:
         target.check(target.parse(example))
 
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(spoilt(target.examples))
+    @given(corrupted(target.examples))
     def check(data: bytes) -> None:
         run(target, data)
 

@@ -1,6 +1,6 @@
-"""The study's networks have the numbers the study is about, and outputs that a check can rely on.
+"""The networks have the sizes of the 2020 study, and outputs that reveal mistakes.
 
-Here lives what is claimed of `models/`. Each network is built once, and one is held at a time.
+Each network is built once, and only one is held at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from models import NETWORKS
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a network; the rounded figures are those of EdgeCaffe's networks."""
+    """The known properties of a network; the rounded figures are those of EdgeCaffe."""
 
     numbers: int  # parameters, and the running statistics of BatchNorm
     weights_mb: float
@@ -50,7 +50,7 @@ EXPECTED = {
 
 @dataclass(frozen=True)
 class Built:
-    """A network, what it was asked, what it answered, and what the first answer cost."""
+    """A network with its samples, its outputs for them, and the multiplications for the first."""
 
     name: str
     module: nn.Module
@@ -60,7 +60,7 @@ class Built:
 
     @property
     def expected(self) -> Expected:
-        """What is known of this network."""
+        """The known properties of this network."""
         return EXPECTED[self.name]
 
     @property
@@ -72,7 +72,7 @@ class Built:
 @pytest.fixture(scope="module", params=NETWORKS)
 def built(request: pytest.FixtureRequest) -> Built:
     """Build one network and run it on its samples."""
-    gc.collect()  # an exported graph holds the network before this one in a cycle
+    gc.collect()  # an exported graph holds the previous network in a cycle
     module, samples = make(request.param)
     with torch.inference_mode():
         with FlopCounterMode(display=False) as flops:
@@ -96,62 +96,62 @@ def megabytes(numbers: int) -> float:
     return 4 * numbers / 1e6
 
 
-def test_the_table_names_the_ten_networks_in_the_order_of_the_study() -> None:
-    """The table holds exactly the networks that something is known of."""
+def test_table_contains_the_ten_networks_in_order() -> None:
+    """The table contains exactly the networks with known properties."""
     assert list(NETWORKS) == list(EXPECTED)
 
 
-def test_the_table_can_be_read_without_torch() -> None:
+def test_table_does_not_import_torch() -> None:
     """Importing `models` does not import torch."""
     code = "import sys, models; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-def test_numbers(built: Built) -> None:
-    """A network holds exactly the numbers that its layers call for."""
+def test_number_of_parameters_is_exact(built: Built) -> None:
+    """A network has exactly the parameters and statistics that its layers require."""
     assert numbers_of(built.module) == built.expected.numbers
 
 
-def test_weights_mb(built: Built) -> None:
-    """A network's weights weigh, as float32, what EdgeCaffe's do."""
+def test_weights_have_the_size_of_the_study(built: Built) -> None:
+    """The float32 weights of a network have the size of EdgeCaffe's."""
     assert megabytes(numbers_of(built.module)) == pytest.approx(built.expected.weights_mb, abs=0.05)
 
 
-def test_split(built: Built) -> None:
+def test_layer_counts_are_those_of_the_study(built: Built) -> None:
     """A network has as many convolutions and linear layers as EdgeCaffe's."""
     convs = sum(isinstance(layer, nn.Conv2d) for layer in built.weighted)
     assert (convs, len(built.weighted) - convs) == built.expected.split
 
 
-def test_largest_layer(built: Built) -> None:
-    """A network's largest layer, bias included, weighs what EdgeCaffe's does."""
+def test_largest_layer_has_the_size_of_the_study(built: Built) -> None:
+    """The largest layer of a network, with its bias, has the size of EdgeCaffe's."""
     largest = max(numbers_of(layer) for layer in built.weighted)
     assert megabytes(largest) == pytest.approx(built.expected.largest_mb, abs=0.05)
 
 
-def test_macs(built: Built) -> None:
-    """One inference takes exactly the multiplications that the layers call for."""
+def test_number_of_multiplications_is_exact(built: Built) -> None:
+    """One inference takes exactly the multiplications that the layers require."""
     assert built.macs == built.expected.macs
 
 
-def test_it_is_ready_for_inference(built: Built) -> None:
-    """A network comes in eval mode, each part of it."""
+def test_every_module_is_in_eval_mode(built: Built) -> None:
+    """All modules of a network are in eval mode."""
     assert not any(part.training for part in built.module.modules())
 
 
-def test_samples(built: Built) -> None:
-    """A network comes with three samples, each one picture of its input's size."""
+def test_three_samples_have_the_input_shape(built: Built) -> None:
+    """A network has three samples, each one image of the input's size."""
     side = built.expected.side
     assert [[tuple(x.shape) for x in sample] for sample in built.samples] == [[(1, 3, side, side)]] * 3
 
 
-def test_output_shape(built: Built) -> None:
+def test_outputs_have_the_expected_shape(built: Built) -> None:
     """Each sample gives an output of the network's shape."""
     assert {tuple(output.shape) for output in built.outputs} == {built.expected.output}
 
 
 def test_outputs_are_finite(built: Built) -> None:
-    """No output holds an infinity or a NaN, and no softmax is saturated."""
+    """No output contains infinity or NaN, and no softmax is saturated."""
     for output in built.outputs:
         assert output.isfinite().all()
         assert output.abs().max() > 0.01
@@ -165,23 +165,23 @@ def test_outputs_depend_on_the_input(built: Built) -> None:
         assert torch.dist(a, b) > 0.1 * max(a.norm(), b.norm())
 
 
-def test_no_number_is_left_as_it_was_found_in_memory(built: Built) -> None:
-    """Each tensor is filled: finite, and not all alike."""
+def test_every_tensor_is_initialized(built: Built) -> None:
+    """Every tensor is initialized: finite, with different values."""
     for name, tensor in built.module.state_dict().items():
         assert tensor.isfinite().all(), name
         assert tensor.dim() == 0 or tensor.numel() == 1 or tensor.flatten()[0] != tensor.flatten()[1], name
 
 
-def test_it_can_be_exported(built: Built) -> None:
-    """torch.export and its decomposition take the network as it is, and the graph answers the same."""
+def test_networks_can_be_exported(built: Built) -> None:
+    """torch.export and its decompositions accept the network, and the graph gives the same outputs."""
     exported = torch.export.export(built.module, built.samples[0], strict=False).run_decompositions({})
     with torch.inference_mode():
         torch.testing.assert_close(exported.module()(*built.samples[0]), built.outputs[0])
 
 
 @pytest.mark.parametrize("name", ["gender_net", "tiny_yolo", "sos_googlenet"])
-def test_a_rebuild_gives_the_same_bytes(name: str) -> None:
-    """A network's weights and samples are the same each time, whatever the number of threads."""
+def test_rebuilding_gives_the_same_bytes(name: str) -> None:
+    """Weights and samples are the same each time, for any number of threads."""
     threads = torch.get_num_threads()
     first, first_samples = make(name)
     try:
@@ -195,15 +195,15 @@ def test_a_rebuild_gives_the_same_bytes(name: str) -> None:
         assert all(torch.equal(*tensors) for tensors in zip(*samples, strict=True))
 
 
-def test_two_networks_do_not_share_their_weights() -> None:
-    """age_net and gender_net are alike in their layers and differ in their numbers."""
+def test_networks_have_different_weights() -> None:
+    """age_net and gender_net have similar layers and different weights."""
     (age, _), (gender, _) = make("age_net"), make("gender_net")
     assert not torch.equal(age.get_parameter("conv1.weight"), gender.get_parameter("conv1.weight"))
 
 
-def test_face_net_takes_larger_pictures() -> None:
-    """face_net gives a map of faces for a picture larger than its sample, as in EdgeCaffe's thesis."""
+def test_face_net_accepts_larger_images() -> None:
+    """face_net returns a map of faces for an image larger than its sample, as in EdgeCaffe's thesis."""
     module, _ = make("face_net")
     with torch.device("meta"):
-        picture = torch.empty(1, 3, 1340, 1340)
-    assert module.to("meta")(picture).shape == (1, 2, 36, 36)
+        image = torch.empty(1, 3, 1340, 1340)
+    assert module.to("meta")(image).shape == (1, 2, 36, 36)

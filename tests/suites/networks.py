@@ -1,4 +1,4 @@
-"""A small network of what the study's are made of, for every peer to answer."""
+"""A small network with the layers of the 2020 study, which every peer must be able to run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Branching(nn.Module):
-    """Convolutions side by side, of different types of layers, and two outputs."""
+    """A network with parallel convolutions, different types of layers, and two outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class Branching(nn.Module):
         self.last = nn.Sequential(nn.Flatten(), nn.Linear(10 * 15 * 15, 16), nn.Softmax(dim=1))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute 16 values, and what they come from, from an image of 32 times 32 pixels."""
+        """Compute 16 values and the feature map before them from an image of 32x32 pixels."""
         x = self.pool(self.norm(self.first(image)))
         x = torch.cat([self.left(x), self.right(x)], 1).relu()
         return self.last(x), x

@@ -1,4 +1,4 @@
-"""What people use today answers real networks right, in a real worker."""
+"""The peers answer real networks correctly, in a real worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.sandbox import witness
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """Give a network of a little of everything, and a real one of 45 MB."""
+    """Return the registry of a small network with many types of layers, and a real one of 45 MB."""
     folder = tmp_path_factory.mktemp("store")
     if witness.in_memory(folder):
         pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
@@ -36,27 +36,27 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 
 def _silent(_name: str, _done: int, _total: int) -> None:
-    """Say nothing."""
+    """Report no progress."""
 
 
 def _job(name: str, registry: Registry) -> Job:
-    """Return the job that asks both networks about two samples in turn."""
+    """Return the job with requests for both networks, two samples each, in turn."""
     networks = {network: str(registry.get(network, _silent)[0]) for network in registry.names}
     program = Peer(PEERS[name].program, PEERS[name].prepare).made_for(networks, registry, _silent)
-    asked = tuple(JobRequest(network, sample) for sample in range(2) for network in range(2))
-    return Job(Plan(()), tuple(networks.values()), asked, "read", 2, program)
+    requests = tuple(JobRequest(network, sample) for sample in range(2) for network in range(2))
+    return Job(Plan(()), tuple(networks.values()), requests, "read", 2, program)
 
 
 def _drop(job: Job) -> None:
-    """Drop from the page cache all that a program may read."""
+    """Drop all files that a program may read from the page cache."""
     assert job.program is not None
     folders = map(Path, job.networks + job.program.files)
     page_cache.drop(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_peer(name: str, registry: Registry) -> None:
-    """Each answers both networks right, asked twice each, and fetches all weights from storage on the clock."""
+def test_peers_answer_correctly_from_storage(name: str, registry: Registry) -> None:
+    """Each peer answers both networks correctly, twice each, and fetches all weights from storage on the clock."""
     reason = missing(name)
     if reason is not None:
         pytest.skip(reason)
@@ -74,7 +74,7 @@ def test_peer(name: str, registry: Registry) -> None:
 
 
 class _Planted(nn.Module):
-    """What unpickling it would call."""
+    """An object whose unpickling would call a function."""
 
     def __init__(self, call: Callable[..., object], *args: object) -> None:
         super().__init__()
@@ -85,8 +85,8 @@ class _Planted(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["os.mkdir", "builtins.eval", "torch.save", "subprocess.Popen"])
-def test_a_planted_skeleton(tmp_path: Path, name: str) -> None:
-    """A module in the cache that names more than classes of modules is refused, and nothing of it is called."""
+def test_a_planted_skeleton_is_refused(tmp_path: Path, name: str) -> None:
+    """A cached module with names other than module classes is refused, and no function is called."""
     witness_folder = tmp_path / "called"
     module, _, attribute = name.rpartition(".")
     call = getattr(importlib.import_module(module), attribute)
@@ -96,8 +96,8 @@ def test_a_planted_skeleton(tmp_path: Path, name: str) -> None:
     assert not witness_folder.exists()
 
 
-def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer that cannot run says what it needs and how to get it; a policy needs nothing."""
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that cannot run names the package it needs and how to get it; a policy needs none."""
     monkeypatch.setitem(PEERS, "rival", suites.peers.Peer("m:f", "m:g", "no_such_package"))
     assert missing("rival") == "rival needs no_such_package; try pip install 'pytest-edgeload[peers]'"
     assert missing("linear") is None
