@@ -61,7 +61,7 @@ def _python(script: str, *words: object) -> tuple[str, ...]:
 
 
 def hold(mib: int, seconds: float, note: Path | str = os.devnull) -> tuple[str, ...]:
-    """Return a program that fills and holds `mib` MiB for `seconds`, and then writes its /proc/self/status to `note`."""
+    """Return a program that fills and holds `mib` MiB for `seconds`, then writes its /proc/self/status to `note`."""
     return _python(_HOLD, mib, seconds, note)
 
 
