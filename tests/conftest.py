@@ -12,6 +12,7 @@ from hypothesis import settings
 
 # A deadline is a timing, and tests here assert no timing.
 settings.register_profile("edgeload", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=10)  # of `make quick`
 settings.load_profile("edgeload")
 
 _SLOWEST_FIRST = ("uml", "docs", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")

@@ -568,6 +568,7 @@ def test_rows_that_are_asked_for_have_no_place() -> None:
         check_plan(Plan(tuple(tasks), arena_bytes=1 << 20), asked)
 
 
+@pytest.mark.slow
 def test_large_plans() -> None:
     """Checking takes memory in proportion to the plan: a hundred thousand tasks need less than 50 MB."""
     asked = workload(*[network(*[(1, 1, 1)] * 10)] * 3300)

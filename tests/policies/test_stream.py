@@ -353,6 +353,7 @@ MIXES: Mapping[str, Sequence[tuple[int, int, Condition | None]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("memory_bytes", [160 << 10, 500 << 10, None])
 @pytest.mark.parametrize(

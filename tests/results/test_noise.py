@@ -89,6 +89,7 @@ def test_floor_of_records(sides: list[Split]) -> None:
     assert floor(records, "linear", Figure("swap_in_bytes"), sides) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", [MAKESPAN, RATIO])
 @pytest.mark.parametrize("is_strict", [False, True])
 def test_tightest(sides: list[Split], figure: Figure, *, is_strict: bool) -> None:
@@ -115,6 +116,7 @@ def _alarms(threshold: Threshold, sides: list[Split], *, is_strict: bool) -> lis
     return [verdict for verdict in found if verdict == "regressed" or (is_strict and verdict == "inconclusive")]
 
 
+@pytest.mark.slow
 def test_strict_allows_more(sides: list[Split]) -> None:
     """A gate that has to tell allows at least what one that may be inconclusive does."""
     loose, strict = (tightest(MAKESPAN, sides, is_strict=is_strict).threshold for is_strict in (False, True))

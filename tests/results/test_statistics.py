@@ -161,6 +161,7 @@ def test_whole_runs_are_drawn() -> None:
     assert found.interval == Interval(1.0, 3.0)
 
 
+@pytest.mark.slow
 def test_coverage() -> None:
     """The interval of the median of ten rounds holds the true one about as often as it says."""
     drawn = random.Random(1)
