@@ -89,7 +89,7 @@ _REPLACEMENTS: Mapping[str, Callable[..., Any]] = {"aten.conv2d.default": convol
 
 
 def bind(argument: Any) -> BoundArgument:
-    """Return a function that evaluates the stored `argument`; the inverse of `exporting.export.encode`."""
+    """Return a function that evaluates the stored `argument`; the inverse of `exporting.cut.encode`."""
     match argument:
         case {"value": str(name)}:
             return lambda values, _: values[name]

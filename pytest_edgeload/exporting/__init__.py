@@ -1,1 +1,1 @@
-"""Turns a module into a stored network, in a process of its own. Imports torch."""
+"""Exporting: how a module becomes a stored network, in a process of its own. Imports torch."""

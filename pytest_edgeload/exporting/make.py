@@ -12,9 +12,10 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from pytest_edgeload.base.functions import imported
-from pytest_edgeload.exporting.export import CannotExport, Cut, Exported, export
+from pytest_edgeload.exporting.cut import LayerDraft
+from pytest_edgeload.exporting.export import LayeredModule, export
 from pytest_edgeload.exporting.fill import fill
-from pytest_edgeload.exporting.model import evaluating, open_model
+from pytest_edgeload.exporting.model import CannotExport, evaluation_mode, open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
@@ -23,26 +24,25 @@ from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, write_graph,
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.tensors import spec_and_bytes
 
-Made = list[tuple[TensorSpec, memoryview]]
-_SEPARATE = "make it a network of its own"
-
 
 @dataclass(frozen=True)
-class _Held:
-    """What a checkpoint has: its files, and where each weight of the module stands in them, by name."""
+class _CheckpointWeights:
+    """The files of a checkpoint, and the weights of the module in them by name."""
 
-    parts: tuple[WeightFile, ...] = ()
+    files: tuple[WeightFile, ...] = ()
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
 
-    def behind(self, size_bytes: int) -> tuple[tuple[WeightFile, ...], dict[str, TensorSpec]]:
-        """Return files and weights by name, moved behind a file of so many bytes."""
-        move, replace = -(-size_bytes // PAGE) * PAGE, msgspec.structs.replace
-        parts = tuple(replace(part, begin=part.begin + move) for part in self.parts)
-        return parts, {name: replace(spec, offset=spec.offset + move) for name, spec in self.specs.items()}
+    def behind(self, size_bytes: int) -> _CheckpointWeights:
+        """Return these files and weights at addresses behind a file of `size_bytes`."""
+        shift, replace = -(-size_bytes // PAGE) * PAGE, msgspec.structs.replace
+        return _CheckpointWeights(
+            tuple(replace(file, begin=file.begin + shift) for file in self.files),
+            {name: replace(spec, offset=spec.offset + shift) for name, spec in self.specs.items()},
+        )
 
 
 def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
-    """Carry out `request` unless the network is in the store already; return the network's folder."""
+    """Carry out `request` unless the network is in the store already; return the folder of the network."""
     store = Store(Path(request.root))
     with store.making(request.key, lambda holder: send(Waiting(holder))) as folder:
         stored = store.find(request.key)  # another process may have made it while this one waited for the lock
@@ -52,8 +52,8 @@ def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
         factory = request.factory
         module, samples = open_model(factory if is_saved_model(factory) else imported(factory)())
 
-        def show(done: int, total: int) -> None:
-            send(Progress(done, total))
+        def show(done_bytes: int, total_bytes: int) -> None:
+            send(Progress(done_bytes, total_bytes))
 
         digest = store_module(folder, request.name, module, samples, show, request.checkpoint)
         return store.keep(request.key, folder, digest)
@@ -69,56 +69,84 @@ def store_module(
 ) -> str:
     """Write `module` as the network `name` into `folder`; return the digest of its graph.
 
-    `samples` are inputs of equal shapes, see `inputs`; the first is the one that is traced. Weights that stand in
-    `checkpoint` stay there.
+    `samples` are inputs of equal shapes, see `networks.inputs`; the first one is traced. `progress` is called with the
+    bytes written and the total. Weights in `checkpoint` are not copied. Raises CannotExport, BadCheckpoint, UsageError.
     """
-    inputs, held = as_samples(samples), _Held()
+    inputs, external = as_samples(samples), _CheckpointWeights()
     if checkpoint is not None:
-        # Nothing is stored yet, so addresses count from 0; they move behind what will be.
-        found = read_checkpoint(Path(checkpoint), 0)
-        held = _Held(found.files, fill(module, found, checkpoint))
-    exported = export(module, inputs[0])
+        files = read_checkpoint(Path(checkpoint), 0)  # addresses move when the size of the stored weights is known
+        external = _CheckpointWeights(files.files, fill(module, files, checkpoint))
+    layered = export(module, inputs[0])
     weights: dict[str, torch.Tensor] = {}
-    for cut in exported.cuts:
-        # Wider types first keeps every tensor aligned to its own size, as the format wants it.
-        weights.update(sorted(cut.weights.items(), key=lambda item: -item[1].element_size()))
-    tensors = [spec_and_bytes(weight, tensor) for weight, tensor in weights.items() if weight not in held.specs]
-    total, done = sum(len(data) for _, data in tensors), 0
+    for layer in layered.layers:
+        # Wider types first, so that every tensor is aligned to its own size, as the format requires.
+        weights.update(sorted(layer.weights.items(), key=lambda item: -item[1].element_size()))
+    tensors = [spec_and_bytes(name, tensor) for name, tensor in weights.items() if name not in external.specs]
+    total_bytes, done_bytes = sum(len(data) for _, data in tensors), 0
 
-    def advance(written: int) -> None:
-        nonlocal done
-        done += written
-        progress(done, total)
+    def advance(written_bytes: int) -> None:
+        nonlocal done_bytes
+        done_bytes += written_bytes
+        progress(done_bytes, total_bytes)
 
     specs, weights_sha256 = write_tensors(folder / WEIGHTS, tensors, advance)
-    parts, stands = held.behind((folder / WEIGHTS).stat().st_size)
-    stored, samples_sha256 = _store_samples(folder, module, inputs)
-    network = _network(name, exported, stands | specs, stored, weights_sha256, samples_sha256)
-    return write_graph(folder, msgspec.structs.replace(network, checkpoint_files=parts))
+    external = external.behind((folder / WEIGHTS).stat().st_size)
+    stored_samples, samples_sha256 = _store_samples(folder, module, inputs)
+    network = Network(
+        name,
+        _layers(layered, {**external.specs, **specs}),
+        layered.inputs,
+        layered.outputs,
+        stored_samples,
+        weights_sha256,
+        samples_sha256,
+        checkpoint_files=external.files,
+    )
+    return write_graph(folder, network)
+
+
+def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Layer, ...]:
+    def layer(draft: LayerDraft) -> Layer:
+        return Layer(
+            name=draft.name,
+            kind=draft.kind,
+            weights=tuple(sorted((specs[weight] for weight in draft.weights), key=lambda spec: spec.offset)),
+            ops=tuple(draft.ops),
+            activation_bytes=draft.activation_bytes,
+            live_out_bytes=draft.live_out_bytes,
+            flops=draft.flops,
+        )
+
+    return tuple(map(layer, module.layers))
 
 
 def _store_samples(folder: Path, module: torch.nn.Module, samples: Sequence[Inputs]) -> tuple[tuple[Sample, ...], str]:
-    """Run plain PyTorch on each sample; write inputs and outputs."""
-    entries: Made = []
+    """Run plain PyTorch on each sample; write inputs and outputs; return where they are, and the SHA-256.
+
+    Raises CannotExport if a sample differs from the first one in more than the values of its tensors.
+    """
+    tensors: list[tuple[TensorSpec, memoryview]] = []
     names: list[tuple[list[str], list[str]]] = []
-    traced = _described(samples[0])
-    with torch.inference_mode(), evaluating(module):
+    traced = _signature(samples[0])
+    with torch.inference_mode(), evaluation_mode(module):
         for index, sample in enumerate(samples):
-            if _described(sample) != traced:
-                raise CannotExport(f"sample {index} differs from sample 0 in shapes, types or constants; {_SEPARATE}")
-            pairs = (("input", _tensors((sample.args, sample.kwargs))), ("output", _answers(module, sample)))
-            made = [
-                [spec_and_bytes(f"{index}.{kind}.{i}", t) for i, t in enumerate(tensors)] for kind, tensors in pairs
-            ]
-            entries += made[0] + made[1]
-            names.append(([spec.name for spec, _ in made[0]], [spec.name for spec, _ in made[1]]))
-    specs, digest = write_tensors(folder / SAMPLES, entries)
-    stored = tuple(Sample(tuple(specs[n] for n in given), tuple(specs[n] for n in due)) for given, due in names)
-    return stored, digest
+            if _signature(sample) != traced:
+                reason = "it differs from sample 0 in shapes, types or constants"
+                raise CannotExport(f"sample {index}", reason, "make it a network of its own")
+            leaves = {"input": _tensors((sample.args, sample.kwargs)), "output": _answers(module, sample)}
+            inputs, outputs = (
+                [spec_and_bytes(f"{index}.{kind}.{i}", tensor) for i, tensor in enumerate(found)]
+                for kind, found in leaves.items()
+            )
+            tensors += inputs + outputs
+            names.append(([spec.name for spec, _ in inputs], [spec.name for spec, _ in outputs]))
+    specs, digest = write_tensors(folder / SAMPLES, tensors)
+    stored = (Sample(tuple(specs[n] for n in inputs), tuple(specs[n] for n in outputs)) for inputs, outputs in names)
+    return tuple(stored), digest
 
 
 def _answers(module: torch.nn.Module, sample: Inputs) -> list[torch.Tensor]:
-    """Return what plain PyTorch computes; copies of the inputs are asked, as some modules write to theirs."""
+    """Return plain PyTorch's outputs for copies of the inputs, because some modules write to their inputs."""
     args, kwargs = tree_map_only(torch.Tensor, torch.clone, (sample.args, dict(sample.kwargs)))
     return _tensors(module(*args, **kwargs))
 
@@ -128,30 +156,7 @@ def _tensors(nest: Any) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor)]
 
 
-def _described(sample: Inputs) -> list[Any]:
-    """Return all that is traced of a sample: shapes and types of its tensors, and everything else as it is."""
+def _signature(sample: Inputs) -> list[Any]:
+    """Return all of a sample that is traced: its structure, shapes and types of its tensors, and its constants."""
     leaves, structure = tree_flatten((sample.args, dict(sample.kwargs)))
     return [structure, *((leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves)]
-
-
-def _network(
-    name: str,
-    exported: Exported,
-    specs: dict[str, TensorSpec],
-    samples: tuple[Sample, ...],
-    weights_sha256: str,
-    samples_sha256: str,
-) -> Network:
-    def layer(cut: Cut) -> Layer:
-        return Layer(
-            name=cut.name,
-            kind=cut.kind,
-            weights=tuple(sorted((specs[weight] for weight in cut.weights), key=lambda spec: spec.offset)),
-            ops=tuple(cut.ops),
-            activation_bytes=cut.activation_bytes,
-            live_out_bytes=cut.live_out_bytes,
-            flops=cut.flops,
-        )
-
-    layers = tuple(layer(cut) for cut in exported.cuts)
-    return Network(name, layers, exported.inputs, exported.outputs, samples, weights_sha256, samples_sha256)

@@ -1,7 +1,7 @@
-"""A network that was made up becomes real: weights, samples and what plain PyTorch answers, on disk. Imports torch.
+"""Write a composed network to disk: random weights and samples, and plain PyTorch's outputs. Imports torch.
 
-What is due is computed by `torch.nn.functional` from the ops alone, and all values are kept until the end, so that it
-shows whether the engine's operators and a network's drops are right.
+`torch.nn.functional` computes the outputs from the ops alone and keeps all values until the end. So a comparison with
+the engine's outputs tests its operators and the network's drops.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import torch
-from torch.nn import functional as F  # noqa: N812  # as all the world calls it
+from torch.nn import functional as F  # noqa: N812  # its customary name
 
 from pytest_edgeload.networks.layer import Network, TensorSpec
 from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, recipe_key, write_graph, write_tensors
@@ -32,8 +32,8 @@ _FUNCTIONS: Mapping[str, Callable[..., torch.Tensor]] = {
 def materialise(network: Network, root: Path, *, seed: int = 0) -> Path:
     """Write `network` into the store at `root` and return its folder, from which a worker can run it.
 
-    Weights and inputs are random numbers that follow from `seed`. Raises ValueError for an operator that is not among
-    those of `strategies.networks`, or an output of another shape than the network says.
+    `seed` determines the random weights and inputs. Raises ValueError for an operator that `strategies.networks` does
+    not use, or if an output has another shape than in `network`.
     """
     key = recipe_key(msgspec.json.encode(network).decode(), (), (str(seed), torch.__version__))
     store = Store(root)
@@ -42,7 +42,7 @@ def materialise(network: Network, root: Path, *, seed: int = 0) -> Path:
 
 
 def plain_module(network: Network, *, seed: int = 0) -> torch.nn.Module:
-    """Return `network` as a module of plain PyTorch, its parameters random numbers that follow from `seed`."""
+    """Return `network` as a module of plain PyTorch; `seed` determines its random parameters."""
     return _Plain(network, torch.Generator().manual_seed(seed))
 
 
@@ -56,30 +56,30 @@ class _Plain(torch.nn.Module):
                 part.register_parameter(spec.name.rpartition(".")[2], torch.nn.Parameter(_random(spec, source)))
         for op in (op for layer in network.layers for op in layer.ops):
             if op.target not in _FUNCTIONS:
-                raise ValueError(f"network {network.name}: {op.target} is none of {', '.join(_FUNCTIONS)}")
+                raise ValueError(f"network {network.name}: {op.target} is not one of {', '.join(_FUNCTIONS)}")
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Compute op after op."""
+        """Compute one op after the other."""
         (name,) = self._network.inputs
         values = {name: x}
 
-        def meaning(argument: Any) -> Any:
+        def evaluate(argument: Any) -> Any:
             match argument:
                 case {"value": str(name)}:
                     return values[name]
                 case {"weight": str(name)}:
                     return self.get_parameter(name)
                 case [{"value": _}, *_]:
-                    return [meaning(item) for item in argument]
+                    return [evaluate(item) for item in argument]
             return argument
 
         for op in (op for layer in self._network.layers for op in layer.ops):
-            values[op.output] = _FUNCTIONS[op.target](*map(meaning, op.args))
+            values[op.output] = _FUNCTIONS[op.target](*map(evaluate, op.args))
         return [values[name] for name in self._network.outputs]
 
 
 def _random(spec: TensorSpec, source: torch.Generator) -> torch.Tensor:
-    """Return random numbers that neither vanish nor grow from layer to layer."""
+    """Return random numbers, scaled so that activations neither vanish nor grow from layer to layer."""
     fan_in = math.prod(spec.shape[1:])
     return torch.randn(spec.shape, dtype=dtype_of(spec), generator=source) / math.sqrt(fan_in)
 
@@ -95,8 +95,8 @@ def _write(folder: Path, network: Network, seed: int) -> str:
         with torch.inference_mode():
             outputs = module(*inputs)
         answers += [*zip(sample.inputs, inputs, strict=True), *zip(sample.outputs, outputs, strict=True)]
-    weight_specs, weights_sha256 = write_tensors(folder / WEIGHTS, [_entry(*pair) for pair in weights])
-    sample_specs, samples_sha256 = write_tensors(folder / SAMPLES, [_entry(*pair) for pair in answers])
+    weight_specs, weights_sha256 = write_tensors(folder / WEIGHTS, [_checked_bytes(*pair) for pair in weights])
+    sample_specs, samples_sha256 = write_tensors(folder / SAMPLES, [_checked_bytes(*pair) for pair in answers])
     replace = msgspec.structs.replace
     stored = replace(
         network,
@@ -117,9 +117,9 @@ def _write(folder: Path, network: Network, seed: int) -> str:
     return write_graph(folder, stored)
 
 
-def _entry(spec: TensorSpec, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
-    """Return what is to be written of `tensor`, which must be what `spec` says."""
-    found, data = spec_and_bytes(spec.name, tensor)
-    if (found.dtype, found.shape) != (spec.dtype, spec.shape):
-        raise ValueError(f"{spec.name} is {found.dtype} {found.shape}, not {spec.dtype} {spec.shape}")
-    return found, data
+def _checked_bytes(spec: TensorSpec, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
+    """Return the spec and bytes of `tensor`. Raises ValueError if its type or shape differs from `spec`."""
+    actual, data = spec_and_bytes(spec.name, tensor)
+    if (actual.dtype, actual.shape) != (spec.dtype, spec.shape):
+        raise ValueError(f"{spec.name} is {actual.dtype} {actual.shape}, not {spec.dtype} {spec.shape}")
+    return actual, data

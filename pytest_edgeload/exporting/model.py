@@ -1,4 +1,4 @@
-"""What users give as a model becomes a module that can be called, and its samples. Imports torch."""
+"""Turn what users give as a model into a module and its samples. Imports torch."""
 
 from __future__ import annotations
 
@@ -13,67 +13,73 @@ import torch
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 
+_MAX_REASON_CHARACTERS = 240
+
 
 class NoModel(Refusal):
-    """What was given is no model, or none that can be read; the message says what it is and what to give."""
+    """A value is not a model, or its file cannot be read; the message says what to give instead."""
 
 
-def open_model(made: Any) -> tuple[torch.nn.Module, list[Inputs]]:
-    """Return `made` as a module and samples: a module, an ExportedProgram or a .pt2 file, or a pair with its samples.
+class CannotExport(Refusal):
+    """A module cannot be cut into layers; the message names the part of it that prevents this."""
 
-    A program brings the inputs that it was exported with, where no samples are given. Raises NoModel or UsageError.
+
+def open_model(model: Any) -> tuple[torch.nn.Module, list[Inputs]]:
+    """Return the module and the samples of `model`.
+
+    A model is a module, an ExportedProgram or a .pt2 file, or a pair of one of these and its samples. A program without
+    samples has the inputs that it was exported with. Raises NoModel or UsageError.
     """
-    model, samples = made if isinstance(made, tuple) and len(made) == 2 else (made, ())  # noqa: PLR2004
+    model, samples = model if isinstance(model, tuple) and len(model) == 2 else (model, ())  # noqa: PLR2004  # a pair
     if isinstance(model, (str, os.PathLike)):
-        model = _loaded(Path(model))
+        model = _load_program(Path(model))
     if isinstance(model, torch.export.ExportedProgram):
-        if _none(samples) and model.example_inputs is not None:
+        if _is_empty(samples) and model.example_inputs is not None:
             samples = [Inputs(*model.example_inputs)]
         model = model.module()
     if not isinstance(model, torch.nn.Module):
         raise NoModel(
-            f"the model is of type {type(model).__name__}; "
-            "give an nn.Module, an ExportedProgram or the path of a .pt2 file"
+            "the model",
+            f"of type {type(model).__name__}, not a module",
+            "give an nn.Module, an ExportedProgram or the path of a .pt2 file",
         )
-    if _none(samples):
-        raise NoModel(f"{type(model).__name__} comes without samples; give a list of them beside it, as in [(x,)]")
+    if _is_empty(samples):
+        raise NoModel(type(model).__name__, "it has no samples", "give a list of them next to it, as in [(x,)]")
     return model, as_samples(samples)
 
 
-def _none(samples: Any) -> bool:
+def _is_empty(samples: Any) -> bool:
     return isinstance(samples, (tuple, list)) and not samples
 
 
-def _loaded(path: Path) -> torch.export.ExportedProgram:
-    """Return the program that a .pt2 file holds. Raises NoModel."""
+def _load_program(path: Path) -> torch.export.ExportedProgram:
+    """Return the program in a .pt2 file. Raises NoModel."""
     if not path.is_file():
-        raise NoModel(f"there is no file {path}; save the program there by torch.export.save")
+        raise NoModel(str(path), "no such file", "save the program there with torch.export.save")
     try:
         return torch.export.load(path)
     except Exception as error:
-        raise NoModel(
-            f"{path} cannot be read as an exported program ({first_line(error)}); save it anew by torch.export.save"
-        ) from error
+        reason = f"cannot be read as an exported program ({first_line(error)})"
+        raise NoModel(str(path), reason, "save it again with torch.export.save") from error
 
 
 @contextmanager
-def evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Switch `module` to evaluation mode, and back at the end, part by part; a program stays as it was exported."""
-    parts = [] if isinstance(module, torch.fx.GraphModule) else [part for part in module.modules() if part.training]
-    for part in parts:
+def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
+    """Put each submodule into evaluation mode, and back in the end. A program keeps the mode of its export."""
+    training = [] if isinstance(module, torch.fx.GraphModule) else [part for part in module.modules() if part.training]
+    for part in training:
         part.training = False
     try:
         yield
     finally:
-        for part in parts:
+        for part in training:
             part.training = True
 
 
 def first_line(error: BaseException) -> str:
-    """Return the type of `error` and the first words of what can be pages long."""
+    """Return the type of `error` and the first line of its message, shortened: messages of torch can be pages long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    words = lines[0] if lines else "no reason given"
-    return f"{type(error).__name__}: {words if len(words) <= _MOST else words[:_MOST] + ' ...'}"
-
-
-_MOST = 240
+    reason = lines[0] if lines else "no reason given"
+    if len(reason) > _MAX_REASON_CHARACTERS:
+        reason = f"{reason[:_MAX_REASON_CHARACTERS]} ..."
+    return f"{type(error).__name__}: {reason}"

@@ -1,1 +1,1 @@
-"""Networks: what they are (`layer`), how a module becomes one (`export`), and where they are kept (`store`)."""
+"""Networks as data (`layer`, `tile`), on disk (`store`, `checkpoint`) and by name (`registry`). Never imports torch."""

@@ -1,4 +1,4 @@
-"""What a program needs of a network beforehand: made once, in a process of its own, by a function that users write."""
+"""Conversion of a network for a program: once, in a process of its own, by a function of the user."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def die(module, samples, folder):
 
 
 class Desk:
-    """A folder of functions that can be imported, the store they fill, and how often they were called."""
+    """A folder of importable functions, the store that they fill, and the number of their calls."""
 
     def __init__(self, folder: Path, store: Path | None = None) -> None:
         self._folder = folder
@@ -56,49 +56,49 @@ class Desk:
         self.write("whole")
 
     def write(self, name: str) -> None:
-        """Write the converters anew, to make a file of this name."""
+        """Write the converters again, so that they make a file of this name."""
         text = CONVERTERS.format(calls=str(self._folder / "calls"), name=name)
         (self._folder / "my_converters.py").write_text(text)
 
     @property
     def calls(self) -> int:
-        """How often a network was converted."""
+        """The number of conversions."""
         return len((self._folder / "calls").read_text().splitlines())
 
     @property
-    def leavings(self) -> list[Path]:
-        """What is left of folders that were never finished."""
+    def unfinished(self) -> list[Path]:
+        """Folders that were never finished."""
         return list(self._folder.glob("store/networks/.making-*"))
 
     @property
-    def open_to_others(self) -> list[Path]:
-        """What others may write to."""
+    def writable_by_others(self) -> list[Path]:
+        """Files and folders that other users may write to."""
         made = (self._folder / "store", *(self._folder / "store").rglob("*"))
         return [path for path in made if path.stat().st_mode & 0o022]
 
     def registry(self) -> Registry:
-        """Return a new registry over the same store, as a later session has it."""
+        """Return a new registry of the same store, like a later session."""
         registry = Registry(Store(self._folder / "store"))
         registry.register("net", "my_factory:make")
         return registry
 
 
 def silent(_name: str, _done: int, _total: int) -> None:
-    """Say nothing."""
+    """Show no progress."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def open_to_all() -> Iterator[None]:
-    """Let everybody write to what is made here, unless it is told otherwise."""
+def permissive_umask() -> Iterator[None]:
+    """Let all users write to new files by default."""
     was = os.umask(0)
     yield
     os.umask(was)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store that holds the network."""
-    folder = tmp_path_factory.mktemp("made")
+def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store that contains the network."""
+    folder = tmp_path_factory.mktemp("stored")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         Desk(folder).registry().get("net", silent)
@@ -106,46 +106,46 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> Desk:
-    """Give functions that can be imported here, and so in the processes started from here, beside the network."""
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored_network: Path) -> Desk:
+    """Return importable functions and the stored network; processes started from here can import them as well."""
     monkeypatch.syspath_prepend(tmp_path)
-    return Desk(tmp_path, made)
+    return Desk(tmp_path, stored_network)
 
 
-def test_it_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files stand beside the network from the first call on; while the source stays no other process starts.
+def test_network_is_converted_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are in the network's folder after the first call, and an unchanged source starts no other process.
 
-    Nobody else may write to any of it, whatever the umask allows.
+    Other users may not write to any of them, even if the umask allows it.
     """
-    told: list[tuple[str, int, int]] = []
+    shown: list[tuple[str, int, int]] = []
     registry = desk.registry()
     network, graph = registry.get("net", silent)
-    made = registry.convert("net", "my_converters:convert", lambda *progress: told.append(progress))
-    assert told == [("net for my_converters:convert", 0, 0), ("net for my_converters:convert", 1, 1)]
+    made = registry.convert("net", "my_converters:convert", lambda *progress: shown.append(progress))
+    assert shown == [("net for my_converters:convert", 0, 0), ("net for my_converters:convert", 1, 1)]
     assert made.is_relative_to(network)
     assert [path.name for path in made.rglob("*")] == ["inner", "whole.pt"]
     assert verify_network(network) == graph
-    assert desk.open_to_others == []
+    assert desk.writable_by_others == []
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
     assert registry.convert("net", "my_converters:convert", silent) == made
     assert desk.calls == 1
 
 
-def test_it_sees_the_stored_weights(desk: Desk) -> None:
-    """A factory that draws other weights each time gives the module; what it computes is what is stored as due."""
+def test_converter_receives_the_stored_weights(desk: Desk) -> None:
+    """The module computes the stored outputs, although the factory draws other weights each time."""
     registry = desk.registry()
     folder, graph = registry.get("net", silent)
     made = registry.convert("net", "my_converters:convert", silent)
-    state, found = torch.load(made / "inner" / "whole.pt")
-    [due] = OpenNetwork(folder, "read").tensors(graph.samples[0].outputs)
-    assert torch.equal(found, due)
+    state, outputs = torch.load(made / "inner" / "whole.pt")
+    [expected] = OpenNetwork(folder, "read").tensors(graph.samples[0].outputs)
+    assert torch.equal(outputs, expected)
     assert set(state) == {f"0.{n}" for n in ("weight", "bias")} | {
         f"1.{n}" for n in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     }
 
 
-def test_another_source(desk: Desk) -> None:
-    """After its text changed a function is called anew; after it changed back the first files are found."""
+def test_changed_source_is_converted_again(desk: Desk) -> None:
+    """A function with another text is called again; with its first text, the first files are found again."""
     first = desk.registry().convert("net", "my_converters:convert", silent)
     desk.write("other")
     second = desk.registry().convert("net", "my_converters:convert", silent)
@@ -164,18 +164,18 @@ def test_another_source(desk: Desk) -> None:
         ("no_such_module:convert", "no module named 'no_such_module' can be imported; check sys.path"),
     ],
 )
-def test_a_function_that_fails(desk: Desk, function: str, words: str) -> None:
-    """A function that makes no files fails by the network's name and its own words, each time, and leaves nothing."""
+def test_failing_function_is_reported_with_its_reason(desk: Desk, function: str, words: str) -> None:
+    """A failing function is reported with the network's name and the reason, each time, and leaves no files."""
     registry = desk.registry()
     for _ in range(2):
         with pytest.raises(PreparationFailed, match=f"^network net.*: .*{words}"):
             registry.convert("net", function, silent)
-    registry.convert("net", "my_converters:convert", silent)  # which removes what a killed one left
-    assert desk.leavings == []
+    registry.convert("net", "my_converters:convert", silent)  # also removes the files of a killed maker
+    assert desk.unfinished == []
 
 
 @pytest.mark.parametrize("function", ["", "module", "module:", ":function", "module:two words"])
-def test_what_is_no_function(function: str) -> None:
-    """What is not written as module:function is refused, by what it is for and its value."""
+def test_malformed_function_is_refused(function: str) -> None:
+    """A function not written as module:function is refused with its purpose and its value."""
     with pytest.raises(UsageError, match=f"^peer net: program '{function}' is not of the form 'module:function'$"):
         check_function("peer net: program", function)

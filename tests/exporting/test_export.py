@@ -1,4 +1,4 @@
-"""Modules become layers that compute the same, and whose figures are those of the real run."""
+"""Modules become layers that compute the same results, and whose declared bytes are those of a real run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # as all the world calls it
+from torch.nn import functional as F  # noqa: N812  # its customary name
 from torch.utils._pytree import tree_leaves
 
 from pytest_edgeload import Inputs
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
-from pytest_edgeload.exporting.export import CannotExport, export
+from pytest_edgeload.exporting.export import export
+from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
 from tests.builders import job, stored
@@ -28,7 +29,7 @@ VOCABULARY, WIDTH = 11, 6
 
 
 class Made(nn.Module):
-    """A module of these parts; plain tensors become buffers."""
+    """A module with these parts, computed by a function; plain tensors become buffers."""
 
     def __init__(self, forward: Callable[..., Any], **parts: nn.Module | torch.Tensor) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class Made(nn.Module):
                 self.register_buffer(name, part)
 
     def forward(self, *inputs: torch.Tensor) -> Any:
-        """Compute what the given function says."""
+        """Call the function with this module and its inputs."""
         return self._forward(self, *inputs)
 
 
@@ -204,20 +205,20 @@ SHAPES = {
 }  # fmt: skip
 
 
-class Watched(dict[str, Any]):
-    """The values of a request, which note the most bytes that live in them; bytes of weights do not count."""
+class WatchedValues(dict[str, Any]):
+    """The values of a request, which record the peak of their bytes; the bytes of weights do not count."""
 
     def __init__(self, values: dict[str, Any], performer: Performer) -> None:
         super().__init__(values)
         self._performer = performer
-        self.most_bytes = 0
+        self.max_bytes = 0
 
     def __setitem__(self, name: str, value: object) -> None:
         super().__setitem__(name, value)
-        self.most_bytes = max(self.most_bytes, self.live_bytes())
+        self.max_bytes = max(self.max_bytes, self.live_bytes())
 
     def live_bytes(self) -> int:
-        """Return the bytes of all storages behind the values that are no weights."""
+        """Return the bytes of all storages of values, except those of weights."""
         weights = {_storage(tensor)[0] for layer in self._performer._weights.values() for tensor in layer.values()}
         storages = dict(_storage(leaf) for leaf in tree_leaves(dict(self)) if isinstance(leaf, torch.Tensor))
         return sum(size for address, size in storages.items() if address not in weights)
@@ -229,80 +230,80 @@ def _storage(tensor: torch.Tensor) -> tuple[int, int]:
 
 
 @dataclass
-class Carried:
-    """What was seen of a network carried out layer by layer, on two samples."""
+class LayeredRun:
+    """A network that ran layer by layer: its errors, its bytes per layer, and the values that remain."""
 
     network: Network
     errors: list[float | None] = field(default_factory=list)
-    most_bytes: list[int] = field(default_factory=list)
-    left_bytes: list[int] = field(default_factory=list)
-    left: set[str] = field(default_factory=set)
+    max_bytes: list[int] = field(default_factory=list)
+    live_out_bytes: list[int] = field(default_factory=list)
+    remaining: set[str] = field(default_factory=set)
 
 
-def carried(folder: Path, module: nn.Module, *samples: Any) -> Carried:
-    """Store `module`, run it layer by layer on `samples`, and return what was seen."""
+def run_layers(folder: Path, module: nn.Module, *samples: Any) -> LayeredRun:
+    """Store `module` and run it layer by layer on `samples`."""
     made, _ = job("linear", stored(folder, module, *samples), requests=len(samples))
     performer = Performer(made)
-    seen = Carried(read_graph(Path(made.networks[0])))
+    seen = LayeredRun(read_graph(Path(made.networks[0])))
 
     def perform(index: int) -> None:
         task = made.plan.tasks[index]
         if task.kind == "exec":
-            performer._values[task.request] = watched = Watched(performer._values[task.request], performer)
+            performer._values[task.request] = watched = WatchedValues(performer._values[task.request], performer)
         performer.perform(index)
         if task.kind == "exec":
-            seen.most_bytes.append(watched.most_bytes)
-            seen.left_bytes.append(watched.live_bytes())
+            seen.max_bytes.append(watched.max_bytes)
+            seen.live_out_bytes.append(watched.live_bytes())
 
     run(made.plan, CallbackPerformer(perform))
     seen.errors += [performer.output_error(r) for r in range(len(samples))]
-    seen.left = {name for r in range(len(samples)) for name in performer.values(r)}
+    seen.remaining = {name for r in range(len(samples)) for name in performer.values(r)}
     return seen
 
 
 @pytest.fixture(scope="module", params=SHAPES)
 def shape(request: pytest.FixtureRequest) -> Shape:
-    """Give each of the shapes in turn."""
+    """Return each of the shapes in turn."""
     return SHAPES[request.param]
 
 
 @pytest.fixture(scope="module")
-def seen(shape: Shape, tmp_path_factory: pytest.TempPathFactory) -> Carried:
-    """Carry out a shape on two samples."""
+def seen(shape: Shape, tmp_path_factory: pytest.TempPathFactory) -> LayeredRun:
+    """Run a shape on two samples."""
     torch.manual_seed(0)
-    return carried(tmp_path_factory.mktemp("shape"), shape.module(), shape.inputs(), shape.inputs())
+    return run_layers(tmp_path_factory.mktemp("shape"), shape.module(), shape.inputs(), shape.inputs())
 
 
-def test_outputs(seen: Carried) -> None:
-    """Layer by layer, a module computes what plain PyTorch computes, on each sample."""
+def test_layers_compute_what_pytorch_computes(seen: LayeredRun) -> None:
+    """Layer by layer, a module computes the outputs of plain PyTorch, on each sample."""
     assert len(seen.errors) == 2
     assert all(error is not None and error < 1e-6 for error in seen.errors)
 
 
-def test_layers(shape: Shape, seen: Carried) -> None:
-    """A layer begins at each op that needs a matrix or kernel of its own, and is named after that op."""
+def test_layer_begins_at_each_op_with_a_matrix(shape: Shape, seen: LayeredRun) -> None:
+    """A layer begins at each op that needs a new matrix or kernel, and its kind is that op."""
     assert tuple(layer.kind for layer in seen.network.layers) == shape.kinds
 
 
-def test_bytes(seen: Carried) -> None:
-    """The bytes a layer declares are those that live while it runs, and when it is done."""
+def test_declared_bytes_are_those_of_a_run(seen: LayeredRun) -> None:
+    """The bytes that a layer declares are those that live while it runs and after it."""
     declared = [(layer.activation_bytes, layer.live_out_bytes) for layer in seen.network.layers] * 2
-    assert declared == list(zip(seen.most_bytes, seen.left_bytes, strict=True))
+    assert declared == list(zip(seen.max_bytes, seen.live_out_bytes, strict=True))
 
 
-def test_values_that_are_left(seen: Carried) -> None:
-    """When all layers are done the outputs are there, and no other value."""
-    assert seen.left == set(seen.network.outputs)
+def test_only_outputs_remain(seen: LayeredRun) -> None:
+    """After all layers the outputs remain, and no other value."""
+    assert seen.remaining == set(seen.network.outputs)
 
 
-def test_what_is_computed_from_weights_goes_with_them() -> None:
-    """A value that is computed from weights alone does not outlive a layer, though a later layer needs it, too."""
+def test_values_computed_from_weights_do_not_outlive_them() -> None:
+    """A value computed from weights alone does not outlive its layer, even if a later layer needs it as well."""
     module = Made(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1))
-    assert [cut.live_out_bytes for cut in export(module, (rows(),)).cuts] == [rows().nbytes] * 3
+    assert [layer.live_out_bytes for layer in export(module, (rows(),)).layers] == [rows().nbytes] * 3
 
 
-def test_weights_are_stored_once(tmp_path: Path) -> None:
-    """A weight that two layers share is loaded by both, from the same bytes of the file."""
+def test_shared_weight_is_stored_once(tmp_path: Path) -> None:
+    """Two layers that share a weight load it from the same bytes of the file."""
     network = read_graph(stored(tmp_path, tied(linear()), (words(),)))
     first, _, last = network.layers
     assert first.weights == last.weights
@@ -318,28 +319,28 @@ def test_weights_are_stored_once(tmp_path: Path) -> None:
         (nn.ReLU(), torch.rand(5), 0),
     ],
 )
-def test_flops(module: nn.Module, sample: torch.Tensor, flops: int) -> None:
-    """A multiplication and its addition count as two, by the formula of the layer's op."""
-    assert [cut.flops for cut in export(module, (sample,)).cuts] == [flops]
+def test_multiplication_and_addition_count_as_two_flops(module: nn.Module, sample: torch.Tensor, flops: int) -> None:
+    """A multiplication and its addition count as two FLOPs, by the formula of the layer's op."""
+    assert [layer.flops for layer in export(module, (sample,)).layers] == [flops]
 
 
-def test_names() -> None:
-    """A layer is named after the part of the module whose matrix it holds."""
+def test_layer_has_the_name_of_its_submodule() -> None:
+    """A layer has the name of the submodule that owns its matrix."""
     module = nn.Sequential(nn.Sequential(conv(), nn.ReLU()), nn.Flatten(), linear(243, 2))
-    assert [cut.name for cut in export(module, (image(),)).cuts] == ["0.0", "2"]
+    assert [layer.name for layer in export(module, (image(),)).layers] == ["0.0", "2"]
 
 
-def test_training_mode(tmp_path: Path) -> None:
-    """A module in training mode is stored as it computes in evaluation mode, and left as it was, part by part."""
+def test_module_is_stored_in_evaluation_mode(tmp_path: Path) -> None:
+    """A module in training mode is stored as in evaluation mode, and each submodule keeps its own mode."""
     module = nn.Sequential(linear(), nn.Dropout(), nn.Dropout()).train()
     module[2].eval()
-    seen = carried(tmp_path, module, (rows(),))
+    seen = run_layers(tmp_path, module, (rows(),))
     assert seen.errors == [0.0]
     assert [part.training for part in module.modules()] == [True, True, True, False]
 
 
 class Unknown:
-    """What torch does not know as an output."""
+    """An output of a type that torch does not know."""
 
     def __init__(self, x: torch.Tensor) -> None:
         self.x = x
@@ -353,10 +354,10 @@ def count(m: Any, x: torch.Tensor) -> Any:
 @pytest.mark.parametrize(
     ("forward", "words"),
     [
-        (count, r"^the module changes its own state \(BUFFER_MUTATION\); give one that only computes$"),
-        (lambda _, x: x.add_(1), r"^the module changes its own state \(USER_INPUT_MUTATION\); give one that only"),
-        (lambda _, x: (x * 2, 3), "^output .* is not a tensor; give a module whose outputs are tensors$"),
-        (lambda m, x: (x * 2, m.n), "^output n is a weight"),
+        (count, r"^the module: it changes its own state \(BUFFER_MUTATION\); give one that only computes$"),
+        (lambda _, x: x.add_(1), r"^the module: it changes its own state \(USER_INPUT_MUTATION\); give one that only"),
+        (lambda _, x: (x * 2, 3), "^output .*: not a tensor; give a module whose outputs are tensors$"),
+        (lambda m, x: (x * 2, m.n), "^output n: an unchanged weight"),
         (lambda m, x: (x * 2, m.n[:1]), "weight"),
         (lambda _, x: x * 2 if x.sum() > 0 else x, "^torch.export cannot trace Made: .*data-dependent"),
         (lambda _, x: x[x > 0], "data-dependent"),
@@ -366,63 +367,63 @@ def count(m: Any, x: torch.Tensor) -> Any:
         ),
         (
             lambda _, x: torch.rand_like(x) + x,
-            "^aten.rand_like.default draws random numbers, so no two runs agree; call",
+            "^aten.rand_like.default: it draws random numbers, so no two runs agree; call",
         ),
-        (lambda _, x: nn.functional.dropout(x, 0.5, training=True), "^aten.*dropout.default draws random numbers"),
+        (lambda _, x: nn.functional.dropout(x, 0.5, training=True), "^aten.*dropout.default: it draws random numbers"),
         (lambda _, x: Unknown(x), "^torch.export cannot trace Made: .*Unknown.*; give a module around"),
     ],
 )
-def test_what_cannot_be_cut(forward: Callable[..., Any], words: str) -> None:
-    """A module that does more than compute tensors from tensors is refused, and the message says why."""
+def test_module_that_does_more_than_compute_is_refused(forward: Callable[..., Any], words: str) -> None:
+    """A module that does more than compute tensors from tensors is refused with the reason."""
     with pytest.raises(CannotExport, match=words) as refused:
         export(Made(forward, n=torch.zeros(2)), (torch.rand(2),))
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 500
 
 
-def test_other_devices() -> None:
-    """A module without values and an input without are refused by the device and the way out."""
-    with pytest.raises(CannotExport, match=r"^an input is on the device meta; make the samples on the CPU$"):
+def test_tensors_of_other_devices_are_refused() -> None:
+    """A module and an input without values are refused with the device and a hint."""
+    with pytest.raises(CannotExport, match=r"^an input: it is on the device meta; make the samples on the CPU$"):
         export(nn.ReLU(), (torch.ones(1, device="meta"),))
     with torch.device("meta"):
         module = Made(lambda m, x: x * 2 + m.a.weight.shape[0], a=linear())
     with pytest.raises(
-        CannotExport, match=r"^a.weight is on the device meta; give a module on the CPU, or one without w"
+        CannotExport, match=r"^a.weight: it is on the device meta; give a module on the CPU, or one without w"
     ):
         export(module, (torch.ones(1),))
 
 
 class Nested(nn.Module):
-    """Takes tensors by position, by keyword and in nests, and constants; gives a nest with nothing in places."""
+    """Takes tensors by position, by keyword and in nests, and constants; returns a nest with None in some places."""
 
     def __init__(self) -> None:
         super().__init__()
         self.a = linear()
 
     def forward(self, x: torch.Tensor, pairs: Any, *, times: int, scale: torch.Tensor, shift: Any = None) -> Any:
-        """Compute something of everything."""
+        """Use every input."""
         y = self.a(x) * scale + times
         return {"none": shift, "nest": [(y, None), {"left": pairs["b"][0] - y}], "same": y, "input": x}
 
 
-def test_nests(tmp_path: Path) -> None:
-    """Inputs come by position and by keyword, in nests and in any order; outputs are all tensors of a nest."""
+def test_inputs_and_outputs_may_be_nested(tmp_path: Path) -> None:
+    """Inputs come by position and keyword, in nests and any order; all tensors of a nest are outputs."""
 
     def sample(*, backwards: bool) -> Inputs:
         named = {"scale": torch.rand(6), "shift": None, "times": 3}
         nest = {"b": [rows(), torch.rand(1)], "a": torch.rand(1)}
         return Inputs((rows(), nest), dict(reversed(named.items())) if backwards else named)
 
-    seen = carried(tmp_path, Nested(), sample(backwards=False), sample(backwards=True))
+    seen = run_layers(tmp_path, Nested(), sample(backwards=False), sample(backwards=True))
     assert seen.errors == [0.0, 0.0]
     assert len(seen.network.inputs) == 5
     assert len(seen.network.samples[0].outputs) == 4
 
 
 @pytest.mark.parametrize("other", [{"times": 4}, {"scale": torch.rand(1)}, {"shift": 0}])
-def test_samples_that_differ(tmp_path: Path, other: dict[str, Any]) -> None:
-    """A sample of another shape, or with another constant, would not be what was traced, and is refused."""
+def test_sample_unlike_the_traced_one_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
+    """A sample of another shape or with another constant is refused, because the first one is traced."""
     given = {"scale": torch.rand(6), "shift": None, "times": 3}
     samples = [Inputs((rows(), {"b": [rows()]}), keywords) for keywords in (given, given | other)]
-    with pytest.raises(CannotExport, match=r"^sample 1 differs from sample 0 in shapes, types or constants; make it a"):
+    with pytest.raises(CannotExport, match=r"^sample 1: it differs from sample 0 in shapes, types or constants; make"):
         stored(tmp_path, Nested(), *samples)

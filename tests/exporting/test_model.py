@@ -1,4 +1,4 @@
-"""Programs and files in place of modules."""
+"""Models that are programs or files rather than modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.exporting.model import NoModel, open_model
-from tests.exporting.test_export import Made, carried, linear, rows
+from tests.exporting.test_export import Made, linear, rows, run_layers
 
 
 def _program(**options: Any) -> torch.export.ExportedProgram:
@@ -19,16 +19,16 @@ def _program(**options: Any) -> torch.export.ExportedProgram:
     return torch.export.export(module.eval(), (rows(), torch.rand(6)), strict=False, **options)
 
 
-@pytest.mark.parametrize("way", ["program", "file"])
+@pytest.mark.parametrize("source", ["program", "file"])
 @pytest.mark.parametrize("shapes", [None, ({0: torch.export.Dim("rows", min=2, max=9)}, None)])
-def test_a_program_is_stored(tmp_path: Path, way: str, shapes: Any) -> None:
-    """A program computes what it did, at hand or from a file, of fixed shapes or not; its own inputs are the sample."""
+def test_program_computes_what_it_did(tmp_path: Path, source: str, shapes: Any) -> None:
+    """A program, given or from a file, of fixed shapes or not, computes as before; its own inputs are the sample."""
     program: Any = _program(dynamic_shapes={"inputs": shapes} if shapes else None)
-    if way == "file":
+    if source == "file":
         torch.export.save(program, tmp_path / "saved.pt2")
         program = tmp_path / "saved.pt2"
     module, [sample] = open_model(program)
-    seen = carried(tmp_path, module, sample)
+    seen = run_layers(tmp_path, module, sample)
     assert seen.errors == [0.0]
     assert [layer.name for layer in seen.network.layers] == ["a"]
     other = open_model((program, [(rows(), torch.rand(6))]))[1]
@@ -39,27 +39,27 @@ def test_a_program_is_stored(tmp_path: Path, way: str, shapes: Any) -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (3, "^the model is of type int; give an nn.Module, an ExportedProgram or the path of a .pt2 file$"),
-        (nn.ReLU(), r"^ReLU comes without samples; give a list of them beside it, as in \[\(x,\)\]$"),
-        ((nn.ReLU(), []), "^ReLU comes without samples"),
-        ((nn.ReLU(), torch.rand(2)), "^the samples are of type Tensor; give a list of samples$"),
-        ("no/such.pt2", "^there is no file no/such.pt2; save the program there by torch.export.save$"),
+        (3, "^the model: of type int, not a module; give an nn.Module, an ExportedProgram or the path of a .pt2 file$"),
+        (nn.ReLU(), r"^ReLU: it has no samples; give a list of them next to it, as in \[\(x,\)\]$"),
+        ((nn.ReLU(), []), "^ReLU: it has no samples"),
+        ((nn.ReLU(), torch.rand(2)), "^the samples: of type Tensor, not a list; give a list of samples$"),
+        ("no/such.pt2", "^no/such.pt2: no such file; save the program there with torch.export.save$"),
     ],
 )
-def test_what_is_no_model(made: Any, words: str) -> None:
-    """What is no model, or has no samples, is refused by what it is."""
+def test_other_values_are_refused(made: Any, words: str) -> None:
+    """A value that is not a model, or has no samples, is refused by its type."""
     with pytest.raises(Refusal, match=words):
         open_model(made)
 
 
 @pytest.mark.parametrize("harm", [lambda data: data[:-100], lambda _: b"", lambda _: b"PK" + bytes(100)])
-def test_a_damaged_file(tmp_path: Path, harm: Any) -> None:
-    """A file that is not what was saved is refused in one line that says which and what to do."""
+def test_damaged_file_is_refused(tmp_path: Path, harm: Any) -> None:
+    """A damaged file is refused in one line with its path and a hint."""
     path = tmp_path / "saved.pt2"
     torch.export.save(_program(), path)
     path.write_bytes(harm(path.read_bytes()))
     with pytest.raises(
-        NoModel, match=rf"^{path} cannot be read as an exported program \(.*\); save it anew by torch\."
+        NoModel, match=rf"^{path}: cannot be read as an exported program \(.*\); save it again with torch\."
     ) as no:
         open_model(path)
     assert "\n" not in str(no.value)

@@ -1,4 +1,4 @@
-"""Families of Hugging Face's transformers, small and of random weights, compute the same in layers and in tiles."""
+"""Small models of Hugging Face's transformers, with random weights, compute the same in layers and in tiles."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tests.builders import job, stored
 
 T = pytest.importorskip("transformers")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-Given = tuple[nn.Module, Any]
+ModelAndSample = tuple[nn.Module, Any]
 
 
-def bert() -> Given:
+def bert() -> ModelAndSample:
     config = T.BertConfig(vocab_size=50, max_position_embeddings=32, **SMALL)
     mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
     return T.BertForMaskedLM(config), {"input_ids": torch.randint(0, 50, (2, 8)), "attention_mask": mask}
 
 
-def vit() -> Given:
+def vit() -> ModelAndSample:
     return T.ViTModel(T.ViTConfig(image_size=32, patch_size=8, **SMALL)), (torch.rand(1, 3, 32, 32),)
 
 
-def whisper_encoder() -> Given:
-    sizes = {f"{side}_{what}": n for side in ("encoder", "decoder")
-             for what, n in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 64))}  # fmt: skip
+def whisper_encoder() -> ModelAndSample:
+    sizes = {f"{side}_{size}": n for side in ("encoder", "decoder")
+             for size, n in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 64))}  # fmt: skip
     config = T.WhisperConfig(
         d_model=32, num_mel_bins=8, max_source_positions=20, vocab_size=60, pad_token_id=0, bos_token_id=1,
         eos_token_id=2, decoder_start_token_id=1, **sizes,
@@ -41,29 +41,29 @@ def whisper_encoder() -> Given:
     return T.WhisperModel(config).encoder, {"input_features": torch.rand(1, 8, 40)}
 
 
-def mobile_vit() -> Given:
+def mobile_vit() -> ModelAndSample:
     config = T.MobileViTConfig(
         image_size=32, hidden_sizes=[16, 24, 32], neck_hidden_sizes=[8, 8, 16, 16, 24, 24, 32], num_attention_heads=2
     )
     return T.MobileViTModel(config), (torch.rand(1, 3, 32, 32),)
 
 
-def llama() -> Given:
+def llama() -> ModelAndSample:
     config = T.LlamaConfig(vocab_size=50, num_key_value_heads=1, max_position_embeddings=32, **SMALL)
     return T.LlamaForCausalLM(config), {"input_ids": torch.randint(0, 50, (1, 6)), "use_cache": False}
 
 
 @pytest.mark.parametrize("policy", ["linear", "stream"])
 @pytest.mark.parametrize("family", [bert, vit, whisper_encoder, mobile_vit, llama])
-def test_families(tmp_path: Path, family: Callable[[], Given], policy: str) -> None:
-    """Each answers as plain PyTorch does, layer by layer and tile by tile, and each of its outputs is compared."""
+def test_outputs_are_those_of_pytorch(tmp_path: Path, family: Callable[[], ModelAndSample], policy: str) -> None:
+    """Each family has the outputs of plain PyTorch, layer by layer and tile by tile."""
     torch.manual_seed(0)
     _check(tmp_path, policy, *family())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types(tmp_path: Path, dtype: torch.dtype) -> None:
-    """In half types the answer is the same within a tolerance of some steps of that type."""
+def test_half_types_stay_within_their_tolerance(tmp_path: Path, dtype: torch.dtype) -> None:
+    """In half types the outputs agree within eight steps of that type."""
     torch.manual_seed(0)
     model, sample = vit()
     halved = tree_map_only(torch.Tensor, lambda tensor: tensor.to(dtype), sample)
@@ -72,7 +72,7 @@ def test_half_types(tmp_path: Path, dtype: torch.dtype) -> None:
 
 
 def _check(folder: Path, policy: str, model: nn.Module, sample: Any) -> float:
-    """Check that `model` in layers answers within the tolerance, which is returned."""
+    """Check that the outputs of `model` in layers are within the tolerance, and return it."""
     made, _ = job(policy, stored(folder, model, sample))
     network = read_graph(Path(made.networks[0]))
     performer = Performer(made)

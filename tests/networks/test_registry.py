@@ -1,4 +1,4 @@
-"""Networks by name: made once, in a process of their own, by factories that users write."""
+"""Networks by name: each made once, in a process of its own, by a factory of the user."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def talk():
 
 
 class Desk:
-    """A folder of factories that can be imported, the store they fill, and how often they were called."""
+    """A folder of importable factories, the store that they fill, and the number of their imports."""
 
     def __init__(self, folder: Path) -> None:
         self._calls = folder / "calls"
@@ -55,16 +55,16 @@ class Desk:
         self.write(width=3)
 
     def write(self, *, width: int) -> None:
-        """Write the factories anew, for networks of this width."""
+        """Write the factories again, for networks of this width."""
         self._source.write_text(FACTORY.format(calls=str(self._calls), width=width))
 
     @property
     def calls(self) -> int:
-        """How many processes imported the factories."""
+        """The number of processes that imported the factories."""
         return len(self._calls.read_text().splitlines()) if self._calls.exists() else 0
 
     def registry(self, **factories: str) -> Registry:
-        """Return a new registry over the same store, as a later session has it."""
+        """Return a new registry of the same store, like a later session."""
         registry = Registry(Store(self._folder / "store"))
         for name, factory in (factories or {"net": "my_factories:make"}).items():
             registry.register(name, factory)
@@ -78,32 +78,32 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """Give factories that can be imported here, and so in the processes started from here."""
+    """Return importable factories; processes started from here can import them as well."""
     monkeypatch.syspath_prepend(tmp_path)
     return Desk(tmp_path)
 
 
-def test_a_network_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network is made by a process when it is first asked for; while its source stays no other process starts."""
+def test_network_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first request makes the network; while the source is unchanged, no other process starts."""
     registry = desk.registry()
     assert desk.calls == 0
-    told: list[tuple[str, int, int]] = []
-    folder, network = registry.get("net", lambda *progress: told.append(progress))
+    shown: list[tuple[str, int, int]] = []
+    folder, network = registry.get("net", lambda *progress: shown.append(progress))
     assert verify_network(folder) == network
-    assert (told[0], told[-1]) == (("net", 0, 0), ("net", 32, 32))
+    assert (shown[0], shown[-1]) == (("net", 0, 0), ("net", 32, 32))
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
-    assert registry.get("net", lambda *progress: told.append(progress)) == (folder, network)
+    assert registry.get("net", lambda *progress: shown.append(progress)) == (folder, network)
     assert desk.get(desk.registry()) == (folder, 3)
     assert desk.calls == 1
 
 
-def test_a_model_may_talk(desk: Desk) -> None:
-    """A model that prints 100 MB to standard output whenever it is asked, by two ways, is a network like any other."""
+def test_model_may_print(desk: Desk) -> None:
+    """A model that prints 100 MB to standard output at each call, in two ways, becomes a network as usual."""
     assert desk.get(desk.registry(net="my_factories:talk"))[1] == 3
 
 
-def test_another_source_makes_another_network(desk: Desk) -> None:
-    """After its factory's text changed a network is made anew; after it changed back the first one is found."""
+def test_changed_source_makes_another_network(desk: Desk) -> None:
+    """A factory with another text makes another network; with its first text, the first network is found again."""
     first = desk.get(desk.registry())
     desk.write(width=1234)
     second = desk.get(desk.registry())
@@ -113,8 +113,8 @@ def test_another_source_makes_another_network(desk: Desk) -> None:
     assert desk.calls == 2
 
 
-def test_a_damaged_network_is_made_anew_when_it_was_deleted(desk: Desk) -> None:
-    """Damage is noticed when a session first asks; its message's way out works."""
+def test_damaged_network_is_made_again_after_its_deletion(desk: Desk) -> None:
+    """A new session notices the damage, and the hint of the message works."""
     folder, _ = made = desk.get(desk.registry())
     (folder / WEIGHTS).write_bytes(b"")
     with pytest.raises(DamagedNetwork, match=f"delete the folder {folder}"):
@@ -135,8 +135,8 @@ def test_a_damaged_network_is_made_anew_when_it_was_deleted(desk: Desk) -> None:
         ("sys:exit", "no .*'sys'"),
     ],
 )
-def test_a_factory_that_fails(desk: Desk, factory: str, words: str) -> None:
-    """A factory that cannot give a network fails by the network's name and the factory's own words."""
+def test_failing_factory_is_reported_with_its_reason(desk: Desk, factory: str, words: str) -> None:
+    """A failing factory is reported with the network's name and the factory's own reason."""
     registry = desk.registry(net=factory)
     with pytest.raises(PreparationFailed, match=f"^network net.*: .*{words}"):
         desk.get(registry)
@@ -145,14 +145,14 @@ def test_a_factory_that_fails(desk: Desk, factory: str, words: str) -> None:
 @pytest.mark.parametrize(
     "factory", ["", "module", "module:", ":function", "module.function", "module:two words", "m:a:b"]
 )
-def test_what_is_no_factory(desk: Desk, factory: str) -> None:
-    """A factory that is not written as module:function is refused when it is registered, by name and value."""
+def test_malformed_factory_is_refused(desk: Desk, factory: str) -> None:
+    """A factory not written as module:function is refused at registration, with its name and value."""
     with pytest.raises(UsageError, match=f"^network net: factory '{factory}' is not of the form 'module:function'$"):
         desk.registry(net=factory)
 
 
-def test_double_registration(desk: Desk) -> None:
-    """A name keeps its factory: the same one again is nothing new, another one is refused with both."""
+def test_name_keeps_its_factory(desk: Desk) -> None:
+    """The same factory may be registered again; another factory is refused with both factories."""
     registry = desk.registry(net="m:f")
     registry.register("net", "m:f")
     with pytest.raises(UsageError, match=r"^network net: registered twice, as m:f and as m:g; rename one$"):
@@ -160,28 +160,28 @@ def test_double_registration(desk: Desk) -> None:
     assert registry.names == ("net",)
 
 
-def test_names(desk: Desk) -> None:
-    """Names come in the order of registration."""
+def test_names_have_the_order_of_registration(desk: Desk) -> None:
+    """The names have the order of registration."""
     assert desk.registry(b="m:f", a="m:f", c="m:f").names == ("b", "a", "c")
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("name", "message"),
     [
         ("age_ent", "network 'age_ent': not registered; did you mean age_net?"),
         ("nothing alike", "network 'nothing alike': not registered; choose from age_net, face_net"),
     ],
 )
-def test_an_unknown_name(desk: Desk, asked: str, words: str) -> None:
-    """A name that is not registered is refused with the nearest one, or with all there are."""
+def test_unknown_name_is_refused_with_the_nearest(desk: Desk, name: str, message: str) -> None:
+    """An unknown name is refused with the nearest name, or with all names if none is near."""
     registry = desk.registry(age_net="m:f", face_net="m:g")
     registry.check("face_net")
-    for ask in (registry.check, lambda name: desk.get(registry, name)):
+    for ask in (registry.check, lambda wrong: desk.get(registry, wrong)):
         with pytest.raises(UnknownNetwork) as refused:
-            ask(asked)
-        assert str(refused.value) == words
+            ask(name)
+        assert str(refused.value) == message
     with pytest.raises(UnknownNetwork, match=r"none is registered$"):
-        Registry(Store(Path())).check(asked)
+        Registry(Store(Path())).check(name)
 
 
 def _save(path: Path, width: int) -> None:
@@ -189,8 +189,8 @@ def _save(path: Path, width: int) -> None:
     torch.export.save(torch.export.export(torch.nn.Linear(width, 2), (torch.zeros(1, width),)), path)
 
 
-def test_a_saved_program(desk: Desk, tmp_path: Path) -> None:
-    """A file below the base is made into a network once, and anew when the file has changed."""
+def test_saved_model_is_made_into_a_network_once(desk: Desk, tmp_path: Path) -> None:
+    """A file below the base is made into a network once, and again after the file has changed."""
     _save(tmp_path / "saved.pt2", 3)
 
     def get() -> tuple[Path, int]:
@@ -212,11 +212,11 @@ def test_a_saved_program(desk: Desk, tmp_path: Path) -> None:
     ("file", "words"),
     [
         ("missing.pt2", "missing.pt2: No such file"),
-        ("damaged.pt2", "damaged.pt2 cannot be read as an exported program"),
+        ("damaged.pt2", "damaged.pt2: cannot be read as an exported program"),
     ],
 )
-def test_a_program_that_cannot_be_had(desk: Desk, tmp_path: Path, file: str, words: str) -> None:
-    """A file that is not there or damaged fails by the network's name, in one line, when it is asked for."""
+def test_missing_or_damaged_file_is_reported(desk: Desk, tmp_path: Path, file: str, words: str) -> None:
+    """A missing or damaged file is reported with the network's name, in one line, when the network is used."""
     (tmp_path / "damaged.pt2").write_bytes(b"PK" * 99)
     registry = Registry(Store(tmp_path / "store"), tmp_path)
     registry.register("net", file)
@@ -225,15 +225,15 @@ def test_a_program_that_cannot_be_had(desk: Desk, tmp_path: Path, file: str, wor
     assert "\n" not in str(refused.value)
 
 
-def test_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
-    """A module gets its weights from a checkpoint, and again when that has changed; what it lacks is refused."""
+def test_module_takes_its_weights_from_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
+    """A module takes the weights of a checkpoint, and again after a change; a missing weight is refused."""
     weights = {"weight": torch.rand(2, 3), "bias": torch.rand(2)}
     save_file(weights, tmp_path / "model.safetensors")
 
     def registry() -> Registry:
-        made = Registry(Store(tmp_path / "store"), tmp_path)
-        made.register("net", "my_factories:make", checkpoint="model.safetensors")
-        return made
+        registry = Registry(Store(tmp_path / "store"), tmp_path)
+        registry.register("net", "my_factories:make", checkpoint="model.safetensors")
+        return registry
 
     first, _ = desk.get(registry())
     assert desk.get(registry())[0] == first
@@ -253,8 +253,8 @@ def test_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
         desk.get(registry())
 
 
-def test_what_a_checkpoint_does_not_go_with(desk: Desk) -> None:
-    """A saved program has its weights; peers' functions take modules with theirs."""
+def test_saved_model_takes_no_checkpoint_or_conversion(desk: Desk) -> None:
+    """A saved model has its own weights, and only modules with their weights can be converted."""
     with pytest.raises(UsageError, match=r"^network net: saved.pt2 has its own weights; leave the checkpoint out$"):
         desk.registry(a="m:f").register("net", "saved.pt2", checkpoint="folder")
     registry = desk.registry()

@@ -1,4 +1,4 @@
-"""Stored networks: files that others can read, damage that is noticed, makers that leave each other alone."""
+"""Stored networks: standard files, noticed damage, and makers that do not disturb each other."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Swapped(nn.Module):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a stored network whose layers are of two types, and registered in another order than they are executed."""
+    """Return a stored network with layers of two types, registered in another order than they are executed."""
     return stored(tmp_path, _Swapped(), (torch.rand(2, 3),), (torch.rand(2, 3),))
 
 
@@ -55,28 +55,28 @@ def _data_start(path: Path) -> int:
 
 
 def test_weights_are_a_safetensors_file(folder: Path) -> None:
-    """The safetensors library reads every weight, where the graph says it stands."""
+    """The safetensors library reads every weight, at the offset in the graph."""
     read, raw = load_file(folder / WEIGHTS), (folder / WEIGHTS).read_bytes()
     specs = [spec for layer in read_graph(folder).layers for spec in layer.weights]
     assert {spec.name for spec in specs} == {"first.weight", "first.bias", "second.weight", "second.bias"} == set(read)
     for spec in specs:
-        found = torch.frombuffer(
+        stored_weight = torch.frombuffer(
             bytearray(raw[spec.offset : spec.offset + spec.size_bytes]), dtype=read[spec.name].dtype
         )
-        assert torch.equal(found.view(spec.shape), read[spec.name])
+        assert torch.equal(stored_weight.view(spec.shape), read[spec.name])
 
 
 def test_samples_are_a_safetensors_file(folder: Path) -> None:
-    """The safetensors library reads inputs and outputs; the outputs are plain PyTorch's of these inputs."""
+    """The safetensors library reads inputs and outputs; the outputs are those of plain PyTorch."""
     weights, samples = load_file(folder / WEIGHTS), load_file(folder / SAMPLES)
     for index in range(2):
         hidden = nn.functional.linear(samples[f"{index}.input.0"], weights["first.weight"], weights["first.bias"])
-        due = nn.functional.linear(hidden.double(), weights["second.weight"], weights["second.bias"])
-        torch.testing.assert_close(samples[f"{index}.output.0"], due)
+        expected = nn.functional.linear(hidden.double(), weights["second.weight"], weights["second.bias"])
+        torch.testing.assert_close(samples[f"{index}.output.0"], expected)
 
 
-def test_order_and_alignment(folder: Path) -> None:
-    """Weights stand in the order of execution, without gaps, from a page's start to the end of the file."""
+def test_weights_follow_the_order_of_execution(folder: Path) -> None:
+    """Weights are in the order of execution, without gaps, from the start of a page to the end of the file."""
     layers = read_graph(folder).layers
     assert [layer.name for layer in layers] == ["first", "second"]
     begin = _data_start(folder / WEIGHTS)
@@ -98,8 +98,8 @@ class _Mixed(nn.Module):
         return nn.functional.linear(x.half(), self.weight) * self.get_buffer("keep") * self.get_buffer("scale")
 
 
-def test_alignment_in_memory(tmp_path: Path) -> None:
-    """In the memory that a layer is loaded into, each weight stands at a multiple of its type's size."""
+def test_weights_are_aligned_in_memory(tmp_path: Path) -> None:
+    """In the memory of a layer, each weight has an address that is a multiple of its type's size."""
     (layer,) = read_graph(stored(tmp_path, _Mixed(), (torch.rand(2, 3),))).layers
     ((begin, _),) = stretches(layer, WHOLE)
     astray = {spec.name: (spec.offset - begin) % DTYPES[spec.dtype] for spec in layer.weights}
@@ -112,19 +112,21 @@ DTYPES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "
 
 @st.composite
 def _tensors(draw: st.DrawFn) -> list[tuple[TensorSpec, memoryview]]:
-    made = []
+    tensors = []
     for name in draw(st.lists(st.text(max_size=9), max_size=4, unique=True).filter(lambda n: "__metadata__" not in n)):
         dtype = draw(st.sampled_from(sorted(DTYPES)))
         shape = tuple(draw(st.lists(st.integers(0, 4), max_size=3)))
         size = DTYPES[dtype] * torch.Size(shape).numel()
         data = bytes(draw(st.integers(0, 1)) for _ in range(size))
-        made.append((TensorSpec(name, dtype, shape, 0, size), memoryview(data)))
-    return made
+        tensors.append((TensorSpec(name, dtype, shape, 0, size), memoryview(data)))
+    return tensors
 
 
 @given(tensors=_tensors())
-def test_any_tensors(tmp_path_factory: pytest.TempPathFactory, tensors: list[tuple[TensorSpec, memoryview]]) -> None:
-    """Tensors of every type, shape and name are read back as they were; digest and progress are the file's."""
+def test_tensors_are_read_back(
+    tmp_path_factory: pytest.TempPathFactory, tensors: list[tuple[TensorSpec, memoryview]]
+) -> None:
+    """Tensors of every type, shape and name are read back unchanged; digest and progress agree with the file."""
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     path.unlink(missing_ok=True)
     pieces: list[int] = []
@@ -143,7 +145,7 @@ def test_any_tensors(tmp_path_factory: pytest.TempPathFactory, tensors: list[tup
 
 
 def test_large_tensors_are_written_in_pieces(tmp_path: Path) -> None:
-    """A tensor larger than a piece arrives whole, and its progress is told on the way."""
+    """A tensor larger than a piece is written whole, with progress in between."""
     data, pieces = os.urandom((20 << 20) + 1), list[int]()
     spec = TensorSpec("large", "uint8", (len(data),), 0, len(data))
     write_tensors(tmp_path / "file", [(spec, memoryview(data))], pieces.append)
@@ -152,14 +154,14 @@ def test_large_tensors_are_written_in_pieces(tmp_path: Path) -> None:
     assert sum(pieces) == len(data)
 
 
-def test_a_type_that_cannot_be_stored(tmp_path: Path) -> None:
-    """A tensor of a type that the format does not know is refused by name."""
+def test_unsupported_type_is_refused(tmp_path: Path) -> None:
+    """A tensor of a type that the format lacks is refused by name."""
     with pytest.raises(ValueError, match="w has dtype complex64; safetensors files support float64, float32"):
         write_tensors(tmp_path / "file", [(TensorSpec("w", "complex64", (1,), 0, 8), memoryview(bytes(8)))])
 
 
-def test_an_unharmed_network_is_verified(folder: Path) -> None:
-    """What was stored is what verify_network() returns."""
+def test_intact_network_is_verified(folder: Path) -> None:
+    """Verifying returns the network that was stored."""
     assert verify_network(folder) == read_graph(folder)
 
 
@@ -182,8 +184,8 @@ def _flip_a_space(path: Path) -> None:
 @pytest.mark.parametrize(
     "harm", [_cut_short, _flip_last_bit, _flip_a_space, Path.unlink, lambda path: path.write_bytes(b"")]
 )
-def test_damage(folder: Path, name: str, harm: object) -> None:
-    """A file that lost or changed as much as a bit is named, and so is the way out."""
+def test_damage_is_noticed(folder: Path, name: str, harm: object) -> None:
+    """A file that lost or changed a single bit is named, with a hint."""
     assert callable(harm)
     harm(folder / name)
     with pytest.raises(
@@ -192,8 +194,8 @@ def test_damage(folder: Path, name: str, harm: object) -> None:
         verify_network(folder)
 
 
-def test_an_edited_graph(folder: Path) -> None:
-    """A graph that is valid JSON and another network's is damaged, too; reading it alone does not notice."""
+def test_edited_graph_is_noticed(folder: Path) -> None:
+    """A valid graph of another network is damage as well, which only verifying notices."""
     graph = json.loads((folder / GRAPH).read_text())
     graph["layers"][0]["ops"] = []
     (folder / GRAPH).write_text(json.dumps(graph))
@@ -215,8 +217,8 @@ def test_graph_of_an_older_format_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "recipes"])
-def test_no_folder(tmp_path: Path, name: str) -> None:
-    """A file where the store, or a folder of it, should be is refused with the way out, whatever it is asked."""
+def test_file_in_place_of_the_store_is_refused(tmp_path: Path, name: str) -> None:
+    """A file in place of the store, or of a folder in it, is refused with a hint."""
     root = tmp_path / "store"
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).touch()
@@ -224,8 +226,8 @@ def test_no_folder(tmp_path: Path, name: str) -> None:
         Store(root).find("key")
 
 
-def test_the_way_out(tmp_path: Path) -> None:
-    """A recipe is known until the folder that it gave is deleted."""
+def test_recipe_is_known_until_its_folder_is_deleted(tmp_path: Path) -> None:
+    """A recipe is known until the folder of its network is deleted."""
     store = Store(tmp_path / "not there yet")
     assert store.find("key") is None
     with store.making("key") as folder:
@@ -259,22 +261,22 @@ def _maker(root: Path, seconds: float) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", MAKER, str(root), str(seconds)], stdout=subprocess.PIPE, text=True)
 
 
-def _left(root: Path) -> set[str]:
-    """Return the names of all that stands in the store, but for locks."""
+def _entries(root: Path) -> set[str]:
+    """Return the names of all files and folders in the store except locks."""
     return {str(path.relative_to(root)) for path in root.glob("*/*") if path.suffix != ".lock"}
 
 
-def test_makers_at_the_same_time(tmp_path: Path) -> None:
-    """Of processes that want the same network at once one makes it, all have it, and one folder is left."""
+def test_one_of_several_makers_makes_the_network(tmp_path: Path) -> None:
+    """Of several processes that want the same network, one makes it, all find it, and one folder remains."""
     makers = [_maker(tmp_path, 0.5) for _ in range(4)]
     answers = [maker.communicate()[0] for maker in makers]
     assert [maker.returncode for maker in makers] == [0] * 4
     assert sorted(answers) == ["", "", "", "making\n"]
-    assert _left(tmp_path) == {"networks/digest", "recipes/key"}
+    assert _entries(tmp_path) == {"networks/digest", "recipes/key"}
 
 
-def test_two_recipes_that_give_the_same_network_at_the_same_time(tmp_path: Path) -> None:
-    """Makers that hold different locks and finish with the same network at once all find it afterwards."""
+def test_recipes_may_make_the_same_network_at_once(tmp_path: Path) -> None:
+    """Makers with different locks that finish the same network at once all find it afterwards."""
     store, errors = Store(tmp_path), list[BaseException]()
 
     def make(key: str, digest: str, others: threading.Barrier) -> None:
@@ -297,28 +299,28 @@ def test_two_recipes_that_give_the_same_network_at_the_same_time(tmp_path: Path)
     assert {store.find(f"key{i}") for i in range(8)} == {tmp_path / "networks" / "digest39"}
 
 
-def test_a_maker_that_was_killed(tmp_path: Path) -> None:
-    """What a killed maker left is gone when the next one starts, and nothing of it is kept."""
+def test_files_of_a_killed_maker_are_removed(tmp_path: Path) -> None:
+    """The next maker removes the files of a killed one."""
     killed = _maker(tmp_path, 600)
     assert killed.stdout is not None
     assert killed.stdout.readline() == "making\n"
     killed.kill()
     killed.communicate()
-    assert _left(tmp_path) != set()
+    assert _entries(tmp_path) != set()
     with Store(tmp_path).making("key") as folder:
         assert list(folder.iterdir()) == []
-    assert _left(tmp_path) == set()
+    assert _entries(tmp_path) == set()
 
 
-def test_a_maker_that_fails(tmp_path: Path) -> None:
-    """A maker whose work raises leaves nothing."""
+def test_failing_maker_leaves_no_files(tmp_path: Path) -> None:
+    """A maker whose work raises leaves no files."""
     with pytest.raises(UnicodeEncodeError), Store(tmp_path).making("key") as folder:
         (folder / "file").write_text("word, and then \udc80", encoding="utf-8")
-    assert _left(tmp_path) == set()
+    assert _entries(tmp_path) == set()
 
 
-def test_recipe_key(tmp_path: Path) -> None:
-    """A key changes with the factory, the versions, and the sources' names and text, and with nothing else."""
+def test_recipe_key_changes_with_its_parts_only(tmp_path: Path) -> None:
+    """A key changes with the factory, the versions, and the names and text of the sources, and nothing else."""
     (a, b), copies = [[tmp_path / folder / name for name in ("a.py", "b.py")] for folder in (".", "elsewhere")]
     renamed = tmp_path / "c.py"
     copies[0].parent.mkdir()

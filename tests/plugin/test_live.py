@@ -59,7 +59,7 @@ def test_names(edge, edge_network):
         edge_network("small", nn.Linear(4, 3), (torch.rand(1, 4),))
 
 def test_models(edge, edge_network):
-    with pytest.raises(Exception, match="^network net2 could not be made: Linear comes without samples; give a list"):
+    with pytest.raises(Exception, match="^network net2 could not be made: Linear: it has no samples; give a list"):
         edge_network("net2", nn.Linear(4, 3))
     with pytest.raises(Exception, match="^network net3 could not be made: torch.export cannot trace Linear: .*; give"):
         edge_network("net3", nn.Linear(4, 3), (torch.rand(1, 5),))
