@@ -12,7 +12,7 @@ from pytest_edgeload.report import FORMATS, comparison
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, machine
-from pytest_edgeload.results.rules import Rules
+from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.threshold import Threshold
 
 _REGRESSED = 1
@@ -40,13 +40,13 @@ def _run(asked: argparse.Namespace) -> Answer:
         raise UsageError("--strict: nothing is judged without a threshold; add one, as in --fail=makespan:10%")
     before, after = (_document(name, asked.storage) for name in (asked.before, asked.after))
     _check_references(asked.fail, after)
-    rules = Rules(tuple(asked.fail), before, before.machine.key == after.machine.key, asked.strict)
-    findings = rules.judge_all(after.records)
-    status = _REGRESSED if any(map(rules.fails, findings)) else 0
+    gate = Gate(tuple(asked.fail), before, before.machine.key == after.machine.key, asked.strict)
+    findings = gate.judge_all(after.records)
+    status = _REGRESSED if any(map(gate.fails, findings)) else 0
     if asked.format != "terminal":
         return Answer(FORMATS[asked.format](after, findings, View()), status)
-    table = comparison.table(before.records, after.records, is_alike=rules.is_alike, width=terminal.width())
-    notes = "" if rules.is_alike else "of two kinds of machine: only ratios, bytes and counts are compared"
+    table = comparison.table(before.records, after.records, is_alike=gate.is_alike, width=terminal.width())
+    notes = "" if gate.is_alike else "of two kinds of machine: only ratios, bytes and counts are compared"
     parts = [table or "no case is in both", notes, comparison.judged(findings)]
     return Answer("\n\n".join(part for part in parts if part), status)
 

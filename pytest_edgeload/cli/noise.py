@@ -78,7 +78,7 @@ def _text(records: Sequence[Record], rounds: int, comparisons: int) -> str:
     where = f"cap {case.cap}, swap {case.swap}, reader {case.reader}, {case.threads} threads"
     return "\n\n".join(
         [
-            f"noise of {case.workload} at {case.limit or 'no limit'}: identical code, {rounds} rounds a side\n{where}",
+            f"noise of {case.workload} {case.place}: identical code, {rounds} rounds per side\n{where}",
             words.floors(found),
             words.gates(gates),
             _HONEST.format(rounds=2 * rounds, ways=len(sides)),

@@ -13,7 +13,7 @@ from pytest_edgeload.plugin.settings import File
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 
 
 def check(file: File, nothing: Document) -> None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pytest_edgeload.results.gate import Finding, Sides, identity
+from pytest_edgeload.results.finding import Finding, Sides, identity
+from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.record import Case, Entry, Record, collect
-from pytest_edgeload.results.rules import Rules
-from pytest_edgeload.results.threshold import Ceiling
+from pytest_edgeload.results.threshold import Ceiling, Threshold
 
 _ROUND = re.compile(r"-?round\d+(?=\]$)")
 
@@ -34,15 +34,15 @@ class _Waiting:
     ceilings: tuple[Ceiling, ...]
 
 
-class Gate:
+class SessionGate:
     """Judges each case once, when it is complete.
 
     `rounds` is how many items a test has at most, `measuring` the ids of all items that are going to report. A report
     costs the same however many came before: only what waited for its test is looked at.
     """
 
-    def __init__(self, rules: Rules, rounds: int, measuring: Iterable[str]) -> None:
-        self.rules = rules
+    def __init__(self, gate: Gate, rounds: int, measuring: Iterable[str]) -> None:
+        self.gate = gate
         self.findings: list[Finding] = []
         self._rounds = rounds
         self._expected = set(map(test_of, measuring))
@@ -81,9 +81,9 @@ class Gate:
         """Judge what never became complete, and what the baseline has and nobody measured; return what fails of it."""
         records = list(records)
         failing = self._judge(list(self._waiting), Sides.of(records))
-        gone = self.rules.gone(records)
+        gone = self.gate.missing(records)
         self.findings += gone
-        return failing + [finding for finding in gone if self.rules.fails(finding)]
+        return failing + [finding for finding in gone if self.gate.fails(finding)]
 
     def items_of(self, findings: Iterable[Finding]) -> set[str]:
         """Return the ids of all items that measured the cases of `findings`, or their references."""
@@ -97,9 +97,9 @@ class Gate:
 
     def _others(self, key: Case, waiting: _Waiting) -> list[Case]:
         """Return the cases that `key` is compared with."""
-        figures = [*(rule.figure for rule in self.rules.thresholds), *(rule.figure for rule in waiting.ceilings)]
-        references = {figure.reference for figure in figures if figure.reference is not None}
-        return [self._other(key, reference) for reference in references]
+        limits: list[Threshold | Ceiling] = [*self.gate.thresholds, *waiting.ceilings]
+        references = {limit.figure.reference for limit in limits}
+        return [self._other(key, reference) for reference in references if reference is not None]
 
     @staticmethod
     def _other(key: Case, policy: str) -> Case:
@@ -111,7 +111,7 @@ class Gate:
         for key in keys:
             waiting = self._waiting.pop(key)
             tests = len(self._expected) + (waiting.test not in self._expected)
-            judged = tests * max(1, len(self.rules.thresholds) + len(waiting.ceilings))
-            new += self.rules.judge(key, now, waiting.ceilings, judged=judged)
+            comparisons = tests * max(1, len(self.gate.thresholds) + len(waiting.ceilings))
+            new += self.gate.judge(key, now, waiting.ceilings, comparisons=comparisons)
         self.findings += new
-        return [finding for finding in new if self.rules.fails(finding)]
+        return [finding for finding in new if self.gate.fails(finding)]

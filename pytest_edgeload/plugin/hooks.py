@@ -29,7 +29,7 @@ from pytest_edgeload.plugin.results import Results
 from pytest_edgeload.plugin.session import Asked, Session, Wanted, check_names, pack, peers, properties, unpack
 from pytest_edgeload.report import comparison, github
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.caps import choose

@@ -10,7 +10,7 @@ from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.plugin import files
-from pytest_edgeload.plugin.gating import Gate
+from pytest_edgeload.plugin.gating import SessionGate
 from pytest_edgeload.plugin.options import Given, source, spell
 from pytest_edgeload.plugin.settings import OPTIONS, File, Settings
 from pytest_edgeload.report import FORMATS, comparison, terminal
@@ -18,9 +18,9 @@ from pytest_edgeload.report.notes import failures
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import Document, document, machine
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.record import Entry, Record
-from pytest_edgeload.results.rules import Rules
 from pytest_edgeload.results.threshold import Ceiling
 
 
@@ -46,7 +46,7 @@ class Results:
         self._directories = directories
         self._arrived: dict[str, Entry] = {}
         self._compared = ""
-        self._gate = Gate(Rules(), settings.rounds.max, ())
+        self._gate = SessionGate(Gate(), settings.rounds.max, ())
         self.document: Document | None = None
         self.saved: Path | None = None
         self.written: list[File] = []
@@ -80,8 +80,8 @@ class Results:
         self._directories.make(self._directories.runs)
         with noting(self._directories.cache):
             journal.begin(self._directories.folder, nothing)
-        rules = Rules(settings.compare_fail, found, is_alike, settings.strict)
-        self._gate = Gate(rules, settings.rounds.max, measuring)
+        gate = Gate(settings.compare_fail, found, is_alike, settings.strict)
+        self._gate = SessionGate(gate, settings.rounds.max, measuring)
         self._check_files(nothing)
 
     @property
@@ -111,7 +111,7 @@ class Results:
     @property
     def failing(self) -> list[Finding]:
         """All findings that fail the session."""
-        return [finding for finding in self._gate.findings if self._gate.rules.fails(finding)]
+        return [finding for finding in self._gate.findings if self._gate.gate.fails(finding)]
 
     @property
     def improved(self) -> list[Finding]:
@@ -122,14 +122,14 @@ class Results:
         """Return the tables, and what came of the comparison; of a quiet session only what did not go well."""
         if self.document is None or not self.document.records:
             return ""
-        findings, rules, records = self._gate.findings, self._gate.rules, self.document.records
+        findings, gate, records = self._gate.findings, self._gate.gate, self.document.records
         told = terminal.verdicts(findings, view)
         if self._settings.quiet:
             is_well = all(finding.verdict == "ok" for finding in findings)
             parts = ["\n".join(failures(records)), self._compared, "" if is_well else told]
         else:
-            then = () if rules.baseline is None else rules.baseline.records
-            changes = comparison.table(then, records, is_alike=rules.is_alike, width=view.width)
+            then = () if gate.baseline is None else gate.baseline.records
+            changes = comparison.table(then, records, is_alike=gate.is_alike, width=view.width)
             parts = [terminal.summary(self.document, findings, view), self._compared, changes, told]
         return "\n\n".join(part for part in parts if part)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pytest_edgeload.report import bmf, csv, gab, html, json, markdown, terminal, trace
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 
 Report = Callable[[Document, Sequence[Finding], View], str]
 """A function of the document, the gate's findings and the view that returns the text of the report."""

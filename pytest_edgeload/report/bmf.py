@@ -10,7 +10,7 @@ import msgspec
 from pytest_edgeload.report.services import entries
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.statistics import Estimate
 
 _MAX_NAME = 1024  # characters in the name of a benchmark, by Bencher's rules

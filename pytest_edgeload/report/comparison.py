@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
-from pytest_edgeload.results.gate import Finding, Side, Sides, incomparable
+from pytest_edgeload.results.finding import Finding, Side, Sides, incomparable
 from pytest_edgeload.results.record import Case, Record
 from pytest_edgeload.results.statistics import contrast, estimate
 from pytest_edgeload.results.threshold import Figure

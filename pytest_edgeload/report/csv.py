@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pytest_edgeload.report.columns import KEYS, Column, Row, Value, column, rows
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import METRICS, Record
 
 _FIXED = (*KEYS, "limit_bytes", "round", "outcome", "detail")

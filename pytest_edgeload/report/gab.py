@@ -13,7 +13,7 @@ import msgspec
 from pytest_edgeload.report.services import ServiceEntry, entries
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import Better
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.comparison import label
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import Case
 
 SUMMARY_BYTES = 1 << 20

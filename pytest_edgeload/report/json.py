@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import document as documents
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # shows all records

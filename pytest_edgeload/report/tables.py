@@ -15,7 +15,7 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.columns import KEYS, NAME, NAMED, NONE, Column, Row, Value, column, full_name, key, rows
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.gate import identity
+from pytest_edgeload.results.finding import identity
 from pytest_edgeload.results.record import PROGRAM, REFERENCE, Case, Record
 from pytest_edgeload.results.statistics import Spread, spread
 

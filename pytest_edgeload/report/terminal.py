@@ -11,7 +11,7 @@ from pytest_edgeload.report.notes import failures, outlying, remarks
 from pytest_edgeload.report.tables import Table, by_network, tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding, identity
+from pytest_edgeload.results.finding import Finding, identity
 
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:

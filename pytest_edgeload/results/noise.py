@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.results.gate import Sides, Verdict, judge
+from pytest_edgeload.results.finding import Sides, Verdict, judge
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import runs_of
 from pytest_edgeload.results.threshold import Figure, Threshold
@@ -112,11 +112,11 @@ def tightest(figure: Figure, sides: Sequence[Split], *, is_strict: bool) -> Tigh
 def _alarm(threshold: Threshold, before: _Side, after: _Side, alarms: Collection[Verdict]) -> str:
     """Return why the threshold raises an alarm; an empty text if it raises none."""
     then, now, reference = Sides.of(before), Sides.of(after), threshold.figure.reference
-    judged = [record.case for record in after if record.case.policy != reference]
-    for case in judged:
+    cases = [record.case for record in after if record.case.policy != reference]
+    for case in cases:
         side = now.side(case, reference)
         assert side is not None  # it is one of them
-        finding = judge(threshold, then.side(case, reference), side, judged=len(judged), is_alike=True)
+        finding = judge(threshold, then.side(case, reference), side, comparisons=len(cases), is_alike=True)
         if finding.verdict in alarms:
             return finding.reason or finding.verdict
     return ""

@@ -10,7 +10,7 @@ import pytest
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import render
-from pytest_edgeload.results.rules import Rules
+from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.threshold import parse_thresholds
 from tests.cli.commands import run_in
 from tests.cli.records import record, save, session
@@ -94,7 +94,7 @@ def test_formats(folder: Path, name: str) -> None:
     """In another format it is the report on the second session, with the verdicts."""
     before, after = session(*BEFORE), session(*SLOWER)
     thresholds = parse_thresholds("makespan:10%")
-    findings = Rules(thresholds, before).judge_all(after.records)
+    findings = Gate(thresholds, before).judge_all(after.records)
     done = run_in(folder, "compare", "before.json", "slower.json", "--fail=makespan:10%", f"--format={name}")
     assert done.returncode == 1
     assert done.stdout.splitlines() == FORMATS[name](after, findings, View()).splitlines()

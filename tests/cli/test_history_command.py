@@ -32,7 +32,7 @@ def test_lines(folder: Path) -> None:
         ["linear", "mix", "512M", "read", "▄▄", "0.5s", "0.5s", "+0.0%"],
     ]
     assert done.stdout.startswith("makespan over 3 saved sessions of ")
-    assert done.stdout.endswith("\nleft out: the cap was cgroup1, and is cgroup2 (0002 two, 1 case)\n")
+    assert done.stdout.endswith("\nleft out: the cap was cgroup1 then, and is cgroup2 now (0002 two, 1 case)\n")
 
 
 def test_ascii(folder: Path) -> None:

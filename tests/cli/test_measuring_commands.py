@@ -48,7 +48,7 @@ def test_noise(run: Run) -> None:
     done = run("noise", "small,wide", "--policy=bulk,linear", "--rounds=2", "--comparisons=2")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "noise of small+wide at no limit: identical code, 2 rounds a side"
+    assert lines[0] == "noise of small+wide at no limit: identical code, 2 rounds per side"
     rows = [re.split(r"\s{2,}", line) for line in lines]
     assert [row[:2] for row in rows if len(row) == 6][2:] == [
         [figure, policy]
@@ -59,7 +59,7 @@ def test_noise(run: Run) -> None:
     gates = {row[0]: row[1:] for row in rows if len(row) == 3}
     assert all(re.fullmatch(r"read:\d+\S*", gate) for gate in gates["read"])  # 0, unless others empty the page cache
     assert gates["makespan"] == ["none", "none"]  # two policies take four rounds a side
-    assert "makespan: no gate: 2 of 4 rounds a side that 2 comparisons need" in lines
+    assert "makespan: no gate: 2 of 4 rounds per side that 2 comparisons need" in lines
     assert re.fullmatch(r"makespan/bulk:\d+%|none", gates["makespan/bulk"][0])  # none where the machine is too restless
     assert "All 4 rounds ran one after the other" in done.stdout
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from pytest_edgeload.plugin.gating import Gate
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.plugin.gating import SessionGate
+from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.record import Case, Entry, Measurement
-from pytest_edgeload.results.rules import Rules
 from pytest_edgeload.results.threshold import Threshold
 from tests.report.virtual import CASE, document
-from tests.results.test_gate import record
+from tests.results.test_finding import record
 
 TESTS = 2000
 ROUNDS = 2
@@ -25,7 +25,7 @@ def _case(test: int) -> Case:
     return msgspec.structs.replace(CASE, test=f"test_{test}")
 
 
-def _reports(gate: Gate, test: int) -> list[Finding]:
+def _reports(gate: SessionGate, test: int) -> list[Finding]:
     """Report both rounds of a test, which has become slower."""
     found: list[Finding] = []
     for turn in range(ROUNDS):
@@ -64,7 +64,7 @@ def test_work() -> None:
     """However many tests are in a session and have been judged, a report costs as many calls, and little memory."""
     before = document(*(record(1.0, 1.0, case=_case(test), peak_bytes=1000) for test in range(TESTS)))
     measuring = [f"test_{test}[round{turn}]" for test in range(TESTS) for turn in range(ROUNDS)]
-    gate = Gate(Rules((Threshold.parse("peak:10%"),), before), ROUNDS, measuring)
+    gate = SessionGate(Gate((Threshold.parse("peak:10%"),), before), ROUNDS, measuring)
     for test in range(WARM):
         assert [finding.verdict for finding in _reports(gate, test)] == ["regressed"]
     first = _calls(lambda: _reports(gate, WARM))

@@ -116,7 +116,7 @@ def test_new_case(saved: Ended, begin: Begin, options: tuple[str, ...], status: 
     ended.lines.fnmatch_lines_random(
         [
             "new: bulk, small+wide at no limit, reader read: plan_peak, limit *: the baseline has no such case",
-            "missing: mine, small+wide at no limit, reader read: plan_peak, limit *: *nobody measured it*",
+            "missing: mine, small+wide at no limit, reader read: plan_peak, limit *: *not measured now*",
         ]
     )
 

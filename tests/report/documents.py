@@ -9,7 +9,7 @@ import msgspec
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, Machine
-from pytest_edgeload.results.gate import Finding, Verdict
+from pytest_edgeload.results.finding import Finding, Verdict
 from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record
 from pytest_edgeload.results.statistics import Estimate, Interval
 from pytest_edgeload.results.threshold import Figure

@@ -6,7 +6,7 @@ import msgspec
 
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.comparison import judged, table
-from pytest_edgeload.results.gate import Finding, Verdict
+from pytest_edgeload.results.finding import Finding, Verdict
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.threshold import Figure
 

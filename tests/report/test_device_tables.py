@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.report import terminal
-from pytest_edgeload.results.gate import identity
+from pytest_edgeload.results.finding import identity
 from pytest_edgeload.results.record import Record
 from tests.report.documents import document, finding, record, view
 

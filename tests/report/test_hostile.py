@@ -19,7 +19,7 @@ from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.github import SourceLine, commands
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, Machine, parse, render
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from tests.report.documents import document, finding, record
 
 NAMES = (

@@ -23,7 +23,7 @@ from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, render
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import Measurement, Record
 from pytest_edgeload.results.threshold import Figure
 from pytest_edgeload.workload import Workload

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.markdown import MAX_BYTES, code
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import Record
 from tests.report.documents import document, finding, record, view
 

@@ -60,7 +60,7 @@ def test_what_is_left_out() -> None:
     sessions = [_saved("1", (other, 9.0)), _saved("2", (CASE, None)), _saved("3", (CASE, 1.0))]
     [found] = series(sessions, MAKESPAN, lambda _case: True)
     assert _values(found) == {"3": 1.0}
-    assert found.left_out == {"1": "the cap was cgroup1, and is cgroup2", "2": "no round has makespan"}
+    assert found.left_out == {"1": "the cap was cgroup1 then, and is cgroup2 now", "2": "no round has makespan"}
     [peak] = series(sessions, Figure("peak_bytes"), lambda _case: True)
     assert _values(peak) == {"1": 5, "3": 5}
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.results.gate import Sides, judge
+from pytest_edgeload.results.finding import Sides, judge
 from pytest_edgeload.results.noise import Floor, Split, floor, splits, tightest
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.threshold import Figure, Threshold
@@ -111,7 +111,7 @@ def _alarms(threshold: Threshold, sides: list[Split], *, is_strict: bool) -> lis
         for case in cases:
             side = now.side(case, reference)
             assert side is not None
-            judged = judge(threshold, then.side(case, reference), side, judged=len(cases), is_alike=True)
+            judged = judge(threshold, then.side(case, reference), side, comparisons=len(cases), is_alike=True)
             found.append(judged.verdict)
     return [verdict for verdict in found if verdict == "regressed" or (is_strict and verdict == "inconclusive")]
 
@@ -136,7 +136,7 @@ def test_too_few_rounds() -> None:
     for is_strict in (False, True):
         found = tightest(MAKESPAN, sides, is_strict=is_strict)
         assert found.threshold is None
-        assert found.reason == "2 of 4 rounds a side that 2 comparisons need"
+        assert found.reason == "2 of 4 rounds per side that 2 comparisons need"
 
 
 def test_too_noisy() -> None:

@@ -21,7 +21,7 @@ from pytest_edgeload.report.html.experiment import experiments
 from pytest_edgeload.report.html.figures import encoded, figures
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 
 _NEEDED = ("jinja2", "plotly")
 

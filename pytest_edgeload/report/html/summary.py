@@ -12,7 +12,7 @@ from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.gate import Finding
+from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import REFERENCE, Case, Record
 from pytest_edgeload.results.statistics import Interval, estimate, outcomes, ratio, runs_of, spread
 from pytest_edgeload.results.threshold import Figure
