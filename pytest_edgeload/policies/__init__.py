@@ -1,7 +1,4 @@
-"""Loading policies: pure functions from a workload and a budget to a plan, one a file, and the table of them.
-
-`FCFS` in the words of the study: the lane takes the ready task that was created first.
-"""
+"""Loading policies: the table of all built-in policies, one file each, and the checked plan of a policy."""
 
 from __future__ import annotations
 
@@ -50,24 +47,24 @@ POLICIES: Mapping[str, Policy] = {
 """All built-in policies by name."""
 
 
-def known_policies(tell: Callable[[Callable[[str, Policy], None]], object]) -> dict[str, Policy]:
-    """Return the built-in policies and those that `tell` registers by the function that it is given.
+def known_policies(call_hook: Callable[[Callable[[str, Policy], None]], object]) -> dict[str, Policy]:
+    """Return the built-in policies and those that `call_hook` registers with the function that it is given.
 
-    Raises UsageError for a name with two meanings.
+    Raises UsageError if a name is registered for two policies.
     """
     known = dict(POLICIES)
 
     def register(name: str, policy: Policy) -> None:
         check_name("policy", name)
         if known.setdefault(name, policy) is not policy:
-            raise UsageError(f"policy {name} is registered twice; give the second another name")
+            raise UsageError(f"policy {name}", "registered twice", "give the second another name")
 
-    tell(register)
+    call_hook(register)
     return known
 
 
 def make_plan(name: str, policy: Policy, workload: Workload, budget: Budget) -> Plan:
-    """Return the checked plan of `policy`. Raises InvalidPlan, which names the policy, for one that fails."""
+    """Return the plan of `policy`. Raises InvalidPlan with the name of the policy if the plan fails the check."""
     plan = policy(workload, budget)
     try:
         check_plan(plan, workload)

@@ -1,6 +1,8 @@
-"""`bulk`: load a whole network, execute it, free it, then the next; what plain PyTorch does.
+"""`bulk`: load a whole network, execute it, free it, then the next network.
 
 Source: the 2020 study. init -> l_0..l_n -> e_0..e_n -> f_0..f_n, and so on to the next request: one chain.
+This is plain PyTorch, and the reference of every comparison. It wins if each network fits in memory and the disk is
+fast.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""`bulk-unchained`: whole networks that do not wait for each other; the bulk of the 2020 study's measurements.
+"""`bulk-unchained`: load whole networks that do not wait for each other, and execute them in turns.
 
-Source: the study. init -> l_0..l_n -> e_0, e_i -> e_(i+1), e_i -> f_i per request; nothing between requests.
+Source: the 2020 study, which measured this as its bulk. init -> l_0..l_n -> e_0, e_i -> e_(i+1), e_i -> f_i per
+request; nothing between requests. Several networks are in memory at once, so it wins only if they all fit.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from pytest_edgeload.workload import Workload
 
 
 def bulk_unchained(workload: Workload, budget: Budget) -> Plan:
-    """Per network: init, loads chained, then execs chained, each layer freed after its exec.
+    """Per network: loads chained, then execs chained, each layer freed after its exec; nothing chains the networks.
 
-    Nothing chains the networks. One lane serves them in turns, from a queue of what became ready first, so several
-    networks are resident at once.
+    One lane serves the networks in turns: it takes the task that became ready first.
     """
     plan = Builder(workload, order="ready")
     for r, request in enumerate(workload.requests):

@@ -1,12 +1,13 @@
-"""`execprio-inter`: as `execprio`, one network after the other.
+"""`execprio-inter`: execute before loading as `execprio` does, one network after the other.
 
-Source: EdgeCaffe. The graph of `partial`; a request's init waits for the last task of the request before it.
+Source: EdgeCaffe. The graph of `partial`; a request's init waits for the last task of the request before it. It wins
+over `execprio` if memory holds one network but not several.
 """
 
 from __future__ import annotations
 
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
-from pytest_edgeload.policies.partial import FIRST, LATER, overlap
+from pytest_edgeload.policies.parts import FIRST, LATER, overlap
 from pytest_edgeload.workload import Workload
 
 

@@ -1,20 +1,20 @@
-"""`masa-hrrn`: as `masa`, the request with the highest response ratio next.
+"""`masa-hrrn`: as many networks at once as fit in memory, as `masa`, the highest response ratio next.
 
 Source: EdgeCaffe. The response ratio is (waited + service time) / service time, so short requests go first and long
-ones gain while they wait. There it divides by a mean that may be zero; here what takes no time goes at once.
-Long requests are served as long as the device keeps up; asked more than it can do for ever, it lets them wait for ever.
+ones gain while they wait. EdgeCaffe divides by a mean that may be zero; here a request that takes no time goes at once.
+Long requests are served as long as the device keeps up; under permanent overload they wait for ever. It wins over
+`masa` if long requests must not fall far behind.
 """
 
 from __future__ import annotations
 
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
-from pytest_edgeload.policies.masa import PATIENCE
-from pytest_edgeload.policies.partial import FIRST, LATER, overlap
+from pytest_edgeload.policies.parts import FIRST, LATER, PATIENCE, overlap
 from pytest_edgeload.workload import Workload
 
 
 def masa_hrrn(workload: Workload, budget: Budget) -> Plan:
-    """Let each init wait until its network's need fits; execs go first, then the highest response ratio."""
+    """Let each init wait until its network's peak fits; execs go first, then the highest response ratio."""
     plan = Builder(
         workload,
         lanes=budget.lanes,

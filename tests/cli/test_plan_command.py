@@ -152,7 +152,7 @@ def test_wrong_options(run: Run, arguments: list[str], words: str) -> None:
         ),
         (
             "def pytest_edge_policies(register): register('bulk', print)",
-            "policy bulk is registered twice; give the second another name",
+            "policy bulk: registered twice; give the second another name",
         ),
     ],
 )

@@ -212,6 +212,6 @@ def test_two_policies_of_one_name(bare: pytest.Pytester) -> None:
     bare.makepyfile("def test_it(edge, edge_policy): pass")
     result = bare.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    (result.stderr if result.errlines else result.stdout).fnmatch_lines(["*policy bulk is registered twice; give *"])
+    (result.stderr if result.errlines else result.stdout).fnmatch_lines(["*policy bulk: registered twice; give *"])
     assert "Traceback" not in result.stdout.str()
     result.stdout.no_fnmatch_line("*in __call__*")

@@ -1,7 +1,8 @@
-"""Each policy against its row of the study's table, and all against what every policy owes."""
+"""Each policy against its row of the study's table, and all policies against the rules for policies."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -36,10 +37,11 @@ LOADS_BESIDE_EXECS = "I>l0 l0>l1 l1>l2 l2>l3 l0>e0 l1>e1 l2>e2 l3>e3 e0>e1 e1>e2
 
 @dataclass(frozen=True)
 class Row:
-    """What waits for what in CAFFE (I init, l load, e exec, f free), and between two requests, 0 and 1.
+    """The edges of a policy's plan for two requests, 0 and 1, of CAFFE (I init, l load, e exec, f free).
 
-    `apart` is what waits between two that do not come together, where it is not the same. `first` are the kinds that go
-    before all others, `reserves` what a task of each kind reserves.
+    `inside` has the edges within a request, and `between` the edges from one request to the other. `apart` replaces
+    `between` if the requests do not arrive together. The kinds in `first` go before all others, and the kinds in
+    `reserves` reserve memory.
     """
 
     inside: str
@@ -77,7 +79,7 @@ ROWS = {
     "deepeye-frugal": Row(PRELOADED, "0l1>1I 1l1>0e0 0e1>1e0 0f3>1l2", apart="0f3>1l2", lanes=2, sides=True),
     # the partial graph, shortest network first, no memory gate
     "sjf": Row(OVERLAPPED, first="ef"),
-    # the partial graph, shortest first; its need is locked at init and released at the end of the network
+    # the partial graph, shortest first; its peak is reserved at init and released at the end of the network
     "masa": Row(OVERLAPPED, first="ef", reserves="I"),
     # masa with the highest response ratio next instead of the shortest first
     "masa-hrrn": Row(OVERLAPPED, order="response-ratio", first="ef", reserves="I"),
@@ -87,7 +89,7 @@ ROWS = {
 
 
 STUDY = [name for name in POLICIES if name != "stream"]
-"""Policies of whole layers, which have a row each; what `stream` does has a file of tests."""
+"""Policies of whole layers, which have a row each; `stream` has its own file of tests."""
 
 EVERY_ROW = pytest.mark.parametrize("policy", STUDY)
 
@@ -121,8 +123,8 @@ def _two(arrival_s: float = 0.0, batch: int = 0) -> Workload:
 
 
 @EVERY_ROW
-def test_row(policy: str) -> None:
-    """A policy's tasks wait for exactly what its row says, on as many lanes and in the order it says."""
+def test_tasks_wait_as_the_row_says(policy: str) -> None:
+    """A policy's tasks wait for exactly the tasks of its row, with the row's lanes and order."""
     row, plan = ROWS[policy], POLICIES[policy](_two(), BUDGET)
     assert _closed(_edges(plan)) == _closed(_expected(row.inside, row.between))
     assert (plan.lanes, plan.order) == (row.lanes, row.order)
@@ -130,23 +132,23 @@ def test_row(policy: str) -> None:
 
 @pytest.mark.parametrize(("arrival_s", "batch"), [(1.5, 0), (0.0, 1)])
 @EVERY_ROW
-def test_requests_that_come_apart(policy: str, arrival_s: float, batch: int) -> None:
-    """Requests that come at different times or in different batches are chained as the row says."""
+def test_requests_apart_wait_as_the_row_says(policy: str, arrival_s: float, batch: int) -> None:
+    """Requests at different times or in different batches are chained as the row says."""
     row, plan = ROWS[policy], POLICIES[policy](_two(arrival_s, batch), BUDGET)
     assert _closed(_edges(plan)) == _closed(_expected(row.inside, row.between if row.apart is None else row.apart))
 
 
 @EVERY_ROW
-def test_lanes(policy: str) -> None:
-    """Where a policy parts the sides convolutions and inits are for lane 0 and all else for lane 1; else for any."""
+def test_policies_with_sides_fix_the_lanes(policy: str) -> None:
+    """If the row has sides, convolutions and inits are for lane 0 and all else for lane 1; otherwise for any lane."""
     for task in POLICIES[policy](_two(), BUDGET).tasks:
         side = int(task.layer is not None and task.layer >= 2)
         assert task.lane == (side if ROWS[policy].sides else None)
 
 
 @EVERY_ROW
-def test_what_goes_first(policy: str) -> None:
-    """Tasks of the kinds that the row puts first have a better priority than all others, and equal ones."""
+def test_kinds_of_the_row_go_first(policy: str) -> None:
+    """Tasks of the kinds that the row puts first have the same priority, which is before all others."""
     plan = POLICIES[policy](_two(), BUDGET)
     first = {task.priority for task in plan.tasks if _letter(task) in ROWS[policy].first}
     later = {task.priority for task in plan.tasks if _letter(task) not in ROWS[policy].first}
@@ -155,8 +157,8 @@ def test_what_goes_first(policy: str) -> None:
 
 
 @EVERY_ROW
-def test_what_is_reserved(policy: str) -> None:
-    """An init reserves all its network may ever hold and a load its weights, where the row says so; else nothing."""
+def test_tasks_reserve_as_the_row_says(policy: str) -> None:
+    """If the row says so, an init reserves its network's peak and a load its weights; otherwise nothing."""
     plan = POLICIES[policy](_two(), BUDGET)
     size = {"I": CAFFE.weight_bytes + 6, **{f"l{i}": layer.weight_bytes for i, layer in enumerate(CAFFE.layers)}}
     for task in plan.tasks:
@@ -167,18 +169,18 @@ def test_what_is_reserved(policy: str) -> None:
 
 
 SHORT, LONG = network((8, 1, 1), flops=[8]), network((80, 1, 1), flops=[80])
-"""They take 2 s and 20 s."""
+"""Networks of one layer that take 2 s and 20 s."""
 
 
 def _next(policy: str, *requests: Request) -> int:
-    """Return whose init is the best of those of `requests`, all of which have come."""
+    """Return the request whose init goes first when all of `requests` have arrived."""
     plan = POLICIES[policy](Workload("mix", requests), BUDGET)
     return min((task.priority, i, task.request) for i, task in enumerate(plan.tasks) if task.kind == "init")[2]
 
 
 @pytest.mark.parametrize("policy", ["sjf", "masa"])
 def test_the_shortest_goes_first(policy: str) -> None:
-    """Of two that come together the shorter goes first, and of equals the first; a long one does not wait for ever."""
+    """Of two requests at once the shorter goes first, and of equals the first; a long one does not wait for ever."""
     assert _next(policy, Request(LONG), Request(SHORT)) == 1
     assert _next(policy, Request(LONG), Request(LONG)) == 0
     assert _next(policy, Request(LONG), Request(SHORT, arrival_s=17.875)) == 1
@@ -188,20 +190,20 @@ def test_the_shortest_goes_first(policy: str) -> None:
 
 @pytest.mark.parametrize("policy", ["sjf", "masa"])
 def test_loads_go_before_the_inits_of_the_same_length(policy: str) -> None:
-    """A network that has begun is loaded before another one of the same length begins, but after a shorter one."""
+    """A network that has begun is loaded before another of the same length begins, but after a shorter one."""
     asked = Workload("mix", (Request(LONG), Request(LONG), Request(SHORT)))
     of = {_name(task): task.priority for task in POLICIES[policy](asked, BUDGET).tasks}
     assert of["2I"] < of["0l0"] < of["0I"] == of["1I"]
 
 
 def test_response_ratios_are_of_service_times() -> None:
-    """The plan by response ratio knows how long each request takes alone."""
+    """The plan by response ratio contains the time that each request takes alone."""
     asked = Workload("mix", (Request(LONG), Request(SHORT), Request(network())))
     assert POLICIES["masa-hrrn"](asked, BUDGET).service_s == (20.0, 2.0, 0.0)
 
 
 def test_mema_loads_small_layers_first() -> None:
-    """Of the loads of networks that come together the smallest goes first, and a large one before much newer ones."""
+    """Of the loads of networks at once the smallest goes first, and a large one goes before much newer ones."""
     asked = Workload("mix", (Request(CAFFE), Request(LONG), Request(SHORT, arrival_s=9.5)))
     of = {_name(task): task.priority for task in POLICIES["mema"](asked, BUDGET).tasks if task.kind == "load"}
     assert sorted(of, key=of.__getitem__) == ["0l0", "0l1", "0l3", "0l2", "1l0", "2l0"]
@@ -220,35 +222,48 @@ CONVOLUTIONAL, CONNECTED = "conv2d", "linear"
         ([], []),
     ],
 )
-def test_sides(policy: str, kinds: list[str], lanes: list[int]) -> None:
-    """Whatever comes before the last convolution is on its side; either side may be missing."""
+def test_layers_up_to_the_last_convolution_are_on_its_side(policy: str, kinds: list[str], lanes: list[int]) -> None:
+    """All layers up to the last convolution are on the convolutional side; either side may be missing."""
     mixed = network(*[(1, 1, 1)] * len(kinds), kinds=kinds)
     plan = POLICIES[policy](Workload("mix", (Request(mixed), Request(mixed))), BUDGET)
     for task in plan.tasks:
         assert task.lane == (0 if task.layer is None else lanes[task.layer])
 
 
+FILES = sorted(Path(policies.__path__[0]).glob("*.py"))
+
+
 def test_the_table_is_the_folder() -> None:
     """Every file of the folder is a policy of the table under the file's name, and all but one have their row."""
-    files = {path.stem for path in Path(policies.__path__[0]).glob("*.py")} - {"__init__"}
+    files = {path.stem for path in FILES} - {"__init__", "parts"}
     assert files == {policy.__module__.rpartition(".")[2] for policy in POLICIES.values()}
     assert files == {name.replace("-", "_") for name in POLICIES}
     assert list(ROWS) == STUDY
     assert REFERENCE in POLICIES
 
 
+@pytest.mark.parametrize("file", [path for path in FILES if path.stem != "__init__"], ids=lambda path: path.stem)
+def test_no_policy_imports_another(file: Path) -> None:
+    """A policy imports from its own room only parts.py and its own folder, never another policy."""
+    imports = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+    inside = [
+        str(node.module).split(".")[2] for node in imports if str(node.module).startswith(f"{policies.__name__}.")
+    ]
+    assert {*inside} <= {"parts", "streaming"}
+
+
 @given(timed_workloads(), BUDGETS)
-def test_the_same_question_has_the_same_answer(asked: Workload, budget: Budget) -> None:
-    """A policy that is asked twice makes the same plan."""
+def test_plans_are_deterministic(asked: Workload, budget: Budget) -> None:
+    """A policy that is called twice returns the same plan."""
     for policy in POLICIES.values():
         assert policy(asked, budget) == policy(asked, budget)
 
 
 @given(timed_workloads(), BUDGETS, st.integers(0))
 def test_no_policy_looks_ahead(asked: Workload, budget: Budget, at: int) -> None:
-    """The plan for what arrived up to some moment is the beginning of the plan for all, but for `stream`.
+    """The plan for the requests up to a moment is the beginning of the plan for all requests, except for `stream`.
 
-    That one knows how often each network is going to be asked, and so what is worth keeping.
+    `stream` knows how often each network will be asked, to choose the tiles that it keeps.
     """
     requests = asked.requests
     moments = [(request.batch, request.arrival_s) for request in requests]
@@ -260,7 +275,7 @@ def test_no_policy_looks_ahead(asked: Workload, budget: Budget, at: int) -> None
         assert plan.service_s[: len(first.service_s)] == first.service_s
 
 
-def test_no_torch() -> None:
-    """The table of policies, and all it reaches, can be imported without torch."""
+def test_policies_need_no_torch() -> None:
+    """Importing the table of policies imports neither torch nor numpy nor hypothesis."""
     code = "import sys, pytest_edgeload.policies; sys.exit(bool({'torch', 'numpy', 'hypothesis'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})

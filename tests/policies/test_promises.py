@@ -1,4 +1,4 @@
-"""What some policies promise beyond their row: a bound on memory, and that nothing waits for ever."""
+"""Promises of some policies beyond their row: a bound on memory, and that no request waits for ever."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LIMITED = BUDGETS.filter(lambda budget: budget.memory_bytes is not None)
 @pytest.mark.parametrize("policy", ["masa", "masa-hrrn"])
 @given(asked=timed_workloads(), budget=LIMITED, data=st.data())
 def test_networks_stay_within_the_budget(policy: str, asked: Workload, budget: Budget, data: st.DataObject) -> None:
-    """Never more is held than the budget, or the greediest network where that needs more, and the answers."""
+    """The peak is at most the budget, or the peak of the largest network if that is larger, plus the answers."""
     found = simulate(POLICIES[policy](asked, budget), asked, speeds=SPEEDS, holds=lambda _: data.draw(st.booleans()))
-    needs = [request.network.peak_bytes for request in asked.requests]
+    peaks = [request.network.peak_bytes for request in asked.requests]
     answers = sum(request.network.answer_bytes for request in asked.requests)
-    assert found.peak_bytes <= max(budget.memory_bytes or 0, *needs) + answers
+    assert found.peak_bytes <= max(budget.memory_bytes or 0, *peaks) + answers
 
 
 @pytest.mark.parametrize("policy", ["masa", "masa-hrrn"])
 @pytest.mark.parametrize(("memory_bytes", "peak_bytes"), [(119, 60 + 1), (120, 120)])
-def test_activations_are_part_of_the_need(policy: str, memory_bytes: int, peak_bytes: int) -> None:
-    """Two networks run together where all that both need fits, to the byte; else the second finds an answer only."""
+def test_activations_are_part_of_a_networks_peak(policy: str, memory_bytes: int, peak_bytes: int) -> None:
+    """Two networks run together if their peaks fit, to the byte; otherwise the second begins beside an answer only."""
     asked = workload(*[network((10, 50, 1), flops=[8])] * 2)
     budget = Budget(memory_bytes, 2, SPEEDS)
     assert simulate(POLICIES[policy](asked, budget), asked, speeds=SPEEDS).peak_bytes == peak_bytes
@@ -37,7 +37,7 @@ def test_activations_are_part_of_the_need(policy: str, memory_bytes: int, peak_b
 
 @given(asked=timed_workloads(), budget=LIMITED, data=st.data())
 def test_mema_stays_within_the_budget(asked: Workload, budget: Budget, data: st.DataObject) -> None:
-    """Never more weights are held than the budget, or the largest layer where that is larger."""
+    """The peak of the weights is at most the budget, or the largest layer if that is larger."""
     found = simulate(POLICIES["mema"](asked, budget), asked, speeds=SPEEDS, holds=lambda _: data.draw(st.booleans()))
     layers = [layer.weight_bytes for request in asked.requests for layer in request.network.layers]
     assert found.peak_weight_bytes <= max([budget.memory_bytes or 0, *layers])
@@ -45,11 +45,11 @@ def test_mema_stays_within_the_budget(asked: Workload, budget: Budget, data: st.
 
 SMALL = network((4, 1, 1), (4, 1, 1), kinds=["conv2d", "linear"], flops=[4, 4])
 LARGE = network((8, 1, 1), (24, 1, 1), (8, 1, 1), kinds=["conv2d", "conv2d", "linear"], flops=[8, 24, 8])
-"""Alone on one lane they take 2 s and 10 s."""
+"""Networks that take 2 s and 10 s alone on one lane."""
 
 
 def _answered_s(policy: str, budget: Budget, every_s: float, *, patient: bool = True) -> tuple[float, float]:
-    """Return when LARGE is answered that comes with the first of 50 SMALL ones, and when the last of these comes."""
+    """Return the times at which LARGE, which arrives with the first of 50 SMALL, is answered, and the last one arrives."""
     stream = [Request(SMALL, arrival_s=every_s * k) for k in range(50)]
     asked = Workload("stream", (stream[0], Request(LARGE), *stream[1:]))
     plan = POLICIES[policy](asked, budget)
@@ -63,18 +63,18 @@ def _answered_s(policy: str, budget: Budget, every_s: float, *, patient: bool = 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_starves(policy: str, lanes: int) -> None:
-    """A large request beside small ones that come faster than they are served is answered before the last one comes."""
+    """A large request is answered before the last small one arrives, even if these arrive faster than they are served."""
     budget = Budget(lanes=lanes, speeds=SPEEDS)
     lanes = POLICIES[policy](Workload("none", ()), budget).lanes
-    # By response ratio a long request gains on others only while these do not wait longer and longer: just as fast.
+    # By response ratio a long request gains on the others only if these do not wait longer and longer.
     every_s = (2.0 if policy == "masa-hrrn" else 1.6) / lanes
     answered_s, last_s = _answered_s(policy, budget, every_s)
     assert answered_s < last_s
 
 
 @pytest.mark.parametrize("policy", ["masa", "masa-hrrn", "mema"])
-def test_patience_ends(policy: str) -> None:
-    """A large request that fits beside no small one is answered while these come, and would not be without patience."""
+def test_patience_with_smaller_requests_ends(policy: str) -> None:
+    """A large request that fits beside no small one is answered while small ones arrive; without patience it is not."""
     budget = Budget(memory_bytes=20, lanes=4, speeds=SPEEDS)
     answered_s, last_s = _answered_s(policy, budget, 1.0)
     assert answered_s < last_s
