@@ -49,7 +49,7 @@ LARGE = network((8, 1, 1), (24, 1, 1), (8, 1, 1), kinds=["conv2d", "conv2d", "li
 
 
 def _answered_s(policy: str, budget: Budget, every_s: float, *, patient: bool = True) -> tuple[float, float]:
-    """Return the times at which LARGE, which arrives with the first of 50 SMALL, is answered, and the last one arrives."""
+    """Return when LARGE, which arrives with the first of 50 SMALL, is answered, and when the last of these arrives."""
     stream = [Request(SMALL, arrival_s=every_s * k) for k in range(50)]
     asked = Workload("stream", (stream[0], Request(LARGE), *stream[1:]))
     plan = POLICIES[policy](asked, budget)
@@ -63,7 +63,7 @@ def _answered_s(policy: str, budget: Budget, every_s: float, *, patient: bool = 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_starves(policy: str, lanes: int) -> None:
-    """A large request is answered before the last small one arrives, even if these arrive faster than they are served."""
+    """A large request is answered before the last small one arrives, even if these arrive faster than served."""
     budget = Budget(lanes=lanes, speeds=SPEEDS)
     lanes = POLICIES[policy](Workload("none", ()), budget).lanes
     # By response ratio a long request gains on the others only if these do not wait longer and longer.
