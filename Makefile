@@ -1,6 +1,6 @@
-# Every target sets up what it needs in $(VENV); nothing outside of it and the user's cache folder is written, but for
-# User-mode Linux and systemd, which the cgroup v2 tests boot, Chromium, which opens the HTML report, and Graphviz, which
-# draws plans, where root may install them.
+# Every target sets up its requirements in $(VENV) and writes only there and to the user's cache folder. One exception:
+# as root, `make system` installs User-mode Linux and systemd (the cgroup v2 tests boot them), Chromium (which opens the
+# HTML report) and Graphviz (which draws plans).
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python -m
@@ -10,13 +10,22 @@ COVERAGE ?=
 MINUTES ?= 2
 PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 LOWEST = build/lowest
+# The tests that start no worker. Without --hypothesis-profile=quick and with slow tests they take five times as long.
+PURE = tests/base tests/devices tests/workload tests/planning tests/policies tests/results tests/report tests/docs \
+	tests/test_sources.py --ignore=tests/report/test_html.py --ignore=tests/docs/test_doc_projects.py
 
-.PHONY: suites test check lint types contracts docs links accuracy dist lowest fuzz system clean
+.PHONY: suites quick pure test check lint types contracts docs links accuracy dist lowest fuzz system clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
 
-test: $(VENV)/ready system ## three at a time, for some wait: measured runs take turns, and kernels are booted
+quick: $(VENV)/ready ## a verdict within a minute
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target pure types lint contracts
+
+pure: $(VENV)/ready
+	$(RUN) pytest --quiet -m "not full and not slow" --hypothesis-profile=quick $(PURE)
+
+test: $(VENV)/ready system ## three processes, because measured runs take turns and booting kernels wait
 	$(RUN) $(if $(COVERAGE),slipcover --source pytest_edgeload --skip-covered -m) pytest tests $(PARALLEL)
 
 check: lint types contracts docs test
@@ -31,21 +40,21 @@ types: $(VENV)/ready
 contracts: $(VENV)/ready
 	$(VENV)/bin/lint-imports --no-cache
 
-docs: $(VENV)/ready ## the site, in build/docs; a link within it that leads nowhere is an error
+docs: $(VENV)/ready ## the site, in build/docs; a broken internal link is an error
 	$(RUN) sphinx -W --keep-going -n -q docs build/docs
 
-links: $(VENV)/ready ## asks every other site that is linked to, so it takes a network
+links: $(VENV)/ready ## checks every external link; needs a network
 	$(RUN) sphinx -q -b linkcheck docs build/links
 
-dist: dist/ready ## the sdist, and the wheel that is built from it
+dist: dist/ready ## the sdist, and the wheel built from it
 
 dist/ready: $(VENV)/ready $(wildcard $(shell git ls-files 2>/dev/null))
 	rm -rf dist
 	$(RUN) build
 	touch $@
 
-# What somebody else gets: the wheel in an environment of its own, with the lowest versions it allows of what it needs,
-# and the sdist's tests beside it.
+# A user's installation: the wheel in an environment of its own, with the lowest allowed version of each requirement,
+# and the tests of the sdist.
 $(LOWEST)/ready: $(LOWEST)/venv/ready dist/ready
 	rm -rf $(LOWEST)/sdist
 	mkdir $(LOWEST)/sdist
@@ -56,29 +65,29 @@ $(LOWEST)/ready: $(LOWEST)/venv/ready dist/ready
 		"$$(echo dist/*.whl)[xdist,hypothesis,html,peers]"
 	touch $@
 
-$(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so that it can be made while that is
+$(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so both can be built at the same time
 	rm -rf $(LOWEST)/venv
 	$(PYTHON) -m venv $(LOWEST)/venv
 	$(LOWEST)/venv/bin/python -m pip install --quiet --requirement constraints-lowest.txt
 	touch $@
 
-# What knows others: pytest and xdist, msgspec and scipy, plotly, jinja2 and tabulate, yaml, hypothesis, cloudpickle, and
-# the peers. The browser is no matter of versions.
+# The tests that depend on other packages: pytest and xdist, msgspec and scipy, plotly, jinja2 and tabulate, yaml,
+# hypothesis, cloudpickle, and the peers. The browser's version does not matter.
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) --ignore=tests/report/test_html.py \
 		tests/suites tests/results/test_statistics.py tests/results/test_document.py tests/results/test_record.py \
 		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
 
-accuracy: $(VENV)/ready ## the tables of docs/accuracy.md, as this machine has them; two minutes on a quiet one
+accuracy: $(VENV)/ready ## the tables of docs/accuracy.md for this machine; two minutes on a quiet one
 	$(RUN) tests.accuracy.tables
 
-# Not a part of the tests, and atheris of no environment but its own.
-fuzz: $(VENV)/ready ## every parser of what others write, for MINUTES each
+# Not part of the tests. atheris is installed in a folder of its own.
+fuzz: $(VENV)/ready ## every parser of external input, for MINUTES each
 	$(RUN) pip install --quiet --target build/atheris atheris
 	PYTHONPATH=$(CURDIR)/build/atheris $(RUN) tests.fuzz.fuzz $(MINUTES)
 
-system: ## Debian's packages of programs that tests need and pip does not have
+system: ## Debian's packages of programs that tests need and pip does not provide
 	@missing=; for program in linux.uml mkfs.ext4 systemd-run chromium chromedriver dot; do \
 		command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -z "$$missing" ]; then exit; fi; \
