@@ -65,7 +65,7 @@ class Refusal(Exception):
         return type(self)(subject, self.statement, hint or self.hint)
 
     def __str__(self) -> str:
-        subject, reason, hint = (_join(part, self.spelling) for part in (self.subject, self.reason, self.hint))
+        subject, reason, hint = (joined(part, self.spelling) for part in (self.subject, self.reason, self.hint))
         body = ": ".join(part for part in (subject, reason) if part)
         return texts.printable(f"{body}; {hint}" if hint else body)
 
@@ -85,7 +85,8 @@ def pieces(part: Words) -> tuple[str | Setting, ...]:
     return part
 
 
-def _join(part: Words, spelling: Spelling) -> str:
+def joined(part: Words, spelling: Spelling = str) -> str:
+    """Return a part of a message as text."""
     return "".join(piece if isinstance(piece, str) else spelling(piece) for piece in pieces(part))
 
 

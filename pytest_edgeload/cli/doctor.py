@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from pytest_edgeload.base.errors import Setting
 from pytest_edgeload.cli import arguments
 from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.report import doctor as words
+from pytest_edgeload.report import doctor as report
 from pytest_edgeload.sandbox.doctor import examine
 
 _UNFIT = 1
@@ -20,9 +21,15 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(asked: argparse.Namespace) -> Answer:
-    rows = examine(asked.cache_dir or arguments.cache())
-    is_unfit = words.missing(rows) or (asked.strict and words.missing(rows, "wanted"))
-    return Answer(words.json(rows) if asked.json else words.text(rows), _UNFIT if is_unfit else 0)
+    checks = examine(asked.cache_dir or arguments.cache())
+    is_unfit = report.failures(checks) or (asked.strict and report.failures(checks, "desirable"))
+    show = report.json if asked.json else report.text
+    return Answer(show(checks, _spell), _UNFIT if is_unfit else 0)
+
+
+def _spell(setting: Setting) -> str:
+    """Return a setting as an option of pytest, because the doctor examines the machine for pytest."""
+    return f"--edge-{setting}"
 
 
 COMMAND = Command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
@@ -12,6 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from pytest_edgeload.base.processes import die_with_parent
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.job import Event, Failed
 
@@ -19,7 +19,6 @@ Send = Callable[[Event], None]
 """Sends one event to the parent."""
 
 _MAX_MESSAGE_CHARACTERS = 2000  # the parent keeps fewer
-_PR_SET_PDEATHSIG = 1
 
 
 def serve(work: Callable[[BinaryIO, Send], None]) -> int:
@@ -29,7 +28,7 @@ def serve(work: Callable[[BinaryIO, Send], None]) -> int:
     """
     # A killed parent cannot end its worker, so the kernel does. setpriv requests the same for all programs (see
     # sandbox.user), but it may not be installed.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent(signal.SIGKILL)
     commands, events = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
     os.register_at_fork(after_in_child=events.close)  # else the worker seems alive until its forked children end
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a library that reads standard input must not read our messages

@@ -6,7 +6,6 @@ It ends when its parent ends, and first removes its unfinished files.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import os
 import signal
@@ -22,16 +21,16 @@ import msgspec
 from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.functions import import_from
+from pytest_edgeload.base.processes import die_with_parent
 from pytest_edgeload.networks.making import Event, Made, MakeNetwork, NotMade, Request
 
-_PR_SET_PDEATHSIG = 1
 _RETRY_S = 2.0  # two of these are less than the time that a parent waits for us to end
 
 
 def main(parent: int) -> int:
     """Carry out the request on standard input for the process `parent`; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's `pytest &` ignores it; there is nothing to remove yet
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    die_with_parent(signal.SIGINT)
     if os.getppid() != parent:  # it ended before the kernel knew whom to signal
         return 1
     gc.disable()  # importing PyTorch takes seconds and leaves no garbage

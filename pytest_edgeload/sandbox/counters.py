@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,12 +98,13 @@ def process(pid: int) -> dict[str, float]:
 
 def machine() -> dict[str, float]:
     """Return the running totals of the whole machine, by metric name; what this kernel lacks is absent."""
-    totals: dict[str, float] = {}
-    vmstat = flat(Path("/proc/vmstat").read_text())
-    if "pswpin" in vmstat:
-        totals["swap_in_bytes"] = vmstat["pswpin"] * PAGE_BYTES
-        totals["swap_out_bytes"] = vmstat["pswpout"] * PAGE_BYTES
-    return totals | stall(Path("/proc/pressure/memory"))
+    return swap_traffic(flat(Path("/proc/vmstat").read_text())) | stall(Path("/proc/pressure/memory"))
+
+
+def swap_traffic(stat: Mapping[str, int]) -> dict[str, float]:
+    """Return the bytes swapped in and out, from a file that may count them in pages; empty if it does not."""
+    pages = {"swap_in_bytes": stat.get("pswpin"), "swap_out_bytes": stat.get("pswpout")}
+    return {name: count * PAGE_BYTES for name, count in pages.items() if count is not None}
 
 
 def stall(path: Path) -> dict[str, float]:

@@ -101,7 +101,7 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
                 worker.end()
             outcome, detail = worker.ended_by() or conversation.outcome(worker)
             if outcome == "crashed":
-                detail = enclosure.user.explained(detail)
+                detail = enclosure.user.explain(detail)
             figures = worker.seen(sampler) | {**conversation.figures(worker)}
             ended = started + (time.monotonic() - worker.began_s)  # the clock may have been set meanwhile
             seen = Measurement(outcome=outcome, detail=_sentence(detail), started=started, ended=ended, **figures)
@@ -138,8 +138,8 @@ class Worker:
         try:
             for output in (self.errors.fd, start.stdout):
                 if output != subprocess.PIPE:  # which no program sees: a worker's own answers
-                    user.given(output)
-            command, env = user.started(group.enter, start.command, start.env)
+                    user.own(output)
+            command, env = user.command_line(group.enter, start.command, start.env)
             self.process = subprocess.Popen(
                 command,
                 stdin=start.stdin,
@@ -285,7 +285,7 @@ class Worker:
         """Return what was seen, and in words whether it was refused processes."""
         if not self._alive.get("fork_refusals"):
             return seen
-        words = f"it reached its limit of {self._alive['most_processes']} processes and threads"
+        words = f"it reached its limit of {self._alive['max_processes']} processes and threads"
         if seen.outcome == "ok":
             return msgspec.structs.replace(seen, notices=(*seen.notices, words))
         return msgspec.structs.replace(seen, detail=f"{seen.detail}; {words}")
@@ -323,7 +323,7 @@ class Worker:
 
 def _difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Return what each running total grew by; marks and unknown totals are left out."""
-    kept = before.keys() & after.keys() - {"peak_charged_bytes", "oom_kills", "fork_refusals", "most_processes"}
+    kept = before.keys() & after.keys() - {"peak_charged_bytes", "oom_kills", "fork_refusals", "max_processes"}
     kept = {name for name in kept if after[name] >= before[name]}  # one that went back tells nothing
     return {n: after[n] - before[n] if n.endswith("_s") else int(after[n] - before[n]) for n in sorted(kept)}
 

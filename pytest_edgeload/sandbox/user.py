@@ -1,4 +1,4 @@
-"""As whom a worker runs: one of a session of root's gives up root's rights before it becomes what is measured.
+"""The user that workers run as. If pytest runs as root, a worker drops root's rights before it starts measured code.
 
 See setpriv(1), capabilities(7) and Documentation/userspace-api/no_new_privs.rst.
 """
@@ -20,20 +20,21 @@ from pytest_edgeload.base.errors import Refusal, Setting, Unsupported, UsageErro
 AUTO, SAME = "auto", "same"
 
 _UNPRIVILEGED = "nobody"
-_KEPT = "dac_read_search"  # reading what root may read: the project, its environment and the weights are often root's
+_KEPT = "dac_read_search"  # to read files of root: the project, its environment and the weights are often root's
 _SETS = ("inh-caps", "ambient-caps", "bounding-set")
 _RIGHTS = (*(f"--{each}=-all,+{_KEPT}" for each in _SETS), "--no-new-privs")
 _BOUND = "--pdeathsig=KILL"  # the kernel ends a worker whose parent is killed
-_PROBE = (sys.executable, "-I", "-S", "-c", "print(flush=True); input()")  # it ends with its input, if not by us
+_PROBE = (sys.executable, "-I", "-S", "-c", "print(flush=True); input()")  # ends with its input, if not killed
 _DENIED = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
-_CALLED = ("USER", "LOGNAME")
-_OBEYED = (
+_USER_NAMES = ("USER", "LOGNAME")
+_EARLY = (
     *("LD_", "GCONV_PATH", "GETCONF_DIR", "LOCPATH", "NLSPATH", "MALLOC_"),
     *("ENV", "BASH_ENV", "BASH_FUNC_", "SHELLOPTS", "BASHOPTS", "PS4"),
 )
-"""How variables begin that the dynamic loader, the C library or a shell obeys, before rights are given up."""
+"""Prefixes of variables that the dynamic loader, the C library or a shell obeys, and so before rights are dropped."""
 
-_GIVEN = ("/usr/bin/env", "/bin/sh", "-c", 'exec "$@"', "sh")  # a program's path may hold `=`, which env would take
+# env(1) would take a program's path with a `=` for a variable, so a shell starts the program.
+_WITH_VARIABLES = ("/usr/bin/env", "/bin/sh", "-c", 'exec "$@"', "sh")
 _NEEDS = (
     "install setpriv (Debian package util-linux), and give a container the capabilities SETUID, SETGID, KILL and "
     "DAC_READ_SEARCH with docker's --cap-add"
@@ -42,38 +43,46 @@ _NEEDS = (
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user that workers run as. `become` is a command prefix that runs what follows as this user, bound to us.
+    """A user that workers run as.
 
-    `ids` are user and group where that is another user than ours. `notice` says why it is ours where it should not be.
+    `become` is a command prefix that runs the command behind it as this user, and kills it when this process dies.
+    `ids` are user and group if it is another user than this process's. `refusal` says why it is not, although it
+    should be.
     """
 
     name: str
     become: tuple[str, ...]
     ids: tuple[int, int] | None = None
-    notice: str = ""
+    refusal: Refusal | None = None
 
-    def given(self, fd: int) -> None:
-        """Give the user the file that `fd` stands for: programs open their output by name, such as /dev/stdout."""
+    @property
+    def notice(self) -> str:
+        """The refusal as one sentence; empty without one."""
+        return "" if self.refusal is None else str(self.refusal)
+
+    def own(self, fd: int) -> None:
+        """Make the user the owner of an open file, because programs open their output by names such as /dev/stdout."""
         if self.ids is not None:
             os.fchown(fd, *self.ids)
 
-    def started(
+    def command_line(
         self, enter: Sequence[str], command: Sequence[str], env: Mapping[str, str]
     ) -> tuple[list[str], dict[str, str]]:
-        """Return what becomes `command` as this user behind the prefix `enter`, and the environment that starts it.
+        """Return the command behind the prefix `enter` that becomes `command` as this user, and its environment.
 
-        In `env` the user's name replaces ours. What would be obeyed with rights that are to be given up comes after.
+        In `env` the user's name replaces that of this process's user. Variables that would take effect before the
+        rights are dropped are set afterwards.
         """
         if self.ids is None:
             return [*enter, *self.become, *command], {**env}
-        ours = [name for name in _CALLED if env.get(name) == os.environ.get(name)]
-        early = {name: value for name, value in env.items() if not name.startswith(_OBEYED)}
-        late = [f"{name}={env[name]}" for name in env if name not in early]
-        given = [_GIVEN[0], *late, *_GIVEN[1:]] if late else []
-        return [*enter, *self.become, *given, *command], {**early, **dict.fromkeys(ours, self.name)}
+        names = [name for name in _USER_NAMES if env.get(name) == os.environ.get(name)]
+        safe = {name: value for name, value in env.items() if not name.startswith(_EARLY)}
+        late = [f"{name}={env[name]}" for name in env if name not in safe]
+        setting = [_WITH_VARIABLES[0], *late, *_WITH_VARIABLES[1:]] if late else []
+        return [*enter, *self.become, *setting, *command], {**safe, **dict.fromkeys(names, self.name)}
 
-    def explained(self, detail: str) -> str:
-        """Return what went wrong, with the way out where it was that this user may not do what ours may."""
+    def explain(self, detail: str) -> str:
+        """Return the detail of a failure, with a hint if this user may lack a right that root has."""
         if self.ids is None or not any(word in detail for word in _DENIED):
             return detail
         return f"{detail} (the worker ran as user {self.name}; the user `{SAME}` keeps the rights of root)"
@@ -81,16 +90,16 @@ class User:
 
 @cache
 def ourselves() -> User:
-    """Return the user that this process runs as."""
+    """Return the user of this process."""
     bound = _setpriv(_BOUND)
     return User(_name(), () if _fault(bound) else bound)
 
 
 def choose(setting: str, environ: Mapping[str, str] = os.environ) -> User:
-    """Return the user that `setting` asks for, tried out.
+    """Return the user that `setting` names, after a trial.
 
-    `same`: ourselves. `auto`: the same unless we are root; then who called sudo, or else nobody; where that cannot be,
-    ourselves with a notice. Anything else is a user's name. Raises UsageError or Unsupported.
+    `same`: this process's user. `auto`: the same, but for root the user who called sudo, or else nobody; if that
+    fails, root with a `refusal`. Any other setting is a user's name. Raises UsageError or Unsupported.
     """
     if setting == SAME or (setting == AUTO and os.geteuid() != 0):
         return ourselves()
@@ -101,15 +110,13 @@ def choose(setting: str, environ: Mapping[str, str] = os.environ) -> User:
         return _named(name)
     except Refusal as error:
         hint = _NEEDS if isinstance(error, Unsupported) else ""
-        return replace(
-            ourselves(), notice=str(error.about(f"workers had the rights of root, not those of {name}", hint))
-        )
+        return replace(ourselves(), refusal=error.about(f"workers had the rights of root, not those of {name}", hint))
 
 
 def _named(name: str) -> User:
     try:
         entry = pwd.getpwnam(name)
-    except (KeyError, ValueError):  # a name may hold no null character
+    except (KeyError, ValueError):  # ValueError: a null character
         raise UsageError(Setting("user", name), "this user does not exist", f"try {_UNPRIVILEGED} or {SAME}") from None
     if entry.pw_uid == os.geteuid():
         return ourselves()
@@ -126,7 +133,7 @@ def _named(name: str) -> User:
 
 
 def caller_id(environ: Mapping[str, str] = os.environ) -> int | None:
-    """Return the id of the user who became root by sudo; None where nobody did."""
+    """Return the id of the user who became root by sudo; None without sudo."""
     text = environ.get("SUDO_UID", "")
     return int(text) if text.isascii() and text.isdecimal() and int(text) else None
 
@@ -149,8 +156,8 @@ def _name() -> str:
 def _unprivileged(entry: pwd.struct_passwd) -> User:
     ids = entry.pw_uid, entry.pw_gid
     groups = ",".join(map(str, os.getgrouplist(entry.pw_name, entry.pw_gid)))
-    became = (f"--reuid={ids[0]}", f"--regid={ids[1]}", f"--groups={groups}")
-    return User(entry.pw_name, _setpriv(*became, *_RIGHTS, _BOUND), ids)
+    identity = (f"--reuid={ids[0]}", f"--regid={ids[1]}", f"--groups={groups}")
+    return User(entry.pw_name, _setpriv(*identity, *_RIGHTS, _BOUND), ids)
 
 
 def _setpriv(*options: str) -> tuple[str, ...]:
@@ -159,7 +166,7 @@ def _setpriv(*options: str) -> tuple[str, ...]:
 
 
 def _fault(become: tuple[str, ...]) -> str | None:
-    """Return why Python cannot be started behind this prefix, and ended by us; None where it can."""
+    """Return why Python cannot be started behind this prefix and then killed; None if it can."""
     if not become:
         return "setpriv is not installed"
     pipe = subprocess.PIPE

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.record import Case
@@ -43,11 +44,11 @@ class CountingCap:
     enforces: bool = True
     opened: int = 0
 
-    def unavailable(self) -> str | None:
+    def unavailable(self) -> Unsupported | None:
         """Ask the cap."""
         return self.cap.unavailable()
 
-    def cannot_throttle(self) -> str | None:
+    def cannot_throttle(self) -> Unsupported | None:
         """Ask the cap."""
         return self.cap.cannot_throttle()
 

@@ -189,7 +189,7 @@ def throttle(cap: Cap, storage: Path) -> Limits:
     """Return limits that hold reads of `storage` to those of an SD card."""
     reason = cap.cannot_throttle()
     if reason is not None:
-        pytest.skip(reason)
+        pytest.skip(str(reason))
     slow = Constraints(read_bps=90 * MIB)
     try:
         return Limits(slow, disks=disks_of(slow, [storage], []))

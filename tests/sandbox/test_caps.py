@@ -178,7 +178,7 @@ def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: L
     name = fresh()
     with Child(*opened(name=name, reads=reads).enter) as child:
         assert child.do("again") == "intact"
-        with pytest.raises(Unsupported, match=f"{name} could not be set up: (File exists|.* already loaded)"):
+        with pytest.raises(Unsupported, match=f"{name}: could not be set up: (File exists|.* already loaded)"):
             cap.open(name, within(LIMIT, reads))
         assert {*witness.members(name)} == {child.pid}
 
@@ -186,7 +186,7 @@ def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: L
 def test_no_such_disk(cap: Cap, fresh: Callable[[], str], throttle: Limits) -> None:
     """A throttle that the kernel refuses is told in its words, and leaves no group."""
     name, nowhere = fresh(), replace(throttle, disks=("0:0",))
-    with pytest.raises(Unsupported, match=f"{name} could not be set up: No such device"):
+    with pytest.raises(Unsupported, match=f"{name}: could not be set up: No such device"):
         cap.open(name, within(LIMIT, nowhere))
     assert witness.groups(name) == []
 
@@ -304,15 +304,15 @@ def test_choose() -> None:
 def test_choose_throttling() -> None:
     """Where reads are to be throttled, `auto` is the first that can, and one that cannot is refused with its reason."""
     reasons = {name: cap.unavailable() or cap.cannot_throttle() for name, cap in CAPS.items()}
-    assert reasons["none"] == "it watches the worker and throttles no reads"
+    assert str(reasons["none"]) == "it watches the worker and throttles no reads"
     for name, reason in reasons.items():
         if reason is None:
             assert choose(name, BPS) == (name, CAPS[name])
         else:
             with pytest.raises(UsageError) as refused:
                 choose(name, BPS)
-            way_out = "try cap=auto, or leave read-bw out"
-            assert str(refused.value) == f"cap={name}: {reason}; {way_out}"
+            hint = "try cap=auto, or leave read-bw out"
+            assert str(refused.value) == f"cap={name}: {reason}; {hint}"
     able = [name for name, reason in reasons.items() if reason is None]
     if able:
         assert choose("auto", BPS) == (able[0], CAPS[able[0]])
@@ -328,7 +328,7 @@ def test_nobody_throttles() -> None:
 
 def test_unavailable(fresh: Callable[[], str], session: str) -> None:
     """A cap that this machine lacks cannot be opened, says so in the same words, and has nothing to sweep."""
-    lacking = {cap.unavailable(): cap for cap in CAPS.values() if cap.unavailable()}
+    lacking = {str(cap.unavailable()): cap for cap in CAPS.values() if cap.unavailable()}
     for reason, cap in lacking.items():
         with pytest.raises(Unsupported) as refused:
             cap.open(fresh(), Limits(Constraints(LIMIT)))

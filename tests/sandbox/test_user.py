@@ -186,7 +186,7 @@ def test_reads(enclosing: Enclosing, tmp_path: Path) -> None:
         ("echo other >&2; exit 1", "the program ended with status 1: other"),
     ],
 )
-def test_way_out(enclosing: Enclosing, tmp_path: Path, script: str, detail: str) -> None:
+def test_missing_right_is_explained(enclosing: Enclosing, tmp_path: Path, script: str, detail: str) -> None:
     """A program that fails for want of a right is told of with the way out, and no other one."""
     seen = run(enclosing(), "sh", "-c", script.format(tmp_path))
     assert seen.outcome == "crashed"
@@ -222,13 +222,13 @@ def test_environment_of_the_prefix() -> None:
         "USER": "nobody",
         "LOGNAME": "nobody",
     }
-    command, env = choose("nobody").started(["enter"], ["program"], given)
+    command, env = choose("nobody").command_line(["enter"], ["program"], given)
     assert env == {"KEPT": "1", "USER": "nobody", "LOGNAME": "nobody"}
     became = command.index("--")
     assert command[became + 1] == "/usr/bin/env"
     assert command[became + 2 : became + 6] == [f"{name}={given[name]}" for name in [*given][:4]]
     assert command[-1] == "program"
-    assert choose("same").started([], ["program"], given)[1] == given
+    assert choose("same").command_line([], ["program"], given)[1] == given
 
 
 PRELOADED = """\
@@ -344,6 +344,6 @@ def test_no_setpriv(tmp_path: Path) -> None:
 def test_explained() -> None:
     """Only what speaks of a right is explained, and only where one was given up."""
     nobody = User("nobody", (), (NOBODY, NOBODY))
-    assert nobody.explained("x: Operation not permitted").endswith("the user `same` keeps the rights of root)")
-    assert nobody.explained("x: No such file or directory") == "x: No such file or directory"
-    assert ourselves().explained("x: Permission denied") == "x: Permission denied"
+    assert nobody.explain("x: Operation not permitted").endswith("the user `same` keeps the rights of root)")
+    assert nobody.explain("x: No such file or directory") == "x: No such file or directory"
+    assert ourselves().explain("x: Permission denied") == "x: Permission denied"

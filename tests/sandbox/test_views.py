@@ -97,8 +97,8 @@ def test_read_only() -> None:
     point = hierarchy.mount_of("cgroup", "memory")
     assert point is not None
     assert told == {
-        "refused": f"cap=cgroup1: {point[0]} is mounted read-only, as in most containers; "
-        f"start the container as {hierarchy.CONTAINER}, or where you may: mount -o remount,rw,bind {point[0]}; "
+        "refused": f"cap=cgroup1: {point[0]}: mounted read-only, as in most containers; "
+        f"start the container as {hierarchy.CONTAINER}, or, if allowed: mount -o remount,rw,bind {point[0]}; "
         "try cap=auto"
     }
 
@@ -117,8 +117,8 @@ def test_hybrid() -> None:
     script = 'exec "$@"' if mount else 'mkdir -p /tmp/unified; mount -t cgroup2 none /tmp/unified; exec "$@"'
     assert attempt("auto", script=script, prefix=MOUNTED)["cap"] == "cgroup1"
     assert attempt("cgroup2", script=script, prefix=MOUNTED) == {
-        "refused": "cap=cgroup2: version 1 of cgroups has the memory controller here, so that version 2 has "
-        "none; boot with systemd.unified_cgroup_hierarchy=1; try cap=auto"
+        "refused": "cap=cgroup2: the cgroup v2 hierarchy has no memory controller here, because version 1 has it; "
+        "boot with systemd.unified_cgroup_hierarchy=1; try cap=auto"
     }
 
 
@@ -135,7 +135,7 @@ def test_lower_limit_above(inside: Path) -> None:
     """A limit that a group above would break first is refused, with what that has; one below it holds."""
     script = f'echo 100M >{inside}/memory.limit_in_bytes; echo 0 >{inside}/cgroup.procs; exec "$@"'
     assert attempt("cgroup1", str(200 << 20), script=script)["refused"] == (
-        f"a limit of 200M would not be the one that holds: {inside} may have 100M in all; "
+        f"memory limit 200M: would not take effect, because {inside} is limited to 100M; "
         "ask for less than that, or have it raised"
     )
     assert attempt("cgroup1", script=script)["outcome"] == "oom"

@@ -1,12 +1,12 @@
-"""What enforces a worker's limit: one mechanism a file, and the table of them, best first."""
+"""The mechanisms that enforce constraints: one per file, and the table of them, best first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol
 
-from pytest_edgeload.base.errors import Setting, UsageError
-from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError, pieces
+from pytest_edgeload.devices.constraints import CONSTRAINTS
 from pytest_edgeload.sandbox.caps.cgroup1 import Cgroup1
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
 from pytest_edgeload.sandbox.caps.systemd import Systemd
@@ -16,69 +16,72 @@ from pytest_edgeload.sandbox.counters import Memory
 
 
 class Group(Protocol):
-    """One worker's group of processes. `enter` is a command prefix that joins the group, then runs what follows."""
+    """The group of one worker's processes.
+
+    `enter` is a command prefix: it joins the group and then becomes the command that follows.
+    """
 
     enter: tuple[str, ...]
 
     def memory(self, pid: int) -> Memory | None:
-        """Return what the group uses now; `pid` is the worker. None once nothing can be told."""
+        """Return the memory in use. `pid` is the worker's. Returns None if the kernel no longer reports it."""
 
     def totals(self) -> dict[str, float]:
-        """Return the group's running totals and high-water marks by metric name, `oom_kills` and `fork_refusals`.
+        """Return the running totals and high-water marks of the group by metric, `oom_kills` and `fork_refusals`.
 
-        Nothing once a group that enforces is gone, which it is only by somebody else's doing.
+        Empty if a group that enforces its limits no longer exists, because another program removed it.
         """
 
     def kill(self) -> None:
-        """End every process of the group."""
+        """Kill every process of the group."""
 
     def close(self) -> None:
-        """Remove the group; its processes have been killed and waited for."""
+        """Remove the group. The caller has killed its processes and waited for them."""
 
 
 class Cap(Protocol):
-    """A mechanism. `enforces` tells whether the kernel holds the limit."""
+    """A mechanism. `enforces` is true if the kernel enforces the limits."""
 
     enforces: bool
 
-    def unavailable(self) -> str | None:
-        """Return in one sentence why it does not work here and what would help; None where it works."""
+    def unavailable(self) -> Unsupported | None:
+        """Return why the cap does not work here, with a hint; None if it works."""
 
-    def cannot_throttle(self) -> str | None:
-        """Return in one sentence why it cannot throttle reads here; None where it can, if it works at all."""
+    def cannot_throttle(self) -> Unsupported | None:
+        """Return why a cap that works cannot throttle reads here, with a hint; None if it can."""
 
     def open(self, name: str, limits: Limits) -> Group:
-        """Make a group called `name` with these limits. Raises Unsupported, and then leaves nothing."""
+        """Create a group called `name` with these limits. Raises Unsupported and then leaves nothing behind."""
 
     def sweep(self, session: str | None) -> list[str]:
-        """Kill and remove the groups of `session`, or with None those of sessions that are gone; return their names."""
+        """Kill and remove the groups of `session`, or with None those of dead sessions; return their names."""
 
 
 CAPS: Mapping[str, Cap] = {"cgroup2": Cgroup2(), "cgroup1": Cgroup1(), "systemd": Systemd(), "none": Uncapped()}
 
 
 def choose(name: str, read_bps: int | None = None) -> tuple[str, Cap]:
-    """Return the cap called `name`, or for `auto` the first that works here; it can throttle reads where asked to.
+    """Return the cap called `name`, or for `auto` the first that works here; with `read_bps` it can throttle reads.
 
     Raises UsageError.
     """
 
-    def lacks(cap: Cap) -> str | None:
+    def obstacle(cap: Cap) -> Unsupported | None:
         return cap.unavailable() or (None if read_bps is None else cap.cannot_throttle())
 
+    obstacles: dict[str, Unsupported] = {}
+    for key, cap in CAPS.items():
+        if name in {key, "auto"}:
+            error = obstacle(cap)
+            if error is None:
+                return key, cap
+            obstacles[key] = error
+    throttle = CONSTRAINTS["read_bps"]
     if name != "auto":
-        reason = lacks(CAPS[name])
-        if reason is not None:
-            without = () if read_bps is None else (", or leave ", Setting("read-bw"), " out")
-            raise UsageError(Setting("cap", name), reason, ("try ", Setting("cap", "auto"), *without))
-        return name, CAPS[name]
-    found = next((key for key, cap in CAPS.items() if lacks(cap) is None), None)
-    if found is None:
-        assert read_bps is not None  # else there is always `none`
-        reasons = "; ".join(f"{key}: {lacks(cap)}" for key, cap in CAPS.items() if cap.enforces)
-        raise UsageError(
-            Setting("read-bw", exact_size(read_bps)),
-            "no cap can throttle reads here",
-            f"leave it out, or make a cap work: {reasons}",
-        )
-    return found, CAPS[found]
+        error = obstacles[name]
+        without = () if read_bps is None else (", or leave ", Setting(throttle.option), " out")
+        hint = (*pieces(error.hint), "; try " if error.hint else "try ", Setting("cap", "auto"), *without)
+        raise UsageError(Setting("cap", name), error.statement, hint)
+    reasons = "; ".join(f"{key}: {error}" for key, error in obstacles.items() if CAPS[key].enforces)
+    hint = ("leave it out, or make a cap work: ", reasons)
+    raise UsageError(throttle.setting(read_bps), "no cap can throttle reads here", hint)

@@ -1,4 +1,4 @@
-"""`cgroup1`: the memory, pids, blkio, cpu and cpuset controllers of cgroup version 1, in hierarchies of their own.
+"""`cgroup1`: the memory, pids, blkio, cpu and cpuset controllers of cgroup version 1, each in a hierarchy of its own.
 
 See Documentation/admin-guide/cgroup-v1/memory.rst, pids.rst, blkio-controller.rst, cpusets.rst and
 scheduler/sched-bwc.rst.
@@ -20,19 +20,19 @@ _CONTROLLERS = ("pids", "memory", "blkio", "cpu", "cpuset")
 _USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
 
 
-class _Group:
-    """A group in the hierarchy of memory, and one in that of each other controller that something is asked of."""
+class _Cgroup1Group:
+    """A group in the memory hierarchy, and one in the hierarchy of each other controller that has a setting."""
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
         self.folder = folders[0]
         self._folders = folders
-        self._most = [hierarchy.most_processes(folder) for folder in folders]
+        self._max_processes = [hierarchy.max_processes(folder) for folder in folders]
         self.enter = tuple(word for folder in folders for word in hierarchy.enter(folder))
         self._stat = Live(self.folder / "memory.stat")
 
-    def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group is asked, not the process
-        found = {name: int(size) for name, size in _USE.findall(self._stat.read())}
-        return Memory(found[b"rss"], found[b"cache"], found.get(b"swap", 0)) if found else None
+    def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group's own count includes all processes
+        sizes = {name: int(size) for name, size in _USE.findall(self._stat.read())}
+        return Memory(sizes[b"rss"], sizes[b"cache"], sizes.get(b"swap", 0)) if sizes else None
 
     def totals(self) -> dict[str, float]:
         with suppress(OSError):
@@ -46,13 +46,13 @@ class _Group:
             "peak_charged_bytes": int((self.folder / "memory.max_usage_in_bytes").read_text()),
             "oom_kills": flat((self.folder / "memory.oom_control").read_text())["oom_kill"],
         }
-        for folder, most in zip(self._folders, self._most, strict=True):
-            folder.stat()  # each has to be there still
-            totals |= hierarchy.refusals(folder, most)
+        for folder, max_processes in zip(self._folders, self._max_processes, strict=True):
+            folder.stat()  # raises if any of the groups was removed
+            totals |= hierarchy.refusals(folder, max_processes)
         return totals
 
     def kill(self) -> None:
-        for folder in reversed(self._folders):  # the one that counts processes first
+        for folder in reversed(self._folders):  # the group that counts processes first
             hierarchy.kill(folder)
 
     def close(self) -> None:
@@ -61,57 +61,57 @@ class _Group:
 
 
 class Cgroup1:
-    """Groups below those that pytest itself is in."""
+    """Groups below those of pytest itself."""
 
     enforces = True
 
     def _parent(self, controller: str) -> Path:
-        """Return the group of this controller that pytest is in. Raises Unsupported where none can be made in it."""
+        """Return pytest's group of this controller. Raises Unsupported if no group can be created in it."""
         mount = hierarchy.mount_of("cgroup", controller)
         if mount is None:
             raise Unsupported(f"no cgroup v1 {controller} hierarchy is mounted")
         hierarchy.refuse_read_only(mount[0])
         parent = hierarchy.own_group(mount, controller)
         if not os.access(parent, os.W_OK):
-            raise Unsupported(f"{parent} cannot be written to; run as root, or have it made yours")
+            raise Unsupported(str(parent), "cannot be written to", "run as root, or have root give it to you")
         return parent
 
-    def unavailable(self) -> str | None:
-        """Return why no group can be made here; None where it can."""
-        return hierarchy.refusal(self._parent, "memory")
+    def unavailable(self) -> Unsupported | None:
+        """Return why no group can be created here; None if one can."""
+        return hierarchy.obstacle(self._parent, "memory")
 
-    def cannot_throttle(self) -> str | None:
-        """Return why no group can throttle reads here; None where it can."""
-        return hierarchy.refusal(self._parent, "blkio")
+    def cannot_throttle(self) -> Unsupported | None:
+        """Return why no group can throttle reads here; None if one can."""
+        return hierarchy.obstacle(self._parent, "blkio")
 
-    def open(self, name: str, limits: Limits) -> _Group:
-        """Make the group in each hierarchy it needs, and set its limits."""
+    def open(self, name: str, limits: Limits) -> _Cgroup1Group:
+        """Create the group in each hierarchy it needs, and set its limits. Raises Unsupported."""
         parent = self._parent("memory")
-        most = flat((parent / "memory.stat").read_text())["hierarchical_memory_limit"]
-        hierarchy.refuse_more(parent, limits.constraints.memory_bytes, most)
+        max_bytes = flat((parent / "memory.stat").read_text())["hierarchical_memory_limit"]
+        hierarchy.refuse_more(parent, limits.constraints.memory_bytes, max_bytes)
         groups = {parent / name: _memory(limits)}
         others = {
-            "blkio": _throttled(limits),
+            "blkio": _throttles(limits),
             "cpu": _time(limits.constraints.cpus),
             "cpuset": self._cores(limits.core_numbers),
         }
-        if hierarchy.refusal(self._parent, "pids") is None:
+        if hierarchy.obstacle(self._parent, "pids") is None:
             others["pids"] = hierarchy.processes(self._parent("pids"), limits.max_processes)
         for controller, settings in others.items():
             if settings:
                 # Some boards mount all controllers as one hierarchy.
                 groups.setdefault(self._parent(controller) / name, []).extend(settings)
-        return _Group(hierarchy.make(groups))
+        return _Cgroup1Group(hierarchy.make(groups))
 
     def _cores(self, cores: tuple[int, ...]) -> list[tuple[str, str]]:
-        """Return what a group must have before a process may enter it: its processors, and the nodes of its memory."""
+        """Return the cores and the memory nodes, which the kernel needs before a process may enter the group."""
         if not cores:
             return []
         nodes = (self._parent("cpuset") / "cpuset.mems").read_text().strip()
         return [("cpuset.cpus", ",".join(map(str, cores))), ("cpuset.mems", nodes)]
 
     def sweep(self, session: str | None) -> list[str]:
-        """Remove groups of `session`, or of sessions that are gone."""
+        """Remove groups of `session`, or of dead sessions."""
         mounts = (hierarchy.mount_of("cgroup", controller) for controller in _CONTROLLERS)
         return list(dict.fromkeys(name for mount in mounts for name in hierarchy.sweep(mount, session)))
 
@@ -126,7 +126,7 @@ def _memory(limits: Limits) -> list[tuple[str, str]]:
     return settings
 
 
-def _throttled(limits: Limits) -> list[tuple[str, str]]:
+def _throttles(limits: Limits) -> list[tuple[str, str]]:
     rates = {"read": limits.constraints.read_bps, "write": limits.constraints.write_bps}
     return [
         (f"blkio.throttle.{way}_bps_device", f"{disk} {rate}")

@@ -1,4 +1,4 @@
-"""What the two cgroup versions share: finding the hierarchy, entering, killing and removing a group, sweeping."""
+"""Code that both cgroup versions share: find the hierarchy; enter, kill, remove and sweep groups."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ from pytest_edgeload.sandbox.counters import flat
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned, is_own
 
 CONTAINER = "docker run --privileged --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw ..."
-"""How a container is started in which groups may be made."""
+"""A command that starts a container in which groups can be created."""
 
 PERIOD_US = 100_000  # the kernel's own default
+_MIN_QUOTA_US = 1000  # the kernel accepts no less
 _REMOVAL_S = 5.0  # a group stays busy until its last process is reaped
+_POLL_S = 0.005
 
 
 def mount_of(fstype: str, option: str = "") -> tuple[Path, str] | None:
-    """Return where a cgroup hierarchy is mounted, and which of its groups stands there; see proc_pid_mountinfo(5)."""
+    """Return the mount point of a cgroup hierarchy and the group that is mounted there; see proc_pid_mountinfo(5)."""
     return mount_in(Path("/proc/self/mountinfo").read_text(), fstype, option)
 
 
 def mount_in(text: str, fstype: str, option: str = "") -> tuple[Path, str] | None:
-    """Return the same of what a mountinfo says. Raises ValueError."""
+    """Return the same from the text of a mountinfo file. Raises ValueError."""
     for line in text.splitlines():
         fields, _, tail = line.partition(" - ")
-        found, _, options = tail.split(" ", 2)
-        if found == fstype and (not option or option in options.split(",")):
+        line_fstype, _, options = tail.split(" ", 2)
+        if line_fstype == fstype and (not option or option in options.split(",")):
             root, point = fields.split()[3:5]
             return Path(point), root
     return None
 
 
 def own_group(mount: tuple[Path, str], controller: str, pid: int | None = None) -> Path:
-    """Return the folder of the group this process, or `pid`, is in; the mount point where that is hidden from here.
+    """Return the folder of the group of this process, or of `pid`; the mount point if the group is not visible.
 
     `controller` names the hierarchy in /proc/self/cgroup; it is empty for version 2.
     """
@@ -54,36 +56,38 @@ def own_group(mount: tuple[Path, str], controller: str, pid: int | None = None) 
 
 
 def refuse_read_only(point: Path) -> None:
-    """Raise Unsupported where the hierarchy mounted at `point` is one to look at only, whoever asks."""
+    """Raise Unsupported if the hierarchy mounted at `point` is read-only, for root as well."""
     if os.statvfs(point).f_flag & os.ST_RDONLY:
         raise Unsupported(
-            f"{point} is mounted read-only, as in most containers; start the container as {CONTAINER}, "
-            f"or where you may: mount -o remount,rw,bind {point}"
+            str(point),
+            "mounted read-only, as in most containers",
+            f"start the container as {CONTAINER}, or, if allowed: mount -o remount,rw,bind {point}",
         )
 
 
-def refuse_more(parent: Path, asked_bytes: int | None, most_bytes: int | None) -> None:
-    """Raise Unsupported where a group in `parent` could not hold what it is asked to, as those above may not."""
-    if asked_bytes is not None and most_bytes is not None and asked_bytes > most_bytes:
+def refuse_more(parent: Path, asked_bytes: int | None, max_bytes: int | None) -> None:
+    """Raise Unsupported if the groups around a group in `parent` have less memory than it asks for."""
+    if asked_bytes is not None and max_bytes is not None and asked_bytes > max_bytes:
         raise Unsupported(
-            f"a limit of {format_size(asked_bytes)} would not be the one that holds: {parent} may have "
-            f"{format_size(most_bytes)} in all; ask for less than that, or have it raised"
+            f"memory limit {format_size(asked_bytes)}",
+            f"would not take effect, because {parent} is limited to {format_size(max_bytes)}",
+            "ask for less than that, or have it raised",
         )
 
 
-def refusal(parent: Callable[..., Path], *controllers: str) -> str | None:
-    """Return why `parent` gives no group to make groups of these controllers in; None where it gives one."""
+def obstacle(parent: Callable[..., Path], *controllers: str) -> Unsupported | None:
+    """Return why `parent` has no group in which groups with these controllers can be created; None if it has one."""
     try:
         parent(*controllers)
     except Unsupported as error:
-        return str(error)
+        return error
     return None
 
 
 def make(groups: Mapping[Path, Sequence[tuple[str, str]]]) -> tuple[Path, ...]:
-    """Make the groups, each with its settings: files and what to write into them; return their folders.
+    """Create the groups and write their settings, which are pairs of file and text; return their folders.
 
-    Raises Unsupported, and then made none; a group of that name that is there already stays as it is.
+    Raises Unsupported and then leaves none behind; an existing group of that name stays as it is.
     """
     made: list[Path] = []
     for folder, settings in groups.items():
@@ -93,16 +97,16 @@ def make(groups: Mapping[Path, Sequence[tuple[str, str]]]) -> tuple[Path, ...]:
             for file, text in settings:
                 (folder / file).write_text(text)
         except OSError as error:
-            with suppress(OSError):  # what is still busy is swept at the session's end
+            with suppress(OSError):  # a group that is still busy is swept at the session's end
                 remove_all(made)
             file = f" ({error.filename})" if folder in made else ""
-            raise Unsupported(f"cgroup {folder} could not be set up: {error.strerror}{file}") from error
+            raise Unsupported(f"cgroup {folder}", f"could not be set up: {error.strerror}{file}") from error
     return tuple(made)
 
 
 def quota(cpus: float) -> tuple[int, int]:
-    """Return how many microseconds of processor time `cpus` processors are, and in how many microseconds."""
-    return max(1000, round(cpus * PERIOD_US)), PERIOD_US  # the kernel takes no less
+    """Return the microseconds of processor time of `cpus` processors, and the period that they are for."""
+    return max(_MIN_QUOTA_US, round(cpus * PERIOD_US)), PERIOD_US
 
 
 def enter(folder: Path) -> tuple[str, ...]:
@@ -110,40 +114,40 @@ def enter(folder: Path) -> tuple[str, ...]:
     return ("/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(folder / "cgroup.procs"))
 
 
-def processes(parent: Path, most: int) -> list[tuple[str, str]]:
-    """Return what holds a group in `parent` to `most` processes and threads, or to half of what is allowed around it.
+def processes(parent: Path, max_count: int) -> list[tuple[str, str]]:
+    """Return the setting that limits a group in `parent` to `max_count` processes and threads.
 
-    The other half is for pytest, which has to start what ends it.
+    The limit is at most half of that of the groups around it: pytest needs the rest to start the programs that end it.
     """
     around = (_number(folder / "pids.max") for folder in (parent, *parent.parents))
-    return [("pids.max", str(min([most, *(number // 2 for number in around if number)])))]
+    return [("pids.max", str(min([max_count, *(number // 2 for number in around if number)])))]
 
 
-def refusals(folder: Path, most: int | None) -> dict[str, float]:
-    """Return how often the group was refused a process, and how many it may have; nothing where that is not counted.
+def refusals(folder: Path, max_count: int | None) -> dict[str, float]:
+    """Return how many processes the group was refused, and its limit; empty if nothing counts them (None).
 
-    What a group around it refuses is counted, too.
+    A refusal by a group around it counts as well.
     """
-    if most is None:
+    if max_count is None:
         return {}
-    return {"fork_refusals": flat((folder / "pids.events").read_text())["max"], "most_processes": most}
+    return {"fork_refusals": flat((folder / "pids.events").read_text())["max"], "max_processes": max_count}
 
 
-def most_processes(folder: Path) -> int | None:
-    """Return how many processes and threads the group may have; None where nothing counts them."""
+def max_processes(folder: Path) -> int | None:
+    """Return the number of processes and threads that the group may have; None if nothing counts them."""
     return _number(folder / "pids.max")
 
 
 def _number(file: Path) -> int | None:
-    with suppress(OSError, ValueError):  # `max` is no number
+    with suppress(OSError, ValueError):  # `max` is not a number
         return int(file.read_text())
     return None
 
 
 def kill(folder: Path) -> None:
-    """Kill every process of the group until none is left; without a bound on processes a fork may outrun one pass."""
-    with suppress(OSError):  # where nothing counts processes, there is no such file
-        (folder / "pids.max").write_text("0")  # none may fork from now on
+    """Kill every process of the group until none is left. Without a limit on processes a fork may outrun one pass."""
+    with suppress(OSError):  # the file exists only if the kernel counts processes
+        (folder / "pids.max").write_text("0")  # no process may fork from now on
     deadline = time.monotonic() + _REMOVAL_S
     while time.monotonic() < deadline:
         try:
@@ -153,13 +157,13 @@ def kill(folder: Path) -> None:
         if not pids:
             return
         for pid in pids:
-            with suppress(ProcessLookupError, PermissionError):  # what gained other rights is not ours to end
+            with suppress(ProcessLookupError, PermissionError):  # a process that gained other rights is not ours to end
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.005)
+        time.sleep(_POLL_S)
 
 
 def remove(folder: Path) -> None:
-    """Remove the empty group; a group that is gone already is fine."""
+    """Remove the empty group, if it still exists. Raises OSError if it stays busy."""
     deadline = time.monotonic() + _REMOVAL_S
     while True:
         try:
@@ -169,29 +173,29 @@ def remove(folder: Path) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.005)
+            time.sleep(_POLL_S)
         else:
             return
 
 
 def remove_all(folders: Sequence[Path]) -> None:
-    """Remove these groups, all that can be. Raises OSError for one that cannot."""
+    """Remove as many of these groups as possible. Raises OSError for one that cannot be removed."""
     with ExitStack() as removing:
         for folder in folders:
             removing.callback(remove, folder)
 
 
 def sweep(mount: tuple[Path, str] | None, session: str | None, end: Callable[[Path], None] = kill) -> list[str]:
-    """Kill and remove the groups that `session` made, or with None those whose session is gone.
+    """Kill and remove the groups of `session`, or with None those of dead sessions; return their names.
 
-    The whole hierarchy is searched: a session that is gone may have been in another group than this one. Groups that
-    another user made are left alone, whatever they are called: who is in them was that user's choice.
+    The whole hierarchy is searched, because a dead session may have been in another group than this one. Groups that
+    another user created are left alone, whatever their names: that user chose the processes in them.
     """
     is_ours = is_abandoned if session is None else partial(belongs_to, session=session)
     swept: list[str] = []
     for parent, names, _ in os.walk(mount[0]) if mount else ():
         for name in (name for name in names if is_ours(name) and is_own(Path(parent, name))):
-            with suppress(OSError):  # it is going, or busy
+            with suppress(OSError):  # the group is being removed, or busy
                 end(Path(parent, name))
                 remove(Path(parent, name))
                 swept.append(name)

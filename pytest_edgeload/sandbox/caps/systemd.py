@@ -1,6 +1,6 @@
-"""`systemd`: a cgroup v2 group in a scope that systemd's user manager gives to whoever asks; it takes no root.
+"""`systemd`: a cgroup v2 group in a scope of systemd's user manager, which needs no root.
 
-See systemd.scope(5) and systemd-run(1). The scope is delegated, so the group in it is ours to limit, as `cgroup2` does.
+See systemd.scope(5) and systemd-run(1). The scope is delegated, so the group in it is limited as by `cgroup2`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,15 @@ _KEEPER = "-keeper"
 _PING = b"up\n"
 _PATIENCE_S = 10.0
 
+DELEGATE = (
+    "have root write '[Service]' and 'Delegate=cpu cpuset io memory pids' to "
+    "/etc/systemd/system/user@.service.d/delegate.conf"
+)
+"""The way to let the groups of a user have all controllers."""
 
-class _Inside(Cgroup2):
-    """Groups in one folder and in no other."""
+
+class _ScopedCgroup2(Cgroup2):
+    """Groups in one folder only."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,27 +46,27 @@ class _Inside(Cgroup2):
 
 
 class _Scope:
-    """A scope that lives as long as its keeper, a `cat` in it; that ends with us, for it reads from our pipe.
+    """A scope that exists as long as its keeper, a `cat` that reads from our pipe and so ends with this process.
 
-    systemd removes a scope when its last process ends. The keeper makes the group, and what the kernel counted in it,
-    outlive a worker that was killed.
+    systemd removes a scope when its last process ends. The keeper lets the group and its counts outlive a worker that
+    was killed.
     """
 
     def __init__(self, name: str) -> None:
-        # Sweeping shall find the group and the keeper's, not the scope, which then goes by itself.
+        # A sweep should find the group and the keeper's, but not the scope, which systemd then removes.
         unit = f"around-{name}"
         command = (*_SCOPE, f"--unit={unit}", "--property=Delegate=yes", "cat")
         self._keeper = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
-        is_there = self._answers()  # systemd-run becomes `cat` when the scope is there
+        is_ready = self._answers()  # systemd-run becomes `cat` once the scope exists
         self.folder = hierarchy.own_group(_mount(), "", self._keeper.pid)
-        if not is_there or self.folder.name != f"{unit}.scope":
-            _, told = self._keeper.communicate()
-            reason = told.decode(errors="replace").strip() or "its group is hidden from here, as by a container"
-            raise Unsupported(f"scope {unit} could not be set up: {reason}")
+        if not is_ready or self.folder.name != f"{unit}.scope":
+            _, errors = self._keeper.communicate()
+            reason = errors.decode(errors="replace").strip() or "its group is not visible, as in a container"
+            raise Unsupported(f"scope {unit}", f"could not be set up: {reason}")
         try:
-            # A group that hands controllers on has no processes of its own.
+            # A group that delegates controllers must not contain processes.
             hierarchy.make({self.folder / f"{name}{_KEEPER}": [("cgroup.procs", str(self._keeper.pid))]})
         except BaseException:
             self.close()
@@ -75,19 +81,19 @@ class _Scope:
         return self._keeper.stdout.readline() == _PING
 
     def close(self) -> None:
-        self._keeper.communicate()  # its input ends, and so does it
+        self._keeper.communicate()  # ends with its input
         deadline = time.monotonic() + _PATIENCE_S
-        # If the folder were gone before systemd looks, it would take the scope for alive.
+        # If the folder were removed before systemd looks, systemd would consider the scope alive.
         while self.folder.exists() and time.monotonic() < deadline:
             time.sleep(0.005)
 
 
-class _Group:
-    """The group, and the scope that is there for it alone."""
+class _SystemdGroup:
+    """A group, and the scope that exists only for it."""
 
     def __init__(self, group: Group, scope: _Scope) -> None:
-        # Who may not move processes between its session's group and the manager's has the manager do that: the worker
-        # gets a scope of its own, which is gone when it has moved on from there into the group.
+        # Without root a process cannot move from its session's group into one of the user manager's. So the manager
+        # starts the worker in another scope, from which it moves into the group; that scope then disappears.
         self.enter = (*_SCOPE, *group.enter)
         self._group = group
         self._scope = scope
@@ -113,60 +119,60 @@ class Systemd:
 
     enforces = True
 
-    def unavailable(self) -> str | None:
-        """Return why no group can be made here; None where it can."""
-        return hierarchy.refusal(_check, "memory")
+    def unavailable(self) -> Unsupported | None:
+        """Return why no group can be created here; None if one can."""
+        return hierarchy.obstacle(_check, "memory")
 
-    def cannot_throttle(self) -> str | None:
-        """Return why no group can throttle reads here; None where it can."""
-        return hierarchy.refusal(_check, "io")
+    def cannot_throttle(self) -> Unsupported | None:
+        """Return why no group can throttle reads here; None if one can."""
+        return hierarchy.obstacle(_check, "io")
 
-    def open(self, name: str, limits: Limits) -> _Group:
-        """Have a scope made, and in it the group with its limits."""
+    def open(self, name: str, limits: Limits) -> _SystemdGroup:
+        """Start a scope and create the group in it, with its limits. Raises Unsupported."""
         _check("memory")
         scope = _Scope(name)
         try:
-            return _Group(_Inside(scope.folder).open(name, limits), scope)
+            return _SystemdGroup(_ScopedCgroup2(scope.folder).open(name, limits), scope)
         except BaseException:
             scope.close()
             raise
 
     def sweep(self, session: str | None) -> list[str]:
-        """Remove groups of `session`, or of sessions that are gone."""
+        """Remove groups of `session`, or of dead sessions."""
         return [name for name in Cgroup2().sweep(session) if not name.endswith(_KEEPER)]
 
 
 def _mount() -> tuple[Path, str]:
     mount = hierarchy.mount_of("cgroup2")
     if mount is None:
-        raise Unsupported("no cgroup v2 hierarchy is mounted, in which systemd could limit memory")
+        raise Unsupported("no cgroup v2 hierarchy is mounted, which systemd needs to limit memory")
     return mount
 
 
 def _check(*controllers: str) -> Path:
     """Return the folder of the user manager's group, which has these controllers. Raises Unsupported."""
     folder = _manager()
-    given = (folder / "cgroup.controllers").read_text().split() if folder.is_dir() else []
-    lacking = [name for name in controllers if name not in given]
-    if lacking:
+    available = (folder / "cgroup.controllers").read_text().split() if folder.is_dir() else []
+    missing = [name for name in controllers if name not in available]
+    if missing:
         raise Unsupported(
-            f"systemd gives its user manager no {' and no '.join(lacking)} controller; have root put "
-            "'[Service]' and 'Delegate=cpu cpuset io memory pids' into "
-            "/etc/systemd/system/user@.service.d/delegate.conf and log in again"
+            f"systemd gives its user manager no {' and no '.join(missing)} controller",
+            hint=f"{DELEGATE}, and log in again",
         )
     return folder
 
 
 def _manager() -> Path:
     if shutil.which("systemd-run") is None or shutil.which("systemctl") is None:
-        raise Unsupported("systemd-run is not installed; install systemd, or try another cap")
+        raise Unsupported("systemd-run is not installed", hint="install systemd, or try another cap")
     point, root = _mount()
     try:
-        asked = subprocess.run(_MANAGER, check=True, capture_output=True, text=True, timeout=_PATIENCE_S)
+        answer = subprocess.run(_MANAGER, check=True, capture_output=True, text=True, timeout=_PATIENCE_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         user = os.geteuid()
         raise Unsupported(
-            f"no systemd user manager answers user {user}; log in as that user (su and sudo start none), or "
-            f"run: loginctl enable-linger {user}; export XDG_RUNTIME_DIR=/run/user/{user}"
+            f"no systemd user manager answers user {user}",
+            hint="log in as that user (su and sudo start no manager), or "
+            f"run: loginctl enable-linger {user}; export XDG_RUNTIME_DIR=/run/user/{user}",
         ) from error
-    return point / os.path.relpath(asked.stdout.strip() or "/", root)
+    return point / os.path.relpath(answer.stdout.strip() or "/", root)

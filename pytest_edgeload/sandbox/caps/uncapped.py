@@ -1,45 +1,45 @@
-"""`none`: no limit is enforced; the worker is watched through /proc alone."""
+"""`none`: enforces no limit and only watches the worker through /proc."""
 
 from __future__ import annotations
 
+from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Memory, resident, status
 
 
-class _Watched:
+class _WatchedProcess:
     enter: tuple[str, ...] = ()
 
     def memory(self, pid: int) -> Memory | None:
-        found = resident(status(pid))
-        return found.memory if found else None
+        seen = resident(status(pid))
+        return seen.memory if seen else None
 
     def totals(self) -> dict[str, float]:
         return {}
 
     def kill(self) -> None:
-        """Nothing beside the worker itself is known, and the launcher ends that."""
+        """Do nothing: only the worker itself is known, and its owner ends it."""
 
     def close(self) -> None:
-        """Nothing was made."""
+        """Do nothing: nothing was created."""
 
 
 class Uncapped:
-    """Runs the worker as it is."""
+    """Runs the worker without limits."""
 
     enforces = False
 
-    def unavailable(self) -> str | None:
+    def unavailable(self) -> None:
         """Return None: this always works."""
-        return None
 
-    def cannot_throttle(self) -> str | None:
-        """Return why it does not."""
-        return "it watches the worker and throttles no reads"
+    def cannot_throttle(self) -> Unsupported:
+        """Return why it cannot."""
+        return Unsupported("it watches the worker and throttles no reads")
 
-    def open(self, name: str, limits: Limits) -> _Watched:  # noqa: ARG002
+    def open(self, name: str, limits: Limits) -> _WatchedProcess:  # noqa: ARG002
         """Return a group that only watches."""
-        return _Watched()
+        return _WatchedProcess()
 
     def sweep(self, session: str | None) -> list[str]:  # noqa: ARG002
-        """Return nothing: nothing is ever left."""
+        """Return an empty list: nothing is ever left behind."""
         return []

@@ -1,22 +1,22 @@
-"""What this machine can enforce and measure, found by trying it; whatever is made for that is removed again."""
+"""Checks of what this machine can enforce and measure. Each check tries it and removes everything it created."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pytest_edgeload.sandbox.doctor import caps, machine, storage, workers
-from pytest_edgeload.sandbox.doctor.row import Row, Weight
+from pytest_edgeload.sandbox.doctor.check import Check, Weight
 
-__all__ = ["Row", "Weight", "examine"]
+__all__ = ["Check", "Weight", "examine"]
 
 
-def examine(cache: Path) -> list[Row]:
-    """Return what is found of this machine, with networks and swap kept in `cache`, which need not be there yet."""
+def examine(cache: Path) -> list[Check]:
+    """Return all checks of this machine. `cache` is the folder for networks and swap files; it need not exist."""
     return [
-        *caps.rows(),
-        *storage.rows(cache),
+        *caps.checks(),
+        *storage.checks(cache),
         *machine.rights(),
-        *workers.rows(),
+        *workers.checks(),
         *machine.clock(),
         *machine.processors(),
         *machine.software(),

@@ -1,4 +1,4 @@
-"""Rights, clock, processors and software. `root` is where /proc, /sys and the like stand."""
+"""Checks of rights, clock, processors and software. `root` is the folder of /proc, /sys and the like."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_edgeload.sandbox.doctor.row import Row
+from pytest_edgeload.sandbox.doctor.check import Check
 
 _ROOT = Path("/")
-_RIGHTS = {  # bit in CapEff, see capabilities(7); what it is for
+_RIGHTS = {  # the bit in CapEff, see capabilities(7), and its use
     "CAP_SYS_ADMIN": (21, "swap files"),
     "CAP_SYS_RESOURCE": (24, "going beyond a user's resource limits"),
 }
@@ -26,28 +26,37 @@ _STEADY_CLOCKS = {
     "riscv_clocksource",
 }
 _STEP_S = 1e-6
+_NO_PRESSURE = "boot with the kernel parameter psi=1"
 _HIDDEN = "not visible here"
 _SUDO = "run as root: sudo -E env PATH=$PATH edgeload doctor"
 _GRANT = "run as root; in a container: docker run --cap-add={} ..."
+_OUTSIDE = "run outside of it: root in a user namespace is not root outside"
 
 
 def _text(path: Path) -> str:
-    """Return what a file says; nothing where it is not there or not for us."""
+    """Return the text of a file, stripped; empty if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:
         return ""
 
 
-def rights(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> list[Row]:
-    """Return who this process is, what it may, and in what it is contained."""
+def rights(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> list[Check]:
+    """Return the checks of this process's user, capabilities and container."""
     user = os.geteuid()
     status = dict(line.split(":", 1) for line in _text(root / "proc/self/status").splitlines() if ":" in line)
     held = int(status.get("CapEff", "0"), 16)
     return [
-        Row("rights", "root", user == 0, f"user {user}", _SUDO, "told"),
+        Check("rights", "root", user == 0, f"user {user}", _SUDO, "informative"),
         *(
-            Row("rights", name, bool(held >> bit & 1), f"for {use}", _GRANT.format(name.removeprefix("CAP_")), "told")
+            Check(
+                "rights",
+                name,
+                bool(held >> bit & 1),
+                f"for {use}",
+                _GRANT.format(name.removeprefix("CAP_")),
+                "informative",
+            )
             for name, (bit, use) in _RIGHTS.items()
         ),
         _container(root, environ),
@@ -55,79 +64,91 @@ def rights(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> list[
     ]
 
 
-def _container(root: Path, environ: Mapping[str, str]) -> Row:
+def _capability(name: str, use: str, *, is_held: bool) -> Check:
+    hint = _GRANT.format(name.removeprefix("CAP_"))
+    return Check("rights", name, is_held, f"for {use}", hint, "informative")
+
+
+def _container(root: Path, environ: Mapping[str, str]) -> Check:
     marks = [kind for path, kind in _MARKS.items() if (root / path.lstrip("/")).exists()]
     kinds = [environ.get("container", ""), *marks, _text(root / "run/systemd/container")]
     kinds += ["kubernetes"] if "KUBERNETES_SERVICE_HOST" in environ else []
     found = ", ".join(dict.fromkeys(filter(None, kinds)))
-    way_out = (
+    hint = (
         "if limits cannot be set: docker run --privileged --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw ...; "
         "podman the same; in Kubernetes securityContext: privileged: true"
     )
-    return Row("rights", "no container", not found, found or "none seen", way_out, "told")
+    return Check("rights", "no container", not found, found or "none seen", hint, "informative")
 
 
-def _user_namespace(root: Path) -> Row:
+def _user_namespace(root: Path) -> Check:
     mapped = _text(root / "proc/self/uid_map").split()
     is_first = mapped[:2] == ["0", "0"] and mapped[2:] == ["4294967295"]
     found = "the first" if is_first else f"ids are mapped: {' '.join(mapped) or 'none'}"
-    return Row("rights", "user namespace", is_first, found, "run outside of it: root in here is no root", "told")
+    return Check(
+        "rights",
+        "user namespace",
+        is_first,
+        found,
+        "run outside of it: root in a user namespace is not root outside",
+        "informative",
+    )
 
 
-def clock(root: Path = _ROOT) -> list[Row]:
-    """Return what times are taken by."""
+def clock(root: Path = _ROOT) -> list[Check]:
+    """Return the checks of the clock that times are taken from."""
     source = _text(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
     step_s = time.clock_getres(time.CLOCK_MONOTONIC)
     return [
-        Row("clock", "clock source", source in _STEADY_CLOCKS, source or "not told", "boot with clocksource=tsc"),
-        Row("clock", "resolution", step_s <= _STEP_S, f"{step_s * 1e9:g} ns", "a kernel with high resolution timers"),
+        Check("clock", "clock source", source in _STEADY_CLOCKS, source or "unknown", "boot with clocksource=tsc"),
+        Check("clock", "resolution", step_s <= _STEP_S, f"{step_s * 1e9:g} ns", "a kernel with high resolution timers"),
     ]
 
 
-def processors(root: Path = _ROOT) -> list[Row]:
-    """Return what computes, and what makes its speed change."""
+def processors(root: Path = _ROOT) -> list[Check]:
+    """Return the checks of the processors, and of the settings that change their speed."""
     folder = root / "sys/devices/system/cpu"
     return [_affinity(), _governor(folder), _turbo(folder), _huge_pages(root)]
 
 
-def _affinity() -> Row:
-    usable, there = len(os.sched_getaffinity(0)), os.cpu_count() or 1
-    way_out = f"taskset -c 0-{there - 1} pytest ..."
-    return Row("processors", "all usable", usable == there, f"{usable} of {there}", way_out)
+def _affinity() -> Check:
+    usable, total = len(os.sched_getaffinity(0)), os.cpu_count() or 1
+    hint = f"taskset -c 0-{total - 1} pytest ..."
+    return Check("processors", "all usable", usable == total, f"{usable} of {total}", hint)
 
 
-def _governor(folder: Path) -> Row:
+def _governor(folder: Path) -> Check:
     found = sorted({_text(file) for file in folder.glob("cpu*/cpufreq/scaling_governor")})
-    way_out = "cpupower frequency-set -g performance"
-    return Row("processors", "governor", found in ([], ["performance"]), ", ".join(found) or _HIDDEN, way_out)
+    hint = "cpupower frequency-set -g performance"
+    return Check("processors", "governor", found in ([], ["performance"]), ", ".join(found) or _HIDDEN, hint)
 
 
-def _huge_pages(root: Path) -> Row:
+def _huge_pages(root: Path) -> Check:
     found = _text(root / "sys/kernel/mm/transparent_hugepage/enabled")
-    way_out = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, on a kernel that has them"
+    hint = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, on a kernel that has them"
     ok = bool(found) and "[never]" not in found
-    return Row("processors", "transparent huge pages", ok, found or "none in this kernel", way_out)
+    return Check("processors", "transparent huge pages", ok, found or "none in this kernel", hint)
 
 
-def _turbo(folder: Path) -> Row:
-    switches = {folder / "intel_pstate/no_turbo": "1", folder / "cpufreq/boost": "0"}  # and what it says when off
+def _turbo(folder: Path) -> Check:
+    switches = {folder / "intel_pstate/no_turbo": "1", folder / "cpufreq/boost": "0"}  # and its text when off
     found = next(((file, off) for file, off in switches.items() if file.exists()), None)
     if found is None:
-        return Row("processors", "no turbo", ok=True, found=_HIDDEN)
+        return Check("processors", "no turbo", ok=True, found=_HIDDEN)
     file, off = found
     is_off = _text(file) == off
-    return Row("processors", "no turbo", is_off, "off" if is_off else "on", f"echo {off} > {file}")
+    return Check("processors", "no turbo", is_off, "off" if is_off else "on", f"echo {off} > {file}")
 
 
-def software(root: Path = _ROOT) -> list[Row]:
-    """Return versions, and whether the kernel tells of waiting for memory."""
-    waits = (root / "proc/pressure/memory").exists()
+def software(root: Path = _ROOT) -> list[Check]:
+    """Return the versions, and a check that the kernel reports waits for memory."""
+    has_pressure = (root / "proc/pressure/memory").exists()
     try:
         torch = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
         torch = ""
     return [
-        Row(
+        Check(
             "software",
             "Linux",
             platform.system() == "Linux",
@@ -135,9 +156,7 @@ def software(root: Path = _ROOT) -> list[Row]:
             "another system has no cgroups",
             "required",
         ),
-        Row(
-            "software", "pressure (PSI)", waits, "told" if waits else "not told", "boot with the kernel parameter psi=1"
-        ),
-        Row("software", "Python", ok=True, found=platform.python_version(), weight="required"),
-        Row("software", "torch", bool(torch), torch or "not installed", "pip install torch", "required"),
+        Check("software", "pressure (PSI)", has_pressure, "reported" if has_pressure else "not reported", _NO_PRESSURE),
+        Check("software", "Python", ok=True, found=platform.python_version(), weight="required"),
+        Check("software", "torch", bool(torch), torch or "not installed", "pip install torch", "required"),
     ]

@@ -1,4 +1,4 @@
-"""As whom workers of a session run, and what such a process may do: it tries what it must not be able to."""
+"""Checks of the user that workers run as: a process with a worker's rights tries what it must not be able to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from pytest_edgeload.sandbox.caps import hierarchy
-from pytest_edgeload.sandbox.doctor.row import Row, refused
+from pytest_edgeload.sandbox.doctor.check import Check, failed
 from pytest_edgeload.sandbox.user import AUTO, choose
 
 _READ = "read it"
@@ -28,24 +28,24 @@ for name, act in acts:
 """
 
 
-def rows() -> list[Row]:
-    """Return it."""
+def checks() -> list[Check]:
+    """Return the check."""
     what, user = "workers without root", choose(AUTO)
-    if user.notice:
-        return [refused("rights", what, user.notice.partition("; ")[2])]
+    if user.refusal is not None:
+        return [failed("rights", what, user.refusal)]
     if user.ids is None:
-        return [Row("rights", what, ok=True, found=f"as {user.name}, as this process", weight="told")]
+        return [Check("rights", what, ok=True, found=f"as {user.name}, as this process", weight="informative")]
     with tempfile.NamedTemporaryFile() as file:
         command = [*user.become, sys.executable, "-I", "-S", "-c", _TRY, file.name, *map(str, _groups())]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
-    may = done.stdout.splitlines()
-    ok = may == [_READ]
-    found = "read root's files, and no more" if ok else ", ".join(may)
-    return [Row("rights", what, ok, f"as {user.name}: may {found or done.stderr.strip()}", "a kernel that enforces it")]
+    acts = done.stdout.splitlines()
+    ok = acts == [_READ]
+    words = "read root's files, and no more" if ok else ", ".join(acts) or done.stderr.strip()
+    return [Check("rights", what, ok, f"as {user.name}: may {words}", "a kernel that enforces it")]
 
 
 def _groups() -> list[Path]:
-    """Return what a process writes to that moves into the groups which this one is in."""
+    """Return the files that move a process into this process's groups, if this process may write to them."""
     mounts = {"": hierarchy.mount_of("cgroup2"), "memory": hierarchy.mount_of("cgroup", "memory")}
-    places = (hierarchy.own_group(mount, name) / "cgroup.procs" for name, mount in mounts.items() if mount)
-    return [place for place in places if os.access(place, os.W_OK)]
+    files = (hierarchy.own_group(mount, name) / "cgroup.procs" for name, mount in mounts.items() if mount)
+    return [file for file in files if os.access(file, os.W_OK)]

@@ -71,7 +71,7 @@ def test_delegated(tmp_path: Path) -> None:
 def test_not_delegated() -> None:
     """A user without any is told who may, and how one gets a group; `auto` goes without a limit."""
     assert refused(script=f'exec {AS_USER} "$@"') == (
-        "no cgroup v2 group above this process may be written to and hand memory on; "
+        "cgroup v2: no group above this process can be written to and delegate memory; "
         "run as root, or under a delegated group: systemd-run --user --scope -p Delegate=yes pytest ..."
     )
     assert attempt("auto", script=f'exec {AS_USER} "$@"')["cap"] == "none"
@@ -81,18 +81,18 @@ def test_not_delegated() -> None:
 def test_half_delegated(file: str) -> None:
     """Where only a file of the group is missing, that is told with the command that mends it, which does."""
     hand_over(file, user=0)
-    way_out = f"cd {GIVEN} && chown {USER} {file}"
-    assert refused() == f"{GIVEN} may be written to, but not its {file}; have root run: {way_out}"
-    subprocess.run(way_out, shell=True, check=True)  # noqa: S602  # as whoever reads it would
+    hint = f"cd {GIVEN} && chown {USER} {file}"
+    assert refused() == f"{GIVEN}: writable, but not its {file}; have root run: {hint}"
+    subprocess.run(hint, shell=True, check=True)  # noqa: S602  # as whoever reads it would
     assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
 
 
 def test_no_controller() -> None:
     """Where the group is given no memory controller, that is told with the command that mends it, which does."""
     (ROOT / "cgroup.subtree_control").write_text("-memory")
-    way_out = f"echo +memory > {ROOT}/cgroup.subtree_control"
-    assert refused() == f"{GIVEN} is given no memory controller; have root run: {way_out}"
-    subprocess.run(way_out, shell=True, check=True)  # noqa: S602
+    hint = f"echo +memory > {ROOT}/cgroup.subtree_control"
+    assert refused() == f"{GIVEN}: has no memory controller; have root run: {hint}"
+    subprocess.run(hint, shell=True, check=True)  # noqa: S602
     assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
 
 
@@ -100,7 +100,7 @@ def test_lower_limit() -> None:
     """A limit above that of the delegated group is refused, with what that has; one below it holds."""
     (GIVEN / "memory.max").write_text("100M")
     assert attempt("cgroup2", str(200 << 20), script=FROM_LEAF)["refused"] == (
-        f"a limit of 200M would not be the one that holds: {GIVEN} may have 100M in all; "
+        f"memory limit 200M: would not take effect, because {GIVEN} is limited to 100M; "
         "ask for less than that, or have it raised"
     )
     assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
@@ -110,9 +110,9 @@ def test_busy() -> None:
     """A user whose group has processes of its own is told how to move them into one in it; then the limit holds."""
     (GIVEN / "leaf").rmdir()
     script = f'echo 0 >{GIVEN}/cgroup.procs; exec {AS_USER} "$@"'
-    told, _, way_out = refused(script=script).partition("; ")
-    assert told == f"{GIVEN} has processes of its own, so that it cannot hand memory on"
-    _, _, command = way_out.partition(": ")
+    told, _, hint = refused(script=script).partition("; ")
+    assert told == f"{GIVEN}: contains processes, so its groups cannot have the controllers memory"
+    _, _, command = hint.partition(": ")
     mended = f'echo 0 >{GIVEN}/cgroup.procs; exec {AS_USER} sh -c \'{command}; exec "$@"\' sh "$@"'
     assert attempt("cgroup2", script=mended) == HOLDS
 
@@ -133,9 +133,9 @@ def test_container(mount: str) -> None:
     enter = f'echo 0 >{GIVEN}/cgroup.procs; exec unshare --mount --cgroup sh -c \'{mount}{{}} exec "$@"\' sh "$@"'
     leave = ""
     if mount:
-        told, _, way_out = refused(script=enter.format("")).partition("; ")
-        assert told == f"{ROOT} has processes of its own, so that it cannot hand memory on"
-        leave = f"{way_out.partition(': ')[2]};"
+        told, _, hint = refused(script=enter.format("")).partition("; ")
+        assert told == f"{ROOT}: contains processes, so its groups cannot have the controllers memory"
+        leave = f"{hint.partition(': ')[2]};"
     assert attempt("cgroup2", script=enter.format(leave)) == HOLDS
 
 
@@ -146,15 +146,15 @@ def test_read_only(tmp_path: Path) -> None:
     assert "NOT enforced (cap none)" in said
     told = attempt("cgroup2", script=READ_ONLY, prefix=MOUNTED)["refused"]
     assert told == (
-        "cap=cgroup2: /sys/fs/cgroup is mounted read-only, as in most containers; start the container as "
-        f"{hierarchy.CONTAINER}, or where you may: mount -o remount,rw,bind /sys/fs/cgroup; try cap=auto"
+        "cap=cgroup2: /sys/fs/cgroup: mounted read-only, as in most containers; start the container as "
+        f"{hierarchy.CONTAINER}, or, if allowed: mount -o remount,rw,bind /sys/fs/cgroup; try cap=auto"
     )
 
 
 def test_doctor(tmp_path: Path) -> None:
     """The doctor finds what root can do there."""
     found = {row.what: row.ok for row in examine(tmp_path)}
-    yes = {"cap cgroup2", "memory controller", "--edge-cap=auto", "io controller", "cpu controller", "root"}
-    yes |= {"reads can be throttled", "cold page cache", "swap can be made"}
+    yes = {"cap cgroup2", "memory controller", "cap auto", "io controller", "cpu controller", "root"}
+    yes |= {"reads can be throttled", "cold page cache", "swap can be created"}
     assert {what for what in yes if not found[what]} == set()
     assert {what for what in ("cap systemd", "cap cgroup1", "cpuset controller") if found[what]} == set()
