@@ -1,6 +1,7 @@
-"""The columns that every report is made of: what a case is called, and any figure of it.
+"""The columns of reports: the coordinates of a case and its figures.
 
-A figure is named as in a threshold: `makespan`, `peak`, `response.p90`, `makespan/bulk`, or `min` for the makespan's.
+A figure has the same name as in a threshold: `makespan`, `peak`, `response.p90`, `makespan/bulk`, or `min` for the
+minimum of the makespan.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from pytest_edgeload.results.statistics import (
 from pytest_edgeload.results.threshold import Figure, parse_figure, percent_of, short
 
 NONE = "-"
-"""What stands where nothing was measured."""
+"""The text of a value that was not measured."""
 
 NAME = "name"
-"""What rows may be sorted by beside columns."""
+"""The order by the full name of the case; every column is an order as well."""
 
 _THOUSAND = 1000
 _BRIEF = 0.1  # seconds
@@ -42,7 +43,7 @@ Value = float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record, and all records by policy that it may be compared with, itself among them."""
+    """A record and all records of its comparison group by policy, including itself."""
 
     record: Record
     group: Mapping[str, Record]
@@ -55,9 +56,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What to show of a row: a short text, and the value behind it to sort by or to calculate with.
+    """A property of rows: a short text to show, and the value to sort by or to calculate with.
 
-    `name` tells it from all others, with its unit where it has one; `title` is what stands above it.
+    `name` is unique and has the unit, if there is one; `title` is the header of the column.
     """
 
     name: str
@@ -70,16 +71,16 @@ class Column:
 
 
 def rows(records: Iterable[Record]) -> list[Row]:
-    """Return each record with those of its comparison group."""
-    found = []
+    """Return a row for each record, with its comparison group."""
+    grouped = []
     for members in comparison_groups(records).values():
         by_policy = {record.case.policy: record for record in members}
-        found += [Row(record, by_policy) for record in members]
-    return found
+        grouped += [Row(record, by_policy) for record in members]
+    return grouped
 
 
 def column(name: str) -> Column:
-    """Return the column of that name. Raises ValueError."""
+    """Return the column of this name. Raises ValueError."""
     if name in NAMED:
         return NAMED[name]
     if name in KEYS or name.startswith(_PARAMETER):
@@ -88,14 +89,14 @@ def column(name: str) -> Column:
 
 
 def key(name: str) -> Callable[[Case], str]:
-    """Return what rows may be grouped by: a coordinate of their case, or its parameter `param:NAME`, empty without.
+    """Return a function of a case to group by: a coordinate or a parameter, `param:NAME`, empty if it is not set.
 
     Raises ValueError.
     """
     if name.startswith(_PARAMETER):
         return lambda case: dict(case.parameters).get(name.removeprefix(_PARAMETER), "")
     if name not in KEYS:
-        raise ValueError(f"nothing to group by is called {name}; {suggestion(name, [*KEYS, 'param:NAME'])}")
+        raise ValueError(f"{name} is not a coordinate of a case; {suggestion(name, [*KEYS, 'param:NAME'])}")
     return KEYS[name]
 
 
@@ -105,25 +106,25 @@ def parse_columns(text: str) -> tuple[str, ...]:
 
 
 def parse_group_by(text: str) -> tuple[str, ...]:
-    """Return the names of a comma list of what to group by. Raises ValueError."""
+    """Return the names of a comma list of coordinates. Raises ValueError."""
     return _checked(text, key)
 
 
 def parse_sort(text: str) -> str:
-    """Return the name of what to sort by. Raises ValueError."""
+    """Return the name of an order: a column, `name` or an empty text. Raises ValueError."""
     if text not in {"", NAME}:
         column(text)
     return text
 
 
 def full_name(case: Case) -> str:
-    """Return a name of the case that it has in every session, and no other case of its session."""
+    """Return a name of the case that is unique in its session and the same in every session."""
     seed = "" if case.seed is None else f"seed {case.seed}"
     conditions = "" if case.conditions == "wait" else f"conditions {case.conditions}"
     loop = "" if case.loop == "once" else f"{case.loop} loop {case.arrivals}".rstrip()
     always = [case.policy, f"{case.test} {case.workload} at {case.limit or 'no limit'}", f"reader {case.reader}"]
-    held = case.constraints.without(["memory_bytes"]).words.values()
-    parts = [*always, *held, loop, seed, conditions, case.device or ""]
+    constraints = case.constraints.without(["memory_bytes"]).words.values()
+    parts = [*always, *constraints, loop, seed, conditions, case.device or ""]
     return ", ".join(part for part in parts if part)
 
 
@@ -148,7 +149,7 @@ KEYS: Mapping[str, Callable[[Case], str]] = {
     "cap": lambda case: case.cap,
     "swap": lambda case: case.swap,
 }
-"""The coordinates of a case; what tells two rows apart is looked for in this order."""
+"""The coordinates of a case by name; the first ones that differ between rows label them."""
 
 
 def _checked(text: str, make: Callable[[str], object]) -> tuple[str, ...]:
@@ -181,32 +182,32 @@ def _value(row: Row, figure: Figure) -> float | None:
 
 
 def _shown(row: Row, figure: Figure) -> str:
-    """Return a figure as text: of times the range too, of percentiles the interval, or how many samples they take."""
+    """Return a figure as text: times with their range, percentiles with their interval or the samples they need."""
     runs = row.runs(figure)
     value, needed = value_of(runs, figure.stat), lacking(runs, figure.stat)
     if value is None or needed is not None:
         return NONE if value is None else f"needs {needed}"
     if percent_of(figure.stat) is not None:
-        found = estimate(runs, figure.stat)
-        return number(value, figure.unit) + _between(None if found is None else found.interval, figure.unit)
+        percentile = estimate(runs, figure.stat)
+        return number(value, figure.unit) + _ends(None if percentile is None else percentile.interval, figure.unit)
     if figure.unit == "s" and figure.stat == "median":
-        found_spread = spread(row.record, figure.metric)
-        return NONE if found_spread is None else _ranging(found_spread)
+        times = spread(row.record, figure.metric)
+        return NONE if times is None else _with_range(times)
     return number(value, figure.unit) if figure.reference is None else _two_digits(value)
 
 
-def _between(interval: Interval | None, unit: str) -> str:
+def _ends(interval: Interval | None, unit: str) -> str:
     return "" if interval is None else f" ({number(interval.low, unit)}-{number(interval.high, unit)})"
 
 
-def _ranging(found: Spread) -> str:
-    digits = _digits(found.median)
-    span = "" if found.min == found.max else f" ({found.min:.{digits}f}-{found.max:.{digits}f})"
-    return f"{found.median:.{digits}f}{span}"
+def _with_range(times: Spread) -> str:
+    digits = _digits(times.median)
+    ends = "" if times.min == times.max else f" ({times.min:.{digits}f}-{times.max:.{digits}f})"
+    return f"{times.median:.{digits}f}{ends}"
 
 
 def number(value: float, unit: str) -> str:
-    """Return a value in as many digits as a table shows; `unit` is that of its figure."""
+    """Return a value with the digits that a table shows; `unit` is that of its figure."""
     if unit == "bytes":
         return format_size(round(value))
     if unit == "count":
@@ -217,35 +218,35 @@ def number(value: float, unit: str) -> str:
 
 
 def _digits(value: float) -> int:
-    """Return how many digits behind the point a time is shown with."""
+    """Return the number of decimal places of a time."""
     return 2 if abs(value) >= _BRIEF or value == 0 else 3
 
 
-def _main(row: Row, reference: str | None = None) -> Figure:
+def _main_figure(row: Row, reference: str | None = None) -> Figure:
     return Figure(row.record.case.main_metric, reference=reference)
 
 
 def _ratio(row: Row) -> float | None:
-    return value_of(row.runs(_main(row, REFERENCE)))
+    return value_of(row.runs(_main_figure(row, REFERENCE)))
 
 
-def _above(row: Row) -> float | None:
+def _times_bound(row: Row) -> float | None:
     return multiple(row.record, "makespan_s", "bound_s")
 
 
 def _interval(row: Row) -> Interval | None:
-    found = estimate(row.runs(_main(row)))
-    return None if found is None else found.interval
+    main = estimate(row.runs(_main_figure(row)))
+    return None if main is None else main.interval
 
 
 def _show_interval(row: Row) -> str:
-    found = _interval(row)
-    return NONE if found is None else f"{found.low:.2f}-{found.high:.2f}"
+    interval = _interval(row)
+    return NONE if interval is None else f"{interval.low:.2f}-{interval.high:.2f}"
 
 
 def _width(row: Row) -> float | None:
-    found = _interval(row)
-    return None if found is None else found.high - found.low
+    interval = _interval(row)
+    return None if interval is None else interval.high - interval.low
 
 
 def _traffic(row: Row) -> str:
@@ -254,20 +255,21 @@ def _traffic(row: Row) -> str:
 
 
 def _total_traffic(row: Row) -> float | None:
-    found = [_value(row, Figure(metric)) for metric in ("swap_in_bytes", "swap_out_bytes")]
-    known = [value for value in found if value is not None]
+    values = [_value(row, Figure(metric)) for metric in ("swap_in_bytes", "swap_out_bytes")]
+    known = [value for value in values if value is not None]
     return sum(known) if known else None
 
 
 def _outcome(row: Row) -> str:
+    """Return the outcomes of all rounds, and the most dropped and late requests in a round."""
     record = row.record
-    found = ", ".join(f"{count} {outcome}" if count > 1 else outcome for outcome, count in outcomes(record).items())
-    most = {
+    words = ", ".join(f"{count} {outcome}" if count > 1 else outcome for outcome, count in outcomes(record).items())
+    maxima = {
         "dropped": max((len(m.dropped) for m in record.rounds), default=0),
         "late": max((m.deadline_misses or 0 for m in record.rounds), default=0),
     }
     requests = len(record.case.requests)
-    return "; ".join([found, *(f"{count} of {requests} {what}" for what, count in most.items() if count)])
+    return "; ".join([words, *(f"{count} of {requests} {state}" for state, count in maxima.items() if count)])
 
 
 def _two_digits(value: float | None) -> str:
@@ -282,11 +284,11 @@ NAMED: Mapping[str, Column] = {
     made.name: made
     for made in (
         Column("ratio", f"x {REFERENCE}", lambda row: _two_digits(_ratio(row)), _ratio, "lower"),
-        Column("bound", "x bound", lambda row: _two_digits(_above(row)), _above, "lower"),
+        Column("bound", "x bound", lambda row: _two_digits(_times_bound(row)), _times_bound, "lower"),
         Column("interval", "95% interval s", _show_interval, _width, "lower"),
         Column("swap_in_out", "swap in/out", _traffic, _total_traffic, "lower"),
         Column("rounds", "rounds", lambda row: f"{_count(row):.0f}", _count),
         Column("outcome", "outcome", _outcome, _outcome, is_text=True),
     )
 }
-"""The columns that are neither a coordinate nor a figure by itself."""
+"""The columns that are neither a coordinate nor a single figure."""

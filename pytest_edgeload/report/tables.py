@@ -1,4 +1,4 @@
-"""Which rows stand in one table, in which order and under which columns: what a view makes of records."""
+"""The tables of a view: which records share a table, its title, columns and order of rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pytest_edgeload.results.record import PROGRAM, REFERENCE, Case, Record
 from pytest_edgeload.results.statistics import Spread, spread
 
 _ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
-_KEPT_COMING = {
+_ARRIVING = {
     "response_mean": "response s",
     "ratio": "",
     "response.p50": "p50",
@@ -30,12 +30,12 @@ _KEPT_COMING = {
     "peak": "",
     "swap_in_out": "",
 }
-"""The columns of what is asked at once and of what keeps coming, and their titles where they are known well enough."""
+"""The default columns if all requests arrive at once and if they keep arriving, with their short titles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows in their order: what they are called by, what is shown of them, and what they have in common, in lines."""
+    """Sorted rows with the columns that label them, the columns to show, and a title with their common properties."""
 
     title: tuple[str, ...]
     labels: tuple[Column, ...]
@@ -43,7 +43,7 @@ class Table:
     rows: tuple[Row, ...]
 
     def grid(self, regressed: Collection[Case] = ()) -> Grid:
-        """Return the cells; the cases that `regressed`, by their identity, are marked."""
+        """Return the cells; rows of the cases in `regressed`, given by their identity, are marked."""
         columns = [*self.labels, *self.columns]
         styles = [_styles(made, self.rows) for made in columns]
         cells = [[printable(made.show(row)) for made in columns] for row in self.rows]
@@ -62,9 +62,9 @@ class Table:
 
 
 def tables(records: Sequence[Record], view: View) -> list[Table]:
-    """Return the tables of a view: one for each comparison group, or for each value of what the view groups by.
+    """Return the tables of a view: one for each comparison group, or one for each group of the view.
 
-    Machines that were measured by themselves stand side by side.
+    Rows of several devices or merged machines share a table.
     """
     has_devices = len({record.case.device for record in records}) > 1
     grouped: dict[object, list[Row]] = {}
@@ -85,7 +85,7 @@ def _compared(case: Case, *, has_devices: bool) -> Case:
     common = msgspec.structs.replace(identity(case.group), device=None)
     if not case.by_device:
         return common
-    # Of all constraints only limits are a list among the options; if an option gives them, each has a table.
+    # Limits from an option have a table each, because that option is a list; all other constraints are the device's.
     limit = None if "memory_bytes" in case.by_device else case.limit
     return msgspec.structs.replace(common, constraints=Constraints(), limit=limit)
 
@@ -98,7 +98,7 @@ def _table(members: Sequence[Row], view: View) -> Table:
 
 
 def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
-    usual = _ONCE if all(row.record.case.loop == "once" for row in members) else _KEPT_COMING
+    usual = _ONCE if all(row.record.case.loop == "once" for row in members) else _ARRIVING
     absent = [NAMED["bound"]] if not any(spread(row.record, "bound_s") for row in members) else []
     if all(row.record.case.workload == PROGRAM for row in members) and REFERENCE not in members[0].group:
         absent.append(NAMED["ratio"])
@@ -107,7 +107,7 @@ def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
 
 
 def _place(row: Row, sort: str) -> tuple[float, str]:
-    """Return where a row stands: the best first, what has no value last."""
+    """Return the sort key of a row: the best row is first, rows without a value are last."""
     if sort == NAME:
         return 0.0, full_name(row.record.case)
     by = column(sort or row.record.case.main_metric)
@@ -118,14 +118,14 @@ def _place(row: Row, sort: str) -> tuple[float, str]:
 
 
 def _labels(members: Sequence[Row], view: View, shown: Collection[str]) -> tuple[Column, ...]:
-    """Return what tells the rows apart: the policy, and of a case's other coordinates as many as it takes."""
+    """Return the columns that distinguish the rows: the policy and as many other coordinates as are needed."""
     if view.name == "long":
         return (_CASE,)
     has_devices = len({row.record.case.device for row in members}) > 1
     names = ["policy", *(["device"] if has_devices else [])]
     for name in KEYS:
-        found = {tuple(KEYS[label](row.record.case) for label in [*names, name]) for row in members}
-        if len(found) > len({label[:-1] for label in found}):
+        labels = {tuple(KEYS[label](row.record.case) for label in [*names, name]) for row in members}
+        if len(labels) > len({label[:-1] for label in labels}):
             names.append(name)
     left = [name for name in names if name not in shown and name not in view.group_by]
     return tuple(map(column, left or ["policy"]))
@@ -137,7 +137,7 @@ _CASE = Column(
 
 
 def _styles(made: Column, members: Sequence[Row]) -> list[Style]:
-    """Return which cells of a column are the best and the worst of several; an outcome that is not ok is bad."""
+    """Return the style of each cell of a column: best, worst, or bad for an outcome that is not ok."""
     if made is NAMED["outcome"]:
         return ["" if all(m.outcome == "ok" for m in row.record.rounds) else "bad" for row in members]
     values = [made.value(row) for row in members]
@@ -151,24 +151,24 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
     cases = [row.record.case for row in members]
     case = cases[0]
     unenforced = " (NOT enforced)" if any(one.limit is not None and one.cap == "none" for one in cases) else ""
-    boards = {one.device: _board(one) for one in cases if one.by_device}
+    devices = {one.device: _device(one) for one in cases if one.by_device}
     if view.group_by:
         common = zip(view.group_by, _values(case, view), strict=True)
         words = ", ".join(f"{name} {value or NONE}" for name, value in common)
-        return [words + unenforced.replace("(", "(limits "), *boards.values()]
+        return [words + unenforced.replace("(", "(limits "), *devices.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
     first = f"{case.test} {case.workload} at {limit}"
-    held = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
-    where = ", ".join([f"cap {cap}, swap {swap}, reader {case.reader}", *held])
-    if boards:
-        first = f"{case.test} {case.workload} on {', '.join(map(str, boards))}"
+    constraints = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
+    where = ", ".join([f"cap {cap}, swap {swap}, reader {case.reader}", *constraints])
+    if devices:
+        first = f"{case.test} {case.workload} on {', '.join(map(str, devices))}"
         where = f"cap {cap}, reader {case.reader}"
-    return [first, where, *boards.values(), *_circumstances(case), *_bound(members)]
+    return [first, where, *devices.values(), *_circumstances(case), *_bound(members)]
 
 
-def _board(case: Case) -> str:
-    """Return a line with the constraints of a device, and which of them were not enforced."""
+def _device(case: Case) -> str:
+    """Return a line with the constraints of a device and remarks on those that were not enforced."""
     remarks = {each.constraint: f" {each.remark}" for each in case.unenforced}
     remarks |= {"memory_bytes": " (NOT enforced)"} if case.cap == "none" else {}
     words = {"memory_bytes": f"memory {case.limit}", "swap_bytes": f"swap {case.swap}"}
@@ -177,7 +177,7 @@ def _board(case: Case) -> str:
 
 
 def _circumstances(case: Case) -> list[str]:
-    """Return a line on when requests come and on what condition, where that is not at once and always."""
+    """Return a line on arrivals and conditions, unless all requests arrive at once without a condition."""
     seed = "" if case.seed is None else f", seed {case.seed}"
     loop = {"open": f"open loop: {case.arrivals}{seed}", "closed": "closed loop"}.get(case.loop)
     conditions = f"conditions: {case.conditions}" if any(ask.when for ask in case.requests) else None
@@ -186,7 +186,7 @@ def _circumstances(case: Case) -> list[str]:
 
 
 def _bound(members: Sequence[Row]) -> list[str]:
-    """Return a line on what no run can beat, and why, where that is known; one for each device."""
+    """Return a line on the bound of each device, if it is known."""
     known = {row.record.case.device: row.record for row in reversed(members) if spread(row.record, "bound_s")}
     devices = [device for device in dict.fromkeys(row.record.case.device for row in members) if device in known]
     return [f"{f'{device}: ' if len(known) > 1 else ''}{_bound_of(known[device])}" for device in devices]
@@ -199,17 +199,17 @@ def _bound_of(record: Record) -> str:
     return f"bound {_exact(bound)}: reading {read} takes {_exact(reading)}, computing {_exact(computing)}"
 
 
-def _exact(found: Spread | None) -> str:
-    return NONE if found is None else f"{found.median:.3f} s"
+def _exact(times: Spread | None) -> str:
+    return NONE if times is None else f"{times.median:.3f} s"
 
 
 def by_network(table: Table) -> Grid | None:
-    """Return the mean response times by network and policy, medians over the rounds; None where all comes at once."""
+    """Return the median over rounds of the mean response times by network and policy; None if all arrive at once."""
     records = [row.record for row in table.rows]
     networks = dict.fromkeys(name for record in records for m in record.rounds for name in m.service)
     if not networks or all(record.case.loop == "once" for record in records):
         return None
-    labels = _labels(table.rows, View(), ())  # as headers long names would be too long
+    labels = _labels(table.rows, View(), ())  # long names would be too wide for headers
     headers = ("mean response s", *(printable(" ".join(label.show(row) for label in labels)) for row in table.rows))
     cells = [
         (Cell(printable(name)), *(Cell(_network_response(record, name)) for record in records)) for name in networks
@@ -219,5 +219,5 @@ def by_network(table: Table) -> Grid | None:
 
 def _network_response(record: Record, network: str) -> str:
     services = [m.service[network] for m in record.rounds if m.outcome == "ok" and network in m.service]
-    found = [service.response_mean_s for service in services if service.response_mean_s is not None]
-    return f"{statistics.median(found):.2f}" if found else NONE
+    times = [service.response_mean_s for service in services if service.response_mean_s is not None]
+    return f"{statistics.median(times):.2f}" if times else NONE

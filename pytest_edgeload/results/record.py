@@ -18,7 +18,7 @@ from pytest_edgeload.workload import Ask
 SCHEMA = 2
 
 PROGRAM = "program"
-"""The workload of functions and commands: those of one test are compared with each other, by what they are called."""
+"""The workload of measured functions and commands; those of one test are compared with each other by name."""
 
 REFERENCE = "bulk"
 """The policy that the others of a group are compared with."""
@@ -28,24 +28,23 @@ Unit = Literal["s", "bytes", "count", "ratio", "per s"]
 Better = Literal["lower", "higher", "neither"]
 
 Number = Annotated[float, Meta(ge=-1e100, le=1e100)]
-"""What any other figure can be, whoever wrote the file: sums of them are finite, too."""
+"""Any other number in a file; its bounds keep sums of numbers finite."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """The coordinates of a measurement, without its round.
 
-    Of a function or command `workload` is PROGRAM, `policy` what it is called, and `reader` `none`.
-
-    `test` is the test's id, with those of its parameters that are its own; `parameters` are these by name. `requests`
-    are what is asked, `workload` is what the test calls them; `loop` and `arrivals` say when they come, by random
-    numbers from `seed` where it is given, and `conditions` what becomes of those with a condition.
+    `test` is the id of the test with the test's own parameters, and `parameters` has these by name. `workload` is the
+    name of the workload and `requests` its requests. `loop` and `arrivals` define when requests arrive, with random
+    numbers from `seed` if there is one, and `conditions` how requests with a condition are treated. For a function or
+    command, `workload` is `program`, `policy` its name, and `reader` is `none`.
 
     `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
-    `constraints` has its bytes and everything else that the process was to be held to. `cap` is the mechanism that
-    enforced it, and `swap` the swap that the process could use: `none`, `off`, or its size.
+    `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, and `swap` the
+    swap that the process could use: `none`, `off`, or its size.
 
-    `device` names the device, and after a merge also the machine. `by_device` has the constraints, by field, that the
-    device and no option set, and `unenforced` those that this machine did not enforce.
+    `device` names the device, and after a merge also the machine. `by_device` lists the constraints, by field, that the
+    device set and no option did; `unenforced` lists those that this machine did not enforce.
     """
 
     test: str
@@ -83,22 +82,22 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def group(self) -> Self:
-        """The same case without its policy: the cases that are compared with each other share it."""
+        """The same case without its policy; cases with the same group are compared with each other."""
         return msgspec.structs.replace(self, policy="")
 
     @property
     def place(self) -> str:
-        """Under which limit and on which device, in words: `at 512M`, `at no limit`, `at 768M on rpi3`."""
+        """The limit and the device in words: `at 512M`, `at no limit`, `at 768M on rpi3`."""
         return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}"
 
     @property
     def main_metric(self) -> str:
-        """What cases are compared by: the makespan of what is asked at once, the mean response of what keeps coming."""
+        """The metric that cases are compared by: the makespan, or the mean response time if requests keep arriving."""
         return "makespan_s" if self.loop == "once" else "response_mean_s"
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """Memory of the worker over time: seconds after the plan's start (negative before), and bytes; equal lengths."""
+    """Memory of the worker over time: seconds after the plan's start (negative before it) and bytes, equally long."""
 
     at_s: tuple[Seconds, ...] = ()
     anon_bytes: tuple[Count, ...] = ()
@@ -106,13 +105,13 @@ class Timeline(msgspec.Struct, frozen=True):
     swap_bytes: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ValueError where something is not known of each moment."""
-        if any(len(held) != len(self.at_s) for held in (self.anon_bytes, self.file_bytes, self.swap_bytes)):
+        """Raise ValueError if the lengths differ."""
+        if any(len(sizes) != len(self.at_s) for sizes in (self.anon_bytes, self.file_bytes, self.swap_bytes)):
             raise ValueError("a time line has as many bytes of each kind as it has moments")
 
 
 class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
-    """What a task of the plan was about: its kind, its request, the name of its layer or tile, and weight bytes."""
+    """The description of a task: its kind, its request, the name of its layer or tile, and its weight bytes."""
 
     kind: Kind
     request: Count
@@ -121,9 +120,9 @@ class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ServiceStats(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the requests of one network were served; figures of those that were answered, None without any.
+    """The statistics of one network's requests; response times are those of answered ones, None if there are none.
 
-    `slowdown` is the mean of the response time over the time the request's own tasks took.
+    `slowdown` is the mean ratio of a response time to the time of the request's own tasks.
     """
 
     requests: Count
@@ -149,14 +148,14 @@ def _metric(unit: Unit, better: Better, meaning: str) -> Meta:
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything seen of one worker's run. A metric that the kernel does not give is None, and absent in JSON.
+    """Everything observed of one worker's run. A metric that was not measured is None, and absent in JSON.
 
-    `METRICS` says what each figure means. `arrived_s` and `response_s` are per request, in seconds; the response of a
-    request that was `dropped` is None. `service` is by network. `detail` is one sentence on an outcome other than ok.
-    `started` and `ended` are Unix times by the clock of this machine; nothing depends on them. `machine_wide` names the
-    metrics that the kernel counts for the whole machine only. `interleaved` tells whether rounds were ordered A B C,
-    A B C. `tasks` are those that ran, whose index is one of `steps`. `returned` is what a called function returned, as
-    JSON can hold it: lists, dicts, texts, numbers.
+    `detail` explains an outcome other than ok in one sentence. `started` and `ended` are Unix times by the clock of
+    this machine; nothing depends on them. `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names
+    the metrics that the kernel counts only for the whole machine. `arrived_s` and `response_s` are per request, in
+    seconds; the response of a request that was `dropped` is None. `service` is by network. `tasks` are the spans of the
+    tasks that ran; the index of a task in `steps` leads to its description. `returned` is the result of a called
+    function as JSON types: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
@@ -304,7 +303,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timeline: Timeline = Timeline()
 
     def summary(self) -> Self:
-        """Return the measurement without its tasks and time line, and without what a function returned."""
+        """Return the measurement without its tasks, its time line, and the result of a function."""
         return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline(), returned=None)
 
     def value(self, metric: str) -> Any:
@@ -336,7 +335,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One measurement and its case: what a run's own file holds, and what crosses xdist."""
+    """One measurement and its case: the content of a run's own file, and of a message between processes of xdist."""
 
     case: Case
     measurement: Measurement
@@ -344,12 +343,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def collect(entries: Iterable[Entry]) -> tuple[Record, ...]:
-    """Return the records of `entries`, in order of first appearance; rounds by their number, and then as they come."""
+    """Return the records of `entries` in order of first appearance, with rounds by number and then by arrival."""
     rounds: dict[Case, list[Measurement]] = {}
     for entry in entries:
         rounds.setdefault(entry.case, []).append(entry.measurement)
     return tuple(
-        Record(case, tuple(sorted(found, key=lambda measurement: measurement.round))) for case, found in rounds.items()
+        Record(case, tuple(sorted(own, key=lambda measurement: measurement.round))) for case, own in rounds.items()
     )
 
 

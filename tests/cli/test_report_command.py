@@ -162,7 +162,7 @@ def test_folder(folder: Path) -> None:
         ("--sort=paek", "argument --sort: paek: paek is not a metric; did you mean peak?"),
         (
             "--group-by=workloads",
-            "argument --group-by: workloads: nothing to group by is called workloads; did you mean",
+            "argument --group-by: workloads: workloads is not a coordinate of a case; did you mean",
         ),
         ("--format=pdf", "argument --format: invalid choice: 'pdf'"),
         ("--output=no/where", "argument -o/--output: no/where: the folder {folder}/no does not exist; make it first"),

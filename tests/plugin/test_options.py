@@ -265,7 +265,7 @@ WRONG = [
     ("github", "tests", "not yes, no or auto; *write --edge-github=yes before it"),
     ("columns", "makspan", "makspan is not a metric; did you mean makespan?"),
     ("sort", "outcom", "outcom is not a metric; did you mean outcome?"),
-    ("group-by", "limits", "nothing to group by is called limits; did you mean limit?"),
+    ("group-by", "limits", "limits is not a coordinate of a case; did you mean limit?"),
     ("name", "normal", "not a kind of name; choose from short, long"),
     ("cache-dir", "a-file", "not a folder; name a folder, *"),
 ]

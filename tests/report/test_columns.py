@@ -113,7 +113,7 @@ def test_unknown_column(text: str, sentence: str) -> None:
 
 def test_unknown_key() -> None:
     """What is no coordinate cannot be grouped by, and the nearest one is proposed."""
-    with pytest.raises(ValueError, match=r"^nothing to group by is called wrokload; did you mean workload\?$"):
+    with pytest.raises(ValueError, match=r"^wrokload is not a coordinate of a case; did you mean workload\?$"):
         parse_group_by("limit,wrokload")
 
 

@@ -1,4 +1,4 @@
-"""Records that share a chart: one workload under one set of circumstances, by policy and limit. Pure."""
+"""Experiments: the records that share a chart, which differ only in policy and limit. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NO_LIMIT = "none"
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """All records of cases that differ in policy and limit only; `case` has neither."""
+    """All records whose cases differ only in policy and limit; `case` has neither."""
 
     case: Case
     records: tuple[Record, ...]
 
     @property
     def metric(self) -> str:
-        """What its policies are compared by."""
+        """The metric that its policies are compared by."""
         return self.case.main_metric
 
     @property
@@ -32,18 +32,17 @@ class Experiment:
 
     @property
     def limits(self) -> dict[str, int | None]:
-        """The limits as they were asked for, and the bytes they came to; the least first, none at all last."""
-        found = {limit_of(record): record.case.limit_bytes for record in self.records}
-        return dict(sorted(found.items(), key=lambda pair: (pair[1] is None, pair[1] or 0)))
+        """The limits and their bytes, smallest first and no limit last."""
+        limits = {limit_of(record): record.case.limit_bytes for record in self.records}
+        return dict(sorted(limits.items(), key=lambda pair: (pair[1] is None, pair[1] or 0)))
 
     def at(self, limit: str) -> list[Record]:
-        """Return the records at one of its limits, the quickest first, those without a good run last."""
-        found = [record for record in self.records if limit_of(record) == limit]
-        return sorted(found, key=self._place)
+        """Return the records at one of its limits, quickest first and those without a good run last."""
+        return sorted((record for record in self.records if limit_of(record) == limit), key=self._place)
 
     def _place(self, record: Record) -> tuple[bool, float]:
-        found = spread(record, self.metric)
-        return (found is None, 0.0 if found is None else found.median)
+        times = spread(record, self.metric)
+        return (times is None, 0.0 if times is None else times.median)
 
 
 def experiments(records: Iterable[Record]) -> list[Experiment]:
@@ -57,14 +56,14 @@ def experiments(records: Iterable[Record]) -> list[Experiment]:
 
 
 def limit_of(record: Record) -> str:
-    """Return the limit as it was asked for."""
+    """Return the limit of a record as text."""
     return record.case.limit or NO_LIMIT
 
 
 def typical(record: Record) -> list[Measurement]:
-    """Return the rounds that stand for the others: the good one nearest to the median, and the first that was not ok.
+    """Return the rounds to draw: the good one nearest to the median, and the first that was not ok.
 
-    Less those of which there is neither a time line nor a task.
+    Rounds without a time line and tasks are left out.
     """
     metric = record.case.main_metric
     middle = spread(record, metric)
