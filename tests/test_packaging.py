@@ -1,4 +1,4 @@
-"""What the package says it needs is what it is tested with: the lowest versions, and one pinned set of new ones."""
+"""The declared requirements are the tested ones: the lowest versions, and one pinned set of recent versions."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from packaging.version import Version
 ROOT: Final = Path(__file__).resolve().parents[1]
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: Final = PROJECT["optional-dependencies"]
-USED: Final = ("xdist", "hypothesis", "html", "peers")
-"""The extras that a user may want; the others are for those who work on the package."""
+USER_EXTRAS: Final = ("xdist", "hypothesis", "html", "peers")
+"""The extras for users; the others are for developers of the package."""
 
 
 def _pins(name: str) -> dict[str, Version]:
     lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
-    return {found.name: _version(found) for found in map(Requirement, lines)}
+    return {each.name: _version(each) for each in map(Requirement, lines)}
 
 
 def _version(required: Requirement) -> Version:
-    """Return the only version that a specifier names, whatever it says of it."""
+    """Return the version in the only specifier of a requirement."""
     [specifier] = required.specifier
     return Version(specifier.version)
 
 
-def _needed(*extras: str) -> dict[str, Requirement]:
+def _requirements(*extras: str) -> dict[str, Requirement]:
     texts = [*PROJECT["dependencies"], *(text for extra in extras for text in EXTRAS[extra])]
-    return {found.name: found for found in map(Requirement, texts) if found.name != PROJECT["name"]}
+    return {each.name: each for each in map(Requirement, texts) if each.name != PROJECT["name"]}
 
 
-def test_lowest() -> None:
-    """The lowest version of everything a user may install is the one that `constraints-lowest.txt` pins."""
-    assert _pins("constraints-lowest.txt") == {name: _version(found) for name, found in _needed(*USED).items()}
+def test_lowest_versions_are_pinned() -> None:
+    """`constraints-lowest.txt` pins the lowest version of each package that a user may install."""
+    assert _pins("constraints-lowest.txt") == {
+        name: _version(requirement) for name, requirement in _requirements(*USER_EXTRAS).items()
+    }
 
 
-def test_pinned() -> None:
-    """Everything that is installed on purpose is pinned, in a version that the package allows."""
+def test_pins_are_allowed_versions() -> None:
+    """`constraints.txt` pins each required package, in a version that the package allows."""
     pins = _pins("constraints.txt")
-    assert {name for name, found in _needed(*EXTRAS).items() if pins[name] not in found.specifier} == set()
+    assert {name for name, each in _requirements(*EXTRAS).items() if pins[name] not in each.specifier} == set()

@@ -1,4 +1,4 @@
-"""What the sources never do with what a cache, a baseline or a worker wrote: no data of others becomes a call."""
+"""The sources never execute data from a cache, a baseline or a worker."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ LOADERS = {
     "yaml.unsafe_load", "yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.CLoader", "eval", "exec",
     "compile", "__import__", "os.system", "os.popen",
 }  # fmt: skip
-"""What may run what it reads."""
+"""Functions that may execute the data that they read."""
 
 ALLOWED = {
-    ("pytest_edgeload/engine/call.py", "pickle.load"): "a worker reads the function that its own parent sends it",
+    ("pytest_edgeload/engine/call.py", "pickle.load"): "a worker reads the function that its parent sends",
     (
         "pytest_edgeload/exporting/model.py",
         "torch.export.load",
-    ): "a program that the user gives by hand, as code is given",
+    ): "the user supplies the program, like any code",
     ("suites/peers/torch_load.py", "torch.load"): "tensors only: weights_only=True",
     ("suites/peers/skeleton.py", "torch.load"): "tensors and subclasses of nn.Module only: weights_only=True",
 }
-"""The only places, and why each is none of a cache, a baseline or a worker."""
+"""The only uses, each with the reason why it does not read a cache, a baseline or a worker."""
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    """Yield each source by its path in the repository."""
+    """Yield the path in the repository and the syntax tree of each source."""
     for path in (*(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")), ROOT / "conftest.py"):
         yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:
-    """Return what each imported name stands for."""
-    found: dict[str, str] = {}
+    """Return the full name of each imported name."""
+    names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             whole = {alias.asname: alias.name for alias in node.names if alias.asname}
             tops = (alias.name.partition(".")[0] for alias in node.names if not alias.asname)
-            found |= whole | {top: top for top in tops}
+            names |= whole | {top: top for top in tops}
         if isinstance(node, ast.ImportFrom):
-            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def dotted(node: ast.AST, known: dict[str, str]) -> str:
-    """Return the whole name that an expression is, empty where it is none."""
+    """Return the full name of an expression, empty if it is not a name."""
     if isinstance(node, ast.Name):
         return known.get(node.id, node.id)
     if isinstance(node, ast.Attribute):
@@ -58,32 +58,32 @@ def dotted(node: ast.AST, known: dict[str, str]) -> str:
     return ""
 
 
-def used(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """Yield each loader that a source names, called or not."""
+def loaders(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """Yield each use of a loader in a source, called or not."""
     known = aliases(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Name | ast.Attribute) and (name := dotted(node, known)) in LOADERS:
             yield name, node
 
 
-def test_nothing_of_others_is_unpickled() -> None:
-    """All places that read what could run are known, and there are no others."""
-    assert {(path, name) for path, tree in sources() for name, _ in used(tree)} == ALLOWED.keys()
+def test_all_loaders_are_known() -> None:
+    """The sources use the allowed loaders and no others."""
+    assert {(path, name) for path, tree in sources() for name, _ in loaders(tree)} == ALLOWED.keys()
 
 
-def test_tensors_only() -> None:
-    """What PyTorch wrote is read without unpickling anything but tensors."""
+def test_torch_load_reads_only_weights() -> None:
+    """Each call of torch.load has weights_only=True."""
     calls = [node for _, tree in sources() for node in ast.walk(tree) if isinstance(node, ast.Call)]
     loads = [call for call in calls if dotted(call.func, {}) == "torch.load"]
-    given = [{word.arg: ast.unparse(word.value) for word in call.keywords} for call in loads]
-    assert [words.get("weights_only") for words in given] == ["True"] * 2
+    arguments = [{word.arg: ast.unparse(word.value) for word in call.keywords} for call in loads]
+    assert [words.get("weights_only") for words in arguments] == ["True"] * 2
 
 
-def test_what_is_found() -> None:
-    """However it is imported, what could run is seen."""
+def test_loader_is_found_under_any_import() -> None:
+    """A loader is found for each way to import it."""
     texts = (
         "import pickle\npickle.loads(b'')", "import pickle as p\np.load(f)", "from pickle import load as l\nl(f)",
         "import torch\ntorch.export.load(f)", "import numpy as np\nnp.load(f)", "x = eval",
         "import os.path\nos.system('')",
     )  # fmt: skip
-    assert [len(list(used(ast.parse(text)))) for text in texts] == [1] * len(texts)
+    assert [len(list(loaders(ast.parse(text)))) for text in texts] == [1] * len(texts)

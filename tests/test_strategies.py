@@ -220,7 +220,7 @@ def test_unknown_operator(root: Path) -> None:
     """An operator that cannot be computed independently of the engine is refused by name."""
     made = residual_composed()
     tanh = msgspec.structs.replace(made.layers[0], ops=(Op("aten.tanh.default", [{"value": "x"}], {}, "tanh"),))
-    with pytest.raises(ValueError, match=f"network {made.name}: aten.tanh.default is none of aten.linear.default, "):
+    with pytest.raises(ValueError, match=f"network {made.name}: aten.tanh.default is not one of aten.linear.default, "):
         materialise(msgspec.structs.replace(made, layers=(tanh,)), root)
 
 

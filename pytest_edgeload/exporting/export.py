@@ -76,7 +76,10 @@ def _check_deterministic(graph: Graph) -> None:
 
 
 def _draws(node: Node) -> bool:
-    """Whether an operator that may draw does: dropout and recurrence only in training, attention only with dropout."""
+    """Return whether an operator that may draw random numbers does.
+
+    Dropout and recurrence draw only in training, attention only with dropout.
+    """
     arguments = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001  # that of an OpOverload
     for index, argument in enumerate(arguments):
         if argument.name in _DRAWS_IF:

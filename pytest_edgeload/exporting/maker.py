@@ -40,7 +40,7 @@ def main(parent: int) -> int:
     gc.enable()
     signal.signal(signal.SIGINT, _interrupt)
     events = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the factory prints goes to standard error, never between the events
+    os.dup2(2, 1)  # output of the factory goes to standard error, never between the events
 
     def send(event: Event) -> None:
         events.write(msgspec.json.encode(event) + b"\n")

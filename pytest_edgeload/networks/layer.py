@@ -38,7 +38,7 @@ class TensorSpec(msgspec.Struct, frozen=True):
     size_bytes: int
 
     def is_within(self, ranges: Iterable[tuple[int, int]]) -> bool:
-        """Whether all bytes of this tensor are in one of `ranges`, each from a first byte up to an end."""
+        """Return whether all bytes of this tensor are in one of `ranges`, each from a first byte up to an end."""
         _, item_bytes = DTYPES.get(self.dtype, ("", -1))
         if min(self.shape, default=0) < 0 or math.prod(self.shape) * item_bytes != self.size_bytes:
             return False

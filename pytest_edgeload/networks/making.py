@@ -90,7 +90,7 @@ Event = Waiting | Progress | Made | NotMade
 
 
 def is_saved_model(factory: str) -> bool:
-    """Tell whether a factory is the path of a .pt2 file rather than a function."""
+    """Return whether a factory is the path of a .pt2 file rather than a function."""
     return factory.endswith(".pt2")
 
 

@@ -36,7 +36,7 @@ def prepare(request: Request, label: str, show: ShowProgress) -> Path:
     """
     command = [sys.executable, "-P", "-m", _MAKER, str(os.getpid())]
     pipe = subprocess.PIPE
-    # The output of the factory and of torch is discarded: whatever matters arrives as an event.
+    # The output of the factory and of torch is discarded; all results arrive as events.
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:

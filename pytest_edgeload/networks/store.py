@@ -39,7 +39,7 @@ _MAP_NORESERVE = 0x4000  # in the mmap module since Python 3.13
 
 
 class DamagedNetwork(Refusal):
-    """A stored network is missing or differs from what was written; the message names the file and the way out."""
+    """A file of a stored network is missing, or has other bytes than were written; the message names it."""
 
 
 class Unwritable(Refusal):
@@ -188,7 +188,7 @@ def _damaged(path: Path, reason: str) -> DamagedNetwork:
 
 
 def _is_missing(folder: Path) -> bool:
-    """Whether the folder does not exist; False if only the permission to see it is missing."""
+    """Return whether the folder does not exist; False if only the permission to see it is missing."""
     try:
         folder.stat()
     except OSError as error:
@@ -252,7 +252,7 @@ class Store:
             raise Unwritable(str(self.root), error.strerror or "cannot be written", files.cache_hint(error)) from error
 
     def _is_ours(self, error: OSError) -> bool:
-        """Whether an error is about a file of the store, rather than one of the code that makes the network."""
+        """Return whether an error is about a file of the store, rather than one of the code that makes the network."""
         return isinstance(error.filename, str) and Path(error.filename).is_relative_to(self.root)
 
     def _remove_leftovers(self) -> None:

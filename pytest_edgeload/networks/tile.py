@@ -86,7 +86,7 @@ class Tiling:
         return tuple(weight for weight in layer.weights if weight is not self.weight)
 
     def allows(self, rows: RowRange) -> bool:
-        """Tell whether these rows can be applied on their own: they are within one group, or whole groups.
+        """Return whether these rows can be applied on their own: they are within one group, or whole groups.
 
         No rows of an embedding can, because only its request knows which rows it looks up.
         """
@@ -180,7 +180,7 @@ def _ranges(first: int, end: int, max_rows: int, unit: int) -> Iterable[RowRange
 
 
 def has_requested_rows(network: Network, layer: int) -> bool:
-    """Tell whether a request can load only the rows it looks up: the layer is an embedding of a network's input."""
+    """Return whether a request can load only the rows it looks up: the layer is an embedding of a network's input."""
     tiling = find_tiling(network.layers[layer])
     return tiling is not None and tiling.ids is not None and _max_requested_rows(network, tiling) is not None
 
@@ -194,7 +194,7 @@ def _max_requested_rows(network: Network, tiling: Tiling) -> int | None:
 
 
 def is_last(layer: Layer, tile: Tile) -> bool:
-    """Tell whether the layer is complete after this tile."""
+    """Return whether the layer is complete after this tile."""
     tiling = find_tiling(layer)
     return tiling is None or not isinstance(tile, tuple) or tile[1] == tiling.rows
 

@@ -1,4 +1,4 @@
-"""Which slices a layer is cut into: all of it, once, in order, and nothing that cannot be applied by itself."""
+"""The tiles of a layer: they cover it once and in order, and each can be applied on its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # as all the world calls it
+from torch.nn import functional as F  # noqa: N812  # its customary name
 
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
@@ -56,7 +56,7 @@ def composed(draw: st.DrawFn) -> Network:
 
 @st.composite
 def grouped(draw: st.DrawFn) -> Network:
-    """Draw one convolution in groups, also depthwise, its normalisation before or after it in the file."""
+    """Draw a grouped or depthwise convolution, with its normalization before or after it in the file."""
     groups, per_group, numbers = draw(st.integers(1, 6)), draw(st.integers(1, 7)), draw(st.integers(1, 9))
     rows, offset = groups * per_group, PAGE + 4 * draw(st.integers(0, 2000))
     shapes = {"weight": (rows, numbers, 1), "bias": (rows,), "mean": (rows,)}
@@ -78,77 +78,77 @@ NETWORKS = composed() | grouped() | networks() | st.just(made_up((100, 1, 1), (0
 SIZES = st.integers(0, 4000)
 
 
-def _layers(network: Network, most_bytes: int) -> list[tuple[Layer, tuple[Tile, ...]]]:
-    return [(layer, cut(network, i, most_bytes)) for i, layer in enumerate(network.layers)]
+def _layers(network: Network, max_bytes: int) -> list[tuple[Layer, tuple[Tile, ...]]]:
+    return [(layer, cut(network, i, max_bytes)) for i, layer in enumerate(network.layers)]
 
 
 @given(NETWORKS, SIZES)
-def test_tiles_make_up_the_layer(network: Network, most_bytes: int) -> None:
-    """Tiles are the whole layer, or ranges that begin at its first row, follow each other, and end at its last."""
-    for layer, tiles in _layers(network, most_bytes):
-        found = find_tiling(layer)
+def test_tiles_cover_the_layer(network: Network, max_bytes: int) -> None:
+    """The tiles are the whole layer, or ranges from its first row to its last without gaps."""
+    for layer, tiles in _layers(network, max_bytes):
+        tiling = find_tiling(layer)
         if tiles == (WHOLE,):
-            assert found is None or found.rows == 1 or found.weight.size_bytes <= most_bytes
+            assert tiling is None or tiling.rows == 1 or tiling.weight.size_bytes <= max_bytes
             continue
-        assert found is not None
+        assert tiling is not None
         ranges = [rows for rows in tiles if isinstance(rows, tuple)]
         assert len(ranges) == len(tiles) > 1
         assert ranges[0][0] == 0
-        assert ranges[-1][1] == found.rows
+        assert ranges[-1][1] == tiling.rows
         assert all(before[1] == after[0] for before, after in pairwise(ranges))
         assert [is_last(layer, rows) for rows in ranges] == [False] * (len(ranges) - 1) + [True]
 
 
 @given(NETWORKS, SIZES)
-def test_tiles_are_as_large_as_asked(network: Network, most_bytes: int) -> None:
-    """No tile has more of the weight than asked, but for a single row; and two neighbours together would have more."""
-    for layer, tiles in _layers(network, most_bytes):
-        found = find_tiling(layer)
+def test_tiles_are_as_large_as_the_maximum_allows(network: Network, max_bytes: int) -> None:
+    """No tile exceeds the maximum unless it is a single row, and two neighbors together would exceed it."""
+    for layer, tiles in _layers(network, max_bytes):
+        tiling = find_tiling(layer)
         for rows in tiles:
-            if found is not None and isinstance(rows, tuple):
-                assert (rows[1] - rows[0]) * found.row_bytes <= max(most_bytes, found.row_bytes)
-        if found is not None and len(tiles) > 1:
-            fewest = -(-found.weight.size_bytes // max(most_bytes, found.row_bytes))
+            if tiling is not None and isinstance(rows, tuple):
+                assert (rows[1] - rows[0]) * tiling.row_bytes <= max(max_bytes, tiling.row_bytes)
+        if tiling is not None and len(tiles) > 1:
+            fewest = -(-tiling.weight.size_bytes // max(max_bytes, tiling.row_bytes))
             assert len(tiles) >= fewest
-            if found.groups == 1:
+            if tiling.groups == 1:
                 sizes = [rows[1] - rows[0] for rows in tiles if isinstance(rows, tuple)]
                 assert max(sizes) - min(sizes) <= 1
-                assert len(tiles) == -(-found.rows // max(1, most_bytes // found.row_bytes))
+                assert len(tiles) == -(-tiling.rows // max(1, max_bytes // tiling.row_bytes))
 
 
 @given(grouped(), SIZES)
-def test_tiles_respect_groups(network: Network, most_bytes: int) -> None:
-    """A tile of a convolution in groups lies inside of one group, or is made of whole groups."""
-    found = find_tiling(network.layers[0])
-    assert found is not None
-    per_group = found.rows // found.groups
-    for rows in cut(network, 0, most_bytes):
+def test_tiles_respect_groups(network: Network, max_bytes: int) -> None:
+    """A tile of a grouped convolution is within one group or consists of whole groups."""
+    tiling = find_tiling(network.layers[0])
+    assert tiling is not None
+    per_group = tiling.rows // tiling.groups
+    for rows in cut(network, 0, max_bytes):
         if isinstance(rows, tuple):
             touched = {row // per_group for row in range(*rows)}
             assert len(touched) == 1 or len(touched) * per_group == rows[1] - rows[0]
-            assert found.allows(rows)
+            assert tiling.allows(rows)
 
 
 @given(grouped(), st.integers(-3, 45), st.integers(-3, 45))
-def test_what_is_allowed(network: Network, first: int, last: int) -> None:
-    """Exactly those ranges are allowed that exist and lie inside of one group, or are made of whole groups."""
-    found = find_tiling(network.layers[0])
-    assert found is not None
-    groups = {row // (found.rows // found.groups) for row in range(first, last)}
-    whole = len(groups) * (found.rows // found.groups) == last - first
-    exists = 0 <= first < last <= found.rows
-    assert found.allows((first, last)) is (exists and (len(groups) == 1 or whole))
+def test_allowed_ranges_are_in_one_group_or_whole_groups(network: Network, first: int, last: int) -> None:
+    """A range is allowed if and only if it exists and is within one group or consists of whole groups."""
+    tiling = find_tiling(network.layers[0])
+    assert tiling is not None
+    groups = {row // (tiling.rows // tiling.groups) for row in range(first, last)}
+    whole = len(groups) * (tiling.rows // tiling.groups) == last - first
+    exists = 0 <= first < last <= tiling.rows
+    assert tiling.allows((first, last)) is (exists and (len(groups) == 1 or whole))
 
 
 @given(NETWORKS, SIZES)
-def test_tiles_have_the_layers_bytes(network: Network, most_bytes: int) -> None:
-    """The tiles of a layer have each of its bytes once: by size, by tensors, and by stretches of the file."""
-    for i, (layer, tiles) in enumerate(_layers(network, most_bytes)):
+def test_tiles_have_all_bytes_of_the_layer(network: Network, max_bytes: int) -> None:
+    """The tiles contain each byte of the layer once: by size, by tensors, and by stretches of the file."""
+    for i, (layer, tiles) in enumerate(_layers(network, max_bytes)):
         assert sum(tile_bytes(network, i, rows) for rows in tiles) == layer.weight_bytes
         for rows in tiles:
             assert sum(spec.size_bytes for spec in specs(layer, rows)) == tile_bytes(network, i, rows)
             assert sum(size for _, size in stretches(layer, rows)) == tile_bytes(network, i, rows)
-        if layer.weights and not layer.weights[0].name.startswith("weight0"):  # made-up ones all lie at the start
+        if layer.weights and not layer.weights[0].name.startswith("weight0"):  # all at offset 0
             parts = sorted(part for rows in tiles for part in stretches(layer, rows))
             assert all(sum(before) <= after[0] for before, after in pairwise(parts))
             assert {byte for part in parts for byte in range(part[0], sum(part))} == {
@@ -157,43 +157,43 @@ def test_tiles_have_the_layers_bytes(network: Network, most_bytes: int) -> None:
 
 
 @given(NETWORKS, SIZES)
-def test_shares(network: Network, most_bytes: int) -> None:
-    """The shares of a layer's tiles are one together."""
-    for layer, tiles in _layers(network, most_bytes):
+def test_shares_add_up_to_one(network: Network, max_bytes: int) -> None:
+    """The shares of the tiles of a layer add up to 1."""
+    for layer, tiles in _layers(network, max_bytes):
         assert sum(share(layer, rows) for rows in tiles) == pytest.approx(1.0)
 
 
 @given(NETWORKS, SIZES)
-def test_activations_of_tiles(network: Network, most_bytes: int) -> None:
-    """A tile holds no less than the layer while it runs, and until the last one all that the next ones need."""
-    for layer, tiles in _layers(network, most_bytes):
-        found = find_tiling(layer)
+def test_tiles_hold_the_activations_of_the_layer(network: Network, max_bytes: int) -> None:
+    """A running tile holds at least the layer's activations, and all tiles but the last keep the inputs of the next."""
+    for layer, tiles in _layers(network, max_bytes):
+        tiling = find_tiling(layer)
         for rows in tiles:
             assert working_bytes(layer, rows) >= max(layer.activation_bytes, left_bytes(layer, rows))
         assert left_bytes(layer, tiles[-1]) == layer.live_out_bytes
-        if found is not None:
-            others = layer.weight_bytes - found.weight.size_bytes
+        if tiling is not None:
+            others = layer.weight_bytes - tiling.weight.size_bytes
             assert all(left_bytes(layer, rows) == layer.activation_bytes + others for rows in tiles[:-1])
 
 
 @given(st.integers(0, 3 * PAGE), st.integers(1, 3 * PAGE))
-def test_pages(offset: int, size_bytes: int) -> None:
-    """The pages of a stretch are those that one of its bytes lies in."""
+def test_pages_are_those_of_the_bytes(offset: int, size_bytes: int) -> None:
+    """The pages of a stretch are the pages of its bytes."""
     pages = {byte // PAGE for byte in range(offset, offset + size_bytes)}
     assert pages_bytes(offset, size_bytes) == PAGE * len(pages)
 
 
 @given(grouped(), SIZES)
-def test_spans(network: Network, most_bytes: int) -> None:
-    """A tile's span has room for the pages of each of its stretches."""
-    for rows in cut(network, 0, most_bytes):
+def test_span_has_the_pages_of_all_stretches(network: Network, max_bytes: int) -> None:
+    """The span of a tile has the pages of each of its stretches."""
+    for rows in cut(network, 0, max_bytes):
         layer = network.layers[0]
         assert span_bytes(layer, rows) == sum(pages_bytes(*stretch) for stretch in stretches(layer, rows))
         assert span_bytes(layer, rows) % PAGE == 0
 
 
 class Function(nn.Module):
-    """Computes by a function of a value and of named weights."""
+    """A module computed by a function of a value and named weights."""
 
     def __init__(self, function: Any, **shapes: tuple[int, ...]) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class Function(nn.Module):
             self.register_parameter(name, nn.Parameter(torch.rand(shape)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute."""
+        """Call the function with this module and its input."""
         return self._function(self, x)  # type: ignore[no-any-return]
 
 
@@ -227,16 +227,16 @@ UNCUT = {
 }
 
 
-@pytest.mark.parametrize("what", UNCUT)
-def test_what_stays_whole(tmp_path: Path, what: str) -> None:
-    """What cannot be applied by rows stays whole, however small the tiles that are asked for."""
-    module, x = UNCUT[what]
+@pytest.mark.parametrize("name", UNCUT)
+def test_layers_that_cannot_be_cut_stay_whole(tmp_path: Path, name: str) -> None:
+    """A layer that cannot be applied by rows stays whole, even with the smallest maximum."""
+    module, x = UNCUT[name]
     network = read_graph(stored(tmp_path, module, (x,)))
     assert [cut(network, i, 0) for i in range(len(network.layers))] == [(WHOLE,)] * len(network.layers)
 
 
 class Positions(nn.Module):
-    """Looks up the same rows, whatever it is given."""
+    """Looks up the same rows for every input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -244,19 +244,19 @@ class Positions(nn.Module):
         self.register_buffer("ids", torch.arange(4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add them."""
+        """Add the rows."""
         return x + self.table(self.ids)  # type: ignore[no-any-return]
 
 
-def test_ids_that_are_weights(tmp_path: Path) -> None:
-    """An embedding whose ids are stored with it stays whole: no request asks for them."""
+def test_embedding_of_stored_ids_stays_whole(tmp_path: Path) -> None:
+    """An embedding whose ids are weights stays whole, because no request chooses its rows."""
     network = read_graph(stored(tmp_path, Positions(), (torch.rand(4, 6),)))
     assert [cut(network, i, 0) for i in range(len(network.layers))] == [(WHOLE,)]
 
 
 @pytest.mark.parametrize(("shape", "rows"), [((3, 4), 12), ((50, 4), 100), ((), 1), ((0,), 0), ((2, 0), 0)])
-def test_an_embedding_of_an_input(tmp_path: Path, shape: tuple[int, ...], rows: int) -> None:
-    """It is loaded by the rows that are asked for: as many as there are ids, but no more than the table has."""
+def test_embedding_of_an_input_loads_requested_rows(tmp_path: Path, shape: tuple[int, ...], rows: int) -> None:
+    """Its tile is the requested rows: one per id, but at most those of the table."""
     module = nn.Sequential(nn.Embedding(100, 6), nn.LayerNorm(6))
     network = read_graph(stored(tmp_path, module, (torch.zeros(shape, dtype=torch.int64),)))
     (layer,) = network.layers
@@ -268,39 +268,39 @@ def test_an_embedding_of_an_input(tmp_path: Path, shape: tuple[int, ...], rows: 
     assert left_bytes(layer, REQUESTED) == layer.live_out_bytes
 
 
-def test_ranges_of_an_embedding(tmp_path: Path) -> None:
-    """No range of an embedding's rows can be applied by itself."""
+def test_no_range_of_an_embedding_is_allowed(tmp_path: Path) -> None:
+    """No range of an embedding's rows can be applied on its own."""
     (layer,) = read_graph(stored(tmp_path, nn.Embedding(10, 6), (torch.tensor([1]),))).layers
-    found = find_tiling(layer)
-    assert found is not None
-    assert not any(found.allows(rows) for rows in [(0, 5), (0, 10), (3, 4)])
+    tiling = find_tiling(layer)
+    assert tiling is not None
+    assert not any(tiling.allows(rows) for rows in [(0, 5), (0, 10), (3, 4)])
 
 
 @pytest.mark.parametrize("groups", [1, 3, 6])
 @pytest.mark.parametrize("bias", [True, False])
-def test_exported_layers_are_cut(tmp_path: Path, groups: int, bias: bool) -> None:  # noqa: FBT001
-    """An exported convolution is cut by its output channels, in its groups; its bias is not cut."""
+def test_exported_convolutions_are_cut(tmp_path: Path, groups: int, bias: bool) -> None:  # noqa: FBT001
+    """An exported convolution is cut by its output channels, within its groups; its bias is not cut."""
     (layer,) = read_graph(stored(tmp_path, nn.Conv2d(6, 12, 3, groups=groups, bias=bias), (IMAGE,))).layers
-    found = find_tiling(layer)
-    assert found is not None
-    assert (found.rows, found.groups) == (12, groups)
-    assert [spec.name for spec in found.others(layer)] == (["bias"] if bias else [])
+    tiling = find_tiling(layer)
+    assert tiling is not None
+    assert (tiling.rows, tiling.groups) == (12, groups)
+    assert [spec.name for spec in tiling.others(layer)] == (["bias"] if bias else [])
 
 
 @given(grouped())
-def test_layers_are_told_apart(network: Network) -> None:
-    """Two layers that differ in their groups alone are cut each in its own way, in whatever order they come."""
+def test_layers_that_differ_in_groups_are_cut_differently(network: Network) -> None:
+    """Two layers that differ only in their groups are each cut correctly, in any order."""
     layer = network.layers[0]
     groups = layer.ops[0].args[6]
     other = msgspec.structs.replace(
         layer, ops=(msgspec.structs.replace(layer.ops[0], args=[*layer.ops[0].args[:6], 1]),)
     )
-    found = [find_tiling(layer), find_tiling(other), find_tiling(layer)]
-    assert [one.groups for one in found if one is not None] == [groups, 1, groups]
+    tilings = [find_tiling(layer), find_tiling(other), find_tiling(layer)]
+    assert [tiling.groups for tiling in tilings if tiling is not None] == [groups, 1, groups]
 
 
 class _Words(nn.Module):
-    """Looks words up in a table, which may also be what its answer is computed with."""
+    """Looks up words in a table, which may also be the weight of its last layer."""
 
     def __init__(self, *, tied: bool) -> None:
         super().__init__()
@@ -317,17 +317,20 @@ def _weights(folder: Path) -> dict[str, TensorSpec]:
     return {weight.name: weight for layer in read_graph(folder).layers for weight in layer.weights}
 
 
-def test_an_embedding_is_not_needed_whole(tmp_path: Path) -> None:
-    """All weights are needed but for the table of an embedding, of which any request needs a few rows only."""
+def test_tables_of_embeddings_are_not_needed(tmp_path: Path) -> None:
+    """All weights are needed except the table of an embedding, because a request needs only a few of its rows."""
     folder = stored(tmp_path, _Words(tied=False), (torch.tensor([1]),))
-    found = _weights(folder)
-    table = found.pop("table.weight")
-    assert sum(size_bytes for _, size_bytes in needed(read_graph(folder))) == sum(w.size_bytes for w in found.values())
-    assert not any(offset < sum((table.offset, table.size_bytes)) for offset, _ in needed(read_graph(folder)))
+    weights = _weights(folder)
+    table = weights.pop("table.weight")
+    needed_stretches = needed(read_graph(folder))
+    assert sum(size_bytes for _, size_bytes in needed_stretches) == sum(
+        weight.size_bytes for weight in weights.values()
+    )
+    assert not any(offset < sum((table.offset, table.size_bytes)) for offset, _ in needed_stretches)
 
 
-def test_what_two_layers_share_is_needed_once(tmp_path: Path) -> None:
-    """A table that another layer multiplies with is needed whole, but only once."""
+def test_shared_weight_is_needed_once(tmp_path: Path) -> None:
+    """A table that is also the weight of another layer is needed, once."""
     folder = stored(tmp_path, _Words(tied=True), (torch.tensor([1]),))
     network = read_graph(folder)
     distinct = {(weight.offset, weight.size_bytes) for layer in network.layers for weight in layer.weights}

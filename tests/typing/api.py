@@ -1,4 +1,4 @@
-"""How the public names are used, for mypy to check; never run."""
+"""Uses of the public names, checked by mypy and never run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pytest_edgeload import (
 
 
 def mine(workload: Workload, budget: Budget) -> Plan:
-    """Be a policy."""
+    """Return a plan, like any policy."""
     speeds: Speeds = budget.speeds
     plan = Builder(workload, lanes=budget.lanes, order="ready", memory_bytes=budget.memory_bytes, patience=8)
     for r, request in enumerate(workload.requests):
@@ -69,13 +69,13 @@ def pytest_edge_policies(register: RegisterPolicy) -> None:
 
 
 def pytest_edge_peers(register: RegisterPeer) -> None:
-    """Register a peer, with and without files of its own."""
+    """Register a peer with and without a conversion."""
     register("mine", "my_runtime:program")
     register("other", "my_runtime:program", prepare="my_runtime:convert")
 
 
 def program(job: Job) -> Callable[[], Answers]:
-    """Be a program."""
+    """Return the function that answers, like any program."""
 
     def prepare(network: NetworkFiles) -> Load:
         weights: Path = network.weights
