@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `make docs`."""
+"""Sphinx configuration of the site that `make docs` builds."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ exclude_patterns = ["_ext"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!pytest_edgeload\.).*")
-]  # other projects' names: there is no inventory of them here
+]  # names of other projects, for which there is no inventory
 
 myst_heading_anchors = 4
 
 smartquotes = False  # `--edge-mem` has two dashes
-add_module_names = False  # all stand in the package itself
+add_module_names = False  # all names are in the package itself
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-default_role = "literal"  # docstrings are written as Markdown has it: `name`
+default_role = "literal"  # docstrings use Markdown: `name`
 
 html_theme = "furo"
 html_title = f"pytest-edgeload {release}"

@@ -1,6 +1,7 @@
-"""The reference, made of the code when the site is built: each section is a function that returns Markdown.
+"""The reference of the site, generated from the code when the site is built.
 
-A page asks for one by a line of its own, `<!-- reference: options -->`. Functions are pure, and import no torch.
+Each section is a pure function that returns Markdown and imports no torch. In a page, the line
+`<!-- reference: options -->` is replaced by that section.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ from pytest_edgeload.results.record import METRICS
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.workload.file import schema
 
-_PLACE = re.compile(r"^<!-- reference: (?P<name>[a-z-]+) -->$", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"^<!-- reference: (?P<name>[a-z-]+) -->$", re.MULTILINE)
 
 
-def filled(text: str) -> str:
-    """Return a page with its sections put in. Raises KeyError for one that nobody makes."""
-    return _PLACE.sub(lambda found: SECTIONS[found["name"]](), text)
+def fill_page(text: str) -> str:
+    """Return the page with all sections in place of their placeholders. Raises KeyError for an unknown section."""
+    return _PLACEHOLDER.sub(lambda found: SECTIONS[found["name"]](), text)
 
 
 def option_table() -> str:
-    """Return all options, and by which names each is given."""
+    """Return all options, each with its flag, ini key and environment variable."""
     return "\n".join(_option(name, option) for name, option in OPTIONS.items())
 
 
@@ -52,19 +53,19 @@ def _option(name: str, option: Option[Any]) -> str:
 
 
 def fixture_list() -> str:
-    """Return each fixture with what its docstring says."""
+    """Return all fixtures with their docstrings."""
     found = {name: getattr(fixture_functions, name) for name in plugin.__all__}
     return "\n".join(f"### `{name}`\n\n{_docstring(inspect.unwrap(fixture))}\n" for name, fixture in found.items())
 
 
 def marker_list() -> str:
-    """Return the markers, as `pytest --markers` has them."""
+    """Return the markers of `pytest --markers`."""
     rows = [line.partition(": ") for line in plugin.MARKERS]
     return "\n".join(f"### `{name}`\n\n{meaning[:1].upper()}{meaning[1:]}.\n" for name, _, meaning in rows)
 
 
 def hook_list() -> str:
-    """Return the hooks that a project implements: how each is called, and what it does."""
+    """Return the hooks that a project can implement, with signature and docstring."""
     hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("pytest_edge_")}
     return "\n".join(
         f"### `{name}`\n\n```python\ndef {name}{_signature(hook)}: ...\n```\n\n{_docstring(hook)}\n"
@@ -73,37 +74,37 @@ def hook_list() -> str:
 
 
 def policy_list() -> str:
-    """Return each policy with the words of its file: what it does, where it comes from, what its graph is."""
+    """Return all policies with the docstring of their file: purpose, source and graph."""
     return _files(POLICIES)
 
 
 def reader_list() -> str:
-    """Return each reader with the words of its file."""
+    """Return all readers with the docstring of their file."""
     return _files(READERS)
 
 
 def cap_list() -> str:
-    """Return each cap with the words of its file."""
+    """Return all caps with the docstring of their file."""
     return _files({name: type(cap) for name, cap in CAPS.items()})
 
 
 def format_list() -> str:
-    """Return each format of a report with the words of its file."""
+    """Return all report formats with the docstring of their file."""
     return _files(FORMATS)
 
 
 def metric_table() -> str:
-    """Return all metrics: unit, direction, meaning."""
+    """Return all metrics with unit, direction and meaning."""
     rows = [(f"`{name}`", metric.unit, metric.better, metric.meaning) for name, metric in METRICS.items()]
     return _table(("metric", "unit", "better", "meaning"), rows)
 
 
 def record_tables() -> str:
-    """Return the fields of a document, down to those of a measurement; the tables are made of its JSON Schema."""
-    made = msgspec.json.schema(Document)
-    parts = [_struct(name, made["$defs"][name]) for name in ("Document", "Case", "Measurement")]
-    others = sorted(set(made["$defs"]) - {"Document", "Case", "Measurement"})
-    return "\n".join([*parts, *(_struct(name, made["$defs"][name]) for name in others)])
+    """Return tables of the fields of a document and of all structs in it, made from its JSON Schema."""
+    json_schema = msgspec.json.schema(Document)
+    parts = [_struct(name, json_schema["$defs"][name]) for name in ("Document", "Case", "Measurement")]
+    others = sorted(set(json_schema["$defs"]) - {"Document", "Case", "Measurement"})
+    return "\n".join([*parts, *(_struct(name, json_schema["$defs"][name]) for name in others)])
 
 
 def record_schema() -> str:
@@ -112,8 +113,8 @@ def record_schema() -> str:
 
 
 def workload_tables() -> str:
-    """Return the fields of a workload file; the tables are made of its JSON Schema."""
-    return "\n".join(_struct(name, made) for name, made in schema()["$defs"].items())
+    """Return tables of the fields of a workload file, made from its JSON Schema."""
+    return "\n".join(_struct(name, json_schema) for name, json_schema in schema()["$defs"].items())
 
 
 def workload_schema() -> str:
@@ -122,12 +123,12 @@ def workload_schema() -> str:
 
 
 def command_list() -> str:
-    """Return the help of each command."""
+    """Return the `--help` text of each command."""
     return "\n".join(f"## `edgeload {name}`\n\n```text\n{_help(name)}```\n" for name in COMMANDS)
 
 
 def api_list() -> str:
-    """Return the public names as directives of autodoc. Reads their modules as text, because some import PyTorch."""
+    """Return autodoc directives for all public names. Their modules are read as text, because some import PyTorch."""
     lines = [
         _autodoc(f"pytest_edgeload.{module}", name) for module, names in sorted(_MODULES.items()) for name in names
     ]
@@ -154,16 +155,16 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Tell Sphinx: pages are filled as they are read."""
+    """Connect to Sphinx, so that pages are filled when they are read."""
 
     def fill(_app: object, _page: str, source: list[str]) -> None:
-        source[0] = filled(source[0])
+        source[0] = fill_page(source[0])
 
     app.connect("source-read", fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-# ---- how things are written ------------------------------------------------------------------------------------------
+# ---- Markdown --------------------------------------------------------------------------------------------------------
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -172,7 +173,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _escaped(words: str) -> str:
-    """Return words in which nothing is markup: neither HTML nor emphasis; what stands in backticks stays."""
+    """Return the words with HTML and emphasis escaped; code in backticks stays unchanged."""
     parts = words.split("`")
     return "`".join(part if i % 2 else re.sub(r"([<*_\[])", r"\\\1", part) for i, part in enumerate(parts))
 
@@ -182,22 +183,22 @@ def _docstring(thing: Any) -> str:
 
 
 def _files(table: Mapping[str, Any]) -> str:
-    """Return a section on each row of a folder's table: what the row's file says of itself."""
+    """Return a section for each row of a table, with the docstring of the row's file."""
     return "\n".join(f"### `{name}`\n\n{_words(sys.modules[row.__module__], name)}\n" for name, row in table.items())
 
 
 def _words(module: ModuleType, name: str) -> str:
-    """Return what a file says of itself, without the name it begins with, as a sentence."""
+    """Return the docstring of a file as a sentence, without the leading name."""
     words = _docstring(module).removeprefix(f"`{name}`: ")
     return words[:1].upper() + words[1:]
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    return re.sub(r"'([^']*)'", r"\1", str(inspect.signature(function)))  # annotations are text here
+    return re.sub(r"'([^']*)'", r"\1", str(inspect.signature(function)))  # annotations are strings here
 
 
 def _help(name: str) -> str:
-    """Return what `edgeload NAME --help` prints on a terminal of 100 columns."""
+    """Return the output of `edgeload NAME --help` on a terminal of 100 columns."""
     parser = argparse.ArgumentParser(
         prog=f"edgeload {name}", formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100)
     )
@@ -205,12 +206,12 @@ def _help(name: str) -> str:
     return parser.format_help()
 
 
-def _struct(name: str, made: Mapping[str, Any]) -> str:
-    """Return a section on a struct: its docstring, and its fields where they have names."""
-    words = inspect.cleandoc(made.get("description", ""))
-    if "prefixItems" in made:
-        words += f"\n\nAn {_type(made)}."
-    fields, required = made.get("properties", {}), made.get("required", ())
+def _struct(name: str, json_schema: Mapping[str, Any]) -> str:
+    """Return a section about a struct: its docstring and a table of its named fields."""
+    words = inspect.cleandoc(json_schema.get("description", ""))
+    if "prefixItems" in json_schema:
+        words += f"\n\nAn {_type(json_schema)}."
+    fields, required = json_schema.get("properties", {}), json_schema.get("required", ())
     rows = [(f"`{name}`", _type(kind), "" if name in required else _default(kind)) for name, kind in fields.items()]
     headings = ("field", "type", "unless given")
     meanings = [kind.get("description", "") for kind in fields.values()]
@@ -250,7 +251,7 @@ def _autodoc(module: str, name: str) -> str:
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     kind = next((type(node) for node in tree.body if getattr(node, "name", None) == name), None)
     if kind is ast.ClassDef:
-        members = "" if name in {"Case", "Measurement"} else "   :members:\n"  # theirs are in the tables of a record
+        members = "" if name in {"Case", "Measurement"} else "   :members:\n"  # the tables of the record show them
         return f".. autoclass:: {module}.{name}\n{members}"
     if kind is ast.FunctionDef:
         return f".. autofunction:: {module}.{name}\n"

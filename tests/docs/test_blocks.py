@@ -1,6 +1,6 @@
-"""Every block of code in the documentation belongs to a class, and what is of a class is checked or run.
+"""Every block of code in the documentation belongs to a class, and the blocks of each class are checked or run.
 
-Python that names its file, and console sessions, are run by test_doc_projects.py.
+test_doc_projects.py runs console sessions and Python that names its file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _GRAMMAR = "METRIC[.STAT][/REFERENCE]:LIMIT[+LIMIT]"
 
 
 def class_of(block: Block) -> str | None:
-    """Return what kind of block this is; None for one that nothing here checks."""
+    """Return the class of a block; None for a block that no test checks."""
     if block.language == "python":
         return "file" if block.file else "snippet"
     if block.language == "yaml" and "requests:" in block.text:
@@ -64,34 +64,34 @@ OUTPUTS: Mapping[str, Callable[[str], bool]] = {
     "ini": lambda text: re.search(r"^\[\w+\]$", text, re.MULTILINE) is not None,
     "pandas": lambda text: text.startswith("pandas."),
 }
-"""What is printed or written, by how it looks; anything else is sentences."""
+"""Classes of output by appearance; all other output is sentences."""
 
 
 def of(*classes: str) -> list[Any]:
-    """Return the blocks of these classes, as parameters of a test."""
+    """Return the blocks of these classes as parameters of a test."""
     return [pytest.param(block, id=str(block)) for block in BLOCKS if class_of(block) in classes]
 
 
-def test_every_block_is_of_a_class() -> None:
-    """There is no block that nothing checks."""
+def test_every_block_has_a_class() -> None:
+    """Every block is checked by a test."""
     assert [str(block) for block in BLOCKS if class_of(block) is None] == []
 
 
 @pytest.mark.parametrize("block", of("snippet"))
 def test_snippets_run(block: Block) -> None:
-    """Python that names no file runs by itself."""
-    exec(block.text, {"pytest": pytest})  # noqa: S102  # our own page
+    """Python without a file name runs on its own."""
+    exec(block.text, {"pytest": pytest})  # noqa: S102  # a page of our own
 
 
 @pytest.mark.parametrize("block", of("workload"))
 def test_workloads_load(block: Block) -> None:
-    """Workload files are workloads."""
+    """Every workload file can be parsed."""
     assert parse(block.text, "mix.yaml").asks
 
 
 @pytest.mark.parametrize("block", of("toml"))
-def test_settings_are_settings(block: Block) -> None:
-    """Tables of pyproject.toml parse; keys of the plugin exist and take their values, and thresholds are some."""
+def test_settings_are_known_and_valid(block: Block) -> None:
+    """Tables of pyproject.toml parse; the plugin knows the keys, their values and the thresholds."""
     tool = tomllib.loads(block.text).get("tool", {})
     given = {key: value for key, value in tool.get("pytest", {}).get("ini_options", {}).items() if key[:5] == "edge_"}
     known = {options.ini_key(name): option for name, option in OPTIONS.items()}
@@ -101,8 +101,8 @@ def test_settings_are_settings(block: Block) -> None:
         Ceiling.parse(name, text)
 
 
-def test_what_can_be_read_is_read() -> None:
-    """What is shown as JSON or as an ini file parses as such."""
+def test_json_and_ini_blocks_parse() -> None:
+    """Blocks of JSON and ini files parse."""
     for block in BLOCKS:
         if class_of(block) == "json":
             json.loads(block.text)
@@ -122,7 +122,7 @@ def _leaves(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _scripts(node: Any) -> Iterator[str]:
-    """Yield every script of a workflow, whatever it is a part of."""
+    """Yield every script of a workflow, at any depth."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if key in {"run", "script"}:
             yield from [value] if isinstance(value, str) else value
@@ -131,7 +131,7 @@ def _scripts(node: Any) -> Iterator[str]:
 
 
 def _of_workflow(text: str) -> Iterator[list[str]]:
-    """Yield the command lines of a workflow that are ours, as words; an expression stands for the option in it."""
+    """Yield our command lines in a workflow as words; an expression is replaced by the option in it."""
     for script in _scripts(yaml.safe_load(text)):
         for line in script.splitlines():
             filled = re.sub(r"\$\{\{.*?(?:'(--[^']*)'.*?)?\}\}", lambda found: found[1] or "", line)
@@ -142,7 +142,7 @@ def _of_workflow(text: str) -> Iterator[list[str]]:
 
 
 def _commands() -> Iterator[tuple[str, list[str]]]:
-    """Yield all command lines that the pages show, in blocks and in sentences, as words, and where each stands."""
+    """Yield the place and the words of all command lines of the pages, in blocks and in sentences."""
     for block in BLOCKS:
         if class_of(block) == "yaml":
             yield from ((str(block), words) for words in _of_workflow(block.text))
@@ -156,19 +156,19 @@ def _commands() -> Iterator[tuple[str, list[str]]]:
 WORDS = [
     pytest.param(words, id=f"{place} {' '.join(words)}")
     for place, words in _commands()
-    if not any(word.isupper() and "=" not in word for word in words)  # NETWORKS stands for some
+    if not any(word.isupper() and "=" not in word for word in words)  # NETWORKS is a placeholder
 ]
 
 
-def test_workflows_run_ours() -> None:
-    """Each workflow, and each part of one, runs a command of ours."""
+def test_workflows_run_our_commands() -> None:
+    """Each workflow, and each part of one, runs one of our commands."""
     workflows = [block for block in BLOCKS if class_of(block) == "yaml"]
     assert [str(block) for block in workflows if not any(_of_workflow(block.text))] == []
 
 
 @pytest.mark.parametrize("words", WORDS)
 def test_commands_parse(words: list[str], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command line is one that the program understands, with every option and the value it has."""
+    """The program accepts every command line, with every option and value."""
     for name in [name for name in os.environ if name.startswith("PYTEST_EDGE_")]:
         monkeypatch.delenv(name)
     pytester.mkdir("suites")
@@ -203,7 +203,7 @@ def _parse_pip(words: list[str], _pytester: object) -> None:
 
 
 def _parse_foreign(words: list[str], _pytester: object) -> None:
-    """Metrics in what another program is told are ours."""
+    """Metrics in the arguments of another program are ours."""
     named = [words[i + 1] for i, word in enumerate(words) if word == "--threshold-measure"]
     assert {*named} <= {*METRICS}
 
@@ -218,8 +218,8 @@ _PARSERS: Mapping[str, Callable[[list[str], pytest.Pytester], None]] = {
 
 
 @pytest.mark.parametrize("name", [name for name in cli.COMMANDS if not (ROOT / f"docs/{name}.md").exists()])
-def test_documented(name: str) -> None:
-    """docs/commands.md has a section on each command that has no page of its own, which names all its options."""
+def test_commands_page_has_every_option(name: str) -> None:
+    """docs/commands.md has a section with all options for each command without a page of its own."""
     page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
     found = re.search(rf"^## `edgeload {name}`.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
     assert found is not None
@@ -235,7 +235,7 @@ def test_documented(name: str) -> None:
 
 @pytest.mark.parametrize("block", [p for p in of("table", "commands", "console") if _is_table(p.values[0].output)])
 def test_tables_have_our_headings(block: Block) -> None:
-    """Every heading of a table is one that a report writes today."""
+    """Every heading of a table is a heading that a report writes."""
     lines = block.output.splitlines()
     heads = [lines[i - 1] for i, line in enumerate(lines) if _is_table(line)]
     headings = {heading for head in heads for heading in re.split(r" {2,}", head.strip())}
@@ -253,21 +253,21 @@ def _is_heading(heading: str) -> bool:
 
 @pytest.mark.parametrize("block", of("written"))
 def test_files_have_our_metrics(block: Block) -> None:
-    """What has the shape of a metric's name in a file that is shown is the name of one."""
+    """Every word with the shape of a metric's name in the content of a file is a metric's name."""
     names = re.findall(r"\b[a-z]+(?:_[a-z]+)*_(?:s|bytes)\b", block.text)
     assert {*names} <= {*METRICS}
 
 
 @pytest.mark.parametrize("block", of("pandas"))
-def test_pandas(block: Block) -> None:
-    """The line parses, and asks for a metric."""
+def test_pandas_line_uses_a_metric(block: Block) -> None:
+    """The line parses, and uses a metric."""
     names = {node.attr for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.Attribute)}
     assert names & {*METRICS}
 
 
 @pytest.mark.parametrize("block", of("sentences", "grammar"))
 def test_sentences_are_ours(block: Block) -> None:
-    """What is said in words stands so in the code: of every line but the first some phrase of it."""
+    """Quoted messages are in the code: at least one phrase of every line except the first."""
     for line in block.text.splitlines()[1:] or block.text.splitlines():
         phrases = re.findall(r"[A-Za-z]+(?: [a-z]+){2,}|METRIC[^:]*", line)
         assert any(phrase in SOURCE for phrase in phrases), line
@@ -275,5 +275,5 @@ def test_sentences_are_ours(block: Block) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/images").iterdir()), ids=lambda path: path.name)
 def test_images_are_small(path: Path) -> None:
-    """A picture is one that a reader of the README does not wait for."""
+    """A picture is small enough for the README."""
     assert path.stat().st_size < 300_000

@@ -1,4 +1,4 @@
-"""The page on devices: its table is that of the file."""
+"""The page on devices: its table equals the file of devices."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def _row(device: Device) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def test_table() -> None:
-    """The page has each shipped device as the file has it, in its order, and every key."""
+def test_page_lists_every_device_and_key() -> None:
+    """The page lists the shipped devices with the values and in the order of the file, and every key."""
     rows = re.findall(r"^\| `[a-z0-9-]+` \| .*$", PAGE.partition("## Shipped devices")[2], re.MULTILINE)
     assert rows == [_row(device) for device in known_devices(None).values()]
     assert [key for key in (*KEYS, "extends") if f"`{key} = " not in PAGE] == []

@@ -1,4 +1,4 @@
-"""The links of the documentation. `make links` asks for the external ones; here they only have to be well-formed."""
+"""Internal links of the documentation exist, and external links are well-formed; `make links` opens those."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ INTERNAL = [(page, link) for page, link in LINKS if not urlsplit(link).scheme]
 EXTERNAL = [(page, link) for page, link in LINKS if urlsplit(link).scheme]
 
 
-def ids(links: list[tuple[Path, str]]) -> list[str]:
+def link_ids(links: list[tuple[Path, str]]) -> list[str]:
     return [f"{name_of(page)} {link}" for page, link in links]
 
 
-@pytest.mark.parametrize(("page", "link"), INTERNAL, ids=ids(INTERNAL))
-def test_links_lead_somewhere(page: Path, link: str) -> None:
-    """A link within the documentation leads to a file that exists, and to a heading of it."""
+@pytest.mark.parametrize(("page", "link"), INTERNAL, ids=link_ids(INTERNAL))
+def test_internal_links_exist(page: Path, link: str) -> None:
+    """An internal link leads to a file that exists, and to a heading in it."""
     place, _, anchor = link.partition("#")
     target = (page.parent / place).resolve() if place else page
     assert target.is_file()
     assert not anchor or anchor in anchors_of(target)
 
 
-@pytest.mark.parametrize(("page", "link"), EXTERNAL, ids=ids(EXTERNAL))
-def test_links_to_others_are_secure(page: Path, link: str) -> None:
-    """A link to elsewhere is well-formed, by https."""
+@pytest.mark.parametrize(("page", "link"), EXTERNAL, ids=link_ids(EXTERNAL))
+def test_external_links_use_https(page: Path, link: str) -> None:
+    """An external link is well-formed and uses https."""
     parts = urlsplit(link)
     assert parts.scheme == "https"
     assert "." in parts.netloc

@@ -1,4 +1,4 @@
-"""The projects and sessions that the documentation shows, as a reader would type them in."""
+"""The projects and console sessions of the documentation run, as a reader would type them in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNIT = re.compile(r"#(?:ms|[KMGskx%])\b")
 
 
 class Session(NamedTuple):
-    """How a page's project is run: beside which other page's, with which words, and how many of its tests pass."""
+    """How a page's project is run: arguments, number of passing tests, the page it extends, expected lines."""
 
     words: str = ""
     passed: int | None = None
@@ -62,7 +62,7 @@ SESSIONS: Final = {
     "docs/strategies.md": Session("", 3),
     "docs/template.md": Session("", 3, None, ("linear *ok", "bulk *ok")),
 }
-"""The projects whose session is said more exactly than `pytest`, which must end well."""
+"""The projects that need more than a plain `pytest`, which must pass."""
 
 
 def _files(page: str) -> list[Block]:
@@ -70,13 +70,13 @@ def _files(page: str) -> list[Block]:
 
 
 def _has_project(page: str) -> bool:
-    """Tell whether a page shows tests in files, and no console in which it runs them itself."""
+    """Return whether a page has tests in files, and no console that runs them."""
     languages = {block.language for block in BLOCKS if block.page == page}
     return any(block.language == "python" for block in _files(page)) and "console" not in languages
 
 
 def _write(folder: Path, blocks: Iterable[Block]) -> None:
-    """Put blocks into the files that they name, one below the other where several name one file."""
+    """Write blocks to the files that they name; blocks of the same file are appended."""
     for block in blocks:
         assert block.file is not None
         path = folder / block.file
@@ -87,23 +87,23 @@ def _write(folder: Path, blocks: Iterable[Block]) -> None:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache folder that all pages share, as several show the same network."""
+    """Return a cache folder for all pages, because several use the same network."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, made: Path) -> pytest.Pytester:
-    """Return an empty project in an environment that says nothing to the plugin but where networks are kept."""
+    """Return an empty project in an environment that sets only the plugin's cache folder."""
     for name in [name for name in os.environ if name.startswith(("PYTEST_EDGE_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_EDGE_CACHE_DIR", str(made))
-    monkeypatch.setenv("COLUMNS", "120")  # as wide as the pages
+    monkeypatch.setenv("COLUMNS", "120")  # the width of the pages
     return pytester
 
 
 @pytest.fixture
 def alone(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare sessions the second that plugins of others take; the README's has them."""
+    """Disable other plugins, which take a second per session; only the README's project runs with them."""
     for name, value in NO_OTHERS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(PLUGINS))
@@ -111,7 +111,7 @@ def alone(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("page", [name for page in PAGES if _has_project(name := name_of(page))])
 def test_the_project_of_a_page_runs(project: pytest.Pytester, page: str, request: pytest.FixtureRequest) -> None:
-    """The blocks of a page, put into the files that they name, are a project whose tests pass."""
+    """The files of a page form a project whose tests pass."""
     if page != README:
         request.getfixturevalue("alone")
     asked = SESSIONS.get(page, Session())
@@ -124,8 +124,8 @@ def test_the_project_of_a_page_runs(project: pytest.Pytester, page: str, request
     result.stdout.fnmatch_lines_random(list(asked.shows))
 
 
-def test_the_readme_shows_its_session() -> None:
-    """The README's project is run by the words that the README shows, with its own policy, one limit and one round."""
+def test_the_readme_shows_the_command_of_its_test() -> None:
+    """The README's project runs with the README's command, plus its own policy, with one limit and one round."""
     shown = re.search(r"^    pytest (--edge-mem=.*)$", (ROOT / README).read_text(encoding="utf-8"), re.MULTILINE)
     assert shown is not None
     words = (
@@ -139,8 +139,8 @@ def test_the_readme_shows_its_session() -> None:
 )
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if block.language == "console"}))
-def test_console_sessions_are_what_happens(project: pytest.Pytester, page: str) -> None:
-    """What a page's consoles show is printed, typed in order between its files; only what is measured may differ."""
+def test_console_sessions_print_their_output(project: pytest.Pytester, page: str) -> None:
+    """A page's commands, run in order between its files, print the page's output; only measured values may differ."""
     base = SESSIONS.get(page, Session()).base
     _write(project.path, _files(base) if base else ())
     for block in BLOCKS:
@@ -155,7 +155,7 @@ def test_console_sessions_are_what_happens(project: pytest.Pytester, page: str) 
 
 
 def _is_there(line: str, printed: Iterable[str], look: Callable[[str], str]) -> bool:
-    """Tell whether a line was printed; `...` at its end stands for anything."""
+    """Return whether a line was printed; `...` at its end matches anything."""
     shown = look(line.removesuffix("..."))
     return any(look(other).startswith(shown) if line.endswith("...") else look(other) == shown for other in printed)
 
@@ -169,9 +169,9 @@ def _run(folder: Path, command: str) -> list[str]:
 
 
 def _shape(line: str) -> str:
-    """Return a line without what differs from run to run: figures, units, paths, widths."""
+    """Return a line without the parts that vary from run to run: figures, units, paths, widths."""
     words = re.sub(r"\S+/\.edgeload/\S+", "FILE", line.strip("= "))
     words = re.sub(r" in # ?s?(?: \(.*\))?$", "", _UNIT.sub("#", _NUMBER.sub("#", words)))
     words = re.sub(r"swap (none|off|existing)", "swap #", words)  # the machine's
-    words = re.sub(r"(?<= on )\S+, .*", lambda found: ", ".join(sorted(found[0].split(", "))), words)  # quickest first
+    words = re.sub(r"(?<= on )\S+, .*", lambda found: ", ".join(sorted(found[0].split(", "))), words)  # fastest first
     return re.sub(r"\s+|-{2,}", " ", words).strip()

@@ -1,4 +1,4 @@
-"""The reference of the site: what it is made of, and that nothing is missing in it."""
+"""The reference of the site is complete, and generated without torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.workload.file import Document as WorkloadFile
 from tests.docs.pages import PAGES, ROOT
 
-PLACED = [name for page in PAGES for name in re.findall(r"^<!-- reference: (.*) -->$", page.read_text(), re.MULTILINE)]
+PLACEHOLDERS = [
+    name for page in PAGES for name in re.findall(r"^<!-- reference: (.*) -->$", page.read_text(), re.MULTILINE)
+]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("pytest_edge_")]
 EVERYTHING = [
     ("options", [options.flag(name) for name in OPTIONS]),
@@ -47,60 +49,60 @@ EVERYTHING = [
 
 
 @pytest.mark.parametrize(("section", "names"), EVERYTHING, ids=[f"{s}-{i}" for i, (s, _) in enumerate(EVERYTHING)])
-def test_everything_is_in_it(section: str, names: Iterable[str]) -> None:
-    """Whatever has a name that a user writes or reads is in the section on such things."""
+def test_every_name_is_in_the_reference(section: str, names: Iterable[str]) -> None:
+    """Every name that a user writes or reads is in its section."""
     text = reference.SECTIONS[section]()
     assert [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)] == []
 
 
-def test_every_section_stands_once() -> None:
-    """Each section is on a page, and on one."""
-    assert sorted(PLACED) == sorted(reference.SECTIONS)
+def test_every_section_is_on_one_page() -> None:
+    """Each section is on exactly one page."""
+    assert sorted(PLACEHOLDERS) == sorted(reference.SECTIONS)
 
 
-def test_nothing_is_said_without_words() -> None:
-    """Every section of a list has words below its heading."""
+def test_every_entry_has_a_description() -> None:
+    """Every entry of a list has a description below its heading."""
     for name in ("fixtures", "markers", "hooks", "policies", "readers", "caps", "formats"):
         parts = re.split(r"^### .*\n", reference.SECTIONS[name](), flags=re.MULTILINE)[1:]
         assert [part for part in parts if len(part.split()) < 4] == []
 
 
-def test_a_page_is_filled() -> None:
-    """A line that asks for a section becomes it; what else a page says stays as it is."""
-    filled = reference.filled("# Metrics\n\n<!-- reference: metrics -->\n\nThe end.\n")
-    assert filled == f"# Metrics\n\n{reference.metric_table()}\n\nThe end.\n"
+def test_placeholder_becomes_its_section() -> None:
+    """A placeholder is replaced by its section; the rest of the page stays unchanged."""
+    page = reference.fill_page("# Metrics\n\n<!-- reference: metrics -->\n\nThe end.\n")
+    assert page == f"# Metrics\n\n{reference.metric_table()}\n\nThe end.\n"
 
 
 def test_an_unknown_section_is_an_error() -> None:
-    """A page that asks for what nobody makes does not build."""
+    """A placeholder for an unknown section raises KeyError."""
     with pytest.raises(KeyError, match="colours"):
-        reference.filled("<!-- reference: colours -->")
+        reference.fill_page("<!-- reference: colours -->")
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [("swap < 1 and *all*", r"swap \< 1 and \*all\*"), ("`a_b` of a_b", r"`a_b` of a\_b"), ("plain.", "plain.")],
 )
-def test_words_are_no_markup(words: str, expected: str) -> None:
-    """Words of a docstring in a table are only words; what stands in backticks stays as it is."""
+def test_docstrings_are_escaped(words: str, expected: str) -> None:
+    """Docstrings in a table contain no markup; code in backticks stays unchanged."""
     assert reference._escaped(words) == expected
 
 
-def test_it_needs_no_torch() -> None:
-    """Making the reference imports no PyTorch, so that the site builds in seconds."""
+def test_reference_imports_no_torch() -> None:
+    """Generating the reference imports no PyTorch, so the site builds in seconds."""
     code = "import sys, reference; [make() for make in reference.SECTIONS.values()]; sys.exit('torch' in sys.modules)"
     folder = Path(reference.__file__).parent
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_policies_are_compared_in_one_table() -> None:
+def test_policies_page_names_all_policies_and_readers() -> None:
     """docs/policies.md, written by hand, names every policy and every reader."""
     text = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
     assert [name for name in [*POLICIES, *READERS] if f"`{name}`" not in text] == []
 
 
-def test_caps_are_compared_in_one_table() -> None:
+def test_caps_page_names_all_caps() -> None:
     """docs/caps.md, written by hand, names every cap."""
     text = (ROOT / "docs/caps.md").read_text(encoding="utf-8")
     assert [name for name in CAPS if f"| `{name}` |" not in text] == []
