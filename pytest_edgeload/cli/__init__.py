@@ -40,7 +40,7 @@ _SETTINGS = {"cache-dir": "cache folder", "read-bw": "read bandwidth"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command that `arguments` (those of the process) name; return the exit status."""
-    asked = _parser().parse_args(arguments)
+    asked = main_parser().parse_args(arguments)
     command: Command = COMMANDS[asked.command]
     try:
         try:
@@ -64,7 +64,8 @@ def _spell(asked: argparse.Namespace, setting: Setting) -> str:
     return f"{name} {setting.value}" if setting.value else name
 
 
-def _parser() -> argparse.ArgumentParser:
+def main_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command and of all its subcommands."""
     parser = argparse.ArgumentParser(prog="edgeload", description=_WORDS, epilog=_STATUS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():

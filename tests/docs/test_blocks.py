@@ -185,7 +185,7 @@ def _parse_pytest(words: list[str], pytester: pytest.Pytester) -> None:
 def _parse_edgeload(words: list[str], _pytester: object) -> None:
     if words[0] == "--help":
         return
-    assert cli._parser().parse_args(words).command == words[0]
+    assert cli.main_parser().parse_args(words).command == words[0]
 
 
 def _parse_make(words: list[str], _pytester: object) -> None:

@@ -155,9 +155,7 @@ def test_room_ends_with_the_note(disk: Disk) -> None:
 )
 def test_swap(disk: Disk, size: int, reason: str) -> None:
     """Whichever step of switching swap on fails, that is said with a way out, and no file is left."""
-    with pytest.raises(
-        Unsupported, match=rf"a swap file of \S+ in {disk.folder} could not be .*: {reason}; try --edge-s"
-    ):
+    with pytest.raises(Unsupported, match=rf"a swap file of \S+ in {disk.folder} cannot be .*: {reason}; try swap=e"):
         swaps._make(disk.folder / "edgeload-1-1-1.swap", size)
     assert disk.left == []
     with pytest.raises(UsageError, match=f"^swap=256M: {disk.folder} has .* free, which is too little with 1G"):
