@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from pytest_edgeload import _MODULES, plugin
-from pytest_edgeload.cli import COMMANDS
+from pytest_edgeload.cli import SUBCOMMANDS
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.plugin import fixtures as fixture_functions
 from pytest_edgeload.plugin import hookspecs, options
@@ -124,7 +124,7 @@ def workload_schema() -> str:
 
 def command_list() -> str:
     """Return the `--help` text of each command."""
-    return "\n".join(f"## `edgeload {name}`\n\n```text\n{_help(name)}```\n" for name in COMMANDS)
+    return "\n".join(f"## `edgeload {name}`\n\n```text\n{_help(name)}```\n" for name in SUBCOMMANDS)
 
 
 def api_list() -> str:
@@ -202,7 +202,7 @@ def _help(name: str) -> str:
     parser = argparse.ArgumentParser(
         prog=f"edgeload {name}", formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100)
     )
-    COMMANDS[name].add(parser)
+    SUBCOMMANDS[name].add_arguments(parser)
     return parser.format_help()
 
 

@@ -1,6 +1,6 @@
-"""The command `edgeload`: what there is to do without pytest. Never imports torch, nor anything that knows pytest.
+"""The command `edgeload`: everything that works without pytest. Imports neither torch nor pytest.
 
-A command is one file and one line in `COMMANDS`.
+A subcommand is one file and one line in `SUBCOMMANDS`.
 """
 
 from __future__ import annotations
@@ -14,61 +14,61 @@ from functools import partial
 from pytest_edgeload.base.errors import Refusal, Setting
 from pytest_edgeload.base.interrupts import ended_alike
 from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, report, terminal
-from pytest_edgeload.cli.command import REFUSED, Command
+from pytest_edgeload.cli.subcommand import ERROR_STATUS, Subcommand
 
-COMMANDS: Mapping[str, Command] = {
-    "report": report.COMMAND,
-    "compare": compare.COMMAND,
-    "history": history.COMMAND,
-    "noise": noise.COMMAND,
-    "minmem": minmem.COMMAND,
-    "plan": plan.COMMAND,
-    "doctor": doctor.COMMAND,
+SUBCOMMANDS: Mapping[str, Subcommand] = {
+    "report": report.SUBCOMMAND,
+    "compare": compare.SUBCOMMAND,
+    "history": history.SUBCOMMAND,
+    "noise": noise.SUBCOMMAND,
+    "minmem": minmem.SUBCOMMAND,
+    "plan": plan.SUBCOMMAND,
+    "doctor": doctor.SUBCOMMAND,
 }
-"""All commands, in the order in which `edgeload --help` lists them."""
+"""All subcommands, in the order of `edgeload --help`."""
 
-_WORDS = "Loading policies for several networks in little memory."
+_SUMMARY = "Measure model loading policies under memory limits, and work with the results."
 _STATUS = (
-    "exit status: 0; 1 for a gate that does not hold, or a machine that can enforce no limit; 2 for what cannot be "
-    "done, with one sentence on standard error"
+    "exit status: 0 on success; 1 if a gate fails, or if this machine cannot enforce a memory limit; 2 after an error, "
+    "with one sentence on standard error"
 )
 
-
-_SETTINGS = {"cache-dir": "cache folder", "read-bw": "read bandwidth"}
-"""What the settings that not every command has are called in words, if not by their own names."""
+_SETTING_NAMES = {"cache-dir": "cache folder", "read-bw": "read bandwidth"}
+"""The names in words of settings that not every subcommand has, unless the setting's own name will do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out the command that `arguments` (those of the process) name; return the exit status."""
+    """Run the subcommand in `arguments`, by default those of the process; return the exit status."""
     asked = main_parser().parse_args(arguments)
-    command: Command = COMMANDS[asked.command]
+    subcommand: Subcommand = SUBCOMMANDS[asked.subcommand]
     try:
         try:
             with ended_alike():
-                answer = command.run(asked)
+                answer = subcommand.run(asked)
         finally:
             terminal.show("")
         return terminal.write(answer.text) or answer.status
     except Refusal as error:
         sys.stderr.write(f"edgeload: {error.spelled(partial(_spell, asked))}\n")
-        return REFUSED
-    except KeyboardInterrupt as error:  # SIGTERM and SIGHUP say that it was them
+        return ERROR_STATUS
+    except KeyboardInterrupt as error:  # its text is the name of the signal, unless that was SIGINT
         return 128 + (signal.Signals[str(error)] if str(error) else signal.SIGINT)
-
-
-def _spell(asked: argparse.Namespace, setting: Setting) -> str:
-    """Return a setting as an option of the command, or in words if the command does not have that option."""
-    if hasattr(asked, setting.name.replace("-", "_")):
-        return f"--{setting}"
-    name = _SETTINGS.get(setting.name, setting.name)
-    return f"{name} {setting.value}" if setting.value else name
 
 
 def main_parser() -> argparse.ArgumentParser:
     """Return the parser of the command and of all its subcommands."""
-    parser = argparse.ArgumentParser(prog="edgeload", description=_WORDS, epilog=_STATUS)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
-        words = command.words
-        command.add(commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.{command.more}"))
+    parser = argparse.ArgumentParser(prog="edgeload", description=_SUMMARY, epilog=_STATUS)
+    subparsers = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
+    for name, subcommand in SUBCOMMANDS.items():
+        summary = subcommand.summary
+        description = f"{summary[0].upper()}{summary[1:]}. {subcommand.details}"
+        subcommand.add_arguments(subparsers.add_parser(name, help=summary, description=description))
     return parser
+
+
+def _spell(asked: argparse.Namespace, setting: Setting) -> str:
+    """Return a setting as an option of the subcommand, or in words if the subcommand has no such option."""
+    if hasattr(asked, setting.name.replace("-", "_")):
+        return f"--{setting}"
+    name = _SETTING_NAMES.get(setting.name, setting.name)
+    return f"{name} {setting.value}" if setting.value else name

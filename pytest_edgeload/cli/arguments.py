@@ -1,4 +1,4 @@
-"""Values of the command line, parsed once; argparse says which option is at fault."""
+"""Types of argparse for the values of the command line, and arguments that several subcommands have."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _T = TypeVar("_T")
 
 
 def refusing(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Return `parse` as argparse wants it: what is wrong comes with the value."""
+    """Return `parse` with errors as argparse prints them, which contain the value."""
 
-    def parsed(text: str) -> _T:
+    def parse_or_refuse(text: str) -> _T:
         try:
             return parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
-    return parsed
+    return parse_or_refuse
 
 
 def _limit(text: str) -> Limit | None:
@@ -38,26 +38,26 @@ def _limit(text: str) -> Limit | None:
 def _folder(text: str) -> Path:
     path = as_path(text)
     if path.exists() and not path.is_dir():
-        raise ValueError("not a folder; name one, it is made where it does not exist")
+        raise ValueError("not a folder; name a folder, which need not exist yet")
     return path
 
 
 def _output(text: str) -> Path:
-    given = as_path(text)
-    path = followed(given)
+    named = as_path(text)
+    path = followed(named)
     if path.is_dir():
         raise ValueError("a folder; name a file in it")
-    if given.exists() and not given.is_file():
-        raise ValueError("not a file; name one, or leave it out for standard output")
+    if named.exists() and not named.is_file():
+        raise ValueError("not a regular file; name another file, or leave it out for standard output")
     if not path.parent.is_dir():
-        raise ValueError(f"the folder {path.parent} does not exist; make it first")
+        raise ValueError(f"the folder {path.parent} does not exist; create it first")
     return path
 
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
     if not names:
-        raise ValueError("an empty list; name at least one")
+        raise ValueError("an empty list; give at least one name")
     return names
 
 
@@ -74,31 +74,31 @@ thresholds: Callable[[str], tuple[Threshold, ...]] = refusing(parse_thresholds)
 
 
 def cache() -> Path:
-    """Return the cache folder that pytest uses, so that nothing is made twice."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given).expanduser().absolute() if given else user_cache_path("edgeload")
+    """Return the cache folder of pytest sessions, so that both share the stored networks."""
+    path = os.environ.get(CACHE_VARIABLE)
+    return Path(path).expanduser().absolute() if path else user_cache_path("edgeload")
 
 
 def add_storage(parser: argparse.ArgumentParser) -> None:
-    """Declare where baselines are."""
+    """Add the option for the folder of baselines."""
     parser.add_argument(
         "--storage", type=folder, default=Path(".edgeload"), metavar="DIR",
-        help="where baselines are kept (default: %(default)s)",
+        help="folder of baselines (default: %(default)s)",
     )  # fmt: skip
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
-    """Declare where networks are."""
+    """Add the option for the folder of stored networks."""
     parser.add_argument(
         "--cache-dir", type=folder, metavar="DIR",
-        help=f"where networks are kept (default: {CACHE_VARIABLE}, or the user's cache folder)",
+        help=f"folder of stored networks (default: {CACHE_VARIABLE}, or the user's cache folder)",
     )  # fmt: skip
 
 
-def add_networks(parser: argparse.ArgumentParser) -> None:
-    """Declare what is asked."""
+def add_workload(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for the workload."""
     parser.add_argument(
-        "networks", metavar="NETWORKS", help="registered networks as a comma list, or a workload file (.yaml, .json)"
+        "networks", metavar="NETWORKS", help="registered networks, comma-separated, or a workload file (.yaml, .json)"
     )
-    images = "about how many images each network is asked (default: 1)"
+    images = "number of requests for each of the networks, one per image (default: 1)"
     parser.add_argument("--images", type=count, metavar="N", help=images)

@@ -1,13 +1,13 @@
-"""`edgeload compare`: then and now, and with a gate whether that fails."""
+"""`edgeload compare`: two sessions next to each other, and optionally a gate on the second."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from pytest_edgeload.base.errors import UsageError, suggestion
+from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.command import Answer, Command
+from pytest_edgeload.cli.subcommand import Answer, Subcommand
 from pytest_edgeload.report import FORMATS, comparison
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline
@@ -15,64 +15,73 @@ from pytest_edgeload.results.document import Document, machine
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.threshold import Threshold
 
-_REGRESSED = 1
+_REGRESSION_STATUS = 1
 
 
-def _add(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("before", metavar="A", help="what was: a file of records, or the number or name of a baseline")
-    add("after", metavar="B", help="what is, named in the same way")
+    add("before", metavar="A", help="the old session: a file of records, or the number or name of a baseline")
+    add("after", metavar="B", help="the new session, named in the same way")
     add(
         "--fail", type=arguments.thresholds, action="extend", default=[], metavar="EXPR",
-        help="fail what became worse by more than this: makespan:10%%, makespan/bulk:10%%, peak:64M, "
-        "makespan:10%%+0.2s; a comma list, every one applies",
+        help="fail if a figure became worse by more than this: makespan:10%%, makespan/bulk:10%%, peak:64M, "
+        "makespan:10%%+0.2s; comma-separated or repeated, and every one applies",
     )  # fmt: skip
-    add("--strict", action="store_true", help="with --fail: fail also what cannot be judged, is new or missing")
+    add("--strict", action="store_true", help="with --fail: also fail cases that cannot be judged, are new or missing")
     add(
         "--format", choices=tuple(dict.fromkeys(["terminal", *FORMATS])), default="terminal",
-        help="terminal: then and now; any other: a report on B, with its verdicts (default: %(default)s)",
+        help="terminal: both sessions; any other format: a report on B with its verdicts (default: %(default)s)",
     )  # fmt: skip
     arguments.add_storage(parser)
 
 
 def _run(asked: argparse.Namespace) -> Answer:
     if asked.strict and not asked.fail:
-        raise UsageError("--strict: nothing is judged without a threshold; add one, as in --fail=makespan:10%")
+        raise UsageError(
+            Setting("strict"),
+            "without a threshold nothing is judged",
+            ("add one, such as ", Setting("fail", "makespan:10%")),
+        )
     before, after = (_document(name, asked.storage) for name in (asked.before, asked.after))
     _check_references(asked.fail, after)
     gate = Gate(tuple(asked.fail), before, before.machine.key == after.machine.key, asked.strict)
     findings = gate.judge_all(after.records)
-    status = _REGRESSED if any(map(gate.fails, findings)) else 0
+    status = _REGRESSION_STATUS if any(map(gate.fails, findings)) else 0
     if asked.format != "terminal":
         return Answer(FORMATS[asked.format](after, findings, View()), status)
     table = comparison.table(before.records, after.records, is_alike=gate.is_alike, width=terminal.width())
-    notes = "" if gate.is_alike else "of two kinds of machine: only ratios, bytes and counts are compared"
-    parts = [table or "no case is in both", notes, comparison.judged(findings)]
+    notes = "" if gate.is_alike else "two kinds of machine: only ratios, bytes and counts are compared"
+    parts = [table or "no case is in both sessions", notes, comparison.judged(findings)]
     return Answer("\n\n".join(part for part in parts if part), status)
 
 
 def _document(name: str, storage: Path) -> Document:
-    """Return the document that `name` means. Raises UsageError."""
+    """Return the document of the file or baseline `name`. Raises UsageError."""
     path = baseline.find(storage, name, machine()) if name else None
     if path is None:
-        raise UsageError(f"{name!r} names no records; name a file (.json), or a number or name of those in {storage}")
+        raise UsageError(
+            f"{name!r}",
+            "not a file of records",
+            f"name a file (.json), or a number or a name of a baseline in {storage}",
+        )
     return baseline.load(path)
 
 
 def _check_references(thresholds: list[Threshold], document: Document) -> None:
-    """Raise UsageError for a threshold relative to a policy that was not measured."""
+    """Raise UsageError if a threshold is relative to a policy that was not measured."""
     policies = list(dict.fromkeys(record.case.policy for record in document.records))
     for threshold in thresholds:
         reference = threshold.figure.reference
         if reference is not None and reference not in policies:
             raise UsageError(
-                f"--fail={threshold.text}: {reference} was not measured; {suggestion(reference, policies)}"
+                Setting("fail", threshold.text), f"{reference} was not measured", suggestion(reference, policies)
             )
 
 
-COMMAND = Command(
-    "compare two sessions, and fail where one became worse",
-    _add,
+SUBCOMMAND = Subcommand(
+    "compare two sessions; with --fail, fail on a regression",
+    "Without --fail, the command only shows both sessions. With it, the exit status is 1 after a regression, by the "
+    "same rules as in pytest.",
+    _add_arguments,
     _run,
-    " Without --fail it only shows. With it, status 1 tells of a regression, by the same rules as in pytest.",
 )

@@ -1,4 +1,4 @@
-"""`edgeload doctor`: what this machine can enforce and measure."""
+"""`edgeload doctor`: the limits that this machine can enforce, and the metrics that it can measure."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import argparse
 
 from pytest_edgeload.base.errors import Setting
 from pytest_edgeload.cli import arguments
-from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.report import doctor as report
+from pytest_edgeload.cli.subcommand import Answer, Subcommand
+from pytest_edgeload.report import doctor as texts
 from pytest_edgeload.sandbox.doctor import examine
 
-_UNFIT = 1
+_UNFIT_STATUS = 1
 
 
-def _add(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--strict", action="store_true", help="fail also where something is missing that would be better to have")
-    add("--json", action="store_true", help="write all rows as JSON")
+    add("--strict", action="store_true", help="also fail if something desirable is missing")
+    add("--json", action="store_true", help="write all checks as JSON")
     arguments.add_cache(parser)
 
 
 def _run(asked: argparse.Namespace) -> Answer:
     checks = examine(asked.cache_dir or arguments.cache())
-    is_unfit = report.failures(checks) or (asked.strict and report.failures(checks, "desirable"))
-    show = report.json if asked.json else report.text
-    return Answer(show(checks, _spell), _UNFIT if is_unfit else 0)
+    is_unfit = texts.failures(checks) or (asked.strict and texts.failures(checks, "desirable"))
+    show = texts.json if asked.json else texts.text
+    return Answer(show(checks, _spell), _UNFIT_STATUS if is_unfit else 0)
 
 
 def _spell(setting: Setting) -> str:
@@ -32,9 +32,10 @@ def _spell(setting: Setting) -> str:
     return f"--edge-{setting}"
 
 
-COMMAND = Command(
-    "tell what this machine can enforce and measure, and how to get what it cannot",
-    _add,
+SUBCOMMAND = Subcommand(
+    "check which limits this machine can enforce and which metrics it can measure, and how to get the others",
+    "Every check is a trial, which leaves nothing behind. The exit status is 1 if no memory limit can be enforced and "
+    "measured here.",
+    _add_arguments,
     _run,
-    " Everything is tried, and removed again. Status 1 tells that no memory limit can be enforced and measured here.",
 )

@@ -1,4 +1,4 @@
-"""What commands that measure have in common: their arguments, a machine made ready, and one case measured on it."""
+"""Common parts of the subcommands that measure: their arguments, and the preparation of the machine."""
 
 from __future__ import annotations
 
@@ -28,19 +28,22 @@ from pytest_edgeload.workload import Mix
 _TIMEOUT_S = 300.0
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declare what every command that measures takes."""
-    arguments.add_networks(parser)
-    option = parser.add_argument
-    option("--reader", choices=tuple(READERS), default="read", help="how weights are read (default: %(default)s)")
-    swap = "what workers may swap to: existing, auto, off, or a size for a temporary file (default: %(default)s)"
-    option("--swap", type=arguments.swap, default="existing", metavar="KIND", help=swap)
-    threads = "threads an operator may use (default: the processors there are)"
-    option("--threads", type=arguments.count, default=len(os.sched_getaffinity(0)), metavar="N", help=threads)
-    timeout = "longest time a worker may take (default: 300s)"
-    option("--timeout", type=arguments.duration, default=_TIMEOUT_S, metavar="TIME", help=timeout)
-    user = "whom workers run as, started by root: a user, same, or auto: who called sudo, else nobody (default: auto)"
-    option("--user", default=AUTO, metavar="NAME", help=user)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that every subcommand which measures has."""
+    arguments.add_workload(parser)
+    add = parser.add_argument
+    add("--reader", choices=tuple(READERS), default="read", help="how weights are read (default: %(default)s)")
+    swap = "swap of the workers: existing, auto, off, or the size of a temporary swap file (default: %(default)s)"
+    add("--swap", type=arguments.swap, default="existing", metavar="KIND", help=swap)
+    threads = "threads of one operator (default: the number of CPU cores)"
+    add("--threads", type=arguments.count, default=len(os.sched_getaffinity(0)), metavar="N", help=threads)
+    timeout = "maximum time of one worker (default: 300s)"
+    add("--timeout", type=arguments.duration, default=_TIMEOUT_S, metavar="TIME", help=timeout)
+    user = (
+        "user of the workers, if root starts them: a name, same for root, or auto for the user who called sudo, "
+        "else nobody (default: auto)"
+    )
+    add("--user", default=AUTO, metavar="NAME", help=user)
     arguments.add_cache(parser)
 
 
@@ -77,15 +80,15 @@ class Setup:
 
 @contextmanager
 def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Setup]:
-    """Prepare the machine for the arguments of a command, and restore it however the command ends. Raises Refusal."""
+    """Prepare the machine for the arguments of a subcommand, and restore it in every case. Raises Refusal."""
     user = choose(asked.user)
     if user.notice:
         terminal.say(f"edgeload: {user.notice}")
     project = Project(Path.cwd())
     directories = SessionDirectories.new(asked.cache_dir or arguments.cache())
     mix, registry = mix_of(asked.networks, asked.images), project.registry(Store(directories.cache))
-    own, peers = project.policies(), project.peers()
-    check_policies(policies, [*own, *peers])
+    known_policies, peers = project.policies(), project.peers()
+    check_policies(policies, [*known_policies, *peers])
     networks = networks_of(mix, registry)
     with prepared(directories, Needs(swap=asked.swap), terminal.say) as (cap, swap):
         launcher = Launcher(
@@ -99,10 +102,10 @@ def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Set
         bench = Bench(
             launcher=launcher,
             registry=registry,
-            policies=own,
+            policies=known_policies,
             folder=directories.folder,
             progress=terminal.show_making,
             peers=peers,
         )
-        weights = sum(network.weight_bytes for network in networks.values())
-        yield Setup(bench, mix, cap, asked.reader, asked.threads, weights)
+        weight_bytes = sum(network.weight_bytes for network in networks.values())
+        yield Setup(bench, mix, cap, asked.reader, asked.threads, weight_bytes)

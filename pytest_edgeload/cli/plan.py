@@ -1,4 +1,4 @@
-"""`edgeload plan`: what a policy would do with some networks and a limit, before anything is measured."""
+"""`edgeload plan`: the plan that a policy makes for some networks and a limit, before anything is measured."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.command import Answer, Command
-from pytest_edgeload.cli.project import Project, in_a_sentence, mix_of, networks_of
+from pytest_edgeload.cli.project import Project, explaining, mix_of, networks_of
+from pytest_edgeload.cli.subcommand import Answer, Subcommand
 from pytest_edgeload.measuring.calibration import measure_idle_bytes
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
@@ -27,13 +27,13 @@ from pytest_edgeload.workload.conditions import check_conditions
 _IDLE_TIMEOUT_S = 60.0
 
 
-def _add(parser: argparse.ArgumentParser) -> None:
-    arguments.add_networks(parser)
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_workload(parser)
     add = parser.add_argument
-    add("--policy", default=REFERENCE, metavar="NAME", help="the loading policy (default: %(default)s)")
+    add("--policy", default=REFERENCE, metavar="NAME", help="loading policy (default: %(default)s)")
     add("--mem", type=arguments.limit, metavar="SIZE", help="memory limit: 512M, 1G, base+256M or none (default: none)")
-    add("--lanes", type=arguments.count, default=2, metavar="N", help="lanes that a policy may use (default: 2)")
-    add("--format", choices=("text", *graph.FORMATS), default="text", help="default: %(default)s")
+    add("--lanes", type=arguments.count, default=2, metavar="N", help="maximum number of lanes (default: 2)")
+    add("--format", choices=("text", *graph.FORMATS), default="text", help="output format (default: %(default)s)")
     arguments.add_cache(parser)
 
 
@@ -45,24 +45,29 @@ def _run(asked: argparse.Namespace) -> Answer:
     workload = mix.workload(networks_of(mix, registry))
     memory_bytes = None if asked.mem is None else _memory_bytes(asked.mem)
     check_conditions(workload)
-    with in_a_sentence(f"policy {asked.policy} failed"):
+    with explaining(f"policy {asked.policy}"):
         plan = make_plan(asked.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=asked.lanes))
     if asked.format != "text":
         return Answer(graph.FORMATS[asked.format](plan, workload))
     memory = "no memory limit" if memory_bytes is None else f"memory {asked.mem}, budget {format_size(memory_bytes)}"
     try:
-        simulated = simulate(plan, workload)
+        simulation = simulate(plan, workload)
     except InvalidPlan as error:
-        raise InvalidPlan(f"policy {asked.policy}: {error}") from None
-    return Answer(graph.text(plan, workload, simulated, f"policy {asked.policy}, {memory}"))
+        raise error.within(f"policy {asked.policy}") from None
+    return Answer(graph.text(plan, workload, simulation, f"policy {asked.policy}, {memory}"))
 
 
 def _memory_bytes(limit: Limit) -> int:
-    """Return what a policy may plan with under `limit`. Raises UsageError or Unsupported."""
-    terminal.show("edgeload: measuring what an idle worker needs")
+    """Return the memory budget of a policy under `limit`. Raises UsageError or Unsupported."""
+    terminal.show("edgeload: measuring the memory of an idle worker")
     with host_lock(terminal.say):
         idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S, user=choose(AUTO)))
     return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes)
 
 
-COMMAND = Command("show the plan that a policy makes, and what it would need", _add, _run, " No layer is loaded.")
+SUBCOMMAND = Subcommand(
+    "show the plan that a policy makes, and its simulated time and memory",
+    "No layer is loaded.",
+    _add_arguments,
+    _run,
+)

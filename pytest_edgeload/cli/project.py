@@ -1,4 +1,4 @@
-"""The project in the current folder: its networks, policies and peers, as its `conftest.py` tells by the hooks."""
+"""The project in the current folder: the networks, policies and peers that its `conftest.py` registers with hooks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pytest_edgeload.base.errors import Refusal, UsageError, check_name, suggestion
+from pytest_edgeload.base.errors import Refusal, Setting, UsageError, check_name, suggestion
 from pytest_edgeload.base.text import MOST
 from pytest_edgeload.cli import terminal
 from pytest_edgeload.measuring.peers import Peer, known_peers
@@ -24,39 +24,39 @@ _WORKLOAD_FILES = {".yaml", ".yml", ".json"}
 
 
 class Project:
-    """What the `conftest.py` of a folder, if there is one, tells by the plugin's hooks. Raises UsageError."""
+    """The hooks of a folder's `conftest.py`, if there is one. Every method raises UsageError if a hook fails."""
 
     def __init__(self, folder: Path) -> None:
-        sys.path.insert(0, str(folder))  # as pytest does it; networks are made with the same path
+        sys.path.insert(0, str(folder))  # as in pytest, because the maker of networks gets the same path
         path = folder / "conftest.py"
-        self._conftest = _imported(path) if path.is_file() else None
+        self._conftest = _import(path) if path.is_file() else None
 
     def registry(self, store: Store) -> Registry:
-        """Return the networks it registers."""
+        """Return the networks that the project registers."""
         registry = Registry(store)
         self._call("pytest_edge_networks", registry.register)
         return registry
 
     def policies(self) -> Mapping[str, Policy]:
-        """Return its own policies and the built-in ones."""
+        """Return the project's own policies and the built-in ones."""
         return known_policies(lambda register: self._call("pytest_edge_policies", register))
 
     def peers(self) -> Mapping[str, Peer]:
-        """Return its peers."""
+        """Return the project's peers."""
         return known_peers(lambda register: self._call("pytest_edge_peers", register), self.policies())
 
     def policy(self, name: str) -> Policy:
-        """Return the policy called `name`, its own or a built-in one."""
+        """Return the project's own or built-in policy with this name."""
         known = self.policies()
         if name not in known:
             reason = "a peer, which has no plan" if name in self.peers() else "unknown"
-            raise UsageError(f"--policy={name}: {reason}; {suggestion(name, known)}")
+            raise UsageError(Setting("policy", name), reason, suggestion(name, known))
         return known[name]
 
     def _call(self, hook: str, register: Callable[..., None]) -> None:
         function: Any = getattr(self._conftest, hook, None)
         if function is not None:
-            with in_a_sentence(f"conftest.py: {hook} failed"):
+            with explaining(f"conftest.py: {hook}"):
                 function(register=register)
 
 
@@ -68,44 +68,46 @@ def mix_of(networks: str, images: int | None) -> Mix:
             check_name("network", name)
         return Mix.of("+".join(names)[:MOST], names, images=images or 1)
     if images is not None:
-        raise UsageError(f"--images={images}: the file {networks} says which images are asked about; leave it out")
+        raise UsageError(Setting("images", str(images)), f"the file {networks} sets the images", "leave it out")
     return Mix.load(Path(networks))
 
 
 def networks_of(mix: Mix, registry: Registry) -> dict[str, Network]:
-    """Return the networks of `mix`, made first where they are not stored yet. Raises Refusal."""
+    """Return the networks of `mix`, and make those that are not stored yet. Raises Refusal."""
     if not registry.names:
-        raise UsageError(f"no conftest.py in {Path.cwd()} registers networks; start edgeload in the project's folder")
+        raise UsageError(
+            str(Path.cwd()), "no conftest.py here registers networks", "start edgeload in the project's folder"
+        )
     for name in mix.networks:
-        registry.check(name)  # before the first is made, which may take minutes
+        registry.check(name)  # all of them before the first is made, which may take minutes
     return {name: registry.get(name, terminal.show_making)[1] for name in mix.networks}
 
 
 def check_policies(names: Iterable[str], known: Iterable[str]) -> None:
-    """Raise UsageError for a policy that nobody registered."""
+    """Raise UsageError for a policy that is not in `known`."""
     known = list(known)
     for name in names:
         if name not in known:
-            raise UsageError(f"--policy={name}: unknown; {suggestion(name, known)}")
+            raise UsageError(Setting("policy", name), "unknown", suggestion(name, known))
 
 
-def _imported(conftest: Path) -> ModuleType:
+def _import(conftest: Path) -> ModuleType:
     """Return the file as the module `conftest`. Raises UsageError."""
     spec = importlib.util.spec_from_file_location("conftest", conftest)
     assert spec is not None  # it is a Python file
     assert spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    with in_a_sentence("conftest.py cannot be imported"):
+    with explaining("conftest.py", "cannot be imported"):
         spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
-def in_a_sentence(what: str) -> Iterator[None]:
-    """Turn whatever the project's own code raises into a UsageError."""
+def explaining(subject: str, failure: str = "failed") -> Iterator[None]:
+    """Turn any exception of the project's own code into a UsageError about `subject`."""
     try:
         yield
     except (Refusal, KeyboardInterrupt):
         raise
-    except BaseException as error:  # pytest.skip and sys.exit, too
-        raise UsageError(f"{what}: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # includes those of pytest.skip and sys.exit
+        raise UsageError(f"{subject} {failure}", f"{type(error).__name__}: {error}") from error

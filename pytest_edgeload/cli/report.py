@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.errors import Setting, Unsupported
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.command import Answer, Command
+from pytest_edgeload.cli.subcommand import Answer, Subcommand
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
@@ -22,24 +22,24 @@ from pytest_edgeload.results.merge import Part, merge
 _LABELLED = re.compile(r"(?P<label>[\w. +-]+)=(?P<path>.+)", re.DOTALL)
 
 
-def _add(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    words = "files of records, or folders of sessions; NAME=FILE calls the machine of a file NAME"
-    add("files", nargs="+", metavar="FILES", help=words)
-    add("--format", choices=tuple(FORMATS), default="terminal", help="default: %(default)s")
-    shown = arguments.refusing(parse_columns)
-    add("--columns", type=shown, default=(), metavar="NAMES", help="what to show, as a comma list: makespan, peak.max")
-    add(
-        "--sort", type=arguments.refusing(parse_sort), default="", metavar="NAME", help="the column to sort by, or name"
-    )
-    grouped = arguments.refusing(parse_group_by)
-    add("--group-by", type=grouped, default=(), metavar="NAMES", help="what rows of one table share: workload,limit")
-    add("--name", choices=("short", "long"), default="short", help="how tests are called (default: %(default)s)")
-    add("-o", "--output", type=arguments.output, metavar="FILE", help="write to this file, not to standard output")
+    paths = "files of records, or folders of sessions; NAME=FILE gives the machine of a file a name"
+    add("files", nargs="+", metavar="FILES", help=paths)
+    add("--format", choices=tuple(FORMATS), default="terminal", help="output format (default: %(default)s)")
+    columns = "columns to show, comma-separated: makespan, peak.max"
+    add("--columns", type=arguments.refusing(parse_columns), default=(), metavar="NAMES", help=columns)
+    sort = "column to sort by, or name"
+    add("--sort", type=arguments.refusing(parse_sort), default="", metavar="NAME", help=sort)
+    group_by = "coordinates that the rows of one table share: workload,limit"
+    add("--group-by", type=arguments.refusing(parse_group_by), default=(), metavar="NAMES", help=group_by)
+    add("--name", choices=("short", "long"), default="short", help="form of test names (default: %(default)s)")
+    output = "write to this file instead of standard output"
+    add("-o", "--output", type=arguments.output, metavar="FILE", help=output)
 
 
 def _run(asked: argparse.Namespace) -> Answer:
-    merged = merge([_part(given) for given in asked.files])
+    merged = merge([_part(argument) for argument in asked.files])
     is_shown = asked.output is None
     view = View(
         columns=asked.columns,
@@ -56,16 +56,19 @@ def _run(asked: argparse.Namespace) -> Answer:
     return Answer("")
 
 
-def _part(given: str) -> Part:
-    """Return the document of a file, and its label; a file that is called so goes before a label. Raises UsageError."""
-    labelled = None if os.path.lexists(given) else _LABELLED.fullmatch(given)
+def _part(argument: str) -> Part:
+    """Return the document of a FILE or NAME=FILE, and its name. Raises UsageError.
+
+    An existing file whose name contains `=` is a FILE.
+    """
+    labelled = None if os.path.lexists(argument) else _LABELLED.fullmatch(argument)
     if labelled is None:
-        return Part(_document(Path(given)))
+        return Part(_document(Path(argument)))
     return Part(_document(Path(labelled["path"])), labelled["label"])
 
 
 def _document(path: Path) -> Document:
-    """Return what a file holds, or the folder of a session. Raises UsageError."""
+    """Return the document of a file or of a session's folder. Raises UsageError."""
     return journal.recovered(path, SessionDirectories.of(path).runs) if path.is_dir() else baseline.load(path)
 
 
@@ -74,14 +77,15 @@ def _write(path: Path, text: str) -> None:
     try:
         files.write(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise Unsupported(f"--output={path}: {error.strerror}; name a file elsewhere") from error
+        reason = error.strerror or "cannot be written"
+        raise Unsupported(Setting("output", str(path)), reason, "name a file in another folder") from error
 
 
-COMMAND = Command(
-    "show files of records: tables, pages, traces",
-    _add,
+SUBCOMMAND = Subcommand(
+    "show files of records as tables, pages or traces",
+    "FILES are files from pytest --edge-json, baselines, or the folder of a session that was killed before it could "
+    "report; the next session names that folder. Within one kind of machine, equal cases become one row with the "
+    "rounds of all files. With several machines, each case has its machine as its device.",
+    _add_arguments,
     _run,
-    " FILES are what --edge-json wrote, baselines, or the folder of a session that was killed before it could report:"
-    " the next one names it. Files of one kind of machine add up: equal cases are one row with"
-    " the rounds of all. Of several machines, each case tells its device.",
 )

@@ -185,7 +185,7 @@ def _parse_pytest(words: list[str], pytester: pytest.Pytester) -> None:
 def _parse_edgeload(words: list[str], _pytester: object) -> None:
     if words[0] == "--help":
         return
-    assert cli.main_parser().parse_args(words).command == words[0]
+    assert cli.main_parser().parse_args(words).subcommand == words[0]
 
 
 def _parse_make(words: list[str], _pytester: object) -> None:
@@ -217,14 +217,14 @@ _PARSERS: Mapping[str, Callable[[list[str], pytest.Pytester], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if not (ROOT / f"docs/{name}.md").exists()])
+@pytest.mark.parametrize("name", [name for name in cli.SUBCOMMANDS if not (ROOT / f"docs/{name}.md").exists()])
 def test_commands_page_has_every_option(name: str) -> None:
     """docs/commands.md has a section with all options for each command without a page of its own."""
     page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
     found = re.search(rf"^## `edgeload {name}`.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
     assert found is not None
     parser = argparse.ArgumentParser()
-    cli.COMMANDS[name].add(parser)
+    cli.SUBCOMMANDS[name].add_arguments(parser)
     flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
     common = page[: page.index("## `edgeload report`")]
     assert [flag for flag in flags if flag != "--help" and f"`{flag}" not in found[0] + common] == []

@@ -13,7 +13,7 @@ import pytest
 import pytest_edgeload
 from docs._ext import reference
 from pytest_edgeload import plugin
-from pytest_edgeload.cli import COMMANDS
+from pytest_edgeload.cli import SUBCOMMANDS
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.plugin.settings import OPTIONS
@@ -43,7 +43,7 @@ EVERYTHING = [
     ("records", Case.__struct_fields__),
     ("records", Measurement.__struct_fields__),
     ("workloads", WorkloadFile.__struct_encode_fields__),
-    ("commands", [f"edgeload {name}" for name in COMMANDS]),
+    ("commands", [f"edgeload {name}" for name in SUBCOMMANDS]),
     ("api", pytest_edgeload.__all__),
 ]
 
