@@ -24,7 +24,7 @@ def write(text: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it again at its end
         if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has read enough
             return 128 + signal.SIGPIPE
-        raise Unsupported("standard output", f"cannot be written: {error.strerror}") from error
+        raise Unsupported("standard output cannot be written", error.strerror or "") from error
     except UnicodeEncodeError as error:
         reason = f"cannot show {error.object[error.start]!r} in {error.encoding}"
         raise Unsupported("standard output", reason, "set PYTHONUTF8=1") from error

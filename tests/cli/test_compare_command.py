@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "names", [("before.json", "slower.json"), ("before", "slower"), ("1", "0002"), ("before", "slower.json")]
 )
-def test_shown(folder: Path, names: tuple[str, str]) -> None:
+def test_files_names_and_numbers_are_compared_case_by_case(folder: Path, names: tuple[str, str]) -> None:
     """Files, names and numbers are compared case by case; without a threshold nothing fails."""
     done = run_in(folder, "compare", *names)
     assert (done.returncode, done.stderr) == (0, "")
@@ -60,15 +60,17 @@ def test_shown(folder: Path, names: tuple[str, str]) -> None:
         ("before", ["--fail=swap_in:0", "--strict"], 1, "2 invalid"),
     ],
 )
-def test_gate(folder: Path, after: str, options: list[str], status: int, words: str) -> None:
-    """With thresholds what became worse fails, by the gate's own verdicts; every threshold applies."""
+def test_every_threshold_applies_with_the_verdicts_of_the_gate(
+    folder: Path, after: str, options: list[str], status: int, words: str
+) -> None:
+    """With thresholds, a regression fails by the gate's own verdicts; every threshold applies."""
     done = run_in(folder, "compare", "before", after, *options)
     assert (done.returncode, done.stderr) == (status, ""), done.stdout
     assert words in done.stdout
 
 
-def test_strict(folder: Path) -> None:
-    """A case that only one of the two has passes, and fails where strict."""
+def test_new_or_missing_case_fails_only_in_strict_mode(folder: Path) -> None:
+    """A case that only one session has passes, and fails in strict mode."""
     save(folder, "fresh", *BEFORE, record("stream", 1.0))
     save(folder, "few", BEFORE[0])
     for name, verdict in (("fresh", "1 new"), ("few", "1 missing")):
@@ -78,20 +80,20 @@ def test_strict(folder: Path) -> None:
             assert verdict in done.stdout
 
 
-def test_another_machine(folder: Path) -> None:
-    """Times of another machine are not compared, and that is said; ratios and bytes are."""
+def test_times_of_another_machine_are_not_compared(folder: Path) -> None:
+    """Times of another kind of machine are not compared, and a line says so; ratios and bytes are."""
     there = session(*SLOWER)
     there = msgspec.structs.replace(there, machine=msgspec.structs.replace(there.machine, processor="another"))
     (folder / "there.json").write_bytes(render(there))
     done = run_in(folder, "compare", "before.json", "there.json", "--fail=makespan:10%,peak:0")
     assert done.returncode == 0
-    assert "of two kinds of machine: only ratios, bytes and counts are compared" in done.stdout
+    assert "two kinds of machine: only ratios, bytes and counts are compared" in done.stdout
     assert "2 incomparable, 2 ok" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["markdown", "json", "csv"])
-def test_formats(folder: Path, name: str) -> None:
-    """In another format it is the report on the second session, with the verdicts."""
+def test_other_format_is_the_report_on_the_second_session(folder: Path, name: str) -> None:
+    """Another format is the report on the second session, with the verdicts."""
     before, after = session(*BEFORE), session(*SLOWER)
     thresholds = parse_thresholds("makespan:10%")
     findings = Gate(thresholds, before).judge_all(after.records)
@@ -100,10 +102,10 @@ def test_formats(folder: Path, name: str) -> None:
     assert done.stdout.splitlines() == FORMATS[name](after, findings, View()).splitlines()
 
 
-def test_nothing_in_common(folder: Path) -> None:
-    """Where no case is in both, that is said."""
+def test_sessions_without_a_common_case_have_one_line(folder: Path) -> None:
+    """If no case is in both sessions, a line says so."""
     save(folder, "else", record("bulk", 1.0, workload="another"))
-    assert run_in(folder, "compare", "before", "else").stdout == "no case is in both\n"
+    assert run_in(folder, "compare", "before", "else").stdout == "no case is in both sessions\n"
 
 
 @pytest.mark.parametrize(
@@ -118,10 +120,13 @@ def test_nothing_in_common(folder: Path) -> None:
             ["before", "no.json"],
             "edgeload: no.json: no such file; give a file, or a number or a name of a baseline in ",
         ),
-        (["before", ""], "edgeload: '' names no records; name a file (.json), or a number or name of those in "),
+        (
+            ["before", ""],
+            "edgeload: '': not a file of records; name a file (.json), or a number or a name of a baseline in ",
+        ),
         (
             ["before", "slower", "--strict"],
-            "edgeload: --strict: nothing is judged without a threshold; add one, as in ",
+            "edgeload: --strict: without a threshold nothing is judged; add one, such as --fail=makespan:10%",
         ),
         (
             ["before", "slower", "--fail=makespan/bulks:1%"],
@@ -135,8 +140,8 @@ def test_nothing_in_common(folder: Path) -> None:
         (["before"], "the following arguments are required: B"),
     ],
 )
-def test_refusals(folder: Path, arguments: list[str], words: str) -> None:
-    """What cannot be compared is refused in one sentence and with status 2."""
+def test_error_is_one_sentence_and_status_2(folder: Path, arguments: list[str], words: str) -> None:
+    """Sessions that cannot be compared are an error of one sentence, with status 2."""
     done = run_in(folder, "compare", *arguments, f"--storage={folder}/.edgeload")
     assert (done.returncode, done.stdout) == (2, "")
     assert words.format(folder=folder) in done.stderr

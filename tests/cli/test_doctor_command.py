@@ -53,8 +53,8 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def test_text(cache: Path) -> None:
-    """It prints a row for each thing, ways to what is missing and a sentence; status 1 says that there is no limit."""
+def test_text_has_a_row_for_each_check_and_a_conclusion(cache: Path) -> None:
+    """The text has a row for each check, hints for missing things and a conclusion; status 1 means no limit."""
     done = doctor(cache)
     assert done.stderr == ""
     assert done.stdout.splitlines()[0].split() == ["about", "what", "is", "so", "found", "needed"]
@@ -63,15 +63,15 @@ def test_text(cache: Path) -> None:
     assert not cache.exists()
 
 
-def test_strict(cache: Path) -> None:
-    """--strict fails where anything that is wanted says no, and not for what is only told."""
+def test_strict_fails_if_something_desirable_is_missing(cache: Path) -> None:
+    """--strict fails if a desirable check says no, but not for mere information."""
     done = doctor(cache, "--strict", "--json")
     lacking = [row["what"] for row in rows(done).values() if not row["ok"] and row["weight"] != "informative"]
     assert done.returncode == (1 if lacking else 0)
 
 
-def test_nobody(cache: Path) -> None:
-    """A user without rights hears that there is no group to be had, and how one may be; status 1 says so, too."""
+def test_user_without_rights_gets_hints_for_a_group(cache: Path) -> None:
+    """A user without rights learns that no group can be made, and how to get one; the status is 1."""
     done = doctor(cache, "--json", way="nobody")
     found = rows(done)
     assert not found["root"]["ok"]
@@ -81,8 +81,8 @@ def test_nobody(cache: Path) -> None:
     assert done.returncode == 1
 
 
-def test_read_only(cache: Path) -> None:
-    """Where cgroups may be read only, as in many containers, the flags are told that mount them otherwise."""
+def test_read_only_cgroups_get_the_flags_that_mount_them(cache: Path) -> None:
+    """If cgroups are mounted read-only, as in many containers, the hint has the flags that change it."""
     done = doctor(cache, "--json", way="read-only")
     found = rows(done)
     assert not found["cgroup file system"]["ok"]
@@ -91,8 +91,8 @@ def test_read_only(cache: Path) -> None:
     assert done.returncode == 1
 
 
-def test_user_namespace(cache: Path) -> None:
-    """Root of a user namespace is told that it is none, and may not switch swap on."""
+def test_root_of_a_user_namespace_is_not_root(cache: Path) -> None:
+    """The root of a user namespace is not reported as root, and may not switch swap on."""
     found = rows(doctor(cache, "--json", way="user namespace"))
     assert found["root"]["ok"]
     assert not found["user namespace"]["ok"]

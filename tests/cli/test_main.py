@@ -13,14 +13,14 @@ from tests.cli.commands import COMMAND, environment, until
 from tests.plugin.sessions import PATIENCE_S, write
 
 
-def test_installed() -> None:
+def test_package_installs_the_command() -> None:
     """Installing the package installs the command."""
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="edgeload")
     assert entry.load() is cli.main
 
 
-def test_broken_pipe(cache: Path, source: Path) -> None:
-    """A reader that has read enough ends the command without a word."""
+def test_reader_that_closes_the_pipe_ends_the_command_silently(cache: Path, source: Path) -> None:
+    """A reader that closes the pipe ends the command without a message."""
     with subprocess.Popen(
         [*COMMAND, "plan", "small,wide", "--images=300"],
         cwd=source,
@@ -36,8 +36,8 @@ def test_broken_pipe(cache: Path, source: Path) -> None:
         assert process.wait(PATIENCE_S) == 128 + signal.SIGPIPE
 
 
-def test_full_disk(cache: Path, source: Path) -> None:
-    """Output that cannot be written is said in one sentence."""
+def test_output_to_a_full_disk_is_one_error_message(cache: Path, source: Path) -> None:
+    """Output that cannot be written is an error of one sentence."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*COMMAND, "plan", "small"],
@@ -51,8 +51,8 @@ def test_full_disk(cache: Path, source: Path) -> None:
     assert (done.returncode, done.stderr) == (2, said)
 
 
-def test_interruption(tmp_path: Path) -> None:
-    """Ctrl-C while a network is made ends the command with status 130, without a word, and leaves nothing half made."""
+def test_ctrl_c_while_a_network_is_made_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C while a network is made ends the command silently with status 130 and leaves no unfinished files."""
     slow = "import pathlib, time\ndef small():\n    pathlib.Path('begun').touch()\n    time.sleep(600)\nwide = small\n"
     write(tmp_path, tiny=slow)
     with subprocess.Popen(
@@ -69,15 +69,15 @@ def test_interruption(tmp_path: Path) -> None:
     assert list((tmp_path / "cache" / "networks").iterdir()) == []
 
 
-def test_no_torch() -> None:
-    """The command, and all it reaches, can be imported without torch, and without pytest."""
+def test_command_imports_neither_torch_nor_pytest() -> None:
+    """The command and everything that it imports work without torch and without pytest."""
     modules = {"torch", "numpy", "hypothesis", "pytest", "_pytest"}
     code = f"import sys, pytest_edgeload.cli; sys.exit(bool({modules} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
-def test_not_pytests_business() -> None:
-    """Nothing that knows pytest imports the command."""
+def test_plugin_does_not_import_the_command() -> None:
+    """The plugin does not import the command."""
     code = (
         "import sys, pytest_edgeload.plugin.hooks, pytest_edgeload.plugin.session, pytest_edgeload.plugin.fixtures; "
         "sys.exit('pytest_edgeload.cli' in sys.modules)"

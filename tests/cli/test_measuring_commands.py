@@ -43,8 +43,8 @@ def _left(pid: int) -> list[str]:
     return [*groups, *swaps]
 
 
-def test_noise(run: Run) -> None:
-    """Two policies are measured twice as often as asked; differences and gates are told, and what they stand on."""
+def test_noise_measures_twice_the_rounds_and_finds_gates(run: Run) -> None:
+    """Two policies are measured twice as often as asked; the output has differences, gates and their basis."""
     done = run("noise", "small,wide", "--policy=bulk,linear", "--rounds=2", "--comparisons=2")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -69,21 +69,24 @@ def test_noise(run: Run) -> None:
     [
         (["noise", "small", "--rounds=1"], "--rounds=1: a single round has no spread; try 5"),
         (["noise", "small", "--policy=bulk,lineer"], "--policy=lineer: unknown; did you mean linear?"),
-        (["minmem", "small", "--step=1T"], "--step=1T: no multiple of it is a limit here; try 4M"),
+        (
+            ["minmem", "small", "--step=1T"],
+            "--step=1T: no multiple is between the idle worker's need and all memory; try 4M",
+        ),
         (["noise", "small", "--user=no-one"], "--user=no-one: this user does not exist; try nobody or same"),
         (["minmem", "smal"], "network 'smal': not registered; did you mean small?"),
         (["minmem", "small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
     ],
 )
-def test_refusals(run: Run, arguments: list[str], words: str) -> None:
-    """What cannot be measured is refused in one sentence."""
+def test_error_is_one_sentence_and_status_2(run: Run, arguments: list[str], words: str) -> None:
+    """A case that cannot be measured is an error of one sentence."""
     done = run(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edgeload: {words}\n")
 
 
 @enforced
-def test_minmem(run: Run, project: Path) -> None:
-    """The limit found works twice and the one below does not; JSON has every run, and a gate tells by the status."""
+def test_smallest_limit_works_twice_and_the_one_below_fails(run: Run, project: Path) -> None:
+    """The smallest limit works twice and the limit below fails; JSON has every run; a generous gate passes."""
     done = run("minmem", "large", "--swap=off", "--step=16M", "--format=json", "--at-most=64G", folder=project)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -101,8 +104,8 @@ def test_minmem(run: Run, project: Path) -> None:
 
 @enforced
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may switch a swap file on")
-def test_minmem_with_swap(run: Run, cache: Path) -> None:
-    """With a swap file the limit from which less than 1 MiB is swapped is found, too; the file is gone then."""
+def test_smallest_limit_without_swapping_is_found_with_a_swap_file(run: Run, cache: Path) -> None:
+    """With a swap file, the limit with less than 1 MiB of swapping is found as well; the file is removed."""
     done = run("minmem", "small", "--swap=256M", "--step=64M", "--format=json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -114,18 +117,18 @@ def test_minmem_with_swap(run: Run, cache: Path) -> None:
 
 
 @enforced
-def test_minmem_gate(run: Run) -> None:
-    """Where it takes more than allowed the status is 1, and a line says so, after the result."""
+def test_case_that_needs_more_than_at_most_fails_the_gate(run: Run) -> None:
+    """If the case needs more than allowed, the status is 1, and a line after the result says so."""
     done = run("minmem", "small", "--swap=off", "--step=64M", "--at-most=base+17M")
     assert done.returncode == 1
     assert "no smaller limit failed" in done.stdout
     assert "does not swap       not tested, because swap is off" in done.stdout
-    assert done.stderr.splitlines()[-1] == "edgeload: it takes more than --at-most=base+17M"
+    assert done.stderr.splitlines()[-1] == "edgeload: the case needs more than --at-most=base+17M"
 
 
 @enforced
-def test_interruption(run: Run, source: Path, cache: Path) -> None:
-    """Ctrl-C while workers run ends the command with status 130, and leaves nothing on the machine."""
+def test_ctrl_c_while_workers_run_leaves_nothing(run: Run, source: Path, cache: Path) -> None:
+    """Ctrl-C while workers run ends the command with status 130 and leaves nothing on the machine."""
     with subprocess.Popen(
         [*COMMAND, "minmem", "small,wide", "--swap=off", "--step=1M"],
         cwd=source, env=environment(cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE,

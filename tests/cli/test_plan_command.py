@@ -33,8 +33,8 @@ def asked(cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Workloa
     )
 
 
-def test_making_is_shown(source: Path, tmp_path: Path) -> None:
-    """While networks are made a terminal is told so, and the line is gone at the end."""
+def test_terminal_shows_the_making_of_networks_until_the_end(source: Path, tmp_path: Path) -> None:
+    """While networks are made, a terminal shows it, and the line is gone at the end."""
     ours, its = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         arguments = [*COMMAND, "plan", "small,wide", f"--cache-dir={tmp_path}"]
@@ -48,7 +48,7 @@ def test_making_is_shown(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_text(run: Run, asked: Workload, policy: str) -> None:
+def test_text_is_the_plan_of_the_policy_without_a_limit(run: Run, asked: Workload, policy: str) -> None:
     """`edgeload plan` prints the plan that the policy makes without a limit, and nothing else."""
     plan = POLICIES[policy](asked, Budget())
     done = run("plan", "small,wide", "--policy", policy)
@@ -58,40 +58,40 @@ def test_text(run: Run, asked: Workload, policy: str) -> None:
 
 
 @pytest.mark.parametrize("name", graph.FORMATS)
-def test_formats(run: Run, asked: Workload, name: str) -> None:
-    """In the other formats it prints the drawing."""
+def test_other_format_is_the_drawing(run: Run, asked: Workload, name: str) -> None:
+    """In the other formats, the command prints the drawing."""
     done = run("plan", "small, wide", "--policy=partial", f"--format={name}", "--lanes=3")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == graph.FORMATS[name](POLICIES["partial"](asked, Budget(lanes=3)), asked) + "\n"
 
 
-def test_defaults(run: Run) -> None:
-    """Unless told otherwise the policy is the reference, each network is asked once, and there is no limit."""
+def test_defaults_are_the_reference_one_image_and_no_limit(run: Run) -> None:
+    """By default the policy is the reference, each network has one request, and there is no limit."""
     told = run("plan", "small,wide", "--policy=bulk", "--mem=none", "--images=1", "--lanes=2", "--format=text")
     assert run("plan", "small,wide").stdout == told.stdout
     assert told.stdout.startswith("workload small+wide, policy bulk, no memory limit, 1 lane, ")
 
 
-def test_images(run: Run) -> None:
-    """With `--images` all networks are asked about one image, then about the next."""
+def test_images_are_asked_in_turn(run: Run) -> None:
+    """With `--images` all networks get a request for one image, then for the next."""
     lines = run("plan", "wide,small", "--images=2").stdout.splitlines()
     networks = [line.split()[5] for line in lines if " init " in line]
     assert networks == ["wide", "small", "wide", "small"]
 
 
-def test_own_policy_and_lanes(run: Run) -> None:
-    """A policy that the project registers is asked like any other, with the lanes it may use."""
+def test_own_policy_gets_the_lanes(run: Run) -> None:
+    """A policy of the project is called like any other, with the lanes that it may use."""
     assert "policy mine, no memory limit, 3 lanes, " in run("plan", "small", "--policy=mine", "--lanes=3").stdout
 
 
-def test_budget(run: Run) -> None:
-    """With a limit a policy may plan with what the idle worker and a margin of 16 MiB leave of it."""
+def test_budget_is_the_limit_minus_idle_memory_and_margin(run: Run) -> None:
+    """With a limit, the budget is the limit minus the idle worker's memory and a margin of 16 MiB."""
     done = run("plan", "small", "--policy=mine", "--mem=base+64M")
     assert f"policy mine, memory base+64M, budget 48M, {48 * 1024 + 2} lanes, " in done.stdout, done.stderr
 
 
-def test_limit_too_low(run: Run) -> None:
-    """A limit that even an idle worker exceeds is refused, with one that would do."""
+def test_limit_below_the_idle_worker_is_refused_with_a_larger_one(run: Run) -> None:
+    """A limit that an idle worker already exceeds is an error that names a sufficient limit."""
     done = run("plan", "small", "--mem=16M")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(
@@ -114,11 +114,11 @@ def test_limit_too_low(run: Run) -> None:
             ["small,wide", "--policy=stuck"],
             "policy stuck: the plan stops: tasks are left, none runs, and none can be taken",
         ),
-        (["mix.yaml", "--images=2"], "--images=2: the file mix.yaml says which images are asked about; leave it out"),
+        (["mix.yaml", "--images=2"], "--images=2: the file mix.yaml sets the images; leave it out"),
     ],
 )
-def test_refusals(run: Run, arguments: list[str], words: str) -> None:
-    """What cannot be done is refused in one sentence and with status 2."""
+def test_error_is_one_sentence_and_status_2(run: Run, arguments: list[str], words: str) -> None:
+    """Every error is one sentence, with status 2."""
     done = run("plan", *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edgeload: {words}\n")
 
@@ -129,12 +129,12 @@ def test_refusals(run: Run, arguments: list[str], words: str) -> None:
         (["--mem=12X"], "argument --mem: 12X: not a size; try 512M, 1G or base+256M"),
         (["--lanes=0"], "argument --lanes: 0: not a count; give a whole number of at least 1"),
         (["--images=two"], "argument --images: two: not a count; give a whole number of at least 1"),
-        (["--cache-dir=tiny.py"], "argument --cache-dir: tiny.py: not a folder; name one"),
+        (["--cache-dir=tiny.py"], "argument --cache-dir: tiny.py: not a folder; name a folder"),
         (["--format=svg"], "argument --format: invalid choice: 'svg'"),
     ],
 )
-def test_wrong_options(run: Run, arguments: list[str], words: str) -> None:
-    """A value that an option cannot have is refused with status 2, by the option's name and with the way out."""
+def test_wrong_value_of_an_option_is_refused_with_its_name(run: Run, arguments: list[str], words: str) -> None:
+    """A wrong value of an option is an error with status 2 that names the option and the way out."""
     done = run("plan", "small", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"edgeload plan: error: {words}" in done.stderr
@@ -156,31 +156,31 @@ def test_wrong_options(run: Run, arguments: list[str], words: str) -> None:
         ),
     ],
 )
-def test_conftest(run: Run, tmp_path: Path, conftest: str, words: str) -> None:
-    """What is wrong with the project's conftest is said in one sentence."""
+def test_error_in_the_conftest_is_one_sentence(run: Run, tmp_path: Path, conftest: str, words: str) -> None:
+    """Any error in the project's conftest is one sentence."""
     (tmp_path / "conftest.py").write_text(conftest)
     done = run("plan", "small", folder=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edgeload: {words}\n")
 
 
-def test_without_a_project(run: Run, tmp_path: Path) -> None:
-    """In a folder where nothing registers a network, the user is sent to the project's."""
+def test_folder_without_networks_is_refused_with_a_hint(run: Run, tmp_path: Path) -> None:
+    """In a folder whose conftest registers no network, the hint is to go to the project."""
     done = run("plan", "small", folder=tmp_path)
-    words = f"no conftest.py in {tmp_path} registers networks; start edgeload in the project's folder"
+    words = f"{tmp_path}: no conftest.py here registers networks; start edgeload in the project's folder"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edgeload: {words}\n")
 
 
-def test_a_cache_that_is_none(source: Path) -> None:
-    """A cache folder that can be none is refused in one sentence."""
+def test_cache_that_is_not_a_folder_is_one_error_message(source: Path) -> None:
+    """A path that cannot be the cache folder is an error of one sentence."""
     done = subprocess.run(
         [*COMMAND, "plan", "small"], cwd=source, env=environment(source / "tiny.py"), capture_output=True, check=False
     )
     assert done.returncode == 2
-    assert re.fullmatch(rb"edgeload: \S+: Not a directory; name another folder by --cache-dir\n", done.stderr)
+    assert re.fullmatch(rb"edgeload: \S+: Not a directory; name another folder with --cache-dir\n", done.stderr)
 
 
-def test_workload_file(run: Run, tmp_path: Path, source: Path) -> None:
-    """A workload file says what is asked; what is wrong there is said in one sentence."""
+def test_workload_file_replaces_the_list_of_networks(run: Run, tmp_path: Path, source: Path) -> None:
+    """A workload file contains the requests; an error in it is one sentence."""
     file = tmp_path / "mix.json"
     file.write_text(json.dumps({"name": "mixed", "requests": ["wide", "small", "wide"]}))
     done = run("plan", str(file), "--policy=linear")
@@ -193,8 +193,8 @@ def test_workload_file(run: Run, tmp_path: Path, source: Path) -> None:
     assert re.fullmatch(rf"edgeload: {re.escape(str(file))}:.*\n", wrong.stderr)
 
 
-def test_documented() -> None:
-    """The page on `edgeload plan` has a row for each of its options, and for none that it has not."""
+def test_page_has_a_row_for_each_option_and_no_other() -> None:
+    """The page on `edgeload plan` has a row for each of its options, and no other row."""
     page = (Path(__file__).parents[2] / "docs" / "plan.md").read_text()
     shown = subprocess.run([*COMMAND, "plan", "--help"], capture_output=True, text=True, check=True).stdout
     rows = re.findall(r"^\| `(--[a-z-]+)=", page, re.MULTILINE)

@@ -61,8 +61,8 @@ def _rows(done: Done) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_formats(folder: Path, name: str) -> None:
-    """Every format there is comes out as its report makes it, on standard output and in a file."""
+def test_every_format_is_printed_and_written(folder: Path, name: str) -> None:
+    """Every format is the text of its report, on standard output and in a file."""
     expected = FORMATS[name](ONE, (), View())
     done = run_in(folder, "report", "one.json", f"--format={name}")
     assert (done.returncode, done.stderr) == (0, "")
@@ -72,13 +72,13 @@ def test_formats(folder: Path, name: str) -> None:
     assert (folder / "made").read_bytes() == expected.encode()
 
 
-def test_terminal_by_default(folder: Path) -> None:
-    """Without a format it is the tables that pytest shows."""
+def test_default_format_is_that_of_pytest(folder: Path) -> None:
+    """By default the command prints the tables that pytest shows."""
     assert run_in(folder, "report", "one.json").stdout.strip() == FORMATS["terminal"](ONE, (), View()).strip()
 
 
-def test_view(folder: Path) -> None:
-    """Columns, order and groups are chosen as by pytest's options."""
+def test_options_choose_columns_order_and_groups(folder: Path) -> None:
+    """Options choose columns, order and groups as in pytest."""
     done = run_in(
         folder, "report", "one.json", "--columns=rounds,makespan.max", "--sort=makespan.max", "--group-by=workload"
     )
@@ -86,8 +86,8 @@ def test_view(folder: Path) -> None:
     assert done.stdout.strip() == FORMATS["terminal"](ONE, (), view).strip()
 
 
-def test_more_rounds(folder: Path) -> None:
-    """Files of one kind of machine add up."""
+def test_files_of_one_kind_of_machine_are_merged(folder: Path) -> None:
+    """The rounds of files of one kind of machine are merged."""
     rows = _rows(run_in(folder, "report", "one.json", "other.json", "--format=csv"))
     found = [(row["policy"], row["round"], row["makespan_s"]) for row in rows]
     assert found == [
@@ -96,8 +96,8 @@ def test_more_rounds(folder: Path) -> None:
     ]  # fmt: skip
 
 
-def test_devices(folder: Path) -> None:
-    """Labelled files stand in one table with a column for the device."""
+def test_named_files_share_a_table_with_a_device_column(folder: Path) -> None:
+    """Files with names share a table with a column for the device."""
     rows = _rows(run_in(folder, "report", "desk=one.json", "board=other.json", "--format=csv"))
     assert {row["device"] for row in rows} == {"desk", "board"}
     shown = run_in(folder, "report", "desk=one.json", "board=other.json", "--group-by=workload").stdout
@@ -106,14 +106,14 @@ def test_devices(folder: Path) -> None:
     assert "device" in shown
 
 
-def test_json_can_be_read_again(folder: Path) -> None:
-    """What several files became is a file like any other."""
+def test_merged_file_can_be_read_again(folder: Path) -> None:
+    """The result of a merge is a file like any other."""
     run_in(folder, "report", "a=one.json", "b=other.json", "--format=json", "-o", "both.json")
     again = run_in(folder, "report", "both.json", "--format=csv")
     assert len(_rows(again)) == 6
 
 
-def test_a_file_named_like_a_label(folder: Path) -> None:
+def test_existing_file_with_an_equals_sign_is_a_file(folder: Path) -> None:
     """A file whose name has the form NAME=FILE is a file."""
     (folder / "a=one.json").write_bytes(render(OTHER))
     rows = _rows(run_in(folder, "report", "a=one.json", "--format=csv"))
@@ -132,16 +132,16 @@ MENDED = "; save a new baseline, or name another"
         (render(ONE)[:-20], f": not a file of records (Input data was truncated){MENDED}"),
     ],
 )
-def test_files_that_are_none(folder: Path, content: bytes | None, words: str) -> None:
-    """A file that is missing, damaged or of another version is refused in one sentence, whatever else is there."""
+def test_unusable_file_is_one_error_message(folder: Path, content: bytes | None, words: str) -> None:
+    """A file that is missing, damaged or of another version is an error of one sentence, even next to valid files."""
     if content is not None:
         (folder / "file.json").write_bytes(content)
     done = run_in(folder, "report", "one.json", "file.json")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edgeload: file.json{words}\n")
 
 
-def test_huge(folder: Path) -> None:
-    """A file of a size that no records have is not read at all."""
+def test_file_too_large_for_records_is_not_read(folder: Path) -> None:
+    """A file too large for records is not read."""
     with (folder / "huge.json").open("wb") as file:
         file.truncate(1 << 40)
     done = run_in(folder, "report", "huge.json")
@@ -149,8 +149,8 @@ def test_huge(folder: Path) -> None:
     assert done.stderr == "edgeload: huge.json: it has 1T, and such a file at most 256M; name another file of records\n"
 
 
-def test_folder(folder: Path) -> None:
-    """A folder that is no session's is refused by what else could have been meant."""
+def test_folder_of_no_session_is_refused_with_a_hint(folder: Path) -> None:
+    """A folder that does not belong to a session is an error, and the hint names the alternatives."""
     told = "edgeload: .: not the folder of a session; name one, or a file of records\n"
     assert run_in(folder, "report", ".").stderr == told
 
@@ -165,27 +165,32 @@ def test_folder(folder: Path) -> None:
             "argument --group-by: workloads: workloads is not a coordinate of a case; did you mean",
         ),
         ("--format=pdf", "argument --format: invalid choice: 'pdf'"),
-        ("--output=no/where", "argument -o/--output: no/where: the folder {folder}/no does not exist; make it first"),
-        ("--output=/dev/null", "argument -o/--output: /dev/null: not a file; name one, or leave it out for standard"),
+        ("--output=no/where", "argument -o/--output: no/where: the folder {folder}/no does not exist; create it first"),
+        (
+            "--output=/dev/null",
+            "argument -o/--output: /dev/null: not a regular file; name another file, or leave it out for standard",
+        ),
         ("--output=.", "argument -o/--output: .: a folder; name a file in it"),
     ],
 )
-def test_wrong_options(folder: Path, option: str, words: str) -> None:
-    """What an option cannot be is refused by its name, with the way out, before a file is read."""
+def test_wrong_value_of_an_option_is_refused_with_its_name(folder: Path, option: str, words: str) -> None:
+    """A wrong value of an option is an error that names the option and the way out, before a file is read."""
     done = run_in(folder, "report", "nowhere.json", option)
     assert done.returncode == 2
     assert f"edgeload report: error: {words.format(folder=folder)}" in done.stderr
 
 
-def test_unwritable(folder: Path) -> None:
-    """A file that cannot be written is said in one sentence, and nothing is left of it."""
+def test_unwritable_output_is_one_error_message(folder: Path) -> None:
+    """An output file that cannot be written is an error of one sentence, and no part of it is left."""
     done = run_in(folder, "report", "one.json", "-o", "/proc/made.txt")
     assert done.returncode == 2
-    assert done.stderr == "edgeload: --output=/proc/made.txt: No such file or directory; name a file elsewhere\n"
+    assert (
+        done.stderr == "edgeload: --output=/proc/made.txt: No such file or directory; name a file in another folder\n"
+    )
 
 
-def test_links_are_followed(folder: Path) -> None:
-    """What a link leads to is written anew, and the link stays."""
+def test_output_follows_links(folder: Path) -> None:
+    """The target of a link is replaced, and the link stays."""
     (folder / "link").symlink_to("made")
     (folder / "made").touch()
     assert run_in(folder, "report", "one.json", "-o", "link").returncode == 0
@@ -193,8 +198,8 @@ def test_links_are_followed(folder: Path) -> None:
     assert (folder / "made").stat().st_size > 0
 
 
-def test_broken_pipe(folder: Path) -> None:
-    """A reader that has read enough ends the command without a word."""
+def test_reader_that_closes_the_pipe_ends_the_command_silently(folder: Path) -> None:
+    """A reader that closes the pipe ends the command without a message."""
     many = [_record(msgspec.structs.replace(CASE, workload=f"mix{i}"), 1.0) for i in range(3000)]
     (folder / "many.json").write_bytes(render(msgspec.structs.replace(EMPTY, records=tuple(many))))
     with subprocess.Popen(
@@ -209,8 +214,8 @@ def test_broken_pipe(folder: Path) -> None:
         assert process.wait() == 128 + signal.SIGPIPE
 
 
-def test_encoding(folder: Path) -> None:
-    """What the terminal's encoding has not is said in one sentence."""
+def test_character_outside_the_encoding_is_one_error_message(folder: Path) -> None:
+    """A character that the terminal's encoding does not have is an error of one sentence."""
     strange = msgspec.structs.replace(CASE, workload="größe")
     (folder / "strange.json").write_bytes(render(msgspec.structs.replace(EMPTY, records=(_record(strange, 1.0),))))
     done = subprocess.run(
@@ -218,10 +223,10 @@ def test_encoding(folder: Path) -> None:
         cwd=folder, env=environment(folder) | {"PYTHONIOENCODING": "ascii"}, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == b"edgeload: standard output cannot show '\\xf6' in ascii; set PYTHONUTF8=1\n"
+    assert done.stderr == b"edgeload: standard output: cannot show '\\xf6' in ascii; set PYTHONUTF8=1\n"
 
 
-def test_json_is_what_was_written(folder: Path) -> None:
-    """JSON holds the document itself."""
+def test_json_is_the_document(folder: Path) -> None:
+    """JSON is the document itself."""
     done = run_in(folder, "report", "one.json", "--format=json")
     assert json.loads(done.stdout) == json.loads(render(ONE))

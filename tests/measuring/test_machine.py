@@ -36,8 +36,8 @@ def _gone() -> str:
         return tag(process.pid)
 
 
-def test_ready(tmp_path: Path) -> None:
-    """A session gets the cap and the swap it asks for, and a folder of its own."""
+def test_session_gets_its_cap_swap_and_folder(tmp_path: Path) -> None:
+    """A session gets the cap and the swap that it needs, and a folder of its own."""
     directories = SessionDirectories.new(tmp_path)
     with prepared(directories, Needs("none", "off"), lambda _of_others: None) as (cap, swap):
         assert (cap, str(swap)) == ("none", "off")
@@ -45,8 +45,8 @@ def test_ready(tmp_path: Path) -> None:
         assert directories.session.startswith(f"{os.getpid()}-")
 
 
-def test_dead_sessions_are_cleaned_up(tmp_path: Path) -> None:
-    """What a session left that is gone is removed and told; of folders of results the newest stay."""
+def test_leftovers_of_dead_sessions_are_removed(tmp_path: Path) -> None:
+    """Leftovers of a dead session are removed, with a line; the newest folders of results stay."""
     directories, said = SessionDirectories.new(tmp_path), list[str]()
     directories.swaps.mkdir(parents=True)
     left = directories.swaps / f"{PREFIX}{_gone()}.swap"
@@ -60,8 +60,8 @@ def test_dead_sessions_are_cleaned_up(tmp_path: Path) -> None:
     assert f"edgeload: removed {left.name}, left by a session that is gone" in said
 
 
-def test_only_so_many_folders_are_kept(tmp_path: Path) -> None:
-    """Folders of sessions that are gone are kept up to twenty, and the one whose results this session tells of."""
+def test_twenty_folders_of_dead_sessions_are_kept(tmp_path: Path) -> None:
+    """Twenty folders of dead sessions are kept, and the one whose results this session reports."""
     directories, tag_of_it, said = SessionDirectories.new(tmp_path), _gone(), list[str]()
     for number in [7, *range(90, 112)]:
         (directories.folder.parent / f"{number}.{PREFIX}{tag_of_it}").mkdir(parents=True)
@@ -78,8 +78,8 @@ def test_only_so_many_folders_are_kept(tmp_path: Path) -> None:
     assert number_of(SessionDirectories.new(tmp_path).folder) == 112
 
 
-def test_planted(tmp_path: Path) -> None:
-    """A link, or another user's folder, that is called as one of a session that is gone costs nobody a file."""
+def test_links_and_folders_of_other_users_are_not_followed(tmp_path: Path) -> None:
+    """A link or another user's folder with the name of a dead session leads to no removal elsewhere."""
     directories, tag_of_it = SessionDirectories.new(tmp_path), _gone()
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -98,8 +98,8 @@ def test_planted(tmp_path: Path) -> None:
         assert (planted[2] / "file").exists() == (os.geteuid() == 0)
 
 
-def test_modes(tmp_path: Path) -> None:
-    """Nobody else may write to what a session makes in the cache, whatever the process's umask allows."""
+def test_other_users_cannot_write_to_the_cache(tmp_path: Path) -> None:
+    """Other users cannot write to the files of a session in the cache, whatever the umask is."""
     directories, was = SessionDirectories.new(tmp_path / "made" / "cache"), os.umask(0)
     try:
         with prepared(directories, Needs("none", "off"), lambda _line: None):
@@ -114,8 +114,8 @@ def test_modes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_groups_are_removed_however_it_ends(tmp_path: Path, error: type[BaseException]) -> None:
-    """A group of the session that is still there when it breaks down or is interrupted is removed."""
+def test_groups_are_removed_after_errors_and_interrupts(tmp_path: Path, error: type[BaseException]) -> None:
+    """A group that still exists when the session fails or is interrupted is removed."""
     name = next(key for key, cap in CAPS.items() if cap.unavailable() is None)
     directories = SessionDirectories.new(tmp_path)
     mine = f"{PREFIX}{directories.session}-test"
@@ -134,8 +134,8 @@ def test_groups_are_removed_however_it_ends(tmp_path: Path, error: type[BaseExce
     assert groups() == []
 
 
-def test_refused_in_a_sentence(tmp_path: Path) -> None:
-    """A cache that can be no folder is refused."""
+def test_cache_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
+    """A path that cannot be the cache folder is an error."""
     (tmp_path / "file").touch()
     with (
         pytest.raises(UsageError, match=r"Not a directory; name another folder with cache-dir$"),

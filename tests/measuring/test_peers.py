@@ -34,15 +34,15 @@ def _twice(register: Told) -> None:
     ],
     ids=["policy", "twice", "program", "prepare"],
 )
-def test_refusal(tell: Callable[[Told], None], sentence: str) -> None:
-    """A name with two meanings and a function of another form are refused in one sentence."""
+def test_ambiguous_name_or_malformed_function_is_refused(tell: Callable[[Told], None], sentence: str) -> None:
+    """A name with two meanings and a malformed function are errors of one sentence."""
     with pytest.raises(UsageError) as refused:
         known_peers(tell, POLICIES)
     assert str(refused.value) == sentence
 
 
-def test_names() -> None:
-    """Peers come in the order of registration; the same one again is nothing new."""
+def test_peers_keep_the_order_of_registration() -> None:
+    """Peers are in the order of registration; registering the same peer again changes nothing."""
 
     def tell(register: Told) -> None:
         register("b", "m:f", prepare="m:g")
@@ -63,8 +63,8 @@ ONCE = Workload("mix", (Request(network((1, 1, 1))), Request(network((1, 1, 1)),
         ({"when": Condition(0, 0.5)}, "requests with a condition"),
     ],
 )
-def test_what_no_peer_can_be_asked(change: dict[str, Any], reason: str) -> None:
-    """Requests that do not all come at once and unconditionally are refused, with the way out."""
+def test_workload_over_time_or_with_conditions_is_refused(change: dict[str, Any], reason: str) -> None:
+    """Requests that arrive over time or have conditions are an error with the way out."""
     first, second = ONCE.requests
     check_askable("mine", ONCE)
     with pytest.raises(UsageError) as refused:
@@ -74,15 +74,15 @@ def test_what_no_peer_can_be_asked(change: dict[str, Any], reason: str) -> None:
     )
 
 
-def test_a_checkpoint() -> None:
-    """A network whose weights stand in a checkpoint is refused: a peer is told one file."""
+def test_network_with_weights_in_a_checkpoint_is_refused() -> None:
+    """A network with weights in a checkpoint is an error, because a peer gets one file."""
     part = WeightFile("w", 4096, 1, 0, "")
     asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), checkpoint_files=(part,))),))
     with pytest.raises(UsageError, match=r"^peer mine reads one file of weights, and network made-up has its in a"):
         check_askable("mine", asked)
 
 
-def test_conditions_that_are_ignored() -> None:
-    """A peer can be asked where conditions are ignored."""
+def test_ignored_conditions_are_allowed() -> None:
+    """A peer can answer a workload whose conditions are ignored."""
     first, second = ONCE.requests
     check_askable("mine", Workload("mix", (first, replace(second, when=Condition(0, 0.5))), "ignore"))
