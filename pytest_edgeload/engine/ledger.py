@@ -1,24 +1,43 @@
-"""The byte-exact account of weights and activations held right now."""
+"""The ledger: the byte account of a running plan, shared by all lanes."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Sequence
+
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.planning.account import Account
+from pytest_edgeload.planning.plan import Task
 
 
 class Ledger:
-    """Bytes held by key, their sum, and the largest sum so far; safe to use from several lanes."""
+    """A `planning.account.Account` that several lanes can use at the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, networks: Sequence[Network], arena_bytes: int = 0) -> None:
         self._lock = threading.Lock()
-        self._held: dict[Hashable, int] = {}
-        self.held_bytes = 0
-        self.peak_bytes = 0
+        self._account = Account(networks, arena_bytes)
 
-    def hold(self, key: Hashable, size_bytes: int) -> None:
-        """Note that `key` holds `size_bytes` from now on, instead of what it held before."""
+    def begin(self, task: Task) -> None:
+        """Add the bytes that `task` needs while it runs."""
         with self._lock:
-            self.held_bytes += size_bytes - self._held.pop(key, 0)
-            if size_bytes:
-                self._held[key] = size_bytes
-            self.peak_bytes = max(self.peak_bytes, self.held_bytes)
+            self._account.begin(task)
+
+    def end(self, task: Task) -> None:
+        """Remove the bytes that are no longer needed after `task`."""
+        with self._lock:
+            self._account.end(task)
+
+    def discard(self, request: int) -> None:
+        """Remove the activations of a dropped request."""
+        with self._lock:
+            self._account.discard(request)
+
+    @property
+    def held_bytes(self) -> int:
+        """The sum of weights and activations now."""
+        return self._account.held_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest sum of weights and activations so far."""
+        return self._account.peak_bytes

@@ -1,4 +1,4 @@
-"""What no run can beat, as programs: reading the weights and doing nothing else, and computing with all weights there.
+"""Programs that measure lower bounds of a run: reading the needed weights alone, and computing with resident weights.
 
 Imports torch.
 """
@@ -23,18 +23,18 @@ from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, Tile, cut, needed
 
-_PIECE_BYTES, _IN_FLIGHT = 4 << 20, 4  # large and many enough to keep an NVMe disk busy
+_PIECE_BYTES, _IN_FLIGHT = 4 << 20, 4  # enough to keep an NVMe disk busy
 
 _TILE_BYTES = 16 << 20
 
-_Piece = tuple[Reader, int, int]
+_Piece = tuple[Reader, int, int]  # reader, offset, size
 
 
 def reading(job: Job) -> Callable[[], Answers]:
-    """Return what reads once, past the page cache, what every way to answer the job's networks has to read."""
+    """Return a function that reads all weights that every answer needs, once, past the page cache."""
     pieces = [piece for folder in job.networks for piece in _pieces(Path(folder))]
     ring = arena(_IN_FLIGHT * _PIECE_BYTES)
-    ring[:] = bytes(len(ring))  # resident from now on
+    ring[:] = bytes(len(ring))  # makes it resident
     free = SimpleQueue[memoryview]()
     for start in range(0, len(ring), _PIECE_BYTES):
         free.put(ring[start : start + _PIECE_BYTES])
@@ -57,7 +57,7 @@ def reading(job: Job) -> Callable[[], Answers]:
 
 
 def _pieces(folder: Path) -> list[_Piece]:
-    """Return what is to be read of the network in `folder`, each piece from the beginning of a page."""
+    """Return the needed weights of the network in `folder` in pieces; each begins at a page boundary."""
     network = read_graph(folder)
     reader = open_weights("direct", folder, network)
     return [
@@ -68,36 +68,36 @@ def _pieces(folder: Path) -> list[_Piece]:
 
 
 def computing(job: Job) -> Callable[[], Answers]:
-    """Return what answers all requests, one after the other; it has all weights already and has done it once before."""
+    """Return a function that answers all requests one by one; all weights are resident, and one run is done already."""
     networks = [_resident(Path(folder), job.reader) for folder in job.networks]
 
     def answer() -> Answers:
         with torch.inference_mode():
-            return {r: networks[asked.network](asked.sample) for r, asked in enumerate(job.requests)}
+            return {r: networks[request.network](request.sample) for r, request in enumerate(job.requests)}
 
     answer()
     return answer
 
 
-def _ranges(network: Network, layer: int) -> Sequence[Tile]:
-    """Return the tiles of a layer that are there whatever is asked."""
-    tiles = cut(network, layer, _TILE_BYTES)
-    return (WHOLE,) if tiles == (REQUESTED,) else tiles
-
-
 def _resident(folder: Path, reader: str) -> Callable[[int], list[torch.Tensor]]:
-    """Return what answers the network in `folder` about a sample; it holds all weights."""
+    """Return a function that returns the outputs for a sample; it holds all weights of the network in `folder`."""
     opened = OpenNetwork(folder, reader)
     network = opened.network
-    # Large layers by tiles, for the weights of some convolutions are faster brought into their layout piece by piece.
+    # Large layers are cut: converting the weights of some convolutions is faster tile by tile.
     tiles = [
-        (i, rows, opened.load(layer, rows)) for i, layer in enumerate(network.layers) for rows in _ranges(network, i)
+        (i, tile, opened.load(layer, tile)) for i, layer in enumerate(network.layers) for tile in _tiles(network, i)
     ]
 
     def answer(sample: int) -> list[torch.Tensor]:
         values, progress = opened.inputs(sample), LayerProgress()
-        for i, rows, held in tiles:
-            opened.layers[i].run(rows, values, held, progress)
+        for i, tile, weights in tiles:
+            opened.layers[i].run(tile, values, weights, progress)
         return [values[name] for name in network.outputs]
 
     return answer
+
+
+def _tiles(network: Network, layer: int) -> Sequence[Tile]:
+    """Return the tiles of a layer; an embedding is loaded whole."""
+    tiles = cut(network, layer, _TILE_BYTES)
+    return (WHOLE,) if tiles == (REQUESTED,) else tiles

@@ -1,4 +1,4 @@
-"""The account of bytes held."""
+"""The ledger equals the byte account, and several lanes can use it at the same time."""
 
 from __future__ import annotations
 
@@ -9,36 +9,53 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.engine.ledger import Ledger
+from pytest_edgeload.planning.account import Account
+from pytest_edgeload.planning.plan import Task
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.workload import Workload
+from tests.builders import network, plan_of, workloads
+
+POLICY_NAMES = st.sampled_from(sorted(POLICIES))
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 100))))
-def test_held_and_peak(holds: list[tuple[int, int]]) -> None:
-    """What is held is the sum of what each key holds last, and the peak is the largest such sum there was."""
-    ledger, model, sums = Ledger(), dict[int, int](), [0]
-    for key, size in holds:
-        ledger.hold(key, size)
-        model[key] = size
-        sums.append(sum(model.values()))
-        assert (ledger.held_bytes, ledger.peak_bytes) == (sums[-1], max(sums))
+@given(workloads(), POLICY_NAMES, st.data())
+def test_ledger_equals_the_account(workload: Workload, policy: str, data: st.DataObject) -> None:
+    """After each begin, end and discard the ledger has the bytes and the peak of an account."""
+    networks = [request.network for request in workload.requests]
+    plan = plan_of(policy, workload)
+    ledger, account = Ledger(networks, plan.arena_bytes), Account(networks, plan.arena_bytes)
+    for task in plan.tasks:
+        for method in ("begin", "end"):
+            getattr(ledger, method)(task)
+            getattr(account, method)(task)
+            assert (ledger.held_bytes, ledger.peak_bytes) == (account.held_bytes, account.peak_bytes)
+    request = data.draw(st.sampled_from(range(len(networks))))
+    ledger.discard(request)
+    account.discard(request)
+    assert (ledger.held_bytes, ledger.peak_bytes) == (account.held_bytes, account.peak_bytes)
 
 
-def test_replacing_is_not_holding_both() -> None:
-    """A key that holds something else from now on never counts twice."""
-    ledger = Ledger()
-    ledger.hold("a", 100)
-    ledger.hold("a", 90)
-    assert (ledger.held_bytes, ledger.peak_bytes) == (90, 100)
+def test_held_bytes_are_replaced_not_added() -> None:
+    """The activations of an exec replace the input of its request and are replaced by its outputs."""
+    ledger = Ledger([network((10, 100, 90), input_bytes=40)])
+    for task in (Task("init", 0), Task("load", 0, 0), Task("exec", 0, 0), Task("free", 0, 0)):
+        ledger.begin(task)
+        ledger.end(task)
+    assert (ledger.held_bytes, ledger.peak_bytes) == (90, 110)
 
 
 def test_lanes_do_not_lose_bytes() -> None:
-    """Bytes held by several lanes at once all count."""
-    ledger, before = Ledger(), sys.getswitchinterval()
+    """Bytes that several lanes hold at the same time all count."""
+    lanes, turns = 4, 3000
+    ledger, before = Ledger([network(*[(1, 0, 0)] * turns)] * lanes), sys.getswitchinterval()
 
     def work(lane: int) -> None:
-        for turn in range(3000):
-            ledger.hold((lane, turn), 1)
+        for turn in range(turns):
+            task = Task("load", lane, turn)
+            ledger.begin(task)
+            ledger.end(task)
 
-    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(4)]
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(lanes)]
     sys.setswitchinterval(1e-6)
     try:
         for thread in threads:
@@ -47,4 +64,4 @@ def test_lanes_do_not_lose_bytes() -> None:
             thread.join()
     finally:
         sys.setswitchinterval(before)
-    assert ledger.held_bytes == ledger.peak_bytes == 12000
+    assert ledger.held_bytes == ledger.peak_bytes == lanes * turns

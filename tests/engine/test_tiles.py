@@ -1,4 +1,4 @@
-"""Layers applied tile by tile give what they give when they are applied whole; all of it read from files for real."""
+"""Layers that are executed tile by tile have the outputs of whole layers; all weights are really read from files."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ from tests.builders import stored
 
 EVERY_READER = pytest.mark.parametrize("reader", READERS)
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 0.06, torch.float16: 0.01}
-"""What sums of a few hundred products of numbers near one may differ by when they are added up in another order."""
+"""Differences by type that another order of summation explains, for a few hundred products of numbers near one."""
 
 Module = tuple[nn.Module, torch.Tensor]
 
 
-def applied(opened: OpenNetwork, tiles: Mapping[int, Iterable[Tile]]) -> list[torch.Tensor]:
-    """Return the outputs for the first sample, layer after layer in these tiles, each loaded into memory of its own.
+def execute(opened: OpenNetwork, tiles: Mapping[int, Iterable[Tile]]) -> list[torch.Tensor]:
+    """Return the outputs for the first sample, executed in these tiles, each loaded into separate memory.
 
-    That memory is spoiled as soon as the tile is applied, so that nothing can still refer to it unnoticed.
+    The memory of a tile is overwritten after its execution, so that a later use of it would show in the outputs.
     """
     network = opened.network
     values: dict[str, Any] = dict(zip(network.inputs, opened.tensors(opened.sample(0).inputs), strict=True))
-    begun = LayerProgress()
+    progress = LayerProgress()
     for i, layer in enumerate(network.layers):
-        for rows in tiles[i]:
-            into = arena(span_bytes(layer, rows))
+        for tile in tiles[i]:
+            into = arena(span_bytes(layer, tile))
             with torch.inference_mode():
-                CompiledLayer(layer).run(rows, values, opened.load(layer, rows, into), begun)
-            opened.drop(layer, rows)
-            into[:] = b"\xff" * len(into)  # no number, in every type
-        assert (begun.output, begun.others) == (None, {})
+                CompiledLayer(layer).run(tile, values, opened.load(layer, tile, into), progress)
+            opened.drop(layer, tile)
+            into[:] = b"\xff" * len(into)  # NaN in every type
+        assert (progress.output, progress.others) == (None, {})
     assert {*values} == {*network.outputs}
     return [values[name] for name in network.outputs]
 
 
 def check(folder: Path, reader: str, tiles: Mapping[int, Iterable[Tile]] | int) -> None:
-    """Check that the network in `folder` answers right in these tiles, or in tiles of so many bytes."""
+    """Check the outputs of the network in `folder`, executed in these tiles, or in tiles of at most this many bytes."""
     opened = OpenNetwork(folder, reader)
     if isinstance(tiles, int):
         tiles = {i: cut(opened.network, i, tiles) for i in range(len(opened.network.layers))}
-    due = opened.tensors(opened.sample(0).outputs)
-    for found, expected in zip(applied(opened, tiles), due, strict=True):
+    correct = opened.tensors(opened.sample(0).outputs)
+    for actual, expected in zip(execute(opened, tiles), correct, strict=True):
         tolerance = TOLERANCES[expected.dtype]
-        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder for the networks of all examples."""
+    """Return a folder for the networks of all examples."""
     return tmp_path_factory.mktemp("tiles")
 
 
 @st.composite
 def partitions(draw: st.DrawFn, layer: Layer) -> tuple[Tile, ...]:
-    """Draw any tiles that may be of a layer, equal or not."""
+    """Draw any valid tiles of a layer, of equal size or not."""
     found = find_tiling(layer)
     if found is None:
         return (WHOLE,)
@@ -74,7 +74,7 @@ def partitions(draw: st.DrawFn, layer: Layer) -> tuple[Tile, ...]:
     first = 0
     while first < found.rows:
         ends = [last for last in range(first + 1, found.rows + 1) if found.allows((first, last))]
-        # Inside of a group the next tile begins, one that is not whole must end with its group.
+        # A tile that begins inside a group must end with the group.
         last = draw(st.sampled_from(ends))
         tiles.append((first, last))
         first = last
@@ -89,45 +89,47 @@ POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> Module:
-    """Draw a convolution of any dimension, with what may come before and after it, and an image or a batch of them."""
+    """Draw a convolution of any dimension with optional ops before and after it, and an image or a batch of images."""
     dimensions, groups = draw(st.integers(1, 3)), draw(st.integers(1, 4))
-    given_, made = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 6))
+    inputs, outputs = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 6))
     several = st.tuples(*[st.integers(1, 2)] * dimensions)
     kernel = draw(st.tuples(*[st.integers(1, 3)] * dimensions))
     stride, dilation = draw(several), draw(several)
     padding = draw(st.tuples(*[st.integers(0, 2)] * dimensions))
     convolution = CONVOLUTIONS[dimensions - 1](
-        given_, made, kernel, stride, padding, dilation, groups, bias=draw(st.booleans())
+        inputs, outputs, kernel, stride, padding, dilation, groups, bias=draw(st.booleans())
     )
     parts: list[nn.Module] = [*draw(st.sampled_from([[], [nn.Tanh()]])), convolution]
     batch = draw(st.lists(st.integers(1, 2), max_size=1))
     if draw(st.booleans()) and batch:
-        norm = NORMS[dimensions - 1](made)
+        norm = NORMS[dimensions - 1](outputs)
         for tensor in norm.state_dict().values():
             tensor.copy_(torch.rand(tensor.shape) + 0.5)
         parts.append(norm)
     parts += draw(st.sampled_from([[], [nn.ReLU()], [nn.GELU(), POOLS[dimensions - 1](1)]]))
-    least = [max(1, d * (k - 1) + 1 - 2 * p) for k, d, p in zip(kernel, dilation, padding, strict=True)]
-    sides = [side + draw(st.integers(0, 3)) for side in least]
+    min_sides = [max(1, d * (k - 1) + 1 - 2 * p) for k, d, p in zip(kernel, dilation, padding, strict=True)]
+    sides = [side + draw(st.integers(0, 3)) for side in min_sides]
     dtype = draw(DTYPES)
-    return nn.Sequential(*parts).to(dtype), torch.randn(*batch, given_, *sides).to(dtype)
+    return nn.Sequential(*parts).to(dtype), torch.randn(*batch, inputs, *sides).to(dtype)
 
 
 @st.composite
 def linears(draw: st.DrawFn) -> Module:
-    """Draw a linear layer, with what may come before and after it, and an input of one to four dimensions."""
-    given_, made = draw(st.integers(1, 20)), draw(st.integers(1, 30))
+    """Draw a linear layer with optional ops before and after it, and an input of one to four dimensions."""
+    inputs, outputs = draw(st.integers(1, 20)), draw(st.integers(1, 30))
     parts: list[nn.Module] = [*draw(st.sampled_from([[], [nn.Tanh()]]))]
-    parts.append(nn.Linear(given_, made, bias=draw(st.booleans())))
-    parts += draw(st.sampled_from([[], [nn.ReLU()], [nn.LayerNorm(made), nn.GELU()]]))
+    parts.append(nn.Linear(inputs, outputs, bias=draw(st.booleans())))
+    parts += draw(st.sampled_from([[], [nn.ReLU()], [nn.LayerNorm(outputs), nn.GELU()]]))
     dtype, before = draw(DTYPES), draw(st.lists(st.integers(1, 4), max_size=3))
-    return nn.Sequential(*parts).to(dtype), torch.randn(*before, given_).to(dtype)
+    return nn.Sequential(*parts).to(dtype), torch.randn(*before, inputs).to(dtype)
 
 
 @settings(max_examples=40)
 @given(convolutions() | linears(), st.sampled_from(sorted(READERS)), st.data())
-def test_tiles_give_what_the_layer_gives(folders: Path, drawn: Module, reader: str, data: st.DataObject) -> None:
-    """In whatever tiles a layer is applied, its outputs are plain PyTorch's."""
+def test_any_tiles_have_the_outputs_of_the_layer(
+    folders: Path, drawn: Module, reader: str, data: st.DataObject
+) -> None:
+    """For any tiles of a layer, the outputs equal plain PyTorch's."""
     module, x = drawn
     folder = stored(folders / str(len(list(folders.iterdir()))), module, (x,))
     opened = OpenNetwork(folder, reader)
@@ -139,7 +141,7 @@ def test_tiles_give_what_the_layer_gives(folders: Path, drawn: Module, reader: s
 
 
 class Everything(nn.Module):
-    """Has layers of all kinds, values that outlive several of them, and weights that two layers share."""
+    """A network with all kinds of layers, values that outlive several layers, and weights that two layers share."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,38 +162,38 @@ class Everything(nn.Module):
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a network of all kinds of layers."""
+    """Return a network of all kinds of layers."""
     torch.manual_seed(0)
     return stored(tmp_path_factory.mktemp("everything"), Everything().eval(), (torch.rand(2, 3, 9, 9),))
 
 
 @EVERY_READER
-@pytest.mark.parametrize("most_bytes", [0, 16, 100, 256, 1000, 1 << 20])
-def test_networks(everything: Path, reader: str, most_bytes: int) -> None:
-    """A network whose layers are cut where they can be answers as plain PyTorch does."""
-    check(everything, reader, most_bytes)
+@pytest.mark.parametrize("max_bytes", [0, 16, 100, 256, 1000, 1 << 20])
+def test_a_network_in_tiles_has_correct_outputs(everything: Path, reader: str, max_bytes: int) -> None:
+    """A network whose layers are cut has the outputs of plain PyTorch."""
+    check(everything, reader, max_bytes)
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
-def test_an_image_without_a_batch(tmp_path: Path, dimensions: int) -> None:
-    """A convolution of one image, which has no batch, is put together along its channels."""
+def test_an_image_without_a_batch_is_cut_along_channels(tmp_path: Path, dimensions: int) -> None:
+    """The tiles of a convolution of one image without a batch axis are combined along the channels."""
     module = CONVOLUTIONS[dimensions - 1](4, 6, 2, groups=2)
     check(stored(tmp_path, module, (torch.randn(4, *[5] * dimensions),)), "read", 0)
 
 
 @EVERY_READER
-def test_loads_without_a_place(everything: Path, reader: str) -> None:
-    """Tiles that are loaded into memory of their own hold what those do that are loaded to a place."""
+def test_loads_with_and_without_a_place_are_equal(everything: Path, reader: str) -> None:
+    """A tile has the same tensors whether it is loaded to a place or into its own memory."""
     opened = OpenNetwork(everything, reader)
     for i, layer in enumerate(opened.network.layers):
-        for rows in cut(opened.network, i, 100):
-            own, placed = opened.load(layer, rows), opened.load(layer, rows, arena(span_bytes(layer, rows)))
+        for tile in cut(opened.network, i, 100):
+            own, placed = opened.load(layer, tile), opened.load(layer, tile, arena(span_bytes(layer, tile)))
             assert own.keys() == placed.keys()
             assert all(torch.equal(own[name], placed[name]) for name in own)
 
 
 class Lookup(nn.Module):
-    """Looks up rows of a table, normalises them, and computes more of them."""
+    """A network that looks up rows of a table, normalizes them, and applies a linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,7 +202,7 @@ class Lookup(nn.Module):
         nn.init.uniform_(self.norm.bias)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Compute nine numbers for each."""
+        """Compute nine numbers per row."""
         return self.last(self.norm(self.table(ids))).relu()  # type: ignore[no-any-return]
 
 
@@ -210,7 +212,7 @@ ID = st.integers(0, 49)
 
 @pytest.fixture(scope="module")
 def lookups(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, OpenNetwork]:
-    """Give a network that looks up rows of a table, by reader."""
+    """Return a network that looks up rows of a table, by reader."""
     folder = stored(tmp_path_factory.mktemp("lookup"), LOOKUP, (torch.tensor([[3, 1, 3]]),))
     return {reader: OpenNetwork(folder, reader) for reader in READERS}
 
@@ -220,26 +222,30 @@ def lookups(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, OpenNetwor
     ids=ID | st.lists(ID, max_size=70) | st.lists(st.tuples(ID, ID), min_size=1, max_size=9),
     dtype=st.sampled_from([torch.int64, torch.int32]),
 )
-def test_rows_that_are_asked_for(lookups: Mapping[str, OpenNetwork], reader: str, ids: Any, dtype: torch.dtype) -> None:
-    """Ids in any order and number, repeated or none at all, give what the whole table gives."""
+def test_requested_rows_have_the_outputs_of_the_table(
+    lookups: Mapping[str, OpenNetwork], reader: str, ids: Any, dtype: torch.dtype
+) -> None:
+    """Ids in any order and number, repeated or none at all, have the outputs of the whole table."""
     opened = lookups[reader]
     layer = opened.network.layers[0]
-    given_ = torch.tensor(ids, dtype=dtype)
+    requested = torch.tensor(ids, dtype=dtype)
     (name,) = opened.network.inputs
-    values: dict[str, Any] = {name: given_}
-    weights = opened.load_asked(layer, values)
-    assert len(weights["table.weight"]) == len({*given_.flatten().tolist()})
+    values: dict[str, Any] = {name: requested}
+    weights = opened.load_requested(layer, values)
+    assert len(weights["table.weight"]) == len({*requested.flatten().tolist()})
     with torch.inference_mode():
         CompiledLayer(layer).run(REQUESTED, values, weights, LayerProgress())
-        expected = LOOKUP.norm(LOOKUP.table(given_))
-    (found,) = values.values()
-    torch.testing.assert_close(found, expected)
+        expected = LOOKUP.norm(LOOKUP.table(requested))
+    (actual,) = values.values()
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("ids", [[50], [-1], [3, 50, 2], [0, -7], [1000]])
-def test_rows_that_there_are_not(lookups: Mapping[str, OpenNetwork], ids: list[int]) -> None:
-    """An id that the table does not have is an IndexError that names the layer, what is asked for and what there is."""
+def test_a_missing_row_is_an_index_error(lookups: Mapping[str, OpenNetwork], ids: list[int]) -> None:
+    """The IndexError for a missing row contains the layer, the requested rows and the size of the table."""
     opened = lookups["read"]
     (name,) = opened.network.inputs
-    with pytest.raises(IndexError, match=f"^table: rows {min(ids)} to {max(ids)} are asked for, of 50$"):
-        opened.load_asked(opened.network.layers[0], {name: torch.tensor(ids)})
+    with pytest.raises(
+        IndexError, match=f"^table: rows {min(ids)} to {max(ids)} are looked up, but the table has 50 rows$"
+    ):
+        opened.load_requested(opened.network.layers[0], {name: torch.tensor(ids)})

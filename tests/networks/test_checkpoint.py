@@ -99,7 +99,7 @@ def test_weights_are_read_from_the_checkpoint(
     tiles = {i: cut(network, i, 1000) for i in range(len(network.layers))}
     check(folder, reader, {i: [WHOLE] for i in tiles})
     check(folder, reader, {i: [WHOLE] if rows == (REQUESTED,) else rows for i, rows in tiles.items()})
-    asked = opened.load_asked(network.layers[0], opened.inputs(0))
+    asked = opened.load_requested(network.layers[0], opened.inputs(0))
     assert any(torch.equal(part, tensors["words.weight"][1:4]) for part in asked.values())
     assert verify_network(folder) == network
 
