@@ -12,20 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.record import Measurement, Outcome
-from pytest_edgeload.sandbox import counters, page_cache
-from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, Worker, live, with_words
+from pytest_edgeload.sandbox import page_cache
+from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, live
 from pytest_edgeload.sandbox.readiness import Probe, probe_of
 from pytest_edgeload.sandbox.tail import Tail
+from pytest_edgeload.sandbox.worker import Worker, with_words
 
 GRACE_S = 5.0
 """How long a service may take to end after SIGTERM."""
 
 _PERIOD_S = 0.01
-_WORDS = 400
+_MAX_ERROR_CHARACTERS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Meas
             f"command {command.argv[0]}: ready is true before it has started; end what answers there, or ask elsewhere"
         )
     page_cache.drop(command.files)
-    page_cache.back(enclosure.most_bytes)
+    page_cache.back(enclosure.max_bytes)
     with ExitStack() as opened:
         stdin: int | IO[bytes] = subprocess.DEVNULL
         if command.stdin:
@@ -126,82 +127,84 @@ class _Run:
         with worker.timed():
             worker.wait_in_time()
             self._makespan_s = time.monotonic() - worker.began_s
-            worker.grown_since(before)
+            worker.record_growth(before)
 
     def outcome(self, worker: Worker) -> tuple[Outcome, str]:
-        """Return whether it ended well."""
+        """Return whether the exit status was 0."""
         if worker.status == 0:
             return "ok", ""
         return "crashed", with_words(worker.ending("the program"), worker.errors, self.out)
 
-    def figures(self, worker: Worker) -> Mapping[str, Any]:
-        """Return what the kernel tells of a process that has been waited for, its children included."""
-        found: dict[str, Any] = {"makespan_s": self._makespan_s} if worker.status == 0 else {}
-        if worker.usage is not None:
-            usage = worker.usage
-            found["cpu_s"] = usage.ru_utime + usage.ru_stime
-            found |= {"minor_faults": usage.ru_minflt, "major_faults": usage.ru_majflt}
-        return found
+    def measurement(self, worker: Worker, outcome: Outcome, detail: str) -> Measurement:
+        """Return the measurement with the kernel's figures of a process that was waited for, its children included."""
+        usage = worker.usage
+        return Measurement(
+            outcome=outcome,
+            detail=detail,
+            makespan_s=self._makespan_s if worker.status == 0 else None,
+            cpu_s=None if usage is None else usage.ru_utime + usage.ru_stime,
+            minor_faults=None if usage is None else usage.ru_minflt,
+            major_faults=None if usage is None else usage.ru_majflt,
+        )
 
 
 class _Service:
-    """A program that runs until it has been asked."""
+    """A program that runs until `ask` has been called."""
 
     def __init__(self, is_ready: Callable[[], bool], ask: Callable[[], object] | None) -> None:
         self.out = Tail()
         self._is_ready = is_ready
         self._ask = ask
-        self._figures: dict[str, Any] = {}
-        self._answered = False
-        self._refused: tuple[Outcome, str] | None = None
+        self._makespan_s: float | None = None
+        self._notices: tuple[str, ...] = ()
+        self._has_answered = False
+        self._failure: tuple[Outcome, str] | None = None
 
     def converse(self, worker: Worker) -> None:
-        """Wait until it is ready, ask, and ask it to end."""
+        """Wait until it is ready, call `ask`, and ask it to end."""
         self.out.started()
         worker.awaited = "ready"
         with worker.timed():
             if self._await(worker):
                 worker.awaited = "done"
-                self._asked(worker)
-        if self._answered:
+                self._call_ask(worker)
+        if self._has_answered:
             self._terminate(worker)
 
     def _await(self, worker: Worker) -> bool:
-        """Tell whether it became ready."""
+        """Return whether it became ready."""
         while not worker.is_over() and worker.can_end_yet():
             if self._is_ready():
-                worker.figures["startup_s"] = time.monotonic() - worker.began_s
-                idle = counters.resident(counters.status(worker.pid))
-                worker.figures["baseline_bytes"] = idle.now if idle else None
+                worker.report_ready()
                 return True
             time.sleep(_PERIOD_S)
         return False
 
-    def _asked(self, worker: Worker) -> None:
+    def _call_ask(self, worker: Worker) -> None:
         with worker.on_the_clock():
             begin = time.monotonic()
             try:
                 if self._ask is not None:
                     self._ask()
-                    self._figures["makespan_s"] = time.monotonic() - begin
-            except Exception as error:  # noqa: BLE001  # whatever it raises is an outcome
+                    self._makespan_s = time.monotonic() - begin
+            except Exception as error:  # noqa: BLE001  # any exception is an outcome
                 kind: Outcome = "wrong" if isinstance(error, AssertionError) else "crashed"
-                self._refused = kind, f"{type(error).__name__}: {error}"[:_WORDS]
-        self._answered = not worker.is_over()
+                self._failure = kind, f"{type(error).__name__}: {error}"[:_MAX_ERROR_CHARACTERS]
+        self._has_answered = not worker.is_over()
 
     def _terminate(self, worker: Worker) -> None:
         with suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGTERM)
         if not worker.wait(GRACE_S):
-            self._figures["notices"] = (f"the program did not end within {GRACE_S:g} s of SIGTERM and was killed",)
+            self._notices = (f"the program did not end within {GRACE_S:g} s of SIGTERM and was killed",)
 
     def outcome(self, worker: Worker) -> tuple[Outcome, str]:
-        """Return what became of the asking; that of a program that ended before its time goes first."""
-        if not self._answered:
-            when = "before it was ready" if "startup_s" not in worker.figures else "while it was asked"
+        """Return the outcome of `ask`, or that the program ended before or during it."""
+        if not self._has_answered:
+            when = "before it was ready" if worker.startup_s is None else "while it was asked"
             return "crashed", with_words(f"{worker.ending('the program')} {when}", worker.errors, self.out)
-        return self._refused or ("ok", "")
+        return self._failure or ("ok", "")
 
-    def figures(self, worker: Worker) -> Mapping[str, Any]:  # noqa: ARG002
-        """Return what was seen of it."""
-        return self._figures
+    def measurement(self, worker: Worker, outcome: Outcome, detail: str) -> Measurement:  # noqa: ARG002
+        """Return the measurement with the time that `ask` took."""
+        return Measurement(outcome=outcome, detail=detail, makespan_s=self._makespan_s, notices=self._notices)

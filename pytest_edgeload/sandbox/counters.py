@@ -1,4 +1,4 @@
-"""What the kernel tells about a process, a group and the machine: read from /proc, as values.
+"""The kernel's figures about a process, a group and the machine, read from /proc.
 
 Sources: proc(5), Documentation/admin-guide/cgroup-v2.rst, Documentation/accounting/psi.rst.
 """
@@ -11,14 +11,45 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypedDict, cast
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STATUS = re.compile(rb"^(VmHWM|VmRSS|RssAnon|RssFile|VmSwap):\s+(\d+) kB", re.MULTILINE)
 _PARTS = 5
 _LIVE_BYTES = 16384
-_MINOR, _MAJOR, _USER, _SYSTEM = 7, 9, 11, 12  # fields of /proc/PID/stat after the command
+_MINOR, _MAJOR, _USER, _SYSTEM = 7, 9, 11, 12  # fields of `stat`
+
+
+class Totals(TypedDict, total=False):
+    """Running totals of a process, a group or the machine, by metric, and a group's marks.
+
+    The kernel does not report an absent one.
+    """
+
+    minor_faults: int
+    major_faults: int
+    cpu_s: float
+    read_bytes: int
+    swap_in_bytes: int
+    swap_out_bytes: int
+    stall_s: float
+    refaults: int
+    peak_charged_bytes: int
+    oom_kills: int
+    fork_refusals: int
+    max_processes: int
+
+
+_MARKS = {"peak_charged_bytes", "oom_kills", "fork_refusals", "max_processes"}
+"""The entries of a group that are valid since its start, so that their growth means nothing."""
+
+
+def growth(before: Totals, after: Totals) -> Totals:
+    """Return the growth of each running total that is known at both times and did not run backwards."""
+    old, new = cast("Mapping[str, float]", before), cast("Mapping[str, float]", after)
+    grown = {name: new[name] - old[name] for name in old.keys() & new.keys() - _MARKS}
+    return cast("Totals", {name: value for name, value in grown.items() if value >= 0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +63,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """Resident memory of a process now and at its highest, and its parts."""
+    """Resident memory of a process now, its high-water mark, and its parts."""
 
     now: int
     highest: int
@@ -45,7 +76,7 @@ def flat(text: str) -> dict[str, int]:
 
 
 class Live:
-    """A kernel file that is read again and again; it stays open, which makes a reading several times cheaper."""
+    """A kernel file that is read many times. It stays open, which makes each read several times cheaper."""
 
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] | None = None
@@ -53,7 +84,7 @@ class Live:
             self._file = path.open("rb", buffering=0)
 
     def read(self) -> bytes:
-        """Return what the file says now; nothing once what it tells of is gone."""
+        """Return the present content of the file; empty once its process or group is gone."""
         try:
             return b"" if self._file is None else os.pread(self._file.fileno(), _LIVE_BYTES, 0)
         except OSError:
@@ -66,27 +97,32 @@ class Live:
 
 
 def resident(status: bytes) -> Resident | None:
-    """Return the resident memory that a /proc/PID/status tells of; None once the process is gone."""
-    found = {name: int(size) * 1024 for name, size in _STATUS.findall(status)}
-    if len(found) < _PARTS:  # a process that has exited and was not waited for
+    """Return the resident memory in the text of a /proc/PID/status; None once the process is gone."""
+    sizes = {name: int(size) * 1024 for name, size in _STATUS.findall(status)}
+    if len(sizes) < _PARTS:  # the process has exited, and its parent has not waited for it yet
         return None
-    memory = Memory(found[b"RssAnon"], found[b"RssFile"], found[b"VmSwap"])
-    return Resident(found[b"VmRSS"], found[b"VmHWM"], memory)
+    memory = Memory(sizes[b"RssAnon"], sizes[b"RssFile"], sizes[b"VmSwap"])
+    return Resident(sizes[b"VmRSS"], sizes[b"VmHWM"], memory)
 
 
 def status(pid: int) -> bytes:
-    """Return the /proc/PID/status of process `pid`; nothing once it is gone."""
+    """Return the /proc/PID/status of process `pid`; empty once it is gone."""
     try:
         return Path(f"/proc/{pid}/status").read_bytes()
     except OSError:
         return b""
 
 
-def process(pid: int) -> dict[str, float]:
-    """Return the running totals of process `pid`, by metric name; what cannot be read is absent."""
-    totals: dict[str, float] = {}
+def stat(pid: int | str) -> list[str]:
+    """Return the fields of /proc/PID/stat that follow the command, see proc_pid_stat(5). Raises OSError."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def process(pid: int) -> Totals:
+    """Return the running totals of process `pid`; empty once it is gone."""
+    totals = Totals()
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat(pid)
         totals["minor_faults"], totals["major_faults"] = int(fields[_MINOR]), int(fields[_MAJOR])
         totals["cpu_s"] = (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS_PER_S
         io = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
@@ -96,21 +132,22 @@ def process(pid: int) -> dict[str, float]:
     return totals
 
 
-def machine() -> dict[str, float]:
-    """Return the running totals of the whole machine, by metric name; what this kernel lacks is absent."""
+def machine() -> Totals:
+    """Return the running totals of the whole machine."""
     return swap_traffic(flat(Path("/proc/vmstat").read_text())) | stall(Path("/proc/pressure/memory"))
 
 
-def swap_traffic(stat: Mapping[str, int]) -> dict[str, float]:
-    """Return the bytes swapped in and out, from a file that may count them in pages; empty if it does not."""
-    pages = {"swap_in_bytes": stat.get("pswpin"), "swap_out_bytes": stat.get("pswpout")}
-    return {name: count * PAGE_BYTES for name, count in pages.items() if count is not None}
+def swap_traffic(pages: Mapping[str, int]) -> Totals:
+    """Return the bytes swapped in and out, from counts of pages by the kernel's names; empty without such counts."""
+    if "pswpin" not in pages:
+        return Totals()
+    return Totals(swap_in_bytes=pages["pswpin"] * PAGE_BYTES, swap_out_bytes=pages["pswpout"] * PAGE_BYTES)
 
 
-def stall(path: Path) -> dict[str, float]:
-    """Return the seconds in which some task stalled, from a pressure file; empty where the kernel has none."""
+def stall(path: Path) -> Totals:
+    """Return the seconds in which some task stalled, from a pressure file; empty without the file."""
     try:
         some = path.read_text().splitlines()[0]
     except OSError:
-        return {}
-    return {"stall_s": int(some.rpartition("total=")[2]) / 1e6}
+        return Totals()
+    return Totals(stall_s=int(some.rpartition("total=")[2]) / 1e6)

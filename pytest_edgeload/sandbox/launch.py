@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,8 +20,9 @@ from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, J
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import SAMPLES, weight_files
 from pytest_edgeload.results.record import Measurement, Outcome
-from pytest_edgeload.sandbox import counters, page_cache
-from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, Worker, live, with_words
+from pytest_edgeload.sandbox import page_cache
+from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, live
+from pytest_edgeload.sandbox.worker import Worker, with_words
 
 __all__ = ["Calling", "Enclosure", "launch", "launch_call"]
 
@@ -113,10 +113,8 @@ class _Dialogue:
     def _converse(self, worker: Worker) -> None:
         if not isinstance(self._ask(worker, self._opening, Ready), Ready):
             return
-        worker.figures["startup_s"] = time.monotonic() - worker.began_s
-        idle = counters.resident(counters.status(worker.pid))
-        worker.figures["baseline_bytes"] = idle.now if idle else None
-        page_cache.back(worker.enclosure.most_bytes)
+        worker.report_ready()
+        page_cache.back(worker.enclosure.max_bytes)
         with worker.on_the_clock():
             asked_s = time.monotonic()
             done = self._ask(worker, GO, Done)
@@ -147,19 +145,22 @@ class _Dialogue:
         self._failed = event if isinstance(event, Failed) else Failed("what ran in the worker answered out of turn")
         return None
 
-    def figures(self, worker: Worker) -> Mapping[str, Any]:  # noqa: ARG002
-        """Return what the worker told."""
-        found: dict[str, Any] = {}
-        if self._done is not None:
-            found |= {"makespan_s": self._done.makespan_s, "ledger_peak_bytes": self._done.ledger_peak_bytes}
-            found |= {"tasks": self._done.spans, "arrived_s": self._done.arrived_s, "dropped": self._done.dropped}
-            found["notices"] = self._done.notices
-        if isinstance(self._last, Checked):
-            errors = [error for error in self._last.output_error.values() if error is not None]
-            found["output_error"] = max(errors, default=None)
-        if isinstance(self._last, Returned):
-            found |= {"returned": self._last.value, "notices": self._last.notices}
-        return found
+    def measurement(self, worker: Worker, outcome: Outcome, detail: str) -> Measurement:  # noqa: ARG002
+        """Return the measurement with the figures in the worker's answers."""
+        done, last = self._done or Done(makespan_s=0.0), self._last
+        errors = last.output_error.values() if isinstance(last, Checked) else ()
+        return Measurement(
+            outcome=outcome,
+            detail=detail,
+            makespan_s=None if self._done is None else done.makespan_s,
+            ledger_peak_bytes=done.ledger_peak_bytes,
+            tasks=done.spans,
+            arrived_s=done.arrived_s,
+            dropped=done.dropped,
+            output_error=max((error for error in errors if error is not None), default=None),
+            returned=last.value if isinstance(last, Returned) else None,
+            notices=last.notices if isinstance(last, Returned) else done.notices,
+        )
 
     def outcome(self, worker: Worker) -> tuple[Outcome, str]:
         """Return what became of the worker, by its own account or by its end."""

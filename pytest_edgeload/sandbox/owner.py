@@ -6,9 +6,11 @@ import os
 import re
 from pathlib import Path
 
+from pytest_edgeload.sandbox import counters
+
 PREFIX = "edgeload-"
 _NAME = re.compile(rf"{PREFIX}(?P<pid>\d+)-(?P<start>\d+)-(?P<space>\d+)(-[\w.-]+)?")
-_START_FIELD = 19  # of /proc/PID/stat, counted after the command's closing parenthesis; see proc_pid_stat(5)
+_START = 19  # field of `counters.stat`
 
 
 def tag(pid: int) -> str:
@@ -52,8 +54,7 @@ def _space() -> int:
 
 def _start(pid: int) -> int | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        fields = counters.stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else int(fields[_START_FIELD])
+    return None if fields[0] == "Z" else int(fields[_START])

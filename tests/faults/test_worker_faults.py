@@ -53,7 +53,7 @@ try:
 except OSError:
     pass
 """
-GONE: Final = "somebody else removed its group {}, so nothing held its limits"
+GONE: Final = "its group {} was removed by another program, so it had no limits"
 
 
 def call(function: Callable[..., object], *args: object, within: Enclosure) -> Measurement:

@@ -142,7 +142,7 @@ def test_memory_of_the_gone(any_cap: Cap, fresh: Callable[[], str]) -> None:
             child.end()
             found = group.memory(child.pid)
         assert found is None or found.anon < NEAR
-        assert all(value >= 0 for value in group.totals().values())
+        assert min(map(float, map(str, group.totals().values())), default=0) >= 0
     finally:
         group.close()
 

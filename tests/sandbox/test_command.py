@@ -291,10 +291,10 @@ def test_of_another(ready: Callable[[], object] | None, tmp_path: Path) -> None:
         folder.chmod(0o755)
     script = f"""\
 import os
-from pytest_edgeload.sandbox import command, life
+from pytest_edgeload.sandbox import command, life, worker
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.constraints import Limits
-life._KILL_S = 0.5
+worker._KILL_S = 0.5
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 argv = [{sudo!r}, "--reuid=0", "--regid=0", "--clear-groups", "sleep", "60"]
 wanted = command.Command.of(argv, os.environ, "/", None, {"None" if ready is None else "lambda: False"}, None)
@@ -302,7 +302,7 @@ seen = command.launch_command(wanted, 1, life.Enclosure(Uncapped(), "edgeload-te
 print(seen.outcome, seen.detail)
 """
     told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=30).stdout
-    sentence = "crashed it has gained other rights than pytest's, which could not end it: process "
+    sentence = "crashed it gained other rights than pytest's, which could not end it: process "
     assert told.startswith(sentence)
     pid = int(told.removeprefix(sentence).split()[0])
     assert Path(f"/proc/{pid}/comm").read_text() == "sleep\n"

@@ -12,7 +12,7 @@ from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
 from pytest_edgeload.sandbox.caps.systemd import Systemd
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.counters import Memory
+from pytest_edgeload.sandbox.counters import Memory, Totals
 
 
 class Group(Protocol):
@@ -26,8 +26,8 @@ class Group(Protocol):
     def memory(self, pid: int) -> Memory | None:
         """Return the memory in use. `pid` is the worker's. Returns None if the kernel no longer reports it."""
 
-    def totals(self) -> dict[str, float]:
-        """Return the running totals and high-water marks of the group by metric, `oom_kills` and `fork_refusals`.
+    def totals(self) -> Totals:
+        """Return the totals of the group.
 
         Empty if a group that enforces its limits no longer exists, because another program removed it.
         """

@@ -14,7 +14,7 @@ from pathlib import Path
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.counters import Live, Memory, flat
+from pytest_edgeload.sandbox.counters import Live, Memory, Totals, flat
 
 _CONTROLLERS = ("pids", "memory", "blkio", "cpu", "cpuset")
 _USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
@@ -34,18 +34,18 @@ class _Cgroup1Group:
         sizes = {name: int(size) for name, size in _USE.findall(self._stat.read())}
         return Memory(sizes[b"rss"], sizes[b"cache"], sizes.get(b"swap", 0)) if sizes else None
 
-    def totals(self) -> dict[str, float]:
+    def totals(self) -> Totals:
         with suppress(OSError):
             return self._totals()
-        return {}
+        return Totals()
 
-    def _totals(self) -> dict[str, float]:
+    def _totals(self) -> Totals:
         stat = flat((self.folder / "memory.stat").read_text())
-        totals: dict[str, float] = {
-            "refaults": stat["workingset_refault_anon"] + stat["workingset_refault_file"],
-            "peak_charged_bytes": int((self.folder / "memory.max_usage_in_bytes").read_text()),
-            "oom_kills": flat((self.folder / "memory.oom_control").read_text())["oom_kill"],
-        }
+        totals = Totals(
+            refaults=stat["workingset_refault_anon"] + stat["workingset_refault_file"],
+            peak_charged_bytes=int((self.folder / "memory.max_usage_in_bytes").read_text()),
+            oom_kills=flat((self.folder / "memory.oom_control").read_text())["oom_kill"],
+        )
         for folder, max_processes in zip(self._folders, self._max_processes, strict=True):
             folder.stat()  # raises if any of the groups was removed
             totals |= hierarchy.refusals(folder, max_processes)

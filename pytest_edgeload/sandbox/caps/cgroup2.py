@@ -16,7 +16,7 @@ from pathlib import Path
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.counters import Live, Memory, flat, stall, swap_traffic
+from pytest_edgeload.sandbox.counters import Live, Memory, Totals, flat, stall, swap_traffic
 
 _VERSION_1_NAMES = {"io": "blkio"}
 _USE = re.compile(rb"^(anon|file) (\d+)$", re.MULTILINE)
@@ -36,22 +36,20 @@ class _Cgroup2Group:
         swap = self._swap.read() if self._swap else b"0"
         return Memory(sizes[b"anon"], sizes[b"file"], int(swap)) if sizes and swap else None
 
-    def totals(self) -> dict[str, float]:
+    def totals(self) -> Totals:
         with suppress(OSError):
             return self._totals()
-        return {}
+        return Totals()
 
-    def _totals(self) -> dict[str, float]:
+    def _totals(self) -> Totals:
         stat = flat((self.folder / "memory.stat").read_text())
-        totals: dict[str, float] = {
-            "refaults": stat["workingset_refault_anon"] + stat["workingset_refault_file"],
-            "oom_kills": flat((self.folder / "memory.events").read_text())["oom_kill"],
-        }
+        totals = swap_traffic(stat) | stall(self.folder / "memory.pressure")
+        totals["refaults"] = stat["workingset_refault_anon"] + stat["workingset_refault_file"]
+        totals["oom_kills"] = flat((self.folder / "memory.events").read_text())["oom_kill"]
         peak = self.folder / "memory.peak"  # since Linux 5.19
         if peak.exists():
             totals["peak_charged_bytes"] = int(peak.read_text())
-        totals |= swap_traffic(stat)
-        return totals | hierarchy.refusals(self.folder, self._max_processes) | stall(self.folder / "memory.pressure")
+        return totals | hierarchy.refusals(self.folder, self._max_processes)
 
     def kill(self) -> None:
         _kill(self.folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.sandbox.counters import flat
+from pytest_edgeload.sandbox.counters import Totals, flat
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned, is_own
 
 CONTAINER = "docker run --privileged --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw ..."
@@ -123,14 +123,14 @@ def processes(parent: Path, max_count: int) -> list[tuple[str, str]]:
     return [("pids.max", str(min([max_count, *(number // 2 for number in around if number)])))]
 
 
-def refusals(folder: Path, max_count: int | None) -> dict[str, float]:
+def refusals(folder: Path, max_count: int | None) -> Totals:
     """Return how many processes the group was refused, and its limit; empty if nothing counts them (None).
 
     A refusal by a group around it counts as well.
     """
     if max_count is None:
-        return {}
-    return {"fork_refusals": flat((folder / "pids.events").read_text())["max"], "max_processes": max_count}
+        return Totals()
+    return Totals(fork_refusals=flat((folder / "pids.events").read_text())["max"], max_processes=max_count)
 
 
 def max_processes(folder: Path) -> int | None:

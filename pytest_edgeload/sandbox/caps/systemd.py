@@ -17,7 +17,7 @@ from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.counters import Memory
+from pytest_edgeload.sandbox.counters import Memory, Totals
 
 if TYPE_CHECKING:
     from pytest_edgeload.sandbox.caps import Group
@@ -101,7 +101,7 @@ class _SystemdGroup:
     def memory(self, pid: int) -> Memory | None:
         return self._group.memory(pid)
 
-    def totals(self) -> dict[str, float]:
+    def totals(self) -> Totals:
         return self._group.totals()
 
     def kill(self) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group, choose, hierarchy, systemd
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.counters import Totals
 from pytest_edgeload.sandbox.doctor.check import Check, failed
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 
@@ -149,7 +149,7 @@ def _swap_limit(folder: Path) -> Check:
     return Check("limit", "swap can be forbidden", file is not None, file or f"no {' nor '.join(files)}", _NO_SWAP)
 
 
-def _counters(totals: Mapping[str, float]) -> list[Check]:
+def _counters(totals: Totals) -> list[Check]:
     return [
         Check("metrics", what, key in totals, "counted" if key in totals else "not for a group", hint)
         for key, (what, hint) in _COUNTERS.items()
