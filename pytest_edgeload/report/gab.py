@@ -26,12 +26,12 @@ class _Point(msgspec.Struct, omit_defaults=True):
 
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # the action judges
-    """Return a point for each figure of which a lower value is better."""
+    """Return a point for each figure whose lower values are better."""
     return _points(document, view, "lower")
 
 
 def render_bigger(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001
-    """Return a point for each figure of which a higher value is better."""
+    """Return a point for each figure whose higher values are better."""
     return _points(document, view, "higher")
 
 

@@ -1,1 +1,1 @@
-"""What was measured: records, where they are kept, and the statistics over them. Never imports torch."""
+"""Results: records, their files, and the statistics, findings and gates on them. Never imports torch."""

@@ -1,4 +1,4 @@
-"""Cases, measurements and records: what a session stores, compares and reports.
+"""Cases, measurements and records: the data that a session stores, compares and reports.
 
 A metric is one field of `Measurement`; columns, thresholds, exports and the documentation derive from these fields.
 Annotations are evaluated when this file is compiled, not later as strings, because pytest imports it at start-up.

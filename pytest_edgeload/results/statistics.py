@@ -130,7 +130,7 @@ def lacking(runs: Runs, stat: str) -> int | None:
 
 
 def samples_needed(percent: float) -> int:
-    """Return the number of samples of which more than one lies beyond the percentile with 99 % certainty.
+    """Return the number of samples so that, with 99 % certainty, more than one lies beyond the percentile.
 
     This is the rule for early stopping of MLPerf's load generator: 11 for the median, 64 for p90, 662 for p99.
     """

@@ -1,4 +1,4 @@
-"""Documents of records made by hand, and what of them to show."""
+"""Documents of records made by hand, and views of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MACHINE = Machine("Some CPU", 2, 8 << 30, "6.1", "3.11", "2.9")
 
 
 def record(policy: str = "bulk", *rounds: dict[str, Any], **changes: Any) -> Record:
-    """Return a record with a measurement for each of `rounds`, numbered, of outcome ok where they do not say.
+    """Return a record with a measurement for each of `rounds`, numbered, of outcome ok by default.
 
     `changes` are those of the case and of its constraints.
     """
@@ -46,12 +46,12 @@ def document(*records: Record) -> Document:
 
 
 def view(**changes: Any) -> View:
-    """Return a view that leaves everything open but `changes`."""
+    """Return the default view with `changes`."""
     return View(**changes)
 
 
 def finding(case: Case, verdict: Verdict = "regressed", **changes: Any) -> Finding:
-    """Return what became of the makespan of `case`: half as slow again, unless `changes` say otherwise."""
+    """Return a finding on the makespan of `case`, which is by default 50 % longer."""
     change = Estimate(0.5, Interval(0.4, 0.6), 5)
     known: dict[str, Any] = {"then": 2.0, "now": 3.0, "change": change} | changes
     return Finding(case, Figure("makespan_s"), "makespan:10%", verdict, **known)

@@ -1,4 +1,4 @@
-"""Columns: what they are called, what they show and what they are worth."""
+"""Columns have names, texts and values."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ ROWS = {row.record.case.policy: row for row in rows_of([BULK, LINEAR])}
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_every_metric(metric: str) -> None:
-    """Every metric is a column by its name, and by its short one unless that is another column's."""
+def test_every_metric_is_a_column(metric: str) -> None:
+    """Every metric is a column by its name, and by its short name unless another column has it."""
     assert column(metric).figure == column(column(metric).name).figure
     assert column(metric).name == metric
     assert short(metric) in NAMED or column(short(metric)).name == metric
@@ -63,7 +63,7 @@ def test_every_metric(metric: str) -> None:
         ("param:size", "size", "", ""),
     ],
 )
-def test_column(name: str, title: str, shown: str, value: object) -> None:
+def test_column_has_title_text_and_value(name: str, title: str, shown: str, value: object) -> None:
     """A column has a title, a text for a table and a value to sort by."""
     made = column(name)
     if name == "bound_s":
@@ -71,21 +71,21 @@ def test_column(name: str, title: str, shown: str, value: object) -> None:
     assert (made.title, made.show(ROWS["bulk"]), made.value(ROWS["bulk"])) == (title, shown, value)
 
 
-def test_swap_traffic() -> None:
-    """Traffic with swap is shown both ways and sorted by the sum."""
+def test_swap_traffic_shows_both_directions() -> None:
+    """Swap traffic is shown in both directions and sorted by the sum."""
     made = column("swap_in_out")
     assert (made.show(ROWS["linear"]), made.value(ROWS["linear"])) == ("1M/0", 1 << 20)
 
 
-def test_percentile() -> None:
-    """A percentile is that of all requests of all rounds, with its interval, where there are enough of them."""
+def test_percentile_is_shown_with_its_interval() -> None:
+    """A percentile covers the requests of all rounds and has its interval, if there are enough requests."""
     many = rows_of([record("bulk", *({"response_s": [1.0] * 40 + [2.0] * 2} for _ in range(2)))])[0]
     assert column("response.p90").show(many) == "1.00 (1.00-1.00)"
     assert column("response.p99").show(many) == "needs 662"
 
 
 def test_ratio_stays_in_its_group() -> None:
-    """A record is relative to the reference under its own conditions, not to that of others."""
+    """The ratio of a record is relative to the reference of its own group."""
     other = record("bulk", {"makespan_s": 100.0}, workload="other")
     assert [column("ratio").show(row) for row in rows_of([BULK, other, LINEAR])] == ["1.00", "0.50", "1.00"]
 
@@ -103,50 +103,50 @@ def test_ratio_stays_in_its_group() -> None:
         ("a b", "'a b' is not a figure; try makespan, response.p90 or makespan/bulk"),
     ],
 )
-def test_unknown_column(text: str, sentence: str) -> None:
-    """A name that is nothing is refused in a sentence with the nearest that is something."""
+def test_unknown_column_is_refused_with_a_suggestion(text: str, sentence: str) -> None:
+    """An unknown name is refused in a sentence with the most similar known name."""
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         parse_columns(text)
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         parse_sort(text.rpartition(",")[2])
 
 
-def test_unknown_key() -> None:
-    """What is no coordinate cannot be grouped by, and the nearest one is proposed."""
+def test_unknown_coordinate_is_refused_with_a_suggestion() -> None:
+    """An unknown coordinate is refused in a sentence with the most similar known one."""
     with pytest.raises(ValueError, match=r"^wrokload is not a coordinate of a case; did you mean workload\?$"):
         parse_group_by("limit,wrokload")
 
 
-def test_parsed() -> None:
-    """Lists of names stay in order, each once; rows may also be sorted by name, and by nothing."""
+def test_comma_lists_keep_their_order() -> None:
+    """Lists of names keep their order without repetitions; rows may also be sorted by name or not at all."""
     assert parse_columns(" min, peak ,min") == ("min", "peak")
     assert parse_group_by("limit,param:size") == ("limit", "param:size")
     assert (parse_sort("name"), parse_sort(""), parse_sort("peak")) == ("name", "", "peak")
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_every_key(name: str) -> None:
-    """Every coordinate has a text, and is a column of it."""
+def test_every_coordinate_is_a_column(name: str) -> None:
+    """Every coordinate has a text and is a column of this text."""
     assert column(name).show(ROWS["bulk"]) == key(name)(BULK.case)
 
 
-def test_parameters() -> None:
-    """A test's parameter is a key by its name, and empty where the test has none of that name."""
+def test_parameter_of_a_test_is_a_coordinate() -> None:
+    """A test's parameter is a coordinate by its name, empty if the test has no such parameter."""
     case = record(parameters=(("size", "8"),)).case
     assert key("param:size")(case) == "8"
     assert key("param:other")(case) == ""
 
 
-def test_documented() -> None:
-    """The documentation names every column, every key and every format."""
+def test_documentation_names_columns_coordinates_and_formats() -> None:
+    """The documentation names every column, every coordinate and every format."""
     text = (Path(__file__).parents[2] / "docs/reports.md").read_text(encoding="utf-8")
     assert [name for name in [*NAMED, *KEYS, *EXPORTS] if f"`{name}`" not in text] == []
     assert [option for option, row in OPTIONS.items() if row.report and f"--edge-{option}=FILE" not in text] == []
 
 
 @pytest.mark.parametrize("field", ["test", "workload", "policy", "limit", "reader", "constraints", "device", "seed"])
-def test_full_names(field: str) -> None:
-    """A case's full name is no other's, whatever they differ in."""
+def test_full_names_of_cases_are_unique(field: str) -> None:
+    """Cases that differ in any field have different full names."""
     other = msgspec.structs.replace(
         CASE, **{field: {"seed": 7, "constraints": Constraints(threads=7)}.get(field, "other")}
     )

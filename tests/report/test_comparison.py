@@ -1,4 +1,4 @@
-"""Then and now, in words and tables."""
+"""The comparison with a baseline in tables and sentences."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _row(text: str, *words: str) -> list[str]:
     return line.split()[len(words) :]
 
 
-def test_table() -> None:
-    """A case that both sessions have is a row a figure: then, now, the change and its interval."""
+def test_cases_of_both_sessions_are_compared() -> None:
+    """A case of both sessions has a row per figure: then, now, the change and its interval."""
     text = table([_record("bulk", 2.0, 2.0), _record("gone", 1.0)], [_record("bulk", 3.0, 3.0)], is_alike=True)
     case = ("bulk", "mix", "512M", "read")
     assert _row(text, *case, "makespan") == ["2s", "3s", "+50.0%", "+50.0%", "to", "+50.0%"]
@@ -42,8 +42,8 @@ def test_table() -> None:
     assert table([], [_record("bulk", 3.0)], is_alike=True) == ""
 
 
-def test_what_is_not_compared() -> None:
-    """Times of another machine or cap stand side by side without a change; a single round has no interval."""
+def test_incomparable_times_have_no_change() -> None:
+    """Times of another machine or cap are shown without a change; a single round has no interval."""
     for changed in ({"is_alike": False, "cap": "cgroup2"}, {"is_alike": True, "cap": "cgroup1"}):
         cap, is_alike = str(changed["cap"]), bool(changed["is_alike"])
         text = table([_record("bulk", 2.0)], [_record("bulk", 3.0, cap=cap)], is_alike=is_alike)
@@ -51,8 +51,8 @@ def test_what_is_not_compared() -> None:
         assert _row(text, "bulk", "mix", "512M", "read", "peak")[2:] == ["+0.0%", "-"]
 
 
-def test_judged() -> None:
-    """Verdicts are counted, what is not ok has a line, and of many missing cases the first stands for all."""
+def test_findings_are_counted_and_missing_cases_share_a_line() -> None:
+    """Verdicts are counted, findings that are not ok have a line, and missing cases share one."""
 
     def finding(verdict: Verdict, policy: str) -> Finding:
         case = msgspec.structs.replace(CASE, policy=policy)

@@ -1,4 +1,4 @@
-"""CSV: a row a round, which spreadsheets and data frames read as it was meant."""
+"""CSV has a row per round that spreadsheets and data frames read correctly."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def read(*records: Record, columns: tuple[str, ...] = ()) -> list[dict[str, str]
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_rows() -> None:
-    """Every round has a row, whatever came of it: its case, its outcome and every metric by its name, whole numbers."""
+def test_every_round_is_a_row() -> None:
+    """Every round has a row with its case, its outcome and all metrics, not rounded."""
     rounds = ({"makespan_s": 1.0625, "peak_bytes": 300 << 20}, {"outcome": "oom", "detail": "killed, at 512M"})
     first, second = read(record("bulk", *rounds, read_bps=90 << 20))
     assert list(first) == [*KEYS, "limit_bytes", "round", "outcome", "detail", *METRICS]
@@ -36,8 +36,8 @@ def test_rows() -> None:
     assert second["makespan_s"] == "", "what was not measured is empty, never 0"
 
 
-def test_chosen() -> None:
-    """Chosen columns stand in place of all metrics, each figure that of the round alone."""
+def test_chosen_columns_replace_the_metrics() -> None:
+    """Chosen columns replace the metrics, and each figure is that of a single round."""
     bulk, linear = (record(p, {"makespan_s": s}, {"makespan_s": 4.0}) for p, s in (("bulk", 2.0), ("linear", 1.0)))
     found = read(bulk, linear, columns=("makespan", "ratio", "policy"))
     assert list(found[0])[len(KEYS) :] == ["limit_bytes", "round", "outcome", "detail", "makespan_s", "ratio"]
@@ -50,24 +50,24 @@ def test_chosen() -> None:
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-def test_formulas(start: str) -> None:
-    """No text of a user's is a formula to a spreadsheet."""
+def test_user_text_is_never_a_formula(start: str) -> None:
+    """No text of a user is a formula for a spreadsheet."""
     [row] = read(record(f"{start}cmd|' /C calc'!A0", {"detail": f"{start}1+1"}, workload=f"{start}SUM(A1)"))
     assert (row["policy"][:2], row["detail"][:2], row["workload"][:2]) == (f"'{start}",) * 3
 
 
-def test_negative_number() -> None:
-    """A number below 0 is a number."""
+def test_negative_numbers_stay_numbers() -> None:
+    """A number below 0 stays a number."""
     assert read(record("bulk", {"makespan_s": -0.5}))[0]["makespan_s"] == "-0.5"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_text(text: str) -> None:
-    """Whatever a user calls something can be read back, but for the mark before what would be a formula."""
+def test_user_text_is_read_back_unchanged(text: str) -> None:
+    """Any text of a user is read back unchanged, except for the mark before a formula."""
     [row] = read(record("bulk", {"detail": text}))
     assert row["detail"].removeprefix("'") == text.removeprefix("'")
 
 
-def test_nothing() -> None:
-    """Without records there is the line of headers."""
+def test_no_records_are_a_header_line() -> None:
+    """Without records the file is a header line."""
     assert len(FORMATS["csv"](document(), (), view()).splitlines()) == 1

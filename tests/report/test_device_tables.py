@@ -1,4 +1,4 @@
-"""What tables and sentences say of records that were made on devices."""
+"""Tables and sentences about records of devices."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ FAST: dict[str, Any] = {
 
 
 def render(*records: Record, **changes: Any) -> list[str]:
-    """Return the lines that the terminal shows of `records`."""
+    """Return the lines of the terminal report of `records`."""
     return terminal.summary(document(*records), (), view(**changes)).splitlines()
 
 
-def test_one_device() -> None:
-    """A table of one device says all that it was held to, and names it in its title."""
+def test_title_has_all_constraints_of_the_device() -> None:
+    """The title of a device's table names the device and all of its constraints."""
     assert render(record("bulk", {}, **SLOW))[:3] == [
         "suites/test_a.py::test_a mix on slow",
         "cap cgroup2, reader read",
@@ -48,8 +48,8 @@ def test_one_device() -> None:
     ]
 
 
-def test_not_enforced() -> None:
-    """What was not enforced says so beside it, and of what was enforced in part how much there was."""
+def test_constraints_that_were_not_enforced_are_marked() -> None:
+    """A constraint that was not enforced is marked; if it was enforced in part, the mark says how far."""
     lacking = (
         *map(Shortfall, ("read_bps", "write_bps", "cpus")),
         Shortfall("cores", "1 of 4"),
@@ -63,7 +63,7 @@ def test_not_enforced() -> None:
     assert render(record("bulk", {}, **{**SLOW, "cap": "none"}))[2].startswith("slow: memory 400M (NOT enforced), ")
 
 
-def test_side_by_side() -> None:
+def test_devices_share_a_table() -> None:
     """Devices share a table, each with a line and its own bound, and ratios are within a device."""
     rounds = {"bulk": 2.0, "linear": 1.0}
     slow = [record(policy, {"makespan_s": s, "bound_s": 0.5}, **SLOW) for policy, s in rounds.items()]
@@ -82,8 +82,8 @@ def test_side_by_side() -> None:
     }
 
 
-def test_limits_of_options() -> None:
-    """Limits that an option gave to all devices have a table each."""
+def test_limits_of_options_have_tables_of_their_own() -> None:
+    """Limits that an option sets for all devices have a table each."""
     made = [
         record("bulk", {}, **{**device, "by_device": ("cores",), "limit": limit})
         for device in (SLOW, FAST)
@@ -97,15 +97,15 @@ def test_limits_of_options() -> None:
     ]
 
 
-def test_grouped() -> None:
-    """Grouped by anything else, the lines on the devices stay."""
+def test_lines_on_devices_stay_in_other_groupings() -> None:
+    """With another grouping the lines on the devices remain."""
     lines = render(record("bulk", {}, **SLOW), record("bulk", {}, **FAST), group_by=("workload",))
     assert lines[0] == "workload mix"
     assert [line.partition(":")[0] for line in lines[1:3]] in (["slow", "fast"], ["fast", "slow"])
 
 
-def test_sentences() -> None:
-    """A verdict and a failure name the device."""
+def test_findings_and_failures_name_the_device() -> None:
+    """A finding and a failure name the device."""
     failed = record("bulk", {"outcome": "oom", "detail": "killed"}, **SLOW)
     assert "bulk, mix at 400M on slow, round 0: oom: killed" in render(failed)
     assert (
@@ -115,8 +115,8 @@ def test_sentences() -> None:
     )
 
 
-def test_identity() -> None:
-    """A case is the same where a machine could enforce more or less of its device, and another on another device."""
+def test_identity_depends_on_the_device_not_on_enforcement() -> None:
+    """A case is the same if a machine enforces more or less of its device, but not on another device."""
     slow, marked = record("bulk", **SLOW).case, record("bulk", **{**SLOW, "unenforced": (Shortfall("cores"),)}).case
     assert identity(slow) == identity(marked)
     assert identity(slow) != identity(record("bulk", **{**SLOW, "device": "other"}).case)

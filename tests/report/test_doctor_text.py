@@ -14,7 +14,7 @@ LACKING = Check("limit", "cap auto", ok=False, found="none", hint="get a cap", w
 
 
 def test_hints_follow_the_table_by_weight() -> None:
-    """Each row stands in a line, an area is named once, and ways are given to what says no, what matters more first."""
+    """Each check is a line, an area is named once, and failed checks have hints, the most important first."""
     lines = doctor.text([INFORMATIVE, FINE, BETTER]).splitlines()
     assert [line.split() for line in lines[2:5]] == [
         ["rights", "root", "no", "user", "1"],
@@ -28,12 +28,12 @@ def test_hints_follow_the_table_by_weight() -> None:
 
 
 def test_no_failed_check_has_no_hints() -> None:
-    """Where nothing says no there are no ways out."""
+    """Without a failed check there are no hints."""
     assert doctor.text([FINE]).splitlines()[3:] == ["", "a memory limit can be enforced and measured here"]
 
 
 def test_missing_requirements_end_the_text() -> None:
-    """What is needed and missing is named last, and is all that is missing by weight."""
+    """The last line names missing requirements."""
     checks = [FINE, BETTER, LACKING, INFORMATIVE]
     assert doctor.text(checks).endswith(
         "NO memory limit can be enforced and measured here, because these are missing: cap auto"
@@ -43,7 +43,7 @@ def test_missing_requirements_end_the_text() -> None:
 
 
 def test_json_has_every_field() -> None:
-    """JSON has all of every row."""
+    """JSON has all fields of every check."""
     assert json.loads(doctor.json([INFORMATIVE])) == [
         {"area": "rights", "what": "root", "ok": False, "found": "user 1", "hint": "sudo", "weight": "informative"}
     ]

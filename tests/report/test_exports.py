@@ -1,4 +1,4 @@
-"""What other services read: Bencher's metric format, and the custom JSON of github-action-benchmark."""
+"""Exports for services: Bencher Metric Format and the custom JSON of github-action-benchmark."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ KILLED = record("never", {"outcome": "oom", "makespan_s": 9.0})
 
 
 def export(name: str, *records: Record, **changes: Any) -> Any:
-    """Return what the format has of `records`."""
+    """Return the decoded export of `records`."""
     return json.loads(FORMATS[name](document(*records), (), view(**changes)))
 
 
-def test_bmf() -> None:
-    """A case is a benchmark, each metric a measure of its name with its value and the ends of its interval."""
+def test_bmf_has_values_and_intervals() -> None:
+    """A case is a benchmark; each metric is a measure with its value and the ends of its interval."""
     found = export("bmf", BULK, ONCE, KILLED)
     assert list(found) == [full_name(BULK.case), full_name(ONCE.case)], "what never went well has no figures"
     interval = estimate([[s] for s in SECONDS])
@@ -44,8 +44,8 @@ def test_bmf() -> None:
 
 
 @pytest.mark.parametrize(("name", "better"), [("gab", "lower"), ("gab-bigger", "higher")])
-def test_gab(name: str, better: str) -> None:
-    """Each file has the metrics of one direction, and says it; entries have what the service wants."""
+def test_gab_file_has_metrics_of_one_direction(name: str, better: str) -> None:
+    """Each file has the metrics of one direction and names it; points have the fields of the service."""
     found = export(name, BULK)
     wanted = [metric for metric, known in METRICS.items() if known.better == better and metric != "response_s"]
     assert [entry["name"] for entry in found] == [f"{full_name(BULK.case)}: {metric}" for metric in wanted]
@@ -57,8 +57,8 @@ def test_gab(name: str, better: str) -> None:
         assert entry["extra"] == f"median of 3 rounds; {better} is better; the range is its 95 % interval"
 
 
-def test_gab_of_one_round() -> None:
-    """A single round has no range, and nobody says it had."""
+def test_gab_of_one_round_has_no_range() -> None:
+    """A single round has no range and no words about one."""
     [entry] = export("gab", ONCE)
     assert entry == {
         "name": f"{full_name(ONCE.case)}: makespan_s",
@@ -69,20 +69,20 @@ def test_gab_of_one_round() -> None:
 
 
 @pytest.mark.parametrize("name", ["bmf", "gab"])
-def test_chosen(name: str) -> None:
-    """Of chosen columns the figures are exported, with their statistic, but no percentile of too few samples."""
+def test_chosen_figures_are_exported(name: str) -> None:
+    """The figures among the chosen columns are exported, except percentiles of too few samples."""
     found = export(name, BULK, columns=("makespan.max", "peak", "outcome", "ratio", "response.p90"))
     names = found[full_name(BULK.case)] if name == "bmf" else [e["name"].rpartition(": ")[2] for e in found]
     assert list(names) == ["makespan_s.max", "peak_bytes"]
 
 
 @pytest.mark.parametrize(("name", "empty"), [("bmf", {}), ("gab", []), ("gab-bigger", [])])
-def test_nothing(name: str, empty: object) -> None:
-    """No records are no figures."""
+def test_no_records_have_no_figures(name: str, empty: object) -> None:
+    """Without records there are no figures."""
     assert export(name) == empty
 
 
-def test_json() -> None:
-    """JSON has the whole document, whatever the view."""
+def test_json_has_the_whole_document() -> None:
+    """JSON contains the whole document with any view."""
     made = document(BULK, KILLED)
     assert parse(FORMATS["json"](made, (), view(columns=("peak",))).encode()) == made

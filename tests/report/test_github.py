@@ -25,8 +25,8 @@ def parsed(line: str) -> tuple[str, dict[str, str], str]:
     return match[1], {name: plain(text) for name, text in properties.items()}, plain(match[3])
 
 
-def test_commands() -> None:
-    """What fails is an error and what improved a notice, each one line with file, line, title and words."""
+def test_failures_are_errors_and_improvements_notices() -> None:
+    """A failure is an error and an improvement a notice, each one line with file, line, title and text."""
     case = record().case
     bad, good = finding(case), finding(case, "improved", now=1.0)
     [error, notice] = commands([bad], [good], lambda _: SourceLine("suites/test_a.py", 7))
@@ -40,15 +40,15 @@ def test_commands() -> None:
     assert "+50.0%25" in error
 
 
-def test_without_line() -> None:
-    """Where the line is not known none is named."""
+def test_unknown_line_is_left_out() -> None:
+    """An unknown line is left out."""
     [error] = commands([finding(record().case)], [], lambda _: SourceLine("suites/test_a.py"))
     assert parsed(error)[1].keys() == {"file", "title"}
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_escaped(text: str) -> None:
-    """Whatever something is called, the command is one line and says it."""
+def test_any_text_stays_in_one_line(text: str) -> None:
+    """With any names the command is one line with these names."""
     [error] = commands([finding(record(text).case, reason=text)], [], lambda _: SourceLine(text, 1))
     assert "\n" not in error
     assert "\r" not in error

@@ -1,4 +1,4 @@
-"""A plan as text, dot and Mermaid: what is drawn is the plan, whatever its networks and layers are called."""
+"""A plan as text, dot and Mermaid: the drawing equals the plan with any names of networks and layers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ words = st.text(max_size=12) | st.sampled_from(
         "1. a",
     ]
 )
-"""What somebody may call something, with what means something in one of the languages."""
+"""Names, with characters that are special in one of the languages."""
 
 
 def called(name: str, *layers: str) -> Workload:
@@ -55,7 +55,7 @@ def called(name: str, *layers: str) -> Workload:
 
 
 def edges(plan: Plan) -> list[tuple[int, int]]:
-    """Return (awaited, waiting) for all that tasks wait for."""
+    """Return (awaited, waiting) for each dependency."""
     return sorted((awaited, index) for index, task in enumerate(plan.tasks) for awaited in task.after)
 
 
@@ -71,8 +71,8 @@ def drawn(shown: str, node: str, arrow: str) -> tuple[list[int], list[tuple[int,
 
 
 @given(workloads(), st.sampled_from([*POLICIES]))
-def test_text_has_the_run(asked: Workload, policy: str) -> None:
-    """Below the heading stands each task once, in the order of the run: its lane, place, bytes, what it waits for."""
+def test_text_has_each_task_once(asked: Workload, policy: str) -> None:
+    """Below the heading each task has a row in the order of the run: lane, bytes, and its dependencies."""
     plan = plan_of(policy, asked)
     simulated = simulate(plan, asked)
     found = rows(graph.text(plan, asked, simulated))
@@ -89,8 +89,8 @@ def test_text_has_the_run(asked: Workload, policy: str) -> None:
         assert row[3:] == [task.kind, str(task.request), network.name, *place, size, after]
 
 
-def test_text_heading() -> None:
-    """The heading has workload, title, lanes, tasks, the predicted peak, and says that times are estimates."""
+def test_heading_has_the_predicted_peak_and_says_estimates() -> None:
+    """The heading has workload, title, lanes, tasks and the predicted peak, and calls times estimates."""
     asked = workload(network((3 << 20, 1 << 20, 1), input_bytes=1))
     plan = plan_of("linear", asked)
     assert graph.text(plan, asked, simulate(plan, asked), "policy linear, memory 1G").splitlines()[:4] == [
@@ -103,8 +103,8 @@ def test_text_heading() -> None:
 
 
 @given(words, words)
-def test_text_keeps_its_lines(name: str, layer: str) -> None:
-    """Whatever networks and layers are called, a task is one line, and columns stand below each other."""
+def test_a_task_is_one_line_with_any_names(name: str, layer: str) -> None:
+    """With any names of networks and layers a task is one line, and columns stay aligned."""
     asked = called(name, layer)
     plan = plan_of("bulk", asked)
     shown = graph.text(plan, asked, simulate(plan, asked))
@@ -114,8 +114,8 @@ def test_text_keeps_its_lines(name: str, layer: str) -> None:
     assert [line[:34].split()[3] for line in lines[6:]] == ["init", "load", "exec", "free"]
 
 
-def test_text_of_a_long_plan() -> None:
-    """With more than ten thousand tasks the columns still stand below each other."""
+def test_columns_of_a_long_plan_are_aligned() -> None:
+    """Columns are aligned even with more than ten thousand tasks."""
     asked = workload(*[network(*[(1 << 20, 1, 1)] * 61)] * 55)
     plan = plan_of("partial", asked)
     lines = graph.text(plan, asked, simulate(plan, asked)).splitlines()[4:]
@@ -125,8 +125,8 @@ def test_text_of_a_long_plan() -> None:
 
 
 @given(workloads(), st.sampled_from([*POLICIES]))
-def test_drawings_are_the_plan(asked: Workload, policy: str) -> None:
-    """Dot and Mermaid draw each task once and each thing it waits for once, and nothing else."""
+def test_drawings_have_each_task_and_dependency_once(asked: Workload, policy: str) -> None:
+    """Dot and Mermaid draw each task and each dependency once, and nothing else."""
     plan = plan_of(policy, asked)
     expected = ([*range(len(plan.tasks))], edges(plan))
     assert drawn(graph.dot(plan, asked), r"^    t(\d+) \[", r"^  t(\d+) -> t(\d+);$") == expected
@@ -134,7 +134,7 @@ def test_drawings_are_the_plan(asked: Workload, policy: str) -> None:
 
 
 def test_drawings_have_a_box_for_each_request() -> None:
-    """A request's tasks stand together, below its number and its network's name."""
+    """The tasks of a request are in a box with its number and the name of its network."""
     asked = workload(network((1, 1, 1)), network((1, 1, 1)))
     plan = plan_of("bulk-unchained", asked)
     boxes = re.findall(r"subgraph cluster_(\d) \{\n    label=(.*);\n((?:    t.*\n)*)  \}", graph.dot(plan, asked))
@@ -149,8 +149,8 @@ def test_drawings_have_a_box_for_each_request() -> None:
     ]
 
 
-def test_labels() -> None:
-    """A label has task, kind, layer, bytes, and the lane, priority and reservation where the plan sets them."""
+def test_label_shows_what_the_plan_sets() -> None:
+    """A label has task, kind, layer and bytes, and lane, priority and reservation if the plan sets them."""
     asked = called("net", "conv1.0")
     plan = Plan((Task("init", 0), Task("load", 0, 0, (0,), lane=1, priority=(1.0, 0.25), reserve=1 << 20)), lanes=2)
     shown = graph.dot(plan, asked)
@@ -172,8 +172,8 @@ def test_kinds_look_different() -> None:
 
 
 @given(words, words)
-def test_names_in_dot(name: str, layer: str) -> None:
-    """Every string of the dot language ends where it should, and says what the name was."""
+def test_names_are_escaped_in_dot(name: str, layer: str) -> None:
+    """Every string in the dot language is complete and equals the name."""
     asked = called(name, layer)
     shown = graph.dot(plan_of("bulk", asked), asked)
     plain = re.sub(r'"(?:[^"\\]|\\.)*"', "S", shown)
@@ -185,8 +185,8 @@ def test_names_in_dot(name: str, layer: str) -> None:
 
 
 @given(words, words)
-def test_names_in_mermaid(name: str, layer: str) -> None:
-    """No character of a name means anything in Mermaid, and decoded it is the name."""
+def test_names_are_escaped_in_mermaid(name: str, layer: str) -> None:
+    """No character of a name is special in Mermaid; decoded, it is the name."""
     asked = called(name, layer)
     shown = graph.mermaid(plan_of("bulk", asked), asked)
     labels = re.findall(r'^    t\d+[\[(/]+"([^"]*)"[\])/]+:::\w+$', shown, re.MULTILINE)
@@ -204,8 +204,8 @@ def test_names_in_mermaid(name: str, layer: str) -> None:
 @needs_graphviz
 @settings(max_examples=25)
 @given(words, words)
-def test_graphviz_reads_it(name: str, layer: str) -> None:
-    """Graphviz draws the plan without a complaint, and writes a layer's name as it is."""
+def test_graphviz_draws_any_names(name: str, layer: str) -> None:
+    """Graphviz draws the plan without a complaint, and shows the name of a layer literally."""
     asked = called(name, layer)
     assert GRAPHVIZ is not None
     made = subprocess.run(

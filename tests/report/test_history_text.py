@@ -1,4 +1,4 @@
-"""A figure over saved sessions, as it is shown."""
+"""The history of a figure as text."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def _series(*makespans: float | None) -> list[Series]:
     return series(sessions, MAKESPAN, lambda _case: True)
 
 
-def test_line() -> None:
-    """A case is one line: what it is, a drawing, the first and the last value, and the change."""
+def test_a_case_is_one_line_with_a_drawing() -> None:
+    """A case is one line: its coordinates, a drawing, the first and the last value, and the change."""
     [line] = lines(_series(1.0, 3.0, 2.0), MAKESPAN).splitlines()[2:]
     assert line.split() == ["bulk", "mix", "512M", "read", "▁█▅", "1s", "2s", "+100.0%"]
     [plain] = lines(_series(1.0, 3.0, 2.0), MAKESPAN, ASCII).splitlines()[2:]
@@ -48,16 +48,16 @@ def test_line() -> None:
     assert lines(_series(None), MAKESPAN) == ""
 
 
-def test_details() -> None:
-    """With details a session is one row: its number and name, commit, time, value and interval."""
+def test_details_have_a_row_per_session() -> None:
+    """In details a session is one row: its title, commit, time, value and interval."""
     title, _, _, *rows = details(_series(1.0, 3.0), MAKESPAN).splitlines()
     assert title == "bulk, mix at 512M, reader read"
     assert rows[0].split() == ["0000", "main", "000000000000", "2026-01-01", "1s", "1s", "to", "1s"]
     assert rows[1].split()[2:5] == ["111111111111", "and", "changes"]
 
 
-def test_left_out() -> None:
-    """What is not shown is named: by reason, the first three sessions of each, and what could not be read."""
+def test_omitted_sessions_are_named_by_reason() -> None:
+    """Omitted sessions are named: the first three for each reason, and those that cannot be read."""
     told = left_out(_series(None, None, None, None, 1.0), ["x.json: not a file of records"])
     assert told.splitlines() == [
         "left out: x.json: not a file of records",
@@ -67,8 +67,8 @@ def test_left_out() -> None:
 
 @pytest.mark.parametrize("levels", [BLOCKS, ASCII])
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1))
-def test_sparkline(levels: str, values: list[float]) -> None:
-    """A drawing has a character a value, in the order of the values; the least and the greatest are at the ends."""
+def test_sparkline_has_a_character_per_value(levels: str, values: list[float]) -> None:
+    """A drawing has a character per value in order; minimum and maximum have the extreme levels."""
     drawn = [levels.index(character) for character in sparkline(values, levels)]
     assert len(drawn) == len(values)
     assert all(

@@ -1,4 +1,4 @@
-"""Whatever others call things, every format says it and none obeys it."""
+"""Any names that users choose are shown literally by every format."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FORMULA = re.compile(r"[=+\-@\t\r\n]")
 
 
 def called(name: str) -> tuple[Document, list[Finding]]:
-    """Return a document and findings in which everything is called `name` that somebody else may name."""
+    """Return a document and findings in which each name that users choose is `name`."""
     seen = {"detail": name, "notices": (name,), "machine_wide": (name,), "outcome": "crashed"}
     good = {"makespan_s": 1.0, "peak_bytes": 7, "service": {name: {"requests": 1, "response_mean_s": 1.0}}}
     task = {"tasks": [[0, 0, 0.0, 0.5, 1.0]], "steps": [["load", 0, name, 8]]}
@@ -73,16 +73,16 @@ def each(check: Any) -> Any:
 
 
 @each
-def test_terminal(name: str) -> None:
-    """A terminal is given lines of characters that it prints, however narrow it is."""
+def test_terminal_prints_printable_lines_only(name: str) -> None:
+    """The terminal gets lines of printable characters at any width."""
     for view in ({}, {"width": 80}, {"name": "long"}, {"columns": ("policy", "param:" + name)}):
         text = shown("terminal", name, **view)
         assert [char for char in text if not char.isprintable() and char != "\n"] == []
 
 
 @each
-def test_csv(name: str) -> None:
-    """No cell begins as a formula does, unless it is a number, and there are as many as ever."""
+def test_csv_has_no_formulas(name: str) -> None:
+    """No cell begins like a formula, unless it is a number, and the number of cells stays the same."""
     table = list(csv.reader(io.StringIO(shown("csv", name), newline="")))
     assert {len(line) for line in table} == {len(table[0])}
     assert len(table) == 1 + 6
@@ -91,8 +91,8 @@ def test_csv(name: str) -> None:
 
 
 @each
-def test_markdown(name: str) -> None:
-    """There are as many lines, cells and tags as with a name that means nothing, and nobody is mentioned."""
+def test_markdown_structure_is_independent_of_names(name: str) -> None:
+    """Lines, cells and tags are as many as with a harmless name, and no user is mentioned."""
     text, usual = shown("markdown", name), shown("markdown", "x" * len(name))
     lines, others = text.split("\n"), usual.split("\n")
     assert [line.count("|") for line in map(_plain, lines) if line.startswith("|")] == [
@@ -107,7 +107,7 @@ _TAG = re.compile(r"<[^>]*>")
 
 
 def _plain(line: str) -> str:
-    """Return a line without what is shown as it is: code, and outside of HTML what a backslash stands before."""
+    """Return a line without its literal parts: code, and outside of HTML characters after a backslash."""
     line = re.sub(r"<code>[^<]*</code>", "", line)
     return line if line.startswith("<") else re.sub(r"`[^`]+`|\\.", "", line)
 
@@ -132,7 +132,7 @@ class _Structure(HTMLParser):
 
 
 def structure(page: str) -> tuple[list[tuple[str, tuple[str, ...]]], list[str]]:
-    """Return what a browser would build of a page, and the data of its charts; the scripts are left out."""
+    """Return the elements of a page without its scripts, and the data of its charts."""
     begin = page.index("<script>")
     parser = _Structure()
     parser.feed(page[:begin])
@@ -144,15 +144,15 @@ USUAL = "x"
 
 @pytest.fixture(scope="module")
 def usual() -> list[tuple[str, tuple[str, ...]]]:
-    """Give the elements of the page in which names mean nothing."""
+    """Give the elements of the page with harmless names."""
     return structure(shown("html", USUAL))[0]
 
 
 @example("".join(name for name in NAMES if len(name) < 100))
 @settings(deadline=None, max_examples=8)
 @given(names)
-def test_html(usual: list[tuple[str, tuple[str, ...]]], name: str) -> None:
-    """A page has the elements and attributes that it has with a name that means nothing, and its data is JSON."""
+def test_html_structure_is_independent_of_names(usual: list[tuple[str, tuple[str, ...]]], name: str) -> None:
+    """A page has the same elements and attributes as with a harmless name, and its data is JSON."""
     found, [data] = structure(shown("html", name))
     assert found == usual
     assert "<" not in data
@@ -160,7 +160,7 @@ def test_html(usual: list[tuple[str, tuple[str, ...]]], name: str) -> None:
 
 
 @each
-def test_github(name: str) -> None:
+def test_github_commands_are_one_line_each(name: str) -> None:
     """Each command is one line, and there is one for each finding."""
     _, findings = called(name)
     lines = commands(findings[::2], findings[1::2], lambda case: SourceLine(case.test, 1))
@@ -171,8 +171,8 @@ def test_github(name: str) -> None:
 
 
 @each
-def test_services(name: str) -> None:
-    """What services and viewers read is JSON, names and all; of two cases none hides the other."""
+def test_exports_are_valid_and_complete(name: str) -> None:
+    """Exports for services and viewers are valid JSON with any names, and no case hides another."""
     for kind in ("bmf", "gab", "gab-bigger", "trace"):
         assert json.loads(shown(kind, name)) is not None
     assert len(json.loads(shown("bmf", name))) == 2

@@ -1,4 +1,4 @@
-"""The HTML report in a real browser: what it draws, says and keeps to itself."""
+"""The HTML report in a real browser: its charts, its texts and its isolation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PHONE = 390
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Start a browser that reaches no network, and notes what its pages say and ask for."""
+    """Start a browser without a network that logs messages and requests of its pages."""
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("Chromium and its driver are not installed")
     options = webdriver.ChromeOptions()
@@ -70,38 +70,38 @@ class Page:
         browser.get(self.url)
 
     def messages(self, kind: str) -> list[dict[str, Any]]:
-        """Return what was noted since this was last asked."""
+        """Return the log since the last call."""
         return list(self.browser.get_log(kind))  # type: ignore[no-untyped-call]
 
     def ask(self, script: str, *args: object) -> Any:
-        """Return what a script of the page's says."""
+        """Return the value of a script expression in the page."""
         return self.browser.execute_script(f"return {script}", *args)
 
     def resize(self, width: int) -> None:
-        """Give the page so many pixels."""
+        """Resize the page to this width in pixels."""
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width <= PHONE}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def dark(self, *, is_on: bool) -> None:
-        """Have the reader prefer dark colours, or light ones."""
+        """Switch the preferred colours to dark or light."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_on else "light"}
         self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
     def count(self, selector: str) -> int:
-        """Return how many elements there are."""
+        """Return the number of elements."""
         return len(self.browser.find_elements(By.CSS_SELECTOR, selector))
 
     def data(self, chart: str) -> dict[str, dict[str, Any]]:
-        """Return what a chart was drawn from, by the name of the trace."""
+        """Return the data of a chart by the name of the trace."""
         found = self.ask(f"JSON.parse(JSON.stringify(document.getElementById('{chart}').data))")
         return {trace.get("name", ""): trace for trace in found}
 
     def choose(self, select: str, title: str) -> None:
-        """Choose what one of the charts shows."""
+        """Choose an option of a select element."""
         Select(self.browser.find_element(By.ID, select)).select_by_visible_text(title)
 
     def options(self, select: str) -> list[str]:
-        """Return what can be chosen."""
+        """Return the options of a select element."""
         return [option.text for option in Select(self.browser.find_element(By.ID, select)).options]
 
     def cells(self, title: str) -> list[tuple[str, float | None]]:
@@ -115,21 +115,21 @@ class Page:
         return [(text, value) for text, value in cells]
 
     def ink(self) -> str:
-        """Return the colour of the words on a chart."""
+        """Return the colour of the texts on a chart."""
         return str(self.ask("getComputedStyle(document.querySelector('#lanes .ytick text')).fill"))
 
     def wait_for(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds that the page is told of only when it is drawn anew."""
+        """Wait until a condition holds that becomes true when the page is drawn again."""
         WebDriverWait(self.browser, 30).until(lambda _: holds())
 
     def rounds(self, policy: str, limit: str | None, workload: str = "mix") -> list[dict[str, Any]]:
-        """Return the rounds of a case as they stand in the JSON."""
+        """Return the rounds of a case in the JSON."""
         wanted = {"policy": policy, "limit": limit, "workload": workload}
         [found] = [one["rounds"] for one in self.stored["records"] if wanted.items() <= one["case"].items()]
         return list(found)
 
     def assert_quiet(self) -> None:
-        """Assert that the console is empty and that nothing was fetched but the page itself."""
+        """Assert that the console is empty and that only the page itself was fetched."""
         assert self.messages("browser") == []
         messages = [json.loads(entry["message"])["message"] for entry in self.messages("performance")]
         urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
@@ -158,19 +158,19 @@ def page(browser: webdriver.Chrome, written: Path, made: Document) -> Page:
 
 
 def median(rounds: Sequence[dict[str, Any]], metric: str) -> float:
-    """Return the median of what stands in the JSON."""
+    """Return the median of a metric in the JSON."""
     return float(statistics.median(one[metric] for one in rounds))
 
 
-def test_it_opens_alone(page: Page) -> None:
-    """From a file and without a network the page opens, complains of nothing, fetches nothing and draws all charts."""
+def test_page_opens_offline_and_fetches_nothing(page: Page) -> None:
+    """From a file and without a network the page opens without errors or requests and draws all charts."""
     for chart in CHARTS:
         assert page.count(f"#{chart} svg.main-svg .trace") > 0, chart
     page.assert_quiet()
 
 
-def test_a_curve_a_policy(page: Page, made: Document) -> None:
-    """Each policy's line has a point at each limit at which a run was ok, at its median, with the range; no other."""
+def test_each_policy_has_a_curve_of_medians(page: Page, made: Document) -> None:
+    """A policy's line has a point for each limit with a good run, at its median and with its range."""
     drawn = page.data("curves")
     assert set(drawn) == {*POLICIES, "no good run"}
     places = page.ask("document.getElementById('curves').layout.xaxis")
@@ -194,8 +194,8 @@ def test_a_curve_a_policy(page: Page, made: Document) -> None:
     assert page.count("#curves .scatterlayer .point") == len(POLICIES) * 3
 
 
-def test_what_swapped_and_what_failed_is_marked(page: Page) -> None:
-    """Points of runs that swapped are open; what had no good run is a cross above its limit, with the outcome."""
+def test_swapped_and_failed_runs_are_marked(page: Page) -> None:
+    """Points of runs that swapped are open; a record without a good run is a cross with its outcome."""
     drawn = page.data("curves")
     assert all(symbol.endswith("-open") for symbol in drawn["bulk"]["marker"]["symbol"])
     assert not any(symbol.endswith("-open") for symbol in drawn["stream"]["marker"]["symbol"])
@@ -205,8 +205,8 @@ def test_what_swapped_and_what_failed_is_marked(page: Page) -> None:
     assert "oom: killed for memory" in page.browser.find_element(By.CSS_SELECTOR, "#summary .lines.bad").text
 
 
-def test_bars_at_a_single_limit(page: Page) -> None:
-    """A workload measured at one limit only has a bar a policy, the quickest first."""
+def test_single_limit_is_drawn_as_bars(page: Page) -> None:
+    """A workload measured at one limit has a bar for each policy, the quickest first."""
     page.choose("experiment", "stream of requests")
     [bars] = page.data("curves").values()
     medians = [median(page.rounds(policy, "1G", "stream of requests"), "response_mean_s") for policy in POLICIES[:2]]
@@ -215,8 +215,8 @@ def test_bars_at_a_single_limit(page: Page) -> None:
     page.assert_quiet()
 
 
-def test_response_times(page: Page) -> None:
-    """The distribution of a policy has each request of each round, and ends at all of them."""
+def test_distribution_has_each_request(page: Page) -> None:
+    """The distribution of a policy has each request of each round and ends at 100 %."""
     page.choose("limit", "1G")
     drawn = page.data("responses")
     assert page.count("#responses .scatterlayer .trace") == len(drawn) == len(POLICIES)
@@ -226,8 +226,8 @@ def test_response_times(page: Page) -> None:
         assert (line["y"][0], line["y"][-1]) == (0, 100)
 
 
-def test_memory_and_lanes_of_the_run_that_is_chosen(page: Page) -> None:
-    """The memory of the median run is the sampler's, its tasks are the record's, by kind, lane and time."""
+def test_chosen_run_shows_its_memory_and_lanes(page: Page) -> None:
+    """The memory of the median run is the sampler's, and its tasks are the record's by kind, lane and time."""
     assert len(page.options("run")) == len(POLICIES) * len(LIMITS)
     page.choose("run", "partial at 384M, round 1, ok")
     one = page.rounds("partial", "384M")[1]
@@ -252,7 +252,7 @@ def test_memory_and_lanes_of_the_run_that_is_chosen(page: Page) -> None:
     page.assert_quiet()
 
 
-def test_a_run_that_failed_can_be_looked_at(page: Page) -> None:
+def test_memory_of_a_failed_run_is_drawn(page: Page) -> None:
     """The memory of a run that was killed is drawn, and the page says that it has no tasks."""
     page.choose("run", "bulk at 384M, round 0, oom")
     assert page.count("#memory .scatterlayer .trace") == 3
@@ -263,8 +263,8 @@ def test_a_run_that_failed_can_be_looked_at(page: Page) -> None:
     page.assert_quiet()
 
 
-def test_arrivals(page: Page) -> None:
-    """Where requests come over time, each arrival is a mark in a row of its own."""
+def test_arrivals_are_marks_in_a_row(page: Page) -> None:
+    """If requests arrive over time, each arrival is a mark in a row of its own."""
     page.choose("experiment", "stream of requests")
     page.choose("run", "linear at 1G, round 1, ok")
     assert page.data("lanes")["arrival"]["x"] == page.rounds("linear", "1G", "stream of requests")[1]["arrived_s"]
@@ -272,13 +272,13 @@ def test_arrivals(page: Page) -> None:
 
 
 def test_zooming_into_one_chart_of_a_run_zooms_the_other(page: Page) -> None:
-    """Memory and lanes always show the same stretch of time."""
+    """Memory and lanes always show the same range of time."""
     page.browser.execute_script("Plotly.relayout('lanes', {'xaxis.range': [0.1, 0.2]})")
     page.wait_for(lambda: page.ask("document.getElementById('memory').layout.xaxis.range") == [0.1, 0.2])
 
 
-def test_the_table_has_every_case(page: Page, made: Document) -> None:
-    """Each case is a row, whose values are those of the JSON."""
+def test_table_has_every_case(page: Page, made: Document) -> None:
+    """Each case is a row with the values of the JSON."""
     assert len(page.cells("policy")) == len(made.records)
     names = zip(page.cells("policy"), page.cells("limit"), page.cells("workload"), strict=True)
     rounds = [page.rounds(p, None if at == "none" else at, workload) for (p, _), (at, _), (workload, _) in names]
@@ -291,8 +291,8 @@ def test_the_table_has_every_case(page: Page, made: Document) -> None:
     assert failed == "oom"
 
 
-def test_a_click_on_a_heading_sorts(page: Page) -> None:
-    """By a click or a key: up, then down; what was not measured stays at the end; a screen reader is told."""
+def test_click_on_a_heading_sorts(page: Page) -> None:
+    """A click or a key sorts up, then down; missing values stay last; screen readers are informed."""
     heading = page.browser.find_element(By.XPATH, "//table[@id='table']//th[.='makespan s']")
     button = heading.find_element(By.TAG_NAME, "button")
     for press, order, reverse in (
@@ -310,8 +310,8 @@ def test_a_click_on_a_heading_sorts(page: Page) -> None:
     assert page.count("#table [aria-sort]") == 1
 
 
-def test_summary(page: Page) -> None:
-    """The head of the page counts cases and outcomes, and says which policy is the quickest at each limit."""
+def test_summary_counts_and_names_the_quickest(page: Page) -> None:
+    """The head of the page counts cases and outcomes and names the quickest policy at each limit."""
     tiles = page.browser.find_element(By.CSS_SELECTOR, ".tiles").text
     assert tiles.split("\n") == ["14 cases", "39 runs ok", "1 run oom"]
     at = {limit: {p: median(page.rounds(p, limit), "makespan_s") for p in POLICIES[1:]} for limit in LIMITS}
@@ -320,8 +320,8 @@ def test_summary(page: Page) -> None:
         assert min(medians, key=medians.__getitem__) in row
 
 
-def test_findings(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> None:
-    """What the gate found is a table and counted at the top; without a gate nothing is said of one."""
+def test_findings_have_a_table(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> None:
+    """The findings of the gate have a table and counts; without a gate the page does not mention it."""
     case = made.records[0].case
     found = [
         Finding(case, Figure("makespan_s"), "makespan:10%", "regressed", "", 1.0, 2.0),
@@ -335,7 +335,7 @@ def test_findings(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> 
     assert len(rows) == 2
 
 
-def test_where_it_was_measured(page: Page) -> None:
+def test_page_describes_the_machine(page: Page) -> None:
     """The page names machine, kernel, versions, commit and settings."""
     text = page.ask("document.getElementById('about').textContent")
     wanted = (
@@ -351,8 +351,8 @@ def test_where_it_was_measured(page: Page) -> None:
     assert all(word in text for word in (*wanted, "1G,384M,none", page.stored["created"]))
 
 
-def test_light_and_dark(page: Page) -> None:
-    """Colours follow what the reader prefers, those of charts too, at once and without losing what was chosen."""
+def test_colours_follow_the_system(page: Page) -> None:
+    """The colours of page and charts follow the system at once without changing the chosen run."""
     page.choose("run", "partial at 384M, round 1, ok")
     seen = []
     for is_on in (True, False):
@@ -365,8 +365,8 @@ def test_light_and_dark(page: Page) -> None:
     page.assert_quiet()
 
 
-def test_paper_is_light(page: Page) -> None:
-    """Who reads on a dark screen prints dark words on white paper, in charts too."""
+def test_print_is_light(page: Page) -> None:
+    """A page on a dark screen is printed in dark text on white paper, including charts."""
     page.dark(is_on=True)
     page.wait_for(lambda: contrast(page.ink(), "#000000") > 7)
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
@@ -375,8 +375,8 @@ def test_paper_is_light(page: Page) -> None:
 
 
 @pytest.mark.parametrize("is_dark", [False, True])
-def test_contrast(page: Page, *, is_dark: bool) -> None:
-    """All words can be read by those who see poorly: 4.5 to 1 at least (WCAG 2.2, AA)."""
+def test_contrast_is_sufficient(page: Page, *, is_dark: bool) -> None:
+    """All text has a contrast of at least 4.5 to 1 (WCAG 2.2, AA)."""
     page.dark(is_on=is_dark)
     names = ("--text", "--quiet", "--link", "--good", "--bad", "--doubt")
     colours = page.ask("arguments[0].map(n => getComputedStyle(document.documentElement).getPropertyValue(n))", names)
@@ -400,8 +400,8 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_a_phone(page: Page) -> None:
-    """On a phone nothing scrolls sideways but tables, each in a box of its own, and charts fit."""
+def test_page_fits_a_phone(page: Page) -> None:
+    """On a phone only tables scroll sideways, each in its own box, and charts fit."""
     page.resize(PHONE)
     page.browser.refresh()
     assert page.ask("document.documentElement.scrollWidth") <= PHONE
@@ -410,8 +410,8 @@ def test_a_phone(page: Page) -> None:
         assert page.ask(f"document.querySelector('#{chart} svg.main-svg').getBoundingClientRect().right") <= PHONE
 
 
-def test_resizing_keeps_charts_in_their_places(page: Page) -> None:
-    """A window that becomes narrower has narrower charts, which do not become lower and do not overlap."""
+def test_resized_charts_keep_their_places(page: Page) -> None:
+    """In a narrower window charts become narrower, keep their height and do not overlap."""
     page.resize(700)
     page.wait_for(
         lambda: page.ask("document.querySelector('#lanes svg.main-svg').getBoundingClientRect().right") <= 700
@@ -423,8 +423,8 @@ def test_resizing_keeps_charts_in_their_places(page: Page) -> None:
         assert above["bottom"] < below["top"]
 
 
-def test_words_for_those_who_do_not_see(page: Page) -> None:
-    """The page has a language and one title, headings skip no level, charts have captions, choices have labels."""
+def test_page_is_accessible_to_screen_readers(page: Page) -> None:
+    """The page has a language and one title, headings skip no level, charts and choices have labels."""
     assert page.ask("document.documentElement.lang") == "en"
     levels = page.ask("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => Number(h.tagName[1]))")
     assert levels.count(1) == 1
@@ -454,7 +454,7 @@ HOSTILE = (
 
 
 def hostile(name: str) -> Document:
-    """Return a document in which everything that somebody may call something is called that."""
+    """Return a document in which each name that users choose contains `name`."""
     networks = asked(f"net {name}", "b")
     shaped = msgspec.structs.replace(study(), records=(), settings={name: name}, versions={name: name})
     machine = msgspec.structs.replace(shaped.machine, processor=name, kernel=name)
@@ -475,8 +475,8 @@ def hostile(name: str) -> Document:
 
 
 @pytest.mark.parametrize("name", ["".join(HOSTILE), "x" * 5000], ids=["all", "long"])
-def test_names_are_only_names(browser: webdriver.Chrome, tmp_path: Path, name: str) -> None:
-    """Whatever things are called, nothing of it runs or becomes markup, and it is shown as it is, in charts too."""
+def test_names_are_shown_literally(browser: webdriver.Chrome, tmp_path: Path, name: str) -> None:
+    """No name runs as code or becomes markup, and each is shown literally, also in charts."""
     made = hostile(name)
     findings = [Finding(made.records[0].case, Figure("makespan_s"), name, "regressed", name)]
     page = Page(browser, write(tmp_path / "report.html", made, findings), made)
@@ -495,8 +495,8 @@ def test_names_are_only_names(browser: webdriver.Chrome, tmp_path: Path, name: s
     page.assert_quiet()
 
 
-def test_hostile_names_when_pointed_at(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """What is shown when a point or a bar is pointed at are the names, too, and no markup of theirs."""
+def test_hover_texts_show_names_literally(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Hover texts show names literally, without markup."""
     made = hostile(HOSTILE[2])
     page = Page(browser, write(tmp_path / "report.html", made), made)
     for chart in ("curves", "lanes"):
@@ -507,8 +507,8 @@ def test_hostile_names_when_pointed_at(browser: webdriver.Chrome, tmp_path: Path
     page.assert_quiet()
 
 
-def test_a_baseline_is_a_page_too(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> None:
-    """Records without tasks and time lines have all but these two charts, and the page says why."""
+def test_page_of_a_baseline_explains_missing_charts(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> None:
+    """Records without tasks and time lines have all charts but these two, and the page says why."""
     page = Page(browser, write(tmp_path / "report.html", made.summary()), made)
     assert page.count("#curves .scatterlayer .point") == len(POLICIES) * 3
     assert page.count("#responses .scatterlayer .trace") > 0
@@ -518,16 +518,16 @@ def test_a_baseline_is_a_page_too(browser: webdriver.Chrome, tmp_path: Path, mad
     page.assert_quiet()
 
 
-def test_nothing_measured(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """A document without records is a page without rows, and complains of nothing."""
+def test_page_of_no_records_is_empty(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """A document without records is a page without rows and errors."""
     page = Page(browser, write(tmp_path / "report.html", document()), document())
     assert page.browser.find_element(By.CSS_SELECTOR, ".tiles").text == "0 cases"
     assert page.count("#table tbody tr") == 0
     page.assert_quiet()
 
 
-def test_only_failures(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Where no run was ok there are crosses and rows, and no policy is the quickest."""
+def test_page_of_failures_has_crosses_and_no_winner(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """If no run was ok there are crosses and rows, and no policy is the quickest."""
     killed = [Measurement(outcome="oom", detail="killed for memory")]
     records = [record(policy, limit, asked("a"), killed) for policy in POLICIES for limit in ("1G", "384M")]
     made = document(*records)
@@ -537,8 +537,8 @@ def test_only_failures(browser: webdriver.Chrome, tmp_path: Path) -> None:
     page.assert_quiet()
 
 
-def test_hundreds_of_cases(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """A page of 400 cases with hundreds of tasks each stays of a size that a browser opens, and draws one run."""
+def test_page_of_hundreds_of_cases_stays_small(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """A page of 400 cases with hundreds of tasks each stays small enough for a browser and draws one run."""
     many = asked(*"abcde" * 12)
     rounds = [run("partial", many)]
     records = [
@@ -553,8 +553,8 @@ def test_hundreds_of_cases(browser: webdriver.Chrome, tmp_path: Path) -> None:
     page.assert_quiet()
 
 
-def test_the_view_chooses_columns_and_order(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> None:
-    """The table shows the columns that were asked for, and its rows in the order that was."""
+def test_table_follows_the_view(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> None:
+    """The table has the columns and the order of the view."""
     view = View(columns=("peak", "throughput"), sort="throughput", group_by=("loop",))
     path = tmp_path / "report.html"
     path.write_text(FORMATS["html"](made, (), view), encoding="utf-8")
@@ -567,8 +567,8 @@ def test_the_view_chooses_columns_and_order(browser: webdriver.Chrome, tmp_path:
 
 
 @pytest.mark.parametrize("missing", ["plotly", "jinja2"])
-def test_what_is_needed_is_asked_for_in_words(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    """Without plotly or jinja2 the page is refused with the way out; other formats are not."""
+def test_missing_package_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """Without plotly or jinja2 the page is refused with a hint; other formats are not."""
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(Unsupported, match=rf"needs {missing}; pip install 'pytest-edgeload\[html\]'"):
         FORMATS["html"](document(), (), View())

@@ -1,4 +1,4 @@
-"""The parts of the HTML report that draw nothing: what is thinned, told apart, escaped and said."""
+"""The parts of the HTML report that need no browser: thinning, marks, escaping and texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZES = st.lists(st.tuples(*[st.integers(0, 50)] * 3), min_size=1, max_size=300)
 
 
 def timed(policy: str, *makespans: float, **changes: Any) -> Record:
-    """Return a record of nothing but makespans, one a round."""
+    """Return a record with only a makespan per round."""
     rounds = (Measurement(outcome="ok", round=i, makespan_s=s) for i, s in enumerate(makespans))
     if "memory_bytes" in changes:
         changes["constraints"] = Constraints(changes.pop("memory_bytes"), threads=2)
@@ -32,8 +32,8 @@ def timed(policy: str, *makespans: float, **changes: Any) -> Record:
 
 
 @given(SIZES, st.integers(12, 100))
-def test_thinning_keeps_what_is_seen(sizes: list[tuple[int, int, int]], most: int) -> None:
-    """A time line that is thinned begins and ends where it did, and has its least and greatest; short ones stay."""
+def test_thinning_keeps_ends_and_extremes(sizes: list[tuple[int, int, int]], most: int) -> None:
+    """A thinned time line keeps its ends, its minimum and its maximum; short ones stay complete."""
     columns = tuple(zip(*sizes, strict=True))
     line = Timeline(tuple(map(float, range(len(sizes)))), *columns)
     kept = thinned(line, most)
@@ -47,8 +47,8 @@ def test_thinning_keeps_what_is_seen(sizes: list[tuple[int, int, int]], most: in
     assert len(kept) <= max(most, 12) + 8
 
 
-def test_the_longest_tasks_are_drawn() -> None:
-    """Of more tasks than are drawn those are left out that take the least time."""
+def test_longest_tasks_are_drawn() -> None:
+    """If there are too many tasks, the longest are drawn."""
     made = record("linear", "1G", asked("a", "b"))
     one = made.rounds[0]
     chart, drawn = lanes(made.case, one, 6)
@@ -57,8 +57,8 @@ def test_the_longest_tasks_are_drawn() -> None:
     assert sorted((x for bars in chart["data"] for x in bars["x"]), reverse=True) == [round(s, 6) for s in lengths[:6]]
 
 
-def test_tasks_of_which_nothing_is_known_are_drawn() -> None:
-    """Tasks without words for what they were about are drawn as tasks."""
+def test_tasks_without_a_description_are_drawn() -> None:
+    """Tasks without a description are drawn as tasks."""
     made = record("linear", "1G", asked("a"))
     bare = msgspec.structs.replace(made.rounds[0], steps=())
     chart, drawn = lanes(made.case, bare, 1000)
@@ -66,8 +66,8 @@ def test_tasks_of_which_nothing_is_known_are_drawn() -> None:
     assert [bars["name"] for bars in chart["data"]] == ["task"]
 
 
-def test_marks_differ() -> None:
-    """Two hundred policies look different, and those of one session always alike."""
+def test_marks_of_policies_differ() -> None:
+    """Two hundred policies have different marks, which do not depend on policies after them."""
     names = [f"policy{i}" for i in range(200)]
     assert len(set(marks(names).values())) == 200
     assert marks(names) == marks([*names, *names])
@@ -75,7 +75,7 @@ def test_marks_differ() -> None:
 
 @given(st.text())
 def test_labels_are_literal(name: str) -> None:
-    """A label has no tag and no control character in it, and read as markup it is the name."""
+    """A label has no tag and no control character, and read as markup it is the name."""
     shown = label(name)
     assert "<" not in shown
     assert shown.isprintable()
@@ -83,16 +83,16 @@ def test_labels_are_literal(name: str) -> None:
 
 
 @given(st.recursive(st.text() | st.integers(-9, 9), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
-def test_data_stays_in_its_element(value: object) -> None:
-    """What is written into a script element is that value, and cannot end the element."""
+def test_data_cannot_end_its_script_element(value: object) -> None:
+    """The text for a script element decodes to the value and cannot end the element."""
     text = encoded(value)
     assert json.loads(text) == value
     assert not set("<>&").intersection(text)
 
 
 @given(st.lists(st.floats(1e-6, 1e6), max_size=20))
-def test_an_axis_shows_all_its_values(values: list[float]) -> None:
-    """Far apart values have a logarithmic axis with a tick at or below the least and one at or above the greatest."""
+def test_axis_covers_all_values(values: list[float]) -> None:
+    """Values that are far apart have a logarithmic axis with ticks at or beyond both ends."""
     axis = seconds("makespan", values)
     if axis.get("type") == "log":
         ticks = axis["tickvals"]
@@ -104,8 +104,8 @@ def test_an_axis_shows_all_its_values(values: list[float]) -> None:
         assert axis["rangemode"] == "tozero"
 
 
-def test_the_typical_run() -> None:
-    """The round nearest to the median stands for the good ones, and the first that failed for itself."""
+def test_typical_runs_are_the_median_and_the_first_failure() -> None:
+    """The typical rounds are the good one nearest to the median and the first that failed."""
     mix = asked("a")
     rounds = [run("bulk", mix, i, slower) for i, slower in enumerate((3.0, 1.0, 1.1))]
     killed = Measurement(outcome="oom", round=3, timeline=rounds[0].timeline)
@@ -116,15 +116,15 @@ def test_the_typical_run() -> None:
     assert typical(Record(made.case, tuple(m.summary() for m in made.rounds))) == []
 
 
-def test_titles_tell_experiments_apart() -> None:
-    """An experiment is called by its workload and by as much else as it takes."""
+def test_titles_of_experiments_are_distinct() -> None:
+    """The title of an experiment is its workload and as many coordinates as are needed."""
     records = [timed("bulk", 1.0, reader=reader, workload=name) for name in "ab" for reader in ("read", "mmap")]
     assert titles(experiments(records)) == ["a, reader read", "a, reader mmap", "b, reader read", "b, reader mmap"]
     assert titles(experiments([timed("bulk", 1.0), timed("linear", 2.0, limit="1G")])) == ["mix"]
 
 
-def test_who_is_the_quickest() -> None:
-    """The least median wins; those whose intervals meet its own are named, and so is the time relative to bulk."""
+def test_quickest_policy_has_the_smallest_median() -> None:
+    """The smallest median wins; policies whose intervals overlap are named, and the ratio to bulk is given."""
     records = [timed("bulk", 4.0, 4.1, 4.2), timed("linear", 1.0, 2.0, 3.0), timed("stream", 1.9, 2.0, 2.1)]
     found = experiments([*records, timed("bulk", 1.0, 1.0, 1.1, limit=None, memory_bytes=None)])
     won = winners(found, titles(found))
@@ -135,8 +135,8 @@ def test_who_is_the_quickest() -> None:
     assert list(headlines(won)) == ["At 384M linear is the quickest: 2s, 0.49 x bulk; not certain against stream."]
 
 
-def test_who_is_the_quickest_how_often() -> None:
-    """Of several workloads it is counted how often each policy wins, and how often that is not certain."""
+def test_wins_are_counted_over_workloads() -> None:
+    """Over several workloads the wins of each policy are counted, and the uncertain ones as well."""
     records = [
         timed(policy, *rounds, workload=name)
         for name, first, second in (("a", (1.0, 1.1), (2.0, 2.1)), ("b", (1.0, 1.1), (3.0, 3.1)), ("c", (2.0,), (1.0,)))
@@ -148,7 +148,7 @@ def test_who_is_the_quickest_how_often() -> None:
     ]
 
 
-def test_a_policy_alone_is_not_the_quickest() -> None:
-    """Where nothing was compared, nobody wins."""
+def test_single_policy_does_not_win() -> None:
+    """If policies were not compared, there is no winner."""
     found = experiments([timed("bulk", 1.0), timed("bulk", 2.0, limit="1G", memory_bytes=1 << 30)])
     assert list(headlines(winners(found, titles(found)))) == []

@@ -1,4 +1,4 @@
-"""Markdown for comments and summaries: verdicts first, tables that unfold, nothing of a user's that is markup."""
+"""Markdown for comments and summaries: findings first, tables that unfold, escaped names."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def render(*records: Record, findings: tuple[Finding, ...] = (), columns: tuple[
     return FORMATS["markdown"](document(*records), findings, view(columns=columns))
 
 
-def test_order() -> None:
-    """Verdicts come first, the worst foremost, then failures, then tables, then what else is to know."""
+def test_findings_come_first() -> None:
+    """Findings come first, the worst on top, then failures, tables and notes."""
     bulk, never = record("bulk", {"makespan_s": 3.0}), record("never", {"outcome": "oom", "detail": "killed"})
     findings = (finding(bulk.case, "ok"), finding(bulk.case, "improved"), finding(bulk.case))
     text = render(bulk, never, findings=findings)
@@ -38,28 +38,28 @@ def test_order() -> None:
     assert lines[10] == "</details>"
 
 
-def test_blank_lines() -> None:
-    """A table that unfolds has blank lines around it, without which it would not be one."""
+def test_unfolding_tables_have_blank_lines_around() -> None:
+    """A table that unfolds has blank lines around it, because Markdown requires them."""
     text = render(record("bulk", {"makespan_s": 3.0}))
     assert re.search(r"</summary>\n\n\| policy .*\|\n\n</details>", text, re.DOTALL)
 
 
-def test_columns() -> None:
-    """Its tables have the columns that were chosen."""
+def test_tables_have_the_chosen_columns() -> None:
+    """The tables have the chosen columns."""
     text = render(record("bulk", {"makespan_s": 3.0}), columns=("min", "rounds"))
     assert re.search(r"^\| policy +\| +makespan.min s \| +rounds \|$", text, re.MULTILINE)
 
 
-def test_by_network() -> None:
-    """Where requests keep coming there is a table by network, too."""
+def test_arriving_requests_have_a_table_by_network() -> None:
+    """If requests keep arriving there is also a table by network."""
     served = {"service": {"a_net": {"requests": 1, "response_mean_s": 1.5}}}
     text = render(record("bulk", served, loop="closed"))
     assert re.search(r"^\| `a_net` +\| +1.50 \|$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("count", [0, 1, 40, 1000])
-def test_size(count: int) -> None:
-    """It fits a comment whatever there is to say, and says in a sentence what had no room."""
+def test_report_fits_into_a_comment(count: int) -> None:
+    """The report fits into a comment of any document, and a sentence counts omitted blocks."""
     records = [record(f"policy{n}", {"makespan_s": 1.0}, workload=f"mix{n}" + "ü" * 100) for n in range(count)]
     text = render(*records, findings=tuple(finding(r.case) for r in records))
     assert len(text.encode()) <= MAX_BYTES
@@ -92,8 +92,8 @@ words = st.text(st.characters(exclude_categories=("Cs", "Cc"))) | st.sampled_fro
 
 
 @given(words, words, words)
-def test_escaped(policy: str, workload: str, detail: str) -> None:
-    """Whatever users call things, there are as many cells, tags and lines, and nobody is called by a mention."""
+def test_markup_in_names_is_escaped(policy: str, workload: str, detail: str) -> None:
+    """With any names the numbers of cells, tags and lines are the same, and no user is mentioned."""
     usual = render(record("bulk", {"makespan_s": 1.0}, {"outcome": "oom", "detail": "x"}))
     text = render(record(policy, {"makespan_s": 1.0}, {"outcome": "oom", "detail": detail}, workload=workload))
     outside = re.sub(r"`[^`\n]+`|<code>[^<\n]*</code>", "CODE", text)
@@ -108,6 +108,6 @@ def test_escaped(policy: str, workload: str, detail: str) -> None:
     ("text", "shown"),
     [("age_net", "`age_net`"), ("a|b", "<code>a&#124;b</code>"), ("`", "<code>&#96;</code>"), ("<b>", "`<b>`")],
 )
-def test_code(text: str, shown: str) -> None:
-    """A word is a code span, or a code tag where a span or a table's cell would break it."""
+def test_code_uses_a_span_or_a_tag(text: str, shown: str) -> None:
+    """A word is a code span, or a code tag if a span or a table cell would break it."""
     assert code(text) == shown

@@ -1,4 +1,4 @@
-"""The tables of the terminal summary, made of records made by hand."""
+"""The tables of the terminal summary."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ WANTED = Ask("net", when=Condition(0, 0.5))
 words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1) | st.sampled_from(
     ["007", "1e3", "-0", "nan", "None", "True", "0x10", "100%", "{x}", "%s", "a|b", "<b>", "\\n", "-", "--edge"]
 )
-"""What somebody may call something, with what could be mistaken for a number or for markup."""
+"""Names, also those that look like a number or markup."""
 
 
 def render(records: Sequence[Record], findings: Sequence[Finding] = (), **changes: Any) -> str:
-    """Return what the terminal shows of `records`, by a view with `changes`."""
+    """Return the terminal report of `records` in a view with `changes`."""
     return terminal.render(document(*records), findings, view(**changes))
 
 
@@ -39,7 +39,7 @@ def row(text: str, name: str) -> dict[str, str]:
     return dict(zip(header, cells, strict=True))
 
 
-def test_columns() -> None:
+def test_row_has_the_default_columns() -> None:
     """A row has the policy, the makespan's median and range, the ratio, peak, swap traffic, faults and outcome."""
     figures = {"peak_bytes": 300 << 20, "swap_in_bytes": 0, "swap_out_bytes": 3 << 19, "major_faults": 1234}
     rounds = ({"makespan_s": seconds, **figures} for seconds in (3.0, 1.004, 2.0))
@@ -56,10 +56,10 @@ def test_columns() -> None:
     }
 
 
-def test_response_columns() -> None:
-    """Where requests come over time a row has their response times, the ratio of the means, and the worst slowdown.
+def test_arriving_requests_have_response_columns() -> None:
+    """If requests keep arriving a row has their response times, the ratio of the means, and the worst slowdown.
 
-    Percentiles are of the requests of all rounds; where there are too few, their cell says how many it takes.
+    Percentiles cover the requests of all rounds; if there are too few, the cell has the needed number.
     """
     found = {"makespan_s": 99.0, "response_s": [0.5] * 28 + [None] + [1.0] * 4}
     others = {"worst_slowdown": 2.54, "peak_bytes": 300 << 20, "swap_in_bytes": 0, "swap_out_bytes": 0}
@@ -83,8 +83,8 @@ def test_response_columns() -> None:
     assert text.index("\nlinear ") < text.index("\nbulk "), "the one that answers sooner stands first"
 
 
-def test_responses_by_network() -> None:
-    """Where requests come over time a second table has the median of each network's mean response, policy by policy."""
+def test_arriving_requests_have_a_table_by_network() -> None:
+    """If requests keep arriving, a second table has the median of each network's mean response by policy."""
 
     def served(**means: float | None) -> dict[str, Any]:
         return {"service": {name: {"requests": 1, "response_mean_s": mean} for name, mean in means.items()}}
@@ -97,8 +97,8 @@ def test_responses_by_network() -> None:
     assert row(text, "large") == {"mean response s": "large", "bulk": "3.00", "linear": "-"}
 
 
-def test_outliers() -> None:
-    """A round that is far from the others is named, and counts."""
+def test_outliers_are_named_and_included() -> None:
+    """A round that is far from the others is named, and included."""
     usual = [{"makespan_s": seconds} for seconds in (1.0, 1.01, 0.99, 1.02)]
     text = render([record("bulk", *usual, {"makespan_s": 9.0}), record("linear", *usual, {"makespan_s": 1.03})])
     line = "outlier, included: bulk, mix at 512M, round 4: 9.00 s"
@@ -106,8 +106,8 @@ def test_outliers() -> None:
     assert row(text, "bulk")["makespan s"] == "1.01 (0.99-9.00)"
 
 
-def test_ratio() -> None:
-    """The ratio to the reference is taken round by round, and then its median."""
+def test_ratio_is_the_median_over_rounds() -> None:
+    """The ratio to the reference is computed per round; the table shows the median."""
     bulk = record("bulk", *({"makespan_s": seconds} for seconds in (1.0, 10.0, 100.0)))
     other = record("other", *({"makespan_s": seconds} for seconds in (2.0, 30.0, 50.0)))
     text = render([other, bulk])
@@ -116,16 +116,16 @@ def test_ratio() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["oom", "timeout", "crashed", "wrong"])
-def test_ratio_without_pairs(outcome: str) -> None:
-    """No ratio is shown where no round of both policies went well, nor where the reference was not measured."""
+def test_ratio_without_pairs_is_absent(outcome: str) -> None:
+    """There is no ratio if no round of both policies was ok, or if the reference was not measured."""
     other = record("other", {"makespan_s": 1.0}, {"makespan_s": 2.0, "outcome": outcome})
     bulk = record("bulk", {"makespan_s": 1.0, "outcome": outcome}, {"makespan_s": 1.0})
     assert row(render([other, bulk]), "other")["x bulk"] == "-"
     assert row(render([other]), "other")["x bulk"] == "-"
 
 
-def test_ratio_to_itself() -> None:
-    """The reference is once as slow as itself, also where a round holds several measurements, as under hypothesis."""
+def test_ratio_of_the_reference_is_one() -> None:
+    """The ratio of the reference is 1, also if a round has several measurements, as under hypothesis."""
     several = [Measurement(outcome="ok", makespan_s=seconds) for seconds in (1.0, 2.0, 4.0)]
     text = render([Record(CASE, tuple(several))])
     assert row(text, "bulk")["x bulk"] == "1.00"
@@ -134,8 +134,8 @@ def test_ratio_to_itself() -> None:
 BOUND = {"bound_s": 0.5, "bound_read_s": 0.5, "bound_compute_s": 0.0625, "bound_read_bytes": 3 << 29}
 
 
-def test_bound() -> None:
-    """Where a bound is known a line has it and its parts, and a column how far above it each run was, by median."""
+def test_bound_has_a_line_and_a_column() -> None:
+    """A known bound has a line with its parts, and a column with the median ratio of each run to it."""
     rounds = ({"makespan_s": seconds, **BOUND} for seconds in (2.0, 1.0, 4.0))
     text = render([record("bulk", *rounds), record("linear", {"makespan_s": 0.75, **BOUND}), record("stream", {})])
     assert text.splitlines()[2] == "bound 0.500 s: reading 1.5G takes 0.500 s, computing 0.062 s"
@@ -143,38 +143,38 @@ def test_bound() -> None:
     assert [row(text, name)["x bound"] for name in ("bulk", "linear", "stream")] == ["4.00", "1.50", "-"]
 
 
-def test_no_bound() -> None:
-    """Where none is known, or no run went well, no line and no column speak of it; another group is not affected."""
+def test_unknown_bound_has_no_line_and_no_column() -> None:
+    """Without a bound, or a good run, there is no line and no column; another group is not affected."""
     alone = render([record("bulk", {"outcome": "oom", **BOUND}), record("linear", {"makespan_s": 1.0})])
     assert "bound" not in alone
     beside = render([record("bulk", BOUND), record("bulk", {}, workload="other")]).split("\n\n")
     assert ["x bound" in table for table in beside] == [True, False]
 
 
-def test_absent() -> None:
-    """What was not measured is a dash, never a zero."""
+def test_unmeasured_value_is_a_dash() -> None:
+    """A value that was not measured is a dash, never a zero."""
     cells = row(render([record("bulk", {})]), "bulk")
     assert [cells[name] for name in HEADERS[1:]] == ["-", "-", "-", "-/-", "-", "ok"]
 
 
-def test_outcomes() -> None:
-    """Outcomes are counted, the most frequent first; figures are those of the rounds that went well."""
+def test_outcomes_are_counted() -> None:
+    """Outcomes are counted, most frequent first; figures are those of the rounds that were ok."""
     rounds = ({"makespan_s": 9.0, "outcome": "oom", "detail": "killed"}, {"makespan_s": 1.0}, {"makespan_s": 3.0})
     cells = row(render([record("bulk", *rounds)]), "bulk")
     assert cells["outcome"] == "2 ok, oom"
     assert cells["makespan s"] == "2.00 (1.00-3.00)"
 
 
-def test_rows_are_ordered() -> None:
-    """The quickest policy stands first, and those that never went well last."""
+def test_quickest_policy_is_first() -> None:
+    """The quickest policy is first, and policies without a good run are last."""
     found = [record(name, {"makespan_s": seconds}) for name, seconds in (("slow", 3.0), ("quick", 1.0), ("bulk", 2.0))]
     text = render([record("never", {"outcome": "oom"}), *found])
     positions = [text.index(f"\n{name} ") for name in ("quick", "bulk", "slow", "never")]
     assert positions == sorted(positions)
 
 
-def test_title() -> None:
-    """A table is headed by all that its rows have in common."""
+def test_title_has_the_common_properties() -> None:
+    """The title of a table has the common properties of its rows."""
     title, where = render([record("bulk", {})]).splitlines()[:2]
     assert title == "suites/test_a.py::test_a mix at 512M"
     assert where == "cap cgroup2, swap 8G, reader read, 2 threads"
@@ -194,15 +194,15 @@ def test_title() -> None:
         ({"requests": (Ask("net"), WANTED), "loop": "closed"}, "closed loop; conditions: wait"),
     ],
 )
-def test_circumstances(changes: dict[str, Any], said: str | None) -> None:
-    """The heading says when requests come and what becomes of those with a condition, if anything."""
+def test_title_has_arrivals_and_conditions(changes: dict[str, Any], said: str | None) -> None:
+    """The title has the arrivals of requests and the treatment of conditions, if there are any."""
     lines = render([record("bulk", {}, **changes)]).splitlines()
     assert lines[1].startswith("cap ")
     assert (None if lines[2].startswith("policy") else lines[2]) == said
 
 
-def test_dropped_and_late() -> None:
-    """A row says of how many requests the most were dropped or late in one round, where any were."""
+def test_outcome_counts_dropped_and_late_requests() -> None:
+    """A row has the most dropped and late requests in one round, if there are any."""
     rounds = ({"dropped": (1,)}, {"dropped": (1, 2), "deadline_misses": 1}, {"deadline_misses": 0})
     requests = (Ask("net"), WANTED, WANTED)
     assert row(render([record("bulk", *rounds, requests=requests)]), "bulk")["outcome"] == (
@@ -215,8 +215,8 @@ def test_dropped_and_late() -> None:
     ("limit", "cap", "said"),
     [("base+1G", "none", "base+1G (NOT enforced)"), (None, "none", "no limit"), (None, "cgroup1", "no limit")],
 )
-def test_limit_in_title(limit: str | None, cap: str, said: str) -> None:
-    """A limit that nothing enforced says so, and the lack of one is no matter of enforcement."""
+def test_title_marks_a_limit_that_was_not_enforced(limit: str | None, cap: str, said: str) -> None:
+    """A limit that was not enforced is marked; a case without a limit is not."""
     assert render([record("bulk", {}, limit=limit, cap=cap)]).splitlines()[0].endswith(f" at {said}")
 
 
@@ -224,8 +224,8 @@ FIELDS = (*Case.__struct_fields__, *Constraints.__struct_fields__)
 
 
 @pytest.mark.parametrize("field", [n for n in FIELDS if n not in {"policy", "limit", "constraints", "device"}])
-def test_groups(field: str) -> None:
-    """Records that differ in anything but policy and machine are not in one table, nor compared with each other."""
+def test_records_of_different_groups_have_tables_of_their_own(field: str) -> None:
+    """Records that differ in more than policy and machine have different tables and are not compared."""
     others = {"requests": (Ask("net"),), "loop": "closed", "parameters": (("size", "8"),), "seed": 7}
     others |= {"unenforced": (Shortfall("cpus"),)} | dict.fromkeys(Constraints.__struct_fields__, 7)
     other = others.get(field, "other")
@@ -234,8 +234,8 @@ def test_groups(field: str) -> None:
     assert row(text, "linear")["x bulk"] == "-"
 
 
-def test_machines() -> None:
-    """Machines that were measured by themselves share a table with a column for them; ratios are within a machine."""
+def test_merged_machines_share_a_table() -> None:
+    """Merged machines share a table with a column for them; ratios are within a machine."""
     pi = {"device": "pi", "memory_bytes": 7, "swap": "4G"}
     nano = {"device": "nano"}
     records = [
@@ -248,23 +248,23 @@ def test_machines() -> None:
     assert lines == [["linear", "pi", "2.00", "0.50"], ["bulk", "nano", "3.00", "1.00"], ["bulk", "pi", "4.00", "1.00"]]
 
 
-def test_one_group() -> None:
-    """Records that differ in the policy alone share a table, wherever in the list they stand."""
+def test_records_of_one_group_share_a_table() -> None:
+    """Records that differ only in the policy share a table, in any order."""
     records = [record("bulk", {}), record("bulk", {}, workload="second"), record("linear", {})]
     tables = render(records).split("\n\n")
     assert ["linear" in table for table in tables] == [True, False]
 
 
-def test_failures() -> None:
-    """Every round that did not go well has a line of its own that says which it was and why."""
+def test_each_failed_round_has_a_line() -> None:
+    """Every failed round has a line with its case and the reason."""
     failures = ({"outcome": "oom", "detail": "killed at 512M"}, {"outcome": "timeout", "detail": "slow"})
     assert render([record("bulk", {}, *failures)]).split("\n\n")[1:] == [
         "bulk, mix at 512M, round 1: oom: killed at 512M\nbulk, mix at 512M, round 2: timeout: slow"
     ]
 
 
-def test_notes() -> None:
-    """What the figures do not tell is said below, once, and only where it is so."""
+def test_notes_appear_once_and_only_if_needed() -> None:
+    """Notes on the figures are below the tables, once, and only if they apply."""
     well = record("bulk", {}, {})
     assert len(render([well]).split("\n\n")) == 1
     partly = record("linear", {"machine_wide": ["swap_in_bytes", "stall_s"]}, {"interleaved": False})
@@ -274,14 +274,14 @@ def test_notes() -> None:
     )
 
 
-def test_nothing() -> None:
-    """No records, no text."""
+def test_no_records_give_no_text() -> None:
+    """Without records there is no text."""
     assert render([]) == ""
 
 
 @given(words, words, words, words, words)
-def test_verbatim(test: str, workload: str, policy: str, swap: str, detail: str) -> None:
-    """Names and words of users stand in the report as they wrote them."""
+def test_names_are_shown_literally(test: str, workload: str, policy: str, swap: str, detail: str) -> None:
+    """Names and texts of users are shown literally."""
     failed = record(policy, {"outcome": "crashed", "detail": detail}, test=test, workload=workload, swap=swap)
     lines = render([failed]).splitlines()
     assert lines[0] == f"{test} {workload} at 512M"
@@ -302,8 +302,8 @@ def served(*networks: str) -> dict[str, Any]:
 @pytest.mark.parametrize("colour", [False, True])
 @pytest.mark.parametrize("name", ["short", "long"])
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_width(width: int, name: str, colour: bool) -> None:  # noqa: FBT001
-    """No table or title is wider than the terminal; main figure and outcome stand, and what does not is named."""
+def test_tables_fit_into_the_width(width: int, name: str, colour: bool) -> None:  # noqa: FBT001
+    """No table or title is wider than the terminal; main figure and outcome remain, others are named."""
     policies = ("bulk", "deepeye-frugal", "a-policy-of-a-rather-long-name")
     once = [record(p, *({"makespan_s": s, **WIDE} for s in (1.0, 2.0))) for p in policies]
     kept = [record(p, {**LATE, **served("small", "large")}, loop="closed", test="t.py::" + "x" * 90) for p in policies]
@@ -319,8 +319,8 @@ def test_width(width: int, name: str, colour: bool) -> None:  # noqa: FBT001
     assert room.startswith(f"no room in {width} columns for ")
 
 
-def test_what_goes_first() -> None:
-    """Where there is no room the last columns go first, and a line says which."""
+def test_last_columns_are_left_out_first() -> None:
+    """Without room the last columns are left out first, and a line names them."""
     records = [record("bulk", {"makespan_s": 1.0, **WIDE})]
     assert list(row(render(records), "bulk"))[-3:] == ["swap in/out", "faults", "outcome"]
     text = render(records, width=70)
@@ -328,8 +328,8 @@ def test_what_goes_first() -> None:
     assert text.splitlines()[-1] == "no room in 70 columns for swap in/out, faults"
 
 
-def test_chosen_columns() -> None:
-    """Columns are those asked for, in that order, after what tells the rows apart."""
+def test_chosen_columns_follow_the_labels() -> None:
+    """The chosen columns are in their order, after the labels of the rows."""
     rounds = ({"makespan_s": seconds, "read_bytes": 3 << 20} for seconds in (1.0, 2.0, 6.0))
     cells = row(render([record("bulk", *rounds)], columns=("min", "mean", "max", "rounds", "read", "limit")), "bulk")
     assert cells == {
@@ -361,24 +361,24 @@ def order(records: Sequence[Record], **changes: Any) -> list[str]:
         ("outcome", ["c", "a", "b"]),  # alike, so they stay as they came
     ],
 )
-def test_sort(sort: str, policies: list[str]) -> None:
-    """Rows stand in order of any column, the best first and what has no value last, or of their names."""
+def test_rows_are_sorted_by_any_column_or_by_name(sort: str, policies: list[str]) -> None:
+    """Rows are sorted by any column, best first and without a value last, or by their names."""
     a = record("a", {"makespan_s": 3.0, "peak_bytes": 2, "throughput_per_s": 9.0})
     b = record("b", {"makespan_s": 1.0, "throughput_per_s": 5.0})
     c = record("c", {"makespan_s": 2.0, "peak_bytes": 1})
     assert order([c, a, b], sort=sort) == policies
 
 
-def test_sort_by_limit() -> None:
-    """Limits stand in order of their sizes, none at the end."""
+def test_limits_are_sorted_by_size() -> None:
+    """Limits are sorted by size, with no limit at the end."""
     limits = {"1G": 1 << 30, "512M": 512 << 20, None: None}
     records = [record("p", {}, limit=limit, memory_bytes=size) for limit, size in limits.items()]
     text = render(records, group_by=("policy",), sort="limit")
     assert [line.split()[0] for line in text.splitlines()[3:]] == ["512M", "1G", "none"]
 
 
-def test_group_by() -> None:
-    """Tables are of what their rows have in common; what tells rows apart has columns; ratios stay what they are."""
+def test_tables_are_grouped_by_coordinates() -> None:
+    """Rows of a table share the chosen coordinates; others label the rows; ratios do not change."""
     records = [
         record(policy, {"makespan_s": seconds}, workload=workload, parameters=(("size", size),))
         for policy, workload, size, seconds in (
@@ -399,8 +399,8 @@ def test_group_by() -> None:
     ]
 
 
-def test_group_by_unenforced() -> None:
-    """A limit that nothing enforced is told of in any grouping."""
+def test_unenforced_limit_is_marked_in_any_grouping() -> None:
+    """A limit that was not enforced is marked in any grouping."""
     assert render([record("bulk", {}, cap="none")], group_by=("policy",)).startswith(
         "policy bulk (limits NOT enforced)\n"
     )
@@ -408,21 +408,21 @@ def test_group_by_unenforced() -> None:
     assert render(enforced, group_by=("policy",)).startswith("policy bulk\n")
 
 
-def test_group_by_what_some_lack() -> None:
-    """What a case lacks counts as empty."""
+def test_missing_coordinate_groups_as_empty() -> None:
+    """A coordinate that a case does not have counts as empty."""
     text = render([record("bulk", {}), record("linear", {}, device="pi")], group_by=("param:size", "device", "seed"))
     assert text.count("policy") == 2
     assert text.splitlines()[0] == "param:size -, device -, seed -"
 
 
-def test_long_names() -> None:
-    """By its long name a row says everything that its case is made of."""
+def test_long_name_has_all_coordinates() -> None:
+    """The long name of a row has all coordinates of its case."""
     text = render([record("bulk", {}, read_bps=90 << 20, seed=7, device="pi")], name="long")
     assert "bulk, suites/test_a.py::test_a mix at 512M, reader read, 2 threads, reads at 90M/s, seed 7, pi  " in text
 
 
-def test_colours() -> None:
-    """The best and worst of a column have colours, and so has what regressed or failed; without leave nothing has."""
+def test_best_worst_and_bad_cells_are_coloured() -> None:
+    """The best and worst of a column and failures have colours, if these are allowed."""
     records = [record(p, {"makespan_s": s}) for p, s in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
     records.append(record("d", {"outcome": "oom"}))
     findings = [finding(records[1].case)]
@@ -439,8 +439,8 @@ def test_colours() -> None:
     assert plain == render(records, findings), "colours move nothing"
 
 
-def test_verdicts() -> None:
-    """Verdicts stand below everything else."""
+def test_findings_are_below_the_tables() -> None:
+    """Findings are below everything else."""
     case = record().case
     text = render([record("bulk", {"makespan_s": 3.0})], [finding(case), finding(case, "ok")])
     assert text.split("\n\n")[-1].splitlines() == [

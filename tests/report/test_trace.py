@@ -1,4 +1,4 @@
-"""The trace, against the rules of its format and the record's spans."""
+"""The trace follows its format and equals the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Event = dict[str, Any]
 
 
 def events(made: Document) -> list[Event]:
-    """Return what stands in the trace of a document."""
+    """Return the decoded trace of a document."""
     found = json.loads(FORMATS["trace"](made, (), View()))
     assert set(found) == {"traceEvents", "displayTimeUnit", "otherData"}
     assert isinstance(found["traceEvents"], list)
@@ -27,7 +27,7 @@ def events(made: Document) -> list[Event]:
 
 
 def drawn(made: Document) -> list[tuple[Case, Measurement]]:
-    """Return the runs that a trace can say anything about."""
+    """Return the runs with tasks or a time line."""
     return [(r.case, m) for r in made.records for m in r.rounds if m.tasks or m.timeline.at_s]
 
 
@@ -41,8 +41,8 @@ def found(made: Document) -> list[Event]:
     return events(made)
 
 
-def test_every_event_is_one_of_the_format(found: list[Event]) -> None:
-    """Each has its phase, process, thread, name and a time that is a number from 0 on, and what its phase asks for."""
+def test_events_have_all_fields_of_the_format(found: list[Event]) -> None:
+    """Each event has its phase, process, thread, name, a time >= 0, and the fields that its phase requires."""
     for event in found:
         assert event["ph"] in {"X", "C", "i", "M"}
         assert isinstance(event["name"], str)
@@ -64,7 +64,7 @@ def test_every_event_is_one_of_the_format(found: list[Event]) -> None:
 
 
 def test_every_process_and_thread_has_a_name(made: Document, found: list[Event]) -> None:
-    """A process is a run, named by case and round, no two alike; a thread is a lane, named by its number."""
+    """A process is a run with a unique name of case and round; a thread is a lane with its number."""
     names = {e["pid"]: e["args"]["name"] for e in found if e["name"] == "process_name"}
     assert len(set(names.values())) == len(names) == len(drawn(made))
     assert {event["pid"] for event in found} == set(names)
@@ -74,8 +74,8 @@ def test_every_process_and_thread_has_a_name(made: Document, found: list[Event])
     assert all(name == f"lane {tid - 1}" for (_, tid), name in lanes.items())
 
 
-def test_spans_are_the_record_s(made: Document, found: list[Event]) -> None:
-    """Each task is a span of its lane, at the record's time after the start of its plan, with what it was about."""
+def test_spans_equal_those_of_the_record(made: Document, found: list[Event]) -> None:
+    """Each task is a span of its lane at the record's time after the start of its plan, with its description."""
     for pid, (case, m) in enumerate(drawn(made), 1):
         own = [event for event in found if event["pid"] == pid]
         go = next(event["ts"] for event in own if event["name"] == "go")
@@ -92,8 +92,8 @@ def test_spans_are_the_record_s(made: Document, found: list[Event]) -> None:
             assert event["args"].get("weight_bytes", 0) == step.weight_bytes
 
 
-def test_tasks_of_a_lane_follow_each_other(found: list[Event]) -> None:
-    """No task of a lane begins before the one before it has ended: viewers would take it for a part of that one."""
+def test_tasks_of_a_lane_do_not_overlap(found: list[Event]) -> None:
+    """No task of a lane begins before the previous one has ended, because viewers would nest it."""
     lanes: dict[tuple[int, int], list[Event]] = {}
     for event in found:
         if event["ph"] == "X":
@@ -103,7 +103,7 @@ def test_tasks_of_a_lane_follow_each_other(found: list[Event]) -> None:
             assert one["ts"] + one["dur"] <= next_one["ts"]
 
 
-def test_counters_are_the_time_line(made: Document, found: list[Event]) -> None:
+def test_counters_equal_the_time_line(made: Document, found: list[Event]) -> None:
     """Memory, swap and the limit are counters with the sampler's bytes at the sampler's times."""
     for pid, (case, m) in enumerate(drawn(made), 1):
         own = [event for event in found if event["pid"] == pid]
@@ -117,8 +117,8 @@ def test_counters_are_the_time_line(made: Document, found: list[Event]) -> None:
         assert {e["args"]["limit"] for e in limit} == ({case.limit_bytes} if case.limit_bytes else set())
 
 
-def test_arrivals_are_moments() -> None:
-    """Each request arrives at its moment after the start of the plan."""
+def test_arrivals_are_instant_events() -> None:
+    """Each request arrives at its time after the start of the plan."""
     late = asked("a", "b", gap_s=0.25)
     found = events(document(record("bulk", "1G", late, [run("bulk", late)])))
     [go] = [event["ts"] for event in found if event["name"] == "go"]
@@ -126,13 +126,13 @@ def test_arrivals_are_moments() -> None:
     assert [(e["ts"] - go, e["args"]["network"]) for e in arrivals] == [(0, "a"), (250_000, "b")]
 
 
-def test_what_is_not_there_is_not_drawn(made: Document) -> None:
-    """A document without tasks and time lines is a valid trace with nothing in it."""
+def test_summaries_give_an_empty_trace(made: Document) -> None:
+    """A document without tasks and time lines is a valid trace without events."""
     assert events(made.summary()) == []
 
 
-def test_thousands_of_spans() -> None:
-    """A trace of a long run is as valid as that of a short one."""
+def test_trace_of_a_long_run_is_valid() -> None:
+    """The trace of a long run is as valid as that of a short one."""
     many = asked(*"abcdefghij" * 30)
     found = events(document(record("linear", "1G", many, [run("linear", many)])))
     assert sum(event["ph"] == "X" for event in found) == 300 * (1 + 3 * 3)

@@ -1,4 +1,4 @@
-"""Documents as a session writes them, of runs in virtual time: what the reports that draw are tested with."""
+"""Documents of runs in virtual time, for tests of reports that draw."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def asked(*names: str, gap_s: float = 0.0) -> Workload:
 
 
 def run(policy: str, workload: Workload, number: int = 0, slower: float = 1.0) -> Measurement:
-    """Return a run of `policy` in virtual time, which is `slower` than nominal, with what a sampler might have seen."""
+    """Return a run of `policy` in virtual time, `slower` than nominal, with samples of memory."""
     plan = plan_of(policy, workload)
     speeds = Speeds(SPEEDS.read_bytes_per_s / slower, SPEEDS.flops_per_s / slower)
     found = simulate(plan, workload, speeds=speeds)
@@ -84,7 +84,7 @@ def document(*records: Record) -> Document:
 
 
 def study() -> Document:
-    """Return four policies at three limits, of which one never fits the least, and an open loop at one limit."""
+    """Return four policies at three limits, one of them killed at the smallest, and an open loop."""
     mix, late = asked("a", "b", "c"), asked("a", "b", "a", gap_s=0.05)
     killed = Measurement(outcome="oom", detail="killed for memory", timeline=run("bulk", mix).timeline)
     fitting = [(policy, limit) for limit in LIMITS for policy in POLICIES if (policy, limit) != ("bulk", "384M")]

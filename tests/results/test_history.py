@@ -1,4 +1,4 @@
-"""One figure over saved sessions."""
+"""The history of a figure over saved sessions."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def _values(found: Series) -> dict[str, float]:
     return {point.saved.title: point.estimate.value for point in found.points}
 
 
-def test_series() -> None:
-    """Each case has the values of all sessions that have it, in their order."""
+def test_series_has_the_sessions_in_order() -> None:
+    """A case has the values of all sessions that contain it, in their order."""
     sessions = [_saved("1", (CASE, 1.0)), _saved("2", (LINEAR, 7.0)), _saved("3", (CASE, 2.0), (LINEAR, 8.0))]
     bulk, linear = series(sessions, MAKESPAN, lambda _case: True)
     assert (_values(bulk), _values(linear)) == ({"1": 1.0, "3": 2.0}, {"2": 7.0, "3": 8.0})
     assert bulk.left_out == linear.left_out == {}
 
 
-def test_wanted() -> None:
+def test_only_wanted_cases_have_a_series() -> None:
     """Only wanted cases have a series, and a reference has none relative to itself."""
     sessions = [_saved("1", (CASE, 2.0), (LINEAR, 1.0))]
     [linear] = series(sessions, MAKESPAN, lambda case: case.policy == "linear")
@@ -54,8 +54,8 @@ def test_wanted() -> None:
     assert (linear.case, ratio.case, _values(ratio)) == (LINEAR, LINEAR, {"1": 0.5})
 
 
-def test_what_is_left_out() -> None:
-    """Times under another cap than the newest session's, or no times at all, are left out with the reason."""
+def test_incomparable_sessions_are_left_out_with_the_reason() -> None:
+    """Times under another cap than the newest session's, and missing times, are left out with the reason."""
     other = msgspec.structs.replace(CASE, cap="cgroup1")
     sessions = [_saved("1", (other, 9.0)), _saved("2", (CASE, None)), _saved("3", (CASE, 1.0))]
     [found] = series(sessions, MAKESPAN, lambda _case: True)
@@ -66,6 +66,6 @@ def test_what_is_left_out() -> None:
 
 
 def test_percentiles_need_samples() -> None:
-    """A percentile of too few samples is no point."""
+    """A percentile of too few samples is left out."""
     [found] = series([_saved("1", (CASE, 1.0))], Figure("makespan_s", "p90"), lambda _case: True)
     assert found.left_out == {"1": "p90 needs 64 samples"}

@@ -1,4 +1,4 @@
-"""Measurements on disk."""
+"""The journal writes measurements to disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _entry(started: float) -> Entry:
 
 
 def test_each_measurement_is_a_file(tmp_path: Path) -> None:
-    """Each entry is written into a file of its own, under a folder that is made for it, and nothing else is left."""
+    """Each entry is written to its own file in a new folder, and nothing else is left there."""
     folder = tmp_path / "not" / "there yet"
     written = [write(folder, _entry(started)) for started in (1e9, 1e9 + 1e-5)]
     assert sorted(folder.iterdir()) == sorted(Path(entry.file) for entry in written)
@@ -48,8 +48,8 @@ def test_each_measurement_is_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, b"", b"{}", b'{"case": 1', b"\xff"])
-def test_what_cannot_be_read_is_no_entry(tmp_path: Path, text: bytes | None) -> None:
-    """A file that is gone or damaged holds no entry."""
+def test_unreadable_file_is_no_entry(tmp_path: Path, text: bytes | None) -> None:
+    """A file that is gone or damaged has no entry."""
     path = Path(write(tmp_path, _entry(1.0)).file)
     path.unlink()
     if text is not None:
@@ -57,8 +57,8 @@ def test_what_cannot_be_read_is_no_entry(tmp_path: Path, text: bytes | None) -> 
     assert read(path) is None
 
 
-def test_half_a_file_is_none(tmp_path: Path) -> None:
-    """A file that cannot be written to its end does not get a measurement's name."""
+def test_incomplete_file_gets_no_name(tmp_path: Path) -> None:
+    """A file that cannot be written completely does not get the name of a measurement."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:

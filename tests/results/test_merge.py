@@ -1,4 +1,4 @@
-"""Several files of records as one."""
+"""Files of records are merged into one."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _document(*records: Record, processor: str = "fast", **others: object) -> Do
     return msgspec.structs.replace(MADE, records=records, machine=machine, **others)
 
 
-def test_one() -> None:
-    """A file by itself is what it was."""
+def test_single_file_stays_the_same() -> None:
+    """A single file stays as it is."""
     only = _document(_record(CASE, 1.0))
     assert merge([Part(only)]) == only
 
 
-def test_more_rounds() -> None:
-    """An equal case of the same kind of machine has the rounds of both files, numbered on."""
+def test_rounds_of_equal_cases_are_numbered_on() -> None:
+    """An equal case of the same kind of machine has the rounds of both files, numbered consecutively."""
     merged = merge([Part(_document(_record(CASE, 1.0, 2.0))), Part(_document(_record(CASE, 3.0)))])
     [record] = merged.records
     assert record.case == CASE
@@ -59,22 +59,22 @@ def test_more_rounds() -> None:
 
 
 def test_ratios_stay_in_their_session() -> None:
-    """A ratio pairs rounds of one file, also where another has no reference."""
+    """A ratio pairs rounds of one file, also if another file has no reference."""
     lone = _document(_record(LINEAR, 9.0))
     both = _document(_record(CASE, 2.0), _record(LINEAR, 1.0))
     records = {record.case.policy: record for record in merge([Part(lone), Part(both)]).records}
     assert ratios(records["linear"], records["bulk"], "makespan_s") == [0.5]
 
 
-def test_other_cases_stand_beside() -> None:
-    """Cases that differ in anything stay rows of their own."""
+def test_different_cases_stay_separate() -> None:
+    """Cases that differ in anything stay separate."""
     another = msgspec.structs.replace(CASE, cap="cgroup1")
     merged = merge([Part(_document(_record(CASE, 1.0))), Part(_document(_record(another, 2.0), _record(LINEAR, 3.0)))])
     assert [record.case for record in merged.records] == [CASE, another, LINEAR]
 
 
-def test_nothing_counts_twice() -> None:
-    """A measurement that stands in a file and in a baseline of it counts once, with its spans."""
+def test_measurement_in_two_files_counts_once() -> None:
+    """A measurement that is in a file and in a baseline of it counts once, with its spans."""
     [bare] = _record(CASE, 1.0, started=1e9).rounds
     whole = msgspec.structs.replace(bare, tasks=(Span(0, 0, 0.0, 0.0, 1.0),))
     for first, second in ((bare, whole), (whole, bare)):
@@ -82,8 +82,8 @@ def test_nothing_counts_twice() -> None:
         assert merge(files).records == (Record(CASE, (whole,)),)
 
 
-def test_machines_are_devices() -> None:
-    """Of different machines each case tells its own, by its key or by the label that was given."""
+def test_different_machines_become_devices() -> None:
+    """If machines differ, the device of each case is its machine, by key or label."""
     files = [_document(_record(CASE, 1.0)), _document(_record(CASE, 2.0), processor="slow")]
     assert _devices(*map(Part, files)) == ["2x-fast-8g", "2x-slow-8g"]
     assert _devices(Part(files[0], "desk"), Part(files[1])) == ["desk", "2x-slow-8g"]
@@ -91,8 +91,8 @@ def test_machines_are_devices() -> None:
     assert _devices(Part(files[0], "desk")) == ["desk"]
 
 
-def test_a_device_keeps_its_name() -> None:
-    """A case that has a device already is told by both."""
+def test_device_keeps_its_name_after_the_machine() -> None:
+    """A case with a device has both names."""
     played = msgspec.structs.replace(CASE, device="pi4")
     assert _devices(Part(_document(_record(played, 1.0)), "desk")) == ["desk pi4"]
 
@@ -101,8 +101,8 @@ def _devices(*parts: Part) -> list[str | None]:
     return [record.case.device for record in merge(parts).records]
 
 
-def test_origin() -> None:
-    """What the files agree on is kept, the rest is not claimed; of machines their words and the least of their size."""
+def test_origin_has_what_all_files_agree_on() -> None:
+    """Common facts are kept and others are left out; machines have all texts and the smallest sizes."""
     commit = Commit("c0ffee", "main", is_dirty=False)
     one = _document(created="2026-01-01T00:00:00Z", commit=commit)
     other = _document(
@@ -117,8 +117,8 @@ def test_origin() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from([CASE, LINEAR]), unique=True), min_size=1, max_size=4))
-def test_nothing_is_lost(files: list[list[Case]]) -> None:
-    """Whatever is merged, every measurement is there once, and no case is there twice."""
+def test_merge_loses_nothing(files: list[list[Case]]) -> None:
+    """Every measurement is in the merged document once, and no case is there twice."""
     parts = [
         Part(_document(*(_record(case, float(i), started=1e9 + 10 * i) for case in cases)))
         for i, cases in enumerate(files)

@@ -1,4 +1,4 @@
-"""What identical code differs by."""
+"""The noise floor of identical code and the tightest thresholds above it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAKESPAN, RATIO, PEAK = Figure("makespan_s"), Figure("makespan_s", reference="bu
 
 
 def _records(rounds: int, noise: float, seed: int = 1) -> list[Record]:
-    """Return two policies whose makespans vary by a factor that each round has for itself, and by one of their own."""
+    """Return two policies whose makespans vary by a factor per round and by one per measurement."""
     rng = random.Random(seed)
     common = [1 + noise * rng.uniform(-1, 1) for _ in range(rounds)]
 
@@ -50,8 +50,8 @@ def sides() -> list[Split]:
     return splits(_records(12, 0.1), 10)
 
 
-def test_splits() -> None:
-    """Each split halves the rounds, the same for all policies; the first is interleaved, and no two are alike."""
+def test_splits_halve_the_rounds() -> None:
+    """Each split halves the rounds of all policies alike; the first is interleaved, and all differ."""
     records = _records(6, 0.1)
     found = splits(records, 8)
     numbers = [[sorted(m.round for m in record.rounds) for side in pair for record in side] for pair in found]
@@ -64,20 +64,20 @@ def test_splits() -> None:
 
 
 def test_few_rounds_have_few_splits() -> None:
-    """Four rounds can be split in three ways only."""
+    """Four rounds have three splits."""
     assert len(splits(_records(4, 0.1), 100)) == 3
 
 
-def test_floor() -> None:
-    """The floor is what the sides' medians differ by: the median of that, what 95 % keep to, and the most."""
+def test_floor_is_the_difference_of_medians() -> None:
+    """The floor has the differences between the sides' medians: median, 95 % and maximum."""
     found = Floor(10.0, (1.0, -3.0, 2.0))
     assert (found.typical, found.worst) == (2.0, 3.0)
     assert 2.0 < found.within <= 3.0
     assert Floor(10.0, (0.0,)).within == 0
 
 
-def test_floor_of_records(sides: list[Split]) -> None:
-    """What varies with the round varies less as a ratio; bytes that are the same do not vary."""
+def test_ratios_and_bytes_vary_less(sides: list[Split]) -> None:
+    """Noise per round affects a ratio less than a time; constant bytes do not vary."""
     records = _records(12, 0.1)
     makespan = floor(records, "linear", MAKESPAN, sides)
     ratio, peak = floor(records, "linear", RATIO, sides), floor(records, "linear", PEAK, sides)
@@ -92,8 +92,8 @@ def test_floor_of_records(sides: list[Split]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("figure", [MAKESPAN, RATIO])
 @pytest.mark.parametrize("is_strict", [False, True])
-def test_tightest(sides: list[Split], figure: Figure, *, is_strict: bool) -> None:
-    """The tightest threshold raises no alarm between any two sides, and one percent less would."""
+def test_tightest_threshold_raises_no_alarm(sides: list[Split], figure: Figure, *, is_strict: bool) -> None:
+    """The tightest threshold raises no alarm between any two sides, but one percent less would."""
     found = tightest(figure, sides, is_strict=is_strict).threshold
     assert found is not None
     percent = round(100 * found.terms[0].amount)
@@ -117,21 +117,21 @@ def _alarms(threshold: Threshold, sides: list[Split], *, is_strict: bool) -> lis
 
 
 @pytest.mark.slow
-def test_strict_allows_more(sides: list[Split]) -> None:
-    """A gate that has to tell allows at least what one that may be inconclusive does."""
+def test_strict_gate_allows_more(sides: list[Split]) -> None:
+    """A strict gate allows at least as much as one that may be inconclusive."""
     loose, strict = (tightest(MAKESPAN, sides, is_strict=is_strict).threshold for is_strict in (False, True))
     assert loose is not None
     assert strict is not None
     assert strict.terms[0].amount >= loose.terms[0].amount
 
 
-def test_what_does_not_vary(sides: list[Split]) -> None:
-    """Bytes that are always the same may be gated without any allowance."""
+def test_constant_bytes_need_no_allowance(sides: list[Split]) -> None:
+    """Constant bytes may be gated without any allowance."""
     assert tightest(PEAK, sides, is_strict=True).threshold == Threshold.parse("peak:0")
 
 
-def test_too_few_rounds() -> None:
-    """With too few rounds nothing can be told, so no gate holds; the reason says how many it takes."""
+def test_too_few_rounds_have_no_gate() -> None:
+    """With too few rounds no gate holds, and the reason has the number that is needed."""
     sides = splits(_records(4, 0.1), 3)
     for is_strict in (False, True):
         found = tightest(MAKESPAN, sides, is_strict=is_strict)
@@ -139,8 +139,8 @@ def test_too_few_rounds() -> None:
         assert found.reason == "2 of 4 rounds per side that 2 comparisons need"
 
 
-def test_too_noisy() -> None:
-    """Where no allowance is enough there is no strict gate, and the reason says so."""
+def test_too_much_noise_has_no_strict_gate() -> None:
+    """If no allowance is enough there is no strict gate, and the reason says so."""
     wild = [[_round(i, 10.0 ** (i % 4)) for i in range(12)]]
     found = tightest(MAKESPAN, splits([Record(CASE, tuple(wild[0]))], 5), is_strict=True)
     assert found.threshold is None

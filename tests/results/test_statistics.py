@@ -1,4 +1,4 @@
-"""Figures over rounds."""
+"""Statistics over rounds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SECONDS = st.floats(0.001, 1000)
 
 
 def _record(*rounds: float | Outcome | None) -> Record:
-    """Return a record whose rounds, counted from 0, took these seconds, lack that metric, or ended otherwise."""
+    """Return a record whose rounds took these seconds, lack the metric (None), or have another outcome."""
     return Record(
         CASE,
         tuple(
@@ -55,14 +55,14 @@ def _record(*rounds: float | Outcome | None) -> Record:
 
 
 @given(st.lists(SECONDS | st.none() | st.sampled_from(["oom", "timeout", "crashed", "wrong"])))
-def test_spread(rounds: list[float | Outcome | None]) -> None:
-    """A spread is over the rounds that went well and have the metric, and is None where there are none."""
+def test_spread_covers_the_good_rounds(rounds: list[float | Outcome | None]) -> None:
+    """A spread covers the rounds that were ok and have the metric; it is None without such a round."""
     values = [took for took in rounds if isinstance(took, float)]
     expected = Spread(statistics.median(values), min(values), max(values)) if values else None
     assert spread(_record(*rounds), "makespan_s") == expected
 
 
-def test_spread_of_zero() -> None:
+def test_spread_of_zero_is_zero() -> None:
     """A metric that is 0 counts as 0."""
     assert spread(_record(0.0, 4.0), "makespan_s") == Spread(2.0, 0.0, 4.0)
 
@@ -84,14 +84,14 @@ def test_spread_of_zero() -> None:
         (_record(1.0), _record(), None),
     ],
 )
-def test_ratio(mine: Record, reference: Record, expected: float | None) -> None:
-    """A ratio is the median over the rounds that both have of the one relative to the other, and None without any."""
+def test_ratio_is_the_median_over_common_rounds(mine: Record, reference: Record, expected: float | None) -> None:
+    """A ratio is the median over the rounds that both records have, None without such a round."""
     assert ratio(mine, reference, "makespan_s") == expected
 
 
 @given(st.lists(SECONDS, min_size=1), st.floats(0.5, 2))
-def test_ratio_of_a_drifting_machine(reference: list[float], factor: float) -> None:
-    """However the machine drifts from round to round, a policy that takes twice as long in each has the ratio 2."""
+def test_ratio_is_independent_of_drift(reference: list[float], factor: float) -> None:
+    """A policy that takes twice as long in each round has the ratio 2, even if the machine drifts."""
     mine = _record(*(took * factor for took in reference))
     assert ratio(mine, _record(*reference), "makespan_s") == pytest.approx(factor)
 
@@ -106,8 +106,10 @@ def test_ratio_of_a_drifting_machine(reference: list[float], factor: float) -> N
         ([], None),
     ],
 )
-def test_multiple(rounds: list[tuple[float | None, float | None]], expected: float | None) -> None:
-    """One metric over another is the median over the rounds that went well and have both, and None without any."""
+def test_multiple_is_the_median_over_complete_rounds(
+    rounds: list[tuple[float | None, float | None]], expected: float | None
+) -> None:
+    """The ratio of two metrics is the median over the good rounds that have both, None without such a round."""
     made = [Measurement(outcome="ok", makespan_s=took, bound_s=bound) for took, bound in rounds]
     failed = Measurement(outcome="oom", makespan_s=1e9, bound_s=1.0)
     assert multiple(Record(CASE, (*made, failed)), "makespan_s", "bound_s") == expected
@@ -122,8 +124,10 @@ def test_multiple(rounds: list[tuple[float | None, float | None]], expected: flo
         ((None,), [("ok", 1)]),
     ],
 )
-def test_outcomes(rounds: tuple[float | Outcome | None, ...], expected: list[tuple[str, int]]) -> None:
-    """Outcomes are counted, the most frequent first, and those that are as frequent as they came."""
+def test_outcomes_are_counted_by_frequency(
+    rounds: tuple[float | Outcome | None, ...], expected: list[tuple[str, int]]
+) -> None:
+    """Outcomes are counted, most frequent first, and otherwise in order of appearance."""
     assert list(outcomes(_record(*rounds)).items()) == expected
 
 
@@ -131,8 +135,8 @@ VALUES = st.lists(st.floats(0.01, 100), min_size=2, max_size=12)
 
 
 @given(VALUES, st.sampled_from(["median", "mean", "min", "max", "p25"]))
-def test_estimate(values: list[float], stat: str) -> None:
-    """An estimate is the statistic of the rounds, and lies in its interval, which lies between the extremes."""
+def test_estimate_lies_in_its_interval(values: list[float], stat: str) -> None:
+    """An estimate is the statistic of the rounds and lies in its interval, which lies between the extremes."""
     found = estimate([[value] for value in values], stat)
     due = {"median": statistics.median(values), "mean": statistics.fmean(values), "min": min(values)}
     assert found is not None
@@ -144,8 +148,8 @@ def test_estimate(values: list[float], stat: str) -> None:
     assert found.runs == len(values)
 
 
-def test_one_run() -> None:
-    """A single run has a value and no interval, and no run has nothing."""
+def test_single_run_has_no_interval() -> None:
+    """A single run has a value without an interval, and no run has no estimate."""
     found = estimate([[3.0]])
     assert found is not None
     assert (found.value, found.interval) == (3.0, None)
@@ -153,8 +157,8 @@ def test_one_run() -> None:
     assert estimate([]) is None
 
 
-def test_whole_runs_are_drawn() -> None:
-    """What differs between runs and not within them is as uncertain as the runs are few, whatever samples there are."""
+def test_bootstrap_resamples_whole_runs() -> None:
+    """If samples differ only between runs, many samples do not narrow the interval."""
     runs = [[value] * 100 for value in (1.0, 2.0, 3.0)]
     found = estimate(runs, "p50")
     assert found is not None
@@ -162,8 +166,8 @@ def test_whole_runs_are_drawn() -> None:
 
 
 @pytest.mark.slow
-def test_coverage() -> None:
-    """The interval of the median of ten rounds holds the true one about as often as it says."""
+def test_interval_covers_the_true_median() -> None:
+    """The interval of the median of ten rounds contains the true one about as often as its confidence says."""
     drawn = random.Random(1)
     hits = 0
     for _ in range(200):
@@ -175,8 +179,8 @@ def test_coverage() -> None:
 
 
 @given(VALUES, st.floats(1.1, 3))
-def test_contrast(values: list[float], factor: float) -> None:
-    """What became so many times larger is seen as that, in the middle of its interval."""
+def test_contrast_is_in_the_middle_of_its_interval(values: list[float], factor: float) -> None:
+    """A change by a factor is estimated as this factor, in the middle of its interval."""
     before, after = [[value] for value in values], [[value * factor] for value in values]
     found = contrast(before, after, "median", lambda then, now: now / then)
     assert found.value == pytest.approx(factor)
@@ -185,8 +189,8 @@ def test_contrast(values: list[float], factor: float) -> None:
     assert found.value <= found.interval.high * (1 + 1e-9)
 
 
-def test_confidence() -> None:
-    """More confidence takes a wider interval."""
+def test_more_confidence_widens_the_interval() -> None:
+    """A higher confidence has a wider interval."""
     runs = [[value] for value in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)]
     widths = []
     for confidence in (0.5, 0.95, 0.999):
@@ -198,20 +202,20 @@ def test_confidence() -> None:
 
 
 @pytest.mark.parametrize(("percent", "needed"), [(50, 11), (90, 64), (95, 130), (99, 662), (10, 64)])
-def test_samples_needed(percent: float, needed: int) -> None:
-    """A percentile needs as many samples as MLPerf's load generator asks for."""
+def test_percentiles_need_as_many_samples_as_in_mlperf(percent: float, needed: int) -> None:
+    """A percentile needs as many samples as MLPerf's load generator requires."""
     assert samples_needed(percent) == needed
 
 
-def test_lacking() -> None:
-    """Samples of all runs count together; a median needs but one."""
+def test_samples_of_all_runs_count_together() -> None:
+    """Samples of all runs count together; a median needs a single one."""
     assert lacking([[1.0] * 32] * 2, "p90") is None
     assert lacking([[1.0] * 32, [1.0] * 31], "p90") == 64
     assert lacking([[1.0]], "median") is None
 
 
-def test_samples() -> None:
-    """A percentile looks at each answered request, anything else at the mean of a run; failed rounds do not count."""
+def test_percentiles_use_requests_and_others_use_means() -> None:
+    """A percentile uses each answered request, other statistics the mean of a run; failed rounds do not count."""
     rounds = [
         Measurement(outcome="ok", round=0, response_s=(1.0, None, 3.0)),
         Measurement(outcome="oom", round=1, response_s=(9.0,)),
@@ -225,16 +229,16 @@ def test_samples() -> None:
     assert runs_of(_record(2.0, 6.0), Figure("makespan_s", reference="bulk")) == []
 
 
-def test_precision() -> None:
-    """Precise enough is a narrow interval after enough rounds, or what has no good round at all."""
+def test_record_is_precise_after_enough_rounds() -> None:
+    """A record is precise if its interval is narrow after enough rounds, or if it has no good round."""
     assert is_precise(_record(1.0, 1.01, 0.99), 0.05, 3)
     assert not is_precise(_record(1.0, 1.01), 0.05, 3)
     assert not is_precise(_record(1.0, 1.5, 0.7), 0.05, 3)
     assert is_precise(_record("oom", "oom", "oom"), 0.05, 3)
 
 
-def test_outliers() -> None:
-    """A round far from the rest is one, if there are five and they differ; nothing is among equal rounds."""
+def test_outliers_need_five_rounds_that_differ() -> None:
+    """A round that is far from the rest is an outlier if there are five; equal rounds have none."""
     assert [m.round for m in outliers(_record(1.0, 1.01, 0.99, 1.02, 5.0), "makespan_s")] == [4]
     assert outliers(_record(1.0, 1.01, 0.99, 5.0), "makespan_s") == []
     assert outliers(_record(1.0, 1.0, 1.0, 1.0, 5.0), "makespan_s") == []

@@ -1,4 +1,4 @@
-"""Thresholds, as a user writes them."""
+"""Thresholds and ceilings are parsed from text."""
 
 from __future__ import annotations
 

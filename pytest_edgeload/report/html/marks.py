@@ -9,7 +9,7 @@ from html import escape
 
 from pytest_edgeload.base.text import printable
 
-# M. Okabe and K. Ito, Color Universal Design (2008), less black and yellow, of which one is lost on each background.
+# M. Okabe and K. Ito, Color Universal Design (2008), without black and yellow, each invisible on one background.
 BLUE, ORANGE, GREEN, RED, PINK, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY = "#888888"
 
