@@ -28,11 +28,18 @@ seconds = st.floats(-1e12, 1e12)
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(["ok", "oom", "timeout", "crashed", "wrong"])
 conditions = st.builds(Condition, sizes, seconds, st.sampled_from([">", ">="]), sizes, st.lists(sizes).map(tuple))
 asks = st.builds(Ask, text, sizes, sizes, seconds, st.none() | seconds, st.none() | conditions)
-said = (st.lists(asks, max_size=2).map(tuple), text, text, st.none() | sizes, text)
 some = st.none() | sizes
 positive = st.none() | st.integers(1, 999_999)
 constraints = st.builds(Constraints, some, some, positive, some, some, st.none() | st.floats(0.01, 1024), positive)
-cases = st.builds(Case, *[text] * 6, maybe, constraints, maybe, *said)
+cases = st.builds(
+    Case,
+    **dict.fromkeys(("test", "workload", "policy", "reader", "cap", "swap", "loop", "arrivals", "conditions"), text),
+    limit=maybe,
+    constraints=constraints,
+    device=maybe,
+    requests=st.lists(asks, max_size=2).map(tuple),
+    seed=some,
+)
 services = st.builds(ServiceStats, sizes, sizes, *[st.none() | seconds] * 5)
 
 
