@@ -125,5 +125,5 @@ def _relative_error(output: torch.Tensor, expected: torch.Tensor) -> float | Non
     scale = torch.where(expected.isfinite(), expected.double().abs(), 0.0).max().item()
     error = differences.max().item() / (scale or 1.0)
     if error and not expected.is_floating_point():
-        return max(error, 1.0)  # an integer is right or wrong, whatever the types that it was computed in
+        return max(error, 1.0)  # an integer is right or wrong, even if coarse types computed it
     return error if math.isfinite(error) else None

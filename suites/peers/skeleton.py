@@ -23,25 +23,27 @@ def store(module: nn.Module, _samples: object, folder: Path) -> None:
 def load(folder: Path) -> nn.Module:
     """Return the module that is stored in `folder`. Raises ValueError if the file would create anything but modules."""
     file = folder / _FILE
-    kinds: list[Any] = [_kind(file, name) for name in torch.serialization.get_unsafe_globals_in_checkpoint(file)]
-    with torch.serialization.safe_globals(kinds):
+    classes: list[Any] = [
+        _module_class(file, name) for name in torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    ]
+    with torch.serialization.safe_globals(classes):
         module: Any = torch.load(file, weights_only=True)
     assert isinstance(module, nn.Module)
     return module
 
 
-def _kind(file: Path, name: str) -> type[nn.Module]:
+def _module_class(file: Path, name: str) -> type[nn.Module]:
     """Return the module class `name`. Raises ValueError if it is anything else: a cached file must not run code."""
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), attribute, None)
+        kind = getattr(importlib.import_module(module), attribute, None)
     except (ImportError, ValueError):  # the name is empty or not in a module
-        found = None
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(  # noqa: TRY004  # the file is at fault
             f"{file}: {name} is not a module class; delete {file.parent} to create it again"
         )
-    return found
+    return kind
 
 
 def fill(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:

@@ -102,7 +102,7 @@ def launcher(cap: Cap, fresh: Fresh, rounds: int) -> Iterator[Row]:
     yield "its group's memory", [(run.peak_charged_bytes or 0) / 1024 for _, (_, run) in runs], "KiB"
     held = [measure(hold(64, 0.1), cap, fresh()) for _ in range(5)]
     kernel = [(run.peak_charged_bytes or 0) - (run.peak_anon_bytes or 0) - (run.peak_file_bytes or 0) for run in held]
-    yield "what is neither anonymous nor page cache while 64 MiB are held", [size / 1024 for size in kernel], "KiB"
+    yield "neither anonymous nor page cache while 64 MiB are held", [size / 1024 for size in kernel], "KiB"
 
 
 def _timed(action: Callable[[], Result]) -> tuple[float, Result]:
