@@ -17,10 +17,10 @@ from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.bench import Bench, with_mix
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.measuring.machine import Needs, prepared
+from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results.record import Case, Measurement
-from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox import caps
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.sandbox.user import AUTO, choose
 from pytest_edgeload.workload import Mix
@@ -90,9 +90,10 @@ def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Set
     known_policies, peers = project.policies(), project.peers()
     check_policies(policies, [*known_policies, *peers])
     networks = networks_of(mix, registry)
-    with prepared(directories, Needs(swap=asked.swap), terminal.say) as (cap, swap):
+    name, cap = caps.choose("auto")
+    with prepared(directories, asked.swap, terminal.say) as swap:
         launcher = Launcher(
-            cap=CAPS[cap],
+            cap=cap,
             swap=swap,
             session=directories.session,
             timeout_s=asked.timeout,
@@ -108,4 +109,4 @@ def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Set
             peers=peers,
         )
         weight_bytes = sum(network.weight_bytes for network in networks.values())
-        yield Setup(bench, mix, cap, asked.reader, asked.threads, weight_bytes)
+        yield Setup(bench, mix, name, asked.reader, asked.threads, weight_bytes)

@@ -8,6 +8,7 @@ import signal
 import sys
 
 from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.measuring.progress import ProgressLine
 
 
 def write(text: str) -> int:
@@ -31,23 +32,10 @@ def write(text: str) -> int:
     return 0
 
 
-def show(text: str) -> None:
-    """Replace the progress text, if standard error is a terminal."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{text}")
-        sys.stderr.flush()
+_progress = ProgressLine(lambda: sys.stderr)
 
-
-def say(line: str) -> None:
-    """Write a line to standard error and remove the progress text."""
-    show("")
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
-def show_making(name: str, done: int, total: int) -> None:
-    """Show the progress of making the network `name`; `total` is 0 while the number of bytes is unknown."""
-    show(f"edgeload: making network {name}" + (f": {100 * done // total}%" if total else ""))
+show, say, show_making = _progress.show, _progress.say, _progress
+"""Replace the progress text; write a line that stays; show the progress of making a network."""
 
 
 def width() -> int | None:

@@ -7,39 +7,24 @@ import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.measuring.directories import SessionDirectories, number_of
 from pytest_edgeload.sandbox import swap as swaps
-from pytest_edgeload.sandbox.caps import CAPS, choose
+from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.owner import is_abandoned, is_own
 from pytest_edgeload.sandbox.swap import Swap
 
 _KEPT_SESSIONS = 20
 
 
-class Needs(NamedTuple):
-    """What a session needs of the machine: the cap's name, the kind of swap, and whether reads are to be throttled."""
-
-    cap: str = "auto"
-    swap: str = "existing"
-    read_bps: int | None = None
-
-
-class PreparedMachine(NamedTuple):
-    """What it got: the cap's name, and the swap."""
-
-    cap: str
-    swap: Swap
-
-
 @contextmanager
-def prepared(directories: SessionDirectories, needs: Needs, say: Callable[[str], None]) -> Iterator[PreparedMachine]:
-    """Clean up after dead sessions, choose the cap and switch swap on; at the end, however it comes, remove all of it.
+def prepared(directories: SessionDirectories, swap_kind: str, say: Callable[[str], None]) -> Iterator[Swap]:
+    """Clean up after dead sessions and switch swap on. Remove the groups and the swap at the end, however it ends.
 
-    `say` is told what was cleaned up. For the owner of the session. Raises UsageError or Unsupported.
+    `say` gets a line for each thing that was cleaned up. For the owner of the session. Raises UsageError or
+    Unsupported.
     """
     directories.make(directories.runs)
     told = set()
@@ -49,12 +34,11 @@ def prepared(directories: SessionDirectories, needs: Needs, say: Callable[[str],
     for name in [*swaps.sweep(directories.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
         say(f"edgeload: removed {name}, left by a session that is gone")
     _prune(directories.folder.parent, told)
-    cap, _ = choose(needs.cap, needs.read_bps)
     swap: Swap | None = None
     try:
         with Interrupts():
-            swap = swaps.open_swap(needs.swap, directories.swaps, directories.session)
-        yield PreparedMachine(cap, swap)
+            swap = swaps.open_swap(swap_kind, directories.swaps, directories.session)
+        yield swap
     finally:
         with Interrupts():
             for each in CAPS.values():

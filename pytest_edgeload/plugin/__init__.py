@@ -1,7 +1,8 @@
-"""The pytest plugin: everything that knows pytest is in this folder, and nothing else is.
+"""The pytest plugin. Everything that knows pytest is in this folder, and nothing else is.
 
-This file is what every pytest start imports wherever the package is installed, so it is small: options, hooks for
-projects, fixtures. The rest starts when an option of ours is given or a test that measures is collected.
+Every pytest start imports this file wherever the package is installed, so it only declares options, hooks and
+fixtures. `start` creates the three plugins that do the work (collection, running, reporting) when an option of ours is
+given, when a project implements our hooks, or when a test uses our fixtures.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_edgeload.plugin import hookspecs, options
+from pytest_edgeload.plugin.axes import uses_ours
 from pytest_edgeload.plugin.fixtures import (
     edge,
     edge_device,
@@ -25,10 +27,8 @@ from pytest_edgeload.plugin.fixtures import (
     edge_records,
     edge_round,
     edge_seed,
-    parametrize,
-    start,
-    uses_ours,
 )
+from pytest_edgeload.plugin.start import directories_of, start
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -48,8 +48,10 @@ __all__ = [
     "edge_seed",
 ]
 
-MARKERS = ("edge_threshold(METRIC='TEXT', ...): the most a figure may be, as in peak='600M', makespan='0.5x bulk'",)
-"""The markers, each with what it means, as `pytest --markers` lists them."""
+MARKERS = (
+    "edge_threshold(METRIC='TEXT', ...): fail the test if a metric exceeds a limit: peak='600M', makespan='0.5x bulk'",
+)
+"""The markers with their meaning, as `pytest --markers` lists them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +65,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start where an option is given or a project uses our hooks. Raises pytest.UsageError for what makes no sense."""
+    """Start if an option is given or a project implements our hooks. Raises pytest.UsageError."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies, config.hook.pytest_edge_peers)
@@ -73,21 +75,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)  # a test's own parameters come first in its id
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Start where a test uses our fixtures, and run it once for each device, limit, policy, reader and round."""
+    """Start if a test uses our fixtures, and run it once for each device, limit, policy, reader and round."""
     if uses_ours(metafunc):
         try:
-            running = start(metafunc.config)
-            axes, memory = running.axes(), running.boards.memory
-        except pytest.UsageError as error:  # which pytest would show as a traceback here
+            start(metafunc.config).collection.parametrize(metafunc)
+        except pytest.UsageError as error:  # pytest would show a traceback of it here
             raise pytest.Collector.CollectError(str(error)) from None
-        parametrize(metafunc, axes, memory)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
-    """Send a worker of xdist the options as given here: its own ini file may say something else."""
-    from pytest_edgeload.plugin.directories import directories_of  # noqa: PLC0415  # not for every pytest start
-
+    """Send a worker of xdist the options of this process, because its own ini file may have other options."""
     with options.as_pytest_errors():
         directories = directories_of(node.config)
         if "cache-dir" in options.read(node.config):
@@ -99,9 +97,8 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
-    """Prepare the machine as soon as a worker of xdist has said that it collected tests that measure."""
-    from pytest_edgeload.plugin.directories import directories_of  # noqa: PLC0415  # not for every pytest start
-
-    measuring_tests = directories_of(node.config).measuring_tests
-    if measuring_tests.exists():
-        start(node.config).prepare(measuring_tests.read_text(encoding="utf-8", errors="surrogateescape").split("\n"))
+    """Prepare the machine as soon as a worker of xdist has collected tests that measure."""
+    measuring = directories_of(node.config).measuring_tests
+    if measuring.exists():
+        ids = measuring.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+        start(node.config).collection.prepare(ids)

@@ -1,49 +1,44 @@
-"""The fixtures: what a test that measures is written with."""
+"""The fixtures of tests that measure. Every pytest start imports this file, so it imports little."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_edgeload.base.errors import Refusal, check_name
-from pytest_edgeload.base.text import MOST
+from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.plugin.options import sent, spell
+from pytest_edgeload.plugin.start import start
 
 if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
-    from pytest_edgeload.plugin.hooks import Edgeload
+    from pytest_edgeload.plugin.running import Running
     from pytest_edgeload.results.record import Measurement, Record
     from pytest_edgeload.workload import Mix
 
-DEVICE, MEMORY, POLICY, PEER, ROUND = "edge_device", "edge_mem", "edge_policy", "edge_peer", "edge_round"
-AXES = (DEVICE, MEMORY, "edge_reader", POLICY, PEER, ROUND)
-"""The fixtures that the options give values to, the fastest varying last."""
 
-_EDGELOAD = pytest.StashKey["Edgeload"]()
-
-
-def start(config: pytest.Config) -> Edgeload:
-    """Return the running plugin, started when first asked for."""
-    if _EDGELOAD not in config.stash:
-        from pytest_edgeload.plugin.hooks import Edgeload  # noqa: PLC0415  # heavy: not for every pytest start
-
-        config.stash[_EDGELOAD] = Edgeload(config)
-        config.pluginmanager.register(config.stash[_EDGELOAD], "edgeload-session")
-    return config.stash[_EDGELOAD]
+@contextmanager
+def _short_refusals() -> Iterator[None]:
+    """Spell the options of a refusal, and leave out our frames: the caller's own line says more."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except Refusal as error:
+        raise error.spelled(spell).with_traceback(None) from None
 
 
 class Edge:
-    """Runs workloads, functions and programs in capped workers: each is one worker process and one measurement."""
+    """Measures workloads, functions and commands. Each call is one worker process and one measurement."""
 
-    def __init__(self, running: Edgeload) -> None:
+    def __init__(self, running: Running) -> None:
         self._running = running
 
     @property
     def disabled(self) -> bool:
-        """Whether --edge-disable is given: `run` then asks the first request alone, so assert nothing of the others."""
+        """Whether --edge-disable is given. Then `run` only asks the first request, so do not assert on the others."""
         return self._running.settings.disable
 
     def run(
@@ -54,19 +49,18 @@ class Edge:
         memory: Limit | str | None = None,
         reader: str = "read",
     ) -> Measurement:
-        """Carry out `workload` once under `policy`, in a worker that may use `memory` bytes; return what was seen.
+        """Carry out `workload` once under `policy`, in a worker with the limit `memory`, and return the measurement.
 
         `workload` is a `Mix`, or the names of networks to ask once each. `policy` may also name a peer. `memory` is a
-        limit or its text (`"512M"`, `"base+256M"`); None is the device's memory, or without a device no limit. What
-        happens to the worker (killed for memory, too slow, crashed, wrong) is the measurement's `outcome`. Raises
-        UsageError for a name or a limit that makes no sense, or a workload that a peer cannot be asked, DamagedNetwork
-        or PreparationFailed for a network that cannot be had, InvalidPlan for a policy that fails.
+        limit or its text (`"512M"`, `"base+256M"`); None means the memory of the device, or no limit without a device.
+        If the worker is killed, takes too long, crashes or computes wrong outputs, the `outcome` of the measurement
+        says so. Raises UsageError for an unknown name, a limit that an idle worker exceeds, or a workload that a peer
+        cannot answer; DamagedNetwork or PreparationFailed if a network cannot be loaded or made; and InvalidPlan if the
+        policy fails.
         """
         __tracebackhide__ = True
-        try:
+        with _short_refusals():
             return self._running.run(workload, policy=policy, memory=memory, reader=reader)
-        except Refusal as error:  # the caller's own line says more than our frames
-            raise error.spelled(spell).with_traceback(None) from None
 
     def call(
         self,
@@ -76,20 +70,18 @@ class Edge:
         name: str | None = None,
         **kwargs: object,
     ) -> Measurement:
-        """Call `function` once in a worker without PyTorch that may use `memory` bytes; return what was seen.
+        """Call `function` once, in a worker without PyTorch with the limit `memory`, and return the measurement.
 
-        The makespan is that of the call: its imports and arguments come before. What it returns is `returned`, if JSON
-        can hold it. An AssertionError is the outcome `wrong`, another exception `crashed`. `name` is what its row is
-        called. Functions, classes and data of the test's own module travel to the worker; other modules are imported
-        there. Raises UsageError for what cannot be pickled, or a limit that the worker itself exceeds.
+        The makespan is the time of the call; imports and arguments are loaded before it. The result is in `returned` if
+        JSON can represent it. An AssertionError is the outcome `wrong`, any other exception `crashed`. `name` names the
+        row. The worker gets the functions, classes and data of the test's own module by value, and imports all other
+        modules. Raises UsageError for arguments that cannot be pickled, or a limit that the worker itself exceeds.
         """
         __tracebackhide__ = True
-        from pytest_edgeload.plugin.programs import Call  # noqa: PLC0415  # heavy: not for every pytest start
+        from pytest_edgeload.plugin.programs import CallSpec  # noqa: PLC0415  # see the first lines
 
-        try:
-            return self._running.run_program(Call(function, args, kwargs, name), memory)
-        except Refusal as error:
-            raise error.spelled(spell).with_traceback(None) from None
+        with _short_refusals():
+            return self._running.run_program(CallSpec(function, args, kwargs, name), memory)
 
     def command(
         self,
@@ -103,74 +95,55 @@ class Edge:
         ready: Callable[[], object] | str | None = None,
         ask: Callable[[], object] | None = None,
     ) -> Measurement:
-        """Run a program once, with what it starts, in a group that may use `memory` bytes; return what was seen.
+        """Run a command and its child processes once, with the limit `memory`, and return the measurement.
 
-        The makespan is from its start to its end; an exit status other than 0 is the outcome `crashed`. `env` is added
-        to pytest's environment; `name` is what its row is called. A service is `ready` when a function returns true, or
-        when `"tcp:HOST:PORT"` or `"http://..."` answers; then the makespan is that of `ask()`, which runs in pytest's
-        process, and the service is ended by SIGTERM. Raises UsageError for a program that is not there, a limit
+        The makespan is the time from its start to its end. An exit status other than 0 is the outcome `crashed`. `env`
+        is added to pytest's environment, and `name` names the row. A service is `ready` when a function returns true,
+        or when `"tcp:HOST:PORT"` or `"http://..."` answers; then the makespan is the time of `ask()`, which runs in
+        pytest's process, and SIGTERM ends the service. Raises UsageError for a command that does not exist, a limit
         relative to `base`, or a service that is ready before it has started.
         """
         __tracebackhide__ = True
-        from pytest_edgeload.plugin.programs import Command  # noqa: PLC0415  # the same
+        from pytest_edgeload.plugin.programs import CommandSpec  # noqa: PLC0415  # see the first lines
 
-        try:
-            return self._running.run_program(Command(argv, name, env or {}, cwd, stdin, ready, ask), memory)
-        except Refusal as error:
-            raise error.spelled(spell).with_traceback(None) from None
+        with _short_refusals():
+            return self._running.run_program(CommandSpec(argv, name, env or {}, cwd, stdin, ready, ask), memory)
 
     def service_s(self, workload: Mix | Sequence[str]) -> float:
-        """Return the seconds that one batch of `workload` takes in the mean when it has the machine to itself.
+        """Return the mean time in seconds of one batch of `workload` that has the machine to itself.
 
-        The sum over its requests of what their network takes alone, from a cold cache and with all memory; the session
-        keeps to what it measured first. Arrival times relative to it make the same load on fast machines and slow ones.
+        It is the sum over the requests of the time of their network alone, from a cold cache and with all memory. It is
+        measured once per session. Arrival times relative to it are the same load on fast and slow machines.
         """
         __tracebackhide__ = True
-        try:
-            return self._running.service_s(as_mix(workload))
-        except Refusal as error:
-            raise error.spelled(spell).with_traceback(None) from None
-
-
-def as_mix(workload: Mix | Sequence[str]) -> Mix:
-    """Return `workload` as a mix; a sequence of names asks each network once and is called after them."""
-    from pytest_edgeload.workload import Mix  # noqa: PLC0415  # heavy: not for every pytest start
-
-    if isinstance(workload, Mix):
-        return workload
-    names = [workload] if isinstance(workload, str) else list(workload)
-    for name in names:
-        check_name("network", name)
-    return Mix.of("+".join(names)[:MOST], names)
+        with _short_refusals():
+            return self._running.service_s(workload)
 
 
 @pytest.fixture(scope="session")
 def edge(request: pytest.FixtureRequest) -> Edge:
-    """Run a workload in a capped worker process: `edge.run(workload, policy=..., memory=...)`.
+    """Measure a workload in a worker process with a memory limit: `edge.run(workload, policy=..., memory=...)`.
 
-    Or a function, `edge.call(function, *args, memory=...)`, or any program, `edge.command([...], memory=...)`.
-    Session-scoped, so that tests under hypothesis' `@given` may use it.
+    `edge.call(function, *args, memory=...)` measures a function, and `edge.command([...], memory=...)` any program. The
+    fixture is session-scoped, so tests with hypothesis' `@given` can use it.
     """
-    return Edge(start(request.config))
+    return Edge(start(request.config).running)
 
 
 @pytest.fixture(scope="session")
 def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
-    """Make a network of a model at hand: `edge_network(name, model, *samples)` returns the name, for `edge.run`.
+    """Make a network of a model: `edge_network(name, model, *samples)` returns the name, for `edge.run`.
 
-    The model is an `nn.Module`, a `torch.export.ExportedProgram` or the path of a .pt2 file; the last two bring the
-    inputs that they were exported with, where no samples are given. A sample is a tuple of positional inputs, a dict of
-    keyword inputs, or `pytest_edgeload.Inputs`. A model is exported again only when its
-    weights or the samples have changed.
+    The model is an `nn.Module`, a `torch.export.ExportedProgram` or the path of a .pt2 file. The last two have the
+    inputs of their export, which are used if no samples are given. A sample is a tuple of positional inputs, a dict of
+    keyword inputs, or `pytest_edgeload.Inputs`. A model is exported again only if its weights or the samples change.
     """
-    live = start(request.config).live
+    live = start(request.config).running.live
 
     def make(name: str, model: Any, *samples: Any) -> str:
         __tracebackhide__ = True
-        try:
+        with _short_refusals():
             return live.make(name, model, *samples)
-        except Refusal as error:
-            raise error.spelled(spell).with_traceback(None) from None
 
     yield make
     live.clear()
@@ -178,103 +151,61 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
 
 @pytest.fixture(scope="session")
 def edge_policies(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Give the names of all policies that --edge-policy names, for a test that runs them itself."""
-    return tuple(start(request.config).axes()[POLICY])
+    """Return the names of all policies of --edge-policy, for a test that loops over them itself."""
+    return start(request.config).running.policies
 
 
 @pytest.fixture(scope="session")
 def edge_examples(request: pytest.FixtureRequest) -> int:
-    """Give how many workloads a test is to draw: --edge-examples."""
-    return start(request.config).settings.examples
+    """Return the number of workloads that a test should draw: --edge-examples."""
+    return start(request.config).running.settings.examples
 
 
 @pytest.fixture(scope="session")
 def edge_seed(request: pytest.FixtureRequest) -> int:
-    """Give the seed to draw workloads by: --edge-seed, or one that the whole session shares and prints."""
-    return start(request.config).seed
+    """Return the seed of drawn workloads: --edge-seed, or a new seed that the session prints."""
+    return start(request.config).running.seed
 
 
 @pytest.fixture
 def edge_records(request: pytest.FixtureRequest) -> tuple[Record, ...]:
-    """Give all that the session has measured so far; tests that use it run last, and are skipped under pytest-xdist."""
+    """Return the records of the session so far. Tests that use it run last, and are skipped under pytest-xdist."""
     if sent(request.config) is not None:
-        pytest.skip("judges what the session measured; under pytest-xdist others may still be measuring")
-    return start(request.config).measured()
+        pytest.skip("judges the records of the session; under pytest-xdist, others may still be measuring")
+    return start(request.config).running.records()
 
 
 @pytest.fixture(scope="session")
 def edge_policy(request: pytest.FixtureRequest) -> str:
-    """Give the name of a loading policy; the test runs once for each that --edge-policy names."""
+    """Return the name of a policy. The test runs once for each policy of --edge-policy."""
     return cast("str", request.param)
 
 
 @pytest.fixture(scope="session")
 def edge_peer(request: pytest.FixtureRequest) -> str:
-    """Give what --edge-policy names, and then each registered peer; the test runs once for each."""
+    """Return the name of a policy or peer. The test runs once for each of --edge-policy, and for each peer."""
     return cast("str", request.param)
 
 
 @pytest.fixture(scope="session")
 def edge_device(request: pytest.FixtureRequest) -> str | None:
-    """Give the name of what stands for a board, or None; what uses `edge` runs once for each of --edge-device."""
+    """Return the name of the device, or None. A test that uses `edge` runs once for each device of --edge-device."""
     return cast("str | None", getattr(request, "param", None))
 
 
 @pytest.fixture(scope="session")
 def edge_mem(request: pytest.FixtureRequest) -> Limit | None:
-    """Give the memory limit of the worker; the test runs once for each that --edge-mem names, or the device has."""
+    """Return a memory limit. The test runs once for each limit of --edge-mem, or with the limit of the device."""
     return cast("Limit | None", request.param)
 
 
 @pytest.fixture(scope="session")
 def edge_reader(request: pytest.FixtureRequest) -> str:
-    """Give the name of a reader; the test runs once for each that --edge-reader names."""
+    """Return the name of a reader. The test runs once for each reader of --edge-reader."""
     return cast("str", request.param)
 
 
 @pytest.fixture(scope="session")
 def edge_round(request: pytest.FixtureRequest) -> int:
-    """Give the number of the round, from 0; a test that uses `edge` runs once for each of --edge-rounds."""
+    """Return the number of the round, from 0. A test that uses `edge` runs once for each round of --edge-rounds."""
     return cast("int", request.param)
-
-
-def uses_ours(metafunc: pytest.Metafunc) -> bool:
-    """Tell whether a test uses any of our fixtures."""
-    return not {"edge", *AXES}.isdisjoint(metafunc.fixturenames)
-
-
-def parametrize(
-    metafunc: pytest.Metafunc, axes: Mapping[str, Sequence[Any]], memory: Mapping[str | None, Sequence[Limit | None]]
-) -> None:
-    """Give a test the values of `axes` for those of our fixtures that it uses and does not parametrize itself.
-
-    `memory` are the limits under each device.
-    """
-    own = {
-        name.strip()
-        for mark in metafunc.definition.iter_markers("parametrize")
-        for names in [mark.args[0] if mark.args else mark.kwargs["argnames"]]
-        for name in (names.split(",") if isinstance(names, str) else names)
-    }
-    used = metafunc.fixturenames
-    hidden = {axis for axis, alone in ((DEVICE, None), (ROUND, 0)) if list(axes[axis]) == [alone]}
-    if "edge" in used:
-        used += [axis for axis in (DEVICE, ROUND) if axis not in {*used, *hidden}]
-    # Without a device the fixture is None, and no part of the id.
-    left = [axis for axis in AXES if axis in used and axis not in own and axis not in hidden - {ROUND}]
-    if left[:2] == [DEVICE, MEMORY]:
-        pairs = [(device, limit) for device in axes[DEVICE] for limit in memory[device]]
-        _give(metafunc, (DEVICE, MEMORY), pairs)
-        left = left[2:]
-    for axis in left:
-        _give(metafunc, (axis,), [(value,) for value in axes[axis]])
-
-
-def _give(metafunc: pytest.Metafunc, names: tuple[str, ...], values: Sequence[tuple[Any, ...]]) -> None:
-    ids = ["-".join(map(_id, names, value)) for value in values]
-    # Scope "function" keeps pytest from regrouping the items by value; we order them ourselves.
-    metafunc.parametrize(names, values, ids=ids, indirect=True, scope="function")
-
-
-def _id(name: str, value: object) -> str:
-    return f"round{value}" if name == ROUND else str(value or "none")

@@ -1,7 +1,7 @@
-"""The gate of a session: when a case can be judged, and what came of it. Knows ids of tests, but no hook.
+"""The gate of a session: decides when a case is complete, and collects the verdicts. Knows ids of tests, but no hook.
 
-A test of several rounds is several items; its cases can be judged when all of them have reported, and those of the
-references too.
+A test of several rounds is several items. Its cases are complete when all of these items have reported, and those of
+the references as well.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _ROUND = re.compile(r"-?round\d+(?=\]$)")
 
 
 def test_of(nodeid: str) -> str:
-    """Return what the ids of a test's rounds have in common."""
+    """Return the part of the id that all rounds of a test have in common."""
     return _ROUND.sub("", nodeid).removesuffix("[]")
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """What is known of a case that was measured and not judged yet: the test that did, with the ceilings of that."""
+class _Pending:
+    """A case that was measured but not judged yet: the test that measured it, and the ceilings of that test."""
 
     test: str
     ceilings: tuple[Ceiling, ...]
@@ -37,8 +37,9 @@ class _Waiting:
 class SessionGate:
     """Judges each case once, when it is complete.
 
-    `rounds` is how many items a test has at most, `measuring` the ids of all items that are going to report. A report
-    costs the same however many came before: only what waited for its test is looked at.
+    `rounds` is the maximum number of items of a test, and `measuring` has the ids of all items that will report. The
+    cost of a report does not depend on the number of earlier reports: only the cases of its test and the cases that are
+    compared with them are checked.
     """
 
     def __init__(self, gate: Gate, rounds: int, measuring: Iterable[str]) -> None:
@@ -49,69 +50,69 @@ class SessionGate:
         self._items: defaultdict[str, set[str]] = defaultdict(set)
         self._measured: defaultdict[Case, list[Entry]] = defaultdict(list)
         self._tests: dict[Case, str] = {}
-        self._cases: defaultdict[str, dict[Case, None]] = defaultdict(dict)  # by test, in the order of their coming
-        self._followers: defaultdict[Case, dict[Case, None]] = defaultdict(dict)  # by what they are compared with
-        self._waiting: dict[Case, _Waiting] = {}
+        self._cases: defaultdict[str, dict[Case, None]] = defaultdict(dict)  # by test, in the order of arrival
+        self._followers: defaultdict[Case, dict[Case, None]] = defaultdict(dict)  # by the case they are compared with
+        self._pending: dict[Case, _Pending] = {}
 
     def take(self, nodeid: str, entries: Iterable[Entry], ceilings: Sequence[Ceiling]) -> list[Finding]:
-        """Note that an item has reported and what it measured; return what fails of all that is complete now."""
+        """Take the report of an item and its entries. Return the findings that fail, of all cases complete now."""
         test = test_of(nodeid)
         self._items[test].add(nodeid)
         for entry in entries:
-            self._note(entry, _Waiting(test, tuple(ceilings)))
+            self._note(entry, _Pending(test, tuple(ceilings)))
         touched = {key: None for case in self._cases[test] for key in (case, *self._followers[case])}
-        complete = [key for key in touched if key in self._waiting and self._is_complete(key, self._waiting[key])]
+        complete = [key for key in touched if key in self._pending and self._is_complete(key, self._pending[key])]
         return self._judge(complete, self._sides(complete)) if complete else []
 
-    def _note(self, entry: Entry, waiting: _Waiting) -> None:
+    def _note(self, entry: Entry, pending: _Pending) -> None:
         key = identity(entry.case)
         self._measured[key].append(entry)
-        self._tests[key] = waiting.test
-        self._cases[waiting.test][key] = None
-        self._waiting[key] = waiting
-        for other in self._others(key, waiting):
-            self._followers[other][key] = None
+        self._tests[key] = pending.test
+        self._cases[pending.test][key] = None
+        self._pending[key] = pending
+        for reference in self._references(key, pending):
+            self._followers[reference][key] = None
 
     def _sides(self, keys: Iterable[Case]) -> Sides:
-        """Return the records of these cases and of what they are compared with."""
-        wanted = {case: None for key in keys for case in (*self._others(key, self._waiting[key]), key)}
-        return Sides.of(collect(entry for case in wanted for entry in self._measured.get(case, ())))
+        """Return the records of these cases and of their references."""
+        cases = {case: None for key in keys for case in (*self._references(key, self._pending[key]), key)}
+        return Sides.of(collect(entry for case in cases for entry in self._measured.get(case, ())))
 
     def finish(self, records: Iterable[Record]) -> list[Finding]:
-        """Judge what never became complete, and what the baseline has and nobody measured; return what fails of it."""
+        """Judge the incomplete cases, and the cases of the baseline that were not measured. Return what fails."""
         records = list(records)
-        failing = self._judge(list(self._waiting), Sides.of(records))
-        gone = self.gate.missing(records)
-        self.findings += gone
-        return failing + [finding for finding in gone if self.gate.fails(finding)]
+        failing = self._judge(list(self._pending), Sides.of(records))
+        missing = self.gate.missing(records)
+        self.findings += missing
+        return failing + [finding for finding in missing if self.gate.fails(finding)]
 
     def items_of(self, findings: Iterable[Finding]) -> set[str]:
         """Return the ids of all items that measured the cases of `findings`, or their references."""
         cases = {identity(finding.case) for finding in findings}
-        cases |= {self._other(identity(f.case), f.figure.reference) for f in findings if f.figure.reference is not None}
+        cases |= {_with(identity(f.case), f.figure.reference) for f in findings if f.figure.reference is not None}
         return {nodeid for case in cases if case in self._tests for nodeid in self._items[self._tests[case]]}
 
-    def _is_complete(self, key: Case, waiting: _Waiting) -> bool:
-        tests = [waiting.test, *(self._tests.get(other, "") for other in self._others(key, waiting))]
+    def _is_complete(self, key: Case, pending: _Pending) -> bool:
+        tests = [pending.test, *(self._tests.get(case, "") for case in self._references(key, pending))]
         return all(len(self._items.get(test, ())) >= self._rounds for test in tests)
 
-    def _others(self, key: Case, waiting: _Waiting) -> list[Case]:
+    def _references(self, key: Case, pending: _Pending) -> list[Case]:
         """Return the cases that `key` is compared with."""
-        limits: list[Threshold | Ceiling] = [*self.gate.thresholds, *waiting.ceilings]
-        references = {limit.figure.reference for limit in limits}
-        return [self._other(key, reference) for reference in references if reference is not None]
-
-    @staticmethod
-    def _other(key: Case, policy: str) -> Case:
-        return msgspec.structs.replace(key, policy=policy)
+        limits: list[Threshold | Ceiling] = [*self.gate.thresholds, *pending.ceilings]
+        policies = {limit.figure.reference for limit in limits}
+        return [_with(key, policy) for policy in policies if policy is not None]
 
     def _judge(self, keys: Iterable[Case], now: Sides) -> list[Finding]:
-        """Judge these cases; return what fails."""
+        """Judge these cases. Return the findings that fail."""
         new: list[Finding] = []
         for key in keys:
-            waiting = self._waiting.pop(key)
-            tests = len(self._expected) + (waiting.test not in self._expected)
-            comparisons = tests * max(1, len(self.gate.thresholds) + len(waiting.ceilings))
-            new += self.gate.judge(key, now, waiting.ceilings, comparisons=comparisons)
+            pending = self._pending.pop(key)
+            tests = len(self._expected) + (pending.test not in self._expected)
+            comparisons = tests * max(1, len(self.gate.thresholds) + len(pending.ceilings))
+            new += self.gate.judge(key, now, pending.ceilings, comparisons=comparisons)
         self.findings += new
         return [finding for finding in new if self.gate.fails(finding)]
+
+
+def _with(case: Case, policy: str) -> Case:
+    return msgspec.structs.replace(case, policy=policy)

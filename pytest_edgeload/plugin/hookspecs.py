@@ -1,4 +1,4 @@
-"""The hooks by which a project tells the plugin what it has. Implemented in a conftest.py or a plugin."""
+"""The hooks by which a project registers networks, policies and peers. A conftest.py or a plugin implements them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 if TYPE_CHECKING:
     import os
 
-    from pytest_edgeload.policies import Policy  # at run time it would cost every pytest start its import
+    from pytest_edgeload.policies import Policy  # at run time, every pytest start would import it
 
 
 class RegisterNetwork(Protocol):
-    """Takes a network's name and what makes it: a function as `module:function`, or the path of a .pt2 file."""
+    """Takes the name of a network and its factory: `module:function`, or the path of a .pt2 file."""
 
     def __call__(
         self, name: str, factory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
@@ -22,14 +22,14 @@ class RegisterNetwork(Protocol):
 
 
 class RegisterPolicy(Protocol):
-    """Takes a policy's name and the policy: a pure function from a workload and a budget to a plan."""
+    """Takes the name of a policy and the policy: a pure function from a workload and a budget to a plan."""
 
     def __call__(self, name: str, policy: Policy) -> None:
         """Register the policy `name`."""
 
 
 class RegisterPeer(Protocol):
-    """Takes a peer's name, its program and the function that makes its files, both written as `module:function`."""
+    """Takes the name of a peer, its program, and the function that makes its files, both as `module:function`."""
 
     def __call__(self, name: str, program: str, prepare: str | None = None) -> None:
         """Register the peer `name`."""
@@ -37,13 +37,14 @@ class RegisterPeer(Protocol):
 
 @pytest.hookspec
 def pytest_edge_networks(register: RegisterNetwork) -> None:
-    """Register the networks that tests may name.
+    """Register networks, which tests can then use by name.
 
-    The function behind `module:function` takes nothing and returns an `nn.Module` and a list of samples, each a tuple
-    of positional inputs, a dict of keyword inputs, or `pytest_edgeload.Inputs`. It is called in a process of its own,
-    and only when the network is not stored yet. In place of the module it may return a `torch.export.ExportedProgram`
-    or the path of a saved one, without samples, too. A module without weights gets those of a safetensors `checkpoint`:
-    a file, an index of shards, or the folder of either. Paths are below pytest's rootdir, where not absolute:
+    The function behind `module:function` has no parameters and returns an `nn.Module` and a list of samples. A sample
+    is a tuple of positional inputs, a dict of keyword inputs, or `pytest_edgeload.Inputs`. The function runs in a
+    process of its own, and only if the network is not stored yet. Instead of the module it can return a
+    `torch.export.ExportedProgram` or the path of a saved one, also without samples. A module without weights gets the
+    weights of a safetensors `checkpoint`: a file, an index of shards, or the folder of either. Relative paths start at
+    pytest's rootdir:
 
         def pytest_edge_networks(register):
             register("my_net", "my_models:my_net")
@@ -54,9 +55,9 @@ def pytest_edge_networks(register: RegisterNetwork) -> None:
 
 @pytest.hookspec
 def pytest_edge_policies(register: RegisterPolicy) -> None:
-    """Register policies beside the built-in ones; `--edge-policy` and tests may then name them.
+    """Register policies, which `--edge-policy` and tests can then use by name, like the built-in ones.
 
-    A policy need not be importable in the worker: its plan is made here and sent there.
+    The worker does not import the policy, because the plan is made in pytest's process:
 
         def pytest_edge_policies(register):
             register("mine", my_policy)
@@ -65,11 +66,11 @@ def pytest_edge_policies(register: RegisterPolicy) -> None:
 
 @pytest.hookspec
 def pytest_edge_peers(register: RegisterPeer) -> None:
-    """Register peers: programs that answer a workload in their own way, named and measured like policies.
+    """Register peers: programs that answer a workload in their own way, and are measured like policies.
 
     The worker imports `program` and calls it with a `pytest_edgeload.Job` before the clock starts; see
-    `pytest_edgeload.network_by_network`. `prepare` is called once for each network, in a process of its own and without
-    a limit, with the module, its samples and an empty folder for the files that the program will read:
+    `pytest_edgeload.network_by_network`. `prepare` is called once for each network, in a process of its own without a
+    limit, with the module, its samples, and an empty folder for the files that the program will read:
 
         def pytest_edge_peers(register):
             register("my-runtime", "my_runtime:program", prepare="my_runtime:convert")

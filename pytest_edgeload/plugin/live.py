@@ -1,4 +1,4 @@
-"""Networks of models that tests hold themselves, for as long as the session lasts."""
+"""Networks of models that tests create themselves. They last as long as the session."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import read_graph
 
 
-class _Made(NamedTuple):
-    """A network that was made: of which model, in which state of it and with which samples, and where it stands."""
+class _LiveNetwork(NamedTuple):
+    """A network, its folder, and the model and the fingerprint of its weights and samples that it was made of."""
 
     model: Callable[[], Any]
     fingerprint: str
@@ -29,53 +29,57 @@ class _Made(NamedTuple):
 
 
 class LiveNetworks:
-    """Makes networks of models in this process; each model once, and only the latest of a name is kept."""
+    """Makes networks of models in this process. Makes each model once, and keeps only the latest network of a name."""
 
     def __init__(self, registry: Registry, root: Path) -> None:
         self._registry = registry
         self._root = root
-        self._made: dict[str, _Made] = {}
+        self._networks: dict[str, _LiveNetwork] = {}
 
     def make(self, name: str, model: Any, *samples: Any) -> str:
-        """Let `name` be the network of `model`; return it. Raises UsageError or PreparationFailed."""
+        """Make `name` the network of `model`, and return the name. Raises UsageError or PreparationFailed."""
         check_name("network", name)
         if isinstance(model, (str, os.PathLike)):
             if not samples:
                 self._registry.register(name, model)
                 return name
             model = self._registry.base / model
-        # By its name: whoever has a model has imported torch, and nobody else has to.
-        live = importlib.import_module("pytest_edgeload.exporting.live")
-        known = self._made.get(name)
-        fingerprint: str = live.fingerprint(model, samples)
+        # Imported by name: a test with a model has imported torch, and other tests need not.
+        exporting = importlib.import_module("pytest_edgeload.exporting.live")
+        known = self._networks.get(name)
+        fingerprint: str = exporting.fingerprint(model, samples)
         if known is not None and known.model() is model and known.fingerprint == fingerprint:
             return name
         if known is None:
             self._registry.check_free(name)
-        place = hashlib.sha256(name.encode()).hexdigest()[:16]  # a name may have anything in it, `..` too
-        folder: Path = live.keep_live(self._root / place, name, model, samples)
+        folder: Path = exporting.keep_live(self._root / _folder_name(name), name, model, samples)
         network = read_graph(folder)
         if known is not None:
             if _shape(network) != _shape(known.network):
-                raise UsageError(f"network {name} is made of two models that differ; give one of them another name")
+                reason = "two models that differ have this name"
+                raise UsageError(f"network {name}", reason, "give one of them another name")
             if known.folder != folder:
                 shutil.rmtree(known.folder, ignore_errors=True)
-        self._made[name] = _Made(_reference(model), fingerprint, folder, network)
+        self._networks[name] = _LiveNetwork(_reference(model), fingerprint, folder, network)
         self._registry.adopt(name, folder)
         return name
 
     def clear(self) -> None:
-        """Remove what was made."""
+        """Remove all networks from disk."""
         shutil.rmtree(self._root, ignore_errors=True)
 
 
+def _folder_name(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]  # the name itself may contain anything, such as `..`
+
+
 def _shape(network: Network) -> Network:
-    """Return all of a network but the values of its weights and samples."""
+    """Return the network without the values of its weights and samples."""
     return msgspec.structs.replace(network, weights_sha256="", samples_sha256="")
 
 
 def _reference(model: Any) -> Callable[[], Any]:
-    """Return what gives the model for as long as somebody else holds it."""
+    """Return a function that returns the model as long as another object holds it."""
     try:
         return weakref.ref(model)
     except TypeError:  # a path

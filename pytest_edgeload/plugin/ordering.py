@@ -1,17 +1,15 @@
-"""In which order measuring items run: pure functions of what pytest collected."""
+"""The order in which tests that measure run. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from pytest_edgeload.plugin.fixtures import PEER, POLICY, ROUND
+from typing import NamedTuple
 
 
-class Place(NamedTuple):
-    """Where an item belongs: its comparison group (None if it measures nothing), its round, its position.
+class ItemOrder(NamedTuple):
+    """The comparison group of an item (None if it does not measure), its round, and its position in collection order.
 
-    `is_last`: it judges what the others measured.
+    An item that `is_last` judges the measurements of the others.
     """
 
     group: object
@@ -20,22 +18,16 @@ class Place(NamedTuple):
     is_last: bool = False
 
 
-def group_of(test: str, parameters: dict[str, Any]) -> object:
-    """Return the comparison group of an item: its test and its parameters, without policy or peer and round."""
-    rest = ((name, str(value)) for name, value in parameters.items() if name not in {POLICY, PEER, ROUND})
-    return (test, *sorted(rest))
+def interleave(orders: Sequence[ItemOrder]) -> list[int]:
+    """Return the positions in the order to run: each group at the position of its first item, round by round.
 
-
-def interleave(places: Sequence[Place]) -> list[int]:
-    """Return the indices in the order to run: each group together where its first item stood, round by round.
-
-    So A B C of round 0 run before A B C of round 1, and a drift of the machine hits all policies alike.
+    So A B C of round 0 run before A B C of round 1, and a drift of the machine affects all policies alike.
     """
     first: dict[object, int] = {}
-    for place in places:
-        first.setdefault(_key(place), place.position)
-    return [place.position for place in sorted(places, key=lambda p: (p.is_last, first[_key(p)], p.round, p.position))]
+    for order in orders:
+        first.setdefault(_key(order), order.position)
+    return [order.position for order in sorted(orders, key=lambda o: (o.is_last, first[_key(o)], o.round, o.position))]
 
 
-def _key(place: Place) -> object:
-    return ("alone", place.position) if place.group is None else place.group
+def _key(order: ItemOrder) -> object:
+    return ("alone", order.position) if order.group is None else order.group

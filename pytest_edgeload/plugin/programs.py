@@ -1,4 +1,4 @@
-"""What `edge.call` and `edge.command` are given, made ready to be measured."""
+"""Functions and commands of `edge.call` and `edge.command`: checked, named, and packed for the worker."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _NAME = re.compile(r"[\w.-]{1,1000}")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What `edge.call` is asked."""
+class CallSpec:
+    """The arguments of `edge.call`."""
 
     function: Callable[..., object]
     args: Sequence[object]
     kwargs: Mapping[str, object]
     name: str | None
-    word: ClassVar = "call"
+    method: ClassVar = "call"
 
-    def made(self, item: pytest.Item) -> tuple[str, launch.Calling]:
-        """Return what its row is called, and what runs. Raises UsageError."""
-        name = name_of(self.name, function_name(self.function))
-        return name, calling(name, self.function, self.args, self.kwargs, own_modules(item))
+    def build(self, item: pytest.Item) -> tuple[str, launch.Calling]:
+        """Return the name of the row, and the function packed for the worker. Raises UsageError."""
+        name = row_name(self.name, function_name(self.function))
+        return name, pack_call(name, self.function, self.args, self.kwargs, own_modules(item))
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """What `edge.command` is asked; `env` is what is added to pytest's environment."""
+class CommandSpec:
+    """The arguments of `edge.command`. `env` is added to pytest's environment."""
 
     argv: Sequence[str | PathLike[str]]
     name: str | None
@@ -53,68 +53,67 @@ class Command:
     stdin: bytes | str | None
     ready: Callable[[], object] | str | None
     ask: Callable[[], object] | None
-    word: ClassVar = "command"
+    method: ClassVar = "command"
 
-    def made(self, item: pytest.Item) -> tuple[str, command.Command]:  # noqa: ARG002  # both alike
-        """Return what its row is called, and what runs. Raises UsageError."""
+    def build(self, item: pytest.Item) -> tuple[str, command.Command]:  # noqa: ARG002  # the same signature for both
+        """Return the name of the row, and the command. Raises UsageError."""
         env = {**os.environ, **self.env}
-        made = command.Command.of(self.argv, env, self.cwd, self.stdin, self.ready, self.ask)
-        return name_of(self.name, Path(self.argv[0]).name), made
+        built = command.Command.of(self.argv, env, self.cwd, self.stdin, self.ready, self.ask)
+        return row_name(self.name, Path(self.argv[0]).name), built
 
 
-def name_of(name: str | None, made: str) -> str:
-    """Return `name`, or one of what it is `made` of, in the letters that a threshold can say. Raises UsageError."""
+def row_name(name: str | None, default: str) -> str:
+    """Return `name`, or `default` reduced to the characters that a threshold can contain. Raises UsageError."""
     if name is None:
-        return re.sub(r"[^\w.-]+", "-", made).strip("-")[:MOST] or PROGRAM
+        return re.sub(r"[^\w.-]+", "-", default).strip("-")[:MOST] or PROGRAM
     if not _NAME.fullmatch(name):
-        raise UsageError(f"name={name!r} could stand in no threshold; try letters, digits, and . _ - between them")
+        raise UsageError(f"name={name!r}", "a threshold could not contain it", "use letters, digits, and . _ -")
     return name
 
 
 def function_name(function: Callable[..., object]) -> str:
-    """Return the qualified name of a function, without that of the function it is made in."""
+    """Return the qualified name of a function, without the name of an enclosing function."""
     inner = getattr(function, "func", function)  # of functools.partial
     name: str = getattr(inner, "__qualname__", type(inner).__name__)
     return name.rpartition("<locals>.")[2]
 
 
 def own_modules(item: pytest.Item) -> list[ModuleType]:
-    """Return the modules that pytest alone can import, or should: that of a test, and each conftest.py."""
+    """Return the modules that only pytest can import: the module of the test, and each conftest.py."""
     plugins = item.config.pluginmanager.get_plugins()
-    found = [getattr(item, "module", None), *(each for each in plugins if _is_conftest(each))]
-    return [module for module in found if isinstance(module, ModuleType)]
+    modules = [getattr(item, "module", None), *(plugin for plugin in plugins if _is_conftest(plugin))]
+    return [module for module in modules if isinstance(module, ModuleType)]
 
 
 def _is_conftest(plugin: object) -> bool:
     return isinstance(plugin, ModuleType) and Path(getattr(plugin, "__file__", None) or "").name == "conftest.py"
 
 
-def calling(
+def pack_call(
     name: str,
     function: Callable[..., object],
     args: Sequence[object],
     kwargs: Mapping[str, object],
     own: Iterable[ModuleType],
 ) -> launch.Calling:
-    """Return a function with its arguments as they travel to a worker, which need not import the modules in `own`.
+    """Return a function and its arguments as they travel to a worker, which need not import the modules in `own`.
 
-    Raises UsageError where they cannot.
+    Raises UsageError if they cannot be pickled.
     """
     if not callable(function):
-        raise UsageError(f"edge.call takes a function and its arguments, and {function!r} is none")
+        raise UsageError("edge.call", f"{function!r} is not a function", "give a function and its arguments")
     file = io.BytesIO()
     try:
         with _by_value(own):
             _Pickler(file).dump((function, tuple(args), dict(kwargs)))
     except Exception as error:
-        reason = " ".join(str(error).split())
-        way_out = "have it make by itself what cannot be pickled"
-        raise UsageError(f"edge.call of {name}: it cannot be sent to a worker: {reason}; {way_out}") from error
+        reason = f"it cannot be sent to a worker: {' '.join(str(error).split())}"
+        raise UsageError(f"edge.call of {name}", reason, "create inside the function what cannot be pickled") from error
     return launch.Calling(file.getvalue(), page_cache.named([*args, *kwargs.values()], str(Path.cwd())))
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle tells no types
-    """Leaves pytest out of a function whose assertions pytest has rewritten; it is imported when one fails."""
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Pickles functions with assertions that pytest rewrote, without pytest: the worker imports it if one fails."""
 
     def reducer_override(self, obj: object) -> Any:
         if isinstance(obj, ModuleType) and obj.__name__ == _REWRITTEN:
@@ -124,9 +123,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle tells 
 
 @contextmanager
 def _by_value(modules: Iterable[ModuleType]) -> Iterator[None]:
-    """Have what these modules define pickled whole instead of by name."""
+    """Pickle the definitions of these modules by value instead of by name."""
     known = cloudpickle.list_registry_pickle_by_value()
-    # By name, as they are registered: several folders may have a conftest.
+    # By name, because cloudpickle registers names, and several folders may have a conftest.
     new = {module.__name__: module for module in modules if module.__name__ not in known}
     for module in new.values():
         cloudpickle.register_pickle_by_value(module)

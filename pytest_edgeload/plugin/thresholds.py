@@ -1,10 +1,10 @@
-"""Thresholds that stand in tests and in pyproject.toml: read at collection, sent with each report."""
+"""The thresholds of tests, in markers and in pyproject.toml: read at collection, and sent with each report."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,7 +16,7 @@ from pytest_edgeload.results.threshold import Ceiling
 
 MARKER = "edge_threshold"
 PROPERTY = "edgeload-thresholds"
-"""The user property that carries a test's thresholds, as one JSON object, to its reports."""
+"""The user property that carries a test's thresholds to its reports, as one JSON object."""
 
 _TABLE = "tool.edgeload.thresholds"
 
@@ -27,42 +27,47 @@ def table(config: pytest.Config) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        value: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {error}") from error
-    found: Any = document
+        raise UsageError(str(path), str(error)) from error
     for key in _TABLE.split("."):
-        found = found.get(key, {}) if isinstance(found, dict) else found
-    if not isinstance(found, dict):
-        raise UsageError(f"{_TABLE} in {path}: not a table; write makespan = '0.5x bulk' below it")
-    return found
+        value = value.get(key, {}) if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        raise UsageError(f"{_TABLE} in {path}", "not a table", "write makespan = '0.5x bulk' below it")
+    return value
 
 
 def of_item(item: pytest.Item, common: Mapping[str, Any]) -> dict[str, str]:
-    """Return the thresholds of a test by figure: the table's, then those for tests like it, then its markers'.
+    """Return the thresholds of a test, by metric. `common` is the table of the project. Raises UsageError.
 
-    The most specific wins: of several patterns the longest, of several markers the nearest. Raises UsageError.
+    The most specific threshold counts: a marker before the table, the nearest of several markers, and the longest of
+    several patterns.
     """
-    where: list[tuple[str, Mapping[str, Any]]] = [
-        (_TABLE, {n: v for n, v in common.items() if not isinstance(v, dict)})
-    ]
-    patterns = [name for name, value in common.items() if isinstance(value, dict) and fnmatchcase(item.nodeid, name)]
-    where += [(f'{_TABLE}."{pattern}"', common[pattern]) for pattern in sorted(patterns, key=len)]
-    for mark in reversed(list(item.iter_markers(MARKER))):
-        if mark.args:
-            raise UsageError(f"{item.nodeid}: {MARKER} takes figures by name, as in {MARKER}(peak='600M')")
-        where.append((f"{item.nodeid}: {MARKER}", mark.kwargs))
-    found: dict[str, str] = {}
-    for place, given in where:
-        for name, value in given.items():
+    texts: dict[str, str] = {}
+    for source, values in _sources(item, common):
+        for name, value in values.items():
+            subject = f"{source}: {name}={value!r}"
             if not isinstance(value, str):
-                raise UsageError(f"{place}: {name}={value!r} is no text; write {name}='{value}'")
+                raise UsageError(subject, "not a text", f"write {name}='{value}'")
             try:
                 Ceiling.parse(name, value)
             except ValueError as error:
-                raise UsageError(f"{place}: {name}={value!r}: {error}") from error
-            found[name] = value
-    return found
+                raise UsageError(subject, str(error)) from error
+            texts[name] = value
+    return texts
+
+
+def _sources(item: pytest.Item, common: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each source of thresholds with its values, the least specific first. Raises UsageError."""
+    yield _TABLE, {name: value for name, value in common.items() if not isinstance(value, dict)}
+    patterns = [name for name, value in common.items() if isinstance(value, dict) and fnmatchcase(item.nodeid, name)]
+    for pattern in sorted(patterns, key=len):
+        yield f'{_TABLE}."{pattern}"', common[pattern]
+    for mark in reversed(list(item.iter_markers(MARKER))):
+        source = f"{item.nodeid}: {MARKER}"
+        if mark.args:
+            raise UsageError(source, "a threshold without a metric", f"write {MARKER}(peak='600M')")
+        yield source, mark.kwargs
 
 
 def pack(thresholds: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.plugin.programs import calling
+from pytest_edgeload.plugin.programs import pack_call
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.launch import launch_call
@@ -50,7 +50,7 @@ def test_makespan_of_a_call_is_near_its_own_clock(cap: Cap, fresh: Fresh) -> Non
         return time.monotonic() - begin_s
 
     def more() -> float:
-        run = launch_call(calling("it", work, (), {}, []), 1, Enclosure(cap, fresh(), Limits(), 60.0))
+        run = launch_call(pack_call("it", work, (), {}, []), 1, Enclosure(cap, fresh(), Limits(), 60.0))
         assert run.makespan_s is not None
         assert isinstance(run.returned, float)
         return run.makespan_s / run.returned - 1

@@ -79,7 +79,7 @@ def test_command_imports_neither_torch_nor_pytest() -> None:
 def test_plugin_does_not_import_the_command() -> None:
     """The plugin does not import the command."""
     code = (
-        "import sys, pytest_edgeload.plugin.hooks, pytest_edgeload.plugin.session, pytest_edgeload.plugin.fixtures; "
+        "import sys, pytest_edgeload.plugin.collection, pytest_edgeload.plugin.reporting; "
         "sys.exit('pytest_edgeload.cli' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})

@@ -18,7 +18,7 @@ from pytest_edgeload.exporting.live import keep_live
 from pytest_edgeload.measuring.calibration import Calibration, Figure
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.measuring.machine import Needs, prepared
+from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store, Unwritable, verify_network
@@ -179,7 +179,7 @@ def test_swap_whose_folder_moves(tmp_path: Path) -> None:
 def test_swap_that_stays(tmp_path: Path) -> None:
     """Swap that cannot be removed at a session's end is told in a line, and nothing else of the end is lost."""
     said: list[str] = []
-    with prepared(SessionDirectories.new(tmp_path), Needs("none", "256M"), said.append) as (_, swap):
+    with prepared(SessionDirectories.new(tmp_path), "256M", said.append) as swap:
         assert swap.file is not None
         subprocess.run(["/bin/chattr", "+i", swap.file], check=True)  # then not even root may switch it off
     subprocess.run(["/bin/chattr", "-i", swap.file], check=True)

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_edgeload.base.interrupts import SIGNALS, Interrupts, ended_alike
 from pytest_edgeload.measuring.directories import SessionDirectories
-from pytest_edgeload.measuring.machine import Needs, prepared
+from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from tests.sandbox import witness
@@ -25,11 +25,11 @@ from tests.sandbox import witness
 SWAPPING = """\
 import sys
 from pathlib import Path
-from pytest_edgeload.measuring.machine import Needs, prepared
+from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.measuring.directories import SessionDirectories
 directories = SessionDirectories.new(Path(sys.argv[1]))
 print("ready", flush=True)
-with prepared(directories, Needs("auto", "512M"), print):
+with prepared(directories, "512M", print):
     sys.stdin.read()
 """
 OTHERS = """\
@@ -68,7 +68,7 @@ def interrupt(*delays_s: float) -> threading.Thread:
 
 
 def attempt(directories: SessionDirectories) -> None:
-    with prepared(directories, Needs("auto", SWAP), lambda _line: None):
+    with prepared(directories, SWAP, lambda _line: None):
         time.sleep(0.002)
 
 
@@ -118,7 +118,7 @@ def test_killed_in_between(tmp_path: Path) -> None:
             name = f"{PREFIX}{tag(killed.pid)}.swap"
             killed.kill()
         was_there, was_on = (tmp_path / "swap" / name).exists(), name in witness.swaps()
-        with prepared(SessionDirectories.new(tmp_path), Needs("auto", "off"), said.append):
+        with prepared(SessionDirectories.new(tmp_path), "off", said.append):
             assert not (tmp_path / "swap" / name).exists()
             assert name not in witness.swaps()
         was_told = f"edgeload: removed {name}, left by a session that is gone" in said
@@ -150,7 +150,7 @@ def test_groups_of_all_controllers(tmp_path: Path) -> None:
         killed.kill()
     assert witness.groups(left)
     said: list[str] = []
-    with prepared(SessionDirectories.new(tmp_path), Needs("auto", "off"), said.append):
+    with prepared(SessionDirectories.new(tmp_path), "off", said.append):
         assert witness.until(lambda: witness.groups(left) == [] and not witness.alive(living))
     assert said.count(f"edgeload: removed {left}, left by a session that is gone") <= 1  # another may have been quicker
 

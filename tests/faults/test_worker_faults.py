@@ -16,7 +16,7 @@ import pytest
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.plugin.programs import calling
+from pytest_edgeload.plugin.programs import pack_call
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap, Group, hierarchy
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
@@ -57,7 +57,7 @@ GONE: Final = "its group {} was removed by another program, so it had no limits"
 
 
 def call(function: Callable[..., object], *args: object, within: Enclosure) -> Measurement:
-    return launch_call(calling("it", function, args, {}, [sys.modules[__name__]]), 1, within)
+    return launch_call(pack_call("it", function, args, {}, [sys.modules[__name__]]), 1, within)
 
 
 def command(*argv: str, within: Enclosure) -> Measurement:

@@ -23,7 +23,7 @@ from pytest_edgeload.devices import Device
 from pytest_edgeload.job import Event
 from pytest_edgeload.networks import checkpoint
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.plugin.session import pack, unpack
+from pytest_edgeload.plugin.properties import pack, unpack
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort

@@ -12,7 +12,7 @@ import pytest
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.directories import SessionDirectories, number_of
-from pytest_edgeload.measuring.machine import Needs, prepared
+from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Case, Entry, Measurement
 from pytest_edgeload.sandbox.caps import CAPS
@@ -39,8 +39,8 @@ def _gone() -> str:
 def test_session_gets_its_cap_swap_and_folder(tmp_path: Path) -> None:
     """A session gets the cap and the swap that it needs, and a folder of its own."""
     directories = SessionDirectories.new(tmp_path)
-    with prepared(directories, Needs("none", "off"), lambda _of_others: None) as (cap, swap):
-        assert (cap, str(swap)) == ("none", "off")
+    with prepared(directories, "off", lambda _of_others: None) as swap:
+        assert str(swap) == "off"
         assert directories.runs.is_dir()
         assert directories.session.startswith(f"{os.getpid()}-")
 
@@ -54,7 +54,7 @@ def test_leftovers_of_dead_sessions_are_removed(tmp_path: Path) -> None:
     old = [directories.folder.parent / f"{number}.{PREFIX}{_gone()}" for number in range(3)]
     for folder in old:
         folder.mkdir(parents=True)
-    with prepared(directories, Needs("none", "off"), said.append):
+    with prepared(directories, "off", said.append):
         assert not left.exists()
         assert all(folder.exists() for folder in old)
     assert f"edgeload: removed {left.name}, left by a session that is gone" in said
@@ -69,7 +69,7 @@ def test_twenty_folders_of_dead_sessions_are_kept(tmp_path: Path) -> None:
     killed.unreported_marker.touch()
     killed.runs.mkdir()
     (killed.runs / "1.json").touch()
-    with prepared(directories, Needs("none", "off"), said.append):
+    with prepared(directories, "off", said.append):
         kept = sorted(
             number_of(folder) for folder in directories.folder.parent.iterdir() if folder != directories.folder
         )
@@ -92,7 +92,7 @@ def test_links_and_folders_of_other_users_are_not_followed(tmp_path: Path) -> No
     (planted[2] / "file").touch()
     if os.geteuid() == 0:
         os.chown(planted[2], 65534, 65534)
-    with prepared(directories, Needs("none", "off"), lambda _line: None):
+    with prepared(directories, "off", lambda _line: None):
         assert (precious / "file").exists()
         assert not planted[1].exists()
         assert (planted[2] / "file").exists() == (os.geteuid() == 0)
@@ -102,7 +102,7 @@ def test_other_users_cannot_write_to_the_cache(tmp_path: Path) -> None:
     """Other users cannot write to the files of a session in the cache, whatever the umask is."""
     directories, was = SessionDirectories.new(tmp_path / "made" / "cache"), os.umask(0)
     try:
-        with prepared(directories, Needs("none", "off"), lambda _line: None):
+        with prepared(directories, "off", lambda _line: None):
             directories.write(directories.unreported_marker, b"")
             journal.write(journal.place(directories.runs, Entry(CASE, Measurement(outcome="ok", started=1.0), "")))
             made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
@@ -124,9 +124,9 @@ def test_groups_are_removed_after_errors_and_interrupts(tmp_path: Path, error: t
         return [found for _, names, _ in os.walk("/sys/fs/cgroup") for found in names if found == mine]
 
     def broken() -> None:
-        with prepared(directories, Needs(name, "off"), lambda _line: None) as (cap, _):
-            CAPS[cap].open(mine, Limits(Constraints(64 << 20)))
-            assert bool(groups()) == CAPS[cap].enforces
+        with prepared(directories, "off", lambda _line: None):
+            CAPS[name].open(mine, Limits(Constraints(64 << 20)))
+            assert bool(groups()) == CAPS[name].enforces
             raise error
 
     with pytest.raises(error):
@@ -139,6 +139,6 @@ def test_cache_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(UsageError, match=r"Not a directory; name another folder with cache-dir$"),
-        prepared(SessionDirectories.new(tmp_path / "file"), Needs("none", "off"), pytest.fail),
+        prepared(SessionDirectories.new(tmp_path / "file"), "off", pytest.fail),
     ):
         pytest.fail("was prepared")

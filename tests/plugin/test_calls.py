@@ -123,7 +123,7 @@ def test_like_a_policy(saved: Ended, begin: Begin) -> None:
     """A reference that is nearly a policy's name is still refused before anything runs."""
     ended = begin(saved.running.folder, *OPTIONS, "--edge-compare-fail=makespan/bulkk:10%").end()
     assert ended.status == pytest.ExitCode.USAGE_ERROR
-    assert "bulkk is no policy; did you mean bulk?" in ended.said
+    assert "bulkk is not a policy; did you mean bulk?" in ended.said
 
 
 def test_base(saved: Ended, begin: Begin) -> None:
@@ -156,14 +156,14 @@ def test_refused(begin: Begin, tmp_path: Path) -> None:
     ended = begin(tmp_path, "--junitxml=junit.xml").end()
     ended.lines.fnmatch_lines(["* 9 failed, 1 passed*"])  # two folders may have a conftest.py each
     for test, sentence in {
-        "test_lock": "edge.call of lambda: it cannot be sent to a worker: cannot pickle '_thread.lock' object; have *",
-        "test_none": "edge.call takes a function and its arguments, and None is none",
+        "test_lock": "edge.call of lambda: it cannot be sent to a worker: cannot pickle '_thread.lock' object; *",
+        "test_none": "edge.call: None is not a function; give a function and its arguments",
         "test_gone": "command no-such-program: it is in no folder of *; build or install it, *",
         "test_base": "memory limit base+64M: a command has no idle worker to be above; give a size such as 512M",
         "test_small": "memory limit 8M: the worker needs *M before it calls anything; try at least *M, or base+64M",
-        "test_name": "name='a/b' could stand in no threshold; try letters, digits, *",
-        "test_twice": "two programs of this test are called true; tell their rows apart by name=",
-        "test_within": "UsageError: edge.call cannot be used by what asks a service: one thing is measured at a time*",
+        "test_name": "name='a/b': a threshold could not contain it; use letters, digits, *",
+        "test_twice": "program true: two programs of this test have this name; give them names by name=",
+        "test_within": "UsageError: edge.call: another measurement of this test is still running; measure *",
         "test_size": "memory='8MB': MB means 1000 to some and 1024 to others; write 8M, which is 1024",
     }.items():
         message = ended.failure(test).attrib["message"].partition("Error: ")[2]

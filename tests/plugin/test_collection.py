@@ -9,7 +9,7 @@ import pytest
 
 from tests.plugin.sessions import CONFTEST, write
 
-HEAVY = ("torch", "msgspec", "scipy", "tqdm", "tabulate", "psutil", "filelock", "pytest_edgeload.plugin.session")
+HEAVY = ("torch", "msgspec", "scipy", "tabulate", "psutil", "filelock", "pytest_edgeload.plugin.running")
 TELLTALE = f"""
 import sys
 
@@ -192,7 +192,7 @@ def test_fixtures(bare: pytest.Pytester) -> None:
     said = bare.runpytest("--fixtures").stdout
     for name in ("edge", "edge_mem", "edge_policy", "edge_reader", "edge_round"):
         said.fnmatch_lines([f"{name} [[]session scope[]] -- *fixtures.py:*"])
-    said.fnmatch_lines_random(["    Run a workload in a capped worker process: *", "    Give the memory limit of *"])
+    said.fnmatch_lines_random(["    Measure a workload in a worker process *", "    Return a memory limit. *"])
 
 
 def test_strict(bare: pytest.Pytester) -> None:

@@ -39,7 +39,7 @@ def test_check_keeps(tmp_path: Path) -> None:
 
 def test_unknown_format(tmp_path: Path) -> None:
     """A format that nobody has is refused, with those there are."""
-    with pytest.raises(UsageError, match=r"^no report is called xls; there are terminal, json, .*"):
+    with pytest.raises(UsageError, match=r"^format xls: unknown; choose from terminal, json, .*"):
         check(File("export", "xls", tmp_path / "out"), NOTHING)
 
 

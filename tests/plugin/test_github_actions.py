@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.plugin.github_actions import place_of, summarise
+from pytest_edgeload.plugin.github_actions import source_line, summarise
 from pytest_edgeload.report.github import SUMMARY_BYTES, SourceLine
 from tests.report.documents import record
 
@@ -26,13 +26,13 @@ LINES = {"suites/test_a.py::Tests::test_a": 7}
 def test_place(monkeypatch: pytest.MonkeyPatch, workspace: str, file: str) -> None:
     """A test's file is named from the root of the job's repository, or from pytest's where that is outside of it."""
     monkeypatch.setenv("GITHUB_WORKSPACE", workspace)
-    assert place_of(CASE, LINES, Path("/repo/projects/edge")) == SourceLine(file, 7)
+    assert source_line(CASE, LINES, Path("/repo/projects/edge")) == SourceLine(file, 7)
 
 
 def test_place_of_what_did_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that nobody ran, as of a case that is missing, has a file and no line."""
     monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
-    assert place_of(CASE, {}, Path("/repo")) == SourceLine("suites/test_a.py")
+    assert source_line(CASE, {}, Path("/repo")) == SourceLine("suites/test_a.py")
 
 
 def test_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +51,6 @@ def test_full_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "summary"
     path.write_bytes(bytes(SUMMARY_BYTES - 1))
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-    said = f"GITHUB_STEP_SUMMARY={path}: would have more than 1048576 bytes; --edge-md=FILE writes the same"
+    said = f"GITHUB_STEP_SUMMARY={path}: would have more than 1048576 bytes; --edge-md=FILE writes the same report"
     assert summarise("xx") == said
     assert path.stat().st_size == SUMMARY_BYTES - 1

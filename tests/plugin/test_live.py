@@ -53,7 +53,7 @@ from torch import nn
 def test_names(edge, edge_network):
     edge_network("net", nn.Linear(4, 2), (torch.rand(1, 4),))
     edge_network("net", nn.Linear(4, 2), (torch.rand(1, 4),))  # other weights, the same layers
-    with pytest.raises(Exception, match="^network net is made of two models that differ; give one of them another"):
+    with pytest.raises(Exception, match="^network net: two models that differ have this name; give one of"):
         edge_network("net", nn.Linear(4, 3), (torch.rand(1, 4),))
     with pytest.raises(Exception, match="^network small: registered twice, as tiny:small and as a model of"):
         edge_network("small", nn.Linear(4, 3), (torch.rand(1, 4),))

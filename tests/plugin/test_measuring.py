@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.plugin.session import unpack
+from pytest_edgeload.plugin.properties import unpack
 from pytest_edgeload.sandbox.caps import CAPS, choose
 from tests.plugin.sessions import CONFTEST, Begin, Ended, write
 

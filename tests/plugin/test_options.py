@@ -240,7 +240,7 @@ WRONG = [
     ("save", "a/b", "not a name for a baseline; *"),
     ("compare", ".", "not a baseline; if it is a test path, *"),
     ("compare-fail", "makespan:fast", "makespan is a time, but 'fast' is not; try 10% or 0.2s"),
-    ("compare-fail", "makespan/bulkk:10%", "bulkk is no policy; did you mean bulk[?]"),
+    ("compare-fail", "makespan/bulkk:10%", "bulkk is not a policy; did you mean bulk[?]"),
     ("threads", "many", "not a count; *"),
     ("timeout", "soon", "not a duration; try 300s or 5m, and at most 10000h"),
     ("timeout", "0s", "not a duration; try *"),

@@ -9,7 +9,7 @@ import pytest
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
-from pytest_edgeload.plugin.devices import Boards, boards_of
+from pytest_edgeload.plugin.devices import SessionDevices, session_devices
 from pytest_edgeload.plugin.options import parse, read
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.constraints import cores_of
@@ -106,10 +106,10 @@ def test_without(bare: pytest.Pytester) -> None:
 # ---- what goes before what -------------------------------------------------------------------------------------
 
 
-def boards(bare: pytest.Pytester, *args: str, ini: str = "") -> Boards:
+def boards(bare: pytest.Pytester, *args: str, ini: str = "") -> SessionDevices:
     bare.makeini(f"[pytest]\n{ini}")
     given = read(bare.parseconfig(*args))
-    return boards_of(parse(given), given, bare.path)
+    return session_devices(parse(given), given, bare.path)
 
 
 def test_limit_of_an_option(bare: pytest.Pytester) -> None:
@@ -165,7 +165,7 @@ def test_a_device_of_a_test_alone(bare: pytest.Pytester) -> None:
     found = boards(bare, "--edge-device=rpi3")
     assert found.device("rpi3") == found.devices["rpi3"]
     for name in ("coral-dev", None):
-        with pytest.raises(UsageError, match=rf"^edge_device={name}: .*; name it in --edge-device, too$"):
+        with pytest.raises(UsageError, match=rf"^edge_device={name}: .*; add it to device$"):
             found.device(name)
 
 
@@ -175,9 +175,12 @@ def test_a_device_of_a_test_alone(bare: pytest.Pytester) -> None:
         (("--edge-device=slow",), "ERROR: --edge-device=slow: no such device; choose from rpi3, *"),
         (
             ("--edge-device=rpi3", "--edge-mem=1G,none"),
-            "ERROR: --edge-mem=none: a device has a limit; leave it out, or leave --edge-device out",
+            "ERROR: --edge-mem=none: a device has a limit; leave it out, or leave out --edge-device",
         ),
-        (("--edge-device=rpi3", "--edge-devices=wrong.toml"), "ERROR: */wrong.toml: [[]a] memory = 1: not a text; *"),
+        (
+            ("--edge-device=rpi3", "--edge-devices=wrong.toml"),
+            "ERROR: */wrong.toml: [[]a] memory = 1: Expected *; write *",
+        ),
     ],
 )
 def test_refused(bare: pytest.Pytester, args: tuple[str, ...], said: str) -> None:

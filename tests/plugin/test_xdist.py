@@ -10,7 +10,7 @@ import pytest
 
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
-from pytest_edgeload.plugin.session import pack, unpack
+from pytest_edgeload.plugin.properties import pack, unpack
 from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Timeline
 from tests.plugin.sessions import TEST, Begin, Ended, overlaps, write
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.plugin.programs import calling
+from pytest_edgeload.plugin.programs import pack_call
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits
@@ -35,7 +35,7 @@ def call(any_cap: Cap, fresh: Callable[[], str]) -> Call:
     def call(
         function: Callable[..., object], *args: object, limit: int | None = None, timeout_s: float = 60
     ) -> Measurement:
-        made = calling("it", function, args, {}, [sys.modules[__name__]])
+        made = pack_call("it", function, args, {}, [sys.modules[__name__]])
         return launch_call(made, 1, Enclosure(any_cap, fresh(), Limits(Constraints(limit)), timeout_s))
 
     return call

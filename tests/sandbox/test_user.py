@@ -17,7 +17,7 @@ import pytest
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.plugin.programs import calling
+from pytest_edgeload.plugin.programs import pack_call
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
@@ -51,7 +51,7 @@ def enclosing(any_cap: Cap, fresh: Callable[[], str]) -> Enclosing:
 
 def call(enclosure: Enclosure, function: Callable[..., object], *args: object) -> Measurement:
     """Call a function of this file in a worker."""
-    return launch_call(calling("it", function, args, {}, [sys.modules[__name__]]), 1, enclosure)
+    return launch_call(pack_call("it", function, args, {}, [sys.modules[__name__]]), 1, enclosure)
 
 
 def run(enclosure: Enclosure, *argv: str | Path, env: dict[str, str] | None = None) -> Measurement:

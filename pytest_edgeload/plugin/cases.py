@@ -1,0 +1,84 @@
+"""One call of `edge.run`, `edge.call` or `edge.command`: what a test asks to measure, and the case of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.plugin.items import device_of, own_parameters, round_of, test_name
+from pytest_edgeload.results.record import PROGRAM, Case
+from pytest_edgeload.sandbox.command import Command
+from pytest_edgeload.sandbox.launch import Calling
+from pytest_edgeload.workload import Mix
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The test that measures: its name, round, parameters and device."""
+
+    test: str = ""
+    round: int = 0
+    parameters: tuple[tuple[str, str], ...] = ()
+    device: str | None = None
+
+    @classmethod
+    def of(cls, item: pytest.Item) -> Caller:
+        """Return the caller for a running item."""
+        return cls(test_name(item), round_of(item), tuple(own_parameters(item).items()), device_of(item))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRun:
+    """The arguments of `edge.run`, and the test that calls it."""
+
+    caller: Caller
+    workload: Mix
+    policy: str
+    memory: Limit | None = None
+    reader: str = "read"
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """The workload, policy and reader of the case."""
+        return self.workload.name, self.policy, self.reader
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRun:
+    """A program that `edge.call` or `edge.command` runs, the name of its row, and the test that calls it."""
+
+    caller: Caller
+    name: str
+    program: Calling | Command
+    memory: Limit | None = None
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """The workload, policy and reader of the case."""
+        return PROGRAM, self.name, "none"
+
+
+def unlimited_case(run: WorkloadRun | ProgramRun, threads: int) -> Case:
+    """Return the case of a run without a limit, cap and swap."""
+    workload, policy, reader = run.row
+    return Case(
+        test=run.caller.test,
+        workload=workload,
+        policy=policy,
+        reader=reader,
+        cap="none",
+        swap="none",
+        constraints=Constraints(threads=threads),
+    )
+
+
+def to_limit(memory: Limit | str | None) -> Limit | None:
+    """Return the limit that a test gives. Raises UsageError."""
+    try:
+        return Limit.parse(memory) if isinstance(memory, str) else memory
+    except ValueError as error:
+        raise UsageError(f"memory={memory!r}", str(error)) from error

@@ -1,0 +1,135 @@
+"""The machine of a session: prepared and restored by the owner, and measured on by every process of the session."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pytest_edgeload.base import decoding
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.interrupts import Interrupts
+from pytest_edgeload.devices.constraints import Shortfall
+from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.measuring.machine import prepared
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.plugin.live import LiveNetworks
+from pytest_edgeload.plugin.registrations import peers, policies
+from pytest_edgeload.plugin.setup import Setup
+from pytest_edgeload.plugin.terminal import SessionProgress
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.swap import Swap
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """The decisions of the owner that xdist's workers need, in a file of the session's folder.
+
+    `unenforced` has, for each device, the constraints that this machine cannot enforce.
+    """
+
+    cap: str
+    swap_bytes: int
+    swap_usable: bool
+    unenforced: dict[str, tuple[Shortfall, ...]] = {}
+
+    @property
+    def swap(self) -> Swap:
+        """The swap as a worker sees it, which the worker does not remove."""
+        return Swap(self.swap_bytes, usable=self.swap_usable)
+
+
+class SessionMachine:
+    """The machine, with the session's cap and swap, its networks, policies and peers."""
+
+    def __init__(self, config: pytest.Config, setup: Setup) -> None:
+        self._config = config
+        self._setup = setup
+        self._directories = setup.directories
+        self._progress = SessionProgress(config)
+        self._restore = ExitStack()
+
+    def prepare(self) -> None:
+        """Clean up after dead sessions, switch swap on, and check the constraints. For the owner.
+
+        Raises UsageError or Unsupported, and then leaves nothing behind.
+        """
+        setup, directories = self._setup, self._directories
+        try:
+            with Interrupts():
+                swap = self._restore.enter_context(prepared(directories, setup.settings.swap, self._progress.say))
+            shared = Shared(setup.cap, swap.size_bytes, swap.usable, self._unenforced(self.bench_with(setup.cap, swap)))
+            directories.write(self._note, msgspec.json.encode(shared))
+            directories.write(directories.unreported_marker, b"")
+            if setup.settings.read_bw is not None:
+                self.bench.launcher.check_reads(setup.settings.read_bw, directories.cache)
+            if self.registry.names:  # without networks, no worker with PyTorch has to start below the limits
+                for limit in setup.devices.limits:
+                    self.bench.calibration.limit_bytes(limit)
+        except BaseException:
+            self.restore()
+            raise
+
+    def restore(self) -> None:
+        """Remove everything that the session made on the machine, except its results. For the owner."""
+        self._restore.close()
+
+    @cached_property
+    def shared(self) -> Shared:
+        """The decisions of the owner."""
+        try:
+            return decoding.decode(self._directories.read(self._note), Shared)
+        except ValueError as error:
+            raise Unsupported(str(self._note), str(error), "start the session again") from error
+
+    @property
+    def _note(self) -> Path:
+        return self._directories.folder / "shared.json"
+
+    @cached_property
+    def bench(self) -> Bench:
+        """The bench of all measurements with the session's cap and swap."""
+        return self.bench_with(self.shared.cap, self.shared.swap)
+
+    def bench_with(self, cap: str, swap: Swap) -> Bench:
+        """Return a bench with another cap and swap."""
+        launcher = Launcher(
+            cap=CAPS[cap],
+            swap=swap,
+            session=self._directories.session,
+            timeout_s=self._setup.settings.timeout,
+            user=self._setup.user,
+            say=self._progress.say,
+        )
+        return Bench(
+            launcher=launcher,
+            registry=self.registry,
+            policies=policies(self._config),
+            folder=self._directories.folder,
+            progress=self._progress,
+            peers=peers(self._config),
+        )
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The networks that hooks register, and those that tests make of their own models."""
+        registry = Registry(Store(self._directories.cache), self._config.rootpath)
+        self._config.hook.pytest_edge_networks(register=registry.register)
+        return registry
+
+    @cached_property
+    def live(self) -> LiveNetworks:
+        """The networks that tests make of their own models. The process that made a network removes it."""
+        return LiveNetworks(self.registry, self._directories.folder / f"live-{os.getpid()}")
+
+    def _unenforced(self, bench: Bench) -> dict[str, tuple[Shortfall, ...]]:
+        return {
+            device.name: bench.launcher.shortfalls(device.constraints, self._directories.cache)
+            for device in self._setup.devices.devices.values()
+            if device is not None
+        }

@@ -1,0 +1,48 @@
+"""The user properties of a test: each measurement packed for xdist's controller, and in words for JUnit's XML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import msgspec
+
+from pytest_edgeload.base import decoding
+from pytest_edgeload.results.record import METRICS, Entry
+
+PROPERTY = "edgeload"
+"""The name of the property that has a measurement, as one JSON string."""
+
+
+def properties(entry: Entry, earlier: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
+    """Return the properties of an entry: the packed entry, and one for each key of its case and each metric.
+
+    These have names like `edgeload.makespan_s`, or `edgeload.2.makespan_s` if `earlier`, the properties that the test
+    already has, contain one measurement.
+    """
+    case, measurement = entry.case, entry.measurement
+    values = {name: getattr(case, name) for name in ("workload", "policy", "device", "limit", "reader")}
+    values["outcome"] = measurement.outcome
+    values |= {name: measurement.value(name) for name in METRICS if name != "response_s"}
+    count = sum(name == PROPERTY for name, _ in earlier)
+    start = PROPERTY if count == 0 else f"{PROPERTY}.{count + 1}"
+    words = [(f"{start}.{name}", str(value)) for name, value in values.items() if value is not None]
+    return [(PROPERTY, pack(entry)), *words]
+
+
+def entries_in(user_properties: Iterable[tuple[str, object]]) -> Iterator[Entry]:
+    """Yield the entries among the properties of a test. Skips properties of that name that a test recorded itself."""
+    for name, text in user_properties:
+        if name == PROPERTY:
+            with suppress(ValueError):
+                yield unpack(str(text))
+
+
+def pack(entry: Entry) -> str:
+    """Return the entry without spans and timeline as one JSON string, which crosses xdist."""
+    return msgspec.json.encode(msgspec.structs.replace(entry, measurement=entry.measurement.summary())).decode()
+
+
+def unpack(text: str) -> Entry:
+    """Return the entry of a string that `pack` returned. Raises ValueError."""
+    return decoding.decode(text, Entry)

@@ -1,0 +1,74 @@
+"""The progress display: one line of a terminal, and one line per network elsewhere."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pytest_edgeload.measuring.progress import ProgressLine
+
+CLEAR = "\r\033[K"
+
+
+class Terminal(io.StringIO):
+    """An output that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return true, as a terminal does."""
+        return True
+
+
+@pytest.fixture(autouse=True)
+def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run outside of CI, on a terminal of 40 columns."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+
+
+def making(output: io.StringIO) -> str:
+    """Return the text of a network that is built, written in three steps, and done."""
+    line = ProgressLine(lambda: output)
+    for done, total in ((0, 0), (0, 200), (1, 200), (100, 200), (200, 200)):
+        line("net", done, total)
+    assert not line.is_shown
+    return output.getvalue()
+
+
+def test_terminal_shows_the_percentage_and_is_cleared_at_the_end() -> None:
+    """On a terminal, one line is written again if its percentage changes, and removed when the network is made."""
+    words = "edgeload: making network net"
+    assert making(Terminal()) == f"{CLEAR}{words}{CLEAR}{words}: 0%{CLEAR}{words}: 50%{CLEAR}"
+
+
+@pytest.mark.parametrize("is_ci", [False, True])
+def test_log_gets_one_line_per_network(monkeypatch: pytest.MonkeyPatch, *, is_ci: bool) -> None:
+    """An output that is not a terminal, or a terminal in CI, gets one plain line when the network begins."""
+    if is_ci:
+        monkeypatch.setenv("CI", "true")
+    assert making(Terminal() if is_ci else io.StringIO()) == "edgeload: making network net\n"
+
+
+def test_line_is_cut_to_the_width() -> None:
+    """A long text does not wrap, because a wrapped line could not be removed."""
+    output = Terminal()
+    ProgressLine(lambda: output).show("x" * 100)
+    assert output.getvalue() == CLEAR + "x" * 39
+
+
+def test_message_replaces_the_line() -> None:
+    """A message that stays begins on an empty line."""
+    output = Terminal()
+    line = ProgressLine(lambda: output)
+    line.show("working")
+    line.say("done")
+    assert output.getvalue() == f"{CLEAR}working{CLEAR}done\n"
+
+
+def test_log_shows_no_states() -> None:
+    """States of the work are only shown on a terminal; messages always."""
+    output = io.StringIO()
+    line = ProgressLine(lambda: output)
+    line.show("working")
+    line.say("done")
+    assert output.getvalue() == "done\n"
