@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,14 +19,19 @@ if TYPE_CHECKING:
     from pytest_edgeload.workload import Mix
 
 
-@contextmanager
-def _short_refusals() -> Iterator[None]:
-    """Spell the options of a refusal, and leave out our frames: the caller's own line says more."""
-    __tracebackhide__ = True
-    try:
-        yield
-    except Refusal as error:
-        raise error.spelled(spell).with_traceback(None) from None
+class _ShortRefusals:
+    """Spells the options of a refusal, and leaves out our frames, because the caller's own line says more.
+
+    A class, because pytest would show the frames of `contextlib`.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        __tracebackhide__ = True
+        if isinstance(error, Refusal):
+            raise error.spelled(spell).with_traceback(None) from None
 
 
 class Edge:
@@ -59,7 +63,7 @@ class Edge:
         policy fails.
         """
         __tracebackhide__ = True
-        with _short_refusals():
+        with _ShortRefusals():
             return self._running.run(workload, policy=policy, memory=memory, reader=reader)
 
     def call(
@@ -80,7 +84,7 @@ class Edge:
         __tracebackhide__ = True
         from pytest_edgeload.plugin.programs import CallSpec  # noqa: PLC0415  # see the first lines
 
-        with _short_refusals():
+        with _ShortRefusals():
             return self._running.run_program(CallSpec(function, args, kwargs, name), memory)
 
     def command(
@@ -106,7 +110,7 @@ class Edge:
         __tracebackhide__ = True
         from pytest_edgeload.plugin.programs import CommandSpec  # noqa: PLC0415  # see the first lines
 
-        with _short_refusals():
+        with _ShortRefusals():
             return self._running.run_program(CommandSpec(argv, name, env or {}, cwd, stdin, ready, ask), memory)
 
     def service_s(self, workload: Mix | Sequence[str]) -> float:
@@ -116,7 +120,7 @@ class Edge:
         measured once per session. Arrival times relative to it are the same load on fast and slow machines.
         """
         __tracebackhide__ = True
-        with _short_refusals():
+        with _ShortRefusals():
             return self._running.service_s(workload)
 
 
@@ -142,7 +146,7 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
 
     def make(name: str, model: Any, *samples: Any) -> str:
         __tracebackhide__ = True
-        with _short_refusals():
+        with _ShortRefusals():
             return live.make(name, model, *samples)
 
     yield make
