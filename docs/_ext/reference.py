@@ -38,7 +38,7 @@ _PLACEHOLDER = re.compile(r"^<!-- reference: (?P<name>[a-z-]+) -->$", re.MULTILI
 
 def fill_page(text: str) -> str:
     """Return the page with all sections in place of their placeholders. Raises KeyError for an unknown section."""
-    return _PLACEHOLDER.sub(lambda found: SECTIONS[found["name"]](), text)
+    return _PLACEHOLDER.sub(lambda match: SECTIONS[match["name"]](), text)
 
 
 def option_table() -> str:
@@ -54,8 +54,8 @@ def _option(name: str, option: Option[Any]) -> str:
 
 def fixture_list() -> str:
     """Return all fixtures with their docstrings."""
-    found = {name: getattr(fixture_functions, name) for name in plugin.__all__}
-    return "\n".join(f"### `{name}`\n\n{_docstring(inspect.unwrap(fixture))}\n" for name, fixture in found.items())
+    functions = {name: getattr(fixture_functions, name) for name in plugin.__all__}
+    return "\n".join(f"### `{name}`\n\n{_docstring(inspect.unwrap(fixture))}\n" for name, fixture in functions.items())
 
 
 def marker_list() -> str:
@@ -213,7 +213,7 @@ def _struct(name: str, json_schema: Mapping[str, Any]) -> str:
         words += f"\n\nAn {_type(json_schema)}."
     fields, required = json_schema.get("properties", {}), json_schema.get("required", ())
     rows = [(f"`{name}`", _type(kind), "" if name in required else _default(kind)) for name, kind in fields.items()]
-    headings = ("field", "type", "unless given")
+    headings = ("field", "type", "default")
     meanings = [kind.get("description", "") for kind in fields.values()]
     if any(meanings):
         table = _table((*headings, "meaning"), [(*row, meaning) for row, meaning in zip(rows, meanings, strict=True)])

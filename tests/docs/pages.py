@@ -36,10 +36,9 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The typed commands, without prompt and comment; continued lines are joined."""
+        """The commands, without prompt and comment; continued lines are joined."""
         lines = self.text.replace("\\\n", " ").splitlines()
-        typed = [line.removeprefix("$ ") for line in lines if line.startswith(COMMANDS)]
-        return [re.sub(r"\s+# .*", "", line) for line in typed]
+        return [re.sub(r"\s+# .*", "", line.removeprefix("$ ")) for line in lines if line.startswith(COMMANDS)]
 
     @property
     def output(self) -> str:

@@ -93,9 +93,11 @@ def test_workloads_load(block: Block) -> None:
 def test_settings_are_known_and_valid(block: Block) -> None:
     """Tables of pyproject.toml parse; the plugin knows the keys, their values and the thresholds."""
     tool = tomllib.loads(block.text).get("tool", {})
-    given = {key: value for key, value in tool.get("pytest", {}).get("ini_options", {}).items() if key[:5] == "edge_"}
+    settings = {
+        key: value for key, value in tool.get("pytest", {}).get("ini_options", {}).items() if key[:5] == "edge_"
+    }
     known = {options.ini_key(name): option for name, option in OPTIONS.items()}
-    for key, value in given.items():
+    for key, value in settings.items():
         known[key].parse(str(value))
     for name, text in _leaves(tool.get("edgeload", {}).get("thresholds", {})):
         Ceiling.parse(name, text)
@@ -134,8 +136,8 @@ def _of_workflow(text: str) -> Iterator[list[str]]:
     """Yield our command lines in a workflow as words; an expression is replaced by the option in it."""
     for script in _scripts(yaml.safe_load(text)):
         for line in script.splitlines():
-            filled = re.sub(r"\$\{\{.*?(?:'(--[^']*)'.*?)?\}\}", lambda found: found[1] or "", line)
-            words = shlex.split(filled.replace("$SAVE", "--edge-save=main"))
+            expanded = re.sub(r"\$\{\{.*?(?:'(--[^']*)'.*?)?\}\}", lambda match: match[1] or "", line)
+            words = shlex.split(expanded.replace("$SAVE", "--edge-save=main"))
             start = next((i for i, word in enumerate(words) if word in _OURS), None)
             if start is not None and all("=" in word or word in {"sudo", "-E", "env"} for word in words[:start]):
                 yield words[start:]
@@ -177,9 +179,9 @@ def test_commands_parse(words: list[str], pytester: pytest.Pytester, monkeypatch
 
 def _parse_pytest(words: list[str], pytester: pytest.Pytester) -> None:
     config = pytester.parseconfig(*words)
-    given = options.read(config)
-    options.parse(given)
-    assert len(given) == len({word.partition("=")[0] for word in words if word.startswith("--edge-")})
+    texts = options.read(config)
+    options.parse(texts)
+    assert len(texts) == len({word.partition("=")[0] for word in words if word.startswith("--edge-")})
 
 
 def _parse_edgeload(words: list[str], _pytester: object) -> None:
@@ -196,16 +198,16 @@ def _parse_make(words: list[str], _pytester: object) -> None:
 
 
 def _parse_pip(words: list[str], _pytester: object) -> None:
-    found = re.fullmatch(r"(pytest-edgeload)(?:\[(.*)\])?", words[-1])
-    assert found is not None
-    assert found[1] == PROJECT["name"]
-    assert {*filter(None, (found[2] or "").split(","))} <= {*PROJECT["optional-dependencies"]}
+    match = re.fullmatch(r"(pytest-edgeload)(?:\[(.*)\])?", words[-1])
+    assert match is not None
+    assert match[1] == PROJECT["name"]
+    assert {*filter(None, (match[2] or "").split(","))} <= {*PROJECT["optional-dependencies"]}
 
 
 def _parse_foreign(words: list[str], _pytester: object) -> None:
     """Metrics in the arguments of another program are ours."""
-    named = [words[i + 1] for i, word in enumerate(words) if word == "--threshold-measure"]
-    assert {*named} <= {*METRICS}
+    metrics = [words[i + 1] for i, word in enumerate(words) if word == "--threshold-measure"]
+    assert {*metrics} <= {*METRICS}
 
 
 _PARSERS: Mapping[str, Callable[[list[str], pytest.Pytester], None]] = {
@@ -221,13 +223,13 @@ _PARSERS: Mapping[str, Callable[[list[str], pytest.Pytester], None]] = {
 def test_commands_page_has_every_option(name: str) -> None:
     """docs/commands.md has a section with all options for each command without a page of its own."""
     page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
-    found = re.search(rf"^## `edgeload {name}`.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
-    assert found is not None
+    section = re.search(rf"^## `edgeload {name}`.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    assert section is not None
     parser = argparse.ArgumentParser()
     cli.SUBCOMMANDS[name].add_arguments(parser)
     flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
     common = page[: page.index("## `edgeload report`")]
-    assert [flag for flag in flags if flag != "--help" and f"`{flag}" not in found[0] + common] == []
+    assert [flag for flag in flags if flag != "--help" and f"`{flag}" not in section[0] + common] == []
 
 
 # Output

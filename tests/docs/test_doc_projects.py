@@ -86,17 +86,17 @@ def _write(folder: Path, blocks: Iterable[Block]) -> None:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cache folder for all pages, because several use the same network."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, made: Path) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache: Path) -> pytest.Pytester:
     """Return an empty project in an environment that sets only the plugin's cache folder."""
     for name in [name for name in os.environ if name.startswith(("PYTEST_EDGE_", "GITHUB_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTEST_EDGE_CACHE_DIR", str(made))
+    monkeypatch.setenv("PYTEST_EDGE_CACHE_DIR", str(cache))
     monkeypatch.setenv("COLUMNS", "120")  # the width of the pages
     return pytester
 
@@ -114,22 +114,22 @@ def test_the_project_of_a_page_runs(project: pytest.Pytester, page: str, request
     """The files of a page form a project whose tests pass."""
     if page != README:
         request.getfixturevalue("alone")
-    asked = SESSIONS.get(page, Session())
-    _write(project.path, _files(asked.base) if asked.base else ())
+    session = SESSIONS.get(page, Session())
+    _write(project.path, _files(session.base) if session.base else ())
     _write(project.path, _files(page))
-    result = project.runpytest_subprocess(*asked.words.split())
+    result = project.runpytest_subprocess(*session.words.split())
     assert result.ret == 0
-    if asked.passed is not None:
-        result.assert_outcomes(passed=asked.passed)
-    result.stdout.fnmatch_lines_random(list(asked.shows))
+    if session.passed is not None:
+        result.assert_outcomes(passed=session.passed)
+    result.stdout.fnmatch_lines_random(list(session.shows))
 
 
 def test_the_readme_shows_the_command_of_its_test() -> None:
     """The README's project runs with the README's command, plus its own policy, with one limit and one round."""
-    shown = re.search(r"^    pytest (--edge-mem=.*)$", (ROOT / README).read_text(encoding="utf-8"), re.MULTILINE)
-    assert shown is not None
+    match = re.search(r"^    pytest (--edge-mem=.*)$", (ROOT / README).read_text(encoding="utf-8"), re.MULTILINE)
+    assert match is not None
     words = (
-        shown[1].replace("bulk,linear", "bulk,linear,backwards").replace("--edge-rounds=3 ", "").replace("512M,", "")
+        match[1].replace("bulk,linear", "bulk,linear,backwards").replace("--edge-rounds=3 ", "").replace("512M,", "")
     )
     assert words == SESSIONS[README].words
 
@@ -156,8 +156,10 @@ def test_console_sessions_print_their_output(project: pytest.Pytester, page: str
 
 def _is_there(line: str, printed: Iterable[str], look: Callable[[str], str]) -> bool:
     """Return whether a line was printed; `...` at its end matches anything."""
-    shown = look(line.removesuffix("..."))
-    return any(look(other).startswith(shown) if line.endswith("...") else look(other) == shown for other in printed)
+    expected = look(line.removesuffix("..."))
+    return any(
+        look(other).startswith(expected) if line.endswith("...") else look(other) == expected for other in printed
+    )
 
 
 def _run(folder: Path, command: str) -> list[str]:
@@ -173,5 +175,5 @@ def _shape(line: str) -> str:
     words = re.sub(r"\S+/\.edgeload/\S+", "FILE", line.strip("= "))
     words = re.sub(r" in # ?s?(?: \(.*\))?$", "", _UNIT.sub("#", _NUMBER.sub("#", words)))
     words = re.sub(r"swap (none|off|existing)", "swap #", words)  # the machine's
-    words = re.sub(r"(?<= on )\S+, .*", lambda found: ", ".join(sorted(found[0].split(", "))), words)  # fastest first
+    words = re.sub(r"(?<= on )\S+, .*", lambda match: ", ".join(sorted(match[0].split(", "))), words)  # fastest first
     return re.sub(r"\s+|-{2,}", " ", words).strip()

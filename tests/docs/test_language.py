@@ -90,9 +90,9 @@ def _words(token: Token) -> str:
 def hits(pattern: Pattern, passages: Iterable[Passage]) -> list[str]:
     """Return the place and the words of each match."""
     return [
-        f"{passage.place}:{passage.line}: ...{passage.text[max(0, found.start() - 40) : found.end() + 30]!r}"
+        f"{passage.place}:{passage.line}: ...{passage.text[max(0, match.start() - 40) : match.end() + 30]!r}"
         for passage in passages
-        for found in re.finditer(pattern.expression, passage.text, re.IGNORECASE)
+        for match in re.finditer(pattern.expression, passage.text, re.IGNORECASE)
     ]
 
 
@@ -101,12 +101,12 @@ def test_prose_is_plain(source: Callable[[], Iterator[Passage]]) -> None:
     """No pattern exceeds its allowance, nor do all together; the message names the places and the plain form."""
     passages = list(source())
     words = sum(len(passage.text.split()) for passage in passages)
-    found = {name: hits(pattern, passages) for name, pattern in PATTERNS.items()}
-    rates = {name: 1e4 * len(places) / words for name, places in found.items()}
+    places = {name: hits(pattern, passages) for name, pattern in PATTERNS.items()}
+    rates = {name: 1e4 * len(matches) / words for name, matches in places.items()}
     excess = [name for name, pattern in PATTERNS.items() if rates[name] > pattern.allowance]
     if sum(rates.values()) > MAX_TOTAL:
         excess = list(PATTERNS)
-    lines = [f"{name} ({PATTERNS[name].hint}): {place}" for name in excess for place in found[name]]
+    lines = [f"{name} ({PATTERNS[name].hint}): {place}" for name in excess for place in places[name]]
     assert lines == [], "\n".join([*lines, *(f"{name}: {rate:.1f}" for name, rate in rates.items())])
 
 

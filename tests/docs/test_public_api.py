@@ -62,5 +62,5 @@ def test_unknown_name_is_an_attribute_error() -> None:
 def test_import_loads_nothing_else() -> None:
     """`import pytest_edgeload` imports no other module of the package."""
     code = "import sys, pytest_edgeload; print([name for name in sys.modules if name.startswith('pytest_edgeload.')])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path("/"), check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], cwd=Path("/"), check=True, capture_output=True, text=True)
+    assert process.stdout.strip() == "[]"

@@ -92,8 +92,8 @@ def test_reference_imports_no_torch() -> None:
     """Generating the reference imports no PyTorch, so the site builds in seconds."""
     code = "import sys, reference; [make() for make in reference.SECTIONS.values()]; sys.exit('torch' in sys.modules)"
     folder = Path(reference.__file__).parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    process = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 def test_policies_page_names_all_policies_and_readers() -> None:
