@@ -21,7 +21,7 @@ from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.store import read_graph
-from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, Tile, cut, needed
+from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, Tile, cut, required_stretches
 
 _PIECE_BYTES, _IN_FLIGHT = 4 << 20, 4  # enough to keep an NVMe disk busy
 
@@ -62,7 +62,7 @@ def _pieces(folder: Path) -> list[_Piece]:
     reader = open_weights("direct", folder, network)
     return [
         (reader, begin, min(_PIECE_BYTES, offset + size_bytes - begin))
-        for offset, size_bytes in needed(network)
+        for offset, size_bytes in required_stretches(network)
         for begin in range(offset // PAGE * PAGE, offset + size_bytes, _PIECE_BYTES)
     ]
 

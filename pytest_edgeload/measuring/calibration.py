@@ -27,7 +27,7 @@ from pytest_edgeload.job import Job, JobRequest, Program
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.tile import needed
+from pytest_edgeload.networks.tile import required_stretches
 from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
@@ -119,7 +119,9 @@ class Calibration:
         reading = case.enforced.only("cpus", "cores", "read_bps")
         compute_s = {name: self._compute_s(name, computing) for name in networks}
         return Bound(
-            read_bytes=sum(size_bytes for network in networks.values() for _, size_bytes in needed(network)),
+            read_bytes=sum(
+                size_bytes for network in networks.values() for _, size_bytes in required_stretches(network)
+            ),
             read_s=self._read_s(sorted(networks), reading),
             compute_s=sum(compute_s[ask.network] for ask in mix.asks),
         )

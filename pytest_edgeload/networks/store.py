@@ -220,7 +220,7 @@ class Store:
         try:
             digest = files.read(self.root / "recipes" / key, _MAX_RECIPE_BYTES).decode().strip()
         except NotADirectoryError as error:
-            raise Unwritable(str(self.root), error.strerror or "cannot be written", files.cache_hint(error)) from error
+            raise self._unwritable(error) from error
         except (OSError, UnicodeDecodeError):
             return None
         folder = self.root / "networks" / digest
@@ -249,7 +249,10 @@ class Store:
         except OSError as error:
             if not self._is_ours(error):
                 raise
-            raise Unwritable(str(self.root), error.strerror or "cannot be written", files.cache_hint(error)) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> Unwritable:
+        return Unwritable(str(self.root), error.strerror or "cannot be written", files.cache_hint(error))
 
     def _is_ours(self, error: OSError) -> bool:
         """Return whether an error is about a file of the store, rather than one of the code that makes the network."""

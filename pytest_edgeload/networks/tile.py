@@ -231,7 +231,7 @@ def stretches(layer: Layer, tile: Tile) -> tuple[tuple[int, int], ...]:
     return merge((spec.offset, spec.size_bytes) for spec in specs(layer, tile) if spec.size_bytes)
 
 
-def needed(network: Network) -> tuple[tuple[int, int], ...]:
+def required_stretches(network: Network) -> tuple[tuple[int, int], ...]:
     """Return the stretches of the weights file that every request needs, as (first byte, length), each once.
 
     The tables of embeddings are left out, because each request needs other rows of them.
@@ -266,7 +266,7 @@ def working_bytes(layer: Layer, tile: Tile) -> int:
     return layer.activation_bytes + result_bytes + layer.weight_bytes - tiling.weight.size_bytes
 
 
-def left_bytes(layer: Layer, tile: Tile) -> int:
+def live_out_bytes(layer: Layer, tile: Tile) -> int:
     """Return the activation bytes that are still held after a tile has been executed."""
     if is_last(layer, tile):
         return layer.live_out_bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import left_bytes, tile_bytes, working_bytes
+from pytest_edgeload.networks.tile import live_out_bytes, tile_bytes, working_bytes
 from pytest_edgeload.planning.plan import Task, WeightKey
 
 
@@ -51,7 +51,7 @@ class Account:
         """Remove what `task` no longer needs: activations after an exec, weights after a free."""
         if task.kind == "exec" and task.layer is not None:
             layer = self._networks[task.request].layers[task.layer]
-            self._hold_activations(task.request, left_bytes(layer, task.tile))
+            self._hold_activations(task.request, live_out_bytes(layer, task.tile))
         elif task.kind == "free":
             self.weight_bytes -= self._weights.pop(task.weights, 0)
 

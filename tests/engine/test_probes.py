@@ -13,7 +13,7 @@ from pytest_edgeload.base.functions import search_path
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.store import WEIGHTS, read_graph
-from pytest_edgeload.networks.tile import needed
+from pytest_edgeload.networks.tile import required_stretches
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.sandbox import counters, page_cache
 from tests.builders import stored
@@ -45,7 +45,7 @@ def test_reading_fetches_the_needed_weights_once(words: Path, small: Path) -> No
     """All needed weights of each network are fetched from storage, and no more; the page cache keeps none of them."""
     folders = (words, small)
     files = [folder / WEIGHTS for folder in folders]
-    needed_bytes = sum(size_bytes for folder in folders for _, size_bytes in needed(read_graph(folder)))
+    needed_bytes = sum(size_bytes for folder in folders for _, size_bytes in required_stretches(read_graph(folder)))
     with worker() as process:
         assert process.ask(_job("reading", *folders)) == Ready()
         page_cache.drop(files)

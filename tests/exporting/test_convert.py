@@ -45,8 +45,8 @@ def die(module, samples, folder):
 """
 
 
-class Desk:
-    """A folder of importable functions, the store that they fill, and the number of their calls."""
+class Project:
+    """A project of importable functions, the store that they fill, and the number of their calls."""
 
     def __init__(self, folder: Path, store: Path | None = None) -> None:
         self._folder = folder
@@ -101,39 +101,39 @@ def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        Desk(folder).registry().get("net", silent)
+        Project(folder).registry().get("net", silent)
     return folder / "store"
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored_network: Path) -> Desk:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored_network: Path) -> Project:
     """Return importable functions and the stored network; processes started from here can import them as well."""
     monkeypatch.syspath_prepend(tmp_path)
-    return Desk(tmp_path, stored_network)
+    return Project(tmp_path, stored_network)
 
 
-def test_network_is_converted_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_is_converted_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files are in the network's folder after the first call, and an unchanged source starts no other process.
 
     Other users may not write to any of them, even if the umask allows it.
     """
     shown: list[tuple[str, int, int]] = []
-    registry = desk.registry()
+    registry = project.registry()
     network, graph = registry.get("net", silent)
     made = registry.convert("net", "my_converters:convert", lambda *progress: shown.append(progress))
     assert shown == [("net for my_converters:convert", 0, 0), ("net for my_converters:convert", 1, 1)]
     assert made.is_relative_to(network)
     assert [path.name for path in made.rglob("*")] == ["inner", "whole.pt"]
     assert verify_network(network) == graph
-    assert desk.writable_by_others == []
+    assert project.writable_by_others == []
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
     assert registry.convert("net", "my_converters:convert", silent) == made
-    assert desk.calls == 1
+    assert project.calls == 1
 
 
-def test_converter_receives_the_stored_weights(desk: Desk) -> None:
+def test_converter_receives_the_stored_weights(project: Project) -> None:
     """The module computes the stored outputs, although the factory draws other weights each time."""
-    registry = desk.registry()
+    registry = project.registry()
     folder, graph = registry.get("net", silent)
     made = registry.convert("net", "my_converters:convert", silent)
     state, outputs = torch.load(made / "inner" / "whole.pt")
@@ -144,15 +144,15 @@ def test_converter_receives_the_stored_weights(desk: Desk) -> None:
     }
 
 
-def test_changed_source_is_converted_again(desk: Desk) -> None:
+def test_changed_source_is_converted_again(project: Project) -> None:
     """A function with another text is called again; with its first text, the first files are found again."""
-    first = desk.registry().convert("net", "my_converters:convert", silent)
-    desk.write("other")
-    second = desk.registry().convert("net", "my_converters:convert", silent)
+    first = project.registry().convert("net", "my_converters:convert", silent)
+    project.write("other")
+    second = project.registry().convert("net", "my_converters:convert", silent)
     assert [path.name for path in second.rglob("*.pt")] == ["other.pt"]
-    desk.write("whole")
-    assert desk.registry().convert("net", "my_converters:convert", silent) == first
-    assert desk.calls == 2
+    project.write("whole")
+    assert project.registry().convert("net", "my_converters:convert", silent) == first
+    assert project.calls == 2
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ def test_changed_source_is_converted_again(desk: Desk) -> None:
         ("no_such_module:convert", "no module named 'no_such_module' can be imported; check sys.path"),
     ],
 )
-def test_failing_function_is_reported_with_its_reason(desk: Desk, function: str, words: str) -> None:
+def test_failing_function_is_reported_with_its_reason(project: Project, function: str, words: str) -> None:
     """A failing function is reported with the network's name and the reason, each time, and leaves no files."""
-    registry = desk.registry()
+    registry = project.registry()
     for _ in range(2):
         with pytest.raises(PreparationFailed, match=f"^network net.*: .*{words}"):
             registry.convert("net", function, silent)
     registry.convert("net", "my_converters:convert", silent)  # also removes the files of a killed maker
-    assert desk.unfinished == []
+    assert project.unfinished == []
 
 
 @pytest.mark.parametrize("function", ["", "module", "module:", ":function", "module:two words"])

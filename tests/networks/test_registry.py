@@ -45,8 +45,8 @@ def talk():
 """
 
 
-class Desk:
-    """A folder of importable factories, the store that they fill, and the number of their imports."""
+class Project:
+    """A project of importable factories, the store that they fill, and the number of their imports."""
 
     def __init__(self, folder: Path) -> None:
         self._calls = folder / "calls"
@@ -77,51 +77,51 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Return importable factories; processes started from here can import them as well."""
     monkeypatch.syspath_prepend(tmp_path)
-    return Desk(tmp_path)
+    return Project(tmp_path)
 
 
-def test_network_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_is_made_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first request makes the network; while the source is unchanged, no other process starts."""
-    registry = desk.registry()
-    assert desk.calls == 0
+    registry = project.registry()
+    assert project.calls == 0
     shown: list[tuple[str, int, int]] = []
     folder, network = registry.get("net", lambda *progress: shown.append(progress))
     assert verify_network(folder) == network
     assert (shown[0], shown[-1]) == (("net", 0, 0), ("net", 32, 32))
     monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
     assert registry.get("net", lambda *progress: shown.append(progress)) == (folder, network)
-    assert desk.get(desk.registry()) == (folder, 3)
-    assert desk.calls == 1
+    assert project.get(project.registry()) == (folder, 3)
+    assert project.calls == 1
 
 
-def test_model_may_print(desk: Desk) -> None:
+def test_model_may_print(project: Project) -> None:
     """A model that prints 100 MB to standard output at each call, in two ways, becomes a network as usual."""
-    assert desk.get(desk.registry(net="my_factories:talk"))[1] == 3
+    assert project.get(project.registry(net="my_factories:talk"))[1] == 3
 
 
-def test_changed_source_makes_another_network(desk: Desk) -> None:
+def test_changed_source_makes_another_network(project: Project) -> None:
     """A factory with another text makes another network; with its first text, the first network is found again."""
-    first = desk.get(desk.registry())
-    desk.write(width=1234)
-    second = desk.get(desk.registry())
+    first = project.get(project.registry())
+    project.write(width=1234)
+    second = project.get(project.registry())
     assert (first[1], second[1]) == (3, 1234)
-    desk.write(width=3)
-    assert desk.get(desk.registry()) == first
-    assert desk.calls == 2
+    project.write(width=3)
+    assert project.get(project.registry()) == first
+    assert project.calls == 2
 
 
-def test_damaged_network_is_made_again_after_its_deletion(desk: Desk) -> None:
+def test_damaged_network_is_made_again_after_its_deletion(project: Project) -> None:
     """A new session notices the damage, and the hint of the message works."""
-    folder, _ = made = desk.get(desk.registry())
+    folder, _ = made = project.get(project.registry())
     (folder / WEIGHTS).write_bytes(b"")
     with pytest.raises(DamagedNetwork, match=f"delete the folder {folder}"):
-        desk.get(desk.registry())
+        project.get(project.registry())
     shutil.rmtree(folder)
-    assert desk.get(desk.registry()) == made
-    assert desk.calls == 2
+    assert project.get(project.registry()) == made
+    assert project.calls == 2
 
 
 @pytest.mark.parametrize(
@@ -135,34 +135,34 @@ def test_damaged_network_is_made_again_after_its_deletion(desk: Desk) -> None:
         ("sys:exit", "no .*'sys'"),
     ],
 )
-def test_failing_factory_is_reported_with_its_reason(desk: Desk, factory: str, words: str) -> None:
+def test_failing_factory_is_reported_with_its_reason(project: Project, factory: str, words: str) -> None:
     """A failing factory is reported with the network's name and the factory's own reason."""
-    registry = desk.registry(net=factory)
+    registry = project.registry(net=factory)
     with pytest.raises(PreparationFailed, match=f"^network net.*: .*{words}"):
-        desk.get(registry)
+        project.get(registry)
 
 
 @pytest.mark.parametrize(
     "factory", ["", "module", "module:", ":function", "module.function", "module:two words", "m:a:b"]
 )
-def test_malformed_factory_is_refused(desk: Desk, factory: str) -> None:
+def test_malformed_factory_is_refused(project: Project, factory: str) -> None:
     """A factory not written as module:function is refused at registration, with its name and value."""
     with pytest.raises(UsageError, match=f"^network net: factory '{factory}' is not of the form 'module:function'$"):
-        desk.registry(net=factory)
+        project.registry(net=factory)
 
 
-def test_name_keeps_its_factory(desk: Desk) -> None:
+def test_name_keeps_its_factory(project: Project) -> None:
     """The same factory may be registered again; another factory is refused with both factories."""
-    registry = desk.registry(net="m:f")
+    registry = project.registry(net="m:f")
     registry.register("net", "m:f")
     with pytest.raises(UsageError, match=r"^network net: registered twice, as m:f and as m:g; rename one$"):
         registry.register("net", "m:g")
     assert registry.names == ("net",)
 
 
-def test_names_have_the_order_of_registration(desk: Desk) -> None:
+def test_names_have_the_order_of_registration(project: Project) -> None:
     """The names have the order of registration."""
-    assert desk.registry(b="m:f", a="m:f", c="m:f").names == ("b", "a", "c")
+    assert project.registry(b="m:f", a="m:f", c="m:f").names == ("b", "a", "c")
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_names_have_the_order_of_registration(desk: Desk) -> None:
         ("nothing alike", "network 'nothing alike': not registered; choose from age_net, face_net"),
     ],
 )
-def test_unknown_name_is_refused_with_the_nearest(desk: Desk, name: str, message: str) -> None:
+def test_unknown_name_is_refused_with_the_nearest(project: Project, name: str, message: str) -> None:
     """An unknown name is refused with the nearest name, or with all names if none is near."""
-    registry = desk.registry(age_net="m:f", face_net="m:g")
+    registry = project.registry(age_net="m:f", face_net="m:g")
     registry.check("face_net")
-    for ask in (registry.check, lambda wrong: desk.get(registry, wrong)):
+    for ask in (registry.check, lambda wrong: project.get(registry, wrong)):
         with pytest.raises(UnknownNetwork) as refused:
             ask(name)
         assert str(refused.value) == message
@@ -189,21 +189,21 @@ def _save(path: Path, width: int) -> None:
     torch.export.save(torch.export.export(torch.nn.Linear(width, 2), (torch.zeros(1, width),)), path)
 
 
-def test_saved_model_is_made_into_a_network_once(desk: Desk, tmp_path: Path) -> None:
+def test_saved_model_is_made_into_a_network_once(project: Project, tmp_path: Path) -> None:
     """A file below the base is made into a network once, and again after the file has changed."""
     _save(tmp_path / "saved.pt2", 3)
 
     def get() -> tuple[Path, int]:
         registry = Registry(Store(tmp_path / "store"), tmp_path)
         registry.register("net", "saved.pt2")
-        return desk.get(registry)
+        return project.get(registry)
 
     first = get()
     assert first[1] == 3
     assert get() == first
     registry = Registry(Store(tmp_path / "store"))
     registry.register("net", tmp_path / "saved.pt2")
-    assert desk.get(registry) == first
+    assert project.get(registry) == first
     _save(tmp_path / "saved.pt2", 1234)
     assert get()[1] == 1234
 
@@ -215,17 +215,17 @@ def test_saved_model_is_made_into_a_network_once(desk: Desk, tmp_path: Path) -> 
         ("damaged.pt2", "damaged.pt2: cannot be read as an exported program"),
     ],
 )
-def test_missing_or_damaged_file_is_reported(desk: Desk, tmp_path: Path, file: str, words: str) -> None:
+def test_missing_or_damaged_file_is_reported(project: Project, tmp_path: Path, file: str, words: str) -> None:
     """A missing or damaged file is reported with the network's name, in one line, when the network is used."""
     (tmp_path / "damaged.pt2").write_bytes(b"PK" * 99)
     registry = Registry(Store(tmp_path / "store"), tmp_path)
     registry.register("net", file)
     with pytest.raises(PreparationFailed, match=f"^network net .*{words}") as refused:
-        desk.get(registry)
+        project.get(registry)
     assert "\n" not in str(refused.value)
 
 
-def test_module_takes_its_weights_from_a_checkpoint(desk: Desk, tmp_path: Path) -> None:
+def test_module_takes_its_weights_from_a_checkpoint(project: Project, tmp_path: Path) -> None:
     """A module takes the weights of a checkpoint, and again after a change; a missing weight is refused."""
     weights = {"weight": torch.rand(2, 3), "bias": torch.rand(2)}
     save_file(weights, tmp_path / "model.safetensors")
@@ -235,31 +235,31 @@ def test_module_takes_its_weights_from_a_checkpoint(desk: Desk, tmp_path: Path) 
         registry.register("net", "my_factories:make", checkpoint="model.safetensors")
         return registry
 
-    first, _ = desk.get(registry())
-    assert desk.get(registry())[0] == first
-    assert desk.calls == 1
+    first, _ = project.get(registry())
+    assert project.get(registry())[0] == first
+    assert project.calls == 1
     os.utime(tmp_path / "model.safetensors", (0, 0))
-    second, _ = desk.get(registry())
+    second, _ = project.get(registry())
     assert second != first
     save_file({"weight": torch.rand(2, 3)}, tmp_path / "model.safetensors")
     with pytest.raises(
         PreparationFailed, match=r"^network net .*model.safetensors: it has no tensor bias, which the module"
     ):
-        desk.get(registry())
+        project.get(registry())
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(
         PreparationFailed, match=r"^network net .*model.safetensors: No such file or directory; fetch it"
     ):
-        desk.get(registry())
+        project.get(registry())
 
 
-def test_saved_model_takes_no_checkpoint_or_conversion(desk: Desk) -> None:
+def test_saved_model_takes_no_checkpoint_or_conversion(project: Project) -> None:
     """A saved model has its own weights, and only modules with their weights can be converted."""
     with pytest.raises(UsageError, match=r"^network net: saved.pt2 has its own weights; leave the checkpoint out$"):
-        desk.registry(a="m:f").register("net", "saved.pt2", checkpoint="folder")
-    registry = desk.registry()
+        project.registry(a="m:f").register("net", "saved.pt2", checkpoint="folder")
+    registry = project.registry()
     registry.register("saved", "saved.pt2")
-    registry.adopt("saved", desk.get(registry)[0])
+    registry.adopt("saved", project.get(registry)[0])
     with pytest.raises(
         UsageError, match=r"^network saved: m:f cannot convert it, because it converts only modules with their w"
     ):

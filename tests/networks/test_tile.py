@@ -26,9 +26,9 @@ from pytest_edgeload.networks.tile import (
     find_tiling,
     has_requested_rows,
     is_last,
-    left_bytes,
-    needed,
+    live_out_bytes,
     pages_bytes,
+    required_stretches,
     share,
     span_bytes,
     specs,
@@ -169,11 +169,11 @@ def test_tiles_hold_the_activations_of_the_layer(network: Network, max_bytes: in
     for layer, tiles in _layers(network, max_bytes):
         tiling = find_tiling(layer)
         for rows in tiles:
-            assert working_bytes(layer, rows) >= max(layer.activation_bytes, left_bytes(layer, rows))
-        assert left_bytes(layer, tiles[-1]) == layer.live_out_bytes
+            assert working_bytes(layer, rows) >= max(layer.activation_bytes, live_out_bytes(layer, rows))
+        assert live_out_bytes(layer, tiles[-1]) == layer.live_out_bytes
         if tiling is not None:
             others = layer.weight_bytes - tiling.weight.size_bytes
-            assert all(left_bytes(layer, rows) == layer.activation_bytes + others for rows in tiles[:-1])
+            assert all(live_out_bytes(layer, rows) == layer.activation_bytes + others for rows in tiles[:-1])
 
 
 @given(st.integers(0, 3 * PAGE), st.integers(1, 3 * PAGE))
@@ -265,7 +265,7 @@ def test_embedding_of_an_input_loads_requested_rows(tmp_path: Path, shape: tuple
     assert tile_bytes(network, 0, REQUESTED) == 4 * (rows * 6 + 2 * 6)
     assert (is_last(layer, REQUESTED), share(layer, REQUESTED)) == (True, 1.0)
     assert working_bytes(layer, REQUESTED) == layer.activation_bytes
-    assert left_bytes(layer, REQUESTED) == layer.live_out_bytes
+    assert live_out_bytes(layer, REQUESTED) == layer.live_out_bytes
 
 
 def test_no_range_of_an_embedding_is_allowed(tmp_path: Path) -> None:
@@ -322,11 +322,9 @@ def test_tables_of_embeddings_are_not_needed(tmp_path: Path) -> None:
     folder = stored(tmp_path, _Words(tied=False), (torch.tensor([1]),))
     weights = _weights(folder)
     table = weights.pop("table.weight")
-    needed_stretches = needed(read_graph(folder))
-    assert sum(size_bytes for _, size_bytes in needed_stretches) == sum(
-        weight.size_bytes for weight in weights.values()
-    )
-    assert not any(offset < sum((table.offset, table.size_bytes)) for offset, _ in needed_stretches)
+    required = required_stretches(read_graph(folder))
+    assert sum(size_bytes for _, size_bytes in required) == sum(weight.size_bytes for weight in weights.values())
+    assert not any(offset < sum((table.offset, table.size_bytes)) for offset, _ in required)
 
 
 def test_shared_weight_is_needed_once(tmp_path: Path) -> None:
@@ -334,5 +332,7 @@ def test_shared_weight_is_needed_once(tmp_path: Path) -> None:
     folder = stored(tmp_path, _Words(tied=True), (torch.tensor([1]),))
     network = read_graph(folder)
     distinct = {(weight.offset, weight.size_bytes) for layer in network.layers for weight in layer.weights}
-    assert sum(size_bytes for _, size_bytes in needed(network)) == sum(size_bytes for _, size_bytes in distinct)
+    assert sum(size_bytes for _, size_bytes in required_stretches(network)) == sum(
+        size_bytes for _, size_bytes in distinct
+    )
     assert network.weight_bytes == sum(size_bytes for _, size_bytes in distinct) + 100 * 8 * 4

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
-from pytest_edgeload.networks.tile import left_bytes, working_bytes
+from pytest_edgeload.networks.tile import live_out_bytes, working_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Workload
 
@@ -52,7 +52,7 @@ def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
             layer = workload.requests[r].network.layers[use.layer]
             copy_bytes = use.size_bytes if layer.is_convolution else 0
             peak = max(peak, total - held[r] + working_bytes(layer, use.tile) + copy_bytes)
-            left = left_bytes(layer, use.tile)
+            left = live_out_bytes(layer, use.tile)
             total += left - held[r] - (0 if use.has_place else use.size_bytes)
             held[r] = left
     return peak
