@@ -281,8 +281,8 @@ def _count(row: Row) -> float:
 
 
 NAMED: Mapping[str, Column] = {
-    made.name: made
-    for made in (
+    col.name: col
+    for col in (
         Column("ratio", f"x {REFERENCE}", lambda row: _two_digits(_ratio(row)), _ratio, "lower"),
         Column("bound", "x bound", lambda row: _two_digits(_times_bound(row)), _times_bound, "lower"),
         Column("interval", "95% interval s", _show_interval, _width, "lower"),

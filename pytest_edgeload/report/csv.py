@@ -22,10 +22,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # rows are rounds
     """Return the rounds of all records as CSV with a header line."""
-    chosen = [made for name in view.columns or METRICS if (made := column(name)).name not in _FIXED]
+    chosen = [col for name in view.columns or METRICS if (col := column(name)).name not in _FIXED]
     file = io.StringIO()
     writer = csv.writer(file)
-    writer.writerow([*_FIXED, *(made.name for made in chosen)])
+    writer.writerow([*_FIXED, *(col.name for col in chosen)])
     for row in rows(document.records):
         writer.writerows(_rounds(row, chosen))
     return file.getvalue()
@@ -37,7 +37,7 @@ def _rounds(row: Row, chosen: Sequence[Column]) -> Iterator[list[Value]]:
     for measurement in row.record.rounds:
         single = Row(Record(case, (measurement,)), row.group)
         fixed = [case.limit_bytes, measurement.round, measurement.outcome, _harmless(measurement.detail)]
-        yield [*coordinates, *fixed, *(_plain(made.value(single)) for made in chosen)]
+        yield [*coordinates, *fixed, *(_plain(col.value(single)) for col in chosen)]
 
 
 def _plain(value: Value) -> Value:

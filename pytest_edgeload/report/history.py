@@ -24,26 +24,26 @@ _LINES = ("policy", "workload", "limit", "reader", "history", "first", "last", "
 _ROWS = ("saved", "commit", "when", "value", "95% interval")
 
 
-def lines(found: Sequence[Series], figure: Figure, levels: str = BLOCKS) -> str:
+def lines(all_series: Sequence[Series], figure: Figure, levels: str = BLOCKS) -> str:
     """Return a row for each case: the drawing, the first and the last value, and their difference."""
-    rows = [_line(each, figure, levels) for each in found if each.points]
+    rows = [_line(series, figure, levels) for series in all_series if series.points]
     return _table(_LINES, rows, texts=5) if rows else ""
 
 
-def details(found: Sequence[Series], figure: Figure) -> str:
+def details(all_series: Sequence[Series], figure: Figure) -> str:
     """Return a table for each case with a row for each session."""
     return "\n\n".join(
-        f"{label(each.case)}\n{_table(_ROWS, [_row(point, figure) for point in each.points], texts=3)}"
-        for each in found
-        if each.points
+        f"{label(series.case)}\n{_table(_ROWS, [_row(point, figure) for point in series.points], texts=3)}"
+        for series in all_series
+        if series.points
     )
 
 
-def left_out(found: Sequence[Series], unreadable: Sequence[str]) -> str:
+def left_out(all_series: Sequence[Series], unreadable: Sequence[str]) -> str:
     """Return a line on each unreadable session, and on each reason why cases of other sessions were left out."""
     titles: dict[str, Counter[str]] = {}
-    for each in found:
-        for title, reason in each.left_out.items():
+    for series in all_series:
+        for title, reason in series.left_out.items():
             titles.setdefault(reason, Counter())[title] += 1
     reasons = [f"{reason} ({_listed(counts)})" for reason, counts in titles.items()]
     return "\n".join(printable(f"left out: {line}") for line in (*unreadable, *reasons))
@@ -64,9 +64,9 @@ def sparkline(values: Sequence[float], levels: str = BLOCKS) -> str:
     return "".join(levels[round((value - low) / (high - low) * (len(levels) - 1))] for value in values)
 
 
-def _line(each: Series, figure: Figure, levels: str) -> list[str]:
-    values = [point.estimate.value for point in each.points]
-    case, first, last = each.case, values[0], values[-1]
+def _line(series: Series, figure: Figure, levels: str) -> list[str]:
+    values = [point.estimate.value for point in series.points]
+    case, first, last = series.case, values[0], values[-1]
     change = f"{(last - first) / abs(first):+.1%}" if first else _NONE
     drawn = sparkline(values, levels)
     coordinates = [case.policy, case.workload, limit_of(case), case.reader]

@@ -15,29 +15,29 @@ _FLOOR = ("figure", "policy", "median", "typical difference", "95% within", "wor
 _GATES = ("figure", "tightest gate", "in strict mode")
 
 
-def floors(found: Mapping[tuple[Figure, str], Floor]) -> str:
+def floors(by_figure: Mapping[tuple[Figure, str], Floor]) -> str:
     """Return a row for each figure of each policy: its differences between sides of identical code."""
     rows = []
-    for (figure, policy), floor in found.items():
+    for (figure, policy), floor in by_figure.items():
         differences = (floor.typical, floor.within, floor.worst)
         rows.append([str(figure), policy, figure.show(floor.value), *(_share(figure, floor, d) for d in differences)])
     return _table(_FLOOR, rows, texts=2)
 
 
-def gates(found: Mapping[Figure, tuple[Tightest, Tightest]]) -> str:
+def gates(by_figure: Mapping[Figure, tuple[Tightest, Tightest]]) -> str:
     """Return a row for each figure: the tightest threshold without an alarm, also in strict mode; then reasons."""
-    rows = [[str(figure), *map(_expression, pair)] for figure, pair in found.items()]
+    rows = [[str(figure), *map(_expression, pair)] for figure, pair in by_figure.items()]
     lacking = {
         f"{figure}: no gate{where}: {one.reason}"
-        for figure, pair in found.items()
+        for figure, pair in by_figure.items()
         for one, where in zip(pair, ("", " in strict mode"), strict=True)
         if one.threshold is None
     }
     return "\n".join([_table(_GATES, rows, texts=3), *sorted(lacking)])
 
 
-def _expression(found: Tightest) -> str:
-    return _NONE if found.threshold is None else found.threshold.text
+def _expression(gate: Tightest) -> str:
+    return _NONE if gate.threshold is None else gate.threshold.text
 
 
 def _share(figure: Figure, floor: Floor, difference: float) -> str:

@@ -26,10 +26,10 @@ class ServiceEntry:
 def entries(records: Sequence[Record], view: View) -> Iterator[ServiceEntry]:
     """Yield the figures among the view's columns; without columns, all metrics that are a single number per run."""
     chosen = map(column, view.columns or [name for name in METRICS if name != "response_s"])
-    figures = [(made, made.figure) for made in chosen if made.figure is not None]
+    figures = [(col, col.figure) for col in chosen if col.figure is not None]
     for row in rows(records):
-        for made, figure in figures:
+        for col, figure in figures:
             runs = row.runs(figure)
             value = None if lacking(runs, figure.stat) else estimate(runs, figure.stat)
             if value is not None:
-                yield ServiceEntry(printable(full_name(row.record.case)), made, figure, value)
+                yield ServiceEntry(printable(full_name(row.record.case)), col, figure, value)

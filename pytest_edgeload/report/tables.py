@@ -45,18 +45,18 @@ class Table:
     def grid(self, regressed: Collection[Case] = ()) -> Grid:
         """Return the cells; rows of the cases in `regressed`, given by their identity, are marked."""
         columns = [*self.labels, *self.columns]
-        styles = [_styles(made, self.rows) for made in columns]
-        cells = [[printable(made.show(row)) for made in columns] for row in self.rows]
+        styles = [_styles(col, self.rows) for col in columns]
+        cells = [[printable(col.show(row)) for col in columns] for row in self.rows]
         marked = [[Cell(text, styles[j][i]) for j, text in enumerate(line)] for i, line in enumerate(cells)]
         for row, line in zip(self.rows, marked, strict=True):
             if identity(row.record.case) in regressed:
                 line[0] = Cell(line[0].text, "bad")
         labelled = len(self.labels)
-        essential = {*range(labelled + 1), *(i for i, made in enumerate(columns) if made is NAMED["outcome"])}
+        essential = {*range(labelled + 1), *(i for i, col in enumerate(columns) if col is NAMED["outcome"])}
         return Grid(
-            tuple(printable(made.title) for made in columns),
+            tuple(printable(col.title) for col in columns),
             tuple(map(tuple, marked)),
-            frozenset(i for i, made in enumerate(columns) if made.is_text),
+            frozenset(i for i, col in enumerate(columns) if col.is_text),
             frozenset(essential),
         )
 
@@ -93,7 +93,7 @@ def _compared(case: Case, *, has_devices: bool) -> Case:
 def _table(members: Sequence[Row], view: View) -> Table:
     chosen = tuple(map(column, view.columns)) or _usual(members)
     ordered = tuple(sorted(members, key=lambda row: _place(row, view.sort)))
-    labels = _labels(ordered, view, {made.name for made in chosen})
+    labels = _labels(ordered, view, {col.name for col in chosen})
     return Table(tuple(map(printable, _title(ordered, view))), labels, chosen, ordered)
 
 
@@ -103,7 +103,7 @@ def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
     if all(row.record.case.workload == PROGRAM for row in members) and REFERENCE not in members[0].group:
         absent.append(NAMED["ratio"])
     titled = [replace(column(name), title=title) if title else column(name) for name, title in usual.items()]
-    return (*(made for made in titled if made not in absent), NAMED["outcome"])
+    return (*(col for col in titled if col not in absent), NAMED["outcome"])
 
 
 def _place(row: Row, sort: str) -> tuple[float, str]:
@@ -136,13 +136,13 @@ _CASE = Column(
 )
 
 
-def _styles(made: Column, members: Sequence[Row]) -> list[Style]:
+def _styles(col: Column, members: Sequence[Row]) -> list[Style]:
     """Return the style of each cell of a column: best, worst, or bad for an outcome that is not ok."""
-    if made is NAMED["outcome"]:
+    if col is NAMED["outcome"]:
         return ["" if all(m.outcome == "ok" for m in row.record.rounds) else "bad" for row in members]
-    values = [made.value(row) for row in members]
-    known = sorted({value for value in values if isinstance(value, float | int)}, reverse=made.better == "higher")
-    if made.better == "neither" or len(known) < 2:  # noqa: PLR2004
+    values = [col.value(row) for row in members]
+    known = sorted({value for value in values if isinstance(value, float | int)}, reverse=col.better == "higher")
+    if col.better == "neither" or len(known) < 2:  # noqa: PLR2004
         return [""] * len(members)
     return ["best" if value == known[0] else "worst" if value == known[-1] else "" for value in values]
 

@@ -51,27 +51,27 @@ def save(storage: Path, document: Document, name: str) -> Path:
     return path
 
 
-def find(storage: Path, wanted: str, machine: Machine) -> Path | None:
-    """Return the file that `wanted` names: a path, a number or a name; the newest for an empty text.
+def find(storage: Path, query: str, machine: Machine) -> Path | None:
+    """Return the file that `query` names: a path, a number or a name; the newest for an empty text.
 
-    Baselines of machines like `machine` come first. Returns None if `wanted` is empty and there is no baseline. Raises
-    UsageError if `wanted` names none.
+    Baselines of machines like `machine` come first. Returns None if `query` is empty and there is no baseline. Raises
+    UsageError if `query` names none.
     """
-    if wanted and (path := Path(wanted)).suffix == ".json":
+    if query and (path := Path(query)).suffix == ".json":
         if not os.path.lexists(path):
             hint = f"give a file, or a number or a name of a baseline in {storage}"
-            raise UsageError(wanted, "no such file", hint)
+            raise UsageError(query, "no such file", hint)
         return path
     own = _saved(storage / machine.key)
     others = [path for folder in sorted(storage.glob("*/")) if folder.name != machine.key for path in _saved(folder)]
     for paths in (own, others):
-        matches = [path for path in paths if _is(path, wanted)]
+        matches = [path for path in paths if _is(path, query)]
         if matches:
             return matches[-1]
-    if not wanted:
+    if not query:
         return None
     names = sorted({_parts(path)["name"] for path in [*own, *others]})
-    raise UsageError(wanted, f"no such baseline in {storage}", suggestion(wanted, names) if names else "save one first")
+    raise UsageError(query, f"no such baseline in {storage}", suggestion(query, names) if names else "save one first")
 
 
 def load(path: Path) -> Document:
@@ -110,7 +110,7 @@ def _number(path: Path) -> int:
     return int(_parts(path)["number"])
 
 
-def _is(path: Path, wanted: str) -> bool:
-    if _DIGITS.fullmatch(wanted):
-        return f"{_number(path)}" == wanted.lstrip("0")
-    return not wanted or _parts(path)["name"] == wanted
+def _is(path: Path, query: str) -> bool:
+    if _DIGITS.fullmatch(query):
+        return f"{_number(path)}" == query.lstrip("0")
+    return not query or _parts(path)["name"] == query

@@ -231,9 +231,9 @@ def _rounds(difference: Estimate, distance: float, comparisons: int) -> str:
     half = (difference.interval.high - difference.interval.low) / 2
     rounds = math.inf if distance == 0 else difference.runs * (half / distance) ** 2
     if rounds > _MAX_ROUNDS:
-        return f"too noisy: more than {_MAX_ROUNDS} rounds would be needed; allow a larger change"
+        return f"too noisy for up to {_MAX_ROUNDS} rounds; allow a larger change"
     needed = max(math.ceil(rounds), difference.runs + 1, rounds_needed(comparisons))
-    return f"too noisy: about {needed} rounds would decide"
+    return f"too noisy; about {needed} rounds would decide"
 
 
 def _invalid(side: Side) -> str | None:

@@ -33,13 +33,13 @@ def merge(parts: Sequence[Part]) -> Document:
     if len(parts) == 1 and not parts[0].label:
         return parts[0].document
     are_distinct = any(part.label for part in parts) or len({part.document.machine.key for part in parts}) > 1
-    found: dict[Case, dict[tuple[float, float], Measurement]] = {}
+    merged: dict[Case, dict[tuple[float, float], Measurement]] = {}
     first = 0
     for part in parts:
         for record in part.document.records:
-            _take(found.setdefault(_on(part, record.case) if are_distinct else record.case, {}), record.rounds, first)
+            _take(merged.setdefault(_on(part, record.case) if are_distinct else record.case, {}), record.rounds, first)
         first += 1 + max((m.round for record in part.document.records for m in record.rounds), default=0)
-    records = tuple(Record(case, tuple(rounds.values())) for case, rounds in found.items())
+    records = tuple(Record(case, tuple(rounds.values())) for case, rounds in merged.items())
     return _described(parts, records)
 
 

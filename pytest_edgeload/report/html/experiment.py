@@ -47,12 +47,12 @@ class Experiment:
 
 def experiments(records: Iterable[Record]) -> list[Experiment]:
     """Return the records by experiment, in order of first appearance."""
-    found: dict[Case, list[Record]] = {}
+    grouped: dict[Case, list[Record]] = {}
     for record in records:
         constraints = record.case.constraints.without(["memory_bytes"])
         common = msgspec.structs.replace(record.case.group, limit=None, constraints=constraints)
-        found.setdefault(common, []).append(record)
-    return [Experiment(case, tuple(members)) for case, members in found.items()]
+        grouped.setdefault(common, []).append(record)
+    return [Experiment(case, tuple(members)) for case, members in grouped.items()]
 
 
 def limit_of(record: Record) -> str:

@@ -147,11 +147,11 @@ def table(records: Sequence[Record], view: View) -> Cells:
     rows = [row for one in tables(records, view) for row in one.rows]
     labels = [*_ALWAYS, *_distinguishing([record.case for record in records], _ALWAYS)]
     columns = [column(name) for name in dict.fromkeys([*labels, *(view.columns or _metrics(records))])]
-    return {"columns": columns, "rows": [[_cell(made, row) for made in columns] for row in rows]}
+    return {"columns": columns, "rows": [[_cell(col, row) for col in columns] for row in rows]}
 
 
-def _cell(made: Column, row: Row) -> Cells:
-    return {"text": made.show(row), "value": None if made.is_text else made.value(row), "is_text": made.is_text}
+def _cell(col: Column, row: Row) -> Cells:
+    return {"text": col.show(row), "value": None if col.is_text else col.value(row), "is_text": col.is_text}
 
 
 def _metrics(records: Sequence[Record]) -> list[str]:
