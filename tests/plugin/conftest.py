@@ -1,4 +1,4 @@
-"""The small project as fixtures; its networks are prepared once for all tests here."""
+"""The small project as fixtures. Its networks are prepared once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.plugin.sessions import NO_OTHERS, PLUGINS, Begin, Running, write
 
 @pytest.fixture(scope="session")
 def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache folder that holds both networks."""
+    """Return a cache folder with the networks of the project."""
     source = write(tmp_path_factory.mktemp("source"))
     return copy_networks(shared, tmp_path_factory.mktemp("cache"), source, "tiny", "small", "wide")
 
 
 @pytest.fixture(scope="session")
 def begin(prepared: Path) -> Iterator[Begin]:
-    """Return what starts a session in a folder, with the prepared networks; what still runs at the end is killed."""
+    """Return a function that starts a session in a folder, with the prepared networks. Kill what is left at the end."""
     begun: list[Running] = []
-    # Without a limit nobody has to measure first what an idle worker needs.
+    # Without a limit, no idle worker has to be measured first.
     usual = {"PYTEST_EDGE_CACHE_DIR": str(prepared), "PYTEST_EDGE_SWAP": "off", "PYTEST_EDGE_MEM": "none"}
 
     def start(folder: Path, *args: str, **env: str) -> Running:
@@ -41,7 +41,7 @@ def begin(prepared: Path) -> Iterator[Begin]:
 
 @pytest.fixture(scope="session")
 def throttling(prepared: Path) -> str:
-    """Return the option that lets workers read 20 MiB a second; skip, in our own words, where that cannot be had."""
+    """Return the option that limits reads to 20 MiB per second; skip if no cap can enforce it."""
     try:
         choose("auto", 20 << 20)
         disks_of(Constraints(read_bps=20 << 20), [prepared], [])
@@ -58,7 +58,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bare(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Return an empty project in an environment that says nothing to the plugin."""
+    """Return an empty project in an environment without variables of the plugin."""
     for name in [name for name in os.environ if name.startswith(("PYTEST_EDGE_", "GITHUB_"))]:
         monkeypatch.delenv(name)
     for name, value in NO_OTHERS.items():

@@ -1,4 +1,4 @@
-"""A project of two small networks, pytest sessions in it as a shell starts them, and what they leave behind."""
+"""A project of two small networks, pytest sessions in it as a shell starts them, and the traces of a session."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wide():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(256, 28 * 1024), nn.ReLU(), nn.Linear(28 * 1024, 8)), _samples(256)
 """
-"""Networks of 4 MiB, and of 28 MiB most of which is one layer."""
+"""Networks of 4 MiB, and of 28 MiB with one large layer."""
 
 CONFTEST: Final = """\
 def pytest_edge_networks(register):
@@ -49,20 +49,20 @@ def test_case(edge, edge_policy, edge_mem):
 
 NO_OTHERS: Final = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 PLUGINS: Final = ("-p", "edgeload", "-p", "xdist")
-"""What spares a session the second that plugins of others take; the tests of the documentation have all of them."""
+"""The options that disable other plugins, which cost a second. The tests of the documentation use all plugins."""
 
 PATIENCE_S: Final = 100.0
 
 
 def write(folder: Path, **modules: str) -> Path:
-    """Write the project of the two networks into `folder`, and `modules` in place of its files or beside them."""
+    """Write the project of the two networks into `folder`, with `modules` as further files or instead of its own."""
     for name, text in ({"tiny": TINY, "conftest": CONFTEST, "test_tiny": TEST} | modules).items():
         (folder / f"{name}.py").write_text(text)
     return folder
 
 
 class Running:
-    """A pytest session in a process group of its own, as a shell starts it, and what there is of it so far."""
+    """A pytest session in a process group of its own, as a shell starts it, and its processes and files."""
 
     def __init__(self, folder: Path, *args: str, **env: str) -> None:
         self.folder = folder
@@ -86,7 +86,7 @@ class Running:
         return self._process.pid
 
     def descendants(self, module: str) -> list[psutil.Process]:
-        """Return the processes that live below pytest and run `module`."""
+        """Return the child processes of pytest that run `module`."""
         try:
             found = psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -96,7 +96,7 @@ class Running:
 
     @property
     def workers(self) -> list[psutil.Process]:
-        """The capped workers that are alive."""
+        """The workers that are alive."""
         return self.descendants("pytest_edgeload.engine.worker")
 
     @property
@@ -106,13 +106,13 @@ class Running:
 
     @property
     def on_disk(self) -> list[Entry]:
-        """The measurements that stand in the session's folder."""
+        """The measurements in the session's folder."""
         files = sorted(self._cache.glob(f"sessions/*.edgeload-{self.pid}-*/runs/*.json"))
         return [entry for entry in map(journal.read, files) if entry is not None]
 
     @property
     def leavings(self) -> list[str]:
-        """What the session has on the machine: groups, swap files, processes."""
+        """The groups, swap files and processes of the session on the machine."""
         groups = [name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names if self._is_ours(name)]
         files = [str(path) for path in self._cache.glob("swap/*") if self._is_ours(path.name)]
         return [*groups, *files, *self._active_swaps, *(str(child) for child in self._descendants if _lives(child))]
@@ -126,7 +126,7 @@ class Running:
         return name.startswith(f"edgeload-{self.pid}-")
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Wait until `condition` holds; fail where the session ends before it does."""
+        """Wait until `condition` holds. Fail if the session ends before."""
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert self._process.poll() is None, self.end().said
@@ -139,7 +139,7 @@ class Running:
         self._process.wait(PATIENCE_S)
 
     def clear(self) -> None:
-        """Kill pytest where it still runs, and switch off what it swaps to: a failed test must not leave that on."""
+        """Kill pytest if it still runs, and switch its swap off, which a failed test must not leave on."""
         self.kill()
         for file in self._active_swaps:
             subprocess.run(["/sbin/swapoff", file], check=True)
@@ -151,7 +151,7 @@ class Running:
 
 
 class Ended:
-    """A session that is over: its exit status, all it said, and the files it wrote."""
+    """A session that has ended: its exit status, its output, and its files."""
 
     def __init__(self, running: Running, status: int, said: str) -> None:
         self.running = running
@@ -161,7 +161,7 @@ class Ended:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """What `--edge-json=out.json` wrote."""
+        """The records of `--edge-json=out.json`."""
         return parse((self.running.folder / "out.json").read_bytes()).records
 
     @property
@@ -176,11 +176,11 @@ class Ended:
 
     @property
     def tests(self) -> dict[str, ET.Element]:
-        """What `--junitxml=junit.xml` wrote, by the name of the test."""
+        """The tests of `--junitxml=junit.xml`, by name."""
         return {case.attrib["name"]: case for case in ET.parse(self.running.folder / "junit.xml").iter("testcase")}  # noqa: S314  # our own
 
     def failure(self, name: str) -> ET.Element:
-        """Return what that file says of the failure of the test `name`."""
+        """Return the failure of the test `name` in that file."""
         failure = self.tests[name].find("failure")
         assert failure is not None, self.said
         return failure
@@ -190,7 +190,7 @@ Begin = Callable[..., Running]
 
 
 def overlaps(found: Iterable[Measurement]) -> list[tuple[float, float]]:
-    """Return where a measurement had not ended when the next one started."""
+    """Return the measurements that had not ended when the next one started."""
     ordered = sorted(found, key=lambda measurement: measurement.started)
     return [(a.ended, b.started) for a, b in itertools.pairwise(ordered) if b.started < a.ended]
 

@@ -1,4 +1,4 @@
-"""Functions and commands in sessions: in one table, recorded, compared and gated like policies."""
+"""Functions and commands in sessions: shown in one table, recorded, compared and judged like policies."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def saved(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return begin(folder, *OPTIONS, *files, "--edge-save=first").end()
 
 
-def test_together(saved: Ended) -> None:
-    """A function and a command of one test stand in one table, by what they are called, and without a ratio to bulk."""
+def test_function_and_command_share_a_table(saved: Ended) -> None:
+    """A function and a command of one test are rows of one table, by their names, without a ratio to bulk."""
     assert saved.status == 0, saved.said
     enforced = "" if ENFORCED.enforces else " (NOT enforced)"
     saved.lines.fnmatch_lines(
@@ -97,7 +97,7 @@ def test_together(saved: Ended) -> None:
             "policy *makespan s *peak *swap in/out *faults *outcome",
         ]
     )
-    saved.lines.fnmatch_lines_random(["hold *2 ok", "python *2 ok"])  # the quicker one stands first
+    saved.lines.fnmatch_lines_random(["hold *2 ok", "python *2 ok"])  # the quicker one is first
     assert "x bulk" not in saved.said
     assert len({record.case.group for record in saved.records}) == 1
     found = {record.case.policy: record.rounds for record in saved.records}
@@ -107,8 +107,8 @@ def test_together(saved: Ended) -> None:
 
 
 @pytest.mark.parametrize("processes", ["0", "2"], ids=["alone", "xdist"])
-def test_gate(saved: Ended, begin: Begin, processes: str) -> None:
-    """What holds more than it did fails, by itself and relative to a command; what none is called is told."""
+def test_gate_judges_programs(saved: Ended, begin: Begin, processes: str) -> None:
+    """A program that uses more memory fails, alone and relative to a command; an unknown reference is shown."""
     ended = begin(saved.running.folder, *OPTIONS, GATE, "-n", processes, HELD="128", COLUMNS="250").end()
     assert ended.status == 1, ended.said
     regressed = "regressed: hold, program at 256M, reader none: "
@@ -119,15 +119,15 @@ def test_gate(saved: Ended, begin: Begin, processes: str) -> None:
     assert [len(record.rounds) for record in ended.records] == [2, 2]
 
 
-def test_like_a_policy(saved: Ended, begin: Begin) -> None:
-    """A reference that is nearly a policy's name is still refused before anything runs."""
+def test_misspelled_policy_is_refused_before_programs_run(saved: Ended, begin: Begin) -> None:
+    """A reference that is almost the name of a policy is refused before anything runs."""
     ended = begin(saved.running.folder, *OPTIONS, "--edge-compare-fail=makespan/bulkk:10%").end()
     assert ended.status == pytest.ExitCode.USAGE_ERROR
     assert "bulkk is not a policy; did you mean bulk?" in ended.said
 
 
-def test_base(saved: Ended, begin: Begin) -> None:
-    """`base` is what the worker that calls functions needs; a session without networks starts no other."""
+def test_base_is_the_worker_that_calls_functions(saved: Ended, begin: Begin) -> None:
+    """`base` is the need of the worker that calls functions; a session without networks starts no other idle worker."""
     project = saved.running.folder
     (project / "test_base.py").write_text("def test_it(edge, edge_mem):\n    edge.call(int, memory=edge_mem)\n")
     ended = begin(project, "test_base.py", *OPTIONS[1:], "--edge-mem=base+32M").end()
@@ -137,8 +137,8 @@ def test_base(saved: Ended, begin: Begin) -> None:
     assert 40 << 20 < record.case.limit_bytes < 96 << 20
 
 
-def test_disabled(saved: Ended, begin: Begin) -> None:
-    """Disabled, both run, once and without a limit, and nothing is recorded."""
+def test_disabled_programs_run_once_without_a_record(saved: Ended, begin: Begin) -> None:
+    """Under --edge-disable both run once without a limit, and nothing is recorded."""
     options = ("--edge-disable", "--edge-mem=16M", "--edge-rounds=2")
     ended = begin(saved.running.folder, "test_calls.py", *options).end()
     assert ended.status == 0, ended.said
@@ -146,8 +146,8 @@ def test_disabled(saved: Ended, begin: Begin) -> None:
     assert ended.running.on_disk == []
 
 
-def test_refused(begin: Begin, tmp_path: Path) -> None:
-    """What cannot be run is one sentence with the way out in the test's own failure."""
+def test_refused_program_fails_its_test_in_one_sentence(begin: Begin, tmp_path: Path) -> None:
+    """A program that cannot run is one sentence with a hint in the failure of its test."""
     (tmp_path / "test_refused.py").write_text(REFUSED)
     (tmp_path / "conftest.py").touch()
     (tmp_path / "inner").mkdir()

@@ -1,4 +1,4 @@
-"""What becomes of tests before they run: their parameters and their order; and what a project pays that has none."""
+"""Tests before they run: their parameters and order, and the cost for a project that measures nothing."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def pytest_unconfigure():
 
 
 def collected(bare: pytest.Pytester, *args: str) -> list[str]:
-    """Return the ids of what pytest would run, in order, without the name of the file."""
+    """Return the ids of the tests that pytest would run, in order, without the name of the file."""
     result = bare.runpytest("--collect-only", "-q", *args)
     return [line.partition("::")[2] for line in result.outlines if "::" in line]
 
 
 def parts(name: str) -> set[str]:
-    """Return what an id is made up of."""
+    """Return the parts of an id."""
     return set(re.split(r"[\[\]-]", name)) - {""}
 
 
 # ---- parameters ------------------------------------------------------------------------------------------------
 
 
-def test_ids(bare: pytest.Pytester) -> None:
-    """A test runs once for each policy, limit and reader that the options name, and its id says which."""
+def test_ids_name_policy_limit_and_reader(bare: pytest.Pytester) -> None:
+    """A test runs once for each policy, limit and reader of the options, and its id names them."""
     bare.makepyfile("""
         def test_it(edge, edge_policy, edge_mem, edge_reader): pass
         def test_one(edge, edge_policy): pass
@@ -46,8 +46,8 @@ def test_ids(bare: pytest.Pytester) -> None:
     ]
 
 
-def test_all_policies(bare: pytest.Pytester) -> None:
-    """`all` stands for the built-in policies and those that a conftest registers."""
+def test_all_means_every_policy(bare: pytest.Pytester) -> None:
+    """`all` means the built-in policies and those that a conftest registers."""
     bare.makeconftest("def pytest_edge_policies(register):\n    register('mine', lambda workload, budget: None)")
     bare.makepyfile("def test_it(edge, edge_policy): pass")
     found = collected(bare, "--edge-policy=mine,all")
@@ -66,16 +66,16 @@ def test_all_policies(bare: pytest.Pytester) -> None:
     ],
     ids=["positional", "list", "keywords", "indirect"],
 )
-def test_own_parameters(bare: pytest.Pytester, mark: str) -> None:
-    """A test that parametrizes one of our fixtures itself has its own values, and the options' for the others."""
+def test_own_parameters_replace_the_options(bare: pytest.Pytester, mark: str) -> None:
+    """A test that parametrizes one of our fixtures gets its own values for it, and the options' for the others."""
     bare.makepyfile(f"import pytest\n@pytest.mark.parametrize({mark})\ndef test_it(edge, edge_policy, edge_mem): pass")
     found = collected(bare, "--edge-policy=bulk", "--edge-mem=1G,512M")
     expected = [{"test_it", policy, limit} for policy in ("linear", "partial") for limit in ("1G", "512M")]
     assert sorted(map(sorted, map(parts, found))) == sorted(map(sorted, expected))
 
 
-def test_own_pairs(bare: pytest.Pytester) -> None:
-    """A module that parametrizes two of our fixtures together has just its own pairs."""
+def test_own_pairs_are_not_multiplied(bare: pytest.Pytester) -> None:
+    """A module that parametrizes two of our fixtures together gets exactly its own pairs."""
     bare.makepyfile(
         "import pytest\n"
         "pytestmark = pytest.mark.parametrize('edge_policy, edge_mem', [('linear', '1G'), ('bulk', None)])\n"
@@ -89,8 +89,8 @@ def test_own_pairs(bare: pytest.Pytester) -> None:
 TURNS = ["bulk-round0", "linear-round0", "bulk-round1", "linear-round1"]
 
 
-def test_order(bare: pytest.Pytester) -> None:
-    """Within a comparison group all policies of a round run before the next round; other tests keep their place."""
+def test_rounds_of_a_group_are_interleaved(bare: pytest.Pytester) -> None:
+    """In a comparison group, all policies of a round run before the next round; other tests keep their position."""
     bare.makepyfile("""
         def test_before(): pass
         def test_limits(edge, edge_policy, edge_mem): pass
@@ -111,8 +111,8 @@ def test_order(bare: pytest.Pytester) -> None:
     ]
 
 
-def test_order_of_own_parameters(bare: pytest.Pytester) -> None:
-    """A parameter of the test's own splits groups, and each group runs in one piece, round by round."""
+def test_own_parameters_split_groups(bare: pytest.Pytester) -> None:
+    """A parameter of the test splits groups, and each group runs in one piece, round by round."""
     bare.makepyfile("""
         import pytest
         @pytest.mark.parametrize("network", ["a", "b"])
@@ -122,8 +122,8 @@ def test_order_of_own_parameters(bare: pytest.Pytester) -> None:
     assert found == [{"test_it", network, *turn.split("-")} for network in "ab" for turn in TURNS]
 
 
-def test_selection(bare: pytest.Pytester) -> None:
-    """-k selects by policy and limit, as both stand in the ids."""
+def test_k_selects_by_policy_and_limit(bare: pytest.Pytester) -> None:
+    """-k selects by policy and limit, because both are in the ids."""
     bare.makepyfile("def test_it(edge, edge_policy, edge_mem): pass")
     assert collected(bare, "-k", "linear and 512M", "--edge-mem=1G,512M") == ["test_it[512M-linear]"]
 
@@ -135,8 +135,8 @@ def test_selection(bare: pytest.Pytester) -> None:
         ("--edge-skip", {"test_plain", "test_other", "test_judges"}, "measures, and --edge-skip is given"),
     ],
 )
-def test_only_and_skip(bare: pytest.Pytester, option: str, passed: set[str], reason: str) -> None:
-    """--edge-skip leaves out what measures, --edge-only what neither measures nor judges; what is skipped says why."""
+def test_skipped_tests_show_the_option(bare: pytest.Pytester, option: str, passed: set[str], reason: str) -> None:
+    """--edge-skip skips tests that measure, --edge-only tests that neither measure nor judge, with a reason."""
     bare.makepyfile("""
         def test_plain(): pass
         def test_measures(edge, edge_policy): pass
@@ -153,8 +153,10 @@ def test_only_and_skip(bare: pytest.Pytester, option: str, passed: set[str], rea
 
 
 @pytest.mark.parametrize("args", [("--collect-only",), ("--collect-only", "-n2"), ("--edge-skip",), ("-k", "nothing")])
-def test_nothing_prepared(project: Path, bare: pytest.Pytester, args: tuple[str, ...]) -> None:
-    """Where nothing will be measured nothing is prepared: no session, no swap file, no file of records."""
+def test_session_without_measurements_prepares_nothing(
+    project: Path, bare: pytest.Pytester, args: tuple[str, ...]
+) -> None:
+    """If no test will measure, nothing is prepared: no session folder, no swap file, no file of records."""
     options = ("--edge-cache-dir=cache", "--edge-swap=auto", "--edge-json=out.json")
     result = bare.runpytest_subprocess(f"--rootdir={project}", str(project), *options, *args)
     assert result.ret in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
@@ -164,8 +166,8 @@ def test_nothing_prepared(project: Path, bare: pytest.Pytester, args: tuple[str,
 
 
 @pytest.mark.parametrize("args", [(), ("-n1",)], ids=["alone", "xdist"])
-def test_idle_project(bare: pytest.Pytester, args: tuple[str, ...]) -> None:
-    """A project that measures nothing sees nothing of the plugin and pays for none of its imports."""
+def test_idle_project_pays_for_no_import(bare: pytest.Pytester, args: tuple[str, ...]) -> None:
+    """A project that measures nothing sees nothing of the plugin and pays for none of its heavy imports."""
     bare.makeconftest(TELLTALE)
     bare.makepyfile("def test_it(): pass")
     result = bare.runpytest_subprocess("-s", "-p", "no:cacheprovider", *args)
@@ -175,8 +177,8 @@ def test_idle_project(bare: pytest.Pytester, args: tuple[str, ...]) -> None:
     result.stdout.fnmatch_lines(["*heavy: []"])
 
 
-def test_collecting_is_light(bare: pytest.Pytester) -> None:
-    """Not even where networks are registered and tests that measure are collected does pytest import torch."""
+def test_collection_does_not_import_torch(bare: pytest.Pytester) -> None:
+    """Pytest does not import torch to register networks and to collect tests that measure."""
     write(bare.path, conftest=CONFTEST + TELLTALE)
     result = bare.runpytest_subprocess("--collect-only", "-s")
     assert result.ret == 0
@@ -187,16 +189,16 @@ def test_collecting_is_light(bare: pytest.Pytester) -> None:
 # ---- what pytest shows of us -----------------------------------------------------------------------------------
 
 
-def test_fixtures(bare: pytest.Pytester) -> None:
-    """`pytest --fixtures` shows our fixtures, each with the first line of its documentation."""
+def test_fixtures_are_documented(bare: pytest.Pytester) -> None:
+    """`pytest --fixtures` shows our fixtures with the first line of their documentation."""
     said = bare.runpytest("--fixtures").stdout
     for name in ("edge", "edge_mem", "edge_policy", "edge_reader", "edge_round"):
         said.fnmatch_lines([f"{name} [[]session scope[]] -- *fixtures.py:*"])
     said.fnmatch_lines_random(["    Measure a workload in a worker process *", "    Return a memory limit. *"])
 
 
-def test_strict(bare: pytest.Pytester) -> None:
-    """The plugin needs no marker and causes no warning, in the strictest of projects."""
+def test_strict_project_sees_no_warning(bare: pytest.Pytester) -> None:
+    """The plugin needs no marker and causes no warning in the strictest of projects."""
     bare.makepyfile("def test_it(edge, edge_policy, edge_mem): pass")
     for args in (["--markers"], ["--collect-only"]):
         strict = ("--strict-markers", "--strict-config", "-W", "error", "--edge-rounds=2")
@@ -206,8 +208,8 @@ def test_strict(bare: pytest.Pytester) -> None:
         result.stdout.no_fnmatch_line("*warnings summary*")
 
 
-def test_two_policies_of_one_name(bare: pytest.Pytester) -> None:
-    """A mistake in a conftest that shows only when tests are collected is one sentence as well, without any option."""
+def test_duplicate_policy_is_one_sentence(bare: pytest.Pytester) -> None:
+    """A mistake in a conftest that only shows at collection is one sentence as well, without any option."""
     bare.makeconftest("def pytest_edge_policies(register):\n    register('bulk', lambda workload, budget: None)")
     bare.makepyfile("def test_it(edge, edge_policy): pass")
     result = bare.runpytest_subprocess()

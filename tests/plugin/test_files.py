@@ -1,4 +1,4 @@
-"""The files of a session: what is there before stays until there is something to put in its place."""
+"""The report files of a session: an earlier file stays until its replacement is complete."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SOMETHING = document(record("bulk", {"makespan_s": 1.0}))
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format(tmp_path: Path, name: str) -> None:
-    """Every format can be made of nothing and of something, and then stands in its file alone."""
+def test_every_format_writes_one_file(tmp_path: Path, name: str) -> None:
+    """Every format makes a report of an empty and of a full document, and writes its file only."""
     file = File("export", name, tmp_path / "out")
     check(file, NOTHING)
     assert list(tmp_path.iterdir()) == []
@@ -29,23 +29,23 @@ def test_every_format(tmp_path: Path, name: str) -> None:
     assert file.path.read_text(encoding="utf-8").splitlines() == FORMATS[name](SOMETHING, (), view()).splitlines()
 
 
-def test_check_keeps(tmp_path: Path) -> None:
-    """What an earlier session wrote is there until this one ends."""
+def test_check_keeps_the_earlier_file(tmp_path: Path) -> None:
+    """The file of an earlier session is unchanged until this one ends."""
     file = File("csv", "csv", tmp_path / "out.csv")
     file.path.write_text("earlier")
     check(file, NOTHING)
     assert file.path.read_text() == "earlier"
 
 
-def test_unknown_format(tmp_path: Path) -> None:
-    """A format that nobody has is refused, with those there are."""
+def test_unknown_format_is_refused(tmp_path: Path) -> None:
+    """An unknown format is refused, with a list of the formats."""
     with pytest.raises(UsageError, match=r"^format xls: unknown; choose from terminal, json, .*"):
         check(File("export", "xls", tmp_path / "out"), NOTHING)
 
 
 @pytest.mark.parametrize("act", [check, lambda file, made: write(file, made, (), view())], ids=["check", "write"])
-def test_unwritable(tmp_path: Path, act: object) -> None:
-    """What cannot be written is an OSError, and leaves nothing beside the file."""
+def test_unwritable_file_is_an_os_error(tmp_path: Path, act: object) -> None:
+    """A file that cannot be written is an OSError, and nothing is left beside it."""
     folder = tmp_path / "gone"
     assert callable(act)
     with pytest.raises(OSError, match="No such file"):
@@ -53,16 +53,16 @@ def test_unwritable(tmp_path: Path, act: object) -> None:
     assert not folder.exists()
 
 
-def test_strange_text(tmp_path: Path) -> None:
-    """Text that no encoding has, as a file's name may be, stops nothing."""
+def test_text_without_an_encoding_is_written(tmp_path: Path) -> None:
+    """Text that no encoding can represent, such as the name of a file, is written escaped."""
     odd = document(record(os.fsdecode(b"\xff"), {"makespan_s": 1.0}))
     file = File("csv", "csv", tmp_path / "out.csv")
     write(file, odd, (), view())
     assert "\\udcff" in file.path.read_text(encoding="utf-8")
 
 
-def test_append(tmp_path: Path) -> None:
-    """Text is added to what is there as long as there is room, and else nothing of it is."""
+def test_append_keeps_to_the_maximum_size(tmp_path: Path) -> None:
+    """Text is appended as long as there is room, and otherwise the file is unchanged."""
     path = tmp_path / "summary"
     path.write_text("above\n")
     append(path, "ü\n", 9)

@@ -1,4 +1,4 @@
-"""What the gate does for a report, counted: the same for the first and for the thousandth."""
+"""The work of the gate for one report, counted: the same for the first and for the thousandth report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.results.test_finding import record
 
 TESTS = 2000
 ROUNDS = 2
-WARM = 20  # reports, after which all has been imported and kept that is, and what counts coverage is out of the way
+WARM = 20  # reports, after which all modules are imported, all caches are full, and coverage has stopped counting
 
 
 def _case(test: int) -> Case:
@@ -26,7 +26,7 @@ def _case(test: int) -> Case:
 
 
 def _reports(gate: SessionGate, test: int) -> list[Finding]:
-    """Report both rounds of a test, which has become slower."""
+    """Report both rounds of a test that has become slower."""
     found: list[Finding] = []
     for turn in range(ROUNDS):
         slow = Measurement(outcome="ok", round=turn, makespan_s=2.0, peak_bytes=2000)
@@ -35,7 +35,7 @@ def _reports(gate: SessionGate, test: int) -> list[Finding]:
 
 
 def _calls(done: Callable[[], object]) -> int:
-    """Return how many functions are called."""
+    """Return the number of function calls."""
     count = 0
 
     def see(_frame: object, event: str, _called: object) -> None:
@@ -51,7 +51,7 @@ def _calls(done: Callable[[], object]) -> int:
 
 
 def _allocated_bytes(done: Callable[[], object]) -> int:
-    """Return the most that is allocated at once."""
+    """Return the peak of allocated memory."""
     tracemalloc.start()
     try:
         done()
@@ -60,8 +60,8 @@ def _allocated_bytes(done: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def test_work() -> None:
-    """However many tests are in a session and have been judged, a report costs as many calls, and little memory."""
+def test_work_per_report_is_constant() -> None:
+    """A report costs the same number of calls and little memory, however many tests were judged before."""
     before = document(*(record(1.0, 1.0, case=_case(test), peak_bytes=1000) for test in range(TESTS)))
     measuring = [f"test_{test}[round{turn}]" for test in range(TESTS) for turn in range(ROUNDS)]
     gate = SessionGate(Gate((Threshold.parse("peak:10%"),), before), ROUNDS, measuring)
@@ -71,5 +71,5 @@ def test_work() -> None:
     for test in range(WARM + 1, TESTS - 2):
         _reports(gate, test)
     assert len(gate.findings) == TESTS - 2
-    assert abs(_calls(lambda: _reports(gate, TESTS - 2)) - first) <= 2  # a table that grows may be made anew
+    assert abs(_calls(lambda: _reports(gate, TESTS - 2)) - first) <= 2  # a dictionary that grows may be copied
     assert _allocated_bytes(lambda: _reports(gate, TESTS - 1)) < 32 << 10

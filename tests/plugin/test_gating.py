@@ -1,4 +1,4 @@
-"""Baselines, and what becomes of a session whose figures are worse than they were."""
+"""Baselines, thresholds, and the failure of a session with worse figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_edgeload.policies import POLICIES
 def pytest_edge_policies(register):
     register("mine", POLICIES[os.environ.get("MINE", "linear")])
 """
-"""A policy that can be made to hold everything where it held a layer."""
+"""A policy that keeps all layers in memory instead of one if a variable is set."""
 
 OPTIONS = ("--edge-policy=linear,mine", "--edge-mem=none")
 TWICE = (*OPTIONS, "--edge-rounds=2")
@@ -34,13 +34,13 @@ def saved(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 @pytest.fixture(params=["0", "2"], ids=["alone", "xdist"])
 def regressed(request: pytest.FixtureRequest, begin: Begin, saved: Ended) -> Ended:
-    """Return a session in which the policy holds everything, with and without xdist."""
+    """Return a session in which the policy keeps all layers in memory, with and without xdist."""
     options = (*TWICE, GATE, "-n", request.param, "--junitxml=junit.xml", "-p", "cacheprovider")
     return begin(saved.running.folder, *options, MINE="bulk-unchained", COLUMNS="250").end()
 
 
-def test_saved(saved: Ended) -> None:
-    """A baseline is a numbered file of records without spans, in a folder for the kind of machine; its name is told."""
+def test_saved_baseline_is_a_numbered_file(saved: Ended) -> None:
+    """A baseline is a numbered file of records without spans, in a folder for the kind of machine."""
     assert saved.status == 0, saved.said
     [path] = (saved.running.folder / ".edgeload").glob("*/0001_first_??????.json")
     saved.lines.fnmatch_lines([f"baseline saved as {path}"])
@@ -51,16 +51,16 @@ def test_saved(saved: Ended) -> None:
     assert {"pytest", "torch"} <= document.versions.keys()
 
 
-def test_unchanged(saved: Ended, begin: Begin) -> None:
-    """What did not change passes; a table has then and now, and a line how many were judged."""
+def test_unchanged_figures_pass(saved: Ended, begin: Begin) -> None:
+    """Unchanged figures pass; a table has both values, and a line has the number of verdicts."""
     ended = begin(saved.running.folder, *OPTIONS, GATE).end()
     assert ended.status == 0, ended.said
     ended.lines.fnmatch_lines(["compared with *0001_first_*.json", "policy *then *now *change *interval", "2 ok"])
     ended.lines.fnmatch_lines_random(["mine *small+wide *none *read *makespan *s *s *%*", "mine *peak *M *M *%*"])
 
 
-def test_regressed(regressed: Ended) -> None:
-    """A regression is a failed test like any other, whoever asks; nothing else fails, and there is no traceback."""
+def test_regression_is_a_failed_test(regressed: Ended) -> None:
+    """A regression is a failed test like any other; nothing else fails, and there is no traceback."""
     assert regressed.status == 1, regressed.said
     failed = [name for name, case in regressed.tests.items() if case.find("failure") is not None]
     assert failed in (["test_case[none-mine-round0]"], ["test_case[none-mine-round1]"])
@@ -76,8 +76,8 @@ def test_regressed(regressed: Ended) -> None:
     assert "Traceback" not in regressed.said
 
 
-def test_last_failed(saved: Ended, begin: Begin) -> None:
-    """--lf runs all rounds of what became worse, for one alone could not be judged, until it is mended."""
+def test_last_failed_runs_all_rounds_of_a_regression(saved: Ended, begin: Begin) -> None:
+    """--lf runs all rounds of a regression until it is fixed, because one round alone cannot be judged."""
     folder = saved.running.folder
     begin(folder, *TWICE, GATE, "-p", "cacheprovider", MINE="bulk-unchained").end()
     again = begin(folder, *TWICE, GATE, "--lf", "-p", "cacheprovider").end()
@@ -85,8 +85,8 @@ def test_last_failed(saved: Ended, begin: Begin) -> None:
     again.lines.fnmatch_lines(["*2 passed*"])
 
 
-def test_first_failure(saved: Ended, begin: Begin) -> None:
-    """-x stops at a regression; what was not run by then is not missing, and nothing is saved."""
+def test_x_stops_at_a_regression(saved: Ended, begin: Begin) -> None:
+    """-x stops at a regression; tests that did not run are not missing, and no baseline is saved."""
     options = (*TWICE, GATE, "-x", "-k", "mine", "--edge-save=half")
     ended = begin(saved.running.folder, *options, MINE="bulk-unchained").end()
     assert ended.status == 1, ended.said
@@ -94,8 +94,8 @@ def test_first_failure(saved: Ended, begin: Begin) -> None:
     assert not list(saved.running.folder.glob(".edgeload/*/*_half_*"))
 
 
-def test_no_baseline(begin: Begin, tmp_path: Path) -> None:
-    """Without a baseline one line says so and all passes; --edge-strict refuses before anything is measured."""
+def test_missing_baseline_passes_unless_strict(begin: Begin, tmp_path: Path) -> None:
+    """Without a baseline, a line says so and the session passes; --edge-strict refuses before anything is measured."""
     folder = write(tmp_path, conftest=CONFTEST + POLICY)
     ended = begin(folder, *OPTIONS, GATE).end()
     assert ended.status == 0, ended.said
@@ -108,8 +108,10 @@ def test_no_baseline(begin: Begin, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("options", "status"), [((), 0), (("--edge-strict",), 1)], ids=["lenient", "strict"])
-def test_new_case(saved: Ended, begin: Begin, options: tuple[str, ...], status: int) -> None:
-    """A case that the baseline lacks is new, one that was not measured missing: told, and failures where strict."""
+def test_new_and_missing_cases_fail_if_strict(
+    saved: Ended, begin: Begin, options: tuple[str, ...], status: int
+) -> None:
+    """A case that the baseline lacks is new, one that was not measured is missing; both fail under --edge-strict."""
     names = ("--edge-policy=linear,bulk", "--edge-mem=none")
     ended = begin(saved.running.folder, *names, GATE, *options).end()
     assert ended.status == status, ended.said
@@ -141,8 +143,8 @@ plan_peak = "0.99x bulk"
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
-def test_thresholds_of_tests(begin: Begin, tmp_path: Path, processes: str) -> None:
-    """What a test allows at most holds without a baseline: what is beyond fails."""
+def test_threshold_of_a_test_needs_no_baseline(begin: Begin, tmp_path: Path, processes: str) -> None:
+    """A threshold of a test holds without a baseline: a test beyond it fails."""
     folder = write(tmp_path, test_tiny=MARKED)
     ended = begin(folder, "--edge-policy=bulk,linear", "--edge-mem=none", "-n", processes, COLUMNS="250").end()
     assert ended.status == 1, ended.said
@@ -152,8 +154,8 @@ def test_thresholds_of_tests(begin: Begin, tmp_path: Path, processes: str) -> No
     assert ended.said.count("FAILED ") == 1
 
 
-def test_thresholds_of_the_project(begin: Begin, tmp_path: Path) -> None:
-    """pyproject.toml has thresholds for all tests and for some; what is nearer to the test goes first."""
+def test_nearest_threshold_counts(begin: Begin, tmp_path: Path) -> None:
+    """pyproject.toml has thresholds for all tests and for some; the one nearest to the test counts."""
     folder = write(tmp_path)
     (folder / "pyproject.toml").write_text(TABLE)
     ended = begin(folder, "--edge-policy=bulk,linear", "--edge-mem=none", COLUMNS="250").end()
@@ -173,7 +175,7 @@ def test_thresholds_of_the_project(begin: Begin, tmp_path: Path) -> None:
     ],
 )
 def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None:
-    """A threshold that makes no sense is refused at collection."""
+    """A wrong threshold is refused at collection."""
     bare.makepyfile(f"import pytest\n@pytest.mark.edge_threshold({mark})\ndef test_it(edge): pass")
     result = bare.runpytest_subprocess("--strict-markers")
     assert result.ret == 4
@@ -196,8 +198,8 @@ def test_refused_marker(bare: pytest.Pytester, mark: str, sentence: str) -> None
         ("--edge-precision=5%", "--edge-precision=5%: the number of rounds is fixed at 2; try --edge-rounds=3-15"),
     ],
 )
-def test_refused_option(saved: Ended, begin: Begin, option: str, sentence: str) -> None:
-    """An option that makes no sense ends the session before anything is measured."""
+def test_wrong_option_ends_the_session_first(saved: Ended, begin: Begin, option: str, sentence: str) -> None:
+    """A wrong option ends the session before anything is measured."""
     (saved.running.folder / "old.json").write_text(json.dumps({"schema": 1}))
     (saved.running.folder / "bad.json").write_text("[]")
     ended = begin(saved.running.folder, *TWICE, option).end()
@@ -206,8 +208,8 @@ def test_refused_option(saved: Ended, begin: Begin, option: str, sentence: str) 
     ended.lines.fnmatch_lines([f"ERROR: {sentence}"])
 
 
-def test_precision(begin: Begin, project: Path) -> None:
-    """Rounds beyond the least are skipped where the figures are precise enough, and all run where they are not."""
+def test_optional_rounds_run_until_precise(begin: Begin, project: Path) -> None:
+    """Optional rounds are skipped if the figures are precise enough, and all run if they are not."""
     write(project, test_tiny="def test_case(edge):\n    edge.call(sum, range(10_000))\n")
     options = ("--edge-mem=none", "--edge-rounds=2-4")
     ended = begin(project, *options, "--edge-precision=10000%", "-rs").end()

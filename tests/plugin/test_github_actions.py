@@ -1,4 +1,4 @@
-"""What a job of GitHub Actions is told: places in its repository, and the summary of its step."""
+"""The output for a job of GitHub Actions: source lines in its repository, and the summary of its step."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ LINES = {"suites/test_a.py::Tests::test_a": 7}
         ("", "suites/test_a.py"),
     ],
 )
-def test_place(monkeypatch: pytest.MonkeyPatch, workspace: str, file: str) -> None:
-    """A test's file is named from the root of the job's repository, or from pytest's where that is outside of it."""
+def test_file_is_relative_to_the_workspace(monkeypatch: pytest.MonkeyPatch, workspace: str, file: str) -> None:
+    """The file of a test is relative to the job's repository, or to rootdir if that is outside of it."""
     monkeypatch.setenv("GITHUB_WORKSPACE", workspace)
     assert source_line(CASE, LINES, Path("/repo/projects/edge")) == SourceLine(file, 7)
 
 
-def test_place_of_what_did_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that nobody ran, as of a case that is missing, has a file and no line."""
+def test_missing_case_has_a_file_without_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that did not run, as of a missing case, has a file and no line."""
     monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
     assert source_line(CASE, {}, Path("/repo")) == SourceLine("suites/test_a.py")
 
 
-def test_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The report is added to what other steps of the job wrote; without one, or without a summary, nothing is."""
+def test_report_is_appended_to_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report is appended to the summary of earlier steps; without a report or a summary, nothing happens."""
     path = tmp_path / "summary"
     path.write_text("above\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
@@ -46,8 +46,8 @@ def test_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert summarise("more\n") == ""
 
 
-def test_full_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A summary that would become larger than GitHub shows stays as it is, and a sentence says so."""
+def test_full_summary_is_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A summary that would exceed GitHub's maximum is unchanged, and a sentence says so."""
     path = tmp_path / "summary"
     path.write_bytes(bytes(SUMMARY_BYTES - 1))
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))

@@ -1,4 +1,4 @@
-"""Sessions that end before their time: nothing measured is lost, and nothing is left."""
+"""Sessions that end early: no measurement is lost, and nothing is left on the machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ LONG = ("--edge-policy=bulk", "--edge-rounds=40", "--edge-mem=512M", "--edge-jso
 
 @pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["to-all", "to-pytest"])
 @pytest.mark.parametrize("distribution", [(), ("-n2",)], ids=["alone", "xdist"])
-def test_ctrl_c(begin: Begin, project: Path, distribution: tuple[str, ...], send: object) -> None:
+def test_ctrl_c_keeps_finished_measurements(
+    begin: Begin, project: Path, distribution: tuple[str, ...], send: object
+) -> None:
     """Ctrl-C during a run leaves every finished measurement in file and summary, and nothing on the machine."""
     running = begin(project, *LONG, *distribution, **SWAP)
     running.until(lambda: running.on_disk and running.workers)
@@ -36,8 +38,8 @@ def test_ctrl_c(begin: Begin, project: Path, distribution: tuple[str, ...], send
     assert running.leavings == []
 
 
-def test_ctrl_c_while_waiting(begin: Begin, project: Path) -> None:
-    """Ctrl-C ends the wait for another session's run at once, and there is nothing to show."""
+def test_ctrl_c_ends_the_wait_for_another_session(begin: Begin, project: Path) -> None:
+    """Ctrl-C ends the wait for another session's run at once, and the summary is empty."""
     with host_lock():
         running = begin(project, *LONG, **SWAP)
         running.until(lambda: running.is_open)
@@ -49,8 +51,8 @@ def test_ctrl_c_while_waiting(begin: Begin, project: Path) -> None:
 
 
 @pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["to-all", "to-pytest"])
-def test_ctrl_c_while_preparing(begin: Begin, project: Path, send: object) -> None:
-    """Ctrl-C while a network is being made leaves neither the process that makes it nor a half of the network."""
+def test_ctrl_c_while_a_network_is_made_leaves_nothing(begin: Begin, project: Path, send: object) -> None:
+    """Ctrl-C while a network is made leaves neither the maker process nor a part of the network."""
     running = begin(project, *LONG, PYTEST_EDGE_CACHE_DIR=str(project / "cache"))
     running.until(lambda: running.descendants("pytest_edgeload.exporting.maker"))
     running.until(lambda: list(project.glob("cache/networks/.making-*")))
@@ -62,8 +64,8 @@ def test_ctrl_c_while_preparing(begin: Begin, project: Path, send: object) -> No
     assert list(project.glob("cache/networks/.making-*")) == []
 
 
-def test_kill(begin: Begin, project: Path) -> None:
-    """After SIGKILL every finished measurement is on disk, and the next session removes the rest."""
+def test_next_session_cleans_up_after_sigkill(begin: Begin, project: Path) -> None:
+    """After SIGKILL, every finished measurement is on disk, and the next session removes the rest."""
     killed = begin(project, *LONG, **SWAP)
     killed.until(lambda: killed.on_disk and killed.workers)
     assert any(name.endswith(".swap") for name in killed.leavings) == IS_ROOT
@@ -75,18 +77,18 @@ def test_kill(begin: Begin, project: Path) -> None:
     removed = [line for line in ended.lines.lines if line.startswith(f"edgeload: removed edgeload-{killed.pid}-")]
     assert (
         sum(".swap, left by a session that is gone" in line for line in removed) <= 1
-    )  # another may have been quicker
+    )  # another session may have been quicker
     assert killed.leavings == []
     assert killed.on_disk == found, "what was measured stays"
 
 
-def test_kill_throttled(begin: Begin, project: Path, throttling: str) -> None:
-    """After SIGKILL of a session that throttles reads the next one removes all of its groups, and names none twice."""
+def test_groups_of_a_killed_throttled_session_are_removed(begin: Begin, project: Path, throttling: str) -> None:
+    """After SIGKILL of a session that throttles reads, the next one removes all its groups and names each once."""
     killed = begin(project, *LONG, throttling)
     killed.until(lambda: killed.workers)
     assert killed.leavings
     killed.kill()
     ended = begin(project, "--edge-policy=bulk").end()
     assert ended.status == 0, ended.said
-    assert ended.said.count(f"edgeload: removed edgeload-{killed.pid}-") <= 1  # another may have been quicker
+    assert ended.said.count(f"edgeload: removed edgeload-{killed.pid}-") <= 1  # another session may have been quicker
     assert killed.leavings == []

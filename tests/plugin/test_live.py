@@ -1,4 +1,4 @@
-"""Models that tests bring themselves: exported in pytest's process, run like any network, and gone afterwards."""
+"""Models that tests create: exported in pytest's process, run like any network, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLE = Inputs((torch.rand(3, 4),), {"scale": torch.rand(2), "flag": False})
 
 def test_module(edge, edge_network, edge_policy):
     module = Net()
-    name = edge_network("../../live", module, SAMPLE)  # no path, whatever it looks like
+    name = edge_network("../../live", module, SAMPLE)  # looks like a path, but is a name
     assert edge_network("../../live", module, SAMPLE) == name == "../../live"
     assert module.training and module.drop.training
     assert edge.run([name], policy=edge_policy).outcome == "ok"
@@ -67,8 +67,8 @@ def test_models(edge, edge_network):
 
 
 @pytest.mark.parametrize("processes", ["-n0", "-n2"])
-def test_models_of_tests(begin: Begin, project: Path, processes: str) -> None:
-    """A module and a program run under policies, in one process and in several; none of it is left on the disk."""
+def test_models_of_tests_run_and_leave_nothing(begin: Begin, project: Path, processes: str) -> None:
+    """A module and a program run under policies, in one process and in several, and leave nothing on disk."""
     write(project, test_tiny=TEST)
     ended = begin(project, processes, "--edge-policy=linear", "-Werror", "--edge-json=out.json").end()
     assert ended.status == 0, ended.said
@@ -77,8 +77,8 @@ def test_models_of_tests(begin: Begin, project: Path, processes: str) -> None:
     assert [path for entry in ended.running.on_disk for path in Path(entry.file).parents[1].glob("live-*")] == []
 
 
-def test_what_is_refused(begin: Begin, project: Path) -> None:
-    """Two models of one name and models that cannot be exported are refused in a sentence, without a worker."""
+def test_wrong_model_is_refused_without_a_worker(begin: Begin, project: Path) -> None:
+    """Two models with one name and models that cannot be exported are refused in a sentence, without a worker."""
     write(project, test_tiny=REFUSED)
     ended = begin(project, "--edge-disable").end()
     assert ended.status == 0, ended.said

@@ -1,4 +1,4 @@
-"""Sessions that measure, from the command line to the tables, the files and the words of what went wrong."""
+"""Sessions that measure, from the command line to the tables, the files and the messages of failures."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def whole(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return begin(folder, *options, "--junitxml=junit.xml").end()
 
 
-def test_whole_session(whole: Ended) -> None:
-    """A session passes, says in its header what is enforced how, and shows one table of all that counts."""
+def test_session_shows_header_and_one_table(whole: Ended) -> None:
+    """A session passes, its header says what enforces the limit, and it shows one table with the main figures."""
     assert whole.status == 0, whole.said
     enforced = f"enforced by {CAP}" if ENFORCED.enforces else "NOT enforced"
     limit = "base+64M" if ENFORCED.enforces else "base+64M (NOT enforced)"
@@ -58,8 +58,8 @@ def test_whole_session(whole: Ended) -> None:
     assert whole.running.leavings == []
 
 
-def test_whole_record(whole: Ended) -> None:
-    """The file holds each case with its rounds, interleaved as they ran, and each with spans and time line."""
+def test_record_has_interleaved_rounds_with_spans(whole: Ended) -> None:
+    """The file has each case with its rounds, interleaved as they ran, each with spans and a timeline."""
     first, second = whole.records
     assert (first.case.policy, second.case.policy) == ("linear", "bulk")
     assert first.case.group == second.case.group
@@ -76,14 +76,14 @@ def test_whole_record(whole: Ended) -> None:
         assert m.plan_peak_bytes == m.ledger_peak_bytes
 
 
-def test_whole_settings(whole: Ended) -> None:
-    """The file tells under which settings it was measured, those of the environment included."""
+def test_record_has_the_settings(whole: Ended) -> None:
+    """The file has the settings of the session, including those of the environment."""
     expected = {"policy": "linear,bulk", "mem": "base+64M", "rounds": "2", "swap": "off", "timeout": "300s"}
     assert whole.settings.items() >= expected.items()
 
 
-def test_whole_junit(whole: Ended) -> None:
-    """Each test carries its measurement, packed into one property, which junit shows."""
+def test_junit_has_packed_measurements(whole: Ended) -> None:
+    """Each test carries its measurement, packed into one property, which JUnit's XML shows."""
     properties = [item.attrib for case in whole.tests.values() for item in case.iter("property")]
     found = [unpack(item["value"]) for item in properties if item["name"] == "edgeload"]
     assert len(found) == 4
@@ -92,13 +92,13 @@ def test_whole_junit(whole: Ended) -> None:
     assert {entry.file for entry in found} == {entry.file for entry in whole.running.on_disk}
 
 
-def test_no_torch(whole: Ended) -> None:
-    """The process of pytest itself measures without ever importing torch."""
+def test_pytest_measures_without_torch(whole: Ended) -> None:
+    """The process of pytest measures without importing torch."""
     whole.lines.fnmatch_lines(["torch in pytest: False"])
 
 
-def test_other_plugins(begin: Begin, project: Path) -> None:
-    """Neither the terminal nor xdist nor the cache of pytest is needed to measure."""
+def test_terminal_xdist_and_cache_are_optional(begin: Begin, project: Path) -> None:
+    """Measuring needs neither pytest's terminal nor xdist nor pytest's cache."""
     plugins = ("-p", "no:terminal", "-p", "no:xdist", "-p", "no:cacheprovider")
     ended = begin(project, *plugins, "--edge-policy=bulk", "--edge-json=out.json").end()
     assert (ended.status, ended.said) == (0, "")
@@ -205,7 +205,7 @@ SENTENCES = {
     "test_gone": "PreparationFailed: network gone (tiny:gone) could not be made: *no attribute 'gone'",
     "test_nowhere": "PreparationFailed: network nowhere: *'no_such_module'*; check sys.path",
 }
-"""What each test that asks for what cannot be had is told."""
+"""The message of each test with a wrong call."""
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def measured_in(ended: Ended) -> set[str]:
     return {record.case.test.partition("::")[2] for record in ended.records}
 
 
-def test_ways_to_call(calls: Ended) -> None:
+def test_every_call_is_a_measurement(calls: Ended) -> None:
     """Names, mixes, limits as text, policies of a conftest and fixtures all work, and each call is a measurement."""
     passed = {name.partition("[")[0] for name, case in calls.tests.items() if case.find("failure") is None}
     assert passed == {"test_names", "test_mix", "test_given", "test_own", "test_fixture"}, calls.said
@@ -233,29 +233,29 @@ def test_ways_to_call(calls: Ended) -> None:
     }
 
 
-def test_hypothesis(calls: Ended) -> None:
-    """A test under hypothesis' @given holds a measurement for each example, and passes its health checks."""
+def test_given_measures_each_example(calls: Ended) -> None:
+    """A test under hypothesis' @given has a measurement for each example, and passes its health checks."""
     properties = [item for item in calls.tests["test_given"].iter("property") if item.attrib["name"] == "edgeload"]
     assert len(properties) == 2
     assert sum(len(record.rounds) for record in calls.records if record.case.workload == "drawn") == 2
 
 
 @pytest.mark.parametrize("test", ["test_given", "test_own"])
-def test_what_is_one_case(calls: Ended, test: str) -> None:
-    """Workloads of one name with other requests, and other parameters of a test, are cases of their own."""
+def test_requests_and_parameters_make_cases(calls: Ended, test: str) -> None:
+    """Workloads of one name with other requests, and other parameters of a test, are separate cases."""
     assert [len(record.rounds) for record in calls.records if f"::{test}" in record.case.test] == [1, 1]
 
 
-def test_failed_assertion(calls: Ended) -> None:
-    """What was measured before an assertion failed is in the records all the same."""
+def test_measurement_before_a_failed_assertion_is_recorded(calls: Ended) -> None:
+    """A measurement before a failed assertion is in the records as well."""
     assert calls.status == pytest.ExitCode.TESTS_FAILED
     [record] = [r for r in calls.records if r.case.test.endswith("::test_assertion")]
     assert [m.outcome for m in record.rounds] == ["ok"]
 
 
 @pytest.mark.parametrize("name", SENTENCES)
-def test_sentence(calls: Ended, name: str) -> None:
-    """A test that asks for what cannot be had fails with one sentence that says the way out, at its own line."""
+def test_wrong_call_fails_at_its_own_line(calls: Ended, name: str) -> None:
+    """A wrong call fails its test with one sentence and a hint, at the line of the call."""
     failure = calls.failure(name)
     pytest.LineMatcher([failure.attrib["message"]]).fnmatch_lines([f"*{SENTENCES[name]}"])
     assert "pytest_edgeload/" not in str(failure.text), "no frame of ours"
@@ -263,14 +263,14 @@ def test_sentence(calls: Ended, name: str) -> None:
     assert name not in measured_in(calls)
 
 
-def test_bug_in_a_policy(calls: Ended) -> None:
-    """An exception out of a user's policy shows the line of the policy that raised it."""
+def test_bug_in_a_policy_shows_its_line(calls: Ended) -> None:
+    """An exception in a user's policy shows the line of the policy that raised it."""
     assert 'return {}["a bug of the policy\'s own"]' in str(calls.failure("test_buggy").text)
 
 
 @pytest.mark.parametrize("processes", ["-n0", "-n1"])
-def test_late_request(begin: Begin, project: Path, processes: str) -> None:
-    """A test that asks for the fixture only while it runs measures like any other, or is told how it can."""
+def test_fixture_requested_at_run_time_measures(begin: Begin, project: Path, processes: str) -> None:
+    """A test that requests the fixture only while it runs measures like any other, or gets a usage error."""
     write(project, test_tiny=LATE)
     ended = begin(project, processes, "--edge-json=out.json", "--junitxml=junit.xml").end()
     if ended.status == 0:
@@ -283,8 +283,8 @@ def test_late_request(begin: Begin, project: Path, processes: str) -> None:
 
 
 @pytest.mark.parametrize("processes", ["-n0", "-n1"])
-def test_throttled(begin: Begin, project: Path, throttling: str, processes: str) -> None:
-    """Header, title and record tell the rate, the worker keeps to it, and no group is left."""
+def test_read_rate_is_enforced_and_shown(begin: Begin, project: Path, throttling: str, processes: str) -> None:
+    """Header, title and record show the read rate, the worker keeps to it, and no group is left."""
     ended = begin(project, throttling, processes, "--edge-policy=bulk", "--edge-json=out.json").end()
     assert ended.status == 0, ended.said
     ended.lines.fnmatch_lines(
@@ -299,8 +299,8 @@ def test_throttled(begin: Begin, project: Path, throttling: str, processes: str)
     assert ended.running.leavings == []
 
 
-def test_throttled_without_disk(begin: Begin, project: Path, throttling: str) -> None:
-    """A cache that stands on no disk is refused where reads are to be throttled, before any test runs."""
+def test_read_rate_needs_a_disk(begin: Begin, project: Path, throttling: str) -> None:
+    """A cache that is not on a disk is refused if reads should be throttled, before any test runs."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as cache:
         ended = begin(project, throttling, PYTEST_EDGE_CACHE_DIR=cache).end()
     way_out = "name a folder on a disk by --edge-cache-dir, or leave it out"
@@ -320,8 +320,8 @@ def test_over_time(edge):
 """
 
 
-def test_bound(begin: Begin, project: Path) -> None:
-    """With --edge-bound a line and a column say what no run can beat, and so does the record, but not of open loops."""
+def test_bound_is_shown_and_recorded(begin: Begin, project: Path) -> None:
+    """With --edge-bound, a line, a column and the record have the bound, except for open loops."""
     write(project, test_tiny=BOUNDED)
     ended = begin(project, "--edge-bound", "--edge-policy=bulk,linear", "--edge-json=out.json").end()
     assert ended.status == 0, ended.said
@@ -345,8 +345,8 @@ def test_bound(begin: Begin, project: Path) -> None:
     assert 28 << 20 < read_bytes < 30 << 20
 
 
-def test_no_bound(whole: Ended) -> None:
-    """Without the option nothing speaks of a bound."""
+def test_bound_is_off_by_default(whole: Ended) -> None:
+    """Without --edge-bound, no output mentions a bound."""
     assert "bound" not in whole.said
     assert [m.bound_s for m in whole.measurements] == [None] * 4
 
@@ -360,8 +360,8 @@ def test_case(edge, edge_policy, edge_mem):
 """
 
 
-def test_disable(begin: Begin, project: Path) -> None:
-    """--edge-disable runs every case once, its first request alone and without a limit, says so, and keeps nothing."""
+def test_disable_runs_each_case_once_without_a_record(begin: Begin, project: Path) -> None:
+    """--edge-disable runs the first request of every case once without a limit, says so, and records nothing."""
     write(project, test_tiny=TWO_ANSWERS)
     options = ("--edge-rounds=3", "--edge-mem=1M", "--edge-read-bw=1M", "--edge-policy=bulk", "--edge-json=out.json")
     ended = begin(project, "--edge-disable", *options).end()
@@ -372,8 +372,8 @@ def test_disable(begin: Begin, project: Path) -> None:
     assert ended.running.on_disk == []
 
 
-def test_enable(begin: Begin, project: Path) -> None:
-    """--edge-enable takes back the --edge-disable of an ini file, and the test is told."""
+def test_enable_overrules_disable(begin: Begin, project: Path) -> None:
+    """--edge-enable overrules --edge-disable of an ini file, and `edge.disabled` is false."""
     (project / "pytest.ini").write_text("[pytest]\nedge_disable = true\naddopts = --edge-disable\n")
     write(project, test_tiny=TWO_ANSWERS)
     ended = begin(project, "--edge-enable", "--edge-policy=bulk", "--edge-json=out.json").end()
@@ -390,7 +390,7 @@ def test_many(edge, edge_policy, edge_mem):
 
 
 @needs_cap
-def test_out_of_memory(begin: Begin, project: Path) -> None:
+def test_killed_worker_is_a_row(begin: Begin, project: Path) -> None:
     """A worker that is killed for memory is a row of the table, a sentence below it and a record; pytest goes on."""
     write(project, test_tiny=MANY)
     options = ("--edge-mem=base+20M", "--edge-policy=bulk-unchained,linear", "--edge-json=out.json")
@@ -404,8 +404,8 @@ def test_out_of_memory(begin: Begin, project: Path) -> None:
     assert ended.running.leavings == []
 
 
-def test_damaged_network(begin: Begin, project: Path, prepared: Path) -> None:
-    """A stored file that was truncated or changed is named with the way out, and nothing is run."""
+def test_damaged_network_is_refused(begin: Begin, project: Path, prepared: Path) -> None:
+    """A stored file that was truncated or changed is named with a hint, and nothing runs."""
     cache = project / "cache"
     shutil.copytree(prepared, cache, ignore=shutil.ignore_patterns("sessions"))
     damaged: dict[str, Path] = {}
@@ -467,8 +467,10 @@ def pytest_edge_policies(register):
         "policy-twice",
     ],
 )
-def test_refusal(begin: Begin, project: Path, conftest: str, options: str, sentence: str) -> None:
-    """What cannot be had ends the session with one sentence and the status of a usage error before any test runs."""
+def test_refused_session_ends_before_any_test(
+    begin: Begin, project: Path, conftest: str, options: str, sentence: str
+) -> None:
+    """A session that cannot measure ends with one sentence and the status of a usage error before any test runs."""
     write(project, conftest=CONFTEST + conftest)
     assert_refused(begin(project, *options.split()).end(), sentence)
 
@@ -486,7 +488,7 @@ def assert_refused(ended: Ended, sentence: str) -> None:
     ("name", "reason"),
     [pytest.param(name, why, id=name) for name, cap in CAPS.items() if (why := cap.unavailable()) is not None],
 )
-def test_cap_that_is_not_there(begin: Begin, project: Path, name: str, reason: str) -> None:
+def test_unavailable_cap_is_refused(begin: Begin, project: Path, name: str, reason: str) -> None:
     """A cap that this machine lacks is refused with the reason, before anything is collected."""
     ended = begin(project, f"--edge-cap={name}", "-q").end()
     assert_refused(ended, f"--edge-cap={name}: {reason}; try --edge-cap=auto")

@@ -1,4 +1,4 @@
-"""Options: from the command line, else the environment, else the ini file, else the table; and what is refused."""
+"""Options from the command line, the environment, the ini file or the default, and the values that are refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ VALUES = {
     "disable": ("true", "false", "true"),
     "enable": ("true", "false", "true"),
 }
-"""For every option what the command line, the environment and the ini file say, wherever they say anything."""
+"""For every option, a value for the command line, one for the environment and one for the ini file."""
 
 FILES = {name: option.report for name, option in OPTIONS.items() if option.report}
 """The options that name a file, and their formats."""
@@ -86,8 +86,8 @@ def settings(bare: pytest.Pytester, *args: str, ini: str = "") -> Settings:
 
 
 @pytest.mark.parametrize("silent", range(4), ids=["all", *(f"no {source}" for source in SOURCES)])
-def test_precedence(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, silent: int) -> None:
-    """Every option comes from the first source that has it: command line, environment, ini file, else the default."""
+def test_first_source_counts(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, silent: int) -> None:
+    """Every option comes from the first source that has it: command line, environment, ini file, default."""
     assert VALUES.keys() == OPTIONS.keys()
     args = [flag(name, values[0]) for name, values in VALUES.items() if silent < 1]
     for name, values in VALUES.items():
@@ -100,8 +100,8 @@ def test_precedence(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, sile
     assert found == expected
 
 
-def test_defaults(bare: pytest.Pytester) -> None:
-    """Without any option the help's own defaults hold."""
+def test_defaults_are_those_of_the_help(bare: pytest.Pytester) -> None:
+    """Without options, the settings are the defaults of the help."""
     found = settings(bare)
     assert found.mem == (Limit(1 << 30),)
     assert found.policy == ("bulk", "linear", "partial")
@@ -113,8 +113,8 @@ def test_defaults(bare: pytest.Pytester) -> None:
     assert (found.only, found.skip, found.disable) == (False, False, False)
 
 
-def test_values(bare: pytest.Pytester) -> None:
-    """Values have the meaning that the help gives them, blanks around them or not."""
+def test_values_are_parsed(bare: pytest.Pytester) -> None:
+    """Values have the meaning that the help describes, with or without blanks around them."""
     ini = (
         "edge_mem = 512MiB , base+256M,none\nedge_timeout = 1.5m\nedge_json = out.json\nedge_only = Yes\n"
         "edge_read_bw = 90M/s"
@@ -129,8 +129,8 @@ def test_values(bare: pytest.Pytester) -> None:
     assert (found.compare, found.rounds, found.precision) == ("newest", Rounds(3, 15), 0.025)
 
 
-def test_files(bare: pytest.Pytester) -> None:
-    """Every option that names a file is a report of one format, --edge-export of that before the colon."""
+def test_file_options_are_reports(bare: pytest.Pytester) -> None:
+    """Every option that names a file is a report of one format; --edge-export gives the format before the colon."""
     named = [f"--edge-{option}=out.{option}" for option in FILES]
     found = settings(bare, *named, "--edge-export=bmf:a.json,gab:b.json", "--edge-export=gab-bigger:c.json").files
     assert [(file.option, file.format, file.path.name) for file in found] == [
@@ -141,21 +141,21 @@ def test_files(bare: pytest.Pytester) -> None:
     ]
 
 
-def test_links(bare: pytest.Pytester) -> None:
-    """A report goes where a link leads, which stays; one that leads to itself is replaced."""
+def test_report_follows_links(bare: pytest.Pytester) -> None:
+    """A report is written to the target of a link, and the link stays; a link to itself is replaced."""
     (bare.path / "link").symlink_to("later")
     (bare.path / "loop").symlink_to("loop")
     found = settings(bare, "--edge-json=link", "--edge-csv=loop")
     assert (found.json, found.csv) == (bare.path / "later", bare.path / "loop")
 
 
-def test_a_baseline_at_home(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A baseline's file may be named by way of one's home."""
+def test_baseline_path_expands_home(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a baseline may begin with `~`."""
     monkeypatch.setenv("HOME", str(bare.path))
     assert settings(bare, "--edge-compare=~/old.json").compare == str(bare.path / "old.json")
 
 
-def test_one_file_for_two(bare: pytest.Pytester) -> None:
+def test_one_file_for_two_reports_is_refused(bare: pytest.Pytester) -> None:
     """Two reports in one file are refused."""
     with pytest.raises(
         UsageError, match="out: two reports would be written to this file; name another file for one of them"
@@ -163,8 +163,8 @@ def test_one_file_for_two(bare: pytest.Pytester) -> None:
         settings(bare, "--edge-csv=out", "--edge-export=bmf:./out")
 
 
-def test_view(bare: pytest.Pytester) -> None:
-    """What reports show is what the options say."""
+def test_view_has_the_report_options(bare: pytest.Pytester) -> None:
+    """The view has the columns, order, groups and names of the options."""
     options = ("--edge-columns=min,peak", "--edge-columns=outcome", "--edge-sort=peak", "--edge-group-by=limit,param:x")
     assert settings(bare, *options, "--edge-name=long").view == View(
         ("min", "peak", "outcome"), "peak", ("limit", "param:x"), "long"
@@ -175,37 +175,37 @@ def test_view(bare: pytest.Pytester) -> None:
     ("variable", "options", "on"),
     [("true", (), True), ("", (), False), ("true", ("--edge-github=no",), False), ("", ("--edge-github",), True)],
 )
-def test_github(
+def test_github_is_detected_unless_set(
     bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, variable: str, options: tuple[str, ...], on: object
 ) -> None:
-    """On GitHub its runner is told without being asked, elsewhere when asked, and never against the option."""
+    """GitHub is detected without the option, and the option overrules the detection."""
     monkeypatch.setenv("GITHUB_ACTIONS", variable)
     assert settings(bare, *options).github is on
 
 
-def test_thresholds_imply_a_baseline(bare: pytest.Pytester) -> None:
-    """Who names thresholds compares with the newest baseline, if with no other; all that are given apply."""
+def test_thresholds_imply_the_newest_baseline(bare: pytest.Pytester) -> None:
+    """Thresholds compare with the newest baseline unless another one is given; all thresholds apply."""
     found = settings(bare, "--edge-compare-fail=makespan:10%,peak:64M", "--edge-compare-fail=swap_in:0")
     assert [threshold.text for threshold in found.compare_fail] == ["makespan:10%", "peak:64M", "swap_in:0"]
     assert found.compare == "newest"
     assert settings(bare, "--edge-compare-fail=makespan:10%", "--edge-compare=main").compare == "main"
 
 
-def test_lists_append(bare: pytest.Pytester) -> None:
-    """A list given twice is one list, in the order of the command line; what stands there twice counts once."""
+def test_lists_are_joined_without_duplicates(bare: pytest.Pytester) -> None:
+    """A list given twice is one list, in the order of the command line and without duplicates."""
     found = settings(bare, "--edge-mem=1G", "--edge-policy", "linear", "--edge-mem=512M,1G", "--edge-policy=bulk")
     assert found.mem == (Limit(1 << 30), Limit(512 << 20))
     assert found.policy == ("linear", "bulk")
 
 
-def test_one_limit_written_twice(bare: pytest.Pytester) -> None:
-    """The same limit in two spellings is one limit, as there is no second case to measure."""
+def test_equal_limits_count_once(bare: pytest.Pytester) -> None:
+    """The same limit in two spellings is one limit, because there is no second case to measure."""
     assert settings(bare, "--edge-mem=1G,1024M,1GiB").mem == (Limit(1 << 30),)
 
 
 @pytest.mark.parametrize("disable", ["--edge-disable", "ini", "variable"])
-def test_enable(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, disable: str) -> None:
-    """--edge-enable takes --edge-disable back, wherever that stands."""
+def test_enable_overrules_disable(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, disable: str) -> None:
+    """--edge-enable overrules --edge-disable from any source."""
     if disable == "variable":
         monkeypatch.setenv("PYTEST_EDGE_DISABLE", "1")
     args = [disable] if disable.startswith("-") else []
@@ -214,8 +214,8 @@ def test_enable(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, disable:
     assert not settings(bare, *args, "--edge-enable", ini=ini).disable
 
 
-def test_switch_taken_back(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that says no takes back the switch of an ini file."""
+def test_variable_overrules_a_switch(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable with the value off overrules a switch of the ini file."""
     monkeypatch.setenv("PYTEST_EDGE_ONLY", "off")
     assert not settings(bare, ini="edge_only = true").only
 
@@ -269,15 +269,15 @@ WRONG = [
     ("name", "normal", "not a kind of name; choose from short, long"),
     ("cache-dir", "a-file", "not a folder; name a folder, *"),
 ]
-"""Options, values that they do not take, and what is said of them."""
+"""Options, wrong values, and the reason and hint of the message."""
 
 
 @pytest.mark.parametrize(("name", "value", "sentence"), WRONG, ids=[f"{name}={value}" for name, value, _ in WRONG])
 @pytest.mark.parametrize("source", SOURCES)
-def test_wrong_value(
+def test_wrong_value_is_one_sentence(
     bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, source: str, name: str, value: str, sentence: str
 ) -> None:
-    """A value that makes no sense is refused in one sentence: where it stands, what it is, what would do."""
+    """A wrong value is refused in one sentence: its source, the value, the reason and a hint."""
     bare.makefile("", **{"a-file": ""})
     place = {"command line": f"--edge-{name}", "environment": variable(name), "ini file": key(name)}[source]
     args = [flag(name, value)] if source == "command line" else []
@@ -292,8 +292,10 @@ def test_wrong_value(
 
 @pytest.mark.parametrize("source", SOURCES[1:])
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.is_switch])
-def test_wrong_switch(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> None:
-    """A switch in the environment or the ini file is told what words it takes."""
+def test_wrong_switch_shows_the_choices(
+    bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, source: str
+) -> None:
+    """A wrong value of a switch in the environment or the ini file is refused with the possible values."""
     if source == "environment":
         monkeypatch.setenv(variable(name), "maybe")
     place = variable(name) if source == "environment" else key(name)
@@ -312,8 +314,8 @@ def test_wrong_switch(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, na
     ],
     ids=["flag", "ini", "only and skip", "only in the ini file"],
 )
-def test_refusal(bare: pytest.Pytester, args: list[str], ini: str, line: str) -> None:
-    """Options that make no sense end pytest before it collects anything, in a sentence, as a usage error."""
+def test_wrong_options_end_pytest_first(bare: pytest.Pytester, args: list[str], ini: str, line: str) -> None:
+    """Wrong options end pytest before it collects anything, in a sentence, as a usage error."""
     bare.makeini(f"[pytest]\n{ini}")
     bare.makepyfile(test_it="print('collected')\ndef test_it(): pass")
     result = bare.runpytest_subprocess(*args)
@@ -323,8 +325,8 @@ def test_refusal(bare: pytest.Pytester, args: list[str], ini: str, line: str) ->
     result.stdout.no_fnmatch_line("*collected*")
 
 
-def test_idle_project_is_told(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong value in the environment is refused even where nothing measures, not when something finally does."""
+def test_idle_project_gets_errors_as_well(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong value in the environment is refused even if nothing measures."""
     monkeypatch.setenv("PYTEST_EDGE_ROUNDS", "none")
     bare.makepyfile("def test_it(): pass")
     result = bare.runpytest_subprocess()
@@ -332,8 +334,8 @@ def test_idle_project_is_told(bare: pytest.Pytester, monkeypatch: pytest.MonkeyP
     result.stderr.fnmatch_lines(["ERROR: PYTEST_EDGE_ROUNDS=none: not a number of rounds; *"])
 
 
-def test_help(bare: pytest.Pytester) -> None:
-    """--help shows every flag and every ini key, each with what it means, its default included."""
+def test_help_shows_every_option(bare: pytest.Pytester) -> None:
+    """--help shows every flag and every ini key with its meaning and its default."""
     said = bare.runpytest("--help").stdout.str()
     words = " ".join(said.split())
     for name, option in OPTIONS.items():
@@ -344,16 +346,16 @@ def test_help(bare: pytest.Pytester) -> None:
             assert "Default: " in option.help
 
 
-def test_cap_names() -> None:
-    """The names that --edge-cap takes are those of the table of caps."""
+def test_cap_names_are_those_of_the_table() -> None:
+    """The values of --edge-cap are auto and the names of the table of caps."""
     assert ("auto", *CAPS) == CAP_NAMES
 
 
-def test_exports() -> None:
-    """What --edge-export takes are formats."""
+def test_exports_are_formats() -> None:
+    """The services of --edge-export are formats."""
     assert set(EXPORTS) <= FORMATS.keys()
 
 
-def test_relative_file(bare: pytest.Pytester) -> None:
-    """A relative file of the command line stands where pytest was started, even if a test changes the folder."""
+def test_relative_file_starts_at_the_working_directory(bare: pytest.Pytester) -> None:
+    """A relative file of the command line is relative to the folder in which pytest was started."""
     assert settings(bare, "--edge-json=out.json").json == Path.cwd() / "out.json"

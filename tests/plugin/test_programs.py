@@ -89,8 +89,8 @@ def session(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return begin(folder, *options, "--edge-json=out.json", "--junitxml=junit.xml").end()
 
 
-def test_outcomes(session: Ended) -> None:
-    """Peers and policies are one comparison group; whatever becomes of a program is an outcome with a reason."""
+def test_peers_are_compared_with_policies(session: Ended) -> None:
+    """Peers and policies are one comparison group; every end of a program is an outcome with a reason."""
     assert len({record.case.group for record in session.records}) == 1
     found = {record.case.policy: record.rounds[0] for record in session.records}
     assert {name: m.outcome for name, m in found.items()} == {
@@ -105,8 +105,8 @@ def test_outcomes(session: Ended) -> None:
     assert found["killed"].detail.startswith("the worker was ended by signal 11")
 
 
-def test_figures(session: Ended) -> None:
-    """A peer has the figures that are seen from outside, and none of those that only a plan gives."""
+def test_peer_has_the_figures_seen_from_outside(session: Ended) -> None:
+    """A peer has the figures that are seen from outside, and none of the figures of a plan."""
     found = {record.case.policy: record.rounds[0] for record in session.records}
     bulk, plain = ({name for name in METRICS if getattr(found[p], name) is not None} for p in ("bulk", "plain"))
     assert {"makespan_s", "peak_bytes", "baseline_bytes", "cpu_s", "output_error"} <= plain
@@ -122,22 +122,25 @@ def test_figures(session: Ended) -> None:
         ("test_unknown", "*policy=plane: unknown; did you mean plain?"),
     ],
 )
-def test_sentence(session: Ended, test: str, sentence: str) -> None:
-    """What a peer cannot be asked, and a name that nobody has, is one sentence with the way out."""
+def test_wrong_peer_call_is_one_sentence(session: Ended, test: str, sentence: str) -> None:
+    """A workload that a peer cannot answer, and an unknown name, are one sentence with a hint."""
     pytest.LineMatcher([session.failure(test).attrib["message"]]).fnmatch_lines([sentence])
 
 
-def test_names(bare: pytest.Pytester) -> None:
-    """`all` stands for policies only; `edge_peer` gives what is named and then all peers, each once."""
+def test_all_excludes_peers(bare: pytest.Pytester) -> None:
+    """`all` means policies only; `edge_peer` has the given names and then all peers, without duplicates."""
     bare.makeconftest(PEERS)
     bare.makepyfile("def test_it(edge, edge_policy): pass\ndef test_all(edge, edge_peer): pass")
     given = bare.runpytest_subprocess("--collect-only", "-q", "--edge-policy=saved,linear").outlines
-    assert given[:2] == ["test_names.py::test_it[saved]", "test_names.py::test_it[linear]"]
-    peers = [f"test_names.py::test_all[{name}]" for name in ("saved", "linear", "plain", "wrong", "greedy", "killed")]
+    assert given[:2] == ["test_all_excludes_peers.py::test_it[saved]", "test_all_excludes_peers.py::test_it[linear]"]
+    peers = [
+        f"test_all_excludes_peers.py::test_all[{name}]"
+        for name in ("saved", "linear", "plain", "wrong", "greedy", "killed")
+    ]
     assert given[2:8] == peers
     every = bare.runpytest_subprocess("--collect-only", "-q", "--edge-policy=all").outlines
-    assert "test_names.py::test_it[bulk]" in every
-    assert "test_names.py::test_it[plain]" not in every
+    assert "test_all_excludes_peers.py::test_it[bulk]" in every
+    assert "test_all_excludes_peers.py::test_it[plain]" not in every
 
 
 @pytest.mark.parametrize(
@@ -150,8 +153,8 @@ def test_names(bare: pytest.Pytester) -> None:
         ),
     ],
 )
-def test_refusal(begin: Begin, project: Path, line: str, sentence: str) -> None:
-    """A peer that cannot be is one sentence and the status of a usage error, before any test runs."""
+def test_wrong_peer_ends_the_session_first(begin: Begin, project: Path, line: str, sentence: str) -> None:
+    """A wrong peer is one sentence and the status of a usage error, before any test runs."""
     write(project, conftest=f"{CONFTEST}{PEERS}    {line}\n")
     ended = begin(project).end()
     assert ended.status == pytest.ExitCode.USAGE_ERROR

@@ -1,4 +1,4 @@
-"""Reports of real sessions: files, GitHub's annotations, JUnit's properties, what a quiet one shows, and colours."""
+"""Reports of real sessions: files, GitHub's annotations, JUnit's properties, quiet sessions, and colours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pytest_edge_policies(register):
     for name in ("mine", "theirs"):
         register(name, POLICIES[os.environ[name.upper()]])
 """
-"""Two policies, each of which can be made to hold everything where it held a layer, or the other way round."""
+"""Two policies. A variable switches each from one layer in memory to all layers, or back."""
 
 BEFORE = {"MINE": "linear", "THEIRS": "bulk-unchained"}
 AFTER = {"MINE": "bulk-unchained", "THEIRS": "linear"}
@@ -31,7 +31,7 @@ FILES = ("--edge-json=out.json", "--edge-csv=out.csv", "--edge-md=out.md", "--ed
 
 @pytest.fixture(scope="module")
 def project_with_baseline(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a project with a baseline in which one policy held little and the other much."""
+    """Return a project with a baseline in which one policy held few weights and the other many."""
     folder = write(tmp_path_factory.mktemp("reports"), conftest=CONFTEST + POLICIES)
     ended = begin(folder, *OPTIONS, "--edge-save=first", **BEFORE).end()
     assert ended.status == 0, ended.said
@@ -40,7 +40,7 @@ def project_with_baseline(begin: Begin, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module", params=["0", "2"], ids=["alone", "xdist"])
 def told(request: pytest.FixtureRequest, begin: Begin, project_with_baseline: Path) -> Ended:
-    """Return a session on GitHub in which one policy became worse and the other better, with and without xdist."""
+    """Return a session on GitHub in which one policy is worse and the other better, with and without xdist."""
     folder = project_with_baseline
     summary = folder / "summary.md"
     summary.write_text("# What came before\n", encoding="utf-8")
@@ -49,8 +49,8 @@ def told(request: pytest.FixtureRequest, begin: Begin, project_with_baseline: Pa
     return begin(folder, *options, COLUMNS="250", **AFTER, **github).end()
 
 
-def test_annotations(told: Ended) -> None:
-    """What fails is one error on a line of its own, with the test's file and line, and what improved one notice."""
+def test_annotations_name_file_and_line(told: Ended) -> None:
+    """Each failure is one error on its own line, with the test's file and line, and each improvement one notice."""
     assert told.status == 1, told.said
     name = told.running.folder.name
     lines = [line for line in told.said.splitlines() if "::error" in line or "::notice" in line]
@@ -63,15 +63,15 @@ def test_annotations(told: Ended) -> None:
     )
 
 
-def test_summary(told: Ended) -> None:
-    """The job's summary gets the Markdown below what is there."""
+def test_summary_of_the_job_gets_the_markdown(told: Ended) -> None:
+    """The Markdown is appended to the job's summary."""
     markdown = (told.running.folder / "out.md").read_text(encoding="utf-8")
     assert re.match("### edgeload: 1 (regressed|improved), 1 (regressed|improved)\n", markdown)
     assert (told.running.folder / "summary.md").read_text(encoding="utf-8") == f"# What came before\n{markdown}"
 
 
-def test_files(told: Ended) -> None:
-    """Every file that was asked for is written at the end, has what was measured, and is told of."""
+def test_every_file_is_written_and_named(told: Ended) -> None:
+    """Every file of the options is written at the end, has the measurements, and is named in the summary."""
     folder = told.running.folder
     rows = list(csv.DictReader(io.StringIO((folder / "out.csv").read_text(encoding="utf-8"), newline="")))
     assert sorted(float(row["makespan_s"]) for row in rows) == sorted(m.makespan_s or 0.0 for m in told.measurements)
@@ -95,8 +95,8 @@ def test_files(told: Ended) -> None:
     assert not list(folder.glob("*.part"))
 
 
-def test_properties(told: Ended) -> None:
-    """In JUnit's file each test has what it measured as properties: every metric by its name, and the case."""
+def test_junit_has_every_metric(told: Ended) -> None:
+    """In JUnit's XML each test has its case and every metric by name as properties."""
     found = []
     for case in told.tests.values():
         properties = {item.attrib["name"]: item.attrib["value"] for item in case.iter("property")}
@@ -108,8 +108,8 @@ def test_properties(told: Ended) -> None:
     assert sorted(found) == sorted(known)
 
 
-def test_quiet(begin: Begin, project_with_baseline: Path) -> None:
-    """A quiet session shows no table, but what regressed; and GitHub is told nothing where that was forbidden."""
+def test_quiet_session_shows_only_regressions(begin: Begin, project_with_baseline: Path) -> None:
+    """A quiet session shows regressions and no table; --edge-github=no writes nothing for GitHub."""
     summary = project_with_baseline / "untouched.md"
     github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
     ended = begin(project_with_baseline, *OPTIONS, GATE, "--edge-quiet", "--edge-github=no", **AFTER, **github).end()
@@ -132,8 +132,8 @@ def test_twice(edge):
 """
 
 
-def test_quiet_failure(begin: Begin, project: Path) -> None:
-    """A quiet session shows runs that failed; -x leaves files; JUnit tells the second run of a test from the first."""
+def test_quiet_session_shows_failed_runs(begin: Begin, project: Path) -> None:
+    """A quiet session shows failed runs; -x leaves files; JUnit's XML numbers the runs of a test."""
     write(project, test_tiny=TWICE)
     options = ("--edge-quiet", "-x", "--edge-csv=out.csv", "--junitxml=junit.xml", "--edge-mem=none")
     ended = begin(project, *options).end()
@@ -145,8 +145,8 @@ def test_quiet_failure(begin: Begin, project: Path) -> None:
     assert (properties["edgeload.workload"], properties["edgeload.2.workload"]) == ("small", "many")
 
 
-def test_terminal(begin: Begin, project: Path) -> None:
-    """Tables have the columns, rows and order asked for, in colours where the terminal has them, and never wrap."""
+def test_tables_follow_the_options_and_never_wrap(begin: Begin, project: Path) -> None:
+    """Tables have the columns, rows and order of the options, colours if the terminal has them, and never wrap."""
     view = ("--edge-columns=ratio,min,peak,outcome", "--edge-sort=policy", "--edge-group-by=limit")
     options = ("--edge-policy=linear,bulk", "--edge-mem=none", "--color=yes", *view)
     ended = begin(project, *options, COLUMNS="60", PY_COLORS="1").end()
@@ -161,6 +161,6 @@ def test_terminal(begin: Begin, project: Path) -> None:
     assert max(map(len, section)) <= 60
 
 
-def test_no_colours(told: Ended) -> None:
+def test_no_colours_without_a_terminal(told: Ended) -> None:
     """Without a terminal that has colours there are none."""
     assert "\033" not in told.said

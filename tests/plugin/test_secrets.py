@@ -1,4 +1,4 @@
-"""What a session writes down: nothing of the environment, and names of others as mere names."""
+"""The output of a session: nothing of the environment, and names of other people's things only as names."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ FILES = ("json", "csv", "md", "html", "trace")
 
 
 def git(folder: Path, *words: str) -> None:
-    """Do something to the repository of a project."""
+    """Run git in the repository of a project."""
     own = ("-c", "user.name=test", "-c", "user.email=test@localhost")
     subprocess.run(["git", *own, *words], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
-    """Run the session in a repository whose remote holds a secret, too, and have everything written that can be."""
+    """Run the session in a repository with a secret in its remote, and write every kind of report."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "test_it.py").write_text(TEST)
     git(folder, "init", "-q", "-b", "main")
@@ -86,8 +86,8 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
         running.clear()
 
 
-def test_no_secret(ended: Ended) -> None:
-    """No file of a session and none of its words holds a value of the environment, an argument or a remote."""
+def test_no_output_has_a_secret(ended: Ended) -> None:
+    """No file and no output of a session has a value of the environment, an argument or a remote."""
     assert ended.status == 0, ended.said
     assert SECRET not in ended.said
     written = [path for path in ended.running.folder.rglob("*") if path.is_file()]
@@ -98,8 +98,8 @@ def test_no_secret(ended: Ended) -> None:
     assert [path for path in own if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_what_a_record_tells(ended: Ended) -> None:
-    """A file of records tells of machine and repository what is documented, and no more."""
+def test_record_has_only_the_documented_facts(ended: Ended) -> None:
+    """A file of records has the documented facts about machine and repository, and no others."""
     found = json.loads((ended.running.folder / "out.json").read_bytes())
     assert found.keys() == {"schema", "created", "machine", "commit", "settings", "records", "versions"}
     assert found["machine"].keys() == {"processor", "processors", "memory_bytes", "kernel", "python", "torch"}
@@ -110,8 +110,8 @@ def test_what_a_record_tells(ended: Ended) -> None:
         assert re.findall(rf"\b{login}\b", json.dumps(found)) == []
 
 
-def test_names_are_measured_and_shown(ended: Ended) -> None:
-    """Whatever a test's parameters are, each is measured and stands in every report, and a terminal obeys none."""
+def test_any_parameter_is_measured_and_printed_safely(ended: Ended) -> None:
+    """A test with any parameters is measured and is in every report, and a terminal obeys none of them."""
     tests = [record.case.test for record in ended.records if record.case.policy == "fine"]
     assert len(set(tests)) == len(NAMES)
     assert all(test.isprintable() for test in tests)

@@ -1,4 +1,4 @@
-"""Devices in a session: what they parametrise, what goes before them, and what a record of them says."""
+"""Devices in a session: the parameters of tests, the options that overrule a device, and the record."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_own_memory(edge):
 
 
 def collected(bare: pytest.Pytester, *args: str) -> list[str]:
-    """Return the ids of what pytest would run, in order, without the name of the file."""
+    """Return the ids of the tests that pytest would run, in order, without the name of the file."""
     return [line.partition("::")[2] for line in bare.runpytest("--collect-only", "-q", *args).outlines if "::" in line]
 
 
-def test_ids(bare: pytest.Pytester) -> None:
-    """What measures runs once for each device, under its memory; what does not measure runs once."""
+def test_measuring_tests_run_once_per_device(bare: pytest.Pytester) -> None:
+    """A test that measures runs once for each device, with its memory; other tests run once."""
     bare.makepyfile("""
         def test_it(edge, edge_policy, edge_mem): pass
         def test_one(edge): pass
@@ -67,8 +67,8 @@ def test_ids(bare: pytest.Pytester) -> None:
     ]
 
 
-def test_limits_beside_devices(bare: pytest.Pytester) -> None:
-    """Limits of the command line go before those of devices, each with each; rounds are in turns within a device."""
+def test_limits_of_the_command_line_overrule_devices(bare: pytest.Pytester) -> None:
+    """Limits of the command line overrule those of devices, in all combinations; rounds alternate within a device."""
     bare.makepyfile("def test_it(edge, edge_policy, edge_mem): pass")
     options = ("--edge-device=rpi3,coral-dev", "--edge-mem=1G,512M", "--edge-policy=bulk,linear", "--edge-rounds=2")
     assert collected(bare, *options) == [
@@ -80,8 +80,8 @@ def test_limits_beside_devices(bare: pytest.Pytester) -> None:
     ]
 
 
-def test_own_parameters(bare: pytest.Pytester) -> None:
-    """A test that parametrizes limits or devices itself has its own."""
+def test_own_devices_and_limits_replace_the_options(bare: pytest.Pytester) -> None:
+    """A test that parametrizes limits or devices gets its own values."""
     bare.makepyfile("""
         import pytest
 
@@ -95,8 +95,8 @@ def test_own_parameters(bare: pytest.Pytester) -> None:
     assert sorted(found) == ["test_device[coral-dev]", "test_limits[1G-rpi3]", "test_limits[512M-rpi3]"]
 
 
-def test_without(bare: pytest.Pytester) -> None:
-    """Without the option the fixture is None, and no part of the id."""
+def test_without_a_device_the_fixture_is_none(bare: pytest.Pytester) -> None:
+    """Without the option, the fixture is None and not a part of the id."""
     bare.makepyfile("def test_it(edge_device): assert edge_device is None")
     for option in ((), ("--edge-device=none",)):
         assert collected(bare, *option) == ["test_it"]
@@ -112,14 +112,14 @@ def boards(bare: pytest.Pytester, *args: str, ini: str = "") -> SessionDevices:
     return session_devices(parse(given), given, bare.path)
 
 
-def test_limit_of_an_option(bare: pytest.Pytester) -> None:
-    """A limit of the command line is not the device's, though it be as large."""
+def test_equal_limit_of_an_option_is_not_the_devices(bare: pytest.Pytester) -> None:
+    """A limit of the command line is not the device's, even if both are equal."""
     assert not boards(bare, "--edge-device=rpi3,rpi4-2g", "--edge-mem=768M").sets_memory
     assert boards(bare, "--edge-device=rpi3").sets_memory
 
 
-def test_command_line_first(bare: pytest.Pytester) -> None:
-    """Options of the command line and the environment take the place of what a device says, and of nothing else."""
+def test_options_overrule_a_device(bare: pytest.Pytester) -> None:
+    """Options of the command line and the environment overrule the values of a device, and no other values."""
     found = boards(bare, "--edge-device=rpi3", "--edge-threads=1", "--edge-read-bw=5M", "--edge-swap=off")
     device = found.devices["rpi3"]
     assert device is not None
@@ -128,8 +128,10 @@ def test_command_line_first(bare: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("where", ["environment", "command line", "ini file"])
-def test_ini_file(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """What the ini file says goes before a device only where the device stands there, too."""
+def test_ini_file_overrules_only_its_own_device(
+    bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Options of the ini file overrule a device only if the ini file also sets the device."""
     ini = "edge_mem = 900M\nedge_read_bw = 5M\n" + ("edge_device = rpi3" if where == "ini file" else "")
     if where == "environment":
         monkeypatch.setenv("PYTEST_EDGE_DEVICE", "rpi3")
@@ -141,16 +143,16 @@ def test_ini_file(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, where:
     assert device.constraints.read_bps == (None if is_before else 18 * MIB)
 
 
-def test_threads(bare: pytest.Pytester) -> None:
-    """A device that does not say has as many threads as it has cores here."""
+def test_threads_follow_the_cores_of_a_device(bare: pytest.Pytester) -> None:
+    """A device without a number of threads has as many threads as it has cores here."""
     (bare.path / "edge-devices.toml").write_text(DEVICES)
     devices = boards(bare, "--edge-device=slow,many,rpi3").devices
     threads = [device.constraints.threads for device in devices.values() if device is not None]
     assert threads == [1, 2, len(cores_of(4))]
 
 
-def test_file(bare: pytest.Pytester) -> None:
-    """A file that is named goes before the one in rootdir, and both extend what ships."""
+def test_given_file_of_devices_replaces_that_of_rootdir(bare: pytest.Pytester) -> None:
+    """A given file is used instead of the one in rootdir, and both extend the built-in devices."""
     (bare.path / "edge-devices.toml").write_text(DEVICES)
     (bare.path / "other.toml").write_text('[other]\nmemory = "300M"\n')
     assert boards(bare, "--edge-device=slow,rpi3").memory.keys() == {"slow", "rpi3"}
@@ -160,8 +162,8 @@ def test_file(bare: pytest.Pytester) -> None:
     )
 
 
-def test_a_device_of_a_test_alone(bare: pytest.Pytester) -> None:
-    """A device that a test names by itself has to be named to the session, too."""
+def test_device_of_a_test_must_be_in_the_options(bare: pytest.Pytester) -> None:
+    """A device that only a test names is refused."""
     found = boards(bare, "--edge-device=rpi3")
     assert found.device("rpi3") == found.devices["rpi3"]
     for name in ("coral-dev", None):
@@ -183,8 +185,8 @@ def test_a_device_of_a_test_alone(bare: pytest.Pytester) -> None:
         ),
     ],
 )
-def test_refused(bare: pytest.Pytester, args: tuple[str, ...], said: str) -> None:
-    """A device that nobody has, that has no limit or that makes no sense ends pytest in a sentence."""
+def test_wrong_device_is_one_sentence(bare: pytest.Pytester, args: tuple[str, ...], said: str) -> None:
+    """A device that is unknown, without a limit or invalid ends pytest in a sentence."""
     (bare.path / "wrong.toml").write_text("[a]\nmemory = 1\n")
     bare.makepyfile("def test_it(edge): pass")
     result = bare.runpytest_subprocess(*args)
@@ -204,8 +206,8 @@ def ended(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return begin(folder, *options, PYTEST_EDGE_SWAP="", PYTEST_EDGE_MEM="").end()
 
 
-def test_session(ended: Ended) -> None:
-    """A session on devices names them in its header, shows them side by side, and says what each was held to."""
+def test_session_shows_its_devices(ended: Ended) -> None:
+    """A session on devices names them in its header, shows them side by side, and lists the constraints of each."""
     assert ended.status == 0, ended.said
     marks = dict.fromkeys(("memory", "cpus"), "" if ENFORCED.enforces else " (NOT enforced)")
     ended.lines.fnmatch_lines(
@@ -227,8 +229,8 @@ def test_session(ended: Ended) -> None:
     assert ended.running.leavings == []
 
 
-def test_records(ended: Ended) -> None:
-    """A record has what its device asked for in values, which of them the device gave, and what was not enforced."""
+def test_record_has_the_constraints_of_the_device(ended: Ended) -> None:
+    """A record has the constraints, which of them the device set, and which were not enforced."""
     cases = {(record.case.test.partition("::")[2], record.case.device): record.case for record in ended.records}
     assert {test for test, _ in cases} == {"test_case", "test_no_memory", "test_own_memory"}
     slow, many = cases["test_case", "slow"], cases["test_case", "many"]
@@ -243,16 +245,16 @@ def test_records(ended: Ended) -> None:
     assert (own.limit, "memory_bytes" in own.by_device) == ("1G", False)
 
 
-def test_junit(ended: Ended) -> None:
-    """JUnit's file tells the device."""
+def test_junit_names_the_device(ended: Ended) -> None:
+    """JUnit's XML has the name of the device."""
     properties = {
         item.attrib["name"]: item.attrib["value"] for item in ended.tests["test_no_memory[slow]"].iter("property")
     }
     assert properties["edgeload.device"] == "slow"
 
 
-def test_xdist(begin: Begin, tmp_path: Path) -> None:
-    """A worker of xdist measures on the device that the controller was asked for, by what it found of it."""
+def test_xdist_worker_uses_the_controllers_device(begin: Begin, tmp_path: Path) -> None:
+    """A worker of xdist measures on the controller's device, with the constraints that the controller checked."""
     folder = write(tmp_path, test_tiny="def test_it(edge):\n    edge.run(['small'])")
     (folder / "edge-devices.toml").write_text(DEVICES)
     found = begin(folder, "--edge-device=many", "-n1", "--edge-json=out.json", PYTEST_EDGE_MEM="").end()

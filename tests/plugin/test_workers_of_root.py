@@ -1,4 +1,4 @@
-"""A session of root's: its workers run as somebody else, its report and its records say as whom."""
+"""A session of root: its workers run as another user, whom its header and its records name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OPTIONS = ("--edge-policy=linear,stream", "--edge-reader=read,mmap,direct", "--e
 
 @pytest.fixture(scope="module")
 def ended(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """Run a session in a project, with weights and a folder that are root's alone."""
+    """Run a session in a project whose weights and folder only root can read."""
     project = write(tmp_path_factory.mktemp("project"), test_tiny=TEST)
     project.chmod(0o700)
     env = dict.fromkeys(("SUDO_UID", "PYTEST_EDGE_USER"), "")
@@ -43,8 +43,8 @@ def ended(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 
 @as_root
-def test_networks(ended: Ended) -> None:
-    """Networks run well as nobody, whichever way their weights, which are root's, are read, and free what they held."""
+def test_networks_run_as_nobody(ended: Ended) -> None:
+    """Networks run as nobody with every reader, although root owns the weights, and free their memory."""
     found = [record for record in ended.records if record.case.workload != "program"]
     assert [*map(_coordinates, found)] == [*itertools.product(("read", "mmap", "direct"), ("linear", "stream"))]
     assert [m.outcome for record in found for m in record.rounds] == ["ok"] * 6, ended.said
@@ -56,8 +56,8 @@ def _coordinates(record: Record) -> tuple[str, str]:
 
 
 @as_root
-def test_said(ended: Ended) -> None:
-    """The header and the records say as whom; what failed for it names the way out, and all is told at its place."""
+def test_user_is_shown_and_recorded(ended: Ended) -> None:
+    """The header and the records name the user; a failure because of the user has a hint."""
     ended.lines.fnmatch_lines(["edgeload: memory 1G *, rounds 1, workers as nobody, seed *"])
     assert ended.settings["user"] == "nobody"
     assert ended.status == 1
@@ -69,8 +69,8 @@ def test_said(ended: Ended) -> None:
 
 
 @as_root
-def test_told_otherwise(begin: Begin, tmp_path: Path) -> None:
-    """`same` keeps the rights of root, which the header and the records say; an ini file may say it."""
+def test_same_keeps_the_rights_of_root(begin: Begin, tmp_path: Path) -> None:
+    """`same` keeps the rights of root, as the header and the records say; an ini file may set it."""
     project = write(tmp_path, test_tiny=TEST)
     (project / "pytest.ini").write_text("[pytest]\nedge_user = same\n")
     ended = begin(project, "-k", "program or function", "--edge-json=out.json").end()
@@ -80,8 +80,8 @@ def test_told_otherwise(begin: Begin, tmp_path: Path) -> None:
 
 
 @as_root
-def test_cannot(begin: Begin, tmp_path: Path) -> None:
-    """Where rights cannot be given up the session goes on as root: header, tables and records say so, and why."""
+def test_missing_setpriv_is_shown(begin: Begin, tmp_path: Path) -> None:
+    """If rights cannot be given up, the session goes on as root; header, tables and records say so."""
     project = write(tmp_path, test_tiny="import os\n\ndef test_it(edge):\n    edge.call(os.getuid)\n")
     ended = begin(project, "--edge-json=out.json", PATH="/nowhere", PYTEST_EDGE_USER="").end()
     reason = "workers had the rights of root, not those of nobody: setpriv is not installed; install setpriv"
@@ -91,8 +91,8 @@ def test_cannot(begin: Begin, tmp_path: Path) -> None:
     assert measured.notices[0].startswith(reason)
 
 
-def test_refused(begin: Begin, project: Path) -> None:
-    """A user that nobody knows is refused before anything is measured, with a way out."""
+def test_unknown_user_is_refused(begin: Begin, project: Path) -> None:
+    """An unknown user is refused with a hint before anything is measured."""
     ended = begin(project, "--edge-user=no-such-user").end()
     assert ended.status == 4
     ended.lines.fnmatch_lines(["ERROR: --edge-user=no-such-user: this user does not exist; try nobody or same"])

@@ -1,4 +1,4 @@
-"""Sessions whose requests keep coming, depend on each other, are drawn, or are judged when all is measured."""
+"""Sessions with open loops, conditional requests, drawn workloads, and tests that judge the records."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ def whole(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return begin(folder, "--edge-policy=masa,bulk", "--edge-examples=2", "--edge-json=out.json", "-v").end()
 
 
-def test_all_kinds(whole: Ended) -> None:
-    """Open loops, conditions and drawn mixes run, and who judges the records runs last."""
+def test_every_kind_of_workload_runs(whole: Ended) -> None:
+    """Open loops, conditions and drawn mixes run, and the test that judges the records runs last."""
     assert whole.status == 0, whole.said
     ran = re.findall(r"test_tiny.py::(\w+)", whole.said)
     assert ran.index("test_a_judge") == 5
     assert whole.running.leavings == []
 
 
-def test_what_the_record_says(whole: Ended) -> None:
-    """The record has the seed and words for the arrivals instead of their times, which are with the measurement."""
+def test_record_has_seed_and_arrival_process(whole: Ended) -> None:
+    """The record has the seed and the arrival process; the arrival times are in the measurement."""
     cases = {record.case.policy: record.case for record in whole.records if record.case.workload == "coming"}
     assert set(cases) == {"bulk", "masa"}
     for case in cases.values():
@@ -82,8 +82,8 @@ def test_what_the_record_says(whole: Ended) -> None:
     assert len(coming) == 1
 
 
-def test_what_the_tables_say(whole: Ended) -> None:
-    """An open loop is compared by response times, overall and by network; what was dropped is told."""
+def test_open_loop_is_compared_by_response_times(whole: Ended) -> None:
+    """An open loop is compared by response times, overall and by network; dropped requests are shown."""
     whole.lines.fnmatch_lines(
         [
             "test_tiny.py::test_coming coming at no limit",
@@ -96,8 +96,8 @@ def test_what_the_tables_say(whole: Ended) -> None:
     whole.lines.fnmatch_lines(["conditions: wait", "policy*makespan s*", "*ok; 1 of 3 dropped"])
 
 
-def test_the_seed_draws_the_same(whole: Ended, begin: Begin, tmp_path: Path) -> None:
-    """A session draws what the session drew whose seed it is given."""
+def test_same_seed_draws_the_same(whole: Ended, begin: Begin, tmp_path: Path) -> None:
+    """A session with the seed of another session draws the same workloads."""
     found = re.search(r"seed (\d+)", whole.said)
     assert found is not None
     folder = write(tmp_path, test_tiny=WORKLOADS)
@@ -107,15 +107,15 @@ def test_the_seed_draws_the_same(whole: Ended, begin: Begin, tmp_path: Path) -> 
     assert _drawn(again) == _drawn(whole) != []
 
 
-def test_a_seed_is_kept_and_told(begin: Begin, tmp_path: Path) -> None:
-    """The seed that a session drew by itself stands in its file and, where -q hides the header, below the tables."""
+def test_seed_is_recorded_and_shown(begin: Begin, tmp_path: Path) -> None:
+    """The seed that a session chose is in its file and, if -q hides the header, below the tables."""
     ended = begin(write(tmp_path), "-q", "--edge-policy=bulk", "--edge-json=out.json").end()
     assert ended.status == 0, ended.said
     assert re.findall(r"\bseed (\d+)", ended.said) == [ended.settings["seed"]]
 
 
-def test_disabled(begin: Begin, tmp_path: Path) -> None:
-    """Disabled, a service time is no measurement."""
+def test_disabled_service_time_measures_nothing(begin: Begin, tmp_path: Path) -> None:
+    """Under --edge-disable, a service time is not measured."""
     code = "def test_it(edge):\n    assert edge.service_s(['small']) == 1.0\n    edge.run(['small'])\n"
     ended = begin(write(tmp_path, test_tiny=code), "--edge-disable").end()
     assert ended.status == 0, ended.said

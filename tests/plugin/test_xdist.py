@@ -1,4 +1,4 @@
-"""Under pytest-xdist: the same measurements, one after the other, with the settings of the controller."""
+"""Sessions under pytest-xdist: the same measurements, one after the other, with the settings of the controller."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ OPTIONS = ("--edge-policy=linear,bulk", "--edge-mem=512M", "--edge-rounds=2", "-
 
 
 def cases(ended: Ended) -> set[tuple[object, ...]]:
-    """Return what was measured, and in which rounds."""
+    """Return the cases with their rounds."""
     return {(record.case, *(m.round for m in record.rounds)) for record in ended.records}
 
 
-def test_same_records(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The same cases come out with and without xdist, and no two runs overlap, however many processes ask."""
+def test_xdist_has_the_same_records_without_overlap(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The cases are the same with and without xdist, and no two runs overlap, however many processes there are."""
     alone, spread = (
         begin(write(tmp_path_factory.mktemp("project")), *OPTIONS, processes).end() for processes in ("-n0", "-n4")
     )
@@ -42,8 +42,8 @@ def test_same_records(begin: Begin, tmp_path_factory: pytest.TempPathFactory) ->
     assert len(measuring) > 1, "there was somebody to wait for"
 
 
-def test_failure(begin: Begin, project: Path) -> None:
-    """A test that fails after a measurement makes the session fail, and its measurement crosses all the same."""
+def test_measurement_of_a_failed_test_arrives(begin: Begin, project: Path) -> None:
+    """A test that fails after a measurement fails the session, and its measurement arrives as well."""
     write(project, test_tiny=TEST.replace('== "ok"', '== "oom"'))
     ended = begin(project, "-n2", "--edge-policy=bulk", "--edge-json=out.json", "--junitxml=junit.xml").end()
     assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
@@ -54,8 +54,8 @@ def test_failure(begin: Begin, project: Path) -> None:
     assert all(name.startswith(PROPERTY) for name in names)
 
 
-def test_settings_of_the_controller(begin: Begin, project: Path) -> None:
-    """Workers use the settings that the controller resolved, whatever their own environment says."""
+def test_workers_use_the_controllers_settings(begin: Begin, project: Path) -> None:
+    """Workers use the settings of the controller, whatever is in their own environment."""
     (project / "pytest.ini").write_text("[pytest]\nedge_policy = bulk\nedge_threads = 1\n")
     theirs = ("MEM=700M", "ROUNDS=3", "POLICY=partial", "CAP=none", "THREADS=2")
     tx = "//".join(["--tx=2*popen", *(f"env:PYTEST_EDGE_{setting}" for setting in theirs)])
@@ -85,8 +85,8 @@ def test_killed(edge):
 """
 
 
-def test_killed_worker(begin: Begin, project: Path) -> None:
-    """A worker of xdist that is killed during a run loses that run only, and the session cleans up after it."""
+def test_killed_xdist_worker_loses_one_run(begin: Begin, project: Path) -> None:
+    """A worker of xdist that is killed during a run only loses that run, and the session cleans up after it."""
     write(project, test_tiny=KILLED)
     ended = begin(project, "-n1", "--edge-json=out.json").end()
     assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
@@ -97,8 +97,8 @@ def test_killed_worker(begin: Begin, project: Path) -> None:
     assert ended.running.leavings == []
 
 
-def test_packed() -> None:
-    """A packed measurement is one string, which execnet carries whatever the figures are."""
+def test_packed_measurement_is_one_string() -> None:
+    """A packed measurement is one string, which execnet carries for all figures."""
     figures = {name: 2**40 if metric.unit in {"bytes", "count"} else 1.5 for name, metric in METRICS.items()}
     known = {"outcome": "crashed", "detail": 'said "ü\x00"', "response_s": (1.0,), "machine_wide": ("stall_s",)}
     bulky = {"tasks": (Span(0, 0, 0.0, 1.0, 2.0),), "timeline": Timeline((0.1,), (1,), (2,), (3,))}
