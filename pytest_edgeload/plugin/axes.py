@@ -17,7 +17,7 @@ AXES = (DEVICE, MEMORY, READER, POLICY, PEER, ROUND)
 
 
 def uses_ours(metafunc: pytest.Metafunc) -> bool:
-    """Tell whether a test uses `edge` or a parametrized fixture."""
+    """Return whether a test uses `edge` or a parametrized fixture."""
     return not {"edge", *AXES}.isdisjoint(metafunc.fixturenames)
 
 

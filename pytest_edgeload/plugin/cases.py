@@ -1,4 +1,4 @@
-"""One call of `edge.run`, `edge.call` or `edge.command`: what a test asks to measure, and the case of it."""
+"""One call of `edge.run`, `edge.call` or `edge.command`: its arguments, its test, and its case."""
 
 from __future__ import annotations
 

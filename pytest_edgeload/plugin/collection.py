@@ -57,7 +57,7 @@ class Collection:
 
 
 def _judges(item: pytest.Item) -> bool:
-    """Tell whether the item judges the measurements of the other tests, so that it runs last."""
+    """Return whether the item judges the measurements of the other tests, so that it runs last."""
     return "edge_records" in getattr(item, "fixturenames", ())
 
 

@@ -1,4 +1,4 @@
-"""What a job of GitHub Actions gets: the source line of each finding, and the summary of its step."""
+"""Output for a job of GitHub Actions: the source line of each finding, and the summary of its step."""
 
 from __future__ import annotations
 

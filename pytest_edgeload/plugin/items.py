@@ -12,7 +12,7 @@ from pytest_edgeload.results.record import Case
 
 
 def measures(item: pytest.Item) -> bool:
-    """Tell whether the item measures, which means that it uses the fixture `edge`."""
+    """Return whether the item measures, which means that it uses the fixture `edge`."""
     return "edge" in getattr(item, "fixturenames", ())
 
 
@@ -41,7 +41,7 @@ def comparison_group(item: pytest.Item) -> object:
 
 
 def is_of(case: Case, item: pytest.Item) -> bool:
-    """Tell whether `case` is in the comparison group of `item`."""
+    """Return whether `case` is in the comparison group of `item`."""
     given = {name: str(value) for name, value in parameters_of(item).items() if value is not None}
     limit, reader = given.get(MEMORY, case.limit), given.get(READER, case.reader)
     return (case.test, case.device, case.limit, case.reader) == (test_name(item), given.get(DEVICE), limit, reader)

@@ -108,7 +108,7 @@ def pack_call(
             _Pickler(file).dump((function, tuple(args), dict(kwargs)))
     except Exception as error:
         reason = f"it cannot be sent to a worker: {' '.join(str(error).split())}"
-        raise UsageError(f"edge.call of {name}", reason, "create inside the function what cannot be pickled") from error
+        raise UsageError(f"edge.call of {name}", reason, "create such objects inside the function") from error
     return launch.Calling(file.getvalue(), page_cache.named([*args, *kwargs.values()], str(Path.cwd())))
 
 
