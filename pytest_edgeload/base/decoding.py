@@ -1,4 +1,4 @@
-"""What other processes wrote, as values or as one ValueError."""
+"""JSON of other processes, decoded into values, or refused with a ValueError."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ T = TypeVar("T")
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Duration = Annotated[float, Meta(ge=0, le=1e12)]
-"""What counts (bytes and indices, too) and times can be, whoever says so; a time may lie before its zero."""
+"""The valid range of counts (bytes and indices as well) and of times; a time may be before its zero."""
 
 
 def decode(data: bytes | str, kind: type[T]) -> T:
-    """Return what JSON of the type `kind` says. Raises ValueError, whatever `data` is.
+    """Return the value of the type `kind` in JSON. Raises ValueError for any other `data`.
 
-    Numbers are finite and texts are Unicode, as JSON has it; of a key that is given twice the last counts.
+    As in JSON, numbers are finite and texts are Unicode; the last value of a repeated key counts.
     """
     try:
-        # Ctrl-C waits: msgspec takes a while to know a type that it has not met, in which weak references die, and from
-        # what is called back for one of these Python would drop it.
+        # Python drops Ctrl-C in the callbacks of weak references, and many of them die while msgspec examines a new
+        # type. So Ctrl-C waits here.
         with Interrupts():
             return msgspec.json.decode(data, type=kind)
     except RecursionError:
@@ -32,5 +32,5 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     except (
         msgspec.MsgspecError,
         ValueError,
-    ) as error:  # one and the same in newer versions
+    ) as error:  # in newer versions the first is a subclass of the second
         raise ValueError(str(error)) from error

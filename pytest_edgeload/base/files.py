@@ -1,4 +1,4 @@
-"""Files as they come: read where they are files at all, and not endless; written whole or not at all."""
+"""Files that other programs may change: read only if regular and not too large, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from pytest_edgeload.base.errors import Setting, UsageError, Words
 from pytest_edgeload.base.units import format_size
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""What the kernel says of a disk, or of a user's share of it, that is full."""
+"""The errors of a full disk and of a user's full quota."""
 
 OURS = 0o644
-"""The mode of a file of the session or of the store: workers may read it and nobody else write, whatever the umask."""
+"""The mode of files of the session and the store: workers may read them, and no other user may write them."""
 
 
-def opened(path: Path) -> BufferedReader:
-    """Open a file to be read.
+def open_file(path: Path) -> BufferedReader:
+    """Open a regular file for reading.
 
-    Raises OSError, which names it; also for a folder, a device or a FIFO, whose other end may never come.
+    Raises OSError with the file's name; also for a folder, a device, or a FIFO, which might block forever.
     """
     try:
         mode = path.stat().st_mode
-    except ValueError as error:  # of what no file can be called: it holds NUL or half a character
+    except ValueError as error:  # the name contains NUL or half a character, so no file can have it
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    # Should it have become a FIFO just now, that would wait here.
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    # Without O_NONBLOCK this would wait if the file has just become a FIFO.
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
-def read(path: Path, most_bytes: int) -> bytes:
-    """Return what a file holds. Raises OSError, as `opened`, and for a file of more than `most_bytes`."""
-    with opened(path) as file:
+def read(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a file. Raises OSError, as `open_file`, and for a file of more than `max_bytes`."""
+    with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
-        text = b"" if size > most_bytes else file.read(most_bytes + 1)  # it may grow, or not tell its size
-    if max(size, len(text)) > most_bytes:
-        found = format_size(max(size, len(text)))
-        raise OSError(errno.EFBIG, f"it has {found}, and such a file at most {format_size(most_bytes)}", str(path))
+        text = b"" if size > max_bytes else file.read(max_bytes + 1)  # it may grow, or not report its size
+    if max(size, len(text)) > max_bytes:
+        size_bytes = format_size(max(size, len(text)))
+        raise OSError(errno.EFBIG, f"too large: {size_bytes}, and at most {format_size(max_bytes)}", str(path))
     return text
 
 
-def new(path: Path, mode: int | None = None) -> BufferedWriter:
-    """Make a file, and open it to be written, of mode 0644 less the umask, if not of another `mode`.
+def create(path: Path, mode: int | None = None) -> BufferedWriter:
+    """Create a file and open it for writing. Its mode is `mode`, or else 0644 less the umask.
 
-    Raises OSError, also for whatever stands there, were it a link.
+    Raises OSError, also if a file or a link of that name exists.
     """
     file = open(path, "xb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))  # noqa: SIM115
     if mode is not None:
@@ -61,15 +61,15 @@ def new(path: Path, mode: int | None = None) -> BufferedWriter:
 
 
 def write(path: Path, data: bytes, mode: int | None = None) -> None:
-    """Write a file whole; until then, and where that fails, what was there stays. Raises OSError, which names it.
+    """Write a whole file. An existing file stays unchanged until then, and if writing fails.
 
-    It is of this `mode`, else of that of the file that was there, else as `new` makes it.
+    The mode is `mode`, or else that of the existing file, or else as in `create`. Raises OSError with the file's name.
     """
-    # What writes here may be root, and others in this folder: a name that they know could be a link of theirs.
+    # The writer may be root, and the folder may be another user's, who could put a link at a name known in advance.
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with naming(path):
-            with new(part, _mode(path) if mode is None else mode) as file:
+            with create(part, _mode(path) if mode is None else mode) as file:
                 file.write(data)
             part.replace(path)
     finally:
@@ -79,19 +79,19 @@ def write(path: Path, data: bytes, mode: int | None = None) -> None:
 
 def _mode(path: Path) -> int | None:
     with suppress(OSError):
-        found = path.lstat().st_mode
-        return found & 0o777 if stat.S_ISREG(found) else None
+        mode = path.lstat().st_mode
+        return mode & 0o777 if stat.S_ISREG(mode) else None
     return None
 
 
-def make(folder: Path) -> None:
-    """Make a folder, and those it is in, where others may write nothing, whatever the umask. Raises OSError."""
-    for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
-        place.mkdir(mode=0o755, exist_ok=True)
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents, in which no other user may write, whatever the umask. Raises OSError."""
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(mode=0o755, exist_ok=True)
 
 
 def cache_hint(error: OSError) -> Words:
-    """Return the way out if the cache folder cannot be written."""
+    """Return the hint of an error of writing to the cache folder."""
     other = ("name another folder with ", Setting("cache-dir"))
     return ("free some space, or ", *other) if error.errno in FULL else other
 
@@ -107,7 +107,7 @@ def noting(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let each OSError name this file: where a disk is full, none does."""
+    """Add the file's name to each OSError; that of a full disk has none."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Functions named as text, `module:function`: checked when they are registered, imported where they run."""
+"""Functions named by text, `module:function`: checked when they are registered, imported when they run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SearchPath = tuple[bytes, ...]
 """The folders that modules are imported from, as the file system spells them: their names need not be Unicode."""
 
 
-def check_function(what: str, function: str) -> None:
-    """Raise UsageError, naming `what`, unless `function` is written as `module:function`."""
+def check_function(subject: str, function: str) -> None:
+    """Raise UsageError about `subject` unless `function` is written as `module:function`."""
     module, _, name = function.partition(":")
     if not (module and name.isidentifier()):
-        raise UsageError(f"{what} {function!r} is not of the form 'module:function'")
+        raise UsageError(f"{subject} {function!r}", "not of the form 'module:function'")
 
 
-def imported(function: str) -> Callable[..., Any]:
-    """Return the function that is written as `module:function`."""
+def import_function(function: str) -> Callable[..., Any]:
+    """Import and return the function that is written as `module:function`."""
     module, _, name = function.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
+    value: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return value
 
 
 def search_path() -> SearchPath:
@@ -34,5 +34,5 @@ def search_path() -> SearchPath:
 
 
 def import_from(path: SearchPath) -> None:
-    """Have this process import modules from these folders."""
+    """Let this process import modules from these folders."""
     sys.path[:] = map(os.fsdecode, path)

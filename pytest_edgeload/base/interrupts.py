@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: all end a session alike, and wait where they would leave something half made."""
+"""Ctrl-C, SIGTERM and SIGHUP end a session in the same way, and wait while a step must not be left half done."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def ended_alike() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP end what runs in this context as Ctrl-C does, unless somebody else takes care of them.
+    """Let SIGTERM and SIGHUP end the code in this context as Ctrl-C does, unless another handler is installed.
 
-    So a job that is cancelled cleans up, and reports what it has. Elsewhere than in the main thread nothing is done.
+    So a cancelled job cleans up and reports its results. Outside the main thread this does nothing.
     """
     is_main = threading.current_thread() is threading.main_thread()
     ours = [number for number in SIGNALS if is_main and signal.getsignal(number) is signal.SIG_DFL]
@@ -29,15 +29,15 @@ def ended_alike() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # as all handlers
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the signature of a handler
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 class Interrupts:
-    """A context in which Ctrl-C and its like wait until the end, or until a part in which they are `allowed`.
+    """A context in which these signals wait until its end, or until a part of it in which they are `allowed`.
 
-    Python raises it between any two instructions of the main thread: also between a process's start and the line that
-    notes its id, and in a cleanup. Elsewhere than in the main thread it is never raised, and nothing is done.
+    Python raises KeyboardInterrupt between any two instructions of the main thread: also between the start of a process
+    and the line that stores its id, and in a cleanup. Outside the main thread it is never raised: this does nothing.
     """
 
     def __init__(self) -> None:
@@ -48,8 +48,8 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            found = {number: signal.getsignal(number) for number in SIGNALS}
-            self._usual = {number: usual for number, usual in found.items() if callable(usual)}
+            handlers = {number: signal.getsignal(number) for number in SIGNALS}
+            self._usual = {number: usual for number, usual in handlers.items() if callable(usual)}
             for number in self._usual:
                 signal.signal(number, self._handle)
         return self
@@ -58,14 +58,16 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over = True
-        self._holds = False  # one that comes now may leave the others with our handler, which then does as the usual
+        self._holds = (
+            False  # a signal that comes now may leave our handler on the others; it then acts as the usual one
+        )
         for number, usual in self._usual.items():
             signal.signal(number, usual)
         self._let_through()
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
-        """Let Ctrl-C through, also one that has waited."""
+        """Let the signals through, including one that has waited."""
         try:
             self._holds = False
             self._let_through()
@@ -77,7 +79,9 @@ class Interrupts:
         if self._holds:
             self._came = (number, frame)
             return
-        self._holds = not self._is_over  # the usual one mostly raises, and a second one must not break what cleans up
+        self._holds = (
+            not self._is_over
+        )  # the usual handler mostly raises, and a second signal must not interrupt the cleanup
         self._usual[number](number, frame)
         self._holds = False
 

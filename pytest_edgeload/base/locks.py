@@ -1,4 +1,4 @@
-"""Locks between the processes of one machine: the kernel holds them, so who dies lets go, and none is ever stale."""
+"""Locks between the processes of one machine. The kernel releases a lock when its holder dies, so none is stale."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from filelock import FileLock, Timeout
 from pytest_edgeload.base.text import printable
 
 _QUIET_S = 1.0
-_OWNER, _PLACE = 4, 5  # words of a line of /proc/locks; see proc_locks(5)
+_OWNER, _INODE = 4, 5  # words of a line of /proc/locks; see proc_locks(5)
 
 
-def silent(_who: str) -> None:
-    """Tell nobody."""
+def silent(_line: str) -> None:
+    """Ignore a line."""
 
 
 @contextmanager
-def held(path: Path, waits: Callable[[str], None] = silent) -> Iterator[None]:
-    """Hold the lock of this file; `waits` is told for whom, where that takes more than a second. Raises OSError."""
+def hold(path: Path, on_wait: Callable[[str], None] = silent) -> Iterator[None]:
+    """Hold the lock of this file. If that takes more than a second, `on_wait` gets its holder. Raises OSError."""
     lock = FileLock(path, mode=0o644)  # whatever the umask
     try:
         lock.acquire(timeout=_QUIET_S)
     except Timeout:
-        waits(holder(path))
+        on_wait(holder(path))
         lock.acquire()
     try:
         yield
@@ -35,20 +35,20 @@ def held(path: Path, waits: Callable[[str], None] = silent) -> Iterator[None]:
 
 
 def holder(path: Path) -> str:
-    """Return in words who holds the lock of this file: `process 4711 in /home/me/project`, if the kernel tells."""
+    """Return the holder of the lock of this file in words: `process 4711 in /home/me/project`."""
     with suppress(OSError):
         status = path.stat()
-        place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+        inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
         for words in map(str.split, Path("/proc/locks").read_text().splitlines()):
-            if words[1] == "FLOCK" and words[_PLACE] == place and words[_OWNER].isdecimal():
+            if words[1] == "FLOCK" and words[_INODE] == inode and words[_OWNER].isdecimal():
                 return _process(int(words[_OWNER]))
     return "another process"
 
 
 def _process(pid: int) -> str:
-    if not pid:  # of a container, which has no number here
+    if not pid:  # a process of a container has no number here
         return "a process in another container"
     with suppress(OSError):
-        folder = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115  # text, whatever its encoding
+        folder = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115  # text in any encoding
         return f"process {pid} in {printable(folder)}"
     return f"process {pid}"

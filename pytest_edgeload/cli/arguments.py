@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
-from pytest_edgeload.base.text import as_path, followed
+from pytest_edgeload.base.text import as_path, follow_links
 from pytest_edgeload.base.units import Limit, parse_count, parse_duration, parse_size, parse_swap
 from pytest_edgeload.results.threshold import Figure, Threshold, parse_figure, parse_thresholds
 
@@ -44,7 +44,7 @@ def _folder(text: str) -> Path:
 
 def _output(text: str) -> Path:
     named = as_path(text)
-    path = followed(named)
+    path = follow_links(named)
     if path.is_dir():
         raise ValueError("a folder; name a file in it")
     if named.exists() and not named.is_file():

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.base.functions import import_from, imported
+from pytest_edgeload.base.functions import import_from, import_function
 from pytest_edgeload.engine import lean_torch
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
@@ -90,7 +90,7 @@ class ProgramJob:
             lean_torch.complete()
         import_from(program.path)
         self._job = job
-        self._answer: Callable[[], Answers] = imported(program.function)(job)
+        self._answer: Callable[[], Answers] = import_function(program.function)(job)
         self._answers: Answers = {}
 
     def run(self) -> Done:

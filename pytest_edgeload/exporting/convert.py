@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.functions import imported
+from pytest_edgeload.base.functions import import_function
 from pytest_edgeload.exporting.model import NoModel, open_model
 from pytest_edgeload.networks.making import ConvertNetwork, Event, Waiting
 from pytest_edgeload.networks.store import WEIGHTS, Store, converted_folder, map_file, read_graph
@@ -26,14 +26,14 @@ def convert_network(request: ConvertNetwork, send: Callable[[Event], None]) -> P
     kept = converted_folder(network, request.key)
     with Store(Path(request.root)).making(request.key, lambda holder: send(Waiting(holder))) as folder:
         if not kept.is_dir():  # another process may have made it while this one waited for the lock
-            module, samples = open_model(imported(request.factory)())
+            module, samples = open_model(import_function(request.factory)())
             if any(sample.kwargs or not all(map(torch.is_tensor, sample.args)) for sample in samples):
                 reason = "its samples are not tensors by position, and a peer accepts nothing else"
                 raise NoModel(request.factory, reason, "run the network under a policy")
             module.load_state_dict(_weights(network), strict=False)  # the factory may draw other weights each time
-            imported(request.function)(module, [sample.args for sample in samples], folder)
+            import_function(request.function)(module, [sample.args for sample in samples], folder)
             _sync(folder)
-            files.make(kept.parent)
+            files.make_folder(kept.parent)
             folder.rename(kept)
     return kept
 

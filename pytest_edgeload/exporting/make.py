@@ -11,7 +11,7 @@ import msgspec
 import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
-from pytest_edgeload.base.functions import imported
+from pytest_edgeload.base.functions import import_function
 from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
 from pytest_edgeload.exporting.fill import fill
@@ -50,7 +50,7 @@ def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
             return stored
         send(Progress(0, 0))
         factory = request.factory
-        module, samples = open_model(factory if is_saved_model(factory) else imported(factory)())
+        module, samples = open_model(factory if is_saved_model(factory) else import_function(factory)())
 
         def show(done_bytes: int, total_bytes: int) -> None:
             send(Progress(done_bytes, total_bytes))

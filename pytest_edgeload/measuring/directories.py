@@ -68,7 +68,7 @@ class SessionDirectories(NamedTuple):
     def make(self, folder: Path) -> None:
         """Create `folder`, one of these directories, writable by this user only. Raises UsageError."""
         with files.noting(self.cache):
-            files.make(folder)
+            files.make_folder(folder)
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file in one of these directories, whole or not at all. Raises UsageError."""

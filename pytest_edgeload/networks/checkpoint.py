@@ -143,7 +143,7 @@ def _read_header(path: Path, begin: int) -> tuple[WeightFile, bytes]:
     """Return the file at the address `begin`, and its header."""
     status = _stat(path)
     try:
-        with files.opened(path) as file:
+        with files.open_file(path) as file:
             size = int.from_bytes(file.read(8), "little")
             header = file.read(size) if size <= min(status.st_size - 8, _MAX_HEADER_BYTES) else b""
     except OSError as error:

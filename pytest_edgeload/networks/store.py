@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
-from pytest_edgeload.base.locks import held, silent
+from pytest_edgeload.base.locks import hold, silent
 from pytest_edgeload.networks.checkpoint import check_file
 from pytest_edgeload.networks.layer import DTYPES, FORMAT, Network, TensorSpec
 
@@ -62,7 +62,7 @@ def write_tensors(
     """
     head, specs = _header([spec for spec, _ in tensors])
     digest = hashlib.sha256(head)
-    with files.naming(path), files.new(path, files.OURS) as file:
+    with files.naming(path), files.create(path, files.OURS) as file:
         file.write(head)
         for _, data in tensors:
             for begin in range(0, len(data), _CHUNK_BYTES):
@@ -98,7 +98,7 @@ def write_graph(folder: Path, network: Network) -> str:
     """Write `network` as the graph file of `folder`; return its SHA-256."""
     text = msgspec.json.encode(network)
     path = folder / GRAPH
-    with files.naming(path), files.new(path, files.OURS) as file:
+    with files.naming(path), files.create(path, files.OURS) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -140,7 +140,7 @@ def verify_network(folder: Path) -> Network:
 def _verified_bytes(path: Path, expected: str) -> int:
     """Return the size of the file if its digest is the expected one. Raises DamagedNetwork."""
     try:
-        with files.opened(path) as file:
+        with files.open_file(path) as file:
             digest, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
@@ -237,8 +237,8 @@ class Store:
         folder = self.root / "networks" / f".making-{key}"
         try:
             for name in ("recipes", "networks"):
-                files.make(self.root / name)
-            with held(self.root / "recipes" / f"{key}.lock", on_wait):
+                files.make_folder(self.root / name)
+            with hold(self.root / "recipes" / f"{key}.lock", on_wait):
                 self._remove_leftovers()
                 shutil.rmtree(folder, ignore_errors=True)
                 try:

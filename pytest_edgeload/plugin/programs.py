@@ -17,7 +17,7 @@ import cloudpickle
 import pytest
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.base.text import MOST
+from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
 from pytest_edgeload.engine.lazy_module import LazyModule
 from pytest_edgeload.results.record import PROGRAM
 from pytest_edgeload.sandbox import command, launch, page_cache
@@ -65,7 +65,7 @@ class CommandSpec:
 def row_name(name: str | None, default: str) -> str:
     """Return `name`, or `default` reduced to the characters that a threshold can contain. Raises UsageError."""
     if name is None:
-        return re.sub(r"[^\w.-]+", "-", default).strip("-")[:MOST] or PROGRAM
+        return re.sub(r"[^\w.-]+", "-", default).strip("-")[:MAX_NAME_CHARACTERS] or PROGRAM
     if not _NAME.fullmatch(name):
         raise UsageError(f"name={name!r}", "a threshold could not contain it", "use letters, digits, and . _ -")
     return name

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_edgeload.base.errors import UsageError, check_name
 from pytest_edgeload.base.files import noting
-from pytest_edgeload.base.text import MOST
+from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
@@ -250,4 +250,4 @@ def as_mix(workload: Mix | Sequence[str]) -> Mix:
     names = [workload] if isinstance(workload, str) else list(workload)
     for name in names:
         check_name("network", name)
-    return Mix.of("+".join(names)[:MOST], names)
+    return Mix.of("+".join(names)[:MAX_NAME_CHARACTERS], names)

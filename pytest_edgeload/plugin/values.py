@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from pytest_edgeload.base.text import as_path, followed
+from pytest_edgeload.base.text import as_path, follow_links
 
 if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
@@ -193,7 +193,7 @@ def to_input(text: str) -> Path:
 def to_output(text: str) -> Path:
     """Return the path of a file that can be written."""
     given = as_path(text)
-    path = followed(given)
+    path = follow_links(given)
     if path.is_dir():
         raise ValueError("a folder; name a file, such as results.json")
     if not path.parent.is_dir():

@@ -32,7 +32,7 @@ def place(folder: Path, entry: Entry) -> Entry:
 def write(entry: Entry) -> None:
     """Write `entry` to its file. Raises OSError, and leaves no file then."""
     path = Path(entry.file)
-    files.make(path.parent)
+    files.make_folder(path.parent)
     files.write(path, msgspec.json.encode(entry), files.OURS)
 
 

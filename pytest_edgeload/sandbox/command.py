@@ -1,4 +1,4 @@
-"""Has any program run under a cap: to its end, or until it is ready, was asked, and is asked to end."""
+"""Runs any program under a cap: to its end, or as a service that is asked once it is ready, and then ended."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _MAX_ERROR_CHARACTERS = 400
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program and its arguments, as one starts it; `env` is its whole environment.
+    """A program and its arguments. `env` is its whole environment.
 
-    With `is_ready` it is a service: once that is true, `ask` is called, in this process, and then it is ended.
+    With `is_ready` it is a service: once that returns true, `ask` is called in this process, and the service is ended.
     """
 
     argv: tuple[str, ...]
@@ -53,22 +53,24 @@ class Command:
         ready: Probe | str | None,
         ask: Callable[[], object] | None,
     ) -> Self:
-        """Return the command, its program found as a shell would with the PATH of `env`. Raises UsageError."""
+        """Return the command, with its program looked up in the PATH of `env` as by a shell. Raises UsageError."""
         if isinstance(argv, str | bytes) or not argv:
-            raise UsageError(f"command {argv!r} is no list of a program and its arguments; try ['./program', 'file']")
+            raise UsageError(
+                f"command {argv!r}", "not a list of a program and its arguments", "try ['./program', 'file']"
+            )
         if ask is not None and ready is None:
-            raise UsageError(f"command {argv[0]}: ask is for a service, so say by ready= when it can be asked")
+            raise UsageError(f"command {argv[0]}", "ask needs a service", "add ready=, which says when to ask it")
         folder = str(Path(cwd or ".").absolute())
         if not Path(folder).is_dir():
-            raise UsageError(f"command {argv[0]}: cwd={folder!r} is no folder")
+            raise UsageError(f"command {argv[0]}", f"cwd={folder!r} is not a folder")
         program, *arguments = [os.fspath(word) for word in argv]
-        given = stdin.encode() if isinstance(stdin, str) else stdin or b""
-        words = (_found(program, env, folder), *arguments)
-        return cls(words, env, folder, given, None if ready is None else probe_of(ready), ask)
+        data = stdin.encode() if isinstance(stdin, str) else stdin or b""
+        words = (_look_up(program, env, folder), *arguments)
+        return cls(words, env, folder, data, None if ready is None else probe_of(ready), ask)
 
     @property
     def key(self) -> object:
-        """What tells this command from another one, whoever asks it."""
+        """The identity of this command, whatever `ask` is."""
         return self.argv, self.env, self.cwd, self.stdin
 
     @property
@@ -77,40 +79,39 @@ class Command:
         return page_cache.named(self.argv[1:], self.cwd)
 
 
-def _found(program: str, env: Mapping[str, str], folder: str) -> str:
+def _look_up(program: str, env: Mapping[str, str], folder: str) -> str:
     """Return the path of `program`. Raises UsageError."""
-    wanted = str(Path(folder, program)) if "/" in program else program
-    found = shutil.which(wanted, path=env.get("PATH", os.defpath))
-    if found is None:
-        where = "is no file that can be executed" if "/" in program else f"is in no folder of {env.get('PATH', '')!r}"
-        raise UsageError(f"command {program}: it {where}; build or install it, or name it by its whole path")
-    return str(Path(folder, found))
+    name = str(Path(folder, program)) if "/" in program else program
+    path = shutil.which(name, path=env.get("PATH", os.defpath))
+    if path is None:
+        reason = "not an executable file" if "/" in program else f"not in a folder of {env.get('PATH', '')!r}"
+        raise UsageError(f"command {program}", reason, "build or install it, or give its whole path")
+    return str(Path(folder, path))
 
 
 def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Measurement:
-    """Run `command` and return everything seen of it; its failure is a value, not an exception.
+    """Run `command` and return its measurement. Its failure is a value, not an exception.
 
-    `threads` is what OpenMP may use unless the command's environment says otherwise. Nothing of it is left when this
-    returns or raises. Raises Unsupported where the cap cannot be set up, and UsageError where what tells that a service
-    is ready says so before it has started.
+    OpenMP may use this many `threads`, unless the command's environment sets another number. Nothing of it is left when
+    this returns or raises. Raises Unsupported if the cap cannot be set up, and UsageError if `is_ready` returns true
+    before the service has started.
     """
     if command.is_ready is not None and command.is_ready():
-        raise UsageError(
-            f"command {command.argv[0]}: ready is true before it has started; end what answers there, or ask elsewhere"
-        )
+        hint = "end the program that answers there, or use another address"
+        raise UsageError(f"command {command.argv[0]}", "ready is true before it has started", hint)
     page_cache.drop(command.files)
     page_cache.back(enclosure.max_bytes)
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         stdin: int | IO[bytes] = subprocess.DEVNULL
         if command.stdin:
-            stdin = opened.enter_context(tempfile.TemporaryFile())
+            stdin = stack.enter_context(tempfile.TemporaryFile())
             stdin.write(command.stdin)
             stdin.seek(0)
-        talk = _Run() if command.is_ready is None else _Service(command.is_ready, command.ask)
+        conversation = _Run() if command.is_ready is None else _Service(command.is_ready, command.ask)
         env = {THREADS: str(threads), **command.env}
-        start = Start(command.argv, env, command.cwd, stdin, talk.out.fd)
-        opened.callback(talk.out.close)
-        return live(talk, start, enclosure)
+        start = Start(command.argv, env, command.cwd, stdin, conversation.out.fd)
+        stack.callback(conversation.out.close)
+        return live(conversation, start, enclosure)
 
 
 class _Run:

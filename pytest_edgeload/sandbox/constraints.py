@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.errors import Setting, Unsupported
 from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
 from pytest_edgeload.sandbox.swap import Swap, active
@@ -67,21 +67,19 @@ def _is_throttled(constraints: Constraints) -> bool:
 
 def disks_of(constraints: Constraints, files: Iterable[Path], areas: Iterable[Path]) -> tuple[str, ...]:
     """Return the disks of `files` and of the swap `areas`, as the kernel names them. Raises Unsupported."""
-    read_bps = constraints.read_bps
-    asked = "--edge-device" if read_bps is None else f"--edge-read-bw={exact_size(read_bps)}"
-    disks = [_disk(asked, file, "name a folder on a disk by --edge-cache-dir") for file in files]
-    swapped = (_disk(asked, area, "try --edge-swap=off") for area in areas)
+    throttle = "write_bps" if constraints.read_bps is None else "read_bps"
+    setting = CONSTRAINTS[throttle].setting(getattr(constraints, throttle))
+    disks = [_disk(setting, file, ("name a folder on a disk with ", Setting("cache-dir"))) for file in files]
+    swapped = (_disk(setting, area, ("try ", Setting("swap", "off"))) for area in areas)
     disks += [disk for disk in swapped if not disk.name.startswith("zram")]  # which is memory
     return tuple(dict.fromkeys((disk / "dev").read_text().strip() for disk in disks))
 
 
-def _disk(asked: str, path: Path, hint: str) -> Path:
+def _disk(setting: Setting, path: Path, hint: tuple[str | Setting, ...]) -> Path:
     disk = disk_of(path)
     if disk is None:
-        raise Unsupported(
-            f"{asked}: {path} is on no disk that could be throttled, as nothing on "
-            f"overlay, tmpfs or btrfs is; {hint}, or leave it out"
-        )
+        reason = f"{path} is not on a disk that can be throttled (overlay, tmpfs and btrfs are not)"
+        raise Unsupported(setting, reason, (*hint, ", or leave it out"))
     return disk
 
 
@@ -120,17 +118,17 @@ def shortfalls(
 
     `limits` returns the limits of constraints, and may raise Unsupported. `swap` is the session's.
     """
-    found = []
+    missing = []
     for name in constraints.values:
         if not CONSTRAINTS[name].is_optional:
             continue
         alone = constraints.only("memory_bytes", name)
         available = _available(alone, swap)
         if not cap.enforces or not _can_open(cap, new_name(), partial(limits, alone)):
-            found.append(Shortfall(name))
+            missing.append(Shortfall(name))
         elif available:
-            found.append(Shortfall(name, available))
-    return tuple(found)
+            missing.append(Shortfall(name, available))
+    return tuple(missing)
 
 
 def _can_open(cap: Cap, name: str, limits: Callable[[], Limits]) -> bool:

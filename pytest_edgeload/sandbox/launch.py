@@ -1,4 +1,4 @@
-"""Has a worker carry out a job, or call a function: what is said to it and heard from it, line by line."""
+"""Launches a worker that carries out a job or calls a function, and has the conversation with it; see `job`."""
 
 from __future__ import annotations
 
@@ -30,45 +30,45 @@ _ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "GOMP_SPINCOUNT": "1000",
 }
-"""What a worker finds unless the user says otherwise: activations in huge pages, which saves page faults, and OpenMP
-threads that soon stop spinning where they wait, for a lane that reads may need the processor.
+"""Variables of a worker, unless the user sets them. Activations in huge pages save page faults; OpenMP threads that
+wait soon stop spinning, because a lane that reads may need the processor.
 """
 
 _EXIT_S = 5.0
-_SLACK_S = 0.01  # both clocks are the same one
+_SLACK_S = 0.01  # both processes read the same clock
 _ANSWER_BYTES, _TASK_BYTES = 1 << 20, 256
-"""What a worker may answer: so much, and for each task and request of its job so much more."""
+"""The size that an answer of a worker may have, and the addition for each task and request of its job."""
 
 
 def launch(job: Job, enclosure: Enclosure) -> Measurement:
-    """Carry out `job` in a fresh worker and return everything seen of it; its failure is a value, not an exception.
+    """Carry out `job` in a new worker and return its measurement. Its failure is a value, not an exception.
 
-    Nothing of the worker is left when this returns or raises. Raises Unsupported where the cap cannot be set up.
+    Nothing of the worker is left when this returns or raises. Raises Unsupported if the cap cannot be set up.
     """
     _drop(_files(job))
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.worker")
-    most_bytes = _ANSWER_BYTES + _TASK_BYTES * (len(job.plan.tasks) + len(job.requests))
-    talk = _Dialogue(msgspec.json.encode(job) + b"\n", most_bytes)
+    max_bytes = _ANSWER_BYTES + _TASK_BYTES * (len(job.plan.tasks) + len(job.requests))
+    talk = _Dialogue(msgspec.json.encode(job) + b"\n", max_bytes)
     return live(talk, Start(command, _ENVIRONMENT | os.environ), enclosure)
 
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """A function with its arguments, pickled as a tuple of three, and the files that these name."""
+    """A function with its arguments, pickled as a tuple of three, and the files that the arguments name."""
 
     pickled: bytes
     files: Sequence[Path] = ()
 
     @property
     def key(self) -> object:
-        """What tells this call from another one."""
+        """The identity of this call."""
         return self.pickled
 
 
 def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measurement:
-    """Call a function in a fresh worker without PyTorch and return everything seen of it.
+    """Call a function in a new worker without PyTorch and return its measurement.
 
-    `threads` is what OpenMP may use unless the environment says otherwise. Raises as `launch`.
+    OpenMP may use this many `threads`, unless the environment sets another number. Raises as `launch`.
     """
     _drop(calling.files)
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.call")
@@ -77,37 +77,38 @@ def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measure
 
 
 def _drop(files: Iterable[Path]) -> None:
-    """Have the files read from storage again. Raises Unsupported for one that has gone meanwhile."""
+    """Drop the files from the page cache. Raises Unsupported for a file that was removed."""
     try:
         page_cache.drop(files)
     except OSError as error:
-        raise Unsupported(f"{error.filename}: {error.strerror}, just before it was measured; put it back") from error
+        reason = f"{error.strerror}, just before it was measured"
+        raise Unsupported(str(error.filename), reason, "restore it") from error
 
 
 def _files(job: Job) -> list[Path]:
-    """Return the files that weights and samples may be read from."""
-    made = [Path(folder) for folder in job.program.files if folder] if job.program is not None else []
-    found = [path for folder in made for path in folder.rglob("*") if path.is_file()]
+    """Return the files of the weights and samples that the worker may read."""
     stored = [path for n in map(Path, job.networks) for path in (*weight_files(n), n / SAMPLES)]
-    return [*stored, *found]
+    folders = [Path(folder) for folder in job.program.files if folder] if job.program is not None else []
+    made = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [*stored, *made]
 
 
 class _Dialogue:
-    """What a worker is asked and what it has answered so far; see `job`."""
+    """The conversation with a worker: the messages to it, and its answers so far."""
 
-    def __init__(self, opening: bytes, most_bytes: int = _ANSWER_BYTES) -> None:
+    def __init__(self, opening: bytes, max_bytes: int = _ANSWER_BYTES) -> None:
         self._opening = opening
-        self._most_bytes = most_bytes
-        self._gone = False
+        self._max_bytes = max_bytes
+        self._is_gone = False
         self._done: Done | None = None
         self._last: Checked | Returned | None = None
         self._failed: Failed | None = None
 
     def converse(self, worker: Worker) -> None:
-        """Ask for everything, until it is answered or the worker is gone."""
+        """Send each message and wait for its answer, until the last answer or the end of the worker."""
         with worker.timed():
             self._converse(worker)
-        if self._gone:  # its own exit status is worth waiting for
+        if self._is_gone:  # wait for its own exit status
             worker.wait(_EXIT_S)
 
     def _converse(self, worker: Worker) -> None:
@@ -116,9 +117,9 @@ class _Dialogue:
         worker.report_ready()
         page_cache.back(worker.enclosure.max_bytes)
         with worker.on_the_clock():
-            asked_s = time.monotonic()
+            begin_s = time.monotonic()
             done = self._ask(worker, GO, Done)
-            took_s = time.monotonic() - asked_s
+            took_s = time.monotonic() - begin_s
         if not isinstance(done, Done):
             return
         if done.makespan_s > took_s + _SLACK_S:
@@ -128,21 +129,21 @@ class _Dialogue:
         last = self._ask(worker, CHECK, Checked, Returned)
         self._last = last if isinstance(last, Checked | Returned) else None
 
-    def _ask(self, worker: Worker, message: bytes, *wanted: type[Event]) -> Event | None:
-        """Send `message` and return the worker's answer; None if it is gone, has failed, or answers anything else."""
+    def _ask(self, worker: Worker, message: bytes, *kinds: type[Event]) -> Event | None:
+        """Send `message` and return the answer if it is of these kinds; None if not, or if the worker is gone."""
         assert worker.process.stdin is not None  # both are pipes
         assert worker.process.stdout is not None
-        with suppress(BrokenPipeError):  # it may have answered before it had read everything
+        with suppress(BrokenPipeError):  # it may have answered before it read the whole message
             worker.process.stdin.write(message)
             worker.process.stdin.flush()
-        line = worker.process.stdout.readline(self._most_bytes)
-        if not line.endswith(b"\n") and len(line) < self._most_bytes:
-            self._gone = True
+        line = worker.process.stdout.readline(self._max_bytes)
+        if not line.endswith(b"\n") and len(line) < self._max_bytes:
+            self._is_gone = True
             return None
         event = parse_event(line)
-        if isinstance(event, wanted):
+        if isinstance(event, kinds):
             return event
-        self._failed = event if isinstance(event, Failed) else Failed("what ran in the worker answered out of turn")
+        self._failed = event if isinstance(event, Failed) else Failed("the code in the worker answered out of turn")
         return None
 
     def measurement(self, worker: Worker, outcome: Outcome, detail: str) -> Measurement:  # noqa: ARG002
@@ -163,28 +164,28 @@ class _Dialogue:
         )
 
     def outcome(self, worker: Worker) -> tuple[Outcome, str]:
-        """Return what became of the worker, by its own account or by its end."""
+        """Return the outcome by the worker's own account, or else by its end."""
         if self._failed is not None:
             failed = self._failed
             return ("oom" if failed.memory else "wrong" if failed.wrong else "crashed"), failed.message
         if self._last is None:
             return "crashed", with_words(worker.ending("the worker"), worker.errors)
-        return _judged(self._last) if isinstance(self._last, Checked) else ("ok", "")
+        return _judge(self._last) if isinstance(self._last, Checked) else ("ok", "")
 
 
 def parse_event(line: bytes) -> Event:
-    """Return what a worker said in a line: that it failed, where the line is cut or no event."""
+    """Return the event in a line from a worker; Failed if the line is cut or not an event."""
     if not line.endswith(b"\n"):
-        return Failed(f"what ran in the worker wrote more than {format_size(len(line))} in place of an answer")
+        return Failed(f"the code in the worker wrote more than {format_size(len(line))} instead of an answer")
     try:
-        event: Event = decoding.decode(line, Event)  # type: ignore[arg-type]  # a union is no type to mypy
+        event: Event = decoding.decode(line, Event)  # type: ignore[arg-type]  # mypy does not accept a union as a type
     except ValueError:
-        return Failed("what ran in the worker wrote between its answers")
+        return Failed("the code in the worker wrote between its answers")
     return event
 
 
-def _judged(checked: Checked) -> tuple[Outcome, str]:
-    """Return what the outputs say: whether all are near enough to plain PyTorch's."""
+def _judge(checked: Checked) -> tuple[Outcome, str]:
+    """Return `ok` if all outputs are near enough to those of plain PyTorch, else `wrong`."""
     for r, error in checked.output_error.items():
         if error is None or error > checked.tolerance.get(r, OUTPUT_TOLERANCE):
             how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"

@@ -1,4 +1,4 @@
-"""Names for what a session creates on the machine, from which anyone can tell whether that session still lives."""
+"""Names for everything that a session creates on the machine. They show whether that session still lives."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from pathlib import Path
 from pytest_edgeload.sandbox import counters
 
 PREFIX = "edgeload-"
-_NAME = re.compile(rf"{PREFIX}(?P<pid>\d+)-(?P<start>\d+)-(?P<space>\d+)(-[\w.-]+)?")
+_NAME = re.compile(rf"{PREFIX}(?P<pid>\d+)-(?P<start>\d+)-(?P<namespace>\d+)(-[\w.-]+)?")
 _START = 19  # field of `counters.stat`
 
 
 def tag(pid: int) -> str:
-    """Return the tag of the living process `pid`, which no other process of this boot shares.
+    """Return the tag of the living process `pid`, which no other process of this boot has.
 
-    It is the process's id, its start time, and the PID namespace in which the id means this process.
+    It is the process's id, its start time, and the PID namespace of the id. Raises ProcessLookupError.
     """
     start = _start(pid)
     if start is None:
         raise ProcessLookupError(f"no process {pid}")
-    return f"{pid}-{start}-{_space()}"
+    return f"{pid}-{start}-{_namespace()}"
 
 
 def is_abandoned(name: str) -> bool:
-    """Tell whether `name` is one of ours (`edgeload-PID-START-SPACE...`) and its session is gone.
+    """Return whether `name` is that of a session (`edgeload-PID-START-NAMESPACE...`) that is dead.
 
-    Of a session in another PID namespace, a container's, nobody out here can tell, so it never is.
+    A session in another PID namespace, as in a container, is not visible from here, so it never counts as dead.
     """
     match = _NAME.fullmatch(name)
-    if match is None or int(match["space"]) != _space():
+    if match is None or int(match["namespace"]) != _namespace():
         return False
     return _start(int(match["pid"])) != int(match["start"])
 
 
 def is_own(path: Path) -> bool:
-    """Tell whether this user made what stands at `path`, be it a link: a name of ours that others gave is not ours."""
+    """Return whether this user created the file or link `path`: another user may give it a name of ours."""
     try:
         return path.lstat().st_uid == os.geteuid()
     except OSError:
@@ -44,12 +44,12 @@ def is_own(path: Path) -> bool:
 
 
 def belongs_to(name: str, session: str) -> bool:
-    """Tell whether `name` was given by the session with the tag `session`."""
+    """Return whether the session with the tag `session` gave this name."""
     return name == PREFIX + session or name.startswith(f"{PREFIX}{session}-")
 
 
-def _space() -> int:
-    return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116  # follows the link, as pid_namespaces(7) has it
+def _namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116  # follows the link, as in pid_namespaces(7)
 
 
 def _start(pid: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Brings the machine into the same state before each run: weights not in the page cache, memory really there."""
+"""The same state of the machine before each run: weights are not in the page cache, and free memory is present."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _REPORTS_FREE_PAGES = 5  # feature bit; virtio specification 1.2, section 5.5.3,
 def drop(files: Iterable[Path]) -> None:
     """Drop the clean pages of `files` from the page cache; see posix_fadvise(2)."""
     for file in files:
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for its other end
+        fd = os.open(
+            file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        )  # without O_NONBLOCK, a FIFO would wait for its other end
         try:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
@@ -28,21 +30,21 @@ def drop(files: Iterable[Path]) -> None:
 
 
 def named(words: Iterable[object], folder: str) -> list[Path]:
-    """Return the files that can be read among `words` that may be paths, seen from `folder`."""
-    found = []
+    """Return the readable files that `words` name, as seen from `folder`. Any other word is ignored."""
+    files = []
     for word in words:
         if isinstance(word, str | os.PathLike):
-            with suppress(OSError, ValueError, TypeError):  # too long, or otherwise no path
+            with suppress(OSError, ValueError, TypeError):  # too long, or not a path
                 path = Path(folder, word)
                 if path.is_file() and os.access(path, os.R_OK):
-                    found.append(path)
-    return found
+                    files.append(path)
+    return files
 
 
 def gives_memory_back() -> bool:
-    """Tell whether this is a virtual machine that hands free memory back to its host.
+    """Return whether this is a virtual machine that returns free memory to its host.
 
-    There the first touch of such memory takes seconds a gigabyte, and which run pays for it is chance.
+    There the first touch of such memory takes seconds per gigabyte, and it would be chance which run pays for it.
     """
     for device in Path("/sys/bus/virtio/devices").glob("*"):
         try:
@@ -55,8 +57,8 @@ def gives_memory_back() -> bool:
 
 
 def back(size_bytes: int) -> None:
-    """Make sure that the next `size_bytes` taken from the system are there, on a machine that gives memory back."""
+    """Make sure that the next `size_bytes` taken from the system are present, on a machine that gives memory back."""
     size_bytes = min(size_bytes, psutil.virtual_memory().available // 2)
     if size_bytes > 0 and gives_memory_back():
-        # In a process of its own: should that be too much for a limit pytest itself is under, this is what is killed.
+        # In another process: if this exceeds a limit of pytest itself, the kernel kills that process.
         subprocess.run([sys.executable, "-I", "-S", touch.__file__, str(size_bytes)], check=False)

@@ -1,4 +1,4 @@
-"""When a service is ready to be asked: by a TCP connection, an HTTP answer, or the caller's own function."""
+"""Probes of whether a service is ready: a TCP connection, an HTTP response, or the caller's own function."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from pytest_edgeload.base.errors import UsageError
 Probe = Callable[[], object]
 
 _PATIENCE_S = 1.0
-_HINT = "try 'tcp:127.0.0.1:8000', 'http://127.0.0.1:8000/', or a function that returns true when it is"
+_HINT = "try 'tcp:127.0.0.1:8000', 'http://127.0.0.1:8000/', or a function that returns true once it is ready"
 
 
 def probe_of(ready: Probe | str) -> Callable[[], bool]:
-    """Return what tells whether a service is ready; what raises OSError is not. Raises UsageError."""
-    return partial(_is_ready, ready if callable(ready) else _named(ready))
+    """Return a function that returns whether a service is ready. A probe that raises OSError is not ready.
+
+    Raises UsageError.
+    """
+    return partial(_is_ready, ready if callable(ready) else _parse(ready))
 
 
 def _is_ready(probe: Probe) -> bool:
     try:
         return bool(probe())
-    except (OSError, HTTPException):  # nobody listens yet, or not well enough
+    except (OSError, HTTPException):  # no server listens yet, or it does not respond properly
         return False
 
 
-def _named(text: str) -> Probe:
+def _parse(text: str) -> Probe:
     try:
         parts = urlsplit(text if "://" in text else text.replace("tcp:", "tcp://", 1))
         if parts.scheme == "tcp" and parts.hostname and parts.port:
             return partial(_connects, parts.hostname, parts.port)
         if parts.scheme in {"http", "https"} and parts.hostname:
-            return partial(_answers, text)
+            return partial(_responds, text)
     except ValueError as error:
-        raise UsageError(f"ready={text!r}: {error}; {_HINT}") from None
-    raise UsageError(f"ready={text!r} is no way to tell that a service is ready; {_HINT}")
+        raise UsageError(f"ready={text!r}", str(error), _HINT) from None
+    raise UsageError(f"ready={text!r}", "not an address of a service", _HINT)
 
 
 def _connects(host: str, port: int) -> bool:
@@ -46,7 +49,7 @@ def _connects(host: str, port: int) -> bool:
         return True
 
 
-def _answers(url: str) -> bool:
-    # Past any proxy: it is this machine's service that is asked for, and a proxy would answer in its place.
+def _responds(url: str) -> bool:
+    # Not through a proxy, which would respond instead of this machine's service.
     with build_opener(ProxyHandler({})).open(url, timeout=_PATIENCE_S):
         return True

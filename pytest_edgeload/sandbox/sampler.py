@@ -1,4 +1,4 @@
-"""Watches a worker's memory from outside, every 10 ms, on a thread of pytest's process."""
+"""Samples a worker's memory from outside every 10 ms, on a thread of pytest's process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PERIOD_S = 0.01
 
 
 class Sampler:
-    """A context in which the memory of a group, and the high-water mark of its worker, are read periodically."""
+    """A context in which the memory of a group and the high-water mark of its worker are read periodically."""
 
     def __init__(self, group: Group, pid: int) -> None:
         self._group = group
@@ -43,22 +43,22 @@ class Sampler:
     def _sample(self) -> None:
         self.begin_s = due = time.monotonic()
         status = Live(Path(f"/proc/{self._pid}/status"))
-        last = False
-        while not last:
-            last = self._stop.wait(max(0.0, due - time.monotonic()))  # one more look when all has happened
-            memory, found = self._group.memory(self._pid), resident(status.read())
+        is_last = False
+        while not is_last:
+            is_last = self._stop.wait(max(0.0, due - time.monotonic()))  # one more sample after the end
+            memory, process = self._group.memory(self._pid), resident(status.read())
             if memory is not None:
                 self._at_s.append(time.monotonic())
                 for column, value in zip(self._bytes, (memory.anon, memory.file, memory.swap), strict=True):
                     column.append(value)
-            if found is not None:
-                self.highest_resident = max(self.highest_resident, found.highest)
-            due = max(due + PERIOD_S, time.monotonic())  # a late sample is not made up for
+            if process is not None:
+                self.highest_resident = max(self.highest_resident, process.highest)
+            due = max(due + PERIOD_S, time.monotonic())  # a late sample delays the next ones
             self.cpu_share = time.thread_time() / max(time.monotonic() - self.begin_s, PERIOD_S)
         status.close()
 
     def timeline(self, zero_s: float | None) -> Timeline:
-        """Return what was seen, its times counted from `zero_s`; to be called after the context has ended."""
+        """Return the samples, with times relative to `zero_s`. Call it after the context has ended."""
         zero_s = self.begin_s if zero_s is None else zero_s
         return Timeline(
             tuple(round(at_s - zero_s, 4) for at_s in self._at_s),

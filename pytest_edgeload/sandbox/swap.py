@@ -1,4 +1,4 @@
-"""What a worker may swap to: the machine's own swap, a temporary file for the session, or nothing."""
+"""The swap of a session: the machine's own, a temporary file, or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own
 from pytest_edgeload.sandbox.user import caller_id
 
-AUTO_BYTES = 8 << 30  # what the 2020 study's machine had
+AUTO_BYTES = 8 << 30  # as much as the machine of the 2020 study had
 _MIN_FREE_BYTES = 1 << 30
 _MIN_BYTES = 256 << 20
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"  # mkswap and swapon are often not on a user's own path
@@ -25,7 +25,7 @@ _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"  # mkswap and swapon are often not on a 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """The swap of a session: how large it is, whether workers may use it, and the file that was made for it, if any."""
+    """The swap of a session: its size, whether workers may use it, and its temporary file, if it has one."""
 
     size_bytes: int
     usable: bool = True
@@ -49,9 +49,9 @@ class Swap:
 def open_swap(setting: str, folder: Path, session: str) -> Swap:
     """Return the swap that `setting` asks for.
 
-    `existing`: what the machine has. `auto`: that, or else a temporary file where this process may switch one on.
-    A size: a temporary file of that size. `off`: workers may not swap. Temporary files stand in `folder` and are named
-    after `session`. Raises UsageError or Unsupported.
+    `existing`: the machine's swap. `auto`: that, or else a temporary file if this process may switch one on. A size: a
+    temporary file of that size. `off`: workers may not swap. Temporary files are in `folder` and have the name of
+    `session`. Raises UsageError or Unsupported.
     """
     if setting == "off":
         return Swap(0, usable=False)
@@ -62,7 +62,7 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
     if not _may_swapon():
         raise UsageError(asked, "only root may switch swap on", "run as root, or try existing or off")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = folder.resolve()  # /proc/swaps tells neither links nor relative paths
+    folder = folder.resolve()  # /proc/swaps has neither links nor relative paths
     open_to_others = _open_to_others(folder)
     if open_to_others is not None:
         raise UsageError(
@@ -89,13 +89,13 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
 
 
 def _open_to_others(folder: Path) -> Path | None:
-    """Return which folder, this or one around it, lets another user rename what is in it; whoever called sudo may."""
+    """Return the folder, this or one around it, in which another user may rename files; the caller of sudo may."""
     trusted = {0, os.geteuid(), caller_id()}
-    for place in (folder, *folder.parents):
-        status = place.stat()
+    for each in (folder, *folder.parents):
+        status = each.stat()
         is_shared = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0)
         if status.st_uid not in trusted or (is_shared and not status.st_mode & stat.S_ISVTX):
-            return place
+            return each
     return None
 
 
@@ -104,12 +104,12 @@ def _may_swapon() -> bool:
 
 
 def active() -> list[tuple[Path, int]]:
-    """Return what the machine swaps to, files and partitions, and the bytes each holds."""
+    """Return the files and partitions that the machine swaps to, with their sizes in bytes."""
     return areas(Path("/proc/swaps").read_text()) if Path("/proc/swaps").exists() else []
 
 
 def areas(text: str) -> list[tuple[Path, int]]:
-    """Return what a /proc/swaps says: what is swapped to, and its bytes. Raises ValueError."""
+    """Return the same from the text of a /proc/swaps. Raises ValueError."""
     rows = (line.split() for line in text.splitlines()[1:])
     return [(_plain(path), int(kib) * 1024) for path, _, kib, *_ in rows]
 
@@ -120,13 +120,15 @@ def _plain(path: str) -> Path:
 
 
 def _make(path: Path, size: int) -> Path:
-    # O_EXCL and O_NOFOLLOW: the file is new and ours; 0600: swapped memory is nobody else's business.
+    # O_EXCL and O_NOFOLLOW: the file is new and ours. 0600: no other user may read swapped memory.
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _refusal(path, size, error.strerror) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)  # also by the programs below, which outlive us if we are killed; see _settled()
+        fcntl.flock(
+            fd, fcntl.LOCK_EX
+        )  # also held by the programs below, which outlive us if we are killed; see _wait_for_makers()
         os.posix_fallocate(fd, 0, size)
         _run("mkswap", path, fd)
         _run("swapon", path, fd)
@@ -158,8 +160,8 @@ def _reason(error: OSError | subprocess.CalledProcessError) -> str | None:
 
 
 def remove(path: Path) -> None:
-    """Switch swapping to `path` off if it is on, wherever its folder was moved to, and remove the file."""
-    # No name is given twice, and a folder may be moved while it is swapped to; a file in use, the kernel keeps.
+    """Switch swapping to `path` off if it is on, even if its folder was moved, and remove the file."""
+    # The folder may have been moved since, but the name is unique. The kernel keeps a file that is in use.
     for area in {path, *(area for area, _ in active() if area.name == path.name)}:
         if any(area == used for used, _ in active()):
             _run("swapoff", area)
@@ -167,21 +169,21 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> list[str]:
-    """Remove the swap files, in `folder` or in use, that sessions left which are gone; return their names."""
+    """Remove the swap files of dead sessions, in `folder` or in use; return their names."""
     swept = []
     for path in sorted({*folder.resolve().glob(f"{PREFIX}*.swap"), *(path for path, _ in active())}):
         if path.suffix == ".swap" and is_abandoned(path.stem) and is_own(path):
             with suppress(OSError, subprocess.CalledProcessError):
-                _settled(path)
+                _wait_for_makers(path)
                 remove(path)
                 swept.append(path.name)
     return swept
 
 
-def _settled(path: Path) -> None:
-    """Wait until no program of a session that was killed is still making the file a swap file.
+def _wait_for_makers(path: Path) -> None:
+    """Wait until no program of a killed session is still turning the file into a swap file.
 
-    One that is removed just then would be swapped to until the machine is restarted.
+    If it were removed just then, the machine would swap to it until it is restarted.
     """
     with suppress(FileNotFoundError), path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -191,7 +193,7 @@ def _run(command: str, path: Path, *fds: int) -> None:
     program = shutil.which(command, path=_PATH)
     if program is None:
         raise FileNotFoundError(2, f"{command} is not installed (Debian package util-linux)")
-    # In a session of its own, so that Ctrl-C does not end it halfway.
+    # In a session of its own, so that Ctrl-C does not interrupt it.
     subprocess.run(
         [program, str(path)], check=True, capture_output=True, text=True, start_new_session=True, pass_fds=fds
     )

@@ -1,4 +1,4 @@
-"""What a process prints, of which the end is kept: however much it is, it fills no disk and no memory limit."""
+"""The end of a process's output. However much there is, it fills neither a disk nor a memory limit."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import threading
 
 _KEPT_BYTES = 1 << 16
-_LAST_WORDS = 400
+_MAX_WORDS_CHARACTERS = 400
 _PATIENCE_S = 1.0
 
 
 class Tail:
-    """A pipe that is drained on a thread. `fd` is for the process to write into; `started` is to be called then."""
+    """A pipe that is drained on a thread. The process writes to `fd`; once it has started, call `started`."""
 
     def __init__(self) -> None:
         self._read, self.fd = os.pipe()
@@ -21,7 +21,7 @@ class Tail:
 
     def started(self) -> None:
         """Read until every process that can write is gone."""
-        self._close(self.fd)  # the process's alone now
+        self._close(self.fd)  # only the process has it open now
         try:
             self._thread.start()
         except RuntimeError:  # no more threads
@@ -29,13 +29,13 @@ class Tail:
             raise
 
     def close(self) -> None:
-        """Close both ends, where no process was started; one that was has them closed by its end."""
+        """Close both ends if no process was started. Otherwise they close when the process ends."""
         if self._thread.ident is None:
             self._close(self.fd)
             self._close(self._read)
 
     def _close(self, fd: int) -> None:
-        if fd in self._open:  # closed twice, it could be somebody else's by then
+        if fd in self._open:  # a second close could hit another file of the same number
             self._open.remove(fd)
             os.close(fd)
 
@@ -45,6 +45,6 @@ class Tail:
         self._close(self._read)
 
     def words(self) -> str:
-        """Return the last words; of a process that has ended, but for what escaped and may still be writing."""
+        """Return the last words of a process that has ended. A child that escaped may still be writing."""
         self._thread.join(_PATIENCE_S)
-        return self._kept.decode(errors="replace").strip()[-_LAST_WORDS:].strip()
+        return self._kept.decode(errors="replace").strip()[-_MAX_WORDS_CHARACTERS:].strip()

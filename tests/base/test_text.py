@@ -47,7 +47,7 @@ def _mix(name: str) -> None:
 def test_no_names(register: Callable[[str], object]) -> None:
     """What nothing can show or store is no name, whatever it is to name, and one sentence says so on one line."""
     for name in NONE:
-        with pytest.raises(UsageError, match=r": no name; give 1 to 1000 characters that can be printed$") as refused:
+        with pytest.raises(UsageError, match=r": not a name; give 1 to 1000 printable characters$") as refused:
             register(name)
         assert str(refused.value).isprintable()
         assert len(str(refused.value)) < 200

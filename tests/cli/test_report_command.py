@@ -146,7 +146,7 @@ def test_file_too_large_for_records_is_not_read(folder: Path) -> None:
         file.truncate(1 << 40)
     done = run_in(folder, "report", "huge.json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "edgeload: huge.json: it has 1T, and such a file at most 256M; name another file of records\n"
+    assert done.stderr == "edgeload: huge.json: too large: 1T, and at most 256M; name another file of records\n"
 
 
 def test_folder_of_no_session_is_refused_with_a_hint(folder: Path) -> None:

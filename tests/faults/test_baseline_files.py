@@ -68,11 +68,11 @@ def _sparse(path: Path) -> None:
 NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda _: None, "No such file or directory"),
     "a folder": (Path.mkdir, "Is a directory"),
-    "a FIFO": (os.mkfifo, "it is no regular file"),
-    "a socket": (_socket, "it is no regular file"),
-    "a device": (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+    "a FIFO": (os.mkfifo, "not a regular file"),
+    "a socket": (_socket, "not a regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
     "a link to itself": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
-    "far too large": (_sparse, r"it has 286\.1M, and such a file at most \d+(\.\d)?M"),
+    "far too large": (_sparse, r"too large: 286\.1M, and at most \d+(\.\d)?M"),
 }
 """What may stand in a file's place, and what is said of it."""
 
@@ -112,9 +112,9 @@ def test_at_most(tmp_path: Path, size: int) -> None:
     write(tmp_path / "file", bytes(size))
     assert read(tmp_path / "file", size) == bytes(size)
     write(tmp_path / "longer", bytes(size + 1))
-    with pytest.raises(OSError, match=f"it has {size + 1}, and such a file at most {size}"):
+    with pytest.raises(OSError, match=f"too large: {size + 1}, and at most {size}"):
         read(tmp_path / "longer", size)
-    with pytest.raises(OSError, match="such a file at most"):
+    with pytest.raises(OSError, match="too large"):
         read(Path("/proc/self/status"), size)
 
 
@@ -218,7 +218,7 @@ def test_session(start: Begin, tmp_path: Path) -> None:
     os.mkfifo(folder / "old.json")
     ended = start(folder, "--edge-compare=old.json").end()
     assert ended.status == pytest.ExitCode.USAGE_ERROR, ended.said
-    ended.lines.fnmatch_lines(["ERROR: --edge-compare: old.json: it is no regular file; name another file of records"])
+    ended.lines.fnmatch_lines(["ERROR: --edge-compare: old.json: not a regular file; name another file of records"])
     assert "Traceback" not in ended.said
     assert ended.running.on_disk == []
     assert ended.running.leavings == []

@@ -51,7 +51,7 @@ def heard(session: Running, words: str) -> str:
 
 
 def waiting() -> str:
-    return f"edgeload: waits for process {os.getpid()} in {Path.cwd()}, for measured runs on one host take turns"
+    return f"edgeload: waits for process {os.getpid()} in {Path.cwd()}, because measured runs on one host take turns"
 
 
 TWICE = """

@@ -158,7 +158,7 @@ def test_refused_program_fails_its_test_in_one_sentence(begin: Begin, tmp_path: 
     for test, sentence in {
         "test_lock": "edge.call of lambda: it cannot be sent to a worker: cannot pickle '_thread.lock' object; *",
         "test_none": "edge.call: None is not a function; give a function and its arguments",
-        "test_gone": "command no-such-program: it is in no folder of *; build or install it, *",
+        "test_gone": "command no-such-program: not in a folder of *; build or install it, *",
         "test_base": "memory limit base+64M: a command has no idle worker to be above; give a size such as 512M",
         "test_small": "memory limit 8M: the worker needs *M before it calls anything; try at least *M, or base+64M",
         "test_name": "name='a/b': a threshold could not contain it; use letters, digits, *",

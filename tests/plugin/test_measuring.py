@@ -303,8 +303,8 @@ def test_read_rate_needs_a_disk(begin: Begin, project: Path, throttling: str) ->
     """A cache that is not on a disk is refused if reads should be throttled, before any test runs."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as cache:
         ended = begin(project, throttling, PYTEST_EDGE_CACHE_DIR=cache).end()
-    way_out = "name a folder on a disk by --edge-cache-dir, or leave it out"
-    assert_refused(ended, f"{throttling}: {cache} is on no disk that could be throttled, *; {way_out}")
+    hint = "name a folder on a disk with --edge-cache-dir, or leave it out"
+    assert_refused(ended, f"{throttling}: {cache} is not on a disk that can be throttled *; {hint}")
 
 
 # ---- what no run can beat ---------------------------------------------------------------------------------------

@@ -320,16 +320,16 @@ def test_ready_too_early(run: Run) -> None:
 @pytest.mark.parametrize(
     ("argv", "more", "sentence"),
     [
-        (("no-such-program",), {}, "command no-such-program: it is in no folder of "),
-        (("./no/such",), {}, "command ./no/such: it is no file that can be executed"),
-        ((__file__,), {}, "it is no file that can be executed"),
-        (("sh",), {"env": {"PATH": "/nowhere"}}, "command sh: it is in no folder of '/nowhere'"),
-        ((), {}, r"command \(\) is no list of a program and its arguments"),
-        (("sh",), {"cwd": Path("/nowhere")}, "command sh: cwd='/nowhere' is no folder"),
-        (("sh",), {"ask": print}, "command sh: ask is for a service"),
-        (("sh",), {"ready": "tcp:8000"}, "ready='tcp:8000' is no way to tell"),
+        (("no-such-program",), {}, "command no-such-program: not in a folder of "),
+        (("./no/such",), {}, "command ./no/such: not an executable file"),
+        ((__file__,), {}, "not an executable file"),
+        (("sh",), {"env": {"PATH": "/nowhere"}}, "command sh: not in a folder of '/nowhere'"),
+        ((), {}, r"command \(\): not a list of a program and its arguments"),
+        (("sh",), {"cwd": Path("/nowhere")}, "command sh: cwd='/nowhere' is not a folder"),
+        (("sh",), {"ask": print}, "command sh: ask needs a service"),
+        (("sh",), {"ready": "tcp:8000"}, "ready='tcp:8000': not an address of a service"),
         (("sh",), {"ready": "tcp:host:port"}, "ready='tcp:host:port': "),
-        (("sh",), {"ready": "ftp://host/"}, "ready='ftp://host/' is no way to tell"),
+        (("sh",), {"ready": "ftp://host/"}, "ready='ftp://host/': not an address of a service"),
     ],
 )
 def test_refused(argv: tuple[str, ...], more: dict[str, object], sentence: str) -> None:

@@ -75,12 +75,10 @@ def test_compressed_memory_is_not_throttled(storage: Path) -> None:
 @pytest.mark.parametrize("path", [Path("/proc/version"), Path("/nowhere")])
 def test_file_on_no_disk_is_refused(path: Path, storage: Path) -> None:
     """What is on no disk, or cannot be seen, is refused in a sentence with its name and the way out for what it is."""
-    begin = (
-        f"--edge-read-bw=90M: {path} is on no disk that could be throttled, as nothing on overlay, tmpfs or btrfs is"
-    )
+    begin = f"read-bw=90M: {path} is not on a disk that can be throttled (overlay, tmpfs and btrfs are not)"
     with pytest.raises(Unsupported) as refused:
         disks_of(SLOW, [path], [])
-    assert str(refused.value) == f"{begin}; name a folder on a disk by --edge-cache-dir, or leave it out"
+    assert str(refused.value) == f"{begin}; name a folder on a disk with cache-dir, or leave it out"
     with pytest.raises(Unsupported) as refused:
         disks_of(SLOW, [storage], [path])
-    assert str(refused.value) == f"{begin}; try --edge-swap=off, or leave it out"
+    assert str(refused.value) == f"{begin}; try swap=off, or leave it out"

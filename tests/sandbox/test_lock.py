@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from pytest_edgeload.base.errors import Unsupported
-from pytest_edgeload.base.locks import held, holder
+from pytest_edgeload.base.locks import hold, holder
 from pytest_edgeload.sandbox.lock import host_lock
 from tests.sandbox.witness import until
 
@@ -120,14 +120,14 @@ def test_waiting_is_told(temporary: Path) -> None:
 
         with host_lock(tell):
             pass
-    words = f"edgeload: waits for process {holder.pid} in {temporary}, for measured runs on one host take turns"
+    words = f"edgeload: waits for process {holder.pid} in {temporary}, because measured runs on one host take turns"
     assert said == [words]
 
 
 def test_holder_is_of_this_file(temporary: Path) -> None:
     """The holder is told of the very file: who holds one of the same number in another file system is not."""
     file = temporary / "it.lock"
-    with held(file):
+    with hold(file):
         assert holder(file) == f"process {os.getpid()} in {Path.cwd()}"
         inode = file.stat().st_ino
         assert f":{inode} " in Path("/proc/locks").read_text()
@@ -151,7 +151,7 @@ def test_folder_for_others(temporary: Path, mode: int) -> None:
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir()
     folder.chmod(mode)
-    with pytest.raises(Unsupported, match="can be written by others; remove it, or set TMPDIR"), host_lock():
+    with pytest.raises(Unsupported, match="other users can write to it; remove it, or set TMPDIR"), host_lock():
         pass
     assert list(folder.iterdir()) == []
 
@@ -164,7 +164,7 @@ def _link_to_nowhere(path: Path) -> None:
 def test_no_folder(temporary: Path, make: Callable[[Path], object]) -> None:
     """What is no folder, or a link to none, is refused."""
     make(temporary / f"edgeload-{os.getuid()}")
-    with pytest.raises(Unsupported, match="is no folder of yours; remove it, or set TMPDIR"), host_lock():
+    with pytest.raises(Unsupported, match="not a folder of this user; remove it, or set TMPDIR"), host_lock():
         pass
     assert not (temporary / "nowhere").exists()
 
@@ -181,7 +181,7 @@ def test_folder_elsewhere(temporary: Path) -> None:
     """A link that somebody put in the folder's place is refused, with the way out."""
     (temporary / "elsewhere").mkdir()
     (temporary / f"edgeload-{os.getuid()}").symlink_to("elsewhere")
-    with pytest.raises(Unsupported, match="is no folder of yours; remove it, or set TMPDIR"), host_lock():
+    with pytest.raises(Unsupported, match="not a folder of this user; remove it, or set TMPDIR"), host_lock():
         pass
     assert list((temporary / "elsewhere").iterdir()) == []
 
@@ -192,6 +192,6 @@ def test_folder_of_another(temporary: Path) -> None:
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir()
     os.chown(folder, 65534, 65534)
-    with pytest.raises(Unsupported, match="is no folder of yours; remove it, or set TMPDIR"), host_lock():
+    with pytest.raises(Unsupported, match="not a folder of this user; remove it, or set TMPDIR"), host_lock():
         pass
     assert list(folder.iterdir()) == []

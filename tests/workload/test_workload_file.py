@@ -189,7 +189,7 @@ REQUESTS = "requests: [a]\n"
         (REQUESTS + "name:", "2: name: nothing is no text; give one"),
         (
             REQUESTS + 'name: "\\e[2J"',
-            "2: name: workload '\\x1b[2J': no name; give 1 to 1000 characters that can be printed",
+            "2: name: workload '\\x1b[2J': not a name; give 1 to 1000 printable characters",
         ),
         (REQUESTS + "images: 0", "2: images: 0 is no whole number >= 1; give one"),
         (REQUESTS + "images: 10001", "2: images: 10001 is no whole number <= 10000; give one"),
