@@ -162,7 +162,7 @@ def _shout(piece: bytes, times: int) -> None:
 @pytest.mark.parametrize(
     ("piece", "times", "detail"),
     [
-        (b"x" * MIB, 3, "wrote more than 1M in place of an answer"),
+        (b"x" * MIB, 3, "wrote more than 1M instead of an answer"),
         (b"[" * 100_000 + b"\n", 1, "wrote between its answers"),
         (b'{"type":"done","makespan_s":1e400}\n', 1, "wrote between its answers"),
         (b'{"type":"done","makespan_s":-5.0}\n', 1, "wrote between its answers"),

@@ -173,7 +173,7 @@ def test_no_file(temporary: Path) -> None:
     """A folder in place of the lock is refused in a sentence."""
     (temporary / f"edgeload-{os.getuid()}").mkdir(mode=0o700)
     (temporary / f"edgeload-{os.getuid()}" / "run.lock").mkdir()
-    with pytest.raises(Unsupported, match="Is a directory; mend that, or set TMPDIR"), host_lock():
+    with pytest.raises(Unsupported, match="Is a directory; repair it, or set TMPDIR"), host_lock():
         pass
 
 
