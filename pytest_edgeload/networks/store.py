@@ -22,7 +22,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
@@ -260,6 +259,8 @@ class Store:
 
     def _remove_leftovers(self) -> None:
         """Remove the folders of makers that were killed; a living maker holds its lock."""
+        from filelock import FileLock, Timeout  # noqa: PLC0415  # see `base.locks.hold`
+
         for leftover in (self.root / "networks").glob(".making-*"):
             key = leftover.name.removeprefix(".making-")
             lock = FileLock(self.root / "recipes" / f"{key}.lock", blocking=False, mode=files.OURS)
