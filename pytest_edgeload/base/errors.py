@@ -33,7 +33,7 @@ Spelling = Callable[[Setting], str]
 class Refusal(Exception):
     """Something cannot be done. The message is one printable line: `subject: reason; hint`.
 
-    `subject` is the thing and its value, `reason` what is wrong with it, and `hint` the way out. Empty parts are left
+    `subject` is the thing and its value, `reason` the fault, and `hint` the way out. Empty parts are left
     out.
     """
 

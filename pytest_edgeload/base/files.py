@@ -85,7 +85,7 @@ def _mode(path: Path) -> int | None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, in which no other user may write, whatever the umask. Raises OSError."""
+    """Create a folder and its parents, in which no other user may write under any umask. Raises OSError."""
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         missing.mkdir(mode=0o755, exist_ok=True)
 

@@ -20,9 +20,9 @@ def silent(_line: str) -> None:
 @contextmanager
 def hold(path: Path, on_wait: Callable[[str], None] = silent) -> Iterator[None]:
     """Hold the lock of this file. If that takes more than a second, `on_wait` gets its holder. Raises OSError."""
-    from filelock import FileLock, Timeout  # noqa: PLC0415  # 0.6 MB that a worker, which holds no lock, does without
+    from filelock import FileLock, Timeout  # noqa: PLC0415  # 0.6 MB, and a worker holds no lock
 
-    lock = FileLock(path, mode=0o644)  # whatever the umask
+    lock = FileLock(path, mode=0o644)  # under any umask
     try:
         lock.acquire(timeout=_QUIET_S)
     except Timeout:

@@ -12,17 +12,17 @@ _UNITS = tuple(reversed(_POWERS.items()))
 _NUMBER = r"(?P<number>\d{1,30}(?:\.\d{1,30})?)"
 _SIZE = _NUMBER + r"\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
 _DURATION = _NUMBER + r"\s*(?P<unit>ms|s|m|h)?"
-_MOST = 1 << 60
-_LEAST_RATE = 1 << 20  # slower than any storage, and the worker itself would take minutes to start
-_LONGEST_S = 36e6  # no clock or timer has trouble with that
+_MAX_BYTES = 1 << 60
+_MIN_RATE = 1 << 20  # below that of any storage; the worker itself would take minutes to start
+_MAX_S = 36e6  # within the range of every clock and timer
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_size(text: str, hint: str = SIZE_HINT) -> int:
-    """Return the bytes that `text` names: `512M`, `512MiB`, `1.5G`, `4096`; units are powers of 1024.
+    """Return the bytes in `text`: `512M`, `512MiB`, `1.5G`, `4096`. Units are powers of 1024.
 
-    Raises ValueError for anything else; `hint` is the way out. `MB` and `GB` are refused because half of the world
-    reads them as powers of 1000 and the other half as powers of 1024.
+    Raises ValueError for any other text, with this `hint`. `MB` and `GB` are refused because some users read them as
+    powers of 1000, others as powers of 1024.
     """
     match = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE | re.ASCII)
     if match is None:
@@ -33,13 +33,13 @@ def parse_size(text: str, hint: str = SIZE_HINT) -> int:
     if not unit and suffix.upper() == "IB":
         raise ValueError(f"not a size; {hint}")
     size: float = (float(number) if "." in number else int(number)) * 1024 ** _POWERS[unit]
-    if not 1 <= size <= _MOST:
-        raise ValueError(f"a size is at least one byte and at most {_MOST >> 40}T; {hint}")
+    if not 1 <= size <= _MAX_BYTES:
+        raise ValueError(f"a size is at least one byte and at most {_MAX_BYTES >> 40}T; {hint}")
     return round(size)
 
 
 def format_size(size: float) -> str:
-    """Return `size` bytes as a short text, exact where it can be: `512M`, `1G`, `183.2M`, `0`."""
+    """Return `size` bytes as a short text, exact if possible: `512M`, `1G`, `183.2M`, `0`."""
     for unit, power in _UNITS[:-1]:
         scale = 1024**power
         if abs(size) >= scale:
@@ -49,7 +49,7 @@ def format_size(size: float) -> str:
 
 
 def exact_size(size: int) -> str:
-    """Return `size` bytes as the shortest text that `parse_size` makes the same of: `1792M`, `1.5G`, `1000001`."""
+    """Return `size` bytes as the shortest text that `parse_size` reads as the same size: `1792M`, `1.5G`, `1000001`."""
     short = format_size(size)
     if size < 1 or parse_size(short) == size:
         return short
@@ -57,31 +57,31 @@ def exact_size(size: int) -> str:
 
 
 def parse_rate(text: str) -> int:
-    """Return the bytes a second that `text` names, as a size with or without `/s`. Raises ValueError."""
+    """Return the bytes per second in `text`, which is a size with or without `/s`. Raises ValueError."""
     rate = parse_size(text.strip().removesuffix("/s"), RATE_HINT)
-    if rate < _LEAST_RATE:
-        raise ValueError(f"a rate is at least {format_size(_LEAST_RATE)} a second; {RATE_HINT}")
+    if rate < _MIN_RATE:
+        raise ValueError(f"a rate is at least {format_size(_MIN_RATE)} a second; {RATE_HINT}")
     return rate
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that `text` names: `90`, `90s`, `1.5m`, `250ms`. Raises ValueError for anything else."""
+    """Return the seconds in `text`: `90`, `90s`, `1.5m`, `250ms`. Raises ValueError for any other text."""
     match = re.fullmatch(_DURATION, text.strip(), re.ASCII)
     seconds = float(match["number"]) * _SECONDS[match["unit"] or "s"] if match else 0.0
-    if not 0 < seconds <= _LONGEST_S:
+    if not 0 < seconds <= _MAX_S:
         raise ValueError("not a duration; try 300s or 5m, and at most 10000h")
     return seconds
 
 
 def parse_count(text: str) -> int:
-    """Return the whole number that `text` is, from 1 to 999999. Raises ValueError for anything else."""
+    """Return the whole number in `text`, from 1 to 999999. Raises ValueError for any other text."""
     if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or int(text) == 0:
         raise ValueError("not a count; give a whole number of at least 1 and less than a million")
     return int(text)
 
 
 def parse_percent(text: str) -> float:
-    """Return the share that `text` names, 0.05 of `5%`. Raises ValueError for anything else."""
+    """Return the share in `text`, 0.05 for `5%`. Raises ValueError for any other text."""
     match = re.fullmatch(_NUMBER + r"\s*%", text.strip(), re.ASCII)
     if match is None or float(match["number"]) == 0:
         raise ValueError("not a percentage; try 5%")
@@ -107,14 +107,14 @@ def parse_swap(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A memory limit as a user writes it: bytes, or bytes above what the idle worker needs (`base+256M`)."""
+    """A memory limit as a user writes it: bytes, or bytes above the memory of the idle worker (`base+256M`)."""
 
     size_bytes: int
     above_base: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """Return the limit that `text` names. Raises ValueError."""
+        """Return the limit in `text`. Raises ValueError."""
         above_base = text.strip().startswith("base+")
         return cls(parse_size(text.strip().removeprefix("base+")), above_base)
 
@@ -122,5 +122,5 @@ class Limit:
         return ("base+" if self.above_base else "") + exact_size(self.size_bytes)
 
     def resolve(self, idle_bytes: int) -> int:
-        """Return the bytes to enforce for a worker that needs `idle_bytes` when it does nothing."""
+        """Return the bytes to enforce if an idle worker needs `idle_bytes`."""
         return self.size_bytes + (idle_bytes if self.above_base else 0)

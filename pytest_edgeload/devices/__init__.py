@@ -1,4 +1,4 @@
-"""Devices: named constraints that stand for a board, read from TOML. Knows nothing of how they are enforced."""
+"""Devices: named constraints of boards, read from TOML. This room does not know how they are enforced."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEYS = (*_CONSTRAINTS, *_OTHERS)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Constraints that stand for a board, one on memory among them. `sources` are addresses that give the values."""
+    """The constraints of a board, one on memory among them. `sources` are addresses that give the values."""
 
     name: str
     constraints: Constraints

@@ -70,7 +70,7 @@ class Command:
 
     @property
     def key(self) -> object:
-        """The identity of this command, whatever `ask` is."""
+        """The identity of this command, without `ask`."""
         return self.argv, self.env, self.cwd, self.stdin
 
     @property

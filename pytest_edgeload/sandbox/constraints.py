@@ -31,7 +31,7 @@ forks without end.
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Constraints of a group, and what a cap needs to know to enforce them.
+    """The constraints of a group, and the facts that a cap needs to enforce them.
 
     `may_swap` allows swap at all. Reads and writes are throttled on each of `disks`, which have the kernel's names
     `MAJOR:MINOR`. Two kinds of writes are not throttled: those through the page cache or to swap by version 1 of

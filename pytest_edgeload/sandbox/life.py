@@ -1,4 +1,4 @@
-"""The life of a capped process: its group, its sampler, its time and its end, whatever the conversation with it."""
+"""The life of a capped process: its group, its sampler, its time and its end. The conversation with it is a parameter."""
 
 from __future__ import annotations
 

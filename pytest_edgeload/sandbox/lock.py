@@ -1,4 +1,4 @@
-"""Measured runs of one user on one host take turns, whichever session or process starts them."""
+"""Measured runs of one user on one host take turns, across all sessions and processes."""
 
 from __future__ import annotations
 

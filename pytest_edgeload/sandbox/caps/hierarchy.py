@@ -189,7 +189,7 @@ def sweep(mount: tuple[Path, str] | None, session: str | None, end: Callable[[Pa
     """Kill and remove the groups of `session`, or with None those of dead sessions; return their names.
 
     The whole hierarchy is searched, because a dead session may have been in another group than this one. Groups that
-    another user created are left alone, whatever their names: that user chose the processes in them.
+    another user created are left alone under any name: that user chose the processes in them.
     """
     is_ours = is_abandoned if session is None else partial(belongs_to, session=session)
     swept: list[str] = []

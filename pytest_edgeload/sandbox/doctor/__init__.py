@@ -1,4 +1,4 @@
-"""Checks of what this machine can enforce and measure. Each check tries it and removes everything it created."""
+"""Checks of the limits and metrics of this machine. Each check tries one and removes everything it created."""
 
 from __future__ import annotations
 

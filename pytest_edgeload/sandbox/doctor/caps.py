@@ -201,7 +201,7 @@ def _version_1(controller: str, setting: tuple[str, str]) -> Unsupported | None:
     try:
         [made] = hierarchy.make({folder: [(file, text)] if text else []})
     except Unsupported as error:
-        return Unsupported(error.subject, error.reason, "run as root, where the cgroup file system can be written to")
+        return Unsupported(error.subject, error.reason, "run as root, on a writable cgroup file system")
     exists = (made / file).exists()
     hierarchy.remove(made)
     return None if exists else Unsupported(f"no {file}", hint="a kernel that was built with it")

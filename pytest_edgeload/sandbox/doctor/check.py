@@ -15,7 +15,7 @@ figures complete, exact or steady; an `informative` one explains the others, or 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check called `what` in an `area`: whether it is `ok`, what was `found`, and a `hint` how to change that."""
+    """A check called `what` in an `area`: whether it is `ok`, what was `found`, and a `hint` to change that."""
 
     area: str
     what: str

@@ -1,4 +1,4 @@
-"""Checks of the user that workers run as: a process with a worker's rights tries what it must not be able to do."""
+"""Checks of the user that workers run as: a process with a worker's rights tries forbidden actions."""
 
 from __future__ import annotations
 
