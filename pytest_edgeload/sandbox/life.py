@@ -1,4 +1,4 @@
-"""The life of a capped process: its group, its sampler, its time and its end. The conversation with it is a parameter."""
+"""The life of a capped process: its group, its sampler, its time and its end, around any conversation with it."""
 
 from __future__ import annotations
 
