@@ -27,7 +27,7 @@ Words = str | Setting | tuple[str | Setting, ...]
 """A part of a message. The items of a tuple follow each other without a separator."""
 
 Spelling = Callable[[Setting], str]
-"""How a front end writes an option: `--edge-read-bw=90M` or `--read-bw=90M`."""
+"""How a front end writes a setting, as pytest's option or as one of the command line."""
 
 
 class Refusal(Exception):

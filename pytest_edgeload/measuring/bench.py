@@ -108,7 +108,7 @@ class Bench:
         peer = self.peers.get(case.policy)
         if peer is not None:
             check_askable(case.policy, workload)
-            program = peer.made_for(folders, self.registry, self.progress)
+            program = peer.program_for(folders, self.registry, self.progress)
             largest_bytes = max(request.network.peak_bytes for request in workload.requests)
             return _Method(Plan(()), _PEER_COPIES * largest_bytes, program)
         memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.calibration.idle_bytes())

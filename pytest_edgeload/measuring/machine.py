@@ -70,7 +70,7 @@ def _unreported(sessions: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _prune(sessions: Path, told: Collection[Path]) -> None:
-    """Remove the folders of sessions that are gone, but for the newest and those `told`; --edge-json keeps results."""
+    """Remove the folders of sessions that are gone, except the newest and those in `told`."""
     for folder in _gone(sessions)[:-_KEPT_SESSIONS]:
         if folder not in told:
             shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment

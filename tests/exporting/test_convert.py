@@ -177,5 +177,5 @@ def test_failing_function_is_reported_with_its_reason(project: Project, function
 @pytest.mark.parametrize("function", ["", "module", "module:", ":function", "module:two words"])
 def test_malformed_function_is_refused(function: str) -> None:
     """A function not written as module:function is refused with its purpose and its value."""
-    with pytest.raises(UsageError, match=f"^peer net: program '{function}' is not of the form 'module:function'$"):
+    with pytest.raises(UsageError, match=f"^peer net: program '{function}': not of the form 'module:function'$"):
         check_function("peer net: program", function)

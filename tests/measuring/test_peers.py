@@ -1,4 +1,4 @@
-"""Peers by name, and what they can be asked."""
+"""Peers by name, and the workloads that they can answer."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Request, Workload
 from tests.builders import network
 
-Told = Callable[..., None]
+Register = Callable[..., None]
 
 
-def _twice(register: Told) -> None:
+def _twice(register: Register) -> None:
     register("mine", "m:f", "m:g")
     register("mine", "m:f")
 
 
 @pytest.mark.parametrize(
-    ("tell", "sentence"),
+    ("call_hook", "sentence"),
     [
-        (lambda register: register("bulk", "m:f"), "peer bulk has the name of a policy; give it another"),
-        (_twice, "peer mine is registered twice; give the second another name"),
-        (lambda register: register("mine", "m.f"), "peer mine: program 'm.f' is not of the form 'module:function'"),
-        (lambda register: register("mine", "m:f", "g"), "peer mine: prepare 'g' is not of the form 'module:function'"),
+        (lambda register: register("bulk", "m:f"), "peer bulk: a policy has the same name; give the peer another name"),
+        (_twice, "peer mine: registered twice; give the second peer another name"),
+        (lambda register: register("mine", "m.f"), "peer mine: program 'm.f': not of the form 'module:function'"),
+        (lambda register: register("mine", "m:f", "g"), "peer mine: prepare 'g': not of the form 'module:function'"),
     ],
     ids=["policy", "twice", "program", "prepare"],
 )
-def test_ambiguous_name_or_malformed_function_is_refused(tell: Callable[[Told], None], sentence: str) -> None:
+def test_ambiguous_name_or_malformed_function_is_refused(call_hook: Callable[[Register], None], sentence: str) -> None:
     """A name with two meanings and a malformed function are errors of one sentence."""
     with pytest.raises(UsageError) as refused:
-        known_peers(tell, POLICIES)
+        known_peers(call_hook, POLICIES)
     assert str(refused.value) == sentence
 
 
 def test_peers_keep_the_order_of_registration() -> None:
     """Peers are in the order of registration; registering the same peer again changes nothing."""
 
-    def tell(register: Told) -> None:
+    def call_hook(register: Register) -> None:
         register("b", "m:f", prepare="m:g")
         register("a", "m:f")
         register("b", "m:f", prepare="m:g")
 
-    assert known_peers(tell, POLICIES) == {"b": Peer("m:f", "m:g"), "a": Peer("m:f")}
+    assert known_peers(call_hook, POLICIES) == {"b": Peer("m:f", "m:g"), "a": Peer("m:f")}
 
 
 ONCE = Workload("mix", (Request(network((1, 1, 1))), Request(network((1, 1, 1)), sample=1, deadline_s=1.0)))
@@ -58,8 +58,8 @@ ONCE = Workload("mix", (Request(network((1, 1, 1))), Request(network((1, 1, 1)),
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"arrival_s": 0.5}, "requests that come over time"),
-        ({"batch": 1}, "requests that come over time"),
+        ({"arrival_s": 0.5}, "requests that arrive over time"),
+        ({"batch": 1}, "requests that arrive over time"),
         ({"when": Condition(0, 0.5)}, "requests with a condition"),
     ],
 )
@@ -69,16 +69,14 @@ def test_workload_over_time_or_with_conditions_is_refused(change: dict[str, Any]
     check_askable("mine", ONCE)
     with pytest.raises(UsageError) as refused:
         check_askable("mine", Workload("mix", (first, replace(second, **change))))
-    assert str(refused.value) == (
-        f"peer mine answers what is asked at once, and workload mix has {reason}; run it under a policy"
-    )
+    assert str(refused.value) == (f"peer mine, workload mix: a peer cannot answer {reason}; run it under a policy")
 
 
 def test_network_with_weights_in_a_checkpoint_is_refused() -> None:
     """A network with weights in a checkpoint is an error, because a peer gets one file."""
     part = WeightFile("w", 4096, 1, 0, "")
     asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), checkpoint_files=(part,))),))
-    with pytest.raises(UsageError, match=r"^peer mine reads one file of weights, and network made-up has its in a"):
+    with pytest.raises(UsageError, match=r"^peer mine, workload mix: a peer needs the weights in one file, but"):
         check_askable("mine", asked)
 
 

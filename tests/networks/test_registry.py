@@ -147,7 +147,7 @@ def test_failing_factory_is_reported_with_its_reason(project: Project, factory: 
 )
 def test_malformed_factory_is_refused(project: Project, factory: str) -> None:
     """A factory not written as module:function is refused at registration, with its name and value."""
-    with pytest.raises(UsageError, match=f"^network net: factory '{factory}' is not of the form 'module:function'$"):
+    with pytest.raises(UsageError, match=f"^network net: factory '{factory}': not of the form 'module:function'$"):
         project.registry(net=factory)
 
 

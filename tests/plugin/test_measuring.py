@@ -451,8 +451,8 @@ def pytest_edge_policies(register):
         ("", "--edge-cache-dir=/proc/cache", "*/proc/cache*; *--edge-cache-dir"),
         ("", "--edge-cache-dir=/proc/cache -n2", "*/proc/cache*; *--edge-cache-dir"),
         (TWICE, "", "network small: registered twice, as tiny:small and as tiny:wide; rename one"),
-        (NO_FACTORY, "", "network third: factory 'tiny.third' is not of the form 'module:function'"),
-        (TWO_POLICIES, "", "policy bulk is registered twice; give the second another name"),
+        (NO_FACTORY, "", "network third: factory 'tiny.third': not of the form 'module:function'"),
+        (TWO_POLICIES, "", "policy bulk: registered twice; give the second another name"),
     ],
     ids=[
         "mem",

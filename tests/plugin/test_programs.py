@@ -146,10 +146,10 @@ def test_all_excludes_peers(bare: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ('register("bulk", "my_peers:plain")', "peer bulk has the name of a policy; give it another"),
+        ('register("bulk", "my_peers:plain")', "peer bulk: a policy has the same name; give the peer another name"),
         (
             'register("more", "my_peers.plain")',
-            "peer more: program 'my_peers.plain' is not of the form 'module:function'",
+            "peer more: program 'my_peers.plain': not of the form 'module:function'",
         ),
     ],
 )

@@ -42,7 +42,7 @@ def _silent(_name: str, _done: int, _total: int) -> None:
 def _job(name: str, registry: Registry) -> Job:
     """Return the job with requests for both networks, two samples each, in turn."""
     networks = {network: str(registry.get(network, _silent)[0]) for network in registry.names}
-    program = Peer(PEERS[name].program, PEERS[name].prepare).made_for(networks, registry, _silent)
+    program = Peer(PEERS[name].program, PEERS[name].prepare).program_for(networks, registry, _silent)
     requests = tuple(JobRequest(network, sample) for sample in range(2) for network in range(2))
     return Job(Plan(()), tuple(networks.values()), requests, "read", 2, program)
 
