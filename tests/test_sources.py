@@ -13,7 +13,10 @@ LOADERS = {
     "pickle.load", "pickle.loads", "pickle.Unpickler", "cloudpickle.load", "cloudpickle.loads", "marshal.load",
     "marshal.loads", "shelve.open", "dill.load", "dill.loads", "joblib.load", "torch.load", "torch.jit.load",
     "torch.export.load", "torch.package.PackageImporter", "numpy.load", "yaml.load", "yaml.load_all", "yaml.full_load",
-    "yaml.unsafe_load", "yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.CLoader", "eval", "exec",
+    "yaml.unsafe_load", "yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.CLoader",
+    "ruamel.yaml.load", "ruamel.yaml.load_all", "ruamel.yaml.unsafe_load",
+    "ruamel.yaml.Loader", "ruamel.yaml.UnsafeLoader", "ruamel.yaml.constructor.Constructor",
+    "ruamel.yaml.constructor.UnsafeConstructor", "eval", "exec",
     "compile", "__import__", "os.system", "os.popen",
 }  # fmt: skip
 """Functions that may execute the data that they read."""
@@ -69,6 +72,14 @@ def loaders(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 def test_all_loaders_are_known() -> None:
     """The sources use the allowed loaders and no others."""
     assert {(path, name) for path, tree in sources() for name, _ in loaders(tree)} == ALLOWED.keys()
+
+
+def test_yaml_is_read_by_the_safe_loader() -> None:
+    """Each YAML loader is ruamel.yaml's safe one in Python, which constructs no objects of other types."""
+    calls = [(node, aliases(tree)) for _, tree in sources() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    readers = [call for call, known in calls if dotted(call.func, known) == "ruamel.yaml.YAML"]
+    arguments = [{word.arg: ast.unparse(word.value) for word in call.keywords} for call in readers]
+    assert arguments == [{"typ": "'safe'", "pure": "True"}]
 
 
 def test_torch_load_reads_only_weights() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from pytest_edgeload import cli
 from pytest_edgeload.base.errors import UsageError
@@ -134,7 +134,7 @@ def _scripts(node: Any) -> Iterator[str]:
 
 def _of_workflow(text: str) -> Iterator[list[str]]:
     """Yield our command lines in a workflow as words; an expression is replaced by the option in it."""
-    for script in _scripts(yaml.safe_load(text)):
+    for script in _scripts(YAML(typ="safe", pure=True).load(text)):
         for line in script.splitlines():
             expanded = re.sub(r"\$\{\{.*?(?:'(--[^']*)'.*?)?\}\}", lambda match: match[1] or "", line)
             words = shlex.split(expanded.replace("$SAVE", "--edge-save=main"))

@@ -21,7 +21,7 @@ from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.results.record import METRICS, Case, Measurement
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.workload.file import Document as WorkloadFile
+from pytest_edgeload.workload.file import WorkloadDocument as WorkloadFile
 from tests.docs.pages import PAGES, ROOT
 
 PLACEHOLDERS = [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["pytest_edgeload", "tomllib", "yaml"]):
+with atheris.instrument_imports(include=["pytest_edgeload", "tomllib", "ruamel"]):
     from tests.fuzz.targets import TARGETS, run
 
 FOLDER = Path("build/fuzz")
