@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.subcommand import Answer, Subcommand
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import FORMATS, comparison
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline
@@ -35,7 +35,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_storage(parser)
 
 
-def _run(asked: argparse.Namespace) -> Answer:
+def _run(asked: argparse.Namespace) -> CommandResult:
     if asked.strict and not asked.fail:
         raise UsageError(
             Setting("strict"),
@@ -48,11 +48,11 @@ def _run(asked: argparse.Namespace) -> Answer:
     findings = gate.judge_all(after.records)
     status = _REGRESSION_STATUS if any(map(gate.fails, findings)) else 0
     if asked.format != "terminal":
-        return Answer(FORMATS[asked.format](after, findings, View()), status)
+        return CommandResult(FORMATS[asked.format](after, findings, View()), status)
     table = comparison.table(before.records, after.records, is_alike=gate.is_alike, width=terminal.width())
     notes = "" if gate.is_alike else "two kinds of machine: only ratios, bytes and counts are compared"
     parts = [table or "no case is in both sessions", notes, comparison.judged(findings)]
-    return Answer("\n\n".join(part for part in parts if part), status)
+    return CommandResult("\n\n".join(part for part in parts if part), status)
 
 
 def _document(name: str, storage: Path) -> Document:

@@ -6,7 +6,7 @@ import argparse
 
 from pytest_edgeload.base.errors import Setting
 from pytest_edgeload.cli import arguments
-from pytest_edgeload.cli.subcommand import Answer, Subcommand
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import doctor as texts
 from pytest_edgeload.sandbox.doctor import examine
 
@@ -20,11 +20,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_cache(parser)
 
 
-def _run(asked: argparse.Namespace) -> Answer:
+def _run(asked: argparse.Namespace) -> CommandResult:
     checks = examine(asked.cache_dir or arguments.cache())
     is_unfit = texts.failures(checks) or (asked.strict and texts.failures(checks, "desirable"))
     show = texts.json if asked.json else texts.text
-    return Answer(show(checks, _spell), _UNFIT_STATUS if is_unfit else 0)
+    return CommandResult(show(checks, _spell), _UNFIT_STATUS if is_unfit else 0)
 
 
 def _spell(setting: Setting) -> str:

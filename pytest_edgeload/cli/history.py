@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.subcommand import Answer, Subcommand
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import history as texts
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import machine
@@ -29,7 +29,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_storage(parser)
 
 
-def _run(asked: argparse.Namespace) -> Answer:
+def _run(asked: argparse.Namespace) -> CommandResult:
     here = machine()
     paths = baseline.saved(asked.storage, here)[-(asked.last or 0) :]
     if not paths:
@@ -46,7 +46,7 @@ def _run(asked: argparse.Namespace) -> Answer:
         texts.details(lines, asked.figure) if asked.verbose else "",
         texts.left_out(lines, unreadable),
     ]
-    return Answer("\n\n".join(part for part in parts if part))
+    return CommandResult("\n\n".join(part for part in parts if part))
 
 
 def _load(paths: Sequence[Path]) -> tuple[list[Saved], list[str]]:

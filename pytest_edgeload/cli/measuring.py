@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Setup:
+class PreparedWorkload:
     """A prepared machine, one workload, and how it is measured there."""
 
     bench: Bench
@@ -79,7 +79,7 @@ class Setup:
 
 
 @contextmanager
-def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Setup]:
+def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[PreparedWorkload]:
     """Prepare the machine for the arguments of a subcommand, and restore it in every case. Raises Refusal."""
     user = choose(asked.user)
     if user.notice:
@@ -109,4 +109,4 @@ def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Set
             peers=peers,
         )
         weight_bytes = sum(network.weight_bytes for network in networks.values())
-        yield Setup(bench, mix, name, asked.reader, asked.threads, weight_bytes)
+        yield PreparedWorkload(bench, mix, name, asked.reader, asked.threads, weight_bytes)

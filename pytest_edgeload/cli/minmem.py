@@ -9,8 +9,8 @@ import psutil
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, measuring, terminal
-from pytest_edgeload.cli.measuring import Setup
-from pytest_edgeload.cli.subcommand import Answer, Subcommand
+from pytest_edgeload.cli.measuring import PreparedWorkload
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.planning.plan import InvalidPlan
 from pytest_edgeload.report import minmem as texts
@@ -34,7 +34,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=tuple(texts.FORMATS), default="text", help="output format (default: %(default)s)")
 
 
-def _run(asked: argparse.Namespace) -> Answer:
+def _run(asked: argparse.Namespace) -> CommandResult:
     with measuring.set_up(asked, (asked.policy,)) as setup:
         if not setup.bench.launcher.cap.enforces:
             raise Unsupported(
@@ -44,17 +44,17 @@ def _run(asked: argparse.Namespace) -> Answer:
         result = _Search(setup, asked.policy, asked.rounds).run(asked.step)
     text = texts.FORMATS[asked.format](result)
     if result.works_bytes is None:
-        return Answer(text, _GATE_STATUS)
+        return CommandResult(text, _GATE_STATUS)
     if max_bytes is not None and result.works_bytes > max_bytes:
         terminal.say(f"edgeload: the case needs more than --at-most={asked.at_most}")
-        return Answer(text, _GATE_STATUS)
-    return Answer(text)
+        return CommandResult(text, _GATE_STATUS)
+    return CommandResult(text)
 
 
 class _Search:
     """The search for the smallest limits of a case, with `rounds` runs at each limit; keeps all its trials."""
 
-    def __init__(self, setup: Setup, policy: str, rounds: int) -> None:
+    def __init__(self, setup: PreparedWorkload, policy: str, rounds: int) -> None:
         self._setup = setup
         self._policy = policy
         self._rounds = rounds

@@ -10,8 +10,8 @@ import msgspec
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, measuring, terminal
-from pytest_edgeload.cli.measuring import Setup
-from pytest_edgeload.cli.subcommand import Answer, Subcommand
+from pytest_edgeload.cli.measuring import PreparedWorkload
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import noise as texts
 from pytest_edgeload.results.noise import floor, splits, tightest
 from pytest_edgeload.results.record import REFERENCE, Entry, Record, collect
@@ -38,15 +38,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--comparisons", type=arguments.count, default=10, metavar="N", help=comparisons)
 
 
-def _run(asked: argparse.Namespace) -> Answer:
+def _run(asked: argparse.Namespace) -> CommandResult:
     if asked.rounds < _MIN_ROUNDS:
         raise UsageError(Setting("rounds", str(asked.rounds)), "a single round has no spread", "try 5")
     with measuring.set_up(asked, asked.policy) as setup:
         records = _measure(setup, asked.policy, asked.mem, 2 * asked.rounds)
-    return Answer(_text(records, asked.rounds, asked.comparisons))
+    return CommandResult(_text(records, asked.rounds, asked.comparisons))
 
 
-def _measure(setup: Setup, policies: Sequence[str], limit: Limit | None, rounds: int) -> tuple[Record, ...]:
+def _measure(setup: PreparedWorkload, policies: Sequence[str], limit: Limit | None, rounds: int) -> tuple[Record, ...]:
     """Measure `rounds` rounds in the order A B C, A B C; return the records. Raises Unsupported if a run is not ok."""
     entries = []
     cases = [setup.case(policy, limit) for policy in policies]

@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.project import Project, explaining, mix_of, networks_of
-from pytest_edgeload.cli.subcommand import Answer, Subcommand
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.calibration import measure_idle_bytes
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
@@ -37,7 +37,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_cache(parser)
 
 
-def _run(asked: argparse.Namespace) -> Answer:
+def _run(asked: argparse.Namespace) -> CommandResult:
     project = Project(Path.cwd())
     policy = project.policy(asked.policy)
     mix = mix_of(asked.networks, asked.images)
@@ -48,13 +48,13 @@ def _run(asked: argparse.Namespace) -> Answer:
     with explaining(f"policy {asked.policy}"):
         plan = make_plan(asked.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=asked.lanes))
     if asked.format != "text":
-        return Answer(graph.FORMATS[asked.format](plan, workload))
+        return CommandResult(graph.FORMATS[asked.format](plan, workload))
     memory = "no memory limit" if memory_bytes is None else f"memory {asked.mem}, budget {format_size(memory_bytes)}"
     try:
         simulation = simulate(plan, workload)
     except InvalidPlan as error:
         raise error.within(f"policy {asked.policy}") from None
-    return Answer(graph.text(plan, workload, simulation, f"policy {asked.policy}, {memory}"))
+    return CommandResult(graph.text(plan, workload, simulation, f"policy {asked.policy}, {memory}"))
 
 
 def _memory_bytes(limit: Limit) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, Unsupported
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.subcommand import Answer, Subcommand
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
@@ -38,7 +38,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=arguments.output, metavar="FILE", help=output)
 
 
-def _run(asked: argparse.Namespace) -> Answer:
+def _run(asked: argparse.Namespace) -> CommandResult:
     merged = merge([_part(argument) for argument in asked.files])
     is_shown = asked.output is None
     view = View(
@@ -51,9 +51,9 @@ def _run(asked: argparse.Namespace) -> Answer:
     )
     text = FORMATS[asked.format](merged, (), view)
     if is_shown:
-        return Answer(text)
+        return CommandResult(text)
     _write(asked.output, text)
-    return Answer("")
+    return CommandResult("")
 
 
 def _part(argument: str) -> Part:

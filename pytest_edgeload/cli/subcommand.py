@@ -10,7 +10,7 @@ ERROR_STATUS = 2
 """The exit status after an error, as in argparse."""
 
 
-class Answer(NamedTuple):
+class CommandResult(NamedTuple):
     """The text for standard output, and the exit status."""
 
     text: str
@@ -27,4 +27,4 @@ class Subcommand(NamedTuple):
     summary: str
     details: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], Answer]
+    run: Callable[[argparse.Namespace], CommandResult]

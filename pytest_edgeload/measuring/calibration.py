@@ -45,7 +45,7 @@ _PROBES = 3  # workers, of which the fastest counts: a disturbance can only make
 _COMPUTED_REQUESTS = 5  # of which the mean counts
 
 
-class Figure(msgspec.Struct, frozen=True):
+class FigureKey(msgspec.Struct, frozen=True):
     """The name of a figure, and everything that its value depends on within a session."""
 
     name: Literal["idle", "idle-call", "service", "read", "compute"]
@@ -69,7 +69,7 @@ class Calibration:
 
     def idle_bytes(self) -> int:
         """Return the resident memory of a worker that does nothing. Raises Unsupported."""
-        return self._idle_bytes(Figure("idle"), measure_idle_bytes)
+        return self._idle_bytes(FigureKey("idle"), measure_idle_bytes)
 
     def limit_bytes(self, limit: Limit | None) -> int | None:
         """Return the bytes to enforce for `limit`. Raises UsageError if an idle worker already exceeds it."""
@@ -84,7 +84,7 @@ class Calibration:
         if limit is None:
             return None
         if isinstance(program, Calling):
-            idle_bytes = self._idle_bytes(Figure("idle-call"), measure_idle_call_bytes)
+            idle_bytes = self._idle_bytes(FigureKey("idle-call"), measure_idle_call_bytes)
             return enforced_bytes(limit, idle_bytes, 0, "it calls anything")
         if limit.above_base:
             raise UsageError(
@@ -100,7 +100,7 @@ class Calibration:
         """
         held = constraints.without(["memory_bytes"])
         network_s = {
-            name: self._noted(Figure("service", (name,), held), partial(self._alone_s, name, held))
+            name: self._noted(FigureKey("service", (name,), held), partial(self._alone_s, name, held))
             for name in mix.networks
         }
         return sum(network_s[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
@@ -142,20 +142,20 @@ class Calibration:
     def _read_s(self, names: list[str], constraints: Constraints) -> float:
         if constraints.read_bps is not None:
             # A throttle lets the first bytes of a process pass freely, so one worker has to read all networks.
-            figure = Figure("read", tuple(names), constraints)
+            figure = FigureKey("read", tuple(names), constraints)
             return self._noted(figure, lambda: self._probe_s("reading", names, constraints))
 
         def fastest_s(name: str) -> float:
             return min(self._probe_s("reading", [name], constraints) for _ in range(_PROBES))
 
-        return sum(self._noted(Figure("read", (name,), constraints), partial(fastest_s, name)) for name in names)
+        return sum(self._noted(FigureKey("read", (name,), constraints), partial(fastest_s, name)) for name in names)
 
     def _compute_s(self, name: str, constraints: Constraints) -> float:
         def fastest_s() -> float:
             probes = (self._probe_s("computing", [name], constraints, _COMPUTED_REQUESTS) for _ in range(_PROBES))
             return min(probes) / _COMPUTED_REQUESTS
 
-        return self._noted(Figure("compute", (name,), constraints), fastest_s)
+        return self._noted(FigureKey("compute", (name,), constraints), fastest_s)
 
     def _probe_s(self, function: str, names: Iterable[str], constraints: Constraints, requests: int = 0) -> float:
         """Return the wall-clock time that a function of `engine.probes` takes. Raises Unsupported."""
@@ -177,7 +177,7 @@ class Calibration:
             )
         return run.makespan_s
 
-    def _idle_bytes(self, figure: Figure, measure: Callable[[Enclosure], int]) -> int:
+    def _idle_bytes(self, figure: FigureKey, measure: Callable[[Enclosure], int]) -> int:
         note = self.folder / figure.file_name
         with self.launcher.turn():
             if note.exists():
@@ -187,7 +187,7 @@ class Calibration:
                 write(note, str(idle_bytes).encode(), OURS)
             return idle_bytes
 
-    def _noted(self, figure: Figure, measure_s: Callable[[], float]) -> float:
+    def _noted(self, figure: FigureKey, measure_s: Callable[[], float]) -> float:
         """Return the figure in seconds, from its note if there is one."""
         note = self.folder / figure.file_name
         if not note.exists():

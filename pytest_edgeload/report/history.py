@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.comparison import label, limit_of
-from pytest_edgeload.results.history import Point, Series
+from pytest_edgeload.results.history import Series, SessionValue
 from pytest_edgeload.results.threshold import Figure
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -73,7 +73,7 @@ def _line(series: Series, figure: Figure, levels: str) -> list[str]:
     return [*coordinates, drawn, figure.show(first), figure.show(last), change]
 
 
-def _row(point: Point, figure: Figure) -> list[str]:
+def _row(point: SessionValue, figure: Figure) -> list[str]:
     commit, estimate = point.saved.document.commit, point.estimate
     version = _NONE if commit is None else commit.id[:12] + (" and changes" if commit.is_dirty else "")
     ends = estimate.interval

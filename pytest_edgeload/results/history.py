@@ -20,7 +20,7 @@ class Saved(NamedTuple):
     document: Document
 
 
-class Point(NamedTuple):
+class SessionValue(NamedTuple):
     """The value of the figure in one session."""
 
     saved: Saved
@@ -32,7 +32,7 @@ class Series:
     """The values of one case, oldest session first; and by session, why a value was left out."""
 
     case: Case
-    points: tuple[Point, ...]
+    points: tuple[SessionValue, ...]
     left_out: dict[str, str]
 
 
@@ -52,7 +52,7 @@ def _series(case: Case, figure: Figure, sides: Sequence[tuple[Saved, Sides]]) ->
             if value is None:
                 left_out[saved.title] = reason
             else:
-                points.append(Point(saved, value))
+                points.append(SessionValue(saved, value))
     return Series(case, tuple(points), left_out)
 
 

@@ -15,7 +15,7 @@ import torch
 from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.exporting.live import keep_live
-from pytest_edgeload.measuring.calibration import Calibration, Figure
+from pytest_edgeload.measuring.calibration import Calibration, FigureKey
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared
@@ -202,7 +202,7 @@ def _keep(folder: Path) -> None:
 def _noted(folder: Path) -> None:
     launcher = Launcher(CAPS["none"], Swap(0), "1-1-1", timeout_s=60.0)
     calibration = Calibration(launcher, Registry(Store(folder)), lambda *_: None, folder)
-    calibration._noted(Figure("read"), lambda: 1.5)
+    calibration._noted(FigureKey("read"), lambda: 1.5)
 
 
 def _locked(folder: Path) -> None:

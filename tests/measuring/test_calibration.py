@@ -13,7 +13,7 @@ from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.measuring.bench import Bench
-from pytest_edgeload.measuring.calibration import Figure
+from pytest_edgeload.measuring.calibration import FigureKey
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.constraints import Limits
@@ -31,9 +31,9 @@ def test_figures_with_the_same_dependencies_share_a_note() -> None:
         {"name": "read"}, {"networks": ("a",)}, {"networks": ("a", "b")},
         {"constraints": Constraints(threads=2)}, {"constraints": Constraints(cpus=1.5)},
     ]  # fmt: skip
-    names = [Figure(**({"name": "compute"} | part)).file_name for part in ({}, *parts)]
+    names = [FigureKey(**({"name": "compute"} | part)).file_name for part in ({}, *parts)]
     assert len({*names}) == len(names)
-    assert names == [Figure(**({"name": "compute"} | part)).file_name for part in ({}, *parts)]
+    assert names == [FigureKey(**({"name": "compute"} | part)).file_name for part in ({}, *parts)]
 
 
 def test_idle_memory_is_measured_once_per_session_folder(bench: Bench, counting: CountingCap) -> None:
