@@ -42,7 +42,7 @@ def _work(commands: BinaryIO, send: Send) -> None:
         return
     send(Done(makespan_s))
     if commands.readline() == CHECK:
-        send(_returned(result))
+        send(_to_event(result))
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -62,7 +62,7 @@ def _message(error: BaseException) -> str:
     return printable(" ".join(traceback.format_exception_only(error)[-1].split())[:_MAX_MESSAGE_CHARACTERS])
 
 
-def _returned(value: Any) -> Returned:
+def _to_event(value: Any) -> Returned:
     """Return the event that contains `value`, or a notice if the value is too large, too deep or not JSON."""
     try:
         reason = _too_large(value)

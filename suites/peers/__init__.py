@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 
-class Peer(NamedTuple):
+class PeerSpec(NamedTuple):
     """A program and the function that prepares its files, both as `module:function`, and the package they need."""
 
     program: str
@@ -21,19 +21,19 @@ _SKELETON = "suites.peers.skeleton:store"
 _SAVED = "suites.peers.torch_load:save"
 _ONNX = "suites.peers.onnx_runtime:export"
 
-PEERS: dict[str, Peer] = {
-    "torch-load": Peer("suites.peers.torch_load:copied", _SAVED, "torch"),
-    "torch-load-assign": Peer("suites.peers.torch_load:assigned", _SAVED, "torch"),
-    "torch-load-mmap": Peer("suites.peers.torch_load:mapped", _SAVED, "torch"),
-    "safetensors": Peer("suites.peers.safetensors_file:whole", _SKELETON, "safetensors"),
-    "safetensors-lazy": Peer("suites.peers.safetensors_file:lazy", _SKELETON, "safetensors"),
-    "accelerate-disk": Peer(
+PEERS: dict[str, PeerSpec] = {
+    "torch-load": PeerSpec("suites.peers.torch_load:copied", _SAVED, "torch"),
+    "torch-load-assign": PeerSpec("suites.peers.torch_load:assigned", _SAVED, "torch"),
+    "torch-load-mmap": PeerSpec("suites.peers.torch_load:mapped", _SAVED, "torch"),
+    "safetensors": PeerSpec("suites.peers.safetensors_file:whole", _SKELETON, "safetensors"),
+    "safetensors-lazy": PeerSpec("suites.peers.safetensors_file:lazy", _SKELETON, "safetensors"),
+    "accelerate-disk": PeerSpec(
         "suites.peers.accelerate_disk:program", "suites.peers.accelerate_disk:offload", "accelerate"
     ),
-    "onnxruntime": Peer("suites.peers.onnx_runtime:default", _ONNX, "onnxruntime"),
-    "onnxruntime-lean": Peer("suites.peers.onnx_runtime:lean", _ONNX, "onnxruntime"),
-    "runai-streamer": Peer("suites.peers.streamers:runai", _SKELETON, "runai_model_streamer"),
-    "fastsafetensors": Peer("suites.peers.streamers:fastsafetensors", _SKELETON, "fastsafetensors"),
+    "onnxruntime": PeerSpec("suites.peers.onnx_runtime:default", _ONNX, "onnxruntime"),
+    "onnxruntime-lean": PeerSpec("suites.peers.onnx_runtime:lean", _ONNX, "onnxruntime"),
+    "runai-streamer": PeerSpec("suites.peers.streamers:runai", _SKELETON, "runai_model_streamer"),
+    "fastsafetensors": PeerSpec("suites.peers.streamers:fastsafetensors", _SKELETON, "fastsafetensors"),
 }
 
 

@@ -98,6 +98,6 @@ def test_a_planted_skeleton_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that cannot run names the package it needs and how to get it; a policy needs none."""
-    monkeypatch.setitem(PEERS, "rival", suites.peers.Peer("m:f", "m:g", "no_such_package"))
+    monkeypatch.setitem(PEERS, "rival", suites.peers.PeerSpec("m:f", "m:g", "no_such_package"))
     assert missing("rival") == "rival needs no_such_package; try pip install 'pytest-edgeload[peers]'"
     assert missing("linear") is None
