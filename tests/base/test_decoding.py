@@ -1,4 +1,4 @@
-"""What others wrote is read up to a limit, or refused in one sentence."""
+"""Data of other processes is read up to a limit, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("begin", [b"\0", b"[" * 100_000, (HUGE - 8).to_bytes(8, "little"), b"\xff" * 7 + b"\x7f"])
 @pytest.mark.parametrize("size_bytes", [0, HUGE])
-def test_no_reader_takes_everything(tmp_path: Path, name: str, begin: bytes, size_bytes: int) -> None:
-    """However large a file is, how deep it nests, and whatever it claims to hold: one sentence names it."""
+def test_every_reader_refuses_hostile_data(tmp_path: Path, name: str, begin: bytes, size_bytes: int) -> None:
+    """Data of any size, nesting or claimed content is refused in one sentence."""
     file, read = READERS[name]
     path = tmp_path / file
     with path.open("wb") as out:
@@ -51,8 +51,8 @@ def test_no_reader_takes_everything(tmp_path: Path, name: str, begin: bytes, siz
 
 
 @pytest.mark.parametrize("size_bytes", [0, HUGE])
-def test_a_measurement_that_is_none(tmp_path: Path, size_bytes: int) -> None:
-    """A file of the session's folder that holds no measurement costs nothing but itself."""
+def test_damaged_measurement_costs_only_itself(tmp_path: Path, size_bytes: int) -> None:
+    """A file of the session's folder that is not a measurement is left out alone."""
     path = tmp_path / "1-1.json"
     with path.open("wb") as out:
         out.truncate(size_bytes)
@@ -73,8 +73,8 @@ CHANGES: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_records_are_possible(change: str) -> None:
-    """A record that says what cannot be is none, and the sentence says where."""
+def test_impossible_record_is_refused(change: str) -> None:
+    """A record with an impossible value is refused, and the sentence says where it is."""
     made = json.loads(render(document(record("bulk", {"makespan_s": 1.0}))))
     CHANGES[change](made["records"][0])
     with pytest.raises(ValueError, match=r"^not a file of records \(.*\$\.records"):
@@ -84,8 +84,8 @@ def test_records_are_possible(change: str) -> None:
 @pytest.mark.parametrize(
     "text", [b"1e400", b"NaN", b"-Infinity", b'"\\ud800"', b'"\xed\xa0\x80"', b"[" * 100_000, b"", b"\0"]
 )
-def test_what_is_no_json(text: bytes) -> None:
-    """Numbers that are none, half characters and endless nesting are refused, whatever type is wanted."""
+def test_invalid_json_is_refused(text: bytes) -> None:
+    """Invalid numbers, half characters and endless nesting are refused for every type."""
     for kind in (object, dict, float, str):
         with pytest.raises(ValueError):  # noqa: PT011  # the words are msgspec's
             decoding.decode(text, kind)
@@ -109,8 +109,8 @@ def _interrupted() -> type[int]:
 _CALLED_BACK: list[object] = []
 
 
-def test_an_interrupt_is_not_dropped() -> None:
-    """Ctrl-C while a type is looked at for the first time is raised when that is done."""
+def test_interrupt_is_not_dropped() -> None:
+    """Ctrl-C while a type is examined for the first time is raised afterwards."""
     with pytest.raises(KeyboardInterrupt):
         decoding.decode('{"value": 1}', _Odd)
     assert decoding.decode('{"value": 1}', _Odd).value == 1

@@ -1,4 +1,4 @@
-"""Files that others give are read where they are files, up to a limit."""
+"""Files of other users and programs are read only if they are regular, and up to a limit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pytest_edgeload.base import files
 
 
 @pytest.mark.parametrize("path", ["no\0path", "no\udcffpath\0", "x" * 5000])
-def test_no_path(path: str) -> None:
-    """What can be no path is a file that is not there."""
+def test_impossible_path_does_not_exist(path: str) -> None:
+    """A text that cannot be a path is a file that does not exist."""
     with pytest.raises(OSError, match=r"No such file|File name too long"):
         files.read(Path(path), 10)
 
 
-def test_as_much_as_may_be(tmp_path: Path) -> None:
-    """A file of just so many bytes is read, one of one more is not."""
+def test_file_at_the_limit_is_read(tmp_path: Path) -> None:
+    """A file of exactly the limit is read, one of a byte more is not."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 1024)
     assert files.read(path, 1024) == b"x" * 1024
@@ -28,8 +28,8 @@ def test_as_much_as_may_be(tmp_path: Path) -> None:
         files.read(path, 1024)
 
 
-def test_no_file(tmp_path: Path) -> None:
-    """A device and a FIFO are refused before anybody waits for their other end or reads them for ever."""
+def test_device_and_fifo_are_refused(tmp_path: Path) -> None:
+    """A device and a FIFO are refused before a read could block or never end."""
     os.mkfifo(tmp_path / "fifo")
     for path in (Path("/dev/zero"), tmp_path / "fifo"):
         with pytest.raises(OSError, match="not a regular file"):
@@ -37,10 +37,10 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
-def test_what_others_planted(
+def test_write_follows_no_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path, Path], None]
 ) -> None:
-    """What is written never goes through a link of others, at the file's own name or at that it has until then."""
+    """A write never follows a link of another user, at the file's name or at its temporary one."""
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     theirs.write_text("kept")
     plant(ours, theirs)
@@ -53,8 +53,8 @@ def test_what_others_planted(
     assert (ours.read_text(), theirs.read_text()) == ("new", "kept")
 
 
-def test_modes(tmp_path: Path) -> None:
-    """A new file is the user's to open up by the umask, but not to write for others; an old one keeps its mode."""
+def test_file_keeps_its_mode(tmp_path: Path) -> None:
+    """A new file has mode 0644 less the umask; an existing one keeps its mode."""
     modes = []
     for umask in (0, 0o077):
         was = os.umask(umask)

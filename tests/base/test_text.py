@@ -1,4 +1,4 @@
-"""Names and paths as others give them: what is none is refused at once, and what is shown is one line."""
+"""Names and paths of users: invalid ones are refused at once, and every text is shown on one line."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def _mix(name: str) -> None:
     ],
     ids=["network", "workload", "policy", "peer"],
 )
-def test_no_names(register: Callable[[str], object]) -> None:
-    """What nothing can show or store is no name, whatever it is to name, and one sentence says so on one line."""
+def test_invalid_name_is_refused(register: Callable[[str], object]) -> None:
+    """A name that cannot be shown or stored is refused in one sentence on one line."""
     for name in NONE:
         with pytest.raises(UsageError, match=r": not a name; give 1 to 1000 printable characters$") as refused:
             register(name)
@@ -56,8 +56,8 @@ def test_no_names(register: Callable[[str], object]) -> None:
 
 
 @given(st.text())
-def test_printable(text: str) -> None:
-    """What is shown of a text is one line that can be printed and encoded, and what can be printed stays as it is."""
+def test_text_is_shown_on_one_line(text: str) -> None:
+    """A text is shown on one line that can be printed and encoded; a printable text stays as it is."""
     shown = texts.printable(text)
     assert shown.isprintable()
     assert shown.encode().decode() == shown
@@ -66,14 +66,14 @@ def test_printable(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\0", "a\nb", "x" * 300, "~nobody-has-this-name/x", "\udcff", "a" * 5000])
-def test_no_paths(text: str) -> None:
-    """What no file can be called, and what cannot be written down, is refused as a path."""
+def test_invalid_path_is_refused(text: str) -> None:
+    """A text that cannot be a file's path, or cannot be printed, is refused."""
     with pytest.raises(ValueError, match="not a path that "):
         texts.as_path(text)
 
 
-def test_a_folder_that_one_may_not_enter(tmp_path: Path) -> None:
-    """What keeps one from a path is told as the system tells it."""
+def test_forbidden_folder_is_reported_as_by_the_system(tmp_path: Path) -> None:
+    """A path in a folder that may not be entered is refused with the system's reason."""
     (tmp_path / "theirs").mkdir(mode=0)
     user = os.geteuid()
     if user == 0:
@@ -86,8 +86,8 @@ def test_a_folder_that_one_may_not_enter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("note", ["../../secret", "/etc", "", ".", "..", "x" * 64 + "\0", "0" * 5000, "\0"])
-def test_a_note_leads_nowhere_else(tmp_path: Path, note: str) -> None:
-    """What the cache notes of a network is a digest, or nothing: it names no folder elsewhere."""
+def test_note_of_a_network_leads_nowhere_else(tmp_path: Path, note: str) -> None:
+    """The cache's note of a network is a digest, or nothing: it names no other folder."""
     for folder in ("secret", "cache/networks", "cache/recipes", f"cache/networks/{'x' * 64}"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "cache" / "recipes" / "key").write_text(note)

@@ -50,8 +50,8 @@ def test_bytes_are_exact(size: int) -> None:
 @pytest.mark.parametrize(
     "text", ["512M", "512m", "512MiB", "512mib", "512 M", " 512M\n", "0.5G", "524288K", "536870912B"]
 )
-def test_spellings(text: str) -> None:
-    """Case, the suffix iB, blanks around and before the unit, and fractions all name the same size."""
+def test_spellings_of_a_size_are_equal(text: str) -> None:
+    """Case, the suffix iB, blanks and fractions are spellings of the same size."""
     assert parse_size(text) == 512 << 20
 
 
@@ -61,7 +61,7 @@ def test_spellings(text: str) -> None:
      "0x10", "1M 1M", "1M\n1M", "1iB", "base+1M", "\uff11M", "\u0661M", "1\N{KELVIN SIGN}", "9" * 400],
 )  # fmt: skip
 def test_other_texts_are_not_sizes(text: str) -> None:
-    """What is not wholly a positive size in ASCII is refused with a way out."""
+    """A text that is not wholly a positive size in ASCII is refused with a hint."""
     with pytest.raises(ValueError, match="try 512M, 1G or base\\+256M"):
         parse_size(text)
 
@@ -101,27 +101,27 @@ def test_a_text_is_a_duration_or_a_value_error(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("90000 ms", 90), (" 2h ", 7200), ("250ms", 0.25)]
 )
-def test_durations(text: str, seconds: float) -> None:
-    """Durations are seconds unless they say otherwise."""
+def test_duration_has_seconds_as_its_default(text: str, seconds: float) -> None:
+    """Durations are seconds unless they have another unit."""
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1s", "5M", "1d", "5 minutes", "nan", "inf", "1e3"])
 def test_other_texts_are_not_durations(text: str) -> None:
-    """What is not wholly a positive duration is refused with a way out."""
+    """A text that is not wholly a positive duration is refused with a hint."""
     with pytest.raises(ValueError, match="not a duration; try 300s or 5m"):
         parse_duration(text)
 
 
 @pytest.mark.parametrize("text", ["90M", "90M/s", " 90MiB/s ", "0.087890625G", "94371840"])
-def test_rates(text: str) -> None:
-    """A rate is a size a second, whether it says so or not."""
+def test_rate_is_a_size_per_second(text: str) -> None:
+    """A rate is a size per second, with or without `/s`."""
     assert parse_rate(text) == 90 << 20
 
 
 @pytest.mark.parametrize("text", ["", "/s", "fast", "90M/m", "90M/s/s", "90", "90/s", "1023K", "0", "none"])
 def test_other_texts_are_not_rates(text: str) -> None:
-    """What is no size a second, or slower than any storage, is refused with a way out that is a rate."""
+    """A text that is not a size, or is slower than any storage, is refused with a hint."""
     with pytest.raises(ValueError, match="try 90M, which is 90 MiB a second"):
         parse_rate(text)
 
@@ -133,14 +133,14 @@ def test_decimal_rates_are_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["auto", "existing", "off", "4G", "512MiB"])
-def test_kinds_of_swap(text: str) -> None:
+def test_kind_of_swap_stays_as_written(text: str) -> None:
     """Swap is one of three words, or a size, and stays as it is written."""
     assert parse_swap(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "on", "AUTO", "none", "4GB", "0", "base+4G"])
-def test_other_texts_are_no_kinds_of_swap(text: str) -> None:
-    """What is neither is refused with a way out."""
+def test_other_texts_are_not_kinds_of_swap(text: str) -> None:
+    """Any other text is refused with a hint."""
     with pytest.raises(ValueError, match="not a kind of swap; try auto, existing, off or a size such as 4G"):
         parse_swap(text)
 
@@ -153,7 +153,7 @@ def test_other_texts_are_no_kinds_of_swap(text: str) -> None:
         (" base+ 1g", Limit(1 << 30, above_base=True)),
     ],
 )
-def test_limits(text: str, limit: Limit) -> None:
+def test_limit_is_printed_as_it_is_read(text: str, limit: Limit) -> None:
     """A limit is a size, or a size above the idle worker's; it is printed as it is read."""
     assert Limit.parse(text) == limit
     assert Limit.parse(str(limit)) == limit
@@ -163,8 +163,8 @@ def test_limits(text: str, limit: Limit) -> None:
 @example(1792 << 20)
 @example((1 << 60) - 1)
 @example(1000)
-def test_what_names_something_is_exact(size: int) -> None:
-    """A size that is printed to be read again, or to tell a limit from another, is that size and no other."""
+def test_size_in_a_name_is_exact(size: int) -> None:
+    """A size that is printed to be read again, or to name a limit, is exact."""
     assert parse_size(exact_size(size)) == size
     assert Limit.parse(str(Limit(size, above_base=True))) == Limit(size, above_base=True)
 
@@ -173,8 +173,8 @@ def test_what_names_something_is_exact(size: int) -> None:
     ("size", "text"),
     [(512 << 20, "512M"), (1792 << 20, "1792M"), (1536 << 20, "1.5G"), (1 << 30, "1G"), (1000001, "1000001"), (0, "0")],
 )
-def test_exact_sizes(size: int, text: str) -> None:
-    """It is short where a short text says it all."""
+def test_exact_size_is_as_short_as_possible(size: int, text: str) -> None:
+    """An exact size is short if a short text is exact."""
     assert exact_size(size) == text
 
 

@@ -1,4 +1,4 @@
-"""Devices in TOML: what ships, what a project adds, and what is refused."""
+"""Devices in TOML: the shipped ones, a project's own, and those that are refused."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped(name: str) -> None:
-    """Each shipped device has a note, cites addresses, and has a limit that a worker can start under."""
+def test_shipped_device_has_note_sources_and_memory(name: str) -> None:
+    """Each shipped device has a note, addresses as sources, and enough memory to start a worker."""
     device = SHIPPED[name]
     assert device.note
     assert device.sources
@@ -34,8 +34,8 @@ def test_shipped(name: str) -> None:
     )
 
 
-def test_every_key(file: Path) -> None:
-    """Each key means what the page says: sizes and rates in powers of 1024, `off` no swap."""
+def test_every_key_sets_its_value(file: Path) -> None:
+    """Each key sets its constraint: sizes and rates in powers of 1024, `off` for no swap."""
     file.write_text(
         '[mine]\nmemory = "512M"\ncpus = 1.5\ncores = 2\nthreads = 3\nread = "20M"\nwrite = "10M/s"\nswap = "off"\n'
         'sources = ["https://example.org"]\nnote = "a board"\n'
@@ -44,8 +44,8 @@ def test_every_key(file: Path) -> None:
     assert known_devices(file)["mine"] == Device("mine", constraints, ("https://example.org",), "a board")
 
 
-def test_extends(file: Path) -> None:
-    """A device begins as a shipped one or one further up, and a device of a shipped one's name takes its place."""
+def test_device_extends_another(file: Path) -> None:
+    """A device extends a shipped or an earlier one; one of the same name replaces a shipped one."""
     file.write_text(
         '[mine]\nextends = "rpi3"\ncpus = 0.5\n\n[small]\nextends = "mine"\nmemory = "400M"\n\n'
         '[rpi3]\nextends = "rpi3"\nswap = "1G"\n\n[coral-dev]\nmemory = "700M"\n'
@@ -89,8 +89,8 @@ def test_extends(file: Path) -> None:
         ("[a", ": not TOML: "),
     ],
 )
-def test_wrong(file: Path, text: str, said: str) -> None:
-    """What makes no sense is refused in one sentence: the file, the device, the key, its value and the way out."""
+def test_wrong_device_is_refused(file: Path, text: str, said: str) -> None:
+    """A wrong device is refused in one sentence: the file, the device, the key, its value and a hint."""
     file.write_text(text)
     with pytest.raises(UsageError) as refused:
         known_devices(file)
@@ -98,7 +98,7 @@ def test_wrong(file: Path, text: str, said: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_no_file(file: Path) -> None:
-    """A file that cannot be read is told by name."""
+def test_unreadable_file_is_named(file: Path) -> None:
+    """A file that cannot be read is refused by name."""
     with pytest.raises(UsageError, match=r"edge-devices.toml: No such file or directory; name another file of devices"):
         known_devices(file)

@@ -1,4 +1,4 @@
-"""However a called function ends, its outcome says so, what it returns comes back as data, and nothing is left."""
+"""A called function: every ending has its outcome, its result comes back as data, and nothing is left."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def _hold(size_bytes: int) -> int:
     return len(bytearray(size_bytes))
 
 
-def test_returned(call: Call) -> None:
-    """What a function returns comes back as JSON has it, its peak is what it held, and no torch is in its worker."""
+def test_result_comes_back_as_json(call: Call) -> None:
+    """A function's result comes back as JSON, its peak is the memory it held, and its worker has no torch."""
 
     def work(size_bytes: int) -> object:
         return {"held": (_hold(size_bytes), None), "torch": "torch" in sys.modules, "pytest": "pytest" in sys.modules}
@@ -69,8 +69,8 @@ def _nested(depth: int) -> object:
     return found
 
 
-def test_path(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of modules whose name is no Unicode is the worker's as well, and a list may be 100 deep."""
+def test_worker_has_the_search_path(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search path that is not Unicode is the worker's as well, and a list may be 100 deep."""
     monkeypatch.syspath_prepend(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     run = call(lambda: (os.fsencode(sys.path[0])[-1], _nested(99)))
     assert (run.outcome, run.notices) == ("ok", ())
@@ -89,15 +89,15 @@ def test_path(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ],
     ids=["object", "no number", "half a character", "deep", "endless", "large"],
 )
-def test_not_returned(call: Call, make: Callable[[], object], words: str) -> None:
-    """What JSON cannot hold, or is too much for a record, is a notice and no failure."""
+def test_result_beyond_json_is_a_notice(call: Call, make: Callable[[], object], words: str) -> None:
+    """A result that JSON cannot hold, or that is too large for a record, is a notice, not a failure."""
     run = call(make)
     assert (run.outcome, run.returned) == ("ok", None)
     assert [words in notice for notice in run.notices] == [True]
 
 
-def test_oom(call: Call, any_cap: Cap) -> None:
-    """A function that holds more than its limit is killed for it, where that is enforced."""
+def test_function_is_killed_at_its_limit(call: Call, any_cap: Cap) -> None:
+    """A function that holds more than an enforced limit is killed."""
     run = call(_hold, 200 * MIB, limit=128 * MIB)
     if any_cap.enforces:
         assert (run.outcome, run.detail) == ("oom", "killed by the kernel at its limit of 128M")
@@ -138,14 +138,14 @@ def _fail() -> None:
     ],
     ids=["error", "assertion", "refused", "exit", "_exit", "signal", "input", "prints"],
 )
-def test_ending(call: Call, function: Callable[[], object], outcome: str, detail: str) -> None:
-    """An exception, an assertion, an exit, a signal: each is an outcome in one sentence; what is printed is none."""
+def test_every_ending_has_an_outcome(call: Call, function: Callable[[], object], outcome: str, detail: str) -> None:
+    """An exception, an assertion, an exit or a signal is an outcome in one sentence; output is not."""
     run = call(function)
     assert (run.outcome, run.detail.partition(" +")[0]) == (outcome, detail)
 
 
-def test_closed(call: Call) -> None:
-    """A function that closes what its worker speaks through has crashed it; the last words say how."""
+def test_closed_channel_is_a_crash(call: Call) -> None:
+    """A function that closes its worker's channel has crashed it; the last words say how."""
     run = call(os.closerange, 3, 64)
     assert run.outcome == "crashed"
     assert run.detail.endswith("OSError: [Errno 9] Bad file descriptor")
@@ -188,8 +188,8 @@ def _shout(piece: bytes, times: int) -> None:
         "bytes",
     ],
 )
-def test_hostile_answers(call: Call, piece: bytes, times: int, detail: str) -> None:
-    """Whatever is written in place of a worker's answer is an outcome, in one short line that no terminal obeys."""
+def test_hostile_answer_is_an_outcome(call: Call, piece: bytes, times: int, detail: str) -> None:
+    """Any output instead of a worker's answer is an outcome, in one short printable line."""
     run = call(_shout, piece, times)
     assert run.outcome == "crashed"
     assert detail in run.detail
@@ -197,8 +197,8 @@ def test_hostile_answers(call: Call, piece: bytes, times: int, detail: str) -> N
     assert len(run.detail) < 1100
 
 
-def test_an_error_that_cannot_be_written(call: Call) -> None:
-    """An exception whose words are no Unicode, or would clear the screen, is told all the same."""
+def test_unprintable_error_is_reported(call: Call) -> None:
+    """An exception whose text is not Unicode, or would clear the screen, is reported all the same."""
 
     def fail() -> None:
         raise ValueError("\ud800\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}")
@@ -207,7 +207,7 @@ def test_an_error_that_cannot_be_written(call: Call) -> None:
     assert (run.outcome, run.detail) == ("crashed", r"ValueError: \ud800\x1b[2J\u202e")
 
 
-def test_timeout(call: Call) -> None:
+def test_sleeping_function_times_out(call: Call) -> None:
     """A function that sleeps is ended when its time is up."""
     run = call(time.sleep, 60, timeout_s=1)
     assert (run.outcome, run.detail) == ("timeout", "not done after 1 s; raise the timeout")
@@ -238,8 +238,8 @@ def _leave_forks_and_go(note: str) -> None:
 @pytest.mark.parametrize(
     ("leave", "outcome"), [(_leave_a_sleeper, "ok"), (_leave_a_chain, "ok"), (_leave_forks_and_go, "crashed")]
 )
-def test_left_behind(call: Call, tmp_path: Path, leave: Callable[[str], None], outcome: str) -> None:
-    """Whatever a function started ends with it, though it forks faster than one can kill, and nobody waits for it."""
+def test_function_leaves_no_process(call: Call, tmp_path: Path, leave: Callable[[str], None], outcome: str) -> None:
+    """All processes of a function end with it, even if it forks fast and waits for none."""
     note = tmp_path / "pid"
     run = call(leave, str(note))
     assert run.outcome == outcome, run.detail
@@ -249,8 +249,8 @@ def test_left_behind(call: Call, tmp_path: Path, leave: Callable[[str], None], o
     assert not note.exists()
 
 
-def test_fork(call: Call) -> None:
-    """A fork that returns from the function, too, does not answer in the worker's place."""
+def test_returning_fork_does_not_answer(call: Call) -> None:
+    """A fork that also returns from the function does not answer instead of the worker."""
     run = call(lambda: "child" if os.fork() == 0 else "parent")
     assert (run.outcome, run.returned) == ("ok", "parent")
 
@@ -262,8 +262,8 @@ def _interrupted(call: Call, after_s: float) -> None:
     timer.join()
 
 
-def test_ctrl_c_at_any_moment(call: Call) -> None:
-    """Whenever it comes in the life of a worker, Ctrl-C ends that at once, and neither a thread nor a file is left."""
+def test_ctrl_c_ends_a_worker_at_any_moment(call: Call) -> None:
+    """Ctrl-C at any moment ends a worker at once and leaves neither a thread nor a file."""
 
     def held() -> tuple[int, int]:
         return threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208

@@ -1,4 +1,4 @@
-"""Every cap of the table keeps what the table promises. Runs for the caps of this machine; see also tests/uml."""
+"""Every cap of the table keeps its promises. Runs for the caps of this machine; see also tests/uml."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def session_group(owner: Child) -> str:
     return f"{PREFIX}{tag(owner.pid)}-0"
 
 
-def test_limit_kills(opened: Opened, swap: Swap) -> None:
-    """A process that needs more than the limit and may not use the swap there is gets killed; its group counts that."""
+def test_process_is_killed_at_its_limit(opened: Opened, swap: Swap) -> None:
+    """A process that needs more than its limit and may not swap is killed; its group counts that."""
     group = opened(LIMIT)
     with Child(*group.enter) as child:
         assert child.do("touch", MORE) == ""
@@ -60,8 +60,8 @@ def test_limit_kills(opened: Opened, swap: Swap) -> None:
     assert group.totals()["oom_kills"] >= 1
 
 
-def test_limit_swaps(opened: Opened, swap: Swap) -> None:
-    """The same process finishes where it may swap: what is over the limit is in swap, and nothing is lost."""
+def test_process_swaps_beyond_its_limit(opened: Opened, swap: Swap) -> None:
+    """The same process finishes if it may swap: the rest is in swap, and nothing is lost."""
     group = opened(LIMIT, swap=True)
     with Child(*group.enter) as child:
         assert child.do("touch", MORE) == "touched"
@@ -79,8 +79,8 @@ def test_limit_swaps(opened: Opened, swap: Swap) -> None:
     assert totals.get("peak_charged_bytes", LIMIT) <= LIMIT  # swap is not charged as memory
 
 
-def test_no_limit(any_cap: Cap, fresh: Callable[[], str]) -> None:
-    """Without a limit, and by a cap that does not enforce at all, nobody is killed."""
+def test_process_without_limit_is_not_killed(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """Without a limit, and by a cap that does not enforce, no process is killed."""
     group = any_cap.open(fresh(), Limits(Constraints(None if any_cap.enforces else LIMIT)))
     try:
         with Child(*group.enter) as child:
@@ -91,7 +91,9 @@ def test_no_limit(any_cap: Cap, fresh: Callable[[], str]) -> None:
         group.close()
 
 
-def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str], cap_name: str, reads: Limits) -> None:
+def test_process_is_in_its_group_from_the_start(
+    opened: Opened, fresh: Callable[[], str], cap_name: str, reads: Limits
+) -> None:
     """The very first program is in the group already, and is the process that was started.
 
     The group is one folder, but for others where version 1 throttles reads, and counts processes.
@@ -108,8 +110,8 @@ def test_inside_from_the_start(opened: Opened, fresh: Callable[[], str], cap_nam
     assert stat.startswith(f"{process.pid} (cat) ")
 
 
-def test_memory(opened: Opened, storage: Path) -> None:
-    """memory() tells anonymous memory and page cache apart, each near to what the process took and gave back."""
+def test_memory_separates_anonymous_from_page_cache(opened: Opened, storage: Path) -> None:
+    """memory() separates anonymous memory from page cache, each near to what the process took and freed."""
     file = storage / "read"
     file.write_bytes(os.urandom(24 * MIB))
     os.sync()
@@ -134,8 +136,8 @@ def test_memory(opened: Opened, storage: Path) -> None:
         assert witness.until(lambda: near(start.anon, start.file + 24 * MIB))
 
 
-def test_memory_of_the_gone(any_cap: Cap, fresh: Callable[[], str]) -> None:
-    """memory() and totals() can be asked when the process has ended, and raise nothing."""
+def test_dead_process_has_readable_totals(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """memory() and totals() raise nothing after the process has ended."""
     group = any_cap.open(fresh(), Limits(Constraints(LIMIT)))
     try:
         with Child(*group.enter) as child:
@@ -147,8 +149,8 @@ def test_memory_of_the_gone(any_cap: Cap, fresh: Callable[[], str]) -> None:
         group.close()
 
 
-def test_kill(opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
-    """kill() ends all of a tree of processes that left their session and ignore polite signals, and nobody else."""
+def test_kill_ends_the_whole_tree(opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
+    """kill() ends a whole tree of processes that left their session and ignore signals, and no other."""
     name = fresh()
     group = opened(name=name, reads=reads)
     with Child(*group.enter) as child, Child() as other:
@@ -161,8 +163,8 @@ def test_kill(opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
         assert witness.alive(other.pid)
 
 
-def test_close(cap: Cap, fresh: Callable[[], str], reads: Limits) -> None:
-    """close() leaves no folder, though the process that was killed has not been waited for."""
+def test_close_removes_the_group(cap: Cap, fresh: Callable[[], str], reads: Limits) -> None:
+    """close() leaves no folder, even if the killed process was not waited for."""
     name = fresh()
     group = cap.open(name, within(LIMIT, reads))
     with Child(*group.enter) as child:
@@ -173,8 +175,8 @@ def test_close(cap: Cap, fresh: Callable[[], str], reads: Limits) -> None:
         assert witness.groups(name) == []
 
 
-def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
-    """A name that a group has already is refused, and that group stays as it is."""
+def test_taken_name_is_refused(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
+    """A name of an existing group is refused, and that group stays as it is."""
     name = fresh()
     with Child(*opened(name=name, reads=reads).enter) as child:
         assert child.do("again") == "intact"
@@ -183,8 +185,8 @@ def test_name_taken(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: L
         assert {*witness.members(name)} == {child.pid}
 
 
-def test_no_such_disk(cap: Cap, fresh: Callable[[], str], throttle: Limits) -> None:
-    """A throttle that the kernel refuses is told in its words, and leaves no group."""
+def test_unknown_disk_is_refused(cap: Cap, fresh: Callable[[], str], throttle: Limits) -> None:
+    """A throttle that the kernel refuses is reported in its words, and leaves no group."""
     name, nowhere = fresh(), replace(throttle, disks=("0:0",))
     with pytest.raises(Unsupported, match=f"{name}: could not be set up: No such device"):
         cap.open(name, within(LIMIT, nowhere))
@@ -192,7 +194,9 @@ def test_no_such_disk(cap: Cap, fresh: Callable[[], str], throttle: Limits) -> N
 
 
 @pytest.mark.parametrize("way", ["read", "direct", "again"])
-def test_throttle(opened: Opened, storage: Path, throttle: Limits, way: str, request: pytest.FixtureRequest) -> None:
+def test_reads_are_throttled(
+    opened: Opened, storage: Path, throttle: Limits, way: str, request: pytest.FixtureRequest
+) -> None:
     """What a process may read it reads, and no more: through the page cache, past it, and from swap.
 
     Where it may read a tenth of what it reads when free, it reads less than a third: the kernel counts in tenths of a
@@ -218,8 +222,10 @@ def test_throttle(opened: Opened, storage: Path, throttle: Limits, way: str, req
     assert 0 < held_bps < min(free_bps / 3, 1.5 * rate)
 
 
-def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Limits) -> None:
-    """sweep(None) ends and removes what sessions left that are gone; living sessions and foreign names stay."""
+def test_sweep_removes_groups_of_dead_sessions(
+    cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Limits
+) -> None:
+    """sweep(None) ends and removes groups of dead sessions; living sessions and foreign names stay."""
     with Child() as owner:
         gone, living, foreign = session_group(owner), fresh(), f"{PREFIX}of-somebody-else-{fresh()}"
         groups = [opened(name=name, reads=reads) for name in (gone, living, foreign)]
@@ -234,8 +240,8 @@ def test_sweep(cap: Cap, opened: Opened, fresh: Callable[[], str], reads: Limits
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a group away")
-def test_sweep_of_others(cap: Cap, opened: Opened) -> None:
-    """A group that another user made stays with who is in it, though it is called as one that a session left."""
+def test_sweep_keeps_groups_of_other_users(cap: Cap, opened: Opened) -> None:
+    """A group that another user created stays, even with a name of a dead session."""
     with Child() as owner:
         planted = session_group(owner)
         enter = opened(name=planted).enter
@@ -248,8 +254,8 @@ def test_sweep_of_others(cap: Cap, opened: Opened) -> None:
         assert child.do("again") == "intact"
 
 
-def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Limits) -> None:
-    """sweep(session) ends and removes what this session made, and not what one made whose tag begins alike."""
+def test_sweep_of_a_session_removes_only_its_groups(cap: Cap, opened: Opened, session: str, reads: Limits) -> None:
+    """sweep(session) ends and removes the session's groups, and not those of a similar tag."""
     own, similar = f"{PREFIX}{session}-own", f"{PREFIX}{session}0-similar"
     groups = [opened(name=name, reads=reads) for name in (own, similar)]
     with Child(*groups[0].enter) as ours, Child(*groups[1].enter) as theirs:
@@ -260,8 +266,8 @@ def test_sweep_own(cap: Cap, opened: Opened, session: str, reads: Limits) -> Non
         assert {*witness.members(similar)} == {theirs.pid}
 
 
-def test_killed_session(cap_name: str, cap: Cap) -> None:
-    """What a session leaves that was killed is swept by the next: its worker, and its group."""
+def test_killed_session_is_swept(cap_name: str, cap: Cap) -> None:
+    """The worker and the group of a killed session are swept by the next."""
     command = [sys.executable, "-c", SESSION, cap_name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as session:
         assert session.stdout is not None  # it is a pipe
@@ -274,21 +280,21 @@ def test_killed_session(cap_name: str, cap: Cap) -> None:
 
 
 @pytest.mark.parametrize("asked", ["unavailable", "cannot_throttle"])
-def test_rights(cap_name: str, asked: str) -> None:
-    """A user without rights is told in one sentence, which names a way out, why there is no group to be had."""
+def test_user_without_rights_gets_a_hint(cap_name: str, asked: str) -> None:
+    """A user without rights is told in one sentence why no group can be created, with a hint."""
     told = witness.as_nobody("from pytest_edgeload.sandbox.caps import CAPS", f"CAPS[{cap_name!r}].{asked}()")
     assert ("log in as" if cap_name == "systemd" else "run as root") in told
     assert "\n" not in told
 
 
-def test_table() -> None:
-    """`none`, and nothing else, is listed as not enforcing, and is there everywhere."""
+def test_only_none_does_not_enforce() -> None:
+    """Only `none` does not enforce, and it is available everywhere."""
     assert [name for name, cap in CAPS.items() if not cap.enforces] == ["none"]
     assert CAPS["none"].unavailable() is None
 
 
-def test_choose() -> None:
-    """`auto` is the first of the table that works here; a name is that cap, or its reason and the way out."""
+def test_auto_is_the_first_that_works() -> None:
+    """`auto` is the first cap that works here; a name is that cap, or refused with its reason and a hint."""
     reasons = {name: cap.unavailable() for name, cap in CAPS.items()}
     first = next(name for name, reason in reasons.items() if reason is None)
     assert choose("auto") == (first, CAPS[first])
@@ -301,8 +307,8 @@ def test_choose() -> None:
             assert str(refused.value) == f"cap={name}: {reason}; try cap=auto"
 
 
-def test_choose_throttling() -> None:
-    """Where reads are to be throttled, `auto` is the first that can, and one that cannot is refused with its reason."""
+def test_auto_is_the_first_that_can_throttle() -> None:
+    """With throttled reads `auto` is the first cap that can; one that cannot is refused with its reason."""
     reasons = {name: cap.unavailable() or cap.cannot_throttle() for name, cap in CAPS.items()}
     assert str(reasons["none"]) == "it watches the worker and throttles no reads"
     for name, reason in reasons.items():
@@ -318,16 +324,16 @@ def test_choose_throttling() -> None:
         assert choose("auto", BPS) == (able[0], CAPS[able[0]])
 
 
-def test_nobody_throttles() -> None:
-    """Where no cap can throttle, `auto` is refused with the rate, the way out, and the reason of each that enforces."""
+def test_no_cap_that_throttles_is_refused() -> None:
+    """If no cap can throttle, `auto` is refused with the rate, a hint, and the reason of each cap."""
     told = witness.as_nobody("from pytest_edgeload.sandbox.caps import choose", f"choose('auto', {BPS})")
     assert told.startswith("UsageError: read-bw=90M: no cap can throttle reads here; leave it out, or make a ")
     assert [name for name in CAPS if f"{name}: " in told] == ["cgroup2", "cgroup1", "systemd"]
     assert "\n" not in told
 
 
-def test_unavailable(fresh: Callable[[], str], session: str) -> None:
-    """A cap that this machine lacks cannot be opened, says so in the same words, and has nothing to sweep."""
+def test_unavailable_cap_cannot_be_opened(fresh: Callable[[], str], session: str) -> None:
+    """A cap that this machine lacks cannot be opened, for the same reason, and has nothing to sweep."""
     lacking = {str(cap.unavailable()): cap for cap in CAPS.values() if cap.unavailable()}
     for reason, cap in lacking.items():
         with pytest.raises(Unsupported) as refused:

@@ -1,4 +1,4 @@
-"""Any program: however it ends its outcome says so, its figures are those of it and its children, nothing is left."""
+"""Any program: every ending has its outcome, its figures include its children, and nothing is left."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def more_mib() -> int:
     return (own.highest >> 20) + 64
 
 
-def test_ok(run: Run, hold: tuple[str | Path, ...], more_mib: int) -> None:
-    """A program that ends well has a makespan and what it held; what only a worker of ours knows is absent."""
+def test_program_has_makespan_and_peak(run: Run, hold: tuple[str | Path, ...], more_mib: int) -> None:
+    """A program that ends well has a makespan and a peak; figures of a worker are absent."""
     seen = run(command(*hold, str(more_mib)))
     assert (seen.outcome, seen.detail) == ("ok", "")
     assert seen.makespan_s is not None
@@ -97,15 +97,15 @@ def test_ok(run: Run, hold: tuple[str | Path, ...], more_mib: int) -> None:
     assert (seen.startup_s, seen.baseline_bytes, seen.output_error, seen.tasks) == (None, None, None, ())
 
 
-def test_oom(run: Run, hold: tuple[str | Path, ...], any_cap: Cap) -> None:
-    """A program that holds more than its limit is killed for it, where that is enforced."""
+def test_program_is_killed_at_its_limit(run: Run, hold: tuple[str | Path, ...], any_cap: Cap) -> None:
+    """A program that holds more than an enforced limit is killed."""
     seen = run(command(*hold, "128"), limit=64 * MIB)
     found = ("oom", "killed by the kernel at its limit of 64M", None) if any_cap.enforces else ("ok", "", 0)
     assert (seen.outcome, seen.detail, seen.makespan_s and 0) == found
 
 
-def test_children(run: Run, hold: tuple[str | Path, ...], any_cap: Cap, more_mib: int) -> None:
-    """What a child holds counts: its limit kills, its faults and its peak are the program's."""
+def test_children_count(run: Run, hold: tuple[str | Path, ...], any_cap: Cap, more_mib: int) -> None:
+    """A child's memory counts: its limit kills, its faults and its peak are the program's."""
     words = " ".join(f"'{word}'" for word in hold)
     seen = run(command("sh", "-c", f"{words} {more_mib}; true"))
     assert seen.peak_bytes is not None
@@ -127,14 +127,14 @@ def test_children(run: Run, hold: tuple[str | Path, ...], any_cap: Cap, more_mib
         ("yes word | head -c 50000000; exit 1", "the program ended with status 1: " + " ".join(["word"] * 80)),
     ],
 )
-def test_crashed(run: Run, script: str, detail: str) -> None:
-    """A status other than 0 and a signal are `crashed`, with the program's last words however much it had said."""
+def test_failed_program_has_crashed(run: Run, script: str, detail: str) -> None:
+    """An exit status other than 0 and a signal are `crashed`, with the program's last words."""
     seen = run(command("sh", "-c", script))
     assert (seen.outcome, seen.makespan_s) == ("crashed", None)
     assert seen.detail == detail
 
 
-def test_given(run: Run, tmp_path: Path) -> None:
+def test_program_gets_arguments_input_environment_and_folder(run: Run, tmp_path: Path) -> None:
     """A program gets its arguments, its input, its environment and its folder."""
     script = 'cat > in; echo "$0 $WORD" > out'
     seen = run(
@@ -144,8 +144,8 @@ def test_given(run: Run, tmp_path: Path) -> None:
     assert [(tmp_path / name).read_text() for name in ("in", "out")] == ["i", "arg w\n"]
 
 
-def test_relative(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program in a folder, both named from here, runs in that folder."""
+def test_relative_program_runs_in_its_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in a folder, both relative paths, runs in that folder."""
     (tmp_path / "inner").mkdir()
     program = tmp_path / "inner" / "program"
     program.write_text("#!/bin/sh\npwd > out\n")
@@ -156,8 +156,8 @@ def test_relative(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (tmp_path / "inner" / "out").read_text() == f"{tmp_path}/inner\n"
 
 
-def test_files_of_others(run: Run, tmp_path: Path) -> None:
-    """What asks a service may open a file and keep it open: nobody else closes it."""
+def test_files_of_ask_stay_open(run: Run, tmp_path: Path) -> None:
+    """A file that `ask` opens and keeps is not closed by other code."""
     kept: list[IO[bytes]] = []
     calls = itertools.count()
     seen = run(
@@ -178,7 +178,7 @@ class Refusing(Uncapped):
         raise Unsupported("not here")
 
 
-def test_nothing_open() -> None:
+def test_failed_start_leaves_no_file_open() -> None:
     """A command that cannot be started leaves no file open."""
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
     with pytest.raises(Unsupported):
@@ -186,14 +186,14 @@ def test_nothing_open() -> None:
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
 
 
-def test_timeout(run: Run) -> None:
+def test_sleeping_program_times_out(run: Run) -> None:
     """A program that sleeps, and its children, are ended when its time is up."""
     seen = run(command("sh", "-c", "sleep 60 & wait"), timeout_s=0.5)
     assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.5 s; raise the timeout")
 
 
-def test_killed_with_us(tmp_path: Path) -> None:
-    """A program ends when pytest is killed, though no group knows it."""
+def test_program_dies_with_pytest(tmp_path: Path) -> None:
+    """A program ends when pytest is killed, even without a group."""
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv, of util-linux")
     code = (
@@ -221,8 +221,8 @@ def _server(port: int) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("form", ["tcp:127.0.0.1:{}", "http://127.0.0.1:{}/"])
-def test_service(run: Run, port: int, form: str, tmp_path: Path) -> None:
-    """A service is asked when it is ready, and ends well by our signal; what is on the clock is the asking."""
+def test_service_is_asked_when_ready(run: Run, port: int, form: str, tmp_path: Path) -> None:
+    """A service is asked when it is ready, and ends well by our signal; the clock runs during the asking."""
     (tmp_path / "word").write_text("hello")
     answers: list[bytes] = []
 
@@ -255,16 +255,18 @@ def _say(error: Exception) -> Callable[[], object]:
         ("echo gone >&2; exit 3", None, "crashed", "the program ended with status 3 before it was ready: gone"),
     ],
 )
-def test_service_outcome(run: Run, script: str, ask: Callable[[], object] | None, outcome: str, detail: str) -> None:
-    """What the asking raises is the outcome, as is an end before it was ready; without asking nothing is timed."""
+def test_ask_decides_the_outcome(
+    run: Run, script: str, ask: Callable[[], object] | None, outcome: str, detail: str
+) -> None:
+    """An exception of `ask` is the outcome, as is an end before it was ready; without `ask` nothing is timed."""
     calls = itertools.count()
     becomes_ready = "exit" not in script
     seen = run(command("sh", "-c", f"sleep 0.05; {script}", ready=lambda: next(calls) > 0 and becomes_ready, ask=ask))
     assert (seen.outcome, seen.detail, seen.makespan_s) == (outcome, detail, None)
 
 
-def test_stubborn(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A service that does not heed SIGTERM is killed, which is told."""
+def test_stubborn_service_is_killed(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A service that ignores SIGTERM is killed, with a notice."""
     monkeypatch.setattr("pytest_edgeload.sandbox.command.GRACE_S", 0.2)
     deaf = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); open(sys.argv[1], 'w'); time.sleep(60)"
     note = tmp_path / "deaf"
@@ -275,7 +277,7 @@ def test_stubborn(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     )
 
 
-def test_never_ready(run: Run, port: int) -> None:
+def test_service_that_is_never_ready_times_out(run: Run, port: int) -> None:
     """A service that is never ready is a `timeout`."""
     seen = run(command("sleep", "60", ready=f"tcp:127.0.0.1:{port}"), timeout_s=0.3)
     assert (seen.outcome, seen.detail) == ("timeout", "not ready after 0.3 s; raise the timeout")
@@ -283,8 +285,8 @@ def test_never_ready(run: Run, port: int) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a program that gains its rights")
 @pytest.mark.parametrize("ready", [None, lambda: False])
-def test_of_another(ready: Callable[[], object] | None, tmp_path: Path) -> None:
-    """A program that gains the rights of root, as by sudo, is waited for no longer than any other; it is named."""
+def test_program_that_gains_rights_is_named(ready: Callable[[], object] | None, tmp_path: Path) -> None:
+    """A program that gains the rights of root, as by sudo, delays nothing longer, and is named."""
     sudo = shutil.copy(shutil.which("setpriv") or "", tmp_path)
     Path(sudo).chmod(0o4755)
     for folder in (tmp_path, *tmp_path.parents[:3]):
@@ -309,8 +311,8 @@ print(seen.outcome, seen.detail)
     os.kill(pid, signal.SIGKILL)
 
 
-def test_ready_too_early(run: Run) -> None:
-    """What is ready before it has started is refused: it is something else that answers."""
+def test_service_ready_before_its_start_is_refused(run: Run) -> None:
+    """A service that is ready before it has started is refused: another program answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         wanted = command("sleep", "60", ready=f"tcp:127.0.0.1:{server.getsockname()[1]}")
         with pytest.raises(UsageError, match="ready is true before it has started"):
@@ -332,7 +334,7 @@ def test_ready_too_early(run: Run) -> None:
         (("sh",), {"ready": "ftp://host/"}, "ready='ftp://host/': not an address of a service"),
     ],
 )
-def test_refused(argv: tuple[str, ...], more: dict[str, object], sentence: str) -> None:
-    """What cannot be started is refused in one sentence before anything is."""
+def test_wrong_command_is_refused(argv: tuple[str, ...], more: dict[str, object], sentence: str) -> None:
+    """A command that cannot be started is refused in one sentence before any process starts."""
     with pytest.raises(UsageError, match=sentence):
         command(*argv, **more)  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def test_process_gets_its_processor_time(held: Held) -> None:
 
 
 def test_process_runs_on_its_cores(cap: Cap, held: Held, fresh: Callable[[], str], storage: Path) -> None:
-    """A process may run on the processors that it has and on no others; without a cpuset controller that is told."""
+    """A process runs on its cores and no others; without a cpuset controller this is a shortfall."""
     found = lacking(cap, Constraints(cores=1), fresh, storage)
     if found:
         assert found == (Shortfall("cores"),)
@@ -84,14 +84,14 @@ def test_process_runs_on_its_cores(cap: Cap, held: Held, fresh: Callable[[], str
 
 
 def test_missing_cores_are_a_shortfall(cap: Cap, fresh: Callable[[], str], storage: Path) -> None:
-    """Of more cores than the machine has those that there are are used, and that is told."""
+    """If the machine has fewer cores, the process runs on all of them, and the shortfall says so."""
     found = lacking(cap, Constraints(cores=PROCESSORS + 2), fresh, storage)
     assert found in {(Shortfall("cores", f"{PROCESSORS} of {PROCESSORS + 2}"),), (Shortfall("cores"),)}
     assert cores_of(PROCESSORS + 2) == tuple(sorted(os.sched_getaffinity(0)))
 
 
 def test_writes_are_throttled(held: Held, storage: Path, throttle: Limits) -> None:
-    """Direct writes are held to a tenth of what they are when free, but for a first helping; reads stay free."""
+    """Direct writes are throttled to a tenth of full speed after a first burst; reads are not."""
 
     def took_s(limits: Limits) -> tuple[float, str]:
         group, name = held(limits)
@@ -113,7 +113,7 @@ def test_writes_are_throttled(held: Held, storage: Path, throttle: Limits) -> No
 
 @pytest.mark.parametrize(("most", "ended"), [(32 * MIB, -signal.SIGKILL), (96 * MIB, 0)])
 def test_process_is_killed_beyond_its_swap(held: Held, swap: Swap, most: int, ended: int) -> None:
-    """A process has as much swap as it may have: it is killed with too little, and ends well with enough."""
+    """A process is killed with too little swap, and ends well with enough."""
     group, _ = held(Limits(Constraints(LIMIT, most), may_swap=True))
     with Child(*group.enter) as child:
         child.do("touch", 128 * MIB)
@@ -121,7 +121,7 @@ def test_process_is_killed_beyond_its_swap(held: Held, swap: Swap, most: int, en
 
 
 def test_missing_swap_is_a_shortfall(cap: Cap, fresh: Callable[[], str], storage: Path) -> None:
-    """More swap than there is is told, and none is always to be had."""
+    """Less swap than asked for is a shortfall; no swap is always available."""
     found = lacking(cap, Constraints(swap_bytes=100 * MIB), fresh, storage, Swap(64 * MIB))
     assert found == (Shortfall("swap_bytes", "64M of 100M"),)
     off = Swap(0, usable=False)
@@ -133,7 +133,7 @@ def test_missing_swap_is_a_shortfall(cap: Cap, fresh: Callable[[], str], storage
 def test_group_with_all_constraints_is_swept(
     cap: Cap, held: Held, session: str, fresh: Callable[[], str], storage: Path, throttle: Limits
 ) -> None:
-    """A group that holds all there is to hold is entered as a whole, and swept from every hierarchy."""
+    """A group with all constraints is entered as a whole, and swept from every hierarchy."""
     not_held = lacking(cap, EVERYTHING, fresh, storage)
     assert not_held in {(), (Shortfall("cores"),)}
     case = msgspec.structs.replace(CASE, constraints=EVERYTHING, unenforced=not_held)
@@ -150,13 +150,13 @@ def test_group_with_all_constraints_is_swept(
 
 
 def test_none_enforces_nothing(fresh: Callable[[], str], storage: Path) -> None:
-    """By a cap that does not enforce, all that is asked for is told, and nothing that is not."""
+    """A cap that does not enforce has exactly the requested constraints as shortfalls."""
     assert lacking(CAPS["none"], EVERYTHING, fresh, storage) == tuple(map(Shortfall, OPTIONAL))
     assert lacking(CAPS["none"], Constraints(cpus=1.0), fresh, storage) == (Shortfall("cpus"),)
 
 
 def test_throttle_without_a_disk_is_a_shortfall(cap: Cap, fresh: Callable[[], str]) -> None:
-    """Where weights are on nothing that can be throttled, reads and writes are told as not enforced."""
+    """If no disk can be throttled, reads and writes are shortfalls."""
     assert lacking(cap, Constraints(read_bps=BPS, write_bps=BPS), fresh, Path("/proc/version")) == (
         Shortfall("read_bps"),
         Shortfall("write_bps"),

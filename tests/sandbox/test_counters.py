@@ -1,4 +1,4 @@
-"""What is read from /proc is what processes really did."""
+"""The figures from /proc agree with the actions of processes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def resident_of(child: Child) -> Resident:
     return found
 
 
-def test_resident() -> None:
-    """Resident memory follows what a process takes and gives back; its highest stays; it counts as anonymous."""
+def test_resident_memory_follows_a_process() -> None:
+    """Resident memory follows the memory a process takes and frees; its peak stays; it is anonymous."""
     with Child() as child:
         child.do("again")
         before = resident_of(child)
@@ -49,8 +49,8 @@ def test_resident() -> None:
     assert held.now == pytest.approx(held.memory.anon + held.memory.file, abs=NEAR)
 
 
-def test_minor_faults() -> None:
-    """Each page that a process touches first is a minor fault of its own."""
+def test_first_touch_is_a_minor_fault() -> None:
+    """The first touch of each page is a minor fault."""
     with Child() as child:
         child.do("again")
         before = process(child.pid)
@@ -61,8 +61,8 @@ def test_minor_faults() -> None:
     assert after["read_bytes"] == before["read_bytes"]
 
 
-def test_read_bytes(file: Path) -> None:
-    """A file that is not in the page cache counts once as read from storage, and read again not at all."""
+def test_file_is_read_from_storage_once(file: Path) -> None:
+    """A file outside the page cache counts once as read from storage, and a second read does not count."""
     with Child() as child:
         child.do("again")
         totals = [process(child.pid) for _ in range(3) if child.do("read", file)]
@@ -74,7 +74,7 @@ def test_read_bytes(file: Path) -> None:
     assert warm["read_bytes"] - start["read_bytes"] < MIB
 
 
-def test_major_faults(file: Path) -> None:
+def test_fetched_page_is_a_major_fault(file: Path) -> None:
     """A page of a mapped file that has to be fetched is a major fault."""
     with Child() as child:
         child.do("again")
@@ -85,8 +85,8 @@ def test_major_faults(file: Path) -> None:
     assert after["read_bytes"] - before["read_bytes"] >= 100 * counters.PAGE_BYTES
 
 
-def test_cpu() -> None:
-    """Processor time is what the process says it spent, waiting not included."""
+def test_processor_time_excludes_waiting() -> None:
+    """Processor time is the time that the process spent, without waiting."""
     with Child() as child:
         child.do("again")
         before = process(child.pid)
@@ -95,8 +95,8 @@ def test_cpu() -> None:
     assert after["cpu_s"] - before["cpu_s"] == pytest.approx(0.3, abs=0.05)
 
 
-def test_odd_command(tmp_path: Path) -> None:
-    """A command with brackets and blanks in it shifts no figure."""
+def test_odd_command_shifts_no_figure(tmp_path: Path) -> None:
+    """A command with brackets and blanks shifts no figure."""
     odd = tmp_path / "a) 1 2 (b"
     odd.symlink_to(sys.executable)
     with Child(program=str(odd)) as child:
@@ -104,8 +104,8 @@ def test_odd_command(tmp_path: Path) -> None:
         assert process(child.pid)["cpu_s"] == pytest.approx(0.3, abs=0.2)
 
 
-def test_exited() -> None:
-    """Of a process that has exited nothing resident is told; once it is waited for, nothing at all."""
+def test_exited_process_has_no_figures() -> None:
+    """An exited process has no resident memory; once it is waited for, it has no figures at all."""
     with Child() as child:
         live = Live(Path(f"/proc/{child.pid}/status"))
         assert resident(live.read()) is not None
@@ -118,8 +118,8 @@ def test_exited() -> None:
     live.close()
 
 
-def test_live() -> None:
-    """A file that is kept open says what is the case now, each time it is read."""
+def test_open_file_has_the_present_content() -> None:
+    """A file that stays open has the present content at each read."""
     with Child() as child:
         child.do("again")
         live = Live(Path(f"/proc/{child.pid}/status"))
@@ -132,7 +132,7 @@ def test_live() -> None:
     assert after.now - before.now == pytest.approx(32 * MIB, abs=NEAR)
 
 
-def test_machine() -> None:
+def test_machine_has_the_kernels_totals() -> None:
     """The machine's totals are the kernel's own, in bytes and seconds, and never run backwards."""
     vmstat = flat(Path("/proc/vmstat").read_text())
     found, later = counters.machine(), counters.machine()
@@ -141,8 +141,8 @@ def test_machine() -> None:
     assert ("stall_s" in found) == Path("/proc/pressure/memory").exists()
 
 
-def test_stall(tmp_path: Path) -> None:
-    """A pressure file tells the seconds in which some task stalled; where there is none, nothing is told."""
+def test_pressure_file_has_stall_seconds(tmp_path: Path) -> None:
+    """A pressure file has the seconds in which some task stalled; without the file there are none."""
     pressure = tmp_path / "memory.pressure"
     pressure.write_text(
         "some avg10=0.00 avg60=0.00 avg300=0.69 total=16101493\nfull avg10=0.00 avg60=0.00 avg300=0.65 total=15248573\n"

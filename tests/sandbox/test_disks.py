@@ -1,4 +1,4 @@
-"""Which disks a throttle is about, and what is said where there is none."""
+"""The disks that a throttle applies to, and the refusal if there is none."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_partition_is_on_its_whole_disk(disk: Path, tmp_path: Path) -> None:
-    """A file on a partition, and the partition itself, are on the whole disk, which is named as the kernel names it."""
+    """A file on a partition, and the partition itself, are on the whole disk, by the kernel's name."""
     (tmp_path / "mounted" / "file").touch()
     number = disk.stat().st_rdev
     for path in (tmp_path / "mounted" / "file", Path(f"{disk}p1"), disk):
@@ -59,13 +59,13 @@ def test_partition_is_on_its_whole_disk(disk: Path, tmp_path: Path) -> None:
 
 
 def test_each_disk_is_named_once(disk: Path, tmp_path: Path, storage: Path) -> None:
-    """Each disk is named once, that of the files first, then those that are swapped to."""
+    """Each disk is named once, first those of the files, then those of swap."""
     here, there = (disks_of(SLOW, [path], []) for path in (storage, tmp_path / "mounted"))
     assert disks_of(SLOW, [storage, storage], [Path(f"{disk}p1"), disk, storage]) == here + there
 
 
 def test_compressed_memory_is_not_throttled(storage: Path) -> None:
-    """Swap that is compressed memory is not held back: it is no storage."""
+    """Swap in compressed memory is not throttled, because it is not storage."""
     area = Path("/dev/zram0")
     if not area.exists():
         pytest.skip("this machine has no zram")
@@ -74,7 +74,7 @@ def test_compressed_memory_is_not_throttled(storage: Path) -> None:
 
 @pytest.mark.parametrize("path", [Path("/proc/version"), Path("/nowhere")])
 def test_file_on_no_disk_is_refused(path: Path, storage: Path) -> None:
-    """What is on no disk, or cannot be seen, is refused in a sentence with its name and the way out for what it is."""
+    """A file that is not on a disk, or not visible, is refused in a sentence with its name and a hint."""
     begin = f"read-bw=90M: {path} is not on a disk that can be throttled (overlay, tmpfs and btrfs are not)"
     with pytest.raises(Unsupported) as refused:
         disks_of(SLOW, [path], [])

@@ -41,7 +41,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Check]:
 
 
 def test_every_failed_check_has_a_hint(found: dict[str, Check]) -> None:
-    """Every check says what was found, and whatever says no also says how to get it."""
+    """Every check has a finding, and every failed check a hint, on one line each."""
     assert all(check.found for check in found.values())
     assert [check.what for check in found.values() if not check.ok and not check.hint] == []
     assert all("\n" not in joined(check.found) + joined(check.hint) for check in found.values())

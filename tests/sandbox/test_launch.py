@@ -1,4 +1,4 @@
-"""However a worker ends, its outcome says so, its figures are those of the run, and nothing of it is left."""
+"""A worker: every ending has its outcome, its figures are those of the run, and nothing of it is left."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def weight_bytes(folder: Path) -> int:
     return (folder / "weights.safetensors").stat().st_size
 
 
-def test_ok(ok: Measurement, any_cap_name: str) -> None:
-    """A run that went well has every metric that this kernel gives, and nothing to add in words."""
+def test_good_run_has_every_metric(ok: Measurement, any_cap_name: str) -> None:
+    """A good run has every metric that this kernel reports, and no detail."""
     assert (ok.outcome, ok.detail) == ("ok", "")
     lacking = LACKS[any_cap_name] | (set() if Path("/proc/pressure/memory").exists() else {"stall_s"})
     given = {name for name in METRICS if getattr(ok, name) is not None}
@@ -121,8 +121,8 @@ def test_ok(ok: Measurement, any_cap_name: str) -> None:
     assert ok.started < ok.ended
 
 
-def test_machine_wide(ok: Measurement, any_cap_name: str) -> None:
-    """What the kernel counts for the whole machine only is named: with version 2 at most swap, else pressure too."""
+def test_machine_wide_metrics_are_named(ok: Measurement, any_cap_name: str) -> None:
+    """Metrics of the whole machine are named: with version 2 at most swap, otherwise pressure as well."""
     pressure = ["stall_s"] if Path("/proc/pressure/memory").exists() else []
     if any_cap_name == "cgroup2":
         assert {*ok.machine_wide} <= {"swap_in_bytes", "swap_out_bytes"}  # which newer kernels count by group, too
@@ -130,8 +130,8 @@ def test_machine_wide(ok: Measurement, any_cap_name: str) -> None:
         assert [*ok.machine_wide] == ["swap_in_bytes", "swap_out_bytes", *pressure]
 
 
-def test_peaks(ok: Measurement, folders: Callable[[str], Path], any_cap: Cap) -> None:
-    """The peaks hold what the worker held: its weights over its baseline, and all that was seen of it on the way."""
+def test_peaks_include_the_weights(ok: Measurement, folders: Callable[[str], Path], any_cap: Cap) -> None:
+    """The peaks include the weights above the baseline, and all samples on the way."""
     assert ok.peak_bytes is not None
     assert ok.baseline_bytes is not None
     assert ok.peak_anon_bytes is not None
@@ -147,21 +147,21 @@ def test_peaks(ok: Measurement, folders: Callable[[str], Path], any_cap: Cap) ->
         assert ok.peak_file_bytes >= weights * 0.9  # the file's own pages: it was dropped before
 
 
-def test_cold(ok: Measurement, folders: Callable[[str], Path]) -> None:
-    """The weights come from storage, once, though the network has just been written and is asked twice."""
+def test_weights_come_from_storage_once(ok: Measurement, folders: Callable[[str], Path]) -> None:
+    """The weights come from storage once, although the network was just written and is requested twice."""
     assert ok.read_bytes is not None
     weights = weight_bytes(folders("wide"))
     assert weights <= ok.read_bytes < weights * 1.2
 
 
-def test_outputs(ok: Measurement) -> None:
-    """The outputs are plain PyTorch's."""
+def test_outputs_are_those_of_pytorch(ok: Measurement) -> None:
+    """The outputs are those of plain PyTorch."""
     assert ok.output_error is not None
     assert ok.output_error < 1e-5
 
 
-def test_spans(ok: Measurement) -> None:
-    """Every task ran once, when it was ready, within the makespan; the time line counts from the same moment."""
+def test_every_task_has_a_span(ok: Measurement) -> None:
+    """Every task ran once, when it was ready, within the makespan; the time line has the same zero."""
     assert ok.makespan_s is not None
     assert sorted(span.task for span in ok.tasks) == list(range(2 * (1 + 3 * 12)))
     for span in ok.tasks:
@@ -171,8 +171,8 @@ def test_spans(ok: Measurement) -> None:
     assert max(during) == ok.peak_anon_bytes
 
 
-def test_idle(idle: Measurement, ok: Measurement) -> None:
-    """A worker with an empty plan does nothing but start, and takes what every worker takes before its first task."""
+def test_idle_worker_only_starts(idle: Measurement, ok: Measurement) -> None:
+    """A worker with an empty plan only starts, and takes as much as every worker before its first task."""
     assert (idle.outcome, idle.makespan_s, idle.read_bytes, idle.ledger_peak_bytes) == ("ok", 0.0, 0, 0)
     assert idle.peak_bytes is not None
     assert idle.baseline_bytes is not None
@@ -180,8 +180,10 @@ def test_idle(idle: Measurement, ok: Measurement) -> None:
     assert idle.baseline_bytes <= idle.peak_bytes < idle.baseline_bytes + 8 * MIB
 
 
-def test_oom(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: int, swap: Swap) -> None:
-    """A plan that needs more than the limit and may not swap ends as `oom`; what it did not live to tell is absent."""
+def test_worker_is_killed_at_its_limit(
+    enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: int, swap: Swap
+) -> None:
+    """A plan that needs more than its limit and may not swap ends as `oom`; later figures are absent."""
     limit = idle_anon + 104 * MIB
     job, _ = builders.job("bulk", folders("wide"))
     run = launch(job, dataclasses.replace(enclosure, limits=Limits(Constraints(limit))))
@@ -199,8 +201,10 @@ def idle_anon(cap: Cap, fresh: Callable[[], str]) -> int:
     return run.peak_anon_bytes
 
 
-def test_swapping(enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: int, swap: Swap) -> None:
-    """The same plan under the same limit goes well where it may swap; what swapped shows."""
+def test_worker_swaps_beyond_its_limit(
+    enclosure: Enclosure, folders: Callable[[str], Path], idle_anon: int, swap: Swap
+) -> None:
+    """The same plan under the same limit ends well if it may swap, and the swap is in the figures."""
     limit = idle_anon + 104 * MIB
     job, _ = builders.job("bulk", folders("wide"))
     run = launch(job, dataclasses.replace(enclosure, limits=Limits(Constraints(limit), may_swap=True)))
@@ -211,22 +215,22 @@ def test_swapping(enclosure: Enclosure, folders: Callable[[str], Path], idle_ano
     assert run.peak_anon_bytes <= limit
 
 
-def test_too_small_to_start(enclosure: Enclosure) -> None:
-    """A limit in which not even Python starts is `oom` as well, before anything was asked of the worker."""
+def test_limit_too_small_to_start_is_oom(enclosure: Enclosure) -> None:
+    """A limit in which not even Python starts is `oom` as well, before the first message."""
     run = launch(Job(Plan(()), (), (), "read", 1), dataclasses.replace(enclosure, limits=Limits(Constraints(16 * MIB))))
     assert (run.outcome, run.detail) == ("oom", "killed by the kernel at its limit of 16M")
     assert (run.startup_s, run.baseline_bytes, run.makespan_s) == (None, None, None)
 
 
-def test_timeout(any_cap: Cap, fresh: Callable[[], str], long_job: Job) -> None:
-    """A worker that has not even started when its time is up is ended, which is a `timeout` that names the option."""
+def test_worker_that_starts_too_late_times_out(any_cap: Cap, fresh: Callable[[], str], long_job: Job) -> None:
+    """A worker that has not started in time is ended, which is a `timeout`."""
     run = launch(long_job, Enclosure(any_cap, fresh(), Limits(), timeout_s=0.1))
     assert (run.outcome, run.detail) == ("timeout", "not done after 0.1 s; raise the timeout")
     assert (run.startup_s, run.makespan_s) == (None, None)
 
 
-def test_stopped(enclosure: Enclosure, long_job: Job) -> None:
-    """A worker that hangs in the middle is ended when its time is up, though it answers to nothing."""
+def test_hanging_worker_times_out(enclosure: Enclosure, long_job: Job) -> None:
+    """A worker that hangs in the middle is ended in time, although it answers nothing."""
     with befalling(enclosure.name, lambda pid: os.kill(pid, signal.SIGSTOP)):
         run = launch(long_job, dataclasses.replace(enclosure, timeout_s=6))
     assert (run.outcome, run.detail) == ("timeout", "not done after 6 s; raise the timeout")
@@ -234,8 +238,8 @@ def test_stopped(enclosure: Enclosure, long_job: Job) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_crashed(enclosure: Enclosure, long_job: Job, number: signal.Signals) -> None:
-    """A worker that a signal ends in the middle, and not for its limit, ends as `crashed`, which names the signal."""
+def test_signal_is_a_crash(enclosure: Enclosure, long_job: Job, number: signal.Signals) -> None:
+    """A worker that a signal ends, not its limit, ends as `crashed` with the signal's number."""
     with befalling(enclosure.name, lambda pid: os.kill(pid, number)):
         run = launch(long_job, enclosure)
     assert run.outcome == "crashed"
@@ -245,24 +249,24 @@ def test_crashed(enclosure: Enclosure, long_job: Job, number: signal.Signals) ->
     assert run.peak_bytes is not None
 
 
-def test_refused_memory(enclosure: Enclosure, long_job: Job) -> None:
-    """A worker that is refused memory, rather than killed for it, ends as `oom` too."""
+def test_refused_memory_is_oom(enclosure: Enclosure, long_job: Job) -> None:
+    """A worker that is refused memory, rather than killed, ends as `oom` as well."""
     with befalling(enclosure.name, lambda pid: resource.prlimit(pid, resource.RLIMIT_AS, (64 * MIB, 64 * MIB))):
         run = launch(long_job, enclosure)
     assert run.outcome == "oom"
     assert "memory" in run.detail
 
 
-def test_damaged(enclosure: Enclosure, folders: Callable[[str], Path], tmp_path: Path) -> None:
-    """A worker that cannot go on says why in its own words and ends as `crashed`."""
+def test_failed_worker_gives_its_reason(enclosure: Enclosure, folders: Callable[[str], Path], tmp_path: Path) -> None:
+    """A worker that cannot go on gives its reason and ends as `crashed`."""
     folder = Path(shutil.copytree(folders("tiny"), tmp_path / "tiny"))
     os.truncate(folder / "weights.safetensors", 4096)
     run = launch(builders.job("bulk", folder)[0], enclosure)
     assert (run.outcome, run.detail) == ("crashed", "EOFError: the weights file ends at byte 4096")
 
 
-def test_wrong(enclosure: Enclosure, folders: Callable[[str], Path]) -> None:
-    """A network that computes something else than its module did ends as `wrong`, which tells how far it is off."""
+def test_wrong_output_is_an_outcome(enclosure: Enclosure, folders: Callable[[str], Path]) -> None:
+    """A network that computes another result than its module ends as `wrong`, with the difference."""
     run = launch(builders.job("bulk", folders("lying"))[0], enclosure)
     assert run.outcome == "wrong"
     assert run.detail.startswith("request 0 differs from plain PyTorch by 0.4")  # 1.125 is not 2.125
@@ -270,8 +274,8 @@ def test_wrong(enclosure: Enclosure, folders: Callable[[str], Path]) -> None:
     assert run.makespan_s is not None
 
 
-def test_no_group(fresh: Callable[[], str]) -> None:
-    """Where the cap cannot be set up no worker is started: the error says what would help."""
+def test_missing_group_starts_no_worker(fresh: Callable[[], str]) -> None:
+    """If the cap cannot be set up, no worker is started, and the error has a hint."""
     lacking = next((cap for cap in CAPS.values() if cap.unavailable()), None)
     if lacking is None:
         pytest.skip("this machine has every cap")
@@ -297,8 +301,8 @@ def launching(cap_name: str, job: Job) -> Iterator[tuple[subprocess.Popen[bytes]
         yield launcher, name, found[0]
 
 
-def test_interrupted(cap_name: str, long_job: Job) -> None:
-    """Ctrl-C in the middle of a run ends it at once and leaves no group; the worker is out of the terminal's reach."""
+def test_ctrl_c_ends_a_run(cap_name: str, long_job: Job) -> None:
+    """Ctrl-C in the middle of a run ends it at once and leaves no group; the terminal does not reach the worker."""
     with launching(cap_name, long_job) as (launcher, name, worker):
         assert os.getsid(worker) == worker
         launcher.send_signal(signal.SIGINT)
@@ -309,8 +313,8 @@ def test_interrupted(cap_name: str, long_job: Job) -> None:
     assert witness.groups(name) == []
 
 
-def test_launcher_killed(cap_name: str, cap: Cap, long_job: Job) -> None:
-    """When its launcher is killed the worker dies too, though it hangs; the next session removes the group."""
+def test_worker_dies_with_its_launcher(cap_name: str, cap: Cap, long_job: Job) -> None:
+    """When its launcher is killed, the worker dies as well, even if it hangs; the next session removes the group."""
     with launching(cap_name, long_job) as (launcher, name, worker):
         os.kill(worker, signal.SIGSTOP)
         launcher.kill()

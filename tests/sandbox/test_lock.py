@@ -43,15 +43,15 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_turns(temporary: Path) -> None:
+def test_two_processes_never_hold_the_lock(temporary: Path) -> None:
     """Two processes never hold the lock at once."""
     command = [sys.executable, "-c", TAKE_TURNS, str(temporary / "inside")]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [(process.communicate()[1], process.returncode) for process in both] == [("", 0)] * 2
 
 
-def test_holder_killed(temporary: Path) -> None:
-    """Nobody gets the lock while it is held; when its holder is killed, the next one gets it."""
+def test_lock_is_free_when_its_holder_dies(temporary: Path) -> None:
+    """No other process gets the lock while it is held; when its holder is killed, the next one gets it."""
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", HOLD], stdin=pipe, stdout=pipe, text=True) as holder:
         assert holder.stdout is not None
@@ -64,7 +64,7 @@ def test_holder_killed(temporary: Path) -> None:
             pass
 
 
-def test_private(temporary: Path) -> None:
+def test_folder_is_private(temporary: Path) -> None:
     """The lock's folder is the user's alone."""
     with host_lock():
         (folder,) = temporary.iterdir()
@@ -85,8 +85,8 @@ for turn in range(turns):
 """
 
 
-def test_fair(temporary: Path) -> None:
-    """Of two that want many turns, none has all of its own first."""
+def test_waiting_process_is_next(temporary: Path) -> None:
+    """Of two processes that take many turns, neither has all of its own first."""
     told = temporary / "told"
     told.touch()
     busy = subprocess.Popen([sys.executable, "-c", TURNS, str(told), "b", "1000000"])
@@ -102,8 +102,8 @@ def test_fair(temporary: Path) -> None:
     assert contended.count("b") >= 3, turns
 
 
-def test_waiting_is_told(temporary: Path) -> None:
-    """Who waits for longer than a second says so, once, and for which process in which folder; others say nothing."""
+def test_waiting_is_announced_once(temporary: Path) -> None:
+    """A process that waits for more than a second says so once, with the holder and its folder; others say nothing."""
     said: list[str] = []
     with host_lock(said.append):
         assert said == []
@@ -125,7 +125,7 @@ def test_waiting_is_told(temporary: Path) -> None:
 
 
 def test_holder_is_of_this_file(temporary: Path) -> None:
-    """The holder is told of the very file: who holds one of the same number in another file system is not."""
+    """The holder is that of this very file, not of a file with the same number in another file system."""
     file = temporary / "it.lock"
     with hold(file):
         assert holder(file) == f"process {os.getpid()} in {Path.cwd()}"
@@ -136,8 +136,8 @@ def test_holder_is_of_this_file(temporary: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["run.lock", "queue.lock"])
-def test_stale(temporary: Path, name: str) -> None:
-    """A lock file that somebody left, whatever it holds, is no lock."""
+def test_old_lock_file_is_not_a_lock(temporary: Path, name: str) -> None:
+    """A lock file that was left, with any content, is not a lock."""
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir(mode=0o700)
     (folder / name).write_text("4711\n")
@@ -146,8 +146,8 @@ def test_stale(temporary: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722])
-def test_folder_for_others(temporary: Path, mode: int) -> None:
-    """A folder that others may write to is refused: they could have put links there."""
+def test_folder_of_shared_mode_is_refused(temporary: Path, mode: int) -> None:
+    """A folder that others may write to is refused, because they could put links there."""
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir()
     folder.chmod(mode)
@@ -161,24 +161,24 @@ def _link_to_nowhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.touch, os.mkfifo, _link_to_nowhere])
-def test_no_folder(temporary: Path, make: Callable[[Path], object]) -> None:
-    """What is no folder, or a link to none, is refused."""
+def test_file_instead_of_the_folder_is_refused(temporary: Path, make: Callable[[Path], object]) -> None:
+    """A file, a FIFO, or a link to nothing instead of the folder is refused."""
     make(temporary / f"edgeload-{os.getuid()}")
     with pytest.raises(Unsupported, match="not a folder of this user; remove it, or set TMPDIR"), host_lock():
         pass
     assert not (temporary / "nowhere").exists()
 
 
-def test_no_file(temporary: Path) -> None:
-    """A folder in place of the lock is refused in a sentence."""
+def test_folder_instead_of_the_lock_is_refused(temporary: Path) -> None:
+    """A folder instead of the lock is refused in a sentence."""
     (temporary / f"edgeload-{os.getuid()}").mkdir(mode=0o700)
     (temporary / f"edgeload-{os.getuid()}" / "run.lock").mkdir()
     with pytest.raises(Unsupported, match="Is a directory; repair it, or set TMPDIR"), host_lock():
         pass
 
 
-def test_folder_elsewhere(temporary: Path) -> None:
-    """A link that somebody put in the folder's place is refused, with the way out."""
+def test_link_instead_of_the_folder_is_refused(temporary: Path) -> None:
+    """A link instead of the folder is refused, with a hint."""
     (temporary / "elsewhere").mkdir()
     (temporary / f"edgeload-{os.getuid()}").symlink_to("elsewhere")
     with pytest.raises(Unsupported, match="not a folder of this user; remove it, or set TMPDIR"), host_lock():
@@ -187,8 +187,8 @@ def test_folder_elsewhere(temporary: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
-def test_folder_of_another(temporary: Path) -> None:
-    """A folder of that name that is another user's is refused, with the way out."""
+def test_folder_of_another_user_is_refused(temporary: Path) -> None:
+    """A folder of that name that belongs to another user is refused, with a hint."""
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir()
     os.chown(folder, 65534, 65534)

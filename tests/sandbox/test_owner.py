@@ -1,4 +1,4 @@
-"""From a name alone anyone can tell whose it is, and whether that session still lives."""
+"""A name alone shows which session gave it, and whether that session still lives."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ endings = st.just("") | st.from_regex(r"-[\w.-]+", fullmatch=True)
 tags = st.builds("{}-{}".format, st.integers(1, 300), st.integers(1, 300))
 
 
-def test_tag() -> None:
-    """A tag is a process's id and when it started, which its parent's is not."""
+def test_tag_identifies_a_process() -> None:
+    """A tag is a process's id and its start time, which differs from its parent's."""
     with Child() as child:
         assert tag(child.pid).startswith(f"{child.pid}-")
         assert tag(child.pid) == tag(child.pid)
@@ -33,7 +33,7 @@ def test_tag() -> None:
         assert started[0] - started[1] == pytest.approx(seen[0] - seen[1], abs=0.1)
 
 
-def test_tag_of_nobody() -> None:
+def test_dead_process_has_no_tag() -> None:
     """A process that is gone, waited for or not, has no tag."""
     with Child() as child:
         child.process.kill()
@@ -45,21 +45,21 @@ def test_tag_of_nobody() -> None:
 
 
 @given(endings)
-def test_living(ending: str) -> None:
-    """Nothing that a living process named after itself is abandoned."""
+def test_name_of_a_living_process_is_not_abandoned(ending: str) -> None:
+    """No name of a living process is abandoned."""
     assert not is_abandoned(PREFIX + OWN + ending)
     assert belongs_to(PREFIX + OWN + ending, OWN)
 
 
 @given(endings)
-def test_gone(ending: str) -> None:
-    """All that a process named after itself is abandoned once it is gone."""
+def test_name_of_a_dead_process_is_abandoned(ending: str) -> None:
+    """Every name of a dead process is abandoned."""
     assert is_abandoned(PREFIX + GONE + ending)
     assert not belongs_to(PREFIX + GONE + ending, OWN)
 
 
-def test_zombie() -> None:
-    """A session that has exited is gone, even if nobody has waited for it."""
+def test_name_of_a_zombie_is_abandoned() -> None:
+    """A session that has exited is dead, even before it is waited for."""
     with Child() as child:
         name = PREFIX + tag(child.pid)
         assert not is_abandoned(name)
@@ -68,14 +68,14 @@ def test_zombie() -> None:
         assert is_abandoned(name)
 
 
-def test_number_used_again() -> None:
-    """Another process that has got the number of one that is gone does not keep what that one left."""
+def test_reused_number_does_not_keep_a_name() -> None:
+    """Another process with the number of a dead one does not keep that one's names."""
     pid, start, *rest = OWN.split("-")
     assert is_abandoned(PREFIX + "-".join([pid, str(int(start) + 1), *rest]))
 
 
-def test_odd_command(tmp_path: os.PathLike[str]) -> None:
-    """A process whose command looks like the kernel's own words in between has a tag like any other."""
+def test_odd_command_has_a_tag(tmp_path: os.PathLike[str]) -> None:
+    """A process whose command looks like fields of the kernel has a tag like any other."""
     odd = os.path.join(tmp_path, "x) Z 1 (y")  # noqa: PTH118  # the name of a program, not of a place
     os.symlink(sys.executable, odd)  # noqa: PTH211
     with Child(program=odd) as child:
@@ -85,8 +85,8 @@ def test_odd_command(tmp_path: os.PathLike[str]) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare (util-linux)")
-def test_container() -> None:
-    """A living session in a container, whose processes have other numbers out here, is not taken for gone."""
+def test_session_in_a_container_is_not_abandoned() -> None:
+    """A living session in a container, with other numbers outside, is not abandoned."""
     script = "import os, sys; from pytest_edgeload.sandbox.owner import tag; print(tag(os.getpid())); sys.stdin.read()"
     command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-uc", script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as container:
@@ -98,8 +98,8 @@ def test_container() -> None:
 
 
 @given(st.text())
-def test_foreign(name: str) -> None:
-    """Names that we never give are nobody's: neither abandoned nor ours."""
+def test_foreign_name_is_not_ours(name: str) -> None:
+    """A name that no session gives is neither abandoned nor ours."""
     assert not is_abandoned(name)
     assert not belongs_to(name, OWN)
 
@@ -111,15 +111,15 @@ def test_foreign(name: str) -> None:
         *["edgeload-{}\n", "edgeload-{}-a b", "edgeload-1", "edgeload-notes", "edgeload-"],
     ],
 )
-def test_near(form: str) -> None:
-    """Names that only look like ours are nobody's."""
+def test_similar_name_is_not_ours(form: str) -> None:
+    """A name that only looks like ours is not ours."""
     name = form.format(GONE)
     assert not is_abandoned(name)
     assert not belongs_to(name, OWN)
 
 
 @given(tags, tags, endings)
-def test_belongs_to_one(one: str, other: str, ending: str) -> None:
-    """A name belongs to the session it was given by, and to no other whose tag begins or ends alike."""
+def test_name_belongs_to_one_session(one: str, other: str, ending: str) -> None:
+    """A name belongs to the session that gave it, and to no other with a similar tag."""
     assert belongs_to(PREFIX + one + ending, one)
     assert belongs_to(PREFIX + one + ending, other) == (one == other)

@@ -1,4 +1,4 @@
-"""Before each run the weights are out of the page cache, and the machine's memory is really there."""
+"""Before each run the weights are out of the page cache, and the machine's free memory is present."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def fetched(file: Path) -> float:
         return process(child.pid)["read_bytes"] - before
 
 
-def test_drop(file: Path) -> None:
-    """A file that was dropped is fetched from storage again, all of it; one that was not is not."""
+def test_dropped_file_is_fetched_again(file: Path) -> None:
+    """A dropped file is fetched from storage again, all of it; another one is not."""
     assert fetched(file) == 0
     page_cache.drop([file])
     assert SIZE <= fetched(file) <= SIZE + MIB
     assert fetched(file) == 0
 
 
-def test_drop_several(storage: Path, file: Path) -> None:
-    """All the files are dropped, and what they hold stays."""
+def test_all_files_are_dropped(storage: Path, file: Path) -> None:
+    """All the files are dropped, and their content stays."""
     other = storage / "other"
     other.write_bytes(b"x" * MIB)
     os.sync()
@@ -67,14 +67,14 @@ def test_drop_several(storage: Path, file: Path) -> None:
     assert file.read_bytes() == content
 
 
-def test_drop_missing(tmp_path: Path) -> None:
-    """A file that is not there is an error: nothing was measured yet, and nothing should be."""
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
+    """A missing file is an error before the first measurement."""
     with pytest.raises(FileNotFoundError, match="weights"):
         page_cache.drop([tmp_path / "weights"])
 
 
-def test_back() -> None:
-    """The memory is touched where the machine gives memory back, left alone elsewhere, and never by pytest itself."""
+def test_memory_is_touched_only_where_it_was_returned() -> None:
+    """Memory is touched on a machine that returns it to its host, left alone elsewhere, and never by pytest itself."""
     told = subprocess.run([sys.executable, "-c", BACK], check=True, capture_output=True, text=True).stdout.split()
     gives, touched, kept = told[0] == "True", int(told[1]), int(told[2])
     assert (touched >= BACK_BYTES) == gives
@@ -82,8 +82,8 @@ def test_back() -> None:
 
 
 @pytest.mark.parametrize("size_bytes", [0, -1])
-def test_back_nothing(size_bytes: int) -> None:
-    """Nothing to come back is fine."""
+def test_no_memory_is_fine(size_bytes: int) -> None:
+    """No bytes to bring back is fine."""
     before = resident(status(os.getpid()))
     page_cache.back(size_bytes)
     after = resident(status(os.getpid()))

@@ -1,4 +1,4 @@
-"""The sampler sees what a worker takes, and costs little."""
+"""The sampler observes a worker's memory at a low cost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.sandbox.child import MIB, Child
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
 
-def test_growth(any_cap: Cap, fresh: Callable[[], str]) -> None:
-    """What a process takes is on the time line and in its high-water mark, also after it was given back."""
+def test_memory_is_on_the_time_line(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """Memory that a process takes is on the time line and in its high-water mark, also after it is freed."""
     group = any_cap.open(fresh(), Limits(may_swap=True))
     try:
         with Child(*group.enter) as child:
@@ -41,8 +41,8 @@ def test_growth(any_cap: Cap, fresh: Callable[[], str]) -> None:
     assert timeline.at_s[0] >= 0
 
 
-def test_cost(any_cap: Cap, fresh: Callable[[], str]) -> None:
-    """The share of a processor that the sampler itself took is stated, and is less than half."""
+def test_sampler_reports_its_own_cost(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """The sampler reports its own share of a processor, which is less than half."""
     group = any_cap.open(fresh(), Limits(may_swap=True))
     try:
         with Child(*group.enter) as child, Sampler(group, child.pid) as sampler:
@@ -52,8 +52,8 @@ def test_cost(any_cap: Cap, fresh: Callable[[], str]) -> None:
     assert 0 < sampler.cpu_share < 0.5
 
 
-def test_last_moment(any_cap: Cap, fresh: Callable[[], str]) -> None:
-    """The high-water mark includes what was taken just before the context ended, however short it was."""
+def test_last_moment_counts(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """The high-water mark includes memory taken just before the context ended."""
     group = any_cap.open(fresh(), Limits(may_swap=True))
     try:
         for _ in range(5):
@@ -66,8 +66,8 @@ def test_last_moment(any_cap: Cap, fresh: Callable[[], str]) -> None:
         group.close()
 
 
-def test_death(any_cap: Cap, fresh: Callable[[], str]) -> None:
-    """A process that dies while it is watched ends nothing; what was seen of it stays."""
+def test_dead_process_keeps_its_samples(any_cap: Cap, fresh: Callable[[], str]) -> None:
+    """A process that dies while it is sampled ends nothing; its samples stay."""
     group = any_cap.open(fresh(), Limits(may_swap=True))
     try:
         with Child(*group.enter) as child:

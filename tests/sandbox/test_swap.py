@@ -1,4 +1,4 @@
-"""Swap is what was asked for, is nobody else's to read, and is gone afterwards, whatever happens."""
+"""Swap is as requested, private, and removed afterwards under all circumstances."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def opened(tmp_path: Path, session: str) -> Callable[[str], Swap]:
 
 @as_root
 @pytest.mark.parametrize("place", ["plain", "with blank", "über", "back\\slash", "relative", "link"])
-def test_size(place: str, tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A size is a private file of that size that is swapped to until it is closed, wherever it stands."""
+def test_size_is_a_private_file(place: str, tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A size is a private file of that size that is swapped to until it is closed, in any folder."""
     folder = tmp_path / place
     if place == "relative":
         monkeypatch.chdir(tmp_path)
@@ -74,16 +74,16 @@ def test_size(place: str, tmp_path: Path, session: str, monkeypatch: pytest.Monk
     assert list(folder.iterdir()) == []
 
 
-def test_off(opened: Callable[[str], Swap], tmp_path: Path) -> None:
-    """`off`: nothing is made, and workers may not swap."""
+def test_off_forbids_swap(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """`off`: no file is created, and workers may not swap."""
     swap = opened("off")
     swap.close()
     assert (swap.usable, swap.file, str(swap)) == (False, None, "off")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing(opened: Callable[[str], Swap], tmp_path: Path) -> None:
-    """`existing`: nothing is made, and the size is what the machine has of its own."""
+def test_existing_is_the_machines_swap(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """`existing`: no file is created, and the size is that of the machine's own swap."""
     before = witness.swaps()
     swap = opened("existing")
     swap.close()
@@ -94,8 +94,8 @@ def test_existing(opened: Callable[[str], Swap], tmp_path: Path) -> None:
 
 
 @as_root
-def test_auto(opened: Callable[[str], Swap], tmp_path: Path) -> None:
-    """`auto`: the machine's own swap; where it has none, a file as large as the study's, or as half the disk allows."""
+def test_auto_is_the_machines_swap_or_a_file(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """`auto`: the machine's own swap, or else a file as large as the study's, or as half the disk."""
     free = shutil.disk_usage(tmp_path).free
     swap = opened("auto")
     try:
@@ -110,8 +110,8 @@ def test_auto(opened: Callable[[str], Swap], tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_rights(tmp_path: Path) -> None:
-    """A user who is not root is refused a size, in one sentence with ways out; by `auto` they get what there is."""
+def test_size_without_rights_is_refused(tmp_path: Path) -> None:
+    """A user who is not root is refused a size in one sentence with hints; `auto` is the existing swap."""
     imports = "from pathlib import Path; from pytest_edgeload.sandbox.swap import open_swap"
     told = witness.as_nobody(imports, f"open_swap('256M', Path({str(tmp_path)!r}), '1-1')")
     assert told.startswith("UsageError: swap=256M: only root may switch swap on")
@@ -122,16 +122,16 @@ def test_no_rights(tmp_path: Path) -> None:
 
 
 @as_root
-def test_too_large(opened: Callable[[str], Swap], tmp_path: Path) -> None:
-    """What the disk has no room for is refused in one sentence with the way out, and nothing is left of it."""
+def test_size_beyond_the_disk_is_refused(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """A size beyond the free space is refused in one sentence with a hint, and nothing is left."""
     with pytest.raises(UsageError, match=r"^swap=900T: .* free, which is too little .*; free some space, try"):
         opened("900T")
     assert list(tmp_path.iterdir()) == []
 
 
 @as_root
-def test_too_small(opened: Callable[[str], Swap], tmp_path: Path) -> None:
-    """A size too small to be of use is refused as too small, not as too large for the disk."""
+def test_useless_size_is_refused(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """A size too small to be useful is refused as too small, not as too large for the disk."""
     with pytest.raises(UsageError, match=r"^swap=64M: .*256M") as refused:
         opened("64M")
     assert "free" not in str(refused.value)
@@ -139,8 +139,8 @@ def test_too_small(opened: Callable[[str], Swap], tmp_path: Path) -> None:
 
 
 @as_root
-def test_refused_by_the_kernel(session: str) -> None:
-    """Where a file cannot be swapped to, that is said in the kernel's words, with the way out, and no file is left."""
+def test_refusal_of_the_kernel_has_a_hint(session: str) -> None:
+    """If a file cannot be swapped to, the kernel's words and a hint say so, and no file is left."""
     folder = Path("/dev/shm") / f"{PREFIX}test-{session}"
     if not witness.in_memory(folder):
         pytest.skip("/dev/shm is no file system in memory, which swap cannot stand on")
@@ -153,8 +153,8 @@ def test_refused_by_the_kernel(session: str) -> None:
 
 
 @as_root
-def test_hard_link(opened: Callable[[str], Swap], tmp_path: Path, session: str) -> None:
-    """Nor is another name of a file that is there already: that file stays as it is."""
+def test_hard_link_is_not_followed(opened: Callable[[str], Swap], tmp_path: Path, session: str) -> None:
+    """Another name of an existing file is not followed: that file stays as it is."""
     (tmp_path / "precious").write_text("precious")
     (tmp_path / f"{PREFIX}{session}.swap").hardlink_to(tmp_path / "precious")
     with pytest.raises(Unsupported, match="cannot be switched on: File exists; try"):
@@ -170,8 +170,8 @@ def _of_another(folder: Path) -> None:
 @as_root
 @pytest.mark.parametrize("share", [_of_another, lambda folder: folder.chmod(0o777)], ids=["owned", "writable"])
 @pytest.mark.parametrize("place", ["", "inner", "link"])
-def test_shared_folder(tmp_path: Path, session: str, share: Callable[[Path], None], place: str) -> None:
-    """Where others could put something else in the file's place it is refused, behind a link, too; none is made."""
+def test_shared_folder_is_refused(tmp_path: Path, session: str, share: Callable[[Path], None], place: str) -> None:
+    """A folder in which others could replace the file is refused, behind a link as well; no file is created."""
     theirs, folder = tmp_path / "theirs", tmp_path / "theirs" / place
     theirs.mkdir()
     if place == "link":
@@ -187,8 +187,8 @@ def test_shared_folder(tmp_path: Path, session: str, share: Callable[[Path], Non
 
 
 @as_root
-def test_folder_of_who_called_sudo(tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder of whoever called sudo is as good as root's, and the file in it is root's alone."""
+def test_folder_of_the_sudo_caller_is_trusted(tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of the caller of sudo is trusted as root's, and the file in it is root's alone."""
     _of_another(tmp_path)
     monkeypatch.setenv("SUDO_UID", str(NOBODY))
     swap = open_swap("256M", tmp_path / "made", session)
@@ -202,8 +202,8 @@ def test_folder_of_who_called_sudo(tmp_path: Path, session: str, monkeypatch: py
 
 @as_root
 @pytest.mark.parametrize("target", ["precious", "missing"])
-def test_link(opened: Callable[[str], Swap], tmp_path: Path, session: str, target: str) -> None:
-    """A link that somebody put in the file's place is never followed: what it points to is neither written nor made."""
+def test_link_is_not_followed(opened: Callable[[str], Swap], tmp_path: Path, session: str, target: str) -> None:
+    """A link in the file's place is never followed: its target is neither written nor created."""
     (tmp_path / "precious").write_text("precious")
     path = tmp_path / f"{PREFIX}{session}.swap"
     path.symlink_to(target)
@@ -216,8 +216,8 @@ def test_link(opened: Callable[[str], Swap], tmp_path: Path, session: str, targe
 
 @as_root
 @pytest.mark.parametrize("place", ["", "elsewhere"])
-def test_sweep(opened: Callable[[str], Swap], tmp_path: Path, place: str) -> None:
-    """What a killed session swapped to goes, even if the next has its files elsewhere; what a living one uses stays."""
+def test_swap_of_a_killed_session_is_swept(opened: Callable[[str], Swap], tmp_path: Path, place: str) -> None:
+    """The swap of a killed session is removed, even by one with another folder; that of a living one stays."""
     living = opened("256M")
     try:
         pipe = subprocess.PIPE
@@ -236,8 +236,8 @@ def test_sweep(opened: Callable[[str], Swap], tmp_path: Path, place: str) -> Non
 
 
 @as_root
-def test_sweep_of_others(tmp_path: Path) -> None:
-    """A file or link that another user gave such a name stays, whatever it is."""
+def test_sweep_keeps_files_of_other_users(tmp_path: Path) -> None:
+    """A file or link of another user stays under any name."""
     with Child() as child:
         gone = tag(child.pid)
     (tmp_path / "precious").write_text("precious")
@@ -250,8 +250,8 @@ def test_sweep_of_others(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([*planted, tmp_path / "precious"])
 
 
-def test_sweep_unused(tmp_path: Path) -> None:
-    """A file that was never switched on goes; a link goes, not what it points to; foreign names stay."""
+def test_sweep_removes_unused_files(tmp_path: Path) -> None:
+    """A file that was never switched on is removed; a link is, but not its target; foreign names stay."""
     with Child() as child:
         gone = tag(child.pid)
     names = [f"{PREFIX}{gone}-link.swap", f"{PREFIX}{gone}.swap"]

@@ -1,4 +1,4 @@
-"""The end of what a process prints is kept, and every descriptor is closed once."""
+"""The end of a process's output is kept, and every descriptor is closed once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from pytest_edgeload.sandbox.tail import Tail
 
 
-def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be started, `close` closes nothing again: the numbers may be somebody else's by then."""
+def test_close_without_a_thread_closes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no thread can be started, `close` closes nothing a second time."""
 
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -1,4 +1,4 @@
-"""A worker of root's gives up root's rights: it reads what root reads, and is otherwise like any user's process."""
+"""A worker of root drops root's rights: it can read root's files, and is otherwise like any user's process."""
 
 from __future__ import annotations
 
@@ -76,16 +76,16 @@ def of_nobody() -> dict[str, list[str]]:
 
 
 @as_root
-def test_rights(enclosing: Enclosing) -> None:
-    """A function runs as nobody with the right to read alone, for good; its environment says so, and keeps the rest."""
+def test_function_has_the_right_to_read_alone(enclosing: Enclosing) -> None:
+    """A function runs as nobody with only the right to read, for good; its environment says so, and keeps the rest."""
     seen = call(enclosing(), lambda: (status(), os.environ["USER"], os.environ["LOGNAME"], os.environ.get("HOME")))
     assert (seen.outcome, seen.detail) == ("ok", "")
     assert seen.returned == [of_nobody(), "nobody", "nobody", os.environ.get("HOME")]
 
 
 @as_root
-def test_rights_from_outside(enclosing: Enclosing) -> None:
-    """A service and what it starts have no more rights, seen from outside."""
+def test_service_has_no_more_rights(enclosing: Enclosing) -> None:
+    """A service and its children have no more rights, as seen from outside."""
     calls, found = itertools.count(), list[dict[str, list[str]]]()
     script = "sleep 60 & exec sleep 60"
 
@@ -140,8 +140,10 @@ def _ended(act: Callable[[], object]) -> str:
 
 
 @as_root
-def test_may_not(enclosing: Enclosing, any_cap: Cap, fresh: Callable[[], str], tmp_path: Path) -> None:
-    """It can neither change what is root's, nor reach pytest, nor leave its group, nor move its limit."""
+def test_worker_cannot_change_anything_of_root(
+    enclosing: Enclosing, any_cap: Cap, fresh: Callable[[], str], tmp_path: Path
+) -> None:
+    """It can neither change root's files, nor reach pytest, leave its group, or move its limit."""
     file, name = tmp_path / "file", fresh()
     file.write_text("root's")
     seen = call(enclosing(name=name), _reach, str(file), str(tmp_path), name)
@@ -161,8 +163,8 @@ def _reach(file: str, folder: str, name: str) -> dict[str, str]:
 
 
 @as_root
-def test_reads(enclosing: Enclosing, tmp_path: Path) -> None:
-    """It reads what is root's alone, in a folder that is root's alone, and starts a program that is."""
+def test_worker_reads_files_of_root(enclosing: Enclosing, tmp_path: Path) -> None:
+    """It reads a file that is root's alone, in a folder that is root's alone, and starts a program there."""
     secret = tmp_path / "secret"
     secret.mkdir(mode=0o700)
     file, program = secret / "weights", secret / "program"
@@ -187,7 +189,7 @@ def test_reads(enclosing: Enclosing, tmp_path: Path) -> None:
     ],
 )
 def test_missing_right_is_explained(enclosing: Enclosing, tmp_path: Path, script: str, detail: str) -> None:
-    """A program that fails for want of a right is told of with the way out, and no other one."""
+    """A program that fails for a missing right is explained with a hint, and no other one is."""
     seen = run(enclosing(), "sh", "-c", script.format(tmp_path))
     assert seen.outcome == "crashed"
     assert seen.detail.endswith(detail)
@@ -197,22 +199,22 @@ def test_missing_right_is_explained(enclosing: Enclosing, tmp_path: Path, script
 
 
 @as_root
-def test_output_by_name(enclosing: Enclosing) -> None:
-    """A program may open its own output and errors by name, to which /dev/stdout is a link."""
+def test_program_opens_its_output_by_name(enclosing: Enclosing) -> None:
+    """A program may open its own output and errors by names, to which /dev/stdout is a link."""
     seen = run(enclosing(), "sh", "-c", "echo out > /proc/self/fd/1 && echo error > /proc/self/fd/2 && exit 3")
     assert seen.detail == "the program ended with status 3: error"
 
 
 @as_root
-def test_environment_given(enclosing: Enclosing) -> None:
-    """What a test itself says of USER and LOGNAME stays."""
+def test_users_of_the_environment_stay(enclosing: Enclosing) -> None:
+    """A test's own values of USER and LOGNAME stay."""
     seen = run(enclosing(), "sh", "-c", "echo $USER $LOGNAME; exit 1", env={"USER": "me"})
     assert seen.detail.endswith(": me nobody")
 
 
 @as_root
-def test_environment_of_the_prefix() -> None:
-    """What the loader or a shell obeys is kept from what still has root's rights, and given to the program itself."""
+def test_early_variables_reach_only_the_program() -> None:
+    """Variables that the loader or a shell obeys do not reach code with root's rights, but the program itself."""
     given = {
         "LD_PRELOAD": "/x.so",
         "LD_LIBRARY_PATH": "/x",
@@ -246,8 +248,8 @@ __attribute__((constructor)) static void note(void)
 
 @as_root
 @pytest.mark.skipif(shutil.which("cc") is None, reason="takes a compiler")
-def test_preloaded(enclosing: Enclosing, tmp_path: Path) -> None:
-    """A library that a command preloads is in the program, whatever its path holds, and nowhere with root's rights."""
+def test_preloaded_library_never_has_rights(enclosing: Enclosing, tmp_path: Path) -> None:
+    """A preloaded library is in the program, with any path, and never in code with root's rights."""
     library, note, program = tmp_path / "x.so", tmp_path / "note", tmp_path / "a=b"
     (tmp_path / "x.c").write_text(PRELOADED)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "x.c"], check=True)
@@ -260,16 +262,16 @@ def test_preloaded(enclosing: Enclosing, tmp_path: Path) -> None:
 
 
 @as_root
-def test_same(enclosing: Enclosing, tmp_path: Path) -> None:
-    """`same` keeps all rights of root: nothing is given up and nothing is explained."""
+def test_same_keeps_all_rights(enclosing: Enclosing, tmp_path: Path) -> None:
+    """`same` keeps all rights of root, and explains nothing."""
     seen = call(enclosing("same"), lambda: (status()["Uid"], status()["CapEff"], (tmp_path / "made").write_text("")))
     assert seen.returned == [["0"] * 4, status()["CapEff"], 0]
     assert "`same`" not in call(enclosing("same"), os.listdir, "/nowhere").detail
 
 
 @as_root
-def test_killed_with_us(tmp_path: Path) -> None:
-    """A program of nobody's ends when pytest is killed, though no group knows it."""
+def test_program_of_nobody_dies_with_pytest(tmp_path: Path) -> None:
+    """A program of nobody ends when pytest is killed, even without a group."""
     code = (
         "import os, sys; from tests.sandbox.test_user import *; from pytest_edgeload.sandbox.caps import CAPS\n"
         "run(Enclosure(CAPS['none'], 'it', Limits(), 60, user=choose('auto', {})), 'sh', '-c',"
@@ -285,8 +287,8 @@ def test_killed_with_us(tmp_path: Path) -> None:
 
 
 @as_root
-def test_whom() -> None:
-    """`auto` is who called sudo, else nobody; who called it as root, or is unknown, is nobody as well."""
+def test_auto_is_the_sudo_caller_or_nobody() -> None:
+    """`auto` is the caller of sudo, else nobody; a caller that is root, or unknown, is nobody as well."""
     daemon = pwd.getpwnam("daemon")
     assert choose("auto", {"SUDO_UID": str(daemon.pw_uid)}).ids == (daemon.pw_uid, daemon.pw_gid)
     for environ in ({}, {"SUDO_UID": "0"}, {"SUDO_UID": "4000000"}, {"SUDO_UID": "9" * 30}, {"SUDO_UID": "-1"}):
@@ -295,7 +297,7 @@ def test_whom() -> None:
     assert choose("daemon").name == "daemon"
 
 
-def test_without_root() -> None:
+def test_user_without_root_cannot_be_changed() -> None:
     """A user without rights runs workers as they are, and is refused another user in one sentence."""
     found = ", ".join(f"choose('{setting}').ids" for setting in ("auto", "nobody", "same"))
     assert witness.as_nobody(IMPORTS, found) == "None None None"
@@ -304,8 +306,8 @@ def test_without_root() -> None:
 
 
 @pytest.mark.parametrize("name", ["no-such-user", "", "a\0b", "../root"])
-def test_unknown(name: str) -> None:
-    """A user that nobody knows is refused in one sentence with a way out."""
+def test_unknown_user_is_refused(name: str) -> None:
+    """An unknown user is refused in one sentence with a hint."""
     with pytest.raises(UsageError, match=r"^user.*: this user does not exist; try nobody or same$"):
         choose(name)
 
@@ -319,8 +321,8 @@ LACKING = {
 
 @as_root
 @pytest.mark.parametrize("right", LACKING)
-def test_container(right: str) -> None:
-    """Where root lacks a right that it takes, a named user is refused, and `auto` is root, which a notice explains."""
+def test_root_without_rights_keeps_them_with_a_notice(right: str) -> None:
+    """If root lacks a needed right, a named user is refused, and `auto` is root with a notice."""
     without = ["setpriv", f"--inh-caps=-{right}", f"--bounding-set=-{right}", "--", sys.executable, "-c"]
     notice = f"{IMPORTS}\nuser = choose('auto', {{}})\nprint(user.name, user.ids, user.notice)"
     told = subprocess.run([*without, notice], check=True, capture_output=True, text=True).stdout
@@ -330,8 +332,8 @@ def test_container(right: str) -> None:
 
 
 @as_root
-def test_no_setpriv(tmp_path: Path) -> None:
-    """Without setpriv, or with one that knows less, workers run all the same, as root, which the notice says."""
+def test_missing_setpriv_is_a_notice(tmp_path: Path) -> None:
+    """Without setpriv, or with an old one, workers run as root, and a notice says so."""
     (tmp_path / "setpriv").write_text("#!/bin/sh\necho 'setpriv: unrecognized option' >&2; exit 1\n")
     code = f"{IMPORTS}\nuser = choose('auto', {{}})\nprint(user.become, user.notice)"
     for mode, reason in ((0o600, "setpriv is not installed"), (0o700, "setpriv: unrecog")):
@@ -341,8 +343,8 @@ def test_no_setpriv(tmp_path: Path) -> None:
         assert done.stdout.startswith(f"() workers had the rights of root, not those of nobody: {reason}")
 
 
-def test_explained() -> None:
-    """Only what speaks of a right is explained, and only where one was given up."""
+def test_only_errors_of_rights_are_explained() -> None:
+    """Only an error about rights is explained, and only if rights were dropped."""
     nobody = User("nobody", (), (NOBODY, NOBODY))
     assert nobody.explain("x: Operation not permitted").endswith("the user `same` keeps the rights of root)")
     assert nobody.explain("x: No such file or directory") == "x: No such file or directory"

@@ -84,15 +84,15 @@ def inside(fresh: Callable[[], str]) -> Iterator[Path]:
     hierarchy.remove(folder)
 
 
-def test_read_only_session(tmp_path: Path) -> None:
-    """Where nothing can be made in the hierarchies, `auto` measures without a limit and says `NOT enforced`."""
+def test_read_only_session_is_not_enforced(tmp_path: Path) -> None:
+    """If no group can be created, `auto` measures without a limit and says `NOT enforced`."""
     status, said = session(tmp_path, *MOUNTED, "sh", "-ec", READ_ONLY, "sh", outcome="ok")
     assert status == 0, said
     assert "NOT enforced (cap none)" in said
 
 
-def test_read_only() -> None:
-    """Asked for, version 1 is refused in words that fit root too: what is in the way, and both ways out."""
+def test_read_only_version_1_is_refused() -> None:
+    """A requested version 1 is refused in words that fit root as well: the obstacle, and both hints."""
     told = attempt("cgroup1", script=READ_ONLY, prefix=MOUNTED)
     point = hierarchy.mount_of("cgroup", "memory")
     assert point is not None
@@ -103,16 +103,16 @@ def test_read_only() -> None:
     }
 
 
-def test_read_only_way_out() -> None:
-    """What the refusal says to run where one may makes the limit hold."""
+def test_hint_for_read_only_works() -> None:
+    """The command in the hint makes the limit work."""
     point = hierarchy.mount_of("cgroup", "memory")
     assert point is not None
     mended = READ_ONLY.replace("exec", f"mount -o remount,rw,bind {point[0]}; exec")
     assert attempt("auto", script=mended, prefix=MOUNTED)["outcome"] == "oom"
 
 
-def test_hybrid() -> None:
-    """With memory in version 1 and version 2 without it beside, `auto` takes version 1, and version 2 is refused."""
+def test_hybrid_takes_version_1() -> None:
+    """With memory in version 1 and version 2 without it, `auto` takes version 1, and version 2 is refused."""
     mount = hierarchy.mount_of("cgroup2")
     script = 'exec "$@"' if mount else 'mkdir -p /tmp/unified; mount -t cgroup2 none /tmp/unified; exec "$@"'
     assert attempt("auto", script=script, prefix=MOUNTED)["cap"] == "cgroup1"
@@ -123,16 +123,16 @@ def test_hybrid() -> None:
 
 
 @pytest.mark.parametrize("namespace", [(), ("--cgroup",)], ids=["mounts", "mounts and groups"])
-def test_container(inside: Path, namespace: tuple[str, ...]) -> None:
-    """In a container, where a group of the host's is the root, the limit holds."""
+def test_limit_holds_in_a_container(inside: Path, namespace: tuple[str, ...]) -> None:
+    """In a container, with a group of the host as root, the limit is enforced."""
     script = f'echo 0 >{inside}/cgroup.procs; exec "$@"'
     bound = f'mount --bind {inside} {inside.parent}; exec "$@"'
     prefix = ("sh", "-ec", script, "sh", "unshare", "--mount", *namespace)
     assert attempt("cgroup1", script=bound, prefix=prefix)["outcome"] == "oom"
 
 
-def test_lower_limit_above(inside: Path) -> None:
-    """A limit that a group above would break first is refused, with what that has; one below it holds."""
+def test_limit_above_that_of_the_parent_is_refused(inside: Path) -> None:
+    """A limit above that of a parent group is refused, with the parent's; one below it is enforced."""
     script = f'echo 100M >{inside}/memory.limit_in_bytes; echo 0 >{inside}/cgroup.procs; exec "$@"'
     assert attempt("cgroup1", str(200 << 20), script=script)["refused"] == (
         f"memory limit 200M: would not take effect, because {inside} is limited to 100M; "
