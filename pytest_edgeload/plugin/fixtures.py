@@ -43,7 +43,7 @@ class Edge:
     @property
     def disabled(self) -> bool:
         """Whether --edge-disable is given. Then `run` only asks the first request, so do not assert on the others."""
-        return self._running.settings.disable
+        return self._running.setup.settings.disable
 
     def run(
         self,
@@ -156,19 +156,19 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
 @pytest.fixture(scope="session")
 def edge_policies(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Return the names of all policies of --edge-policy, for a test that loops over them itself."""
-    return start(request.config).running.policies
+    return start(request.config).running.setup.policies
 
 
 @pytest.fixture(scope="session")
 def edge_examples(request: pytest.FixtureRequest) -> int:
     """Return the number of workloads that a test should draw: --edge-examples."""
-    return start(request.config).running.settings.examples
+    return start(request.config).running.setup.settings.examples
 
 
 @pytest.fixture(scope="session")
 def edge_seed(request: pytest.FixtureRequest) -> int:
     """Return the seed of drawn workloads: --edge-seed, or a new seed that the session prints."""
-    return start(request.config).running.seed
+    return start(request.config).running.setup.seed
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,23 +13,17 @@ from pytest_edgeload.base.errors import UsageError, check_name
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
 from pytest_edgeload.base.units import Limit
-from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.measuring.bench import Bench, with_mix
-from pytest_edgeload.plugin.cases import Caller, ProgramRun, WorkloadRun, to_limit, unlimited_case
-from pytest_edgeload.plugin.devices import on_device
+from pytest_edgeload.plugin.cases import Caller, ProgramRun, WorkloadRun, to_limit
 from pytest_edgeload.plugin.items import device_of, is_of, measures, round_of, test_name
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.machine import SessionMachine
+from pytest_edgeload.plugin.measuring import SessionBench
 from pytest_edgeload.plugin.programs import CallSpec, CommandSpec
 from pytest_edgeload.plugin.properties import properties
-from pytest_edgeload.plugin.registrations import check_name as check_registered
-from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.record import Case, Entry, Measurement, Record, collect
+from pytest_edgeload.results.record import Entry, Measurement, Record, collect
 from pytest_edgeload.results.statistics import is_precise
-from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Mix
 
 
@@ -38,9 +31,10 @@ class Running:
     """The hooks of running tests, and the measurements of the fixtures. Every process of a session has one."""
 
     def __init__(self, config: pytest.Config, setup: Setup) -> None:
-        self._setup = setup
+        self.setup = setup
         self._directories = setup.directories
         self._machine = SessionMachine(config, setup)
+        self._bench = SessionBench(setup, self._machine)
         self._item: pytest.Item | None = None
         self._is_busy = False
         self._refusal: UsageError | None = None
@@ -70,7 +64,7 @@ class Running:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         """Remember the running test, which a session-scoped fixture does not know. Begin none after an interrupt."""
-        if not self._setup.is_owner and self._directories.interrupt_marker.exists():
+        if not self.setup.is_owner and self._directories.interrupt_marker.exists():
             pytest.exit("the session was interrupted")
         self._item = item
         self._program_keys = {}
@@ -82,7 +76,7 @@ class Running:
     @pytest.hookimpl(tryfirst=True)  # before pytest evaluates the markers
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip an optional round if the rounds so far are precise enough; see --edge-precision."""
-        rounds, precision = self.settings.rounds, self.settings.precision
+        rounds, precision = self.setup.settings.rounds, self.setup.settings.precision
         if precision is None or not measures(item) or round_of(item) < rounds.min:
             return
         own = [record for record in self._journal.of_test(test_name(item)) if is_of(record.case, item)]
@@ -91,21 +85,6 @@ class Running:
             item.add_marker(pytest.mark.skip(reason=reason))
 
     # ---- for the fixtures --------------------------------------------------------------------------------------
-
-    @property
-    def settings(self) -> Settings:
-        """The options of the session."""
-        return self._setup.settings
-
-    @property
-    def policies(self) -> tuple[str, ...]:
-        """The names of the policies and peers of --edge-policy."""
-        return self._setup.policies
-
-    @property
-    def seed(self) -> int:
-        """The seed of drawn workloads."""
-        return self._setup.seed
 
     @property
     def live(self) -> LiveNetworks:
@@ -118,9 +97,9 @@ class Running:
         """Measure a workload once for the running test; see `fixtures.Edge.run`."""
         item = self._running_item("run")
         run = WorkloadRun(Caller.of(item), as_mix(workload), policy, to_limit(memory), reader)
-        if self.settings.disable:
-            return self._try_out(run)
-        return self._keep(item, run, self._measure(run))
+        if self.setup.settings.disable:
+            return self._bench.try_workload(run)
+        return self._keep(item, run, self._bench.measure_workload(run))
 
     def run_program(self, spec: CallSpec | CommandSpec, memory: Limit | str | None) -> Measurement:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
@@ -131,22 +110,17 @@ class Running:
         run = ProgramRun(Caller.of(item), name, program, limit)
         self._is_busy = True
         try:
-            if self.settings.disable:
-                return self._unlimited_bench.run(unlimited_case(run, self.settings.threads), program)
-            case = self._case(run, lambda memory: self._machine.bench.calibration.program_limit_bytes(memory, program))
-            entry = Entry(case, self._machine.bench.run(case, program))
+            if self.setup.settings.disable:
+                return self._bench.try_program(run)
+            entry = self._bench.measure_program(run)
         finally:
             self._is_busy = False
         return self._keep(item, run, entry)
 
     def service_s(self, workload: Mix | Sequence[str]) -> float:
         """Return the seconds that one batch of `workload` takes alone; see `fixtures.Edge.service_s`."""
-        if self.settings.disable:
-            return 1.0  # nothing is measured, so nothing depends on it
-        mix = as_mix(workload)
         device = None if self._item is None else device_of(self._item)
-        case = self._case(WorkloadRun(Caller(device=device), mix, "bulk"), lambda _memory: None)
-        return self._machine.bench.calibration.service_s(mix, case.enforced)
+        return self._bench.service_s(as_mix(workload), device)
 
     def records(self, arrived: Mapping[str, Entry] | None = None) -> tuple[Record, ...]:
         """Return the records of all measurements of the session, from all processes.
@@ -179,49 +153,6 @@ class Running:
         if self._program_keys.setdefault(name, key) != key:
             raise UsageError(f"program {name}", "two programs of this test have this name", "give them names by name=")
 
-    def _measure(self, run: WorkloadRun) -> Entry:
-        bench = self._machine.bench
-        _check_names(run, bench)
-        case = with_mix(self._case(run, bench.calibration.limit_bytes), run.workload)
-        bound = bench.calibration.bound(case, run.workload) if self.settings.bound else None
-        measurement = bench.measure(case, run.workload)
-        return Entry(case, measurement if bound is None else bound.complete(measurement))
-
-    def _try_out(self, run: WorkloadRun) -> Measurement:
-        """Run the first request of the workload without a limit, and write nothing; see --edge-disable."""
-        _check_names(run, self._unlimited_bench)
-        smallest = run.workload.smallest()
-        case = unlimited_case(replace(run, workload=smallest), self.settings.threads)
-        return self._unlimited_bench.measure(case, smallest)
-
-    @cached_property
-    def _unlimited_bench(self) -> Bench:
-        self._directories.make(self._directories.runs)
-        return self._machine.bench_with("none", Swap(0))
-
-    def _case(self, run: WorkloadRun | ProgramRun, limit_bytes: Callable[[Limit | None], int | None]) -> Case:
-        """Return the case of a run, without the requests of its workload."""
-        devices, shared = self._setup.devices, self._machine.shared
-        device = devices.device(run.caller.device)
-        memory = device.memory if device is not None and run.memory is None else run.memory
-        workload, policy, reader = run.row
-        case = Case(
-            test=run.caller.test,
-            workload=workload,
-            policy=policy,
-            reader=reader,
-            cap=shared.cap,
-            swap=str(shared.swap),
-            limit=None if memory is None else str(memory),
-            constraints=Constraints(
-                memory_bytes=limit_bytes(memory), read_bps=self.settings.read_bw, threads=self.settings.threads
-            ),
-            parameters=run.caller.parameters,
-        )
-        if device is None:
-            return case
-        return on_device(case, device, shared.unenforced[device.name], sets_memory=devices.sets_memory)
-
     @cached_property
     def _journal(self) -> journal.Follower:
         return journal.Follower(self._directories.runs)
@@ -229,18 +160,13 @@ class Running:
     def _keep(self, item: pytest.Item, run: WorkloadRun | ProgramRun, entry: Entry) -> Measurement:
         """Write a measurement to its file and to the properties of the test. Raises UsageError if the disk is full."""
         measurement = msgspec.structs.replace(
-            entry.measurement, round=run.caller.round, interleaved=self._setup.is_owner
+            entry.measurement, round=run.caller.round, interleaved=self.setup.is_owner
         )
         entry = journal.place(self._directories.runs, Entry(entry.case, measurement))
         item.user_properties += properties(entry, item.user_properties)
         with noting(self._directories.cache):
             journal.write(entry)
         return measurement
-
-
-def _check_names(run: WorkloadRun, bench: Bench) -> None:
-    check_registered("policy", run.policy, [*bench.policies, *bench.peers])
-    check_registered("reader", run.reader, READERS)
 
 
 def as_mix(workload: Mix | Sequence[str]) -> Mix:

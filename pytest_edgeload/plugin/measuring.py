@@ -1,0 +1,96 @@
+"""Measures the runs of tests with the bench of the session: builds the case of a run, and measures it once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.measuring.bench import Bench, with_mix
+from pytest_edgeload.plugin.cases import Caller, ProgramRun, WorkloadRun, unlimited_case
+from pytest_edgeload.plugin.devices import on_device
+from pytest_edgeload.plugin.machine import SessionMachine
+from pytest_edgeload.plugin.registrations import check_name
+from pytest_edgeload.plugin.setup import Setup
+from pytest_edgeload.results.record import Case, Entry, Measurement
+from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.workload import Mix
+
+
+class SessionBench:
+    """Measures the runs of tests on the session's machine, or tries them out under --edge-disable."""
+
+    def __init__(self, setup: Setup, machine: SessionMachine) -> None:
+        self._setup = setup
+        self._machine = machine
+
+    def measure_workload(self, run: WorkloadRun) -> Entry:
+        """Measure a workload once. Raises UsageError for an unknown policy or reader, and what `Bench.measure` raises."""
+        bench = self._machine.bench
+        _check_names(run, bench)
+        case = with_mix(self._case(run, bench.calibration.limit_bytes), run.workload)
+        bound = bench.calibration.bound(case, run.workload) if self._setup.settings.bound else None
+        measurement = bench.measure(case, run.workload)
+        return Entry(case, measurement if bound is None else bound.complete(measurement))
+
+    def measure_program(self, run: ProgramRun) -> Entry:
+        """Measure a program once. Raises what `Bench.run` and `Calibration.program_limit_bytes` raise."""
+        bench = self._machine.bench
+        case = self._case(run, lambda memory: bench.calibration.program_limit_bytes(memory, run.program))
+        return Entry(case, bench.run(case, run.program))
+
+    def try_workload(self, run: WorkloadRun) -> Measurement:
+        """Run the first request of a workload without a limit, and write nothing."""
+        _check_names(run, self._unlimited)
+        smallest = run.workload.smallest()
+        case = unlimited_case(replace(run, workload=smallest), self._setup.settings.threads)
+        return self._unlimited.measure(case, smallest)
+
+    def try_program(self, run: ProgramRun) -> Measurement:
+        """Run a program without a limit, and write nothing."""
+        return self._unlimited.run(unlimited_case(run, self._setup.settings.threads), run.program)
+
+    def service_s(self, mix: Mix, device: str | None) -> float:
+        """Return the seconds that one batch of `mix` takes alone on a device; see `Calibration.service_s`."""
+        if self._setup.settings.disable:
+            return 1.0  # nothing is measured, so nothing depends on it
+        case = self._case(WorkloadRun(Caller(device=device), mix, "bulk"), lambda _memory: None)
+        return self._machine.bench.calibration.service_s(mix, case.enforced)
+
+    @cached_property
+    def _unlimited(self) -> Bench:
+        self._setup.directories.make(self._setup.directories.runs)
+        return self._machine.bench_with("none", Swap(0))
+
+    def _case(self, run: WorkloadRun | ProgramRun, limit_bytes: Callable[[Limit | None], int | None]) -> Case:
+        """Return the case of a run, without the requests of its workload."""
+        devices, shared = self._setup.devices, self._machine.shared
+        device = devices.device(run.caller.device)
+        memory = device.memory if device is not None and run.memory is None else run.memory
+        workload, policy, reader = run.row
+        case = Case(
+            test=run.caller.test,
+            workload=workload,
+            policy=policy,
+            reader=reader,
+            cap=shared.cap,
+            swap=str(shared.swap),
+            limit=None if memory is None else str(memory),
+            constraints=Constraints(
+                memory_bytes=limit_bytes(memory),
+                read_bps=self._setup.settings.read_bw,
+                threads=self._setup.settings.threads,
+            ),
+            parameters=run.caller.parameters,
+        )
+        if device is None:
+            return case
+        return on_device(case, device, shared.unenforced[device.name], sets_memory=devices.sets_memory)
+
+
+def _check_names(run: WorkloadRun, bench: Bench) -> None:
+    check_name("policy", run.policy, [*bench.policies, *bench.peers])
+    check_name("reader", run.reader, READERS)
