@@ -28,7 +28,7 @@ class SessionBench:
         self._machine = machine
 
     def measure_workload(self, run: WorkloadRun) -> Entry:
-        """Measure a workload once. Raises UsageError for an unknown policy or reader, and what `Bench.measure` raises."""
+        """Measure a workload once. Raises UsageError for an unknown name, and the errors of `Bench.measure`."""
         bench = self._machine.bench
         _check_names(run, bench)
         case = with_mix(self._case(run, bench.calibration.limit_bytes), run.workload)
@@ -37,7 +37,7 @@ class SessionBench:
         return Entry(case, measurement if bound is None else bound.complete(measurement))
 
     def measure_program(self, run: ProgramRun) -> Entry:
-        """Measure a program once. Raises what `Bench.run` and `Calibration.program_limit_bytes` raise."""
+        """Measure a program once. Raises the errors of `Bench.run` and `Calibration.program_limit_bytes`."""
         bench = self._machine.bench
         case = self._case(run, lambda memory: bench.calibration.program_limit_bytes(memory, run.program))
         return Entry(case, bench.run(case, run.program))
