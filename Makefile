@@ -12,7 +12,7 @@ PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 LOWEST = build/lowest
 # The tests that start no worker. Without --hypothesis-profile=quick and with slow tests they take five times as long.
 PURE = tests/base tests/devices tests/workload tests/planning tests/policies tests/results tests/report tests/docs \
-	tests/test_sources.py --ignore=tests/report/test_html.py --ignore=tests/docs/test_doc_projects.py
+	tests/test_names.py tests/test_sources.py --ignore=tests/report/test_html.py --ignore=tests/docs/test_doc_projects.py
 
 .PHONY: suites quick pure test check lint types contracts docs links accuracy dist lowest fuzz system clean
 

@@ -62,7 +62,7 @@ class Source:
             text = _as_yaml(text)
         yaml = YAML(typ="safe", pure=True)
         yaml.max_depth = _MAX_DEPTH
-        yaml.Composer, yaml.Constructor = _Composer, _Constructor
+        yaml.Composer, yaml.Constructor = _LimitedComposer, _Constructor
         try:
             root = yaml.compose(text)
             if root is None:
@@ -141,7 +141,7 @@ class _Refused(Exception):
         self.hint = hint
 
 
-class _Composer(Composer):
+class _LimitedComposer(Composer):
     """Composes nodes, and refuses anchors and aliases, which let a small text grow without end."""
 
     def get_single_node(self) -> Any:
