@@ -39,17 +39,17 @@ _SETTING_NAMES = {"cache-dir": "cache folder", "read-bw": "read bandwidth"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the subcommand in `arguments`, by default those of the process; return the exit status."""
-    asked = main_parser().parse_args(arguments)
-    subcommand: Subcommand = SUBCOMMANDS[asked.subcommand]
+    args = main_parser().parse_args(arguments)
+    subcommand: Subcommand = SUBCOMMANDS[args.subcommand]
     try:
         try:
             with ended_alike():
-                answer = subcommand.run(asked)
+                answer = subcommand.run(args)
         finally:
             terminal.show("")
         return terminal.write(answer.text) or answer.status
     except Refusal as error:
-        sys.stderr.write(f"edgeload: {error.spelled(partial(_spell, asked))}\n")
+        sys.stderr.write(f"edgeload: {error.spelled(partial(_spell, args))}\n")
         return ERROR_STATUS
     except KeyboardInterrupt as error:  # its text is the name of the signal, unless that was SIGINT
         return 128 + (signal.Signals[str(error)] if str(error) else signal.SIGINT)
@@ -66,9 +66,9 @@ def main_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _spell(asked: argparse.Namespace, setting: Setting) -> str:
+def _spell(args: argparse.Namespace, setting: Setting) -> str:
     """Return a setting as an option of the subcommand, or in words if the subcommand has no such option."""
-    if hasattr(asked, setting.name.replace("-", "_")):
+    if hasattr(args, setting.name.replace("-", "_")):
         return f"--{setting}"
     name = _SETTING_NAMES.get(setting.name, setting.name)
     return f"{name} {setting.value}" if setting.value else name

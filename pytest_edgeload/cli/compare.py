@@ -35,20 +35,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_storage(parser)
 
 
-def _run(asked: argparse.Namespace) -> CommandResult:
-    if asked.strict and not asked.fail:
+def _run(args: argparse.Namespace) -> CommandResult:
+    if args.strict and not args.fail:
         raise UsageError(
             Setting("strict"),
             "without a threshold nothing is judged",
             ("add one, such as ", Setting("fail", "makespan:10%")),
         )
-    before, after = (_document(name, asked.storage) for name in (asked.before, asked.after))
-    _check_references(asked.fail, after)
-    gate = Gate(tuple(asked.fail), before, before.machine.key == after.machine.key, asked.strict)
+    before, after = (_document(name, args.storage) for name in (args.before, args.after))
+    _check_references(args.fail, after)
+    gate = Gate(tuple(args.fail), before, before.machine.key == after.machine.key, args.strict)
     findings = gate.judge_all(after.records)
     status = _REGRESSION_STATUS if any(map(gate.fails, findings)) else 0
-    if asked.format != "terminal":
-        return CommandResult(FORMATS[asked.format](after, findings, View()), status)
+    if args.format != "terminal":
+        return CommandResult(FORMATS[args.format](after, findings, View()), status)
     table = comparison.table(before.records, after.records, is_alike=gate.is_alike, width=terminal.width())
     notes = "" if gate.is_alike else "two kinds of machine: only ratios, bytes and counts are compared"
     parts = [table or "no case is in both sessions", notes, comparison.judged(findings)]
@@ -79,7 +79,7 @@ def _check_references(thresholds: list[Threshold], document: Document) -> None:
 
 
 SUBCOMMAND = Subcommand(
-    "compare two sessions; with --fail, fail on a regression",
+    "compare two sessions, optionally as a gate",
     "Without --fail, the command only shows both sessions. With it, the exit status is 1 after a regression, by the "
     "same rules as in pytest.",
     _add_arguments,

@@ -20,10 +20,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_cache(parser)
 
 
-def _run(asked: argparse.Namespace) -> CommandResult:
-    checks = examine(asked.cache_dir or arguments.cache())
-    is_unfit = texts.failures(checks) or (asked.strict and texts.failures(checks, "desirable"))
-    show = texts.json if asked.json else texts.text
+def _run(args: argparse.Namespace) -> CommandResult:
+    checks = examine(args.cache_dir or arguments.cache())
+    is_unfit = texts.failures(checks) or (args.strict and texts.failures(checks, "desirable"))
+    show = texts.json if args.json else texts.text
     return CommandResult(show(checks, _spell), _UNFIT_STATUS if is_unfit else 0)
 
 

@@ -29,21 +29,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_storage(parser)
 
 
-def _run(asked: argparse.Namespace) -> CommandResult:
+def _run(args: argparse.Namespace) -> CommandResult:
     here = machine()
-    paths = baseline.saved(asked.storage, here)[-(asked.last or 0) :]
+    paths = baseline.saved(args.storage, here)[-(args.last or 0) :]
     if not paths:
         raise UsageError(
-            str(asked.storage / here.key), "no saved session", "save one with pytest --edge-save or --edge-autosave"
+            str(args.storage / here.key), "no saved session", "save one with pytest --edge-save or --edge-autosave"
         )
     sessions, unreadable = _load(paths)
-    _check_coordinates(asked, sessions)
-    lines = series(sessions, asked.figure, lambda case: _is_selected(asked, case))
+    _check_coordinates(args, sessions)
+    lines = series(sessions, args.figure, lambda case: _is_selected(args, case))
     levels = texts.BLOCKS if terminal.can_show(texts.BLOCKS) else texts.ASCII
     parts = [
-        f"{asked.figure} over {len(sessions)} saved session{'s' if len(sessions) > 1 else ''} of {here.key}",
-        texts.lines(lines, asked.figure, levels) or f"no case has {asked.figure}",
-        texts.details(lines, asked.figure) if asked.verbose else "",
+        f"{args.figure} over {len(sessions)} saved session{'s' if len(sessions) > 1 else ''} of {here.key}",
+        texts.lines(lines, args.figure, levels) or f"no case has {args.figure}",
+        texts.details(lines, args.figure) if args.verbose else "",
         texts.left_out(lines, unreadable),
     ]
     return CommandResult("\n\n".join(part for part in parts if part))
@@ -60,16 +60,16 @@ def _load(paths: Sequence[Path]) -> tuple[list[Saved], list[str]]:
     return sessions, unreadable
 
 
-def _is_selected(asked: argparse.Namespace, case: Case) -> bool:
-    return all(getattr(asked, name) is None or _coordinate(case, name) in getattr(asked, name) for name in _COORDINATES)
+def _is_selected(args: argparse.Namespace, case: Case) -> bool:
+    return all(getattr(args, name) is None or _coordinate(case, name) in getattr(args, name) for name in _COORDINATES)
 
 
-def _check_coordinates(asked: argparse.Namespace, sessions: Sequence[Saved]) -> None:
+def _check_coordinates(args: argparse.Namespace, sessions: Sequence[Saved]) -> None:
     """Raise UsageError for a coordinate that no saved case has."""
     cases = [record.case for saved in sessions for record in saved.document.records]
     for name in _COORDINATES:
         known = list(dict.fromkeys(_coordinate(case, name) for case in cases))
-        for value in getattr(asked, name) or ():
+        for value in getattr(args, name) or ():
             if value not in known:
                 raise UsageError(Setting(name, value), f"no saved case has this {name}", suggestion(value, known))
 

@@ -79,24 +79,24 @@ class PreparedWorkload:
 
 
 @contextmanager
-def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[PreparedWorkload]:
+def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[PreparedWorkload]:
     """Prepare the machine for the arguments of a subcommand, and restore it in every case. Raises Refusal."""
-    user = choose(asked.user)
+    user = choose(args.user)
     if user.notice:
         terminal.say(f"edgeload: {user.notice}")
     project = Project(Path.cwd())
-    directories = SessionDirectories.new(asked.cache_dir or arguments.cache())
-    mix, registry = mix_of(asked.networks, asked.images), project.registry(Store(directories.cache))
+    directories = SessionDirectories.new(args.cache_dir or arguments.cache())
+    mix, registry = mix_of(args.networks, args.images), project.registry(Store(directories.cache))
     known_policies, peers = project.policies(), project.peers()
     check_policies(policies, [*known_policies, *peers])
     networks = networks_of(mix, registry)
     name, cap = caps.choose("auto")
-    with prepared(directories, asked.swap, terminal.say) as swap:
+    with prepared(directories, args.swap, terminal.say) as swap:
         launcher = Launcher(
             cap=cap,
             swap=swap,
             session=directories.session,
-            timeout_s=asked.timeout,
+            timeout_s=args.timeout,
             user=user,
             say=terminal.say,
         )
@@ -109,4 +109,4 @@ def set_up(asked: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Pre
             peers=peers,
         )
         weight_bytes = sum(network.weight_bytes for network in networks.values())
-        yield PreparedWorkload(bench, mix, name, asked.reader, asked.threads, weight_bytes)
+        yield PreparedWorkload(bench, mix, name, args.reader, args.threads, weight_bytes)

@@ -27,26 +27,26 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--policy", default=REFERENCE, metavar="NAME", help="loading policy (default: %(default)s)")
     step = "the limits tried are multiples of this size (default: 4M)"
     add("--step", type=arguments.size, default=4 << 20, metavar="SIZE", help=step)
-    rounds = "runs at each limit, all of which must succeed (default: %(default)s)"
+    rounds = "runs at each limit; all must succeed (default: %(default)s)"
     add("--rounds", type=arguments.count, default=1, metavar="N", help=rounds)
     at_most = "a gate: exit with status 1 if the case needs more than this to work, such as 300M or base+64M"
     add("--at-most", type=arguments.refusing(Limit.parse), metavar="SIZE", help=at_most)
     add("--format", choices=tuple(texts.FORMATS), default="text", help="output format (default: %(default)s)")
 
 
-def _run(asked: argparse.Namespace) -> CommandResult:
-    with measuring.set_up(asked, (asked.policy,)) as setup:
+def _run(args: argparse.Namespace) -> CommandResult:
+    with measuring.set_up(args, (args.policy,)) as setup:
         if not setup.bench.launcher.cap.enforces:
             raise Unsupported(
                 "memory limits", "cannot be enforced here", "run as root, or in a delegated cgroup; see edgeload doctor"
             )
-        max_bytes = None if asked.at_most is None else setup.bench.calibration.limit_bytes(asked.at_most)
-        result = _Search(setup, asked.policy, asked.rounds).run(asked.step)
-    text = texts.FORMATS[asked.format](result)
+        max_bytes = None if args.at_most is None else setup.bench.calibration.limit_bytes(args.at_most)
+        result = _Search(setup, args.policy, args.rounds).run(args.step)
+    text = texts.FORMATS[args.format](result)
     if result.works_bytes is None:
         return CommandResult(text, _GATE_STATUS)
     if max_bytes is not None and result.works_bytes > max_bytes:
-        terminal.say(f"edgeload: the case needs more than --at-most={asked.at_most}")
+        terminal.say(f"edgeload: the case needs more than --at-most={args.at_most}")
         return CommandResult(text, _GATE_STATUS)
     return CommandResult(text)
 

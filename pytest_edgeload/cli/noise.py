@@ -38,12 +38,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--comparisons", type=arguments.count, default=10, metavar="N", help=comparisons)
 
 
-def _run(asked: argparse.Namespace) -> CommandResult:
-    if asked.rounds < _MIN_ROUNDS:
-        raise UsageError(Setting("rounds", str(asked.rounds)), "a single round has no spread", "try 5")
-    with measuring.set_up(asked, asked.policy) as setup:
-        records = _measure(setup, asked.policy, asked.mem, 2 * asked.rounds)
-    return CommandResult(_text(records, asked.rounds, asked.comparisons))
+def _run(args: argparse.Namespace) -> CommandResult:
+    if args.rounds < _MIN_ROUNDS:
+        raise UsageError(Setting("rounds", str(args.rounds)), "a single round has no spread", "try 5")
+    with measuring.set_up(args, args.policy) as setup:
+        records = _measure(setup, args.policy, args.mem, 2 * args.rounds)
+    return CommandResult(_text(records, args.rounds, args.comparisons))
 
 
 def _measure(setup: PreparedWorkload, policies: Sequence[str], limit: Limit | None, rounds: int) -> tuple[Record, ...]:

@@ -37,24 +37,24 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_cache(parser)
 
 
-def _run(asked: argparse.Namespace) -> CommandResult:
+def _run(args: argparse.Namespace) -> CommandResult:
     project = Project(Path.cwd())
-    policy = project.policy(asked.policy)
-    mix = mix_of(asked.networks, asked.images)
-    registry = project.registry(Store(asked.cache_dir or arguments.cache()))
+    policy = project.policy(args.policy)
+    mix = mix_of(args.networks, args.images)
+    registry = project.registry(Store(args.cache_dir or arguments.cache()))
     workload = mix.workload(networks_of(mix, registry))
-    memory_bytes = None if asked.mem is None else _memory_bytes(asked.mem)
+    memory_bytes = None if args.mem is None else _memory_bytes(args.mem)
     check_conditions(workload)
-    with explaining(f"policy {asked.policy}"):
-        plan = make_plan(asked.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=asked.lanes))
-    if asked.format != "text":
-        return CommandResult(graph.FORMATS[asked.format](plan, workload))
-    memory = "no memory limit" if memory_bytes is None else f"memory {asked.mem}, budget {format_size(memory_bytes)}"
+    with explaining(f"policy {args.policy}"):
+        plan = make_plan(args.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=args.lanes))
+    if args.format != "text":
+        return CommandResult(graph.FORMATS[args.format](plan, workload))
+    memory = "no memory limit" if memory_bytes is None else f"memory {args.mem}, budget {format_size(memory_bytes)}"
     try:
         simulation = simulate(plan, workload)
     except InvalidPlan as error:
-        raise error.within(f"policy {asked.policy}") from None
-    return CommandResult(graph.text(plan, workload, simulation, f"policy {asked.policy}, {memory}"))
+        raise error.within(f"policy {args.policy}") from None
+    return CommandResult(graph.text(plan, workload, simulation, f"policy {args.policy}, {memory}"))
 
 
 def _memory_bytes(limit: Limit) -> int:

@@ -38,21 +38,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=arguments.output, metavar="FILE", help=output)
 
 
-def _run(asked: argparse.Namespace) -> CommandResult:
-    merged = merge([_part(argument) for argument in asked.files])
-    is_shown = asked.output is None
+def _run(args: argparse.Namespace) -> CommandResult:
+    merged = merge([_part(argument) for argument in args.files])
+    is_shown = args.output is None
     view = View(
-        columns=asked.columns,
-        sort=asked.sort,
-        group_by=asked.group_by,
-        name=asked.name,
+        columns=args.columns,
+        sort=args.sort,
+        group_by=args.group_by,
+        name=args.name,
         width=terminal.width() if is_shown else None,
         colour=is_shown and terminal.has_colour(),
     )
-    text = FORMATS[asked.format](merged, (), view)
+    text = FORMATS[args.format](merged, (), view)
     if is_shown:
         return CommandResult(text)
-    _write(asked.output, text)
+    _write(args.output, text)
     return CommandResult("")
 
 

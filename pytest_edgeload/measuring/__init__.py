@@ -1,1 +1,1 @@
-"""The road from a case to its measurement: the machine made ready, the runs, what a session shares."""
+"""The road from a case to its measurement: the prepared machine, the bench, and the figures of this machine."""

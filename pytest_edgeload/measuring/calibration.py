@@ -1,4 +1,4 @@
-"""Figures of this machine that other figures depend on: what an idle worker needs, service times, bounds.
+"""Figures of this machine that other figures depend on: the memory of an idle worker, service times, bounds.
 
 A session measures each of them once, when it is first needed, and keeps it in a note in its folder.
 """
@@ -40,9 +40,9 @@ from pytest_edgeload.sandbox.launch import Calling, launch, launch_call
 from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.workload import Mix
 
-_SERVICE_RUNS = 3  # of which the median counts
-_PROBES = 3  # workers, of which the fastest counts: a disturbance can only make one slower
-_COMPUTED_REQUESTS = 5  # of which the mean counts
+_SERVICE_RUNS = 3  # the median counts
+_PROBES = 3  # the fastest worker counts, because a disturbance only makes a worker slower
+_COMPUTED_REQUESTS = 5  # the mean counts
 
 
 class FigureKey(msgspec.Struct, frozen=True):

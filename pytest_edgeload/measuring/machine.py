@@ -1,4 +1,4 @@
-"""A machine made ready to measure on, and left as it was found: the same for pytest and the command line."""
+"""The preparation of this machine for a session, and its restoration; the same for pytest and the command line."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _KEPT_SESSIONS = 20
 
 @contextmanager
 def prepared(directories: SessionDirectories, swap_kind: str, say: Callable[[str], None]) -> Iterator[Swap]:
-    """Clean up after dead sessions and switch swap on. Remove the groups and the swap at the end, however it ends.
+    """Clean up after dead sessions and switch swap on; in every case, remove the groups and the swap at the end.
 
-    `say` gets a line for each thing that was cleaned up. For the owner of the session. Raises UsageError or
-    Unsupported.
+    `say` receives a line about each thing that was cleaned up. Only the owner of the session calls this. Raises
+    UsageError or Unsupported.
     """
     directories.make(directories.runs)
-    told = set()
+    reported = set()
     for folder, line in _unreported(directories.folder.parent):
         say(line)
-        told.add(folder)
+        reported.add(folder)
     for name in [*swaps.sweep(directories.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
-        say(f"edgeload: removed {name}, left by a session that is gone")
-    _prune(directories.folder.parent, told)
+        say(f"edgeload: removed {name}, a leftover of a dead session")
+    _prune(directories.folder.parent, reported)
     swap: Swap | None = None
     try:
         with Interrupts():
@@ -46,31 +46,30 @@ def prepared(directories: SessionDirectories, swap_kind: str, say: Callable[[str
             if swap is not None:
                 try:
                     swap.close()
-                except Unsupported as error:  # what was measured is worth more than this
+                except Unsupported as error:  # the measurements are worth more than this
                     say(f"edgeload: {error}")
 
 
-def _gone(sessions: Path) -> list[Path]:
-    """Return the folders that sessions of this user left which are gone, the newest last."""
+def _dead(sessions: Path) -> list[Path]:
+    """Return the folders of this user's dead sessions, the newest last."""
     folders = (folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
     return sorted(filter(is_own, folders), key=lambda folder: (number_of(folder), folder.name))
 
 
 def _unreported(sessions: Path) -> Iterator[tuple[Path, str]]:
-    """Yield, once, the folder of each session that was killed before it could report, and how to see its results."""
-    for directories in map(SessionDirectories.of, _gone(sessions)):
+    """Yield, once, the folder of each session that was killed before it could report, and a line about its results."""
+    for directories in map(SessionDirectories.of, _dead(sessions)):
         if directories.unreported_marker.exists():
             count = sum(1 for _ in directories.runs.glob("*.json"))
             if count:
                 runs = f"{count} run" if count == 1 else f"{count} runs"
-                way = f"edgeload report {shlex.quote(str(directories.folder))}"
-                words = "edgeload: a session that is gone did not report what it measured"
-                yield directories.folder, f"{words}, {runs}; see it by: {way}"
+                command = f"edgeload report {shlex.quote(str(directories.folder))}"
+                yield directories.folder, f"edgeload: a dead session did not report its {runs}; see: {command}"
             directories.unreported_marker.unlink(missing_ok=True)
 
 
-def _prune(sessions: Path, told: Collection[Path]) -> None:
-    """Remove the folders of sessions that are gone, except the newest and those in `told`."""
-    for folder in _gone(sessions)[:-_KEPT_SESSIONS]:
-        if folder not in told:
-            shutil.rmtree(folder, ignore_errors=True)  # another session may be removing it at this moment
+def _prune(sessions: Path, reported: Collection[Path]) -> None:
+    """Remove the folders of dead sessions, except the newest ones and `reported`."""
+    for folder in _dead(sessions)[:-_KEPT_SESSIONS]:
+        if folder not in reported:
+            shutil.rmtree(folder, ignore_errors=True)  # another session may remove it at the same time

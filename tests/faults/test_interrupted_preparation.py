@@ -121,7 +121,7 @@ def test_killed_in_between(tmp_path: Path) -> None:
         with prepared(SessionDirectories.new(tmp_path), "off", said.append):
             assert not (tmp_path / "swap" / name).exists()
             assert name not in witness.swaps()
-        was_told = f"edgeload: removed {name}, left by a session that is gone" in said
+        was_told = f"edgeload: removed {name}, a leftover of a dead session" in said
         assert was_told or not was_there or was_on  # what is on any session of the machine may remove
     assert said, "none was killed in time"
 
@@ -152,7 +152,7 @@ def test_groups_of_all_controllers(tmp_path: Path) -> None:
     said: list[str] = []
     with prepared(SessionDirectories.new(tmp_path), "off", said.append):
         assert witness.until(lambda: witness.groups(left) == [] and not witness.alive(living))
-    assert said.count(f"edgeload: removed {left}, left by a session that is gone") <= 1  # another may have been quicker
+    assert said.count(f"edgeload: removed {left}, a leftover of a dead session") <= 1  # another may have been quicker
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -181,8 +181,8 @@ def test_killed(start: Begin, tmp_path: Path) -> None:
         pass  # the kernel has let go of what the session held
     [folder] = tmp_path.glob(f"cache/sessions/*.edgeload-{killed.pid}-*")
     said = [session(start, tmp_path, SLEEPS, "--edge-mem=64M").end().said for _ in range(2)]
-    told = f"edgeload: a session that is gone did not report what it measured, {len(measured)} runs"
-    assert sum(f"{told}; see it by: edgeload report {folder}\n" in each for each in said) == 1, said
+    told = f"edgeload: a dead session did not report its {len(measured)} runs"
+    assert sum(f"{told}; see: edgeload report {folder}\n" in each for each in said) == 1, said
     assert killed.leavings == []
     shown = subprocess.run([*COMMAND, "report", folder], check=True, capture_output=True, text=True).stdout
     assert f"{len(measured)} ok" in shown

@@ -57,7 +57,7 @@ def test_leftovers_of_dead_sessions_are_removed(tmp_path: Path) -> None:
     with prepared(directories, "off", said.append):
         assert not left.exists()
         assert all(folder.exists() for folder in old)
-    assert f"edgeload: removed {left.name}, left by a session that is gone" in said
+    assert f"edgeload: removed {left.name}, a leftover of a dead session" in said
 
 
 def test_twenty_folders_of_dead_sessions_are_kept(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_twenty_folders_of_dead_sessions_are_kept(tmp_path: Path) -> None:
             number_of(folder) for folder in directories.folder.parent.iterdir() if folder != directories.folder
         )
     assert kept == [7, *range(92, 112)]
-    assert f"not report what it measured, 1 run; see it by: edgeload report {killed.folder}" in said[0]
+    assert f"not report its 1 run; see: edgeload report {killed.folder}" in said[0]
     assert number_of(SessionDirectories.new(tmp_path).folder) == 112
 
 

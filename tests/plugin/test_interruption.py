@@ -76,7 +76,7 @@ def test_next_session_cleans_up_after_sigkill(begin: Begin, project: Path) -> No
     assert ended.status == 0, ended.said
     removed = [line for line in ended.lines.lines if line.startswith(f"edgeload: removed edgeload-{killed.pid}-")]
     assert (
-        sum(".swap, left by a session that is gone" in line for line in removed) <= 1
+        sum(".swap, a leftover of a dead session" in line for line in removed) <= 1
     )  # another session may have been quicker
     assert killed.leavings == []
     assert killed.on_disk == found, "what was measured stays"
