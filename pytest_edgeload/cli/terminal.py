@@ -32,7 +32,7 @@ def write(text: str) -> int:
     return 0
 
 
-_progress = ProgressLine(lambda: sys.stderr)
+_progress = ProgressLine(lambda: sys.stderr, is_quiet=True)
 
 show, say, show_making = _progress.show, _progress.say, _progress
 """Replace the progress text; write a line that stays; show the progress of making a network."""

@@ -24,11 +24,12 @@ class ProgressLine:
     """Shows the state of the work on one line of a terminal.
 
     If the output is not a terminal, or in CI, whose logs keep every line, only the beginning of each network gets a
-    line, and other states are not shown. `output` returns the stream to write to.
+    line, unless `is_quiet`, and other states are not shown. `output` returns the stream to write to.
     """
 
-    def __init__(self, output: Callable[[], Output]) -> None:
+    def __init__(self, output: Callable[[], Output], *, is_quiet: bool = False) -> None:
         self._output = output
+        self._is_quiet = is_quiet
         self._shown = ""
         self._network = ""
 
@@ -45,7 +46,7 @@ class ProgressLine:
             self._network = ""
         elif self._is_live():
             self.show(f"{words}: {100 * done // total}%" if total else words)
-        elif name != self._network:
+        elif name != self._network and not self._is_quiet:
             self._network = name
             self.say(words)
 

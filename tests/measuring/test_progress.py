@@ -72,3 +72,10 @@ def test_log_shows_no_states() -> None:
     line.show("working")
     line.say("done")
     assert output.getvalue() == "done\n"
+
+
+def test_quiet_line_writes_nothing_to_a_log() -> None:
+    """A quiet display only uses a terminal."""
+    output = io.StringIO()
+    ProgressLine(lambda: output, is_quiet=True)("net", 0, 0)
+    assert output.getvalue() == ""
