@@ -422,7 +422,7 @@ def test_damaged_network_is_refused(begin: Begin, project: Path, prepared: Path)
     for name, path in damaged.items():
         message = ended.failure(f"test_{name}").attrib["message"]
         assert f"{path} is damaged" in message
-        assert f"delete the folder {path.parent} and it is made anew" in message
+        assert f"delete the folder {path.parent}, and it is made again" in message
     assert ended.running.on_disk == []
 
 
