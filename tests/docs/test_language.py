@@ -19,8 +19,8 @@ from markdown_it.token import Token
 from tests.docs.pages import PAGES, ROOT, name_of
 
 PROSE = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
-MAX_TOTAL = 20.0
-"""Hits of all patterns together, per 10,000 words."""
+MAX_TOTAL = 30.0
+"""The allowance per 10,000 words for all patterns together."""
 
 
 class Pattern(NamedTuple):
@@ -33,17 +33,17 @@ class Pattern(NamedTuple):
 
 PATTERNS: Mapping[str, Pattern] = {
     "noun clause": Pattern(
-        r"\bwhat (?!\w+ing\b|if\b|kind\b|else\b)[a-z]+\b(?![^.?!]*\?)", 12, "what was measured -> the measurements"
+        r"\bwhat (?!\w+ing\b|if\b|kind\b|else\b)[a-z]+\b(?![^.?!]*\?)", 16, "what was measured -> the measurements"
     ),
     "where": Pattern(
         r"\bwhere (?:it|there|th[aei]\w*|no|none|nothing|one|an?)\b", 4, "where there is none -> if there is none"
     ),
-    "stand": Pattern(r"\b(?:stands?|stood)\b", 2, "stands in the file -> is in the file"),
-    "tell": Pattern(r"\b(?:tells?|told)\b", 2, "the table tells -> the table shows"),
-    "of which": Pattern(r"\bof wh(?:ich|om|at|ose)\b", 2, "of which there is one -> whose, or two sentences"),
+    "stand": Pattern(r"\b(?:stands?|stood)\b", 3, "stands in the file -> is in the file"),
+    "tell": Pattern(r"\b(?:tells?|told)\b", 3, "the table tells -> the table shows"),
+    "of which": Pattern(r"\bof wh(?:ich|om|at|ose)\b", 3, "of which there is one -> whose, or two sentences"),
     "nobody": Pattern(r"(?<!as )\b(?:no|some)body\b", 2, "nobody does -> no one does; somebody -> a user"),
     "whatever": Pattern(r"\bwh(?:at|ich|o)ever\b", 2, "whatever it is called -> regardless of its name"),
-    "is no": Pattern(r"(?<!there )\b(?:is|are|was|were|be) no (?!longer\b)[a-z]+", 2, "is no size -> is not a size"),
+    "is no": Pattern(r"(?<!there )\b(?:is|are|was|were|be) no (?!longer\b)[a-z]+", 3, "is no size -> is not a size"),
     "too": Pattern(r", too\b(?! \w)", 2, "a service, too -> also a service"),
     "beside": Pattern(r"\bbeside\b", 2, "beside the policies -> next to, with, or besides"),
 }
@@ -96,7 +96,7 @@ def hits(pattern: Pattern, passages: Iterable[Passage]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("source", [from_pages], ids=["documents"])
+@pytest.mark.parametrize("source", [from_pages, from_sources], ids=["documents", "package"])
 def test_prose_is_plain(source: Callable[[], Iterator[Passage]]) -> None:
     """No pattern exceeds its allowance, nor do all together; the message names the places and the plain form."""
     passages = list(source())
