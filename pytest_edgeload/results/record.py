@@ -1,7 +1,7 @@
 """Cases, measurements and records: the data that a session stores, compares and reports.
 
 A metric is one field of `Measurement`; columns, thresholds, exports and the documentation derive from these fields.
-Annotations are evaluated when this file is compiled, not later as strings, because pytest imports it at start-up.
+Annotations are not strings in this file, because METRICS would have to compile all of them at each start of pytest.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
