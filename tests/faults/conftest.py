@@ -1,4 +1,4 @@
-"""The small project and its sessions, as the tests of the plugin have them, and sessions that need no network."""
+"""The small project and its sessions, as in the tests of the plugin, and sessions that need no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that somebody gives us, and that are none, or hold something else: one sentence, no traceback, no waiting."""
+"""Files from users that are not what they should be: refused in one sentence, without traceback or waiting."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ READERS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("kind", NO_FILES)
-def test_no_file(tmp_path: Path, kind: str, reader: str) -> None:
-    """What is no file, or a far too large one, is refused in one sentence with its name, and nobody waits for it."""
+def test_file_that_is_not_regular_is_refused(tmp_path: Path, kind: str, reader: str) -> None:
+    """A file that is not regular, or far too large, is refused in one sentence with its name, without waiting."""
     make, reason = NO_FILES[kind]
     act, name = READERS[reader]
     make(tmp_path / name)
@@ -99,16 +99,16 @@ def test_no_file(tmp_path: Path, kind: str, reader: str) -> None:
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
-def test_no_entry(tmp_path: Path, kind: str) -> None:
-    """What stands in place of a measurement's own file is no measurement."""
+def test_other_file_is_not_a_measurement(tmp_path: Path, kind: str) -> None:
+    """A FIFO or folder instead of a measurement's own file is not a measurement."""
     make, _ = NO_FILES[kind]
     make(tmp_path / "1.json")
     assert journal.read(tmp_path / "1.json") is None
 
 
 @pytest.mark.parametrize("size", [0, 7])
-def test_at_most(tmp_path: Path, size: int) -> None:
-    """A file may be as large as it may be, and not a byte larger; one that does not tell its size neither."""
+def test_file_at_the_limit_is_read(tmp_path: Path, size: int) -> None:
+    """A file of exactly the maximum is read, and not one of a byte more, even if it does not report its size."""
     write(tmp_path / "file", bytes(size))
     assert read(tmp_path / "file", size) == bytes(size)
     write(tmp_path / "longer", bytes(size + 1))
@@ -156,7 +156,7 @@ HARMS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_harmed(tmp_path: Path, made: Document, harm: str) -> None:
+def test_damaged_baseline_is_refused(tmp_path: Path, made: Document, harm: str) -> None:
     """A baseline that is damaged, hostile or of another version is refused in one sentence with its name."""
     change, reason = HARMS[harm]
     path = tmp_path / "0001_main_123456.json"
@@ -170,8 +170,8 @@ def test_harmed(tmp_path: Path, made: Document, harm: str) -> None:
     assert len(str(told.value).splitlines()) == 1
 
 
-def test_one_case_twice(tmp_path: Path, made: Document) -> None:
-    """Two records of one case are refused: nobody could tell which was meant."""
+def test_two_records_of_one_case_are_refused(tmp_path: Path, made: Document) -> None:
+    """Two records of one case are refused, because either could be meant."""
     path = tmp_path / "twice.json"
     path.write_bytes(render(msgspec.structs.replace(made, records=made.records * 2)))
     with pytest.raises(
@@ -180,16 +180,16 @@ def test_one_case_twice(tmp_path: Path, made: Document) -> None:
         baseline.load(path)
 
 
-def test_unknown_fields(tmp_path: Path, made: Document) -> None:
-    """What a later version has added within the same schema is left out."""
+def test_unknown_fields_are_ignored(tmp_path: Path, made: Document) -> None:
+    """Fields that a later version has added within the same schema are ignored."""
     path = tmp_path / "more.json"
     path.write_bytes(render(made).replace(b"{", b'{"more":{"and":[1]},', 1))
     assert baseline.load(path) == made
 
 
 @pytest.mark.parametrize("wanted", ["²", "9" * 5000, "٣", "nul\0.json", "x" * 5000 + ".json"])
-def test_no_such_baseline(tmp_path: Path, made: Document, wanted: str) -> None:
-    """What nobody would call a baseline is none of that name, and no traceback."""
+def test_impossible_name_is_not_a_baseline(tmp_path: Path, made: Document, wanted: str) -> None:
+    """A text that cannot be a baseline's name is not found, without a traceback."""
     baseline.save(tmp_path, made, "main")
     with pytest.raises(UsageError, match="no such"):
         baseline.find(tmp_path, wanted, made.machine)
@@ -199,8 +199,8 @@ DEVICES = {"deep": b"a = " + b"[" * 20_000, "endless": b"a = " + b"9" * 5000, "b
 
 
 @pytest.mark.parametrize("kind", DEVICES)
-def test_devices(tmp_path: Path, kind: str) -> None:
-    """A file of devices that no parser takes is refused in one sentence; one that begins with a mark is not."""
+def test_damaged_file_of_devices_is_refused(tmp_path: Path, kind: str) -> None:
+    """A file of devices that no parser accepts is refused in one sentence; one with a byte order mark is not."""
     path = tmp_path / "edge-devices.toml"
     path.write_bytes(DEVICES[kind])
     with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: not TOML: .*; see docs/devices.md$"):
@@ -212,8 +212,8 @@ def test_devices(tmp_path: Path, kind: str) -> None:
 QUICK = "def test_quick(edge):\n    edge.command(['/bin/true'])\n"
 
 
-def test_session(start: Begin, tmp_path: Path) -> None:
-    """A session that is to compare with a FIFO ends before anything is measured, with the status of a usage error."""
+def test_session_refuses_a_fifo_as_baseline(start: Begin, tmp_path: Path) -> None:
+    """A session that compares with a FIFO ends before the first measurement, as a usage error."""
     folder = write_project(tmp_path, test_tiny=QUICK, conftest="")
     os.mkfifo(folder / "old.json")
     ended = start(folder, "--edge-compare=old.json").end()

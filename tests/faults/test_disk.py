@@ -1,4 +1,4 @@
-"""A disk that is full, for real: what was measured is kept and shown, and nothing half written is taken for whole."""
+"""A disk that is really full: measurements are kept and shown, and no partial file is taken for a whole one."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 # ---- networks --------------------------------------------------------------------------------------------------
 
 
-def test_making_a_network(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that finds no room is refused with the place and the way out, and leaves nothing."""
+def test_network_without_room_is_refused(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network without room on the disk is refused with the folder and a hint, and leaves nothing."""
     monkeypatch.syspath_prepend(write(tmp_path))
 
     registry = Registry(Store(disk.folder))
@@ -112,8 +112,8 @@ def test_making_a_network(disk: Disk, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("is_full", [True, False], ids=["from the start", "in the middle"])
-def test_keeping_a_model(disk: Disk, is_full: bool) -> None:  # noqa: FBT001
-    """A model at hand that finds no room is refused alike, wherever the room ends; with room it is made."""
+def test_live_model_without_room_is_refused(disk: Disk, is_full: bool) -> None:  # noqa: FBT001
+    """A live model without room is refused in the same way, wherever the room ends; with room it is stored."""
     if is_full:
         disk.fill()
     with pytest.raises(
@@ -127,8 +127,8 @@ def test_keeping_a_model(disk: Disk, is_full: bool) -> None:  # noqa: FBT001
     assert verify_network(folder).name == "net"
 
 
-def test_room_ends_with_the_note(disk: Disk) -> None:
-    """Where not even the note of which network a recipe gave finds room, the network is not taken for made."""
+def test_network_without_its_note_is_not_stored(disk: Disk) -> None:
+    """If there is no room for the note of a recipe's network, the network does not count as stored."""
     store = Store(disk.folder)
 
     def make() -> None:
@@ -153,8 +153,8 @@ def test_room_ends_with_the_note(disk: Disk) -> None:
     [(256 << 20, FULL), (PAGE, "mkswap: .*"), (64 * PAGE, "swapon: .*")],
     ids=["no room", "no swap", "not switched on"],
 )
-def test_swap(disk: Disk, size: int, reason: str) -> None:
-    """Whichever step of switching swap on fails, that is said with a way out, and no file is left."""
+def test_failed_swap_leaves_no_file(disk: Disk, size: int, reason: str) -> None:
+    """A failure at any step of switching swap on has a hint, and no file is left."""
     with pytest.raises(Unsupported, match=rf"a swap file of \S+ in {disk.folder} cannot be .*: {reason}; try swap=e"):
         swaps._make(disk.folder / "edgeload-1-1-1.swap", size)
     assert disk.left == []
@@ -162,8 +162,8 @@ def test_swap(disk: Disk, size: int, reason: str) -> None:
         open_swap("256M", disk.folder, "1-1-1")
 
 
-def test_swap_whose_folder_moves(tmp_path: Path) -> None:
-    """Swap is switched off and removed wherever its folder was moved to; while it is on no one can remove it."""
+def test_swap_in_a_moved_folder_is_removed(tmp_path: Path) -> None:
+    """Swap is switched off and removed even if its folder was moved; while it is on no one can remove it."""
     found = open_swap("256M", tmp_path / "before", f"{os.getpid()}-1-1")
     assert found.file is not None
     try:
@@ -176,8 +176,8 @@ def test_swap_whose_folder_moves(tmp_path: Path) -> None:
     assert list((tmp_path / "after").iterdir()) == []
 
 
-def test_swap_that_stays(tmp_path: Path) -> None:
-    """Swap that cannot be removed at a session's end is told in a line, and nothing else of the end is lost."""
+def test_swap_that_stays_is_reported(tmp_path: Path) -> None:
+    """Swap that cannot be removed at a session's end is reported in a line, and the rest of the end happens."""
     said: list[str] = []
     with prepared(SessionDirectories.new(tmp_path), "256M", said.append) as swap:
         assert swap.file is not None
@@ -229,8 +229,8 @@ WAYS: Final = [(writer, "pages") for writer in list(WRITERS)[:4]] + [(writer, "i
 
 
 @pytest.mark.parametrize(("writer", "lacking"), WAYS)
-def test_nothing_half(disk: Disk, writer: str, lacking: str) -> None:
-    """What finds no room, for its bytes or for a file at all, is refused with its place, and nothing half is left."""
+def test_no_partial_file_is_left(disk: Disk, writer: str, lacking: str) -> None:
+    """A file without room, for its bytes or its name, is refused with its path, and no part of it is left."""
     act, kind = WRITERS[writer]
     if lacking == "pages":
         disk.fill()
@@ -266,8 +266,8 @@ def test_after(edge):
 FILES = ("json", "csv", "md", "trace")
 
 
-def test_session(start: Begin, disk: Disk, tmp_path: Path) -> None:
-    """A disk that is full in the middle of a session costs what is on it: the table has all, each loss its sentence."""
+def test_full_disk_costs_only_its_files(start: Begin, disk: Disk, tmp_path: Path) -> None:
+    """A disk that fills up during a session costs only its files: the table is complete, each loss has a sentence."""
     project = write(tmp_path, test_tiny=QUICK, conftest="")
     at = disk.folder
     options = [f"--edge-{name}={at / f'out.{name}'}" for name in FILES]
@@ -293,8 +293,10 @@ def test_session(start: Begin, disk: Disk, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("processes", "status"), [("-n0", 4), ("-n2", 1)])
-def test_no_room_to_begin(start: Begin, disk: Disk, tmp_path: Path, processes: str, status: int) -> None:
-    """A session that finds no room for its own notes ends in a sentence; under xdist each test says it."""
+def test_session_without_room_ends_in_a_sentence(
+    start: Begin, disk: Disk, tmp_path: Path, processes: str, status: int
+) -> None:
+    """A session without room for its own notes ends in a sentence; under xdist each test has it."""
     project = write(tmp_path, test_tiny="def test_it(edge):\n    edge.command(['/bin/true'])\n", conftest="")
     disk.fill()
     ended = start(project, processes, PYTEST_EDGE_CACHE_DIR=str(disk.folder)).end()

@@ -1,4 +1,4 @@
-"""Ctrl-C while a machine is made ready or left as it was: nothing is left, whenever and however often it comes."""
+"""Ctrl-C while a machine is prepared or restored: nothing is left, at any moment and any number of times."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_at_any_moment(directories: SessionDirectories) -> None:
-    """Ctrl-C in any moment of making ready and cleaning up, and again in the cleanup, leaves neither swap nor file."""
+def test_ctrl_c_at_any_moment_leaves_nothing(directories: SessionDirectories) -> None:
+    """Ctrl-C at any moment of preparing and cleaning up, and again in the cleanup, leaves neither swap nor file."""
     interrupted = 0
     for delay_ms in range(0, 60, 4):
         thread = interrupt(delay_ms / 1000, 0.003, 0.003)
@@ -106,8 +106,8 @@ def test_ctrl_c_at_any_moment(directories: SessionDirectories) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to switch swap on")
-def test_killed_in_between(tmp_path: Path) -> None:
-    """What a session leaves that is killed while it makes its swap, half made or on, the next one removes."""
+def test_swap_of_a_killed_session_is_removed(tmp_path: Path) -> None:
+    """A session killed while it creates its swap, partial or on, leaves it, and the next one removes it."""
     said: list[str] = []
     for delay_ms in (10, 20, 30, 45, 60, 100):
         pipe = subprocess.PIPE
@@ -126,8 +126,8 @@ def test_killed_in_between(tmp_path: Path) -> None:
     assert said, "none was killed in time"
 
 
-def test_groups_of_all_controllers(tmp_path: Path) -> None:
-    """Groups of each controller that a killed session left, and a process that lives in them, are removed and named."""
+def test_groups_of_all_controllers_are_removed(tmp_path: Path) -> None:
+    """Groups of each controller of a killed session, and a process in them, are removed and named."""
     name, cap = choose("auto")
     if not cap.enforces:
         pytest.skip("no cap here makes groups")
@@ -156,8 +156,8 @@ def test_groups_of_all_controllers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_held(number: signal.Signals) -> None:
-    """Each of the signals waits while it is held, is let through where it is allowed, and is as before afterwards."""
+def test_signal_waits_until_it_is_allowed(number: signal.Signals) -> None:
+    """Each of the signals waits in the context, is let through in an allowed part, and is as before afterwards."""
     before = {each: signal.getsignal(each) for each in SIGNALS}
     moments = itertools.count()
 
@@ -177,8 +177,8 @@ def test_held(number: signal.Signals) -> None:
     assert {each: signal.getsignal(each) for each in SIGNALS} == before
 
 
-def test_second_is_held() -> None:
-    """Once one is let through, what comes while it unwinds waits: a cleanup is not interrupted by the second Ctrl-C."""
+def test_second_signal_does_not_interrupt_the_cleanup() -> None:
+    """After one was let through, the next waits: the second Ctrl-C does not interrupt a cleanup."""
     cleaned = False
 
     def held() -> None:
@@ -200,7 +200,7 @@ def test_second_is_held() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_others_stay() -> None:
-    """Who handles SIGTERM or ignores SIGHUP, as nohup does, goes on doing so."""
+def test_other_handlers_stay() -> None:
+    """A handler of SIGTERM, and an ignored SIGHUP as under nohup, stay."""
     done = subprocess.run([sys.executable, "-c", OTHERS], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["theirs", "end"]

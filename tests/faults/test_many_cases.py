@@ -1,4 +1,4 @@
-"""A session of many cases takes no more of anything for the last than for the first, but for the records themselves."""
+"""A session of many cases takes no more for the last than for the first, except for the records themselves."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_it(edge, number):
 """
 
 
-def test_many(start: Begin, tmp_path: Path) -> None:
-    """Many cases leave no descriptor, thread, process or group, and of memory no more than is known of each case."""
+def test_many_cases_leave_nothing(start: Begin, tmp_path: Path) -> None:
+    """Many cases leave no descriptor, thread, process or group, and no more memory than their records."""
     ended = session(start, tmp_path, MANY, "--edge-json=out.json", "-q").end()
     assert ended.status == 0, ended.said
     assert len(ended.measurements) == CASES

@@ -1,4 +1,4 @@
-"""What may befall a session: what it measured is kept and reported, and nothing of it is left on the machine."""
+"""Faults of a session: its measurements are kept and reported, and nothing of it is left on the machine."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def kill_after(read_bytes):
 def test_first(edge):
     assert edge.run(["small"]).outcome == "ok"
 
-def test_killed(edge, edge_policy, edge_seed):
+def test_killed_session_is_cleaned_up_by_the_next(edge, edge_policy, edge_seed):
     read_bytes = random.Random(f"{edge_seed}{edge_policy}").randrange(LEAST, MOST)
     killer = threading.Thread(target=kill_after, args=[read_bytes])
     killer.start()
@@ -135,14 +135,14 @@ def session(start: Begin, folder: Path, text: str, *args: str, **env: str) -> Ru
     [(signal.SIGTERM, os.kill, ()), (signal.SIGHUP, os.killpg, ()), (signal.SIGTERM, os.kill, ("-n2",))],
     ids=["term-to-pytest", "hup-to-all", "term-to-controller"],
 )
-def test_ended(
+def test_ended_session_reports_its_measurements(
     start: Begin,
     tmp_path: Path,
     number: signal.Signals,
     send: Callable[[int, int], None],
     distribution: tuple[str, ...],
 ) -> None:
-    """A session that is told to end does so as by Ctrl-C: what was measured is reported, and nothing is left."""
+    """A session that gets a signal ends as by Ctrl-C: its measurements are reported, and nothing is left."""
     running = session(start, tmp_path, SLEEPS, *ROUNDS, *distribution, **SWAP)
     running.until(lambda: len(running.on_disk) > 1 and running.descendants("sleep"))
     finished = len(running.on_disk)
@@ -157,8 +157,8 @@ def test_ended(
     assert list(tmp_path.glob("cache/sessions/*/unreported")) == []
 
 
-def test_ctrl_c_while_it_ends(start: Begin, tmp_path: Path) -> None:
-    """Ctrl-C again and again while all is removed and written waits for that: files, baseline and tables are whole."""
+def test_ctrl_c_does_not_interrupt_the_end(start: Begin, tmp_path: Path) -> None:
+    """Ctrl-C again and again while the session cleans up and writes waits: files, baseline and tables are whole."""
     (tmp_path / "conftest.py").write_text(STORM)
     options = ("--edge-mem=64M", "--edge-rounds=2", "--edge-json=out.json", "--edge-csv=out.csv", "--edge-save=kept")
     ended = session(start, tmp_path, SLEEPS, *options, **SWAP).end()
@@ -170,7 +170,7 @@ def test_ctrl_c_while_it_ends(start: Begin, tmp_path: Path) -> None:
     assert ended.running.leavings == []
 
 
-def test_killed(start: Begin, tmp_path: Path) -> None:
+def test_killed_session_is_cleaned_up_by_the_next(start: Begin, tmp_path: Path) -> None:
     """What a killed session left the next one removes, processes too, and tells how to see what it had measured."""
     killed = session(start, tmp_path, LEAVES, *ROUNDS, **SWAP)
     killed.until(lambda: len(killed.on_disk) > 1 and len(killed.descendants("600")) > 1)
@@ -190,8 +190,8 @@ def test_killed(start: Begin, tmp_path: Path) -> None:
     assert [m for record in parse(made.stdout).records for m in record.rounds] == [e.measurement for e in measured]
 
 
-def test_faults_of_functions(start: Begin, tmp_path: Path) -> None:
-    """A function that takes all memory, is killed, or prints 100 MB has a row; what comes before and after is kept."""
+def test_faulty_function_has_a_row(start: Begin, tmp_path: Path) -> None:
+    """A function that takes all memory, is killed, or prints 100 MB has a row; the ones before and after are kept."""
     ended = session(start, tmp_path, FAULTS, "--edge-json=out.json").end()
     assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
     assert [m.outcome for m in ended.measurements] == ["ok", "oom", "ok", "crashed", "crashed", "ok"]
@@ -203,8 +203,8 @@ def test_faults_of_functions(start: Begin, tmp_path: Path) -> None:
     assert ended.running.leavings == []
 
 
-def test_worker_killed(begin: Begin, project: Path) -> None:
-    """A worker that is killed at any of its tasks is a crash with words; what comes before and after is kept."""
+def test_killed_worker_is_a_crash(begin: Begin, project: Path) -> None:
+    """A worker that is killed at any of its tasks is a crash with a detail; the ones before and after are kept."""
     (project / "test_tiny.py").unlink()
     ended = session(begin, project, KILLS, "--edge-policy=bulk,partial", "--edge-json=out.json").end()
     assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said

@@ -1,4 +1,4 @@
-"""Two sessions at once on one host, in one project and with one cache: both whole, one run at a time, nobody silent."""
+"""Two sessions at once on one host, in one project and with one cache: both are whole, and take turns."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_two(edge):
 """
 
 
-def test_session_that_waits(start: Begin, tmp_path: Path, own_lock: Path) -> None:
-    """A session that has to wait says for whom, though what a test writes is kept back; one that need not is silent."""
+def test_waiting_session_names_the_other(start: Begin, tmp_path: Path, own_lock: Path) -> None:
+    """A session that has to wait names the other, although output of tests is captured; another one is silent."""
     project = write(tmp_path, test_tiny=TWICE, conftest="")
     with host_lock():
         session = start(project, TMPDIR=str(own_lock))
@@ -75,7 +75,7 @@ def test_session_that_waits(start: Begin, tmp_path: Path, own_lock: Path) -> Non
     assert session.leavings == []
 
 
-def test_command_that_waits(prepared: Path, tmp_path: Path, own_lock: Path) -> None:
+def test_waiting_command_names_the_other(prepared: Path, tmp_path: Path, own_lock: Path) -> None:
     """`edgeload minmem` says the same, and Ctrl-C ends the wait."""
     env = environment(prepared) | {"TMPDIR": str(own_lock)}
     with (
@@ -108,7 +108,7 @@ REGISTERED = "def pytest_edge_networks(register):\n    register('slow', 'slow:sl
 ASKED = "def test_slow(edge):\n    assert edge.run(['slow']).outcome == 'ok'\n"
 
 
-def test_two_sessions(start: Begin, tmp_path: Path) -> None:
+def test_two_sessions_never_measure_at_once(start: Begin, tmp_path: Path) -> None:
     """One that is killed while it makes a network leaves nothing; of the next two one makes it, the other says so.
 
     They use one cache, one of them under xdist, never measure at once, and each saves a baseline.

@@ -1,4 +1,4 @@
-"""Files of networks that are harmed between runs or during one: noticed, or harmless, and never a wrong figure."""
+"""Files of networks that are damaged between runs or during one: noticed, or harmless, and never a wrong figure."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ HARMS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", [GRAPH, WEIGHTS, SAMPLES])
 @pytest.mark.parametrize("harm", HARMS)
-def test_harmed_between_runs(folder: Path, name: str, harm: str) -> None:
-    """What happens to a stored file during a session is noticed before the next run, and told with the way out."""
+def test_damage_between_runs_is_noticed(folder: Path, name: str, harm: str) -> None:
+    """Damage to a stored file during a session is noticed before the next run, with a hint."""
     registry = known(folder)
     HARMS[harm](folder / name)
     with pytest.raises(
@@ -112,8 +112,8 @@ def test_harmed_between_runs(folder: Path, name: str, harm: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user and back")
-def test_unreadable_between_runs(folder: Path) -> None:
-    """A network that may no longer be read is not taken for gone, or for itself."""
+def test_unreadable_network_is_refused(folder: Path) -> None:
+    """A network that may no longer be read counts neither as missing nor as intact."""
     registry = known(folder)
     folder.chmod(0o700)
     os.seteuid(65534)
@@ -127,8 +127,8 @@ def test_unreadable_between_runs(folder: Path) -> None:
         os.seteuid(0)
 
 
-def test_gone_between_runs(folder: Path) -> None:
-    """A network whose folder was removed is told as gone."""
+def test_removed_network_is_reported(folder: Path) -> None:
+    """A network whose folder was removed is reported as missing."""
     registry = known(folder)
     shutil.rmtree(folder)
     with pytest.raises(DamagedNetwork, match=f"^{folder} is gone; start a new session, which makes it again$"):
@@ -144,8 +144,8 @@ HARMLESS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", HARMLESS)
-def test_harmless(folder: Path, change: str) -> None:
-    """A file whose bytes are what they were is the same network."""
+def test_rewritten_bytes_are_harmless(folder: Path, change: str) -> None:
+    """A file with the same bytes as before is the same network."""
     registry = known(folder)
     HARMLESS[change](folder / WEIGHTS)
     assert get(registry) == read_graph(folder)
@@ -159,8 +159,8 @@ CHANGES = {name: harm for name, harm in HARMS.items() if name not in {"emptied",
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_checkpoint_between_runs(tmp_path: Path, change: str) -> None:
-    """Whatever happens to a user's own weights is told: nobody has their digest, so the network is made anew."""
+def test_changed_checkpoint_is_noticed(tmp_path: Path, change: str) -> None:
+    """Any change of a user's own weights is reported: they have no digest, so the network is made anew."""
     weights = tmp_path / "model.safetensors"
     save_file(linear().state_dict(), weights)
     registry = known(stored(tmp_path / "store", linear(), SAMPLE, checkpoint=weights))
@@ -179,16 +179,16 @@ def _launch(folder: Path) -> tuple[str, str]:
     return run.outcome, run.detail
 
 
-def test_a_flipped_bit_that_counts(folder: Path) -> None:
-    """Should damage be on the disk itself, where no time tells of it, outputs that differ are the outcome `wrong`."""
+def test_flipped_bit_is_a_wrong_output(folder: Path) -> None:
+    """Damage on the disk itself, without a new time stamp, is the outcome `wrong` if outputs differ."""
     first = read_graph(folder).layers[0].weights[0].offset
     flip(folder / WEIGHTS, byte=first + 3, bit=5)  # of the exponent
     outcome, detail = _launch(folder)
     assert (outcome, "differs from plain PyTorch" in detail) == ("wrong", True)
 
 
-def test_a_flipped_bit_that_does_not(folder: Path) -> None:
-    """A change that no output shows is within what sums in another order differ by; its digest tells all the same."""
+def test_invisible_flipped_bit_has_another_digest(folder: Path) -> None:
+    """A change without an effect on outputs is within the tolerance of sums in another order; its digest differs."""
     first = read_graph(folder).layers[0].weights[0].offset
     flip(folder / WEIGHTS, byte=first)  # the last bit of a number
     assert _launch(folder) == ("ok", "")
@@ -213,8 +213,10 @@ class Meanwhile:
 
 
 @pytest.mark.parametrize("harm", ["a bit flipped", "removed"])
-def test_harmed_during_a_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
-    """A run during which the weights were changed is no measurement, even if its outputs are right or it crashed."""
+def test_damage_during_a_run_is_not_a_measurement(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """A run during which the weights were changed is not a measurement, even if its outputs are right or it crashed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # nothing here is a timing, so nobody need wait
     cap: Any = Meanwhile(lambda: HARMS[harm](folder / WEIGHTS))
     launcher = Launcher(cap, Swap(0), "1-1-1", timeout_s=60.0)
@@ -259,14 +261,14 @@ FORGED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", FORGED)
-def test_forged_places(folder: Path, kind: str) -> None:
-    """A graph that sends its reader elsewhere is refused, though its digest be right."""
+def test_forged_graph_is_refused(folder: Path, kind: str) -> None:
+    """A graph that sends its reader elsewhere is refused, even with a right digest."""
     forged = _forged(folder, lambda weight: weight.update(FORGED[kind]))
     with pytest.raises(DamagedNetwork, match="is outside the network's files; delete the folder"):
         verify_network(forged)
 
 
-def test_another_format(folder: Path) -> None:
+def test_later_format_is_refused(folder: Path) -> None:
     """A network of a later version is refused with both versions."""
     text = (folder / GRAPH).read_bytes().replace(b'"format":%d' % FORMAT, b'"format":%d' % (FORMAT + 1))
     (folder / GRAPH).write_bytes(text)
@@ -278,16 +280,16 @@ def test_another_format(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[" * 100_000, b'{"name": "\xff"}', b"{" + b" " * 70_000_000 + b"}"])
-def test_no_graph(folder: Path, text: bytes) -> None:
-    """A graph that is none, nested without end or far too large is damaged like any other."""
+def test_damaged_graph_is_refused(folder: Path, text: bytes) -> None:
+    """A graph that is not one, is nested without end or far too large, is refused as damaged."""
     (folder / GRAPH).write_bytes(text)
     with pytest.raises(DamagedNetwork, match=f"^{folder / GRAPH} is damaged: "):
         read_graph(folder)
 
 
 @pytest.mark.parametrize("note", [b"", b"..", b"../../elsewhere", b"/etc", b"\xff\xfe", b"a" * 5000, b"a/../b"])
-def test_a_note_that_leads_astray(tmp_path: Path, note: bytes) -> None:
-    """What a recipe is said to have given is looked for among the networks, and nowhere else."""
+def test_forged_note_is_ignored(tmp_path: Path, note: bytes) -> None:
+    """The network that a note names is looked up among the networks, and nowhere else."""
     store = Store(tmp_path / "store")
     (tmp_path / "elsewhere").mkdir()
     for name in ("recipes", "networks", "networks/b"):
@@ -308,8 +310,8 @@ HEADERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", HEADERS)
-def test_a_header_that_leads_astray(tmp_path: Path, kind: str) -> None:
-    """A checkpoint's header that no one can follow is refused with the file's name."""
+def test_forged_header_is_refused(tmp_path: Path, kind: str) -> None:
+    """An invalid header of a checkpoint is refused with the file's name."""
     text = json.dumps(HEADERS[kind]).encode()
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
@@ -320,8 +322,8 @@ def test_a_header_that_leads_astray(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 100_001, 1 << 62])
-def test_a_header_without_end(tmp_path: Path, size: int) -> None:
-    """A header that claims more than the file has, or is nested without end, is refused alike."""
+def test_endless_header_is_refused(tmp_path: Path, size: int) -> None:
+    """A header that claims more than the file has, or is nested without end, is refused as well."""
     path = tmp_path / "model.safetensors"
     path.write_bytes(size.to_bytes(8, "little") + b"[" * 100_001)
     with pytest.raises(BadCheckpoint, match="not a safetensors file, or its header is damaged; fetch it again"):
@@ -352,8 +354,8 @@ def test_program(edge):
 """
 
 
-def test_session(begin: Begin, prepared: Path, tmp_path: Path) -> None:
-    """A session whose cache is harmed and then removed keeps what it measured; each test after that says why."""
+def test_session_keeps_measurements_when_its_cache_is_removed(begin: Begin, prepared: Path, tmp_path: Path) -> None:
+    """A session whose cache is damaged and then removed keeps its measurements; each later test gives the reason."""
     project, cache = write(tmp_path, test_tiny=HARMING), tmp_path / "cache"
     shutil.copytree(prepared, cache, ignore=shutil.ignore_patterns("sessions"))
     options = ("--junitxml=junit.xml", "--edge-json=out.json")

@@ -1,4 +1,4 @@
-"""What may befall a worker, under each cap: an outcome in one sentence, and nothing of it is left."""
+"""Faults of a worker, under each cap: an outcome in one sentence, and nothing of it is left."""
 
 from __future__ import annotations
 
@@ -138,8 +138,10 @@ def seen_meanwhile(name: str) -> Iterator[list[int]]:
 
 @pytest.mark.usefixtures("contained")
 @pytest.mark.parametrize("way", ["call", "command"])
-def test_fork_bomb(cap: Cap, fresh: Name, way: str, marked: Callable[[], list[int]], a_start_s: float) -> None:
-    """A fork bomb runs into its bound, which the outcome names; it is killed while it forks, and nothing survives."""
+def test_fork_bomb_reaches_its_limit(
+    cap: Cap, fresh: Name, way: str, marked: Callable[[], list[int]], a_start_s: float
+) -> None:
+    """A fork bomb reaches its limit, which the outcome names; it is killed while it forks, and nothing survives."""
     name = fresh()
     within = Enclosure(cap, name, Limits(Constraints(256 * MIB), max_processes=MOST), timeout_s=1 + 3 * a_start_s)
     with seen_meanwhile(name) as found:
@@ -151,16 +153,16 @@ def test_fork_bomb(cap: Cap, fresh: Name, way: str, marked: Callable[[], list[in
     assert witness.groups(name) == []
 
 
-def test_killed_while_it_forks(cap: Cap, fresh: Name) -> None:
-    """A program that is busy starting others, far from its limit, is not told to have reached it when it is killed."""
+def test_busy_program_has_not_reached_its_limit(cap: Cap, fresh: Name) -> None:
+    """A program that is killed while it starts others, far from its limit, is not reported to have reached it."""
     busy = "for each in 1 2 3 4; do (while :; do /bin/true; done) & done; wait"
     seen = command("sh", "-c", busy, within=Enclosure(cap, fresh(), Limits(Constraints(256 * MIB)), timeout_s=0.3))
     assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.3 s; raise the timeout")
 
 
 @pytest.mark.usefixtures("contained")
-def test_bound_around(cap: Cap, fresh: Name) -> None:
-    """Where pytest itself may have few processes a run may have half of them; one that copes is told by a notice."""
+def test_limit_is_half_of_that_of_pytest(cap: Cap, fresh: Name) -> None:
+    """If pytest itself may have few processes, a run may have half of them; one that copes has a notice."""
     if hierarchy.mount_of("cgroup", "pids") is None:
         pytest.skip("version 2 has the test's group beside, not around the run's")
     within = Enclosure(cap, fresh(), Limits(), timeout_s=60)
@@ -169,8 +171,8 @@ def test_bound_around(cap: Cap, fresh: Name) -> None:
     assert seen.notices == (f"it reached its limit of {OUTER // 2} processes and threads",)
 
 
-def test_memory_hog(cap: Cap, fresh: Name, marked: Callable[[], list[int]]) -> None:
-    """A function that takes all the memory there is gets no more than its limit, without swap, and is told as oom."""
+def test_memory_hog_gets_no_more_than_its_limit(cap: Cap, fresh: Name, marked: Callable[[], list[int]]) -> None:
+    """A function that takes all memory gets no more than its limit, without swap, and is `oom`."""
 
     def hog() -> None:
         held = []
@@ -185,8 +187,8 @@ def test_memory_hog(cap: Cap, fresh: Name, marked: Callable[[], list[int]]) -> N
 
 
 @pytest.mark.parametrize("stopped", ["kill -STOP $$", "sh -c 'kill -STOP $PPID $$'; true"], ids=["it", "child"])
-def test_stopped(any_cap: Cap, fresh: Name, stopped: str, marked: Callable[[], list[int]]) -> None:
-    """A program that is stopped, and a child of it, end as timeout under each cap, and neither is left."""
+def test_stopped_program_times_out(any_cap: Cap, fresh: Name, stopped: str, marked: Callable[[], list[int]]) -> None:
+    """A stopped program and its child end as `timeout` under each cap, and neither is left."""
     name = fresh()
     seen = command("sh", "-c", stopped, within=Enclosure(any_cap, name, Limits(), timeout_s=0.5))
     assert (seen.outcome, seen.detail) == ("timeout", "not done after 0.5 s; raise the timeout")
@@ -212,8 +214,8 @@ class Disturbed:
 
 
 @pytest.mark.parametrize("way", ["call", "command"])
-def test_group_gone_before(cap: Cap, fresh: Name, way: str) -> None:
-    """A group that somebody removes before the worker can enter it is an outcome, which names it."""
+def test_group_removed_before_the_start_is_named(cap: Cap, fresh: Name, way: str) -> None:
+    """A group that is removed before the worker enters it is an outcome that names it."""
     name = fresh()
     within = Enclosure(Disturbed(cap), name, Limits(Constraints(64 * MIB)), timeout_s=60)
     seen = call(len, "", within=within) if way == "call" else command("true", within=within)
@@ -221,8 +223,8 @@ def test_group_gone_before(cap: Cap, fresh: Name, way: str) -> None:
     assert (seen.makespan_s, seen.peak_charged_bytes) == (None, None)
 
 
-def test_group_gone_meanwhile(cap: Cap, fresh: Name, marked: Callable[[], list[int]]) -> None:
-    """A group whose processes somebody kills, and which he removes then, is the same outcome."""
+def test_group_removed_during_the_run_is_named(cap: Cap, fresh: Name, marked: Callable[[], list[int]]) -> None:
+    """A group whose processes are killed, and that is then removed, is the same outcome."""
     name = fresh()
 
     def killed() -> bool:
@@ -251,8 +253,8 @@ def test_group_gone_meanwhile(cap: Cap, fresh: Name, marked: Callable[[], list[i
 
 
 @pytest.mark.parametrize("file", ["memory.stat", "pids.max"])
-def test_group_gone_at_once(cap: Cap, fresh: Name, file: str) -> None:
-    """Whatever a group is asked or told when it is gone raises nothing."""
+def test_removed_group_raises_nothing(cap: Cap, fresh: Name, file: str) -> None:
+    """No method of a removed group raises an exception."""
     name = fresh()
     group = cap.open(name, Limits(Constraints(64 * MIB)))
     gone = [folder for folder in witness.named(name) if (folder / file).exists()]
@@ -267,7 +269,7 @@ def test_group_gone_at_once(cap: Cap, fresh: Name, file: str) -> None:
     assert witness.groups(name) == []
 
 
-def test_arguments(any_cap: Cap, fresh: Name) -> None:
+def test_too_many_arguments_are_refused(any_cap: Cap, fresh: Name) -> None:
     """A program that the kernel does not start, for too many arguments, is refused in its words."""
     name = fresh()
     with pytest.raises(Unsupported, match="could not be started: Argument list too long"):

@@ -1,4 +1,4 @@
-"""Run tests of this repository inside the guest, and tell how each of them ended."""
+"""Run tests of this repository in the guest, and return how each of them ended."""
 
 from __future__ import annotations
 

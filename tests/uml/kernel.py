@@ -1,4 +1,4 @@
-"""Run a command inside a User-mode Linux kernel: cgroup v2, its memory controller and swap, whatever the host has."""
+"""Run a command in a User-mode Linux kernel with cgroup v2, its memory controller and swap, on any host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that is set while a session runs: the guest has one of its own."""
+"""A clock that is set while a session runs, in a guest with its own clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def clock() -> dict[str, Any]:
     return found
 
 
-def test_clock(clock: dict[str, Any]) -> None:
+def test_figures_do_not_depend_on_the_clock(clock: dict[str, Any]) -> None:
     """Figures, durations and the order of runs do not depend on a clock that is set meanwhile."""
     runs = clock["runs"]
     started = [run["started"] for run in runs]
@@ -35,7 +35,7 @@ def test_clock(clock: dict[str, Any]) -> None:
     assert all(run["makespan_s"] <= run["ended"] - run["started"] < 120 for run in runs)
 
 
-def test_names(clock: dict[str, Any]) -> None:
-    """The newest baseline is the one saved last, and the next session comes next, whatever time it is."""
+def test_newest_baseline_is_the_last_saved(clock: dict[str, Any]) -> None:
+    """The newest baseline is the one saved last, and the next session comes next, at any time of the clock."""
     assert [name[:5] for name in clock["baselines"]] == ["0001_", "0002_"]
     assert clock["next session"] == 2

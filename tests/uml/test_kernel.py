@@ -30,8 +30,8 @@ def left(directory: Path) -> list[object]:
     return [*directory.iterdir(), *processes]
 
 
-def test_result(directory: Path) -> None:
-    """The command's exit code, output, directory and environment are what a process on the host would have."""
+def test_command_runs_as_on_the_host(directory: Path) -> None:
+    """The command's exit code, output, directory and environment are those of a process on the host."""
     script = 'pwd; echo "$GREETING"; echo complaint >&2; cat; exit 7'
     done = kernel.run(["sh", "-c", script], environment={"GREETING": "it's  {me}\n"}, swap_bytes=0)
     assert done.returncode == 7
@@ -43,7 +43,7 @@ def test_result(directory: Path) -> None:
 AS_USER = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 
 
-def test_home_and_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guest_has_its_own_disk_and_reports_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """HOME and TMPDIR are on a disk of the guest's own, which its unprivileged users can write to as well.
 
     Death by a signal is told as a shell tells it, and adds nothing to the command's output.
@@ -54,14 +54,14 @@ def test_home_and_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (128 + 9, "kept\next2/ext3\n", "")
 
 
-def test_panic(directory: Path) -> None:
+def test_panic_raises_with_the_console(directory: Path) -> None:
     """A kernel that panics raises with its console."""
     with pytest.raises(RuntimeError, match="Kernel panic - not syncing: sysrq triggered crash"):
         kernel.run(["sh", "-c", "echo c >/proc/sysrq-trigger"])
     assert left(directory) == []
 
 
-def test_timeout(directory: Path) -> None:
+def test_slow_command_is_killed_with_its_kernel(directory: Path) -> None:
     """A command that takes too long is killed with its kernel, leaving neither processes nor files."""
     with pytest.raises(TimeoutError, match="sleep 600"):
         kernel.run(["sh", "-c", "sleep 600"], timeout_s=3)

@@ -21,8 +21,8 @@ _CHOSEN = "manager or (systemd and not rights and not no_limit and not swaps and
 _UNITS = 'systemctl --user list-units --all --plain --no-legend "*edgeload*"'
 
 
-def test_conformance() -> None:
-    """It keeps what the table of caps promises, and leaves its manager no unit. Who has one needs no other rights."""
+def test_systemd_keeps_the_promises_of_the_table() -> None:
+    """It keeps the promises of the table of caps and leaves no unit. A user with a manager needs no other rights."""
     found = guest.outcomes(*_FILES, chosen=_CHOSEN, behind=("sh", "tests/uml/manager.sh"), then=_UNITS)
     assert len([test for test in found if "[systemd" in test]) >= 11
     assert len([test for test in found if "manager.py" in test]) >= 2

@@ -1,4 +1,4 @@
-"""What version 2 of cgroups looks like from other places than root at its root, in User-mode Linux."""
+"""Version 2 of cgroups as seen from other places than root at its root, in User-mode Linux."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from tests.uml import guest, kernel
 pytestmark = pytest.mark.skipif(kernel.available() is not None, reason=kernel.available() or "")
 
 
-def test_views() -> None:
-    """Whole and half delegations, busy groups, containers, a read-only mount, the doctor: inside/views.py passes."""
+def test_version_2_from_other_places() -> None:
+    """Whole and partial delegations, busy groups, containers, a read-only mount, the doctor: inside/views.py passes."""
     assert len(guest.outcomes("tests/uml/inside/views.py")) >= 13

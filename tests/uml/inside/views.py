@@ -50,15 +50,15 @@ def refused(cap: str = "cgroup2", script: str = FROM_LEAF) -> str:
     return told.removeprefix(f"cap={cap}: ").removesuffix("; try cap=auto")
 
 
-def test_unified() -> None:
+def test_guest_has_version_2_alone() -> None:
     """The guest has one hierarchy, version 2, and starts at its root."""
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup" in line]
     assert [" / /sys/fs/cgroup " in line and " - cgroup2 " in line for line in mounts] == [True]
     assert Path("/proc/self/cgroup").read_text() == "0::/\n"
 
 
-def test_delegated(tmp_path: Path) -> None:
-    """A user with a delegated group has sessions under an enforced limit: what fits is ok, what does not is oom."""
+def test_delegated_group_enforces_limits(tmp_path: Path) -> None:
+    """A user with a delegated group has sessions under an enforced limit: a network that fits is ok, another is oom."""
     os.chown(tmp_path, USER, USER)
     for folder in (tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
@@ -68,8 +68,8 @@ def test_delegated(tmp_path: Path) -> None:
     assert "2 passed" in said
 
 
-def test_not_delegated() -> None:
-    """A user without any is told who may, and how one gets a group; `auto` goes without a limit."""
+def test_missing_delegation_has_a_hint() -> None:
+    """A user without one is told who may create groups, and how to get one; `auto` runs without a limit."""
     assert refused(script=f'exec {AS_USER} "$@"') == (
         "cgroup v2: no group above this process can be written to and delegate memory; "
         "run as root, or under a delegated group: systemd-run --user --scope -p Delegate=yes pytest ..."
@@ -78,8 +78,8 @@ def test_not_delegated() -> None:
 
 
 @pytest.mark.parametrize("file", ["cgroup.procs", "cgroup.subtree_control"])
-def test_half_delegated(file: str) -> None:
-    """Where only a file of the group is missing, that is told with the command that mends it, which does."""
+def test_partial_delegation_has_a_hint_that_works(file: str) -> None:
+    """If only one file of the group is missing, the hint has the command that repairs it."""
     hand_over(file, user=0)
     hint = f"cd {GIVEN} && chown {USER} {file}"
     assert refused() == f"{GIVEN}: writable, but not its {file}; have root run: {hint}"
@@ -87,8 +87,8 @@ def test_half_delegated(file: str) -> None:
     assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
 
 
-def test_no_controller() -> None:
-    """Where the group is given no memory controller, that is told with the command that mends it, which does."""
+def test_missing_controller_has_a_hint_that_works() -> None:
+    """If the group has no memory controller, the hint has the command that repairs it."""
     (ROOT / "cgroup.subtree_control").write_text("-memory")
     hint = f"echo +memory > {ROOT}/cgroup.subtree_control"
     assert refused() == f"{GIVEN}: has no memory controller; have root run: {hint}"
@@ -96,8 +96,8 @@ def test_no_controller() -> None:
     assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
 
 
-def test_lower_limit() -> None:
-    """A limit above that of the delegated group is refused, with what that has; one below it holds."""
+def test_limit_above_that_of_the_group_is_refused() -> None:
+    """A limit above that of the delegated group is refused, with the group's; one below it is enforced."""
     (GIVEN / "memory.max").write_text("100M")
     assert attempt("cgroup2", str(200 << 20), script=FROM_LEAF)["refused"] == (
         f"memory limit 200M: would not take effect, because {GIVEN} is limited to 100M; "
@@ -106,8 +106,8 @@ def test_lower_limit() -> None:
     assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
 
 
-def test_busy() -> None:
-    """A user whose group has processes of its own is told how to move them into one in it; then the limit holds."""
+def test_busy_group_has_a_hint_that_works() -> None:
+    """A user whose group contains processes gets the commands that move them; then the limit is enforced."""
     (GIVEN / "leaf").rmdir()
     script = f'echo 0 >{GIVEN}/cgroup.procs; exec {AS_USER} "$@"'
     told, _, hint = refused(script=script).partition("; ")
@@ -117,8 +117,8 @@ def test_busy() -> None:
     assert attempt("cgroup2", script=mended) == HOLDS
 
 
-def test_leaf_of_root() -> None:
-    """Root in a group with processes of its own has its groups made in the one above."""
+def test_groups_of_root_are_created_above() -> None:
+    """The groups of root in a group with processes are created in the one above."""
     script = f'echo 0 >{GIVEN}/leaf/cgroup.procs; exec "$@"'
     assert attempt("auto", script=script) == HOLDS
 
@@ -127,8 +127,8 @@ OWN_MOUNT = "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; "
 
 
 @pytest.mark.parametrize("mount", ["", OWN_MOUNT], ids=["hosts", "own"])
-def test_container(mount: str) -> None:
-    """In a cgroup namespace the limit holds, by the host's mount, and by its own once its root has no processes."""
+def test_limit_holds_in_a_cgroup_namespace(mount: str) -> None:
+    """In a cgroup namespace the limit is enforced: by the host's mount, or by its own once its root has no processes."""
     (GIVEN / "leaf").rmdir()
     enter = f'echo 0 >{GIVEN}/cgroup.procs; exec unshare --mount --cgroup sh -c \'{mount}{{}} exec "$@"\' sh "$@"'
     leave = ""
@@ -139,8 +139,8 @@ def test_container(mount: str) -> None:
     assert attempt("cgroup2", script=enter.format(leave)) == HOLDS
 
 
-def test_read_only(tmp_path: Path) -> None:
-    """As in a plain container: `auto` measures without a limit and says so; asked for, it is refused with ways out."""
+def test_read_only_mount_has_hints(tmp_path: Path) -> None:
+    """As in a plain container: `auto` measures without a limit and says so; `cgroup2` is refused with hints."""
     status, said = session(tmp_path, *MOUNTED, "sh", "-ec", READ_ONLY, "sh", outcome="ok")
     assert status == 0, said
     assert "NOT enforced (cap none)" in said
@@ -151,8 +151,8 @@ def test_read_only(tmp_path: Path) -> None:
     )
 
 
-def test_doctor(tmp_path: Path) -> None:
-    """The doctor finds what root can do there."""
+def test_doctor_finds_the_limits_of_root(tmp_path: Path) -> None:
+    """The doctor finds the limits that root has there."""
     found = {row.what: row.ok for row in examine(tmp_path)}
     yes = {"cap cgroup2", "memory controller", "cap auto", "io controller", "cpu controller", "root"}
     yes |= {"reads can be throttled", "cold page cache", "swap can be created"}
