@@ -128,7 +128,7 @@ OWN_MOUNT = "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; "
 
 @pytest.mark.parametrize("mount", ["", OWN_MOUNT], ids=["hosts", "own"])
 def test_limit_holds_in_a_cgroup_namespace(mount: str) -> None:
-    """In a cgroup namespace the limit is enforced: by the host's mount, or by its own once its root has no processes."""
+    """In a cgroup namespace the limit is enforced: by the host's mount, or its own once its root has no processes."""
     (GIVEN / "leaf").rmdir()
     enter = f'echo 0 >{GIVEN}/cgroup.procs; exec unshare --mount --cgroup sh -c \'{mount}{{}} exec "$@"\' sh "$@"'
     leave = ""
