@@ -17,7 +17,7 @@ pytestmark = [
 
 _FILES = ("tests/sandbox/test_caps.py", "tests/uml/inside/manager.py")
 # The user has no rights to drop; what takes long and is the same for `cgroup2`, whose groups these are, is left to it.
-_CHOSEN = "manager or (systemd and not rights and not without_limit and not swaps and not throttle and not of_other_users)"
+_CHOSEN = "manager or (systemd and not rights and not without_limit and not swaps and not throttle and not of_other)"
 _UNITS = 'systemctl --user list-units --all --plain --no-legend "*edgeload*"'
 
 
