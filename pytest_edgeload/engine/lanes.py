@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pytest_edgeload.planning.dispatch import Arriving, Dispatcher
+from pytest_edgeload.planning.dispatch import Dispatcher, TimedRequest
 from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span
 
 
@@ -34,7 +34,7 @@ class LaneResult:
     dropped: tuple[int, ...]
 
 
-def run(plan: Plan, performer: TaskPerformer, requests: Sequence[Arriving] = ()) -> LaneResult:
+def run(plan: Plan, performer: TaskPerformer, requests: Sequence[TimedRequest] = ()) -> LaneResult:
     """Execute `plan` on its lanes; `requests` contain arrival times, and without them all requests arrive at once.
 
     The calling thread is the first lane. The first exception of a task ends all lanes and is raised again.
@@ -52,7 +52,7 @@ def run(plan: Plan, performer: TaskPerformer, requests: Sequence[Arriving] = ())
 
 
 class _Lanes:
-    def __init__(self, plan: Plan, performer: TaskPerformer, requests: Sequence[Arriving]) -> None:
+    def __init__(self, plan: Plan, performer: TaskPerformer, requests: Sequence[TimedRequest]) -> None:
         self._dispatcher = Dispatcher(plan, requests)
         self._performer = performer
         self._change = threading.Condition()

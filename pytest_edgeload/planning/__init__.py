@@ -1,1 +1,1 @@
-"""Plans: what they are, whether one can work, in which order its tasks run, and what that takes. Pure; never torch."""
+"""Plans: their data, their check, the order in which their tasks run, and the memory they need. Pure; never torch."""

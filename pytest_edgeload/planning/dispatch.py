@@ -1,4 +1,4 @@
-"""Which ready task a lane runs next. Is told the time and what ended; has no clock, no thread, no torch."""
+"""Chooses the task that a lane runs next. Pure: the caller passes the time and the tasks that ended; no torch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.workload import Condition
 
 
-class Arriving(Protocol):
-    """What the dispatcher has to know of a request; see `workload.Request`."""
+class TimedRequest(Protocol):
+    """The part of a request that the dispatcher needs; see `workload.Request`."""
 
     @property
     def arrival_s(self) -> float:
@@ -28,54 +28,42 @@ class Arriving(Protocol):
 
     @property
     def when(self) -> Condition | None:
-        """The condition to ask about; None where there is none or it is ignored."""
+        """The condition of the request; None if it has none or it is ignored."""
 
 
-_Entry = tuple[tuple[float, ...], tuple[float, int], int]
-"""A ready task: its priority, the time and turn in which it became ready (0 where of no account), its index."""
+_ReadyTask = tuple[tuple[float, ...], tuple[float, int], int]
+"""A ready task: its priority, the time and turn in which it became ready (0 if they do not count), and its index."""
 
 
 class Dispatcher:
-    """The state of a plan that is being carried out: what waits, what is ready, what has ended.
+    """The state of a plan while it is carried out: the tasks that wait, are ready, run or have ended.
 
-    `requests` say when each arrives and on what condition; without them all are there from the start. Times are seconds
-    after the start and never decrease from call to call.
+    `requests` contain the arrival and the condition of each request; without them, all requests are there from the
+    start. Times are in seconds after the start and never decrease from call to call.
     """
 
-    def __init__(self, plan: Plan, requests: Sequence[Arriving] = ()) -> None:
+    def __init__(self, plan: Plan, requests: Sequence[TimedRequest] = ()) -> None:
         self._plan = plan
         count = max([len(requests), *(task.request + 1 for task in plan.tasks)])
         self._requests = requests
         self._batches = [request.batch for request in requests] or [0] * count
-        self._dependents: list[list[int]] = [[] for _ in range(count)]
-        for r, request in enumerate(requests):
-            if request.when is not None:
-                self._dependents[request.when.request].append(r)
-
+        self._dependents = _dependents(requests, count)
         self._waiting = [len(task.after) + (task.kind == "init") for task in plan.tasks]  # an init for its arrival
-        self._followers: list[list[int]] = [[] for _ in plan.tasks]
-        self._inits: list[list[int]] = [[] for _ in range(count)]
-        for index, task in enumerate(plan.tasks):
-            for awaited in task.after:
-                self._followers[awaited].append(index)
-            if task.kind == "init":
-                self._inits[task.request].append(index)
-        self._ready: list[_Entry] = []  # sorted
+        self._followers = _followers(plan.tasks)
+        self._inits = _inits(plan.tasks, count)
+        self._users = _users(plan.tasks)
+        self._ready: list[_ReadyTask] = []  # sorted
         self._turn = 0
 
         self._left = Counter(task.request for task in plan.tasks)
         self._until_answer = Counter(task.request for task in plan.tasks if task.kind in {"init", "exec"})
         self._to_come = sorted(set(self._batches), reverse=True)  # batches that have not begun
-        self._absent: list[tuple[float, int]] = []  # a heap of arrivals of those that have
+        self._absent: list[tuple[float, int]] = []  # a heap: arrivals of requests in batches that have begun
         self._left_of_begun = 0
         self._running = 0
 
         self._reserved: dict[WeightKey, int] = {}
         self._passed_over = Counter[int]()
-        self._users: dict[WeightKey, set[int]] = {}
-        for task in plan.tasks:
-            if task.kind == "exec":
-                self._users.setdefault(task.weights, set()).add(task.request)
         self._loaded: set[WeightKey] = set()
         self._dropped: set[int] = set()
         self._to_discard: list[int] = []
@@ -98,11 +86,11 @@ class Dispatcher:
 
     @property
     def next_arrival_s(self) -> float | None:
-        """When the next request arrives; None if none is to come, or when depends on what is not done yet."""
+        """The time of the next arrival; None if there is none, or it depends on tasks that have not ended."""
         return self._absent[0][0] if self._absent else None
 
     def advance(self, now_s: float) -> None:
-        """Note that the time is `now_s`: each request that is due has arrived, at the very time it was due."""
+        """Set the time to `now_s`: each request that is due has arrived, at exactly the time at which it was due."""
         while True:
             while self._absent and self._absent[0][0] <= now_s:
                 due_s, request = heapq.heappop(self._absent)
@@ -119,7 +107,7 @@ class Dispatcher:
                 self._left_of_begun += self._left[r]
 
     def take(self, lane: int = 0, now_s: float = 0.0) -> int | None:
-        """Return the index of the task that `lane` runs now, None where there is none; it is not offered again."""
+        """Return the index of the task that `lane` runs now and mark it as running; None if there is none."""
         entry, passed = self._choose(lane, now_s)
         if entry is None:
             return None
@@ -133,17 +121,17 @@ class Dispatcher:
         return index
 
     def is_stuck(self, now_s: float = 0.0) -> bool:
-        """Tell whether nothing will ever happen again although tasks are left, for want of memory say."""
+        """Tell whether tasks are left but none can ever run, for example for want of memory."""
         if self.finished or self._running or self._absent:
             return False
         return all(self._choose(lane, now_s)[0] is None for lane in range(self._plan.lanes))
 
     def end(self, index: int, now_s: float = 0.0) -> list[int]:
-        """Note that task `index` has ended; return the requests whose conditions can be told now.
+        """Mark task `index` as ended; return the requests whose conditions can be evaluated now.
 
-        Those whose condition fails must be dropped before the next task is taken.
+        Requests whose condition fails must be dropped before the next task is taken.
         """
-        self.advance(now_s)  # in order of time: what was due by now arrives, then this ends
+        self.advance(now_s)  # in order of time: requests that are due arrive before the task ends
         task = self._plan.tasks[index]
         if task.kind == "load":
             self._loaded.add(task.weights)
@@ -158,16 +146,17 @@ class Dispatcher:
         return [r for r in self._dependents[task.request] if r not in self._dropped]
 
     def drop(self, request: int, now_s: float = 0.0) -> None:
-        """Note that nobody wants `request`, nor those whose conditions ask about it: what they hold is freed, no more.
+        """Drop `request` and the requests whose conditions depend on it: only frees of loaded weights still run.
 
-        A task of theirs that is running ends as any other; the rest end when their turn comes, without being offered.
+        A task of theirs that is running ends like any other. Their other tasks end when their turn comes, without being
+        run.
         """
-        unwanted = [request]
-        while unwanted:
-            r = unwanted.pop()
+        to_drop = [request]
+        while to_drop:
+            r = to_drop.pop()
             if r not in self._dropped:
                 self._dropped.add(r)
-                unwanted += self._dependents[r]
+                to_drop += self._dependents[r]
                 if not self._left[r]:
                     self._to_discard.append(r)
         for entry in [entry for entry in self._ready if self._is_void(entry[-1])]:
@@ -180,8 +169,8 @@ class Dispatcher:
         discarded, self._to_discard = self._to_discard, []
         return discarded
 
-    def _choose(self, lane: int, now_s: float) -> tuple[_Entry | None, list[int]]:
-        """Return what `lane` may run now, and the tasks that it passes over because their memory does not fit."""
+    def _choose(self, lane: int, now_s: float) -> tuple[_ReadyTask | None, list[int]]:
+        """Return the task that `lane` may run now, and the tasks it passes over because their memory does not fit."""
         passed: list[int] = []
         for entry in self._candidates(now_s):
             task = self._plan.tasks[entry[-1]]
@@ -191,8 +180,8 @@ class Dispatcher:
                 passed.append(entry[-1])
         return None, []
 
-    def _candidates(self, now_s: float) -> Iterator[_Entry]:
-        """Yield the ready tasks, the one to run first."""
+    def _candidates(self, now_s: float) -> Iterator[_ReadyTask]:
+        """Yield the ready tasks in the order in which they may run."""
         if self._plan.order != "response-ratio":
             yield from self._ready
             return
@@ -200,9 +189,9 @@ class Dispatcher:
             yield from sorted(alike, key=lambda entry: self._by_response_ratio(entry[-1], now_s))
 
     def _by_response_ratio(self, index: int, now_s: float) -> tuple[float, float]:
-        """Return what sorts by the response ratio, and of equals the shorter one first.
+        """Return the sort key by response ratio; of equal ratios, the shorter request goes first.
 
-        So it is a moment later, too: who arrived together is in the same order at any time.
+        The same order holds a moment later: requests that arrived together keep their order at any time.
         """
         request = self._plan.tasks[index].request
         service_s = self._plan.service_s[request]
@@ -210,7 +199,7 @@ class Dispatcher:
         return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
 
     def _admits(self, size_bytes: int, passed: Sequence[int]) -> bool:
-        """Tell whether a task may reserve `size_bytes` now, and thereby pass over the tasks `passed`."""
+        """Tell whether a task may reserve `size_bytes` now, passing over the tasks `passed`."""
         patience, memory_bytes = self._plan.patience, self._plan.memory_bytes
         if patience is not None and any(self._passed_over[index] >= patience for index in passed):
             return False
@@ -219,20 +208,20 @@ class Dispatcher:
         return sum(self._reserved.values()) + size_bytes <= memory_bytes
 
     def _is_void(self, index: int) -> bool:
-        """Tell whether a task need not be carried out: who wants it is dropped, and it gives no memory back."""
+        """Tell whether a task need not run: the requests that need it are dropped, and it frees no memory."""
         task = self._plan.tasks[index]
-        if not self._wanted_by(task) <= self._dropped:
+        if not self._needed_by(task) <= self._dropped:
             return False
         return task.kind != "free" or task.weights not in self._loaded
 
-    def _wanted_by(self, task: Task) -> set[int]:
-        """Return the requests that need what `task` does; what one has loaded, others may use."""
+    def _needed_by(self, task: Task) -> set[int]:
+        """Return the requests that need `task`. Weights that one request loads may be used by others."""
         if task.kind in {"load", "free"}:
             return self._users.get(task.weights) or {task.request}
         return {task.request}
 
     def _finish(self, index: int, now_s: float) -> None:
-        """Count task `index` as ended, and with it all tasks that this lets end without being carried out."""
+        """Count task `index` as ended, and all tasks that thereby end without being run."""
         ended = [index]
         while ended:
             index = ended.pop()
@@ -250,7 +239,7 @@ class Dispatcher:
             ended += [follower for follower in self._followers[index] if self._release(follower, now_s)]
 
     def _release(self, index: int, now_s: float) -> bool:
-        """Note that one thing task `index` waited for has happened; return whether it ends by that, uncarried out."""
+        """Count one event that task `index` waits for as over; tell whether the task thereby ends without running."""
         self._waiting[index] -= 1
         if self._waiting[index]:
             return False
@@ -263,3 +252,39 @@ class Dispatcher:
         self.ready_s[index] = now_s
         since = (now_s, self._turn) if self._plan.order == "ready" else (0.0, 0)
         insort(self._ready, (self._plan.tasks[index].priority, since, index))
+
+
+def _followers(tasks: Sequence[Task]) -> list[list[int]]:
+    """Return, for each task, the tasks that wait for it."""
+    followers: list[list[int]] = [[] for _ in tasks]
+    for index, task in enumerate(tasks):
+        for awaited in task.after:
+            followers[awaited].append(index)
+    return followers
+
+
+def _inits(tasks: Sequence[Task], count: int) -> list[list[int]]:
+    """Return, for each of `count` requests, its inits."""
+    inits: list[list[int]] = [[] for _ in range(count)]
+    for index, task in enumerate(tasks):
+        if task.kind == "init":
+            inits[task.request].append(index)
+    return inits
+
+
+def _users(tasks: Sequence[Task]) -> dict[WeightKey, set[int]]:
+    """Return, for all weights, the requests that are executed with them."""
+    users: dict[WeightKey, set[int]] = {}
+    for task in tasks:
+        if task.kind == "exec":
+            users.setdefault(task.weights, set()).add(task.request)
+    return users
+
+
+def _dependents(requests: Sequence[TimedRequest], count: int) -> list[list[int]]:
+    """Return, for each of `count` requests, the requests whose conditions depend on it."""
+    dependents: list[list[int]] = [[] for _ in range(count)]
+    for r, request in enumerate(requests):
+        if request.when is not None:
+            dependents[request.when.request].append(r)
+    return dependents

@@ -1,4 +1,4 @@
-"""The dispatcher in virtual time: what a plan would do, without doing it."""
+"""Carries out a plan in virtual time, with the dispatcher of the engine. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pytest_edgeload.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What a run would be: its tasks in order of start, the most bytes held at any moment, who arrived when.
+    """The result of a simulation: the tasks in order of start, the peaks of memory, and the arrivals.
 
-    `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone, both with the whole arena of the
-    plan. `dropped` are the requests whose condition failed.
+    `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone; both include the plan's whole arena.
+    `dropped` contains the requests whose condition failed.
     """
 
     spans: tuple[Span, ...]
@@ -36,51 +36,71 @@ class Simulation:
 def simulate(
     plan: Plan, workload: Workload, *, speeds: Speeds | None = None, holds: Callable[[int], bool] = lambda _: True
 ) -> Simulation:
-    """Carry out `plan` in virtual time, its loads and execs as long as `speeds` say, other tasks in no time.
+    """Carry out `plan` in virtual time. `speeds` set the duration of loads and execs; other tasks take no time.
 
-    `holds` tells whether the condition of a request holds. Raises InvalidPlan for a plan whose tasks can never all run.
+    `holds` tells whether the condition of a request holds. Raises InvalidPlan if tasks are left that can never run.
     """
-    speeds = speeds or Speeds()
-    dispatcher = Dispatcher(plan, workload.asked)
-    account = Account([request.network for request in workload.requests], plan.arena_bytes)
-    free = list(range(plan.lanes))
-    running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
-    spans: list[Span] = []
-    now_s = 0.0
-    while not dispatcher.finished:
-        for lane in list(free):
-            index = dispatcher.take(lane, now_s)
+    return _Simulator(plan, workload, speeds or Speeds(), holds).run()
+
+
+class _Simulator:
+    """A plan while it is carried out in virtual time."""
+
+    def __init__(self, plan: Plan, workload: Workload, speeds: Speeds, holds: Callable[[int], bool]) -> None:
+        self._plan, self._workload, self._speeds, self._holds = plan, workload, speeds, holds
+        self._dispatcher = Dispatcher(plan, workload.asked)
+        self._account = Account([request.network for request in workload.requests], plan.arena_bytes)
+        self._idle_lanes = list(range(plan.lanes))
+        self._running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
+        self._spans: list[Span] = []
+        self._now_s = 0.0
+
+    def run(self) -> Simulation:
+        """Carry out all tasks."""
+        while not self._dispatcher.finished:
+            self._start_tasks()
+            arrival_s = self._dispatcher.next_arrival_s
+            if self._running and (arrival_s is None or self._running[0][0] <= arrival_s):
+                self._end_task()
+            elif arrival_s is not None:
+                self._now_s = arrival_s
+                self._dispatcher.advance(arrival_s)
+            else:
+                raise InvalidPlan(STUCK)
+        account, arrived_s = self._account, tuple(self._dispatcher.arrived_s)
+        spans, dropped = tuple(self._spans), self._dispatcher.dropped
+        return Simulation(spans, account.peak_bytes, account.peak_weight_bytes, arrived_s, dropped)
+
+    def _start_tasks(self) -> None:
+        """Start a task on each idle lane that can run one."""
+        for lane in list(self._idle_lanes):
+            index = self._dispatcher.take(lane, self._now_s)
             if index is not None:
-                free.remove(lane)
-                account.begin(plan.tasks[index])
-                end_s = now_s + _seconds(plan.tasks[index], workload, speeds)
-                spans.append(Span(index, lane, dispatcher.ready_s[index], now_s, end_s))
-                heapq.heappush(running, (end_s, index, lane))
-        arrival_s = dispatcher.next_arrival_s
-        if running and (arrival_s is None or running[0][0] <= arrival_s):
-            now_s, index, lane = heapq.heappop(running)
-            free.append(lane)
-            free.sort()
-            account.end(plan.tasks[index])
-            for request in dispatcher.end(index, now_s):
-                if not holds(request):
-                    dispatcher.drop(request, now_s)
-            for request in dispatcher.discarded():
-                account.discard(request)
-        elif arrival_s is not None:
-            now_s = arrival_s
-            dispatcher.advance(now_s)
-        else:
-            raise InvalidPlan(STUCK)
-    arrived_s = tuple(dispatcher.arrived_s)
-    return Simulation(tuple(spans), account.peak_bytes, account.peak_weight_bytes, arrived_s, dispatcher.dropped)
+                task = self._plan.tasks[index]
+                self._idle_lanes.remove(lane)
+                self._account.begin(task)
+                end_s = self._now_s + _seconds(task, self._workload, self._speeds)
+                self._spans.append(Span(index, lane, self._dispatcher.ready_s[index], self._now_s, end_s))
+                heapq.heappush(self._running, (end_s, index, lane))
+
+    def _end_task(self) -> None:
+        """Advance to the end of the task that ends next."""
+        self._now_s, index, lane = heapq.heappop(self._running)
+        self._idle_lanes.append(lane)
+        self._idle_lanes.sort()
+        self._account.end(self._plan.tasks[index])
+        for request in self._dispatcher.end(index, self._now_s):
+            if not self._holds(request):
+                self._dispatcher.drop(request, self._now_s)
+        for request in self._dispatcher.discarded():
+            self._account.discard(request)
 
 
 def peak_bytes(plan: Plan, workload: Workload) -> int:
-    """Return the most bytes of weights and activations that `plan` holds at any moment, all conditions holding.
+    """Return the peak of weights and activations of `plan` in bytes, if all conditions hold.
 
-    Exact for one lane and requests that are all there from the start; else what a run at nominal speeds would reach.
-    Raises InvalidPlan for a plan whose tasks can never all run.
+    The peak is exact for one lane and requests that are all there from the start; otherwise it is the peak of a run at
+    nominal speeds. Raises InvalidPlan if tasks are left that can never run.
     """
     return simulate(plan, workload).peak_bytes
 
