@@ -1,6 +1,6 @@
-"""Hypothesis strategies: networks, workloads and budgets for who tests a policy or a runtime. Needs hypothesis.
+"""Hypothesis strategies: networks, workloads and budgets for tests of a policy or a runtime. Needs hypothesis.
 
-They shrink to the least that still shows the effect: one request of one small layer, at once, without limit.
+They shrink to the smallest case that still fails: one request of one small layer, at the start, without a limit.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ except ModuleNotFoundError:
 
 _COMPARISONS: tuple[Comparison, ...] = (">", ">=", "<", "<=")
 _WAIT: tuple[Conditions, ...] = ("wait",)
-_MOST_NETWORKS = 3
-_MOST_SEED = 99
-_MOST_SIDE = 5
-_LONGEST_BRANCH = 2
+_MAX_NETWORKS = 3
+_MAX_SEED = 99
+_MAX_SIDE = 5
+_MAX_BRANCH = 2
 _INTERVALS = 20
 
 
 def networks(*, max_layers: int = 4, max_width: int = 8, max_samples: int = 2) -> st.SearchStrategy[Network]:
     """Draw networks that the engine can execute within milliseconds, and that `materialise` can put on disk.
 
-    They are chains of linear layers, convolutions and relu, in which `x + f(x)`, the sum of two branches or their
-    concatenation may stand. A layer gives at most `max_width` features or channels, but one that is added to something
-    gives as many as that has. All figures are those an export of the same module would have.
+    They are chains of linear layers, convolutions and relu, and may contain `x + f(x)`, the sum of two branches or
+    their concatenation. A layer has at most `max_width` output features or channels, except one that is added to a
+    value: it has as many as the value. All figures are those that an export of the same module would have.
     """
     return _networks(max_layers, max_width, max_samples)
 
@@ -47,7 +47,7 @@ def networks(*, max_layers: int = 4, max_width: int = 8, max_samples: int = 2) -
 @st.composite
 def _networks(draw: st.DrawFn, max_layers: int, max_width: int, max_samples: int) -> Network:
     left = draw(st.integers(1, max_layers))
-    side = st.integers(1, _MOST_SIDE)
+    side = st.integers(1, _MAX_SIDE)
     shape = st.tuples(st.integers(1, max_width)) | st.tuples(st.integers(1, max_width), side, side)
     made = _Drawn(draw, Composer(1, *draw(shape)), max_width)
     x = made.composer.input
@@ -66,20 +66,20 @@ class _Drawn:
         self._widths = st.integers(1, max_width)
 
     def block(self, x: Value, left: int) -> tuple[Value, int]:
-        """Add one layer, or two branches and their join, of at most `left` layers; return its output, its layers."""
+        """Add a layer, or two joined branches, of at most `left` layers; return the output and the number of layers."""
         if len(x.shape) > 2 and self._draw(st.integers(0, 3)) == 3:  # noqa: PLR2004  # more than batch and features
             x = self.composer.flatten(x)
         join = self._draw(st.sampled_from((None, self.composer.add, self.composer.cat)))
         if join is None:
             return self._layer(x, self._draw(self._widths), stride=self._draw(st.integers(1, 2))), 1
-        lengths = [self._draw(st.integers(1, min(left, _LONGEST_BRANCH)))]
-        lengths.append(self._draw(st.integers(0, min(left - lengths[0], _LONGEST_BRANCH))))
+        lengths = [self._draw(st.integers(1, min(left, _MAX_BRANCH)))]
+        lengths.append(self._draw(st.integers(0, min(left - lengths[0], _MAX_BRANCH))))
         widths = st.just(x.shape[1]) if join == self.composer.add else self._widths
         ends = [self._branch(x, length, widths) for length in lengths]
         return self._maybe_relu(join(*ends)), sum(lengths)
 
     def _branch(self, x: Value, length: int, widths: st.SearchStrategy[int]) -> Value:
-        """Add a chain of layers, the last one of a width from `widths`; `x` itself where there are none."""
+        """Add a chain of layers, the last one of a width from `widths`; return `x` if the chain is empty."""
         for i in range(length):
             x = self._layer(x, self._draw(widths if i == length - 1 else self._widths))
         return x
@@ -96,10 +96,10 @@ class _Drawn:
 
 
 def arrivals(*, max_interval_s: float = 0.02, count: int = 6) -> st.SearchStrategy[Process]:
-    """Draw arrival processes of mean intervals up to about `max_interval_s`; a trace is good for `count` arrivals."""
+    """Draw arrival processes of mean intervals up to about `max_interval_s`; a trace has `count` arrivals."""
 
-    def interval(least: int) -> st.SearchStrategy[float]:
-        return st.integers(least, _INTERVALS).map(lambda parts: parts * max_interval_s / _INTERVALS)
+    def interval(min_parts: int) -> st.SearchStrategy[float]:
+        return st.integers(min_parts, _INTERVALS).map(lambda parts: parts * max_interval_s / _INTERVALS)
 
     some, any_ = interval(1), interval(0)
     traces = st.lists(any_, min_size=count, max_size=count).map(lambda at_s: Trace(tuple(sorted(at_s))))
@@ -114,7 +114,7 @@ def arrivals(*, max_interval_s: float = 0.02, count: int = 6) -> st.SearchStrate
 
 
 def budgets(*, max_memory_bytes: int = 1 << 30, max_lanes: int = 4) -> st.SearchStrategy[Budget]:
-    """Draw budgets: without limit, or of few bytes as often as of many; shrinks to no limit and one lane."""
+    """Draw budgets: without a limit, or of few bytes as often as of many; shrinks to no limit and one lane."""
     sizes = st.integers(0, max_memory_bytes.bit_length()).flatmap(
         lambda bits: st.integers(0, min(max_memory_bytes, (1 << bits) - 1))
     )
@@ -159,13 +159,14 @@ def workloads(
 ) -> st.SearchStrategy[Mix] | st.SearchStrategy[Workload]:
     """Draw mixes of registered networks by name, or workloads of drawn networks.
 
-    Networks, and the first `max_samples` samples, are drawn with repetition. What is asked comes at once; in batches,
-    each when the last is done, where `closed`; or by one of the processes `arrivals`, if given. Requests may have one
-    of `deadlines_s`, if given, and conditions, of which becomes one of `conditions`; none for `()`. Shrinks to one
-    request of the first network, sample 0, at once. Raises UsageError for names that are none.
+    Networks, and the first `max_samples` samples, are drawn with repetition. Requests arrive at once; in batches, each
+    when the last is done, if `closed`; or by one of the processes `arrivals`, if given. Requests may have one of
+    `deadlines_s`, if given, and conditions, which are treated in one of the ways `conditions`; `()` means no
+    conditions. Shrinks to one request of the first network, sample 0, at once. Raises UsageError for invalid names.
     """
     if isinstance(networks, str) or (isinstance(networks, Sequence) and not networks):
-        raise UsageError(f"workloads({networks!r}): give a list of names of networks, or a strategy such as networks()")
+        hint = "give a list of names of networks, or a strategy such as networks()"
+        raise UsageError(f"workloads({networks!r})", "names no networks", hint)
     kinds = _Kinds(max_requests, max_samples, arrivals, closed, deadlines_s, tuple(conditions))
     if isinstance(networks, st.SearchStrategy):
         return _workloads(networks, kinds)
@@ -174,7 +175,7 @@ def workloads(
 
 @dataclass(frozen=True)
 class _Kinds:
-    """What workloads may be like; see `workloads`."""
+    """The choices for workloads; see `workloads`."""
 
     max_requests: int
     max_samples: int
@@ -189,10 +190,10 @@ class _Kinds:
         return ("once", *(("closed",) if self.closed else ()), *(("open",) if self.arrivals is not None else ()))
 
     def asks(self, names: tuple[str, ...], loop: Loop) -> st.SearchStrategy[tuple[Ask, ...]]:
-        """Draw what is asked.
+        """Draw the asks.
 
-        Few choices make one request, for hypothesis leaves out only short runs of choices when an example shrinks; and
-        as many under every loop, so that all else remains as it was when it tries a simpler one.
+        A request takes few choices, because hypothesis removes only short runs of choices when it shrinks. It takes the
+        same number for every loop, so that all else stays the same when hypothesis tries a simpler loop.
         """
         conditions = st.builds(
             Condition, st.integers(1, self.max_requests), st.floats(-4, 4), st.sampled_from(_COMPARISONS)
@@ -208,10 +209,10 @@ class _Kinds:
 
 
 def _settle(drawn: Sequence[Ask]) -> tuple[Ask, ...]:
-    """Return what was drawn with numbers that count from the start.
+    """Return the asks with absolute numbers instead of relative ones.
 
-    `batch` was drawn as a step, and the request of a condition as how far back it is, so that what remains is valid
-    when a request is left out.
+    `batch` was drawn as a step, and the request of a condition as a distance, so that the rest stays valid if
+    hypothesis leaves out a request.
     """
     asks: list[Ask] = []
     for r, ask in enumerate(drawn):
@@ -229,12 +230,12 @@ def _mixes(draw: st.DrawFn, names: tuple[str, ...], kinds: _Kinds) -> Mix:
     way = draw(st.sampled_from(kinds.conditions or _WAIT))
     mix = Mix("drawn", draw(kinds.asks(names, loop)), conditions=way)
     if loop == "open" and kinds.arrivals is not None:
-        return mix.arriving(draw(kinds.arrivals), seed=draw(st.integers(0, _MOST_SEED)))
+        return mix.arriving(draw(kinds.arrivals), seed=draw(st.integers(0, _MAX_SEED)))
     return mix.closed() if loop == "closed" else mix
 
 
 @st.composite
 def _workloads(draw: st.DrawFn, networks: st.SearchStrategy[Network], kinds: _Kinds) -> Workload:
-    drawn = draw(st.lists(networks, min_size=1, max_size=_MOST_NETWORKS))
+    drawn = draw(st.lists(networks, min_size=1, max_size=_MAX_NETWORKS))
     names = {str(i): network for i, network in enumerate(drawn)}
     return draw(_mixes(tuple(names), kinds)).workload(names)

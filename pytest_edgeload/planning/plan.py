@@ -1,4 +1,4 @@
-"""Plans: the tasks of a workload and what each waits for. Pure data and pure functions; no torch, file or clock."""
+"""Plans: the tasks of a workload and their dependencies. Pure data and pure functions; no torch, file or clock."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Kind = Literal["init", "load", "exec", "free"]
 Order = Literal["created", "ready", "response-ratio"]
 
 STAGES: tuple[Kind, ...] = ("load", "exec", "free")
-"""What happens to a layer, in this order."""
+"""The tasks of a layer, in this order."""
 
 
-STUCK = "the plan stops: tasks are left, none runs, and none can be taken"
-"""Words for a plan whose tasks wait for each other's memory, or for requests that come only after them."""
+STUCK = "the plan stops: tasks are left, none runs, and none can start"
+"""The message for a plan whose tasks wait for each other's memory, or for requests that arrive after them."""
 
 
 class InvalidPlan(Refusal):
-    """A plan that no engine could carry out; the message names the task and what it lacks."""
+    """A plan that no engine can carry out. The message names the task and the reason."""
 
 
 class Speeds(msgspec.Struct, frozen=True):
-    """How fast weights are read and operators run, in bytes and floating-point operations a second.
+    """The speeds at which weights are read and operators run, in bytes and floating-point operations per second.
 
-    Of an imagined device; what matters is their ratio. On a server's two processors and disk 1 byte of weights is read
-    in the time of 20 (AlexNet) to 90 (VGG-19) operations.
+    They describe an imagined device; only their ratio matters. With a server's two processors and disk, one byte of
+    weights is read in the time of 20 (AlexNet) to 90 (VGG-19) operations.
     """
 
     read_bytes_per_s: float = 1e9
@@ -52,7 +52,7 @@ class Speeds(msgspec.Struct, frozen=True):
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """What a policy may plan with: memory above the idle worker (None without a limit), lanes, and speeds."""
+    """Resources of a policy: memory above the idle worker (None without a limit), lanes, and speeds."""
 
     memory_bytes: int | None = None
     lanes: int = 2
@@ -60,15 +60,16 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step of one request: init (read its input), or load, exec or free of one of its layers, or of a tile of it.
+    """A task of one request: init (read its input), or load, exec or free of one layer, or of a tile of it.
 
-    `after` holds the indices of the tasks that must have ended; they are always smaller than the task's own. `lane` is
-    the only lane that may run it (None: any). Of several ready tasks the least `priority` goes first. `reserve` bytes
-    are set aside when the task is taken: by a load until its layer is freed, by an init until its request is done.
+    `after` contains the indices of the tasks that must have ended; they are smaller than the task's own. `lane` is the
+    only lane that may run the task (None: any). Of several ready tasks, the smallest `priority` goes first. `reserve`
+    bytes are reserved when the task starts: by a load until its weights are freed, by an init until its request is
+    done.
 
-    `tile` is the slice of the layer. An exec uses, and a free frees, the weights that the request `weights_of`
-    loads, of the same network (None: its own). A load with a `place` brings them there, that many bytes from the start
-    of the plan's arena; else into memory of their own, which is given back when they are freed.
+    `tile` is the slice of the layer. An exec uses, and a free frees, the weights that the request `weights_of` of the
+    same network loads (None: its own). A load with a `place` puts them that many bytes from the start of the plan's
+    arena; without one, they get memory of their own, which is returned when they are freed.
     """
 
     kind: Kind
@@ -89,11 +90,11 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 WeightKey = tuple[int, int | None, Tile]
-"""The request that loads them, the layer, and the tile."""
+"""Weights of a plan: the request that loads them, the layer, and the tile."""
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
-    """One task as it ran: its index, its lane, and when it became ready, started and ended, in seconds after `go`."""
+    """A task of one request: init (read its input), or load, exec or free of one layer or of a tile of it.
 
     task: Count
     lane: Count
@@ -103,15 +104,16 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tasks in the order of their creation, the number of lanes that run them, and which ready one goes first.
+    """Tasks in the order of their creation, the number of lanes that run them, and the order of ready tasks.
 
-    Among tasks of the same priority: `created`: the ready task that was created first; `ready`: the one that became
-    ready first (a queue); `response-ratio`: that of the request with the highest (waited + `service_s`) / `service_s`.
+    Among ready tasks of the same priority, `order` decides. `created`: the task that was created first goes first;
+    `ready`: the task that became ready first (a queue); `response-ratio`: the task of the request with the highest
+    (waited + `service_s`) / `service_s`.
 
-    A task that reserves is taken when all reservations stay within `memory_bytes` (None: always), or nothing else is
-    reserved. One that has to wait for memory may be passed over by `patience` others that reserve, and then by none.
+    A task that reserves starts when all reservations stay within `memory_bytes` (None: always), or nothing else is
+    reserved. A task that waits for memory may be passed over by `patience` other tasks that reserve, and then by none.
 
-    `arena_bytes` of memory are taken once, for all loads that have a place there.
+    `arena_bytes` of memory are taken once, for all loads that have a place in the arena.
     """
 
     tasks: tuple[Task, ...]
@@ -124,9 +126,9 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Builder:
-    """Collects the tasks of a workload's plan; `add` returns the index by which later tasks wait for this one.
+    """Collects the tasks of a workload's plan. `add` returns the index with which later tasks wait for this one.
 
-    What a request with a condition waits for is added to its init, as the workload's way with conditions says.
+    The init of a request with a condition also waits for the task that the workload's `conditions` require.
     """
 
     def __init__(
@@ -160,7 +162,7 @@ class Builder:
         weights_of: int | None = None,
         place: int | None = None,
     ) -> int:
-        """Add a task that waits for `after`: one index, several, or None for nothing."""
+        """Add a task that waits for `after`: an index, several, or None; return its index."""
         awaited = [after] if after is None or isinstance(after, int) else list(after)
         index = len(self._tasks)
         if kind == "init":

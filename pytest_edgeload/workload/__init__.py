@@ -1,4 +1,4 @@
-"""What is asked of the networks: requests, the workloads they make up, and the mixes a suite writes down. Pure data."""
+"""Requests of networks, the workloads that they form, and the mixes that suites define. Pure data."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pytest_edgeload.workload.arrivals import Process
 Comparison = Literal[">", ">=", "<", "<="]
 
 Conditions = Literal["wait", "early", "ignore"]
-"""What becomes of a request with a condition: it waits for the answer that decides; it starts beside the request that
-gives it and is dropped late; or the condition is ignored."""
+"""How requests with a condition are treated: they wait for the answer that decides; they start beside the request that
+gives it, and are dropped late; or their condition is ignored."""
 
 Loop = Literal["once", "closed", "open"]
-"""How batches come: all at the start, each when the last is done, or each at a time of its own."""
+"""How batches arrive: all at the start, each when the last is done, or each at its own time."""
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """When a request is wanted: how the largest value in part of another one's output compares with `value`.
+    """A condition of a request: how the largest value in a part of an earlier request's output compares with `value`.
 
-    `request` is the index of the other request, an earlier one; `output` which of its outputs; `at` the leading indices
-    of the part (none: the whole output). Raises ValueError for a `value` that is no finite number.
+    `request` is the index of the earlier request, `output` the index of its output, and `at` the leading indices of the
+    part (empty: the whole output). Raises ValueError if `value` is not finite.
     """
 
     request: int
@@ -39,17 +39,18 @@ class Condition(msgspec.Struct, frozen=True):
     at: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no output can be compared with, and no record can hold."""
+        """Raise ValueError if `value` is not finite: no output compares with it, and no record can contain it."""
         if not math.isfinite(self.value):
             raise ValueError(f"a condition compares with value={self.value:g}; give a finite number")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One inference asked of `network`, on the sample with this index (taken modulo the samples it has).
+    """One inference of `network`, on the sample with this index (modulo the number of samples).
 
-    It arrives `arrival_s` seconds after its `batch` begins: batch 0 at the start, each other when all before are done.
-    It is late when answered more than `deadline_s` seconds after that, and dropped when the condition `when` fails.
+    It arrives `arrival_s` seconds after its `batch` begins: batch 0 at the start, each other batch when all batches
+    before it are done. It is late if it is answered more than `deadline_s` seconds after its arrival, and it is dropped
+    if the condition `when` fails.
     """
 
     network: Network
@@ -62,14 +63,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Requests in order of arrival, and what becomes of those with a condition. Raises ValueError unless valid."""
+    """Requests in order of arrival, and how conditions are treated. Raises ValueError unless valid."""
 
     name: str
     requests: tuple[Request, ...]
     conditions: Conditions = "wait"
 
     def __post_init__(self) -> None:
-        """Check what everything downstream relies on."""
+        """Raise ValueError unless times, conditions and the order are valid."""
         for r, request in enumerate(self.requests):
             _check_times(f"workload {self.name}, request {r}", request.arrival_s, request.deadline_s)
             if request.when is not None and not 0 <= request.when.request < r:
@@ -78,18 +79,18 @@ class Workload:
                     "only an earlier one can decide"
                 )
         if any(_moment(after) < _moment(before) for before, after in pairwise(self.requests)):
-            raise ValueError(f"workload {self.name}: its requests must stand in order of arrival")
+            raise ValueError(f"workload {self.name}: its requests must be in order of arrival")
 
     @property
     def asked(self) -> tuple[Request, ...]:
-        """The requests, without their conditions where these are ignored."""
+        """The requests, without their conditions if these are ignored."""
         if self.conditions != "ignore":
             return self.requests
         return tuple(replace(request, when=None) for request in self.requests)
 
     @property
     def waves(self) -> list[list[int]]:
-        """The indices of the requests that can be planned together: they come together and none waits for another."""
+        """Groups of requests, as indices, that can be planned together: they arrive at once and none waits for another."""
         waves: dict[tuple[int, float, int], list[int]] = {}
         depths: list[int] = []
         for r, request in enumerate(self.requests):
@@ -105,13 +106,13 @@ def _moment(request: Request) -> tuple[int, float]:
 
 def _check_times(where: str, arrival_s: float, deadline_s: float | None) -> None:
     if not 0 <= arrival_s < math.inf:
-        raise ValueError(f"{where}: arrival_s={arrival_s:g} is no time after the start; give 0 or more seconds")
+        raise ValueError(f"{where}: arrival_s={arrival_s:g} is not a time after the start; give 0 or more seconds")
     if deadline_s is not None and not 0 < deadline_s < math.inf:
         raise ValueError(f"{where}: deadline_s={deadline_s:g} can never be met; give more than 0 seconds")
 
 
 class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A request as a suite writes it down, before its network is known. `batch` counts what comes together."""
+    """A request as a suite defines it, before its network is known. Asks of the same `batch` arrive together."""
 
     network: str
     sample: int = 0
@@ -123,10 +124,10 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """A workload as a suite writes it down, before its networks are known.
+    """A workload as a suite defines it, before its networks are known.
 
-    `arrivals` says in words what made the arrival times, and `seed` with which random numbers. Raises ValueError
-    unless batches and arrivals are in order.
+    `arrivals` describes the process that gave the arrival times, and `seed` is the seed of its random numbers. Raises
+    ValueError unless batches and arrivals are in order.
     """
 
     name: str
@@ -137,33 +138,33 @@ class Mix:
     conditions: Conditions = "wait"
 
     def __post_init__(self) -> None:
-        """Check all that can be checked before the networks are known."""
+        """Raise ValueError for mistakes that can be found before the networks are known."""
         for what, name in (("workload", self.name), *(("network", name) for name in self.networks)):
             check(what, name)
         if not self.asks:
-            raise ValueError(f"workload {self.name}: it asks nothing; give at least one network and one image")
+            raise ValueError(f"workload {self.name}: it has no requests; give at least one network and one image")
         self.workload(dict.fromkeys(self.networks, _UNKNOWN))
 
     @classmethod
     def of(cls, name: str, networks: Sequence[str], *, images: int = 1) -> Mix:
         """Return the mix that asks each of `networks`, in order, about the first of `images` images, then the next.
 
-        What is asked about one image is one batch.
+        The requests about one image are a batch.
         """
         return cls(name, tuple(Ask(network, image, image) for image in range(images) for network in networks))
 
     @classmethod
     def load(cls, path: str | Path) -> Mix:
-        """Return the mix that a file of YAML or JSON describes; see docs/workloads.md. Raises UsageError."""
+        """Return the mix that a YAML or JSON file describes; see docs/workloads.md. Raises UsageError."""
         from pytest_edgeload.workload import file  # noqa: PLC0415  # the worker needs no YAML
 
         return file.load(path)
 
     def arriving(self, process: Process, *, seed: int | None = None, arrivals: str = "") -> Mix:
-        """Return the mix in an open loop: each batch at its own time by `process`, whatever is still being done.
+        """Return the mix in an open loop: each batch arrives at its own time by `process`, even if others still run.
 
-        The same process and seed give the same times; without one the mix's own seed is taken, or 0. `arrivals` is for
-        a process that was made to measure: words for it that are the same in every session.
+        The same process and seed give the same times. The default of `seed` is the mix's own seed, or 0. `arrivals`
+        describes a process that depends on measurements in words that are the same in every session.
         """
         seed = (self.seed or 0) if seed is None else seed
         batches = sorted({ask.batch for ask in self.asks})
@@ -172,7 +173,7 @@ class Mix:
         return replace(self, asks=asks, loop="open", arrivals=arrivals or str(process), seed=seed)
 
     def closed(self) -> Mix:
-        """Return the mix in a closed loop: each batch comes when the one before it is done."""
+        """Return the mix in a closed loop: each batch arrives when the batch before it is done."""
         seed = None if self.arrivals else self.seed  # the arrivals' seed goes with them
         asks = tuple(msgspec.structs.replace(ask, arrival_s=0.0) for ask in self.asks)
         return replace(self, asks=asks, loop="closed", arrivals="", seed=seed)
@@ -192,21 +193,21 @@ class Mix:
 
     @property
     def is_at_once(self) -> bool:
-        """Whether all is asked at the start, and all of it has to be answered."""
+        """Whether all requests arrive at the start and all must be answered."""
         decides = self.conditions != "ignore" and any(ask.when is not None for ask in self.asks)
         return self.loop == "once" and not decides and not any(ask.arrival_s for ask in self.asks)
 
     @property
     def timeless(self) -> tuple[Ask, ...]:
-        """What is asked, without the arrival times that `arrivals` stands for."""
+        """The asks, without arrival times if `arrivals` describes these."""
         return tuple(msgspec.structs.replace(ask, arrival_s=0.0) for ask in self.asks) if self.arrivals else self.asks
 
     def smallest(self) -> Mix:
-        """Return the mix's first request alone, at once."""
+        """Return a mix of this mix's first request only, at the start."""
         return Mix(self.name, (Ask(self.asks[0].network, self.asks[0].sample),))
 
     def workload(self, networks: Mapping[str, Network]) -> Workload:
-        """Return the workload, its names looked up in `networks`. Raises KeyError for a missing one."""
+        """Return the workload, with its names looked up in `networks`. Raises KeyError for an unknown name."""
 
         def request(ask: Ask) -> Request:
             batch = ask.batch if self.loop == "closed" else 0

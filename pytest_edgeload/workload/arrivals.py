@@ -1,4 +1,4 @@
-"""Arrival processes: when the batches of an open loop come. Pure; the same seed gives the same times."""
+"""Arrival processes: the times at which the batches of an open loop arrive. Pure; equal seeds give equal times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 
 
 class Process(Protocol):
-    """Gives the times of arrivals; its text says all that decides them but the seed."""
+    """A source of arrival times. Its text names everything that decides them, except the seed."""
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -25,7 +25,7 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process",
     every_s: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what is no interval."""
+        """Raise ValueError unless the interval is positive and finite."""
         _positive("every_s", self.every_s)
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", f
     most_s: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what is no range of intervals."""
+        """Raise ValueError unless the range is valid."""
         _positive("most_s", self.most_s)
         if not 0 <= self.least_s <= self.most_s:
             raise ValueError(f"least_s={self.least_s:g} is not between 0 and most_s={self.most_s:g}")
@@ -63,7 +63,7 @@ class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process", for
     sd_s: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what is no distribution of intervals."""
+        """Raise ValueError unless mean and deviation are positive and finite."""
         _positive("mean_s", self.mean_s)
         _positive("sd_s", self.sd_s)
 
@@ -87,7 +87,7 @@ class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="pro
     mean_s: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what is no interval."""
+        """Raise ValueError unless the interval is positive and finite."""
         _positive("mean_s", self.mean_s)
 
     def __str__(self) -> str:
@@ -99,12 +99,12 @@ class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="pro
 
 
 class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process", forbid_unknown_fields=True):
-    """A Poisson process: arrivals that know nothing of each other, `rate_per_s` a second in the mean."""
+    """A Poisson process: independent arrivals, on average `rate_per_s` per second."""
 
     rate_per_s: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what is no rate."""
+        """Raise ValueError unless the rate is positive and finite."""
         _positive("rate_per_s", self.rate_per_s)
 
     def __str__(self) -> str:
@@ -116,23 +116,23 @@ class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process", f
 
 
 class Trace(msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbid_unknown_fields=True):
-    """Recorded times, in seconds after the start. Raises ValueError when asked for more than there are."""
+    """Recorded times, in seconds after the start."""
 
     at_s: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless the times are in order, from 0 on."""
+        """Raise ValueError unless the times are at least 0 and in order."""
         if not all(0 <= at < math.inf for at in self.at_s) or list(self.at_s) != sorted(self.at_s):
-            raise ValueError("at_s is no trace; give times from 0 s on, in order")
+            raise ValueError("at_s is not a trace; give times from 0 s on, in order")
 
     def __str__(self) -> str:
         digest = hashlib.sha256(msgspec.json.encode([float(at) for at in self.at_s])).hexdigest()[:8]
         return f"trace {digest} of {len(self.at_s)}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:  # noqa: ARG002  # nothing is random
-        """Return `count` times in seconds after the start, in order."""
+        """Return the first `count` times. Raises ValueError if there are fewer."""
         if count > len(self.at_s):
-            raise ValueError(f"the trace has {len(self.at_s)} times for {count} arrivals; record more or ask less")
+            raise ValueError(f"the trace has {len(self.at_s)} times for {count} arrivals; record more or request fewer")
         return self.at_s[:count]
 
 
@@ -140,7 +140,7 @@ PROCESSES = (Constant, Uniform, Normal, Exponential, Poisson, Trace)
 
 
 def _exact(value: float) -> str:
-    """Return the shortest text that stands for `value` and no other number."""
+    """Return the shortest text from which `value` can be read back exactly."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 

@@ -112,7 +112,7 @@ def test_limit_below_the_idle_worker_is_refused_with_a_larger_one(run: Run) -> N
         (["small", "--policy=lacking"], "policy lacking: the plan lacks 1 free of request 0, layer 1"),
         (
             ["small,wide", "--policy=stuck"],
-            "policy stuck: the plan stops: tasks are left, none runs, and none can be taken",
+            "policy stuck: the plan stops: tasks are left, none runs, and none can start",
         ),
         (["mix.yaml", "--images=2"], "--images=2: the file mix.yaml sets the images; leave it out"),
     ],

@@ -138,13 +138,13 @@ def test_a_range_is_a_range(least_s: float) -> None:
 @pytest.mark.parametrize("times", [(1.0, 0.5), (-1.0, 0.0), (0.0, math.inf), (math.nan,)])
 def test_a_trace_is_in_order(times: tuple[float, ...]) -> None:
     """Times that go back, come before the start or are no finite numbers are refused."""
-    with pytest.raises(ValueError, match=r"^at_s is no trace; give times from 0 s on, in order$"):
+    with pytest.raises(ValueError, match=r"^at_s is not a trace; give times from 0 s on, in order$"):
         Trace(times)
 
 
 def test_a_trace_ends() -> None:
     """A trace that is asked for more than it has says how many it has."""
-    with pytest.raises(ValueError, match=r"^the trace has 2 times for 3 arrivals; record more or ask less$"):
+    with pytest.raises(ValueError, match=r"^the trace has 2 times for 3 arrivals; record more or request fewer$"):
         Trace((0.0, 1.0)).times(3, 0)
 
 

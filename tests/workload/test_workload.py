@@ -30,7 +30,7 @@ def test_a_mix_names_each_network_once() -> None:
 @pytest.mark.parametrize(("networks", "images"), [([], 1), (["a"], 0), (["a"], -1)])
 def test_a_mix_asks_something(networks: list[str], images: int) -> None:
     """A mix without a network or an image is refused by its name."""
-    words = r"^workload mix: it asks nothing; give at least one network and one image$"
+    words = r"^workload mix: it has no requests; give at least one network and one image$"
     with pytest.raises(ValueError, match=words):
         Mix.of("mix", networks, images=images)
 
@@ -97,7 +97,7 @@ def test_a_process_can_be_called_otherwise() -> None:
 
 def test_a_trace_that_is_too_short_is_refused() -> None:
     """A mix of more batches than a trace has times is refused before anything runs."""
-    with pytest.raises(ValueError, match=r"^the trace has 1 times for 2 arrivals; record more or ask less$"):
+    with pytest.raises(ValueError, match=r"^the trace has 1 times for 2 arrivals; record more or request fewer$"):
         Mix.of("mix", ["a"], images=2).arriving(Trace((0.0,)))
 
 
@@ -139,7 +139,7 @@ NEVER = [-1.0, -0.25, math.inf, math.nan]
 @pytest.mark.parametrize("arrival_s", NEVER)
 def test_arrivals_are_times_after_the_start(arrival_s: float) -> None:
     """A negative, infinite or missing number of seconds is no arrival, in a workload and in a mix."""
-    words = rf"^workload mix, request 1: arrival_s={arrival_s:g} is no time after the start; give 0 or more seconds$"
+    words = rf"^workload mix, request 1: arrival_s={arrival_s:g} is not a time after the start; give 0 or more seconds$"
     with pytest.raises(ValueError, match=words):
         Workload("mix", (Request(A), Request(A, arrival_s=arrival_s)))
     with pytest.raises(ValueError, match=words):
@@ -172,7 +172,7 @@ def test_only_an_earlier_request_can_decide(parent: int) -> None:
 )
 def test_requests_stand_in_order_of_arrival(requests: tuple[Request, ...]) -> None:
     """Requests whose batches or times go back are refused; in order they are not."""
-    with pytest.raises(ValueError, match=r"^workload mix: its requests must stand in order of arrival$"):
+    with pytest.raises(ValueError, match=r"^workload mix: its requests must be in order of arrival$"):
         Workload("mix", requests)
     assert Workload("mix", requests[::-1]).requests == requests[::-1]
 

@@ -264,7 +264,7 @@ REQUESTS = "requests: [a]\n"
         ),
         (
             REQUESTS + "arrivals:\n  process: trace\n  at_s: [2, 1]",
-            "4: arrivals.at_s: at_s is no trace; give times from 0 s on, in order",
+            "4: arrivals.at_s: at_s is not a trace; give times from 0 s on, in order",
         ),
         (
             REQUESTS + "arrivals:\n  process: trace\n  at_s:\n  - 1\n  - x",
@@ -272,11 +272,11 @@ REQUESTS = "requests: [a]\n"
         ),
         (
             REQUESTS + "images: 3\narrivals:\n  process: trace\n  at_s: [0, 1]",
-            "5: arrivals.at_s: the trace has 2 times for 3 arrivals; record more or ask less",
+            "5: arrivals.at_s: the trace has 2 times for 3 arrivals; record more or request fewer",
         ),
         (
             REQUESTS + "images: 9\narrivals:\n  process: constant\n  every_s: 1.0e+308",
-            "3: arrivals: workload fga, request 2: arrival_s=inf is no time after the start; give 0 or more seconds",
+            "3: arrivals: workload fga, request 2: arrival_s=inf is not a time after the start; give 0 or more seconds",
         ),
         (
             "requests:\n- face_net\n- network: a\n  when:\n    value: 1\n    request: fase",
