@@ -358,7 +358,7 @@ def test_types() -> None:
 @pytest.mark.parametrize("names", [[], "net"])
 def test_no_names(names: Sequence[str]) -> None:
     """What is no list of names is refused with the way out."""
-    with pytest.raises(UsageError, match=re.escape(f"workloads({names!r}): give a list of names of networks, or a ")):
+    with pytest.raises(UsageError, match=re.escape(f"workloads({names!r}): names no networks; give a list of ")):
         workloads(names)
 
 

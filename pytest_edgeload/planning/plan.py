@@ -94,7 +94,7 @@ WeightKey = tuple[int, int | None, Tile]
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
-    """A task of one request: init (read its input), or load, exec or free of one layer or of a tile of it.
+    """A task as it ran: its index and lane, and when it became ready, started and ended, in seconds after `go`."""
 
     task: Count
     lane: Count

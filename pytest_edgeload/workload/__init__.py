@@ -90,7 +90,7 @@ class Workload:
 
     @property
     def waves(self) -> list[list[int]]:
-        """Groups of requests, as indices, that can be planned together: they arrive at once and none waits for another."""
+        """Groups of requests, as indices, to be planned together: they arrive at once and none waits for another."""
         waves: dict[tuple[int, float, int], list[int]] = {}
         depths: list[int] = []
         for r, request in enumerate(self.requests):
