@@ -69,7 +69,7 @@ class Made(msgspec.Struct, frozen=True, tag="made"):
     folder: str
 
 
-class NotMade(msgspec.Struct, frozen=True, tag="failed"):
+class NotMade(msgspec.Struct, frozen=True, tag="not_made"):
     """The maker has failed. Both parts are pieces of a message, as in `base.errors`."""
 
     reason: tuple[str | Setting, ...]

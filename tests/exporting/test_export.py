@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*assigned during export:UserWar
 VOCABULARY, WIDTH = 11, 6
 
 
-class Made(nn.Module):
+class Composed(nn.Module):
     """A module with these parts, computed by a function; plain tensors become buffers."""
 
     def __init__(self, forward: Callable[..., Any], **parts: nn.Module | torch.Tensor) -> None:
@@ -123,69 +123,71 @@ SHAPES = {
     ),
     "grouped conv": Shape(lambda: conv(6, groups=3), lambda: (image(),), ("conv2d",)),
     "branches": Shape(
-        lambda: Made(lambda m, x: torch.cat([m.a(x), m.b(x), x], 1), a=conv(), b=conv(5)),
+        lambda: Composed(lambda m, x: torch.cat([m.a(x), m.b(x), x], 1), a=conv(), b=conv(5)),
         lambda: (image(),), ("conv2d", "conv2d"),
     ),
     "residual": Shape(
-        lambda: Made(lambda m, x: x + m.b(F.relu_(m.a(x))), a=linear(), b=linear()), lambda: (rows(),), ("linear",) * 2
+        lambda: Composed(lambda m, x: x + m.b(F.relu_(m.a(x))), a=linear(), b=linear()),
+        lambda: (rows(),), ("linear",) * 2,
     ),
-    "split": Shape(lambda: Made(split, a=linear(), b=linear(2, 2)), lambda: (rows(),), ("linear",) * 2),
+    "split": Shape(lambda: Composed(split, a=linear(), b=linear(2, 2)), lambda: (rows(),), ("linear",) * 2),
     "attention": Shape(
-        lambda: Made(lambda m, x: m.a(x, x, x), a=nn.MultiheadAttention(8, 2, batch_first=True)),
+        lambda: Composed(lambda m, x: m.a(x, x, x), a=nn.MultiheadAttention(8, 2, batch_first=True)),
         lambda: (sequence(),), ("linear", "linear"),
     ),
     "attention in one op": Shape(
         lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), lambda: (sequence(),), ("linear",) * 4
     ),
-    "slices of one weight": Shape(lambda: Made(fused, qkv=parameter(24, 8)), lambda: (sequence(),), ("linear",)),
+    "slices of one weight": Shape(lambda: Composed(fused, qkv=parameter(24, 8)), lambda: (sequence(),), ("linear",)),
     "embedding": Shape(lambda: nn.Embedding(VOCABULARY, WIDTH), lambda: (words(),), ("embedding",)),
     "tied, in one layer": Shape(lambda: tied(nn.ReLU()), lambda: (words(),), ("embedding",)),
     "tied, a layer between": Shape(lambda: tied(linear()), lambda: (words(),), ("embedding", "linear", "linear")),
     "masked": Shape(
-        lambda: Made(
+        lambda: Composed(
             lambda m, x: ((m.a(x) @ x.mT + m.m).softmax(-1), x.masked_fill(x > 0.5, -torch.inf)),
             a=linear(8, 8), m=torch.full((5, 5), -torch.inf).triu(1),
         ),
         lambda: (sequence(),), ("linear", "add"),
     ),
     "a mask made on the way": Shape(
-        lambda: Made(lambda m, x: m.a(x).masked_fill(torch.ones(6, 6).tril() == 0, -torch.inf), a=linear()),
+        lambda: Composed(lambda m, x: m.a(x).masked_fill(torch.ones(6, 6).tril() == 0, -torch.inf), a=linear()),
         lambda: (torch.rand(6, 6),), ("linear",),
     ),
     "several outputs": Shape(
-        lambda: Made(lambda m, x: {"first": (a := m.a(x)), "others": [m.b(a), x]}, a=linear(), b=linear()),
+        lambda: Composed(lambda m, x: {"first": (a := m.a(x)), "others": [m.b(a), x]}, a=linear(), b=linear()),
         lambda: (rows(),), ("linear", "linear"),
     ),
     "several inputs, one unused": Shape(
-        lambda: Made(lambda m, x, _, z: (m.a(x), m.b(x + z)), a=linear(), b=linear()),
+        lambda: Composed(lambda m, x, _, z: (m.a(x), m.b(x + z)), a=linear(), b=linear()),
         lambda: (rows(), torch.rand(100), rows()), ("linear", "linear"),
     ),
     "buffers": Shape(
-        lambda: Made(lambda m, x: m.a(x) * m.scale + m.shift, a=linear(), scale=torch.rand(6), shift=torch.rand(1)),
+        lambda: Composed(lambda m, x: m.a(x) * m.scale + m.shift, a=linear(), scale=torch.rand(6), shift=torch.rand(1)),
         lambda: (rows(),), ("linear",),
     ),
     "a constant": Shape(
-        lambda: Made(lambda m, x: m.a(x) + torch.tensor([1.0, 2.0, 3.0]), a=linear(1, 3)),
+        lambda: Composed(lambda m, x: m.a(x) + torch.tensor([1.0, 2.0, 3.0]), a=linear(1, 3)),
         lambda: (rows(1),), ("linear",),
     ),
     "float64": Shape(lambda: linear().double(), lambda: (rows().double(),), ("linear",)),
     "float16": Shape(lambda: linear().half(), lambda: (rows().half(),), ("linear",)),
     "bfloat16": Shape(lambda: linear().bfloat16(), lambda: (rows().bfloat16(),), ("linear",)),
     "mixed types": Shape(
-        lambda: Made(
+        lambda: Composed(
             lambda m, x: m.b(m.a(x.half()).float() * m.keep), a=linear(6, 3).half(), b=linear(3, 5),
             keep=torch.tensor([True, False, True]),
         ),
         lambda: (rows(),), ("linear", "linear"),
     ),
     "a parameter added": Shape(
-        lambda: Made(lambda m, x: m.a(x + m.p), a=linear(), p=parameter(2, WIDTH)), lambda: (rows(),), ("add", "linear")
+        lambda: Composed(lambda m, x: m.a(x + m.p), a=linear(), p=parameter(2, WIDTH)),
+        lambda: (rows(),), ("add", "linear"),
     ),
     "a computed weight": Shape(
-        lambda: Made(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1)), lambda: (rows(),), ("linear",) * 3
+        lambda: Composed(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1)), lambda: (rows(),), ("linear",) * 3
     ),
     "positions looked up": Shape(
-        lambda: Made(lambda m, x: m.a(x + m.p(m.ids)), a=linear(), p=nn.Embedding(9, 6), ids=torch.arange(2)),
+        lambda: Composed(lambda m, x: m.a(x + m.p(m.ids)), a=linear(), p=nn.Embedding(9, 6), ids=torch.arange(2)),
         lambda: (rows(),), ("add", "linear"),
     ),
     "first op without weights": Shape(lambda: nn.Sequential(nn.ReLU(), linear()), lambda: (rows(),), ("linear",)),
@@ -298,7 +300,7 @@ def test_only_outputs_remain(seen: LayeredRun) -> None:
 
 def test_values_computed_from_weights_do_not_outlive_them() -> None:
     """A value computed from weights alone does not outlive its layer, even if a later layer needs it as well."""
-    module = Made(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1))
+    module = Composed(scaled, a=linear(), w=parameter(6, 6), s=parameter(6, 1))
     assert [layer.live_out_bytes for layer in export(module, (rows(),)).layers] == [rows().nbytes] * 3
 
 
@@ -359,24 +361,24 @@ def count(m: Any, x: torch.Tensor) -> Any:
         (lambda _, x: (x * 2, 3), "^output .*: not a tensor; give a module whose outputs are tensors$"),
         (lambda m, x: (x * 2, m.n), "^output n: an unchanged weight"),
         (lambda m, x: (x * 2, m.n[:1]), "weight"),
-        (lambda _, x: x * 2 if x.sum() > 0 else x, "^torch.export cannot trace Made: .*data-dependent"),
+        (lambda _, x: x * 2 if x.sum() > 0 else x, "^torch.export cannot trace Composed: .*data-dependent"),
         (lambda _, x: x[x > 0], "data-dependent"),
         (
             lambda m, x: m.missing(x),
-            "^torch.export cannot trace Made: AttributeError: .*missing.*; give a module around",
+            "^torch.export cannot trace Composed: AttributeError: .*missing.*; give a module around",
         ),
         (
             lambda _, x: torch.rand_like(x) + x,
             "^aten.rand_like.default: it draws random numbers, so no two runs agree; call",
         ),
         (lambda _, x: nn.functional.dropout(x, 0.5, training=True), "^aten.*dropout.default: it draws random numbers"),
-        (lambda _, x: Unknown(x), "^torch.export cannot trace Made: .*Unknown.*; give a module around"),
+        (lambda _, x: Unknown(x), "^torch.export cannot trace Composed: .*Unknown.*; give a module around"),
     ],
 )
 def test_module_that_does_more_than_compute_is_refused(forward: Callable[..., Any], words: str) -> None:
     """A module that does more than compute tensors from tensors is refused with the reason."""
     with pytest.raises(CannotExport, match=words) as refused:
-        export(Made(forward, n=torch.zeros(2)), (torch.rand(2),))
+        export(Composed(forward, n=torch.zeros(2)), (torch.rand(2),))
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 500
 
@@ -386,7 +388,7 @@ def test_tensors_of_other_devices_are_refused() -> None:
     with pytest.raises(CannotExport, match=r"^an input: it is on the device meta; make the samples on the CPU$"):
         export(nn.ReLU(), (torch.ones(1, device="meta"),))
     with torch.device("meta"):
-        module = Made(lambda m, x: x * 2 + m.a.weight.shape[0], a=linear())
+        module = Composed(lambda m, x: x * 2 + m.a.weight.shape[0], a=linear())
     with pytest.raises(
         CannotExport, match=r"^a.weight: it is on the device meta; give a module on the CPU, or one without w"
     ):

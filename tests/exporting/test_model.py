@@ -11,11 +11,11 @@ from torch import nn
 
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.exporting.model import NoModel, open_model
-from tests.exporting.test_export import Made, linear, rows, run_layers
+from tests.exporting.test_export import Composed, linear, rows, run_layers
 
 
 def _program(**options: Any) -> torch.export.ExportedProgram:
-    module = Made(lambda m, x, scale: m.a(x) * m.kept * scale, a=linear(), kept=torch.rand(6))
+    module = Composed(lambda m, x, scale: m.a(x) * m.kept * scale, a=linear(), kept=torch.rand(6))
     return torch.export.export(module.eval(), (rows(), torch.rand(6)), strict=False, **options)
 
 
