@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from tests.docs.pages import PAGES, ROOT, name_of
 
 PROSE = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
-MAX_TOTAL = 30.0
+MAX_TOTAL = 15.0
 """The allowance per 10,000 words for all patterns together."""
 
 
@@ -33,7 +33,7 @@ class Pattern(NamedTuple):
 
 PATTERNS: Mapping[str, Pattern] = {
     "noun clause": Pattern(
-        r"\bwhat (?!\w+ing\b|if\b|kind\b|else\b)[a-z]+\b(?![^.?!]*\?)", 16, "what was measured -> the measurements"
+        r"\bwhat (?!\w+ing\b|if\b|kind\b|else\b)[a-z]+\b(?![^.?!]*\?)", 8, "what was measured -> the measurements"
     ),
     "where": Pattern(
         r"\bwhere (?:it|there|th[aei]\w*|no|none|nothing|one|an?)\b", 4, "where there is none -> if there is none"
