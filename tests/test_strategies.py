@@ -1,4 +1,4 @@
-"""Drawn networks are what they say, drawn workloads can be planned, and both shrink to what shows an effect."""
+"""Drawn networks have true figures, drawn workloads can be planned, and both shrink to a small case."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ shortest = partial(find, settings=SEARCH)
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a store for what is drawn."""
+    """Give a store for the drawn networks."""
     return tmp_path_factory.mktemp("drawn")
 
 
@@ -137,7 +137,7 @@ def placed(network: Network) -> list[Layer]:
 
 
 def exported(folder: Path, module: nn.Module, network: Network) -> Network:
-    """Return what the export makes of `module`, called with inputs as those of `network`."""
+    """Return the network that the export makes of `module`, called with inputs like those of `network`."""
     folder.mkdir(exist_ok=True)
     store_module(folder, network.name, module, [tuple(torch.rand(spec.shape) for spec in network.samples[0].inputs)])
     return read_graph(folder)
@@ -162,7 +162,7 @@ class Shape(nn.Module):
             self.add_module(f"layer{i}", layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute what the given function says."""
+        """Compute the given function."""
         return self._forward(*self.children(), x)
 
 
@@ -205,7 +205,7 @@ def test_composed_is_the_module(tmp_path: Path, composed: Network, module: nn.Mo
     assert plain(x)[0].shape == composed.samples[0].outputs[0].shape
 
 
-def test_materialised(root: Path) -> None:
+def test_drawn_networks_can_be_materialised(root: Path) -> None:
     """A network on disk is whole, has other numbers for another seed, and is not written twice for the same one."""
     composed = residual_composed()
     first, again, other = (materialise(composed, root, seed=seed) for seed in (1, 1, 2))
@@ -216,7 +216,7 @@ def test_materialised(root: Path) -> None:
     assert network.samples[0].inputs[0].shape == (1, 2, 5, 5)
 
 
-def test_unknown_operator(root: Path) -> None:
+def test_an_unknown_operator_is_refused(root: Path) -> None:
     """An operator that cannot be computed independently of the engine is refused by name."""
     made = residual_composed()
     tanh = msgspec.structs.replace(made.layers[0], ops=(Op("aten.tanh.default", [{"value": "x"}], {}, "tanh"),))
@@ -239,7 +239,7 @@ def targets(network: Network) -> list[str]:
 
 
 def joins_branches(network: Network, kind: str) -> bool:
-    """Tell whether two branches of layers are joined by an op of this kind."""
+    """Return whether two branches of layers are joined by an op of this kind."""
     ops = [op for layer in network.layers for op in layer.ops]
     return any(op.target.startswith(f"aten.{kind}.") and str(op.args).count("'linear") > 1 for op in ops)
 
@@ -302,12 +302,12 @@ NAMED = workloads(["a", "b"], arrivals=arrivals(), deadlines_s=st.sampled_from((
         (lambda mix: mix.conditions == "ignore", Mix("drawn", (Ask("a"),), conditions="ignore")),
     ],
 )
-def test_mixes_shrink(wanted: Callable[[Mix], bool], least: Mix) -> None:
-    """Repetition, samples, deadlines, conditions, batches, arrivals go where not needed, whatever was drawn first."""
+def test_mixes_shrink_to_one_request(wanted: Callable[[Mix], bool], least: Mix) -> None:
+    """Repetition, samples, deadlines, conditions, batches and arrivals shrink away if they are not needed."""
     assert {shortest(NAMED, wanted, random=Random(seed)) for seed in range(3)} == {least}  # no secret
 
 
-def test_workloads_shrink() -> None:
+def test_workloads_shrink_to_one_request() -> None:
     """A workload of drawn networks shrinks to one request of the smallest network, and two networks to two requests."""
     smallest = shortest(networks(), lambda _: True)
     assert shortest(workloads(networks()), lambda _: True) == Mix("drawn", (Ask("n"),)).workload({"n": smallest})
@@ -326,7 +326,7 @@ def test_workloads_shrink() -> None:
         (lambda budget: (budget.memory_bytes or 0) > 1 << 29, Budget((1 << 29) + 1, 1)),
     ],
 )
-def test_budgets_shrink(wanted: Callable[[Budget], bool], least: Budget) -> None:
+def test_budgets_shrink_to_no_limit_and_one_lane(wanted: Callable[[Budget], bool], least: Budget) -> None:
     """Budgets from tiny to ample are drawn; the simplest is no limit and one lane."""
     assert shortest(budgets(), wanted) == least
 
@@ -346,7 +346,7 @@ def test_arrivals_come_soon(process: Process) -> None:
     assert not isinstance(process, Trace) or times[-1] <= 0.5
 
 
-def test_types() -> None:
+def test_strategies_have_the_documented_types() -> None:
     """Names give mixes and networks give workloads, for the type checker too."""
     named, drawn = workloads(("a",)), workloads(networks())
     assert_type(named, st.SearchStrategy[Mix])
@@ -356,8 +356,8 @@ def test_types() -> None:
 
 
 @pytest.mark.parametrize("names", [[], "net"])
-def test_no_names(names: Sequence[str]) -> None:
-    """What is no list of names is refused with the way out."""
+def test_invalid_names_are_refused(names: Sequence[str]) -> None:
+    """A value that is not a list of names is refused with a hint."""
     with pytest.raises(UsageError, match=re.escape(f"workloads({names!r}): names no networks; give a list of ")):
         workloads(names)
 
@@ -366,7 +366,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
 
 
-def test_without_hypothesis() -> None:
+def test_import_without_hypothesis_names_the_extra() -> None:
     """Where hypothesis is not installed, the import says what to install."""
     result = python("import sys; sys.modules['hypothesis'] = None; from pytest_edgeload import strategies")
     assert result.stderr.splitlines()[-1] == (
@@ -374,7 +374,7 @@ def test_without_hypothesis() -> None:
     )
 
 
-def test_without_torch() -> None:
+def test_strategies_need_no_torch() -> None:
     """Workloads of drawn networks are drawn without torch."""
     code = """
 import sys

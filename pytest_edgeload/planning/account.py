@@ -56,7 +56,7 @@ class Account:
             self.weight_bytes -= self._weights.pop(task.weights, 0)
 
     def discard(self, request: int) -> None:
-        """Remove the activations of a dropped request, of which every task has ended."""
+        """Remove the activations of a dropped request whose tasks have all ended."""
         self._hold_activations(request, 0)
 
     def _hold_activations(self, request: int, size_bytes: int) -> None:

@@ -16,14 +16,14 @@ _Tiles = Mapping[tuple[int, int], Sequence[Tile]]
 
 
 def check_plan(plan: Plan, workload: Workload) -> None:
-    """Raise InvalidPlan unless the plan answers every request exactly once, and each task waits for what it needs.
+    """Raise InvalidPlan unless the plan answers every request exactly once, and tasks wait for each other as needed.
 
     A load waits for its request's init; an exec waits for its load and for the exec before it. The tiles of a layer
     cover all of it and are executed in order. Weights that are loaded are used, and freed once, after their last use.
     A load has its place in the arena to itself. A request with a condition waits as the workload says. Tasks wait only
     for earlier tasks, so there is no cycle, and each may run on some lane.
 
-    The check does not cover reservations: the simulation and the worker notice a plan that stops for want of memory.
+    The check does not cover reservations: the simulation and the worker notice a plan that stops for lack of memory.
     """
     for i, task in enumerate(plan.tasks):
         _check_task(i, task, plan.lanes)

@@ -121,7 +121,7 @@ class Dispatcher:
         return index
 
     def is_stuck(self, now_s: float = 0.0) -> bool:
-        """Tell whether tasks are left but none can ever run, for example for want of memory."""
+        """Return whether tasks are left but none can ever run, for example for lack of memory."""
         if self.finished or self._running or self._absent:
             return False
         return all(self._choose(lane, now_s)[0] is None for lane in range(self._plan.lanes))
@@ -165,7 +165,7 @@ class Dispatcher:
         self.advance(now_s)
 
     def discarded(self) -> list[int]:
-        """Return the dropped requests of which every task has ended; each is returned once."""
+        """Return the dropped requests whose tasks have all ended, each once."""
         discarded, self._to_discard = self._to_discard, []
         return discarded
 
@@ -199,7 +199,7 @@ class Dispatcher:
         return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
 
     def _admits(self, size_bytes: int, passed: Sequence[int]) -> bool:
-        """Tell whether a task may reserve `size_bytes` now, passing over the tasks `passed`."""
+        """Return whether a task may reserve `size_bytes` now, passing over the tasks `passed`."""
         patience, memory_bytes = self._plan.patience, self._plan.memory_bytes
         if patience is not None and any(self._passed_over[index] >= patience for index in passed):
             return False
@@ -208,7 +208,7 @@ class Dispatcher:
         return sum(self._reserved.values()) + size_bytes <= memory_bytes
 
     def _is_void(self, index: int) -> bool:
-        """Tell whether a task need not run: the requests that need it are dropped, and it frees no memory."""
+        """Return whether a task need not run: the requests that need it are dropped, and it frees no memory."""
         task = self._plan.tasks[index]
         if not self._needed_by(task) <= self._dropped:
             return False
@@ -239,7 +239,7 @@ class Dispatcher:
             ended += [follower for follower in self._followers[index] if self._release(follower, now_s)]
 
     def _release(self, index: int, now_s: float) -> bool:
-        """Count one event that task `index` waits for as over; tell whether the task thereby ends without running."""
+        """Count one event that task `index` waits for as over; return whether the task thereby ends without running."""
         self._waiting[index] -= 1
         if self._waiting[index]:
             return False

@@ -38,7 +38,7 @@ def simulate(
 ) -> Simulation:
     """Carry out `plan` in virtual time. `speeds` set the duration of loads and execs; other tasks take no time.
 
-    `holds` tells whether the condition of a request holds. Raises InvalidPlan if tasks are left that can never run.
+    `holds` returns whether the condition of a request holds. Raises InvalidPlan if tasks are left that can never run.
     """
     return _Simulator(plan, workload, speeds or Speeds(), holds).run()
 

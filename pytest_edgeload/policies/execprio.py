@@ -1,4 +1,4 @@
-"""`execprio`: load ahead as `partial` does, but execute whatever can be executed before anything is loaded.
+"""`execprio`: load ahead as `partial` does, but execute every layer that is ready before loading more.
 
 Source: EdgeCaffe. The graph of `partial`; a ready exec goes before any load or init. It wins over `partial` if memory
 is short, because layers leave memory as soon as they can.

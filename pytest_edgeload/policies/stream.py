@@ -83,7 +83,7 @@ def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
 
 
 def _fit(sizes: Mapping[TileKey, int], uses: Sequence[TileUse], workload: Workload, budget: Budget) -> bool:
-    """Tell whether tiles of these sizes fit in memory together with the activations of `uses`."""
+    """Return whether tiles of these sizes fit in memory together with the activations of `uses`."""
     memory_bytes = budget.memory_bytes
     return memory_bytes is None or sum(sizes.values()) <= room_bytes(uses, workload, memory_bytes)
 

@@ -18,7 +18,7 @@ from pytest_edgeload.workload.arrivals import Process
 Comparison = Literal[">", ">=", "<", "<="]
 
 Conditions = Literal["wait", "early", "ignore"]
-"""How requests with a condition are treated: they wait for the answer that decides; they start beside the request that
+"""How conditions are treated: their requests wait for the answer that decides; they start along with the request that
 gives it, and are dropped late; or their condition is ignored."""
 
 Loop = Literal["once", "closed", "open"]

@@ -94,7 +94,7 @@ class Source:
         return Place(line + 1, value, node.value if isinstance(node, ScalarNode) else "")
 
     def __contains__(self, path: str) -> bool:
-        """Tell whether the text has a value at `path`."""
+        """Return whether the text has a value at `path`."""
         try:
             self[path]
         except (KeyError, TypeError):
@@ -198,7 +198,7 @@ _Constructor.yaml_constructors[None] = _Constructor.construct_undefined
 
 
 def _is_portable(value: Any) -> bool:
-    """Tell whether a value can be encoded, or is finite. Raises ValueError or OverflowError if it is neither."""
+    """Return whether a value can be encoded, or is finite. Raises ValueError or OverflowError if it is neither."""
     if isinstance(value, str):
         return value.encode().decode() == value
     return value is None or isinstance(value, (list, dict)) or math.isfinite(value)

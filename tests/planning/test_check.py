@@ -1,4 +1,4 @@
-"""check_plan() lets through what an engine can carry out, and nothing else."""
+"""check_plan() accepts the plans that an engine can carry out, and no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INDEX = st.integers(0)  # taken modulo what there is
 
 @given(timed_workloads(), POLICY, BUDGETS)
 def test_built_in_policies_make_valid_plans(asked: Workload, policy: str, budget: Budget) -> None:
-    """Every built-in policy's plan passes, whatever is asked and whatever it may plan with."""
+    """The plan of every built-in policy passes, for any workload and budget."""
     check_plan(POLICIES[policy](asked, budget), asked)
 
 
@@ -41,7 +41,7 @@ def _with_task(plan: Plan, task: Task) -> Plan:
 
 
 def _without_task(plan: Plan, index: int) -> Plan:
-    """Leave out a task; who waited for it waits for what it waited for, so that nothing else is missing."""
+    """Leave out a task. Its followers wait for its own predecessors, so that nothing else is missing."""
     kept = []
     for i, task in enumerate(plan.tasks):
         after = [a for awaited in task.after for a in (plan.tasks[index].after if awaited == index else (awaited,))]
@@ -51,7 +51,7 @@ def _without_task(plan: Plan, index: int) -> Plan:
 
 
 def _of(task: Task) -> int:
-    """Return the request by which a task is known; what one has loaded may be freed by another."""
+    """Return the request in a task's description; weights that one request loads may be freed by another."""
     return task.weights[0] if task.kind == "free" else task.request
 
 
@@ -125,7 +125,7 @@ def _conditional(conditions: Conditions, parent: Network = PARENT) -> Workload:
     ("conditions", "awaited"), [("wait", Task("exec", 0, 1)), ("early", Task("init", 0)), ("ignore", None)]
 )
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_a_condition_waits_for(policy: str, conditions: Conditions, awaited: Task | None) -> None:
+def test_a_dependent_waits_as_its_mode_says(policy: str, conditions: Conditions, awaited: Task | None) -> None:
     """A plan made without the condition passes if it is ignored; else only if the dependent waits as the mode says."""
     asked = _conditional(conditions)
     unconditional = plan_of(policy, workload(PARENT, CHILD))
@@ -192,7 +192,7 @@ def test_a_plan_has_lanes(lanes: int) -> None:
         (Task("init", -1), "1 init too many of request -1"),
     ],
 )
-def test_tasks_of_what_was_not_asked(task: Task, words: str) -> None:
+def test_tasks_of_unknown_layers_and_requests_are_refused(task: Task, words: str) -> None:
     """A task of a layer or a request that the workload does not have is refused by its name."""
     asked = workload(network((1, 1, 1)))
     with pytest.raises(InvalidPlan, match=words):
@@ -200,7 +200,7 @@ def test_tasks_of_what_was_not_asked(task: Task, words: str) -> None:
 
 
 def _chain(**changes: dict[str, int]) -> Plan:
-    """Return the chain of a one-layer network, one of whose tasks, by kind, is changed."""
+    """Return the chain of a one-layer network with changes to its tasks, by kind."""
     plan = plan_of("linear", workload(CHILD))
     tasks = (msgspec.structs.replace(task, **changes.get(task.kind, {})) for task in plan.tasks)
     return Plan(tuple(tasks), 2)
@@ -217,7 +217,7 @@ def test_a_task_is_for_a_lane_there_is(kind: Kind, lane: int) -> None:
 
 @pytest.mark.parametrize(("kind", "reserve"), [("exec", 1), ("free", 1), ("init", -1), ("load", -1), ("exec", -1)])
 def test_only_inits_and_loads_reserve(kind: Kind, reserve: int) -> None:
-    """An exec or a free that reserves, or whatever reserves less than nothing, is refused."""
+    """An exec or a free that reserves, or any task that reserves a negative number of bytes, is refused."""
     words = rf"\({kind} of .*\): reserves {reserve} bytes; only an init or a load can reserve$"
     with pytest.raises(InvalidPlan, match=words):
         check_plan(_chain(**{kind: {"reserve": reserve}}), workload(CHILD))
@@ -292,7 +292,7 @@ def _tiled(network: Network, *tiles: Tile) -> tuple[Plan, Workload]:
         (GROUPED, [(0, 3), (3, 4), (4, 6), (6, 8), (8, 12)]),
     ],
 )
-def test_tiles(network: Network, tiles: Sequence[Tile]) -> None:
+def test_tiles_that_make_up_a_layer_pass(network: Network, tiles: Sequence[Tile]) -> None:
     """A layer may be taken in any tiles that make it up, in order, and respect its groups."""
     check_plan(*_tiled(network, *tiles))
 
@@ -316,13 +316,13 @@ def test_tiles(network: Network, tiles: Sequence[Tile]) -> None:
         (network((1, 1, 1)), [(0, 1)], "lacks 1 exec of request 0, layer 0$"),
     ],
 )
-def test_tiles_that_do_not_make_up_a_layer(network: Network, tiles: Sequence[Tile], words: str) -> None:
+def test_tiles_that_do_not_make_up_a_layer_are_refused(network: Network, tiles: Sequence[Tile], words: str) -> None:
     """Tiles with a gap, that overlap, break a group, or that the layer does not have, are refused, and named."""
     with pytest.raises(InvalidPlan, match=rf"^the plan {words}"):
         check_plan(*_tiled(network, *tiles))
 
 
-def test_tiles_out_of_order() -> None:
+def test_tiles_out_of_order_are_refused() -> None:
     """A tile that does not wait for the one before it is refused, though all of them are there."""
     plan, asked = _tiled(WIDE, (6, 12), (0, 6))
     with pytest.raises(
@@ -341,7 +341,7 @@ def test_the_next_layer_waits_for_the_last_tile() -> None:
         check_plan(_with_after(plan, index, (load, first)), asked)
 
 
-def test_rows_that_are_asked_for() -> None:
+def test_an_embedding_is_taken_by_requested_rows_or_whole() -> None:
     """An embedding of an input may be taken by the rows that are asked for, or whole; but in no ranges."""
     check_plan(*_tiled(embedding("x"), REQUESTED))
     check_plan(*_tiled(embedding("x"), WHOLE))
@@ -349,8 +349,8 @@ def test_rows_that_are_asked_for() -> None:
         check_plan(*_tiled(embedding("x"), (0, 500), (500, 1000)))
 
 
-def test_rows_that_nobody_knows_before() -> None:
-    """An embedding of what is computed may only be taken whole."""
+def test_an_embedding_of_a_computed_value_is_taken_whole() -> None:
+    """An embedding of a computed value may only be taken whole."""
     check_plan(*_tiled(embedding("other"), WHOLE))
     with pytest.raises(InvalidPlan, match=r"^the plan lacks 1 exec of request 0, layer 0$"):
         check_plan(*_tiled(embedding("other"), REQUESTED))
@@ -365,7 +365,7 @@ SHARING = (
     Task("exec", 1, 0, (1, 2), weights_of=0),
     Task("free", 1, 0, (3, 4), weights_of=0),
 )
-"""Two requests that use what the first one loads; the second one frees it."""
+"""Two requests that use the weights that the first one loads; the second one frees them."""
 
 
 def _sharing(**changes: dict[str, Any]) -> Plan:
@@ -377,8 +377,8 @@ def _sharing(**changes: dict[str, Any]) -> Plan:
 
 
 @pytest.mark.parametrize("changes", [{}, {"free1": {"request": 0}}, {"free1": {"request": 0, "weights_of": None}}])
-def test_shared_weights(changes: dict[str, dict[str, Any]]) -> None:
-    """Requests of one network may use what one of them loads; any of them may free it."""
+def test_requests_of_one_network_share_weights(changes: dict[str, dict[str, Any]]) -> None:
+    """Requests of one network may use weights that one of them loads; any of them may free them."""
     check_plan(_sharing(**changes), workload(ONE, ONE))
 
 
@@ -410,28 +410,28 @@ def test_shared_weights(changes: dict[str, dict[str, Any]]) -> None:
         ),
     ],
 )
-def test_weights_that_cannot_be_shared(changes: dict[str, dict[str, Any]], words: str) -> None:
-    """Weights that nobody loads, or that are not there yet or any more, are refused; and only execs and frees share."""
+def test_weights_that_cannot_be_shared_are_refused(changes: dict[str, dict[str, Any]], words: str) -> None:
+    """Weights that are never loaded, not yet loaded or already freed are refused; only execs and frees share."""
     with pytest.raises(InvalidPlan, match=words):
         check_plan(_sharing(**changes), workload(ONE, ONE))
 
 
 @pytest.mark.parametrize("changes", [{}, {"free1": {"request": 0}}])
-def test_weights_of_another_network(changes: dict[str, dict[str, Any]]) -> None:
+def test_weights_of_another_network_are_refused(changes: dict[str, dict[str, Any]]) -> None:
     """Weights of another network are refused, also of one that is like it."""
     with pytest.raises(InvalidPlan, match=r"^task 4 .* has weights of request 0, which is of another network$"):
         check_plan(_sharing(**changes), workload(ONE, network((1, 1, 1))))
 
 
-def test_freed_by_another_network() -> None:
+def test_weights_are_not_freed_by_another_network() -> None:
     """A request of another network cannot free weights either."""
     tasks = (*_chain().tasks[:3], Task("init", 1), Task("free", 1, 0, (2, 3), weights_of=0))
     with pytest.raises(InvalidPlan, match=r"^task 4 .* has weights of request 0, which is of another network$"):
         check_plan(Plan(tasks), workload(CHILD, network()))
 
 
-def test_freed_by_one_that_takes_other_tiles() -> None:
-    """What was loaded may be freed by a request of the same network that takes the layer in other tiles."""
+def test_weights_may_be_freed_by_a_request_with_other_tiles() -> None:
+    """Weights may be freed by a request of the same network that takes the layer in other tiles."""
     plan, _ = _tiled(WIDE, (0, 6), (6, 12))
     asked = workload(WIDE, WIDE)
     tasks = [
@@ -445,15 +445,15 @@ def test_freed_by_one_that_takes_other_tiles() -> None:
     check_plan(Plan(tuple(tasks)), asked)
 
 
-def test_a_load_that_is_not_used() -> None:
-    """A load that nobody uses is refused, although it is freed."""
+def test_a_load_that_is_not_used_is_refused() -> None:
+    """A load that is never used is refused, even if it is freed."""
     plan = _with_task(_with_task(_sharing(), Task("load", 1, 0, (1,))), Task("free", 1, 0, (6,)))
     with pytest.raises(InvalidPlan, match=r"^the plan has 1 load too many of request 1, layer 0$"):
         check_plan(plan, workload(ONE, ONE))
 
 
-def test_rows_that_another_one_asks_for() -> None:
-    """What a request asks for is its own: nobody else can use it."""
+def test_rows_of_another_request_are_refused() -> None:
+    """The rows that a request loads are its own: no other request can use them."""
     plan, asked = _sharing(), workload(*[embedding("x")] * 2)
     tasks = [t if t.kind == "init" else msgspec.structs.replace(t, tile=REQUESTED) for t in plan.tasks]
     with pytest.raises(
@@ -501,8 +501,8 @@ def _placed(
         ([0, 1, 1, 0], [4, 2, 2, 1], "1>0 2>1 3>0"),
     ],
 )
-def test_places(places: Sequence[int | None], pages: Sequence[int], waits: str) -> None:
-    """Loads may be brought beside each other, or where another one was that they wait for the free of."""
+def test_places_that_are_free_pass(places: Sequence[int | None], pages: Sequence[int], waits: str) -> None:
+    """Loads may have places next to each other, or the place of another load if they wait for its free."""
     check_plan(*_placed(*places, pages=pages, waits=waits))
 
 
@@ -526,7 +526,7 @@ def test_places(places: Sequence[int | None], pages: Sequence[int], waits: str) 
         ([0, 0, 2, 3], [4, 1, 1, 1], "1>0 2>0", 3, 0),
     ],
 )
-def test_places_that_are_not_free(
+def test_places_that_are_not_free_are_refused(
     places: Sequence[int | None], pages: Sequence[int], waits: str, layer: int, held: int
 ) -> None:
     """A load is refused that is brought where another one is, even in part, without waiting for the free of that."""
@@ -538,7 +538,7 @@ def test_places_that_are_not_free(
 
 
 @pytest.mark.parametrize("place", [-4096, 4096 * 7, 4096 * 8, 1, 4095, 2048])
-def test_places_that_there_are_not(place: int) -> None:
+def test_places_outside_the_arena_are_refused(place: int) -> None:
     """A place that is not at a page, or not all inside of the arena, is refused, and the load is named."""
     plan, asked = _placed(0)
     tasks = [msgspec.structs.replace(t, place=place) if t.kind == "load" else t for t in plan.tasks]
@@ -558,8 +558,8 @@ def test_only_loads_have_places(kind: Kind) -> None:
         check_plan(_chain(**{kind: {"place": 0}}), workload(CHILD))
 
 
-def test_rows_that_are_asked_for_have_no_place() -> None:
-    """A place for rows of which nobody knows how many there will be is refused."""
+def test_requested_rows_have_no_place() -> None:
+    """A place for requested rows is refused, because their number is not known."""
     plan, asked = _tiled(embedding("x"), REQUESTED)
     tasks = [msgspec.structs.replace(task, place=0) if task.kind == "load" else task for task in plan.tasks]
     with pytest.raises(
@@ -569,7 +569,7 @@ def test_rows_that_are_asked_for_have_no_place() -> None:
 
 
 @pytest.mark.slow
-def test_large_plans() -> None:
+def test_checking_a_large_plan_takes_little_memory() -> None:
     """Checking takes memory in proportion to the plan: a hundred thousand tasks need less than 50 MB."""
     asked = workload(*[network(*[(1, 1, 1)] * 10)] * 3300)
     plan = plan_of("bulk", asked)

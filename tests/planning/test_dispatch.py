@@ -51,7 +51,7 @@ CHOICES = st.lists(st.tuples(st.integers(0), QUARTERS), min_size=1, max_size=8)
 
 @dataclass(frozen=True)
 class Model:
-    """What the documentation says, as slow as it comes: every question is answered from the whole history."""
+    """The documented behaviour in the simplest form: each answer is computed from the whole history, however slowly."""
 
     plan: Plan
     arrived_s: list[float]
@@ -167,7 +167,7 @@ def _take_all(dispatcher: Dispatcher, now_s: float = 0.0) -> list[int]:
     return list(iter(lambda: dispatcher.take(0, now_s), None))
 
 
-def test_orders_differ() -> None:
+def test_orders_of_ready_tasks_differ() -> None:
     """Of a task created first and one ready first, `created` takes the former and `ready` the latter."""
     tasks = (Task("init", 0), Task("init", 1, None, (0,)), Task("init", 2))
     for order, second in (("created", 1), ("ready", 2)):
@@ -210,14 +210,14 @@ def test_a_lane_gets_what_is_for_it() -> None:
 
 
 def test_without_requests_all_are_there() -> None:
-    """A dispatcher that is told of no requests offers every init at once."""
+    """A dispatcher without requests offers every init at once."""
     dispatcher = Dispatcher(_inits(0, 0, 0))
     assert _take_all(dispatcher) == [0, 1, 2]
     assert dispatcher.arrived_s == [0.0, 0.0, 0.0]
 
 
 def test_arrivals_are_noted_at_the_time_they_were_due() -> None:
-    """A request is offered when the time is told, however late, and counts as arrived and ready when it was due."""
+    """A request is offered at the next call, however late, and counts as arrived and ready when it was due."""
     dispatcher = Dispatcher(_inits(0, 0, 0), _at(0.0, 1.0, 4.0))
     assert _take_all(dispatcher) == [0]
     assert (dispatcher.next_arrival_s, dispatcher.arrived_s) == (1.0, [0.0, None, None])
@@ -263,7 +263,7 @@ def test_a_batch_begins_when_all_before_it_is_done() -> None:
 
 @pytest.mark.parametrize(("now_s", "order"), [(1.0, [0, 1]), (1.2, [0, 1]), (2.0, [1, 0])])
 def test_the_response_ratio_grows(now_s: float, order: list[int]) -> None:
-    """A long request that waits goes before a short one that just came, and after it once that has waited, too."""
+    """A long request that waits goes before a short one that just came, and after it when that has waited as well."""
     dispatcher = Dispatcher(_inits(0, 0, order="response-ratio", service_s=(4.0, 1.0)), _at(0.0, 1.0))
     dispatcher.advance(now_s)
     assert _take_all(dispatcher, now_s) == order
@@ -307,14 +307,14 @@ def test_priority_goes_before_the_response_ratio() -> None:
         (None, [1 << 50, 1 << 50], [0, 1]),
     ],
 )
-def test_reservations(memory_bytes: int | None, reserves: list[int], taken: list[int]) -> None:
+def test_reservations_stay_within_the_memory(memory_bytes: int | None, reserves: list[int], taken: list[int]) -> None:
     """What reserves is taken when all fits or nothing else is reserved, what reserves nothing always; others wait."""
     dispatcher = Dispatcher(_inits(*reserves, memory_bytes=memory_bytes))
     assert _take_all(dispatcher) == taken
 
 
 def test_a_load_reserves_until_its_layer_is_freed() -> None:
-    """What a load reserved is there for others when the layer is freed and not before, in the same request or not."""
+    """The reservation of a load is released when the layer is freed and not before, for any request."""
     chain = [Task("init", 0), Task("load", 0, 0, (0,), reserve=6), Task("exec", 0, 0, (1,)), Task("free", 0, 0, (2,))]
     other = [Task("init", 1), Task("load", 1, 0, (4,), reserve=6), Task("load", 0, 1, (0,), reserve=6)]
     dispatcher = Dispatcher(Plan((*chain, *other), 3, memory_bytes=11))
@@ -325,7 +325,7 @@ def test_a_load_reserves_until_its_layer_is_freed() -> None:
 
 
 def test_an_init_reserves_until_its_request_is_done() -> None:
-    """What an init reserved is there for others when the last task of its request has ended and not before."""
+    """The reservation of an init is released when the last task of its request has ended and not before."""
     tasks = (Task("init", 0, reserve=6), Task("load", 0, 0, (0,)), Task("free", 0, 0, (1,)), Task("init", 1, reserve=6))
     dispatcher = Dispatcher(Plan(tasks, 3, memory_bytes=11))
     assert _take_all(dispatcher) == [0]
@@ -337,7 +337,7 @@ def test_an_init_reserves_until_its_request_is_done() -> None:
 @pytest.mark.parametrize(
     ("patience", "first"), [(None, [0, 2, 3, 4, 5, 6]), (0, [0, 6]), (1, [0, 2, 6]), (2, [0, 2, 3, 6])]
 )
-def test_patience(patience: int | None, first: list[int]) -> None:
+def test_patience_limits_how_often_a_task_is_passed_over(patience: int | None, first: list[int]) -> None:
     """What waits for memory is passed over by so many that reserve, then by none of them; what reserves nothing may."""
     dispatcher = Dispatcher(_inits(6, 6, 1, 1, 1, 1, 0, memory_bytes=10, patience=patience))
     assert _take_all(dispatcher) == first
@@ -347,7 +347,7 @@ def test_patience(patience: int | None, first: list[int]) -> None:
 
 
 def test_what_does_not_fit_beside_a_lane_of_its_own_is_not_passed_over() -> None:
-    """A task that another lane has to take wears out nobody's patience."""
+    """A task that only another lane can run does not count against patience."""
     tasks = (Task("init", 0, lane=1, reserve=1), *(Task("init", r, lane=0, reserve=1) for r in range(1, 4)))
     dispatcher = Dispatcher(Plan(tasks, 2, memory_bytes=10, patience=0))
     assert _take_all(dispatcher) == [1, 2, 3]
@@ -356,7 +356,7 @@ def test_what_does_not_fit_beside_a_lane_of_its_own_is_not_passed_over() -> None
 PARENT = (Task("init", 0), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (1,)), Task("free", 0, 0, (2,)))
 CHILD = (Task("init", 1, None, (0,)), Task("load", 1, 0, (4,)), Task("exec", 1, 0, (5,)), Task("free", 1, 0, (6,)))
 EARLY = Plan((*PARENT, *CHILD), 4)
-"""A parent and a dependent that starts beside it, each a chain."""
+"""A parent and a dependent that starts along with it, each a chain."""
 
 
 def _early(arrival_s: float = 0.0) -> list[JobRequest]:
@@ -396,7 +396,7 @@ def _answer(dispatcher: Dispatcher, ended: int, *, running: bool) -> None:
     ],
 )
 def test_a_request_dropped_at_any_moment(ended: int, running: bool, left: list[int]) -> None:  # noqa: FBT001
-    """Of what is dropped only the running task ends and what is loaded is freed; then it is discarded, once."""
+    """A dropped request ends its running task and frees its loaded weights; then it is discarded, once."""
     dispatcher = Dispatcher(EARLY, _early())
     _answer(dispatcher, ended, running=running)
     assert dispatcher.dropped == (1,)
@@ -417,7 +417,7 @@ def test_a_request_dropped_at_any_moment(ended: int, running: bool, left: list[i
 
 
 def test_a_request_dropped_before_it_arrives() -> None:
-    """What is dropped before it comes is waited for, arrives, and is discarded without a task of it being offered."""
+    """A request that is dropped before it arrives still arrives, and is discarded without any of its tasks offered."""
     dispatcher = Dispatcher(EARLY, _early(arrival_s=9.0))
     _answer(dispatcher, 0, running=False)
     assert _take_all(dispatcher) == [3]
@@ -442,7 +442,7 @@ def test_a_condition_that_holds_changes_nothing() -> None:
 
 
 def test_dependents_of_the_dropped_are_dropped() -> None:
-    """With a request go all that depend on it, and on those, but no other; nobody asks about them any more."""
+    """A request is dropped with all that depend on it, directly or not, and no others; they are not asked about."""
     plan = Plan(tuple(Task("init", r, after=(0,) if r else ()) for r in range(5)), 2)
     parents = [None, 0, 1, 2, 0]
     requests = [JobRequest(0, when=None if parent is None else Condition(parent, 0.5)) for parent in parents]
@@ -470,7 +470,7 @@ def test_dropping_twice_is_dropping_once() -> None:
 
 @pytest.mark.parametrize("holder", [4, 5])
 def test_what_is_dropped_reserves_nothing(holder: int) -> None:
-    """The reservation of an init or a load is there for others when what was dropped is over, and not before."""
+    """The reservation of a dropped init or load is released when the dropped request is over, and not before."""
     tasks = [*EARLY.tasks, Task("init", 2, reserve=6)]
     tasks[holder] = msgspec.structs.replace(tasks[holder], reserve=6)
     dispatcher = Dispatcher(Plan(tuple(tasks), 4, memory_bytes=10), [*_early(), JobRequest(0, arrival_s=1.0)])
@@ -531,7 +531,7 @@ SHARED = Plan((
     Task("init", 0), Task("init", 1), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (2,)),
     Task("exec", 1, 0, (1, 2, 3), weights_of=0), Task("free", 1, 0, (4,), weights_of=0),
 ))  # fmt: skip
-"""Two requests use what the first one loads; the second one frees it."""
+"""Two requests use the weights that the first one loads; the second one frees them."""
 
 
 @pytest.mark.parametrize(
@@ -553,7 +553,7 @@ SHARED = Plan((
     ],
 )
 def test_shared_weights_of_dropped_requests(dropped: list[int], ended: int, running: bool, done: list[int]) -> None:  # noqa: FBT001
-    """What several use is loaded while one of them wants it, and freed once when it was loaded, whoever is dropped."""
+    """Shared weights are loaded while one of their users is not dropped, and freed once if they were loaded."""
     dispatcher = Dispatcher(SHARED)
     carried_out: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Plans are data: they survive JSON, and a Builder makes what it is told."""
+"""Plans are data: they survive JSON, and a Builder builds them task by task."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ POLICY = st.sampled_from(sorted(POLICIES))
 
 
 @given(timed_workloads(), POLICY, BUDGETS)
-def test_json(asked: Workload, policy: str, budget: Budget) -> None:
+def test_plans_survive_json(asked: Workload, policy: str, budget: Budget) -> None:
     """A plan that went through JSON is the same plan."""
     plan = POLICIES[policy](asked, budget)
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
 
 
-def test_builder() -> None:
-    """`add` returns the index to wait for; `after` takes one, several, or None, which stands for nothing."""
+def test_builder_adds_tasks_in_order() -> None:
+    """`add` returns the index to wait for; `after` takes one index, several, or None for none."""
     asked = workload(network((1, 1, 1), (1, 1, 1)))
     service_s = (1.0,)
     builder = Builder(asked, lanes=3, order="ready", memory_bytes=5, patience=2, service_s=service_s)

@@ -1,4 +1,4 @@
-"""What a plan holds at most, against formulas that know nothing of plans, and what any run of it must keep to."""
+"""The peak of a plan, against formulas that know nothing of plans, and the rules that every run must keep."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _rest_of_the_network(network: Network) -> int:
 )
 @given(asked=workloads())
 def test_one_lane_is_exact(policy: str, formula: object, asked: Workload) -> None:
-    """On one lane the peak is that of the greediest network beside the outputs of the networks before it."""
+    """On one lane the peak is the largest peak of a network plus the outputs of the networks before it."""
     assert callable(formula)
     answers = peak = 0
     for request in asked.requests:
@@ -48,15 +48,15 @@ def test_one_lane_is_exact(policy: str, formula: object, asked: Workload) -> Non
 
 
 @given(workloads().filter(lambda asked: len(asked.requests) == 1))
-def test_bulk_unchained_alone(asked: Workload) -> None:
-    """A network that is alone in bulk-unchained holds what is not executed yet."""
+def test_bulk_unchained_alone_holds_the_rest_of_the_network(asked: Workload) -> None:
+    """A network that is alone in bulk-unchained holds the layers that are not executed yet."""
     network = asked.requests[0].network
     peak = max(network.input_bytes, _rest_of_the_network(network))
     assert peak_bytes(plan_of("bulk-unchained", asked), asked) == peak
 
 
 @given(workloads(), st.sampled_from(sorted(POLICIES)), st.integers(1, 4))
-def test_bounds(asked: Workload, policy: str, lanes: int) -> None:
+def test_peaks_are_within_bounds(asked: Workload, policy: str, lanes: int) -> None:
     """Any plan holds at least the greediest layer, and at most all networks with all they need.
 
     One with an arena holds all of that, in whole pages.
@@ -85,7 +85,7 @@ def test_tasks_that_run_together_are_held_together(lanes: int, peak: int) -> Non
 
 @dataclass(frozen=True)
 class Run:
-    """What was simulated, and what came of it."""
+    """A workload, its plan, and the result of its simulation."""
 
     asked: Workload
     plan: Plan
@@ -135,7 +135,7 @@ def test_every_request_is_answered_or_dropped(run: Run) -> None:
 
 @given(runs())
 def test_nothing_new_is_done_for_what_is_dropped(run: Run) -> None:
-    """Once it is known that a request is dropped nothing of it begins but frees, and what was loaded is freed once."""
+    """Once a request is dropped, only its frees begin, and each loaded layer is freed once."""
     for r in run.simulated.dropped:
         decided_s = run.decided_s(r)
         assert decided_s is not None
@@ -162,7 +162,7 @@ def test_tasks_run_when_and_where_they_may(run: Run) -> None:
 
 @given(runs())
 def test_tasks_are_ready_when_the_last_thing_they_wait_for_has_happened(run: Run) -> None:
-    """Where nothing is dropped a task is ready when the last one before it ends, an init no sooner than it arrives."""
+    """If no request is dropped, a task is ready when its last predecessor ends, and an init not before its arrival."""
     ends = {span.task: span.end_s for span in run.spans}
     for span in [] if run.simulated.dropped else run.spans:
         task = run.plan.tasks[span.task]
@@ -181,7 +181,7 @@ def test_no_lane_idles_beside_what_it_may_run(run: Run) -> None:
 
 
 @given(runs())
-def test_arrivals(run: Run) -> None:
+def test_requests_arrive_after_all_batches_before(run: Run) -> None:
     """A request arrives when asked, counted from the very end of all batches before its own; nothing starts sooner."""
     begins_s, done_s = {}, 0.0
     for batch in sorted({request.batch for request in run.asked.requests}):
@@ -194,7 +194,7 @@ def test_arrivals(run: Run) -> None:
 
 
 @given(runs())
-def test_dependents_wait(run: Run) -> None:
+def test_dependents_wait_for_their_parents(run: Run) -> None:
     """A dependent that waits starts when its parent is answered or later; one that is early after its parent's init."""
     for r, request in enumerate(run.asked.asked):
         parent = [] if request.when is None else run.of(request.when.request, "init", "exec")
@@ -205,7 +205,7 @@ def test_dependents_wait(run: Run) -> None:
 
 @given(timed_workloads())
 def test_in_an_open_loop_arrivals_are_as_asked(asked: Workload) -> None:
-    """Where no batch waits for another every request arrives at exactly its time, whatever is still being done."""
+    """If no batch waits for another, every request arrives at exactly its time, even if others still run."""
     open_loop = [replace(request, batch=0, when=None) for request in asked.requests]
     asked = replace(asked, requests=tuple(sorted(open_loop, key=lambda request: request.arrival_s)))
     for policy in POLICIES:
@@ -229,7 +229,7 @@ def test_in_the_end_only_answers_are_held(asked: Workload, policy: str, budget: 
 
 @given(runs())
 def test_the_same_question_has_the_same_answer(run: Run) -> None:
-    """What is simulated again is the same, to the last digit."""
+    """A second simulation gives the same result, to the last digit."""
     assert simulate(run.plan, run.asked, speeds=SPEEDS, holds=run.truth.__getitem__) == run.simulated
 
 
@@ -265,7 +265,7 @@ def test_dropping_late_frees_and_forgets() -> None:
 @pytest.mark.parametrize(
     "tasks", [(Task("init", 0, None, (0,)),), (Task("init", 0, None, (1,)), Task("init", 0, None, (0,)))]
 )
-def test_a_plan_that_stops(tasks: tuple[Task, ...]) -> None:
+def test_a_plan_that_stops_raises(tasks: tuple[Task, ...]) -> None:
     """A plan whose tasks wait for each other raises instead of going on forever."""
     with pytest.raises(InvalidPlan, match="the plan stops"):
         peak_bytes(Plan(tasks), workload(network()))

@@ -29,7 +29,7 @@ def test_networks_stay_within_the_budget(policy: str, asked: Workload, budget: B
 @pytest.mark.parametrize("policy", ["masa", "masa-hrrn"])
 @pytest.mark.parametrize(("memory_bytes", "peak_bytes"), [(119, 60 + 1), (120, 120)])
 def test_activations_are_part_of_a_networks_peak(policy: str, memory_bytes: int, peak_bytes: int) -> None:
-    """Two networks run together if their peaks fit, to the byte; otherwise the second begins beside an answer only."""
+    """Two networks run together if their peaks fit, to the byte; otherwise one after the other."""
     asked = workload(*[network((10, 50, 1), flops=[8])] * 2)
     budget = Budget(memory_bytes, 2, SPEEDS)
     assert simulate(POLICIES[policy](asked, budget), asked, speeds=SPEEDS).peak_bytes == peak_bytes
@@ -62,7 +62,7 @@ def _answered_s(policy: str, budget: Budget, every_s: float, *, patient: bool = 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_nothing_starves(policy: str, lanes: int) -> None:
+def test_a_large_request_does_not_starve(policy: str, lanes: int) -> None:
     """A large request is answered before the last small one arrives, even if these arrive faster than served."""
     budget = Budget(lanes=lanes, speeds=SPEEDS)
     lanes = POLICIES[policy](Workload("none", ()), budget).lanes
@@ -74,7 +74,7 @@ def test_nothing_starves(policy: str, lanes: int) -> None:
 
 @pytest.mark.parametrize("policy", ["masa", "masa-hrrn", "mema"])
 def test_patience_with_smaller_requests_ends(policy: str) -> None:
-    """A large request that fits beside no small one is answered while small ones arrive; without patience it is not."""
+    """A large request that needs all memory is answered while small ones arrive; without patience it is not."""
     budget = Budget(memory_bytes=20, lanes=4, speeds=SPEEDS)
     answered_s, last_s = _answered_s(policy, budget, 1.0)
     assert answered_s < last_s

@@ -1,6 +1,6 @@
-"""What `stream` promises: a bound on memory, how often it reads what, and an order that what comes later leaves alone.
+"""Promises of `stream`: a bound on memory, few reads of each tile, and an order that later requests do not change.
 
-Its uses, orders and places by themselves, and whole plans: simulated, and carried out for real.
+The tests cover uses, orders and places, and whole plans, both simulated and carried out.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ def _loads(plan: Plan, asked: Workload) -> Counter[TileKey]:
 
 
 @given(ASKED, BUDGETS, st.data())
-def test_memory(asked: Workload, budget: Budget, data: st.DataObject) -> None:
-    """Never more is held than the budget, or all activations and the largest tile where these alone need more.
+def test_the_peak_stays_within_the_budget(asked: Workload, budget: Budget, data: st.DataObject) -> None:
+    """The peak is at most the budget, or the activations and the largest tile if these need more, for any drops.
 
-    Whoever is dropped. What a convolution takes beside its activations counts as one, though no account shows it.
+    The copy of its weights that a convolution makes counts as an activation, although no account shows it.
     """
     plan = stream(asked, budget)
     check_plan(plan, asked)
@@ -97,7 +97,7 @@ def test_memory(asked: Workload, budget: Budget, data: st.DataObject) -> None:
     assert found.peak_bytes <= max(limit, activations + largest)
 
 
-def test_a_large_unit_has_room() -> None:
+def test_a_large_tile_has_room() -> None:
     """What stays leaves room for the largest tile that does not: no more is held than the budget, if it can be."""
     asked = workload(*[network((10 * PAGE, 1, 1), (4 * PAGE, 1, 1), (4 * PAGE, 1, 1))] * 2)
     asked = Workload("batches", tuple(replace(request, batch=r) for r, request in enumerate(asked.requests)))
@@ -145,7 +145,7 @@ def test_each_tile_is_read_once_for_all(asked: Workload, budget: Budget) -> None
 
 
 @given(ASKED, BUDGETS)
-def test_units(asked: Workload, budget: Budget) -> None:
+def test_uses_have_each_tile_once_and_in_order(asked: Workload, budget: Budget) -> None:
     """What serves a stage's requests of one network together has each of its tiles once, in order, for all of them."""
     for stage in stages(asked):
         for group in stage:
@@ -159,8 +159,8 @@ def test_units(asked: Workload, budget: Budget) -> None:
 
 
 @given(ASKED)
-def test_stages(asked: Workload) -> None:
-    """Each request is in one stage: with what came with it and waits for nothing in the stage; stages are in order."""
+def test_each_request_is_in_one_stage(asked: Workload) -> None:
+    """Each request is in one stage, with requests that arrive with it and wait for none of it; stages are in order."""
     found = stages(asked)
     numbers = {r: number for number, stage in enumerate(found) for group in stage for r in group}
     assert [*range(len(asked.requests))] == sorted(r for stage in found for group in stage for r in group)
@@ -175,8 +175,8 @@ def test_stages(asked: Workload) -> None:
     assert moments == sorted(moments)
 
 
-def test_together() -> None:
-    """What comes together is read once for all, and again for what comes later, where memory is too small to keep it.
+def test_tiles_are_read_once_for_requests_at_once() -> None:
+    """Tiles are read once for requests that arrive together, and again for later ones if memory is too small.
 
     Here a tile takes longer to read than to execute.
     """
@@ -193,9 +193,9 @@ def test_together() -> None:
 
 @given(ASKED | batches(), BUDGETS)
 def test_what_comes_later_changes_no_order(asked: Workload, budget: Budget) -> None:
-    """What arrived up to a moment is executed first, and in the order in which it is if nothing comes afterwards.
+    """Requests up to a moment are executed first, and in the same order as if no requests follow.
 
-    Whether anything comes after what is there at once is known: that decides between makespan and response times.
+    It is known whether requests arrive after the first ones: that decides between makespan and response times.
     """
     whole = _executed(stream(asked, budget), asked)
     moments = [(request.batch, request.arrival_s) for request in asked.requests]
@@ -225,7 +225,7 @@ CHAINS = st.lists(st.lists(st.tuples(st.integers(0, 6), TIMES, TIMES), max_size=
 
 
 @given(CHAINS, st.integers(1, 3))
-def test_merging(chains: list[list[TileUse]], window: int) -> None:
+def test_merging_keeps_each_chain_in_order(chains: list[list[TileUse]], window: int) -> None:
     """Merged chains have all their uses, each chain's in its order, and never more chains begun and not ended."""
     merged = merge(chains, window)
     assert len(merged) == sum(map(len, chains))
@@ -240,7 +240,7 @@ def test_merging(chains: list[list[TileUse]], window: int) -> None:
 
 
 @given(CHAINS)
-def test_orders(chains: list[list[TileUse]]) -> None:
+def test_each_order_has_all_uses(chains: list[list[TileUse]]) -> None:
     """The first order is the one that was asked for, and each has all uses."""
     found = list(orders(chains))
     assert found[0] == [use for chain in chains for use in chain]
@@ -250,7 +250,7 @@ def test_orders(chains: list[list[TileUse]]) -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_convolutions_beside_fully_connected_layers(turned: bool) -> None:  # noqa: FBT001
-    """Of two networks the one is executed while the other is read, whichever is asked for first."""
+    """One of two networks is executed while the other is read, in any order of the requests."""
     convolutions = [_use_of(i, read_s=0.125, exec_s=1.0) for i in range(5)]
     connected = [_use_of(10 + i, read_s=1.0, exec_s=0.125) for i in range(5)]
     chains = [connected, convolutions] if turned else [convolutions, connected]
@@ -267,8 +267,8 @@ def repeated(draw: st.DrawFn) -> list[TileUse]:
 
 
 @given(repeated(), st.integers(-2, 20))
-def test_what_is_kept(uses: list[TileUse], pages: int) -> None:
-    """Kept are tiles used again, beside each other in the room; any other one had no room beside better ones."""
+def test_kept_tiles_save_the_most_time(uses: list[TileUse], pages: int) -> None:
+    """Kept tiles are used again and fill the room without gaps; any other tile has no room next to better ones."""
     places = kept(uses, pages * PAGE)
     counts, use_of = Counter(use.key for use in uses), {use.key: use for use in uses}
     end = 0
@@ -288,15 +288,15 @@ def test_what_is_kept(uses: list[TileUse], pages: int) -> None:
 
 
 def test_rows_that_are_asked_for_are_not_kept() -> None:
-    """The rows that requests ask for differ, so they are nobody else's."""
+    """Requested rows differ from request to request, so they are not kept."""
     asked = [TileUse((r,), (0, 0, REQUESTED), PAGE, 1.0, 0.0) for r in range(3)]
     assert kept(asked, 100 * PAGE) == {}
     assert not asked[0].has_place
 
 
 @given(st.integers(0, 3), st.lists(st.integers(0, 6), max_size=30), st.integers(6, 20))
-def test_a_ring(first: int, sizes: list[int], pages: int) -> None:
-    """What it places lies inside of it; it names exactly those of which something is still left there."""
+def test_a_ring_names_the_uses_that_it_replaces(first: int, sizes: list[int], pages: int) -> None:
+    """Places are inside the ring; it names exactly the uses that still occupy a part of the place."""
     ring = Ring(first, first + pages)
     left: dict[int, set[int]] = {}
     for number, size in enumerate(sizes):
@@ -322,7 +322,7 @@ def _pages(*layers: tuple[int, int]) -> Network:
 
 
 @given(st.integers(1, 3), st.lists(st.integers(0, 5000), min_size=1, max_size=12), st.integers(1, 12))
-def test_how_long_it_takes(pages: int, flops: list[int], count: int) -> None:
+def test_a_run_takes_as_long_as_planned(pages: int, flops: list[int], count: int) -> None:
     """With one lane that reads tiles of one size, a run takes as long as was reckoned, however many the ring holds."""
     asked = workload(_pages(*((pages, cost) for cost in flops)))
     budget = Budget((1 + pages * PAGE * count + 1) * 4 // 3 + 1, speeds=SPEEDS)  # a quarter is left to operators
@@ -360,12 +360,12 @@ MIXES: Mapping[str, Sequence[tuple[int, int, Condition | None]]] = {
     ("mix", "conditions"),
     [("together", "wait"), ("closed loop", "wait"), ("conditions", "wait"), ("conditions", "early")],
 )
-def test_for_real(
+def test_plans_are_carried_out_right(
     folders: tuple[Path, Path], reader: str, memory_bytes: int | None, mix: str, conditions: Conditions
 ) -> None:
-    """In little memory and in plenty, whatever reads and however requests come, answers are right and nothing is left.
+    """With any memory, reader and arrivals, the answers are right and no weights are left.
 
-    Of a small budget the account says that no more was held.
+    With a small budget the ledger shows that no more was held.
     """
     networks = [read_graph(folder) for folder in folders]
     requests = tuple(

@@ -36,7 +36,7 @@ COUNTS, SEEDS = st.integers(0, 20), st.integers(0)
 
 
 @given(ANY, COUNTS, SEEDS)
-def test_times(process: Process, count: int, seed: int) -> None:
+def test_times_are_in_order(process: Process, count: int, seed: int) -> None:
     """There are as many times as asked for, finite, from 0 on and in order, and the same whenever asked again."""
     times = process.times(count, seed)
     assert len(times) == count
@@ -137,7 +137,7 @@ def test_a_range_is_a_range(least_s: float) -> None:
 
 @pytest.mark.parametrize("times", [(1.0, 0.5), (-1.0, 0.0), (0.0, math.inf), (math.nan,)])
 def test_a_trace_is_in_order(times: tuple[float, ...]) -> None:
-    """Times that go back, come before the start or are no finite numbers are refused."""
+    """Times that decrease, are before the start or are not finite are refused."""
     with pytest.raises(ValueError, match=r"^at_s is not a trace; give times from 0 s on, in order$"):
         Trace(times)
 
@@ -158,20 +158,20 @@ def test_a_trace_ends() -> None:
         (Poisson(3.0), "poisson, 3 a second"),
     ],
 )
-def test_text(process: Process, text: str) -> None:
-    """A process says what it is and all its parameters with their units."""
+def test_text_names_the_process_and_its_parameters(process: Process, text: str) -> None:
+    """The text of a process names its kind and all its parameters with their units."""
     assert str(process) == text
 
 
 @given(ANY, ANY)
 def test_only_equal_processes_have_equal_texts(process: Process, other: Process) -> None:
-    """The text tells any two processes apart."""
+    """No two different processes have the same text."""
     assert (str(process) == str(other)) == (process == other)
 
 
 @given(SECONDS)
 def test_close_parameters_have_other_texts(parameter: float) -> None:
-    """The text tells two processes apart however little their parameters differ."""
+    """Processes have different texts however little their parameters differ."""
     next_s = math.nextafter(parameter, math.inf)
     for kind in (Constant, Exponential, Poisson):
         assert str(kind(parameter)) != str(kind(next_s))
@@ -181,7 +181,7 @@ def test_close_parameters_have_other_texts(parameter: float) -> None:
 
 
 @given(ANY)
-def test_json(process: Process) -> None:
+def test_processes_survive_json(process: Process) -> None:
     """A process that went through JSON is the same process, found among all by its tag."""
     kinds = Constant | Uniform | Normal | Exponential | Poisson | Trace
     assert set(PROCESSES) == set(kinds.__args__)

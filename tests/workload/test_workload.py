@@ -55,7 +55,7 @@ def test_a_mix_becomes_a_workload() -> None:
     ("loop", "batches"), [("once", [0, 0, 0, 0]), ("closed", [0, 0, 1, 1]), ("open", [0, 0, 0, 0])]
 )
 def test_only_a_closed_loop_waits_for_batches(loop: str, batches: list[int]) -> None:
-    """What comes together is a batch of the workload in a closed loop; otherwise all belongs to one batch."""
+    """Asks that arrive together are a batch of the workload in a closed loop; otherwise all are one batch."""
     mix = replace(Mix.of("mix", ["a", "b"], images=2), loop=loop)  # type: ignore[arg-type]  # a literal
     assert [request.batch for request in mix.workload({"a": A, "b": B}).requests] == batches
 
@@ -67,7 +67,7 @@ def test_a_missing_network_is_named() -> None:
 
 
 def test_a_batch_arrives_together() -> None:
-    """In an open loop the requests of a batch have the batch's time, and the mix says what made it."""
+    """In an open loop the requests of a batch have the batch's time, and the mix describes the process."""
     mix = Mix.of("mix", ["a", "b"], images=3).arriving(Constant(2.5))
     assert [ask.arrival_s for ask in mix.asks] == [0.0, 0.0, 2.5, 2.5, 5.0, 5.0]
     assert (mix.loop, mix.arrivals, mix.seed) == ("open", "constant, every 2.5 s", 0)
@@ -83,14 +83,14 @@ def test_the_seed_decides_the_times(seed: int, other: int) -> None:
 
 
 def test_a_mix_has_its_own_seed() -> None:
-    """Without another seed a mix arrives by its own, and by 0 where it has none."""
+    """The default seed of the arrivals is the mix's own, or 0 if it has none."""
     mix = Mix.of("mix", ["a"], images=3)
     assert replace(mix, seed=5).arriving(Poisson(2.0)) == mix.arriving(Poisson(2.0), seed=5)
     assert mix.arriving(Poisson(2.0)) == mix.arriving(Poisson(2.0), seed=0)
 
 
 def test_a_process_can_be_called_otherwise() -> None:
-    """Words given for a process stand in the mix instead of the process's own, and change no time."""
+    """A description of the process replaces the process's own in the mix, and changes no time."""
     mix = Mix.of("mix", ["a"], images=2)
     assert mix.arriving(Constant(1.0), arrivals="light") == replace(mix.arriving(Constant(1.0)), arrivals="light")
 
@@ -126,7 +126,7 @@ def test_what_is_asked_at_once() -> None:
 
 
 def test_what_is_asked_without_times() -> None:
-    """Times that a process made are not part of what is asked; times that were written down are."""
+    """Times from a process are left out of the timeless asks; times that were written down stay."""
     mix = Mix.of("mix", ["a"], images=2)
     assert mix.arriving(Constant(1.0)).timeless == mix.asks
     written = Mix("mix", (Ask("a"), Ask("a", arrival_s=1.0)), "open")
@@ -138,7 +138,7 @@ NEVER = [-1.0, -0.25, math.inf, math.nan]
 
 @pytest.mark.parametrize("arrival_s", NEVER)
 def test_arrivals_are_times_after_the_start(arrival_s: float) -> None:
-    """A negative, infinite or missing number of seconds is no arrival, in a workload and in a mix."""
+    """An arrival that is negative, infinite or NaN is refused, in a workload and in a mix."""
     words = rf"^workload mix, request 1: arrival_s={arrival_s:g} is not a time after the start; give 0 or more seconds$"
     with pytest.raises(ValueError, match=words):
         Workload("mix", (Request(A), Request(A, arrival_s=arrival_s)))
@@ -187,7 +187,7 @@ def test_ignored_conditions_are_not_asked(asked: Workload) -> None:
 
 
 @given(timed_workloads())
-def test_waves(asked: Workload) -> None:
+def test_waves_group_requests_that_arrive_together(asked: Workload) -> None:
     """Each request is in one wave, with those alone that come when it comes; in order; none waits for its own wave."""
     requests = asked.requests
     waves = asked.waves

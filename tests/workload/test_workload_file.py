@@ -1,4 +1,4 @@
-"""A workload can be written down as YAML or JSON, and whatever is wrong there is said with its line."""
+"""Workload files in YAML and JSON, and the sentence with its line for each mistake."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def error(text: str, file: str = "mixes/fga.yaml") -> str:
     return str(caught.value).removeprefix(f"{file}:")
 
 
-# What a file can say
+# Valid files
 
 
 def test_names_alone_are_a_mix_of_these_networks() -> None:
-    """Bare names are requests without more, and the mix is called what the file is."""
+    """Bare names are requests, and the mix has the name of the file."""
     assert from_yaml("requests: [b, a, b]") == Mix.of("fga", ["b", "a", "b"])
 
 
@@ -70,7 +70,7 @@ def test_a_request_can_be_written_in_full() -> None:
     assert [ask.sample for ask in from_yaml("images: 2\nrequests: [a, {network: a, sample: 4}]").asks] == [0, 4, 1, 4]
 
 
-def test_loops() -> None:
+def test_loop_is_once_or_closed() -> None:
     """`once` is the default, and `closed` the mix's closed loop."""
     plain = Mix.of("fga", ["a"], images=2)
     assert from_yaml("images: 2\nloop: once\nrequests: [a]") == plain
@@ -89,7 +89,7 @@ def test_loops() -> None:
     ],
     ids=lambda one: type(one).__name__,
 )
-def test_arrivals(written: str, process: Process) -> None:
+def test_arrivals_make_the_loop_open(written: str, process: Process) -> None:
     """Arrivals make the loop open, by any process, with the seed given or 0."""
     plain = Mix.of("fga", ["a"], images=2)
     text = f"images: 2\nrequests: [a]\narrivals: {written}\n"
@@ -97,7 +97,7 @@ def test_arrivals(written: str, process: Process) -> None:
     assert from_yaml(f"{text}seed: 7") == plain.arriving(process, seed=7)
 
 
-def test_deadlines() -> None:
+def test_the_deadline_is_for_requests_without_their_own() -> None:
     """The workload's deadline is for the requests that have none of their own."""
     assert from_yaml("deadline_s: 0.5\nrequests: [a]") == Mix.of("fga", ["a"]).due(0.5)
     asks = from_yaml("deadline_s: 0.5\nrequests: [a, {network: b, deadline_s: 0.2}]").asks
@@ -105,7 +105,7 @@ def test_deadlines() -> None:
 
 
 @pytest.mark.parametrize("conditions", ["wait", "early", "ignore"])
-def test_ways_with_conditions(conditions: Any) -> None:
+def test_conditions_are_treated_as_the_file_says(conditions: Any) -> None:
     """The file says what becomes of conditions."""
     assert from_yaml(f"conditions: {conditions}\nrequests: [a]") == Mix.of("fga", ["a"]).deciding(conditions)
 
@@ -160,14 +160,14 @@ def test_a_power_of_ten_needs_no_point() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "yml", "json"])
-def test_files(tmp_path: Path, suffix: str) -> None:
-    """`Mix.load` reads a file by its suffix, given as a path or as text, whatever editor saved it."""
+def test_files_are_read_by_their_suffix(tmp_path: Path, suffix: str) -> None:
+    """`Mix.load` reads a file by its suffix, given as a path or as text, with or without a byte order mark."""
     path = tmp_path / f"two.{suffix}"
     path.write_bytes(b'\xef\xbb\xbf{\r\n  "requests": ["a",\r\n "b"]}\r\n')
     assert Mix.load(path) == Mix.load(str(path)) == Mix.of("two", ["a", "b"])
 
 
-# What is wrong
+# Mistakes
 
 
 REQUESTS = "requests: [a]\n"
@@ -325,7 +325,7 @@ REQUESTS = "requests: [a]\n"
     ],
 )
 def test_errors_in_yaml(text: str, said: str) -> None:
-    """Whatever is wrong in YAML is said in one sentence, with its line, the path, the value and a way out."""
+    """Each mistake in YAML is reported in one sentence, with its line, the value and a hint."""
     assert error(text) == said
 
 
@@ -355,7 +355,7 @@ def test_errors_in_yaml(text: str, said: str) -> None:
     ],
 )
 def test_errors_in_json(text: str, said: str) -> None:
-    """Whatever is wrong in JSON is said in the same way, by the rules of JSON."""
+    """Each mistake in JSON is reported in the same way, by the rules of JSON."""
     assert error(text, "x.json") == said
 
 
@@ -376,7 +376,7 @@ def test_no_yaml_is_executed(tmp_path: Path) -> None:
     assert not made.exists()
 
 
-def test_what_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused_by_path(tmp_path: Path) -> None:
     """A file that is missing, a folder, not UTF-8 or of an unknown format is refused by its path."""
     missing, folder, latin, text = (tmp_path / name for name in ("no.yaml", "of.yaml", "latin.yaml", "mix.txt"))
     folder.mkdir()
@@ -394,7 +394,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         assert str(caught.value) == printable(f"{path}{said}")
 
 
-# What holds for all files
+# Properties of all files
 
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1, max_size=8)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -412,7 +412,7 @@ PROCESS = st.one_of(
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw what a valid file holds."""
+    """Draw the content of a valid file."""
     when = st.fixed_dictionaries(
         {"value": FINITE},
         optional={
@@ -518,7 +518,7 @@ def outcome(text: str, file: str) -> str:
     return "mix"
 
 
-# What is published
+# The schema and the guide
 
 
 def test_the_schema_is_that_of_the_code() -> None:
@@ -575,7 +575,7 @@ def test_the_guides_python_runs() -> None:
 
 
 def test_the_guides_table_of_processes() -> None:
-    """Each process stands in the guide's table as Python and as it is written in a file, and both are the same."""
+    """The guide's table has each process in Python and as written in a file, and both are the same."""
     rows = re.findall(r"^\| `([A-Z].*?)` \| `(\{process.*?\})` \|", GUIDE, re.MULTILINE)
     written = [eval(python, vars(pytest_edgeload) | {p.__name__: p for p in PROCESSES}) for python, _ in rows]  # noqa: S307
     assert written == [msgspec.convert(loaded(file), Arrivals) for _, file in rows]
