@@ -38,7 +38,7 @@ CASE = Case(
 
 @pytest.fixture(autouse=True)
 def patience() -> Iterator[None]:
-    """Fail, rather than wait for ever, where a FIFO is waited for."""
+    """Fail instead of waiting for a FIFO for ever."""
 
     def give_up(*_: object) -> None:
         raise AssertionError("waited for a file that never comes")
@@ -74,7 +74,7 @@ NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link to itself": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
     "far too large": (_sparse, r"too large: 286\.1M, and at most \d+(\.\d)?M"),
 }
-"""What may stand in a file's place, and what is said of it."""
+"""Things in a file's place, and the message about each."""
 
 READERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a baseline": (baseline.load, "0001_main_123456.json"),
@@ -120,7 +120,7 @@ def test_file_at_the_limit_is_read(tmp_path: Path, size: int) -> None:
 
 @pytest.fixture(scope="module")
 def made() -> Document:
-    """Give a document of one record."""
+    """Return a document of one record."""
     record = Record(CASE, (Measurement(outcome="ok", makespan_s=1.0, returned=[0]),))
     return document([record], {}, Path(__file__).parent)
 
@@ -152,7 +152,7 @@ HARMS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
     "of the past": (lambda text: text.replace(b'"schema":2', b'"schema":1'), "its schema is 1, but this version reads"),
 }
-"""What may have happened to a baseline, and what is said of it."""
+"""Damages of a baseline, and the message about each."""
 
 
 @pytest.mark.parametrize("harm", HARMS)

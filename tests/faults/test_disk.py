@@ -69,7 +69,7 @@ class Disk:
         self.remount(f"nr_inodes={found.f_files - found.f_ffree}")
 
     def empty(self) -> None:
-        """Give back all of that."""
+        """Return all of the space."""
         self.remount("nr_inodes=1000")
         self._filler.unlink(missing_ok=True)
 
@@ -86,7 +86,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """Give a disk of a mebibyte."""
+    """Return a disk of a mebibyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
     subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=1M", "edgeload-test", folder], check=True)
@@ -223,7 +223,7 @@ WRITERS: Final[dict[str, tuple[Callable[[Path], object], type[Exception]]]] = {
     "a folder of the session": (lambda folder: SessionDirectories.new(folder).make(folder / "a" / "b"), UsageError),
     "the lock": (_locked, Unsupported),
 }
-"""What writes to the disk, and what it raises where that is full; the first four write bytes."""
+"""Functions that write to the disk, and their exceptions if it is full; the first four write bytes."""
 
 WAYS: Final = [(writer, "pages") for writer in list(WRITERS)[:4]] + [(writer, "inodes") for writer in WRITERS]
 

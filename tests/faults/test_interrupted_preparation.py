@@ -47,7 +47,7 @@ SWAP = "256M" if os.geteuid() == 0 else "off"
 
 @pytest.fixture
 def directories(tmp_path: Path) -> Iterator[SessionDirectories]:
-    """Give the directories of a session; whatever happens, it swaps to nothing afterwards."""
+    """Yield the directories of a session, and switch its swap off afterwards."""
     found = SessionDirectories.new(tmp_path)
     yield found
     for area in (line.split()[0] for line in witness.swaps().splitlines()[1:] if str(tmp_path) in line):

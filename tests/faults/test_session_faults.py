@@ -171,7 +171,7 @@ def test_ctrl_c_does_not_interrupt_the_end(start: Begin, tmp_path: Path) -> None
 
 
 def test_killed_session_is_cleaned_up_by_the_next(start: Begin, tmp_path: Path) -> None:
-    """What a killed session left the next one removes, processes too, and tells how to see what it had measured."""
+    """The next session removes the leftovers of a killed one, processes included, and says how to see its results."""
     killed = session(start, tmp_path, LEAVES, *ROUNDS, **SWAP)
     killed.until(lambda: len(killed.on_disk) > 1 and len(killed.descendants("600")) > 1)
     killed.kill()

@@ -22,7 +22,7 @@ from tests.plugin.sessions import PATIENCE_S, Begin, Running, overlaps, write
 
 @pytest.fixture
 def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have the lock of this host stand in a folder of this test's own; return it, for TMPDIR."""
+    """Move the lock of this host to a folder of this test; return it, for TMPDIR."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -30,7 +30,7 @@ def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def until_said(process: subprocess.Popen[str], stream: IO[str] | None, words: str) -> str:
-    """Read on until a line has these words; return what was read. Fails where the process ends, or is silent."""
+    """Read until a line has these words; return the text. Fails if the process ends or is silent."""
     assert stream is not None
     read = ""
     timer = threading.Timer(PATIENCE_S, process.kill)

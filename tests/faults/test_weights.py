@@ -43,7 +43,7 @@ def linear() -> torch.nn.Linear:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a small network, stored."""
+    """Return a small network, stored."""
     return stored(tmp_path, linear(), SAMPLE)
 
 
@@ -61,7 +61,7 @@ def get(registry: Registry) -> Network:
 
 
 def flip(path: Path, byte: int = -1, bit: int = 0) -> None:
-    """Flip a bit where it stands, and set the times back as far as anybody can."""
+    """Flip a bit in place, and restore the times as far as possible."""
     before = path.stat()
     data = bytearray(path.read_bytes())
     data[byte] ^= 1 << bit

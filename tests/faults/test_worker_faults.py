@@ -73,7 +73,7 @@ def bombed(way: str, within: Enclosure) -> Measurement:
 
 @pytest.fixture
 def marked(fresh: Name, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[int]]:
-    """Mark all that is started from now on; give what tells which of it lives, whoever its parent is by now."""
+    """Mark all processes that start from now on; return a function that returns the living ones, under any parent."""
     mark = f"{MARK}={fresh()}"
     monkeypatch.setenv(*mark.split("=", 1))
 
@@ -111,7 +111,7 @@ def contained() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def a_start_s() -> float:
-    """Tell how long a worker takes to start on this machine, at most, if it is as busy as now."""
+    """Return the longest time that a worker takes to start on this machine, if it is as busy as now."""
     begin_s = time.monotonic()
     call(len, "", within=Enclosure(Uncapped(), "it", Limits(), timeout_s=60))
     return time.monotonic() - begin_s
@@ -119,7 +119,7 @@ def a_start_s() -> float:
 
 @contextmanager
 def seen_meanwhile(name: str) -> Iterator[list[int]]:
-    """Give how many processes the group was seen to have, its most first when the context has ended."""
+    """Return how many processes the group was seen to have, its most first when the context has ended."""
     found = [0]
     ended = threading.Event()
 
@@ -197,7 +197,7 @@ def test_stopped_program_times_out(any_cap: Cap, fresh: Name, stopped: str, mark
 
 
 class Disturbed:
-    """A cap whose groups somebody removes just when they have been made; else as the one that it is made of."""
+    """A cap whose groups are removed as soon as they were created; otherwise like the cap inside."""
 
     enforces = True
 

@@ -1,4 +1,4 @@
-"""Run as a program, wherever and as whoever: choose a cap, hold 96 MiB at a limit of 64 MiB, and tell what came of it.
+"""A program for any place and user: choose a cap, hold 96 MiB at a limit of 64 MiB, and print the result.
 
 The argument is the name of a cap, or `auto`; a second one is another limit in bytes.
 """

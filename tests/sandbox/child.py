@@ -1,4 +1,4 @@
-"""A child process that does what it is told, line by line: its handle, and, run as a program, the child itself."""
+"""A child process that obeys commands, one per line: its handle, and, run as a program, the child itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 class Child:
-    """Starts behind the command prefix `enter` and lives until it is told to end or the context is left."""
+    """Starts behind the command prefix `enter` and lives until the command to end, or the end of the context."""
 
     def __init__(self, *enter: str, program: str = sys.executable) -> None:
         self.process = subprocess.Popen(
@@ -76,7 +76,7 @@ def again(_: str) -> str:
 
 
 def free(_: str) -> str:
-    """Give all memory back."""
+    """Free all memory."""
     _HELD.clear()
     return "freed"
 

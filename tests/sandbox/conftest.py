@@ -1,4 +1,4 @@
-"""Real parts for the tests of the sandbox: caps, groups, swap, storage, networks, and a look at what is left."""
+"""Real parts for the tests of the sandbox: caps, groups, swap, storage, networks, and a check for leftovers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def pair():
 
 
 class _Lying(nn.Linear):
-    """Computes one more than what its graph says."""
+    """Computes one more than its graph."""
 
     def forward(self, x):
         found = super().forward(x)
@@ -95,13 +95,13 @@ class Opened(Protocol):
 
 @pytest.fixture(scope="session")
 def session() -> str:
-    """Tell the tag that all things of these tests carry."""
+    """Return the tag in all names of these tests."""
     return tag(os.getpid())
 
 
 @pytest.fixture(scope="session")
 def fresh(session: str) -> Callable[[], str]:
-    """Give names for groups, each once."""
+    """Return a function that returns a new name for a group."""
     return lambda: f"{PREFIX}{session}-{next(_serial)}"
 
 
@@ -121,25 +121,25 @@ HERE = _here()
 
 @pytest.fixture(scope="session", params=[*HERE, *(name for name, cap in CAPS.items() if not cap.enforces)])
 def any_cap_name(request: pytest.FixtureRequest) -> str:
-    """Give the name of each cap that this machine has."""
+    """Return the name of each cap that this machine has."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def any_cap(any_cap_name: str) -> Cap:
-    """Give each cap that this machine has."""
+    """Return each cap that this machine has."""
     return CAPS[any_cap_name]
 
 
 @pytest.fixture(scope="session", params=HERE)
 def cap_name(request: pytest.FixtureRequest) -> str:
-    """Give the name of each cap that enforces and that this machine has."""
+    """Return the name of each cap that enforces and that this machine has."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def cap(cap_name: str) -> Cap:
-    """Give each cap that enforces and that this machine has."""
+    """Return each cap that enforces and that this machine has."""
     return CAPS[cap_name]
 
 
@@ -162,7 +162,7 @@ def opened(cap: Cap, fresh: Callable[[], str]) -> Iterator[Opened]:
 
 @pytest.fixture(scope="module")
 def swap(tmp_path_factory: pytest.TempPathFactory, session: str) -> Iterator[Swap]:
-    """Give something to swap to: what the machine has, or a temporary file."""
+    """Yield swap: the machine's own, or a temporary file."""
     folder = tmp_path_factory.mktemp("swap")
     found = open_swap("existing", folder, session)
     if not found.size_bytes:
@@ -177,7 +177,7 @@ def swap(tmp_path_factory: pytest.TempPathFactory, session: str) -> Iterator[Swa
 
 @pytest.fixture(scope="session")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder whose files are on storage, where a page that was dropped has to be fetched."""
+    """Return a folder whose files are on storage, where a page that was dropped has to be fetched."""
     folder = tmp_path_factory.mktemp("storage")
     if witness.in_memory(folder):
         pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
@@ -205,7 +205,7 @@ def reads(request: pytest.FixtureRequest) -> Limits:
 
 @pytest.fixture(scope="session")
 def registry(shared: Path, tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Iterator[Registry]:
-    """Give the networks wide, tiny, pair and lying; the last two are made when they are first asked for."""
+    """Return the networks wide, tiny, pair and lying; the last two are made when they are first asked for."""
     module = tmp_path_factory.mktemp("factories") / "networks_for_tests.py"
     module.write_text(FACTORIES)
     prepared = os.environ.get("EDGELOAD_TESTS_PREPARED")  # by a quicker kernel, see tests/uml

@@ -30,7 +30,7 @@ Call = Callable[..., Measurement]
 
 @pytest.fixture
 def call(any_cap: Cap, fresh: Callable[[], str]) -> Call:
-    """Give what calls a function, with all arguments, in a fresh worker under each cap."""
+    """Return a function that calls a function with arguments in a new worker, under each cap."""
 
     def call(
         function: Callable[..., object], *args: object, limit: int | None = None, timeout_s: float = 60
@@ -152,7 +152,7 @@ def test_closed_channel_is_a_crash(call: Call) -> None:
 
 
 def _shout(piece: bytes, times: int) -> None:
-    """Write what is no answer to whatever the worker speaks through."""
+    """Write bytes that are not an answer to each channel of the worker."""
     for fd in range(3, 64):
         with suppress(OSError):
             for _ in range(times):

@@ -197,7 +197,7 @@ def test_unknown_disk_is_refused(cap: Cap, fresh: Callable[[], str], throttle: L
 def test_reads_are_throttled(
     opened: Opened, storage: Path, throttle: Limits, way: str, request: pytest.FixtureRequest
 ) -> None:
-    """What a process may read it reads, and no more: through the page cache, past it, and from swap.
+    """A process reads at the throttled rate, and no faster: through the page cache, past it, and from swap.
 
     Where it may read a tenth of what it reads when free, it reads less than a third: the kernel counts in tenths of a
     second, and so lets pass up to a tenth of a second's bytes before it holds back.

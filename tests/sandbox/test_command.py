@@ -56,7 +56,7 @@ def command(
 
 @pytest.fixture
 def run(any_cap: Cap, fresh: Callable[[], str]) -> Run:
-    """Give what runs a command under each cap."""
+    """Return a function that runs a command, under each cap."""
 
     def run(wanted: Command, *, limit: int | None = None, timeout_s: float = 60) -> Measurement:
         return launch_command(wanted, 1, Enclosure(any_cap, fresh(), Limits(Constraints(limit)), timeout_s))
@@ -66,7 +66,7 @@ def run(any_cap: Cap, fresh: Callable[[], str]) -> Run:
 
 @pytest.fixture(scope="module")
 def hold(tmp_path_factory: pytest.TempPathFactory) -> tuple[str | Path, ...]:
-    """Give a program that holds as many MiB as its argument says: one in C, or in Python where there is no compiler."""
+    """Return a program that holds as many MiB as its argument: in C, or in Python without a compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         return (sys.executable, "-c", "import sys; bytearray(int(sys.argv[1]) << 20)")
@@ -78,7 +78,7 @@ def hold(tmp_path_factory: pytest.TempPathFactory) -> tuple[str | Path, ...]:
 
 @pytest.fixture
 def more_mib() -> int:
-    """Give a number of MiB beyond what this process has ever held: a peak above that is the program's for certain."""
+    """Return a number of MiB beyond the peak of this process: a higher peak is certainly the program's."""
     own = resident(status(os.getpid()))
     assert own is not None
     return (own.highest >> 20) + 64
@@ -210,7 +210,7 @@ def test_program_dies_with_pytest(tmp_path: Path) -> None:
 
 @pytest.fixture
 def port() -> int:
-    """Give a port that nobody listens at."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         found: int = server.getsockname()[1]
         return found

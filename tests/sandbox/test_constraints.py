@@ -56,7 +56,7 @@ def lacking(
 
 
 def contents(name: str, *files: str) -> str:
-    """Return what the first of these files that the group has says."""
+    """Return the content of the first of these files that the group has."""
     return next((path / file).read_text() for file in files for path in witness.named(name) if (path / file).exists())
 
 

@@ -17,7 +17,7 @@ NEAR = 2 * MIB
 
 @pytest.fixture
 def file(storage: Path, tmp_path: Path) -> Path:
-    """Give a file of 16 MiB, none of it in the page cache."""
+    """Return a file of 16 MiB, none of it in the page cache."""
     path = storage / tmp_path.name
     path.write_bytes(os.urandom(16 * MIB))
     with path.open("rb") as written:

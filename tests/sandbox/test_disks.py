@@ -20,7 +20,7 @@ SECTOR = 512
 
 
 def tool(*command: object) -> str:
-    """Return what a tool of the administrator's prints."""
+    """Return the output of an administrator's tool."""
     program = shutil.which(str(command[0]), path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
         pytest.skip(f"{command[0]} is not installed")
@@ -29,7 +29,7 @@ def tool(*command: object) -> str:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a disk with one partition, on which there is a file system, mounted at `mounted` in the same folder."""
+    """Return a disk with one partition, on which there is a file system, mounted at `mounted` in the same folder."""
     if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
         pytest.skip("only root, on a kernel with loop devices, makes a disk of a file")
     image, mounted = tmp_path / "image", tmp_path / "mounted"

@@ -54,13 +54,13 @@ launch(job, Enclosure(CAPS[sys.argv[1]], f"{PREFIX}{tag(os.getpid())}-0", Limits
 
 @pytest.fixture(scope="module")
 def folders(registry: Registry) -> Callable[[str], Path]:
-    """Give the folder of a network."""
+    """Return the folder of a network."""
     return lambda name: registry.get(name, lambda *_: None)[0]
 
 
 @pytest.fixture(scope="module")
 def long_job(folders: Callable[[str], Path]) -> Job:
-    """Give a job that takes long."""
+    """Return a job that takes long."""
     return builders.job("bulk", folders("wide"), requests=LONG)[0]
 
 
@@ -79,7 +79,7 @@ def ok(any_cap: Cap, fresh: Callable[[], str], folders: Callable[[str], Path]) -
 
 @pytest.fixture
 def enclosure(cap: Cap, fresh: Callable[[], str]) -> Enclosure:
-    """Give an enclosure with much time and no limit."""
+    """Return an enclosure with much time and no limit."""
     return Enclosure(cap, fresh(), Limits(), timeout_s=60)
 
 
@@ -195,7 +195,7 @@ def test_worker_is_killed_at_its_limit(
 
 @pytest.fixture(scope="module")
 def idle_anon(cap: Cap, fresh: Callable[[], str]) -> int:
-    """Tell what an idle worker holds of its own: what its group is charged with, libraries aside."""
+    """Return the memory that an idle worker's group is charged with, without libraries."""
     run = launch(Job(Plan(()), (), (), "read", 1), Enclosure(cap, fresh(), Limits(), timeout_s=60))
     assert run.peak_anon_bytes is not None
     return run.peak_anon_bytes

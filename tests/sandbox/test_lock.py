@@ -37,7 +37,7 @@ with host_lock():
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have the lock stand in a folder of this test's own, here and in processes that it starts."""
+    """Move the lock to a folder of this test, here and in processes that it starts."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     return tmp_path

@@ -30,7 +30,7 @@ print(page_cache.gives_memory_back(), children, after.highest - before.now)
 
 @pytest.fixture
 def file(storage: Path, tmp_path: Path) -> Path:
-    """Give a file that has just been written whole."""
+    """Return a file that has just been written whole."""
     path = storage / tmp_path.name
     path.write_bytes(os.urandom(SIZE))
     with path.open("rb") as written:

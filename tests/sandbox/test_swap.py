@@ -34,7 +34,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("swapon"), re
 
 
 def existing_bytes() -> int:
-    """Return the machine's own swap, as /proc/swaps tells it."""
+    """Return the machine's own swap, from /proc/swaps."""
     lines = [line.split() for line in witness.swaps().splitlines()[1:]]
     return sum(int(size) * 1024 for path, _, size, *_ in lines if PREFIX not in Path(path).name)
 

@@ -40,7 +40,7 @@ Enclosing = Callable[..., Enclosure]
 
 @pytest.fixture
 def enclosing(any_cap: Cap, fresh: Callable[[], str]) -> Enclosing:
-    """Give enclosures of each cap for workers of a user."""
+    """Return enclosures of each cap for workers of a user."""
 
     def enclosing(setting: str = "auto", name: str = "") -> Enclosure:
         user = choose(setting, {})
@@ -61,14 +61,14 @@ def run(enclosure: Enclosure, *argv: str | Path, env: dict[str, str] | None = No
 
 
 def status(pid: int | str = "self") -> dict[str, list[str]]:
-    """Return what the kernel says of a process's rights."""
+    """Return the kernel's lines about a process's rights."""
     lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     wanted = ("Uid:", "Gid:", "Groups:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:", "NoNewPrivs:")
     return {name.rstrip(":"): values for name, *values in lines if name in wanted}
 
 
 def of_nobody() -> dict[str, list[str]]:
-    """Return what it says of a process that has nobody's rights, and may read."""
+    """Return its lines about a process with the rights of nobody that may read."""
     kept = [f"{READ_SEARCH:016x}"]
     sets = dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), kept)
     group = pwd.getpwnam("nobody").pw_gid

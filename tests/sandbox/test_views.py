@@ -50,7 +50,7 @@ def test_does_not(edge):
 
 
 def session(folder: Path, *prefix: str, outcome: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
-    """Run pytest on TEST behind a command prefix; return its exit status and what it said."""
+    """Run pytest on TEST behind a command prefix; return its exit status and output."""
     (folder / "test_holding.py").write_text(TEST)
     plugins = ["-p", "no:cacheprovider", "-p", "edgeload"]
     command = [sys.executable, "-m", "pytest", *plugins, "--edge-swap=off", *options]
@@ -63,7 +63,7 @@ def session(folder: Path, *prefix: str, outcome: str, options: tuple[str, ...] =
 
 
 def attempt(*words: str, script: str = 'exec "$@"', prefix: tuple[str, ...] = ()) -> dict[str, str]:
-    """Have attempt.py run behind a shell's script that prepares its view; return what it told."""
+    """Run attempt.py behind a shell's script that prepares its view; return its result."""
     program = [sys.executable, "-m", "tests.sandbox.attempt", *words]
     done = subprocess.run(
         [*prefix, "sh", "-ec", script, "sh", *program], check=False, capture_output=True, text=True, cwd=ROOT
@@ -75,7 +75,7 @@ def attempt(*words: str, script: str = 'exec "$@"', prefix: tuple[str, ...] = ()
 
 @pytest.fixture
 def inside(fresh: Callable[[], str]) -> Iterator[Path]:
-    """Give a group of version 1 for memory beside pytest's own, removed afterwards."""
+    """Yield a group of version 1 for memory next to pytest's own, and remove it afterwards."""
     mount = hierarchy.mount_of("cgroup", "memory")
     assert mount is not None
     folder = mount[0] / fresh()

@@ -1,4 +1,4 @@
-"""What the machine shows of groups, processes and swap, seen past the code under test."""
+"""Groups, processes and swap of the machine, observed without the code under test."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def members(name: str) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether the process is there and has not exited."""
+    """Return whether the process exists and has not exited."""
     try:
         return psutil.Process(pid).status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
     except psutil.NoSuchProcess:
@@ -44,12 +44,12 @@ def alive(pid: int) -> bool:
 
 
 def swaps() -> str:
-    """Return what is swapped to."""
+    """Return the text of /proc/swaps."""
     return Path("/proc/swaps").read_text()
 
 
 def in_memory(folder: Path) -> bool:
-    """Tell whether files in `folder` stand on no storage."""
+    """Return whether files in `folder` are in memory."""
     kinds = {mount.mountpoint: mount.fstype for mount in psutil.disk_partitions(all=True)}
     return kinds[max(filter(folder.is_relative_to, kinds), key=len)] in {"tmpfs", "ramfs"}
 
@@ -65,13 +65,13 @@ def cached_bytes(path: Path) -> int:
 
 
 def zswap() -> bool:
-    """Tell whether swapped pages are kept in memory, compressed, as long as there is room."""
+    """Return whether swapped pages are kept in memory, compressed, as long as there is room."""
     enabled = Path("/sys/module/zswap/parameters/enabled")
     return enabled.exists() and enabled.read_text().strip() == "Y"
 
 
 def until(true: Callable[[], bool]) -> bool:
-    """Wait for something that will come true, and tell whether it did."""
+    """Wait until a condition is true, and return whether it became true."""
     deadline = time.monotonic() + _PATIENCE_S
     while not true():
         if time.monotonic() > deadline:
@@ -81,7 +81,7 @@ def until(true: Callable[[], bool]) -> bool:
 
 
 def as_nobody(imports: str, expression: str) -> str:
-    """Return what a fresh interpreter, as a user without rights, prints of `expression` or of what it raises."""
+    """Return the output of a new interpreter, as a user without rights, for `expression` or its exception."""
     drop = "os.setgroups([]); os.setgid(65534); os.setuid(65534)" if os.geteuid() == 0 else ""
     attempt = f"try: print({expression})\nexcept Exception as e: print(f'{{type(e).__name__}}: {{e}}')"
     script = f"import os\n{imports}\n{drop}\n{attempt}"

@@ -51,7 +51,7 @@ while :; do sleep 1; done
 
 
 def available() -> str | None:
-    """Tell why no kernel can run here, or None."""
+    """Return why no kernel can run here, or None."""
     return None if shutil.which(KERNEL) else f"no {KERNEL} on this host (Debian package user-mode-linux)"
 
 

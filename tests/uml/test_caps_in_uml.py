@@ -35,7 +35,7 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a cache folder with the network of a whole run: this kernel makes it in a tenth of the time."""
+    """Return a cache folder with the network of a whole run: this kernel makes it in a tenth of the time."""
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "networks_for_tests.py").write_text(FACTORIES)
     return copy_networks(shared, folder / "cache", folder, "networks_for_tests", "wide")
@@ -43,7 +43,7 @@ def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes(prepared: Path) -> dict[str, str]:
-    """Tell how each test ended in there: the conformance of the caps, a whole run that swaps, and figures."""
+    """Return the outcome of each test there: the conformance of the caps, a whole run that swaps, and figures."""
     environment = {"EDGELOAD_TESTS_PREPARED": str(prepared)}
     # What is not capped needs no other kernel; a group that throttles is a plain one and more.
     return guest.outcomes(CONFORMANCE, CONSTRAINTS, *OTHERS, chosen="not none and not plain", environment=environment)

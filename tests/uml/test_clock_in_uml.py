@@ -17,7 +17,7 @@ ENVIRONMENT = {"COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": s
 
 @pytest.fixture(scope="module")
 def clock() -> dict[str, Any]:
-    """Tell what came of a session during which the clock was set back again and again."""
+    """Return the results of a session during which the clock was set back again and again."""
     done = kernel.run([sys.executable, "tests/uml/clock.py"], environment=ENVIRONMENT)
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

@@ -39,7 +39,7 @@ def given() -> Iterator[None]:
 
 
 def hand_over(*files: str, user: int = USER) -> None:
-    """Give files of the group to a user."""
+    """Return files of the group to a user."""
     for file in files:
         os.chown(GIVEN / file, user, user)
 
