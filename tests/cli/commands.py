@@ -1,4 +1,4 @@
-"""The command as a shell starts it, and a project of two small networks for it."""
+"""The command as a shell starts it, and a project with two small networks."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def pytest_edge_policies(register):
 def pytest_edge_peers(register):
     register("lean", "no_such_module:lean")
 """
-"""A conftest with policies of its own: one shows its budget as lanes, a KiB each; two are wrong."""
+"""A conftest with its own policies: one shows its budget as lanes, one per KiB; two are wrong."""
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Return an environment that says nothing to the command but where networks are kept."""
+    """Return an environment with no variables for the command except the folder of networks."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     kept.pop("PYTHONUNBUFFERED", None)  # with it Python does not notice that a pipe broke in the middle of a write
     return kept | {"PYTEST_EDGE_CACHE_DIR": str(cache), "COLUMNS": "120"}
@@ -66,7 +66,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def run_in(folder: Path, *arguments: str, cache: Path | None = None, **env: str) -> Done:
-    """Run the command in a folder, which is also where networks are kept unless told otherwise."""
+    """Run the command in a folder, which is also the folder of networks by default."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder, env=environment(cache or folder) | env, capture_output=True, encoding="utf-8", check=False,

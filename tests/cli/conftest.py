@@ -1,4 +1,4 @@
-"""The project, its networks made once, and what runs the command there."""
+"""The project with its networks, which are made once, and a function that runs the command there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(shared: Path, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder in which the networks are kept."""
+    """Return the folder of the stored networks."""
     return copy_networks(shared, tmp_path_factory.mktemp("cache"), source, "tiny", "small", "wide")
 
 
 @pytest.fixture(scope="session")
 def run(cache: Path, source: Path) -> Run:
-    """Return what runs the command in the project, or another folder, with the networks made."""
+    """Return a function that runs the command in the project, or in another folder, with the stored networks."""
 
     def start(*arguments: str, folder: Path = source) -> Done:
         return run_in(folder, *arguments, cache=cache)

@@ -1,4 +1,4 @@
-"""Records made up of numbers, and files of them."""
+"""Made-up records, and files of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def session(*records: Record) -> Document:
 
 
 def record(policy: str, *makespans: float, peak_bytes: int = 300 << 20, started: float = 1e9, **case: object) -> Record:
-    """Return the record of a policy with these makespans, and of a case that is changed in these respects."""
+    """Return the record of a policy with these makespans, and a case with these fields changed."""
     rounds = (
         Measurement(
             outcome="ok", round=i, makespan_s=s, peak_bytes=peak_bytes, started=started + i, ended=started + i + s

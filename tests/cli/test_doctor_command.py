@@ -20,7 +20,7 @@ for point in $(awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts); do mount -o remo
 exec "$@"
 """
 WAYS = {
-    # The environment of the tests may be root's own: nobody may read it, and no more.
+    # The environment of the tests may belong to root, so the user nobody gets the right to read it.
     "nobody": ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"],
     "read-only": ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh"],
@@ -29,7 +29,7 @@ WAYS = {
 
 
 def doctor(cache: Path, *words: str, way: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command, behind what puts it into another situation; skip where that cannot be had."""
+    """Run the command in another situation; skip the test if that situation is not possible here."""
     prefix = WAYS[way] if way else []
     if prefix and (os.geteuid() != 0 or shutil.which(prefix[0]) is None):
         pytest.skip(f"{way}: takes root and {prefix[0]} (Debian package util-linux)")
@@ -42,14 +42,14 @@ def doctor(cache: Path, *words: str, way: str = "") -> subprocess.CompletedProce
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Return what was found, by what it is about; there was not a word beside it."""
+    """Return the checks by name; standard error must be empty."""
     assert done.stderr == ""
     return {row["what"]: row for row in json.loads(done.stdout)}
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """Give a cache folder that nobody has made yet."""
+    """Return a cache folder that does not exist yet."""
     return tmp_path / "cache"
 
 

@@ -12,7 +12,7 @@ from tests.cli.records import record, save
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with three saved sessions, of which the middle one was measured under another cap."""
+    """Return a folder with three saved sessions; the middle one was measured under another cap."""
     save(tmp_path, "one", record("bulk", 1.0), record("linear", 0.5))
     save(tmp_path, "two", record("bulk", 9.0, cap="cgroup1"))
     save(tmp_path, "three", record("bulk", 2.0), record("linear", 0.5))

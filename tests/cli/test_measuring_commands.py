@@ -1,4 +1,4 @@
-"""`edgeload noise` and `edgeload minmem`, for real: workers are started, limits enforced."""
+"""`edgeload noise` and `edgeload minmem` with real workers and enforced limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _left(pid: int) -> list[str]:
-    """Return what the process has left on the machine."""
+    """Return the groups and swap files of the process on the machine."""
     groups = [
         name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names if name.startswith(f"edgeload-{pid}-")
     ]
@@ -60,7 +60,7 @@ def test_noise_measures_twice_the_rounds_and_finds_gates(run: Run) -> None:
     assert all(re.fullmatch(r"read:\d+\S*", gate) for gate in gates["read"])  # 0, unless others empty the page cache
     assert gates["makespan"] == ["none", "none"]  # two policies take four rounds a side
     assert "makespan: no gate: 2 of 4 rounds per side that 2 comparisons need" in lines
-    assert re.fullmatch(r"makespan/bulk:\d+%|none", gates["makespan/bulk"][0])  # none where the machine is too restless
+    assert re.fullmatch(r"makespan/bulk:\d+%|none", gates["makespan/bulk"][0])  # none on a noisy machine
     assert "All 4 rounds ran one after the other" in done.stdout
 
 

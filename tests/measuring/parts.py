@@ -1,4 +1,4 @@
-"""What the tests of measuring share: workloads, a limit, a read bandwidth, and a cap that counts its groups."""
+"""Common parts of the tests of measuring: workloads, a limit, a read bandwidth, and a cap that counts its groups."""
 
 from __future__ import annotations
 

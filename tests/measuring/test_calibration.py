@@ -1,4 +1,4 @@
-"""The figures that a session measures once: what an idle worker needs, limits relative to it, and bounds."""
+"""The figures that a session measures once: the memory of an idle worker, limits relative to it, and bounds."""
 
 from __future__ import annotations
 

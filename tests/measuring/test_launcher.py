@@ -1,4 +1,4 @@
-"""The launcher checks what the machine can enforce before anything is measured."""
+"""The launcher tests a read throttle before anything is measured."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_links_and_folders_of_other_users_are_not_followed(tmp_path: Path) -> No
 
 
 def test_other_users_cannot_write_to_the_cache(tmp_path: Path) -> None:
-    """Other users cannot write to the files of a session in the cache, whatever the umask is."""
+    """Other users cannot write to the files of a session in the cache under any umask."""
     directories, was = SessionDirectories.new(tmp_path / "made" / "cache"), os.umask(0)
     try:
         with prepared(directories, "off", lambda _line: None):
