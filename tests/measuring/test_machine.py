@@ -1,4 +1,4 @@
-"""A machine made ready, and left as it was."""
+"""The machine is prepared for a session, and restored afterwards."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ CASE = Case(
 )
 
 
-def _gone() -> str:
+def _dead_tag() -> str:
     """Return the tag of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         return tag(process.pid)
 
 
-def test_session_gets_its_cap_swap_and_folder(tmp_path: Path) -> None:
-    """A session gets the cap and the swap that it needs, and a folder of its own."""
+def test_session_gets_its_swap_and_folder(tmp_path: Path) -> None:
+    """A session gets the swap that it asks for, and a folder of its own."""
     directories = SessionDirectories.new(tmp_path)
     with prepared(directories, "off", lambda _of_others: None) as swap:
         assert str(swap) == "off"
@@ -49,9 +49,9 @@ def test_leftovers_of_dead_sessions_are_removed(tmp_path: Path) -> None:
     """Leftovers of a dead session are removed, with a line; the newest folders of results stay."""
     directories, said = SessionDirectories.new(tmp_path), list[str]()
     directories.swaps.mkdir(parents=True)
-    left = directories.swaps / f"{PREFIX}{_gone()}.swap"
+    left = directories.swaps / f"{PREFIX}{_dead_tag()}.swap"
     left.touch()
-    old = [directories.folder.parent / f"{number}.{PREFIX}{_gone()}" for number in range(3)]
+    old = [directories.folder.parent / f"{number}.{PREFIX}{_dead_tag()}" for number in range(3)]
     for folder in old:
         folder.mkdir(parents=True)
     with prepared(directories, "off", said.append):
@@ -62,7 +62,7 @@ def test_leftovers_of_dead_sessions_are_removed(tmp_path: Path) -> None:
 
 def test_twenty_folders_of_dead_sessions_are_kept(tmp_path: Path) -> None:
     """Twenty folders of dead sessions are kept, and the one whose results this session reports."""
-    directories, tag_of_it, said = SessionDirectories.new(tmp_path), _gone(), list[str]()
+    directories, tag_of_it, said = SessionDirectories.new(tmp_path), _dead_tag(), list[str]()
     for number in [7, *range(90, 112)]:
         (directories.folder.parent / f"{number}.{PREFIX}{tag_of_it}").mkdir(parents=True)
     killed = SessionDirectories.of(directories.folder.parent / f"7.{PREFIX}{tag_of_it}")
@@ -80,7 +80,7 @@ def test_twenty_folders_of_dead_sessions_are_kept(tmp_path: Path) -> None:
 
 def test_links_and_folders_of_other_users_are_not_followed(tmp_path: Path) -> None:
     """A link or another user's folder with the name of a dead session leads to no removal elsewhere."""
-    directories, tag_of_it = SessionDirectories.new(tmp_path), _gone()
+    directories, tag_of_it = SessionDirectories.new(tmp_path), _dead_tag()
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").touch()
