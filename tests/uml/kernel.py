@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KERNEL = "linux.uml"
 DISK_BYTES = 4 << 30  # takes no more of the host than what is written to it
 REPOSITORY = Path(__file__).resolve().parents[2]
+SHIM = Path(__file__).with_name("xstate.c")
 
 # The guest's first process. The guest's root is the host's own (hostfs), so this mounts over nothing but /proc, /sys,
 # the /dev that the kernel brings and a directory of ours; mounts stay the guest's. Where a step fails it ends, and the
@@ -52,7 +53,11 @@ while :; do sleep 1; done
 
 def available() -> str | None:
     """Return why no kernel can run here, or None."""
-    return None if shutil.which(KERNEL) else f"no {KERNEL} on this host (Debian package user-mode-linux)"
+    if not shutil.which(KERNEL):
+        return f"no {KERNEL} on this host (Debian package user-mode-linux)"
+    if _has_large_registers() and not shutil.which("cc"):
+        return f"{KERNEL} needs a C compiler on this processor (Debian package gcc)"
+    return None
 
 
 def run(
@@ -108,7 +113,7 @@ def _boot(scratch: Path, options: Sequence[str], timeout_s: float) -> bool:
             [KERNEL, *root, *consoles, f"uml_dir={scratch}", *options],
             cwd=scratch,
             # Where the file that is the guest's memory goes: /dev/shm is often tiny in containers.
-            env={**os.environ, "TMPDIR": str(scratch)},
+            env={**os.environ, **_preload(scratch), "TMPDIR": str(scratch)},
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=subprocess.STDOUT,
@@ -133,6 +138,20 @@ def _boot(scratch: Path, options: Sequence[str], timeout_s: float) -> bool:
                     kernel.wait(5)
             with suppress(ProcessLookupError):
                 os.killpg(kernel.pid, signal.SIGKILL)
+
+
+def _has_large_registers() -> bool:
+    """Return whether the processor has AMX, whose registers do not fit the buffers of the guest's kernel."""
+    return "amx_tile" in Path("/proc/cpuinfo").read_text().split()
+
+
+def _preload(scratch: Path) -> dict[str, str]:
+    """Return the environment that makes the kernel work on this processor; see xstate.c."""
+    if not _has_large_registers():
+        return {}
+    library = scratch / "xstate.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, SHIM], check=True)
+    return {"LD_PRELOAD": str(library)}
 
 
 def _sparse(file: Path, size: int) -> Path:
