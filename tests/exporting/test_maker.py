@@ -56,14 +56,18 @@ def test_maker_ends_with_a_parent_killed_early(after_s: float) -> None:
 DEAF = """
 import pathlib, time
 
+def sleep():
+    while True:
+        time.sleep(0.1)  # a signal that comes just before one long sleep would wait for its end
+
 def deaf():
     for _ in range({times}):
         try:
             pathlib.Path(__file__).with_name("started").touch()
-            time.sleep(600)
+            sleep()
         except KeyboardInterrupt:
             pass
-    time.sleep(600)
+    sleep()
 """
 """A network whose factory swallows Ctrl-C a number of times."""
 
