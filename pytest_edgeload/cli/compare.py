@@ -25,9 +25,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--fail", type=arguments.thresholds, action="extend", default=[], metavar="EXPR",
         help="fail if a figure became worse by more than this: makespan:10%%, makespan/bulk:10%%, peak:64M, "
-        "makespan:10%%+0.2s; comma-separated or repeated, and every one applies",
+        "makespan:10%%+0.2s; comma-separated or repeated; all of them apply",
     )  # fmt: skip
-    add("--strict", action="store_true", help="with --fail: also fail cases that cannot be judged, are new or missing")
+    add("--strict", action="store_true", help="with --fail: also fail if a case cannot be judged, is new or is missing")
     add(
         "--format", choices=tuple(dict.fromkeys(["terminal", *FORMATS])), default="terminal",
         help="terminal: both sessions; any other format: a report on B with its verdicts (default: %(default)s)",

@@ -24,14 +24,14 @@ _LABELLED = re.compile(r"(?P<label>[\w. +-]+)=(?P<path>.+)", re.DOTALL)
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    paths = "files of records, or folders of sessions; NAME=FILE gives the machine of a file a name"
+    paths = "files of records, or folders of sessions; NAME=FILE sets the name of the machine of a file"
     add("files", nargs="+", metavar="FILES", help=paths)
     add("--format", choices=tuple(FORMATS), default="terminal", help="output format (default: %(default)s)")
     columns = "columns to show, comma-separated: makespan, peak.max"
     add("--columns", type=arguments.refusing(parse_columns), default=(), metavar="NAMES", help=columns)
     sort = "column to sort by, or name"
     add("--sort", type=arguments.refusing(parse_sort), default="", metavar="NAME", help=sort)
-    group_by = "coordinates that the rows of one table share: workload,limit"
+    group_by = "keys of a case that the rows of one table share: workload,limit"
     add("--group-by", type=arguments.refusing(parse_group_by), default=(), metavar="NAMES", help=group_by)
     add("--name", choices=("short", "long"), default="short", help="form of test names (default: %(default)s)")
     output = "write to this file instead of standard output"

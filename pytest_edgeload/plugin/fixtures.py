@@ -136,7 +136,7 @@ def edge(request: pytest.FixtureRequest) -> Edge:
 
 @pytest.fixture(scope="session")
 def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
-    """Make a network of a model: `edge_network(name, model, *samples)` returns the name, for `edge.run`.
+    """Turn a model into a network: `edge_network(name, model, *samples)` returns its name, for `edge.run`.
 
     The model is an `nn.Module`, a `torch.export.ExportedProgram` or the path of a .pt2 file. The last two have the
     inputs of their export, which are used if no samples are given. A sample is a tuple of positional inputs, a dict of

@@ -208,7 +208,7 @@ class Settings:
         "names another one",
         is_list=True,
     )
-    strict = _switch("Fail as well if a case cannot be judged: no baseline, or a missing, inconclusive or invalid case")
+    strict = _switch("Also fail if a case cannot be judged: no baseline, or a missing, inconclusive or invalid case")
     json = _file("json", "Write all records, with the spans of tasks and timelines, to this file as JSON")
     csv = _file("csv", "Write one row for each round to this file as CSV")
     md = _file("markdown", "Write the verdicts and tables to this file as Markdown, for a pull request comment")
@@ -241,17 +241,17 @@ class Settings:
         "Keys of a case that are equal in all rows of a table: workload, limit, reader, test, policy, param:NAME, ...",
         default_words="all keys except policy", is_list=True,
     )
-    name = Option(to_name, "short", "KIND", "Names of rows: short, or long with all keys of the case")
+    name = Option(to_name, "short", "KIND", "Form of the names of rows: short, or long with all keys of the case")
     quiet = _switch("Show only failures and cases that cannot be judged, without tables")
     cache_dir = Option(
         or_none(to_folder), "", "DIR",
         "Folder of stored networks, sessions and swap files",
         default_words="the cache folder of the user",
     )
-    only = _switch("Skip tests that do not measure")
+    only = _switch("Run only tests that measure; skip all others")
     skip = _switch("Skip tests that measure")
     disable = _switch("Run every case once without a limit, with only its first request, and record nothing")
-    enable = _switch("Overrule --edge-disable, for example in the ini file")
+    enable = _switch("Override --edge-disable, for example if the ini file sets it")
     # fmt: on
 
     @property
