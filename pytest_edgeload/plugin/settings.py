@@ -208,7 +208,10 @@ class Settings:
         "names another one",
         is_list=True,
     )
-    strict = _switch("Also fail if a case cannot be judged: no baseline, or a missing, inconclusive or invalid case")
+    strict = _switch(
+        "Also fail if a case is inconclusive, invalid, incomparable, new or missing, and refuse to start without a "
+        "baseline"
+    )
     json = _file("json", "Write all records, with the spans of tasks and timelines, to this file as JSON")
     csv = _file("csv", "Write one row for each round to this file as CSV")
     md = _file("markdown", "Write the verdicts and tables to this file as Markdown, for a pull request comment")
