@@ -147,8 +147,10 @@ def response_times(answers: Sequence[Answer]) -> ResponseTimes:
 
 def by_network(workload: Workload, answers: Sequence[Answer], dropped: Sequence[int]) -> dict[str, ServiceStats]:
     """Return the statistics of each network's requests, in order of first use."""
-    names = [request.network.name for request in workload.requests]
-    return {name: _stats({r for r, of in enumerate(names) if of == name}, answers, dropped) for name in names}
+    requests: dict[str, set[int]] = {}
+    for r, request in enumerate(workload.requests):
+        requests.setdefault(request.network.name, set()).add(r)
+    return {name: _stats(own, answers, dropped) for name, own in requests.items()}
 
 
 def _stats(requests: set[int], answers: Iterable[Answer], dropped: Sequence[int]) -> ServiceStats:
