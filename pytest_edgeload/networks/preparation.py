@@ -43,9 +43,8 @@ def prepare(request: Request, label: str, show: ShowProgress) -> Path:
         assert process.stdin is not None  # both are pipes, see above
         assert process.stdout is not None
         try:
-            with suppress(BrokenPipeError):  # of a maker that has ended already, which its status explains
+            with suppress(BrokenPipeError), process.stdin:  # of a maker that has ended, which its status explains
                 process.stdin.write(msgspec.json.encode(request))
-                process.stdin.close()
             answer = _follow(process.stdout, label, show)
         except BaseException:  # such as Ctrl-C: no one waits for the network any more
             _stop(process)
