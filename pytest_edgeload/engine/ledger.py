@@ -35,7 +35,8 @@ class Ledger:
     @property
     def held_bytes(self) -> int:
         """The sum of weights and activations now."""
-        return self._account.held_bytes
+        with self._lock:
+            return self._account.held_bytes
 
     @property
     def peak_bytes(self) -> int:
