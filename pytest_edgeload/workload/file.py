@@ -75,7 +75,8 @@ _CHOICES = {
     "process": tuple(_PROCESSES),
 }
 _FIELDS: dict[str, type[msgspec.Struct]] = {"$": WorkloadDocument, "requests": RequestEntry, "when": When}
-_MAX_BYTES = 1 << 18  # of a file: seconds for the parser, and several times what 10,000 images with arrivals take
+_MAX_JSON_BYTES = 1 << 22
+_MAX_YAML_BYTES = 1 << 18  # seconds for the parser, and several times what 10,000 images with arrivals take
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text", "object": "a mapping", "array": "a list"}
 
 
@@ -87,13 +88,14 @@ def schema() -> dict[str, Any]:
 def load(path: str | Path) -> Mix:
     """Return the mix in a file of YAML (`.yaml`, `.yml`) or JSON (`.json`). Raises UsageError."""
     try:
-        text = files.read(Path(path), _MAX_BYTES).decode("utf-8-sig")
+        max_bytes = _MAX_JSON_BYTES if PurePath(path).suffix == ".json" else _MAX_YAML_BYTES
+        text = files.read(Path(path), max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}", "a byte that is not UTF-8", "save the file as UTF-8") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(str(path), reason.lower(), "give a file of YAML or JSON") from None
+        raise UsageError(str(path), reason[:1].lower() + reason[1:], "give a file of YAML or JSON") from None
     return parse(text, str(path))
 
 
@@ -178,7 +180,7 @@ def _explained(error: str, source: Source) -> UsageError:
 
 def _spelling(place: Place, kind: str) -> str:
     if "str" in kind and isinstance(place.value, (bool, int, float)):
-        return f'write it in quotes: "{place.spelling}"'
+        return f'write it in quotes: "{place.shown}"'
     if kind in {"int", "float"} and isinstance(place.value, str) and re.fullmatch(r"[-+.\deE]*\d", place.value):
         return "write it without quotes"
     return "give one"
