@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pytest_edgeload.exporting.materialise import materialise as materialise
     from pytest_edgeload.exporting.materialise import plain_module as plain_module
     from pytest_edgeload.job import Job as Job
+    from pytest_edgeload.networks.folder import verify_network as verify_network
     from pytest_edgeload.networks.inputs import Inputs as Inputs
     from pytest_edgeload.networks.layer import Layer as Layer
     from pytest_edgeload.networks.layer import Network as Network
-    from pytest_edgeload.networks.store import verify_network as verify_network
     from pytest_edgeload.planning.check import check_plan as check_plan
     from pytest_edgeload.planning.plan import Budget as Budget
     from pytest_edgeload.planning.plan import Builder as Builder
@@ -71,9 +71,9 @@ _MODULES = {
     "engine.program": ("Answers", "Forward", "Load", "NetworkFiles", "network_by_network"),
     "exporting.materialise": ("materialise", "plain_module"),
     "job": ("Job",),
+    "networks.folder": ("verify_network",),
     "networks.inputs": ("Inputs",),
     "networks.layer": ("Layer", "Network"),
-    "networks.store": ("verify_network",),
     "planning.check": ("check_plan",),
     "planning.plan": ("Budget", "Builder", "InvalidPlan", "Plan", "Speeds", "Task"),
     "planning.simulate": ("Simulation", "simulate"),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from pytest_edgeload.job import Job, JobRequest
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
-from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Request, Workload

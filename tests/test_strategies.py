@@ -26,8 +26,8 @@ from pytest_edgeload.exporting.make import store_module
 from pytest_edgeload.exporting.materialise import materialise, plain_module
 from pytest_edgeload.job import Job, JobRequest
 from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.folder import read_graph, verify_network
 from pytest_edgeload.networks.layer import Layer, Network, Op
-from pytest_edgeload.networks.store import read_graph, verify_network
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.planning.simulate import simulate

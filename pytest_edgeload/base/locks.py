@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from pytest_edgeload.base.text import printable
 
 _QUIET_S = 1.0
@@ -20,8 +22,6 @@ def silent(_line: str) -> None:
 @contextmanager
 def hold(path: Path, on_wait: Callable[[str], None] = silent) -> Iterator[None]:
     """Hold the lock of this file. If that takes more than a second, `on_wait` gets its holder. Raises OSError."""
-    from filelock import FileLock, Timeout  # noqa: PLC0415  # 0.6 MB, and a worker holds no lock
-
     lock = FileLock(path, mode=0o644)  # under any umask
     try:
         lock.acquire(timeout=_QUIET_S)

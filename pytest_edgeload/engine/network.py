@@ -13,8 +13,8 @@ from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.engine.tiles import ROW_NUMBERS, CompiledLayer, TileTensors
 from pytest_edgeload.engine.weight_files import open_weights
+from pytest_edgeload.networks.folder import SAMPLES, read_graph
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
-from pytest_edgeload.networks.store import SAMPLES, read_graph
 from pytest_edgeload.networks.tile import WHOLE, RowRange, Tile, find_tiling, pages_bytes, specs, stretches
 from pytest_edgeload.tensors import dtype_of, tensor_in
 

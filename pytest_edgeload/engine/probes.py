@@ -19,8 +19,8 @@ from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.tiles import LayerProgress
 from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.job import Job
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, Tile, cut, required_stretches
 
 _PIECE_BYTES, _IN_FLIGHT = 4 << 20, 4  # enough to keep an NVMe disk busy

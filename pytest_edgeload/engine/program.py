@@ -23,7 +23,7 @@ from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import output_error
 from pytest_edgeload.job import Done, Job, Program
-from pytest_edgeload.networks.store import WEIGHTS
+from pytest_edgeload.networks.folder import WEIGHTS
 
 Answers = Mapping[int, Sequence[torch.Tensor]]
 """The outputs of each request, by its index."""

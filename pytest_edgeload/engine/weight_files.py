@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_edgeload.engine.readers import READERS, Reader
+from pytest_edgeload.networks.folder import WEIGHTS
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.store import WEIGHTS
 
 
 class WeightFilesReader:

@@ -11,8 +11,9 @@ import torch
 from pytest_edgeload.base import files
 from pytest_edgeload.base.functions import import_function
 from pytest_edgeload.exporting.model import NoModel, open_model
+from pytest_edgeload.networks.folder import WEIGHTS, converted_folder, map_file, read_graph
 from pytest_edgeload.networks.making import ConvertNetwork, Event, Waiting
-from pytest_edgeload.networks.store import WEIGHTS, Store, converted_folder, map_file, read_graph
+from pytest_edgeload.networks.store import Store
 from pytest_edgeload.tensors import tensor_in
 
 

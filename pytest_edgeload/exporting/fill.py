@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, Checkpoint
+from pytest_edgeload.networks.folder import map_file
 from pytest_edgeload.networks.layer import TensorSpec
-from pytest_edgeload.networks.store import map_file
 from pytest_edgeload.tensors import tensor_in
 
 _BUILD_SAME = "build the module that it was saved from"

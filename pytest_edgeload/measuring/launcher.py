@@ -18,7 +18,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
-from pytest_edgeload.networks.store import weight_files
+from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits, limits_of, shortfalls, unthrottled

@@ -1,1 +1,1 @@
-"""Networks as data (`layer`, `tile`), on disk (`store`, `checkpoint`) and by name (`registry`). Never imports torch."""
+"""Networks as data (`layer`, `tile`), on disk (`folder`, `checkpoint`, `store`), by name (`registry`). No torch."""

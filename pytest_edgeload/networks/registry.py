@@ -17,10 +17,11 @@ from typing import NamedTuple
 from pytest_edgeload.base.errors import UsageError, check_name, suggestion
 from pytest_edgeload.base.functions import check_function, search_path
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
+from pytest_edgeload.networks.folder import converted_folder, file_stamps, read_graph, verify_network
 from pytest_edgeload.networks.layer import FORMAT, Network
 from pytest_edgeload.networks.making import ConvertNetwork, MakeNetwork, is_saved_model
 from pytest_edgeload.networks.preparation import PreparationFailed, ShowProgress, prepare
-from pytest_edgeload.networks.store import Store, converted_folder, file_stamps, read_graph, recipe_key, verify_network
+from pytest_edgeload.networks.store import Store, recipe_key
 
 
 class UnknownNetwork(UsageError):

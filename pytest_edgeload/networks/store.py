@@ -1,10 +1,7 @@
-"""Networks on disk: a content-addressed cache of folders. Never imports torch.
+"""The cache of networks: the folder of each network, and the recipe that it was made by. Never imports torch.
 
-    networks/<digest>/graph.json            the layers; its SHA-256 is the name of the folder
-    networks/<digest>/weights.safetensors   the weights in execution order, except those read from a checkpoint
-    networks/<digest>/samples.safetensors   example inputs, and plain PyTorch's outputs for them
-    networks/<digest>/converted/<key>/      the network's files for a program; the key covers the converter and versions
-    recipes/<key>                           the digest of the network; the key covers the factory, its source, versions
+    networks/<digest>/   a network, see `networks.folder`
+    recipes/<key>        the digest of the network; the key covers the factory, its source, versions
 
 A folder is written under a temporary name and renamed when it is complete, under the lock of its recipe.
 """
@@ -12,197 +9,25 @@ A folder is written under a temporary name and renamed when it is complete, unde
 from __future__ import annotations
 
 import hashlib
-import json
-import mmap
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
+from filelock import FileLock, Timeout
 
-from pytest_edgeload.base import decoding, files
+from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.locks import hold, silent
-from pytest_edgeload.networks.checkpoint import check_file
-from pytest_edgeload.networks.layer import DTYPES, FORMAT, Network, TensorSpec
 
-GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
-_DATA_ALIGNMENT = 4096  # the first tensor begins on a page, so that direct reads can be aligned
-_CHUNK_BYTES = 8 << 20
-_MAX_GRAPH_BYTES, _MAX_RECIPE_BYTES = 1 << 26, 1 << 10  # the graph of a thousand layers has half a million bytes
+_MAX_RECIPE_BYTES = 1 << 10
 _DIGEST = re.compile(r"\w+", re.ASCII)  # never a path
-_MAP_NORESERVE = 0x4000  # in the mmap module since Python 3.13
-
-
-class DamagedNetwork(Refusal):
-    """A file of a stored network is missing, or has other bytes than were written; the message names it."""
 
 
 class Unwritable(Refusal):
     """The store cannot be written, for instance because its disk is full; the message names the folder."""
-
-
-class _Version(msgspec.Struct):
-    """The format of a graph file."""
-
-    format: int = FORMAT
-
-
-def write_tensors(
-    path: Path, tensors: Sequence[tuple[TensorSpec, memoryview]], progress: Callable[[int], None] = lambda _: None
-) -> tuple[dict[str, TensorSpec], str]:
-    """Write `tensors` in their order as a safetensors file; return their specs with offsets, and the SHA-256.
-
-    `progress` is called with the bytes of each piece written. Raises ValueError for a type that the format lacks.
-    Format: https://github.com/huggingface/safetensors#format
-    """
-    head, specs = _header([spec for spec, _ in tensors])
-    digest = hashlib.sha256(head)
-    with files.naming(path), files.create(path, files.OURS) as file:
-        file.write(head)
-        for _, data in tensors:
-            for begin in range(0, len(data), _CHUNK_BYTES):
-                piece = data[begin : begin + _CHUNK_BYTES]
-                file.write(piece)
-                digest.update(piece)
-                progress(len(piece))
-        file.flush()
-        os.fsync(file.fileno())  # dirty pages could not be dropped from the page cache before a run
-    return specs, digest.hexdigest()
-
-
-def _header(tensors: Sequence[TensorSpec]) -> tuple[bytes, dict[str, TensorSpec]]:
-    """Return the bytes before the data of a safetensors file, and the tensors by name with their offsets in it."""
-    end = 0
-    header: dict[str, object] = {}
-    for spec in tensors:
-        if spec.dtype not in DTYPES:
-            raise ValueError(f"{spec.name} has dtype {spec.dtype}; safetensors files support {', '.join(DTYPES)}")
-        begin, end = end, end + spec.size_bytes
-        header[spec.name] = {"dtype": DTYPES[spec.dtype][0], "shape": spec.shape, "data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    start = -(-(8 + len(text)) // _DATA_ALIGNMENT) * _DATA_ALIGNMENT
-    text = text.ljust(start - 8)
-    offset, specs = start, {}
-    for spec in tensors:
-        specs[spec.name] = msgspec.structs.replace(spec, offset=offset)
-        offset += spec.size_bytes
-    return len(text).to_bytes(8, "little") + text, specs
-
-
-def write_graph(folder: Path, network: Network) -> str:
-    """Write `network` as the graph file of `folder`; return its SHA-256."""
-    text = msgspec.json.encode(network)
-    path = folder / GRAPH
-    with files.naming(path), files.create(path, files.OURS) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return hashlib.sha256(text).hexdigest()
-
-
-def read_graph(folder: Path) -> Network:
-    """Return the network stored in `folder` without reading its weights. Raises DamagedNetwork."""
-    path = folder / GRAPH
-    try:
-        text = files.read(path, _MAX_GRAPH_BYTES)
-        version = decoding.decode(text, _Version).format  # first, because another format may lack fields of this one
-        if version == FORMAT:
-            return decoding.decode(text, Network)
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-    raise _damaged(path, f"it has format {version}, and this version reads format {FORMAT}")
-
-
-def verify_network(folder: Path) -> Network:
-    """Return the network stored in `folder` after comparing every byte with its digest.
-
-    The files of a checkpoint may be too large to be read in each session; only their size, time and header are
-    compared. Raises DamagedNetwork or BadCheckpoint.
-    """
-    network = read_graph(folder)
-    digests = {GRAPH: folder.name, WEIGHTS: network.weights_sha256, SAMPLES: network.samples_sha256}
-    sizes = {name: _verified_bytes(folder / name, digest) for name, digest in digests.items()}
-    for file in network.checkpoint_files:
-        check_file(file)
-    stray = _stray_tensor(network, sizes)
-    if stray is not None:
-        raise _damaged(folder / GRAPH, f"{stray} is outside the network's files")
-    return network
-
-
-def _verified_bytes(path: Path, expected: str) -> int:
-    """Return the size of the file if its digest is the expected one. Raises DamagedNetwork."""
-    try:
-        with files.open_file(path) as file:
-            digest, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
-    if digest != expected:
-        raise _damaged(path, f"its {size} bytes are not the ones that were written")
-    return size
-
-
-def _stray_tensor(network: Network, sizes: Mapping[str, int]) -> str | None:
-    """Return the name of a tensor outside the files: a worker would read past their end or allocate any size."""
-    ends = ((file.begin, file.begin + file.size_bytes) for file in network.checkpoint_files)
-    weights, samples = [(0, sizes[WEIGHTS]), *ends], [(0, sizes[SAMPLES])]
-    tensors = [(spec, weights) for layer in network.layers for spec in layer.weights]
-    tensors += [(spec, samples) for sample in network.samples for spec in (*sample.inputs, *sample.outputs)]
-    return next((spec.name for spec, ranges in tensors if not spec.is_within(ranges)), None)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return all files that the weights of the network in `folder` are read from. Raises DamagedNetwork."""
-    return [folder / WEIGHTS, *(Path(file.path) for file in read_graph(folder).checkpoint_files)]
-
-
-def file_stamps(folder: Path, network: Network) -> dict[Path, object]:
-    """Return the inode, size and times of each file of the network in `folder`; None for a missing file.
-
-    This is cheap, and it changes when a file is written to or replaced: a program can set the time of the last
-    modification, but not that of the last change of the inode.
-    """
-    stored = (folder / name for name in (GRAPH, WEIGHTS, SAMPLES))
-    return {path: _stamp(path) for path in (*stored, *(Path(file.path) for file in network.checkpoint_files))}
-
-
-def _stamp(path: Path) -> object:
-    with suppress(OSError):
-        status = path.stat()
-        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return None
-
-
-def _damaged(path: Path, reason: str) -> DamagedNetwork:
-    folder = path.parent
-    if _is_missing(folder):
-        return DamagedNetwork(f"{folder} is gone", hint="start a new session, which makes it again")
-    return DamagedNetwork(f"{path} is damaged", reason, f"delete the folder {folder}, and it is made again")
-
-
-def _is_missing(folder: Path) -> bool:
-    """Return whether the folder does not exist; False if only the permission to see it is missing."""
-    try:
-        folder.stat()
-    except OSError as error:
-        return isinstance(error, FileNotFoundError)
-    return False
-
-
-def map_file(fd: int) -> mmap.mmap:
-    """Return the mapping of a whole file. The kernel reads its pages when they are used, and may drop them.
-
-    The mapping is private and writable because PyTorch requires writable memory. No page is ever written, so none is
-    copied, and the kernel reserves no memory for it: the file may be larger than memory. Raises OSError.
-    """
-    flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
-    return mmap.mmap(fd, os.fstat(fd).st_size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 class Store:
@@ -259,8 +84,6 @@ class Store:
 
     def _remove_leftovers(self) -> None:
         """Remove the folders of makers that were killed; a living maker holds its lock."""
-        from filelock import FileLock, Timeout  # noqa: PLC0415  # see `base.locks.hold`
-
         for leftover in (self.root / "networks").glob(".making-*"):
             key = leftover.name.removeprefix(".making-")
             lock = FileLock(self.root / "recipes" / f"{key}.lock", blocking=False, mode=files.OURS)
@@ -277,11 +100,6 @@ class Store:
                 raise
         files.write(self.root / "recipes" / key, digest.encode(), files.OURS)
         return final
-
-
-def converted_folder(network: Path, key: str) -> Path:
-    """Return the folder for the files that recipe `key` makes of the network in the folder `network`."""
-    return network / "converted" / key
 
 
 def recipe_key(factory: str, sources: Iterable[Path], versions: Iterable[str]) -> str:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_edgeload.base.errors import UsageError, check_name
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.store import read_graph
 
 
 class _LiveNetwork(NamedTuple):

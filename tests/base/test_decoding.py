@@ -16,7 +16,7 @@ from pytest_edgeload import devices
 from pytest_edgeload.base import decoding
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.networks import checkpoint
-from pytest_edgeload.networks.store import read_graph
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import parse, render
 from pytest_edgeload.workload import Mix

@@ -10,7 +10,7 @@ from torch import nn
 
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.engine.tiles import LayerProgress
-from pytest_edgeload.networks.store import read_graph
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Comparison, Condition, Conditions, Request, Workload

@@ -13,8 +13,8 @@ from torch import nn
 
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
-from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Request, Workload

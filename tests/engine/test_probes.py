@@ -11,8 +11,8 @@ from torch import nn
 
 from pytest_edgeload.base.functions import search_path
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready
+from pytest_edgeload.networks.folder import WEIGHTS, read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
-from pytest_edgeload.networks.store import WEIGHTS, read_graph
 from pytest_edgeload.networks.tile import required_stretches
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.sandbox import counters, page_cache

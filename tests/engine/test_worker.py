@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
+from pytest_edgeload.networks.folder import GRAPH, SAMPLES, read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
-from pytest_edgeload.networks.store import GRAPH, SAMPLES, read_graph
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.workload import Condition, Request, Workload

@@ -14,9 +14,10 @@ import torch
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.functions import check_function
 from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.networks.folder import verify_network
 from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.store import Store, verify_network
+from pytest_edgeload.networks.store import Store
 
 FACTORY = """
 import torch

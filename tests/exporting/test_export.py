@@ -18,8 +18,8 @@ from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.exporting.export import export
 from pytest_edgeload.exporting.model import CannotExport
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.store import read_graph
 from tests.builders import job, stored
 from tests.engine.performers import CallbackPerformer
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
-from pytest_edgeload.networks.store import read_graph
+from pytest_edgeload.networks.folder import read_graph
 from tests.builders import job, stored
 
 T = pytest.importorskip("transformers")

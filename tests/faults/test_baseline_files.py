@@ -16,7 +16,7 @@ from pytest_edgeload import devices
 from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.base.files import read, write
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.networks import checkpoint, store
+from pytest_edgeload.networks import checkpoint, folder
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import Document, document, render
 from pytest_edgeload.results.record import Case, Measurement, Record
@@ -72,7 +72,7 @@ NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a socket": (_socket, "not a regular file"),
     "a device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
     "a link to itself": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
-    "far too large": (_sparse, r"too large: 286\.1M, and at most \d+(\.\d)?M"),
+    "far too large": (_sparse, r"too large: 286\.1M, and at most \d+(\.\d)?[KM]"),
 }
 """Things in a file's place, and the message about each."""
 
@@ -81,7 +81,7 @@ READERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "devices": (lambda path: devices.read(path, {}), "edge-devices.toml"),
     "a workload": (Mix.load, "mix.yaml"),
     "an index": (checkpoint._shards, "model.safetensors.index.json"),
-    "a graph": (lambda path: store.read_graph(path.parent), store.GRAPH),
+    "a graph": (lambda path: folder.read_graph(path.parent), folder.GRAPH),
 }
 """What reads files that others may have written, and what such a file is called."""
 

@@ -19,9 +19,10 @@ from pytest_edgeload.measuring.calibration import Calibration, FigureKey
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared
+from pytest_edgeload.networks.folder import verify_network
 from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.store import Store, Unwritable, verify_network
+from pytest_edgeload.networks.store import Store, Unwritable
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import document
 from pytest_edgeload.results.record import Case, Entry, Measurement, Record

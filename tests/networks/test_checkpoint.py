@@ -17,7 +17,7 @@ from torch import nn
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.checkpoint import INDEX, SINGLE, BadCheckpoint, checkpoint_files, read_checkpoint
-from pytest_edgeload.networks.store import WEIGHTS, read_graph, verify_network, weight_files
+from pytest_edgeload.networks.folder import WEIGHTS, read_graph, verify_network, weight_files
 from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, cut, stretches
 from tests.builders import stored
 from tests.engine.test_tiles import check

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.networks.folder import WEIGHTS, DamagedNetwork, verify_network
 from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.registry import Registry, UnknownNetwork
-from pytest_edgeload.networks.store import WEIGHTS, DamagedNetwork, Store, verify_network
+from pytest_edgeload.networks.store import Store
 
 FACTORY = """
 import torch

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812  # its customary name
 
 from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
-from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import (
     PAGE,
     REQUESTED,

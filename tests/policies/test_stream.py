@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.exporting.materialise import materialise
 from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.store import read_graph
 from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds

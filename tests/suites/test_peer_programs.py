@@ -13,9 +13,10 @@ from torch import nn
 import suites.peers
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, JobRequest, Ready
 from pytest_edgeload.measuring.peers import Peer
+from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.store import Store, read_graph
+from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.sandbox import counters, page_cache
 from suites.peers import PEERS, missing, skeleton

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_edgeload.networks.store import map_file
+from pytest_edgeload.networks.folder import map_file
 from pytest_edgeload.networks.tile import PAGE
 
 _POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14, which Python's mmap module lacks
