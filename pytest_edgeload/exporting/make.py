@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from pytest_edgeload.exporting.export import LayeredModule, export
 from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.exporting.model import CannotExport, evaluation_mode, open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
+from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
 from pytest_edgeload.networks.making import Event, MakeNetwork, Progress, Waiting, is_saved_model
-from pytest_edgeload.networks.store import SAMPLES, WEIGHTS, Store, write_graph, write_tensors
+from pytest_edgeload.networks.store import Store
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.tensors import spec_and_bytes
 
@@ -31,6 +32,12 @@ class _CheckpointWeights:
 
     files: tuple[WeightFile, ...] = ()
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, module: torch.nn.Module, checkpoint: str) -> _CheckpointWeights:
+        """Let the weights of `module` be those in a checkpoint, and return them. Raises BadCheckpoint."""
+        files = read_checkpoint(Path(checkpoint), 0)  # addresses move when the size of the stored weights is known
+        return cls(files.files, fill(module, files, checkpoint))
 
     def behind(self, size_bytes: int) -> _CheckpointWeights:
         """Return these files and weights at addresses behind a file of `size_bytes`."""
@@ -72,24 +79,10 @@ def store_module(
     `samples` are inputs of equal shapes, see `networks.inputs`; the first one is traced. `progress` is called with the
     bytes written and the total. Weights in `checkpoint` are not copied. Raises CannotExport, BadCheckpoint, UsageError.
     """
-    inputs, external = as_samples(samples), _CheckpointWeights()
-    if checkpoint is not None:
-        files = read_checkpoint(Path(checkpoint), 0)  # addresses move when the size of the stored weights is known
-        external = _CheckpointWeights(files.files, fill(module, files, checkpoint))
+    inputs = as_samples(samples)
+    external = _CheckpointWeights() if checkpoint is None else _CheckpointWeights.of(module, checkpoint)
     layered = export(module, inputs[0])
-    weights: dict[str, torch.Tensor] = {}
-    for layer in layered.layers:
-        # Wider types first, so that every tensor is aligned to its own size, as the format requires.
-        weights.update(sorted(layer.weights.items(), key=lambda item: -item[1].element_size()))
-    tensors = [spec_and_bytes(name, tensor) for name, tensor in weights.items() if name not in external.specs]
-    total_bytes, done_bytes = sum(len(data) for _, data in tensors), 0
-
-    def advance(written_bytes: int) -> None:
-        nonlocal done_bytes
-        done_bytes += written_bytes
-        progress(done_bytes, total_bytes)
-
-    specs, weights_sha256 = write_tensors(folder / WEIGHTS, tensors, advance)
+    specs, weights_sha256 = _store_weights(folder, layered, external.specs.keys(), progress)
     external = external.behind((folder / WEIGHTS).stat().st_size)
     stored_samples, samples_sha256 = _store_samples(folder, module, inputs)
     network = Network(
@@ -103,6 +96,25 @@ def store_module(
         checkpoint_files=external.files,
     )
     return write_graph(folder, network)
+
+
+def _store_weights(
+    folder: Path, module: LayeredModule, external: Container[str], progress: Callable[[int, int], None]
+) -> tuple[dict[str, TensorSpec], str]:
+    """Write the weights in execution order, except the `external` ones; return where they are, and the SHA-256."""
+    weights: dict[str, torch.Tensor] = {}
+    for layer in module.layers:
+        # Wider types first, so that every tensor is aligned to its own size, as the format requires.
+        weights.update(sorted(layer.weights.items(), key=lambda item: -item[1].element_size()))
+    tensors = [spec_and_bytes(name, tensor) for name, tensor in weights.items() if name not in external]
+    total_bytes, done_bytes = sum(len(data) for _, data in tensors), 0
+
+    def advance(written_bytes: int) -> None:
+        nonlocal done_bytes
+        done_bytes += written_bytes
+        progress(done_bytes, total_bytes)
+
+    return write_tensors(folder / WEIGHTS, tensors, advance)
 
 
 def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Layer, ...]:
@@ -135,8 +147,8 @@ def _store_samples(folder: Path, module: torch.nn.Module, samples: Sequence[Inpu
                 raise CannotExport(f"sample {index}", reason, "make it a network of its own")
             leaves = {"input": _tensors((sample.args, sample.kwargs)), "output": _answers(module, sample)}
             inputs, outputs = (
-                [spec_and_bytes(f"{index}.{kind}.{i}", tensor) for i, tensor in enumerate(found)]
-                for kind, found in leaves.items()
+                [spec_and_bytes(f"{index}.{kind}.{i}", tensor) for i, tensor in enumerate(own)]
+                for kind, own in leaves.items()
             )
             tensors += inputs + outputs
             names.append(([spec.name for spec, _ in inputs], [spec.name for spec, _ in outputs]))
