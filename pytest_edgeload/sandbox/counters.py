@@ -115,7 +115,8 @@ def status(pid: int) -> bytes:
 
 def stat(pid: int | str) -> list[str]:
     """Return the fields of /proc/PID/stat that follow the command, see proc_pid_stat(5). Raises OSError."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    text = Path(f"/proc/{pid}/stat").read_text(errors="replace")  # a process may give itself any bytes as a name
+    return text.rpartition(")")[2].split()
 
 
 def process(pid: int) -> Totals:

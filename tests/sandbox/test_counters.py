@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +48,18 @@ def test_resident_memory_follows_a_process() -> None:
     assert after.now == pytest.approx(before.now, abs=NEAR)
     assert after.highest >= held.now - NEAR  # processors count by themselves for a while
     assert held.now == pytest.approx(held.memory.anon + held.memory.file, abs=NEAR)
+
+
+def test_process_with_any_bytes_as_its_name_is_read() -> None:
+    """The fields of a process are read under any name that the process gives itself."""
+    rename = "open('/proc/self/comm', 'wb').write(b'a) Z \\xff'); print(flush=True); input()"
+    command = [sys.executable, "-I", "-S", "-c", rename]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None  # a pipe
+        process.stdout.readline()
+        state, parent = counters.stat(process.pid)[:2]
+    assert state in {"R", "S"}
+    assert int(parent) == os.getpid()
 
 
 def test_first_touch_is_a_minor_fault() -> None:
