@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload.base.errors import Setting, Unsupported
+from pytest_edgeload.base.errors import Setting, Unsupported, pieces
 from pytest_edgeload.base.locks import silent
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
@@ -89,7 +89,8 @@ class Launcher:
         try:
             self.cap.open(self._group_name(), limits).close()
         except Unsupported as error:
-            raise error.within(Setting("read-bw", exact_size(read_bps)), "leave it out") from error
+            hint = (*pieces(error.hint), ", or leave it out") if error.hint else "leave it out"
+            raise error.within(Setting("read-bw", exact_size(read_bps)), hint) from error
 
     def shortfalls(self, constraints: Constraints, folder: Path) -> tuple[Shortfall, ...]:
         """Return the constraints that this machine does not enforce for a worker that reads files in `folder`."""

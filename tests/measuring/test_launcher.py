@@ -32,3 +32,17 @@ def test_throttle_that_the_kernel_refuses_is_an_error_with_the_setting(
             launcher.check_reads(BPS, storage)
     finally:
         group.close()
+
+
+def test_throttle_error_keeps_the_hint_of_the_cap(
+    bench: Bench, cap: Cap, storage: Path, throttle: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the cap knows a remedy, the error of a read throttle has it as well."""
+
+    def refuse(_name: str, _limits: Limits) -> None:
+        raise Unsupported("/sys/fs/cgroup/a", "its cgroup.procs is locked", "have root run: chown 1000 cgroup.procs")
+
+    monkeypatch.setattr(cap, "open", refuse)
+    words = "read-bw=90M: /sys/fs/cgroup/a: its cgroup.procs is locked; have root run: chown 1000 cgroup.procs"
+    with pytest.raises(Unsupported, match=f"^{words}, or leave it out$"):
+        replace(bench.launcher, cap=cap).check_reads(BPS, storage)
