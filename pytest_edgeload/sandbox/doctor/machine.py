@@ -48,17 +48,7 @@ def rights(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> list[
     held = int(status.get("CapEff", "0"), 16)
     return [
         Check("rights", "root", user == 0, f"user {user}", _SUDO, "informative"),
-        *(
-            Check(
-                "rights",
-                name,
-                bool(held >> bit & 1),
-                f"for {use}",
-                _GRANT.format(name.removeprefix("CAP_")),
-                "informative",
-            )
-            for name, (bit, use) in _RIGHTS.items()
-        ),
+        *(_capability(name, use, is_held=bool(held >> bit & 1)) for name, (bit, use) in _RIGHTS.items()),
         _container(root, environ),
         _user_namespace(root),
     ]
@@ -85,14 +75,7 @@ def _user_namespace(root: Path) -> Check:
     mapped = _text(root / "proc/self/uid_map").split()
     is_first = mapped[:2] == ["0", "0"] and mapped[2:] == ["4294967295"]
     found = "the first" if is_first else f"ids are mapped: {' '.join(mapped) or 'none'}"
-    return Check(
-        "rights",
-        "user namespace",
-        is_first,
-        found,
-        "run outside of it: root in a user namespace is not root outside",
-        "informative",
-    )
+    return Check("rights", "user namespace", is_first, found, _OUTSIDE, "informative")
 
 
 def clock(root: Path = _ROOT) -> list[Check]:
