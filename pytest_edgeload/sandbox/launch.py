@@ -24,8 +24,6 @@ from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, live
 from pytest_edgeload.sandbox.worker import Worker, with_words
 
-__all__ = ["Calling", "Enclosure", "launch", "launch_call"]
-
 _ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "GOMP_SPINCOUNT": "1000",
