@@ -29,8 +29,5 @@ def decode(data: bytes | str, kind: type[T]) -> T:
             return msgspec.json.decode(data, type=kind)
     except RecursionError:
         raise ValueError("is nested too deep") from None
-    except (
-        msgspec.MsgspecError,
-        ValueError,
-    ) as error:  # in newer versions the first is a subclass of the second
+    except (msgspec.MsgspecError, ValueError) as error:  # in newer versions, the first is a subclass of the second
         raise ValueError(str(error)) from error

@@ -58,9 +58,8 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over = True
-        self._holds = (
-            False  # a signal that comes now may leave our handler on the others; it then acts as the usual one
-        )
+        # A signal that comes now may leave our handler on the others; it then acts as the usual one.
+        self._holds = False
         for number, usual in self._usual.items():
             signal.signal(number, usual)
         self._let_through()
@@ -79,9 +78,8 @@ class Interrupts:
         if self._holds:
             self._came = (number, frame)
             return
-        self._holds = (
-            not self._is_over
-        )  # the usual handler mostly raises, and a second signal must not interrupt the cleanup
+        # The usual handler mostly raises, and a second signal must not interrupt the cleanup.
+        self._holds = not self._is_over
         self._usual[number](number, frame)
         self._holds = False
 

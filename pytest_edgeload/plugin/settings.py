@@ -52,8 +52,8 @@ class Option(Generic[_T]):
     """An option, and the field of `Settings` that has its value.
 
     `bare` is the text of an option that is given without a value; `is_list` options may be given several times. In the
-    help, `default_words` replace the text of the default. `report` is the format of the report
-    that the option names a file for.
+    help, `default_words` replace the text of the default. `report` is the format of the report that the option names a
+    file for.
     """
 
     name: str

@@ -20,9 +20,8 @@ _REPORTS_FREE_PAGES = 5  # feature bit; virtio specification 1.2, section 5.5.3,
 def drop(files: Iterable[Path]) -> None:
     """Drop the clean pages of `files` from the page cache; see posix_fadvise(2)."""
     for file in files:
-        fd = os.open(
-            file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-        )  # without O_NONBLOCK, a FIFO would wait for its other end
+        # Without O_NONBLOCK, a FIFO would wait for its other end.
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:

@@ -126,9 +126,8 @@ def _make(path: Path, size: int) -> Path:
     except OSError as error:
         raise _refusal(path, size, error.strerror) from error
     try:
-        fcntl.flock(
-            fd, fcntl.LOCK_EX
-        )  # also held by the programs below, which outlive us if we are killed; see _wait_for_makers()
+        # Also held by the programs below, which outlive us if we are killed; see _wait_for_makers().
+        fcntl.flock(fd, fcntl.LOCK_EX)
         os.posix_fallocate(fd, 0, size)
         _run("mkswap", path, fd)
         _run("swapon", path, fd)
