@@ -100,7 +100,7 @@ class Calibration:
         """
         held = constraints.without(["memory_bytes"])
         network_s = {
-            name: self._noted(FigureKey("service", (name,), held), partial(self._alone_s, name, held))
+            name: self._figure_s(FigureKey("service", (name,), held), partial(self._alone_s, name, held))
             for name in mix.networks
         }
         return sum(network_s[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
@@ -143,19 +143,19 @@ class Calibration:
         if constraints.read_bps is not None:
             # A throttle lets the first bytes of a process pass freely, so one worker has to read all networks.
             figure = FigureKey("read", tuple(names), constraints)
-            return self._noted(figure, lambda: self._probe_s("reading", names, constraints))
+            return self._figure_s(figure, lambda: self._probe_s("reading", names, constraints))
 
         def fastest_s(name: str) -> float:
             return min(self._probe_s("reading", [name], constraints) for _ in range(_PROBES))
 
-        return sum(self._noted(FigureKey("read", (name,), constraints), partial(fastest_s, name)) for name in names)
+        return sum(self._figure_s(FigureKey("read", (name,), constraints), partial(fastest_s, name)) for name in names)
 
     def _compute_s(self, name: str, constraints: Constraints) -> float:
         def fastest_s() -> float:
             probes = (self._probe_s("computing", [name], constraints, _COMPUTED_REQUESTS) for _ in range(_PROBES))
             return min(probes) / _COMPUTED_REQUESTS
 
-        return self._noted(FigureKey("compute", (name,), constraints), fastest_s)
+        return self._figure_s(FigureKey("compute", (name,), constraints), fastest_s)
 
     def _probe_s(self, function: str, names: Iterable[str], constraints: Constraints, requests: int = 0) -> float:
         """Return the wall-clock time that a function of `engine.probes` takes. Raises Unsupported."""
@@ -187,7 +187,7 @@ class Calibration:
                 write(note, str(idle_bytes).encode(), OURS)
             return idle_bytes
 
-    def _noted(self, figure: FigureKey, measure_s: Callable[[], float]) -> float:
+    def _figure_s(self, figure: FigureKey, measure_s: Callable[[], float]) -> float:
         """Return the figure in seconds, from its note if there is one."""
         note = self.folder / figure.file_name
         if not note.exists():

@@ -67,7 +67,7 @@ def session_devices(settings: Settings, given: Mapping[str, Given], rootdir: Pat
     for name in settings.device:
         if name is not None and name not in known:
             raise UsageError(f"{given['device'].source}={name}", "no such device", suggestion(name, known))
-        devices[name] = None if name is None else _without(_threaded(known[name]), overruled)
+        devices[name] = None if name is None else _without(_with_threads(known[name]), overruled)
     sets_memory = "mem" not in overruling
     if not sets_memory and None in settings.mem and set(devices) != {None}:
         hint = ("leave it out, or leave out ", Setting("device"))
@@ -79,7 +79,7 @@ def session_devices(settings: Settings, given: Mapping[str, Given], rootdir: Pat
     return SessionDevices(devices, memory, sets_memory)
 
 
-def _threaded(device: Device) -> Device:
+def _with_threads(device: Device) -> Device:
     """Return the device with as many threads as it has cores here, if it does not set a number of threads."""
     cores = device.constraints.cores
     if cores is None:

@@ -109,7 +109,7 @@ def pack_call(
     except Exception as error:
         reason = f"it cannot be sent to a worker: {' '.join(str(error).split())}"
         raise UsageError(f"edge.call of {name}", reason, "create such objects inside the function") from error
-    return launch.Calling(file.getvalue(), page_cache.named([*args, *kwargs.values()], str(Path.cwd())))
+    return launch.Calling(file.getvalue(), page_cache.files_named([*args, *kwargs.values()], str(Path.cwd())))
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types

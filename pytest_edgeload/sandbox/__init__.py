@@ -1,1 +1,1 @@
-"""The capped process seen from outside: what enforces its limit, its swap, its counters, its start and its end."""
+"""The capped process from outside: its cap, its swap, its counters, its start and its end."""

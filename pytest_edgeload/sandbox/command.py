@@ -76,7 +76,7 @@ class Command:
     @property
     def files(self) -> list[Path]:
         """The files that its arguments name."""
-        return page_cache.named(self.argv[1:], self.cwd)
+        return page_cache.files_named(self.argv[1:], self.cwd)
 
 
 def _look_up(program: str, env: Mapping[str, str], folder: str) -> str:
@@ -123,7 +123,7 @@ class _Run:
 
     def converse(self, worker: Worker) -> None:
         """Wait for the end."""
-        self.out.started()
+        self.out.drain()
         before = worker.start_clock()
         with worker.timed():
             worker.wait_in_time()
@@ -163,7 +163,7 @@ class _Service:
 
     def converse(self, worker: Worker) -> None:
         """Wait until it is ready, call `ask`, and ask it to end."""
-        self.out.started()
+        self.out.drain()
         worker.awaited = "ready"
         with worker.timed():
             if self._await(worker):

@@ -28,7 +28,7 @@ def drop(files: Iterable[Path]) -> None:
             os.close(fd)
 
 
-def named(words: Iterable[object], folder: str) -> list[Path]:
+def files_named(words: Iterable[object], folder: str) -> list[Path]:
     """Return the readable files that `words` name, as seen from `folder`. Any other word is ignored."""
     files = []
     for word in words:

@@ -11,16 +11,16 @@ _PATIENCE_S = 1.0
 
 
 class Tail:
-    """A pipe that is drained on a thread. The process writes to `fd`; once it has started, call `started`."""
+    """A pipe that is drained on a thread. The process writes to `fd`; once it has started, call `drain`."""
 
     def __init__(self) -> None:
         self._read, self.fd = os.pipe()
         self._open = {self._read, self.fd}
         self._kept = b""
-        self._thread = threading.Thread(target=self._drain, name="edgeload tail", daemon=True)
+        self._thread = threading.Thread(target=self._read_all, name="edgeload tail", daemon=True)
 
-    def started(self) -> None:
-        """Read until every process that can write is gone."""
+    def drain(self) -> None:
+        """Close this process's end, and read on a thread until every process that can write is gone."""
         self._close(self.fd)  # only the process has it open now
         try:
             self._thread.start()
@@ -39,7 +39,7 @@ class Tail:
             self._open.remove(fd)
             os.close(fd)
 
-    def _drain(self) -> None:
+    def _read_all(self) -> None:
         while data := os.read(self._read, _KEPT_BYTES):
             self._kept = (self._kept + data)[-_KEPT_BYTES:]
         self._close(self._read)

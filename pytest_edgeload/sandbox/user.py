@@ -104,16 +104,16 @@ def choose(setting: str, environ: Mapping[str, str] = os.environ) -> User:
     if setting == SAME or (setting == AUTO and os.geteuid() != 0):
         return ourselves()
     if setting != AUTO:
-        return _named(setting)
+        return _user_called(setting)
     name = _caller(environ) or _UNPRIVILEGED
     try:
-        return _named(name)
+        return _user_called(name)
     except Refusal as error:
         hint = _NEEDS if isinstance(error, Unsupported) else ""
         return replace(ourselves(), refusal=error.about(f"workers had the rights of root, not those of {name}", hint))
 
 
-def _named(name: str) -> User:
+def _user_called(name: str) -> User:
     try:
         entry = pwd.getpwnam(name)
     except (KeyError, ValueError):  # ValueError: a null character

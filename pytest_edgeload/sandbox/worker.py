@@ -62,7 +62,7 @@ class Worker:
         self.process = self._start(start)
         self.pid = self.process.pid
         try:
-            self.errors.started()
+            self.errors.drain()
         except BaseException:  # no thread could be started, and no one else would wait for the process
             self.end()
             raise

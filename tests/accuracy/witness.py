@@ -28,7 +28,7 @@ class RunFigures:
 
 def theirs(argv: Sequence[str]) -> RunFigures:
     """Return runexec's figures for a program; files in its arguments are dropped from the page cache, as ours are."""
-    page_cache.drop(page_cache.named(argv, "/"))
+    page_cache.drop(page_cache.files_named(argv, "/"))
     with tempfile.TemporaryDirectory() as folder:
         options = ["--no-container", "--quiet", f"--memlimit={LIMIT}", f"--output={Path(folder) / 'output'}"]
         command = [sys.executable, "-m", "benchexec.runexecutor", *options, "--", *argv]

@@ -203,7 +203,7 @@ def _keep(folder: Path) -> None:
 def _noted(folder: Path) -> None:
     launcher = Launcher(CAPS["none"], Swap(0), "1-1-1", timeout_s=60.0)
     calibration = Calibration(launcher, Registry(Store(folder)), lambda *_: None, folder)
-    calibration._noted(FigureKey("read"), lambda: 1.5)
+    calibration._figure_s(FigureKey("read"), lambda: 1.5)
 
 
 def _locked(folder: Path) -> None:

@@ -20,7 +20,7 @@ def test_close_without_a_thread_closes_once(monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="new thread"):
-            tail.started()
+            tail.drain()
     others = os.pipe()
     tail.close()
     for fd in others:
