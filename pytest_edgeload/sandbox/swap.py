@@ -105,7 +105,8 @@ def _may_swapon() -> bool:
 
 def active() -> list[tuple[Path, int]]:
     """Return the files and partitions that the machine swaps to, with their sizes in bytes."""
-    return areas(Path("/proc/swaps").read_text()) if Path("/proc/swaps").exists() else []
+    swaps = Path("/proc/swaps")
+    return areas(os.fsdecode(swaps.read_bytes())) if swaps.exists() else []
 
 
 def areas(text: str) -> list[tuple[Path, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -340,3 +341,14 @@ def test_unavailable_cap_cannot_be_opened(fresh: Callable[[], str], session: str
             cap.open(fresh(), Limits(Constraints(LIMIT)))
         assert str(refused.value) == reason
         assert cap.sweep(session) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare (util-linux)")
+def test_mount_whose_name_is_not_text_hides_no_hierarchy(tmp_path: Path) -> None:
+    """The hierarchies are found on a machine with a mount whose name is not UTF-8."""
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(folder)  # noqa: PTH102  # bytes
+    mount = 'mount --bind "$1" "$1" && exec "$2" -c "$3"'
+    program = "from pytest_edgeload.sandbox.caps import choose; print(choose('auto')[0])"
+    command: list[str | bytes] = ["unshare", "--mount", "sh", "-c", mount, "sh", folder, sys.executable, program]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == choose("auto")[0]

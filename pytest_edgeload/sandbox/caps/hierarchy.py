@@ -26,7 +26,11 @@ _POLL_S = 0.005
 
 def mount_of(fstype: str, option: str = "") -> tuple[Path, str] | None:
     """Return the mount point of a cgroup hierarchy and the group that is mounted there; see proc_pid_mountinfo(5)."""
-    return mount_in(Path("/proc/self/mountinfo").read_text(), fstype, option)
+    return mount_in(_text("/proc/self/mountinfo"), fstype, option)
+
+
+def _text(file: str) -> str:
+    return os.fsdecode(Path(file).read_bytes())  # the paths in it may have any bytes
 
 
 def mount_in(text: str, fstype: str, option: str = "") -> tuple[Path, str] | None:
@@ -46,7 +50,7 @@ def own_group(mount: tuple[Path, str], controller: str, pid: int | None = None) 
     `controller` names the hierarchy in /proc/self/cgroup; it is empty for version 2.
     """
     point, root = mount
-    for line in Path(f"/proc/{pid or 'self'}/cgroup").read_text().splitlines():
+    for line in _text(f"/proc/{pid or 'self'}/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             inside = point / os.path.relpath(path, root)
