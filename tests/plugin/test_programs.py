@@ -117,8 +117,14 @@ def test_peer_has_the_figures_seen_from_outside(session: Ended) -> None:
 @pytest.mark.parametrize(
     ("test", "sentence"),
     [
-        ("test_over_time", "*peer plain answers * mix has requests that come over time; run it under a policy"),
-        ("test_condition", "*peer plain answers * mix has requests with a condition; run it under a policy"),
+        (
+            "test_over_time",
+            "*peer plain, workload mix: a peer cannot answer requests that arrive over time; run it under a policy",
+        ),
+        (
+            "test_condition",
+            "*peer plain, workload mix: a peer cannot answer requests with a condition; run it under a policy",
+        ),
         ("test_unknown", "*policy=plane: unknown; did you mean plain?"),
     ],
 )
