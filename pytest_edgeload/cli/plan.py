@@ -19,7 +19,7 @@ from pytest_edgeload.report import graph
 from pytest_edgeload.results.record import REFERENCE
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.user import AUTO, choose
 from pytest_edgeload.workload.conditions import check_conditions

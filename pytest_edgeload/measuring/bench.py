@@ -22,8 +22,8 @@ from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox.command import Command, launch_command
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import Calling, launch_call
-from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.workload import Mix, Workload
 from pytest_edgeload.workload.conditions import check_conditions
 

@@ -36,8 +36,8 @@ from pytest_edgeload.results.derived import Bound
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import Calling, launch, launch_call
-from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.workload import Mix
 
 _SERVICE_RUNS = 3  # the median counts

@@ -21,12 +21,13 @@ from pytest_edgeload.job import Job
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.constraints import Limits, limits_of, shortfalls, unthrottled
+from pytest_edgeload.sandbox.constraints import Limits, limits_of, unthrottled
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import launch
-from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.trial import shortfalls
 from pytest_edgeload.sandbox.user import User, ourselves
 
 

@@ -17,7 +17,8 @@ from typing import IO, Self
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import page_cache
-from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, live
+from pytest_edgeload.sandbox.enclosure import Enclosure, Start
+from pytest_edgeload.sandbox.life import THREADS, live
 from pytest_edgeload.sandbox.readiness import Probe, probe_of
 from pytest_edgeload.sandbox.tail import Tail
 from pytest_edgeload.sandbox.worker import Worker, with_words

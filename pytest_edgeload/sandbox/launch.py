@@ -21,7 +21,8 @@ from pytest_edgeload.networks.folder import SAMPLES, weight_files
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import page_cache
-from pytest_edgeload.sandbox.life import THREADS, Enclosure, Start, live
+from pytest_edgeload.sandbox.enclosure import Enclosure, Start
+from pytest_edgeload.sandbox.life import THREADS, live
 from pytest_edgeload.sandbox.worker import Worker, with_words
 
 _ENVIRONMENT = {

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,11 +21,9 @@ from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import Group
 from pytest_edgeload.sandbox.counters import Totals
+from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
-
-if TYPE_CHECKING:
-    from pytest_edgeload.sandbox.life import Enclosure, Start
 
 _PERIOD_S = 0.005
 _KILL_S = 5.0

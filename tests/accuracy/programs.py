@@ -12,7 +12,7 @@ from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.enclosure import Enclosure
 
 MIB = 1 << 20
 LIMIT = 400 * MIB

@@ -11,8 +11,8 @@ import pytest
 from pytest_edgeload.plugin.programs import pack_call
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import launch_call
-from pytest_edgeload.sandbox.life import Enclosure
 from tests.accuracy.programs import Fresh, compute, measure
 
 SECONDS = 0.5

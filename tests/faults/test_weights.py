@@ -28,8 +28,8 @@ from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import launch
-from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Mix
 from tests.builders import job, stored

@@ -22,8 +22,8 @@ from pytest_edgeload.sandbox.caps import Cap, Group, hierarchy
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import launch_call
-from pytest_edgeload.sandbox.life import Enclosure
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 from tests.sandbox.conftest import any_cap, any_cap_name, cap, cap_name, fresh, nothing_left, session

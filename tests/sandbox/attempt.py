@@ -14,7 +14,7 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 
 HOLD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=96M", "count=1", "status=none")

@@ -20,8 +20,8 @@ from pytest_edgeload.plugin.programs import pack_call
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import launch_call
-from pytest_edgeload.sandbox.life import Enclosure
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 

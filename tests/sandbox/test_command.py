@@ -24,7 +24,7 @@ from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import resident, status
-from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 

@@ -14,8 +14,9 @@ import pytest
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
-from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of, shortfalls
+from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of
 from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.trial import shortfalls
 from tests.sandbox import witness
 from tests.sandbox.child import MIB, Child
 

@@ -26,8 +26,8 @@ from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.results.record import METRICS, Measurement
 from pytest_edgeload.sandbox.caps import CAPS, Cap
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import launch
-from pytest_edgeload.sandbox.life import Enclosure
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import Swap
 from tests import builders
@@ -46,7 +46,7 @@ import msgspec, os, sys
 from pytest_edgeload.job import Job
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.launch import launch
-from pytest_edgeload.sandbox.life import Enclosure
+from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)

@@ -1,0 +1,50 @@
+"""Which constraints this machine does not enforce, found by trying each of them in a group of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.constraints import Limits, cores_of
+from pytest_edgeload.sandbox.swap import Swap
+
+
+def shortfalls(
+    cap: Cap, new_name: Callable[[], str], constraints: Constraints, limits: Callable[[Constraints], Limits], swap: Swap
+) -> tuple[Shortfall, ...]:
+    """Return which of `constraints` this machine does not enforce. Each is tried by itself, in a group `new_name()`.
+
+    `limits` returns the limits of constraints, and may raise Unsupported. `swap` is the session's.
+    """
+    missing = []
+    for name in constraints.values:
+        if not CONSTRAINTS[name].is_optional:
+            continue
+        alone = constraints.only("memory_bytes", name)
+        available = _available(alone, swap)
+        if not cap.enforces or not _can_open(cap, new_name(), partial(limits, alone)):
+            missing.append(Shortfall(name))
+        elif available:
+            missing.append(Shortfall(name, available))
+    return tuple(missing)
+
+
+def _can_open(cap: Cap, name: str, limits: Callable[[], Limits]) -> bool:
+    try:
+        cap.open(name, limits()).close()
+    except Unsupported:
+        return False
+    return True
+
+
+def _available(constraints: Constraints, swap: Swap) -> str:
+    """Return how much there is of a constraint that asks for more than there is: `2 of 4`; else an empty text."""
+    if constraints.cores is not None and (count := len(cores_of(constraints.cores))) < constraints.cores:
+        return f"{count} of {constraints.cores}"
+    if constraints.swap_bytes is not None and swap.size_bytes < constraints.swap_bytes:
+        return f"{swap} of {exact_size(constraints.swap_bytes)}"
+    return ""
