@@ -37,23 +37,23 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process",
 
 
 class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", forbid_unknown_fields=True):
-    """Intervals between `least_s` and `most_s` seconds, all equally likely."""
+    """Intervals between `min_s` and `max_s` seconds, all equally likely."""
 
-    least_s: float
-    most_s: float
+    min_s: float
+    max_s: float
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the range is valid."""
-        _positive("most_s", self.most_s)
-        if not 0 <= self.least_s <= self.most_s:
-            raise ValueError(f"least_s={self.least_s:g} is not between 0 and most_s={self.most_s:g}")
+        _positive("max_s", self.max_s)
+        if not 0 <= self.min_s <= self.max_s:
+            raise ValueError(f"min_s={self.min_s:g} is not between 0 and max_s={self.max_s:g}")
 
     def __str__(self) -> str:
-        return f"uniform, every {_exact(self.least_s)} to {_exact(self.most_s)} s"
+        return f"uniform, every {_exact(self.min_s)} to {_exact(self.max_s)} s"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
-        return _add_up(count, seed, lambda source: source.uniform(self.least_s, self.most_s))
+        return _add_up(count, seed, lambda source: source.uniform(self.min_s, self.max_s))
 
 
 class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process", forbid_unknown_fields=True):

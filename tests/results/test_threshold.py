@@ -80,7 +80,7 @@ def test_threshold_is_a_figure_and_its_terms(text: str, figure: Figure, terms: l
         ("bound_read:10%", "bound_read is ambiguous; choose from bound_read_s and bound_read_bytes"),
     ],
 )
-def test_refused(text: str, message: str) -> None:
+def test_text_that_is_not_a_threshold_is_refused(text: str, message: str) -> None:
     """What is not a threshold is refused in a sentence with the way out."""
     with pytest.raises(ValueError, match=f"^{message}$"):
         Threshold.parse(text)

@@ -55,7 +55,7 @@ def test_more_arrivals_change_no_earlier_one(process: Process, count: int, more:
 @given(RANDOM, SEEDS, SEEDS)
 def test_another_seed_gives_other_times(process: Process, seed: int, other: int) -> None:
     """A random process gives other times for another seed."""
-    assume(seed != other and not (isinstance(process, Uniform) and process.most_s - process.least_s < 1e-6))
+    assume(seed != other and not (isinstance(process, Uniform) and process.max_s - process.min_s < 1e-6))
     assert process.times(5, seed) != process.times(5, other)
 
 
@@ -115,7 +115,7 @@ NOT_POSITIVE = [0.0, -1.5, math.inf, -math.inf, math.nan]
     ("name", "kind", "others"),
     [
         ("every_s", Constant, {}),
-        ("most_s", Uniform, {"least_s": 0.0}),
+        ("max_s", Uniform, {"min_s": 0.0}),
         ("mean_s", Normal, {"sd_s": 1.0}),
         ("sd_s", Normal, {"mean_s": 1.0}),
         ("mean_s", Exponential, {}),
@@ -128,11 +128,11 @@ def test_parameters_are_positive(name: str, kind: type, others: dict[str, float]
         kind(**{name: value}, **others)
 
 
-@pytest.mark.parametrize("least_s", [-0.5, 2.5, math.inf, math.nan])
-def test_a_range_is_a_range(least_s: float) -> None:
+@pytest.mark.parametrize("min_s", [-0.5, 2.5, math.inf, math.nan])
+def test_a_range_is_a_range(min_s: float) -> None:
     """A least interval that is negative, more than the most or no number is refused."""
-    with pytest.raises(ValueError, match=rf"^least_s={least_s:g} is not between 0 and most_s=2$"):
-        Uniform(least_s, 2.0)
+    with pytest.raises(ValueError, match=rf"^min_s={min_s:g} is not between 0 and max_s=2$"):
+        Uniform(min_s, 2.0)
 
 
 @pytest.mark.parametrize("times", [(1.0, 0.5), (-1.0, 0.0), (0.0, math.inf), (math.nan,)])

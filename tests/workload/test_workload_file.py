@@ -83,7 +83,7 @@ def test_loop_is_once_or_closed() -> None:
     ("written", "process"),
     [
         ("{process: constant, every_s: 0.5}", Constant(0.5)),
-        ("{process: uniform, least_s: 0, most_s: 2}", Uniform(0, 2)),
+        ("{process: uniform, min_s: 0, max_s: 2}", Uniform(0, 2)),
         ("{process: normal, mean_s: 1, sd_s: 0.1}", Normal(1, 0.1)),
         ("{process: exponential, mean_s: 1.0e-3}", Exponential(0.001)),
         ("{process: poisson, rate_per_s: 2}", Poisson(2)),
@@ -264,8 +264,8 @@ REQUESTS = "requests: [a]\n"
             "4: arrivals.rate_per_s: -1 is not positive",
         ),
         (
-            REQUESTS + "arrivals:\n  process: uniform\n  most_s: 2\n  least_s: 3",
-            "5: arrivals.least_s: 3 is not between 0 and most_s=2",
+            REQUESTS + "arrivals:\n  process: uniform\n  max_s: 2\n  min_s: 3",
+            "5: arrivals.min_s: 3 is not between 0 and max_s=2",
         ),
         (
             REQUESTS + "arrivals:\n  process: trace\n  at_s: [2, 1]",
@@ -450,7 +450,7 @@ SECONDS = st.floats(1e-6, 1e6)
 COUNTS = st.integers(0, 1000)
 PROCESS = st.one_of(
     st.builds(Constant, SECONDS),
-    st.builds(lambda least_s, more_s: Uniform(least_s, least_s + more_s), SECONDS, SECONDS),
+    st.builds(lambda min_s, more_s: Uniform(min_s, min_s + more_s), SECONDS, SECONDS),
     st.builds(Normal, SECONDS, SECONDS),
     st.builds(Exponential, SECONDS),
     st.builds(Poisson, SECONDS),
