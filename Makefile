@@ -23,7 +23,7 @@ quick: $(VENV)/ready ## a verdict within a minute
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target pure types lint contracts
 
 pure: $(VENV)/ready
-	$(RUN) pytest --quiet -m "not full and not slow" --hypothesis-profile=quick $(PURE)
+	$(RUN) pytest --quiet --numprocesses=2 -m "not full and not slow" --hypothesis-profile=quick $(PURE)
 
 test: $(VENV)/ready system ## three processes, because measured runs take turns and booting kernels wait
 	$(RUN) $(if $(COVERAGE),slipcover --source pytest_edgeload --skip-covered -m) pytest tests $(PARALLEL)
