@@ -11,24 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import document, render
 from pytest_edgeload.results.merge import Part, merge
 from pytest_edgeload.results.record import Case, Measurement, Record
+from tests.cases import CASE
 from tests.cli.commands import COMMAND, Done, environment, run_in
 
-CASE = Case(
-    test="test_a.py::test_a",
-    workload="mix",
-    policy="bulk",
-    reader="read",
-    cap="cgroup2",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
 LINEAR = msgspec.structs.replace(CASE, policy="linear")
 EMPTY = document([], {}, Path(__file__).parent)
 

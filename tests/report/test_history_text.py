@@ -9,23 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.history import ASCII, BLOCKS, details, left_out, lines, sparkline
 from pytest_edgeload.results.document import Commit, document
 from pytest_edgeload.results.history import Saved, Series, series
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.record import Measurement, Record
 from pytest_edgeload.results.threshold import Figure
+from tests.cases import CASE
 
-CASE = Case(
-    test="test_a.py::test_a",
-    workload="mix",
-    policy="bulk",
-    reader="read",
-    cap="cgroup2",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
 MAKESPAN = Figure("makespan_s")
 
 

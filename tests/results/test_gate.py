@@ -6,22 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.gate import Gate
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.record import Measurement, Record
 from pytest_edgeload.results.threshold import parse_thresholds
-
-CASE = Case(
-    test="test_a.py::test_a",
-    workload="mix",
-    policy="bulk",
-    reader="read",
-    cap="cgroup2",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
+from tests.cases import CASE
 
 
 def _record(policy: str, peak_bytes: int) -> Record:

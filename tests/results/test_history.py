@@ -6,22 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.document import document
 from pytest_edgeload.results.history import Saved, Series, series
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.threshold import Figure
+from tests.cases import CASE
 
-CASE = Case(
-    test="test_a.py::test_a",
-    workload="mix",
-    policy="bulk",
-    reader="read",
-    cap="cgroup2",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
 LINEAR = msgspec.structs.replace(CASE, policy="linear")
 MAKESPAN, RATIO = Figure("makespan_s"), Figure("makespan_s", reference="bulk")
 

@@ -8,23 +8,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.document import Commit, Document, document
 from pytest_edgeload.results.merge import Part, merge
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.statistics import ratios
+from tests.cases import CASE
 
-CASE = Case(
-    test="test_a.py::test_a",
-    workload="mix",
-    policy="bulk",
-    reader="read",
-    cap="cgroup2",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
 LINEAR = msgspec.structs.replace(CASE, policy="linear")
 MADE = document([], {"mem": "512M", "seed": "1"}, Path(__file__).parent)
 
