@@ -11,11 +11,11 @@ from pytest_edgeload.report.columns import KEYS, Column, Row, column
 from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
+from pytest_edgeload.report.winners import winner
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import REFERENCE, Case, Record
-from pytest_edgeload.results.statistics import Interval, estimate, outcomes, ratio, runs_of, spread
-from pytest_edgeload.results.threshold import Figure
+from pytest_edgeload.results.statistics import outcomes, spread
 
 Cells = dict[str, Any]
 
@@ -110,36 +110,16 @@ def _sentence(cell: Cells) -> str:
 
 
 def _winner(experiment: Experiment, limit: str) -> Cells:
-    """Return the policy with the smallest median, and the policies that may be as quick.
-
-    The result is empty if there is a single policy, or if no run was ok.
-    """
-    records = experiment.at(limit)
-    timed = [record for record in records if spread(record, experiment.metric)]
-    if len(records) == 1 or not timed:
+    """Return the winner at a limit as texts; empty if there is none."""
+    won = winner(experiment.at(limit))
+    if won is None:
         return {}
-    best, *others = timed
-    times = spread(best, experiment.metric)
-    assert times is not None
-    reference = next((record for record in timed if record.case.policy == REFERENCE), None)
-    share = None if reference is None or reference is best else ratio(best, reference, experiment.metric)
-    close = [record.case.policy for record in others if _overlap(_interval(best), _interval(record))]
     return {
-        "policy": best.case.policy,
-        "time": format_duration(times.median),
-        "ratio": "" if share is None else f"{share:.2f} x {REFERENCE}",
-        "close": ", ".join(close),
+        "policy": won.policy,
+        "time": format_duration(won.median_s),
+        "ratio": "" if won.ratio is None else f"{won.ratio:.2f} x {REFERENCE}",
+        "close": ", ".join(record.case.policy for record in won.close),
     }
-
-
-def _interval(record: Record) -> Interval | None:
-    main = estimate(runs_of(record, Figure(record.case.main_metric)))
-    return None if main is None else main.interval
-
-
-def _overlap(one: Interval | None, other: Interval | None) -> bool:
-    """Return whether two intervals overlap; a single round has no interval and may overlap anything."""
-    return one is None or other is None or (one.low <= other.high and other.low <= one.high)
 
 
 def table(records: Sequence[Record], view: View) -> Cells:
