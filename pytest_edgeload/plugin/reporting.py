@@ -18,6 +18,7 @@ from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.interrupts import Interrupts, ended_alike
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.plugin import github_actions, thresholds
+from pytest_edgeload.plugin.countdown import Countdown
 from pytest_edgeload.plugin.items import function_of
 from pytest_edgeload.plugin.options import as_pytest_errors
 from pytest_edgeload.plugin.properties import entries_in
@@ -61,6 +62,7 @@ class Reporting:
         self._setup = setup
         self._running = running
         self._results = Results(setup, config.rootpath)
+        self._countdown = Countdown(config)
         self._is_open = False
         self._until_the_end = ExitStack()
         self._lines: dict[str, int] = {}
@@ -78,6 +80,7 @@ class Reporting:
             with as_pytest_errors():
                 self._results.open(measuring)
                 self._running.prepare()
+                self._countdown.begin(measuring)
                 self._is_open = True
 
     def pytest_keyboard_interrupt(self) -> None:
@@ -128,9 +131,15 @@ class Reporting:
 
     # ---- reports -----------------------------------------------------------------------------------------------
 
+    @pytest.hookimpl(trylast=True)  # after pytest has written the name of the test
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Show how many tests are left."""
+        self._countdown.show(nodeid)
+
     @pytest.hookimpl(tryfirst=True)  # before other plugins count the report
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the measurements from a report, and make the report fail if the gate fails."""
+        self._countdown.take(report)
         if report.when == "teardown" or (report.when == "setup" and report.passed):
             return
         _, line, _ = report.location

@@ -11,6 +11,7 @@ from pytest_edgeload.plugin.comparison import Comparison
 from pytest_edgeload.plugin.settings import File
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.report import comparison, terminal
+from pytest_edgeload.report.closing import closing
 from pytest_edgeload.report.notes import failures
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
@@ -45,13 +46,15 @@ def text(document: Document, findings: Sequence[Finding], compared: Comparison, 
     else:
         before = () if gate.baseline is None else gate.baseline.records
         changes = comparison.table(before, document.records, is_alike=gate.is_alike, width=view.width)
-        parts = [terminal.summary(document, findings, view), compared.sentence, changes, verdicts]
+        shown = terminal.summary(document, findings, view)
+        parts = [shown, compared.sentence, changes, verdicts, closing(document.records, view)]
     return "\n\n".join(part for part in parts if part)
 
 
 def files_written(baseline: Path | None, files: Sequence[File]) -> Iterator[str]:
-    """Yield a line for the saved baseline and for each report file."""
+    """Yield a line for the saved baseline and for each report file; a page has a link that terminals open."""
     if baseline is not None:
         yield f"baseline saved as {baseline}"
     for file in files:
-        yield f"{'records' if file.format == 'json' else file.format} written to {file.path}"
+        path = file.path.absolute().as_uri() if file.format == "html" else file.path
+        yield f"{'records' if file.format == 'json' else file.format} written to {path}"

@@ -1,0 +1,81 @@
+"""The expected remaining time of a session, shown on a terminal to the right of pytest's dots while a test measures."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+import pytest
+
+from pytest_edgeload.plugin.items import function_of
+
+_SAVE, _RESTORE, _CLEAR = "\0337", "\0338", "\033[K"
+_GAP = "  "
+_MINUTE_S = 60
+
+
+class Countdown:
+    """Counts the tests that measure, from their reports, and shows how many are left and for how long.
+
+    It writes behind the cursor and moves the cursor back, so pytest's own line stays as it is. Other outputs than a
+    terminal, and CI, get nothing.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._left: dict[str, None] = {}
+        self._total = 0
+        self._running_s: dict[str, float] = {}
+        self._took_s: dict[str, list[float]] = {}
+
+    def begin(self, measuring: Sequence[str]) -> None:
+        """Count the tests with these ids."""
+        self._left = dict.fromkeys(measuring)
+        self._total = len(self._left)
+
+    def show(self, nodeid: str) -> None:
+        """Show the state of the session while the test with this id runs."""
+        seconds = remaining_s(self._left, self._took_s)
+        if nodeid in self._left and seconds is not None:
+            number = self._total - len(self._left) + 1
+            self._write(f"test {number} of {self._total}, about {_words(seconds)} left")
+
+    def take(self, report: pytest.TestReport) -> None:
+        """Clear the line, so that pytest can show the report, and take the duration of a test that is over."""
+        nodeid = report.nodeid
+        self._write("")
+        if nodeid in self._left:
+            self._running_s[nodeid] = self._running_s.get(nodeid, 0.0) + report.duration
+            if report.when == "teardown":
+                del self._left[nodeid]
+                self._took_s.setdefault(function_of(nodeid), []).append(self._running_s.pop(nodeid))
+
+    def _write(self, text: str) -> None:
+        """Write `text` behind the cursor if it fits; an empty text clears the rest of the line."""
+        writer = self._config.get_terminal_writer()
+        if os.environ.get("CI") or not (writer.hasmarkup and sys.stdout.isatty()):
+            return
+        if text and writer.width_of_current_line + len(_GAP + text) >= writer.fullwidth:
+            return
+        # pytest's writer would count these characters, and misplace its percentage.
+        sys.stdout.write(f"{_CLEAR}{_SAVE}{_GAP}{text}{_RESTORE}" if text else _CLEAR)
+        sys.stdout.flush()
+
+
+def remaining_s(left: Iterable[str], took_s: Mapping[str, Sequence[float]]) -> float | None:
+    """Return the seconds that the tests with the ids `left` will take; None before the first test is over.
+
+    A test takes as long as the mean of its function's tests in `took_s`, or else the mean of all tests.
+    """
+    if not took_s:
+        return None
+    means = {function: statistics.fmean(seconds) for function, seconds in took_s.items()}
+    usual = statistics.fmean(seconds for times in took_s.values() for seconds in times)
+    return sum(means.get(function_of(nodeid), usual) for nodeid in left)
+
+
+def _words(seconds: float) -> str:
+    """Return the time in whole minutes, or in seconds if it is short."""
+    return f"{seconds:.0f} s" if seconds < _MINUTE_S else f"{seconds / _MINUTE_S:.0f} min"
