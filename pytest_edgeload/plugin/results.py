@@ -28,12 +28,13 @@ class Results:
     """The results of a session, for its owner. Knows no hook.
 
     Each measurement is on disk already, in the session's folder, so the files are written when the session ends,
-    however it ends. `project` is pytest's rootdir.
+    however it ends. `project` is pytest's rootdir, and `command` the command line of the session.
     """
 
-    def __init__(self, setup: Setup, project: Path) -> None:
+    def __init__(self, setup: Setup, project: Path, command: str) -> None:
         self._setup = setup
         self._project = project
+        self._command = command
         self._comparison = Comparison()
         self._gate = SessionGate(Gate(), setup.settings.rounds.max, ())
         self._arrived: dict[str, Entry] = {}
@@ -137,4 +138,4 @@ class Results:
         texts = {name: option.default for name, option in OPTIONS.items()}
         texts |= {name: printable(given.text) for name, given in setup.given.items()}
         texts |= {"seed": str(setup.seed), "user": setup.user.name}
-        return document(records, texts, self._project)
+        return document(records, texts, self._project, self._command)

@@ -6,6 +6,7 @@ minimum of the makespan.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,7 @@ NAME = "name"
 """The order by the full name of the case; every column is an order as well."""
 
 _THOUSAND = 1000
-_BRIEF = 0.1  # seconds
+_BRIEF, _TINY = 0.1, 0.01  # seconds
 _PARAMETER = "param:"
 
 Value = float | str | None
@@ -214,12 +215,20 @@ def number(value: float, unit: str) -> str:
         return f"{value / _THOUSAND:.1f}k" if value >= _THOUSAND else f"{value:.0f}"
     if unit == "ratio":
         return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
-    return f"{value:.{_digits(value)}f}"
+    return seconds(value)
+
+
+def seconds(value: float, min_digits: int = 2) -> str:
+    """Return a time with as many decimal places as it needs, and at least `min_digits`."""
+    return f"{value:.{max(min_digits, _digits(value))}f}"
 
 
 def _digits(value: float) -> int:
-    """Return the number of decimal places of a time."""
-    return 2 if abs(value) >= _BRIEF or value == 0 else 3
+    """Return the number of decimal places of a time; below 10 ms it has three significant digits."""
+    size = abs(value)
+    if size >= _BRIEF or size == 0:
+        return 2
+    return 3 if size >= _TINY else 2 - math.floor(math.log10(size))
 
 
 def _main_figure(row: Row, reference: str | None = None) -> Figure:
@@ -241,7 +250,10 @@ def _interval(row: Row) -> Interval | None:
 
 def _show_interval(row: Row) -> str:
     interval = _interval(row)
-    return NONE if interval is None else f"{interval.low:.2f}-{interval.high:.2f}"
+    if interval is None:
+        return NONE
+    digits = _digits((interval.low + interval.high) / 2)
+    return f"{interval.low:.{digits}f}-{interval.high:.{digits}f}"
 
 
 def _width(row: Row) -> float | None:

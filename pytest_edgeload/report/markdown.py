@@ -13,10 +13,11 @@ from dataclasses import replace
 from itertools import accumulate
 
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.report import networks
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.report.notes import failures, outlying, remarks
-from pytest_edgeload.report.tables import Table, by_network, tables
+from pytest_edgeload.report.tables import Table, tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding, identity
@@ -57,8 +58,9 @@ def _verdicts(findings: Sequence[Finding]) -> list[str]:
 def _unfolding(table: Table, regressed: Collection[Case]) -> str:
     first, *lines = table.title
     summary = f"<code>{_html(first)}</code>" + "".join(f" {_html(line)}" for line in lines[:1])
-    networks = by_network(table)
-    shown = [_grid(table.grid(regressed), len(table.labels)), *([] if networks is None else [_grid(networks, 1)])]
+    served = networks.grid(table)
+    names = len(table.labels)
+    shown = [_grid(table.grid(regressed), names), *([] if served is None else [_grid(served, 1 + names)])]
     blocks = [f"\n<details><summary>{summary}</summary>", *map(_escaped, lines[1:]), *shown, "</details>"]
     return "\n\n".join(blocks)
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.report.columns import number
+from pytest_edgeload.results.record import METRICS, Case, Measurement, Record
 from pytest_edgeload.results.statistics import outliers
+
+_MAX_ROWS = 3  # that a line names
+_SWAP = ("swap_in_bytes", "swap_out_bytes")
 
 
 def failures(records: Sequence[Record]) -> list[str]:
@@ -28,13 +32,30 @@ def outlying(records: Sequence[Record]) -> list[str]:
     ]
 
 
+def notices(records: Sequence[Record]) -> list[str]:
+    """Return each notice of a run with the rows that have it; equal notices share a line."""
+    cases: dict[str, list[Case]] = {}
+    for record in records:
+        for notice in dict.fromkeys(notice for m in record.rounds for notice in m.notices):
+            cases.setdefault(notice, []).append(record.case)
+    return [printable(f"{_rows(own, len(records))}: {notice}") for notice, own in cases.items()]
+
+
+def _rows(cases: Sequence[Case], count: int) -> str:
+    """Return the names of some of `count` rows."""
+    if len(cases) == count > 1:
+        return "all rows"
+    rest = len(cases) - _MAX_ROWS
+    return "; ".join([*map(_row, cases[:_MAX_ROWS]), *([f"{rest} more"] if rest > 0 else [])])
+
+
 def remarks(records: Sequence[Record]) -> list[str]:
     """Return the remarks on how the figures were measured, each once."""
     everything = [measurement for record in records for measurement in record.rounds]
-    shared = sorted({name for measurement in everything for name in measurement.machine_wide})
-    lines = list(dict.fromkeys(notice for measurement in everything for notice in measurement.notices))
+    lines = notices(records)
     if any((m.peak_bytes or 0) > r.case.limit_bytes for r in records if r.case.limit_bytes for m in r.rounds):
         lines.append("peak includes pages of shared libraries, most of which the limit does not count")
+    shared = _shared(everything)
     if shared:
         lines.append(
             f"counted for the whole machine, because this kernel does not count per group: {', '.join(shared)}"
@@ -44,9 +65,19 @@ def remarks(records: Sequence[Record]) -> list[str]:
     return list(map(printable, lines))
 
 
+def _shared(everything: Sequence[Measurement]) -> list[str]:
+    """Return the metrics other than 0 that other programs may have changed; none if nothing swapped."""
+    names = {name for m in everything for name in m.machine_wide if name in METRICS and m.value(name)}
+    return sorted(names) if names.intersection(_SWAP) else []
+
+
 def _main(case: Case, measurement: Measurement) -> str:
-    return f"{measurement.value(case.main_metric):.2f} s"
+    return f"{number(measurement.value(case.main_metric), 's')} s"
 
 
-def _round(case: Case, number: int) -> str:
-    return f"{case.policy}, {case.workload} {case.place}, round {number}"
+def _row(case: Case) -> str:
+    return f"{case.policy}, {case.workload} {case.place}"
+
+
+def _round(case: Case, index: int) -> str:
+    return f"{_row(case)}, round {index}"

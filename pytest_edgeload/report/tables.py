@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,21 @@ import msgspec
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.report.columns import KEYS, NAME, NAMED, NONE, Column, Row, Value, column, full_name, key, rows
+from pytest_edgeload.report import devices
+from pytest_edgeload.report.columns import (
+    KEYS,
+    NAME,
+    NAMED,
+    NONE,
+    Column,
+    Row,
+    Value,
+    column,
+    full_name,
+    key,
+    rows,
+    seconds,
+)
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.finding import identity
@@ -117,6 +130,11 @@ def _place(row: Row, sort: str) -> tuple[float, str]:
     return (math.inf if value is None else -value if by.better == "higher" else value), ""
 
 
+def labels_of(members: Sequence[Row]) -> tuple[Column, ...]:
+    """Return the columns that distinguish the rows in a table without a view."""
+    return _labels(members, View(), ())
+
+
 def _labels(members: Sequence[Row], view: View, shown: Collection[str]) -> tuple[Column, ...]:
     """Return the columns that distinguish the rows: the policy and as many other coordinates as are needed."""
     if view.name == "long":
@@ -150,30 +168,21 @@ def _styles(col: Column, members: Sequence[Row]) -> list[Style]:
 def _title(members: Sequence[Row], view: View) -> list[str]:
     cases = [row.record.case for row in members]
     case = cases[0]
-    unenforced = " (NOT enforced)" if any(one.limit is not None and one.cap == "none" for one in cases) else ""
-    devices = {one.device: _device(one) for one in cases if one.by_device}
+    unenforced = f" {devices.NOT_ENFORCED}" if any(one.limit is not None and one.cap == "none" for one in cases) else ""
+    lines = {one.device: devices.line(one) for one in cases if one.by_device}
     if view.group_by:
         common = zip(view.group_by, _values(case, view), strict=True)
         words = ", ".join(f"{name} {value or NONE}" for name, value in common)
-        return [words + unenforced.replace("(", "(limits "), *devices.values()]
+        return [words + unenforced.replace("(", "(limits "), *lines.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
     first = f"{case.test} {case.workload} at {limit}"
     constraints = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
     where = ", ".join([f"cap {cap}, swap {swap}, reader {case.reader}", *constraints])
-    if devices:
-        first = f"{case.test} {case.workload} on {', '.join(map(str, devices))}"
+    if lines:
+        first = f"{case.test} {case.workload} on {', '.join(map(str, lines))}"
         where = f"cap {cap}, reader {case.reader}"
-    return [first, where, *devices.values(), *_circumstances(case), *_bound(members)]
-
-
-def _device(case: Case) -> str:
-    """Return a line with the constraints of a device and remarks on those that were not enforced."""
-    remarks = {each.constraint: f" {each.remark}" for each in case.unenforced}
-    remarks |= {"memory_bytes": " (NOT enforced)"} if case.cap == "none" else {}
-    words = {"memory_bytes": f"memory {case.limit}", "swap_bytes": f"swap {case.swap}"}
-    words |= case.constraints.without(["memory_bytes"]).words
-    return f"{case.device}: {', '.join(text + remarks.get(name, '') for name, text in words.items())}"
+    return [first, where, *lines.values(), *_circumstances(case), *_bound(members)]
 
 
 def _circumstances(case: Case) -> list[str]:
@@ -200,24 +209,4 @@ def _bound_of(record: Record) -> str:
 
 
 def _exact(times: Spread | None) -> str:
-    return NONE if times is None else f"{times.median:.3f} s"
-
-
-def by_network(table: Table) -> Grid | None:
-    """Return the median over rounds of the mean response times by network and policy; None if all arrive at once."""
-    records = [row.record for row in table.rows]
-    networks = dict.fromkeys(name for record in records for m in record.rounds for name in m.service)
-    if not networks or all(record.case.loop == "once" for record in records):
-        return None
-    labels = _labels(table.rows, View(), ())  # long names would be too wide for headers
-    headers = ("mean response s", *(printable(" ".join(label.show(row) for label in labels)) for row in table.rows))
-    cells = [
-        (Cell(printable(name)), *(Cell(_network_response(record, name)) for record in records)) for name in networks
-    ]
-    return Grid(headers, tuple(cells), frozenset({0}), frozenset({0, 1}))
-
-
-def _network_response(record: Record, network: str) -> str:
-    services = [m.service[network] for m in record.rounds if m.outcome == "ok" and network in m.service]
-    times = [service.response_mean_s for service in services if service.response_mean_s is not None]
-    return f"{statistics.median(times):.2f}" if times else NONE
+    return NONE if times is None else f"{seconds(times.median, 3)} s"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from pytest_edgeload.report import comparison
+from pytest_edgeload.report import comparison, networks
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission, painted
 from pytest_edgeload.report.notes import failures, outlying, remarks
-from pytest_edgeload.report.tables import Table, by_network, tables
+from pytest_edgeload.report.tables import Table, tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding, identity
@@ -48,9 +48,9 @@ def _is_bad(line: str) -> bool:
 def _block(table: Table, grid: Grid, view: View, omitted: list[str]) -> str:
     """Return a table with its title and, if requests keep coming, the table by network; extend `omitted`."""
     lines = [*_wrapped(table.title, view.width), _lines(grid, view, omitted)]
-    networks = by_network(table)
-    if networks is not None:
-        lines += ["", _lines(networks, view, omitted)]
+    served = networks.grid(table)
+    if served is not None:
+        lines += ["", _lines(served, view, omitted)]
     return "\n".join(lines)
 
 

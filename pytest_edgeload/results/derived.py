@@ -40,7 +40,7 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
         throughput_per_s=_throughput(answers, spans),
         lane_use=_lane_use(plan, spans),
         dropped_s=_dropped_s(plan, spans, measurement.dropped),
-        deadline_misses=_deadline_misses(workload, answers),
+        deadline_misses=_late(range(len(workload.requests)), workload, answers),
         load_s=_length(_times_of(plan, spans, "load")),
         exec_s=_length(_times_of(plan, spans, "exec")),
         wait_s=sum(span.start_s - span.ready_s for span in spans),
@@ -150,10 +150,10 @@ def by_network(workload: Workload, answers: Sequence[Answer], dropped: Sequence[
     requests: dict[str, set[int]] = {}
     for r, request in enumerate(workload.requests):
         requests.setdefault(request.network.name, set()).add(r)
-    return {name: _stats(own, answers, dropped) for name, own in requests.items()}
+    return {name: _stats(own, workload, answers, dropped) for name, own in requests.items()}
 
 
-def _stats(requests: set[int], answers: Iterable[Answer], dropped: Sequence[int]) -> ServiceStats:
+def _stats(requests: set[int], workload: Workload, answers: Iterable[Answer], dropped: Sequence[int]) -> ServiceStats:
     own = [answer for answer in answers if answer.request in requests]
     times = response_times(own)
     return ServiceStats(
@@ -164,6 +164,7 @@ def _stats(requests: set[int], answers: Iterable[Answer], dropped: Sequence[int]
         response_p90_s=times.p90_s,
         response_p99_s=times.p99_s,
         slowdown=_mean(answer.response_s / answer.own_s for answer in own if answer.own_s > 0),
+        late=_late(requests, workload, own),
     )
 
 
@@ -183,10 +184,10 @@ def _throughput(answers: Sequence[Answer], spans: Sequence[Span]) -> float | Non
     return len(answers) / makespan_s if makespan_s > 0 else None
 
 
-def _deadline_misses(workload: Workload, answers: Iterable[Answer]) -> int | None:
-    """Return the number of late answers; None if no request has a deadline."""
-    deadlines = [request.deadline_s for request in workload.requests]
-    if all(deadline_s is None for deadline_s in deadlines):
+def _late(requests: Iterable[int], workload: Workload, answers: Iterable[Answer]) -> int | None:
+    """Return the number of late answers to these requests; None if none of them has a deadline."""
+    deadlines = {r: workload.requests[r].deadline_s for r in requests}
+    if all(deadline_s is None for deadline_s in deadlines.values()):
         return None
     due = [(answer.response_s, deadlines[answer.request]) for answer in answers]
     return sum(deadline_s is not None and response_s > deadline_s for response_s, deadline_s in due)

@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -47,7 +48,10 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """Records with the time, machine, settings and commit of their measurement."""
+    """Records with the time, machine, settings and commit of their measurement.
+
+    `project` is the name of the project, and `command` the command line that measured.
+    """
 
     schema: int
     created: str
@@ -56,6 +60,8 @@ class Document(msgspec.Struct, frozen=True):
     records: tuple[Record, ...]
     commit: Commit | None = None
     versions: dict[str, str] = {}
+    project: str = ""
+    command: str = ""
 
     def summary(self) -> Document:
         """Return the document without task spans and time lines."""
@@ -67,8 +73,8 @@ class _Head(msgspec.Struct):
     schema: int
 
 
-def document(records: Sequence[Record], settings: Mapping[str, str], project: Path) -> Document:
-    """Return `records` with a description of this machine and of the repository that contains `project`."""
+def document(records: Sequence[Record], settings: Mapping[str, str], project: Path, command: str = "") -> Document:
+    """Return `records` with a description of this machine, of `project`, and of the repository that contains it."""
     return Document(
         schema=SCHEMA,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -77,7 +83,16 @@ def document(records: Sequence[Record], settings: Mapping[str, str], project: Pa
         records=tuple(records),
         commit=commit(project),
         versions={name: importlib.metadata.version(name) for name in _VERSIONS},
+        project=_project_name(project),
+        command=command,
     )
+
+
+def _project_name(folder: Path) -> str:
+    """Return the name in the project's pyproject.toml, or else that of its folder."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
+    return folder.name
 
 
 def render(document: Document) -> bytes:

@@ -69,6 +69,8 @@ def _described(parts: Sequence[Part], records: tuple[Record, ...]) -> Document:
         records=records,
         commit=commits.pop() if len(commits) == 1 else None,
         versions=_agreed([document.versions for document in documents]),
+        project=_common(document.project for document in documents),
+        command=_common(document.command for document in documents),
     )
 
 
@@ -86,6 +88,12 @@ def _machine(machines: Sequence[Machine]) -> Machine:
         python=words(machine.python for machine in machines),
         torch=words(machine.torch for machine in machines),
     )
+
+
+def _common(texts: Iterable[str]) -> str:
+    """Return the text that all parts have, or an empty text."""
+    different = {*texts}
+    return different.pop() if len(different) == 1 else ""
 
 
 def _agreed(texts: Sequence[dict[str, str]]) -> dict[str, str]:

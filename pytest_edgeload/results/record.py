@@ -122,7 +122,8 @@ class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
 class ServiceStats(msgspec.Struct, frozen=True, omit_defaults=True):
     """The statistics of one network's requests; response times are those of answered ones, None if there are none.
 
-    `slowdown` is the mean ratio of a response time to the time of the request's own tasks.
+    `late` counts the answers after their deadline; None if no request has one. `slowdown` is the mean ratio of a
+    response time to the time of the request's own tasks.
     """
 
     requests: Count
@@ -132,6 +133,7 @@ class ServiceStats(msgspec.Struct, frozen=True, omit_defaults=True):
     response_p90_s: Seconds | None = None
     response_p99_s: Seconds | None = None
     slowdown: Number | None = None
+    late: Count | None = None
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -236,8 +238,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Seconds | None, _metric("s", "lower", "time that ready tasks waited for a lane, summed over tasks")
     ] = None
     cpu_s: Annotated[
-        Seconds | None,
-        _metric("s", "lower", "CPU time of the worker and its children, user and system, during the plan"),
+        Seconds | None, _metric("s", "lower", "CPU time of the worker, user and system, during the plan")
     ] = None
     stall_s: Annotated[
         Seconds | None,
@@ -247,15 +248,15 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Count | None, _metric("bytes", "lower", "resident memory of the worker when ready, before the first task")
     ] = None
     peak_bytes: Annotated[
-        Count | None, _metric("bytes", "lower", "highest resident memory of all processes of the run together")
+        Count | None, _metric("bytes", "lower", "high-water mark of the worker's resident memory (VmHWM)")
     ] = None
     peak_charged_bytes: Annotated[
         Count | None,
         _metric("bytes", "lower", "high-water mark of the memory charged to the group, page cache included"),
     ] = None
-    peak_anon_bytes: Annotated[
-        Count | None, _metric("bytes", "lower", "maximum anonymous and shared memory in the samples")
-    ] = None
+    peak_anon_bytes: Annotated[Count | None, _metric("bytes", "lower", "maximum anonymous memory in the samples")] = (
+        None
+    )
     peak_file_bytes: Annotated[
         Count | None,
         _metric("bytes", "lower", "maximum page cache (or mapped file memory without a group) in the samples"),

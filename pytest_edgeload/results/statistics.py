@@ -75,7 +75,10 @@ def ratios(record: Record, reference: Record, metric: str) -> list[float]:
 
 
 def ratio(record: Record, reference: Record, metric: str) -> float | None:
-    """Return the median over rounds of the ratio to the reference's metric in the same round; None without a ratio."""
+    """Return the median over rounds of the `metric` of `record` over that of `reference` in the same round.
+
+    Returns None if no round has both.
+    """
     values = ratios(record, reference, metric)
     return statistics.median(values) if values else None
 

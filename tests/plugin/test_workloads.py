@@ -89,7 +89,7 @@ def test_open_loop_is_compared_by_response_times(whole: Ended) -> None:
             "test_tiny.py::test_coming coming at no limit",
             "open loop: every 2 service times, seed 5",
             "policy *response s *x bulk *p50 *p90 *p99 *slowdown*",
-            "mean response s *",
+            "network *policy *mean response s *p90 s *",
             "small  *",
         ]
     )

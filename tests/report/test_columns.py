@@ -71,6 +71,24 @@ def test_column_has_title_text_and_value(name: str, title: str, shown: str, valu
     assert (made.title, made.show(ROWS["bulk"]), made.value(ROWS["bulk"])) == (title, shown, value)
 
 
+@pytest.mark.parametrize(
+    ("times", "shown", "interval"),
+    [
+        ((0.000524, 0.000498, 0.00061), "0.000524 (0.000498-0.000610)", "0.000498-0.000610"),
+        ((0.00123456, 0.00123456, 0.00123456), "0.00123", "0.00123-0.00123"),
+        ((0.0123, 0.0123, 0.0123), "0.012", "0.012-0.012"),
+        ((1.5e-9, 1.5e-9, 1.5e-9), "0.00000000150", "0.00000000150-0.00000000150"),
+        ((0.0, 0.0, 0.0), "0.00", "0.00-0.00"),
+        ((123.4, 120.0, 130.0), "123.40 (120.00-130.00)", "120.00-130.00"),
+    ],
+)
+def test_short_times_have_three_significant_digits(times: tuple[float, ...], shown: str, interval: str) -> None:
+    """A time below 10 ms has three significant digits, in its range and its interval as well."""
+    [row] = rows_of([record("bulk", *({"makespan_s": s} for s in times))])
+    assert column("makespan").show(row) == shown
+    assert column("interval").show(row) == interval
+
+
 def test_swap_traffic_shows_both_directions() -> None:
     """Swap traffic is shown in both directions and sorted by the sum."""
     made = column("swap_in_out")

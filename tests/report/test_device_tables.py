@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_edgeload.devices.constraints import Shortfall
-from pytest_edgeload.report import terminal
+from pytest_edgeload.report import devices, terminal
 from pytest_edgeload.results.finding import identity
 from pytest_edgeload.results.record import Record
 from tests.report.documents import document, finding, record, view
@@ -102,6 +102,30 @@ def test_lines_on_devices_stay_in_other_groupings() -> None:
     lines = render(record("bulk", {}, **SLOW), record("bulk", {}, **FAST), group_by=("workload",))
     assert lines[0] == "workload mix"
     assert [line.partition(":")[0] for line in lines[1:3]] in (["slow", "fast"], ["fast", "slow"])
+
+
+def test_all_constraints_of_devices_are_a_table() -> None:
+    """Each device is a row and each constraint a column; values that were not enforced are marked as bad."""
+    records = [record(policy, {}, **device) for device in (SLOW, FAST) for policy in ("bulk", "linear")]
+    found = devices.grid(one.case for one in records)
+    assert found is not None
+    assert found.headers == ("device", "memory", "swap", "threads", "read", "write", "cpus", "cores")
+    assert [[cell.text for cell in row] for row in found.rows] == [
+        ["slow", "400M", "off", "1", "20M/s", "10M/s", "0.5", "1"],
+        ["fast", "1G", "8G", "2", "-", "-", "-", "4 (2 of 4 here)"],
+    ]
+    assert [[cell.style for cell in row].count("bad") for row in found.rows] == [0, 1]
+    assert devices.grid([record("bulk", {}).case]) is None
+
+
+def test_unenforced_constraints_have_a_line_for_each_device() -> None:
+    """Each device, and each limit without a device, has a line with the constraints that were not enforced."""
+    cases = [record(policy, {}, **FAST).case for policy in ("bulk", "linear")]
+    assert devices.unenforced(cases) == ["fast: cores 4 (2 of 4 here)"]
+    free = [record("bulk", {}, cap="none", limit=limit).case for limit in ("1G", None)]
+    assert devices.unenforced([*free, record("bulk", {}, **SLOW).case]) == ["memory 1G (NOT enforced)"]
+    unknown = record("bulk", {}, **{**FAST, "unenforced": (Shortfall("colour"),)}).case
+    assert devices.unenforced([unknown]) == ["fast: colour (NOT enforced)"]
 
 
 def test_findings_and_failures_name_the_device() -> None:

@@ -20,6 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, render
@@ -282,13 +283,36 @@ def test_table_has_every_case(page: Page, made: Document) -> None:
     assert len(page.cells("policy")) == len(made.records)
     names = zip(page.cells("policy"), page.cells("limit"), page.cells("workload"), strict=True)
     rounds = [page.rounds(p, None if at == "none" else at, workload) for (p, _), (at, _), (workload, _) in names]
-    shown = {title: [value for _, value in page.cells(title)] for title in ("makespan s", "peak", "swap_out")}
-    for title, metric in (("makespan s", "makespan_s"), ("peak", "peak_bytes"), ("swap_out", "swap_out_bytes")):
+    shown = {title: [value for _, value in page.cells(title)] for title in ("makespan s", "peak")}
+    for title, metric in (("makespan s", "makespan_s"), ("peak", "peak_bytes")):
         good = [[one for one in some if one["outcome"] == "ok"] for some in rounds]
         wanted = [median(some, metric) if some else None for some in good]
         assert shown[title] == [None if value is None else pytest.approx(value) for value in wanted]
+    traffic = zip(page.cells("policy"), page.cells("swap in/out"), strict=True)
+    assert ("linear", "0/0") in {(policy, text) for (policy, _), (text, _) in traffic}
     [failed] = [text for text, _ in page.cells("outcome") if "oom" in text]
     assert failed == "oom"
+
+
+def test_all_columns_fit_a_window_of_1280_pixels(page: Page) -> None:
+    """The table of cases shows all its columns in a window of 1280 pixels; a table that goes on has a shadow there."""
+    page.resize(1280)
+    assert page.ask("(box => box.scrollWidth <= box.clientWidth)(document.querySelector('#cases .box'))")
+    attached = page.ask("getComputedStyle(document.querySelector('#cases .box')).backgroundAttachment")
+    assert attached.split(", ") == ["local"] * 4 + ["scroll"] * 4
+
+
+def test_devices_and_their_constraints_are_shown(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Each device is a row of its constraints; those that were not enforced are in the summary and with the charts."""
+    lacking = {"device": "slow", "by_device": ("memory_bytes",), "unenforced": (Shortfall("threads", "1 of 2"),)}
+    records = [record(policy, "1G", asked("a")) for policy in POLICIES[:2]]
+    made = document(*(Record(msgspec.structs.replace(one.case, **lacking), one.rounds) for one in records))
+    page = Page(browser, write(tmp_path / "report.html", made), made)
+    assert browser.find_element(By.CSS_SELECTOR, "#devices tbody tr").text == "slow 1G 8G 2 (1 of 2 here)"
+    assert "slow: threads 2 (1 of 2 here)" in browser.find_element(By.ID, "summary").text
+    assert "slow: memory 1G, swap 8G, 2 threads (1 of 2 here)" in browser.find_element(By.ID, "conditions").text
+    assert browser.title == "Loading policies under a memory limit on slow"
+    page.assert_quiet()
 
 
 def test_click_on_a_heading_sorts(page: Page) -> None:

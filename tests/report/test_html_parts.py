@@ -11,14 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.report.html import about, cases
+from pytest_edgeload.report.html.charts import by_limit, responses
 from pytest_edgeload.report.html.experiment import experiments, typical
-from pytest_edgeload.report.html.figures import encoded
-from pytest_edgeload.report.html.marks import label, marks, seconds
+from pytest_edgeload.report.html.figures import conditions, encoded, figures
+from pytest_edgeload.report.html.marks import FIXED, label, marks, seconds
 from pytest_edgeload.report.html.run import lanes, thinned
 from pytest_edgeload.report.html.summary import headlines, titles, winners
-from pytest_edgeload.results.record import Measurement, Record, Timeline
-from tests.report.virtual import CASE, asked, record, run
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.record import PROGRAM, Measurement, Record, Timeline
+from tests.report.virtual import CASE, asked, document, record, run
 
 SIZES = st.lists(st.tuples(*[st.integers(0, 50)] * 3), min_size=1, max_size=300)
 
@@ -68,9 +72,99 @@ def test_tasks_without_a_description_are_drawn() -> None:
 
 def test_marks_of_policies_differ() -> None:
     """Two hundred policies have different marks, which do not depend on policies after them."""
-    names = [f"policy{i}" for i in range(200)]
+    names = [*POLICIES, *(f"policy{i}" for i in range(185))]
     assert len(set(marks(names).values())) == 200
     assert marks(names) == marks([*names, *names])
+    assert marks(names)["policy7"] == marks(names[:100])["policy7"]
+    assert len(marks(f"policy{i}" for i in range(300))) == 300
+
+
+def test_a_policy_has_the_same_colour_on_every_page() -> None:
+    """The mark of a built-in policy is fixed, and the colour of any policy does not depend on the others."""
+    assert {*FIXED} == {*POLICIES}
+    mine = marks(["stream", "mine"])
+    for others in (["bulk", "linear"], ["theirs"], [*POLICIES]):
+        page = marks([*others, "mine", "stream"])
+        assert page["stream"] == mine["stream"]
+        assert page["mine"].colour == mine["mine"].colour
+
+
+def test_one_value_is_not_a_chart() -> None:
+    """A single record has no chart by limit, and single response times have no distribution; the page says so."""
+    [alone] = experiments([timed("bulk", 1.0, 1.1)])
+    pair = experiments([timed("bulk", 1.0), timed("linear", 2.0)])[0]
+    looks = marks(["bulk", "linear"])
+    assert by_limit(alone, looks) == {}
+    assert by_limit(pair, looks)["data"]
+    answered = [msgspec.structs.replace(r, rounds=(one_answer(r),)) for r in pair.records]
+    once = experiments(answered)[0]
+    assert responses(once, "384M", looks) == {}
+    [made] = figures([once], ["mix"])["experiments"]
+    assert "single response time" in made["limits"][0]["missing"]
+    [made] = figures([pair], ["mix"])["experiments"]
+    assert "no response times" in made["limits"][0]["missing"]
+
+
+def one_answer(made: Record) -> Measurement:
+    """Return the first round of a record with one response time."""
+    return msgspec.structs.replace(made.rounds[0], response_s=(0.5,))
+
+
+def test_conditions_are_those_of_the_tables() -> None:
+    """An experiment lists the lines of its tables' titles: cap, constraints that were not enforced, bound."""
+    lacking = {"device": "slow", "by_device": ("memory_bytes",), "unenforced": (Shortfall("threads"),)}
+    [one] = experiments([timed("bulk", 1.0, **lacking), timed("linear", 2.0, **lacking)])
+    assert conditions(one) == [
+        "cap cgroup2, reader read",
+        "slow: memory 384M, swap 8G, 2 threads (NOT enforced)",
+    ]
+
+
+def test_title_names_project_command_and_devices() -> None:
+    """The title names project, command and devices; without them it says what was measured."""
+    made = document(*(timed("bulk", 1.0, device=device) for device in "abcde"))
+    assert about.title(made) == "Loading policies under a memory limit on a, b, c and 2 more"
+    named = msgspec.structs.replace(document(timed("bulk", 1.0)), project="shop", command="pytest " + "x" * 200)
+    assert about.title(named).startswith("shop: pytest xxx")
+    assert len(about.title(named)) == len("shop: ") + 120
+    assert about.title(document(program("job", 1.0))) == "Programs under a memory limit"
+    assert dict(about.about(named))["command"] == named.command
+
+
+def program(name: str, *makespans: float) -> Record:
+    """Return a record of a program, which swaps nothing."""
+    return timed(name, *makespans, workload=PROGRAM, reader="none", test=f"t.py::test_{name}")
+
+
+def test_programs_have_their_figures_in_the_summary() -> None:
+    """A program is listed by its test with its time or its outcome, without a claim."""
+    killed = Record(program("big").case, (Measurement(outcome="oom"),))
+    found = experiments([program("job", 0.25), killed, timed("bulk", 2.0), timed("linear", 1.0)])
+    won = winners(found, titles(found))
+    assert [row["title"] for row in won["rows"]] == ["t.py::test_job", "t.py::test_big", "mix"]
+    assert [row["cells"][0]["time"] for row in won["rows"]] == ["0.25s", "oom", "1s"]
+    assert [line.partition(" is")[0] for line in headlines(won)] == ["At 384M linear"]
+
+
+def test_summary_has_the_peak_of_the_quickest_policy() -> None:
+    """The sentence on the quickest policy has its peak."""
+    light = Measurement(outcome="ok", makespan_s=1.0, peak_bytes=300 << 20)
+    found = experiments([timed("bulk", 2.0), Record(timed("linear").case, (light,))])
+    [line] = headlines(winners(found, titles(found)))
+    assert "linear is the quickest: 1s, 0.50 x bulk, peak 300M" in line
+
+
+def test_columns_without_values_are_left_out_and_named() -> None:
+    """Usual columns that are zero or empty in every row are left out and named; the outcome follows the policy."""
+    full = {"makespan_s": 1.0, "peak_bytes": 5, "swap_in_bytes": 0, "major_faults": 0}
+    made = Record(timed("bulk").case, (msgspec.convert({"outcome": "ok"} | full, Measurement),))
+    found = cases.table([made, timed("linear", 2.0)], View())
+    shown = [col.title for col in found["columns"]]
+    assert shown == ["workload", "limit", "policy", "outcome", "makespan s", "x bulk", "peak"]
+    assert found["omitted"] == ["95% interval s", "x bound", "swap in/out", "major_faults", "read"]
+    chosen = cases.table([made], View(columns=("swap_in", "peak")))
+    assert [col.name for col in chosen["columns"]][3:] == ["swap_in_bytes", "peak_bytes"]
+    assert cases.table([], View())["omitted"] == []
 
 
 @given(st.text())
@@ -131,7 +225,7 @@ def test_quickest_policy_has_the_smallest_median() -> None:
     assert won["limits"] == ["384M", "none"]
     [[at_least, without]] = [row["cells"] for row in won["rows"]]
     assert (at_least["policy"], at_least["close"], at_least["ratio"]) == ("linear", "stream", "0.49 x bulk")
-    assert without == {}
+    assert without == {"policy": "bulk", "time": "1s", "peak": ""}
     assert list(headlines(won)) == ["At 384M linear is the quickest: 2s, 0.49 x bulk; not certain against stream."]
 
 

@@ -54,7 +54,7 @@ def test_arriving_requests_have_a_table_by_network() -> None:
     """If requests keep arriving there is also a table by network."""
     served = {"service": {"a_net": {"requests": 1, "response_mean_s": 1.5}}}
     text = render(record("bulk", served, loop="closed"))
-    assert re.search(r"^\| `a_net` +\| +1.50 \|$", text, re.MULTILINE)
+    assert re.search(r"^\| `a_net` +\| `bulk` +\| +1.50 \| +0 \|$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("count", [0, 1, 40, 1000])

@@ -84,7 +84,7 @@ def test_arriving_requests_have_response_columns() -> None:
 
 
 def test_arriving_requests_have_a_table_by_network() -> None:
-    """If requests keep arriving, a second table has the median of each network's mean response by policy."""
+    """If requests keep arriving, a second table has the response times of each network by policy."""
 
     def served(**means: float | None) -> dict[str, Any]:
         return {"service": {name: {"requests": 1, "response_mean_s": mean} for name, mean in means.items()}}
@@ -92,9 +92,30 @@ def test_arriving_requests_have_a_table_by_network() -> None:
     failed = {**served(small=99.0), "outcome": "wrong"}
     bulk = record("bulk", served(small=1.0, large=3.0), served(small=2.0, large=None), failed, loop="closed")
     linear = record("linear", served(small=0.5, large=None), loop="closed")
-    text = render([bulk, linear])
-    assert row(text, "small") == {"mean response s": "small", "bulk": "1.50", "linear": "0.50"}
-    assert row(text, "large") == {"mean response s": "large", "bulk": "3.00", "linear": "-"}
+    _, lines = by_network([bulk, linear])
+    assert lines == [
+        ["small", "bulk", "1.50", "0"],
+        ["small", "linear", "0.50", "0"],
+        ["large", "bulk", "3.00", "0"],
+        ["large", "linear", "-", "0"],
+    ]
+
+
+def test_table_by_network_has_p90_and_counts_late_and_dropped_requests() -> None:
+    """The table by network has medians of the 90th percentile, and the most late and dropped requests of a round."""
+    first = {"requests": 9, "response_mean_s": 1.0, "response_p90_s": 0.001, "late": 2, "dropped": 1}
+    second = first | {"response_p90_s": 0.003, "late": 0, "dropped": 3}
+    titles, [line] = by_network(
+        [record("bulk", {"service": {"net": first}}, {"service": {"net": second}}, loop="open")]
+    )
+    assert titles == ["network", "policy", "mean response s", "p90 s", "late", "dropped"]
+    assert line == ["net", "bulk", "1.00", "0.00200", "2", "3"]
+
+
+def by_network(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+    """Return the headers and the rows of the table by network, the last one of the report."""
+    header, _, *rows = render(records).split("\n\n")[1].splitlines()
+    return re.split(r" {2,}", header), [re.split(r" {2,}", line.strip()) for line in rows]
 
 
 def test_outliers_are_named_and_included() -> None:
@@ -267,11 +288,27 @@ def test_notes_appear_once_and_only_if_needed() -> None:
     """Notes on the figures are below the tables, once, and only if they apply."""
     well = record("bulk", {}, {})
     assert len(render([well]).split("\n\n")) == 1
-    partly = record("linear", {"machine_wide": ["swap_in_bytes", "stall_s"]}, {"interleaved": False})
+    shared = {"machine_wide": ["swap_in_bytes", "swap_out_bytes", "stall_s"], "stall_s": 0.5}
+    partly = record("linear", shared | {"swap_in_bytes": 4096, "swap_out_bytes": 0}, {"interleaved": False})
     [_, notes] = render([well, partly]).split("\n\n")
     assert re.fullmatch(
         r"counted for the whole machine.*: stall_s, swap_in_bytes\nrounds were not interleaved.*", notes
     )
+    assert len(render([record("linear", shared | {"swap_in_bytes": 0})]).split("\n\n")) == 1, "nothing swapped"
+
+
+def test_notices_name_their_rows_and_equal_ones_share_a_line() -> None:
+    """A notice names the rows that have it, at most three; the same notice of all rows is said once."""
+    names = [f"p{i}" for i in range(6)]
+    alone = {"p0": ["left out"]}
+    records = [record(p, *[{"notices": ["slow disk", *alone.get(p, [])]}] * 2, limit="1G") for p in names]
+    assert render(records).split("\n\n")[1].splitlines() == ["all rows: slow disk", "p0, mix at 1G: left out"]
+    records.append(record("quiet", {}, limit="1G"))
+    assert render(records).split("\n\n")[1].splitlines() == [
+        "p0, mix at 1G; p1, mix at 1G; p2, mix at 1G; 3 more: slow disk",
+        "p0, mix at 1G: left out",
+    ]
+    assert render(records[:1]).split("\n\n")[1].startswith("p0, mix at 1G: slow disk\n")
 
 
 def test_no_records_give_no_text() -> None:

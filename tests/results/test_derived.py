@@ -246,6 +246,9 @@ def test_each_network_has_the_statistics_of_its_own_answers(run: Run) -> None:
         )  # fmt: skip
         assert times == astuple(response_times(mine))
         slowdowns = [answer.response_s / answer.own_s for answer in mine if answer.own_s > 0]
+        due = [requests[answer.request].deadline_s for answer in mine]
+        late = sum(s is not None and answer.response_s > s for answer, s in zip(mine, due, strict=True))
+        assert service.late == (late if any(requests[r].deadline_s is not None for r in own) else None)
         assert service.slowdown == (pytest.approx(sum(slowdowns) / len(slowdowns)) if slowdowns else None)
     known = [service.slowdown for service in found.service.values() if service.slowdown is not None]
     assert found.worst_slowdown == max(known, default=None)

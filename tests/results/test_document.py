@@ -40,7 +40,7 @@ cases = st.builds(
     requests=st.lists(asks, max_size=2).map(tuple),
     seed=some,
 )
-services = st.builds(ServiceStats, sizes, sizes, *[st.none() | seconds] * 5)
+services = st.builds(ServiceStats, sizes, sizes, *[st.none() | seconds] * 5, st.none() | sizes)
 
 
 @st.composite

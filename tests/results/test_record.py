@@ -51,7 +51,7 @@ def _figure(metric: str) -> st.SearchStrategy[Any]:
     return COUNTS if METRICS[metric].unit in {"bytes", "count"} else SECONDS
 
 
-SERVICES = st.builds(ServiceStats, COUNTS, COUNTS, *[SECONDS | st.none()] * 5)
+SERVICES = st.builds(ServiceStats, COUNTS, COUNTS, *[SECONDS | st.none()] * 5, COUNTS | st.none())
 MEASUREMENTS = st.builds(
     lambda figures, **others: Measurement(**figures, **others),
     figures=st.fixed_dictionaries({}, optional={metric: _figure(metric) for metric in METRICS}),

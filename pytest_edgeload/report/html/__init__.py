@@ -14,9 +14,9 @@ from importlib.util import find_spec
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report import notes
+from pytest_edgeload.report import devices, notes
 from pytest_edgeload.report.comparison import label
-from pytest_edgeload.report.html import summary
+from pytest_edgeload.report.html import about, cases, summary
 from pytest_edgeload.report.html.experiment import experiments
 from pytest_edgeload.report.html.figures import encoded, figures
 from pytest_edgeload.report.view import View
@@ -38,18 +38,20 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str:
     plotly, script = get_plotlyjs(), _text("page.js")
     winners = summary.winners(compared, titles)
     return environment.from_string(_text("page.html.j2")).render(
-        title="Loading policies under a memory limit",
-        subtitle=summary.origin(document),
+        title=about.title(document),
+        subtitle=about.origin(document),
         policy=_policy([plotly, script]),
         style=_text("page.css"),
         tiles=summary.tiles(document, findings),
         winners=winners,
         headlines=list(summary.headlines(winners)),
+        unenforced=devices.unenforced(record.case for record in document.records),
+        devices=devices.grid(record.case for record in document.records),
         failures=notes.failures(document.records),
         remarks=[*notes.outlying(document.records), *notes.remarks(document.records)],
-        table=summary.table(document.records, view),
+        table=cases.table(document.records, view),
         findings=list(map(_finding, findings)),
-        about=summary.about(document),
+        about=about.about(document),
         settings=list(document.settings.items()),
         data=encoded(figures(compared, titles)),
         plotly=plotly,

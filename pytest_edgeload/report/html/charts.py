@@ -24,21 +24,34 @@ _ROW_PX = 34
 
 
 def by_limit(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
-    """Return the main metric by limit with a line for each policy; bars if there is a single limit."""
+    """Return the main metric by limit with a line for each policy; bars if there is a single limit.
+
+    The chart of a single record is empty, because one value is not a comparison.
+    """
     limits = list(experiment.limits)
+    if len(experiment.records) == 1:
+        return {}
     return _bars(experiment, limits[0], marks) if len(limits) == 1 else _curves(experiment, marks)
 
 
 def responses(experiment: Experiment, limit: str, marks: Mapping[str, Mark]) -> Chart:
-    """Return the distribution of response times over all rounds of each policy; empty if there are none."""
-    by_policy = {record.case.policy: sorted(_responses(record)) for record in experiment.at(limit)}
-    by_policy = {policy: times for policy, times in by_policy.items() if times}
+    """Return the distribution of response times over all rounds of each policy.
+
+    The chart is empty if no policy has more than one response time.
+    """
+    by_policy = response_times(experiment, limit)
     data = [_steps(policy, times, marks[policy]) for policy, times in by_policy.items()]
     layout = {
         "xaxis": spanning("response time", [time for times in by_policy.values() for time in times]),
         "yaxis": {"title": {"text": "requests answered"}, "range": [0, 103], "ticksuffix": " %"},
     }
-    return {"data": data, "layout": layout} if data else {}
+    return {"data": data, "layout": layout} if any(len(times) > 1 for times in by_policy.values()) else {}
+
+
+def response_times(experiment: Experiment, limit: str) -> dict[str, list[float]]:
+    """Return the response times of all rounds of each policy that has any, the shortest first."""
+    by_policy = {record.case.policy: sorted(_responses(record)) for record in experiment.at(limit)}
+    return {policy: times for policy, times in by_policy.items() if times}
 
 
 def _responses(record: Record) -> Iterator[float]:

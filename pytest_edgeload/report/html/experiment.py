@@ -33,8 +33,7 @@ class Experiment:
     @property
     def limits(self) -> dict[str, int | None]:
         """The limits and their bytes, smallest first and no limit last."""
-        limits = {limit_of(record): record.case.limit_bytes for record in self.records}
-        return dict(sorted(limits.items(), key=lambda pair: (pair[1] is None, pair[1] or 0)))
+        return sorted_limits(self.records)
 
     def at(self, limit: str) -> list[Record]:
         """Return the records at one of its limits, quickest first and those without a good run last."""
@@ -53,6 +52,12 @@ def experiments(records: Iterable[Record]) -> list[Experiment]:
         common = msgspec.structs.replace(record.case.group, limit=None, constraints=constraints)
         grouped.setdefault(common, []).append(record)
     return [Experiment(case, tuple(members)) for case, members in grouped.items()]
+
+
+def sorted_limits(records: Iterable[Record]) -> dict[str, int | None]:
+    """Return the limits of records and their bytes, smallest first and no limit last."""
+    limits = {limit_of(record): record.case.limit_bytes for record in records}
+    return dict(sorted(limits.items(), key=lambda pair: (pair[1] is None, pair[1] or 0)))
 
 
 def limit_of(record: Record) -> str:

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report.html.charts import by_limit, responses
+from pytest_edgeload.report.html.charts import by_limit, response_times, responses
 from pytest_edgeload.report.html.experiment import Experiment, typical
 from pytest_edgeload.report.html.marks import marks
 from pytest_edgeload.report.html.run import lanes, memory
+from pytest_edgeload.report.tables import tables
+from pytest_edgeload.report.view import View
 from pytest_edgeload.results.record import Case, Measurement
 
 
@@ -43,13 +45,29 @@ def figures(compared: Sequence[Experiment], titles: Sequence[str]) -> dict[str, 
     charts = [
         {
             "title": printable(title),
+            "conditions": conditions(one),
             "chart": by_limit(one, marked),
-            "limits": [{"title": printable(at), "chart": responses(one, at, marked)} for at in one.limits],
+            "limits": [
+                {"title": printable(at), "chart": responses(one, at, marked), "missing": _missing(one, at)}
+                for at in one.limits
+            ],
             "runs": [_run(case, m, runs) for case, m in _typical(one)],
         }
         for one, title in zip(compared, titles, strict=True)
     ]
     return {"experiments": charts}
+
+
+def conditions(one: Experiment) -> list[str]:
+    """Return the lines that the tables of a terminal have in their titles: cap, device, arrivals, bound."""
+    return list(dict.fromkeys(line for table in tables(one.records, View()) for line in table.title[1:]))
+
+
+def _missing(one: Experiment, limit: str) -> str:
+    """Return the reason for a missing chart of response times."""
+    if response_times(one, limit):
+        return "Each policy has a single response time here; the table of cases has them."
+    return "There are no response times here: peers, functions and commands report only their total time."
 
 
 def encoded(value: object) -> str:

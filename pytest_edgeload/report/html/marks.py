@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from zlib import crc32
 
 from pytest_edgeload.base.text import printable
 
@@ -17,6 +18,14 @@ _COLOURS = (BLUE, ORANGE, GREEN, RED, PINK, SKY)
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon")
 
+_COUNT = len(_COLOURS) * len(_DASHES) * len(_SYMBOLS)  # of different marks, because no two lengths share a factor
+
+FIXED = (
+    "bulk", "linear", "partial", "stream", "bulk-unchained", "multi-bulk", "execprio", "execprio-inter", "deepeye",
+    "deepeye-preload", "deepeye-frugal", "sjf", "masa", "masa-hrrn", "mema",
+)  # fmt: skip
+"""The built-in policies, in the order of their marks. The names are repeated here, because importing them is slow."""
+
 _MAX_LINEAR = 20  # the largest ratio of values on a linear axis
 _BEYOND = 0.03
 _STEPS, _DECADES = (1, 2, 5), 3  # the ticks of a decade; an axis of more decades has a tick for each
@@ -24,7 +33,7 @@ _STEPS, _DECADES = (1, 2, 5), 3  # the ticks of a decade; an axis of more decade
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The look of one policy on all charts of a page."""
+    """The look of one policy on all charts, the same on every page."""
 
     colour: str
     dash: str
@@ -32,11 +41,26 @@ class Mark:
 
 
 def marks(policies: Iterable[str]) -> Mapping[str, Mark]:
-    """Return a mark for each policy; 210 differ, because the numbers of colours, dashes and markers share no factor."""
-    return {
-        policy: Mark(_COLOURS[i % len(_COLOURS)], _DASHES[i % len(_DASHES)], _SYMBOLS[i % len(_SYMBOLS)])
-        for i, policy in enumerate(dict.fromkeys(policies))
-    }
+    """Return a mark for each policy: that of its name, or if another policy of the page has it, the next free one.
+
+    Built-in policies have fixed marks. A policy keeps its colour as long as the page has fewer than 35 of that colour.
+    """
+    numbers: dict[str, int] = {}
+    for policy in dict.fromkeys(policies):
+        numbers[policy] = _number(policy, {*range(len(FIXED)), *numbers.values()})
+    return {policy: _mark(number) for policy, number in numbers.items()}
+
+
+def _number(policy: str, taken: Collection[int]) -> int:
+    if policy in FIXED:
+        return FIXED.index(policy)
+    first, colours = crc32(policy.encode(errors="backslashreplace")), len(_COLOURS)
+    candidates = ((first + i * colours + i * colours // _COUNT) % _COUNT for i in range(_COUNT))
+    return next((number for number in candidates if number not in taken), first % _COUNT)
+
+
+def _mark(number: int) -> Mark:
+    return Mark(*(looks[number % len(looks)] for looks in (_COLOURS, _DASHES, _SYMBOLS)))
 
 
 def label(name: str) -> str:

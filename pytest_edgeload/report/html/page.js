@@ -45,19 +45,21 @@
 
   function choose() {
     const own = experiment();
-    fill(at("limit"), own.limits.map((limit) => limit.title));
+    const answered = own.limits.some((limit) => limit.chart.data);
+    fill(at("limit"), answered ? own.limits.map((limit) => limit.title) : []);
     fill(at("run"), own.runs.map((run) => run.title));
   }
 
   function drawAll() {
-    draw("curves", experiment().chart, "");
+    at("conditions").replaceChildren(...experiment().conditions.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+    draw("curves", experiment().chart, "There is a single value here; the table of cases has it.");
     drawResponses();
     drawRun();
   }
 
   function drawResponses() {
     const limit = chosen("limit", experiment().limits);
-    draw("responses", limit && limit.chart, "There are no response times here: a peer reports only its total time.");
+    draw("responses", limit && limit.chart, limit ? limit.missing : "");
   }
 
   function drawRun() {

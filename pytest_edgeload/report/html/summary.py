@@ -1,27 +1,24 @@
-"""The texts and tables of the page: the quickest policies, all cases, the machine. Pure."""
+"""The head of the page: the numbers of outcomes, and the quickest policies. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytest_edgeload.base.units import format_duration, format_size
-from pytest_edgeload.report.columns import KEYS, Column, Row, column
-from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment
-from pytest_edgeload.report.tables import tables
-from pytest_edgeload.report.view import View
+from pytest_edgeload.report.columns import KEYS
+from pytest_edgeload.report.html.cases import distinguishing
+from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment, sorted_limits
 from pytest_edgeload.report.winners import winner
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import REFERENCE, Case, Record
+from pytest_edgeload.results.record import PROGRAM, REFERENCE, Case, Record
 from pytest_edgeload.results.statistics import outcomes, spread
 
 Cells = dict[str, Any]
 
 _MOODS = {"ok": "good", "improved": "good", "regressed": "bad"}  # other verdicts are doubtful
-_ALWAYS = ("workload", "limit", "policy")
-_USUAL = ("ratio", "bound", "peak", "swap_in", "swap_out", "major_faults", "read", "rounds", "outcome")
 
 
 def tiles(document: Document, findings: Sequence[Finding]) -> list[Cells]:
@@ -57,40 +54,38 @@ def mood(verdict: str) -> str:
 
 
 def titles(experiments: Sequence[Experiment]) -> list[str]:
-    """Return the title of each experiment: its workload, and the coordinates that distinguish it from the others."""
-    names = _distinguishing([one.case for one in experiments], ("workload",), ("policy", "limit"))
-    return [
-        ", ".join([one.case.workload, *(f"{name} {KEYS[name](one.case) or 'none'}" for name in names)])
-        for one in experiments
-    ]
+    """Return the title of each experiment: its subject, and the coordinates that distinguish it from the others."""
+    cases = [one.case for one in experiments]
+    names = {
+        subject: distinguishing([case for case in cases if _subject(case) == subject], (subject,), ("policy", "limit"))
+        for subject in map(_subject, cases)
+    }
+    return [", ".join(_words(case, names[_subject(case)])) for case in cases]
 
 
-def _distinguishing(cases: Sequence[Case], known: Sequence[str], never: Sequence[str] = ()) -> list[str]:
-    """Return the coordinates, besides the `known` ones, that are needed to distinguish the cases."""
-    titles = [tuple(KEYS[name](case) for name in known) for case in cases]
-    names = []
-    for name in [name for name in KEYS if name not in {*known, *never}]:
-        finer = [(*title, KEYS[name](case)) for title, case in zip(titles, cases, strict=True)]
-        if len(set(finer)) > len(set(titles)):
-            names.append(name)
-            titles = finer
-    return names
+def _subject(case: Case) -> str:
+    """Return the coordinate that names an experiment: the test of functions and commands, which have no workload."""
+    return "test" if case.workload == PROGRAM else "workload"
+
+
+def _words(case: Case, names: Sequence[str]) -> list[str]:
+    return [KEYS[_subject(case)](case), *(f"{name} {KEYS[name](case) or 'none'}" for name in names)]
 
 
 def winners(experiments: Sequence[Experiment], titles: Sequence[str]) -> Cells:
-    """Return the quickest policy of each experiment at each limit; no rows if no policies were compared."""
-    limits = dict.fromkeys(limit for one in experiments for limit in one.limits)
+    """Return the quickest policy of each experiment at each limit, or its only policy if none was compared."""
+    limits = sorted_limits(record for one in experiments for record in one.records)
     rows: list[Cells] = [
         {"title": title, "cells": [_winner(one, limit) for limit in limits]}
         for one, title in zip(experiments, titles, strict=True)
     ]
-    return {"limits": list(limits), "rows": rows if any(cell for row in rows for cell in row["cells"]) else []}
+    return {"limits": list(limits), "rows": rows}
 
 
 def headlines(winners: Cells) -> Iterator[str]:
     """Yield a sentence on each limit: the quickest policy, or the number of workloads that each policy wins."""
-    for i, limit in enumerate(winners["limits"] if winners["rows"] else ()):
-        cells = [row["cells"][i] for row in winners["rows"] if row["cells"][i]]
+    for i, limit in enumerate(winners["limits"]):
+        cells = [row["cells"][i] for row in winners["rows"] if row["cells"][i].get("is_winner")]
         counts = Counter(cell["policy"] for cell in cells)
         at = "Without a limit" if limit == NO_LIMIT else f"At {limit}"
         if len(cells) == 1:
@@ -106,71 +101,37 @@ def headlines(winners: Cells) -> Iterator[str]:
 def _sentence(cell: Cells) -> str:
     ratio = f", {cell['ratio']}" if cell["ratio"] else ""
     doubt = f"; not certain against {cell['close']}" if cell["close"] else ""
-    return f"{cell['policy']} is the quickest: {cell['time']}{ratio}{doubt}"
+    peak = f", peak {cell['peak']}" if cell["peak"] else ""
+    return f"{cell['policy']} is the quickest: {cell['time']}{ratio}{peak}{doubt}"
 
 
 def _winner(experiment: Experiment, limit: str) -> Cells:
-    """Return the winner at a limit as texts; empty if there is none."""
-    won = winner(experiment.at(limit))
+    """Return the winner at a limit as texts; a single policy is returned without a claim."""
+    records = experiment.at(limit)
+    won = winner(records)
     if won is None:
-        return {}
+        return _unrivalled(records, experiment.metric)
     return {
+        "is_winner": True,
         "policy": won.policy,
         "time": format_duration(won.median_s),
+        "peak": _peak(won.record),
         "ratio": "" if won.ratio is None else f"{won.ratio:.2f} x {REFERENCE}",
         "close": ", ".join(record.case.policy for record in won.close),
     }
 
 
-def table(records: Sequence[Record], view: View) -> Cells:
-    """Return a row for each case in the view's order and columns; without columns, in the usual ones."""
-    rows = [row for one in tables(records, view) for row in one.rows]
-    labels = [*_ALWAYS, *_distinguishing([record.case for record in records], _ALWAYS)]
-    columns = [column(name) for name in dict.fromkeys([*labels, *(view.columns or _metrics(records))])]
-    return {"columns": columns, "rows": [[_cell(col, row) for col in columns] for row in rows]}
+def _unrivalled(records: Sequence[Record], metric: str) -> Cells:
+    if not records:
+        return {}
+    if len(records) > 1:
+        return {"policy": "", "time": "no good run"}
+    [record] = records
+    times = spread(record, metric)
+    result = ", ".join(outcomes(record)) if times is None else format_duration(times.median)
+    return {"policy": record.case.policy, "time": result, "peak": _peak(record)}
 
 
-def _cell(col: Column, row: Row) -> Cells:
-    return {"text": col.show(row), "value": None if col.is_text else col.value(row), "is_text": col.is_text}
-
-
-def _metrics(records: Sequence[Record]) -> list[str]:
-    has_arrivals = any(record.case.loop != "once" for record in records)
-    has_bound = any(spread(record, "bound_s") for record in records)
-    usual = [name for name in _USUAL if name != "bound" or has_bound]
-    return ["makespan", "interval", *(["response_mean", "response.p90"] if has_arrivals else []), *usual]
-
-
-def origin(document: Document) -> str:
-    """Return the time, machine and commit of the measurement in one line."""
-    commit = document.commit
-    parts = [document.created, f"{document.machine.processors} x {document.machine.processor}".rstrip(" x")]
-    return ", ".join([*parts, *([] if commit is None else [f"commit {commit.id[:12]}"])])
-
-
-def about(document: Document) -> list[tuple[str, str]]:
-    """Return the description of the machine and the session as terms and texts."""
-    machine, commit = document.machine, document.commit
-    cases = [record.case for record in document.records]
-    terms = {
-        "measured": document.created,
-        "processor": f"{machine.processors} x {machine.processor}".rstrip(" x"),
-        "memory": format_size(machine.memory_bytes),
-        "kernel": machine.kernel,
-        "Python": machine.python,
-        "PyTorch": machine.torch,
-        "versions": ", ".join(f"{name} {version}" for name, version in document.versions.items()),
-        "commit": ""
-        if commit is None
-        else f"{commit.id} on {commit.branch}{' with uncommitted changes' * commit.is_dirty}",
-        "cap": _each(case.cap for case in cases),
-        "swap": _each(case.swap for case in cases),
-        "threads": _each(case.threads for case in cases),
-        "seeds": _each(case.seed for case in cases if case.seed is not None),
-        "devices": _each(case.device for case in cases if case.device is not None),
-    }
-    return [(term, text) for term, text in terms.items() if text]
-
-
-def _each(values: Iterable[object]) -> str:
-    return ", ".join(map(str, dict.fromkeys(values)))
+def _peak(record: Record) -> str:
+    sizes = spread(record, "peak_bytes")
+    return "" if sizes is None else format_size(round(sizes.median))

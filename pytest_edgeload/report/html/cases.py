@@ -1,0 +1,54 @@
+"""The table of all cases. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_edgeload.report.columns import KEYS, Column, Row, column
+from pytest_edgeload.report.tables import tables
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.record import Case, Record
+
+_ALWAYS = ("workload", "limit", "policy")
+_ARRIVING = ("response_mean", "response.p90")
+_USUAL = ("ratio", "bound", "peak", "swap_in_out", "major_faults", "read")
+
+
+def table(records: Sequence[Record], view: View) -> dict[str, Any]:
+    """Return a row for each case in the view's order and columns; without columns, in the usual ones.
+
+    `omitted` has the titles of the usual columns without a value other than 0.
+    """
+    rows = [row for one in tables(records, view) for row in one.rows]
+    metrics = list(map(column, view.columns or _metrics(records)))
+    empty = [] if view.columns else [col for col in metrics if not any(col.value(row) for row in rows)]
+    outcome = [] if view.columns else ["outcome"]
+    labels = [*_ALWAYS, *outcome, *distinguishing([record.case for record in records], _ALWAYS)]
+    columns = list({col.name: col for col in (*map(column, labels), *metrics) if col not in empty}.values())
+    return {
+        "columns": columns,
+        "rows": [[_cell(col, row) for col in columns] for row in rows],
+        "omitted": [col.title for col in empty if rows],
+    }
+
+
+def _metrics(records: Sequence[Record]) -> list[str]:
+    has_arrivals = any(record.case.loop != "once" for record in records)
+    return ["makespan", *(_ARRIVING if has_arrivals else ()), "interval", *_USUAL]
+
+
+def distinguishing(cases: Sequence[Case], known: Sequence[str], never: Sequence[str] = ()) -> list[str]:
+    """Return the coordinates, besides the `known` ones, that are needed to distinguish the cases."""
+    titles = [tuple(KEYS[name](case) for name in known) for case in cases]
+    names = []
+    for name in [name for name in KEYS if name not in {*known, *never}]:
+        finer = [(*title, KEYS[name](case)) for title, case in zip(titles, cases, strict=True)]
+        if len(set(finer)) > len(set(titles)):
+            names.append(name)
+            titles = finer
+    return names
+
+
+def _cell(col: Column, row: Row) -> dict[str, Any]:
+    return {"text": col.show(row), "value": None if col.is_text else col.value(row), "is_text": col.is_text}
