@@ -19,6 +19,18 @@ def silent(_line: str) -> None:
     """Ignore a line."""
 
 
+def once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that passes its first line on to `say`, and ignores the others."""
+    lines: list[str] = []
+
+    def first(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 1:
+            say(line)
+
+    return first
+
+
 @contextmanager
 def hold(path: Path, on_wait: Callable[[str], None] = silent) -> Iterator[None]:
     """Hold the lock of this file. If that takes more than a second, `on_wait` gets its holder. Raises OSError."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_edgeload.base.locks import once
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.project import Project, check_policies, mix_of, networks_of
@@ -98,7 +99,7 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
             session=directories.session,
             timeout_s=args.timeout,
             user=user,
-            say=terminal.say,
+            say=once(terminal.say),
         )
         bench = Bench(
             launcher=launcher,

@@ -35,8 +35,8 @@ from pytest_edgeload.sandbox.user import User, ourselves
 class Launcher:
     """The cap, the swap and the user of all processes of a session.
 
-    `session` is the tag of the session's owner, and part of the name of each group. `say` receives a line about a wait
-    for another session, once per line.
+    `session` is the tag of the session's owner, and part of the name of each group. `say` receives a line about each
+    wait for another session.
     """
 
     cap: Cap
@@ -45,7 +45,6 @@ class Launcher:
     timeout_s: float
     user: User = field(default_factory=ourselves)
     say: Callable[[str], None] = silent
-    _said: set[str] = field(default_factory=set)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
 
     def launch(self, job: Job, constraints: Constraints, expected_bytes: int) -> Measurement:
@@ -78,7 +77,7 @@ class Launcher:
 
     def turn(self) -> AbstractContextManager[None]:
         """Return the lock that lets one measured run at a time happen on this host."""
-        return host_lock(self._say_once)
+        return host_lock(self.say)
 
     def enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
         """Return a new enclosure with these limits. Start a process in it only in this session's `turn`."""
@@ -102,11 +101,6 @@ class Launcher:
     def _limits(self, constraints: Constraints, files: Iterable[Path]) -> Limits:
         """Return the limits of a worker that reads `files`. Raises Unsupported."""
         return limits_of(constraints, files, self.swap)
-
-    def _say_once(self, line: str) -> None:
-        if line not in self._said:
-            self._said.add(line)
-            self.say(line)
 
     def _group_name(self) -> str:
         return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"

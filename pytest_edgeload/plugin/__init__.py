@@ -101,4 +101,4 @@ def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
     measuring = directories_of(node.config).measuring_tests
     if measuring.exists():
         ids = measuring.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-        start(node.config).collection.prepare(ids)
+        start(node.config).collection.prepare(ids, must_fit_networks=False)

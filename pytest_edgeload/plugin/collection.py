@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import pytest
 
 from pytest_edgeload.plugin import axes, thresholds
-from pytest_edgeload.plugin.items import comparison_group, measures, parameters_of
+from pytest_edgeload.plugin.items import comparison_group, measures, parameters_of, runs_networks
 from pytest_edgeload.plugin.options import as_pytest_errors
 from pytest_edgeload.plugin.ordering import ItemOrder, interleave
 from pytest_edgeload.plugin.registrations import peers
 from pytest_edgeload.plugin.setup import Setup
 
+_WITHOUT_RUNNING = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
+"""The destinations of pytest's options that collect tests and run none."""
+
+
+class Prepare(Protocol):
+    """Prepares the session for tests that will measure."""
+
+    def __call__(self, measuring: Sequence[str], /, *, must_fit_networks: bool) -> None:
+        """Take their ids, and whether every limit must be large enough for a worker with PyTorch."""
+
 
 class Collection:
-    """The hooks of collection. `prepare` gets the ids of all tests that will measure, before the first one runs."""
+    """The hooks of collection. `prepare` is called before the first test that measures runs."""
 
-    def __init__(self, config: pytest.Config, setup: Setup, prepare: Callable[[Sequence[str]], None]) -> None:
+    def __init__(self, config: pytest.Config, setup: Setup, prepare: Prepare) -> None:
         self._config = config
         self._setup = setup
         self.prepare = prepare
@@ -50,10 +61,13 @@ class Collection:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Prepare the session if any test will measure."""
-        settings = self._setup.settings
-        measuring = [item.nodeid for item in session.items if measures(item)]
-        if measuring and not (self._config.option.collectonly or settings.skip or settings.disable):
-            self.prepare(measuring)
+        settings, option = self._setup.settings, self._config.option
+        measuring = [item for item in session.items if measures(item)]
+        if settings.skip or settings.disable or any(getattr(option, name, False) for name in _WITHOUT_RUNNING):
+            return
+        if measuring:
+            # In other sessions, only the tests that run networks are refused, each when it runs.
+            self.prepare([item.nodeid for item in measuring], must_fit_networks=all(map(runs_networks, measuring)))
 
 
 def _judges(item: pytest.Item) -> bool:

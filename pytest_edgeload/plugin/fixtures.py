@@ -57,10 +57,10 @@ class Edge:
 
         `workload` is a `Mix`, or the names of networks to ask once each. `policy` may also name a peer. `memory` is a
         limit or its text (`"512M"`, `"base+256M"`); None means the memory of the device, or no limit without a device.
-        If the worker is killed, takes too long, crashes or computes wrong outputs, the `outcome` of the measurement
-        says so. Raises UsageError for an unknown name, a limit that an idle worker exceeds, or a workload that a peer
-        cannot answer; DamagedNetwork or PreparationFailed if a network cannot be loaded or made; and InvalidPlan if the
-        policy fails.
+        `reader` is the name of a reader: `"read"`, `"mmap"` or `"direct"`. If the worker is killed, takes too long,
+        crashes or computes wrong outputs, the `outcome` of the measurement says so. Raises UsageError for an unknown
+        name, a limit that an idle worker exceeds, or a workload that a peer cannot answer; DamagedNetwork or
+        PreparationFailed if a network cannot be loaded or made; and InvalidPlan if the policy fails.
         """
         __tracebackhide__ = True
         with _ShortRefusals():
@@ -76,10 +76,11 @@ class Edge:
     ) -> Measurement:
         """Call `function` once, in a worker without PyTorch with the limit `memory`, and return the measurement.
 
-        The makespan is the time of the call; imports and arguments are loaded before it. The result is in `returned` if
-        JSON can represent it. An AssertionError is the outcome `wrong`, any other exception `crashed`. `name` names the
-        row. The worker gets the functions, classes and data of the test's own module by value, and imports all other
-        modules. Raises UsageError for arguments that cannot be pickled, or a limit that the worker itself exceeds.
+        The function gets the arguments `args` and `kwargs`. The makespan is the time of the call; imports and arguments
+        are loaded before it. The result is in `returned` if JSON can represent it. An AssertionError is the outcome
+        `wrong`, any other exception `crashed`. `name` names the row. The worker gets the functions, classes and data of
+        the test's own module by value, and imports all other modules. Raises UsageError for arguments that cannot be
+        pickled, or a limit that the worker itself exceeds.
         """
         __tracebackhide__ = True
         from pytest_edgeload.plugin.programs import CallSpec  # noqa: PLC0415  # see the first lines
@@ -101,9 +102,10 @@ class Edge:
     ) -> Measurement:
         """Run a command and its child processes once, with the limit `memory`, and return the measurement.
 
-        The makespan is the time from its start to its end. An exit status other than 0 is the outcome `crashed`. `env`
-        is added to pytest's environment, and `name` names the row. A service is `ready` when a function returns true,
-        or when `"tcp:HOST:PORT"` or `"http://..."` answers; then the makespan is the time of `ask()`, which runs in
+        `argv` is the program and its arguments, `cwd` its working directory, and `stdin` its input. The makespan is the
+        time from its start to its end. An exit status other than 0 is the outcome `crashed`. `env` is added to pytest's
+        environment, and `name` names the row. A service is `ready` when a function returns true, or when
+        `"tcp:HOST:PORT"` or `"http://..."` answers; then the makespan is the time of `ask`, a function that runs in
         pytest's process, and SIGTERM ends the service. Raises UsageError for a command that does not exist, a limit
         relative to `base`, or a service that is ready before it has started.
         """

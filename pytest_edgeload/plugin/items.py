@@ -16,6 +16,11 @@ def measures(item: pytest.Item) -> bool:
     return "edge" in getattr(item, "fixturenames", ())
 
 
+def runs_networks(item: pytest.Item) -> bool:
+    """Return whether the item uses a fixture that only tests of networks need."""
+    return not {POLICY, PEER, READER, "edge_network"}.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 def round_of(item: pytest.Item) -> int:
     """Return the round of the item, from 0."""
     number: int = parameters_of(item).get(ROUND, 0)

@@ -13,6 +13,7 @@ import pytest
 from pytest_edgeload.base import decoding
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.interrupts import Interrupts
+from pytest_edgeload.base.locks import once
 from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
@@ -52,12 +53,14 @@ class SessionMachine:
         self._setup = setup
         self._directories = setup.directories
         self._progress = SessionProgress(config)
+        self._say_wait = once(self._progress.say)
         self._restore = ExitStack()
 
-    def prepare(self) -> None:
+    def prepare(self, *, must_fit_networks: bool) -> None:
         """Clean up after dead sessions, switch swap on, and check the constraints. For the owner.
 
-        Raises UsageError or Unsupported, and then leaves nothing behind.
+        `must_fit_networks`: every limit must be large enough for a worker with PyTorch. Raises UsageError or
+        Unsupported, and then leaves nothing behind.
         """
         setup, directories = self._setup, self._directories
         try:
@@ -68,7 +71,7 @@ class SessionMachine:
             directories.write(directories.unreported_marker, b"")
             if setup.settings.read_bw is not None:
                 self.bench.launcher.check_reads(setup.settings.read_bw, directories.cache)
-            if self.registry.names:  # without networks, no worker with PyTorch has to start below the limits
+            if must_fit_networks:
                 for limit in setup.devices.limits:
                     self.bench.calibration.limit_bytes(limit)
         except BaseException:
@@ -104,7 +107,7 @@ class SessionMachine:
             session=self._directories.session,
             timeout_s=self._setup.settings.timeout,
             user=self._setup.user,
-            say=self._progress.say,
+            say=self._say_wait,
         )
         return Bench(
             launcher=launcher,

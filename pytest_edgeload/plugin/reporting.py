@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from pytest_edgeload.report import comparison, github
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import Case
+
+_MAX_COMMAND = 10_000  # characters; a command line can name thousands of tests
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Reporting:
         self._config = config
         self._setup = setup
         self._running = running
-        self._results = Results(setup, config.rootpath)
+        self._results = Results(setup, config.rootpath, _command(config))
         self._countdown = Countdown(config)
         self._is_open = False
         self._until_the_end = ExitStack()
@@ -70,16 +73,16 @@ class Reporting:
 
     # ---- the session -------------------------------------------------------------------------------------------
 
-    def prepare(self, measuring: Sequence[str]) -> None:
+    def prepare(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:
         """Open the results and prepare the machine, once. `measuring` are the ids of the tests that will measure.
 
-        Raises pytest.UsageError.
+        See `SessionMachine.prepare` for `must_fit_networks`. Raises pytest.UsageError.
         """
         if not self._is_open:
             self._until_the_end.enter_context(ended_alike())
             with as_pytest_errors():
                 self._results.open(measuring)
-                self._running.prepare()
+                self._running.prepare(must_fit_networks=must_fit_networks)
                 self._countdown.begin(measuring)
                 self._is_open = True
 
@@ -187,3 +190,8 @@ class Reporting:
 
     def _source_line(self, case: Case) -> github.SourceLine:
         return github_actions.source_line(case, self._lines, self._config.rootpath)
+
+
+def _command(config: pytest.Config) -> str:
+    """Return the command line of the session, on one line."""
+    return printable(shlex.join(["pytest", *map(str, config.invocation_params.args)]))[:_MAX_COMMAND]

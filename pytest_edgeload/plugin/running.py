@@ -42,15 +42,15 @@ class Running:
 
     # ---- the session -------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Prepare the machine. For the owner. Raises UsageError or Unsupported."""
-        self._machine.prepare()
+    def prepare(self, *, must_fit_networks: bool) -> None:
+        """Prepare the machine; see `SessionMachine.prepare`. For the owner. Raises UsageError or Unsupported."""
+        self._machine.prepare(must_fit_networks=must_fit_networks)
 
     def restore(self) -> None:
         """Restore the machine. For the owner."""
         self._machine.restore()
 
-    def announce(self, measuring: Sequence[str]) -> None:
+    def announce(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:  # noqa: ARG002  # for the owner
         """Note the ids of the tests that will measure, for the owner to prepare the machine. For a worker of xdist."""
         directories = self._directories
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ class SessionProgress:
     def __init__(self, config: pytest.Config) -> None:
         self._plugins = config.pluginmanager
         self._line = ProgressLine(lambda: self._reporter)
+        self._file: Any = None
 
     @property
     def _reporter(self) -> Any:
@@ -39,11 +42,23 @@ class SessionProgress:
     def _uncaptured(self) -> Iterator[Any]:
         """Give the terminal, if there is one. Output of a running test is captured, and this output is not the test's.
 
-        Ctrl-C waits, because it could otherwise end a line halfway.
+        pytest's dots go on in a new line that begins with their file again. Ctrl-C waits, because it could otherwise
+        end a line halfway.
         """
         capture = self._plugins.get_plugin("capturemanager")
         with Interrupts(), capture.global_and_fixture_disabled() if capture else nullcontext():
             reporter = self._reporter
             if reporter is not None and not self._line.is_shown:
-                reporter.ensure_newline()
+                self._file = reporter.currentfspath
+                _end_line(reporter)
             yield reporter
+            if reporter is not None and not self._line.is_shown and isinstance(self._file, Path):
+                reporter.write(f"{os.path.relpath(self._file, reporter.startpath)} ")
+                reporter.currentfspath = self._file
+
+
+def _end_line(reporter: Any) -> None:
+    """End the line of dots. Under -q the line does not begin with a file, so pytest's own method does nothing."""
+    reporter.ensure_newline()
+    if reporter._tw.width_of_current_line:  # noqa: SLF001  # pytest has no public name for it
+        reporter.line("")
