@@ -8,6 +8,9 @@ MEM ?= 1G
 JOBS ?= 3
 COVERAGE ?=
 MINUTES ?= 2
+# pip takes PyTorch's CPU build from here; its usual index has the GPU build, with gigabytes of packages.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH = pip install --quiet --no-deps --retries=1 --extra-index-url=$(TORCH_INDEX)
 PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 LOWEST = build/lowest
 # The tests that start no worker. Without --hypothesis-profile=quick and with slow tests they take five times as long.
@@ -68,6 +71,7 @@ $(LOWEST)/ready: $(LOWEST)/venv/ready dist/ready
 $(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so both can be built at the same time
 	rm -rf $(LOWEST)/venv
 	$(PYTHON) -m venv $(LOWEST)/venv
+	$(LOWEST)/venv/bin/python -m $(TORCH) --constraint constraints-lowest.txt torch
 	$(LOWEST)/venv/bin/python -m pip install --quiet --requirement constraints-lowest.txt
 	touch $@
 
@@ -97,6 +101,7 @@ system: ## Debian's packages of programs that tests need and pip does not provid
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(RUN) $(TORCH) --constraint constraints.txt torch
 	$(RUN) pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

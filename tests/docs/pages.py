@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-COMMANDS = ("$ ", "pytest", "edgeload ", "make ", "pip install ", "gh ", "bencher ")
+COMMANDS = ("$ ", "pytest", "edgeload ", "make ", "pip install ", "uv ", "gh ", "bencher ")
 """The beginnings of lines that a reader types into a shell."""
 
 

@@ -197,11 +197,17 @@ def _parse_make(words: list[str], _pytester: object) -> None:
     assert [name for name in variables if not re.search(rf"^{name} \?=", MAKEFILE, re.MULTILINE)] == []
 
 
-def _parse_pip(words: list[str], _pytester: object) -> None:
-    match = re.fullmatch(r"(pytest-edgeload)(?:\[(.*)\])?", words[-1])
-    assert match is not None
-    assert match[1] == PROJECT["name"]
-    assert {*filter(None, (match[2] or "").split(","))} <= {*PROJECT["optional-dependencies"]}
+def _parse_install(words: list[str], _pytester: object) -> None:
+    """Require this project with known extras; test_installing.py checks the options."""
+    [match] = filter(None, (re.fullmatch(r"(pytest-edgeload|\.)(?:\[(.*)\])?", word) for word in words))
+    assert match[1] in {PROJECT["name"], "."}
+    assert {*filter(None, (match[2] or "").split(","))} <= {*PROJECT["optional-dependencies"], "test"}
+
+
+def _parse_uv(words: list[str], pytester: object) -> None:
+    assert words[:2] == ["pip", "install"] or words == ["sync", "--extra=test"]
+    if words[0] == "pip":
+        _parse_install(words[2:], pytester)
 
 
 def _parse_foreign(words: list[str], _pytester: object) -> None:
@@ -214,7 +220,8 @@ _PARSERS: Mapping[str, Callable[[list[str], pytest.Pytester], None]] = {
     "pytest": _parse_pytest,
     "edgeload": _parse_edgeload,
     "make": _parse_make,
-    "pip": _parse_pip,
+    "pip": _parse_install,
+    "uv": _parse_uv,
     **dict.fromkeys(_FOREIGN, _parse_foreign),
 }
 
