@@ -126,9 +126,10 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Builder:
-    """Collects the tasks of a workload's plan. `add` returns the index with which later tasks wait for this one.
+    """Collects the tasks of the plan for `workload`. `add` returns the index with which later tasks wait for this one.
 
-    The init of a request with a condition also waits for the task that the workload's `conditions` require.
+    The init of a request with a condition also waits for the task that the workload's `conditions` require. `lanes`,
+    `order`, `memory_bytes`, `patience`, `service_s` and `arena_bytes` are those of the plan; see `Plan`.
     """
 
     def __init__(
@@ -162,7 +163,17 @@ class Builder:
         weights_of: int | None = None,
         place: int | None = None,
     ) -> int:
-        """Add a task that waits for `after`: an index, several, or None; return its index."""
+        """Add a task and return its index.
+
+        `kind` is init, load, exec or free. `request` is the index of the request in the workload, and `layer` the index
+        of the layer in its network; an init has no layer. The task waits for `after`: the index of another task,
+        several indices, or None; None among several is ignored. `lane` is the only lane that may run the task (None:
+        any). Of several ready tasks, the one with the smallest `priority` goes first. `reserve` bytes are reserved when
+        the task starts: by a load until its weights are freed, by an init until its request is done. `tile` is the
+        slice of the layer, by default the whole layer. An exec uses, and a free frees, the weights that the request
+        `weights_of` of the same network loads (None: its own). A load puts its weights at `place`, in bytes from the
+        start of the plan's arena (None: into memory of their own).
+        """
         awaited = [after] if after is None or isinstance(after, int) else list(after)
         index = len(self._tasks)
         if kind == "init":

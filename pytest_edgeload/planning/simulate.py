@@ -36,9 +36,10 @@ class Simulation:
 def simulate(
     plan: Plan, workload: Workload, *, speeds: Speeds | None = None, holds: Callable[[int], bool] = lambda _: True
 ) -> Simulation:
-    """Carry out `plan` in virtual time. `speeds` set the duration of loads and execs; other tasks take no time.
+    """Carry out `plan` for `workload` in virtual time.
 
-    `holds` returns whether the condition of a request holds. Raises InvalidPlan if tasks are left that can never run.
+    `speeds` set the duration of loads and execs; other tasks take no time. `holds` returns whether the condition of a
+    request holds. Raises InvalidPlan if tasks are left that can never run.
     """
     return _Simulator(plan, workload, speeds or Speeds(), holds).run()
 

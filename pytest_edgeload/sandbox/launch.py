@@ -114,7 +114,7 @@ class _Dialogue:
         if not isinstance(self._ask(worker, self._opening, Ready), Ready):
             return
         worker.report_ready()
-        page_cache.back(worker.enclosure.max_bytes, worker.enclosure.timeout_s)
+        page_cache.back(worker.enclosure.max_bytes)
         with worker.on_the_clock():
             begin_s = time.monotonic()
             done = self._ask(worker, GO, Done)

@@ -147,7 +147,7 @@ class Mix:
 
     @classmethod
     def of(cls, name: str, networks: Sequence[str], *, images: int = 1) -> Mix:
-        """Return the mix that asks each of `networks`, in order, about the first of `images` images, then the next.
+        """Return the mix `name` that asks each of `networks`, in order, about the first of `images` images and so on.
 
         The requests about one image are a batch.
         """

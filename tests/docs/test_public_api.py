@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pytest_edgeload
 from tests.docs.pages import BLOCKS, ROOT
 
+MAX_OBVIOUS = 2  # arguments that a function may have without a word on each
 PUBLIC = {"pytest_edgeload", "pytest_edgeload.strategies"}
 
 FILES = [
@@ -51,6 +54,33 @@ def test_only_public_names_are_imported(source: str) -> None:
 def test_public_name_exists(name: str) -> None:
     """Every name in `__all__` can be imported."""
     assert getattr(pytest_edgeload, name) is not None
+
+
+def test_dir_lists_the_api() -> None:
+    """`dir` lists the public names, which completion in a shell uses."""
+    assert dir(pytest_edgeload) == sorted([*pytest_edgeload.__all__, "__version__", "strategies"])
+
+
+def functions() -> Iterator[tuple[str, Any, str]]:
+    """Yield the name, the function and the documentation of each public function and method."""
+    for name in pytest_edgeload.__all__:
+        found = getattr(pytest_edgeload, name)
+        if inspect.isfunction(found):
+            yield name, found, found.__doc__ or ""
+        for own, member in vars(found).items() if inspect.isclass(found) else ():
+            function = getattr(member, "__func__", member)
+            if inspect.isfunction(function) and (found is pytest_edgeload.Builder or not own.startswith("_")):
+                yield f"{name}.{own}", function, f"{found.__doc__} {function.__doc__}"
+
+
+def test_help_explains_every_argument() -> None:
+    """The documentation of a function with more than two arguments names each of them."""
+    unnamed = []
+    for name, function, text in functions():
+        arguments = [argument for argument in inspect.signature(function).parameters if argument not in {"self", "cls"}]
+        if len(arguments) > MAX_OBVIOUS:
+            unnamed += [f"{name}: {argument}" for argument in arguments if f"`{argument}`" not in text]
+    assert unnamed == []
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
