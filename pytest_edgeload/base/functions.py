@@ -16,6 +16,10 @@ SearchPath = tuple[bytes, ...]
 
 def check_function(subject: str, function: str) -> None:
     """Raise UsageError about `subject` unless `function` is written as `module:function`."""
+    if not isinstance(function, str):
+        raise UsageError(
+            subject, f"{function!r} is not text", "write it as 'module:function'; a new process imports it"
+        )
     module, _, name = function.partition(":")
     if not (module and name.isidentifier()):
         raise UsageError(f"{subject} {function!r}", "not of the form 'module:function'")

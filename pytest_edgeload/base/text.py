@@ -14,9 +14,9 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def is_name(name: str) -> bool:
-    """Return whether `name` can be shown and stored unchanged."""
-    return 0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable()
+def is_name(name: object) -> bool:
+    """Return whether `name` is a text that can be shown and stored unchanged."""
+    return isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable()
 
 
 def as_path(text: str) -> Path:

@@ -1,9 +1,11 @@
-"""Sizes, limits, durations and counts: parsed and printed here and nowhere else. Imports the standard library only."""
+"""Sizes, limits, durations and counts: parsed and printed here and nowhere else."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from pytest_edgeload.base.arguments import whole
 
 SIZE_HINT = "try 512M, 1G or base+256M"
 RATE_HINT = "try 90M, which is 90 MiB a second"
@@ -111,6 +113,10 @@ class Limit:
 
     size_bytes: int
     above_base: bool = False
+
+    def __post_init__(self) -> None:
+        """Convert the size. Raise ValueError if it is not a number of bytes."""
+        object.__setattr__(self, "size_bytes", whole("size_bytes", self.size_bytes, 0, _MAX_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> Limit:

@@ -42,7 +42,9 @@ def _run(args: argparse.Namespace) -> CommandResult:
     policy = project.policy(args.policy)
     mix = mix_of(args.networks, args.images)
     registry = project.registry(Store(args.cache_dir or arguments.cache()))
-    workload = mix.workload(networks_of(mix, registry))
+    networks, speeds = networks_of(mix, registry), Budget().speeds
+    service_s = mix.per_batch({name: speeds.service_s(network) for name, network in networks.items()})
+    workload = mix.workload(networks, service_s=service_s)
     memory_bytes = None if args.mem is None else _memory_bytes(args.mem)
     check_conditions(workload)
     with explaining(f"policy {args.policy}"):

@@ -25,7 +25,7 @@ from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import Calling, launch_call
 from pytest_edgeload.workload import Mix, Workload
-from pytest_edgeload.workload.conditions import check_conditions
+from pytest_edgeload.workload.conditions import check_conditions, check_last_arrival
 
 _PEER_COPIES = 2  # of the weights, in a peer that copies them into a module
 
@@ -59,10 +59,12 @@ class Bench:
 
         A failure of the worker is an outcome. Raises UnknownNetwork, PreparationFailed, DamagedNetwork, InvalidPlan or
         Unsupported, and UsageError if a condition refers to an output that does not exist or if a peer cannot answer
-        the workload.
+        the workload, or if the last request arrives after the timeout.
         """
+        service_s = self.calibration.service_s(mix, case.enforced) if mix.clock == "service" else None
+        check_last_arrival(mix, service_s, self.launcher.timeout_s)
         stored = {name: self.registry.get(name, self.progress) for name in mix.networks}
-        workload = mix.workload({name: network for name, (_, network) in stored.items()})
+        workload = mix.workload({name: network for name, (_, network) in stored.items()}, service_s=service_s or 1.0)
         check_conditions(workload)
         folders = {name: str(folder) for name, (folder, _) in stored.items()}
         method = self._method(case, workload, folders)
@@ -80,6 +82,7 @@ class Bench:
         )
         weight_bytes = sum(network.weight_bytes for _, network in stored.values())  # the page cache keeps some of them
         measurement = self.launcher.launch(job, case.enforced, weight_bytes + method.peak_bytes)
+        measurement = msgspec.structs.replace(measurement, service_time_s=service_s)
         for name in stored:  # raises if the weights changed meanwhile, because then the figures mean nothing
             self.registry.get(name, self.progress)
         if method.program is not None:
@@ -129,4 +132,5 @@ def with_mix(case: Case, mix: Mix) -> Case:
         arrivals=mix.arrivals,
         seed=mix.seed,
         conditions=mix.conditions,
+        clock=mix.clock,
     )

@@ -103,7 +103,7 @@ class Calibration:
             name: self._figure_s(FigureKey("service", (name,), held), partial(self._alone_s, name, held))
             for name in mix.networks
         }
-        return sum(network_s[ask.network] for ask in mix.asks) / len({ask.batch for ask in mix.asks})
+        return mix.per_batch(network_s)
 
     def bound(self, case: Case, mix: Mix) -> Bound | None:
         """Return the times that no run of `mix` can beat with the case's threads and device, under any policy or limit.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
 
 
@@ -15,6 +16,14 @@ class Inputs:
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise BadArgument unless the inputs are in a tuple and a mapping."""
+        if not isinstance(self.args, tuple | list):
+            raise BadArgument(f"args of type {type(self.args).__name__}", "not a tuple", "write (x,) for one input")
+        if not isinstance(self.kwargs, Mapping):
+            raise BadArgument(f"kwargs of type {type(self.kwargs).__name__}", "not a mapping", "try {'name': x}")
+        object.__setattr__(self, "args", tuple(self.args))
 
 
 def as_inputs(sample: Any) -> Inputs:

@@ -89,9 +89,9 @@ class NotMade(msgspec.Struct, frozen=True, tag="not_made"):
 Event = Waiting | Progress | Made | NotMade
 
 
-def is_saved_model(factory: str) -> bool:
+def is_saved_model(factory: object) -> bool:
     """Return whether a factory is the path of a .pt2 file rather than a function."""
-    return factory.endswith(".pt2")
+    return isinstance(factory, str) and factory.endswith(".pt2")
 
 
 def _printable(part: Words) -> tuple[str | Setting, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_edgeload.base import arguments
 from pytest_edgeload.base.errors import UsageError, check_name, suggestion
 from pytest_edgeload.base.functions import check_function, search_path
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
@@ -100,14 +101,14 @@ class Registry:
         weights from it. Raises UsageError if the factory has another form or the name is taken.
         """
         check_name("network", name)
-        factory = os.fspath(factory)
+        factory = os.fsdecode(factory) if isinstance(factory, bytes | os.PathLike) else factory
         if is_saved_model(factory):
             if checkpoint is not None:
                 raise UsageError(f"network {name}", f"{factory} has its own weights", "leave the checkpoint out")
             factory = str(self.base / factory)
         else:
             check_function(f"network {name}: factory", factory)
-        recipe = Recipe(factory, None if checkpoint is None else self.base / checkpoint)
+        recipe = Recipe(factory, None if checkpoint is None else self.base / arguments.path("checkpoint", checkpoint))
         if self._recipes.get(name) != recipe:
             self.check_free(name, recipe)
         self._recipes[name] = recipe

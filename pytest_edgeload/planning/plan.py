@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
+from msgspec.structs import force_setattr
 
-from pytest_edgeload.base.decoding import Count, Seconds
+from pytest_edgeload.base import arguments
+from pytest_edgeload.base.arguments import BadArgument
+from pytest_edgeload.base.decoding import Count, Seconds, decode
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.networks.layer import Layer, Network
 from pytest_edgeload.networks.tile import WHOLE, Tile
@@ -38,6 +42,14 @@ class Speeds(msgspec.Struct, frozen=True):
     read_bytes_per_s: float = 1e9
     flops_per_s: float = 4e10
 
+    def __post_init__(self) -> None:
+        """Raise ValueError unless both speeds are positive."""
+        for name in ("read_bytes_per_s", "flops_per_s"):
+            speed = arguments.number(name, getattr(self, name))
+            if not speed > 0:
+                raise BadArgument.of(name, speed, "not a speed", "give a positive number")
+            force_setattr(self, name, speed)
+
     def load_s(self, layer: Layer) -> float:
         """Return the seconds that loading `layer` takes."""
         return layer.weight_bytes / self.read_bytes_per_s
@@ -57,6 +69,12 @@ class Budget(msgspec.Struct, frozen=True):
     memory_bytes: int | None = None
     lanes: int = 2
     speeds: Speeds = Speeds()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless memory and lanes are whole numbers."""
+        memory_bytes = None if self.memory_bytes is None else arguments.whole("memory_bytes", self.memory_bytes, None)
+        force_setattr(self, "memory_bytes", memory_bytes)
+        force_setattr(self, "lanes", arguments.whole("lanes", self.lanes, 1))
 
 
 class Task(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -174,7 +192,7 @@ class Builder:
         `weights_of` of the same network loads (None: its own). A load puts its weights at `place`, in bytes from the
         start of the plan's arena (None: into memory of their own).
         """
-        awaited = [after] if after is None or isinstance(after, int) else list(after)
+        awaited = list(after) if isinstance(after, Iterable) else [after]
         index = len(self._tasks)
         if kind == "init":
             self._inits[request] = self._answers[request] = index
@@ -195,3 +213,20 @@ class Builder:
     def done(self) -> Plan:
         """Return the plan."""
         return Plan(tuple(self._tasks), *self._rest)
+
+
+def plain_plan(plan: object) -> Plan:
+    """Return a plan with Python's own numbers, as a worker receives it. Raises InvalidPlan for any other value."""
+    if not isinstance(plan, Plan):
+        raise InvalidPlan("", f"returned {type(plan).__name__}, not a Plan", "let it end with `return plan.done()`")
+    try:
+        return decode(msgspec.json.encode(plan, enc_hook=_plain_number), Plan)
+    except (ValueError, TypeError) as error:
+        raise InvalidPlan("", f"returned a plan with other values: {error}", "give numbers") from None
+
+
+def _plain_number(value: object) -> object:
+    found = arguments.plain(value)
+    if found is value:
+        raise TypeError(f"{reprlib.repr(value)} is not a number")
+    return found

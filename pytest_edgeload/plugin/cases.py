@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from pytest_edgeload.base.arguments import whole
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.base.units import Limit
+from pytest_edgeload.base.units import SIZE_HINT, Limit, format_size
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.items import device_of, own_parameters, round_of, test_name
 from pytest_edgeload.results.record import PROGRAM, Case
@@ -76,9 +77,24 @@ def unlimited_case(run: WorkloadRun | ProgramRun, threads: int) -> Case:
     )
 
 
-def to_limit(memory: Limit | str | None) -> Limit | None:
-    """Return the limit that a test gives. Raises UsageError."""
-    try:
-        return Limit.parse(memory) if isinstance(memory, str) else memory
-    except ValueError as error:
-        raise UsageError(f"memory={memory!r}", str(error)) from error
+Memory = Limit | str | int | None
+"""A limit as a test gives it: a limit or its text, a number of bytes, or None."""
+
+_MIN_BYTES = 1 << 20
+
+
+def to_limit(memory: Memory) -> Limit | None:
+    """Return the limit that a test gives. Raises UsageError, also for a limit that no process could start under."""
+    if memory is None or isinstance(memory, Limit):
+        return memory
+    if isinstance(memory, str):
+        try:
+            limit = Limit.parse(memory)
+        except ValueError as error:
+            raise UsageError(f"memory={memory!r}", str(error)) from error
+    else:
+        limit = Limit(whole("memory", memory, 1, hint=SIZE_HINT))
+    if limit.size_bytes < _MIN_BYTES and not limit.above_base:
+        hint = f"did you mean {memory}M?" if str(memory).isdecimal() else SIZE_HINT
+        raise UsageError(f"memory={memory!r}", f"no process fits into {format_size(limit.size_bytes)} bytes", hint)
+    return limit

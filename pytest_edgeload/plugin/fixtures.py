@@ -50,17 +50,17 @@ class Edge:
         workload: Mix | Sequence[str],
         *,
         policy: str = "bulk",
-        memory: Limit | str | None = None,
+        memory: Limit | str | int | None = None,
         reader: str = "read",
     ) -> Measurement:
         """Carry out `workload` once under `policy`, in a worker with the limit `memory`, and return the measurement.
 
         `workload` is a `Mix`, or the names of networks to ask once each. `policy` may also name a peer. `memory` is a
-        limit or its text (`"512M"`, `"base+256M"`); None means the memory of the device, or no limit without a device.
-        `reader` is the name of a reader: `"read"`, `"mmap"` or `"direct"`. If the worker is killed, takes too long,
-        crashes or computes wrong outputs, the `outcome` of the measurement says so. Raises UsageError for an unknown
-        name, a limit that an idle worker exceeds, or a workload that a peer cannot answer; DamagedNetwork or
-        PreparationFailed if a network cannot be loaded or made; and InvalidPlan if the policy fails.
+        limit, its text (`"512M"`, `"base+256M"`) or a number of bytes; None means the memory of the device, or no limit
+        without a device. `reader` is the name of a reader: `"read"`, `"mmap"` or `"direct"`. If the worker is killed,
+        takes too long, crashes or computes wrong outputs, the `outcome` of the measurement says so. Raises UsageError
+        for an unknown name, a limit that an idle worker exceeds, or a workload that a peer cannot answer;
+        DamagedNetwork or PreparationFailed if a network cannot be loaded or made; and InvalidPlan if the policy fails.
         """
         __tracebackhide__ = True
         with _ShortRefusals():
@@ -70,7 +70,7 @@ class Edge:
         self,
         function: Callable[..., object],
         *args: object,
-        memory: Limit | str | None = None,
+        memory: Limit | str | int | None = None,
         name: str | None = None,
         **kwargs: object,
     ) -> Measurement:
@@ -90,11 +90,11 @@ class Edge:
 
     def command(
         self,
-        argv: Sequence[str | PathLike[str]],
+        argv: Sequence[str | bytes | float | PathLike[str]],
         *,
-        memory: Limit | str | None = None,
+        memory: Limit | str | int | None = None,
         name: str | None = None,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | bytes | float | PathLike[str]] | None = None,
         cwd: str | PathLike[str] | None = None,
         stdin: bytes | str | None = None,
         ready: Callable[[], object] | str | None = None,
@@ -113,13 +113,14 @@ class Edge:
         from pytest_edgeload.plugin.programs import CommandSpec  # noqa: PLC0415  # see the first lines
 
         with _ShortRefusals():
-            return self._running.run_program(CommandSpec(argv, name, env or {}, cwd, stdin, ready, ask), memory)
+            return self._running.run_program(CommandSpec(argv, name, env, cwd, stdin, ready, ask), memory)
 
     def service_s(self, workload: Mix | Sequence[str]) -> float:
         """Return the mean time in seconds of one batch of `workload` that has the machine to itself.
 
         It is the sum over the requests of the time of their network alone, from a cold cache and with all memory. It is
-        measured once per session. Arrival times relative to it are the same load on fast and slow machines.
+        measured once per session. For arrivals and deadlines relative to it, use `Mix.in_service_times`: its case is
+        the same in every session, so the gate can judge it.
         """
         __tracebackhide__ = True
         with _ShortRefusals():

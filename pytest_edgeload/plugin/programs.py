@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 import cloudpickle
 import pytest
 
+from pytest_edgeload.base import arguments
+from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
 from pytest_edgeload.engine.lazy_module import LazyModule
@@ -46,9 +48,9 @@ class CallSpec:
 class CommandSpec:
     """The arguments of `edge.command`. `env` is added to pytest's environment."""
 
-    argv: Sequence[str | PathLike[str]]
+    argv: Sequence[str | bytes | float | PathLike[str]]
     name: str | None
-    env: Mapping[str, str]
+    env: Mapping[str, str | bytes | float | PathLike[str]] | None
     cwd: str | PathLike[str] | None
     stdin: bytes | str | None
     ready: Callable[[], object] | str | None
@@ -57,16 +59,29 @@ class CommandSpec:
 
     def build(self, item: pytest.Item) -> tuple[str, command.Command]:  # noqa: ARG002  # the same signature for both
         """Return the name of the row, and the command. Raises UsageError."""
-        env = {**os.environ, **self.env}
+        env = {**os.environ, **to_env(self.env)}
         built = command.Command.of(self.argv, env, self.cwd, self.stdin, self.ready, self.ask)
-        return row_name(self.name, Path(self.argv[0]).name), built
+        return row_name(self.name, Path(built.argv[0]).name), built
+
+
+def to_env(env: Mapping[str, object] | None) -> dict[str, str]:
+    """Return variables of an environment, with numbers and paths written as text. Raises UsageError."""
+    if env is None:
+        return {}
+    if not isinstance(env, Mapping):
+        raise BadArgument.of("env", env, "not a mapping", "try {'NAME': 'value'}")
+    variables = {arguments.word("env", name): arguments.word(f"env[{name!r}]", value) for name, value in env.items()}
+    for name in variables:
+        if not name or "=" in name:
+            raise BadArgument.of("env", name, "not the name of a variable", "give one without =")
+    return variables
 
 
 def row_name(name: str | None, default: str) -> str:
     """Return `name`, or `default` reduced to the characters that a threshold can contain. Raises UsageError."""
     if name is None:
         return re.sub(r"[^\w.-]+", "-", default).strip("-")[:MAX_NAME_CHARACTERS] or PROGRAM
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(arguments.text("name", name)):
         raise UsageError(f"name={name!r}", "a threshold could not contain it", "use letters, digits, and . _ -")
     return name
 

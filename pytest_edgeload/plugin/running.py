@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from pytest_edgeload.base.arguments import BadArgument, text, texts
 from pytest_edgeload.base.errors import UsageError, check_name
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
-from pytest_edgeload.base.units import Limit
-from pytest_edgeload.plugin.cases import Caller, ProgramRun, WorkloadRun, to_limit
+from pytest_edgeload.plugin.cases import Caller, Memory, ProgramRun, WorkloadRun, to_limit
 from pytest_edgeload.plugin.items import device_of, is_of, measures, round_of, test_name
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.machine import SessionMachine
@@ -91,17 +91,16 @@ class Running:
         """The networks that tests make of their own models."""
         return self._machine.live
 
-    def run(
-        self, workload: Mix | Sequence[str], *, policy: str, memory: Limit | str | None, reader: str
-    ) -> Measurement:
+    def run(self, workload: Mix | Sequence[str], *, policy: str, memory: Memory, reader: str) -> Measurement:
         """Measure a workload once for the running test; see `fixtures.Edge.run`."""
         item = self._running_item("run")
+        policy, reader = text("policy", policy), text("reader", reader)
         run = WorkloadRun(Caller.of(item), as_mix(workload), policy, to_limit(memory), reader)
         if self.setup.settings.disable:
             return self._bench.try_workload(run)
         return self._keep(item, run, self._bench.measure_workload(run))
 
-    def run_program(self, spec: CallSpec | CommandSpec, memory: Limit | str | None) -> Measurement:
+    def run_program(self, spec: CallSpec | CommandSpec, memory: Memory) -> Measurement:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
         item, limit = self._running_item(spec.method), to_limit(memory)
         name, program = spec.build(item)
@@ -173,7 +172,9 @@ def as_mix(workload: Mix | Sequence[str]) -> Mix:
     """Return `workload` as a mix. A sequence of names asks each network once, and gives the mix its name."""
     if isinstance(workload, Mix):
         return workload
-    names = [workload] if isinstance(workload, str) else list(workload)
+    names = texts("workload", workload, "give a Mix, or a list of names of networks")
+    if not names:
+        raise BadArgument.of("workload", workload, "an empty list", "name at least one network")
     for name in names:
         check_name("network", name)
     return Mix.of("+".join(names)[:MAX_NAME_CHARACTERS], names)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pytest_edgeload.base.errors import UsageError, check_name
 from pytest_edgeload.planning.check import check_plan
-from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
+from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan, plain_plan
 from pytest_edgeload.policies.bulk import bulk
 from pytest_edgeload.policies.bulk_unchained import bulk_unchained
 from pytest_edgeload.policies.deepeye import deepeye
@@ -56,6 +56,8 @@ def known_policies(call_hook: Callable[[Callable[[str, Policy], None]], object])
 
     def register(name: str, policy: Policy) -> None:
         check_name("policy", name)
+        if not callable(policy):
+            raise UsageError(f"policy {name}", f"{policy!r} is not a function", "register the function itself")
         if known.setdefault(name, policy) is not policy:
             raise UsageError(f"policy {name}", "registered twice", "give the second another name")
 
@@ -65,10 +67,11 @@ def known_policies(call_hook: Callable[[Callable[[str, Policy], None]], object])
 
 def make_plan(name: str, policy: Policy, workload: Workload, budget: Budget) -> Plan:
     """Return the plan of `policy`. Raises InvalidPlan with the name of the policy if the plan fails the check."""
-    plan = policy(workload, budget)
+    returned = policy(workload, budget)
     try:
+        plan = plain_plan(returned)
         check_plan(plan, workload)
     except InvalidPlan as error:
-        subject = f"policy {name}, {error.subject}" if error.reason else f"policy {name}"
+        subject = f"policy {name}, {error.subject}" if error.reason and error.subject else f"policy {name}"
         raise error.about(subject) from None
     return plan

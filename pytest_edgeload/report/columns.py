@@ -146,6 +146,7 @@ KEYS: Mapping[str, Callable[[Case], str]] = {
     "arrivals": lambda case: case.arrivals,
     "seed": lambda case: "" if case.seed is None else str(case.seed),
     "conditions": lambda case: case.conditions,
+    "clock": lambda case: case.clock,
     "test": lambda case: case.test,
     "cap": lambda case: case.cap,
     "swap": lambda case: case.swap,

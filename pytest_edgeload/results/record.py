@@ -36,8 +36,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     `test` is the id of the test with the test's own parameters, and `parameters` has these by name. `workload` is the
     name of the workload and `requests` its requests. `loop` and `arrivals` define when requests arrive, with random
-    numbers from `seed` if there is one, and `conditions` how requests with a condition are treated. For a function or
-    command, `workload` is `program`, `policy` its name, and `reader` is `none`.
+    numbers from `seed` if there is one, and `conditions` how requests with a condition are treated. `clock` is the unit
+    of arrivals and deadlines: `s`, or `service` for service times. For a function or command, `workload` is `program`,
+    `policy` its name, and `reader` is `none`.
 
     `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
     `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, and `swap` the
@@ -61,6 +62,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: str = ""
     seed: int | None = None
     conditions: str = "wait"
+    clock: str = "s"
     parameters: tuple[tuple[str, str], ...] = ()
     by_device: tuple[str, ...] = ()
     unenforced: tuple[Shortfall, ...] = ()
@@ -243,6 +245,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     stall_s: Annotated[
         Seconds | None,
         _metric("s", "lower", "time in which a task of the group stalled on memory (pressure stall information)"),
+    ] = None
+    service_time_s: Annotated[
+        Seconds | None, _metric("s", "neither", "the service time that is the unit of arrivals and deadlines")
     ] = None
     baseline_bytes: Annotated[
         Count | None, _metric("bytes", "lower", "resident memory of the worker when ready, before the first task")

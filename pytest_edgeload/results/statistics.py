@@ -14,7 +14,9 @@ from functools import lru_cache, partial
 from itertools import zip_longest
 from typing import Any
 
-from pytest_edgeload.results.record import Measurement, Record
+from pytest_edgeload.base.arguments import BadArgument
+from pytest_edgeload.base.errors import suggestion
+from pytest_edgeload.results.record import METRICS, Measurement, Record
 from pytest_edgeload.results.threshold import Figure, percent_of
 
 CONFIDENCE = 0.95
@@ -231,6 +233,8 @@ def _by_turn(record: Record, metric: str) -> dict[tuple[int, int], float]:
 
 def _values(rounds: Iterable[Measurement], metric: str) -> list[float]:
     """Return the metric of the rounds that were ok and have it; the mean if it has a value per request."""
+    if metric not in METRICS:
+        raise BadArgument.of("metric", metric, "unknown", suggestion(str(metric), METRICS))
     values = [measurement.value(metric) for measurement in rounds if measurement.outcome == "ok"]
     means = [_mean(value) if isinstance(value, tuple) else value for value in values]
     return [value for value in means if value is not None]

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
+from pytest_edgeload.base import arguments
+from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import page_cache
@@ -25,6 +27,9 @@ from pytest_edgeload.sandbox.worker import Worker, with_words
 
 GRACE_S = 5.0
 """How long a service may take to end after SIGTERM."""
+
+Word = str | bytes | float | os.PathLike[str]
+"""A word of a command as a caller gives it; numbers are written in Python's way."""
 
 _PERIOD_S = 0.01
 _MAX_ERROR_CHARACTERS = 400
@@ -47,7 +52,7 @@ class Command:
     @classmethod
     def of(
         cls,
-        argv: Sequence[str | os.PathLike[str]],
+        argv: Iterable[Word],
         env: Mapping[str, str],
         cwd: str | os.PathLike[str] | None,
         stdin: bytes | str | None,
@@ -55,19 +60,16 @@ class Command:
         ask: Callable[[], object] | None,
     ) -> Self:
         """Return the command, with its program looked up in the PATH of `env` as by a shell. Raises UsageError."""
-        if isinstance(argv, str | bytes) or not argv:
-            raise UsageError(
-                f"command {argv!r}", "not a list of a program and its arguments", "try ['./program', 'file']"
-            )
+        program, *rest = _words(argv)
+        if ask is not None and not callable(ask):
+            raise BadArgument.of("ask", ask, "not a function", "give a function without arguments")
         if ask is not None and ready is None:
-            raise UsageError(f"command {argv[0]}", "ask needs a service", "add ready=, which says when to ask it")
-        folder = str(Path(cwd or ".").absolute())
+            raise UsageError(f"command {program}", "ask needs a service", "add ready=, which says when to ask it")
+        folder = str(Path("." if cwd is None else arguments.path("cwd", cwd)).absolute())
         if not Path(folder).is_dir():
-            raise UsageError(f"command {argv[0]}", f"cwd={folder!r} is not a folder")
-        program, *arguments = [os.fspath(word) for word in argv]
-        data = stdin.encode() if isinstance(stdin, str) else stdin or b""
-        words = (_look_up(program, env, folder), *arguments)
-        return cls(words, env, folder, data, None if ready is None else probe_of(ready), ask)
+            raise UsageError(f"command {program}", f"cwd={folder!r} is not a folder")
+        words = (_look_up(program, env, folder), *rest)
+        return cls(words, env, folder, _data(stdin), None if ready is None else probe_of(ready), ask)
 
     @property
     def key(self) -> object:
@@ -78,6 +80,28 @@ class Command:
     def files(self) -> list[Path]:
         """The files that its arguments name."""
         return page_cache.files_named(self.argv[1:], self.cwd)
+
+
+def _words(argv: object) -> list[str]:
+    """Return a program and its arguments as text; numbers and paths are written as such. Raises UsageError."""
+    words: list[str] = []
+    if isinstance(argv, Iterable) and not isinstance(argv, str | bytes | Mapping):
+        words = [arguments.word(f"argv[{i}]", each) for i, each in enumerate(argv)]
+    if not words or not words[0]:
+        hint = "try ['./program', 'file']"
+        raise UsageError(f"command {argv!r}", "not a list of a program and its arguments", hint)
+    return words
+
+
+def _data(stdin: object) -> bytes:
+    """Return the input of a program. Raises UsageError."""
+    if stdin is None:
+        return b""
+    if isinstance(stdin, str):
+        return stdin.encode()
+    if isinstance(stdin, bytes | bytearray | memoryview):
+        return bytes(stdin)
+    raise BadArgument.of("stdin", stdin, "neither text nor bytes", "read it first, as by Path('input').read_bytes()")
 
 
 def _look_up(program: str, env: Mapping[str, str], folder: str) -> str:

@@ -9,6 +9,7 @@ from http.client import HTTPException
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
+from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
 
 Probe = Callable[[], object]
@@ -22,6 +23,8 @@ def probe_of(ready: Probe | str) -> Callable[[], bool]:
 
     Raises UsageError.
     """
+    if not callable(ready) and not isinstance(ready, str):
+        raise BadArgument.of("ready", ready, "neither an address nor a function", _HINT)
     return partial(_is_ready, ready if callable(ready) else _parse(ready))
 
 

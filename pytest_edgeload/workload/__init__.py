@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import msgspec
+from msgspec.structs import force_setattr
 
+from pytest_edgeload.base import arguments
+from pytest_edgeload.base.arguments import MAX_INDEX, MAX_SEED, BadArgument
 from pytest_edgeload.base.text import check
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.workload.arrivals import Process
+from pytest_edgeload.workload.arrivals import TIME_UNITS, Clock, Process, in_words, times_of
 
 Comparison = Literal[">", ">=", "<", "<="]
 
@@ -23,6 +26,12 @@ gives it, and are dropped late; or their condition is ignored."""
 
 Loop = Literal["once", "closed", "open"]
 """How batches arrive: all at the start, each when the last is done, or each at its own time."""
+
+
+_COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
+_CONDITIONS: tuple[Conditions, ...] = get_args(Conditions)
+_LOOPS: tuple[Loop, ...] = get_args(Loop)
+_CLOCKS: tuple[Clock, ...] = get_args(Clock)
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -40,8 +49,18 @@ class Condition(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError if `value` is not finite: no output compares with it, and no record can contain it."""
+        force_setattr(self, "request", _index("request", self.request))
+        force_setattr(self, "value", arguments.number("value", self.value))
+        force_setattr(self, "comparison", arguments.choice("comparison", self.comparison, _COMPARISONS))
+        force_setattr(self, "output", _index("output", self.output))
+        indices = enumerate(arguments.items("at", self.at, "give a list of indices, such as (0, 1)"))
+        force_setattr(self, "at", tuple(_index(f"at[{i}]", index) for i, index in indices))
         if not math.isfinite(self.value):
             raise ValueError(f"a condition compares with value={self.value:g}; give a finite number")
+
+
+def _index(name: str, value: Any) -> int:
+    return arguments.whole(name, value, None, MAX_INDEX)  # a negative one is refused later, with its request
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,10 @@ class Request:
     deadline_s: float | None = None
     when: Condition | None = None
 
+    def __post_init__(self) -> None:
+        """Convert numbers. Raise BadArgument for values of other types."""
+        _settle(self, _converted(self))
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -71,6 +94,9 @@ class Workload:
 
     def __post_init__(self) -> None:
         """Raise ValueError unless times, conditions and the order are valid."""
+        requests = arguments.instances("requests", self.requests, Request, "give a list of Request(...)")
+        _settle(self, {"name": arguments.text("name", self.name), "requests": requests})
+        _settle(self, {"conditions": arguments.choice("conditions", self.conditions, _CONDITIONS)})
         for r, request in enumerate(self.requests):
             _check_times(f"workload {self.name}, request {r}", request.arrival_s, request.deadline_s)
             if request.when is not None and not 0 <= request.when.request < r:
@@ -100,6 +126,24 @@ class Workload:
         return [waves[key] for key in sorted(waves)]
 
 
+def _converted(asked: Ask | Request) -> dict[str, Any]:
+    """Return the fields that both classes have, as plain values. Raises BadArgument."""
+    if not isinstance(asked.when, Condition | None):
+        raise BadArgument.of("when", asked.when, "not a condition", "give one such as Condition(0, 0.5)")
+    return {
+        "sample": arguments.whole("sample", asked.sample, at_most=MAX_INDEX),
+        "batch": arguments.whole("batch", asked.batch, at_most=MAX_INDEX),
+        "arrival_s": arguments.seconds("arrival_s", asked.arrival_s),
+        "deadline_s": arguments.optional(arguments.seconds, "deadline_s", asked.deadline_s),
+    }
+
+
+def _settle(frozen: Request | Workload | Mix, values: Mapping[str, Any]) -> None:
+    """Set fields of a frozen dataclass while it is being made."""
+    for name, value in values.items():
+        object.__setattr__(frozen, name, value)
+
+
 def _moment(request: Request) -> tuple[int, float]:
     return request.batch, request.arrival_s
 
@@ -126,8 +170,9 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
 class Mix:
     """A workload as a suite defines it, before its networks are known.
 
-    `arrivals` describes the process that gave the arrival times, and `seed` is the seed of its random numbers. Raises
-    ValueError unless batches and arrivals are in order.
+    `arrivals` describes the process that gave the arrival times, and `seed` is the seed of its random numbers. `clock`
+    is the unit of arrival times and deadlines: `s`, or `service` for service times. Raises ValueError unless batches
+    and arrivals are in order.
     """
 
     name: str
@@ -136,29 +181,52 @@ class Mix:
     arrivals: str = ""
     seed: int | None = None
     conditions: Conditions = "wait"
+    clock: Clock = "s"
 
     def __post_init__(self) -> None:
         """Raise ValueError for mistakes that can be found before the networks are known."""
+        asks = arguments.instances("asks", self.asks, Ask, "give a list such as [Ask('digits')]")
+        _settle(
+            self,
+            {
+                "name": arguments.text("name", self.name),
+                "asks": tuple(self._ask(r, ask) for r, ask in enumerate(asks)),
+                "loop": arguments.choice("loop", self.loop, _LOOPS),
+                "arrivals": arguments.text("arrivals", self.arrivals),
+                "seed": None if self.seed is None else _seed(self.seed),
+                "conditions": arguments.choice("conditions", self.conditions, _CONDITIONS),
+                "clock": arguments.choice("clock", self.clock, _CLOCKS),
+            },
+        )
         for what, name in (("workload", self.name), *(("network", name) for name in self.networks)):
             check(what, name)
         if not self.asks:
             raise ValueError(f"workload {self.name}: it has no requests; give at least one network and one image")
         self.workload(dict.fromkeys(self.networks, _UNKNOWN))
 
+    def _ask(self, r: int, ask: Ask) -> Ask:
+        """Return request `r` with plain values."""
+        try:
+            return msgspec.structs.replace(ask, network=arguments.text("network", ask.network), **_converted(ask))
+        except BadArgument as error:
+            raise error.within(f"workload {self.name}, request {r}", error.hint) from None
+
     @classmethod
-    def of(cls, name: str, networks: Sequence[str], *, images: int = 1) -> Mix:
+    def of(cls, name: str, networks: Sequence[str] | str, *, images: int = 1) -> Mix:
         """Return the mix `name` that asks each of `networks`, in order, about the first of `images` images and so on.
 
-        The requests about one image are a batch.
+        The requests about one image are a batch. A text names a single network.
         """
-        return cls(name, tuple(Ask(network, image, image) for image in range(images) for network in networks))
+        names = arguments.texts("networks", networks, "give a list of names of networks")
+        count = arguments.whole("images", images, None)
+        return cls(name, tuple(Ask(network, image, image) for image in range(count) for network in names))
 
     @classmethod
-    def load(cls, path: str | Path) -> Mix:
+    def load(cls, path: str | os.PathLike[str]) -> Mix:
         """Return the mix that a YAML or JSON file describes; see docs/workloads.md. Raises UsageError."""
         from pytest_edgeload.workload import file  # noqa: PLC0415  # the worker needs no YAML
 
-        return file.load(path)
+        return file.load(arguments.path("path", path))
 
     def arriving(self, process: Process, *, seed: int | None = None, arrivals: str = "") -> Mix:
         """Return the mix in an open loop: each batch arrives at its own time by `process`, even if others still run.
@@ -166,11 +234,25 @@ class Mix:
         The same process and seed give the same times. The default of `seed` is the mix's own seed, or 0. `arrivals`
         describes a process that depends on measurements in words that are the same in every session.
         """
-        seed = (self.seed or 0) if seed is None else seed
+        seed = _seed((self.seed or 0) if seed is None else seed)
         batches = sorted({ask.batch for ask in self.asks})
-        times = dict(zip(batches, process.times(len(batches), seed), strict=True))
+        times = dict(zip(batches, times_of(process, len(batches), seed), strict=True))
         asks = tuple(msgspec.structs.replace(ask, arrival_s=times[ask.batch]) for ask in self.asks)
-        return replace(self, asks=asks, loop="open", arrivals=arrivals or str(process), seed=seed)
+        words = arrivals or in_words(process, TIME_UNITS[self.clock])
+        return replace(self, asks=asks, loop="open", arrivals=words, seed=seed)
+
+    def in_service_times(self) -> Mix:
+        """Return the mix with service times as the unit of the arrivals and deadlines that it gets afterwards.
+
+        A service time is the mean time that one batch of the mix takes alone on this machine; see `Edge.service_s`. It
+        is measured once per session, so the mix is the same load, and the same case, on fast and slow machines. Raises
+        ValueError if the mix has times already.
+        """
+        if self.arrivals or any(ask.arrival_s or ask.deadline_s for ask in self.asks):
+            raise BadArgument(
+                f"workload {self.name}", "has times in seconds", "call in_service_times() before arriving() and due()"
+            )
+        return replace(self, clock="service")
 
     def closed(self) -> Mix:
         """Return the mix in a closed loop: each batch arrives when the batch before it is done."""
@@ -179,7 +261,8 @@ class Mix:
         return replace(self, asks=asks, loop="closed", arrivals="", seed=seed)
 
     def due(self, deadline_s: float) -> Mix:
-        """Return the mix with a deadline for every request, in seconds after its arrival."""
+        """Return the mix with a deadline for every request, in seconds (or service times) after its arrival."""
+        deadline_s = arguments.seconds("deadline_s", deadline_s)
         return replace(self, asks=tuple(msgspec.structs.replace(ask, deadline_s=deadline_s) for ask in self.asks))
 
     def deciding(self, conditions: Conditions) -> Mix:
@@ -202,18 +285,31 @@ class Mix:
         """The asks, without arrival times if `arrivals` describes these."""
         return tuple(msgspec.structs.replace(ask, arrival_s=0.0) for ask in self.asks) if self.arrivals else self.asks
 
+    def per_batch(self, request_s: Mapping[str, float]) -> float:
+        """Return the mean over batches of the sum over requests, given the seconds of a request by network."""
+        return sum(request_s[ask.network] for ask in self.asks) / len({ask.batch for ask in self.asks})
+
     def smallest(self) -> Mix:
         """Return a mix of this mix's first request only, at the start."""
         return Mix(self.name, (Ask(self.asks[0].network, self.asks[0].sample),))
 
-    def workload(self, networks: Mapping[str, Network]) -> Workload:
-        """Return the workload, with its names looked up in `networks`. Raises KeyError for an unknown name."""
+    def workload(self, networks: Mapping[str, Network], *, service_s: float = 1.0) -> Workload:
+        """Return the workload, with its names looked up in `networks`. Raises KeyError for an unknown name.
+
+        A service time, if that is the mix's unit of times, is `service_s` seconds.
+        """
+        unit_s = service_s if self.clock == "service" else 1.0
 
         def request(ask: Ask) -> Request:
             batch = ask.batch if self.loop == "closed" else 0
-            return Request(networks[ask.network], ask.sample, ask.arrival_s, batch, ask.deadline_s, ask.when)
+            deadline_s = None if ask.deadline_s is None else ask.deadline_s * unit_s
+            return Request(networks[ask.network], ask.sample, ask.arrival_s * unit_s, batch, deadline_s, ask.when)
 
         return Workload(self.name, tuple(map(request, self.asks)), self.conditions)
+
+
+def _seed(seed: int) -> int:
+    return arguments.whole("seed", seed, at_most=MAX_SEED)
 
 
 _UNKNOWN = Network("", (), (), (), (), "", "")

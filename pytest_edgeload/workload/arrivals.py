@@ -5,11 +5,33 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import os
 import random
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import force_setattr
+
+from pytest_edgeload.base import arguments
+from pytest_edgeload.base.arguments import BadArgument
+
+Clock = Literal["s", "service"]
+"""The unit of the times of a mix: seconds, or service times, each the time that one batch of the mix takes alone."""
+
+
+class TimeUnit(NamedTuple):
+    """The words for a unit of times: for several, and for one."""
+
+    many: str
+    one: str
+
+
+SECONDS = TimeUnit("s", "second")
+TIME_UNITS: Mapping[Clock, TimeUnit] = {"s": SECONDS, "service": TimeUnit("service times", "service time")}
+
+RecordedUnit = Literal["ns", "us", "ms", "s", "m", "h"]
+"""The units of recorded times."""
 
 
 class Process(Protocol):
@@ -26,10 +48,14 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process",
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the interval is positive and finite."""
-        _positive("every_s", self.every_s)
+        _settle(self, "every_s")
 
     def __str__(self) -> str:
-        return f"constant, every {_exact(self.every_s)} s"
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its times in this unit."""
+        return f"constant, every {_exact(self.every_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:  # noqa: ARG002  # nothing is random
         """Return `count` times in seconds after the start, in order."""
@@ -44,12 +70,17 @@ class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", f
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the range is valid."""
-        _positive("max_s", self.max_s)
+        _settle(self, "max_s")
+        force_setattr(self, "min_s", arguments.seconds("min_s", self.min_s))
         if not 0 <= self.min_s <= self.max_s:
             raise ValueError(f"min_s={self.min_s:g} is not between 0 and max_s={self.max_s:g}")
 
     def __str__(self) -> str:
-        return f"uniform, every {_exact(self.min_s)} to {_exact(self.max_s)} s"
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its times in this unit."""
+        return f"uniform, every {_exact(self.min_s)} to {_exact(self.max_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -64,11 +95,15 @@ class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process", for
 
     def __post_init__(self) -> None:
         """Raise ValueError unless mean and deviation are positive and finite."""
-        _positive("mean_s", self.mean_s)
-        _positive("sd_s", self.sd_s)
+        _settle(self, "mean_s")
+        _settle(self, "sd_s")
 
     def __str__(self) -> str:
-        return f"normal, every {_exact(self.mean_s)} s, deviation {_exact(self.sd_s)} s"
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its times in this unit."""
+        return f"normal, every {_exact(self.mean_s)} {unit.many}, deviation {_exact(self.sd_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -88,10 +123,14 @@ class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="pro
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the interval is positive and finite."""
-        _positive("mean_s", self.mean_s)
+        _settle(self, "mean_s")
 
     def __str__(self) -> str:
-        return f"exponential, every {_exact(self.mean_s)} s"
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its times in this unit."""
+        return f"exponential, every {_exact(self.mean_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -105,29 +144,70 @@ class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process", f
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the rate is positive and finite."""
-        _positive("rate_per_s", self.rate_per_s)
+        _settle(self, "rate_per_s", arguments.number)
 
     def __str__(self) -> str:
-        return f"poisson, {_exact(self.rate_per_s)} a second"
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its rate in this unit."""
+        return f"poisson, {_exact(self.rate_per_s)} a {unit.one}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
         return _add_up(count, seed, lambda source: source.expovariate(self.rate_per_s))
 
 
-class Trace(msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbid_unknown_fields=True):
-    """Recorded times, in seconds after the start."""
+class Trace(
+    msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbid_unknown_fields=True, omit_defaults=True
+):
+    """Recorded times, in seconds after the start. `origin` says how they were recorded and what was changed."""
 
     at_s: tuple[float, ...]
+    origin: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the times are at least 0 and in order."""
+        hint = "give a list of times in seconds, such as (0.0, 0.5)"
+        items = enumerate(arguments.items("at_s", self.at_s, hint))
+        force_setattr(self, "at_s", tuple(arguments.seconds(f"at_s[{i}]", at) for i, at in items))
+        force_setattr(self, "origin", arguments.text("origin", self.origin))
         if not all(0 <= at < math.inf for at in self.at_s) or list(self.at_s) != sorted(self.at_s):
-            raise ValueError("at_s is not a trace; give times from 0 s on, in order")
+            raise ValueError(
+                "at_s is not a trace; give times from 0 s on, in order, or recorded ones to Trace.of or as `at`"
+            )
+
+    @classmethod
+    def of(cls, times: Iterable[Any], *, unit: RecordedUnit | None = None) -> Trace:
+        """Return the trace of times as recorded: sorted, and shifted so that the first arrival is at 0.
+
+        `times` are numbers in `unit` (by default seconds), or dates: `datetime` objects or text in ISO 8601, in UTC
+        unless they have another zone. Raises ValueError.
+        """
+        from pytest_edgeload.workload import recording  # noqa: PLC0415  # the worker reads no recordings
+
+        return cls(*recording.shifted(times, unit))
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, column: str | None = None, unit: RecordedUnit | None = None
+    ) -> Trace:
+        """Return the trace in a CSV or JSON Lines file, sorted and shifted as by `of`; see docs/workloads.md.
+
+        `column` has the times. Traces of Azure and Mooncake need neither `column` nor `unit`. Raises UsageError.
+        """
+        from pytest_edgeload.workload import recording  # noqa: PLC0415  # the worker reads no recordings
+
+        return cls(*recording.load(arguments.path("path", path), column, unit))
 
     def __str__(self) -> str:
-        digest = hashlib.sha256(msgspec.json.encode([float(at) for at in self.at_s])).hexdigest()[:8]
-        return f"trace {digest} of {len(self.at_s)}"
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return a digest of the times, their number and origin, with the unit if it is not the second."""
+        digest = hashlib.sha256(msgspec.json.encode(self.at_s)).hexdigest()[:8]
+        in_unit = "" if unit is SECONDS else f", in {unit.many}"
+        return f"trace {digest} of {len(self.at_s)}{in_unit}{self.origin and f', {self.origin}'}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:  # noqa: ARG002  # nothing is random
         """Return the first `count` times. Raises ValueError if there are fewer."""
@@ -139,15 +219,37 @@ class Trace(msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbi
 PROCESSES = (Constant, Uniform, Normal, Exponential, Poisson, Trace)
 
 
+def in_words(process: Process, unit: TimeUnit) -> str:
+    """Return a process in words, with its times in this unit."""
+    if isinstance(process, PROCESSES):
+        return process.words(unit)
+    return str(process) if unit is SECONDS else f"{process}, in {unit.many}"
+
+
+def times_of(process: Process, count: int, seed: int) -> tuple[float, ...]:
+    """Return `count` times of a process that may be the user's own. Raises ValueError if it is not a process."""
+    if isinstance(process, type) or not callable(getattr(process, "times", None)):
+        raise BadArgument.of("process", process, "not an arrival process", "give one such as Poisson(2.0)")
+    hint = "let its `times` return a list of seconds"
+    items = enumerate(arguments.items("times", process.times(count, seed), hint))
+    times = tuple(arguments.seconds(f"times[{i}]", at) for i, at in items)
+    if len(times) != count:
+        raise BadArgument.of("process", process, f"gave {len(times)} times for {count} arrivals", "let it give as many")
+    return times
+
+
 def _exact(value: float) -> str:
     """Return the shortest text from which `value` can be read back exactly."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 
 
-def _positive(name: str, value: float) -> None:
+def _settle(process: msgspec.Struct, name: str, convert: Callable[[str, Any], float] = arguments.seconds) -> None:
+    """Convert the field `name` to a float. Raises ValueError unless it is positive and finite."""
+    value = convert(name, getattr(process, name))
     if not 0 < value < math.inf:
         raise ValueError(f"{name}={value:g} is not positive")
+    force_setattr(process, name, value)
 
 
 def _add_up(count: int, seed: int, interval: Callable[[random.Random], float]) -> tuple[float, ...]:

@@ -1,10 +1,23 @@
-"""Checks that the networks of a workload have the outputs that its conditions name."""
+"""Checks of a workload before it runs: its requests arrive in time, and its conditions name existing outputs."""
 
 from __future__ import annotations
 
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Setting, UsageError
+from pytest_edgeload.base.units import format_duration
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.workload import Condition, Workload
+from pytest_edgeload.workload import Condition, Mix, Workload
+
+
+def check_last_arrival(mix: Mix, service_s: float | None, timeout_s: float) -> None:
+    """Raise UsageError if a request arrives when the run has timed out. `service_s` is the service time, if known."""
+    unit_s = service_s if service_s is not None and mix.clock == "service" else 1.0
+    last_s = max(ask.arrival_s for ask in mix.asks) * unit_s
+    if last_s >= timeout_s:
+        last, end = format_duration(last_s), format_duration(timeout_s)
+        hint = ("ask fewer requests, raise ", Setting("timeout"), ", or name the unit of recorded times")
+        raise UsageError(
+            f"workload {mix.name}", f"its last request arrives after {last}, and a run ends after {end}", hint
+        )
 
 
 def check_conditions(workload: Workload) -> None:

@@ -7,7 +7,7 @@ a mix; only `load` reads a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,7 +17,17 @@ from msgspec import UNSET, Meta, UnsetType
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
-from pytest_edgeload.workload.arrivals import PROCESSES, Constant, Exponential, Normal, Poisson, Trace, Uniform
+from pytest_edgeload.workload.arrivals import (
+    Clock,
+    Constant,
+    Exponential,
+    Normal,
+    Poisson,
+    Process,
+    RecordedUnit,
+    Trace,
+    Uniform,
+)
 from pytest_edgeload.workload.source import Place, Source
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -26,7 +36,22 @@ Images = Annotated[int, Meta(ge=1, le=10_000)]
 Seed = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Seconds = Annotated[float, Meta(gt=0)]
 Loop = Literal["once", "closed"]
-Arrivals = Constant | Uniform | Normal | Exponential | Poisson | Trace
+
+
+class TraceEntry(msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbid_unknown_fields=True):
+    """Recorded times: `at_s`, in seconds after the start; or `at` or a `file`, which are sorted and shifted to 0 s.
+
+    `at` contains numbers in `unit` (default: s) or dates. `file` is CSV or JSON Lines with the times in `column`.
+    """
+
+    at_s: tuple[float, ...] | UnsetType = UNSET
+    at: Annotated[tuple[int | float | str, ...], Meta(min_length=1)] | UnsetType = UNSET
+    file: Text | UnsetType = UNSET
+    column: Text | UnsetType = UNSET
+    unit: RecordedUnit | UnsetType = UNSET
+
+
+Arrivals = Constant | Uniform | Normal | Exponential | Poisson | TraceEntry
 
 
 class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,16 +87,21 @@ class WorkloadDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: Images = 1
     conditions: Conditions = "wait"
     loop: Loop | UnsetType = UNSET
+    clock: Clock = "s"
     arrivals: Arrivals | UnsetType = UNSET
     seed: Seed | UnsetType = UNSET
     deadline_s: Seconds | UnsetType = UNSET
 
 
-_PROCESSES: dict[str, type[msgspec.Struct]] = {str(process.__struct_config__.tag): process for process in PROCESSES}
+_PROCESSES: dict[str, type[msgspec.Struct]] = {
+    str(process.__struct_config__.tag): process for process in get_args(Arrivals)
+}
 _CHOICES = {
     "conditions": get_args(Conditions),
     "loop": (*get_args(Loop), "and `arrivals` for an open one"),
     "comparison": get_args(Comparison),
+    "clock": get_args(Clock),
+    "unit": get_args(RecordedUnit),
     "process": tuple(_PROCESSES),
 }
 _FIELDS: dict[str, type[msgspec.Struct]] = {"$": WorkloadDocument, "requests": RequestEntry, "when": When}
@@ -123,7 +153,8 @@ def _mix(document: WorkloadDocument, stem: str, source: Source) -> Mix:
 
     asks = tuple(ask(image, r) for image in range(document.images) for r in range(len(requests)))
     try:
-        mix = Mix(stem if document.name is UNSET else document.name, asks, conditions=document.conditions)
+        name = stem if document.name is UNSET else document.name
+        mix = Mix(name, asks, conditions=document.conditions, clock=document.clock)
     except ValueError as error:  # the name is not a valid one
         raise source.error("$.name" if "$.name" in source else "$", str(error)) from None
     if document.arrivals is UNSET:
@@ -132,10 +163,38 @@ def _mix(document: WorkloadDocument, stem: str, source: Source) -> Mix:
         return mix.closed() if document.loop == "closed" else mix
     if document.loop is not UNSET:
         raise source.error("$.loop", "arrivals make the loop open", "leave out `loop` or `arrivals`")
+    entry = document.arrivals
+    process: Process = _trace(entry, source) if isinstance(entry, TraceEntry) else entry
     try:
-        return mix.arriving(document.arrivals, seed=0 if document.seed is UNSET else document.seed)
+        return mix.arriving(process, seed=0 if document.seed is UNSET else document.seed)
     except ValueError as error:
-        raise source.error("$.arrivals.at_s" if "$.arrivals.at_s" in source else "$.arrivals", str(error)) from None
+        paths = (f"$.arrivals.{name}" for name in _TIMES)
+        raise source.error(next((path for path in paths if path in source), "$.arrivals"), str(error)) from None
+
+
+_TIMES: Mapping[str, Sequence[str]] = {"at_s": (), "at": ("unit",), "file": ("unit", "column")}
+"""The fields that contain the times of a trace, one of which is given, and the fields that may go with each."""
+
+
+def _trace(entry: TraceEntry, source: Source) -> Trace:
+    """Return the trace that the file describes. Raises UsageError."""
+    given = [name for name in _TIMES if getattr(entry, name) is not UNSET]
+    if len(given) != 1:
+        raise source.error("$.arrivals", f"has {' and '.join(given) or 'no times'}", f"give one of {', '.join(_TIMES)}")
+    for name in ("unit", "column"):
+        if getattr(entry, name) is not UNSET and name not in _TIMES[given[0]]:
+            takers = [times for times, others in _TIMES.items() if name in others]
+            hint = f"leave it out, or give the times as {' or '.join(takers)}"
+            raise source.error(f"$.arrivals.{name}", f"does not go with {given[0]}", hint)
+    unit = None if entry.unit is UNSET else entry.unit
+    if entry.file is not UNSET:
+        return Trace.load(source.folder / entry.file, column=None if entry.column is UNSET else entry.column, unit=unit)
+    try:
+        if entry.at is not UNSET:
+            return Trace.of(entry.at, unit=unit)
+        return Trace(() if entry.at_s is UNSET else entry.at_s)
+    except ValueError as error:
+        raise source.error(f"$.arrivals.{given[0]}", str(error)) from None
 
 
 def _condition(requests: Sequence[RequestEntry], r: int, source: Source) -> Condition | None:

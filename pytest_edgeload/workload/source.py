@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from pytest_edgeload.base.errors import UsageError
@@ -55,6 +55,11 @@ class Source:
         except BadSyntax as error:
             raise self._error(error.line, error.reason, error.hint) from None
         self.value: Any = self._checked("$", self._raw.value)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths in the text start at."""
+        return Path(self._file).parent
 
     def __getitem__(self, path: str) -> Place:
         """Return the place of the value at `path`. Raises KeyError if there is none."""

@@ -7,6 +7,7 @@ for any length of time.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,7 +40,8 @@ from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps.hierarchy import mount_in
 from pytest_edgeload.sandbox.launch import parse_event
 from pytest_edgeload.sandbox.swap import areas
-from pytest_edgeload.workload import Mix, file
+from pytest_edgeload.workload import Mix, file, recording
+from pytest_edgeload.workload.arrivals import Trace
 from tests.report.documents import document, record
 
 
@@ -129,6 +131,15 @@ def _check_devices(by_name: Mapping[str, Device]) -> None:
         assert all(value > 0 or name == "swap_bytes" for name, value in device.constraints.values.items())
 
 
+def _trace(name: str) -> Callable[[bytes], Trace]:
+    return lambda data: Trace(*recording.read(io.BytesIO(data), name, None, None))
+
+
+def _check_times(trace: Trace) -> None:
+    assert trace.at_s[0] == 0
+    assert Mix.of("mix", ["a"], images=len(trace.at_s)).arriving(trace).arrivals.isprintable()
+
+
 def _check_mix(mix: Mix) -> None:
     texts.check("workload", mix.name)
     assert decoding.decode(msgspec.json.encode(mix), Mix) == mix
@@ -190,6 +201,14 @@ _YAML = (
     ),
 )
 _JSON = ('{"requests": ["a", {"network": "b", "sample": 1}], "loop": "closed", "images": 2, "conditions": "early"}',)
+_CSV = (
+    b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50+00:00,396,109\n",
+    b"app,func,end_timestamp,duration\na,b,2.5,2.25\n", b"at\n1\n1.5e3\n",
+)  # fmt: skip
+_JSONL = (
+    b'{"timestamp": 27482, "input_length": 69, "output_length": 5}\n',
+    b'{"at": "2026-11-16"}\n\n{"at": "2026-11-17T01"}',
+)
 _SHIPPED = devices.known_devices(None)
 _DEVICES = (
     '[board]\nmemory = "512M"\ncpus = 0.5\ncores = 1\nthreads = 2\nread = "90M"\nswap = "off"\nsources = ["x"]\n',
@@ -231,6 +250,8 @@ TARGETS: Mapping[str, Target] = {
     "devices": _refusing(lambda text: devices.parse(text, Path("f.toml"), _SHIPPED), *_DEVICES, check=_check_devices),
     "workload-yaml": _refusing(_mix(".yaml"), *_YAML, *_JSON, check=_check_mix),
     "workload-json": _refusing(_mix(".json"), *_JSON, check=_check_mix),
+    "trace-csv": Target(_trace("t.csv"), (Refusal,), _CSV, _check_times),
+    "trace-jsonl": Target(_trace("t.jsonl"), (Refusal,), _JSONL, _check_times),
     "records": Target(parse, (ValueError,), (_DOCUMENT,), _check_document),
     "reports": Target(parse, (ValueError,), (_DOCUMENT,), _check_reports),
     "entry": Target(_entry, (ValueError,), (_ENTRY,), _check_entry),

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.base.units import format_size
+from pytest_edgeload.base.units import format_duration, format_size
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.networks.registry import UnknownNetwork
@@ -20,12 +20,12 @@ from pytest_edgeload.results.record import METRICS, Case, Measurement, ServiceSt
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Ask, Condition, Conditions, Mix, Workload
-from pytest_edgeload.workload.arrivals import Constant
+from pytest_edgeload.workload.arrivals import Constant, Trace
 from tests.measuring.parts import BPS, DECIDING, TIGHT, TINY, WIDE, CountingCap, held
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
-NOT_OF_A_RUN = {"dropped_s", *(name for name in METRICS if name.startswith("bound_"))}
+NOT_OF_A_RUN = {"dropped_s", "service_time_s", *(name for name in METRICS if name.startswith("bound_"))}
 
 
 def _without_swap(bench: Bench) -> Bench:
@@ -209,6 +209,22 @@ def test_condition_on_a_missing_output_is_refused_before_any_process(
     with pytest.raises(UsageError) as refused:
         bench.measure(case, mix)
     assert str(refused.value) == f"workload asking, request 2: its condition asks for {said}"
+    assert counting.opened == opened
+
+
+def test_arrival_after_the_timeout_is_refused_before_any_process(
+    bench: Bench, case: Case, counting: CountingCap
+) -> None:
+    """A workload in milliseconds, read as seconds, is refused before any process starts, with the option to change."""
+    opened = counting.opened
+    late = Mix.of("late", ["tiny"], images=2).arriving(Trace((0.0, 1500.0)))
+    with pytest.raises(UsageError) as refused:
+        bench.measure(case, late)
+    timeout = format_duration(bench.launcher.timeout_s)
+    assert str(refused.value) == (
+        f"workload late: its last request arrives after 1500s, and a run ends after {timeout}; "
+        "ask fewer requests, raise timeout, or name the unit of recorded times"
+    )
     assert counting.opened == opened
 
 

@@ -48,3 +48,17 @@ def test_other_samples_are_refused(samples: Any, words: str) -> None:
     """Anything else is refused, and so are samples that differ in their inputs."""
     with pytest.raises(UsageError, match=words):
         as_samples(samples)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        (3, {}, r"^args of type int: not a tuple; write \(x,\) for one input$"),
+        ((), [("a", 1)], r"^kwargs of type list: not a mapping; try \{'name': x\}$"),
+    ],
+)
+def test_inputs_are_in_a_tuple_and_a_mapping(args: Any, kwargs: Any, message: str) -> None:
+    """A single input without a tuple is refused where it is written; a list is a tuple."""
+    with pytest.raises(ValueError, match=message):
+        Inputs(args, kwargs)
+    assert Inputs([1, 2]) == Inputs((1, 2))  # type: ignore[arg-type]

@@ -152,6 +152,19 @@ def test_malformed_factory_is_refused(project: Project, factory: str) -> None:
         project.registry(net=factory)
 
 
+def test_function_itself_is_not_a_factory(project: Project) -> None:
+    """A function, which no other process could import, is refused with the form to write; other paths are paths."""
+    registry = project.registry()
+    with pytest.raises(
+        UsageError, match=r"^network net: factory: <built-in .* is not text; write it as 'module:function'"
+    ):
+        registry.register("net", print)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"^checkpoint=5: not a path; give text in quotes"):
+        registry.register("net", "m:f", 5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"^network 5: not a name; give 1 to 1000 printable characters$"):
+        registry.register(5, "m:f")  # type: ignore[arg-type]
+
+
 def test_name_keeps_its_factory(project: Project) -> None:
     """The same factory may be registered again; another factory is refused with both factories."""
     registry = project.registry(net="m:f")

@@ -35,6 +35,7 @@ def test_programs(edge, edge_mem):
 
 REFUSED = """
 import threading
+import numpy
 LOCK = threading.Lock()
 
 def test_lock(edge):
@@ -62,6 +63,18 @@ def test_twice(edge):
     edge.command(["true", "a"])
     edge.command(["true", "a"])
     edge.command(["true", "b"])
+
+def test_bytes(edge):
+    edge.command(["true"], memory=512)
+
+def test_variable(edge):
+    edge.command(["true"], env={"N": None})
+
+def test_converted(edge):
+    script = 'test "$0 $N $M" = "5 4 0.5"'
+    env = {"N": 4, "M": numpy.float32(0.5)}
+    measured = edge.command(["sh", "-c", script, numpy.int64(5)], memory=64 << 20, env=env)
+    assert measured.outcome == "ok", measured.detail
 
 def test_within(edge):
     calls = iter([False, True])
@@ -154,7 +167,7 @@ def test_refused_program_fails_its_test_in_one_sentence(begin: Begin, tmp_path: 
     (tmp_path / "inner" / "conftest.py").touch()
     (tmp_path / "inner" / "test_inner.py").write_text("def test_it(edge):\n    edge.call(int)\n")
     ended = begin(tmp_path, "--junitxml=junit.xml").end()
-    ended.lines.fnmatch_lines(["* 9 failed, 1 passed*"])  # two folders may have a conftest.py each
+    ended.lines.fnmatch_lines(["* 11 failed, 2 passed*"])  # two folders may have a conftest.py each
     for test, sentence in {
         "test_lock": "edge.call of lambda: it cannot be sent to a worker: cannot pickle '_thread.lock' object; *",
         "test_none": "edge.call: None is not a function; give a function and its arguments",
@@ -163,6 +176,8 @@ def test_refused_program_fails_its_test_in_one_sentence(begin: Begin, tmp_path: 
         "test_small": "memory limit 8M: the worker needs *M before it calls anything; try at least *M, or base+64M",
         "test_name": "name='a/b': a threshold could not contain it; use letters, digits, *",
         "test_twice": "program true: two programs of this test have this name; give them names by name=",
+        "test_bytes": "memory=512: no process fits into 512 bytes; did you mean 512M?",
+        "test_variable": "env[[]'N']=None: neither text, a number nor a path; give text in quotes, *",
         "test_within": "UsageError: edge.call: another measurement of this test is still running; measure *",
         "test_size": "memory='8MB': MB means 1000 to some and 1024 to others; write 8M, which is 1024",
     }.items():

@@ -25,9 +25,10 @@ def test_coming(edge, edge_policy):
     mix = Mix.of("coming", ["small"], images=3)
     service_s = edge.service_s(mix)
     assert 0 < service_s == edge.service_s(mix)
-    coming = mix.arriving(Exponential(2 * service_s), seed=5, arrivals="every 2 service times").due(1000)
+    coming = mix.in_service_times().arriving(Exponential(2), seed=5).due(1000)
     measured = edge.run(coming, policy=edge_policy)
-    assert measured.arrived_s == tuple(ask.arrival_s for ask in coming.asks)
+    assert measured.service_time_s == service_s
+    assert measured.arrived_s == tuple(ask.arrival_s * service_s for ask in coming.asks)
     assert measured.deadline_misses == 0
     assert 0 < measured.response_p50_s <= measured.response_p99_s
     assert measured.service["small"].requests == 3
@@ -76,7 +77,7 @@ def test_record_has_seed_and_arrival_process(whole: Ended) -> None:
     cases = {record.case.policy: record.case for record in whole.records if record.case.workload == "coming"}
     assert set(cases) == {"bulk", "masa"}
     for case in cases.values():
-        assert (case.loop, case.arrivals, case.seed) == ("open", "every 2 service times", 5)
+        assert (case.loop, case.arrivals, case.seed) == ("open", "exponential, every 2 service times", 5)
         assert [ask.arrival_s for ask in case.requests] == [0.0] * 3
     coming = {record.rounds[0].arrived_s for record in whole.records if record.case.workload == "coming"}
     assert len(coming) == 1
@@ -87,7 +88,7 @@ def test_open_loop_is_compared_by_response_times(whole: Ended) -> None:
     whole.lines.fnmatch_lines(
         [
             "test_tiny.py::test_coming coming at no limit",
-            "open loop: every 2 service times, seed 5",
+            "open loop: exponential, every 2 service times, seed 5",
             "policy *response s *x bulk *p50 *p90 *p99 *slowdown*",
             "network *policy *mean response s *p90 s *",
             "small  *",

@@ -242,3 +242,10 @@ def test_outliers_need_five_rounds_that_differ() -> None:
     assert [m.round for m in outliers(_record(1.0, 1.01, 0.99, 1.02, 5.0), "makespan_s")] == [4]
     assert outliers(_record(1.0, 1.01, 0.99, 5.0), "makespan_s") == []
     assert outliers(_record(1.0, 1.0, 1.0, 1.0, 5.0), "makespan_s") == []
+
+
+def test_unknown_metric_is_refused_with_the_nearest() -> None:
+    """A metric that does not exist is refused in one sentence, by `spread` and `ratio`."""
+    for measure in (spread, lambda record, metric: ratio(record, record, metric)):
+        with pytest.raises(ValueError, match=r"^metric='makespan': unknown; did you mean makespan_s\?$"):
+            measure(_record(1.0), "makespan")

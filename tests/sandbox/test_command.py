@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NoReturn
 
+import numpy as np
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
@@ -311,6 +312,13 @@ print(seen.outcome, seen.detail)
     os.kill(pid, signal.SIGKILL)
 
 
+def test_words_of_a_command_become_text(tmp_path: Path) -> None:
+    """Numbers, bytes and paths are words of a command, its input may be any bytes, and its folder bytes."""
+    words = [b"/bin/sh", 5, np.int64(6), 0.5, Path("x")]
+    made = Command.of(words, {}, os.fsencode(tmp_path), bytearray(b"in"), None, None)  # type: ignore[arg-type]
+    assert made == Command(("/bin/sh", "5", "6", "0.5", "x"), {}, str(tmp_path), b"in")
+
+
 def test_service_ready_before_its_start_is_refused(run: Run) -> None:
     """A service that is ready before it has started is refused: another program answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -331,6 +339,12 @@ def test_service_ready_before_its_start_is_refused(run: Run) -> None:
         (("sh",), {"ask": print}, "command sh: ask needs a service"),
         (("sh",), {"ready": "tcp:8000"}, "ready='tcp:8000': not an address of a service"),
         (("sh",), {"ready": "tcp:host:port"}, "ready='tcp:host:port': "),
+        (("sh", None), {}, r"^argv\[1\]=None: neither text, a number nor a path; give text in quotes"),
+        (("sh", "a\0b"), {}, r"^argv\[1\]='a.*b': contains a NUL character"),
+        (("sh",), {"cwd": 5}, "^cwd=5: not a path; give text in quotes, or a pathlib.Path$"),
+        (("sh",), {"stdin": 5}, "^stdin=5: neither text nor bytes; read it first"),
+        (("sh",), {"ready": 8000}, "^ready=8000: neither an address nor a function; try 'tcp:"),
+        (("sh",), {"ready": print, "ask": 5}, "^ask=5: not a function; give a function without arguments$"),
         (("sh",), {"ready": "ftp://host/"}, "ready='ftp://host/': not an address of a service"),
     ],
 )

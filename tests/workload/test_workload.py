@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pytest_edgeload
+from pytest_edgeload.base.arguments import MAX_SEED
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.workload import Ask, Condition, Mix, Request, Workload
-from pytest_edgeload.workload.arrivals import Constant, Poisson, Trace
+from pytest_edgeload.workload.arrivals import Constant, Exponential, Poisson, Process, Trace
+from pytest_edgeload.workload.conditions import check_last_arrival
 from tests.builders import network, timed_workloads
 
 A, B = network((1, 1, 1), name="a"), network((2, 2, 2), name="b")
@@ -73,7 +82,7 @@ def test_a_batch_arrives_together() -> None:
     assert (mix.loop, mix.arrivals, mix.seed) == ("open", "constant, every 2.5 s", 0)
 
 
-@given(st.integers(0), st.integers(0))
+@given(st.integers(0, MAX_SEED), st.integers(0, MAX_SEED))
 def test_the_seed_decides_the_times(seed: int, other: int) -> None:
     """The same process and seed give the same mix; another seed gives other times, and both say which."""
     mix = Mix.of("mix", ["a"], images=3)
@@ -202,3 +211,157 @@ def test_waves_group_requests_that_arrive_together(asked: Workload) -> None:
             assert when is None or asked.conditions != "wait" or when.request in decided
     if asked.conditions != "wait":
         assert len(waves) == len({(request.batch, request.arrival_s) for request in requests})
+
+
+# Service times
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [
+        (Exponential(0.8), "exponential, every 0.8 service times"),
+        (Poisson(1.25), "poisson, 1.25 a service time"),
+        (Trace((0.0,)), f"{Trace((0.0,))}, in service times"),
+    ],
+)
+def test_arrivals_in_service_times_are_described_so(process: Process, words: str) -> None:
+    """The words for arrivals in service times name that unit, and are the same in every session."""
+    mix = Mix.of("mix", ["a"]).in_service_times().arriving(process)
+    assert (mix.clock, mix.arrivals) == ("service", words)
+
+
+def test_service_times_are_the_unit_of_arrivals_and_deadlines() -> None:
+    """In the workload, arrivals and deadlines are the mix's own times a service time; nothing else changes."""
+    relative = Mix.of("mix", ["a"], images=2).in_service_times().arriving(Constant(0.5)).due(3)
+    absolute = Mix.of("mix", ["a"], images=2).arriving(Constant(0.125)).due(0.75)
+    assert relative.workload({"a": A}, service_s=0.25) == absolute.workload({"a": A}, service_s=7.0)
+
+
+def test_a_service_time_is_the_mean_of_a_batch() -> None:
+    """The time per batch is the sum over all requests by the number of batches."""
+    mix = Mix("mix", (Ask("a"), Ask("b"), Ask("a", batch=1)))
+    assert mix.per_batch({"a": 1.0, "b": 4.0}) == 3.0
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        Mix.of("mix", ["a"]).due(1),
+        Mix.of("mix", ["a"]).arriving(Constant(1)),
+        Mix("mix", (Ask("a"), Ask("a", arrival_s=1.0)), "open"),
+    ],
+)
+def test_the_unit_of_times_comes_first(mix: Mix) -> None:
+    """A mix with times in seconds is refused, because they would be read as service times."""
+    words = r"^workload mix: has times in seconds; call in_service_times\(\) before arriving\(\) and due\(\)$"
+    with pytest.raises(ValueError, match=words):
+        mix.in_service_times()
+
+
+# Requests that arrive too late
+
+
+@pytest.mark.parametrize("every_s", [100.0, 1e6])
+def test_arrivals_after_the_timeout_are_refused(every_s: float) -> None:
+    """A mix whose last request arrives when the run has ended is refused; a moment earlier it is not."""
+    late = Mix.of("mix", ["a"], images=4).arriving(Constant(every_s))
+    with pytest.raises(
+        UsageError, match=rf"^workload mix: its last request arrives after {3 * every_s:.0f}s, and a run"
+    ):
+        check_last_arrival(late, None, 300.0)
+    check_last_arrival(late, None, 3 * every_s + 0.1)
+
+
+def test_service_times_count_as_their_seconds() -> None:
+    """A mix in service times is late if its seconds are."""
+    mix = Mix.of("mix", ["a"], images=2).in_service_times().arriving(Constant(100))
+    check_last_arrival(mix, 2.9, 300.0)
+    with pytest.raises(
+        UsageError, match=r"^workload mix: its last request arrives after 310s, and a run ends after 300s;"
+    ):
+        check_last_arrival(mix, 3.1, 300.0)
+
+
+def test_a_closed_loop_is_never_late() -> None:
+    """Batches of a closed loop have no times, so no timeout is too early for them."""
+    check_last_arrival(Mix.of("mix", ["a"], images=9).arriving(Constant(1e6)).closed(), None, 1.0)
+
+
+# Arguments
+
+api: Any = pytest_edgeload
+"""The package as code without types uses it."""
+
+
+def test_numbers_of_other_libraries_become_plain() -> None:
+    """Every number of a mix, its requests and its conditions is Python's own, so its record can be written."""
+    two, half = np.int64(2), np.float32(0.5)
+    when = api.Condition(np.uint8(0), half, np.str_("<"), np.int16(0), np.array([0, 1]))
+    asks = [api.Ask(np.str_("a"), two), api.Ask("b", batch=two, when=when)]
+    mix = api.Mix("mix", asks, seed=two).arriving(api.Poisson(half), seed=two).due(half)
+    assert msgspec.json.decode(msgspec.json.encode(mix), type=Mix) == mix
+    assert mix == replace(mix, asks=tuple(mix.asks))
+    assert api.Mix.of("mix", np.array(["a", "b"]), images=two) == Mix.of("mix", ["a", "b"], images=2)
+    assert api.Mix.of("mix", "digits") == Mix.of("mix", ["digits"])
+    requests = [api.Request(A, two, half, deadline_s=half)]
+    workload = api.Workload("mix", requests)
+    assert [type(value) for value in (workload.requests[0].sample, workload.requests[0].arrival_s)] == [int, float]
+
+
+class Late:
+    """A process that gives times of NumPy, one too few."""
+
+    def times(self, count: int, seed: int) -> Any:  # noqa: ARG002  # nothing is random
+        """Return too few times."""
+        return np.arange(count - 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: api.Mix.of(5, ["a"]), "name=5: not text; give text in quotes"),
+        (lambda: api.Mix.of("mix", 5), "networks=5: not a list; give a list of names of networks"),
+        (lambda: api.Mix.of("mix", ["a", 5]), "networks[1]=5: not text; give a list of names of networks"),
+        (lambda: api.Mix.of("mix", ["a"], images=1.5), "images=1.5: not a whole number; give one such as 2"),
+        (lambda: api.Mix("mix", ("a",)), "asks[0]='a': not of the type Ask; give a list such as [Ask('digits')]"),
+        (
+            lambda: api.Mix("mix", (Ask("a"), api.Ask("a", "3"))),
+            "workload mix, request 1: sample='3': not a whole number; give one such as 2",
+        ),
+        (
+            lambda: api.Mix("mix", (Ask("a"),), "forever"),
+            "loop='forever': not a choice; choose from once, closed, open",
+        ),
+        (
+            lambda: api.Mix.of("mix", ["a"]).due("1"),
+            "deadline_s='1': not a number; give a number of seconds, such as 0.5",
+        ),
+        (lambda: api.Mix.of("mix", ["a"]).deciding("erly"), "conditions='erly': not a choice; did you mean early?"),
+        (
+            lambda: api.Mix.of("mix", ["a"]).arriving(0.5),
+            "process=0.5: not an arrival process; give one such as Poisson(2.0)",
+        ),
+        (lambda: api.Mix.of("mix", ["a"]).arriving(Poisson(2), seed=-1), "seed=-1: too small; give at least 0"),
+        (
+            lambda: api.Mix.of("mix", ["a"]).arriving(Poisson(2), seed=1 << 70),
+            f"seed={1 << 70}: too large; give at most {MAX_SEED}",
+        ),
+        (lambda: api.Mix.load(5), "path=5: not a path; give text in quotes, or a pathlib.Path"),
+        (lambda: api.Condition("0", 0.5), "request='0': not a whole number; give one such as 2"),
+        (lambda: api.Condition(0, 0.5, "=="), "comparison='==': not a choice; choose from >, >=, <, <="),
+        (lambda: api.Workload("mix", (5,)), "requests[0]=5: not of the type Request; give a list of Request(...)"),
+        (lambda: api.Constant("1"), "every_s='1': not a number; give a number of seconds, such as 0.5"),
+        (lambda: api.Poisson(rate_per_s=True), "rate_per_s=True: not a number; give one such as 0.5"),
+        (lambda: api.Trace(0.5), "at_s=0.5: not a list; give a list of times in seconds, such as (0.0, 0.5)"),
+    ],
+)
+def test_other_arguments_are_refused_by_name(make: Callable[[], object], message: str) -> None:
+    """An argument that could mean several things, or nothing, is refused in one sentence with its name."""
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make()
+
+
+def test_a_process_of_the_user_gives_one_time_per_batch() -> None:
+    """Times of a user's own process become plain, and a wrong number of them is refused."""
+    with pytest.raises(ValueError, match=r"gave 1 times for 2 arrivals; let it give as many$"):
+        api.Mix.of("mix", ["a"], images=2).arriving(Late())

@@ -43,6 +43,9 @@ def blocks(language: str) -> list[str]:
 EXAMPLE = blocks("yaml")[0]
 
 
+FIELDS = ", ".join(WorkloadDocument.__struct_encode_fields__)
+
+
 def from_yaml(text: str) -> Mix:
     return parse(text, "mixes/fga.yaml")
 
@@ -196,7 +199,7 @@ REQUESTS = "requests: [a]\n"
         (REQUESTS + "\nrequsts: [b]", "3: 'requsts' is not a field; did you mean requests?"),
         (
             REQUESTS + "no: 1",
-            "2: 'no' is not a field; choose from requests, name, images, conditions, loop, arrivals, seed, deadline_s",
+            f"2: 'no' is not a field; choose from {FIELDS}",
         ),
         (REQUESTS + "? [a]\n: 1", "2: '' is not the name of a field; give one"),
         (REQUESTS + '"a\\nb": 1', "2: 'a\\nb' is not the name of a field; give one"),
@@ -269,7 +272,10 @@ REQUESTS = "requests: [a]\n"
         ),
         (
             REQUESTS + "arrivals:\n  process: trace\n  at_s: [2, 1]",
-            "4: arrivals.at_s: at_s is not a trace; give times from 0 s on, in order",
+            (
+                "4: arrivals.at_s: at_s is not a trace; "
+                "give times from 0 s on, in order, or recorded ones to Trace.of or as `at`"
+            ),
         ),
         (
             REQUESTS + "arrivals:\n  process: trace\n  at_s:\n  - 1\n  - x",
@@ -316,7 +322,7 @@ REQUESTS = "requests: [a]\n"
         (REQUESTS + "x: *a", "2: 'a' is an anchor or an alias; write out the value"),
         (
             REQUESTS + "<<: {images: 2}",
-            "2: '<<' is not a field; choose from requests, name, images, conditions, loop, arrivals, seed, deadline_s",
+            f"2: '<<' is not a field; choose from {FIELDS}",
         ),
         (REQUESTS + "x:\n " + "[" * 50_000, "3: nested deeper than 10 levels; take some out"),
         ("a: 1\nb: c: d", "2: not YAML: mapping values are not allowed here"),
@@ -595,7 +601,8 @@ def test_the_schema_is_that_of_the_code() -> None:
 
 def test_every_process_can_be_written_down() -> None:
     """The format has every arrival process, and no other."""
-    assert get_args(Arrivals) == PROCESSES
+    tags = [kind.__struct_config__.tag for kind in get_args(Arrivals)]
+    assert tags == [process.__struct_config__.tag for process in PROCESSES]
 
 
 def test_the_guides_files_load(tmp_path: Path) -> None:
@@ -632,12 +639,14 @@ def test_the_guides_error_is_what_is_said() -> None:
 def test_the_guides_python_runs() -> None:
     """The Python blocks of the guide run and make the mixes they speak of."""
     first: dict[str, Any] = {}
+    heavy: dict[str, Any] = {}
     second: dict[str, Any] = {}
-    for code, names in zip(blocks("python"), (first, second), strict=True):
+    for code, names in zip(blocks("python"), (first, heavy, second), strict=True):
         exec(code, names)  # noqa: S102  # our own guide
     assert (first["served"].loop, first["served"].arrivals, first["served"].seed) == ("open", "poisson, 2 a second", 1)
     assert {ask.deadline_s for ask in first["served"].asks} == {0.5}
     assert (first["in_turn"].loop, first["in_turn"].conditions) == ("closed", "early")
+    assert (heavy["heavy"].clock, heavy["heavy"].arrivals) == ("service", "exponential, every 0.8 service times")
     assert second["mix"].asks[2].when == Condition(0, 0.8, at=(0, 1))
 
 
@@ -645,5 +654,7 @@ def test_the_guides_table_of_processes() -> None:
     """The guide's table has each process in Python and as written in a file, and both are the same."""
     rows = re.findall(r"^\| `([A-Z].*?)` \| `(\{process.*?\})` \|", GUIDE, re.MULTILINE)
     written = [eval(python, vars(pytest_edgeload) | {p.__name__: p for p in PROCESSES}) for python, _ in rows]  # noqa: S307
-    assert written == [msgspec.convert(loaded(file), Arrivals) for _, file in rows]
+    plain = Mix.of("fga", ["a"], images=3)
+    for process, (_, file) in zip(written, rows, strict=True):
+        assert from_yaml(f"requests: [a]\nimages: 3\narrivals: {file}") == plain.arriving(process)
     assert [type(process) for process in written] == list(PROCESSES)
