@@ -93,12 +93,14 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 class Checked(msgspec.Struct, frozen=True, tag="checked"):
     """The output error of each answered request: how far it is from plain PyTorch, relative to PyTorch's largest value.
 
-    An error is None if the outputs contain NaN or differ in shape or type. `tolerance` contains the largest error
-    allowed per request, for networks that compute in a type coarser than float32; see `Network.tolerance`.
+    An error is None if no finite number expresses it: NaN at other places, another shape or type. `tolerance` contains
+    the largest error allowed per request; see `Network.tolerance`. `details` describe the largest difference of each
+    request that exceeds it.
     """
 
     output_error: dict[int, float | None]
     tolerance: dict[int, float] = {}
+    details: dict[int, str] = {}
 
 
 class Returned(msgspec.Struct, frozen=True, tag="returned"):

@@ -28,10 +28,11 @@ def dtype_of(spec: TensorSpec) -> torch.dtype:
 def tensor_in(memory: Any, spec: TensorSpec, start: int = 0) -> torch.Tensor:
     """Return the tensor whose bytes begin at `start` in `memory`, as a view; `memory` may be None for zero bytes.
 
-    The result is a copy if the bytes are not aligned for the tensor's type, which safetensors allows.
+    The bytes must be aligned for the tensor's type: a copy would be memory that no plan counts.
     """
     dtype = dtype_of(spec)
     if not spec.size_bytes:
         return torch.empty(spec.shape, dtype=dtype)
     data = torch.frombuffer(memory, dtype=torch.uint8, count=spec.size_bytes, offset=start)
-    return (data.clone() if data.data_ptr() % dtype.itemsize else data).view(dtype).view(spec.shape)
+    assert data.data_ptr() % dtype.itemsize == 0, spec.name
+    return data.view(dtype).view(spec.shape)

@@ -97,7 +97,7 @@ def carry_out(plan: Plan, workload: Workload, root: Path) -> tuple[Remembering, 
 def check_answers(performer: Performer, ran: LaneResult) -> None:
     """Assert that all who were not dropped have plain PyTorch's answers."""
     for r in set(range(len(ran.arrived_s))) - set(ran.dropped):
-        assert performer.output_error(r) == pytest.approx(0.0, abs=1e-5)
+        assert performer.compare(r).error == pytest.approx(0.0, abs=1e-5)
 
 
 @EVERY_POLICY

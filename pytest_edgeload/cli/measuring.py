@@ -109,5 +109,5 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
             progress=terminal.show_making,
             peers=peers,
         )
-        weight_bytes = sum(network.weight_bytes for network in networks.values())
+        weight_bytes = sum(network.distinct_bytes for network in networks.values())
         yield PreparedWorkload(bench, mix, name, args.reader, args.threads, weight_bytes)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pytest_edgeload.engine.compare import Comparison, compare
+from pytest_edgeload.engine.layout import may_be_channels_last
 from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.engine.tiles import ROW_NUMBERS, CompiledLayer, TileTensors
 from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.networks.folder import SAMPLES, read_graph
-from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec
-from pytest_edgeload.networks.tile import WHOLE, RowRange, Tile, find_tiling, pages_bytes, specs, stretches
+from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec, weight_stretches
+from pytest_edgeload.networks.tile import WHOLE, RowRange, Tile, find_tiling, pages_bytes, specs
 from pytest_edgeload.tensors import dtype_of, tensor_in
 
 _IMAGE_NDIM = 4  # batch, channels, height, width
@@ -30,20 +32,24 @@ class OpenNetwork:
         self.weights = open_weights(reader, folder, self.network)
         self._samples = ReadReader(folder / SAMPLES)
         weakref.finalize(self, _close, self.weights, self._samples)
-        self._is_convolutional = any(layer.is_convolution for layer in self.network.layers)
+        self.tied_weights = self.network.tied_weights
+        self._is_channels_last = may_be_channels_last(self.network)
 
     def load(self, layer: Layer, tile: Tile = WHOLE, into: memoryview | None = None) -> TileTensors:
         """Return the weights of a tile as views of `into`, or of memory that is released with the last view."""
-        tensors = specs(layer, tile)
-        weights = {spec.name: tensor_in(None, spec) for spec in tensors if not spec.size_bytes}
-        for offset, size_bytes in stretches(layer, tile):
+        return self.read(specs(layer, tile), into)
+
+    def read(self, weights: Sequence[TensorSpec], into: memoryview | None = None) -> TileTensors:
+        """Return `weights`; those that follow each other in the file are views of the same memory, see `load`."""
+        tensors = {spec.name: tensor_in(None, spec) for spec in weights if not spec.size_bytes}
+        for offset, size_bytes in weight_stretches(weights):
             memory = self.weights.read(offset, size_bytes, into)
-            for spec in tensors:
+            for spec in weights:
                 if offset <= spec.offset < offset + size_bytes and spec.size_bytes:
-                    weights[spec.name] = tensor_in(memory, spec, spec.offset - offset)
+                    tensors[spec.name] = tensor_in(memory, spec, spec.offset - offset)
             if into is not None:
                 into = into[pages_bytes(offset, size_bytes) :]
-        return weights
+        return tensors
 
     def load_requested(self, layer: Layer, values: Mapping[str, Any]) -> TileTensors:
         """Return the weights of an embedding with only the rows that `values` look up.
@@ -66,9 +72,9 @@ class OpenNetwork:
         others = {spec.name: _read(self.weights, spec) for spec in cut.others(layer)}
         return {**others, cut.weight.name: rows, ROW_NUMBERS: row_numbers}
 
-    def drop(self, layer: Layer, tile: Tile) -> None:
-        """Release the weights of a tile; the caller holds no reference to them."""
-        for offset, size_bytes in stretches(layer, tile):
+    def drop(self, weights: Iterable[TensorSpec]) -> None:
+        """Release `weights`; the caller holds no reference to them."""
+        for offset, size_bytes in weight_stretches(weights):
             self.weights.drop(offset, size_bytes)
 
     def sample(self, index: int) -> Sample:
@@ -76,14 +82,20 @@ class OpenNetwork:
         return self.network.samples[index % len(self.network.samples)]
 
     def inputs(self, sample: int) -> dict[str, torch.Tensor]:
-        """Return the inputs of a sample by name, with images in the layout channels last.
+        """Return the inputs of a sample by name, with images in the layout channels last if the network allows it.
 
         Convolutions compute in that layout; they would otherwise convert each image and convert their outputs back.
         """
         tensors = self.tensors(self.sample(sample).inputs)
-        if self._is_convolutional:
+        if self._is_channels_last:
             tensors = [_channels_last(tensor) for tensor in tensors]
         return dict(zip(self.network.inputs, tensors, strict=True))
+
+    def compare(self, outputs: Sequence[torch.Tensor], sample: int) -> Comparison:
+        """Return how far `outputs` are from plain PyTorch's for a sample."""
+        stored = self.sample(sample)
+        noise = [] if stored.noise is None else self.tensors((stored.noise,))[0].tolist()
+        return compare(outputs, self.tensors(stored.outputs), self.network.tolerance, noise)
 
     def tensors(self, specs: tuple[TensorSpec, ...]) -> list[torch.Tensor]:
         """Return tensors from the samples file."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pytest_edgeload.engine.compare import Comparison
 from pytest_edgeload.engine.ledger import Ledger
 from pytest_edgeload.engine.memory import arena, trim
 from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.tied import TiedTensors
 from pytest_edgeload.engine.tiles import LayerProgress, TileTensors
 from pytest_edgeload.job import Job
-from pytest_edgeload.networks.tile import REQUESTED, is_last, span_bytes
+from pytest_edgeload.networks.tile import REQUESTED, WHOLE, is_last, span_bytes, specs
 from pytest_edgeload.planning.plan import Task, WeightKey
 
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -32,6 +32,7 @@ class Performer:
         self._values: list[dict[str, Any]] = [{} for _ in job.requests]
         self._progress = [LayerProgress() for _ in job.requests]
         self._weights: dict[WeightKey, TileTensors] = {}
+        self._tied = TiedTensors()
         self._arena = arena(job.plan.arena_bytes) if job.plan.arena_bytes else None
         self.ledger = Ledger([network.network for network, _ in self._requests], job.plan.arena_bytes)
         self.notices = tuple(dict.fromkeys(n.weights.notice for n in networks if n.weights.notice))
@@ -56,10 +57,14 @@ class Performer:
         if task.tile is REQUESTED:
             self._weights[task.weights] = network.load_requested(layer, self._values[task.request])
             return
-        into = None
         if task.place is not None and self._arena is not None:
             into = self._arena[task.place : task.place + span_bytes(layer, task.tile)]
-        self._weights[task.weights] = network.load(layer, task.tile, into)
+            self._weights[task.weights] = network.load(layer, task.tile, into)
+            return
+        weights = specs(layer, task.tile)
+        tied = [weight for weight in weights if weight in network.tied_weights] if task.tile is WHOLE else []
+        own = network.read([weight for weight in weights if weight not in tied])
+        self._weights[task.weights] = {**own, **self._tied.load(task.weights, tied, network.read)}
 
     def _execute(self, task: Task, i: int, network: OpenNetwork) -> None:
         r = task.request
@@ -69,7 +74,9 @@ class Performer:
     def _free(self, task: Task, i: int, network: OpenNetwork) -> None:
         layer = network.network.layers[i]
         del self._weights[task.weights]
-        network.drop(layer, task.tile)
+        self._tied.free(task.weights)
+        owner, *_ = task.weights
+        network.drop(weight for weight in specs(layer, task.tile) if not self._tied.holds(owner, weight))
         if i == len(network.layers) - 1 and is_last(layer, task.tile):
             trim()
 
@@ -95,35 +102,11 @@ class Performer:
         """Return the activations that request `r` holds now, by name."""
         return self._values[r]
 
-    def output_error(self, r: int) -> float | None:
-        """Return the output error of request `r`; see `job.Checked`."""
+    def compare(self, r: int) -> Comparison:
+        """Return how far the outputs of request `r` are from plain PyTorch's."""
         network, sample = self._requests[r]
-        expected = network.tensors(network.sample(sample).outputs)
-        outputs = [self._values[r][name] for name in network.network.outputs]
-        return output_error(outputs, expected)
+        return network.compare([self._values[r][name] for name in network.network.outputs], sample)
 
     def tolerance(self, r: int) -> float:
         """Return the largest output error that request `r` may have."""
         return self._requests[r][0].network.tolerance
-
-
-def output_error(outputs: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float | None:
-    """Return the output error of `outputs`, given plain PyTorch's; see `job.Checked`."""
-    if len(outputs) != len(expected):
-        return None
-    errors = [_relative_error(*pair) for pair in zip(outputs, expected, strict=True)]
-    return None if None in errors else max((error for error in errors if error is not None), default=0.0)
-
-
-def _relative_error(output: torch.Tensor, expected: torch.Tensor) -> float | None:
-    """Return the largest difference relative to the largest expected value; None if no finite number expresses it."""
-    if output.shape != expected.shape or output.dtype != expected.dtype:
-        return None
-    if output.numel() == 0:
-        return 0.0
-    differences = torch.where(output == expected, 0.0, (output.double() - expected.double()).abs())  # inf - inf is NaN
-    scale = torch.where(expected.isfinite(), expected.double().abs(), 0.0).max().item()
-    error = differences.max().item() / (scale or 1.0)
-    if error and not expected.is_floating_point():
-        return max(error, 1.0)  # an integer is right or wrong, even if coarse types computed it
-    return error if math.isfinite(error) else None

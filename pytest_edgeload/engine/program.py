@@ -19,9 +19,9 @@ import torch
 
 from pytest_edgeload.base.functions import import_from, import_function
 from pytest_edgeload.engine import lean_torch
+from pytest_edgeload.engine.compare import Comparison
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
-from pytest_edgeload.engine.perform import output_error
 from pytest_edgeload.job import Done, Job, Program
 from pytest_edgeload.networks.folder import WEIGHTS
 
@@ -103,11 +103,10 @@ class ProgramJob:
     def _networks(self) -> list[OpenNetwork]:
         return _open(self._job)
 
-    def output_error(self, r: int) -> float | None:
-        """Return the output error of request `r`; see `job.Checked`."""
+    def compare(self, r: int) -> Comparison:
+        """Return how far the outputs of request `r` are from plain PyTorch's."""
         request = self._job.requests[r]
-        network = self._networks[request.network]
-        return output_error(self._answers.get(r, ()), network.tensors(network.sample(request.sample).outputs))
+        return self._networks[request.network].compare(self._answers.get(r, ()), request.sample)
 
     def tolerance(self, r: int) -> float:
         """Return the largest output error that request `r` may have."""

@@ -104,9 +104,10 @@ def _part(cut: Tiling, call: OpCall, rows: RowRange, values: Values, weights: Ti
 
 
 def _empty_like(part: torch.Tensor, axis: int, size: int) -> torch.Tensor:
-    """Return an uninitialized tensor like `part`, with `size` elements along `axis`."""
+    """Return an uninitialized tensor like `part`, with `size` elements along `axis`, in the same layout."""
     shape = list(part.shape)
     shape[axis] = size
-    is_image = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)  # noqa: PLR2004
-    layout = torch.channels_last if is_image else torch.contiguous_format
+    # Of an image with one channel, which has both layouts, only the stride of the channels shows which one is meant.
+    is_channels_last = part.ndim == 4 and part.stride(1) == 1 and part.shape[2:] != (1, 1)  # noqa: PLR2004
+    layout = torch.channels_last if is_channels_last else torch.contiguous_format
     return torch.empty(shape, dtype=part.dtype, memory_format=layout)

@@ -32,7 +32,9 @@ def _work(commands: BinaryIO, send: Send) -> None:
         return
     answered = [r for r in range(len(job.requests)) if r not in done.dropped]
     tolerance = {r: performer.tolerance(r) for r in answered}
-    send(Checked({r: performer.output_error(r) for r in answered}, tolerance))
+    compared = {r: performer.compare(r) for r in answered}
+    details = {r: c.detail for r, c in compared.items() if c.error is None or c.error > tolerance[r]}
+    send(Checked({r: c.error for r, c in compared.items()}, tolerance, details))
 
 
 def _execute(job: Job, performer: Performer) -> Done:

@@ -15,9 +15,10 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from pytest_edgeload.exporting.cut import LayerDraft, Placeholders, cut_graph, target_name
 from pytest_edgeload.exporting.model import CannotExport, evaluation_mode, first_line
-from pytest_edgeload.networks.inputs import as_inputs
+from pytest_edgeload.networks.inputs import Inputs, as_inputs
 
 _REAL_WEIGHTS = "give a module on the CPU, or one without weights and the checkpoint that contains them"
+_CHANGED = {OutputKind.USER_INPUT_MUTATION: "input", OutputKind.BUFFER_MUTATION: "buffer"}
 _DRAWS_IF = {"train", "dropout_p"}
 """Arguments of operators that may draw random numbers; an operator draws only if its argument is true or not zero."""
 
@@ -47,20 +48,30 @@ def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
             program = torch.export.export(module, args, kwargs, strict=False).run_decompositions({})
     except Exception as error:
         subject = f"torch.export cannot trace {type(module).__name__}"
-        raise CannotExport(subject, first_line(error), _hint(str(error))) from error
+        raise CannotExport(subject, first_line(error), _hint(str(error), module, inputs)) from error
     _check_deterministic(program.graph)
     weights, names = _placeholders(program)
     outputs = _outputs(program, weights)
     return LayeredModule(cut_graph(program.graph, weights, outputs), names, outputs)
 
 
-def _hint(message: str) -> str:
+def _hint(message: str, module: torch.nn.Module, inputs: Inputs) -> str:
     """Return the way out for an error message of torch."""
+    weight_types = _floating_types([*module.parameters(), *module.buffers()])
+    if "dtype" in message and len(weight_types) == 1 and _floating_types(inputs) - weight_types:
+        return f"make the samples {weight_types.pop()}, as the weights are"
     if "data-dependent" in message:
         return "give a module whose branches and sizes do not depend on the values of tensors"
     if "pytree" in message or "input type" in message:
         return "give a module around it that takes and returns tensors, in tuples, lists and dicts"
     return "give a module around it whose forward takes tensors, computes, and returns tensors"
+
+
+def _floating_types(nest: Any) -> set[str]:
+    """Return the names of the floating-point types of the tensors in a nest or a sample."""
+    nest = (nest.args, dict(nest.kwargs)) if isinstance(nest, Inputs) else nest
+    tensors = (leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point())
+    return {str(tensor.dtype).removeprefix("torch.") for tensor in tensors}
 
 
 def _check_deterministic(graph: Graph) -> None:
@@ -108,20 +119,34 @@ def _placeholders(program: torch.export.ExportedProgram) -> tuple[Placeholders, 
             weights[name] = (target, tensor.detach())
         else:
             raise CannotExport(f"input {name}", f"of kind {spec.kind.name}, which has no weights to load")
-    return weights, tuple(inputs)
+    return _named_once(weights), tuple(inputs)
+
+
+def _named_once(weights: Placeholders) -> Placeholders:
+    """Give weights that are the same memory one name, so that they are stored, loaded and counted once."""
+    names: dict[object, str] = {}
+
+    def name(target: str, tensor: torch.Tensor) -> str:
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) if tensor.nbytes else target
+        return names.setdefault(place, target)
+
+    return {placeholder: (name(target, tensor), tensor) for placeholder, (target, tensor) in weights.items()}
 
 
 def _outputs(program: torch.export.ExportedProgram, weights: Placeholders) -> tuple[str, ...]:
     """Return the names of the outputs that are tensors. An output None is left out."""
     specs = program.graph_signature.output_specs
     return tuple(
-        _output_name(spec.arg, spec.kind, weights)
+        _output_name(spec.arg, spec.kind, spec.target, weights)
         for spec in specs
         if not (isinstance(spec.arg, ConstantArgument) and spec.arg.value is None)
     )
 
 
-def _output_name(argument: object, kind: OutputKind, weights: Placeholders) -> str:
+def _output_name(argument: object, kind: OutputKind, target: str | None, weights: Placeholders) -> str:
+    if kind in _CHANGED:
+        reason = "the module changes it in place"
+        raise CannotExport(f"{_CHANGED[kind]} {target}", reason, "let the module change a clone of it")
     if kind is not OutputKind.USER_OUTPUT:
         raise CannotExport("the module", f"it changes its own state ({kind.name})", "give one that only computes")
     if not isinstance(argument, TensorArgument):

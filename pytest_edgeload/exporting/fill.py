@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import mmap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, Checkpoint
-from pytest_edgeload.networks.folder import map_file
+from pytest_edgeload.networks.folder import map_file, write_tensors
 from pytest_edgeload.networks.layer import TensorSpec
 from pytest_edgeload.tensors import tensor_in
 
+_COPIES = "copies.safetensors"
 _BUILD_SAME = "build the module that it was saved from"
 
 
-def fill(module: torch.nn.Module, checkpoint: Checkpoint, path: str) -> dict[str, TensorSpec]:
+def fill(module: torch.nn.Module, checkpoint: Checkpoint, path: str, folder: Path) -> dict[str, TensorSpec]:
     """Set the weights of `module` to those of the checkpoint at `path`; return the place of each by all its names.
 
-    Nothing is read yet: the tensors are views of mapped files, whose pages the kernel reads when they are used and
-    drops when it needs memory. Types are those of the checkpoint. Tied weights need one of their names in it. Raises
-    BadCheckpoint for a tensor that is missing, unknown, of another shape, or left without values.
+    The tensors are views of mapped files, whose pages the kernel reads when they are used and drops when it needs
+    memory. A tensor that is not aligned for its type has no place: a worker would have to copy it, so it must be stored
+    again. Until then it is a view of a file in `folder`. Types are those of the checkpoint. Tied weights need one of
+    their names in it. Raises BadCheckpoint for a tensor that is missing, unknown, of another shape, or left without
+    values.
     """
     tensors = {name: tensor for name, tensor in module.state_dict(keep_vars=True).items() if _is_tensor(tensor)}
     unknown = sorted(checkpoint.tensors.keys() - tensors.keys())
@@ -31,13 +35,29 @@ def fill(module: torch.nn.Module, checkpoint: Checkpoint, path: str) -> dict[str
     for name, tensor in tensors.items():
         tied_names.setdefault(id(tensor), []).append(name)
     places: dict[str, TensorSpec] = {}
-    views = _views(checkpoint)
+    views = _views(checkpoint, folder)
     for names in tied_names.values():
         spec = _find(names, checkpoint, path)
+        _check_tied(spec.name, [name for name in names if name in views], views, path)
         _assign(module, names, tensors[names[0]], views[spec.name], path)
-        places |= {name: TensorSpec(name, spec.dtype, spec.shape, spec.offset, spec.size_bytes) for name in names}
+        if not spec.padding_bytes:
+            places |= {name: TensorSpec(name, spec.dtype, spec.shape, spec.offset, spec.size_bytes) for name in names}
     _check_values(module, path)
     return places
+
+
+def _check_tied(name: str, others: Sequence[str], views: Mapping[str, torch.Tensor], path: str) -> None:
+    """Raise BadCheckpoint if the checkpoint has other values for the same weight under another name."""
+    for other in others:
+        if not _is_same(views[name], views[other]):
+            reason = f"it has different values for {name} and {other}, which are one weight of the module"
+            raise BadCheckpoint(path, reason, "build the module without tying them")
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether two tensors have the same bytes."""
+    bytes_of = (tensor.reshape(-1).view(torch.uint8) for tensor in (one, other))
+    return one is other or ((one.dtype, one.shape) == (other.dtype, other.shape) and torch.equal(*bytes_of))
 
 
 def _is_tensor(value: object) -> bool:
@@ -52,16 +72,35 @@ def _find(names: list[str], checkpoint: Checkpoint, path: str) -> TensorSpec:
     raise BadCheckpoint(path, f"it has no tensor {names[0]}, which the module needs", _BUILD_SAME)
 
 
-def _views(checkpoint: Checkpoint) -> Mapping[str, torch.Tensor]:
-    """Return all tensors, as views of their files."""
+def _views(checkpoint: Checkpoint, folder: Path) -> Mapping[str, torch.Tensor]:
+    """Return all tensors, as views of their files, or of an aligned copy in `folder`."""
     views: dict[str, torch.Tensor] = {}
+    unaligned: list[tuple[TensorSpec, memoryview]] = []
     for file in checkpoint.files:
-        with Path(file.path).open("rb") as source:
-            memory = map_file(source.fileno())
+        memory = _mapped(Path(file.path))
         for name, spec in checkpoint.tensors.items():
             if file.begin <= spec.offset < file.begin + file.size_bytes or (not spec.size_bytes and name not in views):
-                views[name] = tensor_in(memory, spec, spec.offset - file.begin)
-    return views
+                start = spec.offset - file.begin
+                if spec.padding_bytes and spec.size_bytes:
+                    unaligned.append((spec, memoryview(memory)[start : start + spec.size_bytes]))
+                else:
+                    views[name] = tensor_in(memory, spec, start)
+    return {**views, **_aligned_copies(unaligned, folder / _COPIES)}
+
+
+def _aligned_copies(tensors: Sequence[tuple[TensorSpec, memoryview]], path: Path) -> Mapping[str, torch.Tensor]:
+    """Return `tensors` as views of a new file, which the kernel removes when no view is left."""
+    if not tensors:
+        return {}
+    specs, _ = write_tensors(path, tensors)
+    memory = _mapped(path)
+    path.unlink()
+    return {name: tensor_in(memory, spec, spec.offset) for name, spec in specs.items()}
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return map_file(file.fileno())
 
 
 def _assign(module: torch.nn.Module, names: list[str], old: torch.Tensor, new: torch.Tensor, path: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +42,32 @@ def fingerprint(model: Any, samples: Sequence[Any]) -> str:
     return digest.hexdigest()
 
 
-def keep_live(root: Path, name: str, model: Any, samples: Sequence[Any]) -> Path:
+def keep_live(root: Path, name: str, model: Any, samples: Sequence[Any], *, tolerance: float | None = None) -> Path:
     """Write `model` as the network `name` into the store at `root`; return its folder.
 
-    The model stays as it was. Raises PreparationFailed.
+    The model stays as it was. `tolerance` is the largest output error, see `make.store_module`. Raises
+    PreparationFailed.
     """
     store, key = Store(root), "live"
     try:
         module, inputs = open_model((model, list(samples)))
-        with store.making(key) as folder, evaluation_mode(module), warnings.catch_warnings():
+        with store.making(key) as folder, evaluation_mode(module), _quiet_torch(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's warnings about its own code must not fail the test
-            return store.keep(key, folder, store_module(folder, name, module, inputs))
+            return store.keep(key, folder, store_module(folder, name, module, inputs, tolerance=tolerance))
     except (Refusal, ValueError, OSError) as error:
         reason, hint = (error.statement, error.hint) if isinstance(error, Refusal) else (str(error), "")
         raise PreparationFailed(f"network {name} could not be made", reason, hint) from error
+
+
+@contextmanager
+def _quiet_torch() -> Iterator[None]:
+    """Silence torch's thousands of debug lines about an export, which would fill the captured log of the test."""
+    names = ["torch", *(name for name in logging.root.manager.loggerDict if name.startswith("torch."))]
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger, level in levels.items():
+        logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)

@@ -34,10 +34,10 @@ class _CheckpointWeights:
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, module: torch.nn.Module, checkpoint: str) -> _CheckpointWeights:
-        """Let the weights of `module` be those in a checkpoint, and return them. Raises BadCheckpoint."""
+    def of(cls, module: torch.nn.Module, checkpoint: str, folder: Path) -> _CheckpointWeights:
+        """Let the weights of `module` be those in a checkpoint, and return them; see `fill`. Raises BadCheckpoint."""
         files = read_checkpoint(Path(checkpoint), 0)  # addresses move when the size of the stored weights is known
-        return cls(files.files, fill(module, files, checkpoint))
+        return cls(files.files, fill(module, files, checkpoint, folder))
 
     def behind(self, size_bytes: int) -> _CheckpointWeights:
         """Return these files and weights at addresses behind a file of `size_bytes`."""
@@ -62,7 +62,7 @@ def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
         def show(done_bytes: int, total_bytes: int) -> None:
             send(Progress(done_bytes, total_bytes))
 
-        digest = store_module(folder, request.name, module, samples, show, request.checkpoint)
+        digest = store_module(folder, request.name, module, samples, show, request.checkpoint, request.tolerance)
         return store.keep(request.key, folder, digest)
 
 
@@ -73,14 +73,16 @@ def store_module(
     samples: Sequence[Any],
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     checkpoint: str | None = None,
+    tolerance: float | None = None,
 ) -> str:
     """Write `module` as the network `name` into `folder`; return the digest of its graph.
 
     `samples` are inputs of equal shapes, see `networks.inputs`; the first one is traced. `progress` is called with the
-    bytes written and the total. Weights in `checkpoint` are not copied. Raises CannotExport, BadCheckpoint, UsageError.
+    bytes written and the total. Weights in `checkpoint` are copied only if they are not aligned. `tolerance` is the
+    largest output error, None if it follows from the types. Raises CannotExport, BadCheckpoint or UsageError.
     """
     inputs = as_samples(samples)
-    external = _CheckpointWeights() if checkpoint is None else _CheckpointWeights.of(module, checkpoint)
+    external = _CheckpointWeights() if checkpoint is None else _CheckpointWeights.of(module, checkpoint, folder)
     layered = export(module, inputs[0])
     specs, weights_sha256 = _store_weights(folder, layered, external.specs.keys(), progress)
     external = external.behind((folder / WEIGHTS).stat().st_size)
@@ -94,6 +96,7 @@ def store_module(
         weights_sha256,
         samples_sha256,
         checkpoint_files=external.files,
+        max_output_error=tolerance,
     )
     return write_graph(folder, network)
 
@@ -138,29 +141,52 @@ def _store_samples(folder: Path, module: torch.nn.Module, samples: Sequence[Inpu
     Raises CannotExport if a sample differs from the first one in more than the values of its tensors.
     """
     tensors: list[tuple[TensorSpec, memoryview]] = []
-    names: list[tuple[list[str], list[str]]] = []
+    names: list[tuple[list[str], list[str], str]] = []
     traced = _signature(samples[0])
     with torch.inference_mode(), evaluation_mode(module):
         for index, sample in enumerate(samples):
             if _signature(sample) != traced:
                 reason = "it differs from sample 0 in shapes, types or constants"
                 raise CannotExport(f"sample {index}", reason, "make it a network of its own")
-            leaves = {"input": _tensors((sample.args, sample.kwargs)), "output": _answers(module, sample)}
+            answers = _answers(module, sample)
+            leaves = {"input": _tensors((sample.args, sample.kwargs)), "output": answers}
             inputs, outputs = (
                 [spec_and_bytes(f"{index}.{kind}.{i}", tensor) for i, tensor in enumerate(own)]
                 for kind, own in leaves.items()
             )
-            tensors += inputs + outputs
-            names.append(([spec.name for spec, _ in inputs], [spec.name for spec, _ in outputs]))
+            noise = spec_and_bytes(f"{index}.noise", _noise(module, sample, answers))
+            tensors += [*inputs, *outputs, noise]
+            names.append(([spec.name for spec, _ in inputs], [spec.name for spec, _ in outputs], noise[0].name))
     specs, digest = write_tensors(folder / SAMPLES, tensors)
-    stored = (Sample(tuple(specs[n] for n in inputs), tuple(specs[n] for n in outputs)) for inputs, outputs in names)
+    stored = (Sample(tuple(specs[n] for n in i), tuple(specs[n] for n in o), specs[noise]) for i, o, noise in names)
     return tuple(stored), digest
 
 
-def _answers(module: torch.nn.Module, sample: Inputs) -> list[torch.Tensor]:
-    """Return plain PyTorch's outputs for copies of the inputs, because some modules write to their inputs."""
-    args, kwargs = tree_map_only(torch.Tensor, torch.clone, (sample.args, dict(sample.kwargs)))
+def _answers(
+    module: torch.nn.Module, sample: Inputs, change: Callable[[torch.Tensor], torch.Tensor] = torch.clone
+) -> list[torch.Tensor]:
+    """Return plain PyTorch's outputs for changed copies of the inputs, because some modules write to their inputs."""
+    args, kwargs = tree_map_only(torch.Tensor, change, (sample.args, dict(sample.kwargs)))
     return _tensors(module(*args, **kwargs))
+
+
+def _noise(module: torch.nn.Module, sample: Inputs, answers: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the noise of a sample's outputs, see `Sample`: 0 for a module that refuses the moved inputs."""
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor * (1 + torch.finfo(tensor.dtype).eps) if tensor.is_floating_point() else tensor.clone()
+
+    try:
+        moved = _answers(module, sample, move)
+    except Exception:  # noqa: BLE001  # a module may check its inputs, and raise anything
+        moved = []
+    noise = torch.zeros(len(answers), dtype=torch.float64)
+    for i, (answer, other) in enumerate(zip(answers, moved, strict=False)):
+        if answer.is_floating_point() and answer.shape == other.shape:
+            differences = (answer.double() - other.double()).abs()
+            finite = differences[differences.isfinite()]
+            noise[i] = finite.max() if finite.numel() else 0.0
+    return noise
 
 
 def _tensors(nest: Any) -> list[torch.Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.networks.checkpoint import refuse_pointer
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 
 _MAX_REASON_CHARACTERS = 240
@@ -56,6 +57,7 @@ def _load_program(path: Path) -> torch.export.ExportedProgram:
     """Return the program in a .pt2 file. Raises NoModel."""
     if not path.is_file():
         raise NoModel(str(path), "no such file", "save the program there with torch.export.save")
+    refuse_pointer(path)
     try:
         return torch.export.load(path)
     except Exception as error:

@@ -80,8 +80,8 @@ class Bench:
             threads=case.threads,
             program=method.program,
         )
-        weight_bytes = sum(network.weight_bytes for _, network in stored.values())  # the page cache keeps some of them
-        measurement = self.launcher.launch(job, case.enforced, weight_bytes + method.peak_bytes)
+        cached_bytes = sum(network.distinct_bytes for _, network in stored.values())  # of the page cache, at most
+        measurement = self.launcher.launch(job, case.enforced, cached_bytes + method.peak_bytes)
         measurement = msgspec.structs.replace(measurement, service_time_s=service_s)
         for name in stored:  # raises if the weights changed meanwhile, because then the figures mean nothing
             self.registry.get(name, self.progress)

@@ -131,7 +131,7 @@ class Calibration:
         workload = Mix.of(name, [name]).workload({name: network})
         plan = make_plan("bulk", POLICIES["bulk"], workload, Budget())
         job = Job(plan, (str(folder),), (JobRequest(0),), "read", constraints.threads or 1)
-        expected_bytes = network.weight_bytes + peak_bytes(plan, workload)
+        expected_bytes = network.distinct_bytes + peak_bytes(plan, workload)
         runs = [self.launcher.launch(job, constraints, expected_bytes) for _ in range(_SERVICE_RUNS)]
         self.registry.get(name, self.progress)  # raises if the weights changed meanwhile
         makespans_s = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]

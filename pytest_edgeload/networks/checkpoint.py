@@ -12,6 +12,7 @@ import math
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -27,6 +28,7 @@ _MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself, which holds 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 _DTYPE_NAMES = {short: name for name, (short, _) in DTYPES.items()}
 _FETCH = "fetch it again"
+_LFS_POINTER = b"version https://git-lfs."
 
 
 class BadCheckpoint(Refusal):
@@ -117,6 +119,7 @@ def _main_file(path: Path) -> Path:
 
 def _shards(index: Path) -> dict[str, set[str]]:
     """Return the files of an index, each with the names of its tensors."""
+    refuse_pointer(index)
     try:
         weight_map = decoding.decode(files.read(index, _MAX_HEADER_BYTES), _Index).weight_map
     except OSError as error:
@@ -135,13 +138,23 @@ def _stat(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except (OSError, ValueError) as error:  # ValueError: no file can have this path
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BadCheckpoint(str(path), str(reason), "fetch it, or name an existing file") from error
+        reason = str(error.strerror if isinstance(error, OSError) else error)
+        if isinstance(error, FileNotFoundError) and path.is_symlink():
+            reason = f"it is a link to {path.readlink()}, which does not exist"
+        raise BadCheckpoint(str(path), reason, "fetch it, or name an existing file") from error
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise BadCheckpoint if the file is a Git LFS pointer, which a clone without Git LFS has in place of the file."""
+    with suppress(OSError), files.open_file(path) as file:
+        if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise BadCheckpoint(str(path), "it is a Git LFS pointer, not the file itself", "run git lfs pull")
 
 
 def _read_header(path: Path, begin: int) -> tuple[WeightFile, bytes]:
     """Return the file at the address `begin`, and its header."""
     status = _stat(path)
+    refuse_pointer(path)
     try:
         with files.open_file(path) as file:
             size = int.from_bytes(file.read(8), "little")

@@ -25,6 +25,7 @@ from pytest_edgeload.networks.layer import DTYPES, FORMAT, Network, TensorSpec
 
 GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetensors"
 _DATA_ALIGNMENT = 4096  # the first tensor begins on a page, so that direct reads can be aligned
+_PADDING = "padding before "  # the name of a tensor that fills a gap begins like this
 _CHUNK_BYTES = 8 << 20
 _MAX_GRAPH_BYTES = 1 << 26  # the graph of a thousand layers has half a million bytes
 _MAP_NORESERVE = 0x4000  # in the mmap module since Python 3.13
@@ -45,14 +46,18 @@ def write_tensors(
 ) -> tuple[dict[str, TensorSpec], str]:
     """Write `tensors` in their order as a safetensors file; return their specs with offsets, and the SHA-256.
 
-    `progress` is called with the bytes of each piece written. Raises ValueError for a type that the format lacks.
+    Each tensor is aligned to its type, so that a worker need not copy it. `progress` is called with the bytes of each
+    piece written. Raises ValueError for a type that the format lacks.
     Format: https://github.com/huggingface/safetensors#format
     """
     head, specs = _header([spec for spec, _ in tensors])
     digest = hashlib.sha256(head)
     with files.naming(path), files.create(path, files.OURS) as file:
         file.write(head)
-        for _, data in tensors:
+        for spec, data in tensors:
+            if gap_bytes := specs[spec.name].offset - file.tell():
+                file.write(bytes(gap_bytes))
+                digest.update(bytes(gap_bytes))
             for begin in range(0, len(data), _CHUNK_BYTES):
                 piece = data[begin : begin + _CHUNK_BYTES]
                 file.write(piece)
@@ -67,18 +72,20 @@ def _header(tensors: Sequence[TensorSpec]) -> tuple[bytes, dict[str, TensorSpec]
     """Return the bytes before the data of a safetensors file, and the tensors by name with their offsets in it."""
     end = 0
     header: dict[str, object] = {}
+    offsets: dict[str, int] = {}
     for spec in tensors:
         if spec.dtype not in DTYPES:
             raise ValueError(f"{spec.name} has dtype {spec.dtype}; safetensors files support {', '.join(DTYPES)}")
+        if gap_bytes := -end % DTYPES[spec.dtype][1]:  # the format has no gaps, so a tensor fills it
+            name, begin, end = f"{_PADDING}{spec.name}", end, end + gap_bytes
+            header[name] = {"dtype": "U8", "shape": [gap_bytes], "data_offsets": [begin, end]}
         begin, end = end, end + spec.size_bytes
         header[spec.name] = {"dtype": DTYPES[spec.dtype][0], "shape": spec.shape, "data_offsets": [begin, end]}
+        offsets[spec.name] = begin
     text = json.dumps(header, separators=(",", ":")).encode()
     start = -(-(8 + len(text)) // _DATA_ALIGNMENT) * _DATA_ALIGNMENT
     text = text.ljust(start - 8)
-    offset, specs = start, {}
-    for spec in tensors:
-        specs[spec.name] = msgspec.structs.replace(spec, offset=offset)
-        offset += spec.size_bytes
+    specs = {spec.name: msgspec.structs.replace(spec, offset=start + offsets[spec.name]) for spec in tensors}
     return len(text).to_bytes(8, "little") + text, specs
 
 
@@ -142,7 +149,7 @@ def _stray_tensor(network: Network, sizes: Mapping[str, int]) -> str | None:
     ends = ((file.begin, file.begin + file.size_bytes) for file in network.checkpoint_files)
     weights, samples = [(0, sizes[WEIGHTS]), *ends], [(0, sizes[SAMPLES])]
     tensors = [(spec, weights) for layer in network.layers for spec in layer.weights]
-    tensors += [(spec, samples) for sample in network.samples for spec in (*sample.inputs, *sample.outputs)]
+    tensors += [(spec, samples) for sample in network.samples for spec in sample.tensors]
     return next((spec.name for spec, ranges in tensors if not spec.is_within(ranges)), None)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-FORMAT = 3
+FORMAT = 4
 """Version of the files that a network is stored in; part of every cache key."""
 
 DTYPES = {
@@ -36,6 +37,11 @@ class TensorSpec(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
     offset: int
     size_bytes: int
+
+    @property
+    def padding_bytes(self) -> int:
+        """Bytes from the first one of this tensor to the next address that its type requires; 0 if it is aligned."""
+        return -self.offset % DTYPES[self.dtype][1]
 
     def is_within(self, ranges: Iterable[tuple[int, int]]) -> bool:
         """Return whether all bytes of this tensor are in one of `ranges`, each from a first byte up to an end."""
@@ -98,11 +104,27 @@ def merge(stretches: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(merged)
 
 
+def weight_stretches(weights: Iterable[TensorSpec]) -> tuple[tuple[int, int], ...]:
+    """Return the stretches that contain `weights`, as (first byte, length); adjacent ones merged."""
+    return merge((weight.offset, weight.size_bytes) for weight in weights if weight.size_bytes)
+
+
 class Sample(msgspec.Struct, frozen=True):
-    """One set of example inputs, and the outputs of plain PyTorch for it."""
+    """One set of example inputs, and the outputs of plain PyTorch for it.
+
+    `noise` contains one number for each output: how far it moves if all inputs move by one rounding step of their type.
+    It shows the size of the values inside the network: the difference of two large numbers is small, but its error is
+    that of the large ones. Without `noise`, outputs have none.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    noise: TensorSpec | None = None
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """All tensors of this sample."""
+        return (*self.inputs, *self.outputs, *([] if self.noise is None else [self.noise]))
 
 
 class WeightFile(msgspec.Struct, frozen=True):
@@ -124,6 +146,7 @@ class Network(msgspec.Struct, frozen=True):
 
     `inputs` and `outputs` name values. `weights_sha256` and `samples_sha256` are the digests of the two files next to
     the graph. `checkpoint_files` are the files of the checkpoint that contains the other weights, if there is one.
+    `max_output_error` is the tolerance that the user set, if any.
     """
 
     name: str
@@ -135,6 +158,7 @@ class Network(msgspec.Struct, frozen=True):
     samples_sha256: str
     format: int = FORMAT
     checkpoint_files: tuple[WeightFile, ...] = ()
+    max_output_error: float | None = None
 
     @property
     def weight_bytes(self) -> int:
@@ -142,9 +166,20 @@ class Network(msgspec.Struct, frozen=True):
         return sum(layer.weight_bytes for layer in self.layers)
 
     @property
+    def distinct_bytes(self) -> int:
+        """Bytes of all weights; a weight shared by two layers counts once."""
+        return sum(weight.size_bytes for weight in {weight for layer in self.layers for weight in layer.weights})
+
+    @property
+    def tied_weights(self) -> frozenset[TensorSpec]:
+        """The weights that several layers share, such as the table of an embedding that is also the last layer's."""
+        counts = Counter(weight for layer in self.layers for weight in layer.weights)
+        return frozenset(weight for weight, count in counts.items() if count > 1)
+
+    @property
     def peak_bytes(self) -> int:
         """The most bytes that one request can hold: all weights, and the largest activations of a layer."""
-        return self.weight_bytes + max([self.input_bytes, *(layer.activation_bytes for layer in self.layers)])
+        return self.distinct_bytes + max([self.input_bytes, *(layer.activation_bytes for layer in self.layers)])
 
     @property
     def answer_bytes(self) -> int:
@@ -153,7 +188,9 @@ class Network(msgspec.Struct, frozen=True):
 
     @property
     def tolerance(self) -> float:
-        """Largest `output_error` explained by sums in another order, by the coarsest type in this network."""
+        """Largest `output_error` allowed: as set, or explained by sums in another order in this network's types."""
+        if self.max_output_error is not None:
+            return self.max_output_error
         text = msgspec.json.encode(self).decode()
         return next((error for dtype, error in _COARSE_TOLERANCES.items() if f'"{dtype}"' in text), OUTPUT_TOLERANCE)
 

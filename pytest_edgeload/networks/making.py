@@ -23,6 +23,7 @@ class MakeNetwork(msgspec.Struct, frozen=True, tag="make"):
 
     `factory` is written as `module:function` and imported from `path`, or is the path of a saved model. `checkpoint` is
     the path of the checkpoint that contains the weights, if the factory's module gets its weights from one.
+    `tolerance` is the largest output error, None if it follows from the network's types.
     """
 
     root: str
@@ -31,6 +32,7 @@ class MakeNetwork(msgspec.Struct, frozen=True, tag="make"):
     factory: str
     name: str
     checkpoint: str | None = None
+    tolerance: float | None = None
 
 
 class ConvertNetwork(msgspec.Struct, frozen=True, tag="convert"):

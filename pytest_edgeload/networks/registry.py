@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,16 +31,22 @@ class UnknownNetwork(UsageError):
 
 
 _LIVE_MODEL = "a model of a test"
+_RATIO = "give the largest relative difference, such as 0.001"
 
 
 class Recipe(NamedTuple):
-    """The source of a network: a function or the path of a .pt2 file, and the checkpoint with the weights, if any."""
+    """The source of a network: a function or the path of a .pt2 file, and the checkpoint with the weights, if any.
+
+    `tolerance` is the largest output error of its runs, None if it follows from the network's types.
+    """
 
     factory: str
     checkpoint: Path | None = None
+    tolerance: float | None = None
 
     def __str__(self) -> str:
-        return self.factory if self.checkpoint is None else f"{self.factory} with {self.checkpoint}"
+        checkpoint = "" if self.checkpoint is None else f" with {self.checkpoint}"
+        return f"{self.factory}{checkpoint}{'' if self.tolerance is None else f', tolerance {self.tolerance:g}'}"
 
     @property
     def source_module(self) -> str | None:
@@ -93,12 +100,19 @@ class Registry:
         self._stored: dict[str, _StoredNetwork] = {}
 
     def register(
-        self, name: str, factory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
+        self,
+        name: str,
+        factory: str | os.PathLike[str],
+        checkpoint: str | os.PathLike[str] | None = None,
+        *,
+        tolerance: float | None = None,
     ) -> None:
         """Register the network `name`, made by `factory`: `module:function` or the path of a .pt2 file.
 
         `checkpoint` is a safetensors file, an index of shards or the folder of either; the function's module gets its
-        weights from it. Raises UsageError if the factory has another form or the name is taken.
+        weights from it. `tolerance` is the largest difference from plain PyTorch's outputs, relative to the largest
+        value; by default it follows from the network's types. Raises UsageError if the factory has another form, the
+        tolerance is not a positive number or the name is taken.
         """
         check_name("network", name)
         factory = os.fsdecode(factory) if isinstance(factory, bytes | os.PathLike) else factory
@@ -108,7 +122,8 @@ class Registry:
             factory = str(self.base / factory)
         else:
             check_function(f"network {name}: factory", factory)
-        recipe = Recipe(factory, None if checkpoint is None else self.base / arguments.path("checkpoint", checkpoint))
+        checkpoint_path = None if checkpoint is None else self.base / arguments.path("checkpoint", checkpoint)
+        recipe = Recipe(factory, checkpoint_path, checked_tolerance(tolerance))
         if self._recipes.get(name) != recipe:
             self.check_free(name, recipe)
         self._recipes[name] = recipe
@@ -189,11 +204,21 @@ class Registry:
         if stored is not None:
             return stored
         checkpoint = None if recipe.checkpoint is None else str(recipe.checkpoint)
-        request = MakeNetwork(self._root, key, search_path(), recipe.factory, name, checkpoint)
+        request = MakeNetwork(self._root, key, search_path(), recipe.factory, name, checkpoint, recipe.tolerance)
         try:
             return prepare(request, name, show)
         except PreparationFailed as error:
             raise error.about(subject) from None
+
+
+def checked_tolerance(tolerance: object) -> float | None:
+    """Return the tolerance of a network as a float, or None. Raises BadArgument if it is not a positive number."""
+    if tolerance is None:
+        return None
+    found = arguments.number("tolerance", tolerance, _RATIO)
+    if not 0 < found < math.inf:
+        raise arguments.BadArgument.of("tolerance", tolerance, "not a positive number", _RATIO)
+    return found
 
 
 def _sources(network: str, module: str) -> list[Path]:

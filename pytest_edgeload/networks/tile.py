@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pytest_edgeload.networks.layer import Layer, Network, TensorSpec, merge
+from pytest_edgeload.networks.layer import Layer, Network, TensorSpec, merge, weight_stretches
 
 PAGE = 4096
 """Bytes to which direct reads are aligned, in the file and in memory; enough for every common file system."""
@@ -228,7 +228,7 @@ def specs(layer: Layer, tile: Tile) -> tuple[TensorSpec, ...]:
 
 def stretches(layer: Layer, tile: Tile) -> tuple[tuple[int, int], ...]:
     """Return the stretches of the weights file that contain a tile, as (first byte, length); adjacent ones merged."""
-    return merge((spec.offset, spec.size_bytes) for spec in specs(layer, tile) if spec.size_bytes)
+    return weight_stretches(specs(layer, tile))
 
 
 def required_stretches(network: Network) -> tuple[tuple[int, int], ...]:

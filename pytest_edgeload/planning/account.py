@@ -8,21 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import live_out_bytes, tile_bytes, working_bytes
+from pytest_edgeload.networks.tile import WHOLE, live_out_bytes, tile_bytes, working_bytes
 from pytest_edgeload.planning.plan import Task, WeightKey
+from pytest_edgeload.planning.tied import Holders
 
 
 class Account:
     """Counts the bytes that are held while the tasks of a plan begin and end.
 
     `networks` has the network of each request. The arena counts as weights from the start to the end, and loads that
-    have a place in it add nothing. All figures are in bytes; `peak_bytes` is the largest sum of weights and activations
-    so far, `peak_weight_bytes` the largest sum of weights alone.
+    have a place in it add nothing. A weight that several layers of a request have loaded whole counts once. All figures
+    are in bytes; `peak_bytes` is the largest sum of weights and activations so far, `peak_weight_bytes` the largest sum
+    of weights alone.
     """
 
     def __init__(self, networks: Sequence[Network], arena_bytes: int = 0) -> None:
         self._networks = networks
-        self._weights: dict[WeightKey, int] = {}
+        self._tiles: dict[WeightKey, int] = {}
+        self._holders = Holders()
         self._activations = [0] * len(networks)
         self.weight_bytes = self.peak_weight_bytes = arena_bytes
         self.activation_bytes = 0
@@ -33,19 +36,34 @@ class Account:
         """The sum of weights and activations now."""
         return self.weight_bytes + self.activation_bytes
 
-    def begin(self, task: Task) -> None:
-        """Add what `task` needs while it runs: its input, its weights, or its layer's activations."""
+    def begin(self, task: Task) -> int:
+        """Add what `task` needs while it runs: its input, its weights, or its layer's activations.
+
+        Return the bytes of weights that it reads.
+        """
         network = self._networks[task.request]
+        read_bytes = 0
         if task.layer is None:
             self._hold_activations(task.request, network.input_bytes)
-        elif task.kind == "load" and task.place is None:
-            size_bytes = tile_bytes(network, task.layer, task.tile)
-            self._weights[task.weights] = size_bytes
-            self.weight_bytes += size_bytes
+        elif task.kind == "load":
+            read_bytes = self._load(task, network, task.layer)
         elif task.kind == "exec":
             self._hold_activations(task.request, working_bytes(network.layers[task.layer], task.tile))
         self.peak_bytes = max(self.peak_bytes, self.held_bytes)
         self.peak_weight_bytes = max(self.peak_weight_bytes, self.weight_bytes)
+        return read_bytes
+
+    def _load(self, task: Task, network: Network, layer: int) -> int:
+        """Add the weights of a load; return the bytes that it reads."""
+        if task.place is not None:
+            return tile_bytes(network, layer, task.tile)
+        if task.tile is WHOLE:
+            new = self._holders.load(task.weights, network.layers[layer].weights)
+            read_bytes = sum(weight.size_bytes for weight in new)
+        else:
+            read_bytes = self._tiles[task.weights] = tile_bytes(network, layer, task.tile)
+        self.weight_bytes += read_bytes
+        return read_bytes
 
     def end(self, task: Task) -> None:
         """Remove what `task` no longer needs: activations after an exec, weights after a free."""
@@ -53,7 +71,8 @@ class Account:
             layer = self._networks[task.request].layers[task.layer]
             self._hold_activations(task.request, live_out_bytes(layer, task.tile))
         elif task.kind == "free":
-            self.weight_bytes -= self._weights.pop(task.weights, 0)
+            gone_bytes = sum(weight.size_bytes for weight in self._holders.free(task.weights))
+            self.weight_bytes -= gone_bytes + self._tiles.pop(task.weights, 0)
 
     def discard(self, request: int) -> None:
         """Remove the activations of a dropped request whose tasks have all ended."""

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_edgeload.networks.tile import share, tile_bytes
+from pytest_edgeload.networks.tile import share
 from pytest_edgeload.planning.account import Account
 from pytest_edgeload.planning.dispatch import Dispatcher
 from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, Task
@@ -79,8 +79,8 @@ class _Simulator:
             if index is not None:
                 task = self._plan.tasks[index]
                 self._idle_lanes.remove(lane)
-                self._account.begin(task)
-                end_s = self._now_s + _seconds(task, self._workload, self._speeds)
+                read_bytes = self._account.begin(task)
+                end_s = self._now_s + _seconds(task, read_bytes, self._workload, self._speeds)
                 self._spans.append(Span(index, lane, self._dispatcher.ready_s[index], self._now_s, end_s))
                 heapq.heappush(self._running, (end_s, index, lane))
 
@@ -106,11 +106,10 @@ def peak_bytes(plan: Plan, workload: Workload) -> int:
     return simulate(plan, workload).peak_bytes
 
 
-def _seconds(task: Task, workload: Workload, speeds: Speeds) -> float:
+def _seconds(task: Task, read_bytes: int, workload: Workload, speeds: Speeds) -> float:
+    if task.kind == "load":
+        return read_bytes / speeds.read_bytes_per_s
     if task.layer is None or task.kind == "free":
         return 0.0
-    network = workload.requests[task.request].network
-    if task.kind == "load":
-        return tile_bytes(network, task.layer, task.tile) / speeds.read_bytes_per_s
-    layer = network.layers[task.layer]
+    layer = workload.requests[task.request].network.layers[task.layer]
     return speeds.exec_s(layer) * share(layer, task.tile)

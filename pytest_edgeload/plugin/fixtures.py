@@ -144,13 +144,14 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
     The model is an `nn.Module`, a `torch.export.ExportedProgram` or the path of a .pt2 file. The last two have the
     inputs of their export, which are used if no samples are given. A sample is a tuple of positional inputs, a dict of
     keyword inputs, or `pytest_edgeload.Inputs`. A model is exported again only if its weights or the samples change.
+    `tolerance=` is the largest difference from plain PyTorch's outputs, relative to the largest value.
     """
     live = start(request.config).running.live
 
-    def make(name: str, model: Any, *samples: Any) -> str:
+    def make(name: str, model: Any, *samples: Any, tolerance: float | None = None) -> str:
         __tracebackhide__ = True
         with _ShortRefusals():
-            return live.make(name, model, *samples)
+            return live.make(name, model, *samples, tolerance=tolerance)
 
     yield make
     live.clear()

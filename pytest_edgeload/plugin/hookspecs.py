@@ -16,7 +16,12 @@ class RegisterNetwork(Protocol):
     """Takes the name of a network and its factory: `module:function`, or the path of a .pt2 file."""
 
     def __call__(
-        self, name: str, factory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
+        self,
+        name: str,
+        factory: str | os.PathLike[str],
+        checkpoint: str | os.PathLike[str] | None = None,
+        *,
+        tolerance: float | None = None,
     ) -> None:
         """Register the network `name`."""
 
@@ -43,8 +48,9 @@ def pytest_edge_networks(register: RegisterNetwork) -> None:
     is a tuple of positional inputs, a dict of keyword inputs, or `pytest_edgeload.Inputs`. The function runs in a
     process of its own, and only if the network is not stored yet. Instead of the module it can return a
     `torch.export.ExportedProgram` or the path of a saved one, also without samples. A module without weights gets the
-    weights of a safetensors `checkpoint`: a file, an index of shards, or the folder of either. Relative paths start at
-    pytest's rootdir:
+    weights of a safetensors `checkpoint`: a file, an index of shards, or the folder of either. `tolerance` is the
+    largest difference from plain PyTorch's outputs, relative to the largest value. Relative paths start at pytest's
+    rootdir:
 
         def pytest_edge_networks(register):
             register("my_net", "my_models:my_net")

@@ -16,14 +16,14 @@ import msgspec
 from pytest_edgeload.base.errors import UsageError, check_name
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.registry import Registry, checked_tolerance
 
 
 class _LiveNetwork(NamedTuple):
-    """A network, its folder, and the model and the fingerprint of its weights and samples that it was made of."""
+    """A network, its folder, and its source: the model, the fingerprint of weights and samples, and the tolerance."""
 
     model: Callable[[], Any]
-    fingerprint: str
+    fingerprint: tuple[str, float | None]
     folder: Path
     network: Network
 
@@ -36,23 +36,24 @@ class LiveNetworks:
         self._root = root
         self._networks: dict[str, _LiveNetwork] = {}
 
-    def make(self, name: str, model: Any, *samples: Any) -> str:
+    def make(self, name: str, model: Any, *samples: Any, tolerance: float | None = None) -> str:
         """Make `name` the network of `model`, and return the name. Raises UsageError or PreparationFailed."""
         check_name("network", name)
+        tolerance = checked_tolerance(tolerance)
         if isinstance(model, (str, os.PathLike)):
             if not samples:
-                self._registry.register(name, model)
+                self._registry.register(name, model, tolerance=tolerance)
                 return name
             model = self._registry.base / model
         # Imported by name: a test with a model has imported torch, and other tests need not.
         exporting = importlib.import_module("pytest_edgeload.exporting.live")
         known = self._networks.get(name)
-        fingerprint: str = exporting.fingerprint(model, samples)
+        fingerprint = (exporting.fingerprint(model, samples), tolerance)
         if known is not None and known.model() is model and known.fingerprint == fingerprint:
             return name
         if known is None:
             self._registry.check_free(name)
-        folder: Path = exporting.keep_live(self._root / _folder_name(name), name, model, samples)
+        folder: Path = exporting.keep_live(self._root / _folder_name(name), name, model, samples, tolerance=tolerance)
         network = read_graph(folder)
         if known is not None:
             if _shape(network) != _shape(known.network):
@@ -74,8 +75,8 @@ def _folder_name(name: str) -> str:
 
 
 def _shape(network: Network) -> Network:
-    """Return the network without the values of its weights and samples."""
-    return msgspec.structs.replace(network, weights_sha256="", samples_sha256="")
+    """Return the network without the values of its weights and samples, and without its tolerance."""
+    return msgspec.structs.replace(network, weights_sha256="", samples_sha256="", max_output_error=None)
 
 
 def _reference(model: Any) -> Callable[[], Any]:

@@ -15,6 +15,7 @@ import msgspec
 from pytest_edgeload.base import decoding
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.functions import search_path
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned
 from pytest_edgeload.networks.folder import SAMPLES, weight_files
@@ -34,6 +35,7 @@ wait soon stop spinning, because a lane that reads may need the processor.
 """
 
 _EXIT_S = 5.0
+_MAX_DETAIL_CHARACTERS = 200
 _SLACK_S = 0.01  # both processes read the same clock
 _ANSWER_BYTES, _TASK_BYTES = 1 << 20, 256
 """The size that an answer of a worker may have, and the addition for each task and request of its job."""
@@ -186,7 +188,9 @@ def parse_event(line: bytes) -> Event:
 def _judge(checked: Checked) -> tuple[Outcome, str]:
     """Return `ok` if all outputs are near enough to those of plain PyTorch, else `wrong`."""
     for r, error in checked.output_error.items():
-        if error is None or error > checked.tolerance.get(r, OUTPUT_TOLERANCE):
-            how = "in shape, type or NaN" if error is None else f"by {error:.3g} of its largest value"
-            return "wrong", f"request {r} differs from plain PyTorch {how}"
+        tolerance = checked.tolerance.get(r, OUTPUT_TOLERANCE)
+        if error is None or error > tolerance:
+            how = "" if error is None else f" by {error:.3g} of its largest value, more than {tolerance:.3g}"
+            detail = printable(checked.details.get(r, "")[:_MAX_DETAIL_CHARACTERS])
+            return "wrong", f"request {r} differs from plain PyTorch{how}{detail and f': {detail}'}"
     return "ok", ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.workload import Workload
 from tests.builders import job_of
+
+
+def anonymous_bytes() -> int:
+    """Return the private memory of this process, without pages of files."""
+    match = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match is not None
+    return int(match[1]) << 10
 
 
 class CallbackPerformer:

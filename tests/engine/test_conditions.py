@@ -106,7 +106,7 @@ def _check_final_state(performer: Performer, workload: Workload, arena_bytes: in
     for r, request in enumerate(workload.requests):
         assert {*performer.values(r)} == (set() if r in DROPPED else {*request.network.outputs})
         if r not in DROPPED:
-            assert performer.output_error(r) == pytest.approx(0.0, abs=1e-6)
+            assert performer.compare(r).error == pytest.approx(0.0, abs=1e-6)
     answers = [request.network.answer_bytes for r, request in enumerate(workload.requests) if r not in DROPPED]
     assert performer.ledger.held_bytes - arena_bytes == sum(answers) > 0
     assert performer._weights == {}
@@ -150,7 +150,7 @@ def test_ignored_conditions_drop_nothing(small: Path, branching: Path, policy: s
     workload = deciding("ignore", small, branching)
     performer, result = execute(plan_of(policy, workload), workload, small, branching)
     assert result.dropped == ()
-    assert [performer.output_error(r) for r in range(6)] == pytest.approx([0.0] * 6, abs=1e-6)
+    assert [performer.compare(r).error for r in range(6)] == pytest.approx([0.0] * 6, abs=1e-6)
 
 
 def test_a_request_is_dropped_after_its_answer(small: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import re
 from pathlib import Path
 
 import pytest
@@ -13,22 +12,17 @@ from torch import nn
 
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
-from pytest_edgeload.planning.simulate import peak_bytes
+from pytest_edgeload.planning.simulate import peak_bytes, simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import job, plan_of, stored
-from tests.engine.performers import CallbackPerformer, execute, on_one_lane
+from tests.engine.performers import CallbackPerformer, anonymous_bytes, execute, on_one_lane
 
 SLACK_BYTES = 1 << 20
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
-
-
-def _anonymous_bytes() -> int:
-    match = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert match is not None
-    return int(match[1]) << 10
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +30,33 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a network of three layers of 16 MiB each."""
     module = nn.Sequential(*(nn.Linear(2048, 2048) for _ in range(3)))
     return stored(tmp_path_factory.mktemp("large"), module, (torch.rand(1, 2048),))
+
+
+class Tied(nn.Module):
+    """Two linear layers, each applied twice, and a parameter that is the weight of one of them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        self.same = nn.Parameter(self.first.weight.data)  # another parameter of the same memory
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the first weight three times, and the second one twice."""
+        for _ in range(2):
+            x = self.second(self.first(x).tanh()).tanh()
+        return nn.functional.linear(x, self.same)
+
+
+@pytest.fixture(scope="module")
+def large_tied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a network of five layers with two weights of 16 MiB."""
+    return stored(tmp_path_factory.mktemp("tied"), Tied(2048), (torch.rand(1, 2048),))
+
+
+@pytest.fixture(scope="module")
+def small_tied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the same network with two weights of 36 bytes."""
+    return stored(tmp_path_factory.mktemp("tied"), Tied(3), (torch.rand(1, 3),), (torch.rand(1, 3),))
 
 
 @pytest.fixture
@@ -53,9 +74,9 @@ def test_a_load_takes_memory_and_its_free_returns_it(large: Path) -> None:
     changes: dict[str, list[int]] = {"init": [], "load": [], "exec": [], "free": []}
 
     def perform(index: int) -> None:
-        before = _anonymous_bytes()
+        before = anonymous_bytes()
         performer.perform(index)
-        changes[stored_job.plan.tasks[index].kind].append(_anonymous_bytes() - before)
+        changes[stored_job.plan.tasks[index].kind].append(anonymous_bytes() - before)
 
     run(stored_job.plan, CallbackPerformer(perform))
     weights = [layer.weight_bytes for request in workload.requests for layer in request.network.layers]
@@ -66,18 +87,41 @@ def test_a_load_takes_memory_and_its_free_returns_it(large: Path) -> None:
 
 
 @pytest.mark.usefixtures("tidy")
-def test_ledger_equals_resident_memory(large: Path) -> None:
+@pytest.mark.parametrize(("network", "peak_mib"), [("large", 48), ("large_tied", 32)])
+def test_ledger_equals_resident_memory(request: pytest.FixtureRequest, network: str, peak_mib: int) -> None:
     """After every task of a policy that keeps layers, anonymous memory has grown by the bytes in the ledger."""
-    stored_job, _ = job("bulk", large)
+    stored_job, workload = job("bulk", request.getfixturevalue(network))
     performer = Performer(stored_job)
-    before = _anonymous_bytes()
+    before = anonymous_bytes()
 
     def perform(index: int) -> None:
         performer.perform(index)
-        assert _anonymous_bytes() - before == pytest.approx(performer.ledger.held_bytes, abs=SLACK_BYTES)
+        assert anonymous_bytes() - before == pytest.approx(performer.ledger.held_bytes, abs=SLACK_BYTES)
 
     run(stored_job.plan, CallbackPerformer(perform))
-    assert performer.ledger.peak_bytes > 48 << 20
+    assert performer.ledger.peak_bytes == pytest.approx(peak_mib << 20, abs=SLACK_BYTES)
+    assert performer.ledger.peak_bytes == peak_bytes(stored_job.plan, workload)
+
+
+@EVERY_POLICY
+@pytest.mark.parametrize("reader", READERS)
+def test_tied_weights_are_held_once(small_tied: Path, policy: str, reader: str) -> None:
+    """Under every policy and reader, tied weights give the right outputs, and are gone after the last free.
+
+    On one lane the peak is the simulation's; the weights of `bulk` are each of them once.
+    """
+    network = read_graph(small_tied)
+    asked = Workload("tied", tuple(Request(network, sample=r) for r in range(3)))
+    assert len(network.layers) == 5
+    assert network.distinct_bytes == 2 * (9 + 3) * 4
+    plan = plan_of(policy, asked, 2)
+    performer, _ = execute(plan, asked, small_tied, reader=reader)
+    assert [performer.compare(r).error for r in range(3)] == pytest.approx([0.0] * 3, abs=1e-6)
+    assert performer.ledger.held_bytes - plan.arena_bytes == 3 * 3 * 4
+    performer, _ = execute(on_one_lane(plan), asked, small_tied, reader=reader)
+    assert performer.ledger.peak_bytes == peak_bytes(on_one_lane(plan), asked)
+    if policy == "bulk":
+        assert simulate(plan, asked).peak_weight_bytes == network.distinct_bytes
 
 
 @pytest.fixture
@@ -123,7 +167,7 @@ def test_outputs_equal_plain_pytorch_in_any_order(
     """
     plan = plan_of(policy, mixed, 2, memory_bytes)
     performer, _ = execute(plan, mixed, *folders)
-    assert [performer.output_error(r) for r in range(5)] == pytest.approx([0.0] * 5, abs=1e-6)
+    assert [performer.compare(r).error for r in range(5)] == pytest.approx([0.0] * 5, abs=1e-6)
     assert [[*performer.values(r)] for r in range(5)] == [[*request.network.outputs] for request in mixed.requests]
     outputs = [next(iter(performer.values(r).values())) for r in range(5)]
     assert torch.equal(outputs[0], outputs[4])
@@ -146,7 +190,7 @@ def _error(folder: Path, expected: torch.Tensor, actual: torch.Tensor) -> float 
     performer = Performer(stored_job)
     performer.perform(0)
     performer.values(0)[workload.requests[0].network.outputs[0]] = actual
-    return performer.output_error(0)
+    return performer.compare(0).error
 
 
 @pytest.mark.parametrize(
@@ -159,7 +203,12 @@ def _error(folder: Path, expected: torch.Tensor, actual: torch.Tensor) -> float 
         ([1.0, -torch.inf], [1.0, -torch.inf], 0.0),
         ([1.0, 4.0], [1.0, torch.inf], None),
         ([1.0, 4.0], [1.0, torch.nan], None),
-        ([1.0, torch.nan], [1.0, torch.nan], None),
+        ([1.0, torch.nan], [1.0, torch.nan], 0.0),
+        ([2.0, torch.nan], [1.0, torch.nan], 0.5),
+        ([torch.nan, 1.0], [1.0, torch.nan], None),
+        ([torch.nan, torch.nan], [torch.nan, torch.nan], 0.0),
+        ([1e-40, 2e-40], [0.0, 0.0], 0.0),
+        ([1e-30, 2e-30], [0.0, 2e-30], 0.5),
         ([1.0, 4.0], [[1.0, 4.0]], None),
         ([1.0, 4.0], [1, 4], None),
         ([1, 4], [1, 3], 1.0),

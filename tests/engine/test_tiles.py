@@ -17,7 +17,7 @@ from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.engine.tiles import CompiledLayer, LayerProgress
 from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile, cut, find_tiling, span_bytes
+from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile, cut, find_tiling, span_bytes, specs
 from tests.builders import stored
 
 EVERY_READER = pytest.mark.parametrize("reader", READERS)
@@ -40,7 +40,7 @@ def execute(opened: OpenNetwork, tiles: Mapping[int, Iterable[Tile]]) -> list[to
             into = arena(span_bytes(layer, tile))
             with torch.inference_mode():
                 CompiledLayer(layer).run(tile, values, opened.load(layer, tile, into), progress)
-            opened.drop(layer, tile)
+            opened.drop(specs(layer, tile))
             into[:] = b"\xff" * len(into)  # NaN in every type
         assert (progress.output, progress.others) == (None, {})
     assert {*values} == {*network.outputs}

@@ -258,7 +258,7 @@ def run_layers(folder: Path, module: nn.Module, *samples: Any) -> LayeredRun:
             seen.live_out_bytes.append(watched.live_bytes())
 
     run(made.plan, CallbackPerformer(perform))
-    seen.errors += [performer.output_error(r) for r in range(len(samples))]
+    seen.errors += [performer.compare(r).error for r in range(len(samples))]
     seen.remaining = {name for r in range(len(samples)) for name in performer.values(r)}
     return seen
 
@@ -356,8 +356,8 @@ def count(m: Any, x: torch.Tensor) -> Any:
 @pytest.mark.parametrize(
     ("forward", "words"),
     [
-        (count, r"^the module: it changes its own state \(BUFFER_MUTATION\); give one that only computes$"),
-        (lambda _, x: x.add_(1), r"^the module: it changes its own state \(USER_INPUT_MUTATION\); give one that only"),
+        (count, r"^buffer \w+: the module changes it in place; let the module change a clone of it$"),
+        (lambda _, x: x.add_(1), r"^input \w+: the module changes it in place; let the module change a clone of it$"),
         (lambda _, x: (x * 2, 3), "^output .*: not a tensor; give a module whose outputs are tensors$"),
         (lambda m, x: (x * 2, m.n), "^output n: an unchanged weight"),
         (lambda m, x: (x * 2, m.n[:1]), "weight"),

@@ -77,7 +77,7 @@ def _check(folder: Path, policy: str, model: nn.Module, sample: Any) -> float:
     network = read_graph(Path(made.networks[0]))
     performer = Performer(made)
     run(made.plan, performer)
-    error = performer.output_error(0)
+    error = performer.compare(0).error
     assert error is not None
     assert error <= network.tolerance
     assert len(network.layers) > 5

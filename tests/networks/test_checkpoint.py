@@ -16,10 +16,12 @@ from torch import nn
 
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.networks.checkpoint import INDEX, SINGLE, BadCheckpoint, checkpoint_files, read_checkpoint
-from pytest_edgeload.networks.folder import WEIGHTS, read_graph, verify_network, weight_files
+from pytest_edgeload.networks.folder import GRAPH, SAMPLES, WEIGHTS, read_graph, verify_network, weight_files
 from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, cut, stretches
 from tests.builders import stored
+from tests.engine.performers import anonymous_bytes
 from tests.engine.test_tiles import check
 
 SAMPLE = (torch.tensor([[1, 2, 3]]),)
@@ -83,7 +85,10 @@ def misaligned(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
 def test_weights_are_read_from_the_checkpoint(
     tmp_path: Path, write: Callable[[Path, dict[str, torch.Tensor]], Path], reader: str
 ) -> None:
-    """Every reader reads the checkpoint's weights in layers and tiles; only tensors that it lacks are stored."""
+    """Every reader reads the checkpoint's weights in layers and tiles; only tensors that it lacks are stored.
+
+    Tensors that are not aligned are stored as well, because each load would copy them.
+    """
     tensors = values()
     folder = stored(tmp_path / "store", empty(), SAMPLE, checkpoint=write(tmp_path, tensors))
     opened = OpenNetwork(folder, reader)
@@ -94,7 +99,9 @@ def test_weights_are_read_from_the_checkpoint(
         found["words.weight"] = found.pop("answer.weight")
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
-    assert (folder / WEIGHTS).stat().st_size == PAGE + 4 * 24
+    copied_bytes = sum(tensor.nbytes for tensor in tensors.values()) if write is misaligned else 0
+    assert (folder / WEIGHTS).stat().st_size == PAGE + 4 * 24 + copied_bytes
+    assert {path.name for path in folder.iterdir()} == {GRAPH, WEIGHTS, SAMPLES}
     assert {path.parent for path in weight_files(folder)[1:]} == {tmp_path}
     tiles = {i: cut(network, i, 1000) for i in range(len(network.layers))}
     check(folder, reader, {i: [WHOLE] for i in tiles})
@@ -154,6 +161,35 @@ def test_weights_of_another_module_are_refused(tmp_path: Path, tensors: dict[str
         stored(tmp_path / "store", empty(), SAMPLE, checkpoint=single(tmp_path, tensors))
 
 
+def test_tied_weights_need_equal_values(tmp_path: Path) -> None:
+    """A checkpoint may have a tied weight under all its names if the values are equal, and is refused otherwise."""
+    words = values()["words.weight"]
+    stored(tmp_path / "store", empty(), SAMPLE, checkpoint=single(tmp_path, values(**{"answer.weight": words.clone()})))
+    bent = words.clone()
+    bent[7, 7] += 1
+    with pytest.raises(BadCheckpoint, match=r"it has different values for words.weight and answer.weight, which"):
+        stored(tmp_path, empty(), SAMPLE, checkpoint=single(tmp_path, values(**{"answer.weight": bent})))
+
+
+@pytest.mark.parametrize("write", [single, misaligned])
+def test_filling_a_module_takes_no_memory(
+    tmp_path: Path, write: Callable[[Path, dict[str, torch.Tensor]], Path]
+) -> None:
+    """The weights of a module that is filled are pages of files, which the kernel may drop, even if they are copied."""
+    with torch.device("meta"):
+        module = nn.Linear(4096, 4096)
+    weights = {"weight": torch.zeros(4096, 4096), "bias": torch.ones(4096)}
+    checkpoint = read_checkpoint(write(tmp_path, weights), 0)
+    del weights
+    before = anonymous_bytes()
+    places = fill(module, checkpoint, "", tmp_path)
+    assert module.weight.sum() == 0
+    assert module.bias.sum() == 4096
+    assert anonymous_bytes() - before < 8 << 20
+    assert len(places) == (2 if write is single else 0)
+    assert [*tmp_path.iterdir()] == [tmp_path / SINGLE]
+
+
 def test_buffer_without_values_is_refused(tmp_path: Path) -> None:
     """A buffer that has no values and is not in the checkpoint is refused by name."""
     with torch.device("meta"):
@@ -182,7 +218,13 @@ def _empty(folder: Path) -> None:
         path.unlink()
 
 
+def _dangle(folder: Path) -> None:
+    (folder / SHARD).unlink()
+    (folder / SHARD).symlink_to("../blobs/1f")
+
+
 SHARD = "model-0.safetensors"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4996\n"
 HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a missing shard": (lambda at: (at / SHARD).unlink(), f"{SHARD}: No such file or directory; fetch it, or name"),
     "a file cut short": (
@@ -209,6 +251,9 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an index of nothing": (lambda at: (at / INDEX).write_text("{}"), f"{INDEX}: not an index of a safetensors"),
     "an index cut short": (lambda at: os.truncate(at / INDEX, 20), f"{INDEX}: not an index of a safetensors"),
     "an empty folder": (_empty, f"contains neither {SINGLE} nor {INDEX}; name"),
+    "a pointer of Git LFS": (lambda at: (at / SHARD).write_bytes(LFS), f"{SHARD}: it is a Git LFS .*; run git"),
+    "a pointer for the index": (lambda at: (at / INDEX).write_bytes(LFS), f"{INDEX}: it is a Git LFS pointer, not the"),
+    "a dangling link": (_dangle, f"{SHARD}: it is a link to ../blobs/1f, which does not exist; fetch it"),
     "no folder": (shutil.rmtree, "No such file or directory; fetch it, or name"),
 }  # fmt: skip
 

@@ -120,7 +120,10 @@ def _tensors(draw: st.DrawFn) -> list[tuple[TensorSpec, memoryview]]:
 def test_tensors_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, tensors: list[tuple[TensorSpec, memoryview]]
 ) -> None:
-    """Tensors of every type, shape and name are read back unchanged; digest and progress agree with the file."""
+    """Tensors of every type, shape and name are read back unchanged; digest and progress agree with the file.
+
+    Each is aligned to its type; tensors of zeros fill the gaps, because the format has none.
+    """
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     path.unlink(missing_ok=True)
     pieces: list[int] = []
@@ -128,14 +131,18 @@ def test_tensors_are_read_back(
     raw = path.read_bytes()
     read = load_file(path)
     assert list(specs) == [spec.name for spec, _ in tensors]
+    padding = {name: read.pop(name) for name in set(read) - set(specs)}
     assert set(read) == set(specs)
+    assert all(name.startswith("padding before ") and not zeros.any() for name, zeros in padding.items())
+    assert all(specs[spec.name].offset % DTYPES[spec.dtype] == 0 for spec, _ in tensors)
     for spec, data in tensors:
         assert read[spec.name].dtype == getattr(torch, spec.dtype)
         assert tuple(read[spec.name].shape) == spec.shape
         offset = specs[spec.name].offset
         assert raw[offset : offset + spec.size_bytes] == data
     assert digest == hashlib.sha256(raw).hexdigest()
-    assert sum(pieces) == len(raw) - _data_start(path) == sum(spec.size_bytes for spec, _ in tensors)
+    assert sum(pieces) == sum(spec.size_bytes for spec, _ in tensors)
+    assert len(raw) - _data_start(path) == sum(pieces) + sum(zeros.nbytes for zeros in padding.values())
 
 
 def test_large_tensors_are_written_in_pieces(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.networks.layer import Layer, TensorSpec
 from pytest_edgeload.networks.tile import tile_bytes
 from pytest_edgeload.planning.account import Account
-from pytest_edgeload.planning.plan import Budget, Task
+from pytest_edgeload.planning.plan import Budget, Kind, Task
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Workload
 from tests.builders import BUDGETS, network, shared_workloads
@@ -40,6 +42,20 @@ def test_the_arena_is_held_from_the_start_and_its_loads_add_nothing() -> None:
     account = Account([PAIR], arena_bytes=4096)
     assert (account.peak_bytes, account.peak_weight_bytes) == (4096, 4096)
     assert _run(account, Task("load", 0, 0, place=0), Task("free", 0, 0)) == [4096] * 4
+
+
+def test_a_tied_weight_is_held_once() -> None:
+    """Layers of a request that share a weight hold it once, until both are freed; other requests hold their own."""
+    table, *others = (TensorSpec(name, "uint8", (size,), 0, size) for name, size in (("t", 100), ("a", 7), ("b", 5)))
+    weights = [(table, others[0]), (others[1],), (table,)]
+    layers = tuple(Layer(f"layer{i}", "linear", own, (), 0, 0, 0) for i, own in enumerate(weights))
+    tied = msgspec.structs.replace(PAIR, layers=layers)
+    assert (tied.weight_bytes, tied.distinct_bytes, tied.peak_bytes) == (212, 112, 115)
+    account = Account([tied, tied])
+    kinds: list[tuple[Kind, int, int]] = [("load", 0, 0), ("load", 0, 1), ("load", 0, 2), ("load", 1, 2)]
+    kinds += [("free", 0, 0), ("free", 0, 2), ("free", 0, 1), ("free", 1, 2)]
+    assert _run(account, *(Task(*kind) for kind in kinds))[1::2] == [107, 112, 112, 212, 205, 105, 100, 0]
+    assert [account.begin(Task("load", 0, i)) for i in range(3)] == [107, 5, 0]
 
 
 def test_a_discarded_request_holds_its_weights_but_no_activations() -> None:

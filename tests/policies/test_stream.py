@@ -377,7 +377,7 @@ def test_plans_are_carried_out_right(
     performer, ran = execute(plan, asked, *folders, reader=reader)
     assert ran.dropped == tuple(r for r, request in enumerate(requests) if request.when == NEVER)
     answered = [r for r in range(len(requests)) if r not in ran.dropped]
-    assert [performer.output_error(r) for r in answered] == pytest.approx([0.0] * len(answered), abs=1e-6)
+    assert [performer.compare(r).error for r in answered] == pytest.approx([0.0] * len(answered), abs=1e-6)
     assert performer._weights == {}
     answers = sum(requests[r].network.answer_bytes for r in answered)
     assert performer.ledger.held_bytes == plan.arena_bytes + answers

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pytest_edgeload.engine.memory import allocate
 
+_ALIGNMENT = 8  # of the widest type: tensors that are aligned in the file must be aligned in memory
+
 
 class ReadReader:
     """Reads with preadv(2)."""
@@ -19,7 +21,9 @@ class ReadReader:
 
     def read(self, offset: int, size_bytes: int, into: memoryview | None = None) -> memoryview:
         """Return private memory that contains these bytes of the file."""
-        view = memoryview(allocate(size_bytes)) if into is None else into[:size_bytes]
+        begin = offset % _ALIGNMENT
+        end = begin + size_bytes
+        view = memoryview(allocate(end))[begin:] if into is None else into[begin:end]
         fill(self._fd, view, offset, size_bytes)
         if into is not None and offset in self._offsets_read_into:
             # A caller with a place for these bytes has planned how long they stay. The page cache counts against the
