@@ -9,6 +9,7 @@ from typing import Protocol
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
+from pytest_edgeload.sandbox.leftovers import Leftovers
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.worker import Worker
 
@@ -36,6 +37,7 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
     the cap cannot be set up or no process can be started.
     """
     with Interrupts() as interrupts:
+        leftovers = Leftovers.before(start.env)
         group = enclosure.cap.open(enclosure.name, enclosure.limits)
         started = time.time()
         try:
@@ -45,6 +47,7 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
                     conversation.converse(worker)
             finally:
                 worker.end()
+                worker.notices += leftovers.remove(worker.left(), enclosure.user.uid)
             outcome, detail = worker.outside_end() or conversation.outcome(worker)
             if outcome == "crashed":
                 detail = enclosure.user.explain(detail)

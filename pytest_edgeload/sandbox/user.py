@@ -60,6 +60,11 @@ class User:
         """The refusal as one sentence; empty without one."""
         return "" if self.refusal is None else str(self.refusal)
 
+    @property
+    def uid(self) -> int:
+        """The id of this user."""
+        return os.geteuid() if self.ids is None else self.ids[0]
+
     def own(self, fd: int) -> None:
         """Make the user the owner of an open file, because programs open their output by names such as /dev/stdout."""
         if self.ids is not None:

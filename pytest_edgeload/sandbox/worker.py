@@ -20,7 +20,7 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import Group
-from pytest_edgeload.sandbox.counters import Totals
+from pytest_edgeload.sandbox.counters import Memory, Totals
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
@@ -35,14 +35,16 @@ _STATE, _GROUP, _SESSION = 0, 2, 3  # fields of `counters.stat`
 class Worker:
     """A process in its group, and the observations of it so far.
 
-    `awaited` is the state that a worker that runs out of time has not reached. After `end`, `status` is the exit
-    status, negative for a signal, and `usage` the resources of the process and of the children that it waited for.
+    `awaited` is the state that a worker that runs out of time has not reached, and `notices` are sentences for its row.
+    After `end`, `status` is the exit status, negative for a signal, and `usage` the resources of the process and of the
+    children that it waited for.
     """
 
     def __init__(self, start: Start, group: Group, enclosure: Enclosure) -> None:
         self.enclosure = enclosure
         self.errors = Tail()
         self.awaited = "done"
+        self.notices: tuple[str, ...] = ()
         self.startup_s: float | None = None
         self.baseline_bytes: int | None = None
         self.status: int | None = None
@@ -195,6 +197,10 @@ class Worker:
                 with suppress(BrokenPipeError):
                     pipe.close()
 
+    def left(self) -> Memory | None:
+        """Return the memory of the group, now that it has ended; None if it is not known, or some process lives on."""
+        return None if self._lives_on else self._group.memory(self.pid)
+
     def _has_other_rights(self) -> bool:
         """Return whether it gained other rights, as by sudo, so that this process cannot end it."""
         try:
@@ -224,6 +230,7 @@ class Worker:
             msgspec.structs.replace(
                 reported,
                 detail=_one_line(reported.detail),
+                notices=(*reported.notices, *self.notices),
                 started=started,
                 ended=started + (time.monotonic() - self.began_s),  # the system's clock may have been set meanwhile
                 startup_s=self.startup_s,
