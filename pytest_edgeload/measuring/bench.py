@@ -27,6 +27,8 @@ from pytest_edgeload.sandbox.launch import Calling, launch_call
 from pytest_edgeload.workload import Mix, Workload
 from pytest_edgeload.workload.conditions import check_conditions, check_last_arrival
 
+_UNKNOWN_BYTES = 1 << 30
+
 _PEER_COPIES = 2  # of the weights, in a peer that copies them into a module
 
 
@@ -40,7 +42,10 @@ class _Method(NamedTuple):
 
 @dataclass(frozen=True)
 class Bench:
-    """Everything that all measurements of a session on this host share. `folder` is the session's folder."""
+    """Everything that all measurements of a session on this host share. `folder` is the session's folder.
+
+    `needs` has the most bytes that the program of a test and row has taken so far.
+    """
 
     launcher: Launcher
     registry: Registry
@@ -48,6 +53,7 @@ class Bench:
     folder: Path
     progress: ShowProgress
     peers: Mapping[str, Peer] = field(default_factory=dict)
+    needs: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def calibration(self) -> Calibration:
@@ -100,8 +106,12 @@ class Bench:
                 return launch_command(program, case.threads, enclosure)
             return launch_call(program, case.threads, enclosure)
 
-        files = program.files or [Path.cwd()]
-        return self.launcher.launch_with(start, files, case.enforced, case.limit_bytes or 0)
+        row, files = (case.test, case.policy), program.files or [Path.cwd()]
+        known_bytes = self.needs.get(row, 0)
+        expected_bytes = program_bytes(case.limit_bytes, known_bytes)
+        measurement = self.launcher.launch_with(start, files, case.enforced, expected_bytes)
+        self.needs[row] = max(known_bytes, measurement.peak_charged_bytes or measurement.peak_bytes or 0)
+        return measurement
 
     def _method(self, case: Case, workload: Workload, folders: dict[str, str]) -> _Method:
         """Return how to answer `workload`. `folders` are those of the networks, by name.
@@ -121,6 +131,14 @@ class Bench:
             return _Method(plan, peak_bytes(plan, workload))
         except InvalidPlan as error:
             raise error.within(f"policy {case.policy}") from None
+
+
+def program_bytes(limit_bytes: int | None, known_bytes: int) -> int:
+    """Return the memory that a program is expected to take: as much as before, and at first its limit, up to 1 GiB.
+
+    Nothing is known about its first run, which may use a small part of a large limit.
+    """
+    return max(known_bytes, min(limit_bytes or 0, _UNKNOWN_BYTES))
 
 
 def with_mix(case: Case, mix: Mix) -> Case:

@@ -240,7 +240,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Seconds | None, _metric("s", "lower", "time that ready tasks waited for a lane, summed over tasks")
     ] = None
     cpu_s: Annotated[
-        Seconds | None, _metric("s", "lower", "CPU time of the worker, user and system, during the plan")
+        Seconds | None,
+        _metric("s", "lower", "CPU time of the worker and its children, user and system, during the plan"),
     ] = None
     stall_s: Annotated[
         Seconds | None,
@@ -253,15 +254,15 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Count | None, _metric("bytes", "lower", "resident memory of the worker when ready, before the first task")
     ] = None
     peak_bytes: Annotated[
-        Count | None, _metric("bytes", "lower", "high-water mark of the worker's resident memory (VmHWM)")
+        Count | None, _metric("bytes", "lower", "highest resident memory of all processes of the run together")
     ] = None
     peak_charged_bytes: Annotated[
         Count | None,
         _metric("bytes", "lower", "high-water mark of the memory charged to the group, page cache included"),
     ] = None
-    peak_anon_bytes: Annotated[Count | None, _metric("bytes", "lower", "maximum anonymous memory in the samples")] = (
-        None
-    )
+    peak_anon_bytes: Annotated[
+        Count | None, _metric("bytes", "lower", "maximum anonymous and shared memory in the samples")
+    ] = None
     peak_file_bytes: Annotated[
         Count | None,
         _metric("bytes", "lower", "maximum page cache (or mapped file memory without a group) in the samples"),

@@ -125,7 +125,7 @@ def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Meas
         hint = "end the program that answers there, or use another address"
         raise UsageError(f"command {command.argv[0]}", "ready is true before it has started", hint)
     page_cache.drop(command.files)
-    page_cache.back(enclosure.max_bytes)
+    page_cache.back(enclosure.max_bytes, enclosure.timeout_s)
     with ExitStack() as stack:
         stdin: int | IO[bytes] = subprocess.DEVNULL
         if command.stdin:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypedDict, cast
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+LATE_BYTES = 2 * 64 * PAGE_BYTES * (os.cpu_count() or 1)
+"""The memory of a group that the kernel may count late: each processor counts up to 64 pages by itself, and charges as
+many in advance; see MEMCG_CHARGE_BATCH."""
+
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_STATUS = re.compile(rb"^(VmHWM|VmRSS|RssAnon|RssFile|VmSwap):\s+(\d+) kB", re.MULTILINE)
-_PARTS = 5
+_STATUS = re.compile(rb"^(VmHWM|VmRSS|RssAnon|RssFile|RssShmem|VmSwap):\s+(\d+) kB", re.MULTILINE)
+_PARTS = 6
 _LIVE_BYTES = 16384
-_MINOR, _MAJOR, _USER, _SYSTEM = 7, 9, 11, 12  # fields of `stat`
+# Fields of `stat`: of the process, and of the children that it waited for.
+_MINOR, _MAJOR, _CPU = (7, 8), (9, 10), (11, 12, 13, 14)
 
 
 class Totals(TypedDict, total=False):
@@ -36,12 +41,13 @@ class Totals(TypedDict, total=False):
     stall_s: float
     refaults: int
     peak_charged_bytes: int
+    kernel_bytes: int
     oom_kills: int
     fork_refusals: int
     max_processes: int
 
 
-_MARKS = {"peak_charged_bytes", "oom_kills", "fork_refusals", "max_processes"}
+_MARKS = {"peak_charged_bytes", "kernel_bytes", "oom_kills", "fork_refusals", "max_processes"}
 """The entries of a group that are valid since its start, so that their growth means nothing."""
 
 
@@ -54,7 +60,10 @@ def growth(before: Totals, after: Totals) -> Totals:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes in use at one moment: anonymous, file-backed (page cache or mapped files), and in swap."""
+    """Bytes in use at one moment: anonymous, file-backed (page cache or mapped files), and in swap.
+
+    Shared memory and files in memory (tmpfs) count as anonymous: only swap or their removal frees them.
+    """
 
     anon: int
     file: int
@@ -101,7 +110,7 @@ def resident(status: bytes) -> Resident | None:
     sizes = {name: int(size) * 1024 for name, size in _STATUS.findall(status)}
     if len(sizes) < _PARTS:  # the process has exited, and its parent has not waited for it yet
         return None
-    memory = Memory(sizes[b"RssAnon"], sizes[b"RssFile"], sizes[b"VmSwap"])
+    memory = Memory(sizes[b"RssAnon"] + sizes[b"RssShmem"], sizes[b"RssFile"], sizes[b"VmSwap"])
     return Resident(sizes[b"VmRSS"], sizes[b"VmHWM"], memory)
 
 
@@ -120,17 +129,40 @@ def stat(pid: int | str) -> list[str]:
 
 
 def process(pid: int) -> Totals:
-    """Return the running totals of process `pid`; empty once it is gone."""
+    """Return the running totals of process `pid` and the children that it waited for; empty once it is gone."""
     totals = Totals()
     try:
         fields = stat(pid)
-        totals["minor_faults"], totals["major_faults"] = int(fields[_MINOR]), int(fields[_MAJOR])
-        totals["cpu_s"] = (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS_PER_S
+
+        def total(places: Iterable[int]) -> int:
+            return sum(int(fields[place]) for place in places)
+
+        totals["minor_faults"], totals["major_faults"] = total(_MINOR), total(_MAJOR)
+        totals["cpu_s"] = total(_CPU) / _TICKS_PER_S
         io = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
         totals["read_bytes"] = int(io["read_bytes"])
     except (OSError, KeyError):
         pass
     return totals
+
+
+def processes(pids: Iterable[int]) -> Totals:
+    """Return the sums of the running totals of these processes, as far as they exist."""
+    sums: dict[str, float] = {}
+    for pid in {*pids}:
+        for name, value in cast("Mapping[str, float]", process(pid)).items():
+            sums[name] = sums.get(name, 0) + value
+    return cast("Totals", sums)
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and its living descendants; only itself if the kernel does not list children."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, children.read_bytes().split())
+    return found
 
 
 def machine() -> Totals:

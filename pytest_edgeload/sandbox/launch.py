@@ -116,7 +116,7 @@ class _Dialogue:
         if not isinstance(self._ask(worker, self._opening, Ready), Ready):
             return
         worker.report_ready()
-        page_cache.back(worker.enclosure.max_bytes)
+        page_cache.back(worker.enclosure.max_bytes, worker.enclosure.timeout_s)
         with worker.on_the_clock():
             begin_s = time.monotonic()
             done = self._ask(worker, GO, Done)

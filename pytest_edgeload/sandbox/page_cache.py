@@ -55,9 +55,14 @@ def gives_memory_back() -> bool:
     return False
 
 
-def back(size_bytes: int) -> None:
-    """Make sure that the next `size_bytes` taken from the system are present, on a machine that gives memory back."""
+def back(size_bytes: int, max_s: float) -> None:
+    """Make sure that the next `size_bytes` taken from the system are present, on a machine that gives memory back.
+
+    It stops after `max_s` seconds.
+    """
     size_bytes = min(size_bytes, psutil.virtual_memory().available // 2)
     if size_bytes > 0 and gives_memory_back():
         # In another process: if this exceeds a limit of pytest itself, the kernel kills that process.
-        subprocess.run([sys.executable, "-I", "-S", touch.__file__, str(size_bytes)], check=False)
+        with suppress(subprocess.TimeoutExpired):
+            command = [sys.executable, "-I", "-S", touch.__file__, str(size_bytes)]
+            subprocess.run(command, check=False, timeout=max(0.0, max_s))

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import cast
 
 import msgspec
 
@@ -18,10 +19,11 @@ from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.record import Measurement, Outcome
-from pytest_edgeload.sandbox import counters
+from pytest_edgeload.sandbox import counters, peak
 from pytest_edgeload.sandbox.caps import Group
 from pytest_edgeload.sandbox.counters import Memory, Totals
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
+from pytest_edgeload.sandbox.process import ChildProcess, spawn
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
 
@@ -57,8 +59,8 @@ class Worker:
         self._lives_on = False
         self._timer: threading.Timer | None = None
         self._clock_s: float | None = None
-        self.began_s = time.monotonic()
         self.process = self._start(start)
+        self.began_s = self.process.began_s
         self.pid = self.process.pid
         try:
             self.errors.drain()
@@ -66,22 +68,14 @@ class Worker:
             self.end()
             raise
 
-    def _start(self, start: Start) -> subprocess.Popen[bytes]:
+    def _start(self, start: Start) -> ChildProcess:
         user = self.enclosure.user
         try:
             for output in (self.errors.fd, start.stdout):
                 if output != subprocess.PIPE:  # a pipe is for a worker's own answers, which programs do not see
                     user.own(output)
             command, env = user.command_line(self._group.enter, start.command, start.env)
-            return subprocess.Popen(
-                command,
-                stdin=start.stdin,
-                stdout=start.stdout,
-                stderr=self.errors.fd,
-                env=env,
-                cwd=start.cwd,
-                start_new_session=True,  # pytest handles Ctrl-C and then ends the worker
-            )
+            return spawn(command, env, stdin=start.stdin, stdout=start.stdout, stderr=self.errors.fd, cwd=start.cwd)
         except BaseException as error:
             self.errors.close()
             if isinstance(error, OSError):  # no memory or process left, or more arguments than the kernel takes
@@ -126,8 +120,8 @@ class Worker:
     def report_ready(self) -> None:
         """Record that the worker is ready: its startup time and its resident memory."""
         self.startup_s = time.monotonic() - self.began_s
-        idle = counters.resident(counters.status(self.pid))
-        self.baseline_bytes = idle.now if idle else None
+        idle, group = counters.resident(counters.status(self.pid)), self._group.memory(self.pid)
+        self.baseline_bytes = max(idle.now, group.anon if group else 0) if idle else None
 
     @contextmanager
     def on_the_clock(self) -> Iterator[None]:
@@ -141,15 +135,15 @@ class Worker:
         """Return the totals at the start, when the process itself has done nothing yet."""
         self._clock_s = self.began_s
         zero = Totals(minor_faults=0, major_faults=0, cpu_s=0.0, read_bytes=0)
-        return counters.machine() | zero | self._group.totals()
+        return counters.machine() | self._group.totals(self.pid) | zero
 
     def record_growth(self, before: Totals) -> None:
         """Record the growth of each running total since `before`."""
         self._growth |= counters.growth(before, self._totals())
 
     def _totals(self) -> Totals:
-        """Return all running totals: the group's own rather than the process's, and these rather than the machine's."""
-        return counters.machine() | counters.process(self.pid) | self._group.totals()
+        """Return all running totals: the group's own rather than the machine's."""
+        return counters.machine() | self._group.totals(self.pid)
 
     # ---- its end -----------------------------------------------------------------------------------------------
 
@@ -179,7 +173,7 @@ class Worker:
 
     def _kill(self) -> None:
         if not self._totals_before_kill:  # a group that is being killed refuses every fork
-            self._totals_before_kill = self._group.totals()
+            self._totals_before_kill = self._group.totals(self.pid)
         self._group.kill()
         _kill_session(self.pid)  # without a group the session is all that is known of its processes
 
@@ -190,8 +184,8 @@ class Worker:
         self._lives_on = self._has_other_rights() and not self.wait(_KILL_S)
         if not self._lives_on:
             _, status, self.usage = os.wait4(self.pid, 0)
-            self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
-        self._final_totals = self._group.totals()  # the group is about to be removed
+            self.status = os.waitstatus_to_exitcode(status)
+        self._final_totals = self._group.totals(self.pid)  # the group is about to be removed
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
@@ -221,11 +215,15 @@ class Worker:
     def complete(self, reported: Measurement, sampler: Sampler, started: float) -> Measurement:
         """Return the measurement that a conversation reported with the observations of the worker and the sampler.
 
-        A reported figure replaces an observed total. `started` is the Unix time of the start.
+        Of a total that was reported and observed, the larger counts: each of them misses some processes. `started` is
+        the Unix time of the start.
         """
         timeline = sampler.timeline(self._clock_s)
-        totals = {name: value for name, value in self._growth.items() if getattr(reported, name) is None}
+        growth = cast("Mapping[str, float]", self._growth)
+        totals = {name: max(value, getattr(reported, name) or 0) for name, value in growth.items()}
         machine_totals = counters.machine()
+        group_peak_bytes = peak.group_peak_bytes(timeline, self._final_totals)
+        highest = max(sampler.highest_resident, self._highest_resident(), group_peak_bytes)
         return self._with_refusals(
             msgspec.structs.replace(
                 reported,
@@ -235,7 +233,7 @@ class Worker:
                 ended=started + (time.monotonic() - self.began_s),  # the system's clock may have been set meanwhile
                 startup_s=self.startup_s,
                 baseline_bytes=self.baseline_bytes,
-                peak_bytes=max(sampler.highest_resident, self._highest_resident(), self.baseline_bytes or 0) or None,
+                peak_bytes=max(highest, self.baseline_bytes or 0) or None,
                 peak_charged_bytes=self._final_totals.get("peak_charged_bytes"),
                 peak_anon_bytes=max(timeline.anon_bytes, default=None),
                 peak_file_bytes=max(timeline.file_bytes, default=None),
@@ -275,13 +273,9 @@ class Worker:
         return msgspec.structs.replace(measurement, detail=f"{measurement.detail}; {words}")
 
     def _highest_resident(self) -> int:
-        """Return the high-water mark of the largest process; 0 if it is not known.
-
-        The kernel counts a process as large as its parent, which is this process, before it executes anything.
-        """
-        own = counters.resident(counters.status(os.getpid()))
+        """Return the high-water mark of the largest process that was waited for; 0 if it is not known."""
         highest = 0 if self.usage is None else self.usage.ru_maxrss * 1024
-        return highest if own is not None and highest > own.highest else 0
+        return highest if highest > self.process.inherited_bytes else 0
 
 
 def _one_line(detail: str) -> str:

@@ -262,7 +262,7 @@ def test_removed_group_raises_nothing(cap: Cap, fresh: Name, file: str) -> None:
         pytest.skip(f"no {file} here")
     for folder in gone:
         folder.rmdir()
-    assert group.totals() == {}
+    assert group.totals(os.getpid()) == {}
     group.memory(os.getpid())
     group.kill()
     group.close()

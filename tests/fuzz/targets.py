@@ -225,7 +225,9 @@ _GRAPH = (
     b',"size_bytes":4}],"ops":[{"target":"aten.relu.default","args":[1],"kwargs":{},"output":"x"}],"activation_bytes":4'
     b',"live_out_bytes":4,"flops":8}],"inputs":["x"],"outputs":["y"],"samples":[],"weights_sha256":"","samples_sha256":""}'
 )
-_STATUS = b"Name:\tx\nVmHWM:\t  10 kB\nVmRSS:\t  10 kB\nRssAnon:\t 4 kB\nRssFile:\t 6 kB\nVmSwap:\t 0 kB\n"
+_STATUS = (
+    b"Name:\tx\nVmHWM:\t  10 kB\nVmRSS:\t  10 kB\nRssAnon:\t 4 kB\nRssFile:\t 6 kB\nRssShmem:\t 0 kB\nVmSwap:\t 0 kB\n"
+)
 _MOUNTS = "25 30 0:23 / /sys rw - sysfs sysfs rw\n33 25 0:29 /a /sys/fs/cgroup rw shared:9 - cgroup cgroup rw,memory\n"
 _SWAPS = "Filename\tType\tSize\tUsed\tPriority\n/a\\040b file 1024 0 -2\n/dev/zram0 partition 10 0 100\n"
 

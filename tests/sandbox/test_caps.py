@@ -58,7 +58,7 @@ def test_process_is_killed_at_its_limit(opened: Opened, swap: Swap) -> None:
     with Child(*group.enter) as child:
         assert child.do("touch", MORE) == ""
         assert child.end() == -signal.SIGKILL
-    assert group.totals()["oom_kills"] >= 1
+    assert group.totals(child.pid)["oom_kills"] >= 1
 
 
 def test_process_swaps_beyond_its_limit(opened: Opened, swap: Swap) -> None:
@@ -74,7 +74,7 @@ def test_process_swaps_beyond_its_limit(opened: Opened, swap: Swap) -> None:
         assert seen.memory.swap >= MORE - LIMIT - NEAR
         assert child.do("again") == "intact"
         assert child.end() == 0
-    totals = group.totals()
+    totals = group.totals(child.pid)
     assert totals["oom_kills"] == 0
     assert totals["refaults"] > 0
     assert totals.get("peak_charged_bytes", LIMIT) <= LIMIT  # swap is not charged as memory
@@ -87,7 +87,7 @@ def test_process_without_limit_is_not_killed(any_cap: Cap, fresh: Callable[[], s
         with Child(*group.enter) as child:
             assert child.do("touch", MORE) == "touched"
             assert child.end() == 0
-        assert not group.totals().get("oom_kills")
+        assert not group.totals(child.pid).get("oom_kills")
     finally:
         group.close()
 
@@ -145,7 +145,7 @@ def test_dead_process_has_readable_totals(any_cap: Cap, fresh: Callable[[], str]
             child.end()
             found = group.memory(child.pid)
         assert found is None or found.anon < NEAR
-        assert min(map(float, map(str, group.totals().values())), default=0) >= 0
+        assert min(map(float, map(str, group.totals(child.pid).values())), default=0) >= 0
     finally:
         group.close()
 

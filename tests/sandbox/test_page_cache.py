@@ -21,7 +21,7 @@ BACK = f"""
 import os, resource
 from pytest_edgeload.sandbox import counters, page_cache
 before = counters.resident(counters.status(os.getpid()))
-page_cache.back({BACK_BYTES})
+page_cache.back({BACK_BYTES}, 60.0)
 after = counters.resident(counters.status(os.getpid()))
 children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 print(page_cache.gives_memory_back(), children, after.highest - before.now)
@@ -85,7 +85,7 @@ def test_memory_is_touched_only_where_it_was_returned() -> None:
 def test_no_memory_is_fine(size_bytes: int) -> None:
     """No bytes to bring back is fine."""
     before = resident(status(os.getpid()))
-    page_cache.back(size_bytes)
+    page_cache.back(size_bytes, 60.0)
     after = resident(status(os.getpid()))
     assert before is not None
     assert after is not None

@@ -26,8 +26,8 @@ class Group(Protocol):
     def memory(self, pid: int) -> Memory | None:
         """Return the memory in use. `pid` is the worker's. Returns None if the kernel no longer reports it."""
 
-    def totals(self) -> Totals:
-        """Return the totals of the group.
+    def totals(self, pid: int) -> Totals:
+        """Return the totals of the group. `pid` is the worker's, which counts although it may have ended.
 
         Empty if a group that enforces its limits no longer exists, because another program removed it.
         """

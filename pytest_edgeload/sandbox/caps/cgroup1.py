@@ -12,12 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Live, Memory, Totals, flat
 
 _CONTROLLERS = ("pids", "memory", "blkio", "cpu", "cpuset")
-_USE = re.compile(rb"^(rss|cache|swap) (\d+)$", re.MULTILINE)
+_USE = re.compile(rb"^(rss|cache|shmem|swap) (\d+)$", re.MULTILINE)
 
 
 class _Cgroup1Group:
@@ -32,11 +33,14 @@ class _Cgroup1Group:
 
     def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group's own count includes all processes
         sizes = {name: int(size) for name, size in _USE.findall(self._stat.read())}
-        return Memory(sizes[b"rss"], sizes[b"cache"], sizes.get(b"swap", 0)) if sizes else None
+        if not sizes:
+            return None
+        shared = sizes.get(b"shmem", 0)  # part of the page cache in the kernel's own account
+        return Memory(sizes[b"rss"] + shared, sizes[b"cache"] - shared, sizes.get(b"swap", 0))
 
-    def totals(self) -> Totals:
+    def totals(self, pid: int) -> Totals:
         with suppress(OSError):
-            return self._totals()
+            return counters.processes([pid, *hierarchy.members(self.folder)]) | self._totals()
         return Totals()
 
     def _totals(self) -> Totals:
@@ -44,12 +48,17 @@ class _Cgroup1Group:
         totals = Totals(
             refaults=stat["workingset_refault_anon"] + stat["workingset_refault_file"],
             peak_charged_bytes=int((self.folder / "memory.max_usage_in_bytes").read_text()),
+            kernel_bytes=self._kernel_bytes(),
             oom_kills=flat((self.folder / "memory.oom_control").read_text())["oom_kill"],
         )
         for folder, max_processes in zip(self._folders, self._max_processes, strict=True):
             folder.stat()  # raises if any of the groups was removed
             totals |= hierarchy.refusals(folder, max_processes)
         return totals
+
+    def _kernel_bytes(self) -> int:
+        file = self.folder / "memory.kmem.max_usage_in_bytes"  # absent if the kernel does not charge its own memory
+        return int(file.read_text()) if file.exists() else 0
 
     def kill(self) -> None:
         for folder in reversed(self._folders):  # the group that counts processes first

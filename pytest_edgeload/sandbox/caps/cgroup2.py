@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Live, Memory, Totals, flat, stall, swap_traffic
 
 _VERSION_1_NAMES = {"io": "blkio"}
-_USE = re.compile(rb"^(anon|file) (\d+)$", re.MULTILINE)
+_USE = re.compile(rb"^(anon|file|shmem) (\d+)$", re.MULTILINE)
 
 
 class _Cgroup2Group:
@@ -34,17 +35,22 @@ class _Cgroup2Group:
     def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group's own count includes all processes
         sizes = {name: int(size) for name, size in _USE.findall(self._stat.read())}
         swap = self._swap.read() if self._swap else b"0"
-        return Memory(sizes[b"anon"], sizes[b"file"], int(swap)) if sizes and swap else None
+        if not sizes or not swap:
+            return None
+        shared = sizes[b"shmem"]  # part of the page cache in the kernel's own account
+        return Memory(sizes[b"anon"] + shared, sizes[b"file"] - shared, int(swap))
 
-    def totals(self) -> Totals:
+    def totals(self, pid: int) -> Totals:
         with suppress(OSError):
-            return self._totals()
+            return counters.processes([pid, *hierarchy.members(self.folder)]) | self._totals()
         return Totals()
 
     def _totals(self) -> Totals:
         stat = flat((self.folder / "memory.stat").read_text())
         totals = swap_traffic(stat) | stall(self.folder / "memory.pressure")
         totals["refaults"] = stat["workingset_refault_anon"] + stat["workingset_refault_file"]
+        totals["kernel_bytes"] = stat.get("kernel", 0)  # since Linux 5.18
+        totals["cpu_s"] = flat((self.folder / "cpu.stat").read_text())["usage_usec"] / 1e6
         totals["oom_kills"] = flat((self.folder / "memory.events").read_text())["oom_kill"]
         peak = self.folder / "memory.peak"  # since Linux 5.19
         if peak.exists():

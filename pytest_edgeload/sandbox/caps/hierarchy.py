@@ -148,6 +148,11 @@ def _number(file: Path) -> int | None:
     return None
 
 
+def members(folder: Path) -> list[int]:
+    """Return the processes in the group that have not ended. Raises OSError if the group is gone."""
+    return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+
+
 def kill(folder: Path) -> None:
     """Kill every process of the group until none is left. Without a limit on processes a fork may outrun one pass."""
     with suppress(OSError):  # the file exists only if the kernel counts processes
@@ -155,7 +160,7 @@ def kill(folder: Path) -> None:
     deadline = time.monotonic() + _REMOVAL_S
     while time.monotonic() < deadline:
         try:
-            pids = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+            pids = members(folder)
         except OSError:
             return
         if not pids:

@@ -101,8 +101,8 @@ class _SystemdGroup:
     def memory(self, pid: int) -> Memory | None:
         return self._group.memory(pid)
 
-    def totals(self) -> Totals:
-        return self._group.totals()
+    def totals(self, pid: int) -> Totals:
+        return self._group.totals(pid)
 
     def kill(self) -> None:
         self._group.kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.counters import Memory, Totals, resident, status
+from pytest_edgeload.sandbox.counters import Memory, Totals, family, processes, resident, status
 
 
 class _WatchedProcess:
@@ -14,8 +14,8 @@ class _WatchedProcess:
         seen = resident(status(pid))
         return seen.memory if seen else None
 
-    def totals(self) -> Totals:
-        return Totals()
+    def totals(self, pid: int) -> Totals:
+        return processes(family(pid))
 
     def kill(self) -> None:
         """Do nothing: only the worker itself is known, and its owner ends it."""

@@ -106,7 +106,7 @@ def _cap(name: str, cap: Cap) -> Check:
         return failed("limit", what, error, hint=_NO_SWAP, weight="informative")
     try:
         status = _take(group)
-        is_killed = status == -signal.SIGKILL and bool(group.totals().get("oom_kills"))
+        is_killed = status == -signal.SIGKILL and bool(group.totals(os.getpid()).get("oom_kills"))
     finally:
         group.kill()
         group.close()
@@ -132,7 +132,7 @@ def _inside(cap: Cap) -> list[Check]:
         return [failed("limit", "a group", error), *_controllers(None)]
     try:
         folder = _folder(name)
-        return [*_controllers(folder), _swap_limit(folder), *_counters(group.totals())]
+        return [*_controllers(folder), _swap_limit(folder), *_counters(group.totals(os.getpid()))]
     finally:
         group.kill()
         group.close()
