@@ -15,10 +15,12 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from pytest_edgeload.exporting.cut import LayerDraft, Placeholders, cut_graph, target_name
 from pytest_edgeload.exporting.model import CannotExport, evaluation_mode, first_line
+from pytest_edgeload.exporting.names import names_of
 from pytest_edgeload.networks.inputs import Inputs, as_inputs
 
 _REAL_WEIGHTS = "give a module on the CPU, or one without weights and the checkpoint that contains them"
 _CHANGED = {OutputKind.USER_INPUT_MUTATION: "input", OutputKind.BUFFER_MUTATION: "buffer"}
+_NUMBERED = "lifted_tensor_"
 _DRAWS_IF = {"train", "dropout_p"}
 """Arguments of operators that may draw random numbers; an operator draws only if its argument is true or not zero."""
 
@@ -51,6 +53,7 @@ def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
         raise CannotExport(subject, first_line(error), _hint(str(error), module, inputs)) from error
     _check_deterministic(program.graph)
     weights, names = _placeholders(program)
+    weights = _named(weights, module)
     outputs = _outputs(program, weights)
     return LayeredModule(cut_graph(program.graph, weights, outputs), names, outputs)
 
@@ -119,14 +122,22 @@ def _placeholders(program: torch.export.ExportedProgram) -> tuple[Placeholders, 
             weights[name] = (target, tensor.detach())
         else:
             raise CannotExport(f"input {name}", f"of kind {spec.kind.name}, which has no weights to load")
-    return _named_once(weights), tuple(inputs)
+    return weights, tuple(inputs)
 
 
-def _named_once(weights: Placeholders) -> Placeholders:
-    """Give weights that are the same memory one name, so that they are stored, loaded and counted once."""
+def _named(weights: Placeholders, module: torch.nn.Module) -> Placeholders:
+    """Give weights that are the same memory one name, so that they are stored, loaded and counted once.
+
+    A tensor that torch has numbered, because the module does not register it, gets the name of its attribute.
+    """
     names: dict[object, str] = {}
+    taken = {target for target, _ in weights.values()}
+    attributes = names_of(module) if any(target.startswith(_NUMBERED) for target in taken) else {}
 
     def name(target: str, tensor: torch.Tensor) -> str:
+        if target.startswith(_NUMBERED):
+            better = attributes.get(tensor.data_ptr(), target)
+            target = target if better in taken else better
         place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) if tensor.nbytes else target
         return names.setdefault(place, target)
 

@@ -326,6 +326,27 @@ def test_multiplication_and_addition_count_as_two_flops(module: nn.Module, sampl
     assert [layer.flops for layer in export(module, (sample,)).layers] == [flops]
 
 
+class _Hidden(nn.Module):
+    """Keeps modules where PyTorch does not find them: in a list, in a function, and in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        hidden = linear()
+        self.parts, self.table = [linear()], {"w": torch.rand(WIDTH, WIDTH)}
+        self.function: Callable[[torch.Tensor], torch.Tensor] = lambda x: hidden(x).relu()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(self.parts[0](x)) @ self.table["w"] @ torch.tensor([[1.0]] * WIDTH)
+
+
+def test_layers_have_the_names_of_attributes() -> None:
+    """A layer whose weights are not registered has the name of the attribute that leads to them, if there is one."""
+    layers = export(_Hidden(), (rows(),)).layers
+    assert [layer.name for layer in layers[:3]] == ["parts.0", "function.hidden", "table"]
+    assert layers[3].name.startswith("lifted_tensor_")
+    assert [*layers[0].weights] == ["parts.0.weight", "parts.0.bias"]
+
+
 def test_layer_has_the_name_of_its_submodule() -> None:
     """A layer has the name of the submodule that owns its matrix."""
     module = nn.Sequential(nn.Sequential(conv(), nn.ReLU()), nn.Flatten(), linear(243, 2))
