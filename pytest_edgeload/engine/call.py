@@ -9,7 +9,9 @@ import pickle
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
+from types import FunctionType, ModuleType
 from typing import Any, BinaryIO
 
 import msgspec
@@ -31,6 +33,7 @@ def _work(commands: BinaryIO, send: Send) -> None:
     call = msgspec.json.decode(commands.readline(), type=Call)
     import_from(call.path)
     function, args, kwargs = pickle.load(commands)  # noqa: S301  # from our own parent
+    _offer_module(function)
     send(Ready())
     if commands.readline() != GO:
         return
@@ -43,6 +46,18 @@ def _work(commands: BinaryIO, send: Send) -> None:
     send(Done(makespan_s))
     if commands.readline() == CHECK:
         send(_to_event(result))
+
+
+def _offer_module(function: Callable[..., Any]) -> None:
+    """Let the module of a function that came by value be imported, with the definitions that came with it.
+
+    multiprocessing sends functions by the name of their module, and the test's own module is not imported here.
+    """
+    inner = getattr(function, "func", function)  # of functools.partial
+    if isinstance(inner, FunctionType) and inner.__module__ not in sys.modules:
+        module = ModuleType(inner.__module__)
+        vars(module).update(inner.__globals__, **{inner.__name__: inner})
+        sys.modules[inner.__module__] = module
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -67,11 +82,27 @@ def _to_event(value: Any) -> Returned:
     try:
         reason = _too_large(value)
         if reason is None:
-            msgspec.json.encode(value)  # stricter than json: rejects lone surrogates and keys that are not strings
-            return Returned(value)
+            encoded = msgspec.json.encode(value)  # stricter than json: rejects lone surrogates and most types of keys
+            return Returned(value, _lost_entries(encoded))
     except Exception as error:  # noqa: BLE001  # a user's own object may raise anything
         reason = f"JSON cannot represent it: {printable(str(error))}"
     return Returned(notices=(f"the returned value is not recorded: {reason}",))
+
+
+def _lost_entries(encoded: bytes) -> tuple[str, ...]:
+    """Return a notice for each object whose entries are fewer than those of its dict, because JSON's keys are texts."""
+    notices = []
+
+    def to_dict(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            twice = next(key for key, count in counts.items() if count > 1)
+            notices.append(f"the returned value lost an entry: two keys of a dict are {printable(twice)!r} in JSON")
+        return found
+
+    json.loads(encoded, object_pairs_hook=to_dict)
+    return tuple(dict.fromkeys(notices))
 
 
 def _too_large(value: Any) -> str | None:

@@ -228,7 +228,8 @@ class _Service:
         """Return the outcome of `ask`, or that the program ended before or during it."""
         if not self._has_answered:
             when = "before it was ready" if worker.startup_s is None else "while it was asked"
-            return "crashed", with_words(f"{worker.ending('the program')} {when}", worker.errors, self.out)
+            hint = " (a service has to stay in the foreground)" if worker.status == 0 else ""
+            return "crashed", with_words(f"{worker.ending('the program')} {when}{hint}", worker.errors, self.out)
         return self._failure or ("ok", "")
 
     def measurement(self, worker: Worker, outcome: Outcome, detail: str) -> Measurement:  # noqa: ARG002

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import operator
 import os
 import signal
@@ -94,6 +95,32 @@ def test_result_beyond_json_is_a_notice(call: Call, make: Callable[[], object], 
     run = call(make)
     assert (run.outcome, run.returned) == ("ok", None)
     assert [words in notice for notice in run.notices] == [True]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "lost"),
+    [({1: "a", "1": "b"}, {"1": "b"}, "1"), ([{"x": {2.5: 0, "2.5": [1]}}], [{"x": {"2.5": [1]}}], "2.5")],
+)
+def test_lost_entry_is_a_notice(call: Call, value: object, kept: object, lost: str) -> None:
+    """A result with two keys that are the same text in JSON loses an entry, with a notice that names the key."""
+    run = call(lambda: value)
+    assert (run.outcome, run.returned) == ("ok", kept)
+    assert run.notices == (f"the returned value lost an entry: two keys of a dict are '{lost}' in JSON",)
+
+
+def _square(number: int) -> int:
+    return number * number
+
+
+def _spread(numbers: list[int]) -> list[int]:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map(_square, numbers)
+
+
+def test_pool_calls_functions_of_the_test_module(call: Call) -> None:
+    """A pool of multiprocessing can call a function of the test's own module, which the worker cannot import."""
+    run = call(_spread, [1, 2, 3])
+    assert (run.outcome, run.detail, run.returned) == ("ok", "", [1, 4, 9])
 
 
 def test_function_is_killed_at_its_limit(call: Call, any_cap: Cap) -> None:

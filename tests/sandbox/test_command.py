@@ -300,6 +300,12 @@ def _say(error: Exception) -> Callable[[], object]:
         ("sleep 60", _say(KeyError("four")), "crashed", "KeyError: 'four'"),
         ("sleep 60", None, "ok", ""),
         ("echo gone >&2; exit 3", None, "crashed", "the program ended with status 3 before it was ready: gone"),
+        (
+            "setsid sleep 60 >&- 2>&- & exit 0",
+            None,
+            "crashed",
+            "the program ended with status 0 before it was ready (a service has to stay in the foreground)",
+        ),
     ],
 )
 def test_ask_decides_the_outcome(
