@@ -20,7 +20,7 @@ class SessionProgress:
     def __init__(self, config: pytest.Config) -> None:
         self._plugins = config.pluginmanager
         self._line = ProgressLine(lambda: self._reporter)
-        self._file: Any = None
+        self._begun: object = None
 
     @property
     def _reporter(self) -> Any:
@@ -42,19 +42,29 @@ class SessionProgress:
     def _uncaptured(self) -> Iterator[Any]:
         """Give the terminal, if there is one. Output of a running test is captured, and this output is not the test's.
 
-        pytest's dots go on in a new line that begins with their file again. Ctrl-C waits, because it could otherwise
-        end a line halfway.
+        pytest goes on in a new line that begins like the one before it. Ctrl-C waits, because it could otherwise end a
+        line halfway.
         """
         capture = self._plugins.get_plugin("capturemanager")
         with Interrupts(), capture.global_and_fixture_disabled() if capture else nullcontext():
             reporter = self._reporter
             if reporter is not None and not self._line.is_shown:
-                self._file = reporter.currentfspath
+                self._begun = reporter.currentfspath
                 _end_line(reporter)
             yield reporter
-            if reporter is not None and not self._line.is_shown and isinstance(self._file, Path):
-                reporter.write(f"{os.path.relpath(self._file, reporter.startpath)} ")
-                reporter.currentfspath = self._file
+            if reporter is not None and not self._line.is_shown:
+                _begin_line(reporter, self._begun)
+
+
+def _begin_line(reporter: Any, begun: object) -> None:
+    """Begin a line with the file of the dots, or under -v with the id of the test."""
+    if isinstance(begun, Path):
+        reporter.write(f"{os.path.relpath(begun, reporter.startpath)} ")
+    elif isinstance(begun, str):
+        reporter.write(begun)
+    else:
+        return
+    reporter.currentfspath = begun
 
 
 def _end_line(reporter: Any) -> None:

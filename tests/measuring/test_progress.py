@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from pytest_edgeload.base.locks import once
 from pytest_edgeload.measuring.progress import ProgressLine
 
 CLEAR = "\r\033[K"
@@ -79,3 +80,12 @@ def test_quiet_line_writes_nothing_to_a_log() -> None:
     output = io.StringIO()
     ProgressLine(lambda: output, is_quiet=True)("net", 0, 0)
     assert output.getvalue() == ""
+
+
+def test_only_the_first_wait_is_said() -> None:
+    """A session says the first line about a wait, and no other."""
+    said: list[str] = []
+    say = once(said.append)
+    for line in ("waits for process 1", "waits for process 2", "waits for process 1"):
+        say(line)
+    assert said == ["waits for process 1"]

@@ -152,7 +152,17 @@ def test_skipped_tests_show_the_option(bare: pytest.Pytester, option: str, passe
 # ---- nothing is done before it is due --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("args", [("--collect-only",), ("--collect-only", "-n2"), ("--edge-skip",), ("-k", "nothing")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--collect-only",),
+        ("--collect-only", "-n2"),
+        ("--edge-skip",),
+        ("-k", "nothing"),
+        ("--fixtures",),
+        ("--setup-plan",),
+    ],
+)
 def test_session_without_measurements_prepares_nothing(
     project: Path, bare: pytest.Pytester, args: tuple[str, ...]
 ) -> None:

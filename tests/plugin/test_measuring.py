@@ -82,6 +82,13 @@ def test_record_has_the_settings(whole: Ended) -> None:
     assert whole.settings.items() >= expected.items()
 
 
+def test_record_names_project_and_command(whole: Ended) -> None:
+    """The file names the project by its folder, and the command line of the session."""
+    stored = json.loads((whole.running.folder / "out.json").read_text())
+    assert stored["project"] == whole.running.folder.name
+    assert stored["command"].startswith("pytest -p no:cacheprovider -p edgeload -p xdist --edge-policy=linear,bulk ")
+
+
 def test_junit_has_packed_measurements(whole: Ended) -> None:
     """Each test carries its measurement, packed into one property, which JUnit's XML shows."""
     properties = [item.attrib for case in whole.tests.values() for item in case.iter("property")]
@@ -103,6 +110,19 @@ def test_terminal_xdist_and_cache_are_optional(begin: Begin, project: Path) -> N
     ended = begin(project, *plugins, "--edge-policy=bulk", "--edge-json=out.json").end()
     assert (ended.status, ended.said) == (0, "")
     assert [m.outcome for m in ended.measurements] == ["ok"]
+
+
+def test_limit_of_programs_is_refused_only_by_networks(begin: Begin, tmp_path: Path) -> None:
+    """A limit below PyTorch's need is refused by tests of networks, and at once if there are no other tests."""
+    program = "def test_it(edge, edge_mem):\n    assert edge.command(['true'], memory=edge_mem).outcome == 'ok'\n"
+    folder = write(tmp_path, test_program=program)
+    sentence = "*memory limit 24M: the worker needs *M before it holds any weights; try at least *M, or base+64M"
+    options = ("--edge-mem=24M", "--edge-policy=bulk")
+    mixed = begin(folder, *options).end()
+    mixed.lines.fnmatch_lines([sentence, "*= 1 failed, 1 passed in *"])
+    alone = begin(folder, "test_tiny.py", *options).end()
+    assert alone.status == pytest.ExitCode.USAGE_ERROR
+    alone.lines.fnmatch_lines([f"ERROR: {sentence[1:]}"])
 
 
 # ---- the ways to call edge.run ---------------------------------------------------------------------------------
