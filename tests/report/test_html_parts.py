@@ -161,7 +161,7 @@ def test_columns_without_values_are_left_out_and_named() -> None:
     found = cases.table([made, timed("linear", 2.0)], View())
     shown = [col.title for col in found["columns"]]
     assert shown == ["workload", "limit", "policy", "outcome", "makespan s", "x bulk", "peak"]
-    assert found["omitted"] == ["95% interval s", "x bound", "swap in/out", "major_faults", "read"]
+    assert found["omitted"] == ["95% interval s", "x bound", "swap in/out", "faults", "read"]
     chosen = cases.table([made], View(columns=("swap_in", "peak")))
     assert [col.name for col in chosen["columns"]][3:] == ["swap_in_bytes", "peak_bytes"]
     assert cases.table([], View())["omitted"] == []

@@ -14,14 +14,17 @@ from importlib.util import find_spec
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report import devices, notes
+from pytest_edgeload.report import devices, networks, notes
 from pytest_edgeload.report.comparison import label
+from pytest_edgeload.report.grid import Grid
 from pytest_edgeload.report.html import about, cases, summary
 from pytest_edgeload.report.html.experiment import experiments
 from pytest_edgeload.report.html.figures import encoded, figures
+from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.record import Record
 
 _NEEDED = ("jinja2", "plotly")
 
@@ -50,6 +53,7 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str:
         failures=notes.failures(document.records),
         remarks=[*notes.outlying(document.records), *notes.remarks(document.records)],
         table=cases.table(document.records, view),
+        networks=_networks(document.records),
         findings=list(map(_finding, findings)),
         about=about.about(document),
         settings=list(document.settings.items()),
@@ -65,6 +69,12 @@ def _check() -> None:
     if missing:
         reason = f"needs {' and '.join(missing)}"
         raise Unsupported("an HTML report", reason, "pip install 'pytest-edgeload[html]'")
+
+
+def _networks(records: Sequence[Record]) -> list[tuple[str, Grid]]:
+    """Return the table by network of each comparison group whose requests keep arriving, with its title."""
+    shown = ((table.title[0], networks.grid(table)) for table in tables(records, View()))
+    return [(title, grid) for title, grid in shown if grid is not None]
 
 
 def _finding(finding: Finding) -> dict[str, str]:

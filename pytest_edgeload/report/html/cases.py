@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_edgeload.report.columns import KEYS, Column, Row, column
@@ -13,6 +14,7 @@ from pytest_edgeload.results.record import Case, Record
 _ALWAYS = ("workload", "limit", "policy")
 _ARRIVING = ("response_mean", "response.p90")
 _USUAL = ("ratio", "bound", "peak", "swap_in_out", "major_faults", "read")
+_SHORT = {"response_mean": "response s", "response.p90": "p90 s", "major_faults": "faults"}
 
 
 def table(records: Sequence[Record], view: View) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
     `omitted` has the titles of the usual columns without a value other than 0.
     """
     rows = [row for one in tables(records, view) for row in one.rows]
-    metrics = list(map(column, view.columns or _metrics(records)))
+    metrics = list(map(column, view.columns)) or _metrics(records)
     empty = [] if view.columns else [col for col in metrics if not any(col.value(row) for row in rows)]
     outcome = [] if view.columns else ["outcome"]
     labels = [*_ALWAYS, *outcome, *distinguishing([record.case for record in records], _ALWAYS)]
@@ -33,9 +35,10 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
     }
 
 
-def _metrics(records: Sequence[Record]) -> list[str]:
+def _metrics(records: Sequence[Record]) -> list[Column]:
     has_arrivals = any(record.case.loop != "once" for record in records)
-    return ["makespan", *(_ARRIVING if has_arrivals else ()), "interval", *_USUAL]
+    names = ["makespan", *(_ARRIVING if has_arrivals else ()), "interval", *_USUAL]
+    return [replace(column(name), title=_SHORT[name]) if name in _SHORT else column(name) for name in names]
 
 
 def distinguishing(cases: Sequence[Case], known: Sequence[str], never: Sequence[str] = ()) -> list[str]:
