@@ -17,7 +17,7 @@ LOWEST = build/lowest
 PURE = tests/base tests/devices tests/workload tests/planning tests/policies tests/results tests/report tests/docs \
 	tests/test_names.py tests/test_sources.py --ignore=tests/report/test_html.py --ignore=tests/docs/test_doc_projects.py
 
-.PHONY: suites quick pure test check lint types contracts docs links accuracy dist lowest fuzz system clean
+.PHONY: suites quick pure test check lint types contracts docs links accuracy dist lowest fuzz nightly system clean
 
 suites: $(VENV)/ready ## the main job
 	$(RUN) pytest suites/ --edge-mem=$(MEM)
@@ -86,10 +86,14 @@ lowest: $(LOWEST)/ready
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md for this machine; two minutes on a quiet one
 	$(RUN) tests.accuracy.tables
 
-# Not part of the tests. atheris is installed in a folder of its own.
-fuzz: $(VENV)/ready ## every parser of external input, for MINUTES each
+# The tests draw the same examples in every run; this explores others. atheris is installed in a folder of its own.
+fuzz: $(VENV)/ready ## every parser of external input for MINUTES each, and random examples for every property
+	$(RUN) pytest --quiet --numprocesses=2 --hypothesis-profile=explore -m hypothesis tests
 	$(RUN) pip install --quiet --target build/atheris atheris
 	PYTHONPATH=$(CURDIR)/build/atheris $(RUN) tests.fuzz.fuzz $(MINUTES)
+
+nightly: ## for a scheduler: longer than a change should wait for, and random
+	$(MAKE) fuzz MINUTES=10
 
 system: ## Debian's packages of programs that tests need and pip does not provide
 	@missing=; for program in linux.uml mkfs.ext4 systemd-run chromium chromedriver dot; do \

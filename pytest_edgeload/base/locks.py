@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.text import printable
 
 _QUIET_S = 1.0
@@ -51,9 +52,9 @@ def holder(path: Path) -> str:
     with suppress(OSError):
         status = path.stat()
         inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-        for words in map(str.split, Path("/proc/locks").read_text().splitlines()):
-            if words[1] == "FLOCK" and words[_INODE] == inode and words[_OWNER].isdecimal():
-                return _process(int(words[_OWNER]))
+        for words in map(str.split, kernel_text.lines(kernel_text.read("/proc/locks"))):
+            if words[1:2] == ["FLOCK"] and words[_INODE : _INODE + 1] == [inode]:
+                return _process(kernel_text.number(words[_OWNER]) or 0)
     return "another process"
 
 

@@ -22,6 +22,7 @@ from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results.record import Case, Measurement
 from pytest_edgeload.sandbox import caps
+from pytest_edgeload.sandbox.environment import removed
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.sandbox.user import AUTO, choose
 from pytest_edgeload.workload import Mix
@@ -85,6 +86,8 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
     user = choose(args.user)
     if user.notice:
         terminal.say(f"edgeload: {user.notice}")
+    if names := removed():
+        terminal.say(f"edgeload: runs without {names}, which would change their figures")
     project = Project(Path.cwd())
     directories = SessionDirectories.new(args.cache_dir or arguments.cache())
     mix, registry = mix_of(args.networks, args.images), project.registry(Store(directories.cache))

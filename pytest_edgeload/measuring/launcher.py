@@ -21,8 +21,10 @@ from pytest_edgeload.job import Job
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.results.record import Measurement
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.constraints import Limits, limits_of, unthrottled
+from pytest_edgeload.sandbox.caps.outer import OuterLimit, tighter
+from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of, unthrottled
 from pytest_edgeload.sandbox.enclosure import Enclosure
+from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.sandbox.launch import launch
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
@@ -35,6 +37,7 @@ from pytest_edgeload.sandbox.user import User, ourselves
 class Launcher:
     """The cap, the swap and the user of all processes of a session.
 
+    They inherit the environment without the variables of instruments, except those that `keep` names.
     `session` is the tag of the session's owner, and part of the name of each group. `say` receives a line about each
     wait for another session.
     """
@@ -45,6 +48,7 @@ class Launcher:
     timeout_s: float
     user: User = field(default_factory=ourselves)
     say: Callable[[str], None] = silent
+    keep: Sequence[str] = ()
     _serial: itertools.count[int] = field(default_factory=itertools.count)
 
     def launch(self, job: Job, constraints: Constraints, expected_bytes: int) -> Measurement:
@@ -71,6 +75,7 @@ class Launcher:
         notices = [
             printable(f"{file} is not on a disk that can be throttled, so it was read at full speed") for file in free
         ]
+        notices += [f"a group around it held it to {limit}" for limit in self._held_to(constraints)]
         if self.user.notice:
             notices.append(self.user.notice)
         return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices))
@@ -81,7 +86,8 @@ class Launcher:
 
     def enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
         """Return a new enclosure with these limits. Start a process in it only in this session's `turn`."""
-        return Enclosure(self.cap, self._group_name(), limits, self.timeout_s, expected_bytes, self.user)
+        env = inherited(self.keep)
+        return Enclosure(self.cap, self._group_name(), limits, self.timeout_s, expected_bytes, self.user, env)
 
     def check_reads(self, read_bps: int, folder: Path) -> None:
         """Raise Unsupported if reads of the files in `folder` cannot be throttled to `read_bps`."""
@@ -101,6 +107,13 @@ class Launcher:
     def _limits(self, constraints: Constraints, files: Iterable[Path]) -> Limits:
         """Return the limits of a worker that reads `files`. Raises Unsupported."""
         return limits_of(constraints, files, self.swap)
+
+    def _held_to(self, constraints: Constraints) -> list[OuterLimit]:
+        """Return the limits of outer groups that hold a worker tighter than `constraints` and the swap do."""
+        swap_bytes = self.swap.size_bytes if self.swap.usable else 0
+        if constraints.swap_bytes is not None:
+            swap_bytes = min(swap_bytes, constraints.swap_bytes)
+        return tighter(self.cap.outer().limits, constraints, swap_bytes, len(cores_of(os.cpu_count() or 1)))
 
     def _group_name(self) -> str:
         return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"

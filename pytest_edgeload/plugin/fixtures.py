@@ -104,10 +104,10 @@ class Edge:
 
         `argv` is the program and its arguments, `cwd` its working directory, and `stdin` its input. The makespan is the
         time from its start to its end. An exit status other than 0 is the outcome `crashed`. `env` is added to pytest's
-        environment, and `name` names the row. A service is `ready` when a function returns true, or when
-        `"tcp:HOST:PORT"` or `"http://..."` answers; then the makespan is the time of `ask`, a function that runs in
-        pytest's process, and SIGTERM ends the service. Raises UsageError for a command that does not exist, a limit
-        relative to `base`, or a service that is ready before it has started.
+        environment, of which instruments are left out, and `name` names the row. A service is `ready` when a function
+        returns true, or when `"tcp:HOST:PORT"` or `"http://..."` answers; then the makespan is the time of `ask`, a
+        function that runs in pytest's process, and SIGTERM ends the service. Raises UsageError for a command that does
+        not exist, a limit relative to `base`, or a service that is ready before it has started.
         """
         __tracebackhide__ = True
         from pytest_edgeload.plugin.programs import CommandSpec  # noqa: PLC0415  # see the first lines

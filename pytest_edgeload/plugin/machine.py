@@ -108,6 +108,7 @@ class SessionMachine:
             timeout_s=self._setup.settings.timeout,
             user=self._setup.user,
             say=self._say_wait,
+            keep=self._setup.settings.keep_env,
         )
         return Bench(
             launcher=launcher,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ class CallSpec:
     name: str | None
     method: ClassVar = "call"
 
-    def build(self, item: pytest.Item) -> tuple[str, launch.Calling]:
+    def build(self, item: pytest.Item, env: Mapping[str, str]) -> tuple[str, launch.Calling]:  # noqa: ARG002
         """Return the name of the row, and the function packed for the worker. Raises UsageError."""
         name = row_name(self.name, function_name(self.function))
         return name, pack_call(name, self.function, self.args, self.kwargs, own_modules(item))
@@ -46,7 +45,7 @@ class CallSpec:
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """The arguments of `edge.command`. `env` is added to pytest's environment."""
+    """The arguments of `edge.command`. `env` is added to the environment that commands inherit."""
 
     argv: Sequence[str | bytes | float | PathLike[str]]
     name: str | None
@@ -57,10 +56,10 @@ class CommandSpec:
     ask: Callable[[], object] | None
     method: ClassVar = "command"
 
-    def build(self, item: pytest.Item) -> tuple[str, command.Command]:  # noqa: ARG002  # the same signature for both
-        """Return the name of the row, and the command. Raises UsageError."""
-        env = {**os.environ, **to_env(self.env)}
-        built = command.Command.of(self.argv, env, self.cwd, self.stdin, self.ready, self.ask)
+    def build(self, item: pytest.Item, env: Mapping[str, str]) -> tuple[str, command.Command]:  # noqa: ARG002
+        """Return the name of the row, and the command, which inherits `env`. Raises UsageError."""
+        whole = {**env, **to_env(self.env)}
+        built = command.Command.of(self.argv, whole, self.cwd, self.stdin, self.ready, self.ask)
         return row_name(self.name, Path(built.argv[0]).name), built
 
 

@@ -24,6 +24,7 @@ from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Entry, Measurement, Record, collect
 from pytest_edgeload.results.statistics import is_precise
+from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.workload import Mix
 
 
@@ -103,7 +104,7 @@ class Running:
     def run_program(self, spec: CallSpec | CommandSpec, memory: Memory) -> Measurement:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
         item, limit = self._running_item(spec.method), to_limit(memory)
-        name, program = spec.build(item)
+        name, program = spec.build(item, inherited(self.setup.settings.keep_env))
         if spec.name is None:
             self._check_unique(name, program.key)
         run = ProgramRun(Caller.of(item), name, program, limit)

@@ -182,6 +182,12 @@ class Settings:
         "User that workers run as when pytest runs as root: a user name (workers may still read every file), same "
         "(root), or auto (the user who called sudo, otherwise nobody)",
     )
+    keep_env = Option(
+        or_empty(to_names), "", "NAMES",
+        "Variables of instruments and allocators, separated by commas, that workers and programs inherit all the same: "
+        "LD_PRELOAD, MALLOC_ARENA_MAX, PYTHONTRACEMALLOC, ...",
+        default_words="none of them", is_list=True,
+    )
     bound = _switch(
         "Measure the bound of each case, which is the shortest possible time to read and compute, and show each "
         "makespan relative to it; takes about six seconds per network"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.plugin.comparison import Comparison
 from pytest_edgeload.plugin.settings import File
@@ -16,10 +17,13 @@ from pytest_edgeload.report.notes import failures
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.caps.outer import below_machine
+from pytest_edgeload.sandbox.environment import removed
 
 
 def header(setup: Setup, *, is_interleaved: bool) -> str | None:
-    """Return the line of the header, with the limits and what enforces them; None under --edge-skip."""
+    """Return the lines of the header, with the limits and what enforces them; None under --edge-skip."""
     settings, seed = setup.settings, setup.seed
     if settings.skip:
         return None
@@ -31,10 +35,19 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
     order = "" if is_interleaved else " not interleaved (xdist)"
     # As another user than root, there is no choice of a user, so the header does not name it.
     user = "" if setup.user.ids is None and os.geteuid() != 0 else f"workers as {setup.user.name}, "
-    return (
+    instruments = removed(settings.keep_env)
+    without = f"runs without {instruments} (see --edge-keep-env), " if instruments else ""
+    line = (
         f"edgeload: {setup.devices} {enforced}, swap {settings.swap}, "
-        f"{reads}{threads}rounds {settings.rounds}{order}, {user}seed {seed}"
+        f"{reads}{threads}rounds {settings.rounds}{order}, {user}{without}seed {seed}"
     )
+    return "\n".join(filter(None, [line, _outer(setup)]))
+
+
+def _outer(setup: Setup) -> str:
+    """Return a line about the limits of the groups around pytest; empty without any."""
+    words = ", ".join(map(str, below_machine(CAPS[setup.cap].outer().limits)))
+    return printable(f"edgeload: groups around pytest hold every run to {words}") if words else ""
 
 
 def text(document: Document, findings: Sequence[Finding], compared: Comparison, view: View, *, is_quiet: bool) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from pytest_edgeload.base import decoding
+from pytest_edgeload.base import decoding, kernel_text
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.results.record import SCHEMA, Record
 
 _VERSIONS = ("pytest-edgeload", "pytest", "torch")
@@ -128,8 +129,9 @@ def machine() -> Machine:
 
 
 def _processor() -> str:
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-        return next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "")
+    with suppress(OSError):
+        lines = kernel_text.lines(kernel_text.read("/proc/cpuinfo"))
+        return printable(next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), ""))
     return platform.processor()
 
 

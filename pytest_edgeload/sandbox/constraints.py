@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Setting, Unsupported
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints
 from pytest_edgeload.sandbox.swap import Swap, active
@@ -63,7 +64,7 @@ def disks_of(constraints: Constraints, files: Iterable[Path], areas: Iterable[Pa
     disks = [_disk(setting, file, ("name a folder on a disk with ", Setting("cache-dir"))) for file in files]
     swapped = (_disk(setting, area, ("try ", Setting("swap", "off"))) for area in areas)
     disks += [disk for disk in swapped if not disk.name.startswith("zram")]  # which is memory
-    return tuple(dict.fromkeys((disk / "dev").read_text().strip() for disk in disks))
+    return tuple(dict.fromkeys(kernel_text.read(disk / "dev").strip() for disk in disks))
 
 
 def _disk(setting: Setting, path: Path, hint: tuple[str | Setting, ...]) -> Path:

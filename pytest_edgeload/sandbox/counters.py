@@ -5,13 +5,16 @@ Sources: proc(5), Documentation/admin-guide/cgroup-v2.rst, Documentation/account
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypedDict, cast
+from typing import IO, NamedTuple, TypedDict, cast
+
+from pytest_edgeload.base import kernel_text
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 LATE_BYTES = 2 * 64 * PAGE_BYTES * (os.cpu_count() or 1)
@@ -19,10 +22,12 @@ LATE_BYTES = 2 * 64 * PAGE_BYTES * (os.cpu_count() or 1)
 many in advance; see MEMCG_CHARGE_BATCH."""
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_STATUS = re.compile(rb"^(VmHWM|VmRSS|RssAnon|RssFile|RssShmem|VmSwap):\s+(\d+) kB", re.MULTILINE)
+_STATUS = re.compile(rb"^(VmHWM|VmRSS|RssAnon|RssFile|RssShmem|VmSwap):\s+(\d{1,20}) kB", re.MULTILINE)
 _PARTS = 6
 _LIVE_BYTES = 16384
-# Fields of `stat`: of the process, and of the children that it waited for.
+_TOTAL = re.compile(r"\btotal=(\d{1,20})$", re.ASCII)
+# Fields of `stat` behind the command, counted from 0: of the process, and of the children that it waited for.
+_STATE, _GROUP, _SESSION, _START = 0, 2, 3, 19
 _MINOR, _MAJOR, _CPU = (7, 8), (9, 10), (11, 12, 13, 14)
 
 
@@ -43,11 +48,12 @@ class Totals(TypedDict, total=False):
     peak_charged_bytes: int
     kernel_bytes: int
     oom_kills: int
+    limit_hits: int
     fork_refusals: int
     max_processes: int
 
 
-_MARKS = {"peak_charged_bytes", "kernel_bytes", "oom_kills", "fork_refusals", "max_processes"}
+_MARKS = {"peak_charged_bytes", "kernel_bytes", "oom_kills", "limit_hits", "fork_refusals", "max_processes"}
 """The entries of a group that are valid since its start, so that their growth means nothing."""
 
 
@@ -79,9 +85,19 @@ class Resident:
     memory: Memory
 
 
-def flat(text: str) -> dict[str, int]:
-    """Return the entries of a kernel file of lines `name number`. Raises ValueError."""
-    return {name: int(value) for name, value in (line.split()[:2] for line in text.splitlines())}
+class Stat(NamedTuple):
+    """The figures in a /proc/PID/stat that are used here, with those of children that the process waited for.
+
+    See proc_pid_stat(5).
+    """
+
+    state: str
+    process_group: int
+    session: int
+    minor_faults: int
+    major_faults: int
+    cpu_ticks: int
+    start_ticks: int
 
 
 class Live:
@@ -122,27 +138,43 @@ def status(pid: int) -> bytes:
         return b""
 
 
-def stat(pid: int | str) -> list[str]:
-    """Return the fields of /proc/PID/stat that follow the command, see proc_pid_stat(5). Raises OSError."""
-    text = Path(f"/proc/{pid}/stat").read_text(errors="replace")  # a process may give itself any bytes as a name
-    return text.rpartition(")")[2].split()
+def stat(pid: int | str) -> Stat:
+    """Return the fields of /proc/PID/stat. Raises OSError, as for a process that is gone."""
+    fields = parse_stat(kernel_text.read(f"/proc/{pid}/stat"))
+    if fields is None:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH), str(pid))
+    return fields
+
+
+def parse_stat(text: str) -> Stat | None:
+    """Return the fields in the text of a /proc/PID/stat; None if they are not there. The command may have any name."""
+    fields = text.rpartition(")")[2].split()
+    numbers = [kernel_text.number(field) or 0 for field in fields]
+    if len(fields) <= _START:
+        return None
+
+    def total(places: Iterable[int]) -> int:
+        return sum(numbers[place] for place in places)
+
+    return Stat(
+        state=fields[_STATE],
+        process_group=numbers[_GROUP],
+        session=numbers[_SESSION],
+        minor_faults=total(_MINOR),
+        major_faults=total(_MAJOR),
+        cpu_ticks=total(_CPU),
+        start_ticks=numbers[_START],
+    )
 
 
 def process(pid: int) -> Totals:
     """Return the running totals of process `pid` and the children that it waited for; empty once it is gone."""
     totals = Totals()
-    try:
+    with suppress(OSError, KeyError):
         fields = stat(pid)
-
-        def total(places: Iterable[int]) -> int:
-            return sum(int(fields[place]) for place in places)
-
-        totals["minor_faults"], totals["major_faults"] = total(_MINOR), total(_MAJOR)
-        totals["cpu_s"] = total(_CPU) / _TICKS_PER_S
-        io = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-        totals["read_bytes"] = int(io["read_bytes"])
-    except (OSError, KeyError):
-        pass
+        totals["minor_faults"], totals["major_faults"] = fields.minor_faults, fields.major_faults
+        totals["cpu_s"] = fields.cpu_ticks / _TICKS_PER_S
+        totals["read_bytes"] = kernel_text.entries(Path(f"/proc/{pid}/io"))["read_bytes"]
     return totals
 
 
@@ -161,26 +193,46 @@ def family(pid: int) -> list[int]:
     for parent in found:
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
             with suppress(OSError):
-                found += map(int, children.read_bytes().split())
+                found += kernel_text.whole(kernel_text.read(children).split())
     return found
 
 
 def machine() -> Totals:
     """Return the running totals of the whole machine."""
-    return swap_traffic(flat(Path("/proc/vmstat").read_text())) | stall(Path("/proc/pressure/memory"))
+    traffic = Totals()
+    with suppress(OSError):  # some containers hide it
+        traffic = swap_traffic(kernel_text.entries(Path("/proc/vmstat")))
+    return traffic | stall(Path("/proc/pressure/memory"))
 
 
 def swap_traffic(pages: Mapping[str, int]) -> Totals:
     """Return the bytes swapped in and out, from counts of pages by the kernel's names; empty without such counts."""
-    if "pswpin" not in pages:
+    if not {"pswpin", "pswpout"} <= pages.keys():
         return Totals()
     return Totals(swap_in_bytes=pages["pswpin"] * PAGE_BYTES, swap_out_bytes=pages["pswpout"] * PAGE_BYTES)
+
+
+def refaults(stat: Mapping[str, int]) -> Totals:
+    """Return the evicted pages that were needed again, from a group's memory.stat; empty before Linux 5.9."""
+    if not {"workingset_refault_anon", "workingset_refault_file"} <= stat.keys():
+        return Totals()
+    return Totals(refaults=stat["workingset_refault_anon"] + stat["workingset_refault_file"])
+
+
+def oom_kills(events: Mapping[str, int]) -> Totals:
+    """Return the processes of a group that the kernel killed for memory; empty before Linux 4.13."""
+    return Totals(oom_kills=events["oom_kill"]) if "oom_kill" in events else Totals()
 
 
 def stall(path: Path) -> Totals:
     """Return the seconds in which some task stalled, from a pressure file; empty without the file."""
     try:
-        some = path.read_text().splitlines()[0]
+        return stall_in(kernel_text.read(path))
     except OSError:
         return Totals()
-    return Totals(stall_s=int(some.rpartition("total=")[2]) / 1e6)
+
+
+def stall_in(text: str) -> Totals:
+    """Return the same from the text of a pressure file."""
+    total = _TOTAL.search(text.partition("\n")[0])
+    return Totals(stall_s=int(total[1]) / 1e6) if total else Totals()

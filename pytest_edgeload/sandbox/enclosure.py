@@ -9,6 +9,7 @@ from typing import IO
 
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.sandbox.user import User, ourselves
 
 
@@ -16,7 +17,8 @@ from pytest_edgeload.sandbox.user import User, ourselves
 class Enclosure:
     """The surroundings of a worker: the cap, the name of its group, its limits, its time, and its user.
 
-    `expected_bytes` is how much memory the run will take from the system unless it is limited.
+    `expected_bytes` is how much memory the run will take from the system unless it is limited. `env` is the environment
+    that it inherits from this process.
     """
 
     cap: Cap
@@ -25,6 +27,7 @@ class Enclosure:
     timeout_s: float
     expected_bytes: int = 0
     user: User = field(default_factory=ourselves)
+    env: Mapping[str, str] = field(default_factory=inherited)
 
     @property
     def max_bytes(self) -> int:

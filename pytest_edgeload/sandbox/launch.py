@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -50,7 +49,7 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.worker")
     max_bytes = _ANSWER_BYTES + _TASK_BYTES * (len(job.plan.tasks) + len(job.requests))
     talk = _Dialogue(msgspec.json.encode(job) + b"\n", max_bytes)
-    return live(talk, Start(command, _ENVIRONMENT | os.environ), enclosure)
+    return live(talk, Start(command, {**_ENVIRONMENT, **enclosure.env}), enclosure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measure
     _drop(calling.files)
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.call")
     opening = msgspec.json.encode(Call(search_path())) + b"\n" + calling.pickled
-    return live(_Dialogue(opening), Start(command, {THREADS: str(threads)} | os.environ), enclosure)
+    return live(_Dialogue(opening), Start(command, {THREADS: str(threads), **enclosure.env}), enclosure)
 
 
 def _drop(files: Iterable[Path]) -> None:

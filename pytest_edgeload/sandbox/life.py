@@ -6,9 +6,12 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
+import msgspec
+
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.results.record import Measurement, Outcome
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
+from pytest_edgeload.sandbox.environment import notices
 from pytest_edgeload.sandbox.leftovers import Leftovers
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.worker import Worker
@@ -51,7 +54,8 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
             outcome, detail = worker.outside_end() or conversation.outcome(worker)
             if outcome == "crashed":
                 detail = enclosure.user.explain(detail)
-            return worker.complete(conversation.measurement(worker, outcome, detail), sampler, started)
+            measurement = worker.complete(conversation.measurement(worker, outcome, detail), sampler, started)
+            return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices(start.env)))
         finally:
             group.kill()
             with suppress(OSError):  # a group that is still busy is removed when the session ends

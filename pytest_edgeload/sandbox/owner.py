@@ -10,7 +10,6 @@ from pytest_edgeload.sandbox import counters
 
 PREFIX = "edgeload-"
 _NAME = re.compile(rf"{PREFIX}(?P<pid>\d+)-(?P<start>\d+)-(?P<namespace>\d+)(-[\w.-]+)?")
-_START = 19  # field of `counters.stat`
 
 
 def tag(pid: int) -> str:
@@ -57,4 +56,4 @@ def _start(pid: int) -> int | None:
         fields = counters.stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else int(fields[_START])
+    return None if fields.state == "Z" else fields.start_ticks

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.sandbox import touch
 
 _BALLOON_DEVICE = 5
@@ -47,8 +48,8 @@ def gives_memory_back() -> bool:
     """
     for device in Path("/sys/bus/virtio/devices").glob("*"):
         try:
-            is_balloon = int((device / "device").read_text(), 16) == _BALLOON_DEVICE
-            if is_balloon and (device / "features").read_text()[_REPORTS_FREE_PAGES] == "1":
+            is_balloon = int(kernel_text.read(device / "device"), 16) == _BALLOON_DEVICE
+            if is_balloon and kernel_text.read(device / "features")[_REPORTS_FREE_PAGES] == "1":
                 return True
         except (OSError, ValueError, IndexError):
             continue

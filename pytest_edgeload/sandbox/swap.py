@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own
@@ -20,6 +21,7 @@ from pytest_edgeload.sandbox.user import caller_id
 AUTO_BYTES = 8 << 30  # as much as the machine of the 2020 study had
 _MIN_FREE_BYTES = 1 << 30
 _MIN_BYTES = 256 << 20
+_SIZE = 2  # field of /proc/swaps
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"  # mkswap and swapon are often not on a user's own path
 
 
@@ -106,18 +108,14 @@ def _may_swapon() -> bool:
 def active() -> list[tuple[Path, int]]:
     """Return the files and partitions that the machine swaps to, with their sizes in bytes."""
     swaps = Path("/proc/swaps")
-    return areas(os.fsdecode(swaps.read_bytes())) if swaps.exists() else []
+    return areas(kernel_text.read(swaps)) if swaps.exists() else []
 
 
 def areas(text: str) -> list[tuple[Path, int]]:
-    """Return the same from the text of a /proc/swaps. Raises ValueError."""
-    rows = (line.split() for line in text.splitlines()[1:])
-    return [(_plain(path), int(kib) * 1024) for path, _, kib, *_ in rows]
-
-
-def _plain(path: str) -> Path:
-    """Return the path that the kernel wrote with white space and backslashes as octal numbers; see seq_file_path()."""
-    return Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), path))
+    """Return the same from the text of a /proc/swaps."""
+    rows = (re.split(r"[ \t]+", line) for line in kernel_text.lines(text)[1:])
+    sizes = ((row[0], kernel_text.number(row[_SIZE])) for row in rows if len(row) > _SIZE)
+    return [(Path(kernel_text.unescaped(path)), kib * 1024) for path, kib in sizes if kib is not None]
 
 
 def _make(path: Path, size: int) -> Path:
@@ -195,5 +193,6 @@ def _run(command: str, path: Path, *fds: int) -> None:
         raise FileNotFoundError(2, f"{command} is not installed (Debian package util-linux)")
     # In a session of its own, so that Ctrl-C does not interrupt it.
     subprocess.run(
-        [program, str(path)], check=True, capture_output=True, text=True, start_new_session=True, pass_fds=fds
-    )
+        [program, path], check=True, capture_output=True, text=True, errors="replace", start_new_session=True,
+        pass_fds=fds,
+    )  # fmt: skip

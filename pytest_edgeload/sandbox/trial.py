@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -9,6 +10,7 @@ from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
 from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.caps.outer import Outer, tighter
 from pytest_edgeload.sandbox.constraints import Limits, cores_of
 from pytest_edgeload.sandbox.swap import Swap
 
@@ -20,12 +22,12 @@ def shortfalls(
 
     `limits` returns the limits of constraints, and may raise Unsupported. `swap` is the session's.
     """
-    missing = []
+    outer, missing = cap.outer(), []
     for name in constraints.values:
         if not CONSTRAINTS[name].is_optional:
             continue
         alone = constraints.only("memory_bytes", name)
-        available = _available(alone, swap)
+        available = _available(alone, swap, outer)
         if not cap.enforces or not _can_open(cap, new_name(), partial(limits, alone)):
             missing.append(Shortfall(name))
         elif available:
@@ -41,8 +43,12 @@ def _can_open(cap: Cap, name: str, limits: Callable[[], Limits]) -> bool:
     return True
 
 
-def _available(constraints: Constraints, swap: Swap) -> str:
+def _available(constraints: Constraints, swap: Swap, outer: Outer) -> str:
     """Return how much there is of a constraint that asks for more than there is: `2 of 4`; else an empty text."""
+    for limit in tighter(outer.limits, constraints, constraints.swap_bytes or 0, os.cpu_count() or 1):
+        if limit.resource in constraints.values and CONSTRAINTS[limit.resource].is_optional:
+            row = CONSTRAINTS[limit.resource]
+            return f"{row.text(limit.amount)} of {row.text(constraints.values[limit.resource])}"
     if constraints.cores is not None and (count := len(cores_of(constraints.cores))) < constraints.cores:
         return f"{count} of {constraints.cores}"
     if constraints.swap_bytes is not None and swap.size_bytes < constraints.swap_bytes:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Refusal, Setting, Unsupported, UsageError
 
 AUTO, SAME = "auto", "same"
@@ -139,8 +140,7 @@ def _user_called(name: str) -> User:
 
 def caller_id(environ: Mapping[str, str] = os.environ) -> int | None:
     """Return the id of the user who became root by sudo; None without sudo."""
-    text = environ.get("SUDO_UID", "")
-    return int(text) if text.isascii() and text.isdecimal() and int(text) else None
+    return kernel_text.number(environ.get("SUDO_UID", "")) or None
 
 
 def _caller(environ: Mapping[str, str]) -> str | None:
@@ -176,12 +176,12 @@ def _fault(become: tuple[str, ...]) -> str | None:
         return "setpriv is not installed"
     pipe = subprocess.PIPE
     try:
-        with subprocess.Popen([*become, *_PROBE], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as probe:
+        with subprocess.Popen([*become, *_PROBE], stdin=pipe, stdout=pipe, stderr=pipe) as probe:
             assert probe.stdout is not None  # all are pipes
             assert probe.stderr is not None
             if probe.stdout.readline():
                 probe.kill()
                 return None
-            return " ".join(probe.stderr.read().split())
+            return " ".join(probe.stderr.read().decode(errors="replace").split())
     except OSError as error:
         return f"a process of that user cannot be started and ended: {error.strerror}"

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import cast
 
 import msgspec
@@ -31,7 +31,6 @@ _PERIOD_S = 0.005
 _KILL_S = 5.0
 _MAX_POLL_S = 2_000_000.0  # poll(2) counts milliseconds in an int
 _MAX_DETAIL_CHARACTERS = 1000
-_STATE, _GROUP, _SESSION = 0, 2, 3  # fields of `counters.stat`
 
 
 class Worker:
@@ -59,6 +58,8 @@ class Worker:
         self._lives_on = False
         self._timer: threading.Timer | None = None
         self._clock_s: float | None = None
+        self._outer = enclosure.cap.outer()
+        self._outer_hits = self._outer.hits()
         self.process = self._start(start)
         self.began_s = self.process.began_s
         self.pid = self.process.pid
@@ -172,20 +173,28 @@ class Worker:
             os.close(watched)
 
     def _kill(self) -> None:
-        if not self._totals_before_kill:  # a group that is being killed refuses every fork
-            self._totals_before_kill = self._group.totals(self.pid)
-        self._group.kill()
-        _kill_session(self.pid)  # without a group the session is all that is known of its processes
+        with ExitStack() as steps:  # the last one first, and each even if another fails
+            steps.callback(_kill_session, self.pid)  # without a group the session is all that is known of its processes
+            steps.callback(self._group.kill)
+            if not self._totals_before_kill:  # a group that is being killed refuses every fork
+                self._totals_before_kill = self._group.totals(self.pid)
 
     def end(self) -> None:
         """End the worker and all that it started, and wait for it."""
-        self._stop_timer()  # again, because Ctrl-C may have come just before it was; none comes here
-        self._kill()
+        with ExitStack() as steps:  # the last one first, and each even if another fails
+            steps.callback(self._close_pipes)
+            steps.callback(self._reap)
+            steps.callback(self._kill)
+            self._stop_timer()  # again, because Ctrl-C may have come just before it was; none comes here
+
+    def _reap(self) -> None:
         self._lives_on = self._has_other_rights() and not self.wait(_KILL_S)
         if not self._lives_on:
             _, status, self.usage = os.wait4(self.pid, 0)
             self.status = os.waitstatus_to_exitcode(status)
         self._final_totals = self._group.totals(self.pid)  # the group is about to be removed
+
+    def _close_pipes(self) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
@@ -257,10 +266,19 @@ class Worker:
         if self._is_timed_out:
             return "timeout", f"not {self.awaited} after {self.enclosure.timeout_s:g} s; raise the timeout"
         if self._final_totals.get("oom_kills"):
-            limit_bytes = self.enclosure.limits.constraints.memory_bytes
-            limit = format_size(limit_bytes) if limit_bytes else "the machine"
-            return "oom", f"killed by the kernel at its limit of {limit}"
+            return "oom", f"killed by the kernel {self._reached()}"
         return None
+
+    def _reached(self) -> str:
+        """Return the limit at which the kernel killed a process of the group."""
+        limit_bytes = self.enclosure.limits.constraints.memory_bytes
+        if limit_bytes and self._final_totals.get("limit_hits") != 0:
+            return f"at its limit of {format_size(limit_bytes)}"
+        outer = self._outer.reached(self._outer_hits)
+        if outer is None:
+            return "because the machine had no memory left"
+        own = f", before its own of {format_size(limit_bytes)}" if limit_bytes else ""
+        return f"at the limit of the groups around it, {outer}{own}"
 
     def _with_refusals(self, measurement: Measurement) -> Measurement:
         """Return the measurement, with a sentence if the worker reached its limit of processes."""
@@ -306,9 +324,13 @@ def _kill_session(leader: int) -> None:
 def _groups(leader: int) -> set[int]:
     """Return the process groups of a session that have processes which have not ended."""
     groups = set()
-    for name in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208  # paths would cost more, many times a second
-        with suppress(OSError, IndexError):
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208  # paths would cost more, many times a second
+    except OSError:  # too many open files, for now
+        return {leader}
+    for name in filter(str.isdecimal, names):
+        with suppress(OSError):
             fields = counters.stat(name)
-            if int(fields[_SESSION]) == leader and fields[_STATE] not in {"Z", "X"}:
-                groups.add(int(fields[_GROUP]))
+            if fields.session == leader and fields.state not in {"Z", "X"}:
+                groups.add(fields.process_group)
     return groups

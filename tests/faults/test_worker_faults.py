@@ -203,7 +203,7 @@ class Disturbed:
 
     def __init__(self, cap: Cap) -> None:
         self._cap = cap
-        self.unavailable, self.cannot_throttle, self.sweep = cap.unavailable, cap.cannot_throttle, cap.sweep
+        self.unavailable, self.outer, self.sweep = cap.unavailable, cap.outer, cap.sweep
 
     def open(self, name: str, limits: Limits) -> Group:
         """Make the group, and remove it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_edgeload import devices
-from pytest_edgeload.base import decoding, units
+from pytest_edgeload.base import decoding, kernel_text, units
 from pytest_edgeload.base import text as texts
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.units import Limit
@@ -37,7 +38,7 @@ from pytest_edgeload.results.document import Document, parse, render
 from pytest_edgeload.results.record import Entry
 from pytest_edgeload.results.threshold import Ceiling, Threshold, parse_figure, parse_thresholds
 from pytest_edgeload.sandbox import counters
-from pytest_edgeload.sandbox.caps.hierarchy import mount_in
+from pytest_edgeload.sandbox.caps.hierarchy import group_in, mount_in
 from pytest_edgeload.sandbox.launch import parse_event
 from pytest_edgeload.sandbox.swap import areas
 from pytest_edgeload.workload import Mix, file, recording
@@ -46,17 +47,26 @@ from tests.report.documents import document, record
 
 
 class Target(NamedTuple):
-    """A parser, the exceptions it may raise, example inputs, and a check of every value that it returns."""
+    """A parser, the exceptions it may raise, example inputs, and a check of every value that it returns.
+
+    `failures` are inputs that this parser once failed on.
+    """
 
     parse: Callable[[bytes], Any]
     refusals: tuple[type[Exception], ...]
     examples: tuple[bytes, ...]
     check: Callable[[Any], None] = lambda _: None
+    failures: tuple[bytes, ...] = ()
 
 
 def _of_text(parse: Callable[[str], object], *examples: str, check: Callable[[Any], None] = lambda _: None) -> Target:
     """Return the target of a parser that raises ValueError; its input is text, possibly with lone surrogates."""
     return Target(_decoding(parse), (ValueError,), _encoded(examples), check)
+
+
+def _of_kernel(parse: Callable[[str], object], example: bytes, *failures: bytes) -> Target:
+    """Return the target of a parser of the kernel's text, which refuses nothing and leaves unknown parts out."""
+    return Target(lambda data: parse(os.fsdecode(data)), (), (example,), failures=failures)
 
 
 def _refusing(parse: Callable[[str], object], *examples: str, check: Callable[[Any], None] = lambda _: None) -> Target:
@@ -228,8 +238,11 @@ _GRAPH = (
 _STATUS = (
     b"Name:\tx\nVmHWM:\t  10 kB\nVmRSS:\t  10 kB\nRssAnon:\t 4 kB\nRssFile:\t 6 kB\nRssShmem:\t 0 kB\nVmSwap:\t 0 kB\n"
 )
-_MOUNTS = "25 30 0:23 / /sys rw - sysfs sysfs rw\n33 25 0:29 /a /sys/fs/cgroup rw shared:9 - cgroup cgroup rw,memory\n"
-_SWAPS = "Filename\tType\tSize\tUsed\tPriority\n/a\\040b file 1024 0 -2\n/dev/zram0 partition 10 0 100\n"
+_STAT = b"4711 (a) R) S 1 4711 4711 0 -1 4194560 166 0 5 0 10 6 0 0 20 0 1 0 1719 8970240 983 18446744073709551615\n"
+_GROUPS = b"4:memory:/a b/\xff:c\n1:cpu,cpuacct:/\n0::/\n"
+_DIGITS = b"9" * 5001  # int() refuses more than 4,300
+_MOUNTS = b"25 30 0:23 / /sys rw - sysfs sysfs rw\n33 25 0:29 /a /sys/fs/cgroup rw shared:9 - cgroup cgroup rw,memory\n"
+_SWAPS = b"Filename\tType\tSize\tUsed\tPriority\n/a\\040b file 1024 0 -2\n/dev/zram0 partition 10 0 100\n"
 
 TARGETS: Mapping[str, Target] = {
     "size": _of_text(units.parse_size, "512M", "1.5G", "1000001", "7", " 3 KiB", check=_check_size),
@@ -260,10 +273,13 @@ TARGETS: Mapping[str, Target] = {
     "event": Target(parse_event, (), _EVENTS, _check_event),
     "checkpoint": Target(checkpoint.header_tensors, (ValueError, checkpoint.BadCheckpoint), (_HEADER,)),
     "graph": Target(lambda data: decoding.decode(data, Network), (ValueError,), (_GRAPH,), _check_graph),
-    "counters": _of_text(counters.flat, "anon 4096\nfile 8192\nworkingset_refault_anon 0\n"),
-    "status": Target(counters.resident, (), (_STATUS,)),
-    "swaps": _of_text(areas, _SWAPS),
-    "mounts": _of_text(lambda text: mount_in(text, "cgroup", "memory"), _MOUNTS),
+    "counters": _of_kernel(kernel_text.numbers, b"anon 4096\nfile 8192\nread_bytes: 7\n", b"anon " + _DIGITS),
+    "status": Target(counters.resident, (), (_STATUS,), failures=(_STATUS.replace(b"10", _DIGITS),)),
+    "stat": _of_kernel(counters.parse_stat, _STAT, _STAT.replace(b"19", _DIGITS), _STAT.replace(b"a) R", b"\xe5\xa4")),
+    "stall": _of_kernel(counters.stall_in, b"some avg10=0.00 total=16101493\n", b"some total=" + _DIGITS),
+    "swaps": _of_kernel(areas, _SWAPS, _SWAPS.replace(b"1024", _DIGITS), _SWAPS.replace(b"/a", "/\xa0 ".encode())),
+    "mounts": _of_kernel(lambda text: mount_in(text, "cgroup", "memory"), _MOUNTS, b"25 30 0:23 / /sys rw - \n"),
+    "groups": _of_kernel(lambda text: group_in(text, "memory"), _GROUPS, b"4:memory\n", b"\n"),
 }
 """All targets by name."""
 

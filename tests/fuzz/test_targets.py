@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.targets import TARGETS, run
@@ -28,16 +28,19 @@ def corrupted(draw: st.DrawFn, examples: tuple[bytes, ...]) -> bytes:
     return data
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_input_is_parsed_or_refused(name: str) -> None:
     """A parser returns a value that can be written and parsed again, or refuses the input with its own exception."""
     target = TARGETS[name]
-    for example in target.examples:
-        target.check(target.parse(example))
+    for valid in target.examples:
+        target.check(target.parse(valid))
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=max(150, settings().max_examples), suppress_health_check=[HealthCheck.too_slow])
     @given(corrupted(target.examples))
     def check(data: bytes) -> None:
         run(target, data)
 
+    for data in target.failures:
+        check = example(data)(check)
     check()

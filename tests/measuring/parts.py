@@ -12,6 +12,7 @@ from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.record import Case
 from pytest_edgeload.sandbox.caps import Cap, Group
+from pytest_edgeload.sandbox.caps.outer import Outer
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.workload import Ask, Condition, Mix
 from tests.sandbox.child import MIB
@@ -44,13 +45,13 @@ class CountingCap:
     enforces: bool = True
     opened: int = 0
 
-    def unavailable(self) -> Unsupported | None:
+    def unavailable(self, *, throttles: bool = False) -> Unsupported | None:
         """Ask the cap."""
-        return self.cap.unavailable()
+        return self.cap.unavailable(throttles=throttles)
 
-    def cannot_throttle(self) -> Unsupported | None:
+    def outer(self) -> Outer:
         """Ask the cap."""
-        return self.cap.cannot_throttle()
+        return self.cap.outer()
 
     def open(self, name: str, limits: Limits) -> Group:
         """Count, and let the cap open the group."""

@@ -29,6 +29,7 @@ VALUES = {
     "read-bw": ("none", "25M", "90M/s"),
     "device": ("rpi3", "rpi4-1g,none", "none"),
     "devices": ("d.toml", "e.toml", "f.toml"),
+    "keep-env": ("LD_PRELOAD", "MALLOC_CONF,LD_AUDIT", "PYTHONMALLOC"),
     "bound": ("true", "false", "true"),
     "examples": ("7", "8", "9"),
     "seed": ("1", "2", "3"),

@@ -187,7 +187,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def throttle(cap: Cap, storage: Path) -> Limits:
     """Return limits that hold reads of `storage` to those of an SD card."""
-    reason = cap.cannot_throttle()
+    reason = cap.unavailable(throttles=True)
     if reason is not None:
         pytest.skip(str(reason))
     slow = Constraints(read_bps=90 * MIB)

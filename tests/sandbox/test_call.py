@@ -63,6 +63,15 @@ def test_result_comes_back_as_json(call: Call) -> None:
     assert (run.tasks, run.steps, run.output_error, run.ledger_peak_bytes) == ((), (), None, None)
 
 
+def test_instruments_stay_in_pytest(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function has no variable of an instrument, of an allocator or of the test, and the row has no notice."""
+    names = {"PYTHONTRACEMALLOC", "COVERAGE_PROCESS_START", "MALLOC_ARENA_MAX", "PYTEST_CURRENT_TEST"}
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    run = call(lambda: sorted(names & {*os.environ}))
+    assert (run.outcome, run.returned, run.notices) == ("ok", [], ())
+
+
 def _nested(depth: int) -> object:
     found: list[object] = []
     for _ in range(depth):

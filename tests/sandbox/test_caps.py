@@ -280,10 +280,12 @@ def test_killed_session_is_swept(cap_name: str, cap: Cap) -> None:
     assert witness.until(lambda: witness.groups(name) == [])
 
 
-@pytest.mark.parametrize("asked", ["unavailable", "cannot_throttle"])
+@pytest.mark.parametrize("asked", ["", "throttles=True"])
 def test_user_without_rights_gets_a_hint(cap_name: str, asked: str) -> None:
     """A user without rights is told in one sentence why no group can be created, with a hint."""
-    told = witness.as_nobody("from pytest_edgeload.sandbox.caps import CAPS", f"CAPS[{cap_name!r}].{asked}()")
+    told = witness.as_nobody(
+        "from pytest_edgeload.sandbox.caps import CAPS", f"CAPS[{cap_name!r}].unavailable({asked})"
+    )
     assert ("log in as" if cap_name == "systemd" else "run as root") in told
     assert "\n" not in told
 
@@ -310,7 +312,7 @@ def test_auto_is_the_first_that_works() -> None:
 
 def test_auto_is_the_first_that_can_throttle() -> None:
     """With throttled reads `auto` is the first cap that can; one that cannot is refused with its reason."""
-    reasons = {name: cap.unavailable() or cap.cannot_throttle() for name, cap in CAPS.items()}
+    reasons = {name: cap.unavailable(throttles=True) for name, cap in CAPS.items()}
     assert str(reasons["none"]) == "it watches the worker and throttles no reads"
     for name, reason in reasons.items():
         if reason is None:

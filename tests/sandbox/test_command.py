@@ -12,7 +12,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import pytest
@@ -231,6 +231,52 @@ def test_failed_start_leaves_no_file_open() -> None:
     with pytest.raises(Unsupported):
         launch_command(command("true"), 1, Enclosure(Refusing(), "it", Limits(), 60))
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+def test_programs_may_have_any_name(run: Run, tmp_path: Path) -> None:
+    """A program runs to its end if the kernel cuts its name, or that of another process, within a character."""
+    program = tmp_path / "mysql备份服务进程"  # the kernel keeps 15 bytes
+    shutil.copy(shutil.which("sleep") or "", program)
+    with subprocess.Popen([program, "60"]) as other:
+        assert run(command(program, "0.01")).outcome == "ok"
+        other.kill()
+
+
+class Broken(Uncapped):
+    """A cap whose groups cannot be read or killed."""
+
+    def open(self, name: str, limits: Limits) -> Any:  # noqa: ARG002
+        """Return such a group."""
+        return BrokenGroup()
+
+
+class BrokenGroup:
+    """A group that cannot be read or killed."""
+
+    enter: tuple[str, ...] = ()
+
+    def memory(self, pid: int) -> None:
+        """Return that nothing is known."""
+
+    def totals(self, pid: int) -> NoReturn:  # noqa: ARG002
+        """Fail."""
+        raise RuntimeError("no totals")
+
+    def kill(self) -> None:
+        """Fail."""
+        raise RuntimeError("not killed")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_program_is_waited_for_whatever_fails(tmp_path: Path) -> None:
+    """A program is ended and waited for even if its group fails at the end; see also the fixture `nothing_left`."""
+    note = tmp_path / "pid"
+    service = command("sh", "-c", "echo $$ > pid; exec sleep 60", cwd=tmp_path, ready=note.exists, ask=lambda: None)
+    with pytest.raises(RuntimeError):
+        launch_command(service, 1, Enclosure(Broken(), "it", Limits(), 60))
+    assert not witness.alive(int(note.read_text()))
 
 
 def test_sleeping_program_times_out(run: Run) -> None:

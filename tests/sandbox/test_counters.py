@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.sandbox import counters, page_cache
-from pytest_edgeload.sandbox.counters import Live, Resident, flat, process, resident, status
+from pytest_edgeload.sandbox.counters import Live, Resident, process, resident, status
 from tests.sandbox.child import MIB, Child
 
 NEAR = 2 * MIB
@@ -57,9 +58,9 @@ def test_process_with_any_bytes_as_its_name_is_read() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # a pipe
         process.stdout.readline()
-        state, parent = counters.stat(process.pid)[:2]
-    assert state in {"R", "S"}
-    assert int(parent) == os.getpid()
+        stat = counters.stat(process.pid)
+    assert stat.state in {"R", "S"}
+    assert stat.session == os.getsid(0)
 
 
 def test_first_touch_is_a_minor_fault() -> None:
@@ -147,7 +148,7 @@ def test_open_file_has_the_present_content() -> None:
 
 def test_machine_has_the_kernels_totals() -> None:
     """The machine's totals are the kernel's own, in bytes and seconds, and never run backwards."""
-    vmstat = flat(Path("/proc/vmstat").read_text())
+    vmstat = kernel_text.entries(Path("/proc/vmstat"))
     found, later = counters.machine(), counters.machine()
     assert found["swap_out_bytes"] >= vmstat["pswpout"] * 4096
     assert counters.growth(found, later).keys() == found.keys()

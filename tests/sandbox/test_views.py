@@ -135,7 +135,34 @@ def test_limit_above_that_of_the_parent_is_refused(inside: Path) -> None:
     """A limit above that of a parent group is refused, with the parent's; one below it is enforced."""
     script = f'echo 100M >{inside}/memory.limit_in_bytes; echo 0 >{inside}/cgroup.procs; exec "$@"'
     assert attempt("cgroup1", str(200 << 20), script=script)["refused"] == (
-        f"memory limit 200M: would not take effect, because {inside} is limited to 100M; "
+        f"memory limit 200M: would not take effect, because {inside}/memory.limit_in_bytes is 100M; "
         "ask for less than that, or have it raised"
     )
     assert attempt("cgroup1", script=script)["outcome"] == "oom"
+
+
+def test_limit_of_the_parent_is_named_if_it_is_reached(inside: Path) -> None:
+    """A run that fits below its own limit, but not with pytest below the parent's, is killed at the parent's."""
+    limits = (f"{inside}/memory.limit_in_bytes", f"{inside}/memory.memsw.limit_in_bytes")
+    script = f'for file in {" ".join(limits)}; do echo 100M >$file; done; echo 0 >{inside}/cgroup.procs; exec "$@"'
+    told = attempt("cgroup1", str(100 << 20), script=script)
+    named = [f"at the limit of the groups around it, memory 100M ({file}), before its own of 100M" for file in limits]
+    assert told["detail"] in [f"killed by the kernel {words}" for words in named]
+
+
+def test_tighter_limits_are_shown(fresh: Callable[[], str], tmp_path: Path) -> None:
+    """Header and rows name the limits of groups around that hold runs tighter than the table says."""
+    mount = hierarchy.mount_of("cgroup", "cpu")
+    if mount is None:
+        pytest.skip("no cpu controller of version 1")
+    folder = mount[0] / fresh()
+    folder.mkdir()
+    script = f'echo 50000 >{folder}/cpu.cfs_quota_us; echo 0 >{folder}/cgroup.procs; exec "$@"'
+    try:
+        status, said = session(tmp_path, "sh", "-ec", script, "sh", outcome="oom")
+    finally:
+        hierarchy.remove(folder)
+    assert status == 0, said
+    limit = f"cpus 0.5 ({folder}/cpu.cfs_quota_us)"
+    assert f"edgeload: groups around pytest hold every run to {limit}" in said
+    assert f"a group around it held it to {limit}" in said

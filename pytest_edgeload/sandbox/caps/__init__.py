@@ -9,6 +9,7 @@ from pytest_edgeload.base.errors import Setting, Unsupported, UsageError, pieces
 from pytest_edgeload.devices.constraints import CONSTRAINTS
 from pytest_edgeload.sandbox.caps.cgroup1 import Cgroup1
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
+from pytest_edgeload.sandbox.caps.outer import Outer
 from pytest_edgeload.sandbox.caps.systemd import Systemd
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.constraints import Limits
@@ -44,11 +45,11 @@ class Cap(Protocol):
 
     enforces: bool
 
-    def unavailable(self) -> Unsupported | None:
-        """Return why the cap does not work here, with a hint; None if it works."""
+    def unavailable(self, *, throttles: bool = False) -> Unsupported | None:
+        """Return why the cap does not work here, or cannot throttle reads if it should; None if it works."""
 
-    def cannot_throttle(self) -> Unsupported | None:
-        """Return why a cap that works cannot throttle reads here, with a hint; None if it can."""
+    def outer(self) -> Outer:
+        """Return the limits of the groups around every group that the cap creates. Raises Unsupported."""
 
     def open(self, name: str, limits: Limits) -> Group:
         """Create a group called `name` with these limits. Raises Unsupported and then leaves nothing behind."""
@@ -65,14 +66,10 @@ def choose(name: str, read_bps: int | None = None) -> tuple[str, Cap]:
 
     Raises UsageError.
     """
-
-    def obstacle(cap: Cap) -> Unsupported | None:
-        return cap.unavailable() or (None if read_bps is None else cap.cannot_throttle())
-
     obstacles: dict[str, Unsupported] = {}
     for key, cap in CAPS.items():
         if name in {key, "auto"}:
-            error = obstacle(cap)
+            error = cap.unavailable(throttles=read_bps is not None)
             if error is None:
                 return key, cap
             obstacles[key] = error

@@ -11,14 +11,16 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import hierarchy
+from pytest_edgeload.sandbox.caps.outer import Outer, limit_hits, outer_of
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.counters import Live, Memory, Totals, flat
+from pytest_edgeload.sandbox.counters import Live, Memory, Totals, oom_kills, refaults
 
 _CONTROLLERS = ("pids", "memory", "blkio", "cpu", "cpuset")
-_USE = re.compile(rb"^(rss|cache|shmem|swap) (\d+)$", re.MULTILINE)
+_USE = re.compile(rb"^(rss|cache|shmem|swap) (\d{1,20})$", re.MULTILINE)
 
 
 class _Cgroup1Group:
@@ -33,7 +35,7 @@ class _Cgroup1Group:
 
     def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group's own count includes all processes
         sizes = {name: int(size) for name, size in _USE.findall(self._stat.read())}
-        if not sizes:
+        if not {b"rss", b"cache"} <= sizes.keys():
             return None
         shared = sizes.get(b"shmem", 0)  # part of the page cache in the kernel's own account
         return Memory(sizes[b"rss"] + shared, sizes[b"cache"] - shared, sizes.get(b"swap", 0))
@@ -44,13 +46,12 @@ class _Cgroup1Group:
         return Totals()
 
     def _totals(self) -> Totals:
-        stat = flat((self.folder / "memory.stat").read_text())
-        totals = Totals(
-            refaults=stat["workingset_refault_anon"] + stat["workingset_refault_file"],
-            peak_charged_bytes=int((self.folder / "memory.max_usage_in_bytes").read_text()),
-            kernel_bytes=self._kernel_bytes(),
-            oom_kills=flat((self.folder / "memory.oom_control").read_text())["oom_kill"],
-        )
+        totals = refaults(kernel_text.entries(self.folder / "memory.stat"))
+        totals |= oom_kills(kernel_text.entries(self.folder / "memory.oom_control"))
+        peak_bytes = kernel_text.number(kernel_text.read(self.folder / "memory.max_usage_in_bytes"))
+        if peak_bytes is not None:
+            totals["peak_charged_bytes"] = peak_bytes
+        totals |= limit_hits(self.folder) | Totals(kernel_bytes=self._kernel_bytes())
         for folder, max_processes in zip(self._folders, self._max_processes, strict=True):
             folder.stat()  # raises if any of the groups was removed
             totals |= hierarchy.refusals(folder, max_processes)
@@ -58,7 +59,7 @@ class _Cgroup1Group:
 
     def _kernel_bytes(self) -> int:
         file = self.folder / "memory.kmem.max_usage_in_bytes"  # absent if the kernel does not charge its own memory
-        return int(file.read_text()) if file.exists() else 0
+        return (kernel_text.number(kernel_text.read(file)) if file.exists() else None) or 0
 
     def kill(self) -> None:
         for folder in reversed(self._folders):  # the group that counts processes first
@@ -85,19 +86,19 @@ class Cgroup1:
             raise Unsupported(str(parent), "cannot be written to", "run as root, or have root give it to you")
         return parent
 
-    def unavailable(self) -> Unsupported | None:
-        """Return why no group can be created here; None if one can."""
-        return hierarchy.obstacle(self._parent, "memory")
+    def unavailable(self, *, throttles: bool = False) -> Unsupported | None:
+        """Return why no group can be created here, or throttle reads if it should; None if one can."""
+        error = hierarchy.obstacle(self._parent, "memory")
+        return hierarchy.obstacle(self._parent, "blkio") if throttles and error is None else error
 
-    def cannot_throttle(self) -> Unsupported | None:
-        """Return why no group can throttle reads here; None if one can."""
-        return hierarchy.obstacle(self._parent, "blkio")
+    def outer(self) -> Outer:
+        """Return the limits of the groups that this process is in."""
+        return outer_of(hierarchy.own_chains("memory", "cpu", "blkio", ""))
 
     def open(self, name: str, limits: Limits) -> _Cgroup1Group:
         """Create the group in each hierarchy it needs, and set its limits. Raises Unsupported."""
         parent = self._parent("memory")
-        max_bytes = flat((parent / "memory.stat").read_text())["hierarchical_memory_limit"]
-        hierarchy.refuse_more(parent, limits.constraints.memory_bytes, max_bytes)
+        hierarchy.refuse_more(hierarchy.own_chains("memory"), limits.constraints.memory_bytes)
         groups = {parent / name: _memory(limits)}
         others = {
             "blkio": _throttles(limits),
@@ -116,7 +117,7 @@ class Cgroup1:
         """Return the cores and the memory nodes, which the kernel needs before a process may enter the group."""
         if not cores:
             return []
-        nodes = (self._parent("cpuset") / "cpuset.mems").read_text().strip()
+        nodes = kernel_text.read(self._parent("cpuset") / "cpuset.mems").strip()
         return [("cpuset.cpus", ",".join(map(str, cores))), ("cpuset.mems", nodes)]
 
     def sweep(self, session: str | None) -> list[str]:

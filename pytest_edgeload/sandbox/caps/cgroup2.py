@@ -13,14 +13,16 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps import hierarchy
+from pytest_edgeload.sandbox.caps.outer import Outer, limit_hits, outer_of
 from pytest_edgeload.sandbox.constraints import Limits
-from pytest_edgeload.sandbox.counters import Live, Memory, Totals, flat, stall, swap_traffic
+from pytest_edgeload.sandbox.counters import Live, Memory, Totals, oom_kills, refaults, stall, swap_traffic
 
 _VERSION_1_NAMES = {"io": "blkio"}
-_USE = re.compile(rb"^(anon|file|shmem) (\d+)$", re.MULTILINE)
+_USE = re.compile(rb"^(anon|file|shmem) (\d{1,20})$", re.MULTILINE)
 
 
 class _Cgroup2Group:
@@ -35,10 +37,11 @@ class _Cgroup2Group:
     def memory(self, pid: int) -> Memory | None:  # noqa: ARG002  # the group's own count includes all processes
         sizes = {name: int(size) for name, size in _USE.findall(self._stat.read())}
         swap = self._swap.read() if self._swap else b"0"
-        if not sizes or not swap:
+        swap_bytes = kernel_text.number(swap.decode(errors="replace"))
+        if swap_bytes is None or not {b"anon", b"file", b"shmem"} <= sizes.keys():
             return None
         shared = sizes[b"shmem"]  # part of the page cache in the kernel's own account
-        return Memory(sizes[b"anon"] + shared, sizes[b"file"] - shared, int(swap))
+        return Memory(sizes[b"anon"] + shared, sizes[b"file"] - shared, swap_bytes)
 
     def totals(self, pid: int) -> Totals:
         with suppress(OSError):
@@ -46,15 +49,18 @@ class _Cgroup2Group:
         return Totals()
 
     def _totals(self) -> Totals:
-        stat = flat((self.folder / "memory.stat").read_text())
-        totals = swap_traffic(stat) | stall(self.folder / "memory.pressure")
-        totals["refaults"] = stat["workingset_refault_anon"] + stat["workingset_refault_file"]
+        stat = kernel_text.entries(self.folder / "memory.stat")
+        totals = swap_traffic(stat) | refaults(stat) | stall(self.folder / "memory.pressure")
+        totals |= oom_kills(kernel_text.entries(self.folder / "memory.events"))
         totals["kernel_bytes"] = stat.get("kernel", 0)  # since Linux 5.18
-        totals["cpu_s"] = flat((self.folder / "cpu.stat").read_text())["usage_usec"] / 1e6
-        totals["oom_kills"] = flat((self.folder / "memory.events").read_text())["oom_kill"]
+        usage = kernel_text.entries(self.folder / "cpu.stat")
+        if "usage_usec" in usage:
+            totals["cpu_s"] = usage["usage_usec"] / 1e6
         peak = self.folder / "memory.peak"  # since Linux 5.19
-        if peak.exists():
-            totals["peak_charged_bytes"] = int(peak.read_text())
+        peak_bytes = kernel_text.number(kernel_text.read(peak)) if peak.exists() else None
+        if peak_bytes is not None:
+            totals["peak_charged_bytes"] = peak_bytes
+        totals |= limit_hits(self.folder)
         return totals | hierarchy.refusals(self.folder, self._max_processes)
 
     def kill(self) -> None:
@@ -70,14 +76,14 @@ class _Cgroup2Group:
 def _delegate(folder: Path, controllers: Collection[str]) -> None:
     """Let the groups in this group use these controllers. Raises OSError if the kernel refuses."""
     control = folder / "cgroup.subtree_control"
-    missing = {*controllers} - {*control.read_text().split()}
+    missing = {*controllers} - {*kernel_text.read(control).split()}
     if missing:
         control.write_text(" ".join(f"+{controller}" for controller in missing))
 
 
 def _obstacle(folder: Path, controllers: Collection[str]) -> Unsupported | None:
     """Return why no group with these controllers can be created in `folder`, which is writable; None if one can."""
-    available = (folder / "cgroup.controllers").read_text().split()
+    available = kernel_text.read(folder / "cgroup.controllers").split()
     missing = [name for name in controllers if name not in available]
     if missing:
         words = " ".join(f"+{name}" for name in missing)
@@ -110,13 +116,6 @@ def _locked(folder: Path) -> Unsupported:
     )
 
 
-def _max_bytes(parent: Path) -> int | None:
-    """Return the lowest limit of `parent` and the groups above it; None if none of them has one."""
-    files = [folder / "memory.max" for folder in (parent, *parent.parents)]
-    limits = [file.read_text().strip() for file in files if file.exists()]  # the root has none
-    return min((int(text) for text in limits if text != "max"), default=None)
-
-
 def _kill(folder: Path) -> None:
     switch = folder / "cgroup.kill"  # since Linux 5.14; kills forks as well
     if switch.exists():
@@ -146,7 +145,7 @@ class Cgroup2:
         candidates = self._candidates()
         if not candidates:
             raise Unsupported("no cgroup v2 hierarchy is mounted")
-        known = {name for folder in candidates for name in (folder / "cgroup.controllers").read_text().split()}
+        known = {name for folder in candidates for name in kernel_text.read(folder / "cgroup.controllers").split()}
         for controller in controllers:
             if controller not in known:
                 raise _no_controller(controller)
@@ -165,13 +164,18 @@ class Cgroup2:
             "run as root, or under a delegated group: systemd-run --user --scope -p Delegate=yes pytest ...",
         )
 
-    def unavailable(self) -> Unsupported | None:
-        """Return why no group can be created here; None if one can."""
-        return hierarchy.obstacle(self._parent, "memory")
+    def unavailable(self, *, throttles: bool = False) -> Unsupported | None:
+        """Return why no group can be created here, or throttle reads if it should; None if one can."""
+        error = hierarchy.obstacle(self._parent, "memory")
+        return hierarchy.obstacle(self._parent, "memory", "io") if throttles and error is None else error
 
-    def cannot_throttle(self) -> Unsupported | None:
-        """Return why no group can throttle reads here; None if one can."""
-        return hierarchy.obstacle(self._parent, "memory", "io")
+    def outer(self) -> Outer:
+        """Return the limits of the groups around those that can be created here. Raises Unsupported."""
+        return outer_of([*self._around(self._parent("memory")), *hierarchy.own_chains("cpu", "blkio")])
+
+    def _around(self, parent: Path) -> list[Path]:
+        """Return `parent` and the groups around it."""
+        return [folder for folder in self._candidates() if parent.is_relative_to(folder)]
 
     def open(self, name: str, limits: Limits) -> _Cgroup2Group:
         """Create the group and set its limits. Raises Unsupported."""
@@ -187,7 +191,7 @@ class Cgroup2:
         parent = self._parent("memory", *needed, *(["pids"] if counts else []))
         settings += [setting for values in others.values() for setting in values]
         settings += hierarchy.processes(parent, limits.max_processes) if counts else []
-        hierarchy.refuse_more(parent, constraints.memory_bytes, _max_bytes(parent))
+        hierarchy.refuse_more(self._around(parent), constraints.memory_bytes)
         [folder] = hierarchy.make({parent / name: settings})
         return _Cgroup2Group(folder)
 

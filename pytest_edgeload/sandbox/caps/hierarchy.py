@@ -10,9 +10,11 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.sandbox.counters import Totals, flat
+from pytest_edgeload.sandbox.caps.outer import read_limits, smallest
+from pytest_edgeload.sandbox.counters import Totals
 from pytest_edgeload.sandbox.owner import belongs_to, is_abandoned, is_own
 
 CONTAINER = "docker run --privileged --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:rw ..."
@@ -22,25 +24,21 @@ PERIOD_US = 100_000  # the kernel's own default
 _MIN_QUOTA_US = 1000  # the kernel accepts no less
 _REMOVAL_S = 5.0  # a group stays busy until its last process is reaped
 _POLL_S = 0.005
+_ROOT, _POINT = 3, 4  # fields of a mountinfo file; see proc_pid_mountinfo(5)
 
 
 def mount_of(fstype: str, option: str = "") -> tuple[Path, str] | None:
     """Return the mount point of a cgroup hierarchy and the group that is mounted there; see proc_pid_mountinfo(5)."""
-    return mount_in(_text("/proc/self/mountinfo"), fstype, option)
-
-
-def _text(file: str) -> str:
-    return os.fsdecode(Path(file).read_bytes())  # the paths in it may have any bytes
+    return mount_in(kernel_text.read("/proc/self/mountinfo"), fstype, option)
 
 
 def mount_in(text: str, fstype: str, option: str = "") -> tuple[Path, str] | None:
-    """Return the same from the text of a mountinfo file. Raises ValueError."""
-    for line in text.splitlines():
+    """Return the same from the text of a mountinfo file."""
+    for line in kernel_text.lines(text):
         fields, _, tail = line.partition(" - ")
-        line_fstype, _, options = tail.split(" ", 2)
-        if line_fstype == fstype and (not option or option in options.split(",")):
-            root, point = fields.split()[3:5]
-            return Path(point), root
+        words, (line_fstype, _, options) = fields.split(" "), (*tail.split(" ", 2), "", "", "")[:3]
+        if line_fstype == fstype and (not option or option in options.split(",")) and len(words) > _POINT:
+            return Path(kernel_text.unescaped(words[_POINT])), kernel_text.unescaped(words[_ROOT])
     return None
 
 
@@ -50,13 +48,21 @@ def own_group(mount: tuple[Path, str], controller: str, pid: int | None = None) 
     `controller` names the hierarchy in /proc/self/cgroup; it is empty for version 2.
     """
     point, root = mount
-    for line in _text(f"/proc/{pid or 'self'}/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            inside = point / os.path.relpath(path, root)
-            if inside.resolve().is_relative_to(point) and inside.is_dir():
-                return inside.resolve()
+    path = group_in(kernel_text.read(f"/proc/{pid or 'self'}/cgroup"), controller)
+    if path is not None:
+        inside = point / os.path.relpath(path, root)
+        if inside.resolve().is_relative_to(point) and inside.is_dir():
+            return inside.resolve()
     return point
+
+
+def group_in(text: str, controller: str) -> str | None:
+    """Return the path of a process's group from the text of its /proc/PID/cgroup; None if the text has none."""
+    for line in kernel_text.lines(text):
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if path.startswith("/") and controller in controllers.split(","):
+            return path
+    return None
 
 
 def refuse_read_only(point: Path) -> None:
@@ -69,12 +75,28 @@ def refuse_read_only(point: Path) -> None:
         )
 
 
-def refuse_more(parent: Path, asked_bytes: int | None, max_bytes: int | None) -> None:
-    """Raise Unsupported if the groups around a group in `parent` have less memory than it asks for."""
-    if asked_bytes is not None and max_bytes is not None and asked_bytes > max_bytes:
+def chain(mount: tuple[Path, str], folder: Path) -> list[Path]:
+    """Return the group in `folder` and all groups around it that are visible here, the nearest one first."""
+    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(mount[0]))]
+
+
+def own_chains(*controllers: str) -> list[Path]:
+    """Return the groups of this process, and those around them, in the hierarchies of these controllers.
+
+    The hierarchy of the empty name is that of version 2.
+    """
+    mounts = {name: mount_of("cgroup", name) if name else mount_of("cgroup2") for name in controllers}
+    chains = [chain(mount, own_group(mount, name)) for name, mount in mounts.items() if mount is not None]
+    return list(dict.fromkeys(folder for each in chains for folder in each))
+
+
+def refuse_more(around: Sequence[Path], asked_bytes: int | None) -> None:
+    """Raise Unsupported if a group, or the groups `around` it together, have less memory than it asks for."""
+    limits = smallest(limit for limit in read_limits(around) if limit.resource == "memory_bytes")
+    if asked_bytes is not None and limits and asked_bytes > limits[0].value:
         raise Unsupported(
             f"memory limit {format_size(asked_bytes)}",
-            f"would not take effect, because {parent} is limited to {format_size(max_bytes)}",
+            f"would not take effect, because {limits[0].file} is {format_size(limits[0].value)}",
             "ask for less than that, or have it raised",
         )
 
@@ -134,7 +156,8 @@ def refusals(folder: Path, max_count: int | None) -> Totals:
     """
     if max_count is None:
         return Totals()
-    return Totals(fork_refusals=flat((folder / "pids.events").read_text())["max"], max_processes=max_count)
+    events = kernel_text.entries(folder / "pids.events")
+    return Totals(fork_refusals=events.get("max", 0), max_processes=max_count)
 
 
 def max_processes(folder: Path) -> int | None:
@@ -143,14 +166,14 @@ def max_processes(folder: Path) -> int | None:
 
 
 def _number(file: Path) -> int | None:
-    with suppress(OSError, ValueError):  # `max` is not a number
-        return int(file.read_text())
+    with suppress(OSError):
+        return kernel_text.number(kernel_text.read(file))
     return None
 
 
 def members(folder: Path) -> list[int]:
     """Return the processes in the group that have not ended. Raises OSError if the group is gone."""
-    return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+    return kernel_text.whole(kernel_text.read(folder / "cgroup.procs").split())
 
 
 def kill(folder: Path) -> None:
@@ -165,7 +188,7 @@ def kill(folder: Path) -> None:
             return
         if not pids:
             return
-        for pid in pids:
+        for pid in filter(None, pids):  # of a process in another PID namespace it is 0, which would mean our own
             with suppress(ProcessLookupError, PermissionError):  # a process that gained other rights is not ours to end
                 os.kill(pid, signal.SIGKILL)
         time.sleep(_POLL_S)

@@ -13,9 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.sandbox.caps import hierarchy
 from pytest_edgeload.sandbox.caps.cgroup2 import Cgroup2
+from pytest_edgeload.sandbox.caps.outer import Outer, outer_of
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Memory, Totals
 
@@ -43,6 +45,9 @@ class _ScopedCgroup2(Cgroup2):
 
     def _candidates(self) -> list[Path]:
         return [self._folder]
+
+    def _around(self, parent: Path) -> list[Path]:
+        return hierarchy.chain(_mount(), parent)
 
 
 class _Scope:
@@ -119,13 +124,14 @@ class Systemd:
 
     enforces = True
 
-    def unavailable(self) -> Unsupported | None:
-        """Return why no group can be created here; None if one can."""
-        return hierarchy.obstacle(_check, "memory")
+    def unavailable(self, *, throttles: bool = False) -> Unsupported | None:
+        """Return why no group can be created here, or throttle reads if it should; None if one can."""
+        error = hierarchy.obstacle(_check, "memory")
+        return hierarchy.obstacle(_check, "io") if throttles and error is None else error
 
-    def cannot_throttle(self) -> Unsupported | None:
-        """Return why no group can throttle reads here; None if one can."""
-        return hierarchy.obstacle(_check, "io")
+    def outer(self) -> Outer:
+        """Return the limits of the groups around the scopes of the user manager. Raises Unsupported."""
+        return outer_of([*hierarchy.chain(_mount(), _check("memory")), *hierarchy.own_chains("cpu", "blkio")])
 
     def open(self, name: str, limits: Limits) -> _SystemdGroup:
         """Start a scope and create the group in it, with its limits. Raises Unsupported."""
@@ -152,7 +158,7 @@ def _mount() -> tuple[Path, str]:
 def _check(*controllers: str) -> Path:
     """Return the folder of the user manager's group, which has these controllers. Raises Unsupported."""
     folder = _manager()
-    available = (folder / "cgroup.controllers").read_text().split() if folder.is_dir() else []
+    available = kernel_text.read(folder / "cgroup.controllers").split() if folder.is_dir() else []
     missing = [name for name in controllers if name not in available]
     if missing:
         raise Unsupported(
@@ -167,7 +173,7 @@ def _manager() -> Path:
         raise Unsupported("systemd-run is not installed", hint="install systemd, or try another cap")
     point, root = _mount()
     try:
-        answer = subprocess.run(_MANAGER, check=True, capture_output=True, text=True, timeout=_PATIENCE_S)
+        answer = subprocess.run(_MANAGER, check=True, capture_output=True, timeout=_PATIENCE_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         user = os.geteuid()
         raise Unsupported(
@@ -175,4 +181,4 @@ def _manager() -> Path:
             hint="log in as that user (su and sudo start no manager), or "
             f"run: loginctl enable-linger {user}; export XDG_RUNTIME_DIR=/run/user/{user}",
         ) from error
-    return point / os.path.relpath(answer.stdout.strip() or "/", root)
+    return point / os.path.relpath(os.fsdecode(answer.stdout).strip() or "/", root)

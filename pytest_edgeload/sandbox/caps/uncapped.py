@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.sandbox.caps import hierarchy
+from pytest_edgeload.sandbox.caps.outer import Outer, outer_of
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Memory, Totals, family, processes, resident, status
 
@@ -29,12 +31,13 @@ class Uncapped:
 
     enforces = False
 
-    def unavailable(self) -> None:
-        """Return None: this always works."""
+    def unavailable(self, *, throttles: bool = False) -> Unsupported | None:
+        """Return None, because this always works, or why it cannot throttle reads."""
+        return Unsupported("it watches the worker and throttles no reads") if throttles else None
 
-    def cannot_throttle(self) -> Unsupported:
-        """Return why it cannot."""
-        return Unsupported("it watches the worker and throttles no reads")
+    def outer(self) -> Outer:
+        """Return the limits of the groups that this process is in."""
+        return outer_of(hierarchy.own_chains("memory", "cpu", "blkio", ""))
 
     def open(self, name: str, limits: Limits) -> _WatchedProcess:  # noqa: ARG002
         """Return a group that only watches."""

@@ -9,10 +9,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group, choose, hierarchy, systemd
+from pytest_edgeload.sandbox.caps.outer import below_machine
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.counters import Totals
 from pytest_edgeload.sandbox.doctor.check import Check, failed
@@ -55,7 +57,7 @@ def checks() -> list[Check]:
     caps = {each: _cap(each, CAPS[each]) for each in CAPS if CAPS[each].enforces}
     is_enforced = cap.enforces and caps[name].ok
     chosen = Check("limit", "cap auto", is_enforced, name, "make one of the caps above work", "required")
-    first = [_hierarchies(), _writable(), _delegation(), *caps.values(), chosen]
+    first = [_hierarchies(), _writable(), _delegation(), *caps.values(), chosen, _outer(cap)]
     return [*first, *(_inside(cap) if cap.enforces else _controllers(None))]
 
 
@@ -75,7 +77,7 @@ def _hierarchies() -> Check:
 
 def _words(file: Path) -> list[str]:
     try:
-        return file.read_text().split()
+        return kernel_text.read(file).split()
     except OSError:
         return []
 
@@ -92,6 +94,13 @@ def _delegation() -> Check:
     who = "as root" if os.geteuid() == 0 else "without root"
     found = f"{who}, by {' and '.join(able)}" if able else f"{who}, no group can be created"
     return Check("limit", "delegation", bool(able), found, _SCOPE, "informative")
+
+
+def _outer(cap: Cap) -> Check:
+    """Check that the groups around pytest leave the machine's memory, swap, processors and disks to the runs."""
+    limits = below_machine(cap.outer().limits)
+    hint = "have them raised, or measure below them: each row that they held back says so"
+    return Check("limit", "no outer limits", not limits, ", ".join(map(str, limits)) or "none", hint, "informative")
 
 
 def _cap(name: str, cap: Cap) -> Check:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.sandbox.doctor.check import Check
 
 _ROOT = Path("/")
@@ -16,6 +18,7 @@ _RIGHTS = {  # the bit in CapEff, see capabilities(7), and its use
     "CAP_SYS_ADMIN": (21, "swap files"),
     "CAP_SYS_RESOURCE": (24, "going beyond a user's resource limits"),
 }
+_CAPABILITIES = re.compile(r"^CapEff:\s*([0-9a-f]{1,16})$", re.MULTILINE)
 _MARKS = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
 _STEADY_CLOCKS = {
     "tsc",
@@ -36,7 +39,7 @@ _OUTSIDE = "run outside of it: root in a user namespace is not root outside"
 def _text(path: Path) -> str:
     """Return the text of a file, stripped; empty if it cannot be read."""
     try:
-        return path.read_text(errors="replace").strip()
+        return kernel_text.read(path).strip()
     except OSError:
         return ""
 
@@ -44,11 +47,11 @@ def _text(path: Path) -> str:
 def rights(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> list[Check]:
     """Return the checks of this process's user, capabilities and container."""
     user = os.geteuid()
-    status = dict(line.split(":", 1) for line in _text(root / "proc/self/status").splitlines() if ":" in line)
-    held = int(status.get("CapEff", "0"), 16)
+    held = _CAPABILITIES.search(_text(root / "proc/self/status"))
+    bits = int(held[1], 16) if held else 0
     return [
         Check("rights", "root", user == 0, f"user {user}", _SUDO, "informative"),
-        *(_capability(name, use, is_held=bool(held >> bit & 1)) for name, (bit, use) in _RIGHTS.items()),
+        *(_capability(name, use, is_held=bool(bits >> bit & 1)) for name, (bit, use) in _RIGHTS.items()),
         _container(root, environ),
         _user_namespace(root),
     ]

@@ -37,7 +37,7 @@ def checks() -> list[Check]:
         return [Check("rights", what, ok=True, found=f"as {user.name}, as this process", weight="informative")]
     with tempfile.NamedTemporaryFile() as file:
         command = [*user.become, sys.executable, "-I", "-S", "-c", _TRY, file.name, *map(str, _groups())]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
     acts = done.stdout.splitlines()
     ok = acts == [_READ]
     words = "read root's files, and no more" if ok else ", ".join(acts) or done.stderr.strip()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,10 +101,33 @@ def test_limit_above_that_of_the_group_is_refused() -> None:
     """A limit above that of the delegated group is refused, with the group's; one below it is enforced."""
     (GIVEN / "memory.max").write_text("100M")
     assert attempt("cgroup2", str(200 << 20), script=FROM_LEAF)["refused"] == (
-        f"memory limit 200M: would not take effect, because {GIVEN} is limited to 100M; "
+        f"memory limit 200M: would not take effect, because {GIVEN}/memory.max is 100M; "
         "ask for less than that, or have it raised"
     )
     assert attempt("cgroup2", script=FROM_LEAF) == HOLDS
+    (GIVEN / "memory.high").write_text("80M")
+    assert f"because {GIVEN}/memory.high is 80M" in attempt("cgroup2", str(100 << 20), script=FROM_LEAF)["refused"]
+
+
+def test_limit_of_the_group_is_named_if_it_is_reached() -> None:
+    """A run that fits below its own limit, but not with pytest below the group's, is killed at the group's."""
+    (GIVEN / "memory.max").write_text("100M")
+    (GIVEN / "memory.swap.max").write_text("0")
+    assert attempt("cgroup2", str(100 << 20), script=FROM_LEAF)["detail"] == (
+        f"killed by the kernel at the limit of the groups around it, memory 100M ({GIVEN}/memory.max), "
+        "before its own of 100M"
+    )
+
+
+def test_limits_of_groups_around_are_found() -> None:
+    """The limits of swap and processor time that a group around sets are found from a leaf in it."""
+    (ROOT / "cgroup.subtree_control").write_text("+cpu")
+    (GIVEN / "memory.swap.max").write_text("0")
+    (GIVEN / "cpu.max").write_text("50000 100000")
+    program = "from pytest_edgeload.sandbox.caps import CAPS; print(*CAPS['cgroup2'].outer().limits)"
+    command = ["sh", "-ec", FROM_LEAF, "sh", sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == f"cpus 0.5 ({GIVEN}/cpu.max) swap off ({GIVEN}/memory.swap.max)"
 
 
 def test_busy_group_has_a_hint_that_works() -> None:
