@@ -23,8 +23,8 @@ _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 def parse_size(text: str, hint: str = SIZE_HINT) -> int:
     """Return the bytes in `text`: `512M`, `512MiB`, `1.5G`, `4096`. Units are powers of 1024.
 
-    Raises ValueError for any other text, with this `hint`. `MB` and `GB` are refused because some users read them as
-    powers of 1000, others as powers of 1024.
+    Raises ValueError for any other text, with this `hint`, and for a part of a byte. `MB` and `GB` are refused because
+    some users read them as powers of 1000, others as powers of 1024.
     """
     match = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE | re.ASCII)
     if match is None:
@@ -34,6 +34,8 @@ def parse_size(text: str, hint: str = SIZE_HINT) -> int:
         raise ValueError(f"{unit}B means 1000 to some and 1024 to others; write {number}{unit}, which is 1024")
     if not unit and suffix.upper() == "IB":
         raise ValueError(f"not a size; {hint}")
+    if not unit and "." in number:
+        raise ValueError(f"a part of a byte is not a size; did you mean {number}M?")
     size: float = (float(number) if "." in number else int(number)) * 1024 ** _POWERS[unit]
     if not 1 <= size <= _MAX_BYTES:
         raise ValueError(f"a size is at least one byte and at most {_MAX_BYTES >> 40}T; {hint}")

@@ -27,7 +27,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fail if a figure became worse by more than this: makespan:10%%, makespan/bulk:10%%, peak:64M, "
         "makespan:10%%+0.2s; comma-separated or repeated; all of them apply",
     )  # fmt: skip
-    add("--strict", action="store_true", help="with --fail: also fail if a case cannot be judged, is new or is missing")
+    add(
+        "--strict",
+        action="store_true",
+        help="with --fail: also fail if a case cannot be judged, is new or is missing, or a threshold judged nothing",
+    )
     add(
         "--format", choices=tuple(dict.fromkeys(["terminal", *FORMATS])), default="terminal",
         help="terminal: both sessions; any other format: a report on B with its verdicts (default: %(default)s)",
@@ -46,12 +50,14 @@ def _run(args: argparse.Namespace) -> CommandResult:
     _check_references(args.fail, after)
     gate = Gate(tuple(args.fail), before, before.machine.key == after.machine.key, args.strict)
     findings = gate.judge_all(after.records)
-    status = _REGRESSION_STATUS if any(map(gate.fails, findings)) else 0
+    idle = gate.idle(findings)
+    has_failed = any(map(gate.fails, findings)) or (args.strict and idle)
+    status = _REGRESSION_STATUS if has_failed else 0
     if args.format != "terminal":
         return CommandResult(FORMATS[args.format](after, findings, View()), status)
     table = comparison.table(before.records, after.records, is_alike=gate.is_alike, width=terminal.width())
     notes = "" if gate.is_alike else "two kinds of machine: only ratios, bytes and counts are compared"
-    parts = [table or "no case is in both sessions", notes, comparison.judged(findings)]
+    parts = [table or "no case is in both sessions", notes, comparison.judged(findings), "\n".join(idle)]
     return CommandResult("\n\n".join(part for part in parts if part), status)
 
 

@@ -1,18 +1,19 @@
 """The gate of a session: decides when a case is complete, and collects the verdicts. Knows ids of tests, but no hook.
 
 A test of several rounds is several items. Its cases are complete when all of these items have reported, and those of
-the references as well.
+the references as well. A regression that may be chance waits for other cases, whose regressions are evidence for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from pytest_edgeload.results.claims import Claim, Claims, Judged, comparisons_in
 from pytest_edgeload.results.finding import Finding, Sides, identity
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.record import Case, Entry, Record, collect
@@ -46,7 +47,11 @@ class SessionGate:
         self.gate = gate
         self.findings: list[Finding] = []
         self._rounds = rounds
-        self._expected = set(map(test_of, measuring))
+        self._unseen = set(map(test_of, measuring))
+        self._claims = Claims()
+        self._ceilings: dict[Ceiling, None] = {}
+        self._compared = Counter[bool]()
+        self._limits = _count(gate.thresholds)
         self._items: defaultdict[str, set[str]] = defaultdict(set)
         self._measured: defaultdict[Case, list[Entry]] = defaultdict(list)
         self._tests: dict[Case, str] = {}
@@ -58,6 +63,9 @@ class SessionGate:
         """Take the report of an item and its entries. Return the findings that fail, of all cases complete now."""
         test = test_of(nodeid)
         self._items[test].add(nodeid)
+        self._unseen.discard(test)
+        self._ceilings.update(dict.fromkeys(ceilings))
+        self._limits |= _count([*self.gate.thresholds, *ceilings])
         for entry in entries:
             self._note(entry, _Pending(test, tuple(ceilings)))
         touched = {key: None for case in self._cases[test] for key in (case, *self._followers[case])}
@@ -80,11 +88,21 @@ class SessionGate:
 
     def finish(self, records: Iterable[Record]) -> list[Finding]:
         """Judge the incomplete cases, and the cases of the baseline that were not measured. Return what fails."""
-        records = list(records)
-        failing = self._judge(list(self._pending), Sides.of(records))
-        missing = self.gate.missing(records)
-        self.findings += missing
-        return failing + [finding for finding in missing if self.gate.fails(finding)]
+        records, earlier = list(records), len(self.findings)
+        self._unseen.clear()
+        self._judge(list(self._pending), Sides.of(records))
+        self.findings += [*self._claims.others(self._compared), *self.gate.missing(records)]
+        return [finding for finding in self.findings[earlier:] if self.gate.fails(finding)]
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether the session has a threshold, or a test a ceiling."""
+        return bool(self.gate.thresholds or self._ceilings)
+
+    @property
+    def idle(self) -> list[str]:
+        """A sentence on each threshold of the session and each ceiling of a test by which nothing was judged."""
+        return self.gate.idle(self.findings, self._ceilings)
 
     def items_of(self, findings: Iterable[Finding]) -> set[str]:
         """Return the ids of all items that measured the cases of `findings`, or their references."""
@@ -103,15 +121,32 @@ class SessionGate:
         return [_with(key, policy) for policy in policies if policy is not None]
 
     def _judge(self, keys: Iterable[Case], now: Sides) -> list[Finding]:
-        """Judge these cases. Return the findings that fail."""
-        new: list[Finding] = []
+        """Judge these cases. Return the findings that fail, also on earlier cases if they are certain now.
+
+        If the gate is strict, a regression that may be chance fails at once.
+        """
+        judged: list[Judged] = []
         for key in keys:
-            pending = self._pending.pop(key)
-            tests = len(self._expected) + (pending.test not in self._expected)
-            comparisons = tests * max(1, len(self.gate.thresholds) + len(pending.ceilings))
-            new += self.gate.judge(key, now, pending.ceilings, comparisons=comparisons)
+            judged += self.gate.judge(key, now, self._pending.pop(key).ceilings)
+        claims = [one for one in judged if isinstance(one, Claim)]
+        self._claims.add(claims)
+        self._compared += comparisons_in(judged)
+        comparisons = self._comparisons()
+        certain = self._claims.holding(comparisons)
+        new = [*(one for one in judged if isinstance(one, Finding)), *certain]
         self.findings += new
-        return [finding for finding in new if self.gate.fails(finding)]
+        open_claims = [claim for claim in claims if claim.finding not in certain]
+        doubtful = [claim.otherwise(comparisons[claim.kind.is_exact]) for claim in open_claims]
+        return [finding for finding in [*new, *(doubtful if self.gate.is_strict else [])] if self.gate.fails(finding)]
+
+    def _comparisons(self) -> Counter[bool]:
+        """Return the comparisons so far and those still to come, with one case for each test that has not reported."""
+        cases = len(self._pending) + len(self._unseen)
+        return self._compared + Counter({is_exact: cases * count for is_exact, count in self._limits.items()})
+
+
+def _count(limits: Iterable[Threshold | Ceiling]) -> Counter[bool]:
+    return Counter(limit.figure.is_exact for limit in limits)
 
 
 def _with(case: Case, policy: str) -> Case:

@@ -110,8 +110,13 @@ class Reporting:
     def _conclude(self, session: pytest.Session) -> None:
         is_stopped = session.shouldfail or session.shouldstop  # for example by -x
         is_ended = session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
-        failing = self._finish(is_whole=is_ended and not is_stopped)
-        if (failing or self._results.unwritten) and session.exitstatus == pytest.ExitCode.OK:
+        is_whole, settings = is_ended and not is_stopped, self._setup.settings
+        is_idle = not (self._is_open or settings.skip or settings.disable or self._config.option.collectonly)
+        if is_whole and settings.strict and is_idle:
+            self._results.skip_gate()
+        failing = self._finish(is_whole=is_whole)
+        has_failed = bool(failing or self._results.unwritten or (settings.strict and self._results.idle))
+        if has_failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         cache: pytest.Cache | None = getattr(self._config, "cache", None)  # absent under -p no:cacheprovider
         if self._results.failing and cache is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.errors import Refusal, Setting
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.plugin import files, summary
@@ -42,6 +42,7 @@ class Results:
         self._baseline: Path | None = None
         self._written: list[File] = []
         self.unwritten: list[str] = []
+        self.idle: list[str] = []
 
     def open(self, measuring: Sequence[str]) -> None:
         """Find the baseline and try the files. `measuring` are the ids of the items that will measure.
@@ -79,6 +80,7 @@ class Results:
         """
         settings = self._setup.settings
         failing = self._gate.finish(records) if is_whole else []
+        self.idle = self._idle() if is_whole else []
         made = self._document = self._make_document(records)
         for file in settings.files:
             try:
@@ -107,11 +109,12 @@ class Results:
         return [finding for finding in self._gate.findings if finding.verdict == "improved"]
 
     def text(self, view: View) -> str:
-        """Return the tables and verdicts for the terminal; empty for a session without records."""
+        """Return the tables and verdicts for the terminal, and the thresholds by which nothing was judged."""
         if self._document is None or not self._document.records:
-            return ""
+            return "\n".join(self.idle)
         quiet = self._setup.settings.quiet
-        return summary.text(self._document, self._gate.findings, self._comparison, view, is_quiet=quiet)
+        text = summary.text(self._document, self._gate.findings, self._comparison, view, is_quiet=quiet)
+        return "\n\n".join(part for part in (text, "\n".join(self.idle)) if part)
 
     def notes(self, first: Sequence[str]) -> list[str]:
         """Return `first`, and a line for each file that was written; empty for a session without records."""
@@ -124,6 +127,17 @@ class Results:
         if self._document is None or not self._document.records:
             return ""
         return FORMATS["markdown"](self._document, self._gate.findings, self._setup.settings.view)
+
+    def skip_gate(self) -> None:
+        """Note that no test measured, so that nothing was judged."""
+        thresholds = self._setup.settings.compare_fail
+        self.idle = [f"threshold {threshold.text} judged nothing: no test measures" for threshold in thresholds]
+
+    def _idle(self) -> list[str]:
+        """Return a sentence on each threshold by which nothing was judged, and if strict, on a missing threshold."""
+        if self._setup.settings.strict and not self._gate.has_limits:
+            return [f"{spell(Setting('strict'))} judged nothing: no threshold is given, and no test has one"]
+        return self._gate.idle
 
     def _save(self, made: Document) -> None:
         settings = self._setup.settings

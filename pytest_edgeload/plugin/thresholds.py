@@ -48,7 +48,7 @@ def of_item(item: pytest.Item, common: Mapping[str, Any]) -> dict[str, str]:
         for name, value in values.items():
             subject = f"{source}: {name}={value!r}"
             if not isinstance(value, str):
-                raise UsageError(subject, "not a text", f"write {name}='{value}'")
+                raise UsageError(subject, "not a text", "write a text with a unit, such as peak='600M'")
             try:
                 Ceiling.parse(name, value)
             except ValueError as error:

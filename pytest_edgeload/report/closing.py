@@ -101,7 +101,7 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
     """Yield the winning policy, its lead, and the most that was swapped."""
     certain = [contest for contest in contests if not contest.winner.close]
     if not certain:
-        yield f"No difference between the quickest policies was seen in {_comparisons(contests)}."
+        yield f"No difference between the quickest policies was seen in {_comparisons(contests)}{_few(contests)}."
     else:
         (first, wins), *_ = Counter(contest.winner.policy for contest in certain).most_common()
         unsure = len(contests) - len(certain)
@@ -109,6 +109,12 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
         yield f"{printable(first)} is the quickest policy in {wins} of {_comparisons(contests)}{doubt}."
         yield from _lead([contest for contest in certain if contest.winner.policy == first])
     yield _most_swapped(contests)
+
+
+def _few(contests: Sequence[_Contest]) -> str:
+    """Return words for the lack of rounds if there was a single one."""
+    rounds = max(len(record.rounds) for contest in contests for record in contest.records)
+    return ", because 1 round is no evidence; take 3 or more" if rounds == 1 else ""
 
 
 def _comparisons(contests: Sequence[_Contest]) -> str:

@@ -14,10 +14,9 @@ from functools import partial
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraint
+from pytest_edgeload.results.bootstrap import Interval, Runs
 from pytest_edgeload.results.record import METRICS, REFERENCE, Better, Case, Record, comparison_groups, metric_of
 from pytest_edgeload.results.statistics import (
-    Interval,
-    Runs,
     Spread,
     estimate,
     lacking,

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
-from pytest_edgeload.results.finding import Finding, Side, Sides, incomparable
+from pytest_edgeload.results.finding import Finding, Side, Sides, incomparable, shown_change, shown_interval
 from pytest_edgeload.results.record import Case, Record
-from pytest_edgeload.results.statistics import contrast, estimate
+from pytest_edgeload.results.statistics import change, value_of
 from pytest_edgeload.results.threshold import Figure
 
 _NONE = "-"
@@ -42,15 +42,12 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, 
 def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:
     case = now.record.case
     runs = then.runs(figure), now.runs(figure)
-    estimates = [estimate(side, figure.stat) for side in runs]
-    values = [_NONE if one is None else figure.show(one.value) for one in estimates]
-    change = interval = _NONE
-    if None not in estimates and incomparable(figure, then.record.case, case, is_alike=is_alike) is None:
-        relative = contrast(*runs, figure.stat, lambda a, b: (b - a) / abs(a))
-        change = f"{relative.value:+.1%}"
-        if relative.interval is not None:
-            interval = f"{relative.interval.low:+.1%} to {relative.interval.high:+.1%}"
-    return [case.policy, case.workload, limit_of(case), case.reader, str(figure), *values, change, interval]
+    values = [value_of(side, figure.stat) for side in runs]
+    shown = [_NONE if value is None else figure.show(value) for value in values]
+    is_comparable = incomparable(figure, then.record.case, case, is_alike=is_alike) is None
+    changed = change(*runs, figure.stat) if is_comparable else None
+    words = (_NONE, "") if changed is None else (shown_change(changed, figure), shown_interval(changed, figure))
+    return [case.policy, case.workload, limit_of(case), case.reader, str(figure), *shown, words[0], words[1] or _NONE]
 
 
 def judged(findings: Sequence[Finding]) -> str:

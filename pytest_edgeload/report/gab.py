@@ -12,6 +12,7 @@ import msgspec
 
 from pytest_edgeload.report.services import ServiceEntry, entries
 from pytest_edgeload.report.view import View
+from pytest_edgeload.results.bootstrap import CONFIDENCE
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.record import Better
@@ -47,5 +48,5 @@ def _point(entry: ServiceEntry) -> _Point:
     rounds = f"{estimate.runs} round{'' if estimate.runs == 1 else 's'}"
     extra = f"{figure.stat} of {rounds}; {entry.column.better} is better"
     if ends:
-        extra += f"; the range is its {100 * estimate.confidence:.0f} % interval"
+        extra += f"; the range is its {100 * CONFIDENCE:.0f} % interval"
     return _Point(f"{entry.case}: {entry.column.name}", figure.unit, estimate.value, ends, extra)

@@ -28,6 +28,7 @@ from pytest_edgeload.report.columns import (
 )
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
+from pytest_edgeload.report.winners import winner
 from pytest_edgeload.results.finding import identity
 from pytest_edgeload.results.record import PROGRAM, REFERENCE, Case, Record
 from pytest_edgeload.results.statistics import Spread, spread
@@ -58,7 +59,8 @@ class Table:
     def grid(self, regressed: Collection[Case] = ()) -> Grid:
         """Return the cells; rows of the cases in `regressed`, given by their identity, are marked."""
         columns = [*self.labels, *self.columns]
-        styles = [_styles(col, self.rows) for col in columns]
+        is_decided = _has_winner(self.rows)
+        styles = [_styles(col, self.rows, is_decided=is_decided) for col in columns]
         cells = [[printable(col.show(row)) for col in columns] for row in self.rows]
         marked = [[Cell(text, styles[j][i]) for j, text in enumerate(line)] for i, line in enumerate(cells)]
         for row, line in zip(self.rows, marked, strict=True):
@@ -104,10 +106,18 @@ def _compared(case: Case, *, has_devices: bool) -> Case:
 
 
 def _table(members: Sequence[Row], view: View) -> Table:
-    chosen = tuple(map(column, view.columns)) or _usual(members)
+    chosen = tuple(by_rounds(col, members) for col in tuple(map(column, view.columns)) or _usual(members))
     ordered = tuple(sorted(members, key=lambda row: _place(row, view.sort)))
     labels = _labels(ordered, view, {col.name for col in chosen})
     return Table(tuple(map(printable, _title(ordered, view))), labels, chosen, ordered)
+
+
+def by_rounds(col: Column, members: Sequence[Row]) -> Column:
+    """Return the column; that of ratios says in its title if they are of single rounds, which are no evidence."""
+    if col.name != "ratio" or any(len(row.record.rounds) > 1 for row in members):
+        return col
+    is_compared = sum(col.value(row) is not None for row in members) > 1
+    return replace(col, title=f"{col.title} (1 round)") if is_compared else col
 
 
 def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
@@ -154,15 +164,27 @@ _CASE = Column(
 )
 
 
-def _styles(col: Column, members: Sequence[Row]) -> list[Style]:
-    """Return the style of each cell of a column: best, worst, or bad for an outcome that is not ok."""
+def _styles(col: Column, members: Sequence[Row], *, is_decided: bool) -> list[Style]:
+    """Return the style of each cell of a column: best, worst, or bad for an outcome that is not ok.
+
+    A time or a ratio is best only if it `is_decided` which row is the quickest.
+    """
     if col is NAMED["outcome"]:
         return ["" if all(m.outcome == "ok" for m in row.record.rounds) else "bad" for row in members]
     values = [col.value(row) for row in members]
     known = sorted({value for value in values if isinstance(value, float | int)}, reverse=col.better == "higher")
-    if col.better == "neither" or len(known) < 2:  # noqa: PLR2004
+    if col.better == "neither" or len(known) < 2 or not (is_decided or _is_exact(col)):  # noqa: PLR2004
         return [""] * len(members)
     return ["best" if value == known[0] else "worst" if value == known[-1] else "" for value in values]
+
+
+def _is_exact(col: Column) -> bool:
+    return col is NAMED["swap_in_out"] or (col.figure is not None and col.figure.is_exact)
+
+
+def _has_winner(members: Sequence[Row]) -> bool:
+    won = winner([row.record for row in members])
+    return won is not None and not won.close
 
 
 def _title(members: Sequence[Row], view: View) -> list[str]:

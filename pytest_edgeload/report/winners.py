@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_edgeload.results.bootstrap import Interval
 from pytest_edgeload.results.record import REFERENCE, Record
-from pytest_edgeload.results.statistics import Interval, estimate, ratio, runs_of, spread
+from pytest_edgeload.results.statistics import estimate, ratio, runs_of, spread
 from pytest_edgeload.results.threshold import Figure
 
 

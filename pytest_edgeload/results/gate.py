@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from pytest_edgeload.results.claims import Judged, settle
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding, Side, Sides, Verdict, judge, judge_ceiling, missing_cases
+from pytest_edgeload.results.finding import Finding, Side, Sides, Verdict, missing_cases
+from pytest_edgeload.results.judging import judge, judge_ceiling
 from pytest_edgeload.results.record import Case, Record
 from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
 
@@ -31,33 +34,55 @@ class Gate:
         """Return whether a finding fails the session."""
         return finding.verdict in (_STRICT if self.is_strict else _FAILING)
 
-    def judge(self, case: Case, now: Sides, ceilings: Sequence[Ceiling], *, comparisons: int) -> list[Finding]:
-        """Return the findings on one case: one for each threshold and one for each ceiling of its test.
+    def judge(self, case: Case, now: Sides, ceilings: Sequence[Ceiling] = ()) -> list[Judged]:
+        """Return the results of one case: one for each threshold and one for each ceiling of its test.
 
-        `comparisons` is the number of comparisons in the session. A reference is not compared with itself.
+        A reference is not compared with itself.
         """
 
         def side_of(figure: Figure) -> Side | None:
             return None if figure.reference == case.policy else now.side(case, figure.reference)
 
-        findings = []
+        judged: list[Judged] = []
         for threshold in self.thresholds:
             side = side_of(threshold.figure)
             if self._then is not None and side is not None:
                 before = self._then.side(case, threshold.figure.reference)
-                findings.append(judge(threshold, before, side, comparisons=comparisons, is_alike=self.is_alike))
+                judged.append(judge(threshold, before, side, is_alike=self.is_alike))
         for ceiling in ceilings:
             side = side_of(ceiling.figure)
             if side is not None:
-                findings.append(judge_ceiling(ceiling, side, comparisons=comparisons))
-        return findings
+                judged.append(judge_ceiling(ceiling, side))
+        return judged
 
     def judge_all(self, records: Collection[Record]) -> list[Finding]:
         """Return the findings on a whole session: on each of its cases, and on those that only the baseline has."""
         now = Sides.of(records)
-        comparisons = max(1, len(now.records) * len(self.thresholds))
-        findings = [finding for case in now.records for finding in self.judge(case, now, (), comparisons=comparisons)]
-        return [*findings, *self.missing(records)]
+        judged = [one for case in now.records for one in self.judge(case, now)]
+        return [*settle(judged), *self.missing(records)]
+
+    def idle(self, findings: Iterable[Finding], ceilings: Iterable[Ceiling] = ()) -> list[str]:
+        """Return a sentence on each threshold and ceiling by which no figure was judged."""
+        by_limit: dict[str, list[Finding]] = {}
+        limits: list[Threshold | Ceiling] = [*self.thresholds, *ceilings]
+        for finding in findings:
+            by_limit.setdefault(finding.limit, []).append(finding)
+        return [
+            f"threshold {limit.text} judged nothing: {self._reason(limit, by_limit.get(limit.text, []))}"
+            for limit in dict.fromkeys(limits)
+            if not any(finding.is_judged for finding in by_limit.get(limit.text, []))
+        ]
+
+    def _reason(self, limit: Threshold | Ceiling, findings: Sequence[Finding]) -> str:
+        """Return why nothing was judged by `limit`; `findings` are those on it."""
+        counts = Counter(finding.verdict for finding in findings if finding.verdict != "missing")
+        if counts:
+            verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+            return f"no case has a figure to compare ({verdicts})"
+        if isinstance(limit, Threshold) and self.baseline is None:
+            return "there is no baseline"
+        reference = limit.figure.reference
+        return "no case was measured" if reference is None else f"no case was measured besides {reference} itself"
 
     def missing(self, records: Iterable[Record]) -> list[Finding]:
         """Return a finding on each case of the baseline that was not measured although its test ran."""

@@ -12,7 +12,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.results.finding import Sides, Verdict, judge
+from pytest_edgeload.results.claims import settle
+from pytest_edgeload.results.evidence import too_few_rounds
+from pytest_edgeload.results.finding import Side, Sides, Verdict
+from pytest_edgeload.results.judging import judge
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import runs_of
 from pytest_edgeload.results.threshold import Figure, Threshold
@@ -94,8 +97,8 @@ def tightest(figure: Figure, sides: Sequence[Split], *, is_strict: bool) -> Tigh
     """
     limits, place = _thresholds(figure), 0
     alarms = _STRICT_ALARMS if is_strict else _ALARMS
-    reason = _alarm(limits[-1], *sides[0], _STRICT_ALARMS)
-    if reason:  # too few rounds for any threshold
+    reason = _too_few(figure, *sides[0]) or _alarm(limits[-1], *sides[0], _STRICT_ALARMS)
+    if reason:
         return Tightest(None, reason)
     for before, after in [*sides, *((after, before) for before, after in sides)]:
 
@@ -109,17 +112,28 @@ def tightest(figure: Figure, sides: Sequence[Split], *, is_strict: bool) -> Tigh
     return Tightest(limits[place])
 
 
+def _too_few(figure: Figure, before: _Side, after: _Side) -> str:
+    """Return why the sides have too few rounds for any threshold of a time; an empty text if they have enough."""
+    pairs = [] if figure.is_exact else _pairs(figure, before, after)
+    rounds = min((len(side.runs(figure)) for pair in pairs for side in pair), default=0)
+    return too_few_rounds(rounds, len(pairs)) if pairs else ""
+
+
 def _alarm(threshold: Threshold, before: _Side, after: _Side, alarms: Collection[Verdict]) -> str:
     """Return why the threshold raises an alarm; an empty text if it raises none."""
-    then, now, reference = Sides.of(before), Sides.of(after), threshold.figure.reference
-    cases = [record.case for record in after if record.case.policy != reference]
-    for case in cases:
-        side = now.side(case, reference)
-        assert side is not None  # it is one of them
-        finding = judge(threshold, then.side(case, reference), side, comparisons=len(cases), is_alike=True)
+    pairs = _pairs(threshold.figure, before, after)
+    for finding in settle([judge(threshold, then, now, is_alike=True) for then, now in pairs]):
         if finding.verdict in alarms:
             return finding.reason or finding.verdict
     return ""
+
+
+def _pairs(figure: Figure, before: _Side, after: _Side) -> list[tuple[Side, Side]]:
+    """Return both sides of each case, except of the reference."""
+    then, now, reference = Sides.of(before), Sides.of(after), figure.reference
+    cases = [record.case for record in after if record.case.policy != reference]
+    sides = [(then.side(case, reference), now.side(case, reference)) for case in cases]
+    return [(old, new) for old, new in sides if old is not None and new is not None]
 
 
 def _thresholds(figure: Figure) -> list[Threshold]:

@@ -1,7 +1,4 @@
-"""Statistics over the rounds of a case, with their intervals: pure functions. The replicate is the process run.
-
-scipy and numpy are imported only when an interval is needed, because together they take a second.
-"""
+"""Statistics over the rounds of a case, with their intervals: pure functions. The replicate is the process run."""
 
 from __future__ import annotations
 
@@ -10,18 +7,14 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import zip_longest
-from typing import Any
+from functools import lru_cache
 
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import suggestion
+from pytest_edgeload.results.bootstrap import Distribution, Interval, Runs, contrast, resampled
 from pytest_edgeload.results.record import METRICS, Measurement, Record
 from pytest_edgeload.results.threshold import Figure, percent_of
 
-CONFIDENCE = 0.95
-_RESAMPLES, _BATCH = 9999, 1000
-_SEED = 2020  # of the resampling: the same rounds give the same interval
 _CERTAIN = 0.99
 _REDUCE: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": statistics.median, "mean": statistics.fmean, "min": min, "max": max
@@ -39,21 +32,12 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """A confidence interval."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class Estimate:
-    """A statistic over `runs` process runs with its interval at this confidence; a single run has no interval."""
+    """A statistic over `runs` process runs with its 95 % interval; a single run has no interval."""
 
     value: float
     interval: Interval | None
     runs: int
-    confidence: float = CONFIDENCE
 
     @property
     def precision(self) -> float:
@@ -62,6 +46,18 @@ class Estimate:
             return math.inf
         half = (self.interval.high - self.interval.low) / 2
         return 0.0 if half == 0 else half / abs(self.value) if self.value else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The change of a statistic and its 95 % interval; two single runs have no interval.
+
+    If `is_share`, they are relative to the earlier value, otherwise in its unit.
+    """
+
+    value: float
+    interval: Interval | None
+    is_share: bool = True
 
 
 def spread(record: Record, metric: str) -> Spread | None:
@@ -95,10 +91,6 @@ def multiple(record: Record, metric: str, unit: str) -> float | None:
 def outcomes(record: Record) -> dict[str, int]:
     """Return the number of rounds with each outcome, most frequent first."""
     return dict(Counter(measurement.outcome for measurement in record.rounds).most_common())
-
-
-Runs = Sequence[Sequence[float]]
-"""The samples of each process run: one for most metrics, one per answered request for response times."""
 
 
 def runs_of(record: Record, figure: Figure, reference: Record | None = None) -> Runs:
@@ -146,27 +138,41 @@ def samples_needed(percent: float) -> int:
     return count
 
 
-def estimate(runs: Runs, stat: str = "median", confidence: float = CONFIDENCE) -> Estimate | None:
+def estimate(runs: Runs, stat: str = "median") -> Estimate | None:
     """Return the statistic and its bootstrap interval, which resamples whole runs; None without a run."""
-    return _estimate(tuple(map(tuple, runs)), stat, confidence) if runs else None
+    return _estimate(tuple(map(tuple, runs)), stat) if runs else None
 
 
 @lru_cache(maxsize=4096)
-def _estimate(runs: tuple[tuple[float, ...], ...], stat: str, confidence: float) -> Estimate:
-    """Return the estimate from a cache, because reports need an interval of 10 ms several times."""
-    value, interval = _bootstrap([runs], stat, lambda only: only, confidence)
-    return Estimate(value, interval, len(runs), confidence)
+def _estimate(runs: Runs, stat: str) -> Estimate:
+    """Return the estimate from a cache, because reports need an interval several times."""
+    value = value_of(runs, stat)
+    assert value is not None  # there is a run
+    return Estimate(value, resampled(runs, value, stat).interval if len(runs) > 1 else None, len(runs))
 
 
-def contrast(
-    before: Runs, after: Runs, stat: str, of: Callable[[Any, Any], Any], confidence: float = CONFIDENCE
-) -> Estimate:
-    """Return `of` applied to the statistic before and after, and its interval; each side is resampled separately.
+def change(before: Runs, after: Runs, stat: str = "median") -> Change | None:
+    """Return the change of the statistic, each side resampled separately; None if one side has no run."""
+    sides = both(before, after, stat)
+    return None if sides is None else change_of(*sides)
 
-    Each side must have a run. `of` is also called with arrays.
+
+def both(before: Runs, after: Runs, stat: str) -> tuple[Distribution, Distribution] | None:
+    """Return the distributions of the two sides of a comparison; None if one side has no run."""
+    then, now = value_of(before, stat), value_of(after, stat)
+    if then is None or now is None:
+        return None
+    return resampled(before, then, stat), resampled(after, now, stat, stream=1)
+
+
+def change_of(then: Distribution, now: Distribution) -> Change:
+    """Return the change as a share of the earlier value, unless that is zero, also in a resample.
+
+    Nothing is a share of zero.
     """
-    value, interval = _bootstrap([before, after], stat, of, confidence)
-    return Estimate(value, interval, min(len(before), len(after)), confidence)
+    is_share = then.value != 0 and bool((then.draws != 0).all())
+    changed = contrast(then, now, lambda a, b: (b - a) / abs(a) if is_share else b - a)
+    return Change(changed.value, changed.interval, is_share)
 
 
 def is_precise(record: Record, precision: float, min_rounds: int) -> bool:
@@ -188,36 +194,6 @@ def outliers(record: Record, metric: str) -> list[Measurement]:
     median = statistics.median(values)
     deviation = statistics.median(abs(value - median) for value in values)
     return [m for m in rounds if deviation and 0.6745 * abs(m.value(metric) - median) / deviation > _OUTLYING]
-
-
-def _bootstrap(
-    sides: Sequence[Runs], stat: str, of: Callable[..., Any], confidence: float
-) -> tuple[float, Interval | None]:
-    """Return `of` applied to the statistic of each side, and its percentile interval; None if no side has two runs."""
-    import numpy as np  # noqa: PLC0415
-
-    percent = percent_of(stat)
-    reduce = getattr(np, f"nan{stat}") if percent is None else partial(np.nanpercentile, q=percent)
-    tables = [np.array(list(zip_longest(*side, fillvalue=math.nan))).T for side in sides]  # runs by samples
-
-    def drawn(*indices: Any, axis: int = -1) -> Any:
-        pools = [table[i.astype(int)].reshape(*i.shape[:-1], -1) for table, i in zip(tables, indices, strict=True)]
-        return of(*(reduce(pool, axis=axis) for pool in pools))
-
-    value = float(drawn(*(np.arange(len(side)) for side in sides)))
-    if all(len(side) == 1 for side in sides):
-        return value, None
-    if all(len({tuple(run) for run in side}) == 1 for side in sides):
-        return value, Interval(value, value)
-    from scipy.stats import bootstrap  # noqa: PLC0415
-
-    # scipy refuses to resample a single run, so such a run is there twice.
-    numbers = [np.arange(len(side)) if len(side) > 1 else np.zeros(2) for side in sides]
-    ends = bootstrap(
-        numbers, drawn, n_resamples=_RESAMPLES, batch=_BATCH, vectorized=True, confidence_level=confidence,
-        method="percentile", rng=np.random.default_rng(_SEED),
-    ).confidence_interval  # fmt: skip
-    return value, Interval(float(ends.low), float(ends.high))
 
 
 def _by_turn(record: Record, metric: str) -> dict[tuple[int, int], float]:

@@ -2,7 +2,7 @@
 
     EXPR  = METRIC ["." STAT] ["/" REFERENCE] ":" LIMIT
     LIMIT = TERM ["+" TERM]         both must be exceeded
-    TERM  = NUMBER "%" | SIZE | DURATION | NUMBER
+    TERM  = NUMBER "%" | SIZE | DURATION | NUMBER    a size or duration has a unit, except 0
 
 A ceiling, which a test declares, is a single TERM or `NUMBER "x" REFERENCE`.
 """
@@ -190,18 +190,18 @@ def _term(text: str, figure: Figure, examples: str) -> Term:
         return Term(_amount(text, figure.unit))
     except ValueError:
         kind = {"s": "a time", "bytes": "a number of bytes", "count": "a count"}.get(figure.unit, "a ratio")
+        if figure.unit == "bytes" and _NUMBER.fullmatch(text):
+            raise ValueError(f"{figure} is {kind}, but {text!r} has no unit; did you mean {text}M?") from None
         raise ValueError(f"{figure} is {kind}, but {text!r} is not; try {examples}") from None
 
 
 def _amount(text: str, unit: str) -> float:
     """Return the value of `text` in `unit`; 0 needs no unit. Raises ValueError."""
-    if text == "0" or unit in {"count", "ratio", "per s"}:
+    if text == "0" or unit not in {"s", "bytes"}:
         return _number(text)
-    if unit == "bytes":
-        return parse_size(text)
     if _NUMBER.fullmatch(text):
         raise ValueError(text)  # the unit is missing
-    return parse_duration(text)
+    return parse_size(text) if unit == "bytes" else parse_duration(text)
 
 
 def _number(text: str) -> float:

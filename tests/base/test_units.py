@@ -73,6 +73,13 @@ def test_decimal_units_are_refused(text: str) -> None:
         parse_size(text)
 
 
+@pytest.mark.parametrize("text", ["1.5", "0.5B", "4096.0"])
+def test_part_of_a_byte_is_refused(text: str) -> None:
+    """A fraction without a unit is refused, because it is hardly a number of bytes."""
+    with pytest.raises(ValueError, match=rf"a part of a byte is not a size; did you mean {text.rstrip('B')}M\?"):
+        parse_size(text)
+
+
 @given(st.text(LOOKALIKES) | st.text())
 @example("1\N{KELVIN SIGN}")
 def test_a_text_is_a_size_or_a_value_error(text: str) -> None:

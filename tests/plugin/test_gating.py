@@ -169,7 +169,7 @@ def test_nearest_threshold_counts(begin: Begin, tmp_path: Path) -> None:
     ("mark", "sentence"),
     [
         ("plan_peek='1M'", "plan_peek='1M': plan_peek is not a metric; did you mean plan_peak?"),
-        ("peak=5", "peak=5: not a text; write peak='5'"),
+        ("peak=5", "peak=5: not a text; write a text with a unit, such as peak='600M'"),
         ("'1M'", "edge_threshold: a threshold without a metric; write edge_threshold(peak='600M')"),
         ("makespan='10%'", "makespan='10%': a ceiling cannot be a percentage; try 0.2s or 0.5x bulk"),
     ],

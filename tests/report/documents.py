@@ -8,10 +8,11 @@ import msgspec
 
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.view import View
+from pytest_edgeload.results.bootstrap import Interval
 from pytest_edgeload.results.document import Commit, Document, Machine
 from pytest_edgeload.results.finding import Finding, Verdict
 from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record
-from pytest_edgeload.results.statistics import Estimate, Interval
+from pytest_edgeload.results.statistics import Change
 from pytest_edgeload.results.threshold import Figure
 
 CASE = Case(
@@ -52,6 +53,6 @@ def view(**changes: Any) -> View:
 
 def finding(case: Case, verdict: Verdict = "regressed", **changes: Any) -> Finding:
     """Return a finding on the makespan of `case`, which is by default 50 % longer."""
-    change = Estimate(0.5, Interval(0.4, 0.6), 5)
+    change = Change(0.5, Interval(0.4, 0.6))
     known: dict[str, Any] = {"then": 2.0, "now": 3.0, "change": change} | changes
     return Finding(case, Figure("makespan_s"), "makespan:10%", verdict, **known)

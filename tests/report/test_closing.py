@@ -52,13 +52,18 @@ def test_sentences_name_the_winner_its_lead_and_the_most_swapped_bytes() -> None
     ]
 
 
+UNSEEN = "No difference between the quickest policies was seen in 1 comparison (mix at 512M)"
+
+
 def test_single_round_has_no_winner() -> None:
     """Without intervals no policy is called the quickest."""
     _, _, sentences = closing([timed("bulk", 1.0), timed("stream", 0.1)], view()).partition("\n\n")
     assert sentences.splitlines() == [
-        "No difference between the quickest policies was seen in 1 comparison (mix at 512M).",
+        f"{UNSEEN}, because 1 round is no evidence; take 3 or more.",
         "Nothing was swapped.",
     ]
+    _, _, sentences = closing([timed("bulk", 1.0, 3.0), timed("stream", 2.0, 4.0)], view()).partition("\n\n")
+    assert sentences.startswith(f"{UNSEEN}.")
 
 
 def test_single_policy_has_no_closing() -> None:

@@ -427,8 +427,8 @@ def test_tables_are_grouped_by_coordinates() -> None:
     ]
     text = render(records, group_by=("policy",))
     assert [block.splitlines()[0] for block in text.split("\n\n")] == ["policy bulk", "policy linear"]
-    assert row(text, "small")["x bulk"] == "1.00"
-    assert row(text.split("\n\n")[1], "large")["x bulk"] == "0.75"
+    assert row(text, "small")["x bulk (1 round)"] == "1.00"
+    assert row(text.split("\n\n")[1], "large")["x bulk (1 round)"] == "0.75"
     by_size = render(records, group_by=("param:size", "limit"))
     assert [block.splitlines()[0] for block in by_size.split("\n\n")] == [
         "param:size 8, limit 512M",
@@ -460,7 +460,7 @@ def test_long_name_has_all_coordinates() -> None:
 
 def test_best_worst_and_bad_cells_are_coloured() -> None:
     """The best and worst of a column and failures have colours, if these are allowed."""
-    records = [record(p, {"makespan_s": s}) for p, s in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
+    records = [record(p, *[{"makespan_s": s}] * 3) for p, s in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
     records.append(record("d", {"outcome": "oom"}))
     findings = [finding(records[1].case)]
     text = render(records, findings, colour=True)
@@ -474,6 +474,24 @@ def test_best_worst_and_bad_cells_are_coloured() -> None:
     assert "\033" not in render(records, findings)
     plain = re.sub(r"\033\[[\d;]*m", "", text)
     assert plain == render(records, findings), "colours move nothing"
+
+
+def test_single_rounds_have_no_winner() -> None:
+    """The title of the ratio says that it is of one round, and no time is marked as the best; bytes are."""
+    rounds = [("a", {"makespan_s": 1.0, "peak_bytes": 5}), ("bulk", {"makespan_s": 9.0, "peak_bytes": 4})]
+    text = render([record(policy, once) for policy, once in rounds], colour=True)
+    assert "x bulk (1 round)" in text
+    assert re.findall(r"\033\[[\d;]+m([^\s:]+).*?\033\[0m", text) == ["5", "4"]
+    twice = render([record(policy, once, once) for policy, once in rounds], colour=True)
+    assert "(1 round)" not in twice
+    assert "\033[32;1m1.00" in twice
+
+
+def test_overlapping_rounds_have_no_winner() -> None:
+    """No time is marked as the best if its interval overlaps with that of another policy."""
+    rounds = [("a", (1.0, 2.0, 3.0)), ("bulk", (2.0, 3.0, 4.0))]
+    text = render([record(policy, *({"makespan_s": s} for s in each)) for policy, each in rounds], colour=True)
+    assert "\033" not in text
 
 
 def test_findings_are_below_the_tables() -> None:

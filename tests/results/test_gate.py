@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.record import Measurement, Record
-from pytest_edgeload.results.threshold import parse_thresholds
+from pytest_edgeload.results.threshold import Ceiling, parse_thresholds
 from tests.cases import CASE
 
 
@@ -31,7 +32,7 @@ BEFORE = _session(_record("bulk", 100), _record("linear", 50), _record("gone", 1
 
 def test_every_case_is_judged_by_every_threshold() -> None:
     """Every case is judged by every threshold; cases that only one session has are new or missing."""
-    gate = Gate(parse_thresholds("peak:10,swap_in:0"), BEFORE)
+    gate = Gate(parse_thresholds("peak:10B,swap_in:0"), BEFORE)
     found = _verdicts(gate, _record("bulk", 105), _record("linear", 70), _record("fresh", 1))
     assert found == [
         ("bulk", "ok"),
@@ -53,13 +54,43 @@ def test_reference_is_not_compared_with_itself() -> None:
 def test_without_threshold_or_baseline_there_are_no_findings() -> None:
     """Without a threshold or a baseline there are no findings."""
     assert Gate((), BEFORE).judge_all([_record("bulk", 1000)]) == []
-    assert Gate(parse_thresholds("peak:10")).judge_all([_record("bulk", 1000)]) == []
+    assert Gate(parse_thresholds("peak:10B")).judge_all([_record("bulk", 1000)]) == []
 
 
 def test_strict_gate_also_fails_undecided_verdicts() -> None:
     """Regressions fail; if the gate is strict, cases that cannot be judged fail as well."""
-    thresholds = parse_thresholds("peak:10")
+    thresholds = parse_thresholds("peak:10B")
     records = [_record("bulk", 200), _record("linear", 20), _record("fresh", 1)]
     for is_strict, expected in ((False, {"regressed"}), (True, {"regressed", "new", "missing"})):
         gate = Gate(thresholds, BEFORE, is_strict=is_strict)
         assert {finding.verdict for finding in gate.judge_all(records) if gate.fails(finding)} == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "before", "policies", "sentence"),
+    [
+        ("peak/bulk:10%", BEFORE, ("bulk",), "no case was measured besides bulk itself"),
+        ("peak:10B", None, ("bulk",), "there is no baseline"),
+        ("peak:10B", BEFORE, ("fresh", "fresher"), "no case has a figure to compare (2 new)"),
+        ("swap_in:0", BEFORE, ("bulk", "fresh"), "no case has a figure to compare (1 invalid, 1 new)"),
+        ("peak:10B", BEFORE, (), "no case was measured"),
+    ],
+)
+def test_threshold_that_judges_nothing_is_named(
+    limits: str, before: Document | None, policies: tuple[str, ...], sentence: str
+) -> None:
+    """A threshold by which no figure was compared is named with the reason."""
+    gate = Gate(parse_thresholds(limits), before)
+    findings = gate.judge_all([_record(policy, 100) for policy in policies])
+    assert gate.idle(findings) == [f"threshold {limits} judged nothing: {sentence}"]
+
+
+def test_threshold_that_judges_something_is_not_named() -> None:
+    """Of two thresholds only the one that judged nothing is named; a ceiling may judge nothing as well."""
+    gate = Gate(parse_thresholds("peak:10B,peak/bulk:10%"), BEFORE)
+    own = Ceiling.parse("peak", "0.5x bulk")
+    findings = gate.judge_all([_record("bulk", 100)])
+    assert gate.idle(findings, [own]) == [
+        "threshold peak/bulk:10% judged nothing: no case was measured besides bulk itself",
+        "threshold peak 0.5x bulk judged nothing: no case was measured besides bulk itself",
+    ]

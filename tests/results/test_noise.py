@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.results.finding import Sides, judge
+from pytest_edgeload.results.claims import settle
+from pytest_edgeload.results.finding import Sides, Verdict
+from pytest_edgeload.results.judging import judge
 from pytest_edgeload.results.noise import Floor, Split, floor, splits, tightest
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.threshold import Figure, Threshold
@@ -102,17 +104,17 @@ def test_tightest_threshold_raises_no_alarm(sides: list[Split], figure: Figure, 
         assert _alarms(Threshold.parse(f"{figure}:{percent - 1}%"), sides, is_strict=is_strict)
 
 
-def _alarms(threshold: Threshold, sides: list[Split], *, is_strict: bool) -> list[str]:
+def _alarms(threshold: Threshold, sides: list[Split], *, is_strict: bool) -> list[Verdict]:
     reference = threshold.figure.reference
-    found = []
+    found: list[Verdict] = []
     for before, after in [*sides, *((b, a) for a, b in sides)]:
         then, now = Sides.of(before), Sides.of(after)
-        cases = [record.case for record in before if record.case.policy != reference]
-        for case in cases:
+        judged = []
+        for case in [record.case for record in before if record.case.policy != reference]:
             side = now.side(case, reference)
             assert side is not None
-            judged = judge(threshold, then.side(case, reference), side, comparisons=len(cases), is_alike=True)
-            found.append(judged.verdict)
+            judged.append(judge(threshold, then.side(case, reference), side, is_alike=True))
+        found += [finding.verdict for finding in settle(judged)]
     return [verdict for verdict in found if verdict == "regressed" or (is_strict and verdict == "inconclusive")]
 
 
@@ -136,7 +138,7 @@ def test_too_few_rounds_have_no_gate() -> None:
     for is_strict in (False, True):
         found = tightest(MAKESPAN, sides, is_strict=is_strict)
         assert found.threshold is None
-        assert found.reason == "2 of 4 rounds per side that 2 comparisons need"
+        assert found.reason == "2 of 4 rounds per side that 2 comparisons of times need"
 
 
 def test_too_much_noise_has_no_strict_gate() -> None:

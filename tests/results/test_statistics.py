@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.results.bootstrap import Interval
 from pytest_edgeload.results.record import Case, Measurement, Outcome, Record
 from pytest_edgeload.results.statistics import (
-    Interval,
+    Change,
     Spread,
-    contrast,
+    change,
     estimate,
     is_precise,
     lacking,
@@ -179,26 +180,36 @@ def test_interval_covers_the_true_median() -> None:
 
 
 @given(VALUES, st.floats(1.1, 3))
-def test_contrast_is_in_the_middle_of_its_interval(values: list[float], factor: float) -> None:
-    """A change by a factor is estimated as this factor, in the middle of its interval."""
+def test_change_is_in_the_middle_of_its_interval(values: list[float], factor: float) -> None:
+    """A change by a factor is estimated as this share, in the middle of its interval."""
     before, after = [[value] for value in values], [[value * factor] for value in values]
-    found = contrast(before, after, "median", lambda then, now: now / then)
-    assert found.value == pytest.approx(factor)
+    found = change(before, after)
+    assert found is not None
+    assert found.is_share
+    assert found.value == pytest.approx(factor - 1)
     assert found.interval is not None
-    assert found.interval.low <= found.value * (1 + 1e-9)
-    assert found.value <= found.interval.high * (1 + 1e-9)
+    assert found.interval.low - 1e-9 <= found.value <= found.interval.high + 1e-9
 
 
-def test_more_confidence_widens_the_interval() -> None:
-    """A higher confidence has a wider interval."""
-    runs = [[value] for value in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)]
-    widths = []
-    for confidence in (0.5, 0.95, 0.999):
-        found = estimate(runs, "mean", confidence)
-        assert found is not None
-        assert found.interval is not None
-        widths.append(found.interval.high - found.interval.low)
-    assert widths == sorted(set(widths))
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([0.0, 0.0], [0.0, 0.0], Change(0.0, Interval(0.0, 0.0), is_share=False)),
+        ([0.0, 0.0], [4.0, 4.0], Change(4.0, Interval(4.0, 4.0), is_share=False)),
+        ([2.0, 2.0], [0.0, 0.0], Change(-1.0, Interval(-1.0, -1.0), is_share=True)),
+        ([0.0, 0.0, 6.0, 6.0, 6.0], [6.0] * 5, Change(0.0, Interval(0.0, 6.0), is_share=False)),  # some resamples are 0
+        ([0.0], [4.0], Change(4.0, None, is_share=False)),
+    ],
+)
+def test_nothing_is_a_share_of_zero(before: list[float], after: list[float], expected: Change) -> None:
+    """The change of a figure that was zero, or may have been, is in its unit; no interval is infinite or undefined."""
+    assert change([[value] for value in before], [[value] for value in after]) == expected
+
+
+def test_side_without_runs_has_no_change() -> None:
+    """There is no change if a side has no run."""
+    assert change([], [[1.0]]) is None
+    assert change([[1.0]], []) is None
 
 
 @pytest.mark.parametrize(("percent", "needed"), [(50, 11), (90, 64), (95, 130), (99, 662), (10, 64)])
