@@ -51,6 +51,17 @@ def test_incomparable_times_have_no_change() -> None:
         assert _row(text, "bulk", "mix", "512M", "read", "peak")[2:] == ["+0.0%", "-"]
 
 
+def test_change_of_zero_is_in_its_unit() -> None:
+    """A figure that was zero has a change in its unit, not `+nan%` or `+inf%`; tiny shares keep their digits."""
+    then, now = (
+        [_record("bulk", 0.0, 0.0), _record("linear", 1.0)],
+        [_record("bulk", 0.0, 2.0), _record("linear", 1.0002)],
+    )
+    text = table(then, now, is_alike=True)
+    assert _row(text, "bulk", "mix", "512M", "read", "makespan") == ["0s", "1s", "+1s", "+0s", "to", "+2s"]
+    assert _row(text, "linear", "mix", "512M", "read", "makespan")[2:] == ["+0.02%", "-"]
+
+
 def test_findings_are_counted_and_missing_cases_share_a_line() -> None:
     """Verdicts are counted, findings that are not ok have a line, and missing cases share one."""
 

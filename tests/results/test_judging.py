@@ -133,8 +133,9 @@ def test_one_round_of_bytes_is_evidence() -> None:
 @pytest.mark.filterwarnings("error")
 def test_zero_figures_have_no_percentage(field: str, then: tuple[int, ...], now: tuple[int, ...]) -> None:
     """A figure that is or may be zero is judged without a warning, and its change is not a percentage of zero."""
-    sides = (Record(CASE, tuple(record(1.0, **{field: value}).rounds[0] for value in values)) for values in (then, now))
-    found = verdict(f"{field}:10%", *sides)
+    sides = [[{"outcome": "ok", "makespan_s": 1.0} | {field: value} for value in values] for values in (then, now)]
+    before, after = (Record(CASE, msgspec.convert(side, tuple[Measurement, ...])) for side in sides)
+    found = verdict(f"{field}:10%", before, after)
     assert found.change is not None
     assert not found.change.is_share
     assert found.is_judged
