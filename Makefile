@@ -75,11 +75,11 @@ $(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so both can be b
 	$(LOWEST)/venv/bin/python -m pip install --quiet --requirement constraints-lowest.txt
 	touch $@
 
-# The tests that depend on other packages: pytest and xdist, msgspec and scipy, plotly, jinja2 and tabulate, yaml,
+# The tests that depend on other packages: pytest and xdist, msgspec and numpy, plotly, jinja2 and tabulate, yaml,
 # hypothesis, cloudpickle, and the peers. The browser's version does not matter.
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) --ignore=tests/report/test_html.py \
-		tests/suites tests/results/test_statistics.py tests/results/test_document.py tests/results/test_record.py \
+		tests/suites tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
 		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
 

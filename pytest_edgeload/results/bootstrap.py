@@ -93,7 +93,7 @@ def resampled(runs: Runs, value: float, stat: str, stream: int = 0) -> Distribut
         layout = tuple(names.setdefault(number, len(names)) for _, number in ordered)
         low, high, share = _positions(layout, percent, stream)
         samples = np.array([sample for sample, _ in ordered])
-        draws = samples[low] + share * (samples[high] - samples[low])
+        draws = samples[low] if share is None else samples[low] + share * (samples[high] - samples[low])
     return Distribution(value, draws, len(runs), len(runs))
 
 
@@ -115,6 +115,8 @@ def _counts(runs: int, stream: int) -> Any:
 def _positions(layout: tuple[int, ...], percent: float, stream: int) -> tuple[Any, Any, Any]:
     """Return the percentile of each resample as positions of samples: the lower, the higher, and the share of the way.
 
+    The share is None if no percentile is between two samples, as in the median of an odd number of runs.
+
     `layout` has the run of each sample, in the order of the samples. Runs are numbered by their first sample, so a case
     with one sample per run has the same layout, and the same positions, as every other.
     """
@@ -126,7 +128,7 @@ def _positions(layout: tuple[int, ...], percent: float, stream: int) -> tuple[An
     up_to = is_of.cumsum(axis=0)  # samples of each run that are not above this sample
     place = (counts @ up_to[-1] - 1) * percent / 100
     low, high = (_position(counts, up_to, rank) for rank in (np.floor(place), np.ceil(place)))
-    return low, high, place - np.floor(place)
+    return low, high, place - np.floor(place) if (low != high).any() else None
 
 
 def _position(counts: Any, up_to: Any, rank: Any) -> Any:

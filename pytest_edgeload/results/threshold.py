@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 from pytest_edgeload.base.errors import suggestion
@@ -153,6 +154,7 @@ def percent_of(stat: str) -> float | None:
     return float(match["percent"]) if match and float(match["percent"]) > 0 else None
 
 
+@cache
 def short(metric: str) -> str:
     """Return the name of a metric without its unit if that is still unique: `peak` for `peak_bytes`."""
     name = _bare(metric)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.plugin.sessions import CONFTEST, write
 
-HEAVY = ("torch", "msgspec", "scipy", "tabulate", "psutil", "filelock", "pytest_edgeload.plugin.running")
+HEAVY = ("torch", "msgspec", "numpy", "tabulate", "psutil", "filelock", "pytest_edgeload.plugin.running")
 TELLTALE = f"""
 import sys
 
