@@ -15,7 +15,7 @@ from pytest_edgeload.results.evidence import DOUBT, level
 from pytest_edgeload.results.finding import Finding, Verdict
 
 
-class Kind(NamedTuple):
+class ClaimKind(NamedTuple):
     """The kind of a claim. Claims of one kind are settled together, because one may be evidence for the others."""
 
     verdict: Verdict
@@ -34,9 +34,9 @@ class Claim:
     otherwise: Callable[[int], Finding]
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ClaimKind:
         """Its kind."""
-        return Kind(self.finding.verdict, self.finding.figure.is_exact)
+        return ClaimKind(self.finding.verdict, self.finding.figure.is_exact)
 
     def settled(self, level: float, comparisons: Comparisons) -> Finding:
         """Return the finding if a claim holds up to this chance."""
@@ -69,7 +69,7 @@ class Claims:
     """The claims of a session, which arrive one after the other. A claim holds as soon as there is enough evidence."""
 
     def __init__(self) -> None:
-        self._chances: defaultdict[Kind, list[float]] = defaultdict(list)
+        self._chances: defaultdict[ClaimKind, list[float]] = defaultdict(list)
         self._open: list[Claim] = []
 
     def add(self, claims: Iterable[Claim]) -> None:
@@ -80,7 +80,7 @@ class Claims:
                 insort(chances, claim.chance)
             self._open.append(claim)
 
-    def levels(self, comparisons: Comparisons) -> dict[Kind, float]:
+    def levels(self, comparisons: Comparisons) -> dict[ClaimKind, float]:
         """Return the largest chance, by kind, with which a claim holds among so many comparisons."""
         return {kind: level(chances, comparisons[kind.is_exact]) for kind, chances in self._chances.items()}
 
