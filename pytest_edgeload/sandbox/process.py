@@ -15,7 +15,6 @@ from typing import IO
 
 from pytest_edgeload.sandbox import spawner
 
-_GROWTH_BYTES = 2 << 20  # the program that starts the command grows by half of it while it does so
 _SPAWNER = (sys.executable, "-I", "-S", spawner.__file__)
 
 
@@ -23,7 +22,7 @@ _SPAWNER = (sys.executable, "-I", "-S", spawner.__file__)
 class ChildProcess:
     """A child of this process, which began at `began_s` on the monotonic clock.
 
-    A high-water mark of at most `inherited_bytes` may be that of the program that started it.
+    A high-water mark of at most `inherited_bytes` may be that of this process; 0 if the machine can separate them.
     """
 
     pid: int
@@ -73,7 +72,7 @@ def spawn(
         os.waitpid(pid, 0)
         _close(launcher.stdin, launcher.stdout)
         raise OSError(failure[0][0], os.strerror(failure[0][0]))
-    return ChildProcess(pid, inherited_kib * 1024 + _GROWTH_BYTES, began_ns / 1e9, launcher.stdin, launcher.stdout)
+    return ChildProcess(pid, inherited_kib * 1024, began_ns / 1e9, launcher.stdin, launcher.stdout)
 
 
 def _close(*pipes: IO[bytes] | None) -> None:

@@ -5,8 +5,8 @@ programs itself, its own size would be part of their peaks; this program is smal
 
 Its arguments are two descriptors: one for the task and one for the answer. The task is the program, the number of
 words of its command, these words, and the names and values of its environment, joined by null characters. The answer is
-a line with the process id of the command, the high-water mark in KiB that it begins with, and its start in nanoseconds
-of the monotonic clock. A second line is the errno of a command that could not be started.
+a line with the process id of the command, the size of our parent in KiB if it is part of the mark after all, and the
+start in nanoseconds of the monotonic clock. A second line is the errno of a command that could not be started.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def main(task: int, answer: int) -> None:
         os.setsid()  # this program leads a session already
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
         signal.signal(number, signal.SIG_DFL)
-    highest_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    os.write(answer, b"%d %d %d\n" % (os.getpid(), highest_kib, time.monotonic_ns()))
+    inherited_kib = 0 if pid == 0 else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    os.write(answer, b"%d %d %d\n" % (os.getpid(), inherited_kib, time.monotonic_ns()))
     try:
         os.execve(program, command, dict(zip(env[::2], env[1::2], strict=True)))  # noqa: S606  # no shell is wanted
     except OSError as error:
