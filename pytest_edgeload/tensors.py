@@ -6,17 +6,73 @@ import ctypes
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.networks.layer import TensorSpec
 
 
+class NotPlain(Refusal):
+    """The values of a tensor are not its own bytes in memory; the message names the tensor and the reason."""
+
+
 def spec_and_bytes(name: str, tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
-    """Return the spec of `tensor` and a view of its bytes; the view keeps the tensor alive."""
-    dense = tensor.detach().contiguous()
+    """Return the spec of `tensor` and a view of its bytes; the view keeps the tensor alive. Raises NotPlain."""
+    check_plain(name, tensor)
+    dense = tensor.detach().resolve_conj().resolve_neg().contiguous()
     buffer = (ctypes.c_ubyte * dense.nbytes).from_address(dense.data_ptr()) if dense.nbytes else (ctypes.c_ubyte * 0)()
     buffer.tensor = dense  # type: ignore[attr-defined]
     dtype = str(dense.dtype).removeprefix("torch.")
     return TensorSpec(name, dtype, tuple(dense.shape), 0, dense.nbytes), memoryview(buffer).cast("B")
+
+
+def check_plain(name: str, tensor: torch.Tensor) -> None:
+    """Raise NotPlain, about `name`, if the values of `tensor` are not its own bytes in memory."""
+    reason, hint = _not_plain(tensor)
+    if reason:
+        raise NotPlain(name, reason, hint)
+
+
+def inner_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Return the plain tensors that `tensor` consists of, such as the numbers and scales of a quantized weight."""
+    if not is_traceable_wrapper_subclass(tensor):
+        return [tensor]
+    names, _ = tensor.__tensor_flatten__()
+    parts = (getattr(tensor, name) for name in names)
+    return [inner for part in parts if isinstance(part, torch.Tensor) for inner in inner_tensors(part)]
+
+
+def _not_plain(tensor: torch.Tensor) -> tuple[str, str]:
+    """Return the reason why the values of `tensor` are not its own bytes, and a hint; empty texts if they are.
+
+    A pointer to the values of such a tensor would be null, or lead to other bytes.
+    """
+    if is_lazy(tensor):
+        return "it has no shape yet", "call the module once"
+    if tensor.is_nested or tensor.layout is not torch.strided:
+        layout = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.").lstrip("_")
+        return f"of the layout {layout}, whose values are not in one piece", "give a dense tensor"
+    if tensor.device.type != "cpu":
+        return f"it is on the device {tensor.device}", "give it on the CPU"
+    if is_traceable_wrapper_subclass(tensor):
+        return f"a {type(tensor).__name__}, which consists of other tensors", "give a plain tensor"
+    if tensor.is_quantized:
+        return f"of type {str(tensor.dtype).removeprefix('torch.')}, with a scale apart", "give a plain tensor"
+    return ("", "") if _has_bytes(tensor) else (f"a {type(tensor).__name__} without values in memory", "")
+
+
+def _has_bytes(tensor: torch.Tensor) -> bool:
+    """Return whether the storage of a strided tensor has all of its bytes. Tensors of tracing have no data."""
+    if not tensor.numel():
+        return True
+    last = tensor.storage_offset() + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    try:
+        storage = tensor.untyped_storage()
+        enough = storage.device.type == "cpu" and storage.nbytes() >= (last + 1) * tensor.element_size()
+        return enough and storage.data_ptr() != 0
+    except (NotImplementedError, RuntimeError):  # of a wrapper without any storage
+        return False
 
 
 def dtype_of(spec: TensorSpec) -> torch.dtype:

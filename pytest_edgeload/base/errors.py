@@ -6,11 +6,13 @@ A run's own failure is a value, not an exception.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from pytest_edgeload.base import text as texts
 
 _MAX_COMPARED = 100  # characters of a name that are compared with others, because comparing takes time
+
+E = TypeVar("E", bound=BaseException)
 
 
 class Setting(NamedTuple):
@@ -34,7 +36,7 @@ class Refusal(Exception):
     """Something cannot be done. The message is one printable line: `subject: reason; hint`.
 
     `subject` is the thing and its value, `reason` the fault, and `hint` the way out. Empty parts are left
-    out.
+    out. Its notes (PEP 678) are lines of the user's own code; they are shown below the message.
     """
 
     spelling: Spelling = staticmethod(str)
@@ -52,7 +54,7 @@ class Refusal(Exception):
 
     def about(self, subject: Words, hint: Words = "") -> Self:
         """Return an error of the same type and reason with another subject, and with another hint if one is given."""
-        return type(self)(subject, self.reason or self.subject, hint or self.hint)
+        return with_notes(type(self)(subject, self.reason or self.subject, hint or self.hint), self)
 
     @property
     def statement(self) -> tuple[str | Setting, ...]:
@@ -62,7 +64,7 @@ class Refusal(Exception):
 
     def within(self, subject: Words, hint: Words = "") -> Self:
         """Return an error of the same type, about `subject`, whose reason is all of this error but its hint."""
-        return type(self)(subject, self.statement, hint or self.hint)
+        return with_notes(type(self)(subject, self.statement, hint or self.hint), self)
 
     def __str__(self) -> str:
         subject, reason, hint = (joined(part, self.spelling) for part in (self.subject, self.reason, self.hint))
@@ -76,6 +78,18 @@ class UsageError(Refusal):
 
 class Unsupported(Refusal):
     """This machine cannot do it. The hint names what would let it."""
+
+
+def with_notes(error: E, source: BaseException) -> E:
+    """Return `error` with the notes of `source` added."""
+    for note in notes(source):
+        error.add_note(note)
+    return error
+
+
+def notes(error: BaseException) -> tuple[str, ...]:
+    """Return the notes of an error."""
+    return tuple(getattr(error, "__notes__", ()))
 
 
 def pieces(part: Words) -> tuple[str | Setting, ...]:

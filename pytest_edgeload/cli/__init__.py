@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from pytest_edgeload.base.errors import Refusal, Setting
+from pytest_edgeload.base.errors import Refusal, Setting, notes
 from pytest_edgeload.base.interrupts import ended_alike
 from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, report, terminal
 from pytest_edgeload.cli.subcommand import ERROR_STATUS, Subcommand
@@ -30,7 +30,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
 _SUMMARY = "Measure model loading policies under memory limits, and work with the results."
 _STATUS = (
     "exit status: 0 on success; 1 if a gate fails, or if this machine cannot enforce a memory limit; 2 after an error, "
-    "with one sentence on standard error"
+    "with one sentence on standard error, and below it the lines of your own code that failed"
 )
 
 _SETTING_NAMES = {"cache-dir": "cache folder", "read-bw": "read bandwidth"}
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             terminal.show("")
         return terminal.write(answer.text) or answer.status
     except Refusal as error:
-        sys.stderr.write(f"edgeload: {error.spelled(partial(_spell, args))}\n")
+        lines = (f"edgeload: {error.spelled(partial(_spell, args))}", *notes(error))
+        sys.stderr.write("\n".join(lines) + "\n")
         return ERROR_STATUS
     except KeyboardInterrupt as error:  # its text is the name of the signal, unless that was SIGINT
         return 128 + (signal.Signals[str(error)] if str(error) else signal.SIGINT)

@@ -44,7 +44,7 @@ class OpCall:
 def compile_op(op: Op) -> OpCall:
     """Return `op` ready to run. Raises LookupError if this PyTorch does not have its operator."""
     return OpCall(
-        function=_REPLACEMENTS.get(op.target) or _find(op.target),
+        function=_REPLACEMENTS.get(op.target) or find_operator(op.target),
         args=tuple(bind(argument) for argument in op.args),
         kwargs=tuple((key, bind(argument)) for key, argument in op.kwargs.items()),
         output=op.output,
@@ -52,7 +52,8 @@ def compile_op(op: Op) -> OpCall:
     )
 
 
-def _find(target: str) -> Callable[..., Any]:
+def find_operator(target: str) -> Callable[..., Any]:
+    """Return the operator of this name. Raises LookupError if this PyTorch does not have it."""
     if target == "getitem":
         return operator.getitem
     namespace, name, overload = target.split(".")

@@ -13,12 +13,14 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.fx import Graph, Node
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from pytest_edgeload.base.tracebacks import user_lines
+from pytest_edgeload.exporting.advice import way_out
 from pytest_edgeload.exporting.cut import LayerDraft, Placeholders, cut_graph, target_name
-from pytest_edgeload.exporting.model import CannotExport, evaluation_mode, first_line
+from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line, unchanged
 from pytest_edgeload.exporting.names import names_of
-from pytest_edgeload.networks.inputs import Inputs, as_inputs
+from pytest_edgeload.exporting.operators import decomposed
+from pytest_edgeload.networks.inputs import as_inputs
 
-_REAL_WEIGHTS = "give a module on the CPU, or one without weights and the checkpoint that contains them"
 _CHANGED = {OutputKind.USER_INPUT_MUTATION: "input", OutputKind.BUFFER_MUTATION: "buffer"}
 _NUMBERED = "lifted_tensor_"
 _DRAWS_IF = {"train", "dropout_p"}
@@ -44,37 +46,22 @@ def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
         if isinstance(tensor, torch.Tensor) and tensor.device.type != "cpu":
             raise CannotExport("an input", f"it is on the device {tensor.device}", "make the samples on the CPU")
     try:
-        with torch.no_grad(), evaluation_mode(module):
+        with torch.no_grad(), evaluation_mode(module), unchanged(module):
             # Copies, because a slice would bring the whole tensor that it is a slice of.
             args, kwargs = tree_map_only(torch.Tensor, torch.clone, (inputs.args, dict(inputs.kwargs)))
-            program = torch.export.export(module, args, kwargs, strict=False).run_decompositions({})
+            program = decomposed(torch.export.export(module, args, kwargs, strict=False))
+    except CannotExport:
+        raise
     except Exception as error:
         subject = f"torch.export cannot trace {type(module).__name__}"
-        raise CannotExport(subject, first_line(error), _hint(str(error), module, inputs)) from error
+        failure = CannotExport(subject, first_line(error), way_out(module, inputs, str(error)))
+        failure.add_note(user_lines(error))
+        raise failure from error
     _check_deterministic(program.graph)
     weights, names = _placeholders(program)
     weights = _named(weights, module)
     outputs = _outputs(program, weights)
     return LayeredModule(cut_graph(program.graph, weights, outputs), names, outputs)
-
-
-def _hint(message: str, module: torch.nn.Module, inputs: Inputs) -> str:
-    """Return the way out for an error message of torch."""
-    weight_types = _floating_types([*module.parameters(), *module.buffers()])
-    if "dtype" in message and len(weight_types) == 1 and _floating_types(inputs) - weight_types:
-        return f"make the samples {weight_types.pop()}, as the weights are"
-    if "data-dependent" in message:
-        return "give a module whose branches and sizes do not depend on the values of tensors"
-    if "pytree" in message or "input type" in message:
-        return "give a module around it that takes and returns tensors, in tuples, lists and dicts"
-    return "give a module around it whose forward takes tensors, computes, and returns tensors"
-
-
-def _floating_types(nest: Any) -> set[str]:
-    """Return the names of the floating-point types of the tensors in a nest or a sample."""
-    nest = (nest.args, dict(nest.kwargs)) if isinstance(nest, Inputs) else nest
-    tensors = (leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point())
-    return {str(tensor.dtype).removeprefix("torch.") for tensor in tensors}
 
 
 def _check_deterministic(graph: Graph) -> None:
@@ -117,8 +104,7 @@ def _placeholders(program: torch.export.ExportedProgram) -> tuple[Placeholders, 
             tensor = program.state_dict[target] if target in program.state_dict else program.constants[target]
             if not isinstance(tensor, torch.Tensor):
                 raise CannotExport(target, f"of type {type(tensor).__name__}, not a tensor")
-            if tensor.device.type != "cpu":
-                raise CannotExport(target, f"it is on the device {tensor.device}", _REAL_WEIGHTS)
+            check_weight(target, tensor)
             weights[name] = (target, tensor.detach())
         else:
             raise CannotExport(f"input {name}", f"of kind {spec.kind.name}, which has no weights to load")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +10,15 @@ from typing import Any
 
 import msgspec
 import torch
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from pytest_edgeload.base.functions import import_function
+from pytest_edgeload.exporting.answers import Answer, answers, tensors_in
 from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
 from pytest_edgeload.exporting.fill import fill
-from pytest_edgeload.exporting.model import CannotExport, evaluation_mode, open_model
+from pytest_edgeload.exporting.model import open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
+from pytest_edgeload.networks.dependencies import imported_since
 from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
@@ -56,14 +58,14 @@ def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
         if stored is not None:
             return stored
         send(Progress(0, 0))
-        factory = request.factory
+        before, factory = set(sys.modules), request.factory
         module, samples = open_model(factory if is_saved_model(factory) else import_function(factory)())
 
         def show(done_bytes: int, total_bytes: int) -> None:
             send(Progress(done_bytes, total_bytes))
 
         digest = store_module(folder, request.name, module, samples, show, request.checkpoint, request.tolerance)
-        return store.keep(request.key, folder, digest)
+        return store.keep(request.key, folder, digest, imported_since(before))
 
 
 def store_module(
@@ -79,14 +81,15 @@ def store_module(
 
     `samples` are inputs of equal shapes, see `networks.inputs`; the first one is traced. `progress` is called with the
     bytes written and the total. Weights in `checkpoint` are copied only if they are not aligned. `tolerance` is the
-    largest output error, None if it follows from the types. Raises CannotExport, BadCheckpoint or UsageError.
+    largest output error, None if it follows from the types. Raises CannotExport, NotPlain, BadCheckpoint or UsageError.
     """
     inputs = as_samples(samples)
     external = _CheckpointWeights() if checkpoint is None else _CheckpointWeights.of(module, checkpoint, folder)
+    answered = answers(module, inputs)  # first, because an export may change the module's caches
     layered = export(module, inputs[0])
     specs, weights_sha256 = _store_weights(folder, layered, external.specs.keys(), progress)
     external = external.behind((folder / WEIGHTS).stat().st_size)
-    stored_samples, samples_sha256 = _store_samples(folder, module, inputs)
+    stored_samples, samples_sha256 = _store_samples(folder, inputs, answered)
     network = Network(
         name,
         _layers(layered, {**external.specs, **specs}),
@@ -135,66 +138,21 @@ def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Lay
     return tuple(map(layer, module.layers))
 
 
-def _store_samples(folder: Path, module: torch.nn.Module, samples: Sequence[Inputs]) -> tuple[tuple[Sample, ...], str]:
-    """Run plain PyTorch on each sample; write inputs and outputs; return where they are, and the SHA-256.
-
-    Raises CannotExport if a sample differs from the first one in more than the values of its tensors.
-    """
+def _store_samples(
+    folder: Path, samples: Sequence[Inputs], answered: Sequence[Answer]
+) -> tuple[tuple[Sample, ...], str]:
+    """Write the samples and plain PyTorch's answers to them; return where they are, and the SHA-256."""
     tensors: list[tuple[TensorSpec, memoryview]] = []
     names: list[tuple[list[str], list[str], str]] = []
-    traced = _signature(samples[0])
-    with torch.inference_mode(), evaluation_mode(module):
-        for index, sample in enumerate(samples):
-            if _signature(sample) != traced:
-                reason = "it differs from sample 0 in shapes, types or constants"
-                raise CannotExport(f"sample {index}", reason, "make it a network of its own")
-            answers = _answers(module, sample)
-            leaves = {"input": _tensors((sample.args, sample.kwargs)), "output": answers}
-            inputs, outputs = (
-                [spec_and_bytes(f"{index}.{kind}.{i}", tensor) for i, tensor in enumerate(own)]
-                for kind, own in leaves.items()
-            )
-            noise = spec_and_bytes(f"{index}.noise", _noise(module, sample, answers))
-            tensors += [*inputs, *outputs, noise]
-            names.append(([spec.name for spec, _ in inputs], [spec.name for spec, _ in outputs], noise[0].name))
+    for index, (sample, answer) in enumerate(zip(samples, answered, strict=True)):
+        leaves = {"input": tensors_in((sample.args, sample.kwargs)), "output": answer.outputs}
+        inputs, outputs = (
+            [spec_and_bytes(f"{index}.{kind}.{i}", tensor) for i, tensor in enumerate(own)]
+            for kind, own in leaves.items()
+        )
+        noise = spec_and_bytes(f"{index}.noise", answer.noise)
+        tensors += [*inputs, *outputs, noise]
+        names.append(([spec.name for spec, _ in inputs], [spec.name for spec, _ in outputs], noise[0].name))
     specs, digest = write_tensors(folder / SAMPLES, tensors)
     stored = (Sample(tuple(specs[n] for n in i), tuple(specs[n] for n in o), specs[noise]) for i, o, noise in names)
     return tuple(stored), digest
-
-
-def _answers(
-    module: torch.nn.Module, sample: Inputs, change: Callable[[torch.Tensor], torch.Tensor] = torch.clone
-) -> list[torch.Tensor]:
-    """Return plain PyTorch's outputs for changed copies of the inputs, because some modules write to their inputs."""
-    args, kwargs = tree_map_only(torch.Tensor, change, (sample.args, dict(sample.kwargs)))
-    return _tensors(module(*args, **kwargs))
-
-
-def _noise(module: torch.nn.Module, sample: Inputs, answers: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the noise of a sample's outputs, see `Sample`: 0 for a module that refuses the moved inputs."""
-
-    def move(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor * (1 + torch.finfo(tensor.dtype).eps) if tensor.is_floating_point() else tensor.clone()
-
-    try:
-        moved = _answers(module, sample, move)
-    except Exception:  # noqa: BLE001  # a module may check its inputs, and raise anything
-        moved = []
-    noise = torch.zeros(len(answers), dtype=torch.float64)
-    for i, (answer, other) in enumerate(zip(answers, moved, strict=False)):
-        if answer.is_floating_point() and answer.shape == other.shape:
-            differences = (answer.double() - other.double()).abs()
-            finite = differences[differences.isfinite()]
-            noise[i] = finite.max() if finite.numel() else 0.0
-    return noise
-
-
-def _tensors(nest: Any) -> list[torch.Tensor]:
-    """Return the tensors of a nest, in the order in which they are exported."""
-    return [leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor)]
-
-
-def _signature(sample: Inputs) -> list[Any]:
-    """Return all of a sample that is traced: its structure, shapes and types of its tensors, and its constants."""
-    leaves, structure = tree_flatten((sample.args, dict(sample.kwargs)))
-    return [structure, *((leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves)]

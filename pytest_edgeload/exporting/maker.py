@@ -22,6 +22,7 @@ from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.functions import import_from
 from pytest_edgeload.base.processes import die_with_parent
+from pytest_edgeload.base.tracebacks import user_lines
 from pytest_edgeload.networks.making import Event, Made, MakeNetwork, NotMade, Request
 
 _RETRY_S = 2.0  # two of these are less than the time that a parent waits for us to end
@@ -63,9 +64,10 @@ def _answer(make: Callable[[], Path]) -> Made | NotMade:
     except Refusal as error:
         return NotMade.of(error)
     except OSError as error:  # of the factory, or of a library that it calls
-        return NotMade.because(str(error), files.cache_hint(error) if error.errno in files.FULL else "")
+        hint = files.cache_hint(error) if error.errno in files.FULL else ""
+        return NotMade.because(str(error), hint, [user_lines(error)])
     except Exception as error:  # noqa: BLE001  # the parent makes one sentence of it
-        return NotMade.because(f"{type(error).__name__}: {error}")
+        return NotMade.because(f"{type(error).__name__}: {error}", notes=[user_lines(error)])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # as all handlers

@@ -11,8 +11,11 @@ from typing import Any
 import torch
 
 from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.exporting.advice import REAL_WEIGHTS
 from pytest_edgeload.networks.checkpoint import refuse_pointer
 from pytest_edgeload.networks.inputs import Inputs, as_samples
+from pytest_edgeload.networks.making import check_format
+from pytest_edgeload.tensors import NotPlain, check_plain, inner_tensors
 
 _MAX_REASON_CHARACTERS = 240
 
@@ -33,16 +36,20 @@ def open_model(model: Any) -> tuple[torch.nn.Module, list[Inputs]]:
     """
     model, samples = model if isinstance(model, tuple) and len(model) == 2 else (model, ())  # noqa: PLR2004  # a pair
     if isinstance(model, (str, os.PathLike)):
+        check_format("the model", os.fspath(model))
         model = _load_program(Path(model))
     if isinstance(model, torch.export.ExportedProgram):
         if _is_empty(samples) and model.example_inputs is not None:
             samples = [Inputs(*model.example_inputs)]
         model = model.module()
+    if isinstance(model, torch.jit.ScriptModule):
+        hint = "give the module that it was made of, or measure this one with edge.call"
+        raise NoModel(type(model).__name__, "a TorchScript module, which torch.export cannot trace", hint)
     if not isinstance(model, torch.nn.Module):
         raise NoModel(
             "the model",
             f"of type {type(model).__name__}, not a module",
-            "give an nn.Module, an ExportedProgram or the path of a .pt2 file",
+            "give an nn.Module, an ExportedProgram or the path of a .pt2 file, or measure it with edge.call",
         )
     if _is_empty(samples):
         raise NoModel(type(model).__name__, "it has no samples", "give a list of them next to it, as in [(x,)]")
@@ -65,6 +72,17 @@ def _load_program(path: Path) -> torch.export.ExportedProgram:
         raise NoModel(str(path), reason, "save it again with torch.export.save") from error
 
 
+def check_weight(name: str, tensor: torch.Tensor) -> None:
+    """Raise CannotExport, about `name`, for a weight whose values, or those of its parts, are not bytes in memory."""
+    if tensor.device.type != "cpu":
+        raise CannotExport(name, f"it is on the device {tensor.device}", REAL_WEIGHTS)
+    for inner in inner_tensors(tensor):
+        try:
+            check_plain(name, inner)
+        except NotPlain as error:
+            raise CannotExport(error.subject, error.reason, error.hint) from None
+
+
 @contextmanager
 def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
     """Put each submodule into evaluation mode, and back in the end. A program keeps the mode of its export."""
@@ -76,6 +94,20 @@ def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
+
+
+@contextmanager
+def unchanged(module: torch.nn.Module) -> Iterator[None]:
+    """Give each submodule its attributes back in the end: an export leaves tensors without values in caches."""
+    kept = [(vars(part), dict(vars(part))) for part in module.modules()]
+    kept += [(value, dict(value)) for _, before in kept for value in before.values() if isinstance(value, dict)]
+    try:
+        yield
+    finally:
+        for values, before in kept:
+            if values.keys() != before.keys() or any(values[name] is not before[name] for name in before):
+                values.clear()
+                values.update(before)
 
 
 def first_line(error: BaseException) -> str:

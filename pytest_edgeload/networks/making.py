@@ -8,12 +8,13 @@ This file contains the whole conversation. `preparation` is the parent's side, `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 import msgspec
 
 from pytest_edgeload.base.decoding import Count
-from pytest_edgeload.base.errors import Refusal, Setting, Words, pieces
+from pytest_edgeload.base.errors import Refusal, Setting, UsageError, Words, notes, pieces
 from pytest_edgeload.base.functions import SearchPath
 from pytest_edgeload.base.text import printable
 
@@ -72,20 +73,22 @@ class Made(msgspec.Struct, frozen=True, tag="made"):
 
 
 class NotMade(msgspec.Struct, frozen=True, tag="not_made"):
-    """The maker has failed. Both parts are pieces of a message, as in `base.errors`."""
+    """The maker has failed. Reason and hint are pieces of a message, notes are lines below it; see `base.errors`."""
 
     reason: tuple[str | Setting, ...]
     hint: tuple[str | Setting, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def because(cls, reason: Words, hint: Words = "") -> Self:
+    def because(cls, reason: Words, hint: Words = "", notes: Iterable[str] = ()) -> Self:
         """Return a failure with these parts, made printable: a name of a file need not be Unicode."""
-        return cls(_printable(reason), _printable(hint))
+        lines = ("\n".join(map(printable, note.splitlines())) for note in notes)
+        return cls(_printable(reason), _printable(hint), tuple(lines))
 
     @classmethod
     def of(cls, error: Refusal) -> Self:
         """Return the failure that this error causes."""
-        return cls.because(error.statement, error.hint)
+        return cls.because(error.statement, error.hint, notes(error))
 
 
 Event = Waiting | Progress | Made | NotMade
@@ -94,6 +97,26 @@ Event = Waiting | Progress | Made | NotMade
 def is_saved_model(factory: object) -> bool:
     """Return whether a factory is the path of a .pt2 file rather than a function."""
     return isinstance(factory, str) and factory.endswith(".pt2")
+
+
+_FOREIGN = {
+    "onnx": "an ONNX model",
+    "tflite": "a TFLite model",
+    "gguf": "weights for llama.cpp",
+    "pt": "a TorchScript module or weights in pickle",
+    "pth": "a TorchScript module or weights in pickle",
+    "safetensors": "a checkpoint",
+}
+
+
+def check_format(subject: str, path: object) -> None:
+    """Raise UsageError if `path` has the suffix of a file that no network can be made of."""
+    suffix = path.rpartition(".")[2].lower() if isinstance(path, str) else ""
+    if suffix in _FOREIGN:
+        hint = "measure the program that runs it with edge.call or edge.command"
+        if suffix in {"pt", "pth", "safetensors"}:
+            hint = f"give a function that returns its module, or {hint}"
+        raise UsageError(f"{subject} {path}", f"{_FOREIGN[suffix]}, which cannot be cut into layers", hint)
 
 
 def _printable(part: Words) -> tuple[str | Setting, ...]:

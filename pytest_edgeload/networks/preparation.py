@@ -52,7 +52,10 @@ def prepare(request: Request, label: str, show: ShowProgress) -> Path:
     if isinstance(answer, Made) and process.returncode == 0:
         return Path(answer.folder)
     if isinstance(answer, NotMade):
-        raise PreparationFailed(answer.reason, hint=answer.hint)
+        failure = PreparationFailed(answer.reason, hint=answer.hint)
+        for note in answer.notes:
+            failure.add_note(note)
+        raise failure
     raise PreparationFailed(f"the process ended with status {process.returncode}")
 
 

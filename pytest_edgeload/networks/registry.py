@@ -8,7 +8,6 @@ worker holds the model's code or memory.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import math
 import os
 from collections.abc import Mapping
@@ -21,8 +20,9 @@ from pytest_edgeload.base.functions import check_function, search_path
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
 from pytest_edgeload.networks.folder import converted_folder, file_stamps, read_graph, verify_network
 from pytest_edgeload.networks.layer import FORMAT, Network
-from pytest_edgeload.networks.making import ConvertNetwork, MakeNetwork, is_saved_model
+from pytest_edgeload.networks.making import ConvertNetwork, MakeNetwork, check_format, is_saved_model
 from pytest_edgeload.networks.preparation import PreparationFailed, ShowProgress, prepare
+from pytest_edgeload.networks.source import find_source
 from pytest_edgeload.networks.store import Store, recipe_key
 
 
@@ -121,6 +121,7 @@ class Registry:
                 raise UsageError(f"network {name}", f"{factory} has its own weights", "leave the checkpoint out")
             factory = str(self.base / factory)
         else:
+            check_format(f"network {name}:", factory)
             check_function(f"network {name}: factory", factory)
         checkpoint_path = None if checkpoint is None else self.base / arguments.path("checkpoint", checkpoint)
         recipe = Recipe(factory, checkpoint_path, checked_tolerance(tolerance))
@@ -226,15 +227,7 @@ def _sources(network: str, module: str) -> list[Path]:
 
     Raises PreparationFailed, about `network`, if there is no such module.
     """
-    top, *inner = module.split(".")
-    # Only the top level is looked up: looking up a submodule would import its package, and with it torch.
-    spec = importlib.util.find_spec(top) if top else None
-    origin = Path(spec.origin) if spec is not None and spec.origin is not None else Path()
-    if inner and spec is not None and spec.submodule_search_locations:
-        folder = Path(spec.submodule_search_locations[0], *inner)
-        origin = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-    elif inner:
-        origin = Path()
-    if not origin.is_file():
+    origin = find_source(module)
+    if origin is None:
         raise PreparationFailed(f"network {network}", f"no module named {module!r} can be imported", "check sys.path")
     return list(origin.parent.glob("*.py")) if "." in module else [origin]

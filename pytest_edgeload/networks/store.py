@@ -1,7 +1,8 @@
 """The cache of networks: the folder of each network, and the recipe that it was made by. Never imports torch.
 
     networks/<digest>/   a network, see `networks.folder`
-    recipes/<key>        the digest of the network; the key covers the factory, its source, versions
+    recipes/<key>        the digest of the network, and what its factory imported; the key covers the factory, its
+                         source, versions
 
 A folder is written under a temporary name and renamed when it is complete, under the lock of its recipe.
 """
@@ -16,13 +17,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 from filelock import FileLock, Timeout
 
-from pytest_edgeload.base import files
+from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.locks import hold, silent
+from pytest_edgeload.networks.dependencies import Dependencies
+from pytest_edgeload.networks.source import code_digest
 
-_MAX_RECIPE_BYTES = 1 << 10
+_MAX_RECIPE_BYTES = 1 << 20  # the paths of all modules that a factory imports
 _DIGEST = re.compile(r"\w+", re.ASCII)  # never a path
 
 
@@ -39,16 +43,18 @@ class Store:
     def find(self, key: str) -> Path | None:
         """Return the folder of the network of recipe `key`, or None if it is not in the store.
 
-        Raises Unwritable if the store is not a folder.
+        A network made by other code than today's is not found either. Raises Unwritable if the store is not a folder.
         """
         try:
-            digest = files.read(self.root / "recipes" / key, _MAX_RECIPE_BYTES).decode().strip()
+            digest, _, imported = files.read(self.root / "recipes" / key, _MAX_RECIPE_BYTES).decode().partition("\n")
+            dependencies = decoding.decode(imported or "{}", Dependencies)
         except NotADirectoryError as error:
             raise self._unwritable(error) from error
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             return None
         folder = self.root / "networks" / digest
-        return folder if _DIGEST.fullmatch(digest) and os.path.isdir(folder) else None  # noqa: PTH112  # it never raises
+        is_there = _DIGEST.fullmatch(digest) and os.path.isdir(folder)  # noqa: PTH112  # it never raises
+        return folder if is_there and dependencies.are_current() else None
 
     @contextmanager
     def making(self, key: str, on_wait: Callable[[str], None] = silent) -> Iterator[Path]:
@@ -90,7 +96,7 @@ class Store:
             with suppress(Timeout), lock:
                 shutil.rmtree(leftover, ignore_errors=True)
 
-    def keep(self, key: str, folder: Path, digest: str) -> Path:
+    def keep(self, key: str, folder: Path, digest: str, dependencies: Dependencies = Dependencies()) -> Path:  # noqa: B008  # immutable
         """Rename the complete `folder` to its digest, record it as the network of recipe `key`, and return it."""
         final = self.root / "networks" / digest
         try:
@@ -98,15 +104,19 @@ class Store:
         except OSError:  # another recipe has made the same network, perhaps just now
             if not final.is_dir():
                 raise
-        files.write(self.root / "recipes" / key, digest.encode(), files.OURS)
+        note = digest.encode() + b"\n" + msgspec.json.encode(dependencies)
+        files.write(self.root / "recipes" / key, note, files.OURS)
         return final
 
 
 def recipe_key(factory: str, sources: Iterable[Path], versions: Iterable[str]) -> str:
-    """Return a key that changes with the name of `factory`, the text of its `sources`, and `versions`."""
+    """Return a key that changes with the name of `factory`, the code of its `sources`, and `versions`.
+
+    Comments, layout and docstrings of the sources do not matter.
+    """
     digest = hashlib.sha256(factory.encode())
     for version in versions:
         digest.update(b"\0" + version.encode())
     for source in sorted(sources):
-        digest.update(b"\0" + source.name.encode() + b"\0" + source.read_bytes())
+        digest.update(b"\0" + source.name.encode() + b"\0" + code_digest(source).encode())
     return digest.hexdigest()[:32]

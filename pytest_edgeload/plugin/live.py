@@ -6,8 +6,6 @@ import hashlib
 import importlib
 import os
 import shutil
-import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +18,8 @@ from pytest_edgeload.networks.registry import Registry, checked_tolerance
 
 
 class _LiveNetwork(NamedTuple):
-    """A network, its folder, and its source: the model, the fingerprint of weights and samples, and the tolerance."""
+    """A network, its folder, and the fingerprint of the model and the samples that it was made of, with the tolerance."""
 
-    model: Callable[[], Any]
     fingerprint: tuple[str, float | None]
     folder: Path
     network: Network
@@ -48,11 +45,10 @@ class LiveNetworks:
         # Imported by name: a test with a model has imported torch, and other tests need not.
         exporting = importlib.import_module("pytest_edgeload.exporting.live")
         known = self._networks.get(name)
-        fingerprint = (exporting.fingerprint(model, samples), tolerance)
-        if known is not None and known.model() is model and known.fingerprint == fingerprint:
-            return name
         if known is None:
             self._registry.check_free(name)
+        elif known.fingerprint == (exporting.fingerprint(name, model, samples), tolerance):
+            return name
         folder: Path = exporting.keep_live(self._root / _folder_name(name), name, model, samples, tolerance=tolerance)
         network = read_graph(folder)
         if known is not None:
@@ -61,7 +57,9 @@ class LiveNetworks:
                 raise UsageError(f"network {name}", reason, "give one of them another name")
             if known.folder != folder:
                 shutil.rmtree(known.folder, ignore_errors=True)
-        self._networks[name] = _LiveNetwork(_reference(model), fingerprint, folder, network)
+        # Taken only now, because a first run may fill caches of the model, and later runs then use other operators.
+        fingerprint = (exporting.fingerprint(name, model, samples), tolerance)
+        self._networks[name] = _LiveNetwork(fingerprint, folder, network)
         self._registry.adopt(name, folder)
         return name
 
@@ -77,11 +75,3 @@ def _folder_name(name: str) -> str:
 def _shape(network: Network) -> Network:
     """Return the network without the values of its weights and samples, and without its tolerance."""
     return msgspec.structs.replace(network, weights_sha256="", samples_sha256="", max_output_error=None)
-
-
-def _reference(model: Any) -> Callable[[], Any]:
-    """Return a function that returns the model as long as another object holds it."""
-    try:
-        return weakref.ref(model)
-    except TypeError:  # a path
-        return lambda: model

@@ -39,7 +39,12 @@ def test_program_computes_what_it_did(tmp_path: Path, source: str, shapes: Any) 
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (3, "^the model: of type int, not a module; give an nn.Module, an ExportedProgram or the path of a .pt2 file$"),
+        (3, "^the model: of type int, not a module; give an nn.Module, an ExportedProgram or the path of a .pt2 file,"),
+        ("net.onnx", "^the model net.onnx: an ONNX model, which cannot be cut into layers; measure the program that"),
+        (
+            torch.jit.ScriptModule(),
+            "^ScriptModule: a TorchScript module, which torch.export cannot trace; give the module that it was made",
+        ),
         (nn.ReLU(), r"^ReLU: it has no samples; give a list of them next to it, as in \[\(x,\)\]$"),
         ((nn.ReLU(), []), "^ReLU: it has no samples"),
         ((nn.ReLU(), torch.rand(2)), "^the samples: of type Tensor, not a list; give a list of samples$"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import UsageError, notes
 from pytest_edgeload.networks.folder import WEIGHTS, DamagedNetwork, verify_network
 from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.registry import Registry, UnknownNetwork
@@ -137,10 +137,13 @@ def test_damaged_network_is_made_again_after_its_deletion(project: Project) -> N
     ],
 )
 def test_failing_factory_is_reported_with_its_reason(project: Project, factory: str, words: str) -> None:
-    """A failing factory is reported with the network's name and the factory's own reason."""
+    """A failing factory is reported with the network's name, the factory's own reason and its own lines."""
     registry = project.registry(net=factory)
-    with pytest.raises(PreparationFailed, match=f"^network net.*: .*{words}"):
+    with pytest.raises(PreparationFailed, match=f"^network net.*: .*{words}") as failed:
         project.get(registry)
+    shown = "".join(notes(failed.value))
+    assert ('my_factories.py", line 12, in fail' in shown) == factory.endswith(":fail")
+    assert "pytest_edgeload" not in shown
 
 
 @pytest.mark.parametrize(
@@ -163,6 +166,22 @@ def test_function_itself_is_not_a_factory(project: Project) -> None:
         registry.register("net", "m:f", 5)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"^network 5: not a name; give 1 to 1000 printable characters$"):
         registry.register(5, "m:f")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("models/net.onnx", "an ONNX model, which cannot be cut into layers; measure the program that runs it with"),
+        ("net.TFLITE", "a TFLite model, which cannot be cut into layers; measure the program"),
+        ("llama-3.gguf", "weights for llama.cpp, which cannot be cut into layers; measure the program"),
+        ("scripted.pt", "a TorchScript module or weights in pickle, which .*; give a function that returns its module"),
+        ("model.safetensors", "a checkpoint, which cannot be cut into layers; give a function that returns its module"),
+    ],
+)
+def test_file_of_another_runtime_is_refused(project: Project, file: str, words: str) -> None:
+    """A file of another runtime is refused at registration, and the hint names the way to measure it."""
+    with pytest.raises(UsageError, match=f"^network net: {file}: {words}.* edge.call or edge.command$"):
+        project.registry(net=file)
 
 
 def test_name_keeps_its_factory(project: Project) -> None:

@@ -118,7 +118,7 @@ def test_failing_maker_leaves_no_files(tmp_path: Path) -> None:
 
 
 def test_recipe_key_changes_with_its_parts_only(tmp_path: Path) -> None:
-    """A key changes with the factory, the versions, and the names and text of the sources, and nothing else."""
+    """A key changes with the factory, the versions, and the names and code of the sources, and nothing else."""
     (a, b), copies = [[tmp_path / folder / name for name in ("a.py", "b.py")] for folder in (".", "elsewhere")]
     renamed = tmp_path / "c.py"
     copies[0].parent.mkdir()
@@ -138,5 +138,7 @@ def test_recipe_key_changes_with_its_parts_only(tmp_path: Path) -> None:
         recipe_key("m:f", [a, renamed], ["1", "2"]),
     ]
     assert len({key, *others}) == 8
+    b.write_text('"""Words."""\n# a comment\n(2)')
+    assert recipe_key("m:f", [a, b], ["1", "2"]) == others[0]
     os.utime(b, (0, 0))
     assert recipe_key("m:f", [a, b], ["1", "2"]) == others[0]

@@ -1,0 +1,100 @@
+"""Run a module on its samples in plain PyTorch: the one place where the user's own module runs. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
+
+from pytest_edgeload.base.tracebacks import user_lines
+from pytest_edgeload.exporting.advice import type_hint
+from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line
+from pytest_edgeload.networks.inputs import Inputs
+from pytest_edgeload.tensors import check_plain
+
+
+class Answer(NamedTuple):
+    """Plain PyTorch's outputs for a sample, and their noise, see `networks.layer.Sample`."""
+
+    outputs: list[torch.Tensor]
+    noise: torch.Tensor
+
+
+def answers(module: torch.nn.Module, samples: Sequence[Inputs]) -> list[Answer]:
+    """Return plain PyTorch's answer to each sample, before any export: an export may change the module's caches.
+
+    Raises CannotExport, with the user's own lines in a note, if the module fails; also for a sample that differs from
+    the first one in more than the values of its tensors. Raises NotPlain for an input or output without bytes.
+    """
+    traced = _signature(samples[0])
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if not is_lazy(tensor):  # it gets its values when the module runs
+            check_weight(name, tensor)
+    results = []
+    for index, sample in enumerate(samples):
+        if _signature(sample) != traced:
+            reason = "it differs from sample 0 in shapes, types or constants"
+            raise CannotExport(f"sample {index}", reason, "make it a network of its own")
+        for i, tensor in enumerate(tensors_in((sample.args, sample.kwargs))):
+            check_plain(f"input {i} of sample {index}", tensor)
+        results.append(_answer(module, sample, index))
+    return results
+
+
+def tensors_in(nest: Any) -> list[torch.Tensor]:
+    """Return the tensors of a nest, in the order in which they are exported."""
+    return [leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor)]
+
+
+def call(module: torch.nn.Module, sample: Inputs, index: int = 0) -> Any:
+    """Call the module in evaluation mode. Raises CannotExport if it fails."""
+    try:
+        return _call(module, sample, torch.clone)
+    except Exception as error:
+        hint = type_hint(module, sample, str(error)) or "correct the module or the sample"
+        subject = f"{type(module).__name__} fails on sample {index}, in plain PyTorch"
+        failure = CannotExport(subject, first_line(error), hint)
+        failure.add_note(user_lines(error))
+        raise failure from error
+
+
+def _call(module: torch.nn.Module, sample: Inputs, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Call the module with changed copies of the inputs, because some modules write to their inputs."""
+    args, kwargs = tree_map_only(torch.Tensor, change, (sample.args, dict(sample.kwargs)))
+    with torch.no_grad(), evaluation_mode(module):
+        return module(*args, **kwargs)
+
+
+def _answer(module: torch.nn.Module, sample: Inputs, index: int) -> Answer:
+    outputs = tensors_in(call(module, sample, index))
+    for i, tensor in enumerate(outputs):
+        check_plain(f"output {i} of sample {index}", tensor)
+    return Answer(outputs, _noise(module, sample, outputs))
+
+
+def _noise(module: torch.nn.Module, sample: Inputs, outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the noise of a sample's outputs, see `Sample`: 0 for a module that refuses the moved inputs."""
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor * (1 + torch.finfo(tensor.dtype).eps) if tensor.is_floating_point() else tensor.clone()
+
+    try:
+        moved = tensors_in(_call(module, sample, move))
+    except Exception:  # noqa: BLE001  # a module may check its inputs, and raise anything
+        moved = []
+    noise = torch.zeros(len(outputs), dtype=torch.float64)
+    for i, (output, other) in enumerate(zip(outputs, moved, strict=False)):
+        if output.is_floating_point() and output.shape == other.shape:
+            differences = (output.double() - other.double()).abs()
+            finite = differences[differences.isfinite()]
+            noise[i] = finite.max() if finite.numel() else 0.0
+    return noise
+
+
+def _signature(sample: Inputs) -> list[Any]:
+    """Return all of a sample that is traced: its structure, shapes and types of its tensors, and its constants."""
+    leaves, structure = tree_flatten((sample.args, dict(sample.kwargs)))
+    return [structure, *((leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves)]
