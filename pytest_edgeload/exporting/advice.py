@@ -41,11 +41,8 @@ def way_out(module: torch.nn.Module, sample: Inputs, message: str) -> str:
 def type_hint(module: torch.nn.Module, sample: Inputs, message: str) -> str:
     """Return the hint for a sample of another floating-point type than all weights, or the empty text."""
     weight_types = _floating_types([*module.parameters(), *module.buffers()])
-    if (
-        "dtype" in message
-        and len(weight_types) == 1
-        and _floating_types((sample.args, dict(sample.kwargs))) - weight_types
-    ):
+    sample_types = _floating_types((sample.args, dict(sample.kwargs)))
+    if "dtype" in message and len(weight_types) == 1 and sample_types - weight_types:
         return f"make the samples {weight_types.pop()}, as the weights are"
     return ""
 

@@ -18,7 +18,7 @@ from pytest_edgeload.networks.registry import Registry, checked_tolerance
 
 
 class _LiveNetwork(NamedTuple):
-    """A network, its folder, and the fingerprint of the model and the samples that it was made of, with the tolerance."""
+    """A network, its folder, and its source: the fingerprint of the model and the samples, and the tolerance."""
 
     fingerprint: tuple[str, float | None]
     folder: Path

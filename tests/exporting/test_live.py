@@ -130,7 +130,11 @@ def sparse(net: Net) -> None:
         (lambda net: net.register_buffer("b", fake()), X, "b: a FakeTensor without values in memory$"),
         (lambda net: net.layer.weight.untyped_storage().resize_(0), X, "layer.weight: a Parameter without values in"),
         (lambda _: None, X.to_sparse(), "input 0 of sample 0: of the layout sparse_coo, whose"),
-        (lambda _: None, X.double(), "Net fails on sample 0, in plain PyTorch: RuntimeError: .*; correct the module"),
+        (
+            lambda _: None,
+            X.double(),
+            "Net fails on sample 0, in plain PyTorch: RuntimeError: .*; make the samples float32,",
+        ),
         (missing, X, "Net fails on sample 0, in plain PyTorch: RuntimeError: Expected .*; correct the module or the"),
     ],
     ids=["sparse", "fake", "resized", "sample", "type of a sample", "type of a value"],
