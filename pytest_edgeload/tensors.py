@@ -34,6 +34,11 @@ def check_plain(name: str, tensor: torch.Tensor) -> None:
         raise NotPlain(name, reason, hint)
 
 
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Return whether the values of `tensor` are its own bytes in memory."""
+    return not _not_plain(tensor)[0]
+
+
 def inner_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
     """Return the plain tensors that `tensor` consists of, such as the numbers and scales of a quantized weight."""
     if not is_traceable_wrapper_subclass(tensor):

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from pytest_edgeload.tensors import is_plain
+
 _MAX_DEPTH = 12  # attributes, items and variables on the way to a tensor
 _REGISTERED = ("_parameters", "_buffers", "_modules")
 
@@ -23,7 +25,7 @@ def names_of(module: torch.nn.Module) -> dict[int, str]:
 
 
 def _has_data(tensor: torch.Tensor) -> bool:
-    return type(tensor) in {torch.Tensor, torch.nn.Parameter} and tensor.device.type == "cpu" and tensor.nbytes > 0
+    return type(tensor) in {torch.Tensor, torch.nn.Parameter} and is_plain(tensor) and tensor.nbytes > 0
 
 
 def _tensors(value: Any, name: str, seen: set[int], depth: int) -> Iterator[tuple[str, torch.Tensor]]:
