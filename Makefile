@@ -81,7 +81,7 @@ lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) --ignore=tests/report/test_html.py \
 		tests/suites tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
 		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
-		tests/plugin/test_options.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
+		tests/plugin/test_options.py tests/plugin/test_items.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md for this machine; two minutes on a quiet one
 	$(RUN) tests.accuracy.tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import reprlib
 from pathlib import Path
@@ -14,18 +15,28 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def bounded(text: str, max_characters: int) -> str:
+    """Return `text`; if it is longer, its beginning and a hash of all of it, so that different texts stay different."""
+    if len(text) <= max_characters:
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    return f"{text[: max_characters - len(digest) - 1]}~{digest}"
+
+
 def is_name(name: object) -> bool:
     """Return whether `name` is a text that can be shown and stored unchanged."""
     return isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable()
 
 
-def as_path(text: str) -> Path:
-    """Return `text` as an absolute path; `~` is a home directory.
+def as_path(text: str, folder: Path | None = None) -> Path:
+    """Return `text` as an absolute path; `~` is a home directory. A relative path starts at `folder`.
+
+    Without `folder`, it starts at the current folder.
 
     Raises ValueError if no file can have this path, or if it is in a folder that this user may not enter.
     """
     try:
-        path = Path(text).expanduser().absolute()
+        path = (folder or Path()).joinpath(Path(text).expanduser()).absolute()
         path.exists()
     except PermissionError as error:
         raise ValueError(f"{error.strerror}; name another") from None

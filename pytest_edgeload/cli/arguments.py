@@ -16,6 +16,8 @@ from pytest_edgeload.results.threshold import Figure, Threshold, parse_figure, p
 
 CACHE_VARIABLE = "PYTEST_EDGE_CACHE_DIR"
 
+_STORAGE = ".edgeload"
+
 _T = TypeVar("_T")
 
 
@@ -79,11 +81,17 @@ def cache() -> Path:
     return Path(path).expanduser().absolute() if path else user_cache_path("edgeload")
 
 
+def storage() -> Path:
+    """Return the folder of baselines: the nearest `.edgeload` of the current folder and those above it."""
+    here = Path.cwd()
+    return next((path for folder in (here, *here.parents) if (path := folder / _STORAGE).is_dir()), here / _STORAGE)
+
+
 def add_storage(parser: argparse.ArgumentParser) -> None:
     """Add the option for the folder of baselines."""
     parser.add_argument(
-        "--storage", type=folder, default=Path(".edgeload"), metavar="DIR",
-        help="folder of baselines (default: %(default)s)",
+        "--storage", type=folder, default=storage(), metavar="DIR",
+        help=f"folder of baselines (default: {_STORAGE} of this folder, or of the nearest above that has one)",
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_edgeload.base.errors import Refusal, Setting, UsageError, check_name, suggestion
-from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
+from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
 from pytest_edgeload.cli import terminal
 from pytest_edgeload.measuring.peers import Peer, known_peers
 from pytest_edgeload.networks.layer import Network
@@ -66,7 +66,7 @@ def mix_of(networks: str, images: int | None) -> Mix:
         names = [name.strip() for name in networks.split(",")]
         for name in names:
             check_name("network", name)
-        return Mix.of("+".join(names)[:MAX_NAME_CHARACTERS], names, images=images or 1)
+        return Mix.of(bounded("+".join(names), MAX_NAME_CHARACTERS), names, images=images or 1)
     if images is not None:
         raise UsageError(Setting("images", str(images)), f"the file {networks} sets the images", "leave it out")
     return Mix.load(Path(networks))

@@ -56,6 +56,11 @@ class SessionDirectories(NamedTuple):
         return self.folder / "measuring"
 
     @property
+    def refusal(self) -> Path:
+        """A file with the sentence by which a worker of xdist refuses the session, for the controller."""
+        return self.folder / "refused"
+
+    @property
     def interrupt_marker(self) -> Path:
         """An empty file, which the controller of xdist writes for its workers when it is interrupted."""
         return self.folder / "interrupted"

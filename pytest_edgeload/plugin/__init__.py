@@ -8,12 +8,12 @@ given, when a project implements our hooks, or when a test uses our fixtures.
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_edgeload.plugin import hookspecs, options
-from pytest_edgeload.plugin.axes import uses_ours
+from pytest_edgeload.plugin import axes, hookspecs, labels, options
 from pytest_edgeload.plugin.fixtures import (
     edge,
     edge_device,
@@ -73,14 +73,36 @@ def pytest_configure(config: pytest.Config) -> None:
         start(config)
 
 
-@pytest.hookimpl(trylast=True)  # a test's own parameters come first in its id
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+_IS_OURS = pytest.StashKey[bool]()
+"""Whether the test that pytest parametrizes now uses our fixtures."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # a test's own parameters come first in its id
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, object, object]:
     """Start if a test uses our fixtures, and run it once for each device, limit, policy, reader and round."""
-    if uses_ours(metafunc):
-        try:
-            start(metafunc.config).collection.parametrize(metafunc)
-        except pytest.UsageError as error:  # pytest would show a traceback of it here
-            raise pytest.Collector.CollectError(str(error)) from None
+    if not axes.uses_ours(metafunc):
+        return (yield)
+    parameters, stash = axes.watch(metafunc), metafunc.config.stash
+    stash[_IS_OURS] = True
+    try:
+        result = yield
+        start(metafunc.config).collection.parametrize(metafunc, parameters)
+    except pytest.UsageError as error:  # pytest would show a traceback of it here
+        raise pytest.Collector.CollectError(str(error)) from None
+    finally:
+        stash[_IS_OURS] = False
+    return result
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Start if a test uses our fixtures that pytest does not parametrize: a method of a unittest.TestCase."""
+    if "edge" in getattr(item, "fixturenames", ()):
+        start(item.config)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object) -> str | None:
+    """Name the values of tests that use our fixtures, because a case is found again by its test's id."""
+    return labels.id_of(val) if config.stash.get(_IS_OURS, False) else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -98,7 +120,10 @@ def pytest_configure_node(node: WorkerController) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
     """Prepare the machine as soon as a worker of xdist has collected tests that measure."""
-    measuring = directories_of(node.config).measuring_tests
+    directories = directories_of(node.config)
+    if directories.refusal.exists():
+        raise pytest.UsageError(directories.refusal.read_text(encoding="utf-8", errors="surrogateescape"))
+    measuring = directories.measuring_tests
     if measuring.exists():
         ids = measuring.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
         start(node.config).collection.prepare(ids, must_fit_networks=False)

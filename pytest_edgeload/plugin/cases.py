@@ -10,7 +10,8 @@ from pytest_edgeload.base.arguments import whole
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import SIZE_HINT, Limit, format_size
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.plugin.items import device_of, own_parameters, round_of, test_name
+from pytest_edgeload.plugin.axes import Turn
+from pytest_edgeload.plugin.items import own_parameters, test_name
 from pytest_edgeload.results.record import PROGRAM, Case
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.launch import Calling
@@ -27,9 +28,9 @@ class Caller:
     device: str | None = None
 
     @classmethod
-    def of(cls, item: pytest.Item) -> Caller:
-        """Return the caller for a running item."""
-        return cls(test_name(item), round_of(item), tuple(own_parameters(item).items()), device_of(item))
+    def of(cls, item: pytest.Item, turn: Turn) -> Caller:
+        """Return the caller for a running item, and the device and round that its `edge` measures for."""
+        return cls(test_name(item), turn.round, own_parameters(item), turn.device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin import axes, thresholds
-from pytest_edgeload.plugin.items import comparison_group, measures, parameters_of, runs_networks
+from pytest_edgeload.plugin.items import comparison_group, measures, round_of, runs_networks
 from pytest_edgeload.plugin.options import as_pytest_errors
 from pytest_edgeload.plugin.ordering import ItemOrder, interleave
-from pytest_edgeload.plugin.registrations import peers
+from pytest_edgeload.plugin.registrations import policy_names
 from pytest_edgeload.plugin.setup import Setup
 
 _WITHOUT_RUNNING = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
@@ -33,11 +34,28 @@ class Collection:
         self._setup = setup
         self.prepare = prepare
 
-    def parametrize(self, metafunc: pytest.Metafunc) -> None:
-        """Give a test the values of our fixtures that it uses. Raises pytest.UsageError."""
+    def parametrize(self, metafunc: pytest.Metafunc, parameters: axes.Parameters) -> None:
+        """Give a test the values of our fixtures that it uses and does not parametrize itself.
+
+        Raises pytest.UsageError.
+        """
         with as_pytest_errors():
-            values = self._setup.axes(tuple(peers(self._config)))
-        axes.parametrize(metafunc, values, self._setup.devices.memory)
+            values = self._setup.axes(metafunc.definition.ihook)
+        axes.parametrize(metafunc, parameters, values, self._setup.devices.memory)
+
+    def only_value(self, axis: str) -> Any:
+        """Return the value of a parametrized fixture for a test without parameters. Raises UsageError for several."""
+        memory = {limit: None for limits in self._setup.devices.memory.values() for limit in limits}
+        values = [*memory] if axis == axes.MEMORY else self._setup.axes(self._config.hook)[axis]
+        if len(values) != 1:
+            reason = f"{len(values)} values, but pytest runs this test only once"
+            hint = "make it an argument of a test function (pytest cannot parametrize a unittest.TestCase)"
+            raise UsageError(axis, reason, hint)
+        return values[0]
+
+    def policies(self, node: pytest.Collector) -> tuple[str, ...]:
+        """Return the names of --edge-policy; `all` means the policies that the tests in `node` see."""
+        return policy_names(self._setup.settings, node.ihook)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -77,4 +95,4 @@ def _judges(item: pytest.Item) -> bool:
 
 def _order(item: pytest.Item, position: int) -> ItemOrder:
     group = comparison_group(item) if measures(item) else None
-    return ItemOrder(group, parameters_of(item).get(axes.ROUND, 0), position, is_last=_judges(item))
+    return ItemOrder(group, round_of(item), position, is_last=_judges(item))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.plugin.axes import DEVICE, MEMORY, PEER, POLICY, READER, ROUND, Turn
 from pytest_edgeload.plugin.options import sent, spell
 from pytest_edgeload.plugin.start import start
 
@@ -37,8 +38,9 @@ class _ShortRefusals:
 class Edge:
     """Measures workloads, functions and commands. Each call is one worker process and one measurement."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, turn: Turn) -> None:
         self._running = running
+        self._turn = turn
 
     @property
     def disabled(self) -> bool:
@@ -64,7 +66,7 @@ class Edge:
         """
         __tracebackhide__ = True
         with _ShortRefusals():
-            return self._running.run(workload, policy=policy, memory=memory, reader=reader)
+            return self._running.run(self._turn, workload, policy=policy, memory=memory, reader=reader)
 
     def call(
         self,
@@ -86,7 +88,7 @@ class Edge:
         from pytest_edgeload.plugin.programs import CallSpec  # noqa: PLC0415  # see the first lines
 
         with _ShortRefusals():
-            return self._running.run_program(CallSpec(function, args, kwargs, name), memory)
+            return self._running.run_program(self._turn, CallSpec(function, args, kwargs, name), memory)
 
     def command(
         self,
@@ -113,7 +115,8 @@ class Edge:
         from pytest_edgeload.plugin.programs import CommandSpec  # noqa: PLC0415  # see the first lines
 
         with _ShortRefusals():
-            return self._running.run_program(CommandSpec(argv, name, env, cwd, stdin, ready, ask), memory)
+            spec = CommandSpec(argv, name, env, cwd, stdin, ready, ask)
+            return self._running.run_program(self._turn, spec, memory)
 
     def service_s(self, workload: Mix | Sequence[str]) -> float:
         """Return the mean time in seconds of one batch of `workload` that has the machine to itself.
@@ -124,17 +127,30 @@ class Edge:
         """
         __tracebackhide__ = True
         with _ShortRefusals():
-            return self._running.service_s(workload)
+            return self._running.service_s(self._turn, workload)
+
+
+def _value(request: pytest.FixtureRequest, axis: str) -> Any:
+    """Return the value that the test has for a parametrized fixture, or its only value if the test has none.
+
+    Raises UsageError if there are several values, because the test does not run for each of them.
+    """
+    __tracebackhide__ = True
+    if hasattr(request, "param"):
+        return request.param
+    with _ShortRefusals():
+        return start(request.config).collection.only_value(axis)
 
 
 @pytest.fixture(scope="session")
-def edge(request: pytest.FixtureRequest) -> Edge:
+def edge(request: pytest.FixtureRequest, edge_device: str | None, edge_round: int) -> Edge:
     """Measure a workload in a worker process with a memory limit: `edge.run(workload, policy=..., memory=...)`.
 
     `edge.call(function, *args, memory=...)` measures a function, and `edge.command([...], memory=...)` any program. The
-    fixture is session-scoped, so tests with hypothesis' `@given` can use it.
+    fixture is session-scoped, so tests with hypothesis' `@given` and fixtures of any scope can use it. A fixture that
+    uses it is set up again for each device and round.
     """
-    return Edge(start(request.config).running)
+    return Edge(start(request.config).running, Turn(edge_device, edge_round))
 
 
 @pytest.fixture(scope="session")
@@ -157,10 +173,10 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
     live.clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def edge_policies(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Return the names of all policies of --edge-policy, for a test that loops over them itself."""
-    return start(request.config).running.setup.policies
+    return start(request.config).collection.policies(request.node)
 
 
 @pytest.fixture(scope="session")
@@ -186,34 +202,34 @@ def edge_records(request: pytest.FixtureRequest) -> tuple[Record, ...]:
 @pytest.fixture(scope="session")
 def edge_policy(request: pytest.FixtureRequest) -> str:
     """Return the name of a policy. The test runs once for each policy of --edge-policy."""
-    return cast("str", request.param)
+    return cast("str", _value(request, POLICY))
 
 
 @pytest.fixture(scope="session")
 def edge_peer(request: pytest.FixtureRequest) -> str:
     """Return the name of a policy or peer. The test runs once for each of --edge-policy, and for each peer."""
-    return cast("str", request.param)
+    return cast("str", _value(request, PEER))
 
 
 @pytest.fixture(scope="session")
 def edge_device(request: pytest.FixtureRequest) -> str | None:
     """Return the name of the device, or None. A test that uses `edge` runs once for each device of --edge-device."""
-    return cast("str | None", getattr(request, "param", None))
+    return cast("str | None", _value(request, DEVICE))
 
 
 @pytest.fixture(scope="session")
 def edge_mem(request: pytest.FixtureRequest) -> Limit | None:
     """Return a memory limit. The test runs once for each limit of --edge-mem, or with the limit of the device."""
-    return cast("Limit | None", request.param)
+    return cast("Limit | None", _value(request, MEMORY))
 
 
 @pytest.fixture(scope="session")
 def edge_reader(request: pytest.FixtureRequest) -> str:
     """Return the name of a reader. The test runs once for each reader of --edge-reader."""
-    return cast("str", request.param)
+    return cast("str", _value(request, READER))
 
 
 @pytest.fixture(scope="session")
 def edge_round(request: pytest.FixtureRequest) -> int:
     """Return the number of the round, from 0. A test that uses `edge` runs once for each round of --edge-rounds."""
-    return cast("int", request.param)
+    return cast("int", _value(request, ROUND))

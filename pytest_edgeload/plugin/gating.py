@@ -66,14 +66,21 @@ class SessionGate:
         self._unseen.discard(test)
         self._ceilings.update(dict.fromkeys(ceilings))
         self._limits |= _count([*self.gate.thresholds, *ceilings])
-        for entry in entries:
-            self._note(entry, _Pending(test, tuple(ceilings)))
+        self.note(nodeid, entries, ceilings)
         touched = {key: None for case in self._cases[test] for key in (case, *self._followers[case])}
         complete = [key for key in touched if key in self._pending and self._is_complete(key, self._pending[key])]
         return self._judge(complete, self._sides(complete)) if complete else []
 
+    def note(self, nodeid: str, entries: Iterable[Entry], ceilings: Sequence[Ceiling]) -> None:
+        """Take the entries of an item that runs again, so that its cases are not judged yet."""
+        for entry in entries:
+            self._note(entry, _Pending(test_of(nodeid), tuple(ceilings)))
+
     def _note(self, entry: Entry, pending: _Pending) -> None:
         key = identity(entry.case)
+        if self._measured[key] and key not in self._pending:  # judged, but its test ran again after that
+            self.findings = [finding for finding in self.findings if identity(finding.case) != key]
+            self._claims.withdraw(key)
         self._measured[key].append(entry)
         self._tests[key] = pending.test
         self._cases[pending.test][key] = None

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from pytest_edgeload.base.text import printable
-from pytest_edgeload.plugin.axes import AXES, DEVICE, MEMORY, PEER, POLICY, READER, ROUND
+from pytest_edgeload.base.text import bounded, printable
+from pytest_edgeload.plugin.axes import (
+    AXES,
+    DEVICE,
+    MEMORY,
+    PARAMETERS,
+    PEER,
+    POLICY,
+    READER,
+    ROUND,
+    Parameters,
+    Turn,
+)
+from pytest_edgeload.plugin.labels import label
 from pytest_edgeload.results.record import Case
+
+_MAX_ID_CHARACTERS = 200
+_SCOPES: dict[str, Any] = {
+    "class": pytest.Class,
+    "module": pytest.Module,
+    "package": (pytest.Package, pytest.Session),
+    "session": pytest.Session,
+}
 
 
 def measures(item: pytest.Item) -> bool:
@@ -27,10 +48,10 @@ def round_of(item: pytest.Item) -> int:
     return number
 
 
-def device_of(item: pytest.Item) -> str | None:
-    """Return the name of the item's device, if it has one."""
-    name: str | None = parameters_of(item).get(DEVICE)
-    return name
+def is_turn_of(turn: Turn, item: pytest.Item) -> bool:
+    """Return whether the item runs for this device and round. An item without these parameters runs for any."""
+    given = parameters_of(item)
+    return all(given.get(axis, value) == value for axis, value in ((DEVICE, turn.device), (ROUND, turn.round)))
 
 
 def parameters_of(item: pytest.Item) -> dict[str, Any]:
@@ -40,40 +61,66 @@ def parameters_of(item: pytest.Item) -> dict[str, Any]:
 
 
 def comparison_group(item: pytest.Item) -> object:
-    """Return the comparison group of the item: its test, and its parameters except policy, peer and round."""
-    rest = ((name, str(value)) for name, value in parameters_of(item).items() if name not in {POLICY, PEER, ROUND})
-    return (item.nodeid.partition("[")[0], *sorted(rest))
+    """Return the group of the item: all items whose rounds are interleaved.
+
+    It is the test with all parameters except policy, peer and round. But tests that share measurements, because a
+    fixture of wider scope makes them, are one group: in each round they are made once, for all of these tests.
+    """
+    scope = _parameters(item).scope
+    node = item.getparent(_SCOPES[scope]) if scope in _SCOPES else None
+    if node is not None:
+        return scope, node.nodeid
+    given = parameters_of(item)
+    return test_name(item), own_parameters(item), *(str(given.get(axis)) for axis in (DEVICE, MEMORY, READER))
 
 
 def is_of(case: Case, item: pytest.Item) -> bool:
     """Return whether `case` is in the comparison group of `item`."""
-    given = {name: str(value) for name, value in parameters_of(item).items() if value is not None}
+    given = {name: str(value) for name, value in parameters_of(item).items() if name in AXES and value is not None}
     limit, reader = given.get(MEMORY, case.limit), given.get(READER, case.reader)
-    return (case.test, case.device, case.limit, case.reader) == (test_name(item), given.get(DEVICE), limit, reader)
+    own = (test_name(item), own_parameters(item), given.get(DEVICE), limit, reader)
+    return (case.test, case.parameters, case.device, case.limit, case.reader) == own
 
 
 def test_name(item: pytest.Item) -> str:
-    """Return the item's id with its own parameters, without ours: `suites/test_networks.py::test_network[age_net]`."""
-    own = own_parameters(item).values()
-    return printable(item.nodeid.partition("[")[0]) + (f"[{'-'.join(own)}]" if own else "")
+    """Return the item's id without our parameters: `suites/test_networks.py::test_network[age_net]`."""
+    own = "-".join(text for names, text in _own_calls(item) if names)
+    return printable(function_of(item.nodeid)) + (f"[{bounded(printable(own), _MAX_ID_CHARACTERS)}]" if own else "")
 
 
-def own_parameters(item: pytest.Item) -> dict[str, str]:
-    """Return the item's own parameters, without ours, as texts."""
-    return {name: _label(item, name, value) for name, value in parameters_of(item).items() if name not in AXES}
+def own_parameters(item: pytest.Item) -> tuple[tuple[str, str], ...]:
+    """Return the names of the item's own parameters, without ours, and texts for their values."""
+    values = parameters_of(item)
+    return tuple(
+        (name, label(values[name]) or bounded(printable(text), _MAX_ID_CHARACTERS))
+        for names, text in _own_calls(item)
+        for name in names
+    )
 
 
-def _label(item: pytest.Item, parameter: str, value: object) -> str:
-    """Return a text for a parameter's value that is the same in every session."""
-    if value is None or isinstance(value, str | int | float):
-        return printable(str(value))
-    name = getattr(value, "name", None)
-    if isinstance(name, str):
-        return printable(name)
+def _own_calls(item: pytest.Item) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the own parameters of each call of `metafunc.parametrize`, and pytest's id for their values.
+
+    pytest's id is for all parameters of a call. If some of these are ours, the id is made of the own ones.
+    """
     callspec: Any = getattr(item, "callspec", None)  # not in pytest's type of an item
-    return f"{parameter}{callspec.indices[parameter]}"
+    if callspec is None:
+        return
+    calls = _parameters(item).calls
+    # A project can hide the id of a call; then pytest does not say which one.
+    ids = callspec._idlist if len(callspec._idlist) == len(calls) else [""] * len(calls)  # noqa: SLF001  # no public way
+    for names, text in zip(calls, ids, strict=True):
+        own = tuple(name for name in names if name not in AXES)
+        labels = (label(callspec.params[name]) or f"{name}{callspec.indices[name]}" for name in own)
+        yield own, text if text and len(own) == len(names) else "-".join(labels)
+
+
+def _parameters(item: pytest.Item) -> Parameters:
+    known = item.parent.stash.get(PARAMETERS, {}) if item.parent is not None else {}
+    return known.get(getattr(item, "originalname", ""), Parameters([]))
 
 
 def function_of(nodeid: str) -> str:
-    """Return the id of a test function, without parameters."""
-    return nodeid.partition("[")[0]
+    """Return the id of a test function, without parameters. A folder in it may have brackets in its name."""
+    path, colons, rest = nodeid.partition("::")
+    return path + colons + rest.partition("[")[0]

@@ -113,10 +113,10 @@ class SessionMachine:
         return Bench(
             launcher=launcher,
             registry=self.registry,
-            policies=policies(self._config),
+            policies=policies(self._config.hook),
             folder=self._directories.folder,
             progress=self._progress,
-            peers=peers(self._config),
+            peers=peers(self._config.hook),
         )
 
     @cached_property

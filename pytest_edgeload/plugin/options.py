@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,10 +21,11 @@ from pytest_edgeload.plugin.settings import OPTIONS, Settings
 
 
 class Given(NamedTuple):
-    """The text of an option, and the flag, environment variable or ini key that gives it."""
+    """The text of an option, the flag, environment variable or ini key that gives it, and the folder of its paths."""
 
     text: str
     source: str
+    folder: str = ""
 
     @property
     def is_in_ini(self) -> bool:
@@ -64,13 +67,14 @@ def read(config: pytest.Config) -> dict[str, Given]:
     return {name: given for name in OPTIONS if (given := _given(config, name)) is not None}
 
 
-def parse(given: Mapping[str, Given]) -> Settings:
+def parse(given: Mapping[str, Given], rootdir: Path) -> Settings:
     """Return the settings, with the default of each option that is not given. Raises UsageError."""
     values: dict[str, Any] = {}
     for name, option in OPTIONS.items():
         text = given[name].text if name in given else option.default
         try:
-            values[name] = option.parse(text)
+            folder = Path(given[name].folder) if name in given else rootdir
+            values[name] = option.parse(text, folder) if option.is_path else option.parse(text)
         except ValueError as error:
             raise UsageError(f"{source(name, given)}={text}", str(error)) from error
     if values["compare-fail"] and not values["compare"]:
@@ -100,14 +104,26 @@ def _check(settings: Settings, given: Mapping[str, Given]) -> None:
 
 
 def _given(config: pytest.Config, name: str) -> Given | None:
+    here = config.invocation_params.dir
+    beside_ini = here if config.inipath is None else config.inipath.parent
     value = config.getoption(ini_key(name))
     if value is not None:
-        return Given(",".join(value) if isinstance(value, list) else value, flag(name))
+        folder = beside_ini if _is_in_addopts(config, flag(name)) else here
+        return Given(",".join(value) if isinstance(value, list) else value, flag(name), str(folder))
     if text := os.environ.get(variable(name)):
-        return Given(text, variable(name))
+        return Given(text, variable(name), str(here))
     if text := str(config.getini(ini_key(name))).strip():
-        return Given(text, ini_key(name))
+        return Given(text, ini_key(name), str(beside_ini))
     return None
+
+
+def _is_in_addopts(config: pytest.Config, option: str) -> bool:
+    """Return whether `addopts` of the ini file gives an option, and neither command line nor environment do."""
+    typed = [*config.invocation_params.args, *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    in_ini, in_typed = (
+        any(str(arg).partition("=")[0] == option for arg in args) for args in (config.getini("addopts"), typed)
+    )
+    return in_ini and not in_typed
 
 
 def source(name: str, given: Mapping[str, Given]) -> str:

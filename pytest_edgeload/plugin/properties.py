@@ -30,6 +30,11 @@ def properties(entry: Entry, earlier: Iterable[tuple[str, object]]) -> list[tupl
     return [(PROPERTY, pack(entry)), *words]
 
 
+def without_measurements(user_properties: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
+    """Return the properties of a test without those of its measurements."""
+    return [(name, text) for name, text in user_properties if name.partition(".")[0] != PROPERTY]
+
+
 def entries_in(user_properties: Iterable[tuple[str, object]]) -> Iterator[Entry]:
     """Yield the entries among the properties of a test. Skips properties of that name that a test recorded itself."""
     for name, text in user_properties:

@@ -1,11 +1,14 @@
-"""The policies, peers and networks that a project registers by hooks, and the checks of names against them."""
+"""The policies, peers and networks that a project registers by hooks, and the checks of names against them.
+
+pytest loads the `conftest.py` of a subfolder when it collects that folder. So the names in options are checked after
+collection, and a test sees the policies and peers of the conftest files in its own folder and in those above.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-
-import pytest
+from typing import TYPE_CHECKING
 
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.engine.readers import READERS
@@ -14,17 +17,30 @@ from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.policies import Policy, known_policies
 
+if TYPE_CHECKING:
+    from pluggy import HookRelay
+
 _MIN_LIKENESS = 0.8
 
 
-def policies(config: pytest.Config) -> dict[str, Policy]:
-    """Return the built-in and the registered policies by name. Raises UsageError for a name that is used twice."""
-    return known_policies(lambda register: config.hook.pytest_edge_policies(register=register))
+def policies(hook: HookRelay) -> dict[str, Policy]:
+    """Return the built-in policies and those that the hooks in `hook` register, by name.
+
+    `hook` is `config.hook` for all of the session, or `node.ihook` for those that a test sees. Raises UsageError for a
+    name that is used twice.
+    """
+    return known_policies(lambda register: hook.pytest_edge_policies(register=register))
 
 
-def peers(config: pytest.Config) -> dict[str, Peer]:
-    """Return the registered peers by name. Raises UsageError for a name that is used twice."""
-    return known_peers(lambda register: config.hook.pytest_edge_peers(register=register), policies(config))
+def peers(hook: HookRelay) -> dict[str, Peer]:
+    """Return the peers that the hooks in `hook` register, by name. Raises UsageError for a name that is used twice."""
+    return known_peers(lambda register: hook.pytest_edge_peers(register=register), policies(hook))
+
+
+def policy_names(settings: Settings, hook: HookRelay) -> tuple[str, ...]:
+    """Return the names of --edge-policy, with `all` replaced by all policies that the hooks in `hook` know."""
+    every = policies(hook) if "all" in settings.policy else ()
+    return tuple(dict.fromkeys(n for name in settings.policy for n in (every if name == "all" else [name])))
 
 
 def check_name(kind: str, name: str, known: Collection[str]) -> None:
@@ -33,22 +49,22 @@ def check_name(kind: str, name: str, known: Collection[str]) -> None:
         raise UsageError(f"{kind}={name}", "unknown", suggestion(name, known))
 
 
-def policy_names(config: pytest.Config, settings: Settings, given: Mapping[str, Given]) -> tuple[str, ...]:
-    """Return the names of the policies and peers to run, with `all` replaced by all policies.
-
-    Raises UsageError if an option has an unknown name of a policy, peer or reader.
-    """
-    every = policies(config)
-    known = [*every, *peers(config)]
-    names = tuple(dict.fromkeys(n for name in settings.policy for n in (every if name == "all" else [name])))
-    for name in names:
-        check_name(source("policy", given), name, known)
+def check_readers(settings: Settings, given: Mapping[str, Given]) -> None:
+    """Raise UsageError if the option has an unknown name of a reader."""
     for name in settings.reader:
         check_name(source("reader", given), name, READERS)
+
+
+def check_registered(settings: Settings, given: Mapping[str, Given], hook: HookRelay) -> None:
+    """Raise UsageError if an option has a name of a policy or peer that no hook in `hook` registers."""
+    known = [*policies(hook), *peers(hook)]
+    for name in policy_names(settings, hook):
+        if name not in known:
+            reason = "unknown, also to the conftest.py files of the collected tests"
+            raise UsageError(f"{source('policy', given)}={name}", reason, suggestion(name, known))
     for threshold in settings.compare_fail:
         reference = threshold.figure.reference
         # An unknown name may be that of a program, which is only known when it runs; a near miss is an error.
         if reference not in {None, *known} and get_close_matches(str(reference), known, 1, _MIN_LIKENESS):
             subject = f"{source('compare-fail', given)}={threshold.text}"
             raise UsageError(subject, f"{reference} is not a policy", suggestion(str(reference), known))
-    return names

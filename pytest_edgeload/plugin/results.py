@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_edgeload.base.errors import Refusal, Setting
@@ -69,9 +69,16 @@ class Results:
 
     def take(self, nodeid: str, entries: Iterable[Entry], ceilings: Sequence[Ceiling]) -> list[Finding]:
         """Take the entries of an item's report. Return the findings that fail, of all cases that are complete now."""
+        return self._gate.take(nodeid, self._new(entries), ceilings)
+
+    def note(self, nodeid: str, entries: Iterable[Entry], ceilings: Sequence[Ceiling]) -> None:
+        """Take the entries of the report of an attempt that does not count, because the test runs again."""
+        self._gate.note(nodeid, self._new(entries), ceilings)
+
+    def _new(self, entries: Iterable[Entry]) -> Collection[Entry]:
         new = {entry.file: entry for entry in entries if entry.file not in self._arrived}
         self._arrived |= new
-        return self._gate.take(nodeid, new.values(), ceilings)
+        return new.values()
 
     def finish(self, records: tuple[Record, ...], *, is_whole: bool) -> list[Finding]:
         """Write the files. Return the findings that fail but are in no report.

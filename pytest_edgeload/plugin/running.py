@@ -12,14 +12,17 @@ import pytest
 from pytest_edgeload.base.arguments import BadArgument, text, texts
 from pytest_edgeload.base.errors import UsageError, check_name
 from pytest_edgeload.base.files import noting
-from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
+from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
+from pytest_edgeload.plugin.axes import Turn
 from pytest_edgeload.plugin.cases import Caller, Memory, ProgramRun, WorkloadRun, to_limit
-from pytest_edgeload.plugin.items import device_of, is_of, measures, round_of, test_name
+from pytest_edgeload.plugin.items import comparison_group, is_of, is_turn_of, measures, round_of, test_name
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.machine import SessionMachine
 from pytest_edgeload.plugin.measuring import SessionBench
+from pytest_edgeload.plugin.options import spell
 from pytest_edgeload.plugin.programs import CallSpec, CommandSpec
-from pytest_edgeload.plugin.properties import properties
+from pytest_edgeload.plugin.properties import properties, without_measurements
+from pytest_edgeload.plugin.registrations import check_registered
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.record import Entry, Measurement, Record, collect
@@ -33,13 +36,16 @@ class Running:
 
     def __init__(self, config: pytest.Config, setup: Setup) -> None:
         self.setup = setup
+        self._config = config
         self._directories = setup.directories
         self._machine = SessionMachine(config, setup)
         self._bench = SessionBench(setup, self._machine)
         self._item: pytest.Item | None = None
+        self._attempt = 0
         self._is_busy = False
         self._refusal: UsageError | None = None
         self._program_keys: dict[str, object] = {}
+        self._precise: set[object] = set()
 
     # ---- the session -------------------------------------------------------------------------------------------
 
@@ -51,12 +57,28 @@ class Running:
         """Restore the machine. For the owner."""
         self._machine.restore()
 
+    @pytest.hookimpl(tryfirst=True)  # before the machine is prepared
+    def pytest_collection_finish(self) -> None:
+        """Check the names in options, now that all conftest files are loaded. Raises pytest.UsageError."""
+        try:
+            check_registered(self.setup.settings, self.setup.given, self._config.hook)
+        except UsageError as error:
+            self._refusal = error.spelled(spell)
+            if self.setup.is_owner:
+                raise pytest.UsageError(str(error)) from error
+
     def announce(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:  # noqa: ARG002  # for the owner
-        """Note the ids of the tests that will measure, for the owner to prepare the machine. For a worker of xdist."""
+        """Note the ids of the tests that will measure, for the owner to prepare the machine. For a worker of xdist.
+
+        If the session is refused, note the reason instead.
+        """
         directories = self._directories
         try:
             directories.make(directories.folder)
-            directories.write(directories.measuring_tests, "\n".join(measuring).encode(errors="surrogateescape"))
+            if self._refusal is None:
+                directories.write(directories.measuring_tests, "\n".join(measuring).encode(errors="surrogateescape"))
+            else:
+                directories.write(directories.refusal, str(self._refusal).encode())
         except UsageError as error:  # each test raises it, because here xdist would only show a traceback
             self._refusal = error
 
@@ -67,8 +89,7 @@ class Running:
         """Remember the running test, which a session-scoped fixture does not know. Begin none after an interrupt."""
         if not self.setup.is_owner and self._directories.interrupt_marker.exists():
             pytest.exit("the session was interrupted")
-        self._item = item
-        self._program_keys = {}
+        self._item, self._attempt = item, -1
         try:
             return (yield)
         finally:
@@ -76,14 +97,23 @@ class Running:
 
     @pytest.hookimpl(tryfirst=True)  # before pytest evaluates the markers
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Skip an optional round if the rounds so far are precise enough; see --edge-precision."""
+        """Begin an attempt. Skip an optional round if the rounds so far are precise enough; see --edge-precision."""
+        self._begin_attempt(item)
         rounds, precision = self.setup.settings.rounds, self.setup.settings.precision
         if precision is None or not measures(item) or round_of(item) < rounds.min:
             return
         own = [record for record in self._journal.of_test(test_name(item)) if is_of(record.case, item)]
-        if own and all(is_precise(record, precision, rounds.min) for record in own):
-            reason = f"precise enough: medians to {precision:.3g} after {len(own[0].rounds)} rounds"
-            item.add_marker(pytest.mark.skip(reason=reason))
+        turn = comparison_group(item), round_of(item)  # a test whose figures another test measured follows that test
+        if (turn in self._precise) if not own else all(is_precise(record, precision, rounds.min) for record in own):
+            self._precise.add(turn)
+            item.add_marker(pytest.mark.skip(reason=f"precise enough: medians to {precision:.3g}"))
+
+    def _begin_attempt(self, item: pytest.Item) -> None:
+        """Forget the measurements of the attempt before, after which a plugin runs the test again."""
+        # pytest-rerunfailures counts in an attribute of its own, across processes of xdist as well.
+        self._attempt = max(self._attempt + 1, getattr(item, "execution_count", 1) - 1)
+        self._program_keys = {}
+        item.user_properties[:] = without_measurements(item.user_properties)
 
     # ---- for the fixtures --------------------------------------------------------------------------------------
 
@@ -92,22 +122,24 @@ class Running:
         """The networks that tests make of their own models."""
         return self._machine.live
 
-    def run(self, workload: Mix | Sequence[str], *, policy: str, memory: Memory, reader: str) -> Measurement:
+    def run(
+        self, turn: Turn, workload: Mix | Sequence[str], *, policy: str, memory: Memory, reader: str
+    ) -> Measurement:
         """Measure a workload once for the running test; see `fixtures.Edge.run`."""
-        item = self._running_item("run")
+        item = self._running_item("run", turn)
         policy, reader = text("policy", policy), text("reader", reader)
-        run = WorkloadRun(Caller.of(item), as_mix(workload), policy, to_limit(memory), reader)
+        run = WorkloadRun(Caller.of(item, turn), as_mix(workload), policy, to_limit(memory), reader)
         if self.setup.settings.disable:
             return self._bench.try_workload(run)
         return self._keep(item, run, self._bench.measure_workload(run))
 
-    def run_program(self, spec: CallSpec | CommandSpec, memory: Memory) -> Measurement:
+    def run_program(self, turn: Turn, spec: CallSpec | CommandSpec, memory: Memory) -> Measurement:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
-        item, limit = self._running_item(spec.method), to_limit(memory)
+        item, limit = self._running_item(spec.method, turn), to_limit(memory)
         name, program = spec.build(item, inherited(self.setup.settings.keep_env))
         if spec.name is None:
             self._check_unique(name, program.key)
-        run = ProgramRun(Caller.of(item), name, program, limit)
+        run = ProgramRun(Caller.of(item, turn), name, program, limit)
         self._is_busy = True
         try:
             if self.setup.settings.disable:
@@ -117,10 +149,9 @@ class Running:
             self._is_busy = False
         return self._keep(item, run, entry)
 
-    def service_s(self, workload: Mix | Sequence[str]) -> float:
+    def service_s(self, turn: Turn, workload: Mix | Sequence[str]) -> float:
         """Return the seconds that one batch of `workload` takes alone; see `fixtures.Edge.service_s`."""
-        device = None if self._item is None else device_of(self._item)
-        return self._bench.service_s(as_mix(workload), device)
+        return self._bench.service_s(as_mix(workload), turn.device)
 
     def records(self, arrived: Mapping[str, Entry] | None = None) -> tuple[Record, ...]:
         """Return the records of all measurements of the session, from all processes.
@@ -136,13 +167,16 @@ class Running:
 
     # ---- one measurement ---------------------------------------------------------------------------------------
 
-    def _running_item(self, method: str) -> pytest.Item:
+    def _running_item(self, method: str, turn: Turn) -> pytest.Item:
         """Return the test that calls `edge.method`. Raises UsageError."""
         if self._item is None or not measures(self._item):
             hint = "call it from a test that has `edge` as an argument"
             raise UsageError(f"edge.{method}", "no test that measures is running", hint)
         if self._refusal is not None:
             raise self._refusal
+        if not is_turn_of(turn, self._item):
+            reason = "this `edge` is for another device or round than the test"
+            raise UsageError(f"edge.{method}", reason, "use the fixture of the running test")
         if self._is_busy:
             hint = "measure one thing at a time"
             raise UsageError(f"edge.{method}", "another measurement of this test is still running", hint)
@@ -160,7 +194,7 @@ class Running:
     def _keep(self, item: pytest.Item, run: WorkloadRun | ProgramRun, entry: Entry) -> Measurement:
         """Write a measurement to its file and to the properties of the test. Raises UsageError if the disk is full."""
         measurement = msgspec.structs.replace(
-            entry.measurement, round=run.caller.round, interleaved=self.setup.is_owner
+            entry.measurement, round=run.caller.round, attempt=self._attempt, interleaved=self.setup.is_owner
         )
         entry = journal.place(self._directories.runs, Entry(entry.case, measurement))
         item.user_properties += properties(entry, item.user_properties)
@@ -178,4 +212,4 @@ def as_mix(workload: Mix | Sequence[str]) -> Mix:
         raise BadArgument.of("workload", workload, "an empty list", "name at least one network")
     for name in names:
         check_name("network", name)
-    return Mix.of("+".join(names)[:MAX_NAME_CHARACTERS], names)
+    return Mix.of(bounded("+".join(names), MAX_NAME_CHARACTERS), names)

@@ -53,14 +53,14 @@ class Option(Generic[_T]):
 
     `bare` is the text of an option that is given without a value; `is_list` options may be given several times. In the
     help, `default_words` replace the text of the default. `report` is the format of the report that the option names a
-    file for.
+    file for. The parser of an option with `is_path` also takes the folder that a relative path starts at.
     """
 
     name: str
 
     def __init__(
         self,
-        parse: Callable[[str], _T],
+        parse: Callable[..., _T],
         default: str,
         metavar: str,
         meaning: str,
@@ -68,6 +68,7 @@ class Option(Generic[_T]):
         default_words: str = "",
         is_list: bool = False,
         is_switch: bool = False,
+        is_path: bool = False,
         bare: str = "",
         report: str = "",
     ) -> None:
@@ -76,6 +77,7 @@ class Option(Generic[_T]):
         self.metavar = metavar
         self.is_list = is_list
         self.is_switch = is_switch
+        self.is_path = is_path
         self.bare = bare
         self.report = report
         words = default_words or ("" if is_switch else default)
@@ -102,7 +104,7 @@ def _switch(meaning: str) -> Option[bool]:
 
 
 def _file(report: str, meaning: str) -> Option[Path | None]:
-    return Option(or_none(to_output), "", "FILE", meaning, report=report)
+    return Option(or_none(to_output), "", "FILE", meaning, is_path=True, report=report)
 
 
 class File(NamedTuple):
@@ -175,7 +177,7 @@ class Settings:
     devices = Option(
         or_none(to_input), "", "FILE",
         "TOML file with devices of your own",
-        default_words="edge-devices.toml in rootdir, if it exists",
+        default_words="edge-devices.toml in rootdir, if it exists", is_path=True,
     )
     user = Option(
         str, "auto", "NAME",
@@ -200,12 +202,17 @@ class Settings:
     )
     save = Option(or_none(to_baseline_name), "", "NAME", "Save the records as a baseline with this name")
     autosave = _switch("Save the records as a baseline named after the commit and the time")
-    storage = Option(to_folder, ".edgeload", "DIR", "Folder of the baselines")
+    storage = Option(
+        to_folder, ".edgeload", "DIR",
+        "Folder of the baselines. A relative path of the command line or the environment starts at the current folder, "
+        "one of the ini file at the ini file",
+        default_words=".edgeload in rootdir", is_path=True,
+    )
     compare = Option(
         to_baseline, "", "BASELINE",
         "Compare with a baseline, given by number, name or file. Without a value: with the newest baseline, from a "
         "machine like this one if possible",
-        bare="newest",
+        is_path=True, bare="newest",
     )
     compare_fail = Option(
         or_empty(to_thresholds), "", "EXPR",
@@ -227,7 +234,7 @@ class Settings:
         or_empty(to_exports), "", "SERVICE:FILE",
         f"Write files for benchmark services, separated by commas: {', '.join(EXPORTS)} (Bencher, "
         "github-action-benchmark)",
-        is_list=True,
+        is_list=True, is_path=True,
     )
     github = Option(
         to_github, "auto", "WHEN",
@@ -255,7 +262,7 @@ class Settings:
     cache_dir = Option(
         or_none(to_folder), "", "DIR",
         "Folder of stored networks, sessions and swap files",
-        default_words="the cache folder of the user",
+        default_words="the cache folder of the user", is_path=True,
     )
     only = _switch("Run only tests that measure; skip all others")
     skip = _switch("Skip tests that measure")

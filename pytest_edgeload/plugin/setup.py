@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,23 +14,24 @@ from pytest_edgeload.plugin import options
 from pytest_edgeload.plugin.axes import AXES
 from pytest_edgeload.plugin.devices import SessionDevices, session_devices
 from pytest_edgeload.plugin.options import Given
-from pytest_edgeload.plugin.registrations import policy_names
+from pytest_edgeload.plugin.registrations import check_readers, peers, policy_names
 from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.sandbox import caps, user
 from pytest_edgeload.sandbox.user import User
+
+if TYPE_CHECKING:
+    from pluggy import HookRelay
 
 
 @dataclass(frozen=True)
 class Setup:
     """The settings of a session, and the values that follow from them on this machine.
 
-    `policies` are the names of policies and peers to run. The owner is the process that prepares the machine and writes
-    the results: pytest itself, or xdist's controller.
+    The owner is the process that prepares the machine and writes the results: pytest itself, or xdist's controller.
     """
 
     settings: Settings
     given: Mapping[str, Given]
-    policies: tuple[str, ...]
     devices: SessionDevices
     cap: str
     user: User
@@ -42,11 +43,11 @@ class Setup:
     def of(cls, config: pytest.Config, directories: SessionDirectories) -> Setup:
         """Return the values for the options of this process. Raises UsageError."""
         given = options.read(config)
-        settings = options.parse(given)
+        settings = options.parse(given, config.rootpath)
+        check_readers(settings, given)
         return cls(
             settings=settings,
             given=given,
-            policies=policy_names(config, settings, given),
             devices=session_devices(settings, given, config.rootpath),
             cap="none" if settings.disable else caps.choose(settings.cap, settings.read_bw)[0],
             user=user.choose(settings.user),
@@ -60,11 +61,11 @@ class Setup:
         """Whether the kernel enforces the limits."""
         return caps.CAPS[self.cap].enforces
 
-    def axes(self, peers: Sequence[str]) -> dict[str, Sequence[Any]]:
-        """Return the values of the parametrized fixtures, by name. `peers` are the registered peers."""
-        settings = self.settings
-        policies_and_peers = tuple(dict.fromkeys([*self.policies, *peers]))
+    def axes(self, hook: HookRelay) -> dict[str, Sequence[Any]]:
+        """Return the values of the parametrized fixtures, by name, with the policies and peers that `hook` knows."""
+        settings, names = self.settings, policy_names(self.settings, hook)
+        policies_and_peers = tuple(dict.fromkeys([*names, *peers(hook)]))
         rounds = range(1 if settings.disable else settings.rounds.max)
         devices = tuple(self.devices.devices)
-        values = (devices, settings.mem, settings.reader, self.policies, policies_and_peers, rounds)
+        values = (devices, settings.mem, settings.reader, names, policies_and_peers, rounds)
         return dict(zip(AXES, values, strict=True))

@@ -57,7 +57,7 @@ def directories_of(config: pytest.Config) -> SessionDirectories:
 
         sent = options.sent(config)
         config.stash[_DIRECTORIES] = (
-            SessionDirectories.new(options.parse(options.read(config)).cache_dir)
+            SessionDirectories.new(options.parse(options.read(config), config.rootpath).cache_dir)
             if sent is None
             else SessionDirectories(*map(Path, sent["directories"]))
         )

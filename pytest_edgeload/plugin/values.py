@@ -1,6 +1,7 @@
 """The parsers of options: one function for each kind of value. Raises ValueError with the reason and a hint.
 
-Every pytest start imports this file, so a function imports what it needs only when there is text to parse.
+A relative path starts at `folder`. Every pytest start imports this file, so a function imports what it needs only when
+there is text to parse.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 from pytest_edgeload.base.text import as_path, follow_links
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_edgeload.results.threshold import Threshold
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 _MAX_SEED_DIGITS = 15
 
@@ -27,14 +29,14 @@ CAP_NAMES = ("auto", "cgroup2", "cgroup1", "systemd", "none")
 """`auto` and the keys of `sandbox.caps.CAPS`. They are repeated because every pytest start would import that module."""
 
 
-def or_none(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
+def or_none(parse: Callable[_P, _T]) -> Callable[_P, _T | None]:
     """Return a parser that returns None for the empty string."""
-    return lambda text: parse(text) if text else None
+    return lambda *args, **kwargs: parse(*args, **kwargs) if args[0] else None
 
 
-def or_empty(parse: Callable[[str], tuple[_T, ...]]) -> Callable[[str], tuple[_T, ...]]:
+def or_empty(parse: Callable[_P, tuple[_T, ...]]) -> Callable[_P, tuple[_T, ...]]:
     """Return a parser that returns an empty tuple for the empty string."""
-    return lambda text: parse(text) if text else ()
+    return lambda *args, **kwargs: parse(*args, **kwargs) if args[0] else ()
 
 
 def to_names(text: str) -> tuple[str, ...]:
@@ -170,29 +172,29 @@ def to_baseline_name(text: str) -> str:
     return check_name(text)
 
 
-def to_baseline(text: str) -> str:
+def to_baseline(text: str, folder: Path) -> str:
     """Return a reference to a baseline. Rejects an existing path, which is probably a test."""
     if not text:
         return text
-    path = as_path(text)
+    path = as_path(text, folder)
     if path.suffix == ".json":
-        return str(Path(text).expanduser())
+        return str(path)
     if os.path.lexists(path):
         raise ValueError("not a baseline; if it is a test path, write --edge-compare=newest before it")
     return text
 
 
-def to_input(text: str) -> Path:
+def to_input(text: str, folder: Path) -> Path:
     """Return the path of an existing file."""
-    path = as_path(text)
+    path = as_path(text, folder)
     if not path.is_file():
         raise ValueError("no such file; name a file of devices as described in docs/devices.md")
     return path
 
 
-def to_output(text: str) -> Path:
+def to_output(text: str, folder: Path) -> Path:
     """Return the path of a file that can be written."""
-    given = as_path(text)
+    given = as_path(text, folder)
     path = follow_links(given)
     if path.is_dir():
         raise ValueError("a folder; name a file, such as results.json")
@@ -203,26 +205,26 @@ def to_output(text: str) -> Path:
     return path
 
 
-def to_folder(text: str) -> Path:
+def to_folder(text: str, folder: Path) -> Path:
     """Return the path of a folder that exists or can be created."""
-    path = as_path(text)
+    path = as_path(text, folder)
     if path.exists() and not path.is_dir():
         raise ValueError("not a folder; name a folder, which is created if it does not exist")
     return path
 
 
-def to_exports(text: str) -> tuple[tuple[str, Path], ...]:
+def to_exports(text: str, folder: Path) -> tuple[tuple[str, Path], ...]:
     """Return the services and files of a comma list."""
-    return tuple(map(_export, to_names(text)))
+    return tuple(_export(item, folder) for item in to_names(text))
 
 
-def _export(text: str) -> tuple[str, Path]:
+def _export(text: str, folder: Path) -> tuple[str, Path]:
     service, colon, file = text.partition(":")
     if service not in EXPORTS or not colon:
         raise ValueError(f"not SERVICE:FILE; try {EXPORTS[0]}:out.json, the services are {', '.join(EXPORTS)}")
     if not file:
         raise ValueError(f"{text} names no file; try {text}out.json")
-    return service, to_output(file)
+    return service, to_output(file, folder)
 
 
 def to_columns(text: str) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pytest_edgeload.results.evidence import DOUBT, level
-from pytest_edgeload.results.finding import Finding, Verdict
+from pytest_edgeload.results.finding import Finding, Verdict, identity
+from pytest_edgeload.results.record import Case
 
 
 class ClaimKind(NamedTuple):
@@ -79,6 +80,10 @@ class Claims:
             if claim.chance <= DOUBT:  # otherwise it is no evidence for others
                 insort(chances, claim.chance)
             self._open.append(claim)
+
+    def withdraw(self, case: Case) -> None:
+        """Remove the open claims on the case with this identity, which will be judged again."""
+        self._open = [claim for claim in self._open if identity(claim.finding.case) != case]
 
     def levels(self, comparisons: Comparisons) -> dict[ClaimKind, float]:
         """Return the largest chance, by kind, with which a claim holds among so many comparisons."""

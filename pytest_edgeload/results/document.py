@@ -66,7 +66,10 @@ class Document(msgspec.Struct, frozen=True):
 
     def summary(self) -> Document:
         """Return the document without task spans and time lines."""
-        records = tuple(Record(r.case, tuple(m.summary() for m in r.rounds)) for r in self.records)
+        records = tuple(
+            Record(r.case, tuple(m.summary() for m in r.rounds), tuple(m.summary() for m in r.retried))
+            for r in self.records
+        )
         return msgspec.structs.replace(self, records=records)
 
 

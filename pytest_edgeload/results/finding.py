@@ -104,12 +104,10 @@ class Sides:
 def identity(case: Case) -> Case:
     """Return the part of a case that is the same in every session: without the bytes of `base+`, the cap and the swap.
 
-    The parameters are left out as well, because the id of the test contains them.
+    The parameters are part of it, because the id of a test joins them by a hyphen, which they may contain.
     """
     constraints = case.constraints.without(["memory_bytes"])
-    return msgspec.structs.replace(
-        case, constraints=constraints, cap="", swap="", parameters=(), by_device=(), unenforced=()
-    )
+    return msgspec.structs.replace(case, constraints=constraints, cap="", swap="", by_device=(), unenforced=())
 
 
 def missing_cases(before: Iterable[Record], after: Iterable[Record]) -> list[Case]:

@@ -23,6 +23,10 @@ class Part(NamedTuple):
         return self.label or self.document.machine.key
 
 
+_Known = dict[tuple[float, float], Measurement]
+"""Measurements by their start and end."""
+
+
 def merge(parts: Sequence[Part]) -> Document:
     """Return one document with all records of `parts`, which must not be empty.
 
@@ -33,17 +37,19 @@ def merge(parts: Sequence[Part]) -> Document:
     if len(parts) == 1 and not parts[0].label:
         return parts[0].document
     are_distinct = any(part.label for part in parts) or len({part.document.machine.key for part in parts}) > 1
-    merged: dict[Case, dict[tuple[float, float], Measurement]] = {}
+    merged: dict[Case, tuple[_Known, _Known]] = {}
     first = 0
     for part in parts:
         for record in part.document.records:
-            _take(merged.setdefault(_on(part, record.case) if are_distinct else record.case, {}), record.rounds, first)
+            case = _on(part, record.case) if are_distinct else record.case
+            for known, own in zip(merged.setdefault(case, ({}, {})), (record.rounds, record.retried), strict=True):
+                _take(known, own, first)
         first += 1 + max((m.round for record in part.document.records for m in record.rounds), default=0)
-    records = tuple(Record(case, tuple(rounds.values())) for case, rounds in merged.items())
+    records = tuple(Record(case, *(tuple(known.values()) for known in both)) for case, both in merged.items())
     return _described(parts, records)
 
 
-def _take(known: dict[tuple[float, float], Measurement], rounds: Iterable[Measurement], first: int) -> None:
+def _take(known: _Known, rounds: Iterable[Measurement], first: int) -> None:
     """Add `rounds`, numbered from `first`, to the known ones; of two equal measurements keep the one with spans."""
     for m in rounds:
         key = (m.started, m.ended) if m.started else (-1.0 - first, float(len(known)))

@@ -154,7 +154,8 @@ def _metric(unit: Unit, better: Better, meaning: str) -> Meta:
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything observed of one worker's run. A metric that was not measured is None, and absent in JSON.
 
-    `detail` explains an outcome other than ok in one sentence. `started` and `ended` are Unix times by the clock of
+    `attempt` counts the earlier runs of the test in this round, which failed and made a plugin run it again. `detail`
+    explains an outcome other than ok in one sentence. `started` and `ended` are Unix times by the clock of
     this machine; nothing depends on them. `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names
     the metrics that the kernel counts only for the whole machine. `arrived_s` and `response_s` are per request, in
     seconds; the response of a request that was `dropped` is None. `service` is by network. `tasks` are the spans of the
@@ -164,6 +165,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     outcome: Outcome
     round: Count = 0
+    attempt: Count = 0
     detail: str = ""
     started: Seconds = 0.0
     ended: Seconds = 0.0
@@ -335,11 +337,26 @@ def metric_of(name: str) -> Metric:
     return METRICS[name]
 
 
-class Record(msgspec.Struct, frozen=True):
-    """A case and its measurements."""
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A case and its measurements.
+
+    `retried` are measurements of attempts after which the test ran again. They are kept, but nothing is computed of
+    them.
+    """
 
     case: Case
     rounds: tuple[Measurement, ...]
+    retried: tuple[Measurement, ...] = ()
+
+    @classmethod
+    def of(cls, case: Case, measurements: Iterable[Measurement]) -> Self:
+        """Return the record of all measurements of a case; only the last attempt of each round counts."""
+        ordered = sorted(measurements, key=lambda measurement: measurement.round)
+        last: dict[int, int] = {}
+        for m in ordered:
+            last[m.round] = max(last.get(m.round, 0), m.attempt)
+        rounds = tuple(m for m in ordered if m.attempt == last[m.round])
+        return cls(case, rounds, tuple(m for m in ordered if m.attempt < last[m.round]))
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -355,9 +372,7 @@ def collect(entries: Iterable[Entry]) -> tuple[Record, ...]:
     rounds: dict[Case, list[Measurement]] = {}
     for entry in entries:
         rounds.setdefault(entry.case, []).append(entry.measurement)
-    return tuple(
-        Record(case, tuple(sorted(own, key=lambda measurement: measurement.round))) for case, own in rounds.items()
-    )
+    return tuple(Record.of(case, own) for case, own in rounds.items())
 
 
 def comparison_groups(records: Iterable[Record]) -> dict[Case, list[Record]]:

@@ -55,6 +55,15 @@ def test_invalid_name_is_refused(register: Callable[[str], object]) -> None:
         register(name)
 
 
+@given(st.text(min_size=1), st.integers(20, 40))
+def test_bounded_texts_stay_different(text: str, size: int) -> None:
+    """A long text is cut, and still differs from one that differs after the cut; a short text stays as it is."""
+    one, other = (texts.bounded(text * 40 + end, size) for end in "ab")
+    assert len(one) == len(other) == size
+    assert one != other
+    assert texts.bounded(text, len(text)) == text
+
+
 @given(st.text())
 def test_text_is_shown_on_one_line(text: str) -> None:
     """A text is shown on one line that can be printed and encoded; a printable text stays as it is."""

@@ -180,7 +180,7 @@ def test_commands_parse(words: list[str], pytester: pytest.Pytester, monkeypatch
 def _parse_pytest(words: list[str], pytester: pytest.Pytester) -> None:
     config = pytester.parseconfig(*words)
     texts = options.read(config)
-    options.parse(texts)
+    options.parse(texts, config.rootpath)
     assert len(texts) == len({word.partition("=")[0] for word in words if word.startswith("--edge-")})
 
 

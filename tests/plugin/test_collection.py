@@ -84,6 +84,82 @@ def test_own_pairs_are_not_multiplied(bare: pytest.Pytester) -> None:
     assert collected(bare, "--edge-policy=partial", "--edge-mem=2G") == ["test_it[linear-1G]", "test_it[bulk-None]"]
 
 
+def test_parameters_of_a_hook_replace_the_options(bare: pytest.Pytester) -> None:
+    """A project that parametrizes one of our fixtures in `pytest_generate_tests` gets its own values for it."""
+    bare.makeconftest("""
+        def pytest_generate_tests(metafunc):
+            if "edge_policy" in metafunc.fixturenames:
+                metafunc.parametrize("edge_policy", ["linear"])
+    """)
+    bare.makepyfile("def test_it(edge, edge_policy, edge_mem): pass")
+    assert collected(bare, "--edge-policy=bulk", "--edge-mem=1G,512M") == ["test_it[linear-1G]", "test_it[linear-512M]"]
+
+
+# ---- names that conftest files register ------------------------------------------------------------------------
+
+REGISTER = "def pytest_edge_policies(register):\n    register('mine', lambda workload, budget: None)"
+
+
+@pytest.fixture
+def nested(bare: pytest.Pytester) -> pytest.Pytester:
+    """Return a project with a policy that only the conftest.py of the folder `bench` registers."""
+    bare.makepyfile(
+        **{
+            "bench/conftest": REGISTER,
+            "bench/test_bench": "def test_bench(edge, edge_policy): pass",
+            "other/test_other": "def test_other(edge, edge_policy): pass",
+        }
+    )
+    return bare
+
+
+@pytest.mark.parametrize("folder", [".", "bench"])
+def test_policy_of_a_subfolder_is_known_from_everywhere(
+    nested: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """A policy that the conftest.py of a subfolder registers can be chosen from the rootdir as from that folder."""
+    nested.makeini("[pytest]")
+    monkeypatch.chdir(nested.path / folder)
+    assert "test_bench[mine]" in collected(nested, "--edge-policy=mine")
+
+
+@pytest.mark.parametrize("paths", [("bench", "other"), ("other", "bench"), ("other",)])
+def test_all_means_the_policies_that_a_test_sees(nested: pytest.Pytester, paths: tuple[str, ...]) -> None:
+    """`all` means the same for a test whatever else is collected: policies of the folders that contain it."""
+    found = collected(nested, "--edge-policy=all", *paths)
+    assert "test_other[mine]" not in found
+    assert "test_other[bulk]" in found
+    assert ("test_bench[mine]" in found) is ("bench" in paths)
+
+
+UNKNOWN = "unknown, also to the conftest.py files of the collected tests"
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--edge-policy=mine", f"{UNKNOWN}; *"),
+        ("--edge-policy=xyzzy", f"{UNKNOWN}; choose from bulk, *linear*"),
+        ("--edge-policy=linaer", f"{UNKNOWN}; did you mean linear[?]"),
+        ("--edge-compare-fail=makespan/bulkk:10%", "bulkk is not a policy; did you mean bulk[?]"),
+    ],
+    ids=["policy of another folder", "unlike all", "policy", "reference"],
+)
+def test_unknown_name_is_refused_after_collection(nested: pytest.Pytester, option: str, sentence: str) -> None:
+    """A name that no conftest.py of the collected tests registers ends the session in one sentence."""
+    result = nested.runpytest("other", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {option}: {sentence}"])
+
+
+def test_unknown_name_is_refused_under_xdist(nested: pytest.Pytester) -> None:
+    """A worker of xdist tells its controller about an unknown name, and no test runs."""
+    result = nested.runpytest_subprocess("other", "--edge-policy=mine", "-n1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (result.stderr if result.errlines else result.stdout).fnmatch_lines([f"*--edge-policy=mine: {UNKNOWN}; *"])
+    assert "Traceback" not in result.stdout.str()
+
+
 # ---- order -----------------------------------------------------------------------------------------------------
 
 TURNS = ["bulk-round0", "linear-round0", "bulk-round1", "linear-round1"]

@@ -109,7 +109,7 @@ def test_without_a_device_the_fixture_is_none(bare: pytest.Pytester) -> None:
 def boards(bare: pytest.Pytester, *args: str, ini: str = "") -> SessionDevices:
     bare.makeini(f"[pytest]\n{ini}")
     given = read(bare.parseconfig(*args))
-    return session_devices(parse(given), given, bare.path)
+    return session_devices(parse(given, bare.path), given, bare.path)
 
 
 def test_equal_limit_of_an_option_is_not_the_devices(bare: pytest.Pytester) -> None:

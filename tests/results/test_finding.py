@@ -24,3 +24,10 @@ def test_identity_ignores_the_cap_and_the_bytes_of_the_limit() -> None:
     assert identity(moved) == identity(CASE)
     assert Sides.of([around(1.0)]).side(moved, None) == Side(around(1.0))
     assert identity(msgspec.structs.replace(CASE, limit="1G")) != identity(CASE)
+
+
+def test_identity_has_the_parameters() -> None:
+    """Two cases whose tests have one id, because parameters contain hyphens, are not compared with each other."""
+    pairs = ((("net", "resnet-50"), ("size", "small")), (("net", "resnet"), ("size", "50-small")))
+    one, other = (identity(msgspec.structs.replace(CASE, parameters=parameters)) for parameters in pairs)
+    assert one != other

@@ -119,3 +119,12 @@ def test_merge_loses_nothing(files: list[list[Case]]) -> None:
         expected = [float(i) for i, cases in enumerate(files) if case in cases]
         found = [m.makespan_s for record in merged.records if record.case == case for m in record.rounds]
         assert found == expected
+
+
+def test_earlier_attempts_stay_apart() -> None:
+    """Measurements of earlier attempts are kept, and are not rounds of the merged record."""
+    crashed = Measurement(outcome="crashed", started=0.5, ended=0.6)
+    first = msgspec.structs.replace(_record(CASE, 1.0, started=1.0), retried=(crashed,))
+    [record] = merge([Part(_document(first)), Part(_document(_record(CASE, 2.0, started=5.0)))]).records
+    assert [m.makespan_s for m in record.rounds] == [1.0, 2.0]
+    assert record.retried == (crashed,)

@@ -39,7 +39,7 @@ CASE = Case(
     limit="512M",
     constraints=Constraints(512 << 20, threads=2),
 )
-ABOUT = {"outcome", "round", "detail", "started", "ended", "interleaved", "machine_wide", "notices"}
+ABOUT = {"outcome", "round", "attempt", "detail", "started", "ended", "interleaved", "machine_wide", "notices"}
 PARTS = {"arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
 ENDINGS = {"s": "_s", "per s": "_per_s", "bytes": "_bytes"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
@@ -162,3 +162,15 @@ def test_a_group_differs_in_the_policy_only(entries: list[Entry]) -> None:
         assert len({msgspec.structs.replace(record.case, policy="any") for record in group}) == 1
         assert len({record.case.policy for record in group}) == len(group)
     assert len({msgspec.structs.replace(record.case, policy="any") for record in records}) == len(grouped)
+
+
+def test_last_attempt_of_each_round_counts() -> None:
+    """Only the last attempt of a round is in `rounds`; earlier attempts are kept in `retried`."""
+    made = [
+        Measurement(outcome=outcome, round=number, attempt=attempt)
+        for number, attempt, outcome in [(1, 0, "crashed"), (0, 0, "ok"), (1, 2, "ok"), (1, 2, "oom"), (1, 1, "wrong")]
+    ]
+    [record] = collect(Entry(CASE, measurement) for measurement in made)
+    assert [(m.round, m.attempt, m.outcome) for m in record.rounds] == [(0, 0, "ok"), (1, 2, "ok"), (1, 2, "oom")]
+    assert [(m.round, m.attempt, m.outcome) for m in record.retried] == [(1, 0, "crashed"), (1, 1, "wrong")]
+    assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
