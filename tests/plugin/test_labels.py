@@ -58,12 +58,12 @@ def test_value_has_a_text(value: object, text: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [object(), {"b", "a"}, [frozenset("ab")], Config(1, frozenset("ab")), np.arange(10_000), Broken(), re.compile],
-    ids=["object", "set", "nested set", "dataclass with a set", "shortened array", "broken repr", "function"],
+    [object(), {"b", "a"}, [frozenset("ab")], Config(1, frozenset("ab")), np.arange(10_000), Broken()],
+    ids=["object", "set", "nested set", "dataclass with a set", "shortened array", "broken repr"],
 )
 def test_unstable_text_is_no_name(value: object) -> None:
     """An address, the order of a set and a shortened repr are no names, because they differ or collide."""
-    assert label(value) == (value.__name__ if callable(value) else None)
+    assert label(value) is None
 
 
 def test_long_text_is_cut_but_stays_different() -> None:

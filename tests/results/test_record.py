@@ -167,8 +167,11 @@ def test_a_group_differs_in_the_policy_only(entries: list[Entry]) -> None:
 def test_last_attempt_of_each_round_counts() -> None:
     """Only the last attempt of a round is in `rounds`; earlier attempts are kept in `retried`."""
     made = [
-        Measurement(outcome=outcome, round=number, attempt=attempt)
-        for number, attempt, outcome in [(1, 0, "crashed"), (0, 0, "ok"), (1, 2, "ok"), (1, 2, "oom"), (1, 1, "wrong")]
+        Measurement(outcome="crashed", round=1),
+        Measurement(outcome="ok", round=0),
+        Measurement(outcome="ok", round=1, attempt=2),
+        Measurement(outcome="oom", round=1, attempt=2),
+        Measurement(outcome="wrong", round=1, attempt=1),
     ]
     [record] = collect(Entry(CASE, measurement) for measurement in made)
     assert [(m.round, m.attempt, m.outcome) for m in record.rounds] == [(0, 0, "ok"), (1, 2, "ok"), (1, 2, "oom")]
