@@ -95,7 +95,7 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
     check_policies(policies, [*known_policies, *peers])
     networks = networks_of(mix, registry)
     name, cap = caps.choose("auto")
-    with prepared(directories, args.swap, terminal.say) as swap:
+    with prepared(directories, args.swap, terminal.say, cap.outer()) as swap:
         launcher = Launcher(
             cap=cap,
             swap=swap,

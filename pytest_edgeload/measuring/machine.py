@@ -13,6 +13,7 @@ from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.measuring.directories import SessionDirectories, number_of
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.caps.outer import NO_GROUPS, Outer
 from pytest_edgeload.sandbox.owner import is_abandoned, is_own
 from pytest_edgeload.sandbox.swap import Swap
 
@@ -20,9 +21,12 @@ _KEPT_SESSIONS = 20
 
 
 @contextmanager
-def prepared(directories: SessionDirectories, swap_kind: str, say: Callable[[str], None]) -> Iterator[Swap]:
+def prepared(
+    directories: SessionDirectories, swap_kind: str, say: Callable[[str], None], outer: Outer = NO_GROUPS
+) -> Iterator[Swap]:
     """Clean up after dead sessions and switch swap on; in every case, remove the groups and the swap at the end.
 
+    The swap is what the groups around pytest, `outer`, leave of it.
     `say` receives a line about each thing that was cleaned up. Only the owner of the session calls this. Raises
     UsageError or Unsupported.
     """
@@ -37,7 +41,7 @@ def prepared(directories: SessionDirectories, swap_kind: str, say: Callable[[str
     swap: Swap | None = None
     try:
         with Interrupts():
-            swap = swaps.open_swap(swap_kind, directories.swaps, directories.session)
+            swap = swaps.open_swap(swap_kind, directories.swaps, directories.session, outer.swap)
         yield swap
     finally:
         with Interrupts():

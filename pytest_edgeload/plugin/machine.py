@@ -65,7 +65,9 @@ class SessionMachine:
         setup, directories = self._setup, self._directories
         try:
             with Interrupts():
-                swap = self._restore.enter_context(prepared(directories, setup.settings.swap, self._progress.say))
+                outer = CAPS[setup.cap].outer()
+                ready = prepared(directories, setup.settings.swap, self._progress.say, outer)
+                swap = self._restore.enter_context(ready)
             shared = Shared(setup.cap, swap.size_bytes, swap.usable, self._unenforced(self.bench_with(setup.cap, swap)))
             directories.write(self._note, msgspec.json.encode(shared))
             directories.write(directories.unreported_marker, b"")

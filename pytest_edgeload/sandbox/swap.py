@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import re
 import shutil
@@ -11,12 +12,16 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own
 from pytest_edgeload.sandbox.user import caller_id
+
+if TYPE_CHECKING:
+    from pytest_edgeload.sandbox.caps.outer import OuterLimit
 
 AUTO_BYTES = 8 << 30  # as much as the machine of the 2020 study had
 _MIN_FREE_BYTES = 1 << 30
@@ -48,8 +53,8 @@ class Swap:
                 raise Unsupported("the swap file", f"cannot be removed: {_reason(error)}", hint) from error
 
 
-def open_swap(setting: str, folder: Path, session: str) -> Swap:
-    """Return the swap that `setting` asks for.
+def open_swap(setting: str, folder: Path, session: str, outer: OuterLimit | None = None) -> Swap:
+    """Return the swap that `setting` asks for, or what the limit `outer` of the groups around leaves of it.
 
     `existing`: the machine's swap. `auto`: that, or else a temporary file if this process may switch one on. A size: a
     temporary file of that size. `off`: workers may not swap. Temporary files are in `folder` and have the name of
@@ -58,9 +63,13 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
     if setting == "off":
         return Swap(0, usable=False)
     existing = sum(size for path, size in active() if not path.name.startswith(PREFIX))
-    if setting == "existing" or (setting == "auto" and (existing or not _may_swapon())):
-        return Swap(existing)
+    max_bytes = math.inf if outer is None else outer.value
+    if setting == "existing" or (setting == "auto" and (existing or not max_bytes or not _may_swapon())):
+        return Swap(int(min(existing, max_bytes)))
     asked = Setting("swap", setting)
+    if outer is not None and setting != "auto" and parse_size(setting) > max_bytes:
+        hint = ("have it raised, ask for less, or try ", Setting("swap", "existing"))
+        raise UsageError(asked, f"would not take effect, because {outer.file} is {format_size(max_bytes)}", hint)
     if not _may_swapon():
         raise UsageError(asked, "only root may switch swap on", "run as root, or try existing or off")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,7 +96,7 @@ def open_swap(setting: str, folder: Path, session: str) -> Swap:
                 Setting("cache-dir"),
             ),
         )
-    return Swap(size, file=_make(folder / f"{PREFIX}{session}.swap", size))
+    return Swap(int(min(size, max_bytes)), file=_make(folder / f"{PREFIX}{session}.swap", size))
 
 
 def _open_to_others(folder: Path) -> Path | None:

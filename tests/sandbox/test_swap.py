@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.sandbox.caps.outer import OuterLimit
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import AUTO_BYTES, Swap, open_swap, sweep
 from tests.sandbox import witness
@@ -43,6 +44,18 @@ def existing_bytes() -> int:
 def opened(tmp_path: Path, session: str) -> Callable[[str], Swap]:
     """Open a session's swap in tmp_path."""
     return lambda setting: open_swap(setting, tmp_path, session)
+
+
+def test_swap_is_what_the_groups_around_leave(tmp_path: Path, session: str) -> None:
+    """The machine's swap is as large as an outer limit at most; with a limit of 0 no file is made, or it is refused."""
+    limit = OuterLimit("swap_bytes", MIB, Path("/a/memory.swap.max"))
+    none = limit._replace(value=0)
+    assert open_swap("existing", tmp_path, session, limit).size_bytes == min(existing_bytes(), MIB)
+    assert open_swap("auto", tmp_path, session, none) == Swap(0)
+    sentence = "swap=256M: would not take effect, because /a/memory.swap.max is 1M; .*"
+    with pytest.raises(UsageError, match=sentence if os.geteuid() == 0 else "swap=256M"):
+        open_swap("256M", tmp_path, session, limit)
+    assert list(tmp_path.iterdir()) == []
 
 
 @as_root

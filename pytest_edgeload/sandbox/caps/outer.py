@@ -80,6 +80,11 @@ class Outer:
         """Return how often each group has reached its memory limit, the nearest one first."""
         return tuple(mark.hits() for mark in self.marks)
 
+    @property
+    def swap(self) -> OuterLimit | None:
+        """The limit of swap; None without one."""
+        return next((limit for limit in self.limits if limit.resource == "swap_bytes"), None)
+
     def reached(self, before: Iterable[int]) -> OuterLimit | None:
         """Return the memory limit of the nearest group that reached it since `before`; None if none did.
 
@@ -89,6 +94,9 @@ class Outer:
             if now > (then if mark.entry else 0):
                 return next(iter(read_limits([mark.limit.parent], [mark.limit.name])), None)
         return None
+
+
+NO_GROUPS = Outer()
 
 
 def _quota(text: str) -> Values:
