@@ -15,7 +15,7 @@ _NOISES = 4
 """Differences of this many times the noise are explained by it; see `networks.layer.Sample`."""
 
 
-class Comparison(NamedTuple):
+class Deviation(NamedTuple):
     """The output error of an answer, see `job.Checked`, and words for the number that differs most."""
 
     error: float | None
@@ -24,35 +24,35 @@ class Comparison(NamedTuple):
 
 def compare(
     outputs: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], tolerance: float, noise: Sequence[float] = ()
-) -> Comparison:
+) -> Deviation:
     """Compare `outputs` with plain PyTorch's, whose `noise` is given for each output; without it there is none.
 
     Differences that the noise explains are within the tolerance.
     """
     if len(outputs) != len(expected):
-        return Comparison(None, f"it has {len(outputs)} outputs instead of {len(expected)}")
+        return Deviation(None, f"it has {len(outputs)} outputs instead of {len(expected)}")
     noise = noise or [0.0] * len(outputs)
-    worst = Comparison(0.0)
+    worst = Deviation(0.0)
     for i, (output, correct) in enumerate(zip(outputs, expected, strict=True)):
         error, detail = _compare(output, correct, _NOISES * noise[i] / tolerance)
         if error is None:
-            return Comparison(None, f"output {i} {detail}")
+            return Deviation(None, f"output {i} {detail}")
         if worst.error is not None and error > worst.error:
-            worst = Comparison(error, f"output {i} {detail}")
+            worst = Deviation(error, f"output {i} {detail}")
     return worst
 
 
-def _compare(output: torch.Tensor, expected: torch.Tensor, min_scale: float) -> Comparison:
+def _compare(output: torch.Tensor, expected: torch.Tensor, min_scale: float) -> Deviation:
     """Compare one output. Its error is the largest difference over the largest expected value, or over `min_scale`.
 
     NaN is right where plain PyTorch has it. The error is None if no finite number expresses it.
     """
     if output.shape != expected.shape:
-        return Comparison(None, f"has shape {[*output.shape]} instead of {[*expected.shape]}")
+        return Deviation(None, f"has shape {[*output.shape]} instead of {[*expected.shape]}")
     if output.dtype != expected.dtype:
-        return Comparison(None, f"has type {_name(output.dtype)} instead of {_name(expected.dtype)}")
+        return Deviation(None, f"has type {_name(output.dtype)} instead of {_name(expected.dtype)}")
     if output.numel() == 0:
-        return Comparison(0.0)
+        return Deviation(0.0)
     is_same = (output == expected) | (output.isnan() & expected.isnan())  # inf - inf is NaN
     differences = torch.where(is_same, 0.0, (output.double() - expected.double()).abs())
     differences = torch.where(differences < _TINY, 0.0, differences)
@@ -61,8 +61,8 @@ def _compare(output: torch.Tensor, expected: torch.Tensor, min_scale: float) -> 
     scale = torch.where(expected.isfinite(), expected.double().abs(), 0.0).max().item()
     error = differences.max().item() / (max(scale, min_scale) or 1.0)
     if error and not expected.is_floating_point():
-        return Comparison(max(error, 1.0), detail)  # an integer is right or wrong, even if coarse types computed it
-    return Comparison(error if math.isfinite(error) else None, detail)
+        return Deviation(max(error, 1.0), detail)  # an integer is right or wrong, even if coarse types computed it
+    return Deviation(error if math.isfinite(error) else None, detail)
 
 
 def _words(output: torch.Tensor, expected: torch.Tensor, position: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.engine.compare import Comparison, compare
+from pytest_edgeload.engine.compare import Deviation, compare
 from pytest_edgeload.engine.layout import may_be_channels_last
 from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.readers.read import ReadReader
@@ -91,7 +91,7 @@ class OpenNetwork:
             tensors = [_channels_last(tensor) for tensor in tensors]
         return dict(zip(self.network.inputs, tensors, strict=True))
 
-    def compare(self, outputs: Sequence[torch.Tensor], sample: int) -> Comparison:
+    def compare(self, outputs: Sequence[torch.Tensor], sample: int) -> Deviation:
         """Return how far `outputs` are from plain PyTorch's for a sample."""
         stored = self.sample(sample)
         noise = [] if stored.noise is None else self.tensors((stored.noise,))[0].tolist()

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pytest_edgeload.engine.compare import Comparison
+from pytest_edgeload.engine.compare import Deviation
 from pytest_edgeload.engine.ledger import Ledger
 from pytest_edgeload.engine.memory import arena, trim
 from pytest_edgeload.engine.network import OpenNetwork
@@ -102,7 +102,7 @@ class Performer:
         """Return the activations that request `r` holds now, by name."""
         return self._values[r]
 
-    def compare(self, r: int) -> Comparison:
+    def compare(self, r: int) -> Deviation:
         """Return how far the outputs of request `r` are from plain PyTorch's."""
         network, sample = self._requests[r]
         return network.compare([self._values[r][name] for name in network.network.outputs], sample)

@@ -19,7 +19,7 @@ import torch
 
 from pytest_edgeload.base.functions import import_from, import_function
 from pytest_edgeload.engine import lean_torch
-from pytest_edgeload.engine.compare import Comparison
+from pytest_edgeload.engine.compare import Deviation
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.job import Done, Job, Program
@@ -103,7 +103,7 @@ class ProgramJob:
     def _networks(self) -> list[OpenNetwork]:
         return _open(self._job)
 
-    def compare(self, r: int) -> Comparison:
+    def compare(self, r: int) -> Deviation:
         """Return how far the outputs of request `r` are from plain PyTorch's."""
         request = self._job.requests[r]
         return self._networks[request.network].compare(self._answers.get(r, ()), request.sample)

@@ -57,6 +57,14 @@ def test_other_values_are_refused(made: Any, words: str) -> None:
         open_model(made)
 
 
+def test_pointer_in_place_of_a_program_is_named(tmp_path: Path) -> None:
+    """A Git LFS pointer is refused as such, with the command that fetches the file."""
+    path = tmp_path / "saved.pt2"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4996\n")
+    with pytest.raises(Refusal, match=r"saved.pt2: it is a Git LFS pointer, not the file itself; run git lfs pull$"):
+        open_model(path)
+
+
 @pytest.mark.parametrize("harm", [lambda data: data[:-100], lambda _: b"", lambda _: b"PK" + bytes(100)])
 def test_damaged_file_is_refused(tmp_path: Path, harm: Any) -> None:
     """A damaged file is refused in one line with its path and a hint."""

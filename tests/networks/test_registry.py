@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -191,6 +192,25 @@ def test_name_keeps_its_factory(project: Project) -> None:
     with pytest.raises(UsageError, match=r"^network net: registered twice, as m:f and as m:g; rename one$"):
         registry.register("net", "m:g")
     assert registry.names == ("net",)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1e-3, "x", True, float("nan"), float("inf")])
+def test_a_tolerance_is_a_positive_number(project: Project, tolerance: Any) -> None:
+    """A tolerance that is not a positive number is refused by its value."""
+    with pytest.raises(UsageError, match=r"^tolerance=.*: not a .*number; give the largest relative difference"):
+        project.registry().register("other", "my_factories:make", tolerance=tolerance)
+
+
+def test_a_tolerance_is_part_of_the_network(project: Project) -> None:
+    """A network that is registered with a tolerance has it; the name is taken for the same model without one."""
+    registry, half = project.registry(), cast("float", torch.tensor(0.5))  # converted, like all scalars
+    registry.register("loose", "my_factories:make", tolerance=half)
+    _, network = registry.get("loose", lambda _name, _done, _total: None)
+    assert network.tolerance == 0.5
+    with pytest.raises(
+        UsageError, match=r"^network loose: registered twice, as .*:make, tolerance 0.5 and as .*:make;"
+    ):
+        registry.register("loose", "my_factories:make")
 
 
 def test_names_have_the_order_of_registration(project: Project) -> None:
