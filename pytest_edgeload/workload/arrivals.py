@@ -192,9 +192,10 @@ class Trace(
     def load(
         cls, path: str | os.PathLike[str], *, column: str | None = None, unit: RecordedUnit | None = None
     ) -> Trace:
-        """Return the trace in a CSV or JSON Lines file, sorted and shifted as by `of`; see docs/workloads.md.
+        """Return the trace in the CSV or JSON Lines file `path`, sorted and shifted as by `of`; see docs/workloads.md.
 
-        `column` has the times. Traces of Azure and Mooncake need neither `column` nor `unit`. Raises UsageError.
+        `column` has the times, in `unit` (default: seconds) or as dates. Traces of Azure and Mooncake need neither.
+        Raises UsageError.
         """
         from pytest_edgeload.workload import recording  # noqa: PLC0415  # the worker reads no recordings
 
