@@ -11,6 +11,7 @@ from typing import overload
 
 import msgspec
 
+from pytest_edgeload.base.arguments import seconds, whole
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.networks.compose import Composer, Value
 from pytest_edgeload.networks.layer import Network
@@ -41,7 +42,9 @@ def networks(*, max_layers: int = 4, max_width: int = 8, max_samples: int = 2) -
     their concatenation. A layer has at most `max_width` output features or channels, except one that is added to a
     value: it has as many as the value. All figures are those that an export of the same module would have.
     """
-    return _networks(max_layers, max_width, max_samples)
+    return _networks(
+        whole("max_layers", max_layers, 1), whole("max_width", max_width, 1), whole("max_samples", max_samples, 1)
+    )
 
 
 @st.composite
@@ -97,6 +100,7 @@ class _Drawn:
 
 def arrivals(*, max_interval_s: float = 0.02, count: int = 6) -> st.SearchStrategy[Process]:
     """Draw arrival processes of mean intervals up to about `max_interval_s`; a trace has `count` arrivals."""
+    max_interval_s, count = seconds("max_interval_s", max_interval_s), whole("count", count)
 
     def interval(min_parts: int) -> st.SearchStrategy[float]:
         return st.integers(min_parts, _INTERVALS).map(lambda parts: parts * max_interval_s / _INTERVALS)
@@ -115,9 +119,8 @@ def arrivals(*, max_interval_s: float = 0.02, count: int = 6) -> st.SearchStrate
 
 def budgets(*, max_memory_bytes: int = 1 << 30, max_lanes: int = 4) -> st.SearchStrategy[Budget]:
     """Draw budgets: without a limit, or of few bytes as often as of many; shrinks to no limit and one lane."""
-    sizes = st.integers(0, max_memory_bytes.bit_length()).flatmap(
-        lambda bits: st.integers(0, min(max_memory_bytes, (1 << bits) - 1))
-    )
+    max_bytes, max_lanes = whole("max_memory_bytes", max_memory_bytes), whole("max_lanes", max_lanes, 1)
+    sizes = st.integers(0, max_bytes.bit_length()).flatmap(lambda bits: st.integers(0, min(max_bytes, (1 << bits) - 1)))
     return st.builds(Budget, memory_bytes=st.none() | sizes, lanes=st.integers(1, max_lanes))
 
 
@@ -167,7 +170,8 @@ def workloads(
     if isinstance(networks, str) or (isinstance(networks, Sequence) and not networks):
         hint = "give a list of names of networks, or a strategy such as networks()"
         raise UsageError(f"workloads({networks!r})", "names no networks", hint)
-    kinds = _Kinds(max_requests, max_samples, arrivals, closed, deadlines_s, tuple(conditions))
+    limits = whole("max_requests", max_requests, 1), whole("max_samples", max_samples, 1)
+    kinds = _Kinds(*limits, arrivals, closed, deadlines_s, tuple(conditions))
     if isinstance(networks, st.SearchStrategy):
         return _workloads(networks, kinds)
     return _mixes(tuple(networks), kinds)

@@ -13,6 +13,7 @@ from random import Random
 from typing import assert_type
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from hypothesis import Phase, example, find, given, settings
@@ -384,3 +385,11 @@ find(workloads(networks()), lambda _: True)
 sys.exit("torch" in sys.modules)
 """
     assert python(code).returncode == 0
+
+
+def test_bounds_of_other_libraries_become_plain() -> None:
+    """A bound may be a number of NumPy, which hypothesis itself refuses; another value is refused by its name."""
+    drawn = workloads(["a"], max_requests=np.int64(1), max_samples=np.int64(1))  # type: ignore[call-overload]
+    assert shortest(drawn, lambda _: True) == Mix("drawn", (Ask("a"),))
+    with pytest.raises(ValueError, match=r"^max_lanes=0: too small; give at least 1$"):
+        budgets(max_lanes=0)
