@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from pytest_edgeload.base.text import bounded, printable
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.plugin.axes import (
     AXES,
     DEVICE,
@@ -24,6 +25,8 @@ from pytest_edgeload.plugin.labels import label
 from pytest_edgeload.results.record import Case
 
 _MAX_ID_CHARACTERS = 200
+_FIELDS = {MEMORY: "limit", POLICY: "policy", PEER: "policy", READER: "reader"}
+"""The parameters that a test passes to `edge` itself, and the fields of the case that then have them."""
 _SCOPES: dict[str, Any] = {
     "class": pytest.Class,
     "module": pytest.Module,
@@ -80,6 +83,19 @@ def is_of(case: Case, item: pytest.Item) -> bool:
     limit, reader = given.get(MEMORY, case.limit), given.get(READER, case.reader)
     own = (test_name(item), own_parameters(item), given.get(DEVICE), limit, reader)
     return (case.test, case.parameters, case.device, case.limit, case.reader) == own
+
+
+def unused_parameters(item: pytest.Item, cases: Sequence[Case]) -> list[str]:
+    """Return those of our parameters that no case of the item has, like `edge_mem=512M`; none without a case."""
+    given = {name: value for name, value in parameters_of(item).items() if name in _FIELDS and cases}
+    texts = {name: None if value is None else str(value) for name, value in given.items()}
+    if texts.get(MEMORY) is not None:
+        texts[MEMORY] = str(Limit.parse(str(texts[MEMORY])))  # a test may write 1024M instead of 1G
+    return [
+        f"{name}={text or 'none'}"
+        for name, text in texts.items()
+        if text not in {getattr(case, _FIELDS[name]) for case in cases}
+    ]
 
 
 def test_name(item: pytest.Item) -> str:

@@ -15,7 +15,15 @@ from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
 from pytest_edgeload.plugin.axes import Turn
 from pytest_edgeload.plugin.cases import Caller, Memory, ProgramRun, WorkloadRun, to_limit
-from pytest_edgeload.plugin.items import comparison_group, is_of, is_turn_of, measures, round_of, test_name
+from pytest_edgeload.plugin.items import (
+    comparison_group,
+    is_of,
+    is_turn_of,
+    measures,
+    round_of,
+    test_name,
+    unused_parameters,
+)
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.machine import SessionMachine
 from pytest_edgeload.plugin.measuring import SessionBench
@@ -25,7 +33,7 @@ from pytest_edgeload.plugin.properties import properties, without_measurements
 from pytest_edgeload.plugin.registrations import check_registered
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.record import Entry, Measurement, Record, collect
+from pytest_edgeload.results.record import Case, Entry, Measurement, Record, collect
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.workload import Mix
@@ -42,6 +50,7 @@ class Running:
         self._bench = SessionBench(setup, self._machine)
         self._item: pytest.Item | None = None
         self._attempt = 0
+        self._cases: list[Case] = []
         self._is_busy = False
         self._refusal: UsageError | None = None
         self._program_keys: dict[str, object] = {}
@@ -108,8 +117,17 @@ class Running:
             self._precise.add(turn)
             item.add_marker(pytest.mark.skip(reason=f"precise enough: medians to {precision:.3g}"))
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Any:
+        """Warn of parameters that the test did not pass to `edge`: it passes for a limit under which nothing ran."""
+        result = yield
+        for unused in unused_parameters(item, self._cases):
+            item.warn(pytest.PytestWarning(f"no measurement of this test has {unused}; pass it to `edge`"))
+        return result
+
     def _begin_attempt(self, item: pytest.Item) -> None:
         """Forget the measurements of the attempt before, after which a plugin runs the test again."""
+        self._cases = []
         # pytest-rerunfailures counts in an attribute of its own, across processes of xdist as well.
         self._attempt = max(self._attempt + 1, getattr(item, "execution_count", 1) - 1)
         self._program_keys = {}
@@ -198,6 +216,7 @@ class Running:
         )
         entry = journal.place(self._directories.runs, Entry(entry.case, measurement))
         item.user_properties += properties(entry, item.user_properties)
+        self._cases.append(entry.case)
         with noting(self._directories.cache):
             journal.write(entry)
         return measurement

@@ -56,7 +56,7 @@ def remarks(records: Sequence[Record]) -> list[str]:
     if any((m.peak_bytes or 0) > r.case.limit_bytes for r in records if r.case.limit_bytes for m in r.rounds):
         lines.append("peak includes pages of shared libraries, most of which the limit does not count")
     if retried := sum(len(record.retried) for record in records):
-        lines.append(f"not counted: {retried} measurements of tests that failed and ran again, kept in the records")
+        lines.append(f"measurements of failed attempts, kept in the records but not counted: {retried}")
     shared = _shared(everything)
     if shared:
         lines.append(

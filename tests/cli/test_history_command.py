@@ -35,6 +35,13 @@ def test_each_case_has_a_line_and_incomparable_sessions_are_named(folder: Path) 
     assert done.stdout.endswith("\nleft out: the cap was cgroup1 then, and is cgroup2 now (0002 two, 1 case)\n")
 
 
+def test_baselines_are_found_from_a_folder_below(folder: Path) -> None:
+    """The command finds the project's baselines in the nearest folder above."""
+    below = folder / "below"
+    below.mkdir()
+    assert _cases(run_in(below, "history", "makespan")) == _cases(run_in(folder, "history", "makespan"))
+
+
 def test_encoding_without_blocks_gets_other_characters(folder: Path) -> None:
     """If the encoding has no block characters, the drawing uses others."""
     assert _cases(run_in(folder, "history", "makespan", PYTHONIOENCODING="ascii"))[0][4] == "_#"

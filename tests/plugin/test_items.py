@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_edgeload.plugin import items
+from tests.cases import CASE
 from tests.plugin.sessions import Begin, write
 
 DEVICES = "--edge-device=rpi3,coral-dev"
@@ -150,7 +152,7 @@ import pytest
 def measured(edge):
     return edge.command(["true"])
 
-def test_first(measured):
+def test_first(measured, edge_mem):
     assert measured.outcome == "ok"
 
 def test_second(measured):
@@ -159,13 +161,39 @@ def test_second(measured):
 
 
 def test_every_round_of_a_shared_fixture_is_measured(begin: Begin, tmp_path: Path) -> None:
-    """A fixture that several tests share measures each round once, for the first of these tests."""
+    """A fixture that several tests share measures each round once, for the first of these tests.
+
+    A warning says that the limit of the test did not reach the measurement.
+    """
     folder = write(tmp_path, test_tiny=SHARED_RUN)
-    ended = begin(folder, "--edge-rounds=2", "--edge-json=out.json").end()
+    ended = begin(folder, "--edge-rounds=2", "--edge-mem=64M", "--edge-json=out.json").end()
     assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines(["*PytestWarning: no measurement of this test has edge_mem=64M; pass it to `edge`"])
     [record] = ended.records
     assert record.case.test == "test_tiny.py::test_first"
     assert [m.round for m in record.rounds] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "unused"),
+    [
+        ({"limit": "1G", "policy": "linear"}, []),
+        ({"limit": None, "policy": "linear"}, ["edge_mem=1G"]),
+        ({"limit": "1G"}, ["edge_policy=linear"]),
+    ],
+    ids=["all", "no limit", "another policy"],
+)
+def test_parameter_that_reached_no_measurement_is_found(
+    bare: pytest.Pytester, fields: dict[str, str | None], unused: list[str]
+) -> None:
+    """A limit or policy that the test did not pass to `edge` is found, also if the test writes 1024M instead of 1G."""
+    source = (
+        '@pytest.mark.parametrize("edge_mem", ["1024M"])\n'
+        "def test_it(edge, edge_mem, edge_policy, edge_round, edge_device): pass"
+    )
+    [item] = collected(bare, source, "--edge-policy=linear")
+    assert items.unused_parameters(item, [msgspec.structs.replace(CASE, **fields)]) == unused
+    assert items.unused_parameters(item, []) == []
 
 
 # ---- names -----------------------------------------------------------------------------------------------------
