@@ -28,6 +28,7 @@ from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.sandbox.launch import launch
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.owner import PREFIX
+from pytest_edgeload.sandbox.scratch import Scratch
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.sandbox.trial import shortfalls
 from pytest_edgeload.sandbox.user import User, ourselves
@@ -86,8 +87,16 @@ class Launcher:
 
     def enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
         """Return a new enclosure with these limits. Start a process in it only in this session's `turn`."""
-        env = inherited(self.keep)
-        return Enclosure(self.cap, self._group_name(), limits, self.timeout_s, expected_bytes, self.user, env)
+        return Enclosure(
+            cap=self.cap,
+            name=self._group_name(),
+            limits=limits,
+            timeout_s=self.timeout_s,
+            expected_bytes=expected_bytes,
+            user=self.user,
+            env=inherited(self.keep),
+            scratch=Scratch.of_host(),
+        )
 
     def check_reads(self, read_bps: int, folder: Path) -> None:
         """Raise Unsupported if reads of the files in `folder` cannot be throttled to `read_bps`."""

@@ -10,6 +10,7 @@ from typing import IO
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.environment import inherited
+from pytest_edgeload.sandbox.scratch import Scratch
 from pytest_edgeload.sandbox.user import User, ourselves
 
 
@@ -18,7 +19,7 @@ class Enclosure:
     """The surroundings of a worker: the cap, the name of its group, its limits, its time, and its user.
 
     `expected_bytes` is how much memory the run will take from the system unless it is limited. `env` is the environment
-    that it inherits from this process.
+    that it inherits from this process, and `scratch` the folder for its temporary files, if it has one of its own.
     """
 
     cap: Cap
@@ -28,6 +29,7 @@ class Enclosure:
     expected_bytes: int = 0
     user: User = field(default_factory=ourselves)
     env: Mapping[str, str] = field(default_factory=inherited)
+    scratch: Scratch | None = None
 
     @property
     def max_bytes(self) -> int:

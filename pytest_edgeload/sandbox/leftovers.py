@@ -116,7 +116,11 @@ def _is_in_memory(folder: Path) -> bool:
 
 def _names(folders: Iterable[Path]) -> frozenset[Path | int]:
     """Return the entries of `folders` and the ids of the segments of System V."""
-    return frozenset((*(path for folder in folders for path in folder.iterdir()), *_segments()))
+    files: list[Path] = []
+    for folder in folders:
+        with suppress(OSError):  # it was removed meanwhile
+            files += folder.iterdir()
+    return frozenset((*files, *_segments()))
 
 
 def _look(name: Path | int, owner: int) -> SharedMemory | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -39,17 +40,22 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
     Its failure is a value, not an exception. Nothing of it is left when this returns or raises. Raises Unsupported if
     the cap cannot be set up or no process can be started.
     """
+    scratch = enclosure.scratch
     with Interrupts() as interrupts:
         leftovers = Leftovers.before(start.env)
         group = enclosure.cap.open(enclosure.name, enclosure.limits)
         started = time.time()
         try:
+            if scratch is not None:
+                scratch.prepare(enclosure.user)
+                start = replace(start, env=scratch.env(start.env))
             worker = Worker(start, group, enclosure)
             try:
                 with Sampler(group, worker.pid) as sampler, interrupts.allowed():
                     conversation.converse(worker)
             finally:
                 worker.end()
+                worker.notices += () if scratch is None else scratch.clear()
                 worker.notices += leftovers.remove(worker.left(), enclosure.user.uid)
             outcome, detail = worker.outside_end() or conversation.outcome(worker)
             if outcome == "crashed":
@@ -58,5 +64,7 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
             return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices(start.env)))
         finally:
             group.kill()
+            if scratch is not None:
+                scratch.clear()
             with suppress(OSError):  # a group that is still busy is removed when the session ends
                 group.close()
