@@ -18,6 +18,7 @@ Group = dict[str, Record]
 
 INTERLEAVED = ("linear", "partial", "deepeye", "execprio", "execprio-inter", "masa", "masa-hrrn", "mema")
 WHOLE_NETWORKS = ("bulk", "bulk-unchained", "multi-bulk")
+CONCURRENT = ("partial", "multi-bulk")
 PRESSURE_BYTES = 64 << 20
 """A run is under memory pressure if it reads at least this much back from swap."""
 
@@ -33,13 +34,10 @@ def _complete_groups(records: Sequence[Record], loop: str) -> dict[Case, Group]:
     }
 
 
-def _groups_under_pressure(records: Sequence[Record], loop: str, policy: str) -> dict[Case, Group]:
-    """Return the complete groups with this loop in which `policy` ran under memory pressure."""
-    return {
-        case: group
-        for case, group in _complete_groups(records, loop).items()
-        if policy in group and _median(group[policy], "swap_in_bytes") >= PRESSURE_BYTES
-    }
+def _under_pressure(group: Group, policies: Sequence[str]) -> list[str]:
+    """Return those of `policies` that ran under memory pressure in a group."""
+    measured = [policy for policy in policies if policy in group]
+    return [policy for policy in measured if _median(group[policy], "swap_in_bytes") >= PRESSURE_BYTES]
 
 
 def _median(record: Record, metric: str) -> float:
@@ -74,24 +72,27 @@ def _judge(ratios: dict[Case, float | None], reason: str) -> None:
 @pytest.mark.quick
 def test_interleaving_beats_whole_networks_under_pressure(edge_records: tuple[Record, ...]) -> None:
     """The 2020 study: under memory pressure, interleaving loads and execs is faster than loading whole networks."""
-    groups = _groups_under_pressure(edge_records, "once", "bulk")
-    ratios = {case: _ratio(group, INTERLEAVED, ["bulk"], "makespan_s") for case, group in groups.items()}
+    ratios = {
+        case: _ratio(group, INTERLEAVED, whole, "makespan_s")
+        for case, group in _complete_groups(edge_records, "once").items()
+        if (whole := _under_pressure(group, WHOLE_NETWORKS))
+    }
     size = format_size(PRESSURE_BYTES)
-    _judge(ratios, f"bulk never read {size} back from swap in a group with an interleaved policy; lower --edge-mem")
+    _judge(
+        ratios, f"no policy read {size} of whole networks back from swap beside an interleaved one; lower --edge-mem"
+    )
 
 
 @pytest.mark.full
 @pytest.mark.quick
 def test_concurrency_is_not_worse_with_memory_to_spare(edge_records: tuple[Record, ...]) -> None:
     """The 2020 study: as long as memory suffices, running networks concurrently is not slower than one by one."""
-    spared = {
-        case: group
+    ratios = {
+        case: _ratio(group, CONCURRENT, ["bulk"], "makespan_s")
         for case, group in _complete_groups(edge_records, "once").items()
         if len(case.requests) > 1
-        and "bulk" in group
-        and not any(_median(record, "swap_out_bytes") for record in group.values())
+        and not any(_median(group[policy], "swap_out_bytes") for policy in ("bulk", *CONCURRENT) if policy in group)
     }
-    ratios = {case: _ratio(group, ["partial", "multi-bulk"], ["bulk"], "makespan_s") for case, group in spared.items()}
     _judge(ratios, "bulk and partial never ran several requests without swap in one group; raise --edge-mem")
 
 
@@ -102,7 +103,8 @@ def test_strict_linear_wins_when_swapping_is_heavy(edge_records: tuple[Record, .
     others = ["partial", "deepeye", *WHOLE_NETWORKS]
     ratios = {
         case: _ratio(group, ["linear"], others, "makespan_s")
-        for case, group in _groups_under_pressure(edge_records, "once", "partial").items()
+        for case, group in _complete_groups(edge_records, "once").items()
+        if _under_pressure(group, ["partial"])
     }
     _judge(ratios, "partial never swapped in a group with linear; lower --edge-mem")
 
@@ -112,7 +114,8 @@ def test_strict_linear_wins_when_swapping_is_heavy(edge_records: tuple[Record, .
 def test_memory_awareness_answers_sooner_under_pressure(edge_records: tuple[Record, ...]) -> None:
     """Masa: if requests keep coming under memory pressure, memory-aware policies have shorter mean response times."""
     ratios = {
-        case: _ratio(group, ["masa", "masa-hrrn"], ["bulk"], "response_mean_s")
-        for case, group in _groups_under_pressure(edge_records, "open", "bulk").items()
+        case: _ratio(group, ["masa", "masa-hrrn"], whole, "response_mean_s")
+        for case, group in _complete_groups(edge_records, "open").items()
+        if (whole := _under_pressure(group, WHOLE_NETWORKS))
     }
-    _judge(ratios, "bulk never swapped in an open loop with masa; lower --edge-mem and set --edge-policy=all")
+    _judge(ratios, "no policy that loads whole networks swapped in an open loop with masa; lower --edge-mem")

@@ -20,10 +20,7 @@ Every policy must drop the same requests.
 
 
 def _case(mix: Mix, conditions: Conditions) -> object:
-    quick = mix.name == "FGA" and conditions == "wait"
-    return pytest.param(
-        mix.deciding(conditions), id=f"{mix.name}-{conditions}", marks=[pytest.mark.quick] if quick else []
-    )
+    return pytest.param(mix.deciding(conditions), id=f"{mix.name}-{conditions}")
 
 
 @pytest.mark.full

@@ -30,7 +30,6 @@ MIXES = workloads(
 
 
 @pytest.mark.full
-@pytest.mark.quick
 def test_drawn_mix(
     edge: Edge,
     edge_policies: tuple[str, ...],

@@ -12,15 +12,10 @@ from pytest_edgeload import Edge, Limit, Mix
 from suites.peers import missing
 
 MIXES = (Mix.of("age_net", ["age_net"]), Mix.of("object_net", ["object_net"]), run_pipeline(), large_3())
-QUICK = {"age_net"}
-
-
-def _case(mix: Mix) -> object:
-    return pytest.param(mix, id=mix.name, marks=[pytest.mark.quick] if mix.name in QUICK else [])
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("mix", [_case(mix) for mix in MIXES])
+@pytest.mark.parametrize("mix", [pytest.param(mix, id=mix.name) for mix in MIXES])
 def test_peers(edge: Edge, mix: Mix, edge_peer: str, edge_mem: Limit | None, edge_reader: str) -> None:
     """All requests are answered, with the outputs of plain PyTorch, by peers and policies alike."""
     reason = missing(edge_peer)
