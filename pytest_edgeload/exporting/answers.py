@@ -9,7 +9,7 @@ import torch
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
-from pytest_edgeload.base.tracebacks import user_lines
+from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import type_hint
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line
 from pytest_edgeload.networks.inputs import Inputs
@@ -29,19 +29,24 @@ def answers(module: torch.nn.Module, samples: Sequence[Inputs]) -> list[Answer]:
     Raises CannotExport, with the user's own lines in a note, if the module fails; also for a sample that differs from
     the first one in more than the values of its tensors. Raises NotPlain for an input or output without bytes.
     """
-    traced = _signature(samples[0])
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        if not is_lazy(tensor):  # it gets its values when the module runs
-            check_weight(name, tensor)
-    results = []
+    _check_tensors(module, samples)
+    traced, results = _signature(samples[0]), []
     for index, sample in enumerate(samples):
         if _signature(sample) != traced:
             reason = "it differs from sample 0 in shapes, types or constants"
             raise CannotExport(f"sample {index}", reason, "make it a network of its own")
-        for i, tensor in enumerate(tensors_in((sample.args, sample.kwargs))):
-            check_plain(f"input {i} of sample {index}", tensor)
         results.append(_answer(module, sample, index))
     return results
+
+
+def _check_tensors(module: torch.nn.Module, samples: Sequence[Inputs]) -> None:
+    """Raise NotPlain for an input without bytes, and CannotExport for such a weight."""
+    for index, sample in enumerate(samples):
+        for i, tensor in enumerate(tensors_in((sample.args, sample.kwargs))):
+            check_plain(f"input {i} of sample {index}", tensor)
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if not is_lazy(tensor):  # it gets its values when the module runs
+            check_weight(name, tensor)
 
 
 def tensors_in(nest: Any) -> list[torch.Tensor]:
@@ -57,8 +62,7 @@ def call(module: torch.nn.Module, sample: Inputs, index: int = 0) -> Any:
         hint = type_hint(module, sample, str(error)) or "correct the module or the sample"
         subject = f"{type(module).__name__} fails on sample {index}, in plain PyTorch"
         failure = CannotExport(subject, first_line(error), hint)
-        failure.add_note(user_lines(error))
-        raise failure from error
+        raise with_user_lines(failure, error) from error
 
 
 def _call(module: torch.nn.Module, sample: Inputs, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

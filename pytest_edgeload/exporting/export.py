@@ -13,7 +13,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.fx import Graph, Node
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from pytest_edgeload.base.tracebacks import user_lines
+from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import way_out
 from pytest_edgeload.exporting.cut import LayerDraft, Placeholders, cut_graph, target_name
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line, unchanged
@@ -55,8 +55,7 @@ def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
     except Exception as error:
         subject = f"torch.export cannot trace {type(module).__name__}"
         failure = CannotExport(subject, first_line(error), way_out(module, inputs, str(error)))
-        failure.add_note(user_lines(error))
-        raise failure from error
+        raise with_user_lines(failure, error) from error
     _check_deterministic(program.graph)
     weights, names = _placeholders(program)
     weights = _named(weights, module)

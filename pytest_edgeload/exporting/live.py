@@ -112,7 +112,7 @@ def _recorded_call(module: torch.nn.Module, sample: Inputs, update: _Update) -> 
 def _described(leaf: Any) -> Any:
     """Return a leaf of the arguments of an operator, without values of tensors and addresses of objects."""
     if isinstance(leaf, torch.Tensor):
-        return str(leaf.dtype), tuple(leaf.shape)
+        return str(leaf.dtype), () if leaf.is_nested else tuple(leaf.shape)
     return leaf if isinstance(leaf, _CONSTANTS) else type(leaf).__name__
 
 

@@ -65,9 +65,14 @@ def _answer(make: Callable[[], Path]) -> Made | NotMade:
         return NotMade.of(error)
     except OSError as error:  # of the factory, or of a library that it calls
         hint = files.cache_hint(error) if error.errno in files.FULL else ""
-        return NotMade.because(str(error), hint, [user_lines(error)])
+        return NotMade.because(str(error), hint, _lines(error))
     except Exception as error:  # noqa: BLE001  # the parent makes one sentence of it
-        return NotMade.because(f"{type(error).__name__}: {error}", notes=[user_lines(error)])
+        return NotMade.because(f"{type(error).__name__}: {error}", notes=_lines(error))
+
+
+def _lines(error: BaseException) -> tuple[str, ...]:
+    lines = user_lines(error)
+    return (lines,) if lines else ()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # as all handlers

@@ -15,6 +15,7 @@ from pytest_edgeload.exporting.live import fingerprint, keep_live
 from pytest_edgeload.networks.preparation import PreparationFailed
 from tests.exporting.quantized import quantized
 from tests.exporting.test_export import run_layers
+from tests.test_tensors import nested
 
 X = torch.linspace(-1, 1, 8).reshape(2, 4)
 
@@ -130,6 +131,7 @@ def sparse(net: Net) -> None:
         (lambda net: net.register_buffer("b", fake()), X, "b: a FakeTensor without values in memory$"),
         (lambda net: net.layer.weight.untyped_storage().resize_(0), X, "layer.weight: a Parameter without values in"),
         (lambda _: None, X.to_sparse(), "input 0 of sample 0: of the layout sparse_coo, whose"),
+        (lambda _: None, nested(torch.strided), "input 0 of sample 0: of the layout nested, whose"),
         (
             lambda _: None,
             X.double(),
@@ -137,7 +139,7 @@ def sparse(net: Net) -> None:
         ),
         (missing, X, "Net fails on sample 0, in plain PyTorch: RuntimeError: Expected .*; correct the module or the"),
     ],
-    ids=["sparse", "fake", "resized", "sample", "type of a sample", "type of a value"],
+    ids=["sparse", "fake", "resized", "sample", "nested", "type of a sample", "type of a value"],
 )
 def test_model_is_refused_by_name(tmp_path: Path, harm: Callable[[Net], Any], sample: torch.Tensor, words: str) -> None:
     """A model with a tensor that has no bytes, and a model that fails, are refused in one sentence."""

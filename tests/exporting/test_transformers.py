@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.folder import read_graph
 from tests.builders import job, stored
 
@@ -59,6 +60,13 @@ def test_outputs_are_those_of_pytorch(tmp_path: Path, family: Callable[[], Model
     """Each family has the outputs of plain PyTorch, layer by layer and tile by tile."""
     torch.manual_seed(0)
     _check(tmp_path, policy, *family())
+
+
+def test_cache_in_the_outputs_is_refused_with_its_setting(tmp_path: Path) -> None:
+    """A model that returns its cache of keys and values is refused with the setting that leaves the cache out."""
+    model, sample = llama()
+    with pytest.raises(CannotExport, match=r"DynamicCache.*; set use_cache=False in its config, or give a module aro"):
+        stored(tmp_path, model, {"input_ids": sample["input_ids"]})
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

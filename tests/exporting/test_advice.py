@@ -1,0 +1,50 @@
+"""The hint for a module that cannot be exported is one that helps: it depends on what the module holds."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from pytest_edgeload.exporting.advice import way_out
+from pytest_edgeload.exporting.export import export
+from pytest_edgeload.exporting.model import CannotExport
+from pytest_edgeload.networks.inputs import Inputs
+from tests.exporting.test_export import Composed, linear, rows
+
+SAMPLE = Inputs((torch.rand(2, 6),))
+
+
+def test_packed_weights_are_quantized_otherwise() -> None:
+    """A module with packed weights is refused with another way to quantize, not with a module around it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls this quantization deprecated
+        module = torch.ao.quantization.quantize_dynamic(nn.Sequential(linear()), {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+        with pytest.raises(CannotExport, match="; quantize the float module with torchao, or measure this one with e"):
+            export(module, (rows(),))
+
+
+def test_scripted_part_is_replaced() -> None:
+    """A module with a TorchScript part is refused with the way to measure it as it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls TorchScript deprecated
+        part = torch.jit.trace(linear(), (rows(),))  # type: ignore[no-untyped-call]
+    hint = way_out(nn.Sequential(part), SAMPLE, "any")
+    assert hint == "give the module that it was made of, or measure this one with edge.call"
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("Could not guard on data-dependent expression", "whose branches and sizes do not depend on the values"),
+        ("Unsupported input type", "a module around it that takes and returns tensors"),
+        ("expected the same dtype", "make the samples float32, as the weights are"),
+        ("anything", "a module around it whose forward takes tensors"),
+    ],
+)
+def test_other_hints_follow_from_the_message(message: str, words: str) -> None:
+    """Without such parts, the message of torch decides."""
+    sample = Inputs((torch.rand(1).double(),)) if "dtype" in message else SAMPLE
+    assert words in way_out(Composed(lambda m, x: m.a(x), a=linear()), sample, message)
