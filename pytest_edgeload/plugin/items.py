@@ -122,9 +122,9 @@ def _own_calls(item: pytest.Item) -> Iterator[tuple[tuple[str, ...], str]]:
     callspec: Any = getattr(item, "callspec", None)  # not in pytest's type of an item
     if callspec is None:
         return
-    calls = _parameters(item).calls
-    # A project can hide the id of a call; then pytest does not say which one.
-    ids = callspec._idlist if len(callspec._idlist) == len(calls) else [""] * len(calls)  # noqa: SLF001  # no public way
+    calls, ids = _parameters(item).calls, callspec._idlist  # noqa: SLF001  # no public way
+    if len(calls) != len(ids):  # a project can hide the id of a call, and plugins can change parameters
+        calls, ids = [(name,) for name in callspec.params], [""] * len(callspec.params)
     for names, text in zip(calls, ids, strict=True):
         own = tuple(name for name in names if name not in AXES)
         labels = (label(callspec.params[name]) or f"{name}{callspec.indices[name]}" for name in own)

@@ -14,6 +14,7 @@ from numbers import Number
 from pytest_edgeload.base.text import bounded, printable
 
 MAX_CHARACTERS = 80
+_MAX_ENTRIES = 100  # of a list or dict that is named by its entries, because a test may get a whole data set
 
 
 def id_of(value: object) -> str | None:
@@ -33,6 +34,8 @@ def label(value: object) -> str | None:
 def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     if value is None or isinstance(value, Number | enum.Enum):
@@ -50,6 +53,8 @@ def _has_name(value: object, attribute: str) -> bool:
 
 def _has_stable_repr(value: object) -> bool:
     """Return whether the repr of a value is complete, and free of addresses and of the order of a set."""
+    if isinstance(value, dict | list | tuple) and len(value) > _MAX_ENTRIES:
+        return False
     if isinstance(value, dict):
         return all(map(_has_stable_repr, [*value, *value.values()]))
     if isinstance(value, list | tuple):

@@ -221,9 +221,10 @@ def collected(bare: pytest.Pytester, source: str, *args: str) -> list[Any]:
         ('"v", [pytest.param(object(), id="x"), [1, 2]]', ["x", "[1, 2]"]),
         ('("v", "edge_policy"), [(1, "bulk"), (2, "linear")]', ["1", "2"]),
         ('("v", "edge_policy"), [(1, "bulk"), (2, "linear")], ids=["x", "y"]', ["1", "2"]),
+        ('"v", [pytest.param(1, id=pytest.HIDDEN_PARAM), pytest.param(2, id="two")]', ["1", "two"]),
         ('"edge_policy", ["bulk", "linear"]', ["", ""]),
     ],
-    ids=["types", "hyphens", "paths", "ids", "param", "mixed", "mixed with ids", "only ours"],
+    ids=["types", "hyphens", "paths", "ids", "param", "mixed", "mixed with ids", "hidden", "only ours"],
 )
 def test_name_is_the_id_of_pytest_without_our_parameters(bare: pytest.Pytester, mark: str, expected: list[str]) -> None:
     """A case has pytest's own id, which `ids=` sets, without policy, limit, reader, device and round."""

@@ -40,6 +40,7 @@ class Broken:
     [
         ("resnet", "resnet"),
         (5, "5"),
+        (b"\x00a", r"\x00a"),
         (None, "None"),
         (np.int64(5), "5"),
         (Path("fp32/model.bin"), "fp32/model.bin"),
@@ -58,8 +59,8 @@ def test_value_has_a_text(value: object, text: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [object(), {"b", "a"}, [frozenset("ab")], Config(1, frozenset("ab")), np.arange(10_000), Broken()],
-    ids=["object", "set", "nested set", "dataclass with a set", "shortened array", "broken repr"],
+    [object(), {"b", "a"}, [frozenset("ab")], Config(1, frozenset("ab")), np.arange(10_000), [0] * 1000, Broken()],
+    ids=["object", "set", "nested set", "dataclass with a set", "shortened array", "long list", "broken repr"],
 )
 def test_unstable_text_is_no_name(value: object) -> None:
     """An address, the order of a set and a shortened repr are no names, because they differ or collide."""
