@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -13,8 +14,10 @@ from pytest_edgeload.results.record import METRICS, Entry
 PROPERTY = "edgeload"
 """The name of the property that has a measurement, as one JSON string."""
 
+_WORD = re.compile(rf"{PROPERTY}(\.(?P<number>\d{{1,9}}))?\.[a-z]\w*", re.ASCII)
 
-def properties(entry: Entry, earlier: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
+
+def properties(entry: Entry, earlier: Sequence[tuple[str, object]]) -> list[tuple[str, str]]:
     """Return the properties of an entry: the packed entry, and one for each key of its case and each metric.
 
     These have names like `edgeload.makespan_s`, or `edgeload.2.makespan_s` if `earlier`, the properties that the test
@@ -24,7 +27,7 @@ def properties(entry: Entry, earlier: Iterable[tuple[str, object]]) -> list[tupl
     values = {name: getattr(case, name) for name in ("workload", "policy", "device", "limit", "reader")}
     values["outcome"] = measurement.outcome
     values |= {name: measurement.value(name) for name in METRICS if name != "response_s"}
-    count = sum(name == PROPERTY for name, _ in earlier)
+    count = _count(earlier)
     start = PROPERTY if count == 0 else f"{PROPERTY}.{count + 1}"
     words = [(f"{start}.{name}", str(value)) for name, value in values.items() if value is not None]
     return [(PROPERTY, pack(entry)), *words]
@@ -33,6 +36,13 @@ def properties(entry: Entry, earlier: Iterable[tuple[str, object]]) -> list[tupl
 def without_measurements(user_properties: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
     """Return the properties of a test without those of its measurements."""
     return [(name, text) for name, text in user_properties if name.partition(".")[0] != PROPERTY]
+
+
+def _count(earlier: Sequence[tuple[str, object]]) -> int:
+    """Return the number of measurements among the properties, which is in the names of the last one."""
+    names = (_WORD.fullmatch(name) for name, _ in reversed(earlier))
+    last = next(filter(None, names), None)
+    return 0 if last is None else int(last["number"] or 1)
 
 
 def entries_in(user_properties: Iterable[tuple[str, object]]) -> Iterator[Entry]:

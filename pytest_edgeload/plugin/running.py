@@ -207,7 +207,7 @@ class Running:
 
     @cached_property
     def _journal(self) -> journal.Follower:
-        return journal.Follower(self._directories.runs)
+        return journal.Follower(self._directories.runs, is_alone=self.setup.is_owner)
 
     def _keep(self, item: pytest.Item, run: WorkloadRun | ProgramRun, entry: Entry) -> Measurement:
         """Write a measurement to its file and to the properties of the test. Raises UsageError if the disk is full."""
@@ -219,6 +219,8 @@ class Running:
         self._cases.append(entry.case)
         with noting(self._directories.cache):
             journal.write(entry)
+        if self.setup.settings.precision is not None:
+            self._journal.note(entry)
         return measurement
 
 

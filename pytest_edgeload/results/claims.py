@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,7 +84,11 @@ class Claims:
 
     def withdraw(self, case: Case) -> None:
         """Remove the open claims on the case with this identity, which will be judged again."""
-        self._open = [claim for claim in self._open if identity(claim.finding.case) != case]
+        withdrawn = [claim for claim in self._open if identity(claim.finding.case) == case]
+        self._open = [claim for claim in self._open if claim not in withdrawn]
+        for claim in withdrawn:
+            with suppress(ValueError):  # it was no evidence
+                self._chances[claim.kind].remove(claim.chance)
 
     def levels(self, comparisons: Comparisons) -> dict[ClaimKind, float]:
         """Return the largest chance, by kind, with which a claim holds among so many comparisons."""

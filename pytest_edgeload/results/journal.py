@@ -45,21 +45,29 @@ def read(path: Path) -> Entry | None:
 
 
 class Follower:
-    """Reads new measurements from a folder that several processes write to; keeps no spans and time lines."""
+    """Follows the measurements in a folder; keeps no spans and time lines.
 
-    def __init__(self, folder: Path) -> None:
+    If the process `is_alone`, it notes its own measurements and reads none. Otherwise it reads those of the others.
+    """
+
+    def __init__(self, folder: Path, *, is_alone: bool) -> None:
         self._folder = folder
+        self._is_alone = is_alone
         self._known: set[str] = set()
         self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
 
+    def note(self, entry: Entry) -> None:
+        """Note a measurement of this process."""
+        self._known.add(Path(entry.file).name)
+        summary = msgspec.structs.replace(entry, measurement=entry.measurement.summary())
+        self._entries[entry.case.test].append(summary)
+
     def of_test(self, test: str) -> tuple[Record, ...]:
         """Return the records of `test` so far."""
-        names = os.listdir(self._folder) if self._folder.is_dir() else []  # noqa: PTH208  # quicker than Path objects
+        names = os.listdir(self._folder) if not self._is_alone and self._folder.is_dir() else []  # noqa: PTH208  # quicker
         for name in sorted({*names} - self._known):
             if name.endswith(".json") and (entry := read(self._folder / name)) is not None:
-                self._known.add(name)
-                summary = msgspec.structs.replace(entry, measurement=entry.measurement.summary())
-                self._entries[entry.case.test].append(summary)
+                self.note(entry)
         return collect(self._entries[test])
 
 

@@ -1,4 +1,4 @@
-"""The work of the gate for one report, counted: the same for the first and for the thousandth report."""
+"""The work for one measurement and for one report, counted: the same for the first and for the thousandth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from pytest_edgeload.plugin.gating import SessionGate
+from pytest_edgeload.plugin.properties import properties
 from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.record import Case, Entry, Measurement
@@ -75,3 +76,14 @@ def test_work_per_report_is_constant() -> None:
     assert abs(_calls(lambda: _reports(gate, TESTS - 2)) - first) <= 8  # a dictionary that grows may be copied
     assert _allocated_bytes(lambda: _reports(gate, TESTS - 1)) < first_bytes + (32 << 10)
     assert first_bytes < 1 << 20
+
+
+def test_properties_of_the_thousandth_measurement_cost_the_same() -> None:
+    """The properties of a measurement cost the same number of calls, however many the test already has."""
+    entry = Entry(CASE, Measurement(outcome="ok", makespan_s=1.0))
+    earlier = properties(entry, [])
+    first = _calls(lambda: properties(entry, earlier))
+    for _ in range(TESTS - 1):
+        earlier += properties(entry, earlier)
+    assert earlier[-1][0].startswith(f"edgeload.{TESTS}.")
+    assert _calls(lambda: properties(entry, earlier)) <= first + 8

@@ -99,7 +99,8 @@ def test_missing_baseline_passes_unless_strict(begin: Begin, tmp_path: Path) -> 
     folder = write(tmp_path, conftest=CONFTEST + POLICY)
     ended = begin(folder, *OPTIONS, GATE).end()
     assert ended.status == 0, ended.said
-    ended.lines.fnmatch_lines([f"no baseline in {folder / '.edgeload'}, so nothing is compared"])
+    sentence = "threshold plan_peak:10% judged nothing: there is no baseline"
+    ended.lines.fnmatch_lines([f"no baseline in {folder / '.edgeload'}, so nothing is compared", sentence])
     strict = begin(folder, *OPTIONS, GATE, "--edge-strict").end()
     assert strict.status == 4, strict.said
     assert strict.running.on_disk == []
@@ -163,6 +164,42 @@ def test_nearest_threshold_counts(begin: Begin, tmp_path: Path) -> None:
     ended.lines.fnmatch_lines(["FAILED test_tiny.py::test_case[[]none-bulk[]] - regressed: *limit plan_peak 1M"])
     assert ended.said.count("FAILED ") == 1
     assert "ledger_peak" not in ended.said, "linear keeps to it, and bulk is not compared with itself"
+
+
+CALL = """
+import pytest
+
+{mark}
+def test_case(edge):
+    edge.call(sum, range(10))
+
+def test_other():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("mark", "options", "sentence"),
+    [
+        (
+            "@pytest.mark.edge_threshold(makespan='2x sum')",
+            (),
+            "threshold makespan 2x sum judged nothing: no case was measured besides sum itself",
+        ),
+        ("", (), "--edge-strict judged nothing: no threshold is given, and no test has one"),
+        ("", (GATE, "-k", "other"), "threshold plan_peak:10% judged nothing: no test measures"),
+    ],
+    ids=["itself", "none", "unmeasured"],
+)
+def test_gate_that_judges_nothing_fails_if_strict(
+    begin: Begin, tmp_path: Path, mark: str, options: tuple[str, ...], sentence: str
+) -> None:
+    """A gate that judged nothing says so, and fails under --edge-strict although all tests pass."""
+    folder = write(tmp_path, test_tiny=CALL.format(mark=mark))
+    ended = begin(folder, "--edge-mem=none", "--edge-strict", *options).end()
+    assert ended.status == 1, ended.said
+    ended.lines.fnmatch_lines([sentence, "*passed*"])
+    assert "failed" not in ended.said
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.journal import read
+from pytest_edgeload.results.journal import Follower, read
 from pytest_edgeload.results.record import Case, Entry, Measurement, Timeline
 
 CASE = Case(
@@ -68,3 +68,17 @@ def test_incomplete_file_gets_no_name(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.glob("*.json")) == []
     assert read(Path(write(tmp_path, _entry(1.0)).file)) is not None
+
+
+def test_follower_knows_own_and_other_measurements(tmp_path: Path) -> None:
+    """A follower knows what it has noted and, unless it is alone, what others wrote; each once, without spans."""
+    own, other = write(tmp_path, _entry(1.0)), write(tmp_path, _entry(2.0))
+    alone, together = (Follower(tmp_path, is_alone=is_alone) for is_alone in (True, False))
+    for follower in (alone, together):
+        follower.note(own)
+    assert [m.started for record in alone.of_test(CASE.test) for m in record.rounds] == [1.0]
+    for _ in range(2):
+        assert [m.started for record in together.of_test(CASE.test) for m in record.rounds] == [1.0, 2.0]
+    assert not any(m.tasks for record in together.of_test(CASE.test) for m in record.rounds)
+    assert together.of_test("another") == ()
+    assert other.case == CASE
