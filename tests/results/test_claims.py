@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.results.claims import Claim, Claims, comparisons_in, settle
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Finding, identity
 from pytest_edgeload.results.threshold import Threshold
 from tests.cases import CASE
 
@@ -58,3 +58,13 @@ def test_arriving_claims_end_as_if_settled_together(chances: list[float]) -> Non
         held += arriving.holding({False: len(claims)})
     found = [*held, *arriving.others({False: len(claims)})]
     assert sorted(found, key=lambda finding: finding.now or 0) == settle(claims)
+
+
+def test_withdrawn_claim_is_no_evidence() -> None:
+    """A case that is measured again has no claim, and its earlier chance is no evidence for others."""
+    claims = Claims()
+    claims.add([_claim(0.01), _claim(0.2)])
+    claims.withdraw(identity(CASE))
+    claims.add([_claim(0.04)])
+    assert claims.holding({False: 2}) == []
+    assert [finding.verdict for finding in claims.others({False: 2})] == ["inconclusive"]
