@@ -80,6 +80,16 @@ def test_new_or_missing_case_fails_only_in_strict_mode(folder: Path) -> None:
             assert verdict in done.stdout
 
 
+def test_threshold_that_judges_nothing_fails_only_in_strict_mode(folder: Path) -> None:
+    """A threshold by which nothing was judged is named, also without a common case, and fails in strict mode."""
+    (folder / "bulk.json").write_bytes(render(session(BEFORE[0])))
+    for options, status in (((), 0), (("--strict",), 1)):
+        done = run_in(folder, "compare", "bulk.json", "bulk.json", "--fail=makespan/bulk:10%", *options)
+        assert done.returncode == status
+        sentence = "threshold makespan/bulk:10% judged nothing: no case was measured besides bulk itself"
+        assert sentence in done.stdout.splitlines()
+
+
 def test_times_of_another_machine_are_not_compared(folder: Path) -> None:
     """Times of another kind of machine are not compared, and a line says so; ratios and bytes are."""
     there = session(*SLOWER)
