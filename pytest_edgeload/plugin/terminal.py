@@ -15,12 +15,16 @@ from pytest_edgeload.measuring.progress import ProgressLine
 
 
 class SessionProgress:
-    """The progress display of a session. Shows nothing in a worker of xdist, which has no terminal."""
+    """The progress display of a session. Shows nothing in a worker of xdist, which has no terminal.
+
+    It is the output of its own line: pytest's line ends before the first text, and begins again after the last.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._plugins = config.pluginmanager
-        self._line = ProgressLine(lambda: self._reporter)
+        self._line = ProgressLine(lambda: self)
         self._begun: object = None
+        self._has_written = False
 
     @property
     def _reporter(self) -> Any:
@@ -38,22 +42,34 @@ class SessionProgress:
             if reporter is not None:
                 self._line.say(line)
 
+    def write(self, text: str, /) -> None:
+        """Write text to pytest's terminal."""
+        reporter = self._reporter
+        if not self._has_written:
+            self._begun, self._has_written = reporter.currentfspath, True
+            _end_line(reporter)
+        reporter.write(text)
+
+    def flush(self) -> None:
+        """Show the text that was written."""
+        self._reporter.flush()
+
+    def isatty(self) -> bool:
+        """Return whether pytest's output is a terminal."""
+        return bool(self._reporter.isatty)
+
     @contextmanager
     def _uncaptured(self) -> Iterator[Any]:
         """Give the terminal, if there is one. Output of a running test is captured, and this output is not the test's.
 
-        pytest goes on in a new line that begins like the one before it. Ctrl-C waits, because it could otherwise end a
-        line halfway.
+        Ctrl-C waits, because it could otherwise end a line halfway.
         """
         capture = self._plugins.get_plugin("capturemanager")
         with Interrupts(), capture.global_and_fixture_disabled() if capture else nullcontext():
-            reporter = self._reporter
-            if reporter is not None and not self._line.is_shown:
-                self._begun = reporter.currentfspath
-                _end_line(reporter)
-            yield reporter
-            if reporter is not None and not self._line.is_shown:
-                _begin_line(reporter, self._begun)
+            yield self._reporter
+            if self._has_written and not self._line.is_shown:
+                _begin_line(self._reporter, self._begun)
+                self._has_written = False
 
 
 def _begin_line(reporter: Any, begun: object) -> None:

@@ -10,16 +10,29 @@ SAYING = """
 
     @pytest.mark.parametrize("name", "abc")
     def test_it(name, pytestconfig):
+        progress = SessionProgress(pytestconfig)
         if name == "b":
-            SessionProgress(pytestconfig).say("edgeload: waits")
+            progress.say("edgeload: waits")
+        if name == "c":
+            for done in (0, 1, 2):
+                progress("net", done, 2)
 """
 
 
 @pytest.mark.parametrize(
     ("args", "lines"),
     [
-        ((), ["test_saying.py .", "edgeload: waits", "test_saying.py .. *100%?"]),
-        (("-q",), [".", "edgeload: waits", ".. *100%?"]),
+        (
+            (),
+            [
+                "test_saying.py .",
+                "edgeload: waits",
+                "test_saying.py .",
+                "edgeload: making network net",
+                "test_saying.py . *100%?",
+            ],
+        ),
+        (("-q",), [".", "edgeload: waits", ".", "edgeload: making network net", ". *100%?"]),
         (
             ("-v",),
             [
@@ -27,6 +40,8 @@ SAYING = """
                 "test_saying.py::test_it?b? ",
                 "edgeload: waits",
                 "test_saying.py::test_it?b? PASSED*",
+                "test_saying.py::test_it?c? ",
+                "edgeload: making network net",
                 "test_saying.py::test_it?c? PASSED*",
             ],
         ),
