@@ -59,6 +59,7 @@ def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
     _check_deterministic(program.graph)
     weights, names = _placeholders(program)
     weights = _named(weights, module)
+    _check_layout(program.graph, weights)
     outputs = _outputs(program, weights)
     return LayeredModule(cut_graph(program.graph, weights, outputs), names, outputs)
 
@@ -73,6 +74,19 @@ def _check_deterministic(graph: Graph) -> None:
                 "it draws random numbers, so no two runs agree",
                 "call eval() before torch.export.export, or give a module that draws none",
             )
+
+
+def _check_layout(graph: Graph, weights: Placeholders) -> None:
+    """Raise CannotExport if an operator reads memory by strides, and a tensor is not contiguous, as it is stored."""
+    strided = next((node for node in graph.nodes if "as_strided" in str(node.target)), None)
+    if strided is None:
+        return
+    for node in graph.find_nodes(op="placeholder"):
+        value = node.meta.get("val")
+        if isinstance(value, torch.Tensor) and not value.is_contiguous():
+            name = weights[node.name][0] if node.name in weights else f"input {node.name}"
+            reason = f"it depends on the layout of tensors, and {name} is not contiguous"
+            raise CannotExport(target_name(strided.target), reason, "call contiguous() on it")
 
 
 def _draws(node: Node) -> bool:

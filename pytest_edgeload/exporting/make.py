@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,16 @@ class _CheckpointWeights:
             tuple(replace(file, begin=file.begin + shift) for file in self.files),
             {name: replace(spec, offset=spec.offset + shift) for name, spec in self.specs.items()},
         )
+
+
+@dataclass(frozen=True)
+class _OneByOne:
+    """Tensors with their specs and bytes; those that are not contiguous are copied only while they are used."""
+
+    tensors: Mapping[str, torch.Tensor]
+
+    def __iter__(self) -> Iterator[tuple[TensorSpec, memoryview]]:
+        return (spec_and_bytes(name, tensor) for name, tensor in self.tensors.items())
 
 
 def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
@@ -112,15 +122,15 @@ def _store_weights(
     for layer in module.layers:
         # Wider types first, so that every tensor is aligned to its own size, as the format requires.
         weights.update(sorted(layer.weights.items(), key=lambda item: -item[1].element_size()))
-    tensors = [spec_and_bytes(name, tensor) for name, tensor in weights.items() if name not in external]
-    total_bytes, done_bytes = sum(len(data) for _, data in tensors), 0
+    stored = {name: tensor for name, tensor in weights.items() if name not in external}
+    total_bytes, done_bytes = sum(tensor.nbytes for tensor in stored.values()), 0
 
     def advance(written_bytes: int) -> None:
         nonlocal done_bytes
         done_bytes += written_bytes
         progress(done_bytes, total_bytes)
 
-    return write_tensors(folder / WEIGHTS, tensors, advance)
+    return write_tensors(folder / WEIGHTS, _OneByOne(stored), advance)
 
 
 def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Layer, ...]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,12 +42,13 @@ class _Version(msgspec.Struct):
 
 
 def write_tensors(
-    path: Path, tensors: Sequence[tuple[TensorSpec, memoryview]], progress: Callable[[int], None] = lambda _: None
+    path: Path, tensors: Iterable[tuple[TensorSpec, memoryview]], progress: Callable[[int], None] = lambda _: None
 ) -> tuple[dict[str, TensorSpec], str]:
     """Write `tensors` in their order as a safetensors file; return their specs with offsets, and the SHA-256.
 
-    Each tensor is aligned to its type, so that a worker need not copy it. `progress` is called with the bytes of each
-    piece written. Raises ValueError for a type that the format lacks.
+    Each tensor is aligned to its type, so that a worker need not copy it. `tensors` are gone through twice, and each is
+    released after its use. `progress` is called with the bytes of each piece written. Raises ValueError for a type that
+    the format lacks.
     Format: https://github.com/huggingface/safetensors#format
     """
     head, specs = _header([spec for spec, _ in tensors])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,15 @@ from torch.utils._pytree import tree_leaves
 
 from pytest_edgeload import Inputs
 from pytest_edgeload.engine.lanes import run
+from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.exporting.export import export
+from pytest_edgeload.exporting.make import store_module
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Network
 from tests.builders import job, stored
-from tests.engine.performers import CallbackPerformer
+from tests.engine.performers import CallbackPerformer, anonymous_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*assigned during export:UserWarning")  # nn.GRU does so
 
@@ -345,6 +348,31 @@ def test_layers_have_the_names_of_attributes() -> None:
     assert [layer.name for layer in layers[:3]] == ["parts.0", "function.hidden", "table"]
     assert layers[3].name.startswith("lifted_tensor_")
     assert [*layers[0].weights] == ["parts.0.weight", "parts.0.bias"]
+
+
+@pytest.mark.parametrize(
+    ("module", "sample", "name"),
+    [(conv(), image().to(memory_format=torch.channels_last), "input "), (channels_last(conv()), image(), "a.weight")],
+)
+def test_strides_of_stored_tensors_are_those_of_the_model(module: nn.Module, sample: torch.Tensor, name: str) -> None:
+    """An operator on strides is refused if an input or weight is not contiguous, because it is stored as if it were."""
+    strided = Composed(lambda m, x: m.a(x).as_strided((3, 4), (4, 1)), a=module)
+    with pytest.raises(
+        CannotExport, match=f"^aten.as_strided.default: it depends on the layout .*, and {name}.* is not"
+    ):
+        export(strided, (sample,))
+
+
+def test_writing_weights_copies_them_one_by_one(tmp_path: Path) -> None:
+    """Weights that are not contiguous are never in memory twice, all at the same time."""
+    module = nn.Sequential(*(linear(1024, 1024) for _ in range(16)))  # 64 MiB
+    for part in module:
+        part.weight.data = part.weight.data.T
+    sample, seen = (torch.rand(1, 1024),), list[int]()
+    store_module(tmp_path, "net", module, [sample], lambda _done, _total: seen.append(anonymous_bytes()))
+    gc.collect()
+    trim()
+    assert max(seen) - anonymous_bytes() < 24 << 20
 
 
 def test_layer_has_the_name_of_its_submodule() -> None:
