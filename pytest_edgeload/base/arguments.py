@@ -128,11 +128,14 @@ def items(name: str, value: Any, hint: str) -> Iterable[Any]:
 
 def instances(name: str, value: Any, kind: type[_T], hint: str) -> tuple[_T, ...]:
     """Return the items of `value`, which all have the type `kind`. Raises BadArgument."""
-    found = tuple(items(name, value, hint))
-    for i, each in enumerate(found):
-        if not isinstance(each, kind):
-            raise BadArgument.of(f"{name}[{i}]", each, f"not of the type {kind.__name__}", hint)
-    return found
+    return tuple(instance(f"{name}[{i}]", each, kind, hint) for i, each in enumerate(items(name, value, hint)))
+
+
+def instance(name: str, value: Any, kind: type[_T], hint: str) -> _T:
+    """Return `value`, which has the type `kind`. Raises BadArgument."""
+    if isinstance(value, kind):
+        return value
+    raise BadArgument.of(name, value, f"not of the type {kind.__name__}", hint)
 
 
 def word(name: str, value: Any) -> str:

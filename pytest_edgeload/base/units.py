@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import whole
 
 SIZE_HINT = "try 512M, 1G or base+256M"
@@ -118,11 +119,13 @@ class Limit:
 
     def __post_init__(self) -> None:
         """Convert the size. Raise ValueError if it is not a number of bytes."""
-        object.__setattr__(self, "size_bytes", whole("size_bytes", self.size_bytes, 0, _MAX_BYTES))
+        hint = "give a number of bytes, or Limit.parse('512M')"
+        object.__setattr__(self, "size_bytes", whole("size_bytes", self.size_bytes, 0, _MAX_BYTES, hint))
 
     @classmethod
     def parse(cls, text: str) -> Limit:
         """Return the limit in `text`. Raises ValueError."""
+        text = arguments.text("limit", text, "give a text such as '512M', or Limit(512 << 20)")
         above_base = text.strip().startswith("base+")
         return cls(parse_size(text.strip().removeprefix("base+")), above_base)
 

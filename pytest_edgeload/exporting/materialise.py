@@ -7,6 +7,7 @@ the engine's outputs tests its operators and the network's drops.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import msgspec
 import torch
 from torch.nn import functional as F  # noqa: N812  # its customary name
 
+from pytest_edgeload.base import arguments
 from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
 from pytest_edgeload.networks.layer import Network, TensorSpec
 from pytest_edgeload.networks.store import Store, recipe_key
@@ -30,12 +32,13 @@ _FUNCTIONS: Mapping[str, Callable[..., torch.Tensor]] = {
 }
 
 
-def materialise(network: Network, root: Path, *, seed: int = 0) -> Path:
+def materialise(network: Network, root: str | os.PathLike[str], *, seed: int = 0) -> Path:
     """Write `network` into the store at `root` and return its folder, from which a worker can run it.
 
     `seed` determines the random weights and inputs. Raises ValueError for an operator that `strategies.networks` does
     not use, or if an output has another shape than in `network`.
     """
+    root, seed = Path(arguments.path("root", root)), arguments.whole("seed", seed, None)
     key = recipe_key(msgspec.json.encode(network).decode(), (), (str(seed), torch.__version__))
     store = Store(root)
     with store.making(key) as folder:

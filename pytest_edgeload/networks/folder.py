@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload.base import decoding, files
+from pytest_edgeload.base import arguments, decoding, files
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.networks.checkpoint import check_file
 from pytest_edgeload.networks.layer import DTYPES, FORMAT, Network, TensorSpec
@@ -116,12 +116,13 @@ def read_graph(folder: Path) -> Network:
     raise _damaged(path, f"it has format {version}, and this version reads format {FORMAT}")
 
 
-def verify_network(folder: Path) -> Network:
+def verify_network(folder: str | os.PathLike[str]) -> Network:
     """Return the network stored in `folder` after comparing every byte with its digest.
 
     The files of a checkpoint may be too large to be read in each session; only their size, time and header are
     compared. Raises DamagedNetwork or BadCheckpoint.
     """
+    folder = Path(arguments.path("folder", folder))
     network = read_graph(folder)
     digests = {GRAPH: folder.name, WEIGHTS: network.weights_sha256, SAMPLES: network.samples_sha256}
     sizes = {name: _verified_bytes(folder / name, digest) for name, digest in digests.items()}

@@ -161,7 +161,8 @@ class Builder:
         service_s: tuple[float, ...] = (),
         arena_bytes: int = 0,
     ) -> None:
-        self._workload = workload
+        hint = "give the workload that the policy got; a Mix makes one by mix.workload(networks)"
+        self._workload = arguments.instance("workload", workload, Workload, hint)
         self._tasks: list[Task] = []
         self._inits: dict[int, int] = {}
         self._answers: dict[int, int] = {}

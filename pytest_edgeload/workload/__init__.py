@@ -81,6 +81,7 @@ class Request:
 
     def __post_init__(self) -> None:
         """Convert numbers. Raise BadArgument for values of other types."""
+        arguments.instance("network", self.network, Network, "give a Network; a Mix takes names")
         _settle(self, _converted(self))
 
 

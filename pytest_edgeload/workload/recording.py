@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple, get_args
@@ -64,7 +64,7 @@ class _TimeColumn(NamedTuple):
 def shifted(times: Iterable[Any], unit: RecordedUnit | None) -> tuple[tuple[float, ...], str]:
     """Return seconds after the first time, in order, and words on how they were made. Raises BadArgument."""
     hint = "give a list of numbers or dates"
-    moments = [_moment(f"times[{i}]", time) for i, time in enumerate(items("times", times, hint))]
+    moments = [_moment(f"times[{i}]", each) for i, each in enumerate(items("times", times, hint))]
     at_s, is_sorted = _offsets_s("times", moments, _unit(unit))
     return at_s, _words("recorded" if unit is None else f"recorded in {unit}", is_sorted=is_sorted)
 
@@ -117,7 +117,7 @@ def _offsets_s(where: str, moments: Sequence[_Moment], unit: RecordedUnit | None
         if unit is not None:
             raise BadArgument(where, "has dates, which have no unit", f"leave out the unit {unit}")
         ordered_dates = sorted(dates)
-        return tuple((date - ordered_dates[0]).total_seconds() for date in ordered_dates), dates == ordered_dates
+        return tuple((each - ordered_dates[0]).total_seconds() for each in ordered_dates), dates == ordered_dates
     ordered = sorted(numbers)  # whole numbers are subtracted exactly; nanoseconds since 1970 are not exact as floats
     per_second = _PER_SECOND[unit or "s"]
     return tuple((number - ordered[0]) / per_second for number in ordered), numbers == ordered
@@ -128,6 +128,8 @@ def _moment(name: str, value: Any) -> _Moment:
     scalar = plain(value)
     if isinstance(scalar, str):
         scalar = _parsed(scalar)
+    if isinstance(scalar, date) and not isinstance(scalar, datetime):
+        scalar = datetime.combine(scalar, time.min)
     if isinstance(scalar, datetime):
         return scalar.replace(tzinfo=UTC) if scalar.tzinfo is None else scalar
     if isinstance(scalar, int | float) and not isinstance(scalar, bool) and abs(scalar) <= _MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def refusal(text: str, name: str = "log.csv", **options: Any) -> str:
         (["2026-11-16 09:00:00", NINE.astimezone(timezone(timedelta(hours=5)))], None, (0.0, 0.0)),
         (["2026-11-16T09:00:00Z", "2026-11-16 09:00:00.1234567"], None, (0.0, 0.123456)),
         (np.array(["2026-11-16T09:00:00.25", "2026-11-16T09"], "M8[ns]"), None, (0.0, 0.25)),
+        ([date(2026, 11, 16), datetime(2026, 11, 16, 0, 0, 1)], None, (0.0, 1.0)),  # noqa: DTZ001  # in UTC
         ([7], None, (0.0,)),
     ],
 )

@@ -350,6 +350,20 @@ class Late:
         (lambda: api.Condition("0", 0.5), "request='0': not a whole number; give one such as 2"),
         (lambda: api.Condition(0, 0.5, "=="), "comparison='==': not a choice; choose from >, >=, <, <="),
         (lambda: api.Workload("mix", (5,)), "requests[0]=5: not of the type Request; give a list of Request(...)"),
+        (lambda: api.Request("a"), "network='a': not of the type Network; give a Network; a Mix takes names"),
+        (
+            lambda: api.Limit("1G"),
+            "size_bytes='1G': not a whole number; give a number of bytes, or Limit.parse('512M')",
+        ),
+        (lambda: api.Limit.parse(512), "limit=512: not text; give a text such as '512M', or Limit(512 << 20)"),
+        (lambda: api.verify_network(5), "folder=5: not a path; give text in quotes, or a pathlib.Path"),
+        (
+            lambda: api.Builder(["a"]),
+            (
+                "workload=['a']: not of the type Workload; "
+                "give the workload that the policy got; a Mix makes one by mix.workload(networks)"
+            ),
+        ),
         (lambda: api.Constant("1"), "every_s='1': not a number; give a number of seconds, such as 0.5"),
         (lambda: api.Poisson(rate_per_s=True), "rate_per_s=True: not a number; give one such as 0.5"),
         (lambda: api.Trace(0.5), "at_s=0.5: not a list; give a list of times in seconds, such as (0.0, 0.5)"),
