@@ -85,7 +85,7 @@ def test_missing_setpriv_is_shown(begin: Begin, tmp_path: Path) -> None:
     project = write(tmp_path, test_tiny="import os\n\ndef test_it(edge):\n    edge.call(os.getuid)\n")
     ended = begin(project, "--edge-json=out.json", PATH="/nowhere", PYTEST_EDGE_USER="").end()
     reason = "workers had the rights of root, not those of nobody: setpriv is not installed; install setpriv"
-    ended.lines.fnmatch_lines(["edgeload: *, workers as root, seed *", f"{reason}*", "*1 passed*"])
+    ended.lines.fnmatch_lines(["edgeload: *, workers as root, seed *", f"*{reason}*", "*1 passed*"])
     [measured] = ended.measurements
     assert (measured.returned, ended.settings["user"]) == (0, "root")
     assert measured.notices[0].startswith(reason)
