@@ -86,23 +86,27 @@ def headlines(winners: Cells) -> Iterator[str]:
     """Yield a sentence on each limit: the quickest policy, or the number of workloads that each policy wins."""
     for i, limit in enumerate(winners["limits"]):
         cells = [row["cells"][i] for row in winners["rows"] if row["cells"][i].get("is_winner")]
-        counts = Counter(cell["policy"] for cell in cells)
         at = "Without a limit" if limit == NO_LIMIT else f"At {limit}"
         if len(cells) == 1:
             yield f"{at} {_sentence(cells[0])}."
         elif cells:
-            (first, wins), *rest = counts.most_common()
-            others = "".join(f", {policy} for {count}" for policy, count in rest)
-            doubtful = sum(bool(cell["close"]) for cell in cells)
-            doubt = f"; {doubtful} of these {'is' if doubtful == 1 else 'are'} not certain" if doubtful else ""
-            yield f"{at} {first} is the quickest for {wins} of {len(cells)} workloads{others}{doubt}."
+            yield f"{at}, of {len(cells)} workloads: {_wins(cells)}."
 
 
 def _sentence(cell: Cells) -> str:
-    ratio = f", {cell['ratio']}" if cell["ratio"] else ""
-    doubt = f"; not certain against {cell['close']}" if cell["close"] else ""
-    peak = f", peak {cell['peak']}" if cell["peak"] else ""
-    return f"{cell['policy']} is the quickest: {cell['time']}{ratio}{peak}{doubt}"
+    figures = [cell["time"], cell["ratio"], f"peak {cell['peak']}" if cell["peak"] else ""]
+    took = ", ".join(figure for figure in figures if figure)
+    if cell["close"]:
+        return f"no difference was seen between {cell['policy']} and {cell['close']}; {cell['policy']} took {took}"
+    return f"{cell['policy']} is the quickest: {took}"
+
+
+def _wins(cells: Sequence[Cells]) -> str:
+    """Return the number of workloads that each policy wins, and of those in which no difference was seen."""
+    counts = Counter(cell["policy"] for cell in cells if not cell["close"])
+    wins = [f"{policy} is the quickest for {count}" for policy, count in counts.most_common()]
+    unseen = len(cells) - sum(counts.values())
+    return ", ".join([*wins, *([f"no difference was seen for {unseen}"] if unseen else [])])
 
 
 def _winner(experiment: Experiment, limit: str) -> Cells:
