@@ -91,7 +91,6 @@ def test_ratios_and_bytes_vary_less(sides: list[Split]) -> None:
     assert floor(records, "linear", Figure("swap_in_bytes"), sides) is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("figure", [MAKESPAN, RATIO])
 @pytest.mark.parametrize("is_strict", [False, True])
 def test_tightest_threshold_raises_no_alarm(sides: list[Split], figure: Figure, *, is_strict: bool) -> None:
@@ -118,7 +117,6 @@ def _alarms(threshold: Threshold, sides: list[Split], *, is_strict: bool) -> lis
     return [verdict for verdict in found if verdict == "regressed" or (is_strict and verdict == "inconclusive")]
 
 
-@pytest.mark.slow
 def test_strict_gate_allows_more(sides: list[Split]) -> None:
     """A strict gate allows at least as much as one that may be inconclusive."""
     loose, strict = (tightest(MAKESPAN, sides, is_strict=is_strict).threshold for is_strict in (False, True))

@@ -166,7 +166,6 @@ def test_bootstrap_resamples_whole_runs() -> None:
     assert found.interval == Interval(1.0, 3.0)
 
 
-@pytest.mark.slow
 def test_interval_covers_the_true_median() -> None:
     """The interval of the median of ten rounds contains the true one about as often as its confidence says."""
     drawn = random.Random(1)
