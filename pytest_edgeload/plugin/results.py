@@ -120,8 +120,7 @@ class Results:
         if self._document is None or not self._document.records:
             return "\n".join(self.idle)
         quiet = self._setup.settings.quiet
-        text = summary.text(self._document, self._gate.findings, self._comparison, view, is_quiet=quiet)
-        return "\n\n".join(part for part in (text, "\n".join(self.idle)) if part)
+        return summary.text(self._document, self._gate.findings, self.idle, self._comparison, view, is_quiet=quiet)
 
     def notes(self, first: Sequence[str]) -> list[str]:
         """Return `first`, and a line for each file that was written; empty for a session without records."""

@@ -50,11 +50,22 @@ def _outer(setup: Setup) -> str:
     return printable(f"edgeload: groups around pytest hold every run to {words}") if words else ""
 
 
-def text(document: Document, findings: Sequence[Finding], compared: Comparison, view: View, *, is_quiet: bool) -> str:
-    """Return the tables and the comparison with the baseline; of a quiet session only failures and bad verdicts."""
-    verdicts, gate = terminal.verdicts(findings, view), compared.gate
+def text(
+    document: Document,
+    findings: Sequence[Finding],
+    idle: Sequence[str],
+    compared: Comparison,
+    view: View,
+    *,
+    is_quiet: bool,
+) -> str:
+    """Return the tables and the comparison with the baseline; of a quiet session only failures and bad verdicts.
+
+    `idle` has a sentence on each threshold by which nothing was judged.
+    """
+    verdicts, gate = "\n".join(filter(None, [terminal.verdicts(findings, view), *idle])), compared.gate
     if is_quiet:
-        is_well = all(finding.verdict == "ok" for finding in findings)
+        is_well = not idle and all(finding.verdict == "ok" for finding in findings)
         parts = ["\n".join(failures(document.records)), compared.sentence, "" if is_well else verdicts]
     else:
         before = () if gate.baseline is None else gate.baseline.records
