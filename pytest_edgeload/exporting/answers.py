@@ -16,14 +16,14 @@ from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.tensors import check_plain
 
 
-class Answer(NamedTuple):
+class SampleAnswer(NamedTuple):
     """Plain PyTorch's outputs for a sample, and their noise, see `networks.layer.Sample`."""
 
     outputs: list[torch.Tensor]
     noise: torch.Tensor
 
 
-def answers(module: torch.nn.Module, samples: Sequence[Inputs]) -> list[Answer]:
+def answers(module: torch.nn.Module, samples: Sequence[Inputs]) -> list[SampleAnswer]:
     """Return plain PyTorch's answer to each sample, before any export: an export may change the module's caches.
 
     Raises CannotExport, with the user's own lines in a note, if the module fails; also for a sample that differs from
@@ -72,11 +72,11 @@ def _call(module: torch.nn.Module, sample: Inputs, change: Callable[[torch.Tenso
         return module(*args, **kwargs)
 
 
-def _answer(module: torch.nn.Module, sample: Inputs, index: int) -> Answer:
+def _answer(module: torch.nn.Module, sample: Inputs, index: int) -> SampleAnswer:
     outputs = tensors_in(call(module, sample, index))
     for i, tensor in enumerate(outputs):
         check_plain(f"output {i} of sample {index}", tensor)
-    return Answer(outputs, _noise(module, sample, outputs))
+    return SampleAnswer(outputs, _noise(module, sample, outputs))
 
 
 def _noise(module: torch.nn.Module, sample: Inputs, outputs: Sequence[torch.Tensor]) -> torch.Tensor:

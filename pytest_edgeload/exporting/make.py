@@ -12,7 +12,7 @@ import msgspec
 import torch
 
 from pytest_edgeload.base.functions import import_function
-from pytest_edgeload.exporting.answers import Answer, answers, tensors_in
+from pytest_edgeload.exporting.answers import SampleAnswer, answers, tensors_in
 from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
 from pytest_edgeload.exporting.fill import fill
@@ -149,7 +149,7 @@ def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Lay
 
 
 def _store_samples(
-    folder: Path, samples: Sequence[Inputs], answered: Sequence[Answer]
+    folder: Path, samples: Sequence[Inputs], answered: Sequence[SampleAnswer]
 ) -> tuple[tuple[Sample, ...], str]:
     """Write the samples and plain PyTorch's answers to them; return where they are, and the SHA-256."""
     tensors: list[tuple[TensorSpec, memoryview]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,12 @@ def test_error_of_the_module_shows_the_users_lines(tmp_path: Path) -> None:
     assert "self.activation(self.layer(x)) * self.scale" in note
     assert "exporting" not in note.replace(__file__, "")
     assert "nn/modules" not in note
+
+
+def test_an_export_does_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An export adds none of torch's debug lines to the log of a test that captures all of it; levels stay."""
+    caplog.set_level(logging.DEBUG)
+    levels = {name: logging.getLogger(name).level for name in ("torch", "torch.export", "torch.__trace")}
+    keep_live(tmp_path, "net", torch.nn.Linear(2, 2), [(torch.rand(1, 2),)])
+    assert [record for record in caplog.records if record.name.startswith("torch")] == []
+    assert levels == {name: logging.getLogger(name).level for name in levels}
