@@ -159,8 +159,8 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
 
     The model is an `nn.Module`, a `torch.export.ExportedProgram` or the path of a .pt2 file. The last two have the
     inputs of their export, which are used if no samples are given. A sample is a tuple of positional inputs, a dict of
-    keyword inputs, or `pytest_edgeload.Inputs`. A model is exported again only if its weights or the samples change.
-    `tolerance=` is the largest difference from plain PyTorch's outputs, relative to the largest value.
+    keyword inputs, or `pytest_edgeload.Inputs`. A model is exported again only if its weights, its computation or the
+    samples change. `tolerance=` is the largest difference from plain PyTorch's outputs, relative to the largest value.
     """
     live = start(request.config).running.live
 
