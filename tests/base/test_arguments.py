@@ -114,7 +114,7 @@ def test_a_single_text_is_a_list_of_itself() -> None:
     assert arguments.texts("name", "digits", "give a list") == ("digits",)
 
 
-@pytest.mark.parametrize("value", [5, b"ab", {"a", "b"}, {"a": 1}, None])
+@pytest.mark.parametrize("value", [5, b"ab", {"a"}, {"a": 1}, None])
 def test_other_values_are_not_lists(value: Any) -> None:
     """Values without an order, or without items, are refused as lists."""
     assert refusal(arguments.texts, value, "give a list") == f"name={value!r}: not a list; give a list"

@@ -81,11 +81,16 @@ def test_same_keeps_the_rights_of_root(begin: Begin, tmp_path: Path) -> None:
 
 @as_root
 def test_missing_setpriv_is_shown(begin: Begin, tmp_path: Path) -> None:
-    """If rights cannot be given up, the session goes on as root; header, tables and records say so."""
+    """If rights cannot be given up, the session goes on as root; header, tables and records say so.
+
+    The header also names the instruments that the runs do not inherit.
+    """
     project = write(tmp_path, test_tiny="import os\n\ndef test_it(edge):\n    edge.call(os.getuid)\n")
-    ended = begin(project, "--edge-json=out.json", PATH="/nowhere", PYTEST_EDGE_USER="").end()
+    ended = begin(project, "--edge-json=out.json", PATH="/nowhere", PYTEST_EDGE_USER="", MALLOC_ARENA_MAX="2").end()
     reason = "workers had the rights of root, not those of nobody: setpriv is not installed; install setpriv"
-    ended.lines.fnmatch_lines(["edgeload: *, workers as root, seed *", f"*{reason}*", "*1 passed*"])
+    ended.lines.fnmatch_lines(
+        ["edgeload: *, workers as root, runs without *MALLOC_ARENA_MAX*, seed *", f"*{reason}*", "*1 passed*"]
+    )
     [measured] = ended.measurements
     assert (measured.returned, ended.settings["user"]) == (0, "root")
     assert measured.notices[0].startswith(reason)
