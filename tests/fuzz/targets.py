@@ -126,7 +126,7 @@ def _options(text: str) -> None:
     """Parse the text with every option, because each refuses different texts."""
     for option in OPTIONS.values():
         try:
-            option.parse(text)
+            option.parse(text, Path.cwd()) if option.is_path else option.parse(text)
         except ValueError as error:
             assert str(error)  # noqa: PT017  # the message is for people
 
