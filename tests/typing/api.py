@@ -14,6 +14,7 @@ from pytest_edgeload import (
     Condition,
     Constant,
     Edge,
+    Exponential,
     Inputs,
     Job,
     Limit,
@@ -50,6 +51,9 @@ bulk: Policy = POLICIES["bulk"]
 mix: Mix = Mix.of("twice", ["net"], images=2)
 open_loop: Mix = mix.arriving(Poisson(2.0), seed=1).due(0.5)
 recorded: Mix = mix.arriving(Trace((0.0, 0.5)))
+recorded = mix.arriving(Trace.of(["2026-11-16 18:15:46", "2026-11-16 18:15:47"]))
+recorded = mix.arriving(Trace.load("trace.jsonl", column="timestamp", unit="ms"))
+relative: Mix = mix.in_service_times().arriving(Exponential(0.8)).due(3)
 closed_loop: Mix = mix.closed()
 face = Condition(0, 0.8, ">", output=0, at=(0, 1))
 context: Mix = Mix("context", (Ask("face"), Ask("age", when=face))).arriving(Constant(1.0)).deciding("early")
@@ -108,4 +112,5 @@ def test_programs(edge: Edge, edge_mem: Limit | None) -> None:
     measurement = edge.command(["./serve"], memory=edge_mem, ready="tcp:127.0.0.1:80", ask=lambda: None)
     startup_s: float | None = measurement.startup_s
     assert startup_s is not None
+    edge.command(["sleep", 0.1, b"-x"], memory=64 << 20, env={"N": 4})
     edge.command(["./serve"], ready=Path("ready").exists, name="serve")
