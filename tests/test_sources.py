@@ -76,7 +76,8 @@ def test_all_loaders_are_known() -> None:
 
 def test_yaml_is_read_by_the_safe_loader() -> None:
     """Each YAML loader is ruamel.yaml's safe one in Python, which constructs no objects of other types."""
-    calls = [(node, aliases(tree)) for _, tree in sources() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    trees = [(tree, aliases(tree)) for _, tree in sources()]
+    calls = [(node, known) for tree, known in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     readers = [call for call, known in calls if dotted(call.func, known) == "ruamel.yaml.YAML"]
     arguments = [{word.arg: ast.unparse(word.value) for word in call.keywords} for call in readers]
     assert arguments == [{"typ": "'safe'", "pure": "True"}]
