@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -25,19 +25,20 @@ class Countdown:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._left: dict[str, None] = {}
+        self._left: set[str] = set()
         self._total = 0
         self._running_s: dict[str, float] = {}
-        self._took_s: dict[str, list[float]] = {}
+        self._remaining = RemainingTime(())
 
     def begin(self, measuring: Sequence[str]) -> None:
         """Count the tests with these ids."""
-        self._left = dict.fromkeys(measuring)
+        self._left = set(measuring)
         self._total = len(self._left)
+        self._remaining = RemainingTime(self._left)
 
     def show(self, nodeid: str) -> None:
         """Show the state of the session while the test with this id runs."""
-        seconds = remaining_s(self._left, self._took_s)
+        seconds = self._remaining.seconds
         if nodeid in self._left and seconds is not None:
             number = self._total - len(self._left) + 1
             self._write(f"test {number} of {self._total}, about {_words(seconds)} left")
@@ -49,8 +50,8 @@ class Countdown:
         if nodeid in self._left:
             self._running_s[nodeid] = self._running_s.get(nodeid, 0.0) + report.duration
             if report.when == "teardown":
-                del self._left[nodeid]
-                self._took_s.setdefault(function_of(nodeid), []).append(self._running_s.pop(nodeid))
+                self._left.remove(nodeid)
+                self._remaining.end(nodeid, self._running_s.pop(nodeid))
 
     def _write(self, text: str) -> None:
         """Write `text` behind the cursor if it fits; an empty text clears the rest of the line."""
@@ -64,16 +65,40 @@ class Countdown:
         sys.stdout.flush()
 
 
-def remaining_s(left: Iterable[str], took_s: Mapping[str, Sequence[float]]) -> float | None:
-    """Return the seconds that the tests with the ids `left` will take; None before the first test is over.
+class RemainingTime:
+    """The expected time of the tests with the ids `left`, at a cost that does not depend on their number.
 
-    A test takes as long as the mean of its function's tests in `took_s`, or else the mean of all tests.
+    A test takes as long as the mean of its function's tests that are over, or else the mean of all tests.
     """
-    if not took_s:
-        return None
-    means = {function: statistics.fmean(seconds) for function, seconds in took_s.items()}
-    usual = statistics.fmean(seconds for times in took_s.values() for seconds in times)
-    return sum(means.get(function_of(nodeid), usual) for nodeid in left)
+
+    def __init__(self, left: Iterable[str]) -> None:
+        self._left = Counter(map(function_of, left))
+        self._unknown = self._left.total()  # tests of functions of which none is over
+        self._known_s = 0.0  # of the other tests that are left
+        self._took_s: dict[str, tuple[int, float]] = {}
+        self._over, self._all_s = 0, 0.0
+
+    def end(self, nodeid: str, seconds: float) -> None:
+        """Take the duration of a test that is over."""
+        function = function_of(nodeid)
+        count, total_s = self._took_s.get(function, (0, 0.0))
+        if count:
+            self._known_s -= self._left[function] * total_s / count
+        else:
+            self._unknown -= self._left[function]
+        self._left[function] -= 1
+        self._took_s[function] = (count + 1, total_s + seconds)
+        self._known_s += self._left[function] * (total_s + seconds) / (count + 1)
+        self._over, self._all_s = self._over + 1, self._all_s + seconds
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds; None before the first test is over."""
+        if not self._over:
+            return None
+        return max(
+            0.0, self._known_s + self._unknown * self._all_s / self._over
+        )  # differences may leave a rounding error
 
 
 def _words(seconds: float) -> str:
