@@ -222,8 +222,8 @@ class Settings:
         is_list=True,
     )
     strict = _switch(
-        "Also fail if a case is inconclusive, invalid, incomparable, new or missing, and refuse to start without a "
-        "baseline"
+        "Also fail if a case is inconclusive, invalid, incomparable, new or missing, or if a threshold judges nothing, "
+        "and refuse to start without a baseline"
     )
     json = _file("json", "Write all records, with the spans of tasks and timelines, to this file as JSON")
     csv = _file("csv", "Write one row for each round to this file as CSV")
