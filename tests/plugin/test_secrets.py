@@ -101,7 +101,8 @@ def test_no_output_has_a_secret(ended: Ended) -> None:
 def test_record_has_only_the_documented_facts(ended: Ended) -> None:
     """A file of records has the documented facts about machine and repository, and no others."""
     found = json.loads((ended.running.folder / "out.json").read_bytes())
-    assert found.keys() == {"schema", "created", "machine", "commit", "settings", "records", "versions"}
+    facts = {"schema", "created", "machine", "commit", "project", "command", "settings", "records", "versions"}
+    assert found.keys() == facts
     assert found["machine"].keys() == {"processor", "processors", "memory_bytes", "kernel", "python", "torch"}
     assert found["commit"].keys() == {"id", "branch", "is_dirty"}
     login = found["settings"].pop("user")
