@@ -13,11 +13,13 @@ from pytest_edgeload.engine.compare import Deviation, compare
 from pytest_edgeload.engine.layout import may_be_channels_last
 from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.readers.read import ReadReader
+from pytest_edgeload.engine.tied import TiedTensors
 from pytest_edgeload.engine.tiles import ROW_NUMBERS, CompiledLayer, TileTensors
 from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.networks.folder import SAMPLES, read_graph
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec, weight_stretches
 from pytest_edgeload.networks.tile import WHOLE, RowRange, Tile, find_tiling, pages_bytes, specs
+from pytest_edgeload.planning.plan import WeightKey
 from pytest_edgeload.tensors import dtype_of, tensor_in
 
 _IMAGE_NDIM = 4  # batch, channels, height, width
@@ -32,12 +34,17 @@ class OpenNetwork:
         self.weights = open_weights(reader, folder, self.network)
         self._samples = ReadReader(folder / SAMPLES)
         weakref.finalize(self, _close, self.weights, self._samples)
-        self.tied_weights = self.network.tied_weights
         self._is_channels_last = may_be_channels_last(self.network)
 
     def load(self, layer: Layer, tile: Tile = WHOLE, into: memoryview | None = None) -> TileTensors:
         """Return the weights of a tile as views of `into`, or of memory that is released with the last view."""
         return self.read(specs(layer, tile), into)
+
+    def load_whole(self, layer: Layer, key: WeightKey, tied: TiedTensors) -> TileTensors:
+        """Return the weights of a layer for the load `key`; those that other layers share are held once, in `tied`."""
+        shared = [weight for weight in layer.weights if weight in self.network.tied_weights]
+        own = self.read([weight for weight in layer.weights if weight not in shared])
+        return {**own, **tied.load(key, shared, self.read)}
 
     def read(self, weights: Sequence[TensorSpec], into: memoryview | None = None) -> TileTensors:
         """Return `weights`; those that follow each other in the file are views of the same memory, see `load`."""

@@ -61,10 +61,10 @@ class Performer:
             into = self._arena[task.place : task.place + span_bytes(layer, task.tile)]
             self._weights[task.weights] = network.load(layer, task.tile, into)
             return
-        weights = specs(layer, task.tile)
-        tied = [weight for weight in weights if weight in network.tied_weights] if task.tile is WHOLE else []
-        own = network.read([weight for weight in weights if weight not in tied])
-        self._weights[task.weights] = {**own, **self._tied.load(task.weights, tied, network.read)}
+        if task.tile is WHOLE:
+            self._weights[task.weights] = network.load_whole(layer, task.weights, self._tied)
+        else:
+            self._weights[task.weights] = network.load(layer, task.tile)
 
     def _execute(self, task: Task, i: int, network: OpenNetwork) -> None:
         r = task.request

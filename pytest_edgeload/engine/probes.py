@@ -16,7 +16,8 @@ from pytest_edgeload.engine.memory import arena
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.program import Answers
 from pytest_edgeload.engine.readers import Reader
-from pytest_edgeload.engine.tiles import LayerProgress
+from pytest_edgeload.engine.tied import TiedTensors
+from pytest_edgeload.engine.tiles import LayerProgress, TileTensors
 from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.folder import read_graph
@@ -81,12 +82,14 @@ def computing(job: Job) -> Callable[[], Answers]:
 
 def _resident(folder: Path, reader: str) -> Callable[[int], list[torch.Tensor]]:
     """Return a function that returns the outputs for a sample; it holds all weights of the network in `folder`."""
-    opened = OpenNetwork(folder, reader)
+    opened, tied = OpenNetwork(folder, reader), TiedTensors()
     network = opened.network
-    # Large layers are cut: converting the weights of some convolutions is faster tile by tile.
-    tiles = [
-        (i, tile, opened.load(layer, tile)) for i, layer in enumerate(network.layers) for tile in _tiles(network, i)
-    ]
+
+    def load(i: int, tile: Tile) -> TileTensors:
+        layer = network.layers[i]
+        return opened.load_whole(layer, (0, i, tile), tied) if tile is WHOLE else opened.load(layer, tile)
+
+    tiles = [(i, tile, load(i, tile)) for i in range(len(network.layers)) for tile in _tiles(network, i)]
 
     def answer(sample: int) -> list[torch.Tensor]:
         values, progress = opened.inputs(sample), LayerProgress()
@@ -98,6 +101,10 @@ def _resident(folder: Path, reader: str) -> Callable[[int], list[torch.Tensor]]:
 
 
 def _tiles(network: Network, layer: int) -> Sequence[Tile]:
-    """Return the tiles of a layer; an embedding is loaded whole."""
+    """Return the tiles of a layer. Large layers are cut: converting the weights of some convolutions is faster so.
+
+    An embedding is loaded whole, and so are weights that other layers share.
+    """
     tiles = cut(network, layer, _TILE_BYTES)
-    return (WHOLE,) if tiles == (REQUESTED,) else tiles
+    is_shared = not network.tied_weights.isdisjoint(network.layers[layer].weights)
+    return (WHOLE,) if is_shared or tiles == (REQUESTED,) else tiles

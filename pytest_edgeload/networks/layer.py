@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -141,7 +142,7 @@ class WeightFile(msgspec.Struct, frozen=True):
     header_sha256: str
 
 
-class Network(msgspec.Struct, frozen=True):
+class Network(msgspec.Struct, frozen=True, dict=True):
     """A model cut into layers in execution order.
 
     `inputs` and `outputs` name values. `weights_sha256` and `samples_sha256` are the digests of the two files next to
@@ -165,12 +166,12 @@ class Network(msgspec.Struct, frozen=True):
         """Bytes that all layers load in total; a weight shared by two layers counts twice."""
         return sum(layer.weight_bytes for layer in self.layers)
 
-    @property
+    @cached_property
     def distinct_bytes(self) -> int:
         """Bytes of all weights; a weight shared by two layers counts once."""
         return sum(weight.size_bytes for weight in {weight for layer in self.layers for weight in layer.weights})
 
-    @property
+    @cached_property
     def tied_weights(self) -> frozenset[TensorSpec]:
         """The weights that several layers share, such as the table of an embedding that is also the last layer's."""
         counts = Counter(weight for layer in self.layers for weight in layer.weights)

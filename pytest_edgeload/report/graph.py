@@ -18,6 +18,7 @@ _NONE = "-"
 _HEADERS = ("start ms", "lane", "task", "kind", "request", "network", "layer", "name", "bytes", "after")
 _ALIGN = ("right", "right", "right", "left", "right", "left", "right", "left", "right", "left")
 
+_TIED = "several layers share weights: each load lists them, but a request reads and holds them once"
 _COLOURS: dict[Kind, str] = {"init": "#d9d9d9", "load": "#9ecae1", "exec": "#a1d99b", "free": "#ffffff"}
 _MERMAID_SHAPES: dict[Kind, str] = {"init": '(["{}"])', "load": '[/"{}"/]', "exec": '["{}"]', "free": '("{}")'}
 _DOT_SHAPES: dict[Kind, str] = {"init": "ellipse", "load": "box3d", "exec": "box", "free": "note"}
@@ -37,6 +38,7 @@ def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "")
             ", ".join(part for part in head if part),
             f"predicted peak: {peak}",
             f"predicted makespan: {_milliseconds(simulated.makespan_s)} ms; all times are estimates at nominal speeds",
+            *([_TIED] if any(request.network.tied_weights for request in workload.requests) else []),
             "",
             *(line.rstrip() for line in table.splitlines()),
         ]

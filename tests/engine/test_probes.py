@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pytest_edgeload.base.functions import search_path
+from pytest_edgeload.engine.probes import computing
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready
 from pytest_edgeload.networks.folder import WEIGHTS, read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
@@ -17,6 +18,8 @@ from pytest_edgeload.networks.tile import required_stretches
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.sandbox import counters, page_cache
 from tests.builders import stored
+from tests.engine.performers import anonymous_bytes
+from tests.engine.test_perform import Tied
 from tests.engine.test_worker import worker
 from tests.sandbox import witness
 
@@ -70,6 +73,15 @@ def test_reading_a_truncated_file_fails(words: Path, tmp_path: Path) -> None:
         assert process.ask(_job("reading", folder)) == Ready()
         assert process.send(GO) == Failed(f"EOFError: the weights file ends at byte {8 << 20}")
         assert process.end() == 1
+
+
+def test_computing_holds_tied_weights_once(tmp_path: Path) -> None:
+    """The probe of computing holds the weights that layers share once, though they are large enough to be cut."""
+    folder = stored(tmp_path, Tied(2100), (torch.rand(1, 2100),))  # two weights of 17 MiB, in five layers
+    before = anonymous_bytes()
+    answers = computing(_job("computing", folder, samples=1))
+    assert anonymous_bytes() - before < 45 << 20
+    assert len(answers()) == 1
 
 
 def test_computing_answers_with_resident_weights(words: Path, small: Path) -> None:

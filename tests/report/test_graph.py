@@ -89,6 +89,19 @@ def test_text_has_each_task_once(asked: Workload, policy: str) -> None:
         assert row[3:] == [task.kind, str(task.request), network.name, *place, size, after]
 
 
+def test_heading_says_that_tied_weights_are_held_once() -> None:
+    """If layers share a weight, the peak counts it once, and the heading says so beside loads that list it each."""
+    made = network((3 << 20, 1, 1), (1 << 20, 1, 1), (0, 1, 1))
+    first, middle, last = made.layers
+    tied = msgspec.structs.replace(last, weights=first.weights)
+    asked = workload(msgspec.structs.replace(made, layers=(first, middle, tied)))
+    plan = plan_of("bulk", asked)
+    lines = graph.text(plan, asked, simulate(plan, asked)).splitlines()
+    assert "(weights 4M)" in lines[1]
+    assert lines[3] == "several layers share weights: each load lists them, but a request reads and holds them once"
+    assert sum("+3M" in line for line in lines) == 2
+
+
 def test_heading_has_the_predicted_peak_and_says_estimates() -> None:
     """The heading has workload, title, lanes, tasks and the predicted peak, and calls times estimates."""
     asked = workload(network((3 << 20, 1 << 20, 1), input_bytes=1))
