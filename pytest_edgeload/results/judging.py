@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass, replace
-from functools import reduce
-from typing import Any
 
 from pytest_edgeload.results.bootstrap import Distribution, Runs, contrast, resampled
 from pytest_edgeload.results.claims import Claim, Judged
@@ -75,12 +73,9 @@ def _compare(threshold: Threshold, before: Runs, after: Runs, finding: Finding) 
     sides = both(before, after, figure.stat)
     assert sides is not None  # or there would be too few samples
 
-    def allowed(then: Any) -> Any:
-        return reduce(_larger, (term.allowed(then) for term in threshold.terms))
-
     worse = contrast(*sides, lambda then, now: sign * (now - then))
-    loss = contrast(*sides, lambda then, now: sign * (now - then) - allowed(then))
-    gain = contrast(*sides, lambda then, now: sign * (then - now) - allowed(then))
+    loss = contrast(*sides, lambda then, now: sign * (now - then) - threshold.allowed(then))
+    gain = contrast(*sides, lambda then, now: sign * (then - now) - threshold.allowed(then))
     finding = replace(finding, then=sides[0].value, now=sides[1].value, change=change_of(*sides))
     if loss.value > 0:
         chance = worse.doubt if figure.is_exact else _chance(loss, figure, before, after)
@@ -121,12 +116,6 @@ class _Undecided:
 def _sign(figure: Figure) -> int:
     """Return the factor that makes a higher value worse."""
     return -1 if figure.is_higher_better else 1
-
-
-def _larger(one: Any, other: Any) -> Any:
-    import numpy as np  # noqa: PLC0415
-
-    return np.maximum(one, other)
 
 
 def _chance(beyond: Distribution, figure: Figure, better: Runs, worse: Runs) -> float:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Self
+from functools import cache, reduce
+from typing import Any, Self
 
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import format_duration, format_size, parse_duration, parse_size
@@ -40,8 +40,8 @@ class Term:
     amount: float
     is_share: bool = False
 
-    def allowed(self, then: float) -> float:
-        """Return the amount by which a figure may be worse than `then`."""
+    def allowed(self, then: Any) -> Any:
+        """Return the amount by which a figure may be worse than `then`, a number or an array of numbers."""
         return self.amount * abs(then) if self.is_share else self.amount
 
 
@@ -97,9 +97,10 @@ class Threshold:
         terms = tuple(_term(term.strip(), figure, f"10% or {_EXAMPLES[figure.unit]}") for term in limit.split("+"))
         return cls(figure, terms, text.strip())
 
-    def allowed(self, then: float) -> float:
-        """Return the amount by which the figure may be worse than `then`."""
-        return max(term.allowed(then) for term in self.terms)
+    def allowed(self, then: Any) -> Any:
+        """Return the amount by which the figure may be worse than `then`, a number or an array of numbers."""
+        first, *others = (term.allowed(then) for term in self.terms)
+        return reduce(_larger, others, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,12 @@ class Ceiling:
         if term.is_share:
             raise ValueError(f"a ceiling cannot be a percentage; try {examples}")
         return cls(figure, term.amount, f"{name} {text}")
+
+
+def _larger(one: Any, other: Any) -> Any:
+    import numpy as np  # noqa: PLC0415  # only limits of several terms need it
+
+    return np.maximum(one, other)
 
 
 def parse_thresholds(text: str) -> tuple[Threshold, ...]:
