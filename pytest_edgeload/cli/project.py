@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_edgeload.base.errors import Refusal, Setting, UsageError, check_name, suggestion
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
+from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.cli import terminal
 from pytest_edgeload.measuring.peers import Peer, known_peers
 from pytest_edgeload.networks.layer import Network
@@ -104,10 +105,11 @@ def _import(conftest: Path) -> ModuleType:
 
 @contextmanager
 def explaining(subject: str, failure: str = "failed") -> Iterator[None]:
-    """Turn any exception of the project's own code into a UsageError about `subject`."""
+    """Turn any exception of the project's own code into a UsageError about `subject`, with the lines of that code."""
     try:
         yield
     except (Refusal, KeyboardInterrupt):
         raise
     except BaseException as error:  # includes those of pytest.skip and sys.exit
-        raise UsageError(f"{subject} {failure}", f"{type(error).__name__}: {error}") from error
+        refusal = UsageError(f"{subject} {failure}", f"{type(error).__name__}: {error}")
+        raise with_user_lines(refusal, error) from error

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from pytest_edgeload.base.errors import Setting, Unsupported, UsageError, Words, suggestion
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError, Words, notes, suggestion, with_notes
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,12 @@ def test_suggestion_is_the_nearest_name_or_all_of_them() -> None:
     assert suggestion("bulc", ["bulk", "linear"]) == "did you mean bulk?"
     assert suggestion("xyz", ["bulk", "linear"]) == "choose from bulk, linear"
     assert suggestion("xyz", []) == "none is registered"
+
+
+def test_notes_follow_an_error_to_its_new_subject() -> None:
+    """The user's own lines stay with an error that becomes about, or the reason of, something else."""
+    error = UsageError("network x", "KeyError: 'w'")
+    error.add_note('  File "models.py", line 3, in make')
+    for other in (error.about("network y"), error.within("session"), with_notes(ValueError(), error)):
+        assert notes(other) == ('  File "models.py", line 3, in make',)
+    assert "models.py" not in str(error.about("network y"))

@@ -158,10 +158,13 @@ def test_wrong_value_of_an_option_is_refused_with_its_name(run: Run, arguments: 
     ],
 )
 def test_error_in_the_conftest_is_one_sentence(run: Run, tmp_path: Path, conftest: str, words: str) -> None:
-    """Any error in the project's conftest is one sentence."""
+    """Any error in the project's conftest is one sentence; an exception is followed by the lines that raised it."""
     (tmp_path / "conftest.py").write_text(conftest)
     done = run("plan", "small", folder=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edgeload: {words}\n")
+    sentence, *lines = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, sentence) == (2, "", f"edgeload: {words}")
+    own = [str(tmp_path / "conftest.py") in line for line in lines if line.startswith("  File")]
+    assert own[:1] == ([] if "registered twice" in words else [True])
 
 
 def test_folder_without_networks_is_refused_with_a_hint(run: Run, tmp_path: Path) -> None:
