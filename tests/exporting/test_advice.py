@@ -19,6 +19,7 @@ SAMPLE = Inputs((torch.rand(2, 6),))
 
 def test_packed_weights_are_quantized_otherwise() -> None:
     """A module with packed weights is refused with another way to quantize, not with a module around it."""
+    pytest.importorskip("torch.ao.quantization", reason="this PyTorch has no eager quantization")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls this quantization deprecated
         module = torch.ao.quantization.quantize_dynamic(nn.Sequential(linear()), {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]

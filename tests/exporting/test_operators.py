@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.ao.quantization.fx import _decomposed  # noqa: F401  # registers the operators of pt2e
 
 from pytest_edgeload.exporting.export import export
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.exporting.operators import missing_in_worker
 from tests.exporting.test_export import Composed, linear, rows, run_layers
 
+pytest.importorskip("torch.ao.quantization.fx._decomposed")  # registers the operators of pt2e
 DECOMPOSED = torch.ops.quantized_decomposed
 
 
