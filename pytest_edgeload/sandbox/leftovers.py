@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.sandbox.counters import LATE_BYTES, Memory
@@ -109,9 +110,9 @@ def _is_in_memory(folder: Path) -> bool:
         number = folder.stat().st_dev
     except OSError:
         return False
-    device = f" {os.major(number)}:{os.minor(number)} ".encode()
-    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    return any(device in line and b" - tmpfs " in line for line in lines)
+    device = f" {os.major(number)}:{os.minor(number)} "
+    lines = kernel_text.lines(kernel_text.read("/proc/self/mountinfo"))
+    return any(device in line and " - tmpfs " in line for line in lines)
 
 
 def _names(folders: Iterable[Path]) -> frozenset[Path | int]:
@@ -141,7 +142,7 @@ def _file(path: Path) -> SharedMemory:
 def _segments() -> dict[int, SharedMemory]:
     """Return the segments of System V; none if the kernel has none."""
     try:
-        lines = _SEGMENTS.read_text().splitlines()[1:]
+        lines = kernel_text.lines(kernel_text.read(_SEGMENTS))[1:]
     except OSError:
         return {}
     rows = ([*map(int, line.split())] for line in lines)
