@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.base.arguments import MAX_INDEX
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results.document import Commit, Document, commit, document, machine, parse, render
@@ -26,8 +27,9 @@ maybe = st.none() | text
 sizes = st.integers(0, 2**62)
 seconds = st.floats(-1e12, 1e12)
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(["ok", "oom", "timeout", "crashed", "wrong"])
-conditions = st.builds(Condition, sizes, seconds, st.sampled_from([">", ">="]), sizes, st.lists(sizes).map(tuple))
-asks = st.builds(Ask, text, sizes, sizes, seconds, st.none() | seconds, st.none() | conditions)
+indices = st.integers(0, MAX_INDEX)
+conditions = st.builds(Condition, indices, seconds, st.sampled_from([">", ">="]), indices, st.lists(indices).map(tuple))
+asks = st.builds(Ask, text, indices, indices, seconds, st.none() | seconds, st.none() | conditions)
 some = st.none() | sizes
 positive = st.none() | st.integers(1, 999_999)
 constraints = st.builds(Constraints, some, some, positive, some, some, st.none() | st.floats(0.01, 1024), positive)
