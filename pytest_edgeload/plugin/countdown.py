@@ -55,6 +55,8 @@ class Countdown:
 
     def _write(self, text: str) -> None:
         """Write `text` behind the cursor if it fits; an empty text clears the rest of the line."""
+        if not self._config.pluginmanager.has_plugin("terminalreporter"):  # under -p no:terminal
+            return
         writer = self._config.get_terminal_writer()
         if os.environ.get("CI") or not (writer.hasmarkup and sys.stdout.isatty()):
             return

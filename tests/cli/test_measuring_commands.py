@@ -59,7 +59,7 @@ def test_noise_measures_twice_the_rounds_and_finds_gates(run: Run) -> None:
     gates = {row[0]: row[1:] for row in rows if len(row) == 3}
     assert all(re.fullmatch(r"read:\d+\S*", gate) for gate in gates["read"])  # 0, unless others empty the page cache
     assert gates["makespan"] == ["none", "none"]  # two policies take four rounds a side
-    assert "makespan: no gate: 2 of 4 rounds per side that 2 comparisons need" in lines
+    assert "makespan: no gate: 2 of 4 rounds per side that 2 comparisons of times need" in lines
     assert re.fullmatch(r"makespan/bulk:\d+%|none", gates["makespan/bulk"][0])  # none on a noisy machine
     assert "All 4 rounds ran one after the other" in done.stdout
 

@@ -106,7 +106,7 @@ def nested(bare: pytest.Pytester) -> pytest.Pytester:
     bare.makepyfile(
         **{
             "bench/conftest": REGISTER,
-            "bench/test_bench": "def test_bench(edge, edge_policy): pass",
+            "bench/test_in_bench": "def test_bench(edge, edge_policy): pass",
             "other/test_other": "def test_other(edge, edge_policy): pass",
         }
     )

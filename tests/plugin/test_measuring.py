@@ -460,7 +460,6 @@ def pytest_edge_policies(register):
     ("conftest", "options", "sentence"),
     [
         ("", "--edge-mem=1G,100M", "memory limit 100M: the worker needs *M before it *; try at least *M, or base+64M"),
-        ("", "--edge-mem=base+1M -n2", "memory limit base+1M: the worker needs *M before it *; try at least *M, or *"),
         ("", "--edge-json=/proc/out.json", "--edge-json=/proc/out.json: *; *"),
         ("", "--edge-swap=100T", "--edge-swap=100T: *; *"),
         (
@@ -476,7 +475,6 @@ def pytest_edge_policies(register):
     ],
     ids=[
         "mem",
-        "mem-xdist",
         "json",
         "swap",
         "read-bw",
@@ -493,6 +491,14 @@ def test_refused_session_ends_before_any_test(
     """A session that cannot measure ends with one sentence and the status of a usage error before any test runs."""
     write(project, conftest=CONFTEST + conftest)
     assert_refused(begin(project, *options.split()).end(), sentence)
+
+
+def test_limit_below_the_idle_worker_fails_each_test_under_xdist(begin: Begin, project: Path) -> None:
+    """Under xdist, where no process knows all tests, a limit that is too small fails each test with the sentence."""
+    ended = begin(project, "--edge-mem=base+1M", "--edge-policy=bulk", "-n1").end()
+    assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
+    ended.lines.fnmatch_lines(["E *memory limit base+1M: the worker needs *M before it *; try at least *M, or *"])
+    assert ended.running.leavings == []
 
 
 def assert_refused(ended: Ended, sentence: str) -> None:
