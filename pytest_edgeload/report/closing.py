@@ -40,15 +40,14 @@ class _Contest:
 def closing(records: Iterable[Record], view: View) -> str:
     """Return the chart of the comparison in which policies differ most, and the three sentences.
 
-    The text is empty if no two policies were compared.
+    A comparison whose winner is certain comes first. The text is empty if no two policies were compared.
     """
     groups = comparison_groups(records).values()
     contests = [_Contest(group, won) for group in groups if (won := winner(group)) is not None and won.median_s]
     if not contests:
         return ""
-    return "\n".join(
-        [*_chart(max(contests, key=lambda one: one.lead), view.width or _WIDTH), "", *_sentences(contests)]
-    )
+    clearest = max(contests, key=lambda contest: (not contest.winner.close, contest.lead))
+    return "\n".join([*_chart(clearest, view.width or _WIDTH), "", *_sentences(contests)])
 
 
 # ---- the chart -------------------------------------------------------------------------------------------------------

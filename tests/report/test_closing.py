@@ -35,6 +35,12 @@ def test_chart_shows_the_comparison_with_the_greatest_lead() -> None:
     ]
 
 
+def test_chart_prefers_a_certain_winner() -> None:
+    """A comparison of single rounds is not drawn if another one has a certain winner."""
+    once = [timed("bulk", 9.0, workload="once"), timed("stream", 0.1, workload="once")]
+    assert closing([*once, *SMALL], view()).startswith("makespan by policy, mix at 512M, median of 3 rounds\n")
+
+
 def test_chart_fits_into_the_width() -> None:
     """On a narrow terminal no line is longer than the terminal."""
     lines, _, _ = closing(LARGE, view(width=50)).partition("\n\n")
