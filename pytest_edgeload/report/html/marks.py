@@ -21,10 +21,13 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star
 _COUNT = len(_COLOURS) * len(_DASHES) * len(_SYMBOLS)  # of different marks, because no two lengths share a factor
 
 FIXED = (
-    "bulk", "linear", "partial", "stream", "bulk-unchained", "multi-bulk", "execprio", "execprio-inter", "deepeye",
-    "deepeye-preload", "deepeye-frugal", "sjf", "masa", "masa-hrrn", "mema",
+    "bulk", "linear", "partial", "stream", "bulk-unchained", "masa", "multi-bulk", "execprio", "execprio-inter",
+    "deepeye", "deepeye-preload", "deepeye-frugal", "sjf", "masa-hrrn", "mema",
 )  # fmt: skip
-"""The built-in policies, in the order of their marks. The names are repeated here, because importing them is slow."""
+"""The built-in policies, in the order of their marks: the first six, those of our suites, have different colours.
+
+The names are repeated here, because importing them is slow.
+"""
 
 _MAX_LINEAR = 20  # the largest ratio of values on a linear axis
 _BEYOND = 0.03
