@@ -34,8 +34,9 @@ def main(task: int, answer: int) -> None:
         os._exit(0)  # at once, because our parent waits for the end of the answer
     if pid == 0:
         os.setsid()  # this program leads a session already
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores the last two, xdist the first
-        signal.signal(number, signal.SIG_DFL)
+    for number in signal.valid_signals():  # Python ignores two, workers of xdist another, and nohup one more
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     inherited_kib = 0 if pid == 0 else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     os.write(answer, b"%d %d %d\n" % (os.getpid(), inherited_kib, time.monotonic_ns()))
     try:

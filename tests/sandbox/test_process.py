@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -40,8 +41,12 @@ def test_high_water_mark_is_the_process_own() -> None:
 
 
 def test_process_is_a_child_in_a_session_of_its_own() -> None:
-    """A process is a child of this one, leads a session, and ignores no signal."""
-    output, status, _, _ = finish("cat", "/proc/self/stat", "/proc/self/status")
+    """A process is a child of this one, leads a session, and ignores no signal, though this one does."""
+    before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    try:
+        output, status, _, _ = finish("cat", "/proc/self/stat", "/proc/self/status")
+    finally:
+        signal.signal(signal.SIGUSR2, before)
     fields = output.partition(b")")[2].split()
     pid = int(output.split()[0])
     assert (status, int(fields[1]), int(fields[2]), int(fields[3])) == (0, os.getpid(), pid, pid)
