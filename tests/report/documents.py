@@ -14,17 +14,9 @@ from pytest_edgeload.results.finding import Finding, Verdict
 from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record
 from pytest_edgeload.results.statistics import Change
 from pytest_edgeload.results.threshold import Figure
+from tests import cases
 
-CASE = Case(
-    test="suites/test_a.py::test_a",
-    workload="mix",
-    policy="bulk",
-    reader="read",
-    cap="cgroup2",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
+CASE = msgspec.structs.replace(cases.CASE, test="suites/test_a.py::test_a")
 MACHINE = Machine("Some CPU", 2, 8 << 30, "6.1", "3.11", "2.9")
 
 

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.comparison import judged, table
 from pytest_edgeload.results.finding import Finding, Verdict
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.record import Measurement, Record
 from pytest_edgeload.results.threshold import Figure
+from tests import cases
 
-CASE = Case(
-    test="suites/test_a.py::test_a",
-    workload="mix",
-    policy="bulk",
-    reader="read",
-    cap="cgroup2",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
+CASE = msgspec.structs.replace(cases.CASE, test="suites/test_a.py::test_a")
 
 
 def _record(policy: str, *makespans: float, cap: str = "cgroup2") -> Record:

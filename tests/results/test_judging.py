@@ -10,23 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.devices.constraints import Constraints, Shortfall
+from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.results.claims import settle
 from pytest_edgeload.results.finding import Finding, Side, Verdict
 from pytest_edgeload.results.judging import judge, judge_ceiling
 from pytest_edgeload.results.record import Case, Measurement, Outcome, Record
 from pytest_edgeload.results.threshold import Ceiling, Threshold
+from tests import cases
 
-CASE = Case(
-    test="suites/test_a.py::test_a",
-    workload="mix",
-    policy="linear",
-    reader="read",
-    cap="cgroup1",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
+CASE = msgspec.structs.replace(cases.CASE, test="suites/test_a.py::test_a", policy="linear", cap="cgroup1")
 ONE_PERCENT = 0.01
 
 

@@ -7,24 +7,15 @@ import random
 import msgspec
 import pytest
 
-from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.claims import settle
 from pytest_edgeload.results.finding import Sides, Verdict
 from pytest_edgeload.results.judging import judge
 from pytest_edgeload.results.noise import Floor, Split, floor, splits, tightest
 from pytest_edgeload.results.record import Case, Measurement, Record
 from pytest_edgeload.results.threshold import Figure, Threshold
+from tests import cases
 
-CASE = Case(
-    test="",
-    workload="mix",
-    policy="bulk",
-    reader="read",
-    cap="cgroup2",
-    swap="8G",
-    limit="512M",
-    constraints=Constraints(512 << 20, threads=2),
-)
+CASE = msgspec.structs.replace(cases.CASE, test="")
 LINEAR = msgspec.structs.replace(CASE, policy="linear")
 MAKESPAN, RATIO, PEAK = Figure("makespan_s"), Figure("makespan_s", reference="bulk"), Figure("peak_bytes")
 
