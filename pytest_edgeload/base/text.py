@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 
+_MAX_LISTED = 3
 MAX_NAME_CHARACTERS = 1000
 
 
@@ -26,6 +28,12 @@ def bounded(text: str, max_characters: int) -> str:
 def is_name(name: object) -> bool:
     """Return whether `name` is a text that can be shown and stored unchanged."""
     return isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable()
+
+
+def listed(names: Sequence[object]) -> str:
+    """Return the first three names, and how many more there are."""
+    first = ", ".join(printable(str(name)) for name in names[:_MAX_LISTED])
+    return f"{first} and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else first
 
 
 def as_path(text: str, folder: Path | None = None) -> Path:

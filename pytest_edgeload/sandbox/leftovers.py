@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from pytest_edgeload.base import kernel_text
-from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.text import listed
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.sandbox.counters import LATE_BYTES, Memory
 
@@ -25,7 +25,6 @@ _ID, _OWNER, _RESIDENT, _SWAPPED = 1, 7, 14, 15  # columns of it
 _IPC_RMID = 0
 _BLOCK_BYTES = 512
 _MIN_BYTES = max(1 << 20, 2 * LATE_BYTES)  # less is not certain, and hardly changes the outcome of a run
-_MAX_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class SharedMemory:
     size_bytes: int
 
     def __str__(self) -> str:
-        return printable(str(self.name)) if isinstance(self.name, Path) else f"SysV segment {self.name}"
+        return str(self.name) if isinstance(self.name, Path) else f"SysV segment {self.name}"
 
     def remove(self) -> bool:
         """Remove it, and return whether it is gone."""
@@ -84,20 +83,17 @@ def sentences(left_bytes: int, removed: Sequence[SharedMemory], kept: Sequence[S
     removed_bytes = sum(thing.size_bytes for thing in removed)
     found = []
     if removed:
-        found.append(f"it left {format_size(removed_bytes)} in memory, which was removed: {_list(removed)}")
+        found.append(
+            f"it left {format_size(removed_bytes)} in memory, which was removed: {listed(removed)}"
+        )
     kept_bytes = left_bytes - removed_bytes
     if kept_bytes >= _MIN_BYTES:
-        names = f": perhaps {_list(kept)}" if kept else ""
+        names = f": perhaps {listed(kept)}" if kept else ""
         found.append(
             f"it left {format_size(kept_bytes)} in shared memory or files in memory, which later runs find and are not "
             f"charged for{names}"
         )
     return tuple(found)
-
-
-def _list(things: Sequence[SharedMemory]) -> str:
-    names = ", ".join(map(str, things[:_MAX_NAMES]))
-    return f"{names} and {len(things) - _MAX_NAMES} more" if len(things) > _MAX_NAMES else names
 
 
 def _temporary(environ: Mapping[str, str]) -> Path:

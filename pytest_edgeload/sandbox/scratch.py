@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Self
 
 from pytest_edgeload.base.errors import Unsupported
-from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.text import listed
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.sandbox.user import User
 
 _VARIABLE = "TMPDIR"
-_MAX_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +56,8 @@ class Scratch:
         self._remove()
         if not files:
             return ()
-        names = ", ".join(printable(str(file.relative_to(self.folder))) for file in files[:_MAX_NAMES])
-        more = f" and {len(files) - _MAX_NAMES} more" if len(files) > _MAX_NAMES else ""
-        return (f"it left {format_size(size_bytes)} in temporary files, which were removed: {names}{more}",)
+        names = listed([file.relative_to(self.folder) for file in files])
+        return (f"it left {format_size(size_bytes)} in temporary files, which were removed: {names}",)
 
     def _remove(self) -> None:
         with suppress(OSError):

@@ -101,3 +101,11 @@ def test_note_of_a_network_leads_nowhere_else(tmp_path: Path, note: str) -> None
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "cache" / "recipes" / "key").write_text(note)
     assert Store(tmp_path / "cache").find("key") is None
+
+
+def test_long_list_is_cut_after_three_names() -> None:
+    """Three names are listed and the others counted; names are printable."""
+    assert texts.listed([]) == ""
+    assert texts.listed(["a", "b", "c"]) == "a, b, c"
+    assert texts.listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert texts.listed(["a\nb"]) == texts.printable("a\nb")
