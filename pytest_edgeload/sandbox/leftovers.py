@@ -83,9 +83,7 @@ def sentences(left_bytes: int, removed: Sequence[SharedMemory], kept: Sequence[S
     removed_bytes = sum(thing.size_bytes for thing in removed)
     found = []
     if removed:
-        found.append(
-            f"it left {format_size(removed_bytes)} in memory, which was removed: {listed(removed)}"
-        )
+        found.append(f"it left {format_size(removed_bytes)} in memory, which was removed: {listed(removed)}")
     kept_bytes = left_bytes - removed_bytes
     if kept_bytes >= _MIN_BYTES:
         names = f": perhaps {listed(kept)}" if kept else ""
