@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from pytest_edgeload.plugin.hookspecs import RegisterPolicy as RegisterPolicy
     from pytest_edgeload.policies import POLICIES as POLICIES
     from pytest_edgeload.policies import Policy as Policy
-    from pytest_edgeload.results.record import METRICS as METRICS
-    from pytest_edgeload.results.record import Case as Case
-    from pytest_edgeload.results.record import Measurement as Measurement
-    from pytest_edgeload.results.record import Metric as Metric
+    from pytest_edgeload.results.case import Case as Case
+    from pytest_edgeload.results.measurement import METRICS as METRICS
+    from pytest_edgeload.results.measurement import Measurement as Measurement
+    from pytest_edgeload.results.metric import Metric as Metric
     from pytest_edgeload.results.record import Record as Record
     from pytest_edgeload.results.record import comparison_groups as comparison_groups
     from pytest_edgeload.results.statistics import Spread as Spread
@@ -80,7 +80,10 @@ _MODULES = {
     "plugin.fixtures": ("Edge",),
     "plugin.hookspecs": ("RegisterNetwork", "RegisterPeer", "RegisterPolicy"),
     "policies": ("POLICIES", "Policy"),
-    "results.record": ("METRICS", "Case", "Measurement", "Metric", "Record", "comparison_groups"),
+    "results.case": ("Case",),
+    "results.measurement": ("METRICS", "Measurement"),
+    "results.metric": ("Metric",),
+    "results.record": ("Record", "comparison_groups"),
     "results.statistics": ("Spread", "ratio", "spread"),
     "workload": ("Ask", "Condition", "Conditions", "Mix", "Request", "Workload"),
     "workload.arrivals": ("Constant", "Exponential", "Normal", "Poisson", "Trace", "Uniform"),

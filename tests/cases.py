@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 
 CASE = Case(
     test="test_a.py::test_a",

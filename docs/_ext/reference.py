@@ -29,7 +29,7 @@ from pytest_edgeload.plugin.settings import OPTIONS, Option
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.record import METRICS
+from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.workload.file import schema
 

@@ -11,9 +11,9 @@ from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import history as texts
 from pytest_edgeload.results import baseline
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import machine
 from pytest_edgeload.results.history import Saved, series
-from pytest_edgeload.results.record import Case
 
 _COORDINATES = ("policy", "workload", "limit", "reader", "test")
 

@@ -20,7 +20,8 @@ from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox import caps
 from pytest_edgeload.sandbox.environment import removed
 from pytest_edgeload.sandbox.swap import Swap

@@ -14,8 +14,8 @@ from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.planning.plan import InvalidPlan
 from pytest_edgeload.report import minmem as texts
+from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.results.minmem import Smallest, Trial, confirmed, smallest
-from pytest_edgeload.results.record import REFERENCE
 from pytest_edgeload.sandbox.swap import Swap
 
 _GATE_STATUS = 1

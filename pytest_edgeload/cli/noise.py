@@ -13,8 +13,9 @@ from pytest_edgeload.cli import arguments, measuring, terminal
 from pytest_edgeload.cli.measuring import PreparedWorkload
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import noise as texts
+from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.results.noise import floor, splits, tightest
-from pytest_edgeload.results.record import REFERENCE, Entry, Record, collect
+from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.threshold import Figure
 
 _MIN_ROUNDS = 2

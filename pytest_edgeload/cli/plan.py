@@ -16,7 +16,7 @@ from pytest_edgeload.planning.plan import Budget, InvalidPlan
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import make_plan
 from pytest_edgeload.report import graph
-from pytest_edgeload.results.record import REFERENCE
+from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure

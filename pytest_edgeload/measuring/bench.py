@@ -19,8 +19,9 @@ from pytest_edgeload.planning.budget import budget_bytes, speeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy, make_plan
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.derived import complete
-from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import Calling, launch_call

@@ -32,8 +32,9 @@ from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import POLICIES, make_plan
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.derived import Bound
-from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure

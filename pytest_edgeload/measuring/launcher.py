@@ -19,7 +19,7 @@ from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.folder import weight_files
-from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.caps.outer import OuterLimit, tighter
 from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of, unthrottled

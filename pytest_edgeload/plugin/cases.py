@@ -12,7 +12,7 @@ from pytest_edgeload.base.units import SIZE_HINT, Limit, format_size
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.axes import Turn
 from pytest_edgeload.plugin.items import own_parameters, test_name
-from pytest_edgeload.results.record import PROGRAM, Case
+from pytest_edgeload.results.case import PROGRAM, Case
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.workload import Mix

@@ -16,7 +16,7 @@ from pytest_edgeload.devices import OWN_FILE, Device, known_devices
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
 from pytest_edgeload.plugin.options import Given
 from pytest_edgeload.plugin.settings import Settings
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.sandbox.constraints import cores_of
 
 

@@ -16,7 +16,8 @@ from pytest_edgeload.plugin.start import start
 if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
     from pytest_edgeload.plugin.running import Running
-    from pytest_edgeload.results.record import Measurement, Record
+    from pytest_edgeload.results.measurement import Measurement
+    from pytest_edgeload.results.record import Record
     from pytest_edgeload.workload import Mix
 
 

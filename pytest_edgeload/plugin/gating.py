@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.claims import Claim, Claims, Judged, comparisons_in
 from pytest_edgeload.results.finding import Finding, Sides, identity
 from pytest_edgeload.results.gate import Gate
-from pytest_edgeload.results.record import Case, Entry, Record, collect
+from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.threshold import Ceiling, Threshold
 
 _ROUND = re.compile(r"-?round\d+(?=\]$)")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_edgeload.plugin.files import append
 from pytest_edgeload.plugin.items import function_of
 from pytest_edgeload.report.github import SUMMARY_BYTES, SourceLine
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
 

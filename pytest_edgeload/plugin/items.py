@@ -22,7 +22,7 @@ from pytest_edgeload.plugin.axes import (
     Turn,
 )
 from pytest_edgeload.plugin.labels import label
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 
 _MAX_ID_CHARACTERS = 200
 _FIELDS = {MEMORY: "limit", POLICY: "policy", PEER: "policy", READER: "reader"}

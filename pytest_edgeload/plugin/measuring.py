@@ -15,7 +15,9 @@ from pytest_edgeload.plugin.devices import on_device
 from pytest_edgeload.plugin.machine import SessionMachine
 from pytest_edgeload.plugin.registrations import check_name
 from pytest_edgeload.plugin.setup import Setup
-from pytest_edgeload.results.record import Case, Entry, Measurement
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Mix
 

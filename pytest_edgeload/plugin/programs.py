@@ -20,7 +20,7 @@ from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
 from pytest_edgeload.engine.lazy_module import LazyModule
-from pytest_edgeload.results.record import PROGRAM
+from pytest_edgeload.results.case import PROGRAM
 from pytest_edgeload.sandbox import command, launch, page_cache
 
 _REWRITTEN = "_pytest.assertion.rewrite"

@@ -9,7 +9,8 @@ from contextlib import suppress
 import msgspec
 
 from pytest_edgeload.base import decoding
-from pytest_edgeload.results.record import METRICS, Entry
+from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.record import Entry
 
 PROPERTY = "edgeload"
 """The name of the property that has a measurement, as one JSON string."""

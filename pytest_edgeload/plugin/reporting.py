@@ -29,8 +29,8 @@ from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.plugin.summary import header
 from pytest_edgeload.report import comparison, github
 from pytest_edgeload.report.view import View
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import Case
 
 _MAX_COMMAND = 10_000  # characters; a command line can name thousands of tests
 

@@ -33,7 +33,9 @@ from pytest_edgeload.plugin.properties import properties, without_measurements
 from pytest_edgeload.plugin.registrations import check_registered
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.record import Case, Entry, Measurement, Record, collect
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.statistics import is_precise
 from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.workload import Mix

@@ -11,7 +11,8 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_duration, format_size
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import Winner, winner
-from pytest_edgeload.results.record import REFERENCE, Record, comparison_groups
+from pytest_edgeload.results.case import REFERENCE
+from pytest_edgeload.results.record import Record, comparison_groups
 from pytest_edgeload.results.statistics import outcomes, spread
 
 _WIDTH, _MAX_BAR = 80, 40

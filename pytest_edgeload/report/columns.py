@@ -15,7 +15,10 @@ from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraint
 from pytest_edgeload.results.bootstrap import Interval, Runs
-from pytest_edgeload.results.record import METRICS, REFERENCE, Better, Case, Record, comparison_groups, metric_of
+from pytest_edgeload.results.case import REFERENCE, Case
+from pytest_edgeload.results.measurement import METRICS, metric_of
+from pytest_edgeload.results.metric import Better
+from pytest_edgeload.results.record import Record, comparison_groups
 from pytest_edgeload.results.statistics import (
     Spread,
     estimate,

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.finding import Finding, Side, Sides, incomparable, shown_change, shown_interval
-from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import change, value_of
 from pytest_edgeload.results.threshold import Figure
 

@@ -14,7 +14,8 @@ from pytest_edgeload.report.columns import KEYS, Column, Row, Value, column, row
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import METRICS, Record
+from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.record import Record
 
 _FIXED = (*KEYS, "limit_bytes", "round", "outcome", "detail")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

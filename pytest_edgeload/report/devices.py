@@ -8,7 +8,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.devices.constraints import CONSTRAINTS
 from pytest_edgeload.report.columns import NONE
 from pytest_edgeload.report.grid import Cell, Grid
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 
 NOT_ENFORCED = "(NOT enforced)"
 

@@ -15,7 +15,7 @@ from pytest_edgeload.report.view import View
 from pytest_edgeload.results.bootstrap import CONFIDENCE
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import Better
+from pytest_edgeload.results.metric import Better
 
 
 class _Point(msgspec.Struct, omit_defaults=True):

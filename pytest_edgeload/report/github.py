@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.comparison import label
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import Case
 
 SUMMARY_BYTES = 1 << 20
 """The maximum size of a step's summary; GitHub shows nothing of a larger one."""

@@ -19,9 +19,9 @@ from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.report.notes import failures, outlying, remarks
 from pytest_edgeload.report.tables import Table, tables
 from pytest_edgeload.report.view import View
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding, identity
-from pytest_edgeload.results.record import Case
 
 MAX_BYTES = 65_536
 """The maximum size of a comment on GitHub, which counts characters; a text has at least as many bytes."""

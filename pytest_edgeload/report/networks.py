@@ -9,7 +9,8 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.columns import NONE, number
 from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.report.tables import Table, labels_of
-from pytest_edgeload.results.record import Record, ServiceStats
+from pytest_edgeload.results.measurement import ServiceStats
+from pytest_edgeload.results.record import Record
 
 Show = Callable[[Record, str], str]
 

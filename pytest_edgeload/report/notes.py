@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.columns import number
-from pytest_edgeload.results.record import METRICS, Case, Measurement, Record
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import METRICS, Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import outliers
 
 _MAX_ROWS = 3  # that a line names

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.columns import Column, column, full_name, rows
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.record import METRICS, Record
+from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Estimate, estimate, lacking
 from pytest_edgeload.results.threshold import Figure
 

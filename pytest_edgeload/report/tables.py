@@ -29,8 +29,9 @@ from pytest_edgeload.report.columns import (
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import winner
+from pytest_edgeload.results.case import PROGRAM, REFERENCE, Case
 from pytest_edgeload.results.finding import identity
-from pytest_edgeload.results.record import PROGRAM, REFERENCE, Case, Record
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, spread
 
 _ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}

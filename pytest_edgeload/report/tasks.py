@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_edgeload.planning.plan import Span
-from pytest_edgeload.results.record import Case, Measurement, TaskInfo
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement, TaskInfo
 
 
 @dataclass(frozen=True, slots=True)

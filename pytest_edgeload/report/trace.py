@@ -13,9 +13,10 @@ import msgspec
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.tasks import TaskView, tasks
 from pytest_edgeload.report.view import View
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.results.measurement import Measurement
 
 _NO_LANE = 0  # the thread of events outside lanes; lane 0 is thread 1
 _Event = dict[str, Any]

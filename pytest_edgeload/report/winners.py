@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_edgeload.results.bootstrap import Interval
-from pytest_edgeload.results.record import REFERENCE, Record
+from pytest_edgeload.results.case import REFERENCE
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import estimate, ratio, runs_of, spread
 from pytest_edgeload.results.threshold import Figure
 

@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.evidence import DOUBT, level
 from pytest_edgeload.results.finding import Finding, Verdict, identity
-from pytest_edgeload.results.record import Case
 
 
 class ClaimKind(NamedTuple):

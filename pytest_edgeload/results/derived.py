@@ -10,7 +10,7 @@ import msgspec
 
 from pytest_edgeload.networks.tile import WHOLE, tile_bytes
 from pytest_edgeload.planning.plan import Kind, Plan, Span, Task
-from pytest_edgeload.results.record import Measurement, ServiceStats, TaskInfo
+from pytest_edgeload.results.measurement import Measurement, ServiceStats, TaskInfo
 from pytest_edgeload.workload import Workload
 
 _Times = tuple[float, float]

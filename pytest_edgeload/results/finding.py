@@ -9,7 +9,8 @@ from typing import Literal
 import msgspec
 
 from pytest_edgeload.results.bootstrap import Runs
-from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Change, runs_of
 from pytest_edgeload.results.threshold import Figure
 

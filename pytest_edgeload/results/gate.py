@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.claims import Judged, settle
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding, Side, Sides, Verdict, missing_cases
 from pytest_edgeload.results.judging import judge, judge_ceiling
-from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
 
 _FAILING: frozenset[Verdict] = frozenset({"regressed"})

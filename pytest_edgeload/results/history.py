@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Side, Sides, identity, incomparable
-from pytest_edgeload.results.record import Case
 from pytest_edgeload.results.statistics import Estimate, estimate, lacking
 from pytest_edgeload.results.threshold import Figure
 

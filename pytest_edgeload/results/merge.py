@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document, Machine
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 
 
 class Part(NamedTuple):

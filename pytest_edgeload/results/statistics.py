@@ -12,7 +12,8 @@ from functools import lru_cache
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.results.bootstrap import Distribution, Interval, Runs, contrast, resampled
-from pytest_edgeload.results.record import METRICS, Measurement, Record
+from pytest_edgeload.results.measurement import METRICS, Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure, percent_of
 
 _CERTAIN = 0.99

@@ -17,7 +17,8 @@ from typing import Any, Self
 
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import format_duration, format_size, parse_duration, parse_size
-from pytest_edgeload.results.record import METRICS, Metric, metric_of
+from pytest_edgeload.results.measurement import METRICS, metric_of
+from pytest_edgeload.results.metric import Metric
 
 STATISTICS = ("median", "mean", "min", "max")
 """The statistics of rounds, besides percentiles such as `p90` or `p99.9`."""

@@ -17,7 +17,7 @@ from typing import IO, Self
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.results.record import Measurement, Outcome
+from pytest_edgeload.results.measurement import Measurement, Outcome
 from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.life import THREADS, live

@@ -19,7 +19,7 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned
 from pytest_edgeload.networks.folder import SAMPLES, weight_files
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
-from pytest_edgeload.results.record import Measurement, Outcome
+from pytest_edgeload.results.measurement import Measurement, Outcome
 from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.life import THREADS, live

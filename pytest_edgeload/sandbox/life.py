@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from pytest_edgeload.base.interrupts import Interrupts
-from pytest_edgeload.results.record import Measurement, Outcome
+from pytest_edgeload.results.measurement import Measurement, Outcome
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.environment import notices
 from pytest_edgeload.sandbox.leftovers import Leftovers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_edgeload.results.record import Timeline
+from pytest_edgeload.results.measurement import Timeline
 from pytest_edgeload.sandbox.counters import LATE_BYTES, Totals
 
 

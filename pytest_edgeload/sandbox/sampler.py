@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pytest_edgeload.results.record import Timeline
+from pytest_edgeload.results.measurement import Timeline
 from pytest_edgeload.sandbox.caps import Group
 from pytest_edgeload.sandbox.counters import Live, resident
 

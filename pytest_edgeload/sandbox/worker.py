@@ -18,7 +18,7 @@ import msgspec
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.results.record import Measurement, Outcome
+from pytest_edgeload.results.measurement import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, peak
 from pytest_edgeload.sandbox.caps import Group
 from pytest_edgeload.sandbox.counters import Memory, Totals

@@ -19,7 +19,8 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.record import Case, Entry
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.record import Entry
 from pytest_edgeload.sandbox import life, page_cache
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.sampler import Sampler

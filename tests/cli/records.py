@@ -8,7 +8,8 @@ import msgspec
 
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, document
-from pytest_edgeload.results.record import Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from tests.cases import CASE
 
 EMPTY = document([], {}, Path(__file__).parent)

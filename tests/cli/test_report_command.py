@@ -13,9 +13,11 @@ import pytest
 
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import document, render
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.merge import Part, merge
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.record import Record
 from tests.cases import CASE
 from tests.cli.commands import COMMAND, Done, environment, run_in
 

@@ -25,7 +25,7 @@ from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin import options
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.report.columns import column
-from pytest_edgeload.results.record import METRICS
+from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.threshold import Ceiling
 from pytest_edgeload.workload.file import parse
 from tests.docs.pages import BLOCKS, ROOT, Block

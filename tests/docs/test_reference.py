@@ -19,7 +19,8 @@ from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import FORMATS
-from pytest_edgeload.results.record import METRICS, Case, Measurement
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import METRICS, Measurement
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.workload.file import WorkloadDocument as WorkloadFile
 from tests.docs.pages import PAGES, ROOT

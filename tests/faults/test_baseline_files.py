@@ -18,8 +18,10 @@ from pytest_edgeload.base.files import read, write
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.networks import checkpoint, folder
 from pytest_edgeload.results import baseline, journal
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document, document, render
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.workload import Mix
 from tests.plugin.sessions import Begin
 from tests.plugin.sessions import write as write_project

@@ -24,8 +24,10 @@ from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store, Unwritable
 from pytest_edgeload.results import baseline, journal
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import document
-from pytest_edgeload.results.record import Case, Entry, Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry, Record
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.lock import host_lock

@@ -25,7 +25,7 @@ from pytest_edgeload.networks.layer import FORMAT, Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure

@@ -17,7 +17,7 @@ import pytest
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.programs import pack_call
-from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.caps import Cap, Group, hierarchy
 from pytest_edgeload.sandbox.caps.uncapped import Uncapped
 from pytest_edgeload.sandbox.command import Command, launch_command

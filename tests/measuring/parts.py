@@ -10,7 +10,7 @@ import msgspec
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.sandbox.caps import Cap, Group
 from pytest_edgeload.sandbox.caps.outer import Outer
 from pytest_edgeload.sandbox.constraints import Limits

@@ -16,7 +16,8 @@ from pytest_edgeload.networks.registry import UnknownNetwork
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.results.record import METRICS, Case, Measurement, ServiceStats
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import METRICS, Measurement, ServiceStats
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Ask, Condition, Conditions, Mix, Workload

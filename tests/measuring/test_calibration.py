@@ -15,7 +15,7 @@ from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.calibration import FigureKey
 from pytest_edgeload.planning.budget import MARGIN_BYTES
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.workload import Mix
 from pytest_edgeload.workload.arrivals import Constant

@@ -14,7 +14,9 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.directories import SessionDirectories, number_of
 from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.record import Case, Entry, Measurement
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.owner import PREFIX, tag

@@ -14,7 +14,7 @@ from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.swap import Swap

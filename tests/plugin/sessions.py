@@ -17,7 +17,8 @@ import pytest
 
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.document import parse
-from pytest_edgeload.results.record import Entry, Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry, Record
 
 TINY: Final = """\
 import torch

@@ -10,9 +10,11 @@ import msgspec
 
 from pytest_edgeload.plugin.gating import SessionGate
 from pytest_edgeload.plugin.properties import properties
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.finding import Finding
 from pytest_edgeload.results.gate import Gate
-from pytest_edgeload.results.record import Case, Entry, Measurement
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry
 from pytest_edgeload.results.threshold import Threshold
 from tests.report.virtual import CASE, document
 from tests.results.test_judging import record

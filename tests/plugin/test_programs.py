@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_edgeload.results.record import METRICS
+from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.sandbox.caps import choose
 from tests.plugin.sessions import CONFTEST, Begin, Ended, write
 

@@ -8,7 +8,8 @@ import pytest
 
 from pytest_edgeload.plugin.gating import SessionGate
 from pytest_edgeload.results.gate import Gate
-from pytest_edgeload.results.record import Entry, Measurement
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry
 from pytest_edgeload.results.threshold import Ceiling
 from tests.cases import CASE
 from tests.plugin.sessions import Begin, write

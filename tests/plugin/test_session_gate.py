@@ -9,7 +9,8 @@ import pytest
 
 from pytest_edgeload.plugin.gating import SessionGate
 from pytest_edgeload.results.gate import Gate
-from pytest_edgeload.results.record import Entry, Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry, Record
 from pytest_edgeload.results.threshold import parse_thresholds
 from tests.cases import CASE
 from tests.report.virtual import document

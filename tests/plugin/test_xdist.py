@@ -11,7 +11,9 @@ import pytest
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.plugin.properties import pack, unpack
-from pytest_edgeload.results.record import METRICS, Case, Entry, Measurement, Timeline
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import METRICS, Measurement, Timeline
+from pytest_edgeload.results.record import Entry
 from tests.plugin.sessions import TEST, Begin, Ended, overlaps, write
 
 PROPERTY = "edgeload"

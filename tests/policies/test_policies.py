@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_edgeload import policies
 from pytest_edgeload.planning.plan import Budget, Order, Plan, Task
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.results.record import REFERENCE
+from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
 

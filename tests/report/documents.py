@@ -9,9 +9,11 @@ import msgspec
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.bootstrap import Interval
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Commit, Document, Machine
 from pytest_edgeload.results.finding import Finding, Verdict
-from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import SCHEMA, Record
 from pytest_edgeload.results.statistics import Change
 from pytest_edgeload.results.threshold import Figure
 from tests import cases

@@ -22,7 +22,7 @@ from pytest_edgeload.report.columns import (
     parse_sort,
 )
 from pytest_edgeload.report.columns import rows as rows_of
-from pytest_edgeload.results.record import METRICS
+from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.threshold import short
 from tests.report.documents import CASE, record
 

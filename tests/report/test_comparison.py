@@ -6,7 +6,8 @@ import msgspec
 
 from pytest_edgeload.report.comparison import judged, table
 from pytest_edgeload.results.finding import Finding, Verdict
-from pytest_edgeload.results.record import Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure
 from tests import cases
 

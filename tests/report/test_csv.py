@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import KEYS
-from pytest_edgeload.results.record import METRICS, Record
+from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.record import Record
 from tests.report.documents import document, record, view
 
 

@@ -10,7 +10,8 @@ import pytest
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import full_name
 from pytest_edgeload.results.document import parse
-from pytest_edgeload.results.record import METRICS, Record
+from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import estimate
 from tests.report.documents import document, record, view
 

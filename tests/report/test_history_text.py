@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pytest_edgeload.report.history import ASCII, BLOCKS, details, left_out, lines, sparkline
 from pytest_edgeload.results.document import Commit, document
 from pytest_edgeload.results.history import Saved, Series, series
-from pytest_edgeload.results.record import Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure
 from tests.cases import CASE
 

@@ -25,7 +25,8 @@ from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, render
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure
 from pytest_edgeload.workload import Workload
 from tests.report.virtual import LIMITS, MIB, POLICIES, asked, document, record, run, study

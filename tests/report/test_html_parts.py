@@ -21,7 +21,9 @@ from pytest_edgeload.report.html.marks import FIXED, label, marks, seconds
 from pytest_edgeload.report.html.run import lanes, thinned
 from pytest_edgeload.report.html.summary import headlines, titles, winners
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.record import PROGRAM, Measurement, Record, Timeline
+from pytest_edgeload.results.case import PROGRAM
+from pytest_edgeload.results.measurement import Measurement, Timeline
+from pytest_edgeload.results.record import Record
 from tests.report.virtual import CASE, asked, document, record, run
 
 SIZES = st.lists(st.tuples(*[st.integers(0, 50)] * 3), min_size=1, max_size=300)

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.report import terminal
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.workload import Ask, Condition
 from tests.report.documents import CASE, document, finding, record, view
 

@@ -11,8 +11,9 @@ import pytest
 
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.results.measurement import Measurement
 from tests.report.virtual import MIB, asked, document, record, run, study
 
 Event = dict[str, Any]

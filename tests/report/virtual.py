@@ -9,9 +9,11 @@ import msgspec
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Speeds
 from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.document import Commit, Document, Machine
-from pytest_edgeload.results.record import SCHEMA, Case, Measurement, Record, Timeline
+from pytest_edgeload.results.measurement import Measurement, Timeline
+from pytest_edgeload.results.record import SCHEMA, Record
 from pytest_edgeload.workload import Ask, Request, Workload
 from tests.builders import network, plan_of
 

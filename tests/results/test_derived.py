@@ -25,7 +25,7 @@ from pytest_edgeload.results.derived import (
     response_times,
     task_infos,
 )
-from pytest_edgeload.results.record import Measurement, TaskInfo
+from pytest_edgeload.results.measurement import Measurement, TaskInfo
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, embedding, network, plan_of, timed_workloads, workload
 

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from pytest_edgeload.base.arguments import MAX_INDEX
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Commit, Document, commit, document, machine, parse, render
-from pytest_edgeload.results.record import METRICS, SCHEMA, Case, Measurement, Outcome, Record, ServiceStats, Timeline
+from pytest_edgeload.results.measurement import METRICS, Measurement, Outcome, ServiceStats, Timeline
+from pytest_edgeload.results.record import SCHEMA, Record
 from pytest_edgeload.workload import Ask, Condition
 
 text = st.text(max_size=20)

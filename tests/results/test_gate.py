@@ -9,7 +9,8 @@ import pytest
 
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.gate import Gate
-from pytest_edgeload.results.record import Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Ceiling, parse_thresholds
 from tests.cases import CASE
 

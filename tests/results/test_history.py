@@ -6,9 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import document
 from pytest_edgeload.results.history import Saved, Series, series
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure
 from tests.cases import CASE
 

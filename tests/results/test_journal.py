@@ -11,8 +11,10 @@ import pytest
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.results import journal
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.journal import Follower, read
-from pytest_edgeload.results.record import Case, Entry, Measurement, Timeline
+from pytest_edgeload.results.measurement import Measurement, Timeline
+from pytest_edgeload.results.record import Entry
 
 CASE = Case(
     test="suites/test_a.py::test_a",

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.devices.constraints import Shortfall
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.claims import settle
 from pytest_edgeload.results.finding import Finding, Side, Verdict
 from pytest_edgeload.results.judging import judge, judge_ceiling
-from pytest_edgeload.results.record import Case, Measurement, Outcome, Record
+from pytest_edgeload.results.measurement import Measurement, Outcome
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Ceiling, Threshold
 from tests import cases
 

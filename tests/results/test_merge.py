@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.planning.plan import Span
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Commit, Document, document
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.merge import Part, merge
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import ratios
 from tests.cases import CASE
 

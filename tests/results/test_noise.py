@@ -7,11 +7,13 @@ import random
 import msgspec
 import pytest
 
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.claims import settle
 from pytest_edgeload.results.finding import Sides, Verdict
 from pytest_edgeload.results.judging import judge
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.noise import Floor, Split, floor, splits, tightest
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure, Threshold
 from tests import cases
 

@@ -14,19 +14,10 @@ from hypothesis import strategies as st
 from pytest_edgeload.base.decoding import Count, Seconds
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.plan import Span
-from pytest_edgeload.results.record import (
-    METRICS,
-    Case,
-    Entry,
-    Measurement,
-    Number,
-    Record,
-    ServiceStats,
-    TaskInfo,
-    Timeline,
-    collect,
-    comparison_groups,
-)
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import METRICS, Measurement, ServiceStats, TaskInfo, Timeline
+from pytest_edgeload.results.metric import Number
+from pytest_edgeload.results.record import Entry, Record, collect, comparison_groups
 from pytest_edgeload.workload import Ask, Condition
 
 CASE = Case(

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.bootstrap import Interval
-from pytest_edgeload.results.record import Case, Measurement, Outcome, Record
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement, Outcome
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import (
     Change,
     Spread,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.results.record import METRICS
+from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.threshold import (
     GATED,
     Ceiling,

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
-from pytest_edgeload.results.record import Case
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group
 from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of
 from pytest_edgeload.sandbox.swap import Swap

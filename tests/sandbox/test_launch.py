@@ -23,7 +23,7 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.planning.plan import Plan
-from pytest_edgeload.results.record import METRICS, Measurement
+from pytest_edgeload.results.measurement import METRICS, Measurement
 from pytest_edgeload.sandbox.caps import CAPS, Cap
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure

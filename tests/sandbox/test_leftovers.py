@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.constraints import Limits

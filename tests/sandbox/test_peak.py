@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.results.record import Timeline
+from pytest_edgeload.results.measurement import Timeline
 from pytest_edgeload.sandbox.counters import Totals
 from pytest_edgeload.sandbox.peak import group_peak_bytes
 from tests.sandbox.child import MIB

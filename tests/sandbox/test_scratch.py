@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported
-from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.constraints import Limits

@@ -18,7 +18,7 @@ import pytest
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.programs import pack_call
-from pytest_edgeload.results.record import Measurement
+from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.constraints import Limits

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.units import format_size
+from pytest_edgeload.results.case import PROGRAM
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.record import PROGRAM
 
 _MAX_COMMAND = 120  # characters in the title; the description has the whole command
 _MAX_DEVICES = 3

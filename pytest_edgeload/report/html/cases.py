@@ -9,7 +9,8 @@ from typing import Any
 from pytest_edgeload.report.columns import KEYS, Column, Row, column
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.record import Case, Record
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.record import Record
 
 _ALWAYS = ("workload", "limit", "policy")
 _ARRIVING = ("response_mean", "response.p90")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pytest_edgeload.results.record import Case, Measurement, Record
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import spread
 
 NO_LIMIT = "none"

@@ -14,7 +14,8 @@ from pytest_edgeload.report.html.marks import marks
 from pytest_edgeload.report.html.run import lanes, memory
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.record import Case, Measurement
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement
 
 
 class _Share(NamedTuple):

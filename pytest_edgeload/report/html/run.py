@@ -7,7 +7,8 @@ from typing import Any
 
 from pytest_edgeload.report.html.marks import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, label
 from pytest_edgeload.report.tasks import TaskView, tasks
-from pytest_edgeload.results.record import Case, Measurement, Timeline
+from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.measurement import Measurement, Timeline
 
 Chart = dict[str, Any]
 

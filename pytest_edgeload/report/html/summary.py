@@ -11,9 +11,10 @@ from pytest_edgeload.report.columns import KEYS
 from pytest_edgeload.report.html.cases import distinguishing
 from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment, sorted_limits
 from pytest_edgeload.report.winners import winner
+from pytest_edgeload.results.case import PROGRAM, REFERENCE, Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding
-from pytest_edgeload.results.record import PROGRAM, REFERENCE, Case, Record
+from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import outcomes, spread
 
 Cells = dict[str, Any]

@@ -1,0 +1,81 @@
+"""Cases: the coordinates of measurements."""
+
+from typing import Self
+
+import msgspec
+
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
+from pytest_edgeload.workload import Ask
+
+PROGRAM = "program"
+"""The workload of measured functions and commands; those of one test are compared with each other by name."""
+
+REFERENCE = "bulk"
+"""The policy that the others of a group are compared with."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """The coordinates of a measurement, without its round.
+
+    `test` is the id of the test with the test's own parameters, and `parameters` has these by name. `workload` is the
+    name of the workload and `requests` its requests. `loop` and `arrivals` define when requests arrive, with random
+    numbers from `seed` if there is one, and `conditions` how requests with a condition are treated. `clock` is the unit
+    of arrivals and deadlines: `s`, or `service` for service times. For a function or command, `workload` is `program`,
+    `policy` its name, and `reader` is `none`.
+
+    `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
+    `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, and `swap` the
+    swap that the process could use: `none`, `off`, or its size.
+
+    `device` names the device, and after a merge also the machine. `by_device` lists the constraints, by field, that the
+    device set and no option did; `unenforced` lists those that this machine did not enforce.
+    """
+
+    test: str
+    workload: str
+    policy: str
+    reader: str
+    cap: str
+    swap: str
+    limit: str | None = None
+    constraints: Constraints = Constraints()
+    device: str | None = None
+    requests: tuple[Ask, ...] = ()
+    loop: str = "once"
+    arrivals: str = ""
+    seed: int | None = None
+    conditions: str = "wait"
+    clock: str = "s"
+    parameters: tuple[tuple[str, str], ...] = ()
+    by_device: tuple[str, ...] = ()
+    unenforced: tuple[Shortfall, ...] = ()
+
+    @property
+    def enforced(self) -> Constraints:
+        """The constraints that are enforced, at least in part."""
+        return self.constraints.without(each.constraint for each in self.unenforced if not each.available)
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """The bytes of `limit`."""
+        return self.constraints.memory_bytes
+
+    @property
+    def threads(self) -> int:
+        """The threads that an operator may use."""
+        return self.constraints.threads or 1
+
+    @property
+    def group(self) -> Self:
+        """The same case without its policy; cases with the same group are compared with each other."""
+        return msgspec.structs.replace(self, policy="")
+
+    @property
+    def place(self) -> str:
+        """The limit and the device in words: `at 512M`, `at no limit`, `at 768M on rpi3`."""
+        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}"
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that cases are compared by: the makespan, or the mean response time if requests keep arriving."""
+        return "makespan_s" if self.loop == "once" else "response_mean_s"

@@ -1,0 +1,250 @@
+"""Measurements: everything that is observed of one run.
+
+A metric is one field of `Measurement`; columns, thresholds, exports and the documentation derive from these fields.
+Annotations are not strings in this file, because METRICS would have to compile all of them at each start of pytest.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from pytest_edgeload.base.decoding import Count, Seconds
+from pytest_edgeload.planning.plan import Kind, Span
+from pytest_edgeload.results.metric import Better, Metric, Number, OwnMetric, Unit
+
+Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """Memory of the worker over time: seconds after the plan's start (negative before it) and bytes, equally long."""
+
+    at_s: tuple[Seconds, ...] = ()
+    anon_bytes: tuple[Count, ...] = ()
+    file_bytes: tuple[Count, ...] = ()
+    swap_bytes: tuple[Count, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the lengths differ."""
+        if any(len(sizes) != len(self.at_s) for sizes in (self.anon_bytes, self.file_bytes, self.swap_bytes)):
+            raise ValueError("a time line has as many bytes of each kind as it has moments")
+
+
+class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
+    """The description of a task: its kind, its request, the name of its layer or tile, and its weight bytes."""
+
+    kind: Kind
+    request: Count
+    layer: str = ""
+    weight_bytes: Count = 0
+
+
+class ServiceStats(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The statistics of one network's requests; response times are those of answered ones, None if there are none.
+
+    `late` counts the answers after their deadline; None if no request has one. `slowdown` is the mean ratio of a
+    response time to the time of the request's own tasks.
+    """
+
+    requests: Count
+    dropped: Count = 0
+    response_mean_s: Seconds | None = None
+    response_p50_s: Seconds | None = None
+    response_p90_s: Seconds | None = None
+    response_p99_s: Seconds | None = None
+    slowdown: Number | None = None
+    late: Count | None = None
+
+
+def _metric(unit: Unit, better: Better, meaning: str) -> Meta:
+    """Return the annotation that makes a field of Measurement a metric."""
+    return Meta(description=meaning, extra={"metric": Metric(unit, better, meaning)})
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything observed of one worker's run. A metric that was not measured is None, and absent in JSON.
+
+    `attempt` counts the earlier runs of the test in this round, which failed and made a plugin run it again. `detail`
+    explains an outcome other than ok in one sentence. `started` and `ended` are Unix times by the clock of
+    this machine; nothing depends on them. `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names
+    the metrics that the kernel counts only for the whole machine. `arrived_s` and `response_s` are per request, in
+    seconds; the response of a request that was `dropped` is None. `service` is by network. `tasks` are the spans of the
+    tasks that ran; the index of a task in `steps` leads to its description. `own` are the metrics that the program
+    reported about itself, by name. `returned` is the result of a called
+    function as JSON types: lists, dicts, texts, numbers.
+    """
+
+    outcome: Outcome
+    round: Count = 0
+    attempt: Count = 0
+    detail: str = ""
+    started: Seconds = 0.0
+    ended: Seconds = 0.0
+    interleaved: bool = True
+    makespan_s: Annotated[
+        Seconds | None, _metric("s", "lower", "from the start of the first task to the end of the last")
+    ] = None
+    response_s: Annotated[
+        tuple[Seconds | None, ...] | None,
+        _metric("s", "lower", "per request, from its arrival to the end of its last exec"),
+    ] = None
+    response_mean_s: Annotated[
+        Seconds | None, _metric("s", "lower", "mean response time of the requests that were answered")
+    ] = None
+    response_p50_s: Annotated[
+        Seconds | None, _metric("s", "lower", "median response time of the requests that were answered")
+    ] = None
+    response_p90_s: Annotated[
+        Seconds | None, _metric("s", "lower", "response time that 90 % of the answered requests do not exceed")
+    ] = None
+    response_p99_s: Annotated[
+        Seconds | None, _metric("s", "lower", "response time that 99 % of the answered requests do not exceed")
+    ] = None
+    response_wait_s: Annotated[
+        Seconds | None, _metric("s", "lower", "part of the mean response time in which none of the request's tasks ran")
+    ] = None
+    response_load_s: Annotated[
+        Seconds | None, _metric("s", "lower", "part of the mean response time in which only its init or its loads ran")
+    ] = None
+    response_exec_s: Annotated[
+        Seconds | None, _metric("s", "lower", "part of the mean response time in which one of its execs ran")
+    ] = None
+    worst_slowdown: Annotated[
+        Number | None,
+        _metric(
+            "ratio", "lower", "response time over the time of the request's own tasks: mean of the worst-served network"
+        ),
+    ] = None
+    throughput_per_s: Annotated[Number | None, _metric("per s", "higher", "answered requests over the makespan")] = None
+    lane_use: Annotated[
+        Number | None,
+        _metric("ratio", "higher", "time the lanes spent in tasks, over the makespan and the number of lanes"),
+    ] = None
+    bound_s: Annotated[
+        Seconds | None,
+        _metric("s", "neither", "lower bound of the makespan: the longer of bound_read_s and bound_compute_s"),
+    ] = None
+    bound_read_s: Annotated[
+        Seconds | None,
+        _metric("s", "neither", "time to read all weights once without the page cache, and to do nothing else"),
+    ] = None
+    bound_compute_s: Annotated[
+        Seconds | None, _metric("s", "neither", "time to answer all requests with all weights in memory")
+    ] = None
+    bound_read_bytes: Annotated[
+        Count | None, _metric("bytes", "neither", "weights that must be read at least once under any policy")
+    ] = None
+    dropped_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time the lanes spent in tasks of requests that were later dropped")
+    ] = None
+    deadline_misses: Annotated[
+        Count | None, _metric("count", "lower", "requests answered after their deadline, if any request has one")
+    ] = None
+    startup_s: Annotated[
+        Seconds | None, _metric("s", "lower", "from starting the worker until it is ready and holds no weights")
+    ] = None
+    load_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time the lanes spent in load tasks, summed over lanes")
+    ] = None
+    exec_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time the lanes spent in exec tasks, summed over lanes")
+    ] = None
+    wait_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time that ready tasks waited for a lane, summed over tasks")
+    ] = None
+    cpu_s: Annotated[
+        Seconds | None,
+        _metric("s", "lower", "CPU time of the worker and its children, user and system, during the plan"),
+    ] = None
+    stall_s: Annotated[
+        Seconds | None,
+        _metric("s", "lower", "time in which a task of the group stalled on memory (pressure stall information)"),
+    ] = None
+    service_time_s: Annotated[
+        Seconds | None, _metric("s", "neither", "the service time that is the unit of arrivals and deadlines")
+    ] = None
+    baseline_bytes: Annotated[
+        Count | None, _metric("bytes", "lower", "resident memory of the worker when ready, before the first task")
+    ] = None
+    peak_bytes: Annotated[
+        Count | None, _metric("bytes", "lower", "highest resident memory of all processes of the run together")
+    ] = None
+    peak_charged_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "high-water mark of the memory charged to the group, page cache included"),
+    ] = None
+    peak_anon_bytes: Annotated[
+        Count | None, _metric("bytes", "lower", "maximum anonymous and shared memory in the samples")
+    ] = None
+    peak_file_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "maximum page cache (or mapped file memory without a group) in the samples"),
+    ] = None
+    peak_swap_bytes: Annotated[
+        Count | None, _metric("bytes", "lower", "maximum swap used by the worker in the samples")
+    ] = None
+    plan_peak_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "maximum weights and activations that the plan holds, known before the run"),
+    ] = None
+    ledger_peak_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "maximum weights and activations that the worker held, by its own account"),
+    ] = None
+    swap_in_bytes: Annotated[Count | None, _metric("bytes", "lower", "bytes read from swap during the plan")] = None
+    swap_out_bytes: Annotated[Count | None, _metric("bytes", "lower", "bytes written to swap during the plan")] = None
+    read_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "bytes fetched from storage for the worker during the plan, swap included"),
+    ] = None
+    refaults: Annotated[
+        Count | None, _metric("count", "lower", "evicted pages that were needed again during the plan")
+    ] = None
+    major_faults: Annotated[
+        Count | None, _metric("count", "lower", "page faults that waited for storage during the plan")
+    ] = None
+    minor_faults: Annotated[
+        Count | None, _metric("count", "lower", "page faults that did not wait for storage during the plan")
+    ] = None
+    output_error: Annotated[
+        Number | None,
+        _metric("ratio", "lower", "largest difference from plain PyTorch's outputs, over the largest output"),
+    ] = None
+    sampler_cpu_share: Annotated[
+        Number | None, _metric("ratio", "lower", "CPU time of the sampler over the time it ran")
+    ] = None
+    own: dict[str, OwnMetric] = {}
+    returned: Any = None
+    machine_wide: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    arrived_s: tuple[Seconds, ...] = ()
+    dropped: tuple[Count, ...] = ()
+    service: dict[str, ServiceStats] = {}
+    tasks: tuple[Span, ...] = ()
+    steps: tuple[TaskInfo, ...] = ()
+    timeline: Timeline = Timeline()
+
+    def summary(self) -> Self:
+        """Return the measurement without its tasks, its time line, and the result of a function."""
+        return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline(), returned=None)
+
+    def value(self, metric: str) -> Any:
+        """Return the value of a metric: a number, for `response_s` a tuple of them, or None if it was not measured."""
+        return getattr(self, metric)
+
+
+def _metrics() -> Iterator[tuple[str, Metric]]:
+    for name, hint in get_type_hints(Measurement, include_extras=True).items():
+        for meta in getattr(hint, "__metadata__", ()):
+            if isinstance(meta, Meta) and meta.extra:
+                yield name, meta.extra["metric"]
+
+
+METRICS: Mapping[str, Metric] = dict(_metrics())
+"""All metrics by name, in the order of the fields of Measurement."""
+
+
+def metric_of(name: str) -> Metric:
+    """Return the metric of this name. Raises KeyError."""
+    return METRICS[name]
