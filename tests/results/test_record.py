@@ -31,7 +31,7 @@ CASE = Case(
     constraints=Constraints(512 << 20, threads=2),
 )
 ABOUT = {"outcome", "round", "attempt", "detail", "started", "ended", "interleaved", "machine_wide", "notices"}
-PARTS = {"arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
+PARTS = {"own", "arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
 ENDINGS = {"s": "_s", "per s": "_per_s", "bytes": "_bytes"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
 
