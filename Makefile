@@ -79,7 +79,7 @@ $(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so both can be b
 # hypothesis, cloudpickle, and the peers. The browser's version does not matter.
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) --ignore=tests/report/test_html.py \
-		tests/suites tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
+		tests/peers tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
 		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_items.py tests/plugin/test_calls.py tests/plugin/test_xdist.py
 

@@ -1,1 +1,1 @@
-"""The experiments, one question per file, and the peers that some of them measure."""
+"""The experiments, one question per file."""

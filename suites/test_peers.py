@@ -1,6 +1,6 @@
 """How do the policies compare with programs that people use today? Measures peers and policies on the same mixes.
 
-Each peer of `suites/peers` runs in the same kind of worker as the policies in `--edge-policy`.
+Each peer, or each of `--edge-peer`, runs in the same kind of worker as the policies in `--edge-policy`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import pytest
 
 from models.mixes import large_3, run_pipeline
 from pytest_edgeload import Edge, Limit, Mix
-from suites.peers import missing
 
 MIXES = (Mix.of("age_net", ["age_net"]), Mix.of("object_net", ["object_net"]), run_pipeline(), large_3())
 
@@ -18,8 +17,5 @@ MIXES = (Mix.of("age_net", ["age_net"]), Mix.of("object_net", ["object_net"]), r
 @pytest.mark.parametrize("mix", [pytest.param(mix, id=mix.name) for mix in MIXES])
 def test_peers(edge: Edge, mix: Mix, edge_peer: str, edge_mem: Limit | None, edge_reader: str) -> None:
     """All requests are answered, with the outputs of plain PyTorch, by peers and policies alike."""
-    reason = missing(edge_peer)
-    if reason is not None:
-        pytest.skip(reason)
     measurement = edge.run(mix, policy=edge_peer, memory=edge_mem, reader=edge_reader)
     assert measurement.outcome == "ok", measurement.detail

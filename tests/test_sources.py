@@ -27,8 +27,8 @@ ALLOWED = {
         "pytest_edgeload/exporting/model.py",
         "torch.export.load",
     ): "the user supplies the program, like any code",
-    ("suites/peers/torch_load.py", "torch.load"): "tensors only: weights_only=True",
-    ("suites/peers/skeleton.py", "torch.load"): "tensors and subclasses of nn.Module only: weights_only=True",
+    ("pytest_edgeload/peers/torch_load.py", "torch.load"): "tensors only: weights_only=True",
+    ("pytest_edgeload/peers/skeleton.py", "torch.load"): "tensors and subclasses of nn.Module only: weights_only=True",
 }
 """The only uses, each with the reason why it does not read a cache, a baseline or a worker."""
 

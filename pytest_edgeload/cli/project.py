@@ -14,10 +14,11 @@ from pytest_edgeload.base.errors import Refusal, Setting, UsageError, check_name
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.cli import terminal
-from pytest_edgeload.measuring.peers import Peer, known_peers
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.peers import known_peers, missing
+from pytest_edgeload.peers.peer import Peer
 from pytest_edgeload.policies import Policy, known_policies
 from pytest_edgeload.workload import Mix
 
@@ -43,7 +44,7 @@ class Project:
         return known_policies(lambda register: self._call("pytest_edge_policies", register))
 
     def peers(self) -> Mapping[str, Peer]:
-        """Return the project's peers."""
+        """Return the built-in peers and the project's own."""
         return known_peers(lambda register: self._call("pytest_edge_peers", register), self.policies())
 
     def policy(self, name: str) -> Policy:
@@ -85,11 +86,13 @@ def networks_of(mix: Mix, registry: Registry) -> dict[str, Network]:
 
 
 def check_policies(names: Iterable[str], known: Iterable[str]) -> None:
-    """Raise UsageError for a policy that is not in `known`."""
+    """Raise UsageError for a policy that is not in `known`, Unsupported for a peer whose package is not installed."""
     known = list(known)
     for name in names:
         if name not in known:
             raise UsageError(Setting("policy", name), "unknown", suggestion(name, known))
+        if (refusal := missing(name)) is not None:
+            raise refusal
 
 
 def _import(conftest: Path) -> ModuleType:

@@ -12,9 +12,9 @@ import msgspec
 from pytest_edgeload.job import Job, JobRequest, Program
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.measuring.peers import Peer, check_askable
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.peers.peer import Peer, check_askable
 from pytest_edgeload.planning.budget import budget_bytes, speeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.planning.simulate import peak_bytes

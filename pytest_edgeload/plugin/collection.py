@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import pytest
 
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.peers import missing
 from pytest_edgeload.plugin import axes, thresholds
-from pytest_edgeload.plugin.items import comparison_group, measures, round_of, runs_networks
+from pytest_edgeload.plugin.items import comparison_group, measures, parameters_of, round_of, runs_networks
 from pytest_edgeload.plugin.options import as_pytest_errors
 from pytest_edgeload.plugin.ordering import ItemOrder, interleave
 from pytest_edgeload.plugin.registrations import policy_names
@@ -54,8 +55,12 @@ class Collection:
         return values[0]
 
     def policies(self, node: pytest.Collector) -> tuple[str, ...]:
-        """Return the names of --edge-policy; `all` means the policies that the tests in `node` see."""
-        return policy_names(self._setup.settings, node.ihook)
+        """Return the names of --edge-policy and --edge-peer; `all` means those that the tests in `node` see.
+
+        Leaves out peers whose package is not installed.
+        """
+        names = policy_names(self._setup.settings, node.ihook)
+        return tuple(name for name in names if missing(name) is None)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -72,6 +77,10 @@ class Collection:
 
     def _mark_skips(self, item: pytest.Item) -> None:
         settings = self._setup.settings
+        given = parameters_of(item)
+        for refusal in (missing(given[axis]) for axis in (axes.POLICY, axes.PEER) if axis in given):
+            if refusal is not None:
+                item.add_marker(pytest.mark.skip(reason=str(refusal)))
         if settings.skip and measures(item):
             item.add_marker(pytest.mark.skip(reason="measures, and --edge-skip is given"))
         if settings.only and not (measures(item) or _judges(item)):

@@ -176,7 +176,7 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
 
 @pytest.fixture(scope="module")
 def edge_policies(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Return the names of all policies of --edge-policy, for a test that loops over them itself."""
+    """Return the names of --edge-policy and --edge-peer, for a test that loops over them itself."""
     return start(request.config).collection.policies(request.node)
 
 
@@ -202,13 +202,13 @@ def edge_records(request: pytest.FixtureRequest) -> tuple[Record, ...]:
 
 @pytest.fixture(scope="session")
 def edge_policy(request: pytest.FixtureRequest) -> str:
-    """Return the name of a policy. The test runs once for each policy of --edge-policy."""
+    """Return the name of a policy. The test runs once for each name of --edge-policy and --edge-peer."""
     return cast("str", _value(request, POLICY))
 
 
 @pytest.fixture(scope="session")
 def edge_peer(request: pytest.FixtureRequest) -> str:
-    """Return the name of a policy or peer. The test runs once for each of --edge-policy, and for each peer."""
+    """Return the name of a policy or peer. The test runs once for each of --edge-policy, and of --edge-peer or all."""
     return cast("str", _value(request, PEER))
 
 

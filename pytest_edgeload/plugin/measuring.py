@@ -10,6 +10,7 @@ from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.bench import Bench, with_mix
+from pytest_edgeload.peers import missing
 from pytest_edgeload.plugin.cases import Caller, ProgramRun, WorkloadRun, unlimited_case
 from pytest_edgeload.plugin.devices import on_device
 from pytest_edgeload.plugin.machine import SessionMachine
@@ -30,7 +31,11 @@ class SessionBench:
         self._machine = machine
 
     def measure_workload(self, run: WorkloadRun) -> Entry:
-        """Measure a workload once. Raises UsageError for an unknown name, and the errors of `Bench.measure`."""
+        """Measure a workload once.
+
+        Raises UsageError for an unknown name, Unsupported for a peer whose package is not installed, and the errors of
+        `Bench.measure`.
+        """
         bench = self._machine.bench
         _check_names(run, bench)
         case = with_mix(self._case(run, bench.calibration.limit_bytes), run.workload)
@@ -95,4 +100,6 @@ class SessionBench:
 
 def _check_names(run: WorkloadRun, bench: Bench) -> None:
     check_name("policy", run.policy, [*bench.policies, *bench.peers])
+    if (refusal := missing(run.policy)) is not None:
+        raise refusal
     check_name("reader", run.reader, READERS)

@@ -6,13 +6,14 @@ collection, and a test sees the policies and peers of the conftest files in its 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.measuring.peers import Peer, known_peers
+from pytest_edgeload.peers import known_peers, missing
+from pytest_edgeload.peers.peer import Peer
 from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.policies import Policy, known_policies
@@ -33,14 +34,21 @@ def policies(hook: HookRelay) -> dict[str, Policy]:
 
 
 def peers(hook: HookRelay) -> dict[str, Peer]:
-    """Return the peers that the hooks in `hook` register, by name. Raises UsageError for a name that is used twice."""
+    """Return the built-in peers and those that the hooks in `hook` register, by name.
+
+    Raises UsageError for a name that is used twice.
+    """
     return known_peers(lambda register: hook.pytest_edge_peers(register=register), policies(hook))
 
 
 def policy_names(settings: Settings, hook: HookRelay) -> tuple[str, ...]:
-    """Return the names of --edge-policy, with `all` replaced by all policies that the hooks in `hook` know."""
-    every = policies(hook) if "all" in settings.policy else ()
-    return tuple(dict.fromkeys(n for name in settings.policy for n in (every if name == "all" else [name])))
+    """Return the names of --edge-policy and --edge-peer; `all` is replaced by all that the hooks in `hook` know."""
+    return tuple(dict.fromkeys([*_named(settings.policy, policies, hook), *_named(settings.peer, peers, hook)]))
+
+
+def _named(names: Sequence[str], every: Callable[[HookRelay], Mapping[str, object]], hook: HookRelay) -> list[str]:
+    """Return `names`, with `all` replaced by the names in `every`."""
+    return [n for name in names for n in (every(hook) if name == "all" else [name])]
 
 
 def check_name(kind: str, name: str, known: Collection[str]) -> None:
@@ -56,12 +64,20 @@ def check_readers(settings: Settings, given: Mapping[str, Given]) -> None:
 
 
 def check_registered(settings: Settings, given: Mapping[str, Given], hook: HookRelay) -> None:
-    """Raise UsageError if an option has a name of a policy or peer that no hook in `hook` registers."""
-    known = [*policies(hook), *peers(hook)]
-    for name in policy_names(settings, hook):
-        if name not in known:
-            reason = "unknown, also to the conftest.py files of the collected tests"
-            raise UsageError(f"{source('policy', given)}={name}", reason, suggestion(name, known))
+    """Raise UsageError if an option has an unknown name of a policy or peer.
+
+    Raises Unsupported for a peer whose package is not installed.
+    """
+    peer_names = [*peers(hook)]
+    known = [*policies(hook), *peer_names]
+    for option, names, choices in (("policy", settings.policy, known), ("peer", settings.peer, peer_names)):
+        for name in names:
+            subject = f"{source(option, given)}={name}"
+            if name not in {"all", *choices}:
+                reason = "unknown, also to the conftest.py files of the collected tests"
+                raise UsageError(subject, reason, suggestion(name, choices))
+            if (refusal := missing(name)) is not None:
+                raise refusal.about(subject)
     for threshold in settings.compare_fail:
         reference = threshold.figure.reference
         # An unknown name may be that of a program, which is only known when it runs; a near miss is an error.

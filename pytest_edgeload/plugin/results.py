@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_edgeload.base.errors import Refusal, Setting
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.peers import versions
 from pytest_edgeload.plugin import files, summary
 from pytest_edgeload.plugin.comparison import Comparison, find
 from pytest_edgeload.plugin.gating import SessionGate
@@ -158,4 +159,4 @@ class Results:
         texts = {name: option.default for name, option in OPTIONS.items()}
         texts |= {name: printable(given.text) for name, given in setup.given.items()}
         texts |= {"seed": str(setup.seed), "user": setup.user.name}
-        return document(records, texts, self._project, self._command)
+        return document(records, texts, self._project, self._command, versions(r.case.policy for r in records))

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pytest_edgeload.base.arguments import BadArgument, text, texts
-from pytest_edgeload.base.errors import UsageError, check_name
+from pytest_edgeload.base.errors import Refusal, UsageError, check_name
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
 from pytest_edgeload.plugin.axes import Turn
@@ -54,7 +54,7 @@ class Running:
         self._attempt = 0
         self._cases: list[Case] = []
         self._is_busy = False
-        self._refusal: UsageError | None = None
+        self._refusal: Refusal | None = None
         self._program_keys: dict[str, object] = {}
         self._precise: set[object] = set()
 
@@ -73,7 +73,7 @@ class Running:
         """Check the names in options, now that all conftest files are loaded. Raises pytest.UsageError."""
         try:
             check_registered(self.setup.settings, self.setup.given, self._config.hook)
-        except UsageError as error:
+        except Refusal as error:
             self._refusal = error.spelled(spell)
             if self.setup.is_owner:
                 raise pytest.UsageError(str(error)) from error

@@ -135,6 +135,12 @@ class Settings:
         "Loading policies and peers, separated by commas; all means every policy",
         is_list=True,
     )
+    peer = Option(
+        or_empty(to_names), "", "NAMES",
+        "Peers to measure beside the policies, separated by commas: torch-load, safetensors, onnxruntime, ...; all "
+        "means every peer whose package is installed",
+        default_words="none, and all for a test with edge_peer", is_list=True,
+    )
     reader = Option(to_names, "read", "NAMES", "Readers of weights, separated by commas", is_list=True)
     rounds = Option(
         to_rounds, "1", "N",

@@ -64,7 +64,7 @@ class Setup:
     def axes(self, hook: HookRelay) -> dict[str, Sequence[Any]]:
         """Return the values of the parametrized fixtures, by name, with the policies and peers that `hook` knows."""
         settings, names = self.settings, policy_names(self.settings, hook)
-        policies_and_peers = tuple(dict.fromkeys([*names, *peers(hook)]))
+        policies_and_peers = names if settings.peer else tuple(dict.fromkeys([*names, *peers(hook)]))
         rounds = range(1 if settings.disable else settings.rounds.max)
         devices = tuple(self.devices.devices)
         values = (devices, settings.mem, settings.reader, names, policies_and_peers, rounds)

@@ -77,8 +77,17 @@ class _Head(msgspec.Struct):
     schema: int
 
 
-def document(records: Sequence[Record], settings: Mapping[str, str], project: Path, command: str = "") -> Document:
-    """Return `records` with a description of this machine, of `project`, and of the repository that contains it."""
+def document(
+    records: Sequence[Record],
+    settings: Mapping[str, str],
+    project: Path,
+    command: str = "",
+    versions: Mapping[str, str] | None = None,
+) -> Document:
+    """Return `records` with a description of this machine, of `project`, and of the repository that contains it.
+
+    `versions` are those of the packages that were measured, by name.
+    """
     return Document(
         schema=SCHEMA,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -86,7 +95,7 @@ def document(records: Sequence[Record], settings: Mapping[str, str], project: Pa
         settings=dict(settings),
         records=tuple(records),
         commit=commit(project),
-        versions={name: importlib.metadata.version(name) for name in _VERSIONS},
+        versions={name: importlib.metadata.version(name) for name in _VERSIONS} | dict(versions or {}),
         project=_project_name(project),
         command=command,
     )

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.base import text as texts
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.measuring.peers import known_peers
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.peers import known_peers
 from pytest_edgeload.policies import known_policies
 from pytest_edgeload.policies.bulk import bulk
 from pytest_edgeload.workload import Mix

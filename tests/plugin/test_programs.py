@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.peers import PEERS
 from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.sandbox.caps import choose
 from tests.plugin.sessions import CONFTEST, Begin, Ended, write
 
-PEERS = """
+REGISTERED = """
 def pytest_edge_peers(register):
     register("plain", "my_peers:plain")
     register("saved", "my_peers:saved", prepare="my_converters:save")
@@ -84,7 +85,7 @@ _, ENFORCED = choose("auto")
 def session(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """Return a session that runs a policy and all peers."""
     folder = tmp_path_factory.mktemp("peers")
-    write(folder, conftest=CONFTEST + PEERS, my_peers=MY_PEERS, my_converters=MY_CONVERTERS, test_tiny=TEST)
+    write(folder, conftest=CONFTEST + REGISTERED, my_peers=MY_PEERS, my_converters=MY_CONVERTERS, test_tiny=TEST)
     options = ("--edge-policy=bulk,plain,saved,wrong,greedy,killed", "--edge-mem=base+256M", "--edge-rounds=1")
     return begin(folder, *options, "--edge-json=out.json", "--junitxml=junit.xml").end()
 
@@ -134,19 +135,60 @@ def test_wrong_peer_call_is_one_sentence(session: Ended, test: str, sentence: st
 
 
 def test_all_excludes_peers(bare: pytest.Pytester) -> None:
-    """`all` means policies only; `edge_peer` has the given names and then all peers, without duplicates."""
-    bare.makeconftest(PEERS)
+    """`all` means policies only; `edge_peer` has the given policies and then all peers, without duplicates."""
+    bare.makeconftest(REGISTERED)
     bare.makepyfile("def test_it(edge, edge_policy): pass\ndef test_all(edge, edge_peer): pass")
     given = bare.runpytest_subprocess("--collect-only", "-q", "--edge-policy=saved,linear").outlines
     assert given[:2] == ["test_all_excludes_peers.py::test_it[saved]", "test_all_excludes_peers.py::test_it[linear]"]
-    peers = [
-        f"test_all_excludes_peers.py::test_all[{name}]"
-        for name in ("saved", "linear", "plain", "wrong", "greedy", "killed")
-    ]
-    assert given[2:8] == peers
+    every_peer = [*PEERS, "plain", "wrong", "greedy", "killed"]
+    names = ["saved", "linear", *every_peer]
+    assert given[2 : 2 + len(names)] == [f"test_all_excludes_peers.py::test_all[{name}]" for name in names]
     every = bare.runpytest_subprocess("--collect-only", "-q", "--edge-policy=all").outlines
     assert "test_all_excludes_peers.py::test_it[bulk]" in every
     assert "test_all_excludes_peers.py::test_it[plain]" not in every
+
+
+TESTS = """
+def test_it(edge, edge_policy): pass
+def test_both(edge, edge_peer): pass
+def test_loop(edge, edge_policies): print(*edge_policies)
+"""
+
+
+def test_peer_option_adds_peers_to_the_policies(bare: pytest.Pytester) -> None:
+    """--edge-peer adds its peers to the policies of every test, in a project that registers nothing."""
+    bare.makepyfile(test_a=TESTS)
+    lines = bare.runpytest_subprocess("--collect-only", "-q", "--edge-policy=linear", "--edge-peer=torch-load").outlines
+    assert lines[:5] == [
+        "test_a.py::test_it[linear]", "test_a.py::test_it[torch-load]",
+        "test_a.py::test_both[linear]", "test_a.py::test_both[torch-load]",
+        "test_a.py::test_loop",
+    ]  # fmt: skip
+
+
+ABSENT = """
+import sys
+from importlib import metadata
+
+import pytest_edgeload.peers as peers
+from pytest_edgeload.peers.peer import Peer
+
+peers.PEERS["rival"] = Peer("m:f", "m:g", "no-such-package")
+"""
+REASON = "the package no-such-package is not installed; try pip install 'pytest-edgeload[[]peers]'"
+
+
+def test_peer_without_its_package_is_refused_by_name_and_skipped_in_all(bare: pytest.Pytester) -> None:
+    """A named peer whose package is missing ends the session in one sentence; as a part of all it is skipped."""
+    bare.makeconftest(ABSENT)
+    bare.makepyfile(test_a="def test_it(edge_peer): pass\ndef test_named(edge): edge.run(['net'], policy='rival')")
+    named = bare.runpytest_subprocess("--edge-peer=rival")
+    assert named.ret == pytest.ExitCode.USAGE_ERROR
+    named.stderr.fnmatch_lines([f"ERROR: --edge-peer=rival: {REASON}"])
+    unknown = bare.runpytest_subprocess("--edge-peer=torch-lode")
+    unknown.stderr.fnmatch_lines(["ERROR: --edge-peer=torch-lode: unknown, also to *; did you mean torch-load?"])
+    skipped = bare.runpytest_subprocess("--edge-peer=all", "-k", "rival", "-rs")
+    skipped.stdout.fnmatch_lines([f"SKIPPED * peer rival: {REASON}"])
 
 
 @pytest.mark.parametrize(
@@ -161,7 +203,7 @@ def test_all_excludes_peers(bare: pytest.Pytester) -> None:
 )
 def test_wrong_peer_ends_the_session_first(begin: Begin, project: Path, line: str, sentence: str) -> None:
     """A wrong peer is one sentence and the status of a usage error, before any test runs."""
-    write(project, conftest=f"{CONFTEST}{PEERS}    {line}\n")
+    write(project, conftest=f"{CONFTEST}{REGISTERED}    {line}\n")
     ended = begin(project).end()
     assert ended.status == pytest.ExitCode.USAGE_ERROR
     assert sentence in ended.said

@@ -5,11 +5,11 @@ A peer is a program that a worker runs instead of a plan; see `engine.program`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
 from dataclasses import dataclass
+from importlib import metadata
 
-from pytest_edgeload.base.errors import UsageError, check_name
-from pytest_edgeload.base.functions import check_function, search_path
+from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.functions import search_path
 from pytest_edgeload.job import Program
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
@@ -20,10 +20,22 @@ _UNDER_A_POLICY = "run it under a policy"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A program, and the function that converts a network to the program's files; both as `module:function`."""
+    """A program, and the function that converts a network to the program's files; both as `module:function`.
+
+    A built-in peer needs the installed `package`, which the `extra` of this project contains.
+    """
 
     program: str
     prepare: str | None = None
+    package: str = ""
+    extra: str = "peers"
+
+    def missing(self, name: str) -> Unsupported | None:
+        """Return why this peer, which is called `name`, cannot run here; None if it can."""
+        if not self.package or package_version(self.package) is not None:
+            return None
+        hint = f"try pip install 'pytest-edgeload[{self.extra}]'"
+        return Unsupported(f"peer {name}", f"the package {self.package} is not installed", hint)
 
     def program_for(self, networks: dict[str, str], registry: Registry, progress: ShowProgress) -> Program:
         """Return the program for networks by name and folder; converts those that are not converted yet.
@@ -34,25 +46,12 @@ class Peer:
         return Program(self.program, search_path(), tuple(map(str, files)))
 
 
-def known_peers(call_hook: Callable[[Callable[..., None]], object], policies: Container[str]) -> dict[str, Peer]:
-    """Return the peers that are registered when `call_hook` is called with a function that registers one.
-
-    Raises UsageError for a name with two meanings, or a malformed function.
-    """
-    known: dict[str, Peer] = {}
-
-    def register(name: str, program: str, prepare: str | None = None) -> None:
-        check_name("peer", name)
-        check_function(f"peer {name}: program", program)
-        if prepare is not None:
-            check_function(f"peer {name}: prepare", prepare)
-        if name in policies:
-            raise UsageError(f"peer {name}", "a policy has the same name", "give the peer another name")
-        if known.setdefault(name, Peer(program, prepare)) != Peer(program, prepare):
-            raise UsageError(f"peer {name}", "registered twice", "give the second peer another name")
-
-    call_hook(register)
-    return known
+def package_version(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def check_askable(name: str, workload: Workload) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from packaging.requirements import Requirement
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.measuring.peers import Peer, check_askable, known_peers
 from pytest_edgeload.networks.layer import WeightFile
+from pytest_edgeload.peers import PEERS, known_peers, missing, versions
+from pytest_edgeload.peers.peer import Peer, check_askable
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Request, Workload
 from tests.builders import network
 
+ROOT = Path(__file__).parents[2]
 Register = Callable[..., None]
 
 
@@ -28,11 +34,15 @@ def _twice(register: Register) -> None:
     ("call_hook", "sentence"),
     [
         (lambda register: register("bulk", "m:f"), "peer bulk: a policy has the same name; give the peer another name"),
+        (
+            lambda register: register("onnxruntime", "m:f"),
+            "peer onnxruntime: a built-in peer has the same name; give the peer another name",
+        ),
         (_twice, "peer mine: registered twice; give the second peer another name"),
         (lambda register: register("mine", "m.f"), "peer mine: program 'm.f': not of the form 'module:function'"),
         (lambda register: register("mine", "m:f", "g"), "peer mine: prepare 'g': not of the form 'module:function'"),
     ],
-    ids=["policy", "twice", "program", "prepare"],
+    ids=["policy", "built-in", "twice", "program", "prepare"],
 )
 def test_ambiguous_name_or_malformed_function_is_refused(call_hook: Callable[[Register], None], sentence: str) -> None:
     """A name with two meanings and a malformed function are errors of one sentence."""
@@ -42,14 +52,38 @@ def test_ambiguous_name_or_malformed_function_is_refused(call_hook: Callable[[Re
 
 
 def test_peers_keep_the_order_of_registration() -> None:
-    """Peers are in the order of registration; registering the same peer again changes nothing."""
+    """Peers are in the order of registration, the built-in ones first; registering a peer again changes nothing."""
 
     def call_hook(register: Register) -> None:
         register("b", "m:f", prepare="m:g")
         register("a", "m:f")
         register("b", "m:f", prepare="m:g")
 
-    assert known_peers(call_hook, POLICIES) == {"b": Peer("m:f", "m:g"), "a": Peer("m:f")}
+    known = known_peers(call_hook, POLICIES)
+    assert known == {**PEERS, "b": Peer("m:f", "m:g"), "a": Peer("m:f")}
+    assert [*known] == [*PEERS, "b", "a"]
+
+
+def test_missing_package_is_named() -> None:
+    """A peer that cannot run names the package it needs and how to get it; others and policies need none."""
+    rival = Peer("m:f", "m:g", "no-such-package", "peers-rival")
+    assert str(rival.missing("rival")) == (
+        "peer rival: the package no-such-package is not installed; try pip install 'pytest-edgeload[peers-rival]'"
+    )
+    assert Peer("m:f").missing("mine") is missing("torch-load") is missing("linear") is None
+
+
+def test_versions_are_those_of_the_measured_peers() -> None:
+    """The record has the versions of the packages of the measured peers, and nothing for policies and others."""
+    assert versions(["linear", "mine", "torch-load", "torch-load-mmap"]) == {"torch": metadata.version("torch")}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_extra_of_a_peer_contains_its_package(name: str) -> None:
+    """The hint of a missing package names an extra that installs it; PyTorch is installed with this package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = project["optional-dependencies"][PEERS[name].extra]
+    assert PEERS[name].package in {Requirement(text).name for text in (*extra, *project["dependencies"])}
 
 
 ONCE = Workload("mix", (Request(network((1, 1, 1))), Request(network((1, 1, 1)), sample=1, deadline_s=1.0)))

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pytest_edgeload import Answers, Job, Load, NetworkFiles, network_by_network
-from suites.peers import skeleton
+from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
+from pytest_edgeload.job import Job
+from pytest_edgeload.peers import skeleton
 
 _FILE = "weights.pt"
 

@@ -10,16 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-import suites.peers
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, JobRequest, Ready
-from pytest_edgeload.measuring.peers import Peer
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.peers import PEERS, missing, skeleton
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.sandbox import counters, page_cache
-from suites.peers import PEERS, missing, skeleton
 from tests.engine.test_worker import worker
 from tests.sandbox import witness
 
@@ -31,7 +29,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     if witness.in_memory(folder):
         pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
     registry = Registry(Store(folder))
-    registry.register("branching", "tests.suites.networks:branching")
+    registry.register("branching", "tests.peers.networks:branching")
     registry.register("age_net", "models.caffenet:age_net")
     return registry
 
@@ -43,7 +41,7 @@ def _silent(_name: str, _done: int, _total: int) -> None:
 def _job(name: str, registry: Registry) -> Job:
     """Return the job with requests for both networks, two samples each, in turn."""
     networks = {network: str(registry.get(network, _silent)[0]) for network in registry.names}
-    program = Peer(PEERS[name].program, PEERS[name].prepare).program_for(networks, registry, _silent)
+    program = PEERS[name].program_for(networks, registry, _silent)
     requests = tuple(JobRequest(network, sample) for sample in range(2) for network in range(2))
     return Job(Plan(()), tuple(networks.values()), requests, "read", 2, program)
 
@@ -58,9 +56,8 @@ def _drop(job: Job) -> None:
 @pytest.mark.parametrize("name", PEERS)
 def test_peers_answer_correctly_from_storage(name: str, registry: Registry) -> None:
     """Each peer answers both networks correctly, twice each, and fetches all weights from storage on the clock."""
-    reason = missing(name)
-    if reason is not None:
-        pytest.skip(reason)
+    if (refusal := missing(name)) is not None:
+        pytest.skip(str(refusal))
     job = _job(name, registry)
     weight_bytes = sum(read_graph(Path(folder)).weight_bytes for folder in job.networks)
     _drop(job)
@@ -95,10 +92,3 @@ def test_a_planted_skeleton_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"is not a module class; delete"):
         skeleton.load(tmp_path)
     assert not witness_folder.exists()
-
-
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer that cannot run names the package it needs and how to get it; a policy needs none."""
-    monkeypatch.setitem(PEERS, "rival", suites.peers.PeerSpec("m:f", "m:g", "no_such_package"))
-    assert missing("rival") == "rival needs no_such_package; try pip install 'pytest-edgeload[peers]'"
-    assert missing("linear") is None

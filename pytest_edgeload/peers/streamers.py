@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pytest_edgeload import Answers, Job, Load, NetworkFiles, network_by_network
-from suites.peers import skeleton
+from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
+from pytest_edgeload.job import Job
+from pytest_edgeload.peers import skeleton
 
 _Read = Callable[[Path], Mapping[str, torch.Tensor]]
 

@@ -10,7 +10,8 @@ import onnxruntime
 import torch
 from torch import nn
 
-from pytest_edgeload import Answers, Forward, Job, Load, NetworkFiles, network_by_network
+from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, network_by_network
+from pytest_edgeload.job import Job
 
 _FILE = "model.onnx"
 

@@ -11,8 +11,9 @@ from accelerate import disk_offload
 from accelerate.utils import offload_state_dict
 from torch import nn
 
-from pytest_edgeload import Answers, Job, Load, NetworkFiles, network_by_network
-from suites.peers import skeleton
+from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
+from pytest_edgeload.job import Job
+from pytest_edgeload.peers import skeleton
 
 _FOLDER = "offload"
 
