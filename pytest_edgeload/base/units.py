@@ -100,6 +100,11 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:.0f}s" if abs(seconds) >= 100 else f"{seconds:.3g}s"  # noqa: PLR2004
 
 
+def format_number(value: float) -> str:
+    """Return a number without a unit as a short text of at least three digits: `31.2`, `0.0123`, `12345`, `1e+20`."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"  # noqa: PLR2004
+
+
 def parse_swap(text: str) -> str:
     """Return `text` if it is a kind of swap: `auto`, `existing`, `off`, or a size. Raises ValueError."""
     if text not in {"auto", "existing", "off"}:

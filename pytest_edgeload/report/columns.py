@@ -16,8 +16,9 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraint
 from pytest_edgeload.results.bootstrap import Interval, Runs
 from pytest_edgeload.results.case import REFERENCE, Case
-from pytest_edgeload.results.measurement import METRICS, metric_of
+from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.metric import Better
+from pytest_edgeload.results.naming import percent_of, short
 from pytest_edgeload.results.record import Record, comparison_groups
 from pytest_edgeload.results.statistics import (
     Spread,
@@ -29,7 +30,7 @@ from pytest_edgeload.results.statistics import (
     spread,
     value_of,
 )
-from pytest_edgeload.results.threshold import Figure, parse_figure, percent_of, short
+from pytest_edgeload.results.threshold import Figure, parse_figure
 
 NONE = "-"
 """The text of a value that was not measured."""
@@ -88,7 +89,7 @@ def column(name: str) -> Column:
         return NAMED[name]
     if name in KEYS or name.startswith(_PARAMETER):
         return _label(name)
-    return _of(parse_figure(name, METRICS, [*NAMED, *KEYS]))
+    return _of(parse_figure(name, METRICS))
 
 
 def key(name: str) -> Callable[[Case], str]:
@@ -176,7 +177,7 @@ def _of(figure: Figure) -> Column:
     unit = "" if figure.unit in {"bytes", "count", "ratio"} else f" {figure.unit}"
     return Column(
         name, f"{figure}{unit}", lambda row: _shown(row, figure), lambda row: _value(row, figure),
-        metric_of(figure.metric).better, figure=figure,
+        figure.kind.better, figure=figure,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from pytest_edgeload.results.threshold import percent_of
+from pytest_edgeload.results.naming import percent_of
 
 CONFIDENCE = 0.95
 """The confidence of every interval that is shown."""

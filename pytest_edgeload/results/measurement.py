@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from pytest_edgeload.base.decoding import Count, Seconds
 from pytest_edgeload.planning.plan import Kind, Span
-from pytest_edgeload.results.metric import Better, Metric, Number, OwnMetric, Unit
+from pytest_edgeload.results.metric import Better, Metric, Number, OwnMetric, OwnName
 
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 
@@ -57,7 +57,7 @@ class ServiceStats(msgspec.Struct, frozen=True, omit_defaults=True):
     late: Count | None = None
 
 
-def _metric(unit: Unit, better: Better, meaning: str) -> Meta:
+def _metric(unit: str, better: Better, meaning: str) -> Meta:
     """Return the annotation that makes a field of Measurement a metric."""
     return Meta(description=meaning, extra={"metric": Metric(unit, better, meaning)})
 
@@ -116,7 +116,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             "ratio", "lower", "response time over the time of the request's own tasks: mean of the worst-served network"
         ),
     ] = None
-    throughput_per_s: Annotated[Number | None, _metric("per s", "higher", "answered requests over the makespan")] = None
+    throughput_per_s: Annotated[Number | None, _metric("1/s", "higher", "answered requests over the makespan")] = None
     lane_use: Annotated[
         Number | None,
         _metric("ratio", "higher", "time the lanes spent in tasks, over the makespan and the number of lanes"),
@@ -214,7 +214,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sampler_cpu_share: Annotated[
         Number | None, _metric("ratio", "lower", "CPU time of the sampler over the time it ran")
     ] = None
-    own: dict[str, OwnMetric] = {}
+    own: dict[OwnName, OwnMetric] = {}
     returned: Any = None
     machine_wide: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -230,8 +230,14 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline(), returned=None)
 
     def value(self, metric: str) -> Any:
-        """Return the value of a metric: a number, for `response_s` a tuple of them, or None if it was not measured."""
-        return getattr(self, metric)
+        """Return the value of a metric, also of the program's own: a number, or None if it was not measured.
+
+        The value of `response_s` and of other series is a tuple of numbers.
+        """
+        if metric in METRICS:
+            return getattr(self, metric)
+        own = self.own.get(metric)
+        return None if own is None else own.value
 
 
 def _metrics() -> Iterator[tuple[str, Metric]]:
@@ -243,8 +249,3 @@ def _metrics() -> Iterator[tuple[str, Metric]]:
 
 METRICS: Mapping[str, Metric] = dict(_metrics())
 """All metrics by name, in the order of the fields of Measurement."""
-
-
-def metric_of(name: str) -> Metric:
-    """Return the metric of this name. Raises KeyError."""
-    return METRICS[name]

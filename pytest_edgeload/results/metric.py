@@ -5,24 +5,52 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Unit = Literal["s", "bytes", "count", "ratio", "per s"]
 Better = Literal["lower", "higher", "neither"]
 
 Number = Annotated[float, Meta(ge=-1e100, le=1e100)]
 """Any other number in a file; its bounds keep sums of numbers finite."""
 
+OWN_NAME = r"[^\W\d]\w{0,99}(?:\.\w{1,100}){0,9}"
+"""The pattern of names of a program's own metrics: `tokens_per_s`, `anon_at.loaded`."""
+
+MAX_UNIT_CHARACTERS = 50
+
+OwnName = Annotated[str, Meta(pattern=rf"^{OWN_NAME}\Z")]
+OwnUnit = Annotated[str, Meta(max_length=MAX_UNIT_CHARACTERS)]
+
 
 class Metric(msgspec.Struct, frozen=True):
-    """A named number of a run: its unit, whether lower or higher is better, and its meaning in one line."""
+    """A named number of a run: its unit, whether lower or higher is better, and its meaning in one line.
 
-    unit: Unit
+    The unit of a built-in metric is `s`, `bytes`, `count`, `ratio` or `1/s`. A program may give its own any unit.
+    """
+
+    unit: str
     better: Better
-    meaning: str
+    meaning: str = ""
 
 
 class OwnMetric(msgspec.Struct, frozen=True, omit_defaults=True):
     """A metric that a program reported about itself: a number, or the numbers of a series, such as one per request."""
 
     value: Number | tuple[Number, ...]
-    unit: str = ""
+    unit: OwnUnit = ""
     better: Better = "neither"
+
+    @property
+    def metric(self) -> Metric:
+        """The unit and the direction."""
+        return Metric(self.unit, self.better)
+
+
+def implied(name: str) -> Metric:
+    """Return the unit and the direction that a program's own metric has by its name, unless it is given others."""
+    if name.endswith("_per_s"):
+        return Metric("1/s", "higher")
+    if name.endswith("_s"):
+        return Metric("s", "lower")
+    if name.endswith("_bytes") or name.startswith("anon_at."):
+        return Metric("bytes", "lower")
+    if name == "leak":
+        return Metric("bytes/repetition", "lower")
+    return Metric("", "neither")

@@ -13,8 +13,9 @@ from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.results.bootstrap import Distribution, Interval, Runs, contrast, resampled
 from pytest_edgeload.results.measurement import METRICS, Measurement
+from pytest_edgeload.results.naming import percent_of
 from pytest_edgeload.results.record import Record
-from pytest_edgeload.results.threshold import Figure, percent_of
+from pytest_edgeload.results.threshold import Figure
 
 _CERTAIN = 0.99
 _REDUCE: Mapping[str, Callable[[Sequence[float]], float]] = {

@@ -4,31 +4,37 @@
     LIMIT = TERM ["+" TERM]         both must be exceeded
     TERM  = NUMBER "%" | SIZE | DURATION | NUMBER    a size or duration has a unit, except 0
 
-A ceiling, which a test declares, is a single TERM or `NUMBER "x" REFERENCE`.
+A ceiling, which a test declares, is a single TERM or `NUMBER "x" REFERENCE`. A METRIC that is neither built in nor
+similar to a built-in one is a program's own. Its unit and direction are known when records have it, and follow from its
+name until then.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache, reduce
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, Self
 
 from pytest_edgeload.base.errors import suggestion
-from pytest_edgeload.base.units import format_duration, format_size, parse_duration, parse_size
-from pytest_edgeload.results.measurement import METRICS, metric_of
-from pytest_edgeload.results.metric import Metric
-
-STATISTICS = ("median", "mean", "min", "max")
-"""The statistics of rounds, besides percentiles such as `p90` or `p99.9`."""
+from pytest_edgeload.base.units import format_duration, format_number, format_size, parse_duration, parse_size
+from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.metric import Metric, implied
+from pytest_edgeload.results.naming import STATISTICS, can_be_own, is_statistic, may_be_statistic, named, short, similar
 
 _MAIN = "makespan_s"
-_EXPR = re.compile(r"(?P<metric>\w+)(?:\.(?P<stat>[\w.]+))?(?:/(?P<reference>[\w.-]+))?")
-_PERCENTILE = re.compile(r"p(?P<percent>\d{1,2}(?:\.\d+)?)")
+_EXPR = re.compile(r"(?P<name>\w+(?:\.\w+)*)(?:/(?P<reference>[\w.-]+))?")
 _NUMBER = re.compile(r"\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 _MULTIPLE = re.compile(rf"(?P<number>{_NUMBER.pattern})\s*x\s*(?P<reference>[\w.-]+)")
-_EXAMPLES = {"s": "0.2s", "bytes": "64M", "count": "100", "ratio": "0.1", "per s": "0.5"}
+_KINDS = {
+    "s": ("a time", "0.2s"),
+    "bytes": ("a number of bytes", "64M"),
+    "count": ("a count", "100"),
+    "ratio": ("a ratio", "0.1"),
+    "1/s": ("a rate", "0.5"),
+}
+_OTHER_KIND = ("a number", "0.5")
 
 GATED: Mapping[str, Metric] = {name: metric for name, metric in METRICS.items() if metric.better != "neither"}
 """The metrics that can become better or worse, so that a threshold can limit them."""
@@ -36,10 +42,14 @@ GATED: Mapping[str, Metric] = {name: metric for name, metric in METRICS.items() 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """An amount in the unit of its metric, or a share of the value in the baseline."""
+    """An amount in the unit of its metric, or a share of the value in the baseline.
+
+    `unit` is `s` or `bytes` if the amount was written as a duration or a size.
+    """
 
     amount: float
     is_share: bool = False
+    unit: str = field(default="", compare=False)
 
     def allowed(self, then: Any) -> Any:
         """Return the amount by which a figure may be worse than `then`, a number or an array of numbers."""
@@ -48,36 +58,66 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A metric and a statistic over the rounds of a record; with a `reference`, the ratio to that policy."""
+    """A metric and a statistic over the rounds of a record; with a `reference`, the ratio to that policy.
+
+    `own` is the unit and the direction that records give to a program's own metric, None until they are known.
+    """
 
     metric: str
     stat: str = "median"
     reference: str | None = None
+    own: Metric | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         stat = "" if self.stat == "median" else f".{self.stat}"
         return short(self.metric) + stat + (f"/{self.reference}" if self.reference else "")
 
+    def known(self, own: Mapping[str, Metric]) -> Self:
+        """Return the figure with the unit and the direction that `own` gives its metric, if that is a program's own."""
+        return replace(self, own=own.get(self.metric, self.own)) if self.is_own else self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its metric is a program's own, and not a built-in one."""
+        return self.metric not in METRICS
+
+    @property
+    def kind(self) -> Metric:
+        """The unit and the direction of its metric."""
+        return METRICS.get(self.metric) or self.own or implied(self.metric)
+
     @property
     def unit(self) -> str:
         """The unit of the figure; `ratio` if there is a reference."""
-        return "ratio" if self.reference else metric_of(self.metric).unit
+        return "ratio" if self.reference else self.kind.unit
+
+    @property
+    def unit_unless_implied(self) -> str:
+        """The unit if a reader has to be told: not that of a built-in metric, nor one that is implied by the name."""
+        return "" if not self.is_own or self.reference or self.unit == implied(self.metric).unit else self.unit
 
     @property
     def is_higher_better(self) -> bool:
         """Whether a higher value is better."""
-        return metric_of(self.metric).better == "higher"
+        return self.kind.better == "higher"
 
     @property
     def is_exact(self) -> bool:
         """Whether it counts bytes or events, which identical runs repeat almost exactly, unlike times."""
-        return metric_of(self.metric).unit in {"bytes", "count"}
+        return self.kind.unit in {"bytes", "count"}
 
     def show(self, value: float) -> str:
         """Return a value of this figure as a short text with its unit."""
         if self.unit == "s":
             return format_duration(value)
-        return format_size(value) if self.unit == "bytes" else f"{value:.3g}"
+        if is_size(self.unit):
+            return format_size(value) + self.unit.removeprefix("bytes")
+        return f"{format_number(value)} {self.unit_unless_implied}".rstrip()
+
+
+def is_size(unit: str) -> bool:
+    """Return whether amounts in `unit` are numbers of bytes, such as `bytes/repetition`."""
+    return unit == "bytes" or unit.startswith("bytes/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +135,17 @@ class Threshold:
         if not colon:
             raise ValueError(f"{text!r} is not a threshold; try makespan:10% or peak:64M")
         figure = parse_figure(name)
-        terms = tuple(_term(term.strip(), figure, f"10% or {_EXAMPLES[figure.unit]}") for term in limit.split("+"))
+        terms = tuple(_term(term.strip(), figure, f"10% or {_kind(figure.unit)[1]}") for term in limit.split("+"))
         return cls(figure, terms, text.strip())
 
     def allowed(self, then: Any) -> Any:
         """Return the amount by which the figure may be worse than `then`, a number or an array of numbers."""
         first, *others = (term.allowed(then) for term in self.terms)
         return reduce(_larger, others, first)
+
+    def mismatch(self, unit: str) -> str | None:
+        """Return why its limit does not fit a figure in `unit`; None if it fits."""
+        return next(filter(None, (_mismatch(term, unit) for term in self.terms)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +155,7 @@ class Ceiling:
     figure: Figure
     value: float
     text: str
+    unit: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, name: str, text: str) -> Self:
@@ -120,11 +165,15 @@ class Ceiling:
         if multiple:
             figure = Figure(figure.metric, figure.stat, multiple["reference"])
             return cls(figure, float(multiple["number"]), f"{name} {text}")
-        examples = f"{_EXAMPLES[figure.unit]} or 0.5x bulk"
+        examples = f"{_kind(figure.unit)[1]} or 0.5x bulk"
         term = _term(text, figure, examples)
         if term.is_share:
             raise ValueError(f"a ceiling cannot be a percentage; try {examples}")
-        return cls(figure, term.amount, f"{name} {text}")
+        return cls(figure, term.amount, f"{name} {text}", term.unit)
+
+    def mismatch(self, unit: str) -> str | None:
+        """Return why its value does not fit a figure in `unit`; None if it fits."""
+        return _mismatch(Term(self.value, unit=self.unit), unit)
 
 
 def _larger(one: Any, other: Any) -> Any:
@@ -138,58 +187,52 @@ def parse_thresholds(text: str) -> tuple[Threshold, ...]:
     return tuple(Threshold.parse(part) for part in text.split(",") if part.strip())
 
 
-def parse_figure(text: str, metrics: Mapping[str, Metric] = GATED, other_names: Iterable[str] = ()) -> Figure:
+def parse_figure(text: str, metrics: Mapping[str, Metric] = GATED) -> Figure:
     """Return the figure that `METRIC[.STAT][/REFERENCE]` names; a statistic by itself is that of the makespan.
 
-    Its metric must be one of `metrics`. Raises ValueError, which also suggests `other_names`.
+    A built-in metric must be one of `metrics`. Raises ValueError.
     """
     match = _EXPR.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a figure; try makespan, response.p90 or makespan/bulk")
-    metric, stat, reference = match["metric"], match["stat"], match["reference"]
-    if stat is None and _is_statistic(metric):
-        metric, stat = _MAIN, metric
-    if stat is not None and not _is_statistic(stat):
+    metric, stat = _split(match["name"])
+    return Figure(_metric(metric, metrics), stat, match["reference"])
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the metric and the statistic of a figure's name; parts of a program's own metric have dots as well."""
+    if is_statistic(name):
+        return _MAIN, name
+    parts = name.split(".")
+    for i in range(1, len(parts)):
+        if is_statistic(stat := ".".join(parts[i:])):
+            return ".".join(parts[:i]), stat
+    metric, _, stat = name.partition(".")
+    if stat and (named(metric) or may_be_statistic(stat)):
         raise ValueError(
             f"{stat!r} is not a statistic; choose from {', '.join(STATISTICS)} or a percentile such as p90"
         )
-    return Figure(_metric(metric, metrics, other_names), stat or "median", reference)
+    return name, "median"
 
 
-def percent_of(stat: str) -> float | None:
-    """Return the percentage of a percentile, 90 for `p90`; None for other statistics."""
-    match = _PERCENTILE.fullmatch(stat)
-    return float(match["percent"]) if match and float(match["percent"]) > 0 else None
-
-
-@cache
-def short(metric: str) -> str:
-    """Return the name of a metric without its unit if that is still unique: `peak` for `peak_bytes`."""
-    name = _bare(metric)
-    return name if _of(name) == [metric] else metric
-
-
-def _is_statistic(text: str) -> bool:
-    return text in STATISTICS or percent_of(text) is not None
-
-
-def _bare(metric: str) -> str:
-    return metric.removesuffix("_per_s").removesuffix("_bytes").removesuffix("_s")
-
-
-def _of(bare: str) -> list[str]:
-    return [metric for metric in METRICS if _bare(metric) == bare]
-
-
-def _metric(name: str, metrics: Mapping[str, Metric], other_names: Iterable[str]) -> str:
-    matches = [name] if name in METRICS else _of(name)
+def _metric(name: str, metrics: Mapping[str, Metric]) -> str:
+    matches = named(name)
     if len(matches) > 1:
         raise ValueError(f"{name} is ambiguous; choose from {' and '.join(matches)}")
+    if not matches and can_be_own(name):
+        return name
     if not matches:
-        raise ValueError(f"{name} is not a metric; {suggestion(name, [*map(short, metrics), *other_names])}")
+        other = similar(name)
+        hint = f"did you mean {other}?" if other else suggestion(name, map(short, metrics))
+        raise ValueError(f"{name} is not a metric; {hint}")
     if matches[0] not in metrics:
         raise ValueError(f"{name} is neither better nor worse when it changes; {suggestion('', map(short, metrics))}")
     return matches[0]
+
+
+def _kind(unit: str) -> tuple[str, str]:
+    """Return words for an amount in `unit`, and an example."""
+    return _KINDS["bytes"] if is_size(unit) else _KINDS.get(unit, _OTHER_KIND)
 
 
 def _term(text: str, figure: Figure, examples: str) -> Term:
@@ -197,21 +240,33 @@ def _term(text: str, figure: Figure, examples: str) -> Term:
     try:
         if text.endswith("%"):
             return Term(_number(text.removesuffix("%").strip()) / 100, is_share=True)
-        return Term(_amount(text, figure.unit))
+        return _amount(text, figure.unit)
     except ValueError:
-        kind = {"s": "a time", "bytes": "a number of bytes", "count": "a count"}.get(figure.unit, "a ratio")
-        if figure.unit == "bytes" and _NUMBER.fullmatch(text):
+        kind, _ = _kind(figure.unit)
+        if is_size(figure.unit) and _NUMBER.fullmatch(text):
             raise ValueError(f"{figure} is {kind}, but {text!r} has no unit; did you mean {text}M?") from None
         raise ValueError(f"{figure} is {kind}, but {text!r} is not; try {examples}") from None
 
 
-def _amount(text: str, unit: str) -> float:
-    """Return the value of `text` in `unit`; 0 needs no unit. Raises ValueError."""
-    if text == "0" or unit not in {"s", "bytes"}:
-        return _number(text)
-    if _NUMBER.fullmatch(text):
-        raise ValueError(text)  # the unit is missing
-    return parse_size(text) if unit == "bytes" else parse_duration(text)
+def _amount(text: str, unit: str) -> Term:
+    """Return the amount that `text` is in `unit`; 0 needs no unit. Raises ValueError.
+
+    An empty unit means that it is not known yet. Then a duration and a size are allowed as well.
+    """
+    if _NUMBER.fullmatch(text) and (float(text) == 0 or not (unit == "s" or is_size(unit))):
+        return Term(_number(text))
+    if _NUMBER.fullmatch(text) or (unit not in {"s", ""} and not is_size(unit)):
+        raise ValueError(text)  # the unit is missing, or there is none
+    if unit == "s" or (not unit and text.endswith(("s", "m", "h"))):
+        return Term(parse_duration(text), unit="s")
+    return Term(parse_size(text), unit="bytes")
+
+
+def _mismatch(term: Term, unit: str) -> str | None:
+    """Return why an amount that was written before the unit was known does not fit it; None if it fits."""
+    if term.is_share or not term.unit or term.unit == unit or (term.unit == "bytes" and is_size(unit)):
+        return None
+    return f"the limit is {_kind(term.unit)[0]}, but the unit of the metric is {unit or 'none'}"
 
 
 def _number(text: str) -> float:

@@ -23,13 +23,18 @@ from pytest_edgeload.report.columns import (
 )
 from pytest_edgeload.report.columns import rows as rows_of
 from pytest_edgeload.results.measurement import METRICS
-from pytest_edgeload.results.threshold import short
+from pytest_edgeload.results.naming import COLUMNS, short
 from tests.report.documents import CASE, record
 
 SECONDS = (3.0, 1.0, 2.0)
 BULK = record("bulk", *({"makespan_s": s, "peak_bytes": 3 << 20, "bound_s": 0.5} for s in SECONDS))
 LINEAR = record("linear", *({"makespan_s": s / 2, "swap_in_bytes": 1 << 20, "swap_out_bytes": 0} for s in SECONDS))
 ROWS = {row.record.case.policy: row for row in rows_of([BULK, LINEAR])}
+
+
+def test_no_metric_of_a_program_has_the_name_of_a_column() -> None:
+    """The names of all columns are reserved."""
+    assert {*NAMED, *KEYS} <= COLUMNS
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -58,7 +63,7 @@ def test_every_metric_is_a_column(metric: str) -> None:
         ("interval", "95% interval s", "1.00-3.00", 2.0),
         ("outcome", "outcome", "3 ok", "3 ok"),
         ("swap_in_out", "swap in/out", "-/-", None),
-        ("throughput", "throughput per s", "-", None),
+        ("throughput", "throughput 1/s", "-", None),
         ("policy", "policy", "bulk", "bulk"),
         ("param:size", "size", "", ""),
     ],

@@ -15,7 +15,7 @@ from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import estimate
 from tests.report.documents import document, record, view
 
-FIGURES = {name: 7.0 if metric.unit in {"s", "ratio", "per s"} else 7 for name, metric in METRICS.items()}
+FIGURES = {name: 7.0 if metric.unit in {"s", "ratio", "1/s"} else 7 for name, metric in METRICS.items()}
 FIGURES["response_s"] = (7.0,)  # type: ignore[assignment]
 SECONDS = (1.0, 2.0, 4.0)
 BULK = record("bulk", *(FIGURES | {"makespan_s": seconds} for seconds in SECONDS))

@@ -587,8 +587,8 @@ def test_table_follows_the_view(browser: webdriver.Chrome, tmp_path: Path, made:
     path.write_text(FORMATS["html"](made, (), view), encoding="utf-8")
     page = Page(browser, path, made)
     titles = page.ask("[...document.querySelectorAll('#table th')].map(cell => cell.textContent)")
-    assert titles == ["workload", "limit", "policy", "peak", "throughput per s"]
-    rows = zip(page.cells("workload"), page.cells("throughput per s"), strict=True)
+    assert titles == ["workload", "limit", "policy", "peak", "throughput 1/s"]
+    rows = zip(page.cells("workload"), page.cells("throughput 1/s"), strict=True)
     once = [value or 0.0 for (workload, _), (_, value) in rows if workload == "mix"]
     assert once == sorted(once, reverse=True)
 

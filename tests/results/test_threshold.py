@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.metric import Metric
 from pytest_edgeload.results.threshold import (
     GATED,
     Ceiling,
@@ -15,7 +15,6 @@ from pytest_edgeload.results.threshold import (
     Threshold,
     parse_figure,
     parse_thresholds,
-    short,
 )
 
 MAKESPAN, PEAK = Figure("makespan_s"), Figure("peak_bytes")
@@ -44,6 +43,16 @@ MAKESPAN, PEAK = Figure("makespan_s"), Figure("peak_bytes")
         ("median:10%", MAKESPAN, [Term(0.1, is_share=True)]),
         ("min:5%", Figure("makespan_s", "min"), [Term(0.05, is_share=True)]),
         ("p90:5%", Figure("makespan_s", "p90"), [Term(0.05, is_share=True)]),
+        ("tokens_per_s:5%", Figure("tokens_per_s"), [Term(0.05, is_share=True)]),
+        ("tokens_per_s/mmap:0.5", Figure("tokens_per_s", reference="mmap"), [Term(0.5)]),
+        ("latency_s.p99:50ms", Figure("latency_s", "p99"), [Term(0.05)]),
+        ("latency_s.p99.9:50ms", Figure("latency_s", "p99.9"), [Term(0.05)]),
+        ("anon_at.unloaded:8M", Figure("anon_at.unloaded"), [Term(8 << 20)]),
+        ("anon_at.unloaded.max:8M", Figure("anon_at.unloaded", "max"), [Term(8 << 20)]),
+        ("leak:4K", Figure("leak"), [Term(4096)]),
+        ("ttft:0.5", Figure("ttft"), [Term(0.5)]),
+        ("ttft:50ms", Figure("ttft"), [Term(0.05)]),
+        ("cache:8M", Figure("cache"), [Term(8 << 20)]),
     ],
 )
 def test_threshold_is_a_figure_and_its_terms(text: str, figure: Figure, terms: list[Term]) -> None:
@@ -78,6 +87,11 @@ def test_threshold_is_a_figure_and_its_terms(text: str, figure: Figure, terms: l
             "makespan.stddev:10%",
             "'stddev' is not a statistic; choose from median, .* or a percentile such as p90",
         ),
+        ("latency_s:5", "latency_s is a time, but '5' is not; try 10% or 0.2s"),
+        ("tokens_per_s:5M", "tokens_per_s is a rate, but '5M' is not; try 10% or 0.5"),
+        ("rtf:fast", "rtf is a number, but 'fast' is not; try 10% or 0.5"),
+        ("latency_s.p100:5%", "'p100' is not a statistic; choose from median, .* or a percentile such as p90"),
+        ("latency_s.medain:5%", "'medain' is not a statistic; choose from median, .* or a percentile such as p90"),
         ("a b:10%", "'a b' is not a figure; try makespan, response.p90 or makespan/bulk"),
         ("bound:10%", "bound is neither better nor worse when it changes; choose from makespan, .*"),
         ("bound_read:10%", "bound_read is ambiguous; choose from bound_read_s and bound_read_bytes"),
@@ -97,16 +111,48 @@ def test_comma_list_is_several_thresholds() -> None:
     )
 
 
-@given(st.sampled_from(sorted(GATED)), st.sampled_from(["median", "mean", "p90"]), st.none() | st.just("bulk"))
-def test_printed_figures_can_be_parsed(metric: str, stat: str, reference: str | None) -> None:
+FIGURES = st.builds(
+    Figure,
+    st.sampled_from([*sorted(GATED), "tokens_per_s", "anon_at.loaded", "rtf"]),
+    st.sampled_from(["median", "mean", "p90"]),
+    st.none() | st.just("bulk"),
+)
+
+
+@given(FIGURES)
+def test_printed_figures_can_be_parsed(figure: Figure) -> None:
     """The text of a figure is parsed to the same figure."""
-    figure = Figure(metric, stat, reference)
     assert parse_figure(str(figure)) == figure
 
 
-def test_short_names_are_unique() -> None:
-    """No two metrics have the same short name."""
-    assert len({short(metric) for metric in METRICS}) == len(METRICS)
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        (Metric("frames/s", "higher"), "1234 frames/s"),
+        (Metric("s", "lower"), "1234s"),
+        (Metric("bytes", "lower"), "1.2K"),
+        (Metric("", "lower"), "1234"),
+    ],
+)
+def test_figure_of_a_programs_own_metric_is_known_from_records(own: Metric, text: str) -> None:
+    """A figure of a program's own metric has the unit and the direction of records; built-in metrics keep theirs."""
+    figure = Figure("speed").known({"speed": own, "peak_bytes": own})
+    assert (figure.unit, figure.is_higher_better) == (own.unit, own.better == "higher")
+    assert figure.show(1234) == text
+    assert figure == Figure("speed"), "the name is the identity"
+    assert PEAK.known({"peak_bytes": own}).unit == "bytes"
+
+
+def test_limit_in_a_wrong_unit_is_noticed_when_the_unit_is_known() -> None:
+    """A duration or a size does not fit a metric in another unit; a plain number and a percentage fit each unit."""
+    sentence = "the limit is a time, but the unit of the metric is frames/s"
+    assert Threshold.parse("speed:50ms").mismatch("frames/s") == sentence
+    assert Ceiling.parse("speed", "50ms").mismatch("frames/s") == sentence
+    assert Threshold.parse("speed:10%+8M").mismatch("") == (
+        "the limit is a number of bytes, but the unit of the metric is none"
+    )
+    assert Threshold.parse("speed:8M").mismatch("bytes/repetition") is None
+    assert [Threshold.parse(f"speed:{limit}").mismatch("s") for limit in ("50ms", "0.05", "5%", "0")] == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -118,6 +164,8 @@ def test_short_names_are_unique() -> None:
         ("makespan", "1.5s", MAKESPAN, 1.5),
         ("response_p90_s", "80ms", Figure("response_p90_s"), 0.08),
         ("throughput", "3.5", Figure("throughput_per_s"), 3.5),
+        ("tokens_per_s", "20", Figure("tokens_per_s"), 20),
+        ("tokens_per_s", "0.9x mmap", Figure("tokens_per_s", reference="mmap"), 0.9),
     ],
 )
 def test_ceiling_is_a_figure_and_its_worst_value(name: str, text: str, figure: Figure, value: float) -> None:
