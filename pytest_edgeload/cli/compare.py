@@ -49,15 +49,14 @@ def _run(args: argparse.Namespace) -> CommandResult:
     before, after = (_document(name, args.storage) for name in (args.before, args.after))
     _check_references(args.fail, after)
     gate = Gate(tuple(args.fail), before, before.machine.key == after.machine.key, args.strict)
-    findings = gate.judge_all(after.records)
-    idle = gate.idle(findings)
-    has_failed = any(map(gate.fails, findings)) or (args.strict and idle)
+    judgement = gate.judge_all(after.records)
+    has_failed = any(map(gate.fails, judgement.findings)) or (args.strict and judgement.idle)
     status = _REGRESSION_STATUS if has_failed else 0
     if args.format != "terminal":
-        return CommandResult(FORMATS[args.format](after, findings, View()), status)
+        return CommandResult(FORMATS[args.format](after, judgement, View()), status)
     table = comparison.table(before.records, after.records, is_alike=gate.is_alike, width=terminal.width())
     notes = "" if gate.is_alike else "two kinds of machine: only ratios, bytes and counts are compared"
-    parts = [table or "no case is in both sessions", notes, comparison.judged(findings), "\n".join(idle)]
+    parts = [table or "no case is in both sessions", notes, comparison.judged(judgement)]
     return CommandResult("\n\n".join(part for part in parts if part), status)
 
 

@@ -17,6 +17,7 @@ from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.merge import Part, merge
 
 _LABELLED = re.compile(r"(?P<label>[\w. +-]+)=(?P<path>.+)", re.DOTALL)
@@ -49,7 +50,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
         width=terminal.width() if is_shown else None,
         colour=is_shown and terminal.has_colour(),
     )
-    text = FORMATS[args.format](merged, (), view)
+    text = FORMATS[args.format](merged, Judgement(), view)
     if is_shown:
         return CommandResult(text)
     _write(args.output, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_edgeload.base import files
@@ -14,7 +14,7 @@ from pytest_edgeload.plugin.settings import File
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 
 
 def check(file: File, empty: Document) -> None:
@@ -26,14 +26,14 @@ def check(file: File, empty: Document) -> None:
         raise UsageError(f"format {file.format}", "unknown", suggestion(file.format, FORMATS))
     part = file.path.with_name(f"{file.path.name}.{os.getpid()}.tried")
     try:
-        files.write(part, _text(file, empty, (), View()))
+        files.write(part, _text(file, empty, Judgement(), View()))
     finally:
         part.unlink(missing_ok=True)
 
 
-def write(file: File, document: Document, findings: Sequence[Finding], view: View) -> None:
+def write(file: File, document: Document, judgement: Judgement, view: View) -> None:
     """Write the report. Raises Refusal and OSError, and then leaves the earlier file unchanged."""
-    files.write(file.path, _text(file, document, findings, view))
+    files.write(file.path, _text(file, document, judgement, view))
 
 
 def append(path: Path, text: str, max_bytes: int) -> None:
@@ -55,5 +55,5 @@ def refusal(file: File, error: Refusal | OSError, given: Mapping[str, Given], ru
     return UsageError(subject, error.strerror or str(error), hint)
 
 
-def _text(file: File, document: Document, findings: Sequence[Finding], view: View) -> bytes:
-    return FORMATS[file.format](document, findings, view).encode("utf-8", "backslashreplace")
+def _text(file: File, document: Document, judgement: Judgement, view: View) -> bytes:
+    return FORMATS[file.format](document, judgement, view).encode("utf-8", "backslashreplace")

@@ -15,7 +15,7 @@ import msgspec
 
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.claims import Claim, Claims, Judged, comparisons_in
-from pytest_edgeload.results.finding import Finding, Sides, identity
+from pytest_edgeload.results.finding import Finding, Judgement, Sides, identity
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.threshold import Ceiling, Threshold
@@ -108,9 +108,9 @@ class SessionGate:
         return bool(self.gate.thresholds or self._ceilings)
 
     @property
-    def idle(self) -> list[str]:
-        """A sentence on each threshold of the session and each ceiling of a test by which nothing was judged."""
-        return self.gate.idle(self.findings, self._ceilings)
+    def judgement(self) -> Judgement:
+        """All findings, and each threshold of the session and each ceiling of a test by which nothing was judged."""
+        return Judgement(tuple(self.findings), tuple(self.gate.idle(self.findings, self._ceilings)))
 
     def items_of(self, findings: Iterable[Finding]) -> set[str]:
         """Return the ids of all items that measured the cases of `findings`, or their references."""

@@ -115,7 +115,7 @@ class Reporting:
         if is_whole and settings.strict and is_idle:
             self._results.skip_gate()
         failing = self._finish(is_whole=is_whole)
-        has_failed = bool(failing or self._results.unwritten or (settings.strict and self._results.idle))
+        has_failed = bool(failing or self._results.unwritten or (settings.strict and self._results.judgement.idle))
         if has_failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         cache: pytest.Cache | None = getattr(self._config, "cache", None)  # absent under -p no:cacheprovider
@@ -187,7 +187,7 @@ class Reporting:
         if token:
             terminalreporter.write_line(f"::{token}::")
         if is_github:
-            for line in github.commands(self._results.failing, self._results.improved, self._source_line):
+            for line in self._results.annotations(self._source_line):
                 terminalreporter.write_line(line)
 
     def _view(self, terminalreporter: Any) -> View:

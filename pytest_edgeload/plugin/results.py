@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_edgeload.base.errors import Refusal, Setting
@@ -15,11 +16,12 @@ from pytest_edgeload.plugin.gating import SessionGate
 from pytest_edgeload.plugin.options import spell
 from pytest_edgeload.plugin.settings import OPTIONS, File
 from pytest_edgeload.plugin.setup import Setup
-from pytest_edgeload.report import FORMATS
+from pytest_edgeload.report import FORMATS, github
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, journal
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document, document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.record import Entry, Record
 from pytest_edgeload.results.threshold import Ceiling
@@ -37,13 +39,13 @@ class Results:
         self._project = project
         self._command = command
         self._comparison = Comparison()
-        self._gate = SessionGate(Gate(), setup.settings.rounds.max, ())
+        self._gate = SessionGate(Gate(is_strict=setup.settings.strict), setup.settings.rounds.max, ())
         self._arrived: dict[str, Entry] = {}
         self._document: Document | None = None
         self._baseline: Path | None = None
         self._written: list[File] = []
         self.unwritten: list[str] = []
-        self.idle: list[str] = []
+        self.judgement = Judgement()
 
     def open(self, measuring: Sequence[str]) -> None:
         """Find the baseline and try the files. `measuring` are the ids of the items that will measure.
@@ -88,11 +90,11 @@ class Results:
         """
         settings = self._setup.settings
         failing = self._gate.finish(records) if is_whole else []
-        self.idle = self._idle() if is_whole else []
+        self.judgement = self._judgement(is_whole=is_whole)
         made = self._document = self._make_document(records)
         for file in settings.files:
             try:
-                files.write(file, made, self._gate.findings, settings.view)
+                files.write(file, made, self.judgement, settings.view)
                 self._written.append(file)
             except (Refusal, OSError) as error:
                 self.unwritten.append(
@@ -111,17 +113,12 @@ class Results:
         """All findings that fail the session."""
         return [finding for finding in self._gate.findings if self._gate.gate.fails(finding)]
 
-    @property
-    def improved(self) -> list[Finding]:
-        """All findings that are better than the baseline by more than their threshold."""
-        return [finding for finding in self._gate.findings if finding.verdict == "improved"]
-
     def text(self, view: View) -> str:
         """Return the tables and verdicts for the terminal, and the thresholds by which nothing was judged."""
         if self._document is None or not self._document.records:
-            return "\n".join(self.idle)
+            return "\n".join(self.judgement.idle)
         quiet = self._setup.settings.quiet
-        return summary.text(self._document, self._gate.findings, self.idle, self._comparison, view, is_quiet=quiet)
+        return summary.text(self._document, self.judgement, self._comparison, view, is_quiet=quiet)
 
     def notes(self, first: Sequence[str]) -> list[str]:
         """Return `first`, and a line for each file that was written; empty for a session without records."""
@@ -130,21 +127,33 @@ class Results:
         return [*first, *summary.files_written(self._baseline, self._written)]
 
     def markdown(self) -> str:
-        """Return the report for the summary of a job; empty for a session without records."""
-        if self._document is None or not self._document.records:
+        """Return the report for the summary of a job; empty for a session without records and idle thresholds."""
+        if self._document is None or not (self._document.records or self.judgement.idle):
             return ""
-        return FORMATS["markdown"](self._document, self._gate.findings, self._setup.settings.view)
+        return FORMATS["markdown"](self._document, self.judgement, self._setup.settings.view)
+
+    def annotations(self, source_of: Callable[[Case], github.SourceLine]) -> list[str]:
+        """Return the commands for a job of GitHub Actions."""
+        return github.commands(self.judgement, self._gate.gate, source_of)
 
     def skip_gate(self) -> None:
         """Note that no test measured, so that nothing was judged."""
         thresholds = self._setup.settings.compare_fail
-        self.idle = [f"threshold {threshold.text} judged nothing: no test measures" for threshold in thresholds]
+        idle = (f"threshold {threshold.text} judged nothing: no test measures" for threshold in thresholds)
+        self.judgement = Judgement(idle=tuple(idle))
 
-    def _idle(self) -> list[str]:
-        """Return a sentence on each threshold by which nothing was judged, and if strict, on a missing threshold."""
+    def _judgement(self, *, is_whole: bool) -> Judgement:
+        """Return the judgement of the gate, and if strict, a sentence on a missing threshold.
+
+        Thresholds are idle only in a whole session: in another one, their tests may not have run.
+        """
+        judgement = self._gate.judgement
+        if not is_whole:
+            return replace(judgement, idle=())
         if self._setup.settings.strict and not self._gate.has_limits:
-            return [f"{spell(Setting('strict'))} judged nothing: no threshold is given, and no test has one"]
-        return self._gate.idle
+            sentence = f"{spell(Setting('strict'))} judged nothing: no threshold is given, and no test has one"
+            return replace(judgement, idle=(sentence,))
+        return judgement
 
     def _save(self, made: Document) -> None:
         settings = self._setup.settings

@@ -16,7 +16,7 @@ from pytest_edgeload.report.closing import closing
 from pytest_edgeload.report.notes import failures
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.caps.outer import below_machine
 from pytest_edgeload.sandbox.environment import removed
@@ -52,25 +52,21 @@ def _outer(setup: Setup) -> str:
 
 def text(
     document: Document,
-    findings: Sequence[Finding],
-    idle: Sequence[str],
+    judgement: Judgement,
     compared: Comparison,
     view: View,
     *,
     is_quiet: bool,
 ) -> str:
-    """Return the tables and the comparison with the baseline; of a quiet session only failures and bad verdicts.
-
-    `idle` has a sentence on each threshold by which nothing was judged.
-    """
-    verdicts, gate = "\n".join(filter(None, [terminal.verdicts(findings, view), *idle])), compared.gate
+    """Return the tables and the comparison with the baseline; of a quiet session only failures and bad verdicts."""
+    verdicts, gate = terminal.verdicts(judgement, view), compared.gate
     if is_quiet:
-        is_well = not idle and all(finding.verdict == "ok" for finding in findings)
+        is_well = not judgement.idle and judgement.counts.keys() <= {"ok"}
         parts = ["\n".join(failures(document.records)), compared.sentence, "" if is_well else verdicts]
     else:
         before = () if gate.baseline is None else gate.baseline.records
         changes = comparison.table(before, document.records, is_alike=gate.is_alike, width=view.width)
-        shown = terminal.summary(document, findings, view)
+        shown = terminal.summary(document, judgement, view)
         parts = [shown, compared.sentence, changes, verdicts, closing(document.records, view)]
     return "\n\n".join(part for part in parts if part)
 

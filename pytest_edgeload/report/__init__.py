@@ -5,15 +5,15 @@ A new format is one file and one line in `FORMATS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from pytest_edgeload.report import bmf, csv, gab, html, json, markdown, terminal, trace
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 
-Report = Callable[[Document, Sequence[Finding], View], str]
-"""A function of the document, the gate's findings and the view that returns the text of the report."""
+Report = Callable[[Document, Judgement, View], str]
+"""A function of the document, the gate's judgement and the view that returns the text of the report."""
 
 FORMATS: Mapping[str, Report] = {
     "terminal": terminal.render,

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import msgspec
 
 from pytest_edgeload.report.services import entries
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.statistics import Estimate
 
 _MAX_NAME = 1024  # characters in the name of a benchmark, by Bencher's rules
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # Bencher has its own
+def render(document: Document, judgement: Judgement, view: View) -> str:  # noqa: ARG001  # Bencher has its own
     """Return a benchmark for each case and a measure for each of its figures, named after the metric with its unit."""
     benchmarks: dict[str, dict[str, dict[str, float]]] = {}
     for entry in entries(document.records, view):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
 from pytest_edgeload.results.case import Case
-from pytest_edgeload.results.finding import Finding, Side, Sides, incomparable, shown_change, shown_interval
+from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, incomparable, shown_change, shown_interval
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import change, value_of
 from pytest_edgeload.results.threshold import Figure
@@ -51,19 +50,19 @@ def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:
     return [case.policy, case.workload, limit_of(case), case.reader, str(figure), *shown, words[0], words[1] or _NONE]
 
 
-def judged(findings: Sequence[Finding]) -> str:
-    """Return the counts of verdicts and a line on each finding that is not ok; new or missing cases share a line."""
-    if not findings:
-        return ""
-    counts = Counter(finding.verdict for finding in findings)
-    lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())]
-    for verdict in counts:
-        own = [finding for finding in findings if finding.verdict == verdict]
+def judged(judgement: Judgement) -> str:
+    """Return the counts of verdicts, a line on each finding that is not ok, and one on each idle threshold.
+
+    New or missing cases share a line.
+    """
+    lines = [str(judgement)] if judgement.findings else []
+    for verdict in judgement.counts:
+        own = [finding for finding in judgement.findings if finding.verdict == verdict]
         if verdict in _SUMMARIZED and len(own) > 1:
             lines.append(f"{line(own[0])}; and {len(own) - 1} more")
         elif verdict != "ok":
             lines += map(line, own)
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(printable, judgement.idle)])
 
 
 def line(finding: Finding) -> str:

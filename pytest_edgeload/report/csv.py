@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pytest_edgeload.report.columns import KEYS, Column, Row, Value, column, rows
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.record import Record
 
@@ -21,7 +21,7 @@ _FIXED = (*KEYS, "limit_bytes", "round", "outcome", "detail")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # rows are rounds
+def render(document: Document, judgement: Judgement, view: View) -> str:  # noqa: ARG001  # rows are rounds
     """Return the rounds of all records as CSV with a header line."""
     chosen = [col for name in view.columns or METRICS if (col := column(name)).name not in _FIXED]
     file = io.StringIO()

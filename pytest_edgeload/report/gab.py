@@ -6,15 +6,13 @@ All points of a file have the same direction there: the tool is `customSmallerIs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from pytest_edgeload.report.services import ServiceEntry, entries
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.bootstrap import CONFIDENCE
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.metric import Better
 
 
@@ -26,12 +24,12 @@ class _Point(msgspec.Struct, omit_defaults=True):
     extra: str = ""
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # the action judges
+def render(document: Document, judgement: Judgement, view: View) -> str:  # noqa: ARG001  # the action judges
     """Return a point for each figure whose lower values are better."""
     return _points(document, view, "lower")
 
 
-def render_bigger(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001
+def render_bigger(document: Document, judgement: Judgement, view: View) -> str:  # noqa: ARG001
     """Return a point for each figure whose higher values are better."""
     return _points(document, view, "higher")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import document as documents
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:  # noqa: ARG001  # shows all records
+def render(document: Document, judgement: Judgement, view: View) -> str:  # noqa: ARG001  # shows all records
     """Return the document as JSON."""
     return documents.render(document).decode()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -21,7 +20,7 @@ from pytest_edgeload.report.tables import Table, tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding, identity
+from pytest_edgeload.results.finding import Judgement
 
 MAX_BYTES = 65_536
 """The maximum size of a comment on GitHub, which counts characters; a text has at least as many bytes."""
@@ -32,27 +31,26 @@ _REFERRING = re.compile("([@#])")
 _LITERAL = re.compile(r"[^\s`|\\](?:[^`|\\\x00-\x1f\x7f]*[^\s`|\\])?")  # texts that need no escapes in a code span
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:
+def render(document: Document, judgement: Judgement, view: View) -> str:
     """Return the report, at most 65,536 bytes long."""
     records = document.records
-    regressed = {identity(finding.case) for finding in findings if finding.verdict == "regressed"}
     failed = [f"- ❌ {code(line)}" for line in failures(records)]
-    unfolding = [_unfolding(table, regressed) for table in tables(records, view)]
+    unfolding = [_unfolding(table, judgement.regressed) for table in tables(records, view)]
     notes = [f"- {line}" for line in (*map(code, outlying(records)), *map(_escaped, remarks(records)))]
-    return _within(MAX_BYTES, [_heading(document, findings), *_verdicts(findings), *failed, *unfolding, "", *notes])
+    return _within(MAX_BYTES, [_heading(document, judgement), *_verdicts(judgement), *failed, *unfolding, "", *notes])
 
 
-def _heading(document: Document, findings: Sequence[Finding]) -> str:
-    counts = Counter(finding.verdict for finding in findings).most_common()
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+def _heading(document: Document, judgement: Judgement) -> str:
+    verdicts = str(judgement)
     return f"### edgeload{': ' if verdicts else ''}{verdicts}\n\n{_escaped(_origin(document))}\n"
 
 
-def _verdicts(findings: Sequence[Finding]) -> list[str]:
-    """Return a block for each finding that is not ok, the worst first."""
-    order = [*_SIGNS, *dict.fromkeys(finding.verdict for finding in findings)]
-    shown = sorted((f for f in findings if f.verdict != "ok"), key=lambda finding: order.index(finding.verdict))
-    return [f"- {_SIGNS.get(f.verdict, '')}**{f.verdict}** {code(label(f.case))}: {_escaped(str(f))}" for f in shown]
+def _verdicts(judgement: Judgement) -> list[str]:
+    """Return a block for each finding that is not ok, the worst first, and one for each idle threshold."""
+    order = [*_SIGNS, *judgement.counts]
+    bad = sorted((f for f in judgement.findings if f.verdict != "ok"), key=lambda finding: order.index(finding.verdict))
+    lines = [f"- {_SIGNS.get(f.verdict, '')}**{f.verdict}** {code(label(f.case))}: {_escaped(str(f))}" for f in bad]
+    return [*lines, *(f"- ❔ {_escaped(sentence)}" for sentence in judgement.idle)]
 
 
 def _unfolding(table: Table, regressed: Collection[Case]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pytest_edgeload.report import comparison, networks
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission, painted
@@ -11,33 +11,32 @@ from pytest_edgeload.report.notes import failures, outlying, remarks
 from pytest_edgeload.report.tables import Table, tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding, identity
+from pytest_edgeload.results.finding import Judgement
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:
-    """Return the summary and all findings."""
-    parts = summary(document, findings, view), verdicts(findings, view)
+def render(document: Document, judgement: Judgement, view: View) -> str:
+    """Return the summary and the verdicts."""
+    parts = summary(document, judgement, view), verdicts(judgement, view)
     return "\n\n".join(part for part in parts if part)
 
 
-def summary(document: Document, findings: Sequence[Finding], view: View) -> str:
+def summary(document: Document, judgement: Judgement, view: View) -> str:
     """Return all tables, a line on each outcome that is not ok, and notes on the figures.
 
     If the width is limited, the last columns are left out until the others fit, and a line names them. Sentences are
     not wrapped, so that tools can search for them.
     """
     records = document.records
-    regressed = {identity(finding.case) for finding in findings if finding.verdict == "regressed"}
     omitted: list[str] = []
-    blocks = [_block(table, table.grid(regressed), view, omitted) for table in tables(records, view)]
+    blocks = [_block(table, table.grid(judgement.regressed), view, omitted) for table in tables(records, view)]
     notes = [failures(records), outlying(records), [*remarks(records), *omission(omitted, view.width)]]
     blocks += ["\n".join(lines) for lines in notes if lines]
     return "\n\n".join(blocks)
 
 
-def verdicts(findings: Sequence[Finding], view: View) -> str:
-    """Return all findings; with colours, regressions are highlighted."""
-    lines = comparison.judged(findings).splitlines()
+def verdicts(judgement: Judgement, view: View) -> str:
+    """Return all findings and idle thresholds; with colours, regressions are highlighted."""
+    lines = comparison.judged(judgement).splitlines()
     return "\n".join(painted(Cell(line, "bad")) if view.colour and _is_bad(line) else line for line in lines)
 
 

@@ -5,7 +5,7 @@ Format: Trace Event Format, https://docs.google.com/document/d/1CvAClvFfyA5R-PhY
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -15,14 +15,14 @@ from pytest_edgeload.report.tasks import TaskView, tasks
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.measurement import Measurement
 
 _NO_LANE = 0  # the thread of events outside lanes; lane 0 is thread 1
 _Event = dict[str, Any]
 
 
-def render(document: Document, _findings: Sequence[Finding], _view: View) -> str:
+def render(document: Document, _judgement: Judgement, _view: View) -> str:
     """Return the trace of all runs with tasks or a time line; all plans start at the same moment."""
     runs = [(r.case, m) for r in document.records for m in r.rounds if m.tasks or m.timeline.at_s]
     go_s = max((-m.timeline.at_s[0] for _, m in runs if m.timeline.at_s), default=0.0)  # viewers need times >= 0

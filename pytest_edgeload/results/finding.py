@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -51,6 +52,27 @@ class Finding:
             return ""
         ends = shown_interval(self.change, self.figure)
         return f" ({shown_change(self.change, self.figure)}{f', 95% interval {ends}' if ends else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Everything a gate says about a session: its findings, and a sentence on each threshold that judged nothing."""
+
+    findings: tuple[Finding, ...] = ()
+    idle: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Counter[Verdict]:
+        """The number of findings with each verdict."""
+        return Counter(finding.verdict for finding in self.findings)
+
+    @property
+    def regressed(self) -> set[Case]:
+        """The identities of the cases that regressed."""
+        return {identity(finding.case) for finding in self.findings if finding.verdict == "regressed"}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {verdict}" for verdict, count in self.counts.most_common())
 
 
 def shown_change(change: Change, figure: Figure) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.claims import Judged, settle
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding, Side, Sides, Verdict, missing_cases
+from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, Verdict, missing_cases
 from pytest_edgeload.results.judging import judge, judge_ceiling
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
@@ -56,11 +56,12 @@ class Gate:
                 judged.append(judge_ceiling(ceiling, side))
         return judged
 
-    def judge_all(self, records: Collection[Record]) -> list[Finding]:
-        """Return the findings on a whole session: on each of its cases, and on those that only the baseline has."""
+    def judge_all(self, records: Collection[Record]) -> Judgement:
+        """Judge a whole session: each of its cases, and those that only the baseline has."""
         now = Sides.of(records)
         judged = [one for case in now.records for one in self.judge(case, now)]
-        return [*settle(judged), *self.missing(records)]
+        findings = (*settle(judged), *self.missing(records))
+        return Judgement(findings, tuple(self.idle(findings)))
 
     def idle(self, findings: Iterable[Finding], ceilings: Iterable[Ceiling] = ()) -> list[str]:
         """Return a sentence on each threshold and ceiling by which no figure was judged."""

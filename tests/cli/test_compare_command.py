@@ -106,10 +106,10 @@ def test_other_format_is_the_report_on_the_second_session(folder: Path, name: st
     """Another format is the report on the second session, with the verdicts."""
     before, after = session(*BEFORE), session(*SLOWER)
     thresholds = parse_thresholds("makespan:10%")
-    findings = Gate(thresholds, before).judge_all(after.records)
+    judgement = Gate(thresholds, before).judge_all(after.records)
     done = run_in(folder, "compare", "before.json", "slower.json", "--fail=makespan:10%", f"--format={name}")
     assert done.returncode == 1
-    assert done.stdout.splitlines() == FORMATS[name](after, findings, View()).splitlines()
+    assert done.stdout.splitlines() == FORMATS[name](after, judgement, View()).splitlines()
 
 
 def test_sessions_without_a_common_case_have_one_line(folder: Path) -> None:

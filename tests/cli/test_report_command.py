@@ -15,6 +15,7 @@ from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import document, render
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.merge import Part, merge
 from pytest_edgeload.results.record import Record
@@ -55,7 +56,7 @@ def _rows(done: Done) -> list[dict[str, str]]:
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_printed_and_written(folder: Path, name: str) -> None:
     """Every format is the text of its report, on standard output and in a file."""
-    expected = FORMATS[name](ONE, (), View())
+    expected = FORMATS[name](ONE, Judgement(), View())
     done = run_in(folder, "report", "one.json", f"--format={name}")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == expected.splitlines()
@@ -66,7 +67,7 @@ def test_every_format_is_printed_and_written(folder: Path, name: str) -> None:
 
 def test_default_format_is_that_of_pytest(folder: Path) -> None:
     """By default the command prints the tables that pytest shows."""
-    assert run_in(folder, "report", "one.json").stdout.strip() == FORMATS["terminal"](ONE, (), View()).strip()
+    assert run_in(folder, "report", "one.json").stdout.strip() == FORMATS["terminal"](ONE, Judgement(), View()).strip()
 
 
 def test_options_choose_columns_order_and_groups(folder: Path) -> None:
@@ -75,7 +76,7 @@ def test_options_choose_columns_order_and_groups(folder: Path) -> None:
         folder, "report", "one.json", "--columns=rounds,makespan.max", "--sort=makespan.max", "--group-by=workload"
     )
     view = View(columns=("rounds", "makespan.max"), sort="makespan.max", group_by=("workload",))
-    assert done.stdout.strip() == FORMATS["terminal"](ONE, (), view).strip()
+    assert done.stdout.strip() == FORMATS["terminal"](ONE, Judgement(), view).strip()
 
 
 def test_files_of_one_kind_of_machine_are_merged(folder: Path) -> None:
@@ -94,7 +95,7 @@ def test_named_files_share_a_table_with_a_device_column(folder: Path) -> None:
     assert {row["device"] for row in rows} == {"desk", "board"}
     shown = run_in(folder, "report", "desk=one.json", "board=other.json", "--group-by=workload").stdout
     merged = merge([Part(ONE, "desk"), Part(OTHER, "board")])
-    assert shown.strip() == FORMATS["terminal"](merged, (), View(group_by=("workload",))).strip()
+    assert shown.strip() == FORMATS["terminal"](merged, Judgement(), View(group_by=("workload",))).strip()
     assert "device" in shown
 
 

@@ -35,6 +35,7 @@ from pytest_edgeload.report.html.summary import titles
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, parse, render
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.record import Entry
 from pytest_edgeload.results.threshold import Ceiling, Threshold, parse_figure, parse_thresholds
 from pytest_edgeload.sandbox import counters
@@ -163,7 +164,7 @@ def _check_reports(parsed: Document) -> None:
     """Render the document in every format; of the HTML page, whose script alone takes megabytes, only the charts."""
     for name, report in FORMATS.items():
         if name != "html":
-            assert isinstance(report(parsed, (), View()), str)
+            assert isinstance(report(parsed, Judgement(), View()), str)
     cases = experiments(parsed.records)
     encoded(figures(cases, titles(cases)))
 

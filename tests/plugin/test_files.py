@@ -12,6 +12,7 @@ from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin.files import append, check, write
 from pytest_edgeload.plugin.settings import File
 from pytest_edgeload.report import FORMATS
+from pytest_edgeload.results.finding import Judgement
 from tests.report.documents import document, record, view
 
 NOTHING = document()
@@ -24,9 +25,10 @@ def test_every_format_writes_one_file(tmp_path: Path, name: str) -> None:
     file = File("export", name, tmp_path / "out")
     check(file, NOTHING)
     assert list(tmp_path.iterdir()) == []
-    write(file, SOMETHING, (), view())
+    write(file, SOMETHING, Judgement(), view())
     assert list(tmp_path.iterdir()) == [file.path]
-    assert file.path.read_text(encoding="utf-8").splitlines() == FORMATS[name](SOMETHING, (), view()).splitlines()
+    expected = FORMATS[name](SOMETHING, Judgement(), view())
+    assert file.path.read_text(encoding="utf-8").splitlines() == expected.splitlines()
 
 
 def test_check_keeps_the_earlier_file(tmp_path: Path) -> None:
@@ -43,7 +45,9 @@ def test_unknown_format_is_refused(tmp_path: Path) -> None:
         check(File("export", "xls", tmp_path / "out"), NOTHING)
 
 
-@pytest.mark.parametrize("act", [check, lambda file, made: write(file, made, (), view())], ids=["check", "write"])
+@pytest.mark.parametrize(
+    "act", [check, lambda file, made: write(file, made, Judgement(), view())], ids=["check", "write"]
+)
 def test_unwritable_file_is_an_os_error(tmp_path: Path, act: object) -> None:
     """A file that cannot be written is an OSError, and nothing is left beside it."""
     folder = tmp_path / "gone"
@@ -57,7 +61,7 @@ def test_text_without_an_encoding_is_written(tmp_path: Path) -> None:
     """Text that no encoding can represent, such as the name of a file, is written escaped."""
     odd = document(record(os.fsdecode(b"\xff"), {"makespan_s": 1.0}))
     file = File("csv", "csv", tmp_path / "out.csv")
-    write(file, odd, (), view())
+    write(file, odd, Judgement(), view())
     assert "\\udcff" in file.path.read_text(encoding="utf-8")
 
 

@@ -194,11 +194,11 @@ def test_other():
 def test_gate_that_judges_nothing_fails_if_strict(
     begin: Begin, tmp_path: Path, mark: str, options: tuple[str, ...], sentence: str
 ) -> None:
-    """A gate that judged nothing says so, and fails under --edge-strict although all tests pass."""
+    """A gate that judged nothing says so, on GitHub as well, and fails under --edge-strict although all tests pass."""
     folder = write(tmp_path, test_tiny=CALL.format(mark=mark))
-    ended = begin(folder, "--edge-mem=none", "--edge-strict", *options).end()
+    ended = begin(folder, "--edge-mem=none", "--edge-strict", "--edge-github", *options).end()
     assert ended.status == 1, ended.said
-    ended.lines.fnmatch_lines([sentence, "*passed*"])
+    ended.lines.fnmatch_lines([sentence, f"::error title=edgeload::{sentence.replace('%', '%25')}", "*passed*"])
     assert "failed" not in ended.said
 
 

@@ -19,6 +19,7 @@ from pytest_edgeload.results.threshold import Figure
 from tests import cases
 
 CASE = msgspec.structs.replace(cases.CASE, test="suites/test_a.py::test_a")
+IDLE = "threshold peak:10% judged nothing: there is no baseline"
 MACHINE = Machine("Some CPU", 2, 8 << 30, "6.1", "3.11", "2.9")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pytest_edgeload.report.comparison import judged, table
-from pytest_edgeload.results.finding import Finding, Verdict
+from pytest_edgeload.results.finding import Finding, Judgement, Verdict
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure
@@ -62,9 +62,9 @@ def test_findings_are_counted_and_missing_cases_share_a_line() -> None:
         return Finding(case, Figure("peak_bytes"), "peak:1M", verdict, "so it is")
 
     found = [finding("ok", "a"), finding("regressed", "b"), finding("missing", "c"), finding("missing", "d")]
-    assert judged([*found, finding("ok", "e"), finding("ok", "f")]).splitlines() == [
+    assert judged(Judgement((*found, finding("ok", "e"), finding("ok", "f")))).splitlines() == [
         "3 ok, 2 missing, 1 regressed",
         "regressed: b, mix at 512M, reader read: peak, limit peak:1M: so it is",
         "missing: c, mix at 512M, reader read: peak, limit peak:1M: so it is; and 1 more",
     ]
-    assert judged([]) == ""
+    assert judged(Judgement()) == ""

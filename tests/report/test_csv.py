@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import KEYS
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.record import Record
 from tests.report.documents import document, record, view
@@ -18,7 +19,7 @@ from tests.report.documents import document, record, view
 
 def read(*records: Record, columns: tuple[str, ...] = ()) -> list[dict[str, str]]:
     """Return the rows by header."""
-    text = FORMATS["csv"](document(*records), (), view(columns=columns))
+    text = FORMATS["csv"](document(*records), Judgement(), view(columns=columns))
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -71,4 +72,4 @@ def test_user_text_is_read_back_unchanged(text: str) -> None:
 
 def test_no_records_are_a_header_line() -> None:
     """Without records the file is a header line."""
-    assert len(FORMATS["csv"](document(), (), view()).splitlines()) == 1
+    assert len(FORMATS["csv"](document(), Judgement(), view()).splitlines()) == 1

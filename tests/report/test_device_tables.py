@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.report import devices, terminal
-from pytest_edgeload.results.finding import identity
+from pytest_edgeload.results.finding import Judgement, identity
 from pytest_edgeload.results.record import Record
 from tests.report.documents import document, finding, record, view
 
@@ -36,7 +36,7 @@ FAST: dict[str, Any] = {
 
 def render(*records: Record, **changes: Any) -> list[str]:
     """Return the lines of the terminal report of `records`."""
-    return terminal.summary(document(*records), (), view(**changes)).splitlines()
+    return terminal.summary(document(*records), Judgement(), view(**changes)).splitlines()
 
 
 def test_title_has_all_constraints_of_the_device() -> None:
@@ -133,7 +133,7 @@ def test_findings_and_failures_name_the_device() -> None:
     failed = record("bulk", {"outcome": "oom", "detail": "killed"}, **SLOW)
     assert "bulk, mix at 400M on slow, round 0: oom: killed" in render(failed)
     assert (
-        terminal.verdicts([finding(failed.case)], view())
+        terminal.verdicts(Judgement((finding(failed.case),)), view())
         .splitlines()[1]
         .startswith("regressed: bulk, mix at 400M on slow, reader read: ")
     )

@@ -10,6 +10,7 @@ import pytest
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import full_name
 from pytest_edgeload.results.document import parse
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import estimate
@@ -25,7 +26,7 @@ KILLED = record("never", {"outcome": "oom", "makespan_s": 9.0})
 
 def export(name: str, *records: Record, **changes: Any) -> Any:
     """Return the decoded export of `records`."""
-    return json.loads(FORMATS[name](document(*records), (), view(**changes)))
+    return json.loads(FORMATS[name](document(*records), Judgement(), view(**changes)))
 
 
 def test_bmf_has_values_and_intervals() -> None:
@@ -86,4 +87,4 @@ def test_no_records_have_no_figures(name: str, empty: object) -> None:
 def test_json_has_the_whole_document() -> None:
     """JSON contains the whole document with any view."""
     made = document(BULK, KILLED)
-    assert parse(FORMATS["json"](made, (), view(columns=("peak",))).encode()) == made
+    assert parse(FORMATS["json"](made, Judgement(), view(columns=("peak",))).encode()) == made

@@ -19,7 +19,8 @@ from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.github import SourceLine, commands
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, Machine, parse, render
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement, Verdict
+from pytest_edgeload.results.gate import Gate
 from tests.report.documents import document, finding, record
 
 NAMES = (
@@ -36,8 +37,8 @@ names = st.sampled_from(NAMES) | st.text(st.characters(exclude_categories=["Cs"]
 FORMULA = re.compile(r"[=+\-@\t\r\n]")
 
 
-def called(name: str) -> tuple[Document, list[Finding]]:
-    """Return a document and findings in which each name that users choose is `name`."""
+def called(name: str) -> tuple[Document, Judgement]:
+    """Return a document and a judgement in which each name that users choose is `name`."""
     seen = {"detail": name, "notices": (name,), "machine_wide": (name,), "outcome": "crashed"}
     good = {"makespan_s": 1.0, "peak_bytes": 7, "service": {name: {"requests": 1, "response_mean_s": 1.0}}}
     task = {"tasks": [[0, 0, 0.0, 0.5, 1.0]], "steps": [["load", 0, name, 8]]}
@@ -56,13 +57,15 @@ def called(name: str) -> tuple[Document, list[Finding]]:
         commit=Commit("0" * 40, name, is_dirty=True),
         versions={name: name},
     )
-    return made, [finding(one.case, verdict, reason=name) for one in records for verdict in ("regressed", "improved")]
+    verdicts: tuple[Verdict, ...] = ("regressed", "improved")
+    found = (finding(one.case, verdict, reason=name) for one in records for verdict in verdicts)
+    return made, Judgement(tuple(found), (name,))
 
 
 def shown(kind: str, name: str, /, **view: Any) -> str:
     """Return the report of a format."""
-    made, findings = called(name)
-    return FORMATS[kind](made, findings, View(**view))
+    made, judgement = called(name)
+    return FORMATS[kind](made, judgement, View(**view))
 
 
 def each(check: Any) -> Any:
@@ -161,10 +164,12 @@ def test_html_structure_is_independent_of_names(usual: list[tuple[str, tuple[str
 
 @each
 def test_github_commands_are_one_line_each(name: str) -> None:
-    """Each command is one line, and there is one for each finding."""
-    _, findings = called(name)
-    lines = commands(findings[::2], findings[1::2], lambda case: SourceLine(case.test, 1))
-    assert len(lines) == len(findings)
+    """Each command is one line, and there is one for each finding and each idle threshold."""
+    _, judgement = called(name)
+    *lines, last = commands(judgement, Gate(), lambda case: SourceLine(case.test, 1))
+    assert len(lines) == len(judgement.findings)
+    assert last.startswith("::warning title=edgeload::")
+    assert last.isprintable()
     for line in lines:
         assert line.isprintable()
         assert re.match("::(error|notice) file=[^:,]*,line=1,title=[^:,]*::", line)

@@ -24,11 +24,12 @@ from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Commit, Document, render
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure
 from pytest_edgeload.workload import Workload
+from tests.report.documents import IDLE
 from tests.report.virtual import LIMITS, MIB, POLICIES, asked, document, record, run, study
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -39,6 +40,7 @@ OPTIONS = (
 )  # fmt: skip
 CHARTS = ("curves", "responses", "memory", "lanes")
 PHONE = 390
+_OWN = ("data:", "blob:", "chrome:")  # the browser fetches its own pages as well, which no page of ours can
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +137,12 @@ class Page:
         assert self.messages("browser") == []
         messages = [json.loads(entry["message"])["message"] for entry in self.messages("performance")]
         urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        assert [url for url in urls if not url.startswith(("data:", "blob:"))] == [self.url]
+        assert [url for url in urls if not url.startswith(_OWN)] == [self.url]
 
 
-def write(path: Path, made: Document, findings: Sequence[Finding] = ()) -> Path:
+def write(path: Path, made: Document, findings: Sequence[Finding] = (), idle: tuple[str, ...] = ()) -> Path:
     """Write the report of a document."""
-    path.write_text(FORMATS["html"](made, findings, View()), encoding="utf-8")
+    path.write_text(FORMATS["html"](made, Judgement(tuple(findings), idle), View()), encoding="utf-8")
     return path
 
 
@@ -348,15 +350,18 @@ def test_summary_counts_and_names_the_quickest(page: Page) -> None:
 
 
 def test_findings_have_a_table(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> None:
-    """The findings of the gate have a table and counts; without a gate the page does not mention it."""
+    """Findings have a table, idle thresholds a list, and both a count; without a gate the page does not mention it."""
     case = made.records[0].case
     found = [
         Finding(case, Figure("makespan_s"), "makespan:10%", "regressed", "", 1.0, 2.0),
         Finding(case, Figure("peak_bytes"), "peak:64M", "ok", "", 1.0, 1.0),
     ]
     assert Page(browser, write(tmp_path / "plain.html", made), made).count("#gate") == 0
-    page = Page(browser, write(tmp_path / "report.html", made, found), made)
-    assert "1 regressed" in page.browser.find_element(By.CSS_SELECTOR, ".tiles").text
+    page = Page(browser, write(tmp_path / "report.html", made, found, (IDLE,)), made)
+    tiles = page.browser.find_element(By.CSS_SELECTOR, ".tiles").text
+    assert "1 regressed" in tiles
+    assert "1 threshold judged nothing" in tiles
+    assert page.browser.find_element(By.ID, "idle").text == IDLE
     rows = [row.text for row in page.browser.find_elements(By.CSS_SELECTOR, "#findings tbody tr")]
     assert rows[0].startswith("regressed bulk, mix at 1G, reader read makespan 1s -> 2s")
     assert len(rows) == 2
@@ -584,7 +589,7 @@ def test_table_follows_the_view(browser: webdriver.Chrome, tmp_path: Path, made:
     """The table has the columns and the order of the view."""
     view = View(columns=("peak", "throughput"), sort="throughput", group_by=("loop",))
     path = tmp_path / "report.html"
-    path.write_text(FORMATS["html"](made, (), view), encoding="utf-8")
+    path.write_text(FORMATS["html"](made, Judgement(), view), encoding="utf-8")
     page = Page(browser, path, made)
     titles = page.ask("[...document.querySelectorAll('#table th')].map(cell => cell.textContent)")
     assert titles == ["workload", "limit", "policy", "peak", "throughput 1/s"]
@@ -598,5 +603,5 @@ def test_missing_package_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch,
     """Without plotly or jinja2 the page is refused with a hint; other formats are not."""
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(Unsupported, match=rf"needs {missing}; pip install 'pytest-edgeload\[html\]'"):
-        FORMATS["html"](document(), (), View())
-    assert FORMATS["trace"](document(), (), View())
+        FORMATS["html"](document(), Judgement(), View())
+    assert FORMATS["trace"](document(), Judgement(), View())

@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.markdown import MAX_BYTES, code
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.record import Record
-from tests.report.documents import document, finding, record, view
+from tests.report.documents import IDLE, document, finding, record, view
 
 
-def render(*records: Record, findings: tuple[Finding, ...] = (), columns: tuple[str, ...] = ()) -> str:
+def render(
+    *records: Record,
+    findings: tuple[Finding, ...] = (),
+    idle: tuple[str, ...] = (),
+    columns: tuple[str, ...] = (),
+) -> str:
     """Return the report."""
-    return FORMATS["markdown"](document(*records), findings, view(columns=columns))
+    return FORMATS["markdown"](document(*records), Judgement(findings, idle), view(columns=columns))
 
 
 def test_findings_come_first() -> None:
@@ -36,6 +41,14 @@ def test_findings_come_first() -> None:
     assert headers == ["policy", "makespan s", "x bulk", "peak", "swap in/out", "faults", "outcome"]
     assert [line.split("|")[1].strip() for line in lines[8:10]] == ["**`bulk`**", "`never`"]
     assert lines[10] == "</details>"
+
+
+def test_idle_thresholds_follow_the_findings() -> None:
+    """A threshold that judged nothing has a line between the findings and the failed runs."""
+    never = record("never", {"outcome": "oom", "detail": "killed"})
+    lines = [line for line in render(never, findings=(finding(never.case),), idle=(IDLE,)).splitlines() if line]
+    assert [line[:4] for line in lines[2:5]] == ["- ❌ ", "- ❔ ", "- ❌ "]
+    assert lines[3] == f"- ❔ {IDLE}"
 
 
 def test_unfolding_tables_have_blank_lines_around() -> None:

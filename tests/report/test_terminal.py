@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.report import terminal
 from pytest_edgeload.results.case import Case
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.workload import Ask, Condition
@@ -29,7 +29,7 @@ words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1) | st.s
 
 def render(records: Sequence[Record], findings: Sequence[Finding] = (), **changes: Any) -> str:
     """Return the terminal report of `records` in a view with `changes`."""
-    return terminal.render(document(*records), findings, view(**changes))
+    return terminal.render(document(*records), Judgement(tuple(findings)), view(**changes))
 
 
 def row(text: str, name: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.measurement import Measurement
 from tests.report.virtual import MIB, asked, document, record, run, study
 
@@ -21,7 +22,7 @@ Event = dict[str, Any]
 
 def events(made: Document) -> list[Event]:
     """Return the decoded trace of a document."""
-    found = json.loads(FORMATS["trace"](made, (), View()))
+    found = json.loads(FORMATS["trace"](made, Judgement(), View()))
     assert set(found) == {"traceEvents", "displayTimeUnit", "otherData"}
     assert isinstance(found["traceEvents"], list)
     return list(found["traceEvents"])

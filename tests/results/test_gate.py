@@ -25,7 +25,7 @@ def _session(*records: Record) -> Document:
 
 
 def _verdicts(gate: Gate, *records: Record) -> list[tuple[str, str]]:
-    return [(finding.case.policy, finding.verdict) for finding in gate.judge_all(records)]
+    return [(finding.case.policy, finding.verdict) for finding in gate.judge_all(records).findings]
 
 
 BEFORE = _session(_record("bulk", 100), _record("linear", 50), _record("gone", 1))
@@ -54,8 +54,8 @@ def test_reference_is_not_compared_with_itself() -> None:
 
 def test_without_threshold_or_baseline_there_are_no_findings() -> None:
     """Without a threshold or a baseline there are no findings."""
-    assert Gate((), BEFORE).judge_all([_record("bulk", 1000)]) == []
-    assert Gate(parse_thresholds("peak:10B")).judge_all([_record("bulk", 1000)]) == []
+    assert Gate((), BEFORE).judge_all([_record("bulk", 1000)]).findings == ()
+    assert Gate(parse_thresholds("peak:10B")).judge_all([_record("bulk", 1000)]).findings == ()
 
 
 def test_strict_gate_also_fails_undecided_verdicts() -> None:
@@ -64,7 +64,7 @@ def test_strict_gate_also_fails_undecided_verdicts() -> None:
     records = [_record("bulk", 200), _record("linear", 20), _record("fresh", 1)]
     for is_strict, expected in ((False, {"regressed"}), (True, {"regressed", "new", "missing"})):
         gate = Gate(thresholds, BEFORE, is_strict=is_strict)
-        assert {finding.verdict for finding in gate.judge_all(records) if gate.fails(finding)} == expected
+        assert {finding.verdict for finding in gate.judge_all(records).findings if gate.fails(finding)} == expected
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ def test_threshold_that_judges_nothing_is_named(
 ) -> None:
     """A threshold by which no figure was compared is named with the reason."""
     gate = Gate(parse_thresholds(limits), before)
-    findings = gate.judge_all([_record(policy, 100) for policy in policies])
-    assert gate.idle(findings) == [f"threshold {limits} judged nothing: {sentence}"]
+    judgement = gate.judge_all([_record(policy, 100) for policy in policies])
+    assert judgement.idle == (f"threshold {limits} judged nothing: {sentence}",)
 
 
 def test_threshold_that_judges_something_is_not_named() -> None:
     """Of two thresholds only the one that judged nothing is named; a ceiling may judge nothing as well."""
     gate = Gate(parse_thresholds("peak:10B,peak/bulk:10%"), BEFORE)
     own = Ceiling.parse("peak", "0.5x bulk")
-    findings = gate.judge_all([_record("bulk", 100)])
+    findings = gate.judge_all([_record("bulk", 100)]).findings
     assert gate.idle(findings, [own]) == [
         "threshold peak/bulk:10% judged nothing: no case was measured besides bulk itself",
         "threshold peak 0.5x bulk judged nothing: no case was measured besides bulk itself",

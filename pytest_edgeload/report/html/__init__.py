@@ -23,13 +23,13 @@ from pytest_edgeload.report.html.figures import encoded, figures
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.record import Record
 
 _NEEDED = ("jinja2", "plotly")
 
 
-def render(document: Document, findings: Sequence[Finding], view: View) -> str:
+def render(document: Document, judgement: Judgement, view: View) -> str:
     """Return the page. Raises Unsupported if jinja2 or plotly is not installed."""
     _check()
     from jinja2 import Environment  # noqa: PLC0415  # optional, and not for every pytest start
@@ -45,7 +45,7 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str:
         subtitle=about.origin(document),
         policy=_policy([plotly, script]),
         style=_text("page.css"),
-        tiles=summary.tiles(document, findings),
+        tiles=summary.tiles(document, judgement),
         winners=winners,
         headlines=list(summary.headlines(winners)),
         unenforced=devices.unenforced(record.case for record in document.records),
@@ -54,7 +54,8 @@ def render(document: Document, findings: Sequence[Finding], view: View) -> str:
         remarks=[*notes.outlying(document.records), *notes.remarks(document.records)],
         table=cases.table(document.records, view),
         networks=_networks(document.records),
-        findings=list(map(_finding, findings)),
+        findings=list(map(_finding, judgement.findings)),
+        idle=judgement.idle,
         about=about.about(document),
         settings=list(document.settings.items()),
         data=encoded(figures(compared, titles)),

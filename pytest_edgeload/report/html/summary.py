@@ -13,7 +13,7 @@ from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment, sorted_
 from pytest_edgeload.report.winners import winner
 from pytest_edgeload.results.case import PROGRAM, REFERENCE, Case
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Finding
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import outcomes, spread
 
@@ -22,27 +22,22 @@ Cells = dict[str, Any]
 _MOODS = {"ok": "good", "improved": "good", "regressed": "bad"}  # other verdicts are doubtful
 
 
-def tiles(document: Document, findings: Sequence[Finding]) -> list[Cells]:
-    """Return the numbers of cases, of runs with each outcome, and of findings with each verdict."""
+def tiles(document: Document, judgement: Judgement) -> list[Cells]:
+    """Return the numbers of cases, of runs with each outcome, of findings with each verdict, and of idle thresholds."""
     runs = Counter[str]()
     for record in document.records:
         runs.update(outcomes(record))
-    verdicts = Counter(finding.verdict for finding in findings)
+    cases, idle = len(document.records), len(judgement.idle)
     return [
-        {"count": len(document.records), "label": _plural("case", len(document.records)), "mood": ""},
-        *(
-            {
-                "count": count,
-                "label": f"{_plural('run', count)} {outcome}",
-                "mood": "good" if outcome == "ok" else "bad",
-            }
-            for outcome, count in runs.most_common()
-        ),
-        *(
-            {"count": count, "label": f"{verdict} (gate)", "mood": mood(verdict)}
-            for verdict, count in verdicts.most_common()
-        ),
+        _tile(cases, _plural("case", cases), ""),
+        *(_tile(n, f"{_plural('run', n)} {name}", "good" if name == "ok" else "bad") for name, n in runs.most_common()),
+        *(_tile(n, f"{verdict} (gate)", mood(verdict)) for verdict, n in judgement.counts.most_common()),
+        *([_tile(idle, f"{_plural('threshold', idle)} judged nothing (gate)", mood("idle"))] if idle else []),
     ]
+
+
+def _tile(count: int, label: str, mood: str) -> Cells:
+    return {"count": count, "label": label, "mood": mood}
 
 
 def _plural(word: str, count: int) -> str:
