@@ -21,7 +21,7 @@ _TEXTS, _ESSENTIAL = frozenset({0, 1, 3, 4}), frozenset({0, 1, 4, 5, 6, 7})
 
 
 def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, width: int | None = None) -> str:
-    """Return a row for the main figure and one for the peak of each case that both sessions have.
+    """Return a row for the main figure and one for the memory of each case that both sessions have.
 
     If lines are longer than `width`, a last line names the columns that were left out.
     """
@@ -30,7 +30,7 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, 
     for record in after:
         old, new = then.side(record.case, None), now.side(record.case, None)
         if old is not None and new is not None:
-            figures = (Figure(record.case.main_metric), Figure("peak_bytes"))
+            figures = (Figure(record.case.main_metric), Figure(record.case.memory_metric))
             rows += [_row(figure, old, new, is_alike=is_alike) for figure in figures]
     if not rows:
         return ""

@@ -35,6 +35,14 @@ from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, spread
 
 _ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
+_PROGRAMS = {
+    "makespan": "makespan s",
+    "ratio": "",
+    "peak_anon": "",
+    "peak_file": "",
+    "swap_in_out": "",
+    "major_faults": "faults",
+}
 _ARRIVING = {
     "response_mean": "response s",
     "ratio": "",
@@ -45,7 +53,7 @@ _ARRIVING = {
     "peak": "",
     "swap_in_out": "",
 }
-"""The default columns if all requests arrive at once and if they keep arriving, with their short titles."""
+"""The default columns, with short titles: of requests that arrive at once, of programs, of requests over time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +130,11 @@ def by_rounds(col: Column, members: Sequence[Row]) -> Column:
 
 
 def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
-    usual = _ONCE if all(row.record.case.loop == "once" for row in members) else _ARRIVING
+    cases = [row.record.case for row in members]
+    are_programs = all(case.workload == PROGRAM for case in cases)
+    usual = _PROGRAMS if are_programs else _ONCE if all(case.loop == "once" for case in cases) else _ARRIVING
     absent = [NAMED["bound"]] if not any(spread(row.record, "bound_s") for row in members) else []
-    if all(row.record.case.workload == PROGRAM for row in members) and REFERENCE not in members[0].group:
+    if are_programs and REFERENCE not in members[0].group:
         absent.append(NAMED["ratio"])
     titled = [replace(column(name), title=title) if title else column(name) for name, title in usual.items()]
     return (*(col for col in titled if col not in absent), NAMED["outcome"])

@@ -79,3 +79,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     def main_metric(self) -> str:
         """The metric that cases are compared by: the makespan, or the mean response time if requests keep arriving."""
         return "makespan_s" if self.loop == "once" else "response_mean_s"
+
+    @property
+    def memory_metric(self) -> str:
+        """The metric for the memory that a case needs.
+
+        A program's is without the files that it maps, because the kernel can drop them, and they fill any limit.
+        """
+        return "peak_anon_bytes" if self.workload == PROGRAM else "peak_bytes"

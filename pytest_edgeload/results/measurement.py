@@ -175,7 +175,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         _metric("bytes", "lower", "high-water mark of the memory charged to the group, page cache included"),
     ] = None
     peak_anon_bytes: Annotated[
-        Count | None, _metric("bytes", "lower", "maximum anonymous and shared memory in the samples")
+        Count | None,
+        _metric("bytes", "lower", "highest anonymous and shared memory of all processes of the run together"),
     ] = None
     peak_file_bytes: Annotated[
         Count | None,

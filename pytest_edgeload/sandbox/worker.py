@@ -244,7 +244,7 @@ class Worker:
                 baseline_bytes=self.baseline_bytes,
                 peak_bytes=max(highest, self.baseline_bytes or 0) or None,
                 peak_charged_bytes=self._final_totals.get("peak_charged_bytes"),
-                peak_anon_bytes=max(timeline.anon_bytes, default=None),
+                peak_anon_bytes=group_peak_bytes or None,
                 peak_file_bytes=max(timeline.file_bytes, default=None),
                 peak_swap_bytes=max(timeline.swap_bytes, default=None),
                 sampler_cpu_share=round(sampler.cpu_share, 4),

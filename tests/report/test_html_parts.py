@@ -156,6 +156,18 @@ def test_summary_has_the_peak_of_the_quickest_policy() -> None:
     assert "linear is the quickest: 1s, 0.50 x bulk, peak 300M" in line
 
 
+def test_programs_have_the_memory_they_need_in_the_summary() -> None:
+    """A program's memory is what it holds itself, and the table of cases has each kind of memory."""
+    sizes = {"peak_bytes": 300 << 20, "peak_anon_bytes": 20 << 20, "peak_charged_bytes": 384 << 20}
+    run = msgspec.convert({"outcome": "ok", "makespan_s": 1.0} | sizes, Measurement)
+    made = Record(program("job").case, (run,))
+    found = experiments([made])
+    assert winners(found, titles(found))["rows"][0]["cells"][0]["peak"] == "peak_anon 20M"
+    shown = [col.title for col in cases.table([made], View())["columns"]]
+    assert {"peak_anon", "peak_charged"} < {*shown}
+    assert "peak" not in shown
+
+
 def test_columns_without_values_are_left_out_and_named() -> None:
     """Usual columns that are zero or empty in every row are left out and named; the outcome follows the policy."""
     full = {"makespan_s": 1.0, "peak_bytes": 5, "swap_in_bytes": 0, "major_faults": 0}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.report import terminal
-from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.case import PROGRAM, Case
 from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Record
@@ -39,6 +39,14 @@ def row(text: str, name: str) -> dict[str, str]:
     head = next(i for i in range(index, 0, -1) if lines[i].startswith("---")) - 1
     header, cells = (re.split(r"\s{2,}", lines[i].strip()) for i in (head, index))
     return dict(zip(header, cells, strict=True))
+
+
+def test_row_of_a_program_has_its_own_memory() -> None:
+    """A program's row has its anonymous memory and its page cache, not its resident memory, and no ratio to bulk."""
+    sizes = {"peak_bytes": 300 << 20, "peak_anon_bytes": 20 << 20, "peak_file_bytes": 280 << 20}
+    made = row(render([record("job", {"makespan_s": 1.0, **sizes}, workload=PROGRAM, reader="none")]), "job")
+    assert list(made) == ["policy", "makespan s", "peak_anon", "peak_file", "swap in/out", "faults", "outcome"]
+    assert (made["peak_anon"], made["peak_file"]) == ("20M", "280M")
 
 
 def test_row_has_the_default_columns() -> None:

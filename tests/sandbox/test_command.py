@@ -160,9 +160,34 @@ def test_processes_count_together(run: Run, any_cap: Cap, tmp_path: Path, *, is_
     assert seen.minor_faults >= 1000
     assert seen.peak_bytes is not None
     if any_cap.enforces:
-        assert 120 * MIB <= seen.peak_bytes < 150 * MIB
+        assert seen.peak_anon_bytes is not None
+        assert 120 * MIB <= seen.peak_anon_bytes <= seen.peak_bytes < 150 * MIB
     else:  # without a group, the largest process is seen
         assert 40 * MIB <= seen.peak_bytes < 80 * MIB
+
+
+MAPPED = """
+import mmap, sys
+with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as pages:
+    sum(pages[at] for at in range(0, len(pages), mmap.PAGESIZE))
+"""
+
+
+def test_mapped_file_is_page_cache(run: Run, any_cap: Cap, tmp_path: Path) -> None:
+    """A file that a program maps is no part of the memory that it needs, although it fills the limit and the peak."""
+    limit, file = 64 * MIB, tmp_path / "file"
+    file.write_bytes(bytes(1) * 2 * limit)
+    seen = run(command(sys.executable, "-I", "-S", "-c", MAPPED, file), limit=limit)
+    assert (seen.outcome, seen.detail) == ("ok", "")
+    assert seen.peak_anon_bytes is not None
+    assert seen.peak_bytes is not None
+    assert seen.peak_anon_bytes < 16 * MIB
+    assert seen.peak_bytes > 0.8 * limit
+    if any_cap.enforces:
+        assert seen.peak_charged_bytes is not None
+        assert seen.peak_file_bytes is not None
+        assert seen.peak_charged_bytes > 0.9 * limit
+        assert seen.peak_file_bytes > 0.8 * limit
 
 
 @pytest.mark.parametrize(

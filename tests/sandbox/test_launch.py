@@ -170,7 +170,8 @@ def test_every_task_has_a_span(ok: Measurement) -> None:
         assert 0 <= span.ready_s <= span.start_s <= span.end_s <= ok.makespan_s
     assert ok.timeline.at_s[0] < 0 < ok.timeline.at_s[-1]
     during = [a for at_s, a in zip(ok.timeline.at_s, ok.timeline.anon_bytes, strict=True) if 0 <= at_s <= ok.makespan_s]
-    assert max(during) == ok.peak_anon_bytes
+    assert ok.peak_anon_bytes is not None
+    assert max(during) <= ok.peak_anon_bytes
 
 
 def test_idle_worker_only_starts(idle: Measurement, ok: Measurement) -> None:

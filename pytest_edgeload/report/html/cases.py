@@ -9,12 +9,13 @@ from typing import Any
 from pytest_edgeload.report.columns import KEYS, Column, Row, column
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.case import PROGRAM, Case
 from pytest_edgeload.results.record import Record
 
 _ALWAYS = ("workload", "limit", "policy")
 _ARRIVING = ("response_mean", "response.p90")
-_USUAL = ("ratio", "bound", "peak", "swap_in_out", "major_faults", "read")
+_MEMORY, _MEMORY_OF_PROGRAMS = ("peak",), ("peak_anon", "peak_file", "peak_charged")
+_USUAL = ("swap_in_out", "major_faults", "read")
 _SHORT = {"response_mean": "response s", "response.p90": "p90 s", "major_faults": "faults"}
 
 
@@ -38,7 +39,9 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
 
 def _metrics(records: Sequence[Record]) -> list[Column]:
     has_arrivals = any(record.case.loop != "once" for record in records)
-    names = ["makespan", *(_ARRIVING if has_arrivals else ()), "interval", *_USUAL]
+    are_programs = {record.case.workload == PROGRAM for record in records}
+    memory = [*(_MEMORY if False in are_programs else ()), *(_MEMORY_OF_PROGRAMS if True in are_programs else ())]
+    names = ["makespan", *(_ARRIVING if has_arrivals else ()), "interval", "ratio", "bound", *memory, *_USUAL]
     return [replace(column(name), title=_SHORT[name]) if name in _SHORT else column(name) for name in names]
 
 

@@ -16,6 +16,7 @@ from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import outcomes, spread
+from pytest_edgeload.results.threshold import short
 
 Cells = dict[str, Any]
 
@@ -90,7 +91,7 @@ def headlines(winners: Cells) -> Iterator[str]:
 
 
 def _sentence(cell: Cells) -> str:
-    figures = [cell["time"], cell["ratio"], f"peak {cell['peak']}" if cell["peak"] else ""]
+    figures = [cell["time"], cell["ratio"], cell["peak"]]
     took = ", ".join(figure for figure in figures if figure)
     if cell["close"]:
         return f"no difference was seen between {cell['policy']} and {cell['close']}; {cell['policy']} took {took}"
@@ -133,5 +134,7 @@ def _unrivalled(records: Sequence[Record], metric: str) -> Cells:
 
 
 def _peak(record: Record) -> str:
-    sizes = spread(record, "peak_bytes")
-    return "" if sizes is None else format_size(round(sizes.median))
+    """Return the memory that a record needs, with the name of its metric."""
+    metric = record.case.memory_metric
+    sizes = spread(record, metric)
+    return "" if sizes is None else f"{short(metric)} {format_size(round(sizes.median))}"
