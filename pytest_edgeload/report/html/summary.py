@@ -14,9 +14,9 @@ from pytest_edgeload.report.winners import winner
 from pytest_edgeload.results.case import PROGRAM, REFERENCE, Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
+from pytest_edgeload.results.naming import short
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import outcomes, spread
-from pytest_edgeload.results.threshold import short
 
 Cells = dict[str, Any]
 
