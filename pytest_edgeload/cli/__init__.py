@@ -13,10 +13,11 @@ from functools import partial
 
 from pytest_edgeload.base.errors import Refusal, Setting, notes
 from pytest_edgeload.base.interrupts import ended_alike
-from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, report, terminal
+from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, programs, report, run, terminal
 from pytest_edgeload.cli.subcommand import ERROR_STATUS, Subcommand
 
 SUBCOMMANDS: Mapping[str, Subcommand] = {
+    "run": run.SUBCOMMAND,
     "report": report.SUBCOMMAND,
     "compare": compare.SUBCOMMAND,
     "history": history.SUBCOMMAND,
@@ -29,8 +30,9 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
 
 _SUMMARY = "Measure model loading policies under memory limits, and work with the results."
 _STATUS = (
-    "exit status: 0 on success; 1 if a gate fails, or if this machine cannot enforce a memory limit; 2 after an error, "
-    "with one sentence on standard error, followed by the lines of your own code if that failed"
+    "exit status: 0 on success; 1 if a gate fails, if no run of a command is ok, or if this machine cannot enforce a "
+    "memory limit; 2 after an error, with one sentence on standard error, followed by the lines of your own code if "
+    "that failed"
 )
 
 _SETTING_NAMES = {"cache-dir": "cache folder", "read-bw": "read bandwidth"}
@@ -39,7 +41,7 @@ _SETTING_NAMES = {"cache-dir": "cache folder", "read-bw": "read bandwidth"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the subcommand in `arguments`, by default those of the process; return the exit status."""
-    args = main_parser().parse_args(arguments)
+    args = parse(sys.argv[1:] if arguments is None else arguments)
     subcommand: Subcommand = SUBCOMMANDS[args.subcommand]
     try:
         try:
@@ -54,6 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ERROR_STATUS
     except KeyboardInterrupt as error:  # its text is the name of the signal, unless that was SIGINT
         return 128 + (signal.Signals[str(error)] if str(error) else signal.SIGINT)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments, parsed; `commands` are those behind `--` if the subcommand takes commands."""
+    subcommand = SUBCOMMANDS.get(arguments[0]) if arguments else None
+    if subcommand is None or not subcommand.takes_commands:
+        return main_parser().parse_args(arguments)
+    words, commands = programs.split(arguments)
+    return main_parser().parse_args(words, argparse.Namespace(commands=commands))
 
 
 def main_parser() -> argparse.ArgumentParser:

@@ -56,6 +56,19 @@ def _output(text: str) -> Path:
     return path
 
 
+def _input_file(text: str) -> Path:
+    path = as_path(text)
+    if not path.is_file():
+        raise ValueError("no such file; name one that exists")
+    if not os.access(path, os.R_OK):
+        raise ValueError("may not be read by this user; name another file, or run as its owner")
+    return path
+
+
+def _limits(text: str) -> tuple[Limit | None, ...]:
+    return tuple(dict.fromkeys(map(_limit, _names(text))))
+
+
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
     if not names:
@@ -67,6 +80,8 @@ limit = refusing(_limit)
 count = refusing(parse_count)
 folder = refusing(_folder)
 output = refusing(_output)
+input_file = refusing(_input_file)
+limits = refusing(_limits)
 names = refusing(_names)
 duration = refusing(parse_duration)
 size = refusing(parse_size)

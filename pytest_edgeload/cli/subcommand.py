@@ -21,10 +21,12 @@ class Subcommand(NamedTuple):
     """A row of the table of subcommands.
 
     `summary` is a phrase for the list of subcommands; `details` are more sentences for the subcommand's own help. `run`
-    raises Refusal for an error.
+    raises Refusal for an error. If it `takes_commands`, the words behind `--` are the commands to measure; see
+    `programs.split`.
     """
 
     summary: str
     details: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], CommandResult]
+    takes_commands: bool = False

@@ -1,13 +1,15 @@
-"""The progress display of pytest and of the command line: one line of a terminal that is written again and again."""
+"""The progress of measuring, for pytest and the command line: a line of a terminal, and the expected remaining time."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 _CLEAR = "\r\033[K"
+_MINUTE_S = 60
 
 
 class Output(Protocol):
@@ -76,3 +78,43 @@ class ProgressLine:
     def _is_live(self) -> bool:
         isatty = getattr(self._output(), "isatty", False)  # pytest's reporter has a boolean
         return bool(isatty() if callable(isatty) else isatty) and not os.environ.get("CI")
+
+
+class RemainingTime:
+    """The expected time of the runs that are left, at a cost that does not depend on their number.
+
+    Each run has a key, such as the name of its test. It takes as long as the mean of the runs with its key that are
+    over, or else the mean of all runs.
+    """
+
+    def __init__(self, left: Iterable[str] = ()) -> None:
+        self._left = Counter(left)
+        self._unknown = self._left.total()  # runs with a key of which none is over
+        self._known_s = 0.0  # of the other runs that are left
+        self._took_s: dict[str, tuple[int, float]] = {}
+        self._over, self._all_s = 0, 0.0
+
+    def end(self, key: str, seconds: float) -> None:
+        """Take the duration of a run that is over."""
+        count, total_s = self._took_s.get(key, (0, 0.0))
+        if count:
+            self._known_s -= self._left[key] * total_s / count
+        else:
+            self._unknown -= self._left[key]
+        self._left[key] -= 1
+        self._took_s[key] = (count + 1, total_s + seconds)
+        self._known_s += self._left[key] * (total_s + seconds) / (count + 1)
+        self._over, self._all_s = self._over + 1, self._all_s + seconds
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds; None before the first run is over."""
+        if not self._over:
+            return None
+        seconds = self._known_s + self._unknown * self._all_s / self._over
+        return max(0.0, seconds)  # differences may leave a rounding error
+
+
+def in_words(seconds: float) -> str:
+    """Return the time in whole minutes, or in seconds if it is short."""
+    return f"{seconds:.0f} s" if seconds < _MINUTE_S else f"{seconds / _MINUTE_S:.0f} min"

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices import OWN_FILE, Device, known_devices
-from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
+from pytest_edgeload.devices.constraints import CONSTRAINTS
+from pytest_edgeload.measuring.devices import overruled
 from pytest_edgeload.plugin.options import Given
 from pytest_edgeload.plugin.settings import Settings
-from pytest_edgeload.results.case import Case
-from pytest_edgeload.sandbox.constraints import cores_of
 
 
 class SessionDevices(NamedTuple):
@@ -62,12 +58,12 @@ def session_devices(settings: Settings, given: Mapping[str, Given], rootdir: Pat
     own = rootdir / OWN_FILE
     known = known_devices(settings.devices or (own if os.path.lexists(own) else None))
     overruling = {name for name in given if not given[name].is_in_ini or given["device"].is_in_ini}
-    overruled = [row.field for row in CONSTRAINTS.values() if row.option in overruling and row.option != "mem"]
+    fields = [row.field for row in CONSTRAINTS.values() if row.option in overruling and row.option != "mem"]
     devices: dict[str | None, Device | None] = {}
     for name in settings.device:
         if name is not None and name not in known:
             raise UsageError(f"{given['device'].source}={name}", "no such device", suggestion(name, known))
-        devices[name] = None if name is None else _without(_with_threads(known[name]), overruled)
+        devices[name] = None if name is None else overruled(known[name], fields)
     sets_memory = "mem" not in overruling
     if not sets_memory and None in settings.mem and set(devices) != {None}:
         hint = ("leave it out, or leave out ", Setting("device"))
@@ -77,31 +73,3 @@ def session_devices(settings: Settings, given: Mapping[str, Given], rootdir: Pat
         for name, device in devices.items()
     }
     return SessionDevices(devices, memory, sets_memory)
-
-
-def _with_threads(device: Device) -> Device:
-    """Return the device with as many threads as it has cores here, if it does not set a number of threads."""
-    cores = device.constraints.cores
-    if cores is None:
-        return device
-    return replace(device, constraints=Constraints(threads=len(cores_of(cores))) | device.constraints)
-
-
-def _without(device: Device, fields: Sequence[str]) -> Device:
-    return replace(device, constraints=device.constraints.without(fields))
-
-
-def on_device(case: Case, device: Device, unenforced: tuple[Shortfall, ...], *, sets_memory: bool) -> Case:
-    """Return `case` on a device. `unenforced` are the constraints that this machine cannot enforce."""
-    own = device.constraints.without(["memory_bytes"])
-    swap = own.swap_bytes
-    is_swap_enforced = swap is not None and not any(each.constraint == "swap_bytes" for each in unenforced)
-    own_limit = ["memory_bytes"] if sets_memory and case.limit == str(device.memory) else []
-    return msgspec.structs.replace(
-        case,
-        constraints=case.constraints | own,
-        device=device.name,
-        by_device=(*own_limit, *own.values),
-        unenforced=unenforced,
-        swap=CONSTRAINTS["swap_bytes"].text(swap) if is_swap_enforced else case.swap,
-    )

@@ -10,9 +10,9 @@ from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.bench import Bench, with_mix
+from pytest_edgeload.measuring.devices import on_device
 from pytest_edgeload.peers import missing
 from pytest_edgeload.plugin.cases import Caller, ProgramRun, WorkloadRun, unlimited_case
-from pytest_edgeload.plugin.devices import on_device
 from pytest_edgeload.plugin.machine import SessionMachine
 from pytest_edgeload.plugin.registrations import check_name
 from pytest_edgeload.plugin.setup import Setup

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +17,11 @@ import pytest
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
 from pytest_edgeload.engine.lazy_module import LazyModule
-from pytest_edgeload.results.case import PROGRAM
+from pytest_edgeload.results.case import PROGRAM_NAME, program_name
 from pytest_edgeload.sandbox import command, launch, page_cache
 
 _REWRITTEN = "_pytest.assertion.rewrite"
-_NAME = re.compile(r"[\w.-]{1,1000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +76,8 @@ def to_env(env: Mapping[str, object] | None) -> dict[str, str]:
 def row_name(name: str | None, default: str) -> str:
     """Return `name`, or `default` reduced to the characters that a threshold can contain. Raises UsageError."""
     if name is None:
-        return re.sub(r"[^\w.-]+", "-", default).strip("-")[:MAX_NAME_CHARACTERS] or PROGRAM
-    if not _NAME.fullmatch(arguments.text("name", name)):
+        return program_name(default)
+    if not PROGRAM_NAME.fullmatch(arguments.text("name", name)):
         raise UsageError(f"name={name!r}", "a threshold could not contain it", "use letters, digits, and . _ -")
     return name
 

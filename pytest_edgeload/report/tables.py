@@ -209,11 +209,11 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
         return [words + unenforced.replace("(", "(limits "), *lines.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
-    first = f"{case.test} {case.workload} at {limit}"
+    first = f"{case.test} {case.workload} at {limit}".lstrip()
     constraints = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
     where = ", ".join([f"cap {cap}, swap {swap}, reader {case.reader}", *constraints])
     if lines:
-        first = f"{case.test} {case.workload} on {', '.join(map(str, lines))}"
+        first = f"{case.test} {case.workload} on {', '.join(map(str, lines))}".lstrip()
         where = f"cap {cap}, reader {case.reader}"
     return [first, where, *lines.values(), *_circumstances(case), *_bound(members)]
 

@@ -1,9 +1,11 @@
 """Cases: the coordinates of measurements."""
 
+import re
 from typing import Self
 
 import msgspec
 
+from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.workload import Ask
 
@@ -12,6 +14,14 @@ PROGRAM = "program"
 
 REFERENCE = "bulk"
 """The policy that the others of a group are compared with."""
+
+PROGRAM_NAME = re.compile(r"[\w.-]{1,1000}")
+"""The names of programs: those that a threshold can contain."""
+
+
+def program_name(text: str) -> str:
+    """Return `text` reduced to the characters of a program's name; `program` if none is left."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")[:MAX_NAME_CHARACTERS] or PROGRAM
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

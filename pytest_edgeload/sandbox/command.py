@@ -40,6 +40,8 @@ class Command:
     """A program and its arguments. `env` is its whole environment.
 
     With `is_ready` it is a service: once that returns true, `ask` is called in this process, and the service is ended.
+    Before it starts, `prepare` is called in this process, and the files `cold` are dropped from the page cache as well
+    as those that its arguments name.
     """
 
     argv: tuple[str, ...]
@@ -48,6 +50,8 @@ class Command:
     stdin: bytes = b""
     is_ready: Callable[[], bool] | None = None
     ask: Callable[[], object] | None = None
+    prepare: Callable[[], object] | None = None
+    cold: tuple[Path, ...] = ()
 
     @classmethod
     def of(
@@ -78,8 +82,8 @@ class Command:
 
     @property
     def files(self) -> list[Path]:
-        """The files that its arguments name."""
-        return page_cache.files_named(self.argv[1:], self.cwd)
+        """The files that are dropped from the page cache: those that its arguments name, and `cold`."""
+        return [*page_cache.files_named(self.argv[1:], self.cwd), *self.cold]
 
 
 def _words(argv: object) -> list[str]:
@@ -118,9 +122,11 @@ def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Meas
     """Run `command` and return its measurement. Its failure is a value, not an exception.
 
     OpenMP may use this many `threads`, unless the command's environment sets another number. Nothing of it is left when
-    this returns or raises. Raises Unsupported if the cap cannot be set up, and UsageError if `is_ready` returns true
-    before the service has started.
+    this returns or raises. Raises Unsupported if the cap cannot be set up, UsageError if `is_ready` returns true
+    before the service has started, and the errors of `prepare`.
     """
+    if command.prepare is not None:
+        command.prepare()
     if command.is_ready is not None and command.is_ready():
         hint = "end the program that answers there, or use another address"
         raise UsageError(f"command {command.argv[0]}", "ready is true before it has started", hint)

@@ -187,7 +187,7 @@ def _parse_pytest(words: list[str], pytester: pytest.Pytester) -> None:
 def _parse_edgeload(words: list[str], _pytester: object) -> None:
     if words[0] == "--help":
         return
-    assert cli.main_parser().parse_args(words).subcommand == words[0]
+    assert cli.parse(words).subcommand == words[0]
 
 
 def _parse_make(words: list[str], _pytester: object) -> None:

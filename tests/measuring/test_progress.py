@@ -7,7 +7,7 @@ import io
 import pytest
 
 from pytest_edgeload.base.locks import once
-from pytest_edgeload.measuring.progress import ProgressLine
+from pytest_edgeload.measuring.progress import ProgressLine, RemainingTime
 
 CLEAR = "\r\033[K"
 
@@ -89,3 +89,15 @@ def test_only_the_first_wait_is_said() -> None:
     for line in ("waits for process 1", "waits for process 2", "waits for process 1"):
         say(line)
     assert said == ["waits for process 1"]
+
+
+def test_remaining_time_is_that_of_runs_with_the_same_key() -> None:
+    """Runs take as long as the mean of their key, or of all runs if none of their key is over."""
+    remaining = RemainingTime(["a", "a", "b", "a", "a", "b", "c"])
+    assert remaining.seconds is None
+    for key, seconds in (("a", 1.0), ("a", 3.0), ("b", 8.0)):
+        remaining.end(key, seconds)
+    assert remaining.seconds == 2.0 + 2.0 + 8.0 + 4.0
+    for key in ("a", "a", "b", "c"):
+        remaining.end(key, 1.0)
+    assert remaining.seconds == pytest.approx(0.0, abs=1e-9)

@@ -9,9 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from pytest_edgeload.plugin.countdown import RemainingTime
 from tests.plugin.sessions import NO_OTHERS
 
 PROGRAMS = """
@@ -21,19 +18,6 @@ import pytest
 def test_program(edge, number):
     assert edge.command(["true"], memory=None).outcome == "ok"
 """
-
-
-def test_remaining_time_is_that_of_tests_of_the_same_function() -> None:
-    """Tests take as long as the mean of their function, or of all tests if none of their function is over."""
-    over = {"a.py::test_a[u]": 1.0, "a.py::test_a[v]": 3.0, "a.py::test_b[u]": 8.0}
-    remaining = RemainingTime([*over, "a.py::test_a[x]", "a.py::test_a[y]", "a.py::test_b", "a.py::test_c"])
-    assert remaining.seconds is None
-    for nodeid, seconds in over.items():
-        remaining.end(nodeid, seconds)
-    assert remaining.seconds == 2.0 + 2.0 + 8.0 + 4.0
-    for nodeid in ("a.py::test_a[x]", "a.py::test_a[y]", "a.py::test_b", "a.py::test_c"):
-        remaining.end(nodeid, 1.0)
-    assert remaining.seconds == pytest.approx(0.0, abs=1e-9)
 
 
 def _on_a_terminal(folder: Path, *args: str) -> str:

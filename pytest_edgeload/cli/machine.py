@@ -1,0 +1,69 @@
+"""The machine of a subcommand that measures: the arguments about it, and its preparation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pytest_edgeload.base.locks import once
+from pytest_edgeload.cli import arguments, terminal
+from pytest_edgeload.measuring.directories import SessionDirectories
+from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.measuring.machine import prepared
+from pytest_edgeload.sandbox import caps
+from pytest_edgeload.sandbox.environment import removed
+from pytest_edgeload.sandbox.user import AUTO, choose
+
+_SWAP = "existing"
+_TIMEOUT_S = 300.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments about swap, threads, time and user. Those that a device may set are None if not given."""
+    add = parser.add_argument
+    swap = f"swap of the workers: existing, auto, off, or the size of a temporary swap file (default: {_SWAP})"
+    add("--swap", type=arguments.swap, metavar="KIND", help=swap)
+    threads = "threads of one operator (default: the number of CPU cores)"
+    add("--threads", type=arguments.count, metavar="N", help=threads)
+    timeout = "maximum time of one worker (default: 300s)"
+    add("--timeout", type=arguments.duration, default=_TIMEOUT_S, metavar="TIME", help=timeout)
+    user = (
+        "user of the workers, if root starts them: a name, same for root, or auto for the user who called sudo, "
+        "else nobody (default: auto)"
+    )
+    add("--user", default=AUTO, metavar="NAME", help=user)
+    arguments.add_cache(parser)
+
+
+class PreparedMachine(NamedTuple):
+    """The launcher of measured processes, the name of its cap, the threads of an operator, and the folders."""
+
+    launcher: Launcher
+    cap: str
+    threads: int
+    directories: SessionDirectories
+
+
+@contextmanager
+def set_up(args: argparse.Namespace) -> Iterator[PreparedMachine]:
+    """Prepare the machine for the arguments of a subcommand, and restore it in every case. Raises Refusal."""
+    user = choose(args.user)
+    if user.notice:
+        terminal.say(f"edgeload: {user.notice}")
+    if names := removed():
+        terminal.say(f"edgeload: runs without {names}, which would change their figures")
+    directories = SessionDirectories.new(args.cache_dir or arguments.cache())
+    name, cap = caps.choose("auto")
+    with prepared(directories, args.swap or _SWAP, terminal.say, cap.outer()) as swap:
+        launcher = Launcher(
+            cap=cap,
+            swap=swap,
+            session=directories.session,
+            timeout_s=args.timeout,
+            user=user,
+            say=once(terminal.say),
+        )
+        yield PreparedMachine(launcher, name, args.threads or len(os.sched_getaffinity(0)), directories)

@@ -1,0 +1,123 @@
+"""Sessions of programs on a prepared machine: each measurement is stored as soon as it exists, as pytest stores it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from pytest_edgeload.base.errors import Setting, UsageError, suggestion
+from pytest_edgeload.base.files import noting
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.cli import machine, terminal
+from pytest_edgeload.cli.machine import PreparedMachine
+from pytest_edgeload.cli.programs import NamedCommand
+from pytest_edgeload.devices import OWN_FILE, Device, known_devices
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
+from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.devices import on_device, overruled
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.results import journal
+from pytest_edgeload.results.case import PROGRAM, Case
+from pytest_edgeload.results.document import Document, document
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.record import Entry, collect
+from pytest_edgeload.sandbox.swap import Swap
+
+_MAX_COMMAND = 10_000  # characters
+
+
+@dataclass(frozen=True)
+class ProgramSession:
+    """A prepared machine, perhaps as an emulated device, and the measurements of programs on it so far."""
+
+    bench: Bench
+    machine: PreparedMachine
+    empty: Document
+    device: Device | None = None
+    unenforced: tuple[Shortfall, ...] = ()
+    entries: list[Entry] = field(default_factory=list)
+
+    def case(self, name: str, limit: Limit | None, swap: Swap | None = None) -> Case:
+        """Return the case of a program, with `swap` instead of the machine's if it is given."""
+        memory_bytes = None if limit is None else limit.size_bytes
+        case = Case(
+            test="",
+            workload=PROGRAM,
+            policy=name,
+            reader="none",
+            cap=self.machine.cap,
+            swap=str(swap or self.bench.launcher.swap),
+            limit=None if limit is None else str(limit),
+            constraints=Constraints(memory_bytes, threads=self.machine.threads),
+        )
+        if self.device is None:
+            return case
+        return on_device(case, self.device, self.unenforced, sets_memory=limit == self.device.memory)
+
+    def measure(
+        self, program: NamedCommand, limit: Limit | None, round_: int = 0, swap: Swap | None = None
+    ) -> Measurement:
+        """Measure a program once and store the measurement. Raises Refusal."""
+        case = self.case(program.name, limit, swap)
+        measurement = msgspec.structs.replace(self.try_out(program, limit, swap), round=round_)
+        directories = self.machine.directories
+        entry = journal.place(directories.runs, Entry(case, measurement))
+        self.entries.append(entry)
+        with noting(directories.cache):
+            journal.write(entry)
+        return measurement
+
+    def try_out(self, program: NamedCommand, limit: Limit | None, swap: Swap | None = None) -> Measurement:
+        """Measure a program once and store nothing. Raises Refusal."""
+        launcher = self.bench.launcher if swap is None else replace(self.bench.launcher, swap=swap)
+        return replace(self.bench, launcher=launcher).run(self.case(program.name, limit, swap), program.command)
+
+    def note_reported(self) -> None:
+        """Note that the measurements were shown, so that the next session does not name their folder."""
+        self.machine.directories.unreported_marker.unlink(missing_ok=True)
+
+    @property
+    def document(self) -> Document:
+        """The document with all records so far."""
+        return msgspec.structs.replace(self.empty, records=collect(self.entries))
+
+
+@contextmanager
+def set_up(args: argparse.Namespace) -> Iterator[ProgramSession]:
+    """Prepare the machine for programs, and restore it in every case; begin a session's journal. Raises Refusal.
+
+    If the session does not note that it reported, the next session names the folder of its measurements.
+    """
+    device = None if args.device is None else _device(args)
+    with machine.set_up(args) as prepared:
+        directories = prepared.directories
+        settings = {name: str(value) for name, value in vars(args).items() if isinstance(value, str | int | float)}
+        command = printable(shlex.join(["edgeload", *sys.argv[1:]]))[:_MAX_COMMAND]
+        empty = document((), settings, Path.cwd(), command)
+        with noting(directories.cache):
+            journal.begin(directories.folder, empty)
+        directories.write(directories.unreported_marker, b"")
+        registry = Registry(Store(directories.cache))
+        bench = Bench(prepared.launcher, registry, {}, directories.folder, terminal.show_making)
+        unenforced = () if device is None else bench.launcher.shortfalls(device.constraints, Path.cwd())
+        threads = prepared.threads if device is None else device.constraints.threads or prepared.threads
+        yield ProgramSession(bench, prepared._replace(threads=threads), empty, device, unenforced)
+
+
+def _device(args: argparse.Namespace) -> Device:
+    """Return the device that the arguments name, without constraints that other arguments set. Raises UsageError."""
+    own = Path(OWN_FILE)
+    known = known_devices(own if own.exists() else None)
+    if args.device not in known:
+        raise UsageError(Setting("device", args.device), "no such device", suggestion(args.device, known))
+    options = {"swap_bytes": args.swap, "threads": args.threads}
+    return overruled(known[args.device], [name for name, given in options.items() if given is not None])
