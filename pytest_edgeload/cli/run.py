@@ -18,6 +18,7 @@ from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.progress import RemainingTime, in_words
 from pytest_edgeload.report import terminal as tables
 from pytest_edgeload.report.view import View
+from pytest_edgeload.results.finding import Judgement
 
 _FAILURE_STATUS = 1
 _ROUNDS = 3
@@ -95,7 +96,7 @@ def _measure(session: ProgramSession, order: Iterator[CommandRun]) -> None:
 def _text(session: ProgramSession) -> str:
     """Return the tables of all measurements so far."""
     view = View(width=terminal.width(), colour=terminal.has_colour())
-    return tables.render(session.document, (), view) if session.entries else ""
+    return tables.render(session.document, Judgement(), view) if session.entries else ""
 
 
 SUBCOMMAND = Subcommand(
