@@ -10,16 +10,18 @@ from pytest_edgeload.base.errors import Refusal, Setting
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.peers import versions
-from pytest_edgeload.plugin import files, summary
-from pytest_edgeload.plugin.comparison import Comparison, find
+from pytest_edgeload.plugin import files
+from pytest_edgeload.plugin.comparison import find
 from pytest_edgeload.plugin.gating import SessionGate
 from pytest_edgeload.plugin.options import spell
 from pytest_edgeload.plugin.settings import OPTIONS, File
 from pytest_edgeload.plugin.setup import Setup
-from pytest_edgeload.report import FORMATS, github
+from pytest_edgeload.report import FORMATS, github, session
+from pytest_edgeload.report import files as report_files
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.comparison import Comparison
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.gate import Gate
@@ -61,7 +63,7 @@ class Results:
         self._gate = SessionGate(self._comparison.gate, setup.settings.rounds.max, measuring)
         for file in setup.settings.files:
             try:
-                files.check(file, empty)
+                report_files.check(file.format, file.path, empty)
             except (Refusal, OSError) as error:
                 raise files.refusal(file, error, setup.given, setup.directories.runs) from None
 
@@ -94,7 +96,7 @@ class Results:
         made = self._document = self._make_document(records)
         for file in settings.files:
             try:
-                files.write(file, made, self.judgement, settings.view)
+                report_files.write(file.format, file.path, made, self.judgement, settings.view)
                 self._written.append(file)
             except (Refusal, OSError) as error:
                 self.unwritten.append(
@@ -118,13 +120,13 @@ class Results:
         if self._document is None or not self._document.records:
             return "\n".join(self.judgement.idle)
         quiet = self._setup.settings.quiet
-        return summary.text(self._document, self.judgement, self._comparison, view, is_quiet=quiet)
+        return session.text(self._document, self.judgement, self._comparison, view, is_quiet=quiet)
 
     def notes(self, first: Sequence[str]) -> list[str]:
         """Return `first`, and a line for each file that was written; empty for a session without records."""
         if self._document is None or not self._document.records:
             return []
-        return [*first, *summary.files_written(self._baseline, self._written)]
+        return [*first, *report_files.written(self._baseline, [(file.format, file.path) for file in self._written])]
 
     def markdown(self) -> str:
         """Return the report for the summary of a job; empty for a session without records and idle thresholds."""

@@ -1,0 +1,32 @@
+"""The text about a session at its end: the tables, the verdicts, and the comparison with the baseline. Pure."""
+
+from __future__ import annotations
+
+from pytest_edgeload.report import comparison, terminal
+from pytest_edgeload.report.closing import closing
+from pytest_edgeload.report.notes import failures
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.comparison import Comparison
+from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.finding import Judgement
+
+
+def text(
+    document: Document,
+    judgement: Judgement,
+    compared: Comparison,
+    view: View,
+    *,
+    is_quiet: bool,
+) -> str:
+    """Return the tables and the comparison with the baseline; of a quiet session only failures and bad verdicts."""
+    verdicts, gate = terminal.verdicts(judgement, view), compared.gate
+    if is_quiet:
+        is_well = not judgement.idle and judgement.counts.keys() <= {"ok"}
+        parts = ["\n".join(failures(document.records)), compared.sentence, "" if is_well else verdicts]
+    else:
+        before = () if gate.baseline is None else gate.baseline.records
+        changes = comparison.table(before, document.records, is_alike=gate.is_alike, width=view.width)
+        shown = terminal.summary(document, judgement, view)
+        parts = [shown, compared.sentence, changes, verdicts, closing(document.records, view)]
+    return "\n\n".join(part for part in parts if part)
