@@ -111,11 +111,15 @@ class Returned(msgspec.Struct, frozen=True, tag="returned"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The worker cannot continue: `memory` if an allocation was refused, `wrong` if an assertion of a call failed."""
+    """The worker cannot continue: `memory` if an allocation was refused, `wrong` if an assertion of a call failed.
+
+    `traceback` has the lines of the user's own code that raised the exception.
+    """
 
     message: str
     memory: bool = False
     wrong: bool = False
+    traceback: str = ""
 
 
 Event = Ready | Done | Checked | Returned | Failed

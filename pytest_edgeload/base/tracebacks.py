@@ -9,7 +9,9 @@ import traceback
 from pathlib import Path
 from typing import TypeVar
 
-_MAX_FRAMES = 8
+from pytest_edgeload.base.text import printable
+
+_MAX_FRAMES, _MAX_CHARACTERS = 8, 200
 _LIBRARIES = ("pytest_edgeload", "torch")
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 
@@ -24,12 +26,21 @@ def with_user_lines(error: E, cause: BaseException) -> E:
 
 
 def user_lines(error: BaseException) -> str:
-    """Return the lines of `error`'s traceback as Python prints it, without those of Python, torch and this project."""
+    """Return the lines of `error`'s traceback as Python prints it, without those of Python, torch and this project.
+
+    Of long tracebacks and of long lines, only a part is returned. All characters but line ends are printable.
+    """
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
     lines = traceback.format_list(own[-_MAX_FRAMES:])
     if isinstance(error, SyntaxError):  # its line is in no frame
         lines += traceback.format_exception_only(error)[:-1]
-    return "".join(lines).rstrip("\n")
+    return bounded_lines("".join(lines))
+
+
+def bounded_lines(text: str) -> str:
+    """Return the last lines of `text`, printable, with the beginning of each: as many as a traceback may have."""
+    lines = text.rstrip("\n").split("\n")[-4 * _MAX_FRAMES :]  # of a frame: place, code, marks, repetitions
+    return "\n".join(printable(line[:_MAX_CHARACTERS]) for line in lines)
 
 
 def _is_own(file: str) -> bool:

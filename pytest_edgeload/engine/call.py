@@ -18,6 +18,7 @@ import msgspec
 
 from pytest_edgeload.base.functions import import_from
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.tracebacks import user_lines
 from pytest_edgeload.engine.channel import Send, serve
 from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned
 
@@ -67,7 +68,8 @@ def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         return function(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001  # every exception of the function is an outcome
         is_refused = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
-        return Failed(_message(error), memory=is_refused, wrong=isinstance(error, AssertionError))
+        is_wrong = isinstance(error, AssertionError)
+        return Failed(_message(error), memory=is_refused, wrong=is_wrong, traceback=user_lines(error))
     finally:
         if os.getpid() != pid:  # a forked child that returns here must not send an answer of its own
             os._exit(0)

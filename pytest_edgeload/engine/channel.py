@@ -13,6 +13,7 @@ import msgspec
 
 from pytest_edgeload.base.processes import die_with_parent
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.tracebacks import user_lines
 from pytest_edgeload.job import Event, Failed
 
 Send = Callable[[Event], None]
@@ -42,7 +43,7 @@ def serve(work: Callable[[BinaryIO, Send], None]) -> int:
     except Exception as error:  # noqa: BLE001  # the parent turns it into an outcome
         is_refused = "can't allocate memory" in str(error) or getattr(error, "errno", None) == errno.ENOMEM
         message = printable(f"{type(error).__name__}: {error}"[:_MAX_MESSAGE_CHARACTERS])
-        send(Failed(message, memory=is_refused))
+        send(Failed(message, memory=is_refused, traceback=user_lines(error)))
         return 1
     return 0
 

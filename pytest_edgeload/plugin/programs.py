@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import marshal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, ClassVar
 
 import cloudpickle
@@ -22,6 +23,7 @@ from pytest_edgeload.results.case import PROGRAM_NAME, program_name
 from pytest_edgeload.sandbox import command, launch, page_cache
 
 _REWRITTEN = "_pytest.assertion.rewrite"
+_MARSHAL = 2  # the newest format that is the same for equal code, because it counts no references
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,17 @@ def pack_call(
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickles functions with assertions that pytest rewrote, without pytest: the worker imports it if one fails."""
+    """Pickles functions with assertions that pytest rewrote, without pytest: the worker imports it if one fails.
+
+    Code keeps the name of its file, which cloudpickle leaves out, so that tracebacks show the lines.
+    """
 
     def reducer_override(self, obj: object) -> Any:
         if isinstance(obj, ModuleType) and obj.__name__ == _REWRITTEN:
             return LazyModule, (_REWRITTEN,)
+        if isinstance(obj, CodeType):
+            with suppress(ValueError):  # a constant that no compiler makes
+                return marshal.loads, (marshal.dumps(obj, _MARSHAL),)
         return super().reducer_override(obj)
 
 

@@ -163,11 +163,14 @@ class Running:
         self._is_busy = True
         try:
             if self.setup.settings.disable:
-                return self._bench.try_program(run)
-            entry = self._bench.measure_program(run)
+                measurement = self._bench.try_program(run)
+            else:
+                measurement = self._keep(item, run, self._bench.measure_program(run))
         finally:
             self._is_busy = False
-        return self._keep(item, run, entry)
+        if measurement.traceback:
+            item.add_report_section("call", f"traceback of {name}", measurement.traceback)
+        return measurement
 
     def service_s(self, turn: Turn, workload: Mix | Sequence[str]) -> float:
         """Return the seconds that one batch of `workload` takes alone; see `fixtures.Edge.service_s`."""

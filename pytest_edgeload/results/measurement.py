@@ -66,19 +66,20 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Everything observed of one worker's run. A metric that was not measured is None, and absent in JSON.
 
     `attempt` counts the earlier runs of the test in this round, which failed and made a plugin run it again. `detail`
-    explains an outcome other than ok in one sentence. `started` and `ended` are Unix times by the clock of
-    this machine; nothing depends on them. `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names
-    the metrics that the kernel counts only for the whole machine. `arrived_s` and `response_s` are per request, in
-    seconds; the response of a request that was `dropped` is None. `service` is by network. `tasks` are the spans of the
-    tasks that ran; the index of a task in `steps` leads to its description. `own` are the metrics that the program
-    reported about itself, by name. `returned` is the result of a called
-    function as JSON types: lists, dicts, texts, numbers.
+    explains an outcome other than ok in one sentence, and `traceback` has the lines of the user's own code that raised
+    an exception. `started` and `ended` are Unix times by the clock of this machine; nothing depends on them.
+    `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names the metrics that the kernel counts
+    only for the whole machine. `arrived_s` and `response_s` are per request, in seconds; the response of a request that
+    was `dropped` is None. `service` is by network. `tasks` are the spans of the tasks that ran; the index of a task in
+    `steps` leads to its description. `own` are the metrics that the program reported about itself, by name. `returned`
+    is the result of a called function as JSON types: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
     round: Count = 0
     attempt: Count = 0
     detail: str = ""
+    traceback: str = ""
     started: Seconds = 0.0
     ended: Seconds = 0.0
     interleaved: bool = True
@@ -227,8 +228,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timeline: Timeline = Timeline()
 
     def summary(self) -> Self:
-        """Return the measurement without its tasks, its time line, and the result of a function."""
-        return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline(), returned=None)
+        """Return the measurement without its tasks, its time line, and the result or the traceback of a function."""
+        return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline(), returned=None, traceback="")
 
     def value(self, metric: str) -> Any:
         """Return the value of a metric, also of the program's own: a number, or None if it was not measured.

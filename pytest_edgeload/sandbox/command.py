@@ -17,6 +17,7 @@ from typing import IO, Self
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.tracebacks import user_lines
 from pytest_edgeload.results.measurement import Measurement, Outcome
 from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
@@ -191,6 +192,7 @@ class _Service:
         self._notices: tuple[str, ...] = ()
         self._has_answered = False
         self._failure: tuple[Outcome, str] | None = None
+        self._traceback = ""
 
     def converse(self, worker: Worker) -> None:
         """Wait until it is ready, call `ask`, and ask it to end."""
@@ -222,6 +224,7 @@ class _Service:
             except Exception as error:  # noqa: BLE001  # any exception is an outcome
                 kind: Outcome = "wrong" if isinstance(error, AssertionError) else "crashed"
                 self._failure = kind, f"{type(error).__name__}: {error}"[:_MAX_ERROR_CHARACTERS]
+                self._traceback = user_lines(error)
         self._has_answered = not worker.is_over()
 
     def _terminate(self, worker: Worker) -> None:
@@ -240,4 +243,10 @@ class _Service:
 
     def measurement(self, worker: Worker, outcome: Outcome, detail: str) -> Measurement:  # noqa: ARG002
         """Return the measurement with the time that `ask` took."""
-        return Measurement(outcome=outcome, detail=detail, makespan_s=self._makespan_s, notices=self._notices)
+        return Measurement(
+            outcome=outcome,
+            detail=detail,
+            traceback=self._traceback,
+            makespan_s=self._makespan_s,
+            notices=self._notices,
+        )

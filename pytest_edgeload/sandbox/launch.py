@@ -153,6 +153,7 @@ class _Dialogue:
         return Measurement(
             outcome=outcome,
             detail=detail,
+            traceback="" if self._failed is None else self._failed.traceback,
             makespan_s=None if self._done is None else done.makespan_s,
             ledger_peak_bytes=done.ledger_peak_bytes,
             tasks=done.spans,

@@ -17,6 +17,7 @@ import msgspec
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.tracebacks import bounded_lines
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.measurement import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, peak
@@ -237,6 +238,7 @@ class Worker:
             msgspec.structs.replace(
                 reported,
                 detail=_one_line(reported.detail),
+                traceback=bounded_lines(reported.traceback),
                 notices=(*reported.notices, *self.notices),
                 started=started,
                 ended=started + (time.monotonic() - self.began_s),  # the system's clock may have been set meanwhile

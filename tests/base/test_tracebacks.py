@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base import decoding
-from pytest_edgeload.base.tracebacks import user_lines, with_user_lines
+from pytest_edgeload.base.tracebacks import bounded_lines, user_lines, with_user_lines
 
 
 def _lines(function: object, *args: object) -> str:
@@ -33,6 +33,13 @@ def test_line_of_a_syntax_error_is_shown(tmp_path: Path, monkeypatch: pytest.Mon
     shown = _lines(importlib.import_module, "edgeload_broken")
     assert 'edgeload_broken.py", line 2' in shown
     assert "def make(:" in shown
+
+
+def test_long_tracebacks_and_lines_are_cut() -> None:
+    """At most 32 lines of 200 characters are kept, the last ones, and their escape characters are shown."""
+    lines = bounded_lines("\n".join(f"{n}\x1b[2J{'x' * 500}" for n in range(100)) + "\n").split("\n")
+    assert [line.partition("\\x1b[2J")[0] for line in lines] == [str(n) for n in range(68, 100)]
+    assert {len(line) for line in lines} == {203}
 
 
 def test_error_without_such_lines_gets_no_note() -> None:

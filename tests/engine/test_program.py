@@ -6,6 +6,7 @@ import os
 import textwrap
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pytest_edgeload.base.functions import search_path
@@ -199,12 +200,17 @@ FAILING = """
     ],
 )
 def test_an_exception_is_one_sentence_and_exit_status_1(programs: Programs, function: str, failed: Failed) -> None:
-    """A program that raises, on or off the clock, is answered with one sentence, and the worker exits with 1."""
+    """A program that raises, on or off the clock, is answered with one sentence and the lines of its own code.
+
+    The worker exits with 1.
+    """
     with worker() as process:
         answer = process.ask(programs.job(FAILING, function))
         if answer == Ready():
             answer = process.send(GO)
-        assert answer == failed
+        assert isinstance(answer, Failed)
+        assert msgspec.structs.replace(answer, traceback="") == failed
+        assert ("programs.py" in answer.traceback) == (function in {"early", "late"})
         assert process.end() == 1
 
 

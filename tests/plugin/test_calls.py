@@ -34,7 +34,7 @@ def test_programs(edge, edge_mem):
 """
 
 REFUSED = """
-import threading
+import json, threading
 import numpy
 LOCK = threading.Lock()
 
@@ -80,6 +80,13 @@ def test_within(edge):
     calls = iter([False, True])
     ask = lambda: edge.call(int)
     measured = edge.command(["sleep", "60"], ready=lambda: next(calls), ask=ask)
+    assert measured.outcome == "ok", measured.detail
+
+def parse(text):
+    return json.loads(text)
+
+def test_raises(edge):
+    measured = edge.call(parse, "{")
     assert measured.outcome == "ok", measured.detail
 """
 
@@ -160,14 +167,14 @@ def test_disabled_programs_run_once_without_a_record(saved: Ended, begin: Begin)
 
 
 def test_refused_program_fails_its_test_in_one_sentence(begin: Begin, tmp_path: Path) -> None:
-    """A program that cannot run is one sentence with a hint in the failure of its test."""
+    """A program that cannot run is one sentence with a hint in the failure of its test; an exception has its lines."""
     (tmp_path / "test_refused.py").write_text(REFUSED)
     (tmp_path / "conftest.py").touch()
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "conftest.py").touch()
     (tmp_path / "inner" / "test_inner.py").write_text("def test_it(edge):\n    edge.call(int)\n")
     ended = begin(tmp_path, "--junitxml=junit.xml").end()
-    ended.lines.fnmatch_lines(["* 11 failed, 2 passed*"])  # two folders may have a conftest.py each
+    ended.lines.fnmatch_lines(["* 12 failed, 2 passed*"])  # two folders may have a conftest.py each
     for test, sentence in {
         "test_lock": "edge.call of lambda: it cannot be sent to a worker: cannot pickle '_thread.lock' object; *",
         "test_none": "edge.call: None is not a function; give a function and its arguments",
@@ -182,3 +189,5 @@ def test_refused_program_fails_its_test_in_one_sentence(begin: Begin, tmp_path: 
         "test_size": "memory='8MB': MB means 1000 to some and 1024 to others; write 8M, which is 1024",
     }.items():
         pytest.LineMatcher([ended.failure(test).attrib["message"]]).fnmatch_lines([f"*: {sentence}"])
+    ended.lines.fnmatch_lines(["*- Captured traceback of parse call -*", '  File "*test_refused.py", line *, in parse'])
+    assert "/json/__init__.py" not in ended.said

@@ -30,7 +30,8 @@ CASE = Case(
     limit="512M",
     constraints=Constraints(512 << 20, threads=2),
 )
-ABOUT = {"outcome", "round", "attempt", "detail", "started", "ended", "interleaved", "machine_wide", "notices"}
+ABOUT = {"outcome", "round", "attempt", "detail", "traceback", "started", "ended"}
+ABOUT |= {"interleaved", "machine_wide", "notices"}
 PARTS = {"own", "arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
 ENDINGS = {"s": "_s", "1/s": "_per_s", "bytes": "_bytes"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)

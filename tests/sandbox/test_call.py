@@ -234,13 +234,16 @@ def test_hostile_answer_is_an_outcome(call: Call, piece: bytes, times: int, deta
 
 
 def test_unprintable_error_is_reported(call: Call) -> None:
-    """An exception whose text is not Unicode, or would clear the screen, is reported all the same."""
+    """An exception whose text is not Unicode, or would clear the screen, is reported all the same, with its line."""
 
     def fail() -> None:
         raise ValueError("\ud800\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}")
 
     run = call(fail)
     assert (run.outcome, run.detail) == ("crashed", r"ValueError: \ud800\x1b[2J\u202e")
+    place, code, *_ = run.traceback.splitlines()
+    assert place.startswith(f'  File "{__file__}", line ')
+    assert code.strip().startswith('raise ValueError("')
 
 
 def test_sleeping_function_times_out(call: Call) -> None:

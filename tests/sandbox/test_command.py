@@ -387,6 +387,7 @@ def test_ask_decides_the_outcome(
     becomes_ready = "exit" not in script
     seen = run(command("sh", "-c", f"sleep 0.05; {script}", ready=lambda: next(calls) > 0 and becomes_ready, ask=ask))
     assert (seen.outcome, seen.detail, seen.makespan_s) == (outcome, detail, None)
+    assert ("    raise error" in seen.traceback) == ("Error: " in detail)
 
 
 def test_stubborn_service_is_killed(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
