@@ -30,7 +30,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
 
 _SUMMARY = "Measure model loading policies under memory limits, and work with the results."
 _STATUS = (
-    "exit status: 0 on success; 1 if a gate fails, if no run of a command is ok, or if this machine cannot enforce a "
+    "exit status: 0 on success; 1 if a gate fails, if no measured run is ok, or if this machine cannot enforce a "
     "memory limit; 2 after an error, with one sentence on standard error, followed by the lines of your own code if "
     "that failed"
 )

@@ -10,8 +10,12 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
+from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.text import as_path, follow_links
 from pytest_edgeload.base.units import Limit, parse_count, parse_duration, parse_size, parse_swap
+from pytest_edgeload.report import FORMATS
+from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
+from pytest_edgeload.results.baseline import check_name
 from pytest_edgeload.results.threshold import Figure, Threshold, parse_figure, parse_thresholds
 
 CACHE_VARIABLE = "PYTEST_EDGE_CACHE_DIR"
@@ -35,6 +39,10 @@ def refusing(parse: Callable[[str], _T]) -> Callable[[str], _T]:
 
 def _limit(text: str) -> Limit | None:
     return None if text == "none" else Limit.parse(text)
+
+
+def _whole(text: str) -> int:
+    return 0 if text == "0" else parse_count(text)
 
 
 def _folder(text: str) -> Path:
@@ -65,6 +73,15 @@ def _input_file(text: str) -> Path:
     return path
 
 
+def _export(text: str) -> tuple[str, Path]:
+    kind, equals, path = text.partition("=")
+    if not equals or not path:
+        raise ValueError(f"not FORMAT=FILE; try json=results.json, the formats are {', '.join(FORMATS)}")
+    if kind not in FORMATS:
+        raise ValueError(f"{kind} is not a format; {suggestion(kind, FORMATS)}")
+    return kind, _output(path)
+
+
 def _limits(text: str) -> tuple[Limit | None, ...]:
     return tuple(dict.fromkeys(map(_limit, _names(text))))
 
@@ -78,10 +95,13 @@ def _names(text: str) -> tuple[str, ...]:
 
 limit = refusing(_limit)
 count = refusing(parse_count)
+whole = refusing(_whole)
 folder = refusing(_folder)
 output = refusing(_output)
 input_file = refusing(_input_file)
 limits = refusing(_limits)
+export = refusing(_export)
+baseline_name = refusing(check_name)
 names = refusing(_names)
 duration = refusing(parse_duration)
 size = refusing(parse_size)
@@ -108,6 +128,17 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
         "--storage", type=folder, default=storage(), metavar="DIR",
         help=f"folder of baselines (default: {_STORAGE} of this folder, or of the nearest above that has one)",
     )  # fmt: skip
+
+
+def add_layout(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the layout of tables."""
+    add = parser.add_argument
+    columns = "columns to show, comma-separated: makespan, peak.max"
+    add("--columns", type=refusing(parse_columns), default=(), metavar="NAMES", help=columns)
+    sort = "column to sort by, or name"
+    add("--sort", type=refusing(parse_sort), default="", metavar="NAME", help=sort)
+    group_by = "keys of a case that the rows of one table share: workload,limit"
+    add("--group-by", type=refusing(parse_group_by), default=(), metavar="NAMES", help=group_by)
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,6 @@ from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.report import FORMATS
-from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.document import Document
@@ -28,12 +27,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     paths = "files of records, or folders of sessions; NAME=FILE sets the name of the machine of a file"
     add("files", nargs="+", metavar="FILES", help=paths)
     add("--format", choices=tuple(FORMATS), default="terminal", help="output format (default: %(default)s)")
-    columns = "columns to show, comma-separated: makespan, peak.max"
-    add("--columns", type=arguments.refusing(parse_columns), default=(), metavar="NAMES", help=columns)
-    sort = "column to sort by, or name"
-    add("--sort", type=arguments.refusing(parse_sort), default="", metavar="NAME", help=sort)
-    group_by = "keys of a case that the rows of one table share: workload,limit"
-    add("--group-by", type=arguments.refusing(parse_group_by), default=(), metavar="NAMES", help=group_by)
+    arguments.add_layout(parser)
     add("--name", choices=("short", "long"), default="short", help="form of test names (default: %(default)s)")
     output = "write to this file instead of standard output"
     add("-o", "--output", type=arguments.output, metavar="FILE", help=output)

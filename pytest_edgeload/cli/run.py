@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_edgeload.base.errors import Setting, UsageError
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.interrupts import Interrupts
-from pytest_edgeload.base.units import Limit
-from pytest_edgeload.cli import arguments, programs, sessions, terminal
+from pytest_edgeload.base.units import Limit, format_size
+from pytest_edgeload.cli import arguments, outputs, programs, sessions, terminal
+from pytest_edgeload.cli.outputs import Outputs
 from pytest_edgeload.cli.programs import SEPARATOR, NamedCommand
 from pytest_edgeload.cli.sessions import ProgramSession
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.progress import RemainingTime, in_words
-from pytest_edgeload.report import terminal as tables
-from pytest_edgeload.report.view import View
 from pytest_edgeload.results.finding import Judgement
+from pytest_edgeload.sandbox.command import MIN_BYTES
 
 _FAILURE_STATUS = 1
 _ROUNDS = 3
@@ -43,41 +44,75 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mem", type=arguments.limits, metavar="SIZES", help=limits)
     rounds = "runs of each command under each limit, interleaved (default: %(default)s)"
     add("--rounds", type=arguments.count, default=_ROUNDS, metavar="N", help=rounds)
+    warmup = "runs of each command before the first round, under the largest limit, which do not count (default: 0)"
+    add("--warmup", type=arguments.whole, default=0, metavar="N", help=warmup)
     programs.add_arguments(parser)
+    outputs.add_arguments(parser)
 
 
 def _run(args: argparse.Namespace) -> CommandResult:
     if args.misplaced:
         reason, hint = "not an option of edgeload run", f"write {SEPARATOR} before each command"
         raise UsageError(args.misplaced[0], reason, hint)
-    commands = programs.commands_of(args)
+    commands, results = programs.commands_of(args), Outputs.of(args)
+    _check(args.mem or ())
     with sessions.set_up(args) as session:
+        results.check(session.empty)
         limits = args.mem or (None if session.device is None else session.device.memory,)
-        for limit in limits:
-            _check(limit)
         try:
+            _warm_up(session, commands, limits, args.warmup)
             _measure(session, _order(commands, limits, args.rounds))
         except BaseException:
             with Interrupts():  # nothing that was measured is lost
-                terminal.show("")
-                terminal.write(_text(session))
-                session.note_reported()
+                terminal.write(_finish(session, results, is_whole=False).text)
             raise
-        has_succeeded = any(entry.measurement.outcome == "ok" for entry in session.entries)
-        session.note_reported()
-        return CommandResult(_text(session), 0 if has_succeeded else _FAILURE_STATUS)
+        return _finish(session, results, is_whole=True)
 
 
-def _check(limit: Limit | None) -> None:
-    if limit is not None and limit.above_base:
-        reason, hint = "a command has no idle worker to be above", "give a size such as 512M"
-        raise UsageError(Setting("mem", str(limit)), reason, hint)
+def _finish(session: ProgramSession, results: Outputs, *, is_whole: bool) -> CommandResult:
+    """Judge a whole session, write the files, and return the report on the measurements so far. Raises Unsupported."""
+    terminal.show("")
+    if not session.entries:
+        return CommandResult("")
+    document = session.document
+    judgement = results.judge(document) if is_whole else Judgement()
+    text = results.text(document, judgement)
+    try:
+        written = results.write(document, judgement, is_whole=is_whole)
+    except Unsupported:
+        terminal.write(text)
+        raise
+    session.note_reported()
+    has_success = any(entry.measurement.outcome == "ok" for entry in session.entries)
+    status = _FAILURE_STATUS if results.has_failed(judgement) or not has_success else 0
+    return CommandResult("\n\n".join(filter(None, [text, written])), status)
+
+
+def _check(limits: Sequence[Limit | None]) -> None:
+    """Raise UsageError for a limit that no command can have."""
+    for limit in filter(None, limits):
+        if limit.above_base:
+            hint = "give a size such as 512M"
+            raise UsageError(Setting("mem", str(limit)), "a command has no idle worker to be above", hint)
+        if limit.size_bytes < MIN_BYTES:
+            reason, hint = f"no process fits into {format_size(limit.size_bytes)} bytes", "try 64M"
+            raise UsageError(Setting("mem", str(limit)), reason, hint)
 
 
 def _order(commands: Sequence[NamedCommand], limits: Sequence[Limit | None], rounds: int) -> Iterator[CommandRun]:
     """Yield all runs round by round, so that a drift of the machine affects all commands and limits alike."""
     for number, limit, command in itertools.product(range(rounds), limits, commands):
         yield CommandRun(command, limit, number)
+
+
+def _warm_up(
+    session: ProgramSession, commands: Sequence[NamedCommand], limits: Sequence[Limit | None], count: int
+) -> None:
+    """Run each command under the largest limit, so that its program and libraries are in the page cache."""
+    largest = max(limits, key=lambda limit: math.inf if limit is None else limit.size_bytes)
+    for number, command in itertools.product(range(count), commands):
+        terminal.show(f"edgeload: warm-up {number + 1} of {count}: {command.name}")
+        session.try_out(command, largest)
 
 
 def _measure(session: ProgramSession, order: Iterator[CommandRun]) -> None:
@@ -91,12 +126,6 @@ def _measure(session: ProgramSession, order: Iterator[CommandRun]) -> None:
         session.measure(run.program, run.limit, run.round)
         remaining.end(str(run), time.monotonic() - begin)
     terminal.show("")
-
-
-def _text(session: ProgramSession) -> str:
-    """Return the tables of all measurements so far."""
-    view = View(width=terminal.width(), colour=terminal.has_colour())
-    return tables.render(session.document, Judgement(), view) if session.entries else ""
 
 
 SUBCOMMAND = Subcommand(

@@ -13,7 +13,7 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.axes import Turn
 from pytest_edgeload.plugin.items import own_parameters, test_name
 from pytest_edgeload.results.case import PROGRAM, Case
-from pytest_edgeload.sandbox.command import Command
+from pytest_edgeload.sandbox.command import MIN_BYTES, Command
 from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.workload import Mix
 
@@ -81,8 +81,6 @@ def unlimited_case(run: WorkloadRun | ProgramRun, threads: int) -> Case:
 Memory = Limit | str | int | None
 """A limit as a test gives it: a limit or its text, a number of bytes, or None."""
 
-_MIN_BYTES = 1 << 20
-
 
 def to_limit(memory: Memory) -> Limit | None:
     """Return the limit that a test gives. Raises UsageError, also for a limit that no process could start under."""
@@ -95,7 +93,7 @@ def to_limit(memory: Memory) -> Limit | None:
             raise UsageError(f"memory={memory!r}", str(error)) from error
     else:
         limit = Limit(whole("memory", memory, 1, hint=SIZE_HINT))
-    if limit.size_bytes < _MIN_BYTES and not limit.above_base:
+    if limit.size_bytes < MIN_BYTES and not limit.above_base:
         hint = f"did you mean {memory}M?" if str(memory).isdecimal() else SIZE_HINT
         raise UsageError(f"memory={memory!r}", f"no process fits into {format_size(limit.size_bytes)} bytes", hint)
     return limit

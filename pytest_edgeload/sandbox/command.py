@@ -32,6 +32,9 @@ GRACE_S = 5.0
 Word = str | bytes | float | os.PathLike[str]
 """A word of a command as a caller gives it; numbers are written in Python's way."""
 
+MIN_BYTES = 1 << 20
+"""The smallest limit that a process could start under."""
+
 _PERIOD_S = 0.01
 _MAX_ERROR_CHARACTERS = 400
 
