@@ -64,15 +64,6 @@ def _output(text: str) -> Path:
     return path
 
 
-def _input_file(text: str) -> Path:
-    path = as_path(text)
-    if not path.is_file():
-        raise ValueError("no such file; name one that exists")
-    if not os.access(path, os.R_OK):
-        raise ValueError("may not be read by this user; name another file, or run as its owner")
-    return path
-
-
 def _export(text: str) -> tuple[str, Path]:
     kind, equals, path = text.partition("=")
     if not equals or not path:
@@ -98,7 +89,6 @@ count = refusing(parse_count)
 whole = refusing(_whole)
 folder = refusing(_folder)
 output = refusing(_output)
-input_file = refusing(_input_file)
 limits = refusing(_limits)
 export = refusing(_export)
 baseline_name = refusing(check_name)

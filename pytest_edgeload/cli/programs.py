@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.text import bounded
-from pytest_edgeload.cli import arguments, machine, shell
+from pytest_edgeload.cli import machine, shell
 from pytest_edgeload.results.case import PROGRAM_NAME, program_name
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.environment import inherited
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     device = "device to emulate: rpi4-1g, rpi3, ..., or one of edge-devices.toml in this folder"
     add("--device", metavar="NAME", help=device)
     cold = "also drop this file from the page cache before each run; files that a command names always are"
-    add("--cold", type=arguments.input_file, action="append", default=[], metavar="FILE", help=cold)
+    add("--cold", action="append", default=[], metavar="FILE", help=cold)
     prepare = "shell command to run before each run, outside the limit and the clock"
     add("--prepare", metavar="CMD", help=prepare)
     ready = "the command is a service, which is ready when this address answers: tcp:HOST:PORT or a URL"
@@ -136,4 +137,13 @@ def _command(args: argparse.Namespace, words: Sequence[str]) -> Command:
     ask = None if args.ask is None else partial(shell.ask, args.ask, args.timeout)
     made = Command.of(words, inherited(), None, None, ready, ask)
     prepare = None if args.prepare is None else partial(shell.prepare, args.prepare)
-    return replace(made, prepare=prepare, cold=tuple(args.cold))
+    return replace(made, prepare=prepare, cold=tuple(map(_cold, args.cold)))
+
+
+def _cold(name: str) -> Path:
+    """Return the file to drop from the page cache. Raises UsageError."""
+    path = Path(name).absolute()
+    if not path.is_file() or not os.access(path, os.R_OK):
+        reason = "no such file" if not path.is_file() else "this user may not read it"
+        raise UsageError(Setting("cold", name), reason, "name a file that can be read")
+    return path
