@@ -25,6 +25,11 @@ PEERS: Mapping[str, Peer] = {
     "accelerate-disk": _peer("accelerate_disk:program", "accelerate_disk:offload", "accelerate"),
     "onnxruntime": _peer("onnx_runtime:default", "onnx_runtime:export", "onnxruntime"),
     "onnxruntime-lean": _peer("onnx_runtime:lean", "onnx_runtime:export", "onnxruntime"),
+    "onnxruntime-mmap": _peer("onnx_runtime:mapped", "onnx_runtime:convert", "onnxruntime"),
+    "openvino": _peer("openvino_ir:mapped", "openvino_ir:convert", "openvino", "openvino"),
+    "openvino-read": _peer("openvino_ir:read", "openvino_ir:convert", "openvino", "openvino"),
+    "executorch": _peer("executorch_xnnpack:program", "executorch_xnnpack:lower", "executorch", "executorch"),
+    "litert": _peer("litert:program", "litert:convert", "litert-torch", "litert"),
     "runai-streamer": _peer("streamers:runai", "skeleton:store", "runai-model-streamer"),
     "fastsafetensors": _peer("streamers:fastsafetensors", "skeleton:store", "fastsafetensors"),
 }
