@@ -42,7 +42,7 @@ def measure(model: Path, load: str, threads: int, prompt_tokens: int, tokens: in
     token_s = [_decode(context, [draw.randrange(count)], prompt_tokens + n) for n in range(tokens)]
     s_per_token = statistics.fmean(token_s)
     return {
-        "load_s": load_s,
+        "model_load_s": load_s,
         "prompt_s": prompt_s,
         "time_to_first_token_s": load_s + prompt_s,
         "token_s": token_s,

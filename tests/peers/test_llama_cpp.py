@@ -43,7 +43,7 @@ def test_llama_cpp_reports_its_times(model: Path, load: str) -> None:
     assert len(metrics["token_s"]) == TOKENS
     assert metrics["s_per_token"] == pytest.approx(sum(metrics["token_s"]) / TOKENS)
     assert metrics["tokens_per_s"] == pytest.approx(1 / metrics["s_per_token"])
-    assert metrics["time_to_first_token_s"] == pytest.approx(metrics["load_s"] + metrics["prompt_s"])
+    assert metrics["time_to_first_token_s"] == pytest.approx(metrics["model_load_s"] + metrics["prompt_s"])
 
 
 def test_unreadable_model_is_one_sentence(tmp_path: Path) -> None:
