@@ -88,7 +88,7 @@ class Bench:
             program=method.program,
         )
         cached_bytes = sum(network.distinct_bytes for _, network in stored.values())  # of the page cache, at most
-        measurement = self.launcher.launch(job, case.enforced, cached_bytes + method.peak_bytes)
+        measurement = self.launcher.launch(job, case.enforced, cached_bytes + method.peak_bytes, case.view)
         measurement = msgspec.structs.replace(measurement, service_time_s=service_s)
         for name in stored:  # raises if the weights changed meanwhile, because then the figures mean nothing
             self.registry.get(name, self.progress)
@@ -110,7 +110,7 @@ class Bench:
         row, files = (case.test, case.policy), program.files or [Path.cwd()]
         known_bytes = self.needs.get(row, 0)
         expected_bytes = program_bytes(case.limit_bytes, known_bytes)
-        measurement = self.launcher.launch_with(start, files, case.enforced, expected_bytes)
+        measurement = self.launcher.launch_with(start, files, case.enforced, expected_bytes, case.view)
         self.needs[row] = max(known_bytes, measurement.peak_charged_bytes or measurement.peak_bytes or 0)
         return measurement
 

@@ -19,7 +19,9 @@ from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.folder import weight_files
+from pytest_edgeload.results.case import HOST, Visible
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.sandbox import visible
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.caps.outer import OuterLimit, tighter
 from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of, unthrottled
@@ -52,10 +54,10 @@ class Launcher:
     keep: Sequence[str] = ()
     _serial: itertools.count[int] = field(default_factory=itertools.count)
 
-    def launch(self, job: Job, constraints: Constraints, expected_bytes: int) -> Measurement:
+    def launch(self, job: Job, constraints: Constraints, expected_bytes: int, view: Visible = HOST) -> Measurement:
         """Start a worker that carries out `job` and return its measurement. Raises Unsupported."""
         weights = [path for folder in job.networks for path in weight_files(Path(folder))]
-        return self.launch_with(partial(launch, job), weights, constraints, expected_bytes)
+        return self.launch_with(partial(launch, job), weights, constraints, expected_bytes, view)
 
     def launch_with(
         self,
@@ -63,16 +65,18 @@ class Launcher:
         files: Sequence[Path],
         constraints: Constraints,
         expected_bytes: int,
+        view: Visible = HOST,
     ) -> Measurement:
         """Wait for this session's turn, and `start` a process that reads `files`. Raises Unsupported.
 
-        See `Enclosure` for `expected_bytes`.
+        See `Enclosure` for `expected_bytes`. `view` is the memory that the process sees.
         """
         free = unthrottled(constraints, files)
         with self.turn():
             # The limits are computed in our turn: the swap of others may have come or gone.
             limits = self._limits(constraints, [file for file in files if file not in free])
-            measurement = start(self.enclosure(limits, expected_bytes))
+            with visible.shown(view, limits) as behind:
+                measurement = start(self.enclosure(limits, expected_bytes, behind))
         notices = [
             printable(f"{file} is not on a disk that can be throttled, so it was read at full speed") for file in free
         ]
@@ -85,7 +89,7 @@ class Launcher:
         """Return the lock that lets one measured run at a time happen on this host."""
         return host_lock(self.say)
 
-    def enclosure(self, limits: Limits, expected_bytes: int = 0) -> Enclosure:
+    def enclosure(self, limits: Limits, expected_bytes: int = 0, behind: tuple[str, ...] = ()) -> Enclosure:
         """Return a new enclosure with these limits. Start a process in it only in this session's `turn`."""
         return Enclosure(
             cap=self.cap,
@@ -96,6 +100,7 @@ class Launcher:
             user=self.user,
             env=inherited(self.keep),
             scratch=Scratch.of_host(),
+            behind=behind,
         )
 
     def check_reads(self, read_bps: int, folder: Path) -> None:

@@ -195,7 +195,7 @@ class Reporting:
         writer = terminalreporter._tw  # noqa: SLF001  # pytest has no public name for it
         is_limited = terminalreporter.isatty or "COLUMNS" in os.environ
         width = writer.fullwidth if is_limited else None
-        return replace(self._setup.settings.view, width=width, colour=writer.hasmarkup)
+        return replace(self._setup.settings.report_view, width=width, colour=writer.hasmarkup)
 
     def _source_line(self, case: Case) -> github.SourceLine:
         return github_actions.source_line(case, self._lines, self._config.rootpath)

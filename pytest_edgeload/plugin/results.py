@@ -96,7 +96,7 @@ class Results:
         made = self._document = self._make_document(records)
         for file in settings.files:
             try:
-                report_files.write(file.format, file.path, made, self.judgement, settings.view)
+                report_files.write(file.format, file.path, made, self.judgement, settings.report_view)
                 self._written.append(file)
             except (Refusal, OSError) as error:
                 self.unwritten.append(
@@ -132,7 +132,7 @@ class Results:
         """Return the report for the summary of a job; empty for a session without records and idle thresholds."""
         if self._document is None or not (self._document.records or self.judgement.idle):
             return ""
-        return FORMATS["markdown"](self._document, self.judgement, self._setup.settings.view)
+        return FORMATS["markdown"](self._document, self.judgement, self._setup.settings.report_view)
 
     def annotations(self, source_of: Callable[[Case], github.SourceLine]) -> list[str]:
         """Return the commands for a job of GitHub Actions."""

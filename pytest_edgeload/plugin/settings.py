@@ -40,6 +40,7 @@ from pytest_edgeload.plugin.values import (
     to_swap,
     to_switch,
     to_thresholds,
+    to_visible,
 )
 
 if TYPE_CHECKING:
@@ -168,6 +169,11 @@ class Settings:
         "Swap that the worker may use: existing (what the machine has), a size (a temporary file, removed afterwards; "
         "needs root), auto (existing swap, or a file if there is none and pytest runs as root), off",
     )
+    view = Option(
+        to_visible, "host", "VIEW",
+        "Memory that workers and programs see in /proc/meminfo, /proc/swaps and their cgroup files: host (all of the "
+        "machine's) or limit (their own limit); limit needs root or user namespaces",
+    )
     read_bw = Option(
         to_rate, "none", "RATE",
         "Maximum read rate from the disk of the weights in bytes per second, such as 90M for an SD card; needs a cap "
@@ -277,7 +283,7 @@ class Settings:
     # fmt: on
 
     @property
-    def view(self) -> View:
+    def report_view(self) -> View:
         """The columns, order, groups and names of the reports."""
         from pytest_edgeload.report.view import View
 

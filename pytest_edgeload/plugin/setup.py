@@ -16,7 +16,7 @@ from pytest_edgeload.plugin.devices import SessionDevices, session_devices
 from pytest_edgeload.plugin.options import Given
 from pytest_edgeload.plugin.registrations import check_readers, peers, policy_names
 from pytest_edgeload.plugin.settings import Settings
-from pytest_edgeload.sandbox import caps, user
+from pytest_edgeload.sandbox import caps, user, visible
 from pytest_edgeload.sandbox.user import User
 
 if TYPE_CHECKING:
@@ -45,11 +45,14 @@ class Setup:
         given = options.read(config)
         settings = options.parse(given, config.rootpath)
         check_readers(settings, given)
+        cap = "none" if settings.disable else caps.choose(settings.cap, settings.read_bw)[0]
+        if not settings.disable:
+            visible.check(settings.view, is_enforced=caps.CAPS[cap].enforces)
         return cls(
             settings=settings,
             given=given,
             devices=session_devices(settings, given, config.rootpath),
-            cap="none" if settings.disable else caps.choose(settings.cap, settings.read_bw)[0],
+            cap=cap,
             user=user.choose(settings.user),
             directories=directories,
             seed=zlib.crc32(directories.folder.name.encode()) if settings.seed is None else settings.seed,

@@ -7,6 +7,7 @@ import os
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.plugin.setup import Setup
+from pytest_edgeload.results.case import HOST
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.caps.outer import below_machine
 from pytest_edgeload.sandbox.environment import removed
@@ -21,6 +22,7 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
         return f"edgeload: disabled, every case runs once without a limit and nothing is recorded, seed {seed}"
     enforced = f"enforced by {setup.cap}" if setup.is_enforced else "NOT enforced (cap none)"
     reads = "" if settings.read_bw is None else f"reads at {exact_size(settings.read_bw)}/s, "
+    view = "" if settings.view == HOST else f"view {settings.view}, "
     threads = f"threads {settings.threads}, " if setup.devices.devices.keys() == {None} else ""
     order = "" if is_interleaved else " not interleaved (xdist)"
     # As another user than root, there is no choice of a user, so the header does not name it.
@@ -29,7 +31,7 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
     without = f"runs without {instruments} (see --edge-keep-env), " if instruments else ""
     line = (
         f"edgeload: {setup.devices} {enforced}, swap {settings.swap}, "
-        f"{reads}{threads}rounds {settings.rounds}{order}, {user}{without}seed {seed}"
+        f"{reads}{view}{threads}rounds {settings.rounds}{order}, {user}{without}seed {seed}"
     )
     return "\n".join(filter(None, [line, _outer(setup)]))
 

@@ -15,6 +15,7 @@ from pytest_edgeload.base.text import as_path, follow_links
 
 if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
+    from pytest_edgeload.results.case import Visible
     from pytest_edgeload.results.threshold import Threshold
 
 _T = TypeVar("_T")
@@ -27,6 +28,9 @@ EXPORTS = ("bmf", "gab", "gab-bigger")
 
 CAP_NAMES = ("auto", "cgroup2", "cgroup1", "systemd", "none")
 """`auto` and the keys of `sandbox.caps.CAPS`. They are repeated because every pytest start would import that module."""
+
+VIEWS: tuple[Visible, ...] = ("host", "limit")
+"""The values of `results.case.Visible`, for the same reason."""
 
 
 def or_none(parse: Callable[_P, _T]) -> Callable[_P, _T | None]:
@@ -126,6 +130,11 @@ def to_seed(text: str) -> int:
 def to_cap(text: str) -> str:
     """Return the name of a cap, or `auto`."""
     return _one_of(CAP_NAMES, text, "cap")
+
+
+def to_visible(text: str) -> Visible:
+    """Return the memory that programs see."""
+    return _one_of(VIEWS, text, "view")
 
 
 def to_name(text: str) -> Literal["short", "long"]:

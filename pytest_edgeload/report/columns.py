@@ -15,7 +15,7 @@ from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraint
 from pytest_edgeload.results.bootstrap import Interval, Runs
-from pytest_edgeload.results.case import REFERENCE, Case
+from pytest_edgeload.results.case import HOST, REFERENCE, Case
 from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.metric import Better
 from pytest_edgeload.results.naming import percent_of, short
@@ -128,7 +128,8 @@ def full_name(case: Case) -> str:
     loop = "" if case.loop == "once" else f"{case.loop} loop {case.arrivals}".rstrip()
     always = [case.policy, f"{case.test} {case.workload} at {case.limit or 'no limit'}", f"reader {case.reader}"]
     constraints = case.constraints.without(["memory_bytes"]).words.values()
-    parts = [*always, *constraints, loop, seed, conditions, case.device or ""]
+    view = "" if case.view == HOST else f"view {case.view}"
+    parts = [*always, *constraints, view, loop, seed, conditions, case.device or ""]
     return ", ".join(part for part in parts if part)
 
 
@@ -142,6 +143,7 @@ KEYS: Mapping[str, Callable[[Case], str]] = {
     "device": lambda case: case.device or "",
     "workload": lambda case: case.workload,
     "limit": lambda case: case.limit or "none",
+    "view": lambda case: case.view,
     "reader": lambda case: case.reader,
     **{row.column: partial(_constraint, row) for row in CONSTRAINTS.values() if row.column},
     "unenforced": lambda case: ", ".join(map(str, case.unenforced)),

@@ -29,7 +29,7 @@ from pytest_edgeload.report.columns import (
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import winner
-from pytest_edgeload.results.case import PROGRAM, REFERENCE, Case
+from pytest_edgeload.results.case import HOST, PROGRAM, REFERENCE, Case
 from pytest_edgeload.results.finding import identity
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, spread
@@ -211,10 +211,12 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
     first = f"{case.test} {case.workload} at {limit}".lstrip()
     constraints = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
-    where = ", ".join([f"cap {cap}, swap {swap}, reader {case.reader}", *constraints])
+    views = dict.fromkeys(one.view for one in cases)
+    view_words = [] if views.keys() == {HOST} else [f"view {' or '.join(views)}"]
+    where = ", ".join([f"cap {cap}, swap {swap}, reader {case.reader}", *view_words, *constraints])
     if lines:
         first = f"{case.test} {case.workload} on {', '.join(map(str, lines))}".lstrip()
-        where = f"cap {cap}, reader {case.reader}"
+        where = ", ".join([f"cap {cap}, reader {case.reader}", *view_words])
     return [first, where, *lines.values(), *_circumstances(case), *_bound(members)]
 
 

@@ -1,7 +1,7 @@
 """Cases: the coordinates of measurements."""
 
 import re
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -11,6 +11,12 @@ from pytest_edgeload.workload import Ask
 
 PROGRAM = "program"
 """The workload of measured functions and commands; those of one test are compared with each other by name."""
+
+Visible = Literal["host", "limit"]
+"""The memory that a program sees: that of the whole host, or its limit."""
+
+HOST: Visible = "host"
+LIMIT: Visible = "limit"
 
 REFERENCE = "bulk"
 """The policy that the others of a group are compared with."""
@@ -35,7 +41,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
     `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, and `swap` the
-    swap that the process could use: `none`, `off`, or its size.
+    swap that the process could use: `none`, `off`, or its size. `view` is the memory that it saw.
 
     `device` names the device, and after a merge also the machine. `by_device` lists the constraints, by field, that the
     device set and no option did; `unenforced` lists those that this machine did not enforce.
@@ -47,6 +53,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     reader: str
     cap: str
     swap: str
+    view: Visible = HOST
     limit: str | None = None
     constraints: Constraints = Constraints()
     device: str | None = None

@@ -20,6 +20,7 @@ class Enclosure:
 
     `expected_bytes` is how much memory the run will take from the system unless it is limited. `env` is the environment
     that it inherits from this process, and `scratch` the folder for its temporary files, if it has one of its own.
+    `behind` is a command prefix for the group's processes, as from `visible.shown`.
     """
 
     cap: Cap
@@ -30,6 +31,7 @@ class Enclosure:
     user: User = field(default_factory=ourselves)
     env: Mapping[str, str] = field(default_factory=inherited)
     scratch: Scratch | None = None
+    behind: tuple[str, ...] = ()
 
     @property
     def max_bytes(self) -> int:

@@ -76,7 +76,8 @@ class Worker:
             for output in (self.errors.fd, start.stdout):
                 if output != subprocess.PIPE:  # a pipe is for a worker's own answers, which programs do not see
                     user.own(output)
-            command, env = user.command_line(self._group.enter, start.command, start.env)
+            enter = (*self._group.enter, *self.enclosure.behind)
+            command, env = user.command_line(enter, start.command, start.env)
             return spawn(command, env, stdin=start.stdin, stdout=start.stdout, stderr=self.errors.fd, cwd=start.cwd)
         except BaseException as error:
             self.errors.close()

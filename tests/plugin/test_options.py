@@ -169,7 +169,7 @@ def test_one_file_for_two_reports_is_refused(bare: pytest.Pytester) -> None:
 def test_view_has_the_report_options(bare: pytest.Pytester) -> None:
     """The view has the columns, order, groups and names of the options."""
     options = ("--edge-columns=min,peak", "--edge-columns=outcome", "--edge-sort=peak", "--edge-group-by=limit,param:x")
-    assert settings(bare, *options, "--edge-name=long").view == View(
+    assert settings(bare, *options, "--edge-name=long").report_view == View(
         ("min", "peak", "outcome"), "peak", ("limit", "param:x"), "long"
     )
 
