@@ -49,6 +49,8 @@ def check(view: Visible, *, is_enforced: bool) -> None:
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
         raise Unsupported(setting, f"{missing[0]} is not installed", "install the Debian packages util-linux and mount")
+    if os.geteuid() != 0 and any("memory" in options.split(",") for _, options, _ in _hierarchies()):
+        raise Unsupported(setting, "only root can replace the files of cgroup v1", "run as root")
     with shown(view, Limits(Constraints(_TRIAL_BYTES))) as prefix:
         command = [*prefix, "/bin/sh", "-c", ":"]
         done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
@@ -82,8 +84,9 @@ def shown(view: Visible, limits: Limits) -> Iterator[tuple[str, ...]]:
 def _prefix(fstab: Path, covered: list[Path]) -> tuple[str, ...]:
     """Return the prefix that makes the namespaces and mounts everything in `fstab` there.
 
-    Java takes the first mount of a hierarchy that it finds, so the host's is detached if the kernel permits that: in a
-    user namespace it does not.
+    Without root that needs a user namespace, and a second one to be the same user again. The mounts of the host are
+    detached, because Java takes the first one of a hierarchy that it finds. In a user namespace the kernel refuses
+    that, which does no harm with version 2: both mounts have the same place.
     """
     unshare, mount, umount = (shutil.which(tool) or tool for tool in _TOOLS)
     script = (
@@ -108,6 +111,7 @@ def _proc_files(folder: Path, memory_bytes: int, swap_bytes: int | None) -> list
     texts = {"meminfo": meminfo(host, memory_kib, swap_kib), "swaps": swaps(swap_kib)}
     for name, text in texts.items():
         (folder / name).write_text(text)
+        (folder / name).chmod(0o644)  # for any user of a run
     return [_line(folder / name, _PROC / name) for name in texts if (_PROC / name).exists()]
 
 
