@@ -14,7 +14,7 @@ from pathlib import Path
 from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.text import bounded
 from pytest_edgeload.cli import machine, shell
-from pytest_edgeload.results.case import PROGRAM_NAME, program_name
+from pytest_edgeload.results.case import HOST, PROGRAM_NAME, VIEWS, program_name
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.sandbox.readiness import probe_of
@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", action="append", default=[], metavar="NAME", help=names)
     device = "device to emulate: rpi4-1g, rpi3, ..., or one of edge-devices.toml in this folder"
     add("--device", metavar="NAME", help=device)
+    view = "memory that a command sees in /proc/meminfo and its cgroup files: host or limit (default: %(default)s)"
+    add("--view", choices=VIEWS, default=HOST, metavar="VIEW", help=view)
     cold = "also drop this file from the page cache before each run; files that a command names always are"
     add("--cold", action="append", default=[], metavar="FILE", help=cold)
     prepare = "shell command to run before each run, outside the limit and the clock"

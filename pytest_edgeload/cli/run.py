@@ -18,6 +18,7 @@ from pytest_edgeload.cli.programs import SEPARATOR, NamedCommand
 from pytest_edgeload.cli.sessions import ProgramSession
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.progress import RemainingTime, in_words
+from pytest_edgeload.results.case import LIMIT
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.sandbox.command import MIN_BYTES
 
@@ -59,6 +60,8 @@ def _run(args: argparse.Namespace) -> CommandResult:
     with sessions.set_up(args) as session:
         results.check(session.empty)
         limits = args.mem or (None if session.device is None else session.device.memory,)
+        if args.view == LIMIT and limits == (None,):
+            raise UsageError(Setting("view", args.view), "there is no limit to see", ("add ", Setting("mem", "512M")))
         try:
             _warm_up(session, commands, limits, args.warmup)
             _measure(session, _order(commands, limits, args.rounds))

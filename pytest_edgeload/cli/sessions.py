@@ -26,10 +26,11 @@ from pytest_edgeload.measuring.devices import on_device, overruled
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.case import PROGRAM, Case
+from pytest_edgeload.results.case import HOST, PROGRAM, Case, Visible
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Entry, collect
+from pytest_edgeload.sandbox import visible
 from pytest_edgeload.sandbox.swap import Swap
 
 _MAX_COMMAND = 10_000  # characters
@@ -42,6 +43,7 @@ class ProgramSession:
     bench: Bench
     machine: PreparedMachine
     empty: Document
+    view: Visible = HOST
     device: Device | None = None
     unenforced: tuple[Shortfall, ...] = ()
     entries: list[Entry] = field(default_factory=list)
@@ -59,9 +61,9 @@ class ProgramSession:
             limit=None if limit is None else str(limit),
             constraints=Constraints(memory_bytes, threads=self.machine.threads),
         )
-        if self.device is None:
-            return case
-        return on_device(case, self.device, self.unenforced, sets_memory=limit == self.device.memory)
+        if self.device is not None:
+            case = on_device(case, self.device, self.unenforced, sets_memory=limit == self.device.memory)
+        return case.seen_as(self.view)
 
     def measure(
         self, program: NamedCommand, limit: Limit | None, round_: int = 0, swap: Swap | None = None
@@ -99,6 +101,7 @@ def set_up(args: argparse.Namespace) -> Iterator[ProgramSession]:
     """
     device = None if args.device is None else _device(args)
     with machine.set_up(args) as prepared:
+        visible.check(args.view, is_enforced=prepared.launcher.cap.enforces)
         directories = prepared.directories
         settings = {name: str(value) for name, value in vars(args).items() if isinstance(value, str | int | float)}
         command = printable(shlex.join(["edgeload", *sys.argv[1:]]))[:_MAX_COMMAND]
@@ -110,7 +113,7 @@ def set_up(args: argparse.Namespace) -> Iterator[ProgramSession]:
         bench = Bench(prepared.launcher, registry, {}, directories.folder, terminal.show_making)
         unenforced = () if device is None else bench.launcher.shortfalls(device.constraints, Path.cwd())
         threads = prepared.threads if device is None else device.constraints.threads or prepared.threads
-        yield ProgramSession(bench, prepared._replace(threads=threads), empty, device, unenforced)
+        yield ProgramSession(bench, prepared._replace(threads=threads), empty, args.view, device, unenforced)
 
 
 def _device(args: argparse.Namespace) -> Device:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
-import msgspec
-
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
@@ -18,7 +16,7 @@ from pytest_edgeload.plugin.cases import Caller, ProgramRun, WorkloadRun, unlimi
 from pytest_edgeload.plugin.machine import SessionMachine
 from pytest_edgeload.plugin.registrations import check_name
 from pytest_edgeload.plugin.setup import Setup
-from pytest_edgeload.results.case import HOST, Case
+from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Entry
 from pytest_edgeload.sandbox.swap import Swap
@@ -97,8 +95,7 @@ class SessionBench:
         )
         if device is not None:
             case = on_device(case, device, shared.unenforced[device.name], sets_memory=devices.sets_memory)
-        is_limited = case.enforced.memory_bytes is not None
-        return msgspec.structs.replace(case, view=self._setup.settings.view if is_limited else HOST)
+        return case.seen_as(self._setup.settings.view)
 
 
 def _check_names(run: WorkloadRun, bench: Bench) -> None:

@@ -17,6 +17,7 @@ Visible = Literal["host", "limit"]
 
 HOST: Visible = "host"
 LIMIT: Visible = "limit"
+VIEWS: tuple[Visible, ...] = (HOST, LIMIT)
 
 REFERENCE = "bulk"
 """The policy that the others of a group are compared with."""
@@ -71,6 +72,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     def enforced(self) -> Constraints:
         """The constraints that are enforced, at least in part."""
         return self.constraints.without(each.constraint for each in self.unenforced if not each.available)
+
+    def seen_as(self, view: Visible) -> Self:
+        """Return the case of a program with this view. Without a limit that is enforced, it sees the host."""
+        return msgspec.structs.replace(self, view=HOST if self.enforced.memory_bytes is None else view)
 
     @property
     def limit_bytes(self) -> int | None:

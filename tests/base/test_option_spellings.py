@@ -23,10 +23,11 @@ OTHER_PROGRAMS: Mapping[str, set[str]] = {
     "sandbox/caps/systemd.py": {"--user"},
     "sandbox/caps/cgroup2.py": {"--user"},
     "sandbox/doctor/caps.py": {"--user"},
+    "sandbox/visible.py": {"--user"},
     "peers/gguf_model.py": {"--output"},
     "peers/llama_cpp.py": {"--threads"},
 }
-"""Options of other programs (systemd-run, systemctl, the programs of peers) that edgeload has as well, by file."""
+"""Options of other programs (systemd-run, unshare, the programs of peers) that edgeload has as well, by file."""
 
 TAKING_APART = {
     *("split", "rsplit", "splitlines", "partition", "rpartition", "replace", "translate", "find", "index"),
