@@ -113,20 +113,24 @@ def _describe(writer: gguf.GGUFWriter, sizes: GgufSizes) -> None:
     writer.add_tokenizer_model("none")
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    command = argparse.ArgumentParser("python -m pytest_edgeload.peers.gguf_model", description="Make a GGUF model.")
+    add = command.add_argument
+    add("--megabytes", type=int, required=True, metavar="N", help="size of the file in 10^6 bytes")
+    add("--width", type=int, default=1024, metavar="N", help="values per token (default: %(default)s)")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write")
+    return command
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Write the model that the command line describes. Return the exit status."""
-    parser = argparse.ArgumentParser("python -m pytest_edgeload.peers.gguf_model", description="Make a GGUF model.")
-    parser.add_argument("--megabytes", type=int, required=True, metavar="N", help="size of the file in 10^6 bytes")
-    parser.add_argument("--width", type=int, default=1024, metavar="N", help="values per token (default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write")
-    options = parser.parse_args(args)
+    options = parser().parse_args(args)
     try:
         sizes = GgufSizes.of(options.megabytes * _MB, options.width)
         write(options.output, sizes)
-    except UsageError as error:
-        parser.error(str(error))
-    except OSError as error:
-        parser.error(f"{options.output}: {error.strerror}")
+    except (UsageError, OSError) as error:
+        sys.exit(f"GGUF model: {error}")
     print(f"{options.output}: {sizes.layers} layers of width {sizes.width}, {options.output.stat().st_size} bytes")  # noqa: T201
     return 0
 

@@ -79,9 +79,10 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m pytest_edgeload.peers.llama_cpp", description="Run llama.cpp once.")
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    command = argparse.ArgumentParser("python -m pytest_edgeload.peers.llama_cpp", description="Run llama.cpp once.")
+    add = command.add_argument
     add("--model", type=Path, required=True, metavar="FILE", help="GGUF file")
     add("--load", choices=LOADS, default="mmap", help="how the weights are loaded (default: %(default)s)")
     add("--threads", type=_count, default=2, metavar="N", help="number of threads (default: %(default)s)")
@@ -93,13 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="tokens to generate after the first (default: %(default)s)",
     )
-    return parser
+    return command
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run llama.cpp as the command line says. Return the exit status."""
-    parser = _parser()
-    options = parser.parse_args(args)
+    options = parser().parse_args(args)
     llama_cpp.disable_logging()
     try:
         metrics = measure(options.model, options.load, options.threads, options.prompt_tokens, options.tokens)

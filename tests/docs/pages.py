@@ -12,7 +12,17 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-COMMANDS = ("$ ", "pytest", "edgeload ", "make ", "pip install ", "uv ", "gh ", "bencher ")
+COMMANDS = (
+    "$ ",
+    "pytest",
+    "edgeload ",
+    "make ",
+    "pip install ",
+    "uv ",
+    "gh ",
+    "bencher ",
+    "python -m pytest_edgeload.",
+)
 """The beginnings of lines that a reader types into a shell."""
 
 

@@ -14,6 +14,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pytest_edgeload import cli
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.plugin import options
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.report.columns import column
@@ -204,6 +205,16 @@ def _parse_install(words: list[str], _pytester: object) -> None:
     assert {*filter(None, (match[2] or "").split(","))} <= {*PROJECT["optional-dependencies"], "test"}
 
 
+def _parse_python(words: list[str], _pytester: object) -> None:
+    """Parse the arguments of a program of a peer."""
+    assert words[0] == "-m"
+    try:
+        module = import_module(words[1])
+    except Unsupported as missing:
+        pytest.skip(str(missing))
+    module.parser().parse_args(words[2:])
+
+
 def _parse_uv(words: list[str], pytester: object) -> None:
     assert words[:2] == ["pip", "install"] or words == ["sync", "--extra=test"]
     if words[0] == "pip":
@@ -220,6 +231,7 @@ _PARSERS: Mapping[str, Callable[[list[str], pytest.Pytester], None]] = {
     "pytest": _parse_pytest,
     "edgeload": _parse_edgeload,
     "make": _parse_make,
+    "python": _parse_python,
     "pip": _parse_install,
     "uv": _parse_uv,
     **dict.fromkeys(_FOREIGN, _parse_foreign),
