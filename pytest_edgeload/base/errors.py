@@ -114,10 +114,16 @@ def check_name(kind: str, name: str) -> None:
 
 def suggestion(name: str, known: Iterable[str], *, min_likeness: float = 0.6) -> str:
     """Return a hint for an unknown name: the most similar of `known` if similar enough (0 to 1), else all of them."""
-    import difflib  # noqa: PLC0415  # not needed at every start of pytest
-
     known = list(known)
     if not known:
         return "none is registered"
-    near = difflib.get_close_matches(name[:_MAX_COMPARED], known, n=1, cutoff=min_likeness)
-    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+    near = nearest(name, known, min_likeness=min_likeness)
+    return f"did you mean {near}?" if near else f"choose from {', '.join(known)}"
+
+
+def nearest(name: str, known: Iterable[str], *, min_likeness: float = 0.6) -> str | None:
+    """Return the most similar of `known`; None if none is similar enough (0 to 1)."""
+    import difflib  # noqa: PLC0415  # not needed at every start of pytest
+
+    near = difflib.get_close_matches(name[:_MAX_COMPARED], list(known), n=1, cutoff=min_likeness)
+    return near[0] if near else None

@@ -13,7 +13,9 @@ from pytest_edgeload.report import history as texts
 from pytest_edgeload.results import baseline
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import machine
-from pytest_edgeload.results.history import Saved, series
+from pytest_edgeload.results.history import Saved, known_in, series
+from pytest_edgeload.results.own import own_metrics, unreported
+from pytest_edgeload.results.threshold import Figure
 
 _COORDINATES = ("policy", "workload", "limit", "reader", "test")
 
@@ -38,15 +40,22 @@ def _run(args: argparse.Namespace) -> CommandResult:
         )
     sessions, unreadable = _load(paths)
     _check_coordinates(args, sessions)
-    lines = series(sessions, args.figure, lambda case: _is_selected(args, case))
+    figure = known_in(sessions, args.figure)
+    lines = series(sessions, figure, lambda case: _is_selected(args, case))
     levels = texts.BLOCKS if terminal.can_show(texts.BLOCKS) else texts.ASCII
     parts = [
-        f"{args.figure} over {len(sessions)} saved session{'s' if len(sessions) > 1 else ''} of {here.key}",
-        texts.lines(lines, args.figure, levels) or f"no case has {args.figure}",
-        texts.details(lines, args.figure) if args.verbose else "",
+        f"{figure} over {len(sessions)} saved session{'s' if len(sessions) > 1 else ''} of {here.key}",
+        texts.lines(lines, figure, levels) or _none(sessions, figure),
+        texts.details(lines, figure) if args.verbose else "",
         texts.left_out(lines, unreadable),
     ]
     return CommandResult("\n\n".join(part for part in parts if part))
+
+
+def _none(sessions: Sequence[Saved], figure: Figure) -> str:
+    """Return a sentence on a figure that no case has."""
+    reported = own_metrics(record for saved in sessions for record in saved.document.records)
+    return unreported(figure, reported) or f"no case has {figure}"
 
 
 def _load(paths: Sequence[Path]) -> tuple[list[Saved], list[str]]:

@@ -15,6 +15,7 @@ from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import noise as texts
 from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.results.noise import floor, splits, tightest
+from pytest_edgeload.results.own import own_figures
 from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.threshold import Figure
 
@@ -90,11 +91,14 @@ def _text(records: Sequence[Record], rounds: int, comparisons: int) -> str:
 
 
 def _figures(records: Sequence[Record]) -> list[Figure]:
-    """Return the main metric, its ratio to the reference if there are several policies, and the metrics in bytes."""
+    """Return the main metric, its ratio to the reference if there are several policies, and the metrics in bytes.
+
+    If programs reported metrics, these are included.
+    """
     main, policies = records[0].case.main_metric, [record.case.policy for record in records]
     reference = REFERENCE if REFERENCE in policies else policies[0]
     ratio = [Figure(main, reference=reference)] if len(policies) > 1 else []
-    return [Figure(main), *ratio, *map(Figure, _BYTE_METRICS)]
+    return [Figure(main), *ratio, *own_figures(records), *map(Figure, _BYTE_METRICS)]
 
 
 SUBCOMMAND = Subcommand(

@@ -17,6 +17,8 @@ from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.claims import Claim, Claims, Judged, comparisons_in
 from pytest_edgeload.results.finding import Finding, Judgement, Sides, identity
 from pytest_edgeload.results.gate import Gate
+from pytest_edgeload.results.metric import Metric
+from pytest_edgeload.results.own import own_metrics
 from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.threshold import Ceiling, Threshold
 
@@ -53,6 +55,7 @@ class SessionGate:
         self._ceilings: dict[Ceiling, None] = {}
         self._compared = Counter[bool]()
         self._limits = _count(gate.thresholds)
+        self._reported: dict[str, Metric] = {}
         self._items: defaultdict[str, set[str]] = defaultdict(set)
         self._measured: defaultdict[Case, list[Entry]] = defaultdict(list)
         self._tests: dict[Case, str] = {}
@@ -83,6 +86,7 @@ class SessionGate:
             self.findings = [finding for finding in self.findings if identity(finding.case) != key]
             self._claims.withdraw(key)
         self._measured[key].append(entry)
+        self._reported |= own_metrics([Record(entry.case, (entry.measurement,))])
         self._tests[key] = pending.test
         self._cases[pending.test][key] = None
         self._pending[key] = pending
@@ -110,7 +114,8 @@ class SessionGate:
     @property
     def judgement(self) -> Judgement:
         """All findings, and each threshold of the session and each ceiling of a test by which nothing was judged."""
-        return Judgement(tuple(self.findings), tuple(self.gate.idle(self.findings, self._ceilings)))
+        idle = self.gate.idle(self.findings, self._ceilings, self._reported)
+        return Judgement(tuple(self.findings), tuple(idle))
 
     def items_of(self, findings: Iterable[Finding]) -> set[str]:
         """Return the ids of all items that measured the cases of `findings`, or their references."""

@@ -10,7 +10,9 @@ import msgspec
 
 from pytest_edgeload.base import decoding
 from pytest_edgeload.results.measurement import METRICS
-from pytest_edgeload.results.record import Entry
+from pytest_edgeload.results.own import own_figures
+from pytest_edgeload.results.record import Entry, Record
+from pytest_edgeload.results.statistics import lacking, value_of
 
 PROPERTY = "edgeload"
 """The name of the property that has a measurement, as one JSON string."""
@@ -28,10 +30,23 @@ def properties(entry: Entry, earlier: Sequence[tuple[str, object]]) -> list[tupl
     values = {name: getattr(case, name) for name in ("workload", "policy", "device", "limit", "reader")}
     values["outcome"] = measurement.outcome
     values |= {name: measurement.value(name) for name in METRICS if name != "response_s"}
+    values |= _own(entry)
     count = _count(earlier)
     start = PROPERTY if count == 0 else f"{PROPERTY}.{count + 1}"
     words = [(f"{start}.{name}", str(value)) for name, value in values.items() if value is not None]
     return [(PROPERTY, pack(entry)), *words]
+
+
+def _own(entry: Entry) -> dict[str, float]:
+    """Return the metrics that the program reported; a series as those statistics that it has enough numbers for."""
+    values: dict[str, float] = {}
+    for figure in own_figures([Record(entry.case, (entry.measurement,))]):
+        value = entry.measurement.value(figure.metric)
+        if not isinstance(value, tuple):
+            values[str(figure)] = value
+        elif not lacking([value], figure.stat) and (statistic := value_of([value], figure.stat)) is not None:
+            values[str(figure)] = statistic
+    return values
 
 
 def without_measurements(user_properties: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:

@@ -1,22 +1,22 @@
-"""The end of the terminal summary: a chart of time by policy, and three sentences a person can repeat. Pure."""
+"""The end of the terminal summary: a chart of a metric by policy, and three sentences a person can repeat. Pure."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.base.units import format_duration, format_size
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.report.view import View
-from pytest_edgeload.report.winners import Winner, winner
+from pytest_edgeload.report.winners import Winner, best_first, contest, in_words, value_in, winner
 from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.results.record import Record, comparison_groups
 from pytest_edgeload.results.statistics import outcomes, spread
 
 _WIDTH, _MAX_BAR = 80, 40
-_TITLES = {"makespan_s": "makespan", "response_mean_s": "mean response time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,15 @@ class _Contest:
     records: Sequence[Record]
     winner: Winner
 
+    def value(self, record: Record) -> float | None:
+        """Return the figure of a record; None if no run was ok."""
+        return value_in(self.records, record, self.winner.figure)
+
+    @property
+    def longest(self) -> float:
+        """The largest value."""
+        return max(value for record in self.records if (value := self.value(record)) is not None)
+
     @property
     def name(self) -> str:
         """The workload and the limit."""
@@ -34,20 +43,25 @@ class _Contest:
 
     @property
     def lead(self) -> float:
-        """The longest median time, relative to the winner's."""
-        return max(filter(None, map(_median_s, self.records))) / self.winner.median_s
+        """The largest value, relative to the smallest one."""
+        smallest = min(value for record in self.records if (value := self.value(record)) is not None)
+        return self.longest / smallest if smallest > 0 else math.inf
 
 
 def closing(records: Iterable[Record], view: View) -> str:
     """Return the chart of the comparison in which policies differ most, and the three sentences.
 
-    A comparison whose winner is certain comes first. The text is empty if no two policies were compared.
+    Policies are compared by the figure that orders the rows of the view, if there is one. A comparison whose winner is
+    certain comes first. The text is empty if no two policies were compared.
     """
-    groups = comparison_groups(records).values()
-    contests = [_Contest(group, won) for group in groups if (won := winner(group)) is not None and won.median_s]
+    records = list(records)
+    figure, groups = contest(records, view), comparison_groups(records).values()
+    contests = [
+        _Contest(group, won) for group in groups if (won := winner(group, figure)) is not None and won.value > 0
+    ]
     if not contests:
         return ""
-    clearest = max(contests, key=lambda contest: (not contest.winner.close, contest.lead))
+    clearest = max(contests, key=lambda one: (not one.winner.close, one.lead))
     return "\n".join([*_chart(clearest, view.width or _WIDTH), "", *_sentences(contests)])
 
 
@@ -55,32 +69,26 @@ def closing(records: Iterable[Record], view: View) -> str:
 
 
 def _chart(contest: _Contest, width: int) -> Iterator[str]:
-    """Yield a title, and a bar for each policy, the quickest first."""
-    case, rounds = contest.winner.record.case, max(len(record.rounds) for record in contest.records)
-    median = f", median of {rounds} rounds" if rounds > 1 else ""
-    yield f"{_TITLES[case.main_metric]} by policy, {contest.name}{median}"
-    rows = [(_name(record), _time(record), record) for record in sorted(contest.records, key=_place)]
-    longest_s = contest.lead * contest.winner.median_s
+    """Yield a title, and a bar for each policy, the best first."""
+    figure, rounds = contest.winner.figure, max(len(record.rounds) for record in contest.records)
+    statistic = f", {figure.stat} of {rounds} rounds" if rounds > 1 else ""
+    yield f"{in_words(figure)} by policy, {contest.name}{statistic}"
+    rows = [(_name(record), _value(contest, record), record) for record in best_first(contest.records, figure)]
     names, times = (max(len(row[i]) for row in rows) for i in (0, 1))  # type: ignore[arg-type]
     room = min(_MAX_BAR, width - names - times - len("    ") - len("  9.99G swapped"))
     for name, time, record in rows:
-        bar = _bar((_median_s(record) or 0.0) / longest_s * max(room, 1))
+        bar = _bar(max(0.0, contest.value(record) or 0.0) / contest.longest * max(room, 1))
         yield f"{name:<{names}}  {time:>{times}}  {bar}{_swapped(record)}".rstrip()
-
-
-def _place(record: Record) -> tuple[bool, float]:
-    seconds = _median_s(record)
-    return seconds is None, seconds or 0.0
 
 
 def _name(record: Record) -> str:
     return printable(record.case.policy)
 
 
-def _time(record: Record) -> str:
-    """Return the median time, or the outcome if no run was ok."""
-    seconds = _median_s(record)
-    return next(iter(outcomes(record))) if seconds is None else format_duration(seconds)
+def _value(contest: _Contest, record: Record) -> str:
+    """Return the value with its unit, or the outcome if no run was ok."""
+    value = contest.value(record)
+    return next(iter(outcomes(record))) if value is None else printable(contest.winner.figure.show(value))
 
 
 def _bar(length: float) -> str:
@@ -101,12 +109,15 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
     """Yield the winning policy, its lead, and the most that was swapped."""
     certain = [contest for contest in contests if not contest.winner.close]
     if not certain:
-        yield f"No difference between the quickest policies was seen in {_comparisons(contests)}{_few(contests)}."
+        won = contests[0].winner
+        best = "quickest policies" if won.is_quickest else f"policies with {won.superlative}"
+        yield f"No difference between the {best} was seen in {_comparisons(contests)}{_few(contests)}."
     else:
         (first, wins), *_ = Counter(contest.winner.policy for contest in certain).most_common()
         unsure = len(contests) - len(certain)
         doubt = f"; no difference was seen in {unsure}" if unsure else ""
-        yield f"{printable(first)} is the quickest policy in {wins} of {_comparisons(contests)}{doubt}."
+        best = "is the quickest policy" if certain[0].winner.is_quickest else f"has {certain[0].winner.superlative}"
+        yield f"{printable(first)} {best} in {wins} of {_comparisons(contests)}{doubt}."
         yield from _lead([contest for contest in certain if contest.winner.policy == first])
     yield _most_swapped(contests)
 
@@ -127,7 +138,9 @@ def _lead(contests: Sequence[_Contest]) -> Iterator[str]:
     ratios = sorted(contest.winner.ratio for contest in contests if contest.winner.ratio is not None)
     if ratios:
         spanned = f" ({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
-        yield f"There it takes {statistics.median(ratios):.2f} x the time of {REFERENCE}{spanned}."
+        won = contests[0].winner
+        figure = "takes {} x the time" if won.is_quickest else f"has {{}} x the {in_words(won.figure)}"
+        yield f"There it {figure.format(f'{statistics.median(ratios):.2f}')} of {REFERENCE}{spanned}."
 
 
 def _most_swapped(contests: Sequence[_Contest]) -> str:
@@ -146,8 +159,3 @@ def _swapped_bytes(record: Record) -> int:
     """Return the median bytes written to swap; 0 if unknown."""
     swapped = spread(record, "swap_out_bytes")
     return 0 if swapped is None else round(swapped.median)
-
-
-def _median_s(record: Record) -> float | None:
-    times = spread(record, record.case.main_metric)
-    return None if times is None else times.median

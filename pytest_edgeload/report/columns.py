@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
+from types import MappingProxyType
 
 from pytest_edgeload.base.errors import suggestion
-from pytest_edgeload.base.units import format_size
+from pytest_edgeload.base.units import format_number, format_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraint
 from pytest_edgeload.results.bootstrap import Interval, Runs
 from pytest_edgeload.results.case import HOST, REFERENCE, Case
 from pytest_edgeload.results.measurement import METRICS
-from pytest_edgeload.results.metric import Better
+from pytest_edgeload.results.metric import Better, Metric
 from pytest_edgeload.results.naming import percent_of, short
 from pytest_edgeload.results.record import Record, comparison_groups
 from pytest_edgeload.results.statistics import (
@@ -30,7 +31,7 @@ from pytest_edgeload.results.statistics import (
     spread,
     value_of,
 )
-from pytest_edgeload.results.threshold import Figure, parse_figure
+from pytest_edgeload.results.threshold import Figure, is_size, parse_figure
 
 NONE = "-"
 """The text of a value that was not measured."""
@@ -41,6 +42,7 @@ NAME = "name"
 _THOUSAND = 1000
 _BRIEF, _TINY = 0.1, 0.01  # seconds
 _PARAMETER = "param:"
+_PLAIN = {"bytes", "count", "ratio"}  # units that the values themselves or the names show
 
 Value = float | str | None
 
@@ -83,13 +85,13 @@ def rows(records: Iterable[Record]) -> list[Row]:
     return grouped
 
 
-def column(name: str) -> Column:
-    """Return the column of this name. Raises ValueError."""
+def column(name: str, own: Mapping[str, Metric] = MappingProxyType({})) -> Column:
+    """Return the column of this name. `own` are the metrics that programs reported. Raises ValueError."""
     if name in NAMED:
         return NAMED[name]
     if name in KEYS or name.startswith(_PARAMETER):
         return _label(name)
-    return _of(parse_figure(name, METRICS))
+    return figure_column(parse_figure(name, METRICS).known(own))
 
 
 def key(name: str) -> Callable[[Case], str]:
@@ -174,11 +176,12 @@ def _label(name: str) -> Column:
     )  # fmt: skip
 
 
-def _of(figure: Figure) -> Column:
+def figure_column(figure: Figure) -> Column:
+    """Return the column of a figure."""
     name = figure.metric + str(figure).removeprefix(short(figure.metric))
-    unit = "" if figure.unit in {"bytes", "count", "ratio"} else f" {figure.unit}"
+    unit = figure.unit_unless_implied if figure.is_own else "" if figure.unit in _PLAIN else figure.unit
     return Column(
-        name, f"{figure}{unit}", lambda row: _shown(row, figure), lambda row: _value(row, figure),
+        name, f"{figure} {unit}".rstrip(), lambda row: _shown(row, figure), lambda row: _value(row, figure),
         figure.kind.better, figure=figure,
     )  # fmt: skip
 
@@ -197,31 +200,32 @@ def _shown(row: Row, figure: Figure) -> str:
     if percent_of(figure.stat) is not None:
         percentile = estimate(runs, figure.stat)
         return number(value, figure.unit) + _ends(None if percentile is None else percentile.interval, figure.unit)
-    if figure.unit == "s" and figure.stat == "median":
-        times = spread(row.record, figure.metric)
-        return NONE if times is None else _with_range(times)
-    return number(value, figure.unit) if figure.reference is None else _two_digits(value)
+    if figure.reference is not None:
+        return _two_digits(value)
+    varies = figure.unit == "s" or (figure.is_own and not figure.is_exact)
+    values = spread(row.record, figure.metric) if varies and figure.stat == "median" else None
+    return number(value, figure.unit) if values is None else _with_range(values, figure.unit)
 
 
 def _ends(interval: Interval | None, unit: str) -> str:
     return "" if interval is None else f" ({number(interval.low, unit)}-{number(interval.high, unit)})"
 
 
-def _with_range(times: Spread) -> str:
-    digits = _digits(times.median)
-    ends = "" if times.min == times.max else f" ({times.min:.{digits}f}-{times.max:.{digits}f})"
-    return f"{times.median:.{digits}f}{ends}"
+def _with_range(values: Spread, unit: str) -> str:
+    digits = _digits(values.median)
+    median, low, high = (f"{v:.{digits}f}" if unit == "s" else number(v, unit) for v in astuple(values))
+    return median if values.min == values.max else f"{median} ({low}-{high})"
 
 
 def number(value: float, unit: str) -> str:
     """Return a value with the digits that a table shows; `unit` is that of its figure."""
-    if unit == "bytes":
+    if is_size(unit):
         return format_size(round(value))
     if unit == "count":
         return f"{value / _THOUSAND:.1f}k" if value >= _THOUSAND else f"{value:.0f}"
     if unit == "ratio":
         return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
-    return seconds(value)
+    return seconds(value) if unit == "s" else format_number(value)
 
 
 def seconds(value: float, min_digits: int = 2) -> str:

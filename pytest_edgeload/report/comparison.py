@@ -8,11 +8,13 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, incomparable, shown_change, shown_interval
+from pytest_edgeload.results.own import own_figures
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import change, value_of
 from pytest_edgeload.results.threshold import Figure
 
 _NONE = "-"
+_PEAK = Figure("peak_bytes")
 _SUMMARIZED = {"new", "missing", "incomparable"}
 """Verdicts whose findings share a line, because they all have the same reason."""
 
@@ -21,7 +23,7 @@ _TEXTS, _ESSENTIAL = frozenset({0, 1, 3, 4}), frozenset({0, 1, 4, 5, 6, 7})
 
 
 def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, width: int | None = None) -> str:
-    """Return a row for the main figure and one for the memory of each case that both sessions have.
+    """Return rows for each case that both sessions have: its main figure, those that its program reports, its memory.
 
     If lines are longer than `width`, a last line names the columns that were left out.
     """
@@ -30,7 +32,8 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, 
     for record in after:
         old, new = then.side(record.case, None), now.side(record.case, None)
         if old is not None and new is not None:
-            figures = (Figure(record.case.main_metric), Figure(record.case.memory_metric))
+            own = [one for one in own_figures([record, old.record]) if old.has(one) or new.has(one)]
+            figures = [Figure(record.case.main_metric), *own, Figure(record.case.memory_metric)]
             rows += [_row(figure, old, new, is_alike=is_alike) for figure in figures]
     if not rows:
         return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.services import ServiceEntry, entries
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.bootstrap import CONFIDENCE
@@ -47,4 +48,4 @@ def _point(entry: ServiceEntry) -> _Point:
     extra = f"{figure.stat} of {rounds}; {entry.column.better} is better"
     if ends:
         extra += f"; the range is its {100 * CONFIDENCE:.0f} % interval"
-    return _Point(f"{entry.case}: {entry.column.name}", figure.unit, estimate.value, ends, extra)
+    return _Point(f"{entry.case}: {entry.column.name}", printable(figure.unit), estimate.value, ends, extra)

@@ -36,7 +36,7 @@ def render(document: Document, judgement: Judgement, view: View) -> str:
     records = document.records
     failed = [f"- ❌ {code(line)}" for line in failures(records)]
     unfolding = [_unfolding(table, judgement.regressed) for table in tables(records, view)]
-    notes = [f"- {line}" for line in (*map(code, outlying(records)), *map(_escaped, remarks(records)))]
+    notes = [f"- {line}" for line in (*map(code, outlying(records)), *map(_escaped, remarks(records, view)))]
     return _within(MAX_BYTES, [_heading(document, judgement), *_verdicts(judgement), *failed, *unfolding, "", *notes])
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report.columns import number
+from pytest_edgeload.report.columns import NAME, column, number
+from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import METRICS, Measurement
+from pytest_edgeload.results.own import disagreements, own_metrics, unreported
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import outliers
 
@@ -51,10 +53,10 @@ def _rows(cases: Sequence[Case], count: int) -> str:
     return "; ".join([*map(_row, cases[:_MAX_ROWS]), *([f"{rest} more"] if rest > 0 else [])])
 
 
-def remarks(records: Sequence[Record]) -> list[str]:
-    """Return the remarks on how the figures were measured, each once."""
+def remarks(records: Sequence[Record], view: View) -> list[str]:
+    """Return the remarks on how the figures were measured, and on those of the view that were not, each once."""
     everything = [measurement for record in records for measurement in record.rounds]
-    lines = notices(records)
+    lines = [*notices(records), *disagreements(records), *_absent(records, view)]
     if any((m.peak_bytes or 0) > r.case.limit_bytes for r in records if r.case.limit_bytes for m in r.rounds):
         lines.append("peak includes pages of shared libraries, most of which the limit does not count")
     if retried := sum(len(record.retried) for record in records):
@@ -67,6 +69,14 @@ def remarks(records: Sequence[Record]) -> list[str]:
     if not all(measurement.interleaved for measurement in everything):
         lines.append("rounds were not interleaved, because xdist distributes the tests")
     return list(map(printable, lines))
+
+
+def _absent(records: Sequence[Record], view: View) -> list[str]:
+    """Return a line on each metric among the columns and the order of a view that no program reported."""
+    reported = own_metrics(records)
+    names = dict.fromkeys([*view.columns, *([view.sort] if view.sort not in {"", NAME} else [])])
+    figures = (figure for name in names if (figure := column(name).figure) is not None)
+    return [line for figure in figures if (line := unreported(figure, reported)) is not None]
 
 
 def _shared(everything: Sequence[Measurement]) -> list[str]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report.columns import Column, column, full_name, rows
+from pytest_edgeload.report.columns import Column, column, figure_column, full_name, rows
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.own import own_figures, own_metrics
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Estimate, estimate, lacking
 from pytest_edgeload.results.threshold import Figure
@@ -25,9 +26,14 @@ class ServiceEntry:
 
 
 def entries(records: Sequence[Record], view: View) -> Iterator[ServiceEntry]:
-    """Yield the figures among the view's columns; without columns, all metrics that are a single number per run."""
-    chosen = map(column, view.columns or [name for name in METRICS if name != "response_s"])
-    figures = [(col, col.figure) for col in chosen if col.figure is not None]
+    """Yield the figures among the view's columns; without columns, all metrics that are a single number per run.
+
+    A series that a program reported is replaced by its statistics.
+    """
+    own = own_metrics(records)
+    named = [column(name, own) for name in view.columns]
+    usual = [*(column(name) for name in METRICS if name != "response_s"), *map(figure_column, own_figures(records))]
+    figures = [(col, col.figure) for col in named or usual if col.figure is not None]
     for row in rows(records):
         for col, figure in figures:
             runs = row.runs(figure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -21,6 +21,7 @@ from pytest_edgeload.report.columns import (
     Row,
     Value,
     column,
+    figure_column,
     full_name,
     key,
     rows,
@@ -31,8 +32,11 @@ from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import winner
 from pytest_edgeload.results.case import HOST, PROGRAM, REFERENCE, Case
 from pytest_edgeload.results.finding import identity
+from pytest_edgeload.results.metric import Metric
+from pytest_edgeload.results.own import own_figures, own_metrics
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, spread
+from pytest_edgeload.results.threshold import Figure
 
 _ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
 _PROGRAMS = {
@@ -68,7 +72,7 @@ class Table:
     def grid(self, regressed: Collection[Case] = ()) -> Grid:
         """Return the cells; rows of the cases in `regressed`, given by their identity, are marked."""
         columns = [*self.labels, *self.columns]
-        is_decided = _has_winner(self.rows)
+        is_decided = _has_winner(self.rows, None)
         styles = [_styles(col, self.rows, is_decided=is_decided) for col in columns]
         cells = [[printable(col.show(row)) for col in columns] for row in self.rows]
         marked = [[Cell(text, styles[j][i]) for j, text in enumerate(line)] for i, line in enumerate(cells)]
@@ -91,12 +95,13 @@ def tables(records: Sequence[Record], view: View) -> list[Table]:
     Rows of several devices or merged machines share a table.
     """
     has_devices = len({record.case.device for record in records}) > 1
+    own = own_metrics(records)
     grouped: dict[object, list[Row]] = {}
     for row in rows(records):
         case = row.record.case
         place = _values(case, view) if view.group_by else _compared(case, has_devices=has_devices)
         grouped.setdefault(place, []).append(row)
-    return [_table(members, view) for members in grouped.values()]
+    return [_table(members, view, own) for members in grouped.values()]
 
 
 def _values(case: Case, view: View) -> tuple[str, ...]:
@@ -114,9 +119,10 @@ def _compared(case: Case, *, has_devices: bool) -> Case:
     return msgspec.structs.replace(common, constraints=Constraints(), limit=limit)
 
 
-def _table(members: Sequence[Row], view: View) -> Table:
-    chosen = tuple(by_rounds(col, members) for col in tuple(map(column, view.columns)) or _usual(members))
-    ordered = tuple(sorted(members, key=lambda row: _place(row, view.sort)))
+def _table(members: Sequence[Row], view: View, own: Mapping[str, Metric]) -> Table:
+    named = tuple(column(name, own) for name in view.columns)
+    chosen = tuple(by_rounds(col, members) for col in named or _usual(members))
+    ordered = tuple(sorted(members, key=lambda row: _place(row, view.sort, own)))
     labels = _labels(ordered, view, {col.name for col in chosen})
     return Table(tuple(map(printable, _title(ordered, view))), labels, chosen, ordered)
 
@@ -137,14 +143,21 @@ def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
     if are_programs and REFERENCE not in members[0].group:
         absent.append(NAMED["ratio"])
     titled = [replace(column(name), title=title) if title else column(name) for name, title in usual.items()]
-    return (*(col for col in titled if col not in absent), NAMED["outcome"])
+    main, *others = (col for col in titled if col not in absent)
+    return (main, *own_columns(members), *others, NAMED["outcome"])
 
 
-def _place(row: Row, sort: str) -> tuple[float, str]:
+def own_columns(members: Sequence[Row]) -> list[Column]:
+    """Return the columns of the metrics that the rows' programs reported, without those that are empty in all rows."""
+    columns = map(figure_column, own_figures(row.record for row in members))
+    return [col for col in columns if any(col.value(row) is not None for row in members)]
+
+
+def _place(row: Row, sort: str, own: Mapping[str, Metric]) -> tuple[float, str]:
     """Return the sort key of a row: the best row is first, rows without a value are last."""
     if sort == NAME:
         return 0.0, full_name(row.record.case)
-    by = column(sort or row.record.case.main_metric)
+    by = column(sort or row.record.case.main_metric, own)
     value: Value = row.record.case.limit_bytes if sort == "limit" else by.value(row)
     if isinstance(value, str):
         return (float(value), "") if value.isdecimal() else (math.inf, value)
@@ -178,11 +191,14 @@ _CASE = Column(
 def _styles(col: Column, members: Sequence[Row], *, is_decided: bool) -> list[Style]:
     """Return the style of each cell of a column: best, worst, or bad for an outcome that is not ok.
 
-    A time or a ratio is best only if it `is_decided` which row is the quickest.
+    A time or a ratio is best only if it `is_decided` which row is the quickest, and a metric of the program's own only
+    if it is decided which row is best by it.
     """
     if col is NAMED["outcome"]:
         return ["" if all(m.outcome == "ok" for m in row.record.rounds) else "bad" for row in members]
     values = [col.value(row) for row in members]
+    if col.figure is not None and col.figure.is_own:
+        is_decided = _has_winner(members, col.figure)
     known = sorted({value for value in values if isinstance(value, float | int)}, reverse=col.better == "higher")
     if col.better == "neither" or len(known) < 2 or not (is_decided or _is_exact(col)):  # noqa: PLR2004
         return [""] * len(members)
@@ -193,8 +209,8 @@ def _is_exact(col: Column) -> bool:
     return col is NAMED["swap_in_out"] or (col.figure is not None and col.figure.is_exact)
 
 
-def _has_winner(members: Sequence[Row]) -> bool:
-    won = winner([row.record for row in members])
+def _has_winner(members: Sequence[Row], figure: Figure | None) -> bool:
+    won = winner([row.record for row in members], figure)
     return won is not None and not won.close
 
 

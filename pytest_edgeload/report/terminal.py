@@ -29,7 +29,7 @@ def summary(document: Document, judgement: Judgement, view: View) -> str:
     records = document.records
     omitted: list[str] = []
     blocks = [_block(table, table.grid(judgement.regressed), view, omitted) for table in tables(records, view)]
-    notes = [failures(records), outlying(records), [*remarks(records), *omission(omitted, view.width)]]
+    notes = [failures(records), outlying(records), [*remarks(records, view), *omission(omitted, view.width)]]
     blocks += ["\n".join(lines) for lines in notes if lines]
     return "\n\n".join(blocks)
 

@@ -1,27 +1,33 @@
-"""The quickest policy of a comparison group, its lead, and the policies that may be as quick. Pure."""
+"""The best policy of a comparison group, its lead, and the policies that may be as good. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_edgeload.results.bootstrap import Interval
+from pytest_edgeload.report.columns import column
+from pytest_edgeload.report.view import View
+from pytest_edgeload.results.bootstrap import Interval, Runs
 from pytest_edgeload.results.case import REFERENCE
+from pytest_edgeload.results.own import own_metrics
 from pytest_edgeload.results.record import Record
-from pytest_edgeload.results.statistics import estimate, ratio, runs_of, spread
+from pytest_edgeload.results.statistics import estimate, lacking, ratio, runs_of, value_of
 from pytest_edgeload.results.threshold import Figure
+
+_WORDS = {"makespan_s": "makespan", "response_mean_s": "mean response time"}
 
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The quickest record of a comparison group, by the median of the metric that its policies are compared by.
+    """The best record of a comparison group by a figure, in general the time that its policies are compared by.
 
-    `ratio` is its time relative to that of the reference, round by round; None if there is no reference, or if it is
-    the winner. The intervals of the records in `close` overlap the winner's, so that they may be as quick.
+    `value` is the figure. `ratio` is relative to that of the reference, round by round; None if there is no reference,
+    or if it is the winner. The intervals of the records in `close` overlap the winner's, so that they may be as good.
     """
 
     record: Record
-    median_s: float
+    figure: Figure
+    value: float
     ratio: float | None
     close: tuple[Record, ...]
 
@@ -30,26 +36,80 @@ class Winner:
         """The name of the policy."""
         return self.record.case.policy
 
+    @property
+    def is_quickest(self) -> bool:
+        """Whether it won by the time that its policies are compared by."""
+        return self.figure == Figure(self.record.case.main_metric)
 
-def winner(records: Sequence[Record]) -> Winner | None:
-    """Return the winner among the records of a comparison group; None for a single record, or if no run was ok."""
-    metric = records[0].case.main_metric if records else ""
-    times = {i: times.median for i, record in enumerate(records) if (times := spread(record, metric)) is not None}
-    if len(records) == 1 or not times:
+    @property
+    def superlative(self) -> str:
+        """The property that won: `the highest tokens_per_s`."""
+        return f"the {'highest' if self.figure.is_higher_better else 'lowest'} {in_words(self.figure)}"
+
+
+def winner(records: Sequence[Record], figure: Figure | None = None) -> Winner | None:
+    """Return the winner among the records of a comparison group; None for a single record, or if no run was ok.
+
+    Without a figure, it is the median of the metric that the policies are compared by.
+    """
+    if len(records) < 2:  # noqa: PLR2004
         return None
-    first, *others = sorted(times, key=times.__getitem__)
-    best = records[first]
-    reference = next((records[i] for i in others if records[i].case.policy == REFERENCE), None)
+    figure = figure or Figure(records[0].case.main_metric)
+    ordered = best_first(records, figure)
+    values = [value for record in ordered if (value := value_in(records, record, figure)) is not None]
+    if not values:
+        return None
+    best, *others = ordered[: len(values)]
+    reference = next((r for r in others if r.case.policy == REFERENCE and figure.reference is None), None)
+    interval = interval_in(records, best, figure)
     return Winner(
         best,
-        times[first],
-        None if reference is None else ratio(best, reference, metric),
-        tuple(records[i] for i in others if _overlap(_interval(best), _interval(records[i]))),
+        figure,
+        values[0],
+        None if reference is None else ratio(best, reference, figure.metric),
+        tuple(record for record in others if _overlap(interval, interval_in(records, record, figure))),
     )
 
 
-def _interval(record: Record) -> Interval | None:
-    main = estimate(runs_of(record, Figure(record.case.main_metric)))
+def contest(records: Sequence[Record], view: View) -> Figure | None:
+    """Return the figure that orders the rows of a view, if one value of it is better than another.
+
+    Otherwise return None: the policies are compared by their main metric.
+    """
+    figure = column(view.sort, own_metrics(records)).figure if view.sort not in {"", "name"} else None
+    if figure is None or figure.kind.better == "neither":
+        return None
+    return figure if any(value_in(records, record, figure) is not None for record in records) else None
+
+
+def best_first(records: Sequence[Record], figure: Figure) -> list[Record]:
+    """Return the records in the order of a figure, those without it last."""
+
+    def place(record: Record) -> tuple[bool, float]:
+        value = value_in(records, record, figure)
+        return value is None, 0.0 if value is None else -value if figure.is_higher_better else value
+
+    return sorted(records, key=place)
+
+
+def value_in(records: Sequence[Record], record: Record, figure: Figure) -> float | None:
+    """Return the figure of one of `records`, which are a comparison group; None without enough samples."""
+    runs = _runs(records, record, figure)
+    return None if lacking(runs, figure.stat) else value_of(runs, figure.stat)
+
+
+def in_words(figure: Figure) -> str:
+    """Return the name of a figure in a sentence."""
+    return _WORDS.get(figure.metric, str(figure)) if figure.stat == "median" and not figure.reference else str(figure)
+
+
+def _runs(records: Sequence[Record], record: Record, figure: Figure) -> Runs:
+    return runs_of(record, figure, next((r for r in records if r.case.policy == figure.reference), None))
+
+
+def interval_in(records: Sequence[Record], record: Record, figure: Figure) -> Interval | None:
+    """Return the 95 % interval of the figure; None for a single run."""
+    main = estimate(_runs(records, record, figure), figure.stat)
     return None if main is None else main.interval
 
 

@@ -12,7 +12,7 @@ import msgspec
 from pytest_edgeload.results.bootstrap import Runs
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.record import Record
-from pytest_edgeload.results.statistics import Change, runs_of
+from pytest_edgeload.results.statistics import Change, lacking, runs_of
 from pytest_edgeload.results.threshold import Figure
 
 Verdict = Literal["ok", "regressed", "improved", "inconclusive", "new", "missing", "invalid", "incomparable"]
@@ -103,6 +103,10 @@ class Side:
         """Return the samples of `figure`."""
         return runs_of(self.record, figure, self.reference)
 
+    def has(self, figure: Figure) -> bool:
+        """Return whether it has enough samples of `figure`."""
+        return not lacking(self.runs(figure), figure.stat)
+
 
 @dataclass(frozen=True, slots=True)
 class Sides:
@@ -151,5 +155,7 @@ def incomparable(figure: Figure, then: Case, now: Case, *, is_alike: bool) -> st
     if figure.reference is not None or figure.is_exact:
         return None
     if not is_alike:
+        if figure.is_own:
+            return f"{figure} of another machine cannot be compared; try a ratio to another row, as {figure}/NAME"
         return "times of another machine cannot be compared; try a ratio such as makespan/bulk:10%"
     return None if then.cap == now.cap else f"the cap was {then.cap} then, and is {now.cap} now"

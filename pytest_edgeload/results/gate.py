@@ -12,6 +12,7 @@ from pytest_edgeload.results.claims import Judged, settle
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, Verdict, missing_cases
 from pytest_edgeload.results.judging import judge, judge_ceiling
+from pytest_edgeload.results.own import own_metrics, unreported
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
 
@@ -38,7 +39,8 @@ class Gate:
     def judge(self, case: Case, now: Sides, ceilings: Sequence[Ceiling] = ()) -> list[Judged]:
         """Return the results of one case: one for each threshold and one for each ceiling of its test.
 
-        A reference is not compared with itself.
+        A reference is not compared with itself. A threshold on a metric that programs report does not concern a case
+        that never had it.
         """
 
         def side_of(figure: Figure) -> Side | None:
@@ -47,8 +49,8 @@ class Gate:
         judged: list[Judged] = []
         for threshold in self.thresholds:
             side = side_of(threshold.figure)
-            if self._then is not None and side is not None:
-                before = self._then.side(case, threshold.figure.reference)
+            before = None if self._then is None else self._then.side(case, threshold.figure.reference)
+            if self._then is not None and side is not None and _concerns(threshold, side, before):
                 judged.append(judge(threshold, before, side, is_alike=self.is_alike))
         for ceiling in ceilings:
             side = side_of(ceiling.figure)
@@ -61,28 +63,36 @@ class Gate:
         now = Sides.of(records)
         judged = [one for case in now.records for one in self.judge(case, now)]
         findings = (*settle(judged), *self.missing(records))
-        return Judgement(findings, tuple(self.idle(findings)))
+        before = () if self.baseline is None else self.baseline.records
+        return Judgement(findings, tuple(self.idle(findings, reported=own_metrics([*records, *before]))))
 
-    def idle(self, findings: Iterable[Finding], ceilings: Iterable[Ceiling] = ()) -> list[str]:
-        """Return a sentence on each threshold and ceiling by which no figure was judged."""
+    def idle(
+        self, findings: Iterable[Finding], ceilings: Iterable[Ceiling] = (), reported: Collection[str] = ()
+    ) -> list[str]:
+        """Return a sentence on each threshold and ceiling by which no figure was judged.
+
+        `reported` are the names of the metrics that programs reported about themselves.
+        """
         by_limit: dict[str, list[Finding]] = {}
         limits: list[Threshold | Ceiling] = [*self.thresholds, *ceilings]
         for finding in findings:
             by_limit.setdefault(finding.limit, []).append(finding)
         return [
-            f"threshold {limit.text} judged nothing: {self._reason(limit, by_limit.get(limit.text, []))}"
+            f"threshold {limit.text} judged nothing: {self._reason(limit, by_limit.get(limit.text, []), reported)}"
             for limit in dict.fromkeys(limits)
             if not any(finding.is_judged for finding in by_limit.get(limit.text, []))
         ]
 
-    def _reason(self, limit: Threshold | Ceiling, findings: Sequence[Finding]) -> str:
+    def _reason(self, limit: Threshold | Ceiling, findings: Sequence[Finding], reported: Collection[str]) -> str:
         """Return why nothing was judged by `limit`; `findings` are those on it."""
+        if isinstance(limit, Threshold) and self.baseline is None:
+            return "there is no baseline"
+        if (sentence := unreported(limit.figure, reported)) is not None:
+            return sentence
         counts = Counter(finding.verdict for finding in findings if finding.verdict != "missing")
         if counts:
             verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
             return f"no case has a figure to compare ({verdicts})"
-        if isinstance(limit, Threshold) and self.baseline is None:
-            return "there is no baseline"
         reference = limit.figure.reference
         return "no case was measured" if reference is None else f"no case was measured besides {reference} itself"
 
@@ -97,3 +107,8 @@ class Gate:
     @cached_property
     def _then(self) -> Sides | None:
         return None if self.baseline is None else Sides.of(self.baseline.records)
+
+
+def _concerns(threshold: Threshold, after: Side, before: Side | None) -> bool:
+    sides = [after] if before is None else [after, before]
+    return not threshold.figure.is_own or threshold.figure.metric in own_metrics(side.record for side in sides)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Side, Sides, identity, incomparable
+from pytest_edgeload.results.own import own_metrics
 from pytest_edgeload.results.statistics import Estimate, estimate, lacking
 from pytest_edgeload.results.threshold import Figure
 
@@ -38,9 +39,15 @@ class Series:
 
 def series(sessions: Sequence[Saved], figure: Figure, is_wanted: Callable[[Case], bool]) -> list[Series]:
     """Return a series for each wanted case, with the values that are comparable with the newest session's."""
+    figure = known_in(sessions, figure)
     sides = [(saved, Sides.of(saved.document.records)) for saved in sessions]
     newest = {key: record.case for _, each in sides for key, record in each.records.items() if is_wanted(record.case)}
     return [_series(case, figure, sides) for case in newest.values() if case.policy != figure.reference]
+
+
+def known_in(sessions: Sequence[Saved], figure: Figure) -> Figure:
+    """Return the figure with the unit and the direction that the newest session gives a metric that programs report."""
+    return figure.known(own_metrics(record for saved in reversed(sessions) for record in saved.document.records))
 
 
 def _series(case: Case, figure: Figure, sides: Sequence[tuple[Saved, Sides]]) -> Series:

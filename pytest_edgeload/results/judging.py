@@ -15,6 +15,7 @@ from pytest_edgeload.results.bootstrap import Distribution, Runs, contrast, resa
 from pytest_edgeload.results.claims import Claim, Judged
 from pytest_edgeload.results.evidence import DOUBT, rank_chance, too_few_rounds, widening
 from pytest_edgeload.results.finding import Finding, Side, Verdict, incomparable
+from pytest_edgeload.results.own import own_metrics
 from pytest_edgeload.results.statistics import both, change_of, lacking, outcomes, value_of
 from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
 
@@ -27,19 +28,33 @@ def judge(threshold: Threshold, before: Side | None, after: Side, *, is_alike: b
 
     `is_alike` says whether the baseline was measured on the same kind of machine.
     """
-    figure, case = threshold.figure, after.record.case
+    sides = [after] if before is None else [after, before]
+    figure, case = threshold.figure.known(own_metrics(side.record for side in sides)), after.record.case
     if before is None:
         return Finding(case, figure, threshold.text, "new", "the baseline has no such case")
-    obstacle = _obstacle(figure, before, after, is_alike=is_alike)
+    if figure.is_own and figure.metric not in own_metrics([before.record]):
+        return Finding(case, figure, threshold.text, "new", f"the baseline has no {figure.metric} of this case")
+    obstacle = _unfit(threshold, figure) or _obstacle(figure, before, after, is_alike=is_alike)
     if obstacle is not None:
         return Finding(case, figure, threshold.text, *obstacle)
-    return _compare(threshold, before.runs(figure), after.runs(figure), Finding(case, figure, threshold.text, "ok"))
+    known = replace(threshold, figure=figure)
+    return _compare(known, before.runs(figure), after.runs(figure), Finding(case, figure, threshold.text, "ok"))
+
+
+def _unfit(limit: Threshold | Ceiling, figure: Figure) -> tuple[Verdict, str] | None:
+    """Return the verdict and its reason if the limit has no meaning for the figure, whose metric is known by now."""
+    if figure.kind.better == "neither":
+        hint = "let the program report it with better='higher' or better='lower'"
+        return "invalid", f"{figure.metric} is neither better nor worse when it changes; {hint}"
+    mismatch = limit.mismatch(figure.unit)
+    return None if mismatch is None else ("invalid", mismatch)
 
 
 def _obstacle(figure: Figure, before: Side, after: Side, *, is_alike: bool) -> tuple[Verdict, str] | None:
     """Return the verdict and its reason if the figures need not or cannot be compared."""
     then, now = outcomes(before.record), outcomes(after.record)
     different = incomparable(figure, before.record.case, after.record.case, is_alike=is_alike)
+    different = different or _changed_unit(figure, before, after)
     invalid = _invalid(after) or _invalid(before)
     if invalid is None and set(then) == {"ok"} and set(now) != {"ok"}:
         failed = ", ".join(f"{count} {outcome}" for outcome, count in now.items())
@@ -50,13 +65,24 @@ def _obstacle(figure: Figure, before: Side, after: Side, *, is_alike: bool) -> t
     return None if invalid is None else ("invalid", invalid)
 
 
+def _changed_unit(figure: Figure, before: Side, after: Side) -> str | None:
+    """Return why a metric that the programs reported cannot be compared; None if its unit is the same."""
+    then, now = (own_metrics([side.record]).get(figure.metric) for side in (before, after))
+    if then is None or now is None or then.unit == now.unit:
+        return None
+    return f"its unit was {then.unit or 'none'} then, and is {now.unit or 'none'} now"
+
+
 def judge_ceiling(ceiling: Ceiling, after: Side) -> Judged:
     """Return the finding on a figure and the ceiling that its test declares. A single run has to keep to it as well."""
-    figure, case = ceiling.figure, after.record.case
+    figure, case = ceiling.figure.known(own_metrics([after.record])), after.record.case
     runs = after.runs(figure)
     reason = _invalid(after) or _too_few(runs, figure)
     if reason is not None:
         return Finding(case, figure, ceiling.text, "invalid", reason)
+    unfit = _unfit(ceiling, figure)
+    if unfit is not None:
+        return Finding(case, figure, ceiling.text, *unfit)
     value = value_of(runs, figure.stat)
     assert value is not None  # or there would be too few samples
     finding = Finding(case, figure, ceiling.text, "ok", now=value)

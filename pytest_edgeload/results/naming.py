@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from functools import cache
+from functools import cache, lru_cache
 from itertools import zip_longest
 from typing import cast, get_args
 
@@ -101,6 +101,7 @@ def check_own_name(name: str) -> None:
     raise ValueError(f"{reason}; choose another, such as own_{name.replace('.', '_')}")
 
 
+@lru_cache(maxsize=4096)
 def can_be_own(name: str) -> bool:
     """Return whether a program's own metric can have this name, so that no text means two metrics."""
     is_taken = name in COLUMNS or bool(named(name)) or any(map(may_be_statistic, name.split(".")))

@@ -18,7 +18,7 @@ from pytest_edgeload.results.finding import Side, Sides, Verdict
 from pytest_edgeload.results.judging import judge
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import runs_of
-from pytest_edgeload.results.threshold import Figure, Threshold
+from pytest_edgeload.results.threshold import Figure, Threshold, is_size
 
 _SEED = 2020  # of the splits, so that the same rounds give the same answer
 _TRIES = 100
@@ -138,7 +138,7 @@ def _pairs(figure: Figure, before: _Side, after: _Side) -> list[tuple[Side, Side
 
 def _thresholds(figure: Figure) -> list[Threshold]:
     """Return thresholds of the figure, tightest first: shares for times, amounts for bytes and counts."""
-    if figure.unit == "bytes":
+    if is_size(figure.unit):
         texts = [format_size(size) for size in _SIZES]
     elif figure.unit == "count":
         texts = [str(count) for count in _COUNTS]

@@ -36,7 +36,7 @@ def render(document: Document, judgement: Judgement, view: View) -> str:
     from plotly.offline import get_plotlyjs  # noqa: PLC0415
 
     environment = Environment(autoescape=True, finalize=_finalized, trim_blocks=True, lstrip_blocks=True)
-    compared = experiments(document.records)
+    compared = experiments(document.records, view)
     titles = summary.titles(compared)
     plotly, script = get_plotlyjs(), _text("page.js")
     winners = summary.winners(compared, titles)
@@ -47,11 +47,12 @@ def render(document: Document, judgement: Judgement, view: View) -> str:
         style=_text("page.css"),
         tiles=summary.tiles(document, judgement),
         winners=winners,
+        has_metrics=any(len(one.figures) > 1 for one in compared),
         headlines=list(summary.headlines(winners)),
         unenforced=devices.unenforced(record.case for record in document.records),
         devices=devices.grid(record.case for record in document.records),
         failures=notes.failures(document.records),
-        remarks=[*notes.outlying(document.records), *notes.remarks(document.records)],
+        remarks=[*notes.outlying(document.records), *notes.remarks(document.records, view)],
         table=cases.table(document.records, view),
         networks=_networks(document.records),
         findings=list(map(_finding, judgement.findings)),

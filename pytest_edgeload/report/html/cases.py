@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_edgeload.report.columns import KEYS, Column, Row, column
+from pytest_edgeload.report.columns import KEYS, Column, Row, column, figure_column
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import PROGRAM, Case
+from pytest_edgeload.results.own import own_figures, own_metrics
 from pytest_edgeload.results.record import Record
 
 _ALWAYS = ("workload", "limit", "policy")
@@ -25,7 +26,8 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
     `omitted` has the titles of the usual columns without a value other than 0.
     """
     rows = [row for one in tables(records, view) for row in one.rows]
-    metrics = list(map(column, view.columns)) or _metrics(records)
+    own = own_metrics(records)
+    metrics = [column(name, own) for name in view.columns] or _metrics(records)
     empty = [] if view.columns else [col for col in metrics if not any(col.value(row) for row in rows)]
     outcome = [] if view.columns else ["outcome"]
     labels = [*_ALWAYS, *outcome, *distinguishing([record.case for record in records], _ALWAYS)]
@@ -42,7 +44,8 @@ def _metrics(records: Sequence[Record]) -> list[Column]:
     are_programs = {record.case.workload == PROGRAM for record in records}
     memory = [*(_MEMORY if False in are_programs else ()), *(_MEMORY_OF_PROGRAMS if True in are_programs else ())]
     names = ["makespan", *(_ARRIVING if has_arrivals else ()), "interval", "ratio", "bound", *memory, *_USUAL]
-    return [replace(column(name), title=_SHORT[name]) if name in _SHORT else column(name) for name in names]
+    main, *others = (replace(column(name), title=_SHORT[name]) if name in _SHORT else column(name) for name in names)
+    return [main, *map(figure_column, own_figures(records)), *others]
 
 
 def distinguishing(cases: Sequence[Case], known: Sequence[str], never: Sequence[str] = ()) -> list[str]:

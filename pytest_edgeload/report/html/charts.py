@@ -6,25 +6,28 @@ Reference: https://plotly.com/javascript/reference/
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
-from pytest_edgeload.base.units import format_duration, format_size
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.report.html.experiment import Experiment, limit_of
-from pytest_edgeload.report.html.marks import GREY, Mark, label, seconds, spanning
+from pytest_edgeload.report.html.marks import GREY, Mark, amounts, label, seconds, spanning
+from pytest_edgeload.report.winners import in_words
 from pytest_edgeload.results.minmem import SWAPPED_BYTES
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, outcomes, runs_of, spread
-from pytest_edgeload.results.threshold import Figure
+from pytest_edgeload.results.threshold import Figure, is_size
 
 Chart = dict[str, Any]
 
 _MAX_POINTS = 400  # of one distribution; more would enlarge the file without a visible difference
 _OFFSET = 0.008  # of the axis, between the points of two lines at the same limit
 _ROW_PX = 34
+_MIB = 1 << 20
 
 
 def by_limit(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
-    """Return the main metric by limit with a line for each policy; bars if there is a single limit.
+    """Return the figure of the experiment by limit with a line for each policy; bars if there is a single limit.
 
     The chart of a single record is empty, because one value is not a comparison.
     """
@@ -89,7 +92,7 @@ def _curves(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
     }  # fmt: skip
     layout = {
         "xaxis": axis,
-        "yaxis": seconds(experiment.metric_name, [*values, *_bounds(experiment)]),
+        "yaxis": _axis(experiment, [*values, *_bounds(experiment)]),
         "shapes": [_bound(at_s, "y") for at_s in _bounds(experiment)],
     }
     failed = _failed(experiment, places, values, marks)
@@ -114,37 +117,38 @@ def _curve(experiment: Experiment, policy: str, places: Mapping[str, float], mar
         (record, values)
         for limit in places
         for record in experiment.at(limit)
-        if record.case.policy == policy and (values := spread(record, experiment.metric)) is not None
+        if record.case.policy == policy and (values := experiment.spread(record)) is not None
     ]
+    scale = _scale(experiment.figure)
     return {
         "type": "scatter", "mode": "lines+markers", "name": label(policy),
-        "x": [places[limit_of(record)] for record, _ in points], "y": [values.median for _, values in points],
-        "error_y": _range(values for _, values in points),
-        "text": [_hover_text(record, values) for record, values in points], "hoverinfo": "text",
+        "x": [places[limit_of(record)] for record, _ in points], "y": [values.median / scale for _, values in points],
+        "error_y": _range((values for _, values in points), scale),
+        "text": [_hover_text(experiment, record, values) for record, values in points], "hoverinfo": "text",
         "line": {"color": mark.colour, "dash": mark.dash, "width": 2},
         "marker": {"size": 10, "symbol": [mark.symbol + "-open" * has_swapped(record) for record, _ in points],
                    "color": mark.colour, "line": {"width": 2, "color": mark.colour}},
     }  # fmt: skip
 
 
-def _range(spreads: Iterable[Spread]) -> Chart:
+def _range(spreads: Iterable[Spread], scale: float) -> Chart:
     spreads = list(spreads)
     return {
         "type": "data", "symmetric": False, "thickness": 1.5, "width": 5,
-        "array": [values.max - values.median for values in spreads],
-        "arrayminus": [values.median - values.min for values in spreads],
+        "array": [(values.max - values.median) / scale for values in spreads],
+        "arrayminus": [(values.median - values.min) / scale for values in spreads],
     }  # fmt: skip
 
 
 def _failed(
     experiment: Experiment, places: Mapping[str, float], values: Sequence[float], marks: Mapping[str, Mark]
 ) -> Chart:
-    """Return crosses above all times for records without a good run, stacked if there are several at a limit."""
-    top = max(values, default=1.0)
+    """Return crosses above all values for records without a good run, stacked if there are several at a limit."""
+    top = max((value for value in values if value > 0), default=1.0)
     crosses = [
         (record, top * 1.12 ** (height + 1))
         for limit in places
-        for height, record in enumerate(r for r in experiment.at(limit) if spread(r, experiment.metric) is None)
+        for height, record in enumerate(r for r in experiment.at(limit) if experiment.spread(r) is None)
     ]
     return {
         "type": "scatter", "mode": "markers+text", "name": "no good run",
@@ -156,20 +160,20 @@ def _failed(
 
 
 def _bars(experiment: Experiment, limit: str, marks: Mapping[str, Mark]) -> Chart:
-    records = experiment.at(limit)
-    spreads = [spread(record, experiment.metric) or Spread(0, 0, 0) for record in records]
-    pairs = list(zip(records, spreads, strict=True))
+    records, scale = experiment.at(limit), _scale(experiment.figure)
+    pairs = [(record, experiment.spread(record)) for record in records]
+    spreads = [values or Spread(0, 0, 0) for _, values in pairs]
     data = {
         "type": "bar", "orientation": "h", "showlegend": False,
-        "y": [_bar_label(record, values) for record, values in pairs],
-        "x": [values.median for values in spreads],
-        "error_x": {**_range(spreads), "color": GREY},
-        "hovertext": [_hover_text(record, values) for record, values in pairs], "hoverinfo": "text",
+        "y": [_bar_label(experiment, record, values) for record, values in pairs],
+        "x": [values.median / scale for values in spreads],
+        "error_x": {**_range(spreads, scale), "color": GREY},
+        "hovertext": [_hover_text(experiment, record, values) for record, values in pairs], "hoverinfo": "text",
         "marker": {"color": [marks[record.case.policy].colour for record in records],
                    "pattern": {"shape": ["/" if has_swapped(record) else "" for record in records]}},
     }  # fmt: skip
     layout = {
-        "xaxis": seconds(experiment.metric_name, ()),
+        "xaxis": _axis(experiment, ()),
         "yaxis": {"autorange": "reversed", "type": "category"},
         "shapes": [_bound(at_s, "x") for at_s in _bounds(experiment)],
         "height": 120 + _ROW_PX * len(records),
@@ -177,16 +181,30 @@ def _bars(experiment: Experiment, limit: str, marks: Mapping[str, Mark]) -> Char
     return {"data": [data], "layout": layout}
 
 
-def _bar_label(record: Record, values: Spread) -> str:
+def _axis(experiment: Experiment, values: Iterable[float]) -> dict[str, object]:
+    """Return the axis for the figure of an experiment, with its unit."""
+    figure = experiment.figure
+    if figure.unit == "s":
+        return seconds(label(in_words(figure)), values)
+    unit = figure.unit.replace("bytes", "MiB") if is_size(figure.unit) else figure.unit
+    return amounts(label(", ".join(filter(None, (in_words(figure), unit)))), values)
+
+
+def _scale(figure: Figure) -> int:
+    """Return the number that values are divided by: bytes are drawn in MiB."""
+    return _MIB if is_size(figure.unit) else 1
+
+
+def _bar_label(experiment: Experiment, record: Record, values: Spread | None) -> str:
     """Return the text to the left of a bar; inside or behind the bar its range would cover the text."""
-    result = format_duration(values.median) if values.median else _outcomes(record)
+    result = _outcomes(record) if values is None else label(experiment.figure.show(values.median))
     return f"{label(record.case.policy)}  <b>{result}</b> "
 
 
 def _bounds(experiment: Experiment) -> list[float]:
     """Return the bound in a list, which is empty if it is unknown or the chart does not show makespans."""
     bounds = [spread(record, "bound_s") for record in experiment.records]
-    return [bound.median for bound in bounds if bound is not None and experiment.metric == "makespan_s"][:1]
+    return [bound.median for bound in bounds if bound is not None and experiment.figure == Figure("makespan_s")][:1]
 
 
 def _bound(at_s: float, axis: str) -> Chart:
@@ -205,12 +223,12 @@ def has_swapped(record: Record) -> bool:
     return any(values is not None and values.median >= SWAPPED_BYTES for values in traffic)
 
 
-def _hover_text(record: Record, values: Spread) -> str:
+def _hover_text(experiment: Experiment, record: Record, values: Spread | None) -> str:
     traffic = [spread(record, metric) for metric in ("swap_in_bytes", "swap_out_bytes")]
     lines = [f"<b>{label(record.case.policy)}</b> at {label(limit_of(record))}", _outcomes(record)]
-    if values.max:
-        ends = f" ({format_duration(values.min)} to {format_duration(values.max)})"
-        lines.insert(1, format_duration(values.median) + (ends if values.min < values.max else ""))
+    if values is not None:
+        median, low, high = (label(experiment.figure.show(value)) for value in astuple(values))
+        lines.insert(1, median + (f" ({low} to {high})" if values.min < values.max else ""))
     if all(traffic):
         sizes = "/".join(format_size(round(swapped.median)) for swapped in traffic if swapped is not None)
         lines.append(f"swap in/out {sizes}")

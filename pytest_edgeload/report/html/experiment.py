@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import msgspec
 
+from pytest_edgeload.report.view import View
+from pytest_edgeload.report.winners import best_first, contest, interval_in, value_in
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.own import own_figures
 from pytest_edgeload.results.record import Record
-from pytest_edgeload.results.statistics import spread
+from pytest_edgeload.results.statistics import Spread, spread
+from pytest_edgeload.results.threshold import Figure
 
 NO_LIMIT = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """All records whose cases differ only in policy and limit; `case` has neither."""
+    """All records whose cases differ only in policy and limit; `case` has neither.
+
+    `figure` is the figure that its policies are compared by: the median of the main metric, or another one of the view.
+    """
 
     case: Case
     records: tuple[Record, ...]
+    figure: Figure
 
     @property
-    def metric(self) -> str:
-        """The metric that its policies are compared by."""
-        return self.case.main_metric
+    def figures(self) -> list[Figure]:
+        """The figures that it has charts of: its own, the main one, and those of its programs."""
+        others = [Figure(self.case.main_metric), *own_figures(self.records)]
+        known = [one for one in others if any(self.by(one).spread(record) for record in self.records)]
+        return list(dict.fromkeys([self.figure, *known]))
 
-    @property
-    def metric_name(self) -> str:
-        """The metric in words."""
-        return "makespan" if self.metric == "makespan_s" else "mean response time"
+    def by(self, figure: Figure) -> Self:
+        """Return the experiment whose policies are compared by another figure."""
+        return replace(self, figure=figure)
+
+    def spread(self, record: Record) -> Spread | None:
+        """Return the median and the range of the rounds; for other statistics, the value and its interval."""
+        if self.figure.stat == "median" and self.figure.reference is None:
+            return spread(record, self.figure.metric)
+        group = self._at(limit_of(record))
+        value = value_in(group, record, self.figure)
+        if value is None:
+            return None
+        ends = interval_in(group, record, self.figure)
+        return Spread(value, *((value, value) if ends is None else (ends.low, ends.high)))
 
     @property
     def limits(self) -> dict[str, int | None]:
@@ -38,22 +59,24 @@ class Experiment:
         return sorted_limits(self.records)
 
     def at(self, limit: str) -> list[Record]:
-        """Return the records at one of its limits, quickest first and those without a good run last."""
-        return sorted((record for record in self.records if limit_of(record) == limit), key=self._place)
+        """Return the records at one of its limits, the best first and those without a good run last."""
+        return best_first(self._at(limit), self.figure)
 
-    def _place(self, record: Record) -> tuple[bool, float]:
-        times = spread(record, self.metric)
-        return (times is None, 0.0 if times is None else times.median)
+    def _at(self, limit: str) -> list[Record]:
+        return [record for record in self.records if limit_of(record) == limit]
 
 
-def experiments(records: Iterable[Record]) -> list[Experiment]:
-    """Return the records by experiment, in order of first appearance."""
+def experiments(records: Iterable[Record], view: View | None = None) -> list[Experiment]:
+    """Return the records by experiment, in order of first appearance, compared by the figure that orders the view."""
     grouped: dict[Case, list[Record]] = {}
     for record in records:
         constraints = record.case.constraints.without(["memory_bytes"])
         common = msgspec.structs.replace(record.case.group, limit=None, constraints=constraints)
         grouped.setdefault(common, []).append(record)
-    return [Experiment(case, tuple(members)) for case, members in grouped.items()]
+    return [
+        Experiment(case, tuple(members), contest(members, view or View()) or Figure(case.main_metric))
+        for case, members in grouped.items()
+    ]
 
 
 def sorted_limits(records: Iterable[Record]) -> dict[str, int | None]:

@@ -14,6 +14,7 @@ from pytest_edgeload.report.html.marks import marks
 from pytest_edgeload.report.html.run import lanes, memory
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
+from pytest_edgeload.report.winners import in_words
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import Measurement
 
@@ -40,14 +41,17 @@ _MEMORY_NOTE = (
 
 
 def figures(compared: Sequence[Experiment], titles: Sequence[str]) -> dict[str, Any]:
-    """Return the charts of each experiment: times by limit, response times at each limit, and its typical runs."""
+    """Return the charts of each experiment: its figures by limit, response times at each limit, and typical runs."""
     marked = marks(record.case.policy for one in compared for record in one.records)
     runs = sum(len(typical(record)) for one in compared for record in one.records)
     charts = [
         {
             "title": printable(title),
             "conditions": conditions(one),
-            "chart": by_limit(one, marked),
+            "charts": [
+                {"title": printable(in_words(figure)), "chart": by_limit(one.by(figure), marked)}
+                for figure in one.figures
+            ],
             "limits": [
                 {"title": printable(at), "chart": responses(one, at, marked), "missing": _missing(one, at)}
                 for at in one.limits

@@ -73,9 +73,15 @@ def label(name: str) -> str:
 
 def seconds(name: str, values: Iterable[float]) -> dict[str, object]:
     """Return an axis for these times: linear from 0, or logarithmic if short times would be invisible."""
+    return amounts(f"{name}, seconds", values)
+
+
+def amounts(words: str, values: Iterable[float]) -> dict[str, object]:
+    """Return an axis with this title: linear from 0, or logarithmic if small amounts would be invisible."""
+    values = list(values)
     positive = [value for value in values if value > 0]
-    title = {"title": {"text": f"{name}, seconds"}}
-    if not positive or max(positive) <= _MAX_LINEAR * min(positive):
+    title = {"title": {"text": words}}
+    if not positive or min(values) < 0 or max(positive) <= _MAX_LINEAR * min(positive):
         return {**title, "rangemode": "tozero"}
     ticks = _ticks(min(positive), max(positive))
     return {**title, "type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}

@@ -46,15 +46,21 @@
   function choose() {
     const own = experiment();
     const answered = own.limits.some((limit) => limit.chart.data);
+    fill(at("metric"), own.charts.length > 1 ? own.charts.map((chart) => chart.title) : []);
     fill(at("limit"), answered ? own.limits.map((limit) => limit.title) : []);
     fill(at("run"), own.runs.map((run) => run.title));
   }
 
   function drawAll() {
     at("conditions").replaceChildren(...experiment().conditions.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
-    draw("curves", experiment().chart, "There is a single value here; the table of cases has it.");
+    drawCurves();
     drawResponses();
     drawRun();
+  }
+
+  function drawCurves() {
+    const shown = chosen("metric", experiment().charts) || experiment().charts[0];
+    draw("curves", shown.chart, "There is a single value here; the table of cases has it.");
   }
 
   function drawResponses() {
@@ -101,6 +107,7 @@
   for (const id of ["curves", "responses"]) at(id + "-note").dataset.text = at(id + "-note").textContent;
   fill(at("experiment"), data.experiments.map((own) => own.title));
   at("experiment").addEventListener("change", () => { choose(); drawAll(); });
+  at("metric").addEventListener("change", drawCurves);
   at("limit").addEventListener("change", drawResponses);
   at("run").addEventListener("change", drawRun);
   for (const heading of at("table").tHead.rows[0].cells) heading.firstElementChild.addEventListener("click", () => sort(heading));

@@ -1,4 +1,4 @@
-"""The head of the page: the numbers of outcomes, and the quickest policies. Pure."""
+"""The head of the page: the numbers of outcomes, and the best policies. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_edgeload.base.units import format_duration, format_size
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import format_size
 from pytest_edgeload.report.columns import KEYS
 from pytest_edgeload.report.html.cases import distinguishing
 from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment, sorted_limits
@@ -70,17 +71,19 @@ def _words(case: Case, names: Sequence[str]) -> list[str]:
 
 
 def winners(experiments: Sequence[Experiment], titles: Sequence[str]) -> Cells:
-    """Return the quickest policy of each experiment at each limit, or its only policy if none was compared."""
+    """Return the best policy of each experiment at each limit, or its only policy if none was compared."""
     limits = sorted_limits(record for one in experiments for record in one.records)
     rows: list[Cells] = [
         {"title": title, "cells": [_winner(one, limit) for limit in limits]}
         for one, title in zip(experiments, titles, strict=True)
     ]
-    return {"limits": list(limits), "rows": rows}
+    cells = [cell for row in rows for cell in row["cells"] if cell.get("is_winner")]
+    best = "The quickest" if not cells or cells[0]["is_quickest"] else f"The policy with {cells[0]['superlative']}"
+    return {"limits": list(limits), "rows": rows, "best": best}
 
 
 def headlines(winners: Cells) -> Iterator[str]:
-    """Yield a sentence on each limit: the quickest policy, or the number of workloads that each policy wins."""
+    """Yield a sentence on each limit: the best policy, or the number of workloads that each policy wins."""
     for i, limit in enumerate(winners["limits"]):
         cells = [row["cells"][i] for row in winners["rows"] if row["cells"][i].get("is_winner")]
         at = "Without a limit" if limit == NO_LIMIT else f"At {limit}"
@@ -94,14 +97,19 @@ def _sentence(cell: Cells) -> str:
     figures = [cell["time"], cell["ratio"], cell["peak"]]
     took = ", ".join(figure for figure in figures if figure)
     if cell["close"]:
-        return f"no difference was seen between {cell['policy']} and {cell['close']}; {cell['policy']} took {took}"
-    return f"{cell['policy']} is the quickest: {took}"
+        verb = "took" if cell["is_quickest"] else "has"
+        return f"no difference was seen between {cell['policy']} and {cell['close']}; {cell['policy']} {verb} {took}"
+    return f"{cell['policy']} {_praise(cell)}: {took}"
+
+
+def _praise(cell: Cells) -> str:
+    return "is the quickest" if cell["is_quickest"] else f"has {cell['superlative']}"
 
 
 def _wins(cells: Sequence[Cells]) -> str:
     """Return the number of workloads that each policy wins, and of those in which no difference was seen."""
     counts = Counter(cell["policy"] for cell in cells if not cell["close"])
-    wins = [f"{policy} is the quickest for {count}" for policy, count in counts.most_common()]
+    wins = [f"{policy} {_praise(cells[0])} for {count}" for policy, count in counts.most_common()]
     unseen = len(cells) - sum(counts.values())
     return ", ".join([*wins, *([f"no difference was seen for {unseen}"] if unseen else [])])
 
@@ -109,27 +117,29 @@ def _wins(cells: Sequence[Cells]) -> str:
 def _winner(experiment: Experiment, limit: str) -> Cells:
     """Return the winner at a limit as texts; a single policy is returned without a claim."""
     records = experiment.at(limit)
-    won = winner(records)
+    won = winner(records, experiment.figure)
     if won is None:
-        return _unrivalled(records, experiment.metric)
+        return _unrivalled(experiment, records)
     return {
         "is_winner": True,
         "policy": won.policy,
-        "time": format_duration(won.median_s),
+        "is_quickest": won.is_quickest,
+        "superlative": printable(won.superlative),
+        "time": printable(won.figure.show(won.value)),
         "peak": _peak(won.record),
         "ratio": "" if won.ratio is None else f"{won.ratio:.2f} x {REFERENCE}",
         "close": ", ".join(record.case.policy for record in won.close),
     }
 
 
-def _unrivalled(records: Sequence[Record], metric: str) -> Cells:
+def _unrivalled(experiment: Experiment, records: Sequence[Record]) -> Cells:
     if not records:
         return {}
     if len(records) > 1:
         return {"policy": "", "time": "no good run"}
     [record] = records
-    times = spread(record, metric)
-    result = ", ".join(outcomes(record)) if times is None else format_duration(times.median)
+    values = experiment.spread(record)
+    result = ", ".join(outcomes(record)) if values is None else printable(experiment.figure.show(values.median))
     return {"policy": record.case.policy, "time": result, "peak": _peak(record)}
 
 
