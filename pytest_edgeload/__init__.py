@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_edgeload.engine.program import network_by_network as network_by_network
     from pytest_edgeload.exporting.materialise import materialise as materialise
     from pytest_edgeload.exporting.materialise import plain_module as plain_module
+    from pytest_edgeload.inside import mark as mark
+    from pytest_edgeload.inside import record as record
     from pytest_edgeload.job import Job as Job
     from pytest_edgeload.networks.folder import verify_network as verify_network
     from pytest_edgeload.networks.inputs import Inputs as Inputs
@@ -45,8 +47,10 @@ if TYPE_CHECKING:
     from pytest_edgeload.results.measurement import METRICS as METRICS
     from pytest_edgeload.results.measurement import Measurement as Measurement
     from pytest_edgeload.results.metric import Metric as Metric
+    from pytest_edgeload.results.metric import OwnMetric as OwnMetric
     from pytest_edgeload.results.record import Record as Record
     from pytest_edgeload.results.record import comparison_groups as comparison_groups
+    from pytest_edgeload.results.source import MetricSource as MetricSource
     from pytest_edgeload.results.statistics import Spread as Spread
     from pytest_edgeload.results.statistics import ratio as ratio
     from pytest_edgeload.results.statistics import spread as spread
@@ -70,6 +74,7 @@ _MODULES = {
     "base.units": ("Limit", "format_size"),
     "engine.program": ("Answers", "Forward", "Load", "NetworkFiles", "network_by_network"),
     "exporting.materialise": ("materialise", "plain_module"),
+    "inside": ("mark", "record"),
     "job": ("Job",),
     "networks.folder": ("verify_network",),
     "networks.inputs": ("Inputs",),
@@ -82,8 +87,9 @@ _MODULES = {
     "policies": ("POLICIES", "Policy"),
     "results.case": ("Case",),
     "results.measurement": ("METRICS", "Measurement"),
-    "results.metric": ("Metric",),
+    "results.metric": ("Metric", "OwnMetric"),
     "results.record": ("Record", "comparison_groups"),
+    "results.source": ("MetricSource",),
     "results.statistics": ("Spread", "ratio", "spread"),
     "workload": ("Ask", "Condition", "Conditions", "Mix", "Request", "Workload"),
     "workload.arrivals": ("Constant", "Exponential", "Normal", "Poisson", "Trace", "Uniform"),

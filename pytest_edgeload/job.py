@@ -65,9 +65,14 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """The first message of a function call; the pickled function, arguments and keyword arguments follow it."""
+    """The first message of a function call; the pickled function, arguments and keyword arguments follow it.
+
+    The function is called `repeat` times. `metrics` are paths in the values that it returns.
+    """
 
     path: SearchPath
+    repeat: int = 1
+    metrics: dict[str, tuple[str | int | None, ...]] = {}
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -79,7 +84,8 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
     `spans` are the tasks that ran, and `ledger_peak_bytes` is the largest sum of weights and activations held at
     any moment. `arrived_s` contains the arrival time of each request, and `dropped` the requests whose condition
-    failed. `notices` are sentences about requested behavior that this machine could not provide.
+    failed. `notices` are sentences about requested behavior that this machine could not provide. `repetitions_s` are
+    the times of a function that was called several times.
     """
 
     makespan_s: Duration
@@ -88,6 +94,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     arrived_s: tuple[Seconds, ...] = ()
     dropped: tuple[Count, ...] = ()
     notices: tuple[str, ...] = ()
+    repetitions_s: tuple[Duration, ...] = ()
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked"):
@@ -104,10 +111,16 @@ class Checked(msgspec.Struct, frozen=True, tag="checked"):
 
 
 class Returned(msgspec.Struct, frozen=True, tag="returned"):
-    """The value that a called function returned; if JSON cannot represent it, `notices` contain the reason."""
+    """The value that a called function returned last; if JSON cannot represent it, `notices` contain the reason.
+
+    `metrics` are the numbers at the paths of the call, from all repetitions, as a list if they are a series; `faults`
+    are the reasons why there are none.
+    """
 
     value: Any = None
     notices: tuple[str, ...] = ()
+    metrics: dict[str, float | tuple[float, ...]] = {}
+    faults: dict[str, str] = {}
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -1,4 +1,4 @@
-"""The worker of `edge.call`: calls one function, once, and follows the protocol in `job`. Never imports torch."""
+"""The worker of `edge.call`: calls one function and follows the protocol in `job`. Never imports torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, BinaryIO
 
@@ -20,6 +21,8 @@ from pytest_edgeload.base.functions import import_from
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.tracebacks import user_lines
 from pytest_edgeload.engine.channel import Send, serve
+from pytest_edgeload.engine.returned import ReturnedMetrics
+from pytest_edgeload.inside import end_repetition
 from pytest_edgeload.job import CHECK, GO, Call, Done, Failed, Ready, Returned
 
 MAX_RETURNED_BYTES = 1 << 16
@@ -38,15 +41,32 @@ def _work(commands: BinaryIO, send: Send) -> None:
     send(Ready())
     if commands.readline() != GO:
         return
-    begin = time.perf_counter()
-    result = _call(function, args, kwargs)
-    makespan_s = time.perf_counter() - begin
+    metrics = ReturnedMetrics(call.metrics)
+    result, times_s = _repeat(partial(_call, function, args, kwargs), call.repeat, metrics)
     if isinstance(result, Failed):
         send(result)
         return
-    send(Done(makespan_s))
+    send(Done(sum(times_s), repetitions_s=times_s if call.repeat > 1 else ()))
     if commands.readline() == CHECK:
-        send(_to_event(result))
+        send(metrics.add_to(_to_event(result)))
+
+
+def _repeat(once: Callable[[], Any], repeat: int, metrics: ReturnedMetrics) -> tuple[Any, tuple[float, ...]]:
+    """Return the last result, and the seconds of each repetition; stop if one fails."""
+    result, times_s = None, []
+    for i in range(repeat):
+        result = None  # it would be held beside the next result
+        begin = time.perf_counter()
+        result = once()
+        times_s.append(time.perf_counter() - begin)
+        if isinstance(result, Failed):
+            return (
+                msgspec.structs.replace(result, message=f"repetition {i + 1}: {result.message}") if i else result
+            ), ()
+        metrics.note(result)
+        if repeat > 1:
+            end_repetition()
+    return result, tuple(times_s)
 
 
 def _offer_module(function: Callable[..., Any]) -> None:

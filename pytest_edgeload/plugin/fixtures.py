@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_edgeload.plugin.running import Running
     from pytest_edgeload.results.measurement import Measurement
     from pytest_edgeload.results.record import Record
+    from pytest_edgeload.results.source import MetricSource
     from pytest_edgeload.workload import Mix
 
 
@@ -75,13 +76,18 @@ class Edge:
         *args: object,
         memory: Limit | str | int | None = None,
         name: str | None = None,
+        metrics: Mapping[str, MetricSource | str] | Sequence[str] | None = None,
+        repeat: int = 1,
         **kwargs: object,
     ) -> Measurement:
         """Call `function` once, in a worker without PyTorch with the limit `memory`, and return the measurement.
 
         The function gets the arguments `args` and `kwargs`. The makespan is the time of the call; imports and arguments
         are loaded before it. The result is in `returned` if JSON can represent it. An AssertionError is the outcome
-        `wrong`, any other exception `crashed`. `name` names the row. The worker gets the functions, classes and data of
+        `wrong`, any other exception `crashed`. `name` names the row. `metrics` are keys of the mapping that it returns,
+        or paths by name of the metric: `{"tokens_per_s": "$.timings.predicted"}`. It is called `repeat` times in one
+        worker; if that is more than once, the seconds of each repetition, the memory after it, and the `leak` are
+        metrics. The worker gets the functions, classes and data of
         the test's own module by value, and imports all other modules. Raises UsageError for arguments that cannot be
         pickled, or a limit that the worker itself exceeds.
         """
@@ -89,7 +95,8 @@ class Edge:
         from pytest_edgeload.plugin.programs import CallSpec  # noqa: PLC0415  # see the first lines
 
         with _ShortRefusals():
-            return self._running.run_program(self._turn, CallSpec(function, args, kwargs, name), memory)
+            spec = CallSpec(function, args, kwargs, name, metrics, repeat)
+            return self._running.run_program(self._turn, spec, memory)
 
     def command(
         self,
@@ -102,6 +109,7 @@ class Edge:
         stdin: bytes | str | None = None,
         ready: Callable[[], object] | str | None = None,
         ask: Callable[[], object] | None = None,
+        metrics: Mapping[str, MetricSource | str] | Sequence[str] | None = None,
     ) -> Measurement:
         """Run a command and its child processes once, with the limit `memory`, and return the measurement.
 
@@ -109,14 +117,16 @@ class Edge:
         time from its start to its end. An exit status other than 0 is the outcome `crashed`. `env` is added to pytest's
         environment, of which instruments are left out, and `name` names the row. A service is `ready` when a function
         returns true, or when `"tcp:HOST:PORT"` or `"http://..."` answers; then the makespan is the time of `ask`, a
-        function that runs in pytest's process, and SIGTERM ends the service. Raises UsageError for a command that does
+        function that runs in pytest's process, and SIGTERM ends the service. `metrics` are the sources of its own
+        metrics by name: `$.path` in JSON that it prints or that `ask` returns, `file.json:$.path`, or `/expression/`
+        for its output, with a group `value`. Raises UsageError for a command that does
         not exist, a limit relative to `base`, or a service that is ready before it has started.
         """
         __tracebackhide__ = True
         from pytest_edgeload.plugin.programs import CommandSpec  # noqa: PLC0415  # see the first lines
 
         with _ShortRefusals():
-            spec = CommandSpec(argv, name, env, cwd, stdin, ready, ask)
+            spec = CommandSpec(argv, name, env, cwd, stdin, ready, ask, metrics)
             return self._running.run_program(self._turn, spec, memory)
 
     def service_s(self, workload: Mix | Sequence[str]) -> float:

@@ -6,7 +6,7 @@ import io
 import marshal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -19,11 +19,13 @@ from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.engine.lazy_module import LazyModule
+from pytest_edgeload.plugin import sources
 from pytest_edgeload.results.case import PROGRAM_NAME, program_name
 from pytest_edgeload.sandbox import command, launch, page_cache
 
 _REWRITTEN = "_pytest.assertion.rewrite"
 _MARSHAL = 2  # the newest format that is the same for equal code, because it counts no references
+_MAX_REPEAT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,16 @@ class CallSpec:
     args: Sequence[object]
     kwargs: Mapping[str, object]
     name: str | None
+    metrics: sources.Metrics = None
+    repeat: int = 1
     method: ClassVar = "call"
 
     def build(self, item: pytest.Item, env: Mapping[str, str]) -> tuple[str, launch.Calling]:  # noqa: ARG002
         """Return the name of the row, and the function packed for the worker. Raises UsageError."""
         name = row_name(self.name, function_name(self.function))
-        return name, pack_call(name, self.function, self.args, self.kwargs, own_modules(item))
+        repeat, metrics = arguments.whole("repeat", self.repeat, 1, _MAX_REPEAT), sources.returned(self.metrics)
+        packed = pack_call(name, self.function, self.args, self.kwargs, own_modules(item))
+        return name, replace(packed, repeat=repeat, metrics=metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +59,14 @@ class CommandSpec:
     stdin: bytes | str | None
     ready: Callable[[], object] | str | None
     ask: Callable[[], object] | None
+    metrics: sources.Metrics = None
     method: ClassVar = "command"
 
     def build(self, item: pytest.Item, env: Mapping[str, str]) -> tuple[str, command.Command]:  # noqa: ARG002
         """Return the name of the row, and the command, which inherits `env`. Raises UsageError."""
         whole = {**env, **to_env(self.env)}
         built = command.Command.of(self.argv, whole, self.cwd, self.stdin, self.ready, self.ask)
-        return row_name(self.name, Path(built.argv[0]).name), built
+        return row_name(self.name, Path(built.argv[0]).name), replace(built, metrics=sources.sources_of(self.metrics))
 
 
 def to_env(env: Mapping[str, object] | None) -> dict[str, str]:

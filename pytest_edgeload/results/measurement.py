@@ -17,13 +17,24 @@ from pytest_edgeload.results.metric import Better, Metric, Number, OwnMetric, Ow
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 
 
+class Moment(msgspec.Struct, frozen=True):
+    """A moment that the program named, in seconds after the plan's start."""
+
+    name: str
+    at_s: Seconds
+
+
 class Timeline(msgspec.Struct, frozen=True):
-    """Memory of the worker over time: seconds after the plan's start (negative before it) and bytes, equally long."""
+    """Memory of the worker over time: seconds after the plan's start (negative before it) and bytes, equally long.
+
+    `moments` are those that the program named.
+    """
 
     at_s: tuple[Seconds, ...] = ()
     anon_bytes: tuple[Count, ...] = ()
     file_bytes: tuple[Count, ...] = ()
     swap_bytes: tuple[Count, ...] = ()
+    moments: tuple[Moment, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError if the lengths differ."""

@@ -31,11 +31,15 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class OwnMetric(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A metric that a program reported about itself: a number, or the numbers of a series, such as one per request."""
+    """A metric that a program reported about itself: a number, or the numbers of a series, such as one per request.
+
+    `interval` is the 95 % interval of a number that is itself a statistic.
+    """
 
     value: Number | tuple[Number, ...]
     unit: OwnUnit = ""
     better: Better = "neither"
+    interval: tuple[Number, Number] | None = None
 
     @property
     def metric(self) -> Metric:

@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
+from pytest_edgeload.results.json_values import Steps, find
 from pytest_edgeload.results.measurement import METRICS
-from pytest_edgeload.results.metric import Better
+from pytest_edgeload.results.metric import MAX_UNIT_CHARACTERS, OWN_NAME, Better
 
 EXAMPLES = r"try $.tokens_per_s, /(?P<value>[\d.]+) tokens per second/ or result.json:$.tokens_per_s"
 
-_GROUP = "value"
-_NAME = re.compile(r"[^\W\d]\w*")
+DIRECTIONS = ("higher", "lower", "neither")
+
+GROUP = "value"
+"""The group of an expression that is the number."""
+_NAME = re.compile(OWN_NAME)
 _NAMED = re.compile(r"(?P<name>[^=:]*)(?::(?P<unit>[^=:]*?))??(?::(?P<better>higher|lower))?=(?P<source>.*)", re.DOTALL)
 _PATTERN = re.compile(r"/(?P<expression>.+)/(?P<all>g?)", re.DOTALL)
 _STEP = re.compile(r"""\.(?P<name>[\w-]+)|\[(?:(?P<index>-?\d{1,9})|"(?P<quoted>[^"]*)"|(?P<each>\*))\]""")
@@ -29,17 +32,17 @@ _STEP = re.compile(r"""\.(?P<name>[\w-]+)|\[(?:(?P<index>-?\d{1,9})|"(?P<quoted>
 
 @dataclass(frozen=True, slots=True)
 class JsonPath:
-    """A path in a JSON document: names of objects, indices of lists, and None for all items of a list.
+    """A path in a JSON document.
 
     `file` contains the document; without it, the document is the program's output or answer.
     """
 
-    steps: tuple[str | int | None, ...]
+    steps: Steps
     file: str = ""
 
     def find(self, document: Any) -> Any:
         """Return the value at this path. Raises ValueError with the reason if there is none."""
-        return _find(document, self.steps, "$")
+        return find(document, self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,14 @@ class MetricSource:
 
     def __post_init__(self) -> None:
         """Parse the source. Raises UsageError."""
-        if not isinstance(self.source, str):
-            raise UsageError(f"source {self.source!r}", "not text", EXAMPLES)
-        if self.better not in {None, "higher", "lower", "neither"}:
-            raise UsageError(f"better={self.better!r}", "not a direction", "give 'higher', 'lower' or 'neither'")
+        given: Any = self.source
+        if not isinstance(given, str):
+            raise UsageError(f"source {given!r}", "not text", EXAMPLES)
+        if self.better not in {None, *DIRECTIONS}:
+            raise UsageError(f"better={self.better!r}", "not a direction", f"give {' or '.join(DIRECTIONS)}")
+        unit: Any = self.unit
+        if unit is not None and (not isinstance(unit, str) or len(unit) > MAX_UNIT_CHARACTERS):
+            raise UsageError(f"unit={unit!r}", f"not a text of at most {MAX_UNIT_CHARACTERS} characters")
         object.__setattr__(self, "place", _parse(self.source.strip()))
 
 
@@ -85,7 +92,7 @@ def parse_metric(text: str) -> tuple[str, MetricSource]:
 
 def check_own_name(name: object) -> None:
     """Raise UsageError if a program's own metric cannot have this name."""
-    if not isinstance(name, str) or len(name) > MAX_NAME_CHARACTERS or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(f"metric {name!r}", "not a name", "use letters, digits and _, such as tokens_per_s")
     if name in METRICS:
         raise UsageError(f"metric {name}", "this name is taken: every run has it", "choose another name")
@@ -109,12 +116,12 @@ def _to_pattern(expression: str, *, is_series: bool) -> Pattern:
         compiled = re.compile(expression)
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(subject, f"not a regular expression: {error}") from None
-    if _GROUP not in compiled.groupindex:
+    if GROUP not in compiled.groupindex:
         raise UsageError(subject, "no group is the number", r"mark it, as in /(?P<value>[\d.]+) tokens per second/")
     return Pattern(expression, is_series)
 
 
-def _to_steps(path: str) -> tuple[str | int | None, ...]:
+def _to_steps(path: str) -> Steps:
     steps: list[str | int | None] = []
     end = 0
     while match := _STEP.match(path, end):
@@ -130,17 +137,3 @@ def _to_step(match: re.Match[str]) -> str | int | None:
     if match["index"]:
         return int(match["index"])
     return match["name"] or match["quoted"]
-
-
-def _find(value: Any, steps: tuple[str | int | None, ...], shown: str) -> Any:
-    """Return the value below `value`, which is at the path `shown`. Raises ValueError."""
-    if not steps:
-        return value
-    step, rest = steps[0], steps[1:]
-    if step is None and isinstance(value, list | tuple):
-        return [_find(item, rest, f"{shown}[{i}]") for i, item in enumerate(value)]
-    if isinstance(step, str) and isinstance(value, dict) and step in value:
-        return _find(value[step], rest, f"{shown}.{step}")
-    if isinstance(step, int) and isinstance(value, list | tuple) and -len(value) <= step < len(value):
-        return _find(value[step], rest, f"{shown}[{step}]")
-    raise ValueError(f"{shown} is not a list" if step is None else f"{shown} has no {step!r}")

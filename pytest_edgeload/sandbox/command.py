@@ -8,9 +8,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
@@ -19,10 +19,13 @@ from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.tracebacks import user_lines
 from pytest_edgeload.results.measurement import Measurement, Outcome
+from pytest_edgeload.results.reports import Report
+from pytest_edgeload.results.source import MetricSource
 from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.life import THREADS, live
 from pytest_edgeload.sandbox.readiness import Probe, probe_of
+from pytest_edgeload.sandbox.sources import ProgramOutput, Sources
 from pytest_edgeload.sandbox.tail import Tail
 from pytest_edgeload.sandbox.worker import Worker, with_words
 
@@ -45,7 +48,7 @@ class Command:
 
     With `is_ready` it is a service: once that returns true, `ask` is called in this process, and the service is ended.
     Before it starts, `prepare` is called in this process, and the files `cold` are dropped from the page cache as well
-    as those that its arguments name.
+    as those that its arguments name. `metrics` are the sources of its own metrics.
     """
 
     argv: tuple[str, ...]
@@ -56,6 +59,7 @@ class Command:
     ask: Callable[[], object] | None = None
     prepare: Callable[[], object] | None = None
     cold: tuple[Path, ...] = ()
+    metrics: Mapping[str, MetricSource] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -142,7 +146,9 @@ def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Meas
             stdin = stack.enter_context(tempfile.TemporaryFile())
             stdin.write(command.stdin)
             stdin.seek(0)
-        conversation = _Run() if command.is_ready is None else _Service(command.is_ready, command.ask)
+        sources = Sources.before_run(command.metrics, Path(command.cwd))
+        is_ready = command.is_ready
+        conversation = _Run(sources) if is_ready is None else _Service(is_ready, command.ask, sources)
         env = {THREADS: str(threads), **command.env}
         start = Start(command.argv, env, command.cwd, stdin, conversation.out.fd)
         stack.callback(conversation.out.close)
@@ -152,8 +158,9 @@ def launch_command(command: Command, threads: int, enclosure: Enclosure) -> Meas
 class _Run:
     """A program that runs to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sources) -> None:
         self.out = Tail()
+        self._sources = sources
         self._makespan_s: float | None = None
 
     def converse(self, worker: Worker) -> None:
@@ -171,6 +178,10 @@ class _Run:
             return "ok", ""
         return "crashed", with_words(worker.ending("the program"), worker.errors, self.out)
 
+    def reports(self, worker: Worker) -> Iterator[Report]:
+        """Return the metrics in the output and the files of the program."""
+        return self._sources.reports(ProgramOutput(self.out.text, worker.errors.text))
+
     def measurement(self, worker: Worker, outcome: Outcome, detail: str) -> Measurement:
         """Return the measurement with the kernel's figures of a process that was waited for, its children included."""
         usage = worker.usage
@@ -184,11 +195,20 @@ class _Run:
         )
 
 
+def _answer(value: object) -> object:
+    """Return the value of `ask` if metrics can be in it: a mapping, a list or a text; None for any other value."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    return value if isinstance(value, dict | list | tuple | str) and value else None
+
+
 class _Service:
     """A program that runs until `ask` has been called."""
 
-    def __init__(self, is_ready: Callable[[], bool], ask: Callable[[], object] | None) -> None:
+    def __init__(self, is_ready: Callable[[], bool], ask: Callable[[], object] | None, sources: Sources) -> None:
         self.out = Tail()
+        self._sources = sources
+        self._answer: object = None
         self._is_ready = is_ready
         self._ask = ask
         self._makespan_s: float | None = None
@@ -222,7 +242,8 @@ class _Service:
             begin = time.monotonic()
             try:
                 if self._ask is not None:
-                    self._ask()
+                    with worker.inbox.offered():
+                        self._answer = _answer(self._ask())
                     self._makespan_s = time.monotonic() - begin
             except Exception as error:  # noqa: BLE001  # any exception is an outcome
                 kind: Outcome = "wrong" if isinstance(error, AssertionError) else "crashed"
@@ -243,6 +264,10 @@ class _Service:
             hint = " (a service has to stay in the foreground)" if worker.status == 0 else ""
             return "crashed", with_words(f"{worker.ending('the program')} {when}{hint}", worker.errors, self.out)
         return self._failure or ("ok", "")
+
+    def reports(self, worker: Worker) -> Iterator[Report]:
+        """Return the metrics in the answer of `ask`, or else in the output of the service."""
+        return self._sources.reports(ProgramOutput(self.out.text, worker.errors.text, self._answer))
 
     def measurement(self, worker: Worker, outcome: Outcome, detail: str) -> Measurement:  # noqa: ARG002
         """Return the measurement with the time that `ask` took."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,8 @@ from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, J
 from pytest_edgeload.networks.folder import SAMPLES, weight_files
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.results.measurement import Measurement, Outcome
+from pytest_edgeload.results.reports import Report
+from pytest_edgeload.results.source import JsonPath, MetricSource
 from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.life import THREADS, live
@@ -54,10 +56,15 @@ def launch(job: Job, enclosure: Enclosure) -> Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """A function with its arguments, pickled as a tuple of three, and the files that the arguments name."""
+    """A function with its arguments, pickled as a tuple of three, and the files that the arguments name.
+
+    It is called `repeat` times. `metrics` are paths in the value that it returns.
+    """
 
     pickled: bytes
     files: Sequence[Path] = ()
+    repeat: int = 1
+    metrics: Mapping[str, MetricSource] = field(default_factory=dict)
 
     @property
     def key(self) -> object:
@@ -72,8 +79,14 @@ def launch_call(calling: Calling, threads: int, enclosure: Enclosure) -> Measure
     """
     _drop(calling.files)
     command = (sys.executable, "-P", "-m", "pytest_edgeload.engine.call")
-    opening = msgspec.json.encode(Call(search_path())) + b"\n" + calling.pickled
-    return live(_Dialogue(opening), Start(command, {THREADS: str(threads), **enclosure.env}), enclosure)
+    paths = {name: source.place.steps for name, source in calling.metrics.items() if isinstance(source.place, JsonPath)}
+    opening = msgspec.json.encode(Call(search_path(), calling.repeat, paths)) + b"\n" + calling.pickled
+    max_bytes = _ANSWER_BYTES * (1 + len(paths))
+    return live(
+        _Dialogue(opening, max_bytes, calling.metrics),
+        Start(command, {THREADS: str(threads), **enclosure.env}),
+        enclosure,
+    )
 
 
 def _drop(files: Iterable[Path]) -> None:
@@ -96,8 +109,9 @@ def _files(job: Job) -> list[Path]:
 class _Dialogue:
     """The conversation with a worker: the messages to it, and its answers so far."""
 
-    def __init__(self, opening: bytes, max_bytes: int = _ANSWER_BYTES) -> None:
+    def __init__(self, opening: bytes, max_bytes: int, metrics: Mapping[str, MetricSource] | None = None) -> None:
         self._opening = opening
+        self._metrics = metrics or {}
         self._max_bytes = max_bytes
         self._is_gone = False
         self._done: Done | None = None
@@ -163,6 +177,15 @@ class _Dialogue:
             returned=last.value if isinstance(last, Returned) else None,
             notices=last.notices if isinstance(last, Returned) else done.notices,
         )
+
+    def reports(self, worker: Worker) -> Iterator[Report]:  # noqa: ARG002
+        """Yield the metrics that a function returned, and the times of its repetitions."""
+        if self._done is not None and self._done.repetitions_s:
+            yield Report("repetition_s", self._done.repetitions_s)
+        if isinstance(self._last, Returned):
+            for name, source in self._metrics.items():
+                value, fault = self._last.metrics.get(name), self._last.faults.get(name, "")
+                yield Report(name, value, source.unit, source.better, fault=fault)
 
     def outcome(self, worker: Worker) -> tuple[Outcome, str]:
         """Return the outcome by the worker's own account, or else by its end."""

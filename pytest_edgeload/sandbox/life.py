@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,9 +12,12 @@ import msgspec
 
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.results.measurement import Measurement, Outcome
+from pytest_edgeload.results.reports import Report
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.environment import notices
+from pytest_edgeload.sandbox.inbox import Inbox
 from pytest_edgeload.sandbox.leftovers import Leftovers
+from pytest_edgeload.sandbox.own import own_metrics
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.worker import Worker
 
@@ -26,6 +30,9 @@ class Conversation(Protocol):
 
     def converse(self, worker: Worker) -> None:
         """Exchange messages until everything is answered or the worker is gone."""
+
+    def reports(self, worker: Worker) -> Iterable[Report]:
+        """Return the metrics that the program itself gave in its answers or its output. It has ended."""
 
     def outcome(self, worker: Worker) -> tuple[Outcome, str]:
         """Return the outcome of a worker that ended by itself, and a detail."""
@@ -41,7 +48,7 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
     the cap cannot be set up or no process can be started.
     """
     scratch = enclosure.scratch
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, closing(Inbox()) as inbox:
         leftovers = Leftovers.before(start.env)
         group = enclosure.cap.open(enclosure.name, enclosure.limits)
         started = time.time()
@@ -49,9 +56,9 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
             if scratch is not None:
                 scratch.prepare(enclosure.user)
                 start = replace(start, env=scratch.env(start.env))
-            worker = Worker(start, group, enclosure)
+            worker = Worker(replace(start, env=inbox.env(start.env)), group, enclosure, inbox)
             try:
-                with Sampler(group, worker.pid) as sampler, interrupts.allowed():
+                with Sampler(group, worker.pid, inbox) as sampler, interrupts.allowed():
                     conversation.converse(worker)
             finally:
                 worker.end()
@@ -61,7 +68,10 @@ def live(conversation: Conversation, start: Start, enclosure: Enclosure) -> Meas
             if outcome == "crashed":
                 detail = enclosure.user.explain(detail)
             measurement = worker.complete(conversation.measurement(worker, outcome, detail), sampler, started)
-            return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices(start.env)))
+            own, faults = own_metrics(conversation.reports(worker), sampler, outcome)
+            return msgspec.structs.replace(
+                measurement, own=own, notices=(*measurement.notices, *notices(start.env), *faults)
+            )
         finally:
             group.kill()
             if scratch is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import threading
 
-_KEPT_BYTES = 1 << 16
+KEPT_BYTES = 1 << 20
+"""The most bytes of an output that are kept."""
+
+_CHUNK_BYTES = 1 << 16
 _MAX_WORDS_CHARACTERS = 400
 _PATIENCE_S = 1.0
 
@@ -16,7 +19,7 @@ class Tail:
     def __init__(self) -> None:
         self._read, self.fd = os.pipe()
         self._open = {self._read, self.fd}
-        self._kept = b""
+        self._kept = bytearray()
         self._thread = threading.Thread(target=self._read_all, name="edgeload tail", daemon=True)
 
     def drain(self) -> None:
@@ -40,11 +43,17 @@ class Tail:
             os.close(fd)
 
     def _read_all(self) -> None:
-        while data := os.read(self._read, _KEPT_BYTES):
-            self._kept = (self._kept + data)[-_KEPT_BYTES:]
+        while data := os.read(self._read, _CHUNK_BYTES):
+            self._kept += data
+            if len(self._kept) > 2 * KEPT_BYTES:  # not at each chunk, because it moves all of them
+                del self._kept[:-KEPT_BYTES]
         self._close(self._read)
 
     def words(self) -> str:
         """Return the last words of a process that has ended. A child that escaped may still be writing."""
+        return self.text().strip()[-_MAX_WORDS_CHARACTERS:].strip()
+
+    def text(self) -> str:
+        """Return the end of the output of a process that has ended."""
         self._thread.join(_PATIENCE_S)
-        return self._kept.decode(errors="replace").strip()[-_MAX_WORDS_CHARACTERS:].strip()
+        return bytes(self._kept[-KEPT_BYTES:]).decode(errors="replace")

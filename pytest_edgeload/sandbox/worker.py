@@ -24,6 +24,7 @@ from pytest_edgeload.sandbox import counters, peak
 from pytest_edgeload.sandbox.caps import Group
 from pytest_edgeload.sandbox.counters import Memory, Totals
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
+from pytest_edgeload.sandbox.inbox import Inbox
 from pytest_edgeload.sandbox.process import ChildProcess, spawn
 from pytest_edgeload.sandbox.sampler import Sampler
 from pytest_edgeload.sandbox.tail import Tail
@@ -42,8 +43,9 @@ class Worker:
     children that it waited for.
     """
 
-    def __init__(self, start: Start, group: Group, enclosure: Enclosure) -> None:
+    def __init__(self, start: Start, group: Group, enclosure: Enclosure, inbox: Inbox) -> None:
         self.enclosure = enclosure
+        self.inbox = inbox
         self.errors = Tail()
         self.awaited = "done"
         self.notices: tuple[str, ...] = ()

@@ -81,7 +81,7 @@ def test_named_source_is_refused_with_its_text() -> None:
 
 def test_direction_and_type_are_checked() -> None:
     """A direction that does not exist and a source that is not text are refused."""
-    with pytest.raises(UsageError, match="better='up': not a direction; give 'higher', 'lower' or 'neither'"):
+    with pytest.raises(UsageError, match="better='up': not a direction; give higher or lower or neither"):
         MetricSource("$.x", better="up")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="source 3: not text; try"):
         MetricSource(3)  # type: ignore[arg-type]
