@@ -12,7 +12,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import Winner, best_first, contest, in_words, value_in, winner
-from pytest_edgeload.results.case import REFERENCE
+from pytest_edgeload.results.case import PROGRAM, REFERENCE
 from pytest_edgeload.results.record import Record, comparison_groups
 from pytest_edgeload.results.statistics import outcomes, spread
 
@@ -72,7 +72,7 @@ def _chart(contest: _Contest, width: int) -> Iterator[str]:
     """Yield a title, and a bar for each policy, the best first."""
     figure, rounds = contest.winner.figure, max(len(record.rounds) for record in contest.records)
     statistic = f", {figure.stat} of {rounds} rounds" if rounds > 1 else ""
-    yield f"{in_words(figure)} by policy, {contest.name}{statistic}"
+    yield f"{in_words(figure)} by {_nouns([contest])[0]}, {contest.name}{statistic}"
     rows = [(_name(record), _value(contest, record), record) for record in best_first(contest.records, figure)]
     names, times = (max(len(row[i]) for row in rows) for i in (0, 1))  # type: ignore[arg-type]
     room = min(_MAX_BAR, width - names - times - len("    ") - len("  9.99G swapped"))
@@ -110,16 +110,24 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
     certain = [contest for contest in contests if not contest.winner.close]
     if not certain:
         won = contests[0].winner
-        best = "quickest policies" if won.is_quickest else f"policies with {won.superlative}"
+        rows = _nouns(contests)[1]
+        best = f"quickest {rows}" if won.is_quickest else f"{rows} with {won.superlative}"
         yield f"No difference between the {best} was seen in {_comparisons(contests)}{_few(contests)}."
     else:
         (first, wins), *_ = Counter(contest.winner.policy for contest in certain).most_common()
         unsure = len(contests) - len(certain)
         doubt = f"; no difference was seen in {unsure}" if unsure else ""
-        best = "is the quickest policy" if certain[0].winner.is_quickest else f"has {certain[0].winner.superlative}"
+        won = certain[0].winner
+        best = f"is the quickest {_nouns(contests)[0]}" if won.is_quickest else f"has {won.superlative}"
         yield f"{printable(first)} {best} in {wins} of {_comparisons(contests)}{doubt}."
         yield from _lead([contest for contest in certain if contest.winner.policy == first])
     yield _most_swapped(contests)
+
+
+def _nouns(contests: Iterable[_Contest]) -> tuple[str, str]:
+    """Return the word for a row and for several rows."""
+    are_programs = all(contest.winner.record.case.workload == PROGRAM for contest in contests)
+    return ("program", "programs") if are_programs else ("policy", "policies")
 
 
 def _few(contests: Sequence[_Contest]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.text import listed, printable
 from pytest_edgeload.report.columns import NAME, column, number
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
@@ -18,13 +18,15 @@ _SWAP = ("swap_in_bytes", "swap_out_bytes")
 
 
 def failures(records: Sequence[Record]) -> list[str]:
-    """Return a line on each round that failed."""
-    return [
-        printable(f"{_round(record.case, m.round)}: {m.outcome}: {m.detail}")
-        for record in records
-        for m in record.rounds
-        if m.outcome != "ok"
-    ]
+    """Return a line on each failure; the rounds of a case that failed in the same way share a line."""
+    lines = []
+    for record in records:
+        rounds: dict[str, list[int]] = {}
+        for m in record.rounds:
+            if m.outcome != "ok":
+                rounds.setdefault(f"{m.outcome}: {m.detail}", []).append(m.round)
+        lines += [printable(f"{_rounds(record.case, failed)}: {failure}") for failure, failed in rounds.items()]
+    return lines
 
 
 def outlying(records: Sequence[Record]) -> list[str]:
@@ -91,6 +93,10 @@ def _main(case: Case, measurement: Measurement) -> str:
 
 def _row(case: Case) -> str:
     return f"{case.policy}, {case.workload} {case.place}"
+
+
+def _rounds(case: Case, indices: Sequence[int]) -> str:
+    return _round(case, indices[0]) if len(indices) == 1 else f"{_row(case)}, rounds {listed(indices)}"
 
 
 def _round(case: Case, index: int) -> str:

@@ -92,7 +92,7 @@ class Table:
 def tables(records: Sequence[Record], view: View) -> list[Table]:
     """Return the tables of a view: one for each comparison group, or one for each group of the view.
 
-    Rows of several devices or merged machines share a table.
+    Rows of several devices or merged machines share a table, and so do programs of no test under several limits.
     """
     has_devices = len({record.case.device for record in records}) > 1
     own = own_metrics(records)
@@ -109,6 +109,9 @@ def _values(case: Case, view: View) -> tuple[str, ...]:
 
 
 def _compared(case: Case, *, has_devices: bool) -> Case:
+    if case.workload == PROGRAM and not case.test:
+        # A command is measured under several limits to compare them.
+        case = msgspec.structs.replace(case, limit=None, constraints=case.constraints.without(["memory_bytes"]))
     if not has_devices:
         return case.group
     common = msgspec.structs.replace(identity(case.group), device=None)
@@ -123,6 +126,8 @@ def _table(members: Sequence[Row], view: View, own: Mapping[str, Metric]) -> Tab
     named = tuple(column(name, own) for name in view.columns)
     chosen = tuple(by_rounds(col, members) for col in named or _usual(members))
     ordered = tuple(sorted(members, key=lambda row: _place(row, view.sort, own)))
+    if not (view.sort or view.group_by or any(row.record.case.test for row in members)):
+        ordered = tuple(sorted(ordered, key=lambda row: row.record.case.limit_bytes or math.inf))
     labels = _labels(ordered, view, {col.name for col in chosen})
     return Table(tuple(map(printable, _title(ordered, view))), labels, chosen, ordered)
 
@@ -180,7 +185,13 @@ def _labels(members: Sequence[Row], view: View, shown: Collection[str]) -> tuple
         if len(labels) > len({label[:-1] for label in labels}):
             names.append(name)
     left = [name for name in names if name not in shown and name not in view.group_by]
-    return tuple(map(column, left or ["policy"]))
+    are_programs = all(row.record.case.workload == PROGRAM for row in members)
+    return tuple(_as_program(column(name)) if are_programs else column(name) for name in left or ["policy"])
+
+
+def _as_program(col: Column) -> Column:
+    """Return the column of policies with the title `program`, and any other column as it is."""
+    return replace(col, title="program") if col.name == "policy" else col
 
 
 _CASE = Column(
@@ -225,7 +236,8 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
         return [words + unenforced.replace("(", "(limits "), *lines.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
-    first = f"{case.test} {case.workload} at {limit}".lstrip()
+    at_limit = "" if len({one.limit for one in cases}) > 1 else f" at {limit}"
+    first = f"{case.test} {case.workload}{at_limit}".lstrip()
     constraints = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
     views = dict.fromkeys(one.view for one in cases)
     view_words = [] if views.keys() == {HOST} else [f"view {' or '.join(views)}"]

@@ -45,7 +45,7 @@ def test_row_of_a_program_has_its_own_memory() -> None:
     """A program's row has its anonymous memory and its page cache, not its resident memory, and no ratio to bulk."""
     sizes = {"peak_bytes": 300 << 20, "peak_anon_bytes": 20 << 20, "peak_file_bytes": 280 << 20}
     made = row(render([record("job", {"makespan_s": 1.0, **sizes}, workload=PROGRAM, reader="none")]), "job")
-    assert list(made) == ["policy", "makespan s", "peak_anon", "peak_file", "swap in/out", "faults", "outcome"]
+    assert list(made) == ["program", "makespan s", "peak_anon", "peak_file", "swap in/out", "faults", "outcome"]
     assert (made["peak_anon"], made["peak_file"]) == ("20M", "280M")
 
 
@@ -512,3 +512,35 @@ def test_findings_are_below_the_tables() -> None:
         "1 regressed, 1 ok",
         f"regressed: bulk, mix at 512M, reader read: {finding(case)}",
     ]
+
+
+def test_rounds_that_failed_alike_share_a_line() -> None:
+    """Rounds of a case with the same failure are one line, and another failure is a line of its own."""
+    failed = record("bulk", *[{"outcome": "oom", "detail": "killed"}] * 5, {"outcome": "timeout", "detail": "slow"})
+    assert render([failed]).split("\n\n")[1].splitlines() == [
+        "bulk, mix at 512M, rounds 0, 1, 2 and 2 more: oom: killed",
+        "bulk, mix at 512M, round 5: timeout: slow",
+    ]
+
+
+def test_commands_under_several_limits_share_a_table() -> None:
+    """Programs of no test are one table, by limit and then by time; programs of a test have a table for each limit."""
+    commands = [("b", 2.0, 64), ("a", 1.0, 64), ("a", 3.0, 32)]
+
+    def tables(test: str) -> list[str]:
+        made = [
+            record(name, {"makespan_s": s}, workload=PROGRAM, test=test, limit=f"{mib}M", memory_bytes=mib << 20)
+            for name, s, mib in commands
+        ]
+        return render(made).split("\n\n")
+
+    (table,) = tables("")
+    assert table.splitlines()[0] == "program"
+    assert [line.split()[:2] for line in table.splitlines()[2:]] == [
+        ["program", "limit"],
+        ["---------", "-------"],
+        ["a", "32M"],
+        ["a", "64M"],
+        ["b", "64M"],
+    ]
+    assert len(tables("test_x")) == 2
