@@ -30,15 +30,28 @@ def drop(files: Iterable[Path]) -> None:
 
 
 def files_named(words: Iterable[object], folder: str) -> list[Path]:
-    """Return the readable files that `words` name, as seen from `folder`. Any other word is ignored."""
-    files = []
-    for word in words:
-        if isinstance(word, str | os.PathLike):
-            with suppress(OSError, ValueError, TypeError):  # too long, or not a path
-                path = Path(folder, word)
-                if path.is_file() and os.access(path, os.R_OK):
-                    files.append(path)
-    return files
+    """Return the readable files that `words` name, as seen from `folder`: `FILE` or `--option=FILE`.
+
+    Any other word is ignored.
+    """
+    names = [name for word in words for name in _names_in(word)]
+    return [path for name in names if (path := _readable(folder, name)) is not None]
+
+
+def _names_in(word: object) -> list[str | os.PathLike[str]]:
+    """Return the names of files that `word` can mean: the word itself, or the value of an option."""
+    if isinstance(word, str) and word.startswith("-"):
+        return [word, word.partition("=")[2]]
+    return [word] if isinstance(word, str | os.PathLike) else []
+
+
+def _readable(folder: str, name: str | os.PathLike[str]) -> Path | None:
+    """Return the path of `name`, as seen from `folder`, if it is a file that this process can read."""
+    with suppress(OSError, ValueError, TypeError):  # too long, or not a path
+        path = Path(folder, name)
+        if path.is_file() and os.access(path, os.R_OK):
+            return path
+    return None
 
 
 def gives_memory_back() -> bool:

@@ -67,6 +67,28 @@ def test_all_files_are_dropped(storage: Path, file: Path) -> None:
     assert file.read_bytes() == content
 
 
+def test_arguments_name_files_as_words_and_as_values_of_options(tmp_path: Path) -> None:
+    """Files are found as words of their own, relative or not, and after the equals sign of an option; no others are."""
+    for name in ("a", "b", "c", "x=y"):
+        (tmp_path / name).touch()
+    words = [
+        "a",
+        "--model=b",
+        f"-f={tmp_path / 'c'}",
+        "x=y",
+        "X=a",
+        "--none=d",
+        "--empty=",
+        "=",
+        3,
+        None,
+        "\0",
+        "a" * 9999,
+    ]
+    found = page_cache.files_named(words, str(tmp_path))
+    assert found == [tmp_path / name for name in ("a", "b", "c", "x=y")]
+
+
 def test_missing_file_is_an_error(tmp_path: Path) -> None:
     """A missing file is an error before the first measurement."""
     with pytest.raises(FileNotFoundError, match="weights"):
