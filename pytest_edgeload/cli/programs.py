@@ -15,6 +15,7 @@ from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.text import bounded
 from pytest_edgeload.cli import machine, shell
 from pytest_edgeload.results.case import HOST, PROGRAM_NAME, VIEWS, program_name
+from pytest_edgeload.results.source import MetricSource, parse_metric
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.sandbox.readiness import probe_of
@@ -63,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ready", metavar="ADDRESS", help=ready)
     ask = "shell command that asks the service, outside the limit; the clock stops at its end"
     add("--ask", metavar="CMD", help=ask)
+    metric = "a number that the command reports, as NAME=SOURCE: $.path in JSON on its output, file.json:$.path, or "
+    metric += "/expression/ with a group (?P<value>...); NAME:UNIT:higher=SOURCE adds a unit and a direction"
+    add("--metric", action="append", default=[], metavar="NAME=SOURCE", help=metric)
     machine.add_arguments(parser)
 
 
@@ -139,7 +143,21 @@ def _command(args: argparse.Namespace, words: Sequence[str]) -> Command:
     ask = None if args.ask is None else partial(shell.ask, args.ask, args.timeout)
     made = Command.of(words, inherited(), None, None, ready, ask)
     prepare = None if args.prepare is None else partial(shell.prepare, args.prepare)
-    return replace(made, prepare=prepare, cold=tuple(map(_cold, args.cold)))
+    return replace(made, prepare=prepare, cold=tuple(map(_cold, args.cold)), metrics=_metrics(args.metric))
+
+
+def _metrics(texts: Sequence[str]) -> dict[str, MetricSource]:
+    """Return the sources of metrics by name. Raises UsageError."""
+    sources: dict[str, MetricSource] = {}
+    for text in texts:
+        try:
+            name, source = parse_metric(text)
+        except UsageError as error:
+            raise error.about(Setting("metric", text)) from None
+        if name in sources:
+            raise UsageError(Setting("metric", text), f"{name} has another source already", "give it another name")
+        sources[name] = source
+    return sources
 
 
 def _cold(name: str) -> Path:

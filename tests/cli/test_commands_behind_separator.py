@@ -11,6 +11,7 @@ import pytest
 from pytest_edgeload import cli
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.cli.programs import NamedCommand, commands_of, split
+from pytest_edgeload.results.source import MetricSource
 
 
 def commands(line: str) -> tuple[NamedCommand, ...]:
@@ -78,3 +79,25 @@ def test_names_are_those_of_programs_unless_they_are_equal() -> None:
 def test_wrong_command_is_refused_in_one_sentence(line: str, words: str) -> None:
     """A missing, empty, unknown or ambiguous command is refused before anything runs."""
     assert refusal(line).startswith(words)
+
+
+def test_metrics_have_a_name_and_a_source() -> None:
+    """Each metric is found in the output of every command."""
+    made = commands(r"--metric=a=$.x '--metric=b:ms:lower=/(?P<value>\d+) ms/' -- echo a -- true")
+    assert [*made[0].command.metrics] == ["a", "b"]
+    assert made[0].command.metrics["b"] == MetricSource(r"/(?P<value>\d+) ms/", "ms", "lower")
+    assert made[1].command.metrics == made[0].command.metrics
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("--metric=tps", "metric=tps: not a metric and its source; try tokens_per_s=$.timings.predicted_per_second"),
+        ("--metric=x=y", "metric=x=y: neither a path in JSON nor a regular expression; try $.tokens_per_s, "),
+        ("--metric=peak_bytes=$", "metric=peak_bytes=$: this name is taken: every run has it; choose another name"),
+        ("--metric=x=$.a --metric=x=$.b", "metric=x=$.b: x has another source already; give it another name"),
+    ],
+)
+def test_other_metrics_are_refused(line: str, sentence: str) -> None:
+    """A metric without a source, or whose name is taken, is refused before anything runs."""
+    assert refusal(f"{line} -- true").startswith(sentence)
