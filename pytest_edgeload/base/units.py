@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -101,8 +102,15 @@ def format_duration(seconds: float) -> str:
 
 
 def format_number(value: float) -> str:
-    """Return a number without a unit as a short text of at least three digits: `31.2`, `0.0123`, `12345`, `1e+20`."""
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"  # noqa: PLR2004
+    """Return a number without a unit as a short text of at least three digits: `31.2`, `0.0123`, `7`, `12345`."""
+    places = decimal_places(value)
+    return f"{value:.0f}" if places == 0 else f"{value:.3g}"
+
+
+def decimal_places(value: float) -> int | None:
+    """Return the decimal places that show three digits of a number; None if they would be too many, or digits are."""
+    size = abs(value)
+    return max(0, 2 - math.floor(math.log10(size))) if 1e-6 <= size < 1e15 else None  # noqa: PLR2004
 
 
 def parse_swap(text: str) -> str:

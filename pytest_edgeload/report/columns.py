@@ -13,7 +13,7 @@ from functools import partial
 from types import MappingProxyType
 
 from pytest_edgeload.base.errors import suggestion
-from pytest_edgeload.base.units import format_number, format_size
+from pytest_edgeload.base.units import decimal_places, format_number, format_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraint
 from pytest_edgeload.results.bootstrap import Interval, Runs
 from pytest_edgeload.results.case import HOST, REFERENCE, Case
@@ -212,9 +212,14 @@ def _ends(interval: Interval | None, unit: str) -> str:
 
 
 def _with_range(values: Spread, unit: str) -> str:
-    digits = _digits(values.median)
-    median, low, high = (f"{v:.{digits}f}" if unit == "s" else number(v, unit) for v in astuple(values))
+    median, low, high = (_like(value, values.median, unit) for value in astuple(values))
     return median if values.min == values.max else f"{median} ({low}-{high})"
+
+
+def _like(value: float, other: float, unit: str) -> str:
+    """Return a value with as many decimal places as `other` needs."""
+    places = _digits(other) if unit == "s" else decimal_places(other)
+    return number(value, unit) if is_size(unit) or places is None else f"{value:.{places}f}"
 
 
 def number(value: float, unit: str) -> str:

@@ -44,7 +44,7 @@ def judge(threshold: Threshold, before: Side | None, after: Side, *, is_alike: b
 def _unfit(limit: Threshold | Ceiling, figure: Figure) -> tuple[Verdict, str] | None:
     """Return the verdict and its reason if the limit has no meaning for the figure, whose metric is known by now."""
     if figure.kind.better == "neither":
-        hint = "let the program report it with better='higher' or better='lower'"
+        hint = "report it with the direction higher or lower"
         return "invalid", f"{figure.metric} is neither better nor worse when it changes; {hint}"
     mismatch = limit.mismatch(figure.unit)
     return None if mismatch is None else ("invalid", mismatch)

@@ -10,6 +10,7 @@ import pytest
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.metric import OwnMetric
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Ceiling, parse_thresholds
 from tests.cases import CASE
@@ -95,3 +96,14 @@ def test_threshold_that_judges_something_is_not_named() -> None:
         "threshold peak/bulk:10% judged nothing: no case was measured besides bulk itself",
         "threshold peak 0.5x bulk judged nothing: no case was measured besides bulk itself",
     ]
+
+
+def test_threshold_on_a_programs_metric_concerns_only_cases_that_have_it() -> None:
+    """Cases whose programs never reported the metric are not judged; a name that none reported is explained."""
+    speed = {"tokens_per_s": OwnMetric(30, "1/s", "higher")}
+    reporting = Record(CASE, (Measurement(outcome="ok", makespan_s=1.0, own=speed),))
+    silent = _record("silent", 1)
+    gate = Gate(parse_thresholds("tokens_per_s:5%,tokns:5%"), _session(reporting, silent))
+    judged = gate.judge_all([reporting, silent])
+    assert [(finding.case.policy, finding.figure.metric) for finding in judged.findings] == [("bulk", "tokens_per_s")]
+    assert "threshold tokns:5% judged nothing: no program reported tokns; programs reported tokens_per_s" in judged.idle

@@ -240,3 +240,81 @@ def test_finding_shows_values_interval_and_limit() -> None:
     """The text of a finding has both values, the change with its interval, and the limit."""
     found = verdict("makespan:10%", record(1.0, 1.0, 1.0, 1.0), record(1.5, 1.5, 1.5, 1.5), comparisons=2)
     assert str(found) == "makespan 1s -> 1.5s (+50.0%, 95% interval +50.0% to +50.0%), limit makespan:10%"
+
+
+def reporting(value: float, unit: str = "frames/s", better: str = "higher", *, seed: int = 0) -> Record:
+    """Return a record whose program reported speeds about `value`."""
+    drawn = random.Random(seed)
+    speeds = (value * (1 + drawn.uniform(-ONE_PERCENT, ONE_PERCENT)) for _ in range(8))
+    own = [{"speed": {"value": speed, "unit": unit, "better": better}} for speed in speeds]
+    runs = (msgspec.convert({"outcome": "ok", "round": i, "own": one}, Measurement) for i, one in enumerate(own))
+    return Record(CASE, tuple(runs))
+
+
+@pytest.mark.parametrize(
+    ("now", "better", "threshold", "expected"),
+    [
+        (90, "higher", "speed:5%", "regressed"),
+        (110, "higher", "speed:5%", "improved"),
+        (101, "higher", "speed:5%", "ok"),
+        (90, "higher", "speed:5", "regressed"),
+        (90, "lower", "speed:5%", "improved"),
+        (110, "lower", "speed:5%", "regressed"),
+    ],
+)
+def test_metric_of_a_program_is_judged_by_its_direction(
+    now: float, better: str, threshold: str, expected: Verdict
+) -> None:
+    """More frames per second are an improvement, if the program says that higher is better."""
+    sides = reporting(100, better=better), reporting(now, better=better, seed=1)
+    assert verdict(threshold, *sides).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "threshold", "expected"),
+    [
+        (
+            reporting(1, better="neither"),
+            reporting(1, better="neither"),
+            "speed:5%",
+            "invalid: speed is neither better nor worse when it changes; report it with the direction higher or lower",
+        ),
+        (
+            reporting(1),
+            reporting(1),
+            "speed:50ms",
+            "invalid: the limit is a time, but the unit of the metric is frames/s",
+        ),
+        (
+            reporting(1),
+            reporting(1, unit="frames/min"),
+            "speed:5%",
+            "incomparable: its unit was frames/s then, and is frames/min now",
+        ),
+        (around(1.0), reporting(1), "speed:5%", "new: the baseline has no speed of this case"),
+        (reporting(1), around(1.0), "speed:5%", "invalid: no round has speed"),
+        (reporting(1), record(1.0, outcome="oom"), "speed:5%", "regressed: all rounds were ok then; now 1 oom"),
+    ],
+)
+def test_metric_of_a_program_that_cannot_be_judged_says_why(
+    before: Record, after: Record, threshold: str, expected: str
+) -> None:
+    """A metric without a direction, in another unit, or on one side only is not judged, and one sentence says why."""
+    found = verdict(threshold, before, after)
+    assert f"{found.verdict}: {found.reason}" == expected
+
+
+def test_times_of_a_program_of_another_machine_are_not_compared() -> None:
+    """A program's own metric is comparable like a time; its bytes are comparable everywhere."""
+    found = verdict("speed:5%", reporting(1), reporting(1), is_alike=False)
+    assert found.reason == "speed of another machine cannot be compared; try a ratio to another row, as speed/NAME"
+    assert verdict("speed:5%", reporting(1, "bytes"), reporting(1, "bytes"), is_alike=False).verdict == "ok"
+
+
+def test_ceiling_is_a_minimum_if_higher_is_better() -> None:
+    """A program that reports less than its test demands is a regression."""
+    for limit, expected in (("90", "ok"), ("110", "regressed")):
+        judged = judge_ceiling(Ceiling.parse("speed", limit), Side(reporting(100)))
+        found = judged if isinstance(judged, Finding) else judged.finding
+        assert found.verdict == expected
+    assert str(found).endswith(" frames/s, limit speed 110")

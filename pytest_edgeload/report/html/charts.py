@@ -186,7 +186,7 @@ def _axis(experiment: Experiment, values: Iterable[float]) -> dict[str, object]:
     figure = experiment.figure
     if figure.unit == "s":
         return seconds(label(in_words(figure)), values)
-    unit = figure.unit.replace("bytes", "MiB") if is_size(figure.unit) else figure.unit
+    unit = figure.unit.replace("bytes", "MiB") if is_size(figure.unit) else figure.unit_unless_implied
     return amounts(label(", ".join(filter(None, (in_words(figure), unit)))), values)
 
 
