@@ -27,6 +27,8 @@ OTHERS = [
     "tests/sandbox/test_user.py::test_service_has_no_more_rights[cgroup2]",
     "tests/sandbox/test_user.py::test_worker_reads_files_of_root[cgroup2]",
     "tests/sandbox/test_user.py::test_worker_cannot_change_anything_of_root[cgroup2]",
+    "tests/sandbox/test_visible.py::test_psutil_and_free_show_the_limit[cgroup2]",
+    "tests/sandbox/test_visible.py::test_files_show_the_limit_to_the_user_of_runs[cgroup2]",
     "tests/faults/test_worker_faults.py::test_fork_bomb_reaches_its_limit[cgroup2-command]",
     "tests/faults/test_worker_faults.py::test_memory_hog_gets_no_more_than_its_limit[cgroup2]",
     "tests/faults/test_worker_faults.py::test_group_removed_before_the_start_is_named[cgroup2-command]",

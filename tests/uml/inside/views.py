@@ -147,6 +147,19 @@ def test_groups_of_root_are_created_above() -> None:
     assert attempt("auto", script=script) == HOLDS
 
 
+def test_user_sees_the_limit_in_a_user_namespace(tmp_path: Path) -> None:
+    """A user with a delegated group sees the limit of a run, is the same user there, and has no more rights."""
+    for folder in (tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    os.chown(tmp_path, USER, USER)
+    plugins = ("-p", "no:cacheprovider", "-p", "xdist", "-p", "edgeload")
+    options = (*plugins, "-o", "edge_html=", f"--basetemp={tmp_path}/base", "-q")
+    test = "tests/sandbox/test_visible.py::test_files_show_the_limit_to_the_user_of_runs[cgroup2]"
+    command = ["sh", "-ec", FROM_LEAF, "sh", sys.executable, "-B", "-m", "pytest", *options, test]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 OWN_MOUNT = "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; "
 
 
