@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
-from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.case import HOST, Case
 from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, incomparable, shown_change, shown_interval
 from pytest_edgeload.results.own import own_figures
 from pytest_edgeload.results.record import Record
@@ -75,7 +75,9 @@ def line(finding: Finding) -> str:
 
 def limit_of(case: Case) -> str:
     """Return the limit of a case and its device for the cell of a table."""
-    return f"{case.limit or 'none'}{'' if case.device is None else f' ({case.device})'}"
+    details = [case.device or "", "" if case.view == HOST else f"view {case.view}"]
+    words = ", ".join(filter(None, details))
+    return f"{case.limit or 'none'}{words and f' ({words})'}"
 
 
 def label(case: Case) -> str:

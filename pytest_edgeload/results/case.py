@@ -94,8 +94,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """The limit and the device in words: `at 512M`, `at no limit`, `at 768M on rpi3`."""
-        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}"
+        """The limit, the device and the view in words: `at no limit`, `at 768M on rpi3`, `at 512M, view limit`."""
+        view = "" if self.view == HOST else f", view {self.view}"
+        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}{view}"
 
     @property
     def main_metric(self) -> str:

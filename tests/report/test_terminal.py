@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.report import terminal
-from pytest_edgeload.results.case import PROGRAM, Case
+from pytest_edgeload.report.columns import full_name
+from pytest_edgeload.results.case import PROGRAM, VIEWS, Case
 from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Record
@@ -47,6 +48,18 @@ def test_row_of_a_program_has_its_own_memory() -> None:
     made = row(render([record("job", {"makespan_s": 1.0, **sizes}, workload=PROGRAM, reader="none")]), "job")
     assert list(made) == ["program", "makespan s", "peak_anon", "peak_file", "swap in/out", "faults", "outcome"]
     assert (made["peak_anon"], made["peak_file"]) == ("20M", "280M")
+
+
+def test_views_have_tables_of_their_own() -> None:
+    """Rows of different views are never compared: each view has a table, and the title says which, or a column."""
+    host, limit = (record("bulk", {"makespan_s": 1.0}, view=each) for each in VIEWS)
+    text = render([host, limit])
+    assert text.count("cap cgroup2, swap 8G, reader read") == 2
+    assert text.count("reader read, view limit, ") == 1
+    assert [full_name(one.case).count("view limit") for one in (host, limit)] == [0, 1]
+    assert limit.case.place == "at 512M, view limit"
+    together = render([host, limit], group_by=("limit",))
+    assert row(together, "bulk")["view"] == "host"
 
 
 def test_row_has_the_default_columns() -> None:

@@ -10,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytest_edgeload.base import kernel_text
-from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.errors import Refusal, Unsupported
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.results.case import LIMIT
+from pytest_edgeload.sandbox import visible
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group, choose, hierarchy, systemd
 from pytest_edgeload.sandbox.caps.outer import below_machine
 from pytest_edgeload.sandbox.constraints import Limits
@@ -58,7 +60,7 @@ def checks() -> list[Check]:
     is_enforced = cap.enforces and caps[name].ok
     chosen = Check("limit", "cap auto", is_enforced, name, "make one of the caps above work", "required")
     first = [_hierarchies(), _writable(), _delegation(), *caps.values(), chosen, _outer(cap)]
-    return [*first, *(_inside(cap) if cap.enforces else _controllers(None))]
+    return [*first, *(_inside(cap) if cap.enforces else _controllers(None)), _visible(cap)]
 
 
 def _group_name(part: str) -> str:
@@ -101,6 +103,16 @@ def _outer(cap: Cap) -> Check:
     limits = below_machine(cap.outer().limits)
     hint = "have them raised, or measure below them: each row that they held back says so"
     return Check("limit", "no outer limits", not limits, ", ".join(map(str, limits)) or "none", hint, "informative")
+
+
+def _visible(cap: Cap) -> Check:
+    """Check that a program can be shown its limit."""
+    what = "limit can be shown"
+    try:
+        visible.check(LIMIT, is_enforced=cap.enforces)
+    except Refusal as error:
+        return Check("limit", what, ok=False, found=error.reason, hint=error.hint, weight="informative")
+    return Check("limit", what, ok=True, found=f"by {visible.source()}", weight="informative")
 
 
 def _cap(name: str, cap: Cap) -> Check:
