@@ -24,6 +24,7 @@ VALUES = {
     "cap": ("none", "cgroup1", "cgroup2"),
     "swap": ("off", "auto", "4G"),
     "user": ("same", "nobody", "daemon"),
+    "view": ("limit", "host", "limit"),
     "read-bw": ("none", "25M", "90M/s"),
     "device": ("rpi3", "rpi4-1g,none", "none"),
     "devices": ("d.toml", "e.toml", "f.toml"),
