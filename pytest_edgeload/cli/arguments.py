@@ -139,10 +139,9 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_workload(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments for the workload."""
-    parser.add_argument(
-        "networks", metavar="NETWORKS", help="registered networks, comma-separated, or a workload file (.yaml, .json)"
-    )
+def add_workload(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
+    """Add the arguments for the workload. If it is optional, `networks` is a list of words."""
+    networks = "registered networks, comma-separated, or a workload file (.yaml, .json)"
+    parser.add_argument("networks", metavar="NETWORKS", nargs="*" if is_optional else None, help=networks)
     images = "number of requests for each of the networks, one per image (default: 1)"
     parser.add_argument("--images", type=count, metavar="N", help=images)

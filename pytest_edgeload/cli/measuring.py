@@ -20,13 +20,19 @@ from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Mix
 
+_READER = "read"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that every subcommand which measures networks has."""
-    arguments.add_workload(parser)
-    reader = "how weights are read (default: %(default)s)"
-    parser.add_argument("--reader", choices=tuple(READERS), default="read", help=reader)
+    add_workload(parser)
     machine.add_arguments(parser)
+
+
+def add_workload(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
+    """Add the arguments about networks. The reader is None unless it is given."""
+    arguments.add_workload(parser, is_optional=is_optional)
+    parser.add_argument("--reader", choices=tuple(READERS), help=f"how weights are read (default: {_READER})")
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,6 @@ class PreparedWorkload:
     cap: str
     reader: str
     threads: int
-    weight_bytes: int
 
     def case(self, policy: str, limit: Limit | None, swap: Swap | None = None) -> Case:
         """Return the case of this policy and limit, with `swap` instead of the machine's if it is given."""
@@ -69,7 +74,7 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
     known_policies, peers = project.policies(), project.peers()
     check_policies(policies, [*known_policies, *peers])
     with machine.set_up(args) as prepared:
-        networks = networks_of(mix, registry)
+        networks_of(mix, registry)
         bench = Bench(
             launcher=prepared.launcher,
             registry=registry,
@@ -78,5 +83,4 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
             progress=terminal.show_making,
             peers=peers,
         )
-        weight_bytes = sum(network.distinct_bytes for network in networks.values())
-        yield PreparedWorkload(bench, mix, prepared.cap, args.reader, prepared.threads, weight_bytes)
+        yield PreparedWorkload(bench, mix, prepared.cap, args.reader or _READER, prepared.threads)

@@ -1,119 +1,119 @@
-"""`edgeload minmem`: the smallest memory limit at which a case works, and at which it does not swap."""
+"""`edgeload minmem`: the smallest memory limit at which a program or a network works, and at which it is as good."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
-import psutil
-
-from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
+from pytest_edgeload.base.errors import Setting, UsageError
+from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.units import Limit, format_size
-from pytest_edgeload.cli import arguments, measuring, terminal
-from pytest_edgeload.cli.measuring import PreparedWorkload
+from pytest_edgeload.cli import arguments, measuring, programs, subjects, terminal
+from pytest_edgeload.cli.finder import Demands, Finder
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
-from pytest_edgeload.planning.budget import MARGIN_BYTES
-from pytest_edgeload.planning.plan import InvalidPlan
 from pytest_edgeload.report import minmem as texts
 from pytest_edgeload.results.case import REFERENCE
-from pytest_edgeload.results.minmem import Smallest, Trial, confirmed, smallest
-from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.results.minmem import KEEPS_IN_MEMORY, WORKS, Smallest
+from pytest_edgeload.results.threshold import Figure
 
 _GATE_STATUS = 1
+_CURVE_RUNS = 16
+
+_OF_NETWORKS = ("policy", "reader", "images")
+_OF_PROGRAMS = ("name", "device", "cold", "prepare", "ready", "ask", "metrics", "view")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    measuring.add_arguments(parser)
+    measuring.add_workload(parser, is_optional=True)
     add = parser.add_argument
-    add("--policy", default=REFERENCE, metavar="NAME", help="loading policy (default: %(default)s)")
-    step = "the limits tried are multiples of this size (default: 4M)"
-    add("--step", type=arguments.size, default=4 << 20, metavar="SIZE", help=step)
+    add("--policy", metavar="NAME", help=f"loading policy of networks (default: {REFERENCE})")
+    keep = (
+        "also find the smallest limit at which a figure is at most this much worse than with plenty of memory: "
+        "makespan:20%%, tokens_per_s:10%%; comma-separated or repeated"
+    )
+    add("--keep", type=arguments.thresholds, action="extend", default=[], metavar="EXPR", help=keep)
+    add("--curve", action="store_true", help="also run at other limits, and draw time and swap over the limit")
+    by = "figure of the curve instead of the time: tokens_per_s, response.p90"
+    add("--by", type=arguments.figure, metavar="FIGURE", help=by)
+    runs = "maximum number of runs for the curve alone (default: %(default)s)"
+    add("--curve-runs", type=arguments.count, default=_CURVE_RUNS, metavar="N", help=runs)
+    step = "the limits tried are multiples of this size (default: 1 to 2 %% of the memory charged with plenty)"
+    add("--step", type=arguments.size, metavar="SIZE", help=step)
     rounds = "runs at each limit; all must succeed (default: %(default)s)"
     add("--rounds", type=arguments.count, default=1, metavar="N", help=rounds)
-    at_most = "a gate: exit with status 1 if the case needs more than this to work, such as 300M or base+64M"
+    at_most = (
+        "a gate: exit with status 1 if more than this is needed to work, or with --keep to stay within each margin, "
+        "such as 300M or base+64M"
+    )
     add("--at-most", type=arguments.refusing(Limit.parse), metavar="SIZE", help=at_most)
     add("--format", choices=tuple(texts.FORMATS), default="text", help="output format (default: %(default)s)")
+    programs.add_arguments(parser)
 
 
 def _run(args: argparse.Namespace) -> CommandResult:
-    with measuring.set_up(args, (args.policy,)) as setup:
-        if not setup.bench.launcher.cap.enforces:
-            raise Unsupported(
-                "memory limits", "cannot be enforced here", "run as root, or in a delegated cgroup; see edgeload doctor"
-            )
-        max_bytes = None if args.at_most is None else setup.bench.calibration.limit_bytes(args.at_most)
-        result = _Search(setup, args.policy, args.rounds).run(args.step)
-    text = texts.FORMATS[args.format](result)
-    if result.works_bytes is None:
-        return CommandResult(text, _GATE_STATUS)
-    if max_bytes is not None and result.works_bytes > max_bytes:
-        terminal.say(f"edgeload: the case needs more than --at-most={args.at_most}")
-        return CommandResult(text, _GATE_STATUS)
-    return CommandResult(text)
-
-
-class _Search:
-    """The search for the smallest limits of a case, with `rounds` runs at each limit; keeps all its trials."""
-
-    def __init__(self, setup: PreparedWorkload, policy: str, rounds: int) -> None:
-        self._setup = setup
-        self._policy = policy
-        self._rounds = rounds
-        self._trials: list[Trial] = []
-
-    def run(self, step_bytes: int) -> Smallest:
-        """Return the smallest limits, multiples of `step_bytes`. Raises UsageError, and as `Bench.measure` does."""
-        setup, swap = self._setup, self._setup.bench.launcher.swap
-        idle_bytes = setup.bench.calibration.idle_bytes()
-        low = 1 + (idle_bytes + MARGIN_BYTES) // step_bytes
-        guess = 1 + (idle_bytes + MARGIN_BYTES + setup.weight_bytes) // step_bytes
-        high = psutil.virtual_memory().total // step_bytes
-        steps = range(low, high + 1)
-        if not steps:
-            raise UsageError(
-                Setting("step", format_size(step_bytes)),
-                "no multiple is between the idle worker's need and all memory",
-                "try 4M",
-            )
-        works = self._smallest_step(steps, guess, step_bytes, Swap(0, usable=False))
-        has_swap = swap.usable and swap.size_bytes
-        keeps = self._smallest_step(steps, works or guess, step_bytes, swap) if has_swap else None
-        return Smallest(
-            workload=setup.mix.name,
-            policy=self._policy,
-            reader=setup.reader,
-            threads=setup.threads,
-            cap=setup.cap,
-            swap=str(swap),
-            idle_bytes=idle_bytes,
-            step_bytes=step_bytes,
-            works_bytes=None if works is None else works * step_bytes,
-            keeps_in_memory_bytes=None if keeps is None else keeps * step_bytes,
-            trials=tuple(self._trials),
-        )
-
-    def _smallest_step(self, steps: range, guess: int, step_bytes: int, swap: Swap) -> int | None:
-        def works(step: int) -> bool:
-            return all(self._try(step * step_bytes, swap).is_success for _ in range(self._rounds))
-
-        candidate = smallest(steps[0], guess, steps[-1], works)
-        return None if candidate is None else confirmed(candidate, steps[-1], works)
-
-    def _try(self, limit_bytes: int, swap: Swap) -> Trial:
-        case = self._setup.case(self._policy, Limit(limit_bytes), swap)
-        terminal.show(f"edgeload: trying {format_size(limit_bytes)}, swap {swap}")
+    args.networks = _networks(args)
+    _check(args)
+    with subjects.set_up(args) as subject:
+        by = args.by or (Figure(subject.case.main_metric) if args.curve else None)
+        finder = Finder(subject, Demands(args.keep, by, args.curve_runs, args.rounds, args.step), args.timeout)
         try:
-            run = self._setup.measure(case, swap)
-            trial = Trial(limit_bytes, swap.usable, run.outcome, run.swap_out_bytes, run.detail)
-        except InvalidPlan as error:
-            trial = Trial(limit_bytes, swap.usable, "no plan", None, str(error))
-        terminal.say(f"edgeload: {texts.line(trial)}")
-        self._trials.append(trial)
-        return trial
+            finder.run()
+        except BaseException:
+            with Interrupts():  # nothing that was found is lost
+                terminal.show("")
+                if finder.result is not None:
+                    terminal.write(texts.FORMATS[args.format](finder.result))
+            raise
+        finally:
+            subject.recording.note_reported()
+        result = finder.result
+    assert result is not None  # the search has run
+    excess = _excess(result, [threshold.text for threshold in args.keep], args.at_most)
+    if excess:
+        terminal.say(f"edgeload: {excess}")
+    is_found = all(limit is not None for name, limit in result.found.items() if name != KEEPS_IN_MEMORY)
+    return CommandResult(texts.FORMATS[args.format](result), 0 if is_found and not excess else _GATE_STATUS)
+
+
+def _excess(result: Smallest, margins: Sequence[str], at_most: Limit | None) -> str:
+    """Return words for the limit that is needed if it exceeds `at_most`: for the margins, or without any, to work."""
+    if at_most is None:
+        return ""
+    needs = {f" for {name}": result.found[name] for name in margins} or {"": result.found[WORKS]}
+    for purpose, need in needs.items():
+        if need is not None and need > at_most.resolve(result.idle_bytes or 0):
+            return f"{format_size(need)} is needed{purpose}, more than --at-most={at_most}"
+    return ""
+
+
+def _networks(args: argparse.Namespace) -> str | None:
+    """Return the word that names the networks; None for a command. Raises UsageError."""
+    if len(args.networks) > 1:
+        hint = f"write {programs.SEPARATOR} before a command, and commas between networks"
+        raise UsageError(args.networks[1], "a second word about networks", hint)
+    if args.networks and args.commands:
+        raise UsageError(args.networks[0], "a search is of networks or of a command", "name one of them")
+    return args.networks[0] if args.networks else None
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise UsageError if the arguments contradict each other."""
+    foreign, owner = (_OF_NETWORKS, "networks") if args.commands else (_OF_PROGRAMS, "a command")
+    for name in foreign:
+        if getattr(args, name, None):
+            raise UsageError(Setting(name), f"for {owner} only", "leave it out")
+    if args.commands and args.at_most is not None and args.at_most.above_base:
+        raise UsageError(Setting("at-most", str(args.at_most)), "a command has no idle worker", "try 300M")
+    for threshold in args.keep:
+        if threshold.figure.reference is not None:
+            reason = f"nothing is compared with {threshold.figure.reference} here, only with plenty of memory"
+            raise UsageError(Setting("keep", threshold.text), reason, "try makespan:20%")
 
 
 SUBCOMMAND = Subcommand(
-    "find the smallest memory limit at which a case works, and at which it does not swap",
-    "The command bisects the limit, and the result must succeed twice. Each run is a line on standard error.",
+    "find the smallest memory limit at which a program or a network works, does not swap, or is as quick",
+    "The command bisects the limit, and each result must succeed twice. Each run is a line on standard error.",
     _add_arguments,
     _run,
+    takes_commands=True,
 )

@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     commands, results = programs.commands_of(args), Outputs.of(args)
     _check(args.mem or ())
     with sessions.set_up(args) as session:
-        results.check(session.empty)
+        results.check(session.recording.empty)
         limits = args.mem or (None if session.device is None else session.device.memory,)
         if args.view == LIMIT and limits == (None,):
             raise UsageError(Setting("view", args.view), "there is no limit to see", ("add ", Setting("mem", "512M")))
@@ -75,9 +75,9 @@ def _run(args: argparse.Namespace) -> CommandResult:
 def _finish(session: ProgramSession, results: Outputs, *, is_whole: bool) -> CommandResult:
     """Judge a whole session, write the files, and return the report on the measurements so far. Raises Unsupported."""
     terminal.show("")
-    if not session.entries:
+    if not session.recording.entries:
         return CommandResult("")
-    document = session.document
+    document = session.recording.document
     judgement = results.judge(document) if is_whole else Judgement()
     text = results.text(document, judgement)
     try:
@@ -85,8 +85,8 @@ def _finish(session: ProgramSession, results: Outputs, *, is_whole: bool) -> Com
     except Unsupported:
         terminal.write(text)
         raise
-    session.note_reported()
-    has_success = any(entry.measurement.outcome == "ok" for entry in session.entries)
+    session.recording.note_reported()
+    has_success = any(entry.measurement.outcome == "ok" for entry in session.recording.entries)
     status = _FAILURE_STATUS if results.has_failed(judgement) or not has_success else 0
     return CommandResult("\n\n".join(filter(None, [text, written])), status)
 

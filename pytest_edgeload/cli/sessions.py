@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from pytest_edgeload.base.errors import Setting, UsageError, suggestion
-from pytest_edgeload.base.files import noting
-from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import machine, terminal
 from pytest_edgeload.cli.machine import PreparedMachine
 from pytest_edgeload.cli.programs import NamedCommand
+from pytest_edgeload.cli.recording import Recording
 from pytest_edgeload.devices import OWN_FILE, Device, known_devices
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.devices import on_device, overruled
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.results import journal
 from pytest_edgeload.results.case import HOST, PROGRAM, Case, Visible
-from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.measurement import Measurement
-from pytest_edgeload.results.record import Entry, collect
 from pytest_edgeload.sandbox import visible
 from pytest_edgeload.sandbox.swap import Swap
-
-_MAX_COMMAND = 10_000  # characters
 
 
 @dataclass(frozen=True)
@@ -42,11 +34,10 @@ class ProgramSession:
 
     bench: Bench
     machine: PreparedMachine
-    empty: Document
+    recording: Recording
     view: Visible = HOST
     device: Device | None = None
     unenforced: tuple[Shortfall, ...] = ()
-    entries: list[Entry] = field(default_factory=list)
 
     def case(self, name: str, limit: Limit | None, swap: Swap | None = None) -> Case:
         """Return the case of a program, with `swap` instead of the machine's if it is given."""
@@ -71,11 +62,7 @@ class ProgramSession:
         """Measure a program once and store the measurement. Raises Refusal."""
         case = self.case(program.name, limit, swap)
         measurement = msgspec.structs.replace(self.try_out(program, limit, swap), round=round_)
-        directories = self.machine.directories
-        entry = journal.place(directories.runs, Entry(case, measurement))
-        self.entries.append(entry)
-        with noting(directories.cache):
-            journal.write(entry)
+        self.recording.add(case, measurement)
         return measurement
 
     def try_out(self, program: NamedCommand, limit: Limit | None, swap: Swap | None = None) -> Measurement:
@@ -83,37 +70,19 @@ class ProgramSession:
         launcher = self.bench.launcher if swap is None else replace(self.bench.launcher, swap=swap)
         return replace(self.bench, launcher=launcher).run(self.case(program.name, limit, swap), program.command)
 
-    def note_reported(self) -> None:
-        """Note that the measurements were shown, so that the next session does not name their folder."""
-        self.machine.directories.unreported_marker.unlink(missing_ok=True)
-
-    @property
-    def document(self) -> Document:
-        """The document with all records so far."""
-        return msgspec.structs.replace(self.empty, records=collect(self.entries))
-
 
 @contextmanager
 def set_up(args: argparse.Namespace) -> Iterator[ProgramSession]:
-    """Prepare the machine for programs, and restore it in every case; begin a session's journal. Raises Refusal.
-
-    If the session does not note that it reported, the next session names the folder of its measurements.
-    """
+    """Prepare the machine for programs, and restore it in every case; begin a session's journal. Raises Refusal."""
     device = None if args.device is None else _device(args)
     with machine.set_up(args) as prepared:
         visible.check(args.view, is_enforced=prepared.launcher.cap.enforces)
-        directories = prepared.directories
-        settings = {name: str(value) for name, value in vars(args).items() if isinstance(value, str | int | float)}
-        command = printable(shlex.join(["edgeload", *sys.argv[1:]]))[:_MAX_COMMAND]
-        empty = document((), settings, Path.cwd(), command)
-        with noting(directories.cache):
-            journal.begin(directories.folder, empty)
-        directories.write(directories.unreported_marker, b"")
-        registry = Registry(Store(directories.cache))
-        bench = Bench(prepared.launcher, registry, {}, directories.folder, terminal.show_making)
+        recording = Recording.begin(args, prepared.directories)
+        registry = Registry(Store(prepared.directories.cache))
+        bench = Bench(prepared.launcher, registry, {}, prepared.directories.folder, terminal.show_making)
         unenforced = () if device is None else bench.launcher.shortfalls(device.constraints, Path.cwd())
         threads = prepared.threads if device is None else device.constraints.threads or prepared.threads
-        yield ProgramSession(bench, prepared._replace(threads=threads), empty, args.view, device, unenforced)
+        yield ProgramSession(bench, prepared._replace(threads=threads), recording, args.view, device, unenforced)
 
 
 def _device(args: argparse.Namespace) -> Device:

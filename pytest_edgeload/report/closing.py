@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
+from pytest_edgeload.report.bars import bar
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import Winner, best_first, contest, in_words, value_in, winner
 from pytest_edgeload.results.case import PROGRAM, REFERENCE
@@ -77,8 +78,8 @@ def _chart(contest: _Contest, width: int) -> Iterator[str]:
     names, times = (max(len(row[i]) for row in rows) for i in (0, 1))  # type: ignore[arg-type]
     room = min(_MAX_BAR, width - names - times - len("    ") - len("  9.99G swapped"))
     for name, time, record in rows:
-        bar = _bar(max(0.0, contest.value(record) or 0.0) / contest.longest * max(room, 1))
-        yield f"{name:<{names}}  {time:>{times}}  {bar}{_swapped(record)}".rstrip()
+        drawn = bar(max(0.0, contest.value(record) or 0.0) / contest.longest * max(room, 1))
+        yield f"{name:<{names}}  {time:>{times}}  {drawn}{_swapped(record)}".rstrip()
 
 
 def _name(record: Record) -> str:
@@ -89,12 +90,6 @@ def _value(contest: _Contest, record: Record) -> str:
     """Return the value with its unit, or the outcome if no run was ok."""
     value = contest.value(record)
     return next(iter(outcomes(record))) if value is None else printable(contest.winner.figure.show(value))
-
-
-def _bar(length: float) -> str:
-    """Return a bar in half blocks; even the shortest is visible."""
-    halves = max(1, round(2 * length)) if length else 0
-    return "█" * (halves // 2) + "▌" * (halves % 2)
 
 
 def _swapped(record: Record) -> str:

@@ -1,65 +1,119 @@
-"""The smallest limits of a case as text or JSON."""
+"""The smallest limits of a case as text or JSON; the text also of a search that was interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.results.minmem import SWAPPED_BYTES, Smallest, Trial
+from pytest_edgeload.report import curve
+from pytest_edgeload.report.curve import shown
+from pytest_edgeload.results.case import PROGRAM
+from pytest_edgeload.results.metric import Metric
+from pytest_edgeload.results.minmem import (
+    KEEPS_IN_MEMORY,
+    SWAPPED_BYTES,
+    WORKS,
+    Goal,
+    Smallest,
+    Trial,
+    known_to_fail,
+    known_to_work,
+)
+
+_LABELS = {WORKS: "works without swap", KEEPS_IN_MEMORY: "does not swap"}
 
 
 def text(result: Smallest) -> str:
-    """Return a line on each of the two limits with the runs near it, between a title and the units."""
-    title = f"{result.workload} under {result.policy}, reader {result.reader}, {result.threads} threads"
-    works = _line("works without swap", result, result.works_bytes, may_swap=False)
-    keeps = _line("does not swap", result, result.keeps_in_memory_bytes, may_swap=True)
-    if result.swap in {"none", "off"}:
-        keeps = (
-            f"{'does not swap':<18}  not tested, because swap is {result.swap}; a swap file, which needs root, helps"
-        )
-    units = (
-        f"an idle worker needs {format_size(result.idle_bytes)}; limits are multiples of "
-        f"{format_size(result.step_bytes)}; less than {format_size(SWAPPED_BYTES)} written to swap does not count"
-    )
-    return "\n".join([printable(f"{title}, cap {result.cap}"), works, keeps, units])
+    """Return a line on each smallest limit with the runs near it, between a title and the units, and the curve."""
+    lines = dict(_lines(result))
+    width = max(map(len, lines))
+    body = [_title(result), *(f"{label:<{width}}  {words}" for label, words in lines.items()), _units(result)]
+    chart = curve.text(result)
+    return "\n".join([*body, *(["", chart] if chart else [])])
 
 
-def line(trial: Trial) -> str:
+def line(trial: Trial, figures: Mapping[str, Metric]) -> str:
     """Return a run in words, with the detail of an outcome other than ok and oom."""
-    swapped = ""
+    words = [trial.outcome if trial.outcome in {"ok", "oom"} else f"{trial.outcome} ({printable(trial.detail)})"]
+    words += [f"{name} {shown(name, value, figures)}" for name, value in trial.values.items()]
     if trial.swap_out_bytes is not None and trial.may_swap:
-        swapped = f", {format_size(trial.swap_out_bytes)} to swap"
-    reason = "" if trial.outcome in {"ok", "oom"} else f" ({printable(trial.detail)})"
-    swap = "on" if trial.may_swap else "off"
-    return f"{format_size(trial.limit_bytes)}, swap {swap}: {trial.outcome}{reason}{swapped}"
+        words.append(f"{format_size(trial.swap_out_bytes)} to swap")
+    limit = "no limit" if trial.limit_bytes is None else format_size(trial.limit_bytes)
+    return f"{limit}, swap {'on' if trial.may_swap else 'off'}: {', '.join(words)}"
 
 
-def _line(goal: str, result: Smallest, limit_bytes: int | None, *, may_swap: bool) -> str:
+def _title(result: Smallest) -> str:
+    case = result.case
+    is_program = case.workload == PROGRAM
+    subject = case.policy if is_program else f"{case.workload} under {case.policy}, reader {case.reader}"
+    return printable(f"{subject}, {case.threads} threads, cap {case.cap}, swap {case.swap}")
+
+
+def _units(result: Smallest) -> str:
+    idle = "" if result.idle_bytes is None else f"an idle worker needs {format_size(result.idle_bytes)}; "
+    return (
+        f"{idle}limits are multiples of {format_size(result.step_bytes)}; "
+        f"less than {format_size(SWAPPED_BYTES)} written to swap does not count"
+    )
+
+
+def _lines(result: Smallest) -> Iterator[tuple[str, str]]:
+    """Yield the label of each line, and its words."""
+    yield "with plenty", _plenty(result)
+    for name, goal in result.goals.items():
+        label = _LABELS.get(name, name)
+        yield label, _found(result, goal, result.found[name]) if name in result.found else _so_far(result, goal)
+    if KEEPS_IN_MEMORY not in result.goals:
+        reason = f"not tested, because swap is {result.case.swap}; a swap file, which needs root, helps"
+        yield _LABELS[KEEPS_IN_MEMORY], reason
+
+
+def _plenty(result: Smallest) -> str:
+    """Return the medians of the runs without a limit, and their largest memory."""
+    runs = [trial for trial in result.trials if trial.limit_bytes is None]
+    values = {name: [run.values[name] for run in runs if name in run.values] for name in result.figures}
+    words = [f"{name} {shown(name, statistics.median(seen), result.figures)}" for name, seen in values.items() if seen]
+    sizes = {
+        "charged": _largest(run.charged_bytes for run in runs),
+        "anonymous": _largest(run.anon_bytes for run in runs),
+    }
+    words += [f"{format_size(size)} {name}" for name, size in sizes.items() if size is not None]
+    return ", ".join(words)
+
+
+def _largest(sizes: Iterable[int | None]) -> int | None:
+    return max((size for size in sizes if size is not None), default=None)
+
+
+def _found(result: Smallest, goal: Goal, limit_bytes: int | None) -> str:
     if limit_bytes is None:
-        return f"{goal:<18}  under no limit up to all memory"
-    runs = len(result.at(limit_bytes, may_swap=may_swap))
-    size = f"{limit_bytes} bytes, base+{format_size(limit_bytes - result.idle_bytes)}"
-    failures = [
-        trial
-        for trial in result.trials
-        if trial.may_swap == may_swap and trial.limit_bytes < limit_bytes and not trial.is_success
-    ]
-    nearest = max(failures, key=lambda trial: trial.limit_bytes, default=None)
-    below = "no smaller limit failed" if nearest is None else f"at {line(nearest)}"
-    against = _contradictions(result, limit_bytes, may_swap=may_swap)
-    return f"{goal:<18}  from {format_size(limit_bytes)} ({size}): {runs} of {runs} runs; {below}{against}"
+        return "under no limit up to all memory"
+    runs = len(result.at(limit_bytes, goal))
+    above = "" if result.idle_bytes is None else f", base+{format_size(limit_bytes - result.idle_bytes)}"
+    nearest = result.nearest_failure(goal, limit_bytes)
+    below = "no smaller limit failed" if nearest is None else f"at {line(nearest, result.figures)}"
+    against = _contradictions(result, goal, limit_bytes)
+    return f"from {format_size(limit_bytes)} ({limit_bytes} bytes{above}): {runs} of {runs} runs; {below}{against}"
 
 
-def _contradictions(result: Smallest, limit_bytes: int, *, may_swap: bool) -> str:
+def _so_far(result: Smallest, goal: Goal) -> str:
+    """Return what the runs of an interrupted search say about the smallest limit."""
+    works, fails = known_to_work(goal, result.trials), known_to_fail(goal, result.trials)
+    known = [f"works at {format_size(works)}"] if works is not None else []
+    known += [f"fails at {format_size(fails)}"] if fails is not None else []
+    return f"not searched to the end: {', '.join(known) or 'no run yet'}"
+
+
+def _contradictions(result: Smallest, goal: Goal, limit_bytes: int) -> str:
     """Return the limits with runs that contradict the smallest one, and the number of successful runs at each."""
-    trials = result.contradicting(limit_bytes, may_swap=may_swap)
     counts = []
-    for limit in sorted({trial.limit_bytes for trial in trials}):
-        runs = result.at(limit, may_swap=may_swap)
-        counts.append(f"{sum(trial.is_success for trial in runs)} of {len(runs)} at {format_size(limit)}")
+    for limit in result.contradicting(goal, limit_bytes):
+        runs = result.at(limit, goal)
+        counts.append(f"{sum(map(goal.is_met, runs))} of {len(runs)} at {format_size(limit)}")
     return f"; contradicted by successes of {', '.join(counts)}" if counts else ""
 
 

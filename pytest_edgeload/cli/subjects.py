@@ -1,0 +1,121 @@
+"""What `edgeload minmem` measures: a workload under a policy, or a program; each on a prepared machine."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+import psutil
+
+from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.cli import measuring, programs, sessions
+from pytest_edgeload.cli.measuring import PreparedWorkload
+from pytest_edgeload.cli.programs import NamedCommand
+from pytest_edgeload.cli.recording import Recording
+from pytest_edgeload.cli.sessions import ProgramSession
+from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.directories import SessionDirectories
+from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.planning.budget import MARGIN_BYTES
+from pytest_edgeload.results.case import REFERENCE, Case
+from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.sandbox.swap import Swap
+
+
+class Subject(NamedTuple):
+    """A workload or program to measure, and the limits that make sense for it.
+
+    `case` is that without a limit. `measure` takes a limit, the swap if it is not the machine's, the round, and
+    the timeout in seconds; it stores the measurement. `idle_bytes` is the need of an idle worker, None for a program.
+    """
+
+    name: str
+    case: Case
+    has_swap: bool
+    measure: Callable[[Limit | None, Swap | None, int, float], Measurement]
+    recording: Recording
+    min_bytes: int
+    max_bytes: int
+    idle_bytes: int | None = None
+
+
+@contextmanager
+def set_up(args: argparse.Namespace) -> Iterator[Subject]:
+    """Prepare the machine for the command or the networks that the arguments name. Raises Refusal."""
+    if args.networks is None:
+        command, *others = programs.commands_of(args)
+        if others:
+            raise UsageError(f"command {others[0].name}", "a search is of a single command", "search each by itself")
+        with sessions.set_up(args) as session:
+            yield _program(session, command)
+    else:
+        policy = args.policy or REFERENCE
+        with measuring.set_up(args, (policy,)) as setup:
+            directories = SessionDirectories.of(setup.bench.folder)
+            yield _workload(setup, policy, Recording.begin(args, directories))
+
+
+def _program(session: ProgramSession, command: NamedCommand) -> Subject:
+    def measure(limit: Limit | None, swap: Swap | None, round_: int, timeout_s: float) -> Measurement:
+        timed = replace(session, bench=_within(session.bench, timeout_s))
+        return timed.measure(command, limit, round_, swap)
+
+    launcher = _enforcing(session.bench.launcher)
+    return Subject(
+        name=f"command {command.name}",
+        case=session.case(command.name, None),
+        has_swap=_has_swap(launcher),
+        measure=measure,
+        recording=session.recording,
+        min_bytes=0,
+        max_bytes=_max_bytes(launcher),
+    )
+
+
+def _workload(setup: PreparedWorkload, policy: str, recording: Recording) -> Subject:
+    def measure(limit: Limit | None, swap: Swap | None, round_: int, timeout_s: float) -> Measurement:
+        case = setup.case(policy, limit, swap)
+        timed = replace(setup, bench=_within(setup.bench, timeout_s))
+        measurement = msgspec.structs.replace(timed.measure(case, swap), round=round_)
+        recording.add(case, measurement)
+        return measurement
+
+    launcher, idle_bytes = _enforcing(setup.bench.launcher), setup.bench.calibration.idle_bytes()
+    return Subject(
+        name=f"{setup.mix.name} under {policy}",
+        case=setup.case(policy, None),
+        has_swap=_has_swap(launcher),
+        measure=measure,
+        recording=recording,
+        min_bytes=idle_bytes + MARGIN_BYTES,
+        max_bytes=_max_bytes(launcher),
+        idle_bytes=idle_bytes,
+    )
+
+
+def _enforcing(launcher: Launcher) -> Launcher:
+    """Return the launcher. Raises Unsupported if it cannot enforce limits."""
+    if not launcher.cap.enforces:
+        raise Unsupported(
+            "memory limits", "cannot be enforced here", "run as root, or in a delegated cgroup; see edgeload doctor"
+        )
+    return launcher
+
+
+def _within(bench: Bench, timeout_s: float) -> Bench:
+    return replace(bench, launcher=replace(bench.launcher, timeout_s=timeout_s))
+
+
+def _has_swap(launcher: Launcher) -> bool:
+    return launcher.swap.usable and launcher.swap.size_bytes > 0
+
+
+def _max_bytes(launcher: Launcher) -> int:
+    """Return the memory of this machine, or that of the groups around this process if they have less."""
+    outer = [int(limit.value) for limit in launcher.cap.outer().limits if limit.resource == "memory_bytes"]
+    return min([psutil.virtual_memory().total, *outer])
