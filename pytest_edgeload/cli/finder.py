@@ -136,7 +136,7 @@ class Finder:
 
     def _steps(self) -> Steps:
         """Return the limits that may be tried. Raises UsageError if there are none."""
-        low = 1 + self._subject.min_bytes // self._step_bytes
+        low = -(-self._subject.min_bytes // self._step_bytes)
         steps = Steps(self._step_bytes, low, self._subject.max_bytes // self._step_bytes)
         if steps.low > steps.high:
             lowest = "0" if self._subject.idle_bytes is None else "the idle worker's need"

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.units import Limit, format_size
-from pytest_edgeload.cli import arguments, measuring, programs, subjects, terminal
+from pytest_edgeload.cli import arguments, measuring, outputs, programs, subjects, terminal
 from pytest_edgeload.cli.finder import Demands, Finder
+from pytest_edgeload.cli.outputs import Outputs
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
+from pytest_edgeload.cli.subjects import Subject
 from pytest_edgeload.report import minmem as texts
 from pytest_edgeload.results.case import REFERENCE
+from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.minmem import KEEPS_IN_MEMORY, WORKS, Smallest
 from pytest_edgeload.results.threshold import Figure
 
@@ -47,32 +50,42 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--at-most", type=arguments.refusing(Limit.parse), metavar="SIZE", help=at_most)
     add("--format", choices=tuple(texts.FORMATS), default="text", help="output format (default: %(default)s)")
+    outputs.add_export(parser)
     programs.add_arguments(parser)
 
 
 def _run(args: argparse.Namespace) -> CommandResult:
     args.networks = _networks(args)
     _check(args)
+    results = Outputs.of_exports(args)
     with subjects.set_up(args) as subject:
+        results.check(subject.recording.empty)
         by = args.by or (Figure(subject.case.main_metric) if args.curve else None)
         finder = Finder(subject, Demands(args.keep, by, args.curve_runs, args.rounds, args.step), args.timeout)
         try:
             finder.run()
         except BaseException:
             with Interrupts():  # nothing that was found is lost
-                terminal.show("")
-                if finder.result is not None:
-                    terminal.write(texts.FORMATS[args.format](finder.result))
+                terminal.write(_finish(subject, finder.result, results, args.format))
             raise
-        finally:
-            subject.recording.note_reported()
         result = finder.result
+        text = _finish(subject, result, results, args.format)
     assert result is not None  # the search has run
     excess = _excess(result, [threshold.text for threshold in args.keep], args.at_most)
     if excess:
         terminal.say(f"edgeload: {excess}")
     is_found = all(limit is not None for name, limit in result.found.items() if name != KEEPS_IN_MEMORY)
-    return CommandResult(texts.FORMATS[args.format](result), 0 if is_found and not excess else _GATE_STATUS)
+    return CommandResult(text, 0 if is_found and not excess else _GATE_STATUS)
+
+
+def _finish(subject: Subject, result: Smallest | None, results: Outputs, form: str) -> str:
+    """Write the files; return the limits that are known as text. Raises Unsupported."""
+    terminal.show("")
+    if subject.recording.entries:
+        for line in results.write(subject.recording.document, Judgement(), is_whole=True).splitlines():
+            terminal.say(line)
+    subject.recording.note_reported()
+    return "" if result is None else texts.FORMATS[form](result)
 
 
 def _excess(result: Smallest, margins: Sequence[str], at_most: Limit | None) -> str:

@@ -23,8 +23,7 @@ from pytest_edgeload.results.gate import Gate
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments about files, baselines, the gate and the tables."""
     add = parser.add_argument
-    export = "also write a report to this file, in any format of edgeload report; repeat for more files"
-    add("--export", type=arguments.export, action="append", default=[], metavar="FORMAT=FILE", help=export)
+    add_export(parser)
     save = "save the records as a baseline with this name"
     add("--save", type=arguments.baseline_name, metavar="NAME", help=save)
     compare = "compare with a baseline, given by number, name or file; without a value, with the newest"
@@ -35,6 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--strict", action="store_true", help=strict)
     arguments.add_storage(parser)
     arguments.add_layout(parser)
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Add the argument about report files."""
+    export = "also write a report to this file, in any format of edgeload report; repeat for more files"
+    parser.add_argument(
+        "--export", type=arguments.export, action="append", default=[], metavar="FORMAT=FILE", help=export
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +57,13 @@ class Outputs:
     @classmethod
     def of(cls, args: argparse.Namespace) -> Outputs:
         """Return the outputs that the arguments name. Raises UsageError."""
-        paths = [path for _, path in args.export]
-        for kind, path in args.export:
-            if paths.count(path) > 1:
-                reason = "two reports would be written to this file"
-                raise UsageError(Setting("export", f"{kind}={path}"), reason, "name another file")
         view = View(args.columns, args.sort, args.group_by)
-        return cls(tuple(args.export), args.save, args.storage, _comparison(args), view)
+        return cls(_exports(args), args.save, args.storage, _comparison(args), view)
+
+    @classmethod
+    def of_exports(cls, args: argparse.Namespace) -> Outputs:
+        """Return the outputs of a subcommand that only writes report files. Raises UsageError."""
+        return cls(_exports(args), None, Path(), Comparison(Gate()), View())
 
     def check(self, empty: Document) -> None:
         """Try the files, with a document without records. Raises Refusal."""
@@ -108,6 +115,16 @@ def _about(kind: str, path: Path) -> Iterator[None]:
         raise error.within(subject) from error
     except OSError as error:
         raise Unsupported(subject, error.strerror or "cannot be written", "name a file elsewhere") from error
+
+
+def _exports(args: argparse.Namespace) -> tuple[tuple[str, Path], ...]:
+    """Return the report files that the arguments name, by format. Raises UsageError."""
+    paths = [path for _, path in args.export]
+    for kind, path in args.export:
+        if paths.count(path) > 1:
+            reason = "two reports would be written to this file"
+            raise UsageError(Setting("export", f"{kind}={path}"), reason, "name another file")
+    return tuple(args.export)
 
 
 def _comparison(args: argparse.Namespace) -> Comparison:

@@ -24,6 +24,7 @@ from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.results.case import REFERENCE, Case
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.sandbox.command import MIN_BYTES
 from pytest_edgeload.sandbox.swap import Swap
 
 
@@ -72,7 +73,7 @@ def _program(session: ProgramSession, command: NamedCommand) -> Subject:
         has_swap=_has_swap(launcher),
         measure=measure,
         recording=session.recording,
-        min_bytes=0,
+        min_bytes=MIN_BYTES,
         max_bytes=_max_bytes(launcher),
     )
 
@@ -92,7 +93,7 @@ def _workload(setup: PreparedWorkload, policy: str, recording: Recording) -> Sub
         has_swap=_has_swap(launcher),
         measure=measure,
         recording=recording,
-        min_bytes=idle_bytes + MARGIN_BYTES,
+        min_bytes=idle_bytes + MARGIN_BYTES + 1,
         max_bytes=_max_bytes(launcher),
         idle_bytes=idle_bytes,
     )
