@@ -5,6 +5,7 @@ Its result can be read at any time, so nothing is lost if the search is interrup
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from pytest_edgeload.results.curve import next_limit, noise, points
 from pytest_edgeload.results.limit_search import Search, Steps
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.metric import Metric
-from pytest_edgeload.results.minmem import KEEPS_IN_MEMORY, WORKS, Goal, Margin, Point, Smallest, Trial
+from pytest_edgeload.results.minmem import KEEPS_IN_MEMORY, WORKS, CurvePoint, Goal, Margin, Smallest, Trial
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import runs_of, value_of
 from pytest_edgeload.results.threshold import Figure, Threshold
@@ -27,7 +28,7 @@ from pytest_edgeload.sandbox.swap import Swap
 
 _NO_SWAP = Swap(0, usable=False)
 _PLENTY_RUNS = 3  # their spread is the noise, and their median is what others are compared with
-_SLOWER, _MIN_PATIENCE_S = 20, 10.0
+_SLOWER, _MIN_PATIENCE_S = 10, 10.0
 _PRECISION = 64  # steps up to the memory that plenty takes, or up to twice as many
 _MIN_STEP_BYTES = 1 << 16
 
@@ -43,15 +44,18 @@ class Demands(NamedTuple):
 
 
 class Finder:
-    """The search for the smallest limits of a subject. A run may take `timeout_s`."""
+    """The search for the smallest limits of a subject.
 
-    def __init__(self, subject: Subject, demands: Demands, timeout_s: float) -> None:
+    A run may take `timeout_s`; without it, 10 times as long as with plenty of memory, and at least 10 seconds.
+    """
+
+    def __init__(self, subject: Subject, demands: Demands, timeout_s: float | None) -> None:
         self._subject, self._demands = subject, demands
         self._timeout_s = timeout_s
         asked = [threshold.figure for threshold in demands.keep] + ([demands.by] if demands.by else [])
         self._figures = dict.fromkeys([Figure(subject.case.main_metric), *asked])
         self._metrics: dict[str, Metric] = {}
-        self._search = Search(self._try, demands.rounds)
+        self._search = Search(self._try, demands.rounds, self._show)
         self._goals: dict[str, Goal] = {}
         self._found: dict[str, int | None] = {}
         self._step_bytes = demands.step_bytes or _MIN_STEP_BYTES
@@ -100,8 +104,9 @@ class Finder:
             self._top_bytes = max(self._top_bytes, trial.charged_bytes or 0)
         if demands.step_bytes is None:
             self._step_bytes = _step(self._top_bytes)
-        longest_s = max(trial.took_s for trial in self._search.trials)
-        self._timeout_s = min(self._timeout_s, max(_MIN_PATIENCE_S, _SLOWER * longest_s))
+        if self._timeout_s is None:
+            longest_s = max(trial.took_s for trial in self._search.trials)
+            self._timeout_s = max(_MIN_PATIENCE_S, math.ceil(_SLOWER * longest_s))
 
     def _check_figures(self, trial: Trial) -> None:
         """Raise UsageError if the demands do not fit the figures of a run with plenty of memory."""
@@ -139,7 +144,7 @@ class Finder:
         low = -(-self._subject.min_bytes // self._step_bytes)
         steps = Steps(self._step_bytes, low, self._subject.max_bytes // self._step_bytes)
         if steps.low > steps.high:
-            lowest = "0" if self._subject.idle_bytes is None else "the idle worker's need"
+            lowest = "the need of a process" if self._subject.idle_bytes is None else "the idle worker's need"
             reason = f"no multiple is between {lowest} and all memory"
             raise UsageError(Setting("step", format_size(self._step_bytes)), reason, "try 4M")
         return steps
@@ -153,7 +158,7 @@ class Finder:
                 break
             self._search.run(limit_bytes, may_swap=self._subject.has_swap)
 
-    def _points(self, by: Figure) -> tuple[Point, ...]:
+    def _points(self, by: Figure) -> tuple[CurvePoint, ...]:
         limits = [trial.limit_bytes for trial in self._search.trials if trial.limit_bytes is not None]
         top = max(self._top_bytes, *limits, 0) // self._step_bytes + 1  # plenty is more than any limit
         return points(self._search.trials, str(by), top * self._step_bytes, may_swap=self._subject.has_swap)
@@ -163,12 +168,13 @@ class Finder:
         terminal.show(f"edgeload: trying {limit or 'no limit'}, swap {'on' if may_swap else 'off'}")
         earlier = [t for t in self._search.trials if (t.limit_bytes, t.may_swap) == (limit_bytes, may_swap)]
         try:
-            run = self._subject.measure(limit, None if may_swap else _NO_SWAP, len(earlier), self._timeout_s)
-            trial = self._trial(limit_bytes, run, may_swap=may_swap)
+            run = self._subject.measure(limit, None if may_swap else _NO_SWAP, self._timeout_s, len(earlier))
         except InvalidPlan as error:
-            trial = Trial(limit_bytes, may_swap, "no plan", detail=str(error))
+            return Trial(limit_bytes, may_swap, "no plan", detail=str(error))
+        return self._trial(limit_bytes, run, may_swap=may_swap)
+
+    def _show(self, trial: Trial) -> None:
         terminal.say(f"edgeload: {texts.line(trial, self._metrics)}")
-        return trial
 
     def _trial(self, limit_bytes: int | None, run: Measurement, *, may_swap: bool) -> Trial:
         record, values = Record(self._subject.case, (run,)), {}

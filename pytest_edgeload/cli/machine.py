@@ -18,7 +18,8 @@ from pytest_edgeload.sandbox.environment import removed
 from pytest_edgeload.sandbox.user import AUTO, choose
 
 _SWAP = "existing"
-_TIMEOUT_S = 300.0
+TIMEOUT_S = 300.0
+"""The default maximum time of a run in seconds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     threads = "threads of one operator (default: the number of CPU cores)"
     add("--threads", type=arguments.count, metavar="N", help=threads)
     timeout = "maximum time of one worker (default: 300s)"
-    add("--timeout", type=arguments.duration, default=_TIMEOUT_S, metavar="TIME", help=timeout)
+    add("--timeout", type=arguments.duration, default=TIMEOUT_S, metavar="TIME", help=timeout)
     user = (
         "user of the workers, if root starts them: a name, same for root, or auto for the user who called sudo, "
         "else nobody (default: auto)"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.units import Limit, format_size
-from pytest_edgeload.cli import arguments, measuring, outputs, programs, subjects, terminal
+from pytest_edgeload.cli import arguments, machine, measuring, outputs, programs, subjects, terminal
 from pytest_edgeload.cli.finder import Demands, Finder
 from pytest_edgeload.cli.outputs import Outputs
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
@@ -52,16 +52,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=tuple(texts.FORMATS), default="text", help="output format (default: %(default)s)")
     outputs.add_export(parser)
     programs.add_arguments(parser)
+    parser.set_defaults(timeout=None)
 
 
 def _run(args: argparse.Namespace) -> CommandResult:
     args.networks = _networks(args)
     _check(args)
-    results = Outputs.of_exports(args)
+    results, timeout_s = Outputs.of_exports(args), args.timeout
+    args.timeout = timeout_s or machine.TIMEOUT_S
     with subjects.set_up(args) as subject:
         results.check(subject.recording.empty)
         by = args.by or (Figure(subject.case.main_metric) if args.curve else None)
-        finder = Finder(subject, Demands(args.keep, by, args.curve_runs, args.rounds, args.step), args.timeout)
+        finder = Finder(subject, Demands(args.keep, by, args.curve_runs, args.rounds, args.step), timeout_s)
         try:
             finder.run()
         except BaseException:

@@ -31,14 +31,14 @@ from pytest_edgeload.sandbox.swap import Swap
 class Subject(NamedTuple):
     """A workload or program to measure, and the limits that make sense for it.
 
-    `case` is that without a limit. `measure` takes a limit, the swap if it is not the machine's, the round, and
-    the timeout in seconds; it stores the measurement. `idle_bytes` is the need of an idle worker, None for a program.
+    `case` is that without a limit. `measure` takes a limit, the swap and the timeout in seconds if they are not the
+    machine's, and the round; it stores the measurement. `idle_bytes` is the need of an idle worker, None for a program.
     """
 
     name: str
     case: Case
     has_swap: bool
-    measure: Callable[[Limit | None, Swap | None, int, float], Measurement]
+    measure: Callable[[Limit | None, Swap | None, float | None, int], Measurement]
     recording: Recording
     min_bytes: int
     max_bytes: int
@@ -62,7 +62,7 @@ def set_up(args: argparse.Namespace) -> Iterator[Subject]:
 
 
 def _program(session: ProgramSession, command: NamedCommand) -> Subject:
-    def measure(limit: Limit | None, swap: Swap | None, round_: int, timeout_s: float) -> Measurement:
+    def measure(limit: Limit | None, swap: Swap | None, timeout_s: float | None, round_: int) -> Measurement:
         timed = replace(session, bench=_within(session.bench, timeout_s))
         return timed.measure(command, limit, round_, swap)
 
@@ -79,7 +79,7 @@ def _program(session: ProgramSession, command: NamedCommand) -> Subject:
 
 
 def _workload(setup: PreparedWorkload, policy: str, recording: Recording) -> Subject:
-    def measure(limit: Limit | None, swap: Swap | None, round_: int, timeout_s: float) -> Measurement:
+    def measure(limit: Limit | None, swap: Swap | None, timeout_s: float | None, round_: int) -> Measurement:
         case = setup.case(policy, limit, swap)
         timed = replace(setup, bench=_within(setup.bench, timeout_s))
         measurement = msgspec.structs.replace(timed.measure(case, swap), round=round_)
@@ -108,7 +108,9 @@ def _enforcing(launcher: Launcher) -> Launcher:
     return launcher
 
 
-def _within(bench: Bench, timeout_s: float) -> Bench:
+def _within(bench: Bench, timeout_s: float | None) -> Bench:
+    if timeout_s is None:
+        return bench
     return replace(bench, launcher=replace(bench.launcher, timeout_s=timeout_s))
 
 

@@ -9,7 +9,7 @@ from pytest_edgeload.report.bars import bar
 from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.metric import Metric
-from pytest_edgeload.results.minmem import Point, Smallest
+from pytest_edgeload.results.minmem import CurvePoint, Smallest
 from pytest_edgeload.results.threshold import parse_figure
 
 _WIDTH, _GAP = 80, 2
@@ -37,7 +37,7 @@ def shown(name: str, value: float, figures: Mapping[str, Metric]) -> str:
     return figure.known({figure.metric: figures[name]}).show(value)
 
 
-def _cells(result: Smallest, point: Point) -> tuple[Cell, ...]:
+def _cells(result: Smallest, point: CurvePoint) -> tuple[Cell, ...]:
     limit = "no limit" if point.is_plenty else format_size(point.limit_bytes)
     if point.value is None:
         return Cell(limit), Cell(point.outcome), Cell("-"), Cell("-")

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from pytest_edgeload.results.minmem import Point, Trial
+from pytest_edgeload.results.minmem import CurvePoint, Trial
 
 END_RATIO = 1.25
 """The end is known if the largest limit that fails is nearer than this to the smallest that works."""
@@ -32,7 +32,7 @@ def noise(values: Sequence[float]) -> float:
     return max(_MIN_NOISE, _change(min(values), max(values))) if values else _MIN_NOISE
 
 
-def points(trials: Sequence[Trial], figure: str, top_bytes: int, *, may_swap: bool) -> tuple[Point, ...]:
+def points(trials: Sequence[Trial], figure: str, top_bytes: int, *, may_swap: bool) -> tuple[CurvePoint, ...]:
     """Return the points of the curve, the largest limit first. Runs without a limit are at `top_bytes`."""
     by_limit = defaultdict[int, list[Trial]](list)
     for trial in trials:
@@ -41,19 +41,19 @@ def points(trials: Sequence[Trial], figure: str, top_bytes: int, *, may_swap: bo
     return tuple(_point(limit, by_limit[limit], figure) for limit in sorted(by_limit, reverse=True))
 
 
-def _point(limit_bytes: int, trials: Sequence[Trial], figure: str) -> Point:
+def _point(limit_bytes: int, trials: Sequence[Trial], figure: str) -> CurvePoint:
     is_plenty = any(trial.limit_bytes is None for trial in trials)
     failures = [trial.outcome for trial in trials if not trial.works]
     values = [trial.values[figure] for trial in trials if figure in trial.values]
     if failures or len(values) < len(trials):
         outcome = statistics.mode(failures) if failures else "absent"
-        return Point(limit_bytes, None, outcome=outcome, is_plenty=is_plenty)
+        return CurvePoint(limit_bytes, None, outcome=outcome, is_plenty=is_plenty)
     sizes = [trial.swap_out_bytes for trial in trials if trial.swap_out_bytes is not None]
     swapped = round(statistics.median(sizes)) if sizes else None
-    return Point(limit_bytes, statistics.median(values), swapped, is_plenty=is_plenty)
+    return CurvePoint(limit_bytes, statistics.median(values), swapped, is_plenty=is_plenty)
 
 
-def next_limit(known: Sequence[Point], noise: float, low_bytes: int, step_bytes: int) -> int | None:
+def next_limit(known: Sequence[CurvePoint], noise: float, low_bytes: int, step_bytes: int) -> int | None:
     """Return the limit, a multiple of `step_bytes` from `low_bytes` on, that shows most about the curve.
 
     `known` has at least one point that works. None if the curve is clear: its end is known, and no piece is long.

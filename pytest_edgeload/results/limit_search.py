@@ -62,13 +62,14 @@ class Steps(NamedTuple):
 
 
 class Search:
-    """Runs a case under limits, and remembers all `trials` in order.
+    """Runs a case under limits, and remembers all `trials` in order; `show` gets each of them.
 
     At each limit `rounds` runs must succeed, at the result twice as many.
     """
 
-    def __init__(self, measure: Measure, rounds: int = 1) -> None:
+    def __init__(self, measure: Measure, rounds: int = 1, show: Callable[[Trial], None] = lambda _: None) -> None:
         self._measure = measure
+        self._show = show
         self._rounds = rounds
         self.trials: list[Trial] = []
 
@@ -76,6 +77,7 @@ class Search:
         """Run the case once and remember it."""
         trial = self._measure(limit_bytes, may_swap=may_swap)
         self.trials.append(trial)
+        self._show(trial)
         return trial
 
     def smallest(self, goal: Goal, guess_bytes: int, steps: Steps) -> int | None:

@@ -85,7 +85,7 @@ class Goal(msgspec.Struct, frozen=True):
         return [trial for trial in trials if trial.may_swap == self.may_swap and trial.limit_bytes is not None]
 
 
-class Point(msgspec.Struct, frozen=True):
+class CurvePoint(msgspec.Struct, frozen=True):
     """A point of the curve: the median of a figure over the runs at a limit; None if a run was not ok.
 
     The runs with plenty of memory are at a step above the memory that they were charged for, and above all limits.
@@ -115,7 +115,7 @@ class Smallest(msgspec.Struct, frozen=True):
     figures: dict[str, Metric] = {}
     idle_bytes: int | None = None
     by: str = ""
-    curve: tuple[Point, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
 
     def at(self, limit_bytes: int, goal: Goal) -> list[Trial]:
         """Return the runs under this limit that count for the goal."""

@@ -9,20 +9,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_edgeload.results.curve import END_RATIO, PIECE_RATIO, next_limit, noise, points
-from pytest_edgeload.results.minmem import Point, Trial
+from pytest_edgeload.results.minmem import CurvePoint, Trial
 
 STEP = 4
 tops = st.integers(64, 4096).map(lambda steps: steps * STEP)
 
 
-def _drawn(value: Callable[[int], float | None], top: int, budget: int = 60) -> list[Point]:
+def _drawn(value: Callable[[int], float | None], top: int, budget: int = 60) -> list[CurvePoint]:
     """Return the points of the curve of `value` after at most `budget` runs, the smallest limit first."""
-    known = [Point(top, value(top))]
+    known = [CurvePoint(top, value(top))]
     while (limit := next_limit(known, noise([]), STEP, STEP)) is not None and len(known) <= budget:
         assert STEP <= limit < top
         assert limit % STEP == 0
         assert limit not in {point.limit_bytes for point in known}
-        known.append(Point(limit, value(limit)))
+        known.append(CurvePoint(limit, value(limit)))
     return sorted(known, key=lambda point: point.limit_bytes)
 
 
@@ -75,14 +75,14 @@ def test_noise_is_the_change_between_equal_runs() -> None:
 
 def test_change_within_the_noise_is_not_a_bend() -> None:
     """Two neighbours that differ less than repeated runs do are not split."""
-    known = [Point(800, 1.0), Point(440, 1.4), Point(400, None)]
+    known = [CurvePoint(800, 1.0), CurvePoint(440, 1.4), CurvePoint(400, None)]
     assert next_limit(known, noise([1.0, 1.5]), STEP, STEP) is None
     assert next_limit(known, noise([1.0, 1.1]), STEP, STEP) == 592
 
 
 def test_figure_that_leaves_zero_is_split() -> None:
     """From zero to any other value is a long piece."""
-    assert next_limit([Point(800, 0.0), Point(440, 5.0), Point(400, None)], noise([]), STEP, STEP) == 592
+    assert next_limit([CurvePoint(800, 0.0), CurvePoint(440, 5.0), CurvePoint(400, None)], noise([]), STEP, STEP) == 592
 
 
 def test_points_are_medians_of_runs_that_all_worked() -> None:
@@ -97,5 +97,5 @@ def test_points_are_medians_of_runs_that_all_worked() -> None:
         trial(30, 1.0, may_swap=False), Trial(40, may_swap=True, outcome="ok", values={"makespan": 6.0}),
     ]  # fmt: skip
     assert points(trials, "makespan", 100, may_swap=True) == (
-        Point(100, 2.0, is_plenty=True), Point(40, 5.5), Point(20, None, outcome="absent"),
+        CurvePoint(100, 2.0, is_plenty=True), CurvePoint(40, 5.5), CurvePoint(20, None, outcome="absent"),
     )  # fmt: skip

@@ -81,10 +81,11 @@ def _steps(policy: str, times: Sequence[float], mark: Mark) -> Chart:
 def _curves(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
     places = _places(experiment)
     policies = list(dict.fromkeys(record.case.policy for record in experiment.records))
-    data = [
-        _curve(experiment, policy, {limit: x * offset for limit, x in places.items()}, marks[policy])
+    shifted = {
+        policy: {limit: x * offset for limit, x in places.items()}
         for policy, offset in zip(policies, _offsets(list(places.values()), len(policies)), strict=True)
-    ]
+    }
+    data = [_curve(experiment, policy, shifted[policy], marks[policy]) for policy in policies]
     values = [value for line in data for value in line["y"]]
     axis = {
         "title": {"text": "memory limit"}, "type": "log", "tickvals": list(places.values()),
@@ -96,7 +97,36 @@ def _curves(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
         "shapes": [_bound(at_s, "y") for at_s in _bounds(experiment)],
     }
     failed = _failed(experiment, places, values, marks)
-    return {"data": [line for line in (*data, failed) if line["x"]], "layout": layout}
+    chart = {"data": [line for line in (*data, failed) if line["x"]], "layout": layout}
+    if not any(map(has_swapped, experiment.records)):
+        return chart
+    return _above(chart, [_swap_curve(experiment, policy, shifted[policy], marks[policy]) for policy in policies])
+
+
+def _above(chart: Chart, swapped: list[Chart]) -> Chart:
+    """Return the chart with a panel of swapped bytes below it, on the same axis of limits."""
+    layout = chart["layout"]
+    panels = {
+        "xaxis": {**layout["xaxis"], "anchor": "y2"}, "yaxis": {**layout["yaxis"], "domain": [0.34, 1]},
+        "yaxis2": {"title": {"text": "MiB to swap"}, "domain": [0, 0.24], "rangemode": "tozero"}, "height": 480,
+    }  # fmt: skip
+    return {"data": [*chart["data"], *(line for line in swapped if line["x"])], "layout": {**layout, **panels}}
+
+
+def _swap_curve(experiment: Experiment, policy: str, places: Mapping[str, float], mark: Mark) -> Chart:
+    points = [
+        (places[limit], values.median)
+        for limit in places
+        for record in experiment.at(limit)
+        if record.case.policy == policy and (values := spread(record, "swap_out_bytes")) is not None
+    ]
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": label(policy), "showlegend": False, "yaxis": "y2",
+        "x": [x for x, _ in points], "y": [round(size / _MIB, 1) for _, size in points],
+        "line": {"color": mark.colour, "dash": mark.dash, "width": 2},
+        "marker": {"size": 7, "symbol": mark.symbol, "color": mark.colour},
+        "hovertemplate": f"{label(policy)}: %{{y:.4g}} MiB to swap<extra></extra>",
+    }  # fmt: skip
 
 
 def _places(experiment: Experiment) -> dict[str, float]:

@@ -15,6 +15,7 @@
       hoverlabel: { bgcolor: colour("--panel"), bordercolor: colour("--line"), font: { color: colour("--text") }, align: "left" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--quiet"), activecolor: colour("--text") },
       ...own, xaxis: { ...axis, ...own.xaxis }, yaxis: { ...axis, ...own.yaxis },
+      ...(own.yaxis2 && { yaxis2: { ...axis, ...own.yaxis2 } }),
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", ...own.legend },
     };
   }
