@@ -14,7 +14,7 @@ from pytest_edgeload.cli.outputs import Outputs
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.cli.subjects import Subject
 from pytest_edgeload.report import minmem as texts
-from pytest_edgeload.results.case import REFERENCE
+from pytest_edgeload.results.case import HOST, REFERENCE
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.minmem import KEEPS_IN_MEMORY, WORKS, Smallest
 from pytest_edgeload.results.threshold import Figure
@@ -115,7 +115,7 @@ def _check(args: argparse.Namespace) -> None:
     """Raise UsageError if the arguments contradict each other."""
     foreign, owner = (_OF_NETWORKS, "networks") if args.commands else (_OF_PROGRAMS, "a command")
     for name in foreign:
-        if getattr(args, name, None):
+        if getattr(args, name, None) not in (None, [], HOST):
             raise UsageError(Setting(name), f"for {owner} only", "leave it out")
     if args.commands and args.at_most is not None and args.at_most.above_base:
         raise UsageError(Setting("at-most", str(args.at_most)), "a command has no idle worker", "try 300M")
