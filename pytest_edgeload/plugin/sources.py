@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.results.source import JsonPath, MetricSource, check_own_name
+from pytest_edgeload.results.naming import check_own_name
+from pytest_edgeload.results.source import JsonPath, MetricSource
 
 Metrics = Mapping[str, MetricSource | str] | Sequence[str] | None
 """The metrics as a test gives them: sources by name, or names of keys."""

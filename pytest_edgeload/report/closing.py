@@ -106,14 +106,14 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
     if not certain:
         won = contests[0].winner
         rows = _nouns(contests)[1]
-        best = f"quickest {rows}" if won.is_quickest else f"{rows} with {won.superlative}"
+        best = f"quickest {rows}" if won.is_quickest else f"{rows} with the {won.superlative}"
         yield f"No difference between the {best} was seen in {_comparisons(contests)}{_few(contests)}."
     else:
         (first, wins), *_ = Counter(contest.winner.policy for contest in certain).most_common()
         unsure = len(contests) - len(certain)
         doubt = f"; no difference was seen in {unsure}" if unsure else ""
         won = certain[0].winner
-        best = f"is the quickest {_nouns(contests)[0]}" if won.is_quickest else f"has {won.superlative}"
+        best = f"is the quickest {_nouns(contests)[0]}" if won.is_quickest else f"has the {won.superlative}"
         yield f"{printable(first)} {best} in {wins} of {_comparisons(contests)}{doubt}."
         yield from _lead([contest for contest in certain if contest.winner.policy == first])
     yield _most_swapped(contests)

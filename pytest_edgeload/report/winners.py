@@ -43,8 +43,8 @@ class Winner:
 
     @property
     def superlative(self) -> str:
-        """The property that won: `the highest tokens_per_s`."""
-        return f"the {'highest' if self.figure.is_higher_better else 'lowest'} {in_words(self.figure)}"
+        """The property that won: `highest tokens_per_s`."""
+        return f"{'highest' if self.figure.is_higher_better else 'lowest'} {in_words(self.figure)}"
 
 
 def winner(records: Sequence[Record], figure: Figure | None = None) -> Winner | None:

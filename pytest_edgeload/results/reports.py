@@ -12,7 +12,8 @@ from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.results.json_values import is_series, numbers, thinned
 from pytest_edgeload.results.metric import MAX_UNIT_CHARACTERS, OwnMetric, implied
-from pytest_edgeload.results.source import DIRECTIONS, check_own_name
+from pytest_edgeload.results.naming import check_own_name
+from pytest_edgeload.results.source import DIRECTIONS
 
 _MAX_METRICS = 100
 _MAX_NOTICES = 5

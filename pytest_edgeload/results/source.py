@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.json_values import Steps, find
-from pytest_edgeload.results.measurement import METRICS
-from pytest_edgeload.results.metric import MAX_UNIT_CHARACTERS, OWN_NAME, Better
+from pytest_edgeload.results.metric import MAX_UNIT_CHARACTERS, Better
+from pytest_edgeload.results.naming import check_own_name
 
 EXAMPLES = r"try $.tokens_per_s, /(?P<value>[\d.]+) tokens per second/ or result.json:$.tokens_per_s"
 
@@ -24,7 +24,6 @@ DIRECTIONS = ("higher", "lower", "neither")
 
 GROUP = "value"
 """The group of an expression that is the number."""
-_NAME = re.compile(OWN_NAME)
 _NAMED = re.compile(r"(?P<name>[^=:]*)(?::(?P<unit>[^=:]*?))??(?::(?P<better>higher|lower))?=(?P<source>.*)", re.DOTALL)
 _PATTERN = re.compile(r"/(?P<expression>.+)/(?P<all>g?)", re.DOTALL)
 _STEP = re.compile(r"""\.(?P<name>[\w-]+)|\[(?:(?P<index>-?\d{1,9})|"(?P<quoted>[^"]*)"|(?P<each>\*))\]""")
@@ -88,14 +87,6 @@ def parse_metric(text: str) -> tuple[str, MetricSource]:
     check_own_name(match["name"])
     better = cast("Better | None", match["better"])
     return match["name"], MetricSource(match["source"], match["unit"] or None, better)
-
-
-def check_own_name(name: object) -> None:
-    """Raise UsageError if a program's own metric cannot have this name."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(f"metric {name!r}", "not a name", "use letters, digits and _, such as tokens_per_s")
-    if name in METRICS:
-        raise UsageError(f"metric {name}", "this name is taken: every run has it", "choose another name")
 
 
 def _parse(text: str) -> JsonPath | Pattern:

@@ -24,7 +24,7 @@ from pytest_edgeload.report.winners import winner
 from pytest_edgeload.results.case import PROGRAM
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.history import Saved, known_in, series
-from pytest_edgeload.results.naming import own_metric
+from pytest_edgeload.results.metric import OwnMetric
 from pytest_edgeload.results.noise import splits, tightest
 from pytest_edgeload.results.own import own_figures
 from pytest_edgeload.results.record import Entry, Record
@@ -39,10 +39,10 @@ def program(name: str, tokens_per_s: float, **changes: Any) -> Record:
     rounds = []
     for factor in SPREAD:
         own = {
-            "tokens_per_s": own_metric("tokens_per_s", tokens_per_s * factor),
-            "speed": own_metric("speed", 3 * tokens_per_s, "frames/s", "higher"),
-            "latency_s": own_metric("latency_s", [0.01 * factor, 0.03 * factor] * 6),
-            "state": own_metric("state", 7),
+            "tokens_per_s": OwnMetric(tokens_per_s * factor, "1/s", "higher"),
+            "speed": OwnMetric(3 * tokens_per_s, "frames/s", "higher"),
+            "latency_s": OwnMetric((0.01 * factor, 0.03 * factor) * 6, "s", "lower"),
+            "state": OwnMetric(7),
         }
         rounds.append({"makespan_s": tokens_per_s * factor, "own": msgspec.to_builtins(own)})
     return record(name, *rounds, workload=PROGRAM, reader="none", **changes)
@@ -96,7 +96,7 @@ def test_ratio_to_another_row_is_a_column() -> None:
 def test_closing_compares_by_the_metric_that_orders_the_rows() -> None:
     """The chart has bars of the metric, the best first, and the sentence names its direction."""
     assert closing(BOTH, ORDERED).splitlines() == [
-        "tokens_per_s by policy, program at 512M, median of 3 rounds",
+        "tokens_per_s by program, program at 512M, median of 3 rounds",
         f"fast  30  {'█' * 40}",
         f"slow  20  {'█' * 26}▌",
         "",
@@ -105,7 +105,7 @@ def test_closing_compares_by_the_metric_that_orders_the_rows() -> None:
     ]
     bulk = [program("bulk", 20.0), FAST]
     assert "There it has 1.50 x the tokens_per_s of bulk." in closing(bulk, ORDERED)
-    assert "slow is the quickest policy" in closing(BOTH, view())
+    assert "slow is the quickest" in closing(BOTH, view())
 
 
 @pytest.mark.parametrize("name", ["terminal", "markdown", "html"])

@@ -42,8 +42,8 @@ FAULTS = {
     "its metric x is left out: 'fast' is not a number": [Report("x", "fast")],
     "its metric x is left out: the list is empty": [Report("x", [])],
     "its metric a b is left out: not a name; use letters, digits and _, such as tokens_per_s": [Report("a b", 1)],
-    "its metric makespan_s is left out: this name is taken: every run has it; choose another name": [
-        Report("makespan_s", 1)
+    "its metric cpu_s is left out: this name is taken: every run has it; choose another, such as own_cpu_s": [
+        Report("cpu_s", 1)
     ],
     "its metric x is left out: better='up' is not a direction; give higher or lower or neither": [
         Report("x", 1, better="up")

@@ -78,7 +78,7 @@ def winners(experiments: Sequence[Experiment], titles: Sequence[str]) -> Cells:
         for one, title in zip(experiments, titles, strict=True)
     ]
     cells = [cell for row in rows for cell in row["cells"] if cell.get("is_winner")]
-    best = "The quickest" if not cells or cells[0]["is_quickest"] else f"The policy with {cells[0]['superlative']}"
+    best = "The quickest" if not cells or cells[0]["is_quickest"] else f"The {cells[0]['superlative']}"
     return {"limits": list(limits), "rows": rows, "best": best}
 
 
@@ -103,7 +103,7 @@ def _sentence(cell: Cells) -> str:
 
 
 def _praise(cell: Cells) -> str:
-    return "is the quickest" if cell["is_quickest"] else f"has {cell['superlative']}"
+    return "is the quickest" if cell["is_quickest"] else f"has the {cell['superlative']}"
 
 
 def _wins(cells: Sequence[Cells]) -> str:
