@@ -236,7 +236,8 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
         return [words + unenforced.replace("(", "(limits "), *lines.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
-    at_limit = "" if len({one.limit for one in cases}) > 1 else f" at {limit}"
+    has_limits = len({one.limit for one in cases}) > 1
+    at_limit = unenforced.replace("(", "(limits ") if has_limits else f" at {limit}"
     first = f"{case.test} {case.workload}{at_limit}".lstrip()
     constraints = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
     views = dict.fromkeys(one.view for one in cases)
