@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subcommand: Subcommand = SUBCOMMANDS[args.subcommand]
     try:
         try:
+            terminal.check()
             with ended_alike():
                 answer = subcommand.run(args)
         finally:

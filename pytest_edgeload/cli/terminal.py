@@ -6,9 +6,18 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.measuring.progress import ProgressLine
+
+
+def check() -> None:
+    """Raise Unsupported if standard output is closed: a file that is opened later would become it."""
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the end
+    if sys.stdout is None:
+        raise Unsupported("standard output", "closed", f"send it to a file, or to {os.devnull}")
 
 
 def write(text: str) -> int:

@@ -20,11 +20,11 @@ def append(path: Path, text: str, max_bytes: int) -> None:
         file.write(added)
 
 
-def refusal(file: File, error: Refusal | OSError, given: Mapping[str, Given], runs: Path) -> UsageError:
-    """Return the error of a report that cannot be written. `runs` is the folder with all measurements."""
+def refusal(file: File, error: Refusal | OSError, given: Mapping[str, Given], runs: Path | None = None) -> UsageError:
+    """Return the error of a report that cannot be written. `runs` is the folder with the measurements, if any."""
     value = f"{file.format}:{file.path}" if file.option == "export" else str(file.path)
     subject = f"{source(file.option, given)}={value}"
     if isinstance(error, Refusal):
         return UsageError(subject, str(error.spelled(spell)))
-    hint = f"name a file elsewhere, each measurement is also in {runs}"
-    return UsageError(subject, error.strerror or str(error), hint)
+    kept = "" if runs is None else f", each measurement is also in {runs}"
+    return UsageError(subject, error.strerror or str(error), f"name a file elsewhere{kept}")

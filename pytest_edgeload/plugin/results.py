@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_edgeload.base.errors import Refusal, Setting
+from pytest_edgeload.base.errors import Refusal, Setting, UsageError
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.peers import versions
 from pytest_edgeload.plugin import files
 from pytest_edgeload.plugin.comparison import find
 from pytest_edgeload.plugin.gating import SessionGate
-from pytest_edgeload.plugin.options import spell
+from pytest_edgeload.plugin.options import source, spell
 from pytest_edgeload.plugin.settings import OPTIONS, File
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.report import FORMATS, github, session
@@ -65,7 +65,12 @@ class Results:
             try:
                 report_files.check(file.format, file.path, empty)
             except (Refusal, OSError) as error:
-                raise files.refusal(file, error, setup.given, setup.directories.runs) from None
+                raise files.refusal(file, error, setup.given) from None
+        if setup.settings.save or setup.settings.autosave:
+            try:
+                baseline.check(setup.settings.storage)
+            except OSError as error:
+                raise self._unsaved(error) from None
 
     @property
     def arrived(self) -> Mapping[str, Entry]:
@@ -99,9 +104,8 @@ class Results:
                 report_files.write(file.format, file.path, made, self.judgement, settings.report_view)
                 self._written.append(file)
             except (Refusal, OSError) as error:
-                self.unwritten.append(
-                    str(files.refusal(file, error, self._setup.given, self._setup.directories.runs).spelled(spell))
-                )
+                runs = self._setup.directories.runs
+                self.unwritten.append(str(files.refusal(file, error, self._setup.given, runs).spelled(spell)))
         if is_whole and records and (settings.save or settings.autosave):
             self._save(made)
         return failing
@@ -163,7 +167,11 @@ class Results:
             name = settings.save or baseline.default_name(made)
             self._baseline = baseline.save(settings.storage, made, name)
         except OSError as error:
-            self.unwritten.append(f"{error.filename}: {error.strerror}; name another folder by --edge-storage")
+            self.unwritten.append(str(self._unsaved(error).spelled(spell)))
+
+    def _unsaved(self, error: OSError) -> UsageError:
+        subject = f"{source('storage', self._setup.given)}={self._setup.settings.storage}"
+        return UsageError(subject, error.strerror or "cannot be written", "name another folder")
 
     def _make_document(self, records: Sequence[Record]) -> Document:
         setup = self._setup

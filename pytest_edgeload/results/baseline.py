@@ -51,6 +51,16 @@ def save(storage: Path, document: Document, name: str) -> Path:
     return path
 
 
+def check(storage: Path) -> None:
+    """Create the folder of the baselines, and write and remove a file there. Raises OSError."""
+    storage.mkdir(parents=True, exist_ok=True)
+    tried = storage / f".{secrets.token_hex(8)}.tried"
+    try:
+        files.write(tried, b"tried")
+    finally:
+        tried.unlink(missing_ok=True)
+
+
 def find(storage: Path, query: str, machine: Machine) -> Path | None:
     """Return the file that `query` names: a path, a number or a name; the newest for an empty text.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,6 +50,18 @@ def test_output_to_a_full_disk_is_one_error_message(cache: Path, source: Path) -
         )
     said = b"edgeload: standard output cannot be written: No space left on device\n"
     assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_closed_output_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """A closed standard output is an error of one sentence; a closed standard error is not."""
+    command = shlex.join([*COMMAND, "history", "makespan"])
+    closed, silent = (
+        subprocess.run(f"{command} {how}", cwd=tmp_path, shell=True, capture_output=True, check=False)  # noqa: S602  # closes
+        for how in (">&-", "2>&-")
+    )
+    said = b"edgeload: standard output: closed; send it to a file, or to /dev/null\n"
+    assert (closed.returncode, closed.stderr) == (2, said)
+    assert silent.returncode == 2
 
 
 def test_ctrl_c_while_a_network_is_made_leaves_nothing(tmp_path: Path) -> None:

@@ -94,6 +94,15 @@ def test_x_stops_at_a_regression(saved: Ended, begin: Begin) -> None:
     assert not list(saved.running.folder.glob(".edgeload/*/*_half_*"))
 
 
+def test_unwritable_storage_is_refused_before_anything_is_measured(begin: Begin, tmp_path: Path) -> None:
+    """A baseline that could not be saved is refused before anything is measured."""
+    folder = write(tmp_path, test_tiny=CALL.format(mark=""))
+    ended = begin(folder, "--edge-save=first", "--edge-storage=/proc/none").end()
+    assert ended.status == 4, ended.said
+    assert ended.running.on_disk == []
+    ended.lines.fnmatch_lines(["ERROR: --edge-storage=/proc/none: No such file or directory; name another folder"])
+
+
 def test_missing_baseline_passes_unless_strict(begin: Begin, tmp_path: Path) -> None:
     """Without a baseline, a line says so and the session passes; --edge-strict refuses before anything is measured."""
     folder = write(tmp_path, conftest=CONFTEST + POLICY)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.results.baseline import check_name, default_name, find, load, save
+from pytest_edgeload.results.baseline import check, check_name, default_name, find, load, save
 from pytest_edgeload.results.document import Commit, Document, document, render
 
 HERE = Path(__file__).parent
@@ -35,6 +35,16 @@ def test_baselines_are_numbered_per_kind_of_machine(tmp_path: Path, made: Docume
     assert load(first) == made
     assert save(tmp_path, _elsewhere(made), "main").name.startswith("0001_")
     assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_check_leaves_no_file(tmp_path: Path, made: Document) -> None:
+    """A folder that can be written stays empty; one that cannot be is an OSError."""
+    check(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="File exists"):
+        check(tmp_path / "file")
+    assert save(tmp_path / "new", made, "main").parent.parent == tmp_path / "new"
 
 
 def test_sessions_that_save_at_once_lose_nothing(tmp_path: Path, made: Document) -> None:
