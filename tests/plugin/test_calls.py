@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.results.case import HOST, LIMIT
+from pytest_edgeload.sandbox import visible
 from pytest_edgeload.sandbox.caps import choose
 from tests.plugin.sessions import Begin, Ended
 
@@ -155,6 +158,30 @@ def test_base_is_the_worker_that_calls_functions(saved: Ended, begin: Begin) -> 
     [record] = ended.records
     assert record.case.limit_bytes is not None
     assert 40 << 20 < record.case.limit_bytes < 96 << 20
+
+
+SEEING = """
+def total_kib():
+    return int(open("/proc/meminfo").readline().split()[1])
+
+def test_total(edge, edge_mem):
+    assert edge.call(total_kib, memory=edge_mem).outcome == "ok"
+"""
+
+
+def test_view_is_a_coordinate_of_the_case(begin: Begin, tmp_path: Path) -> None:
+    """Under --edge-view=limit a function sees its limit, and the host without one; cases and the header say so."""
+    try:
+        visible.check(LIMIT, is_enforced=ENFORCED.enforces)
+    except Refusal as error:
+        pytest.skip(str(error))
+    (tmp_path / "test_seeing.py").write_text(SEEING)
+    ended = begin(tmp_path, "--edge-view=limit", "--edge-mem=64M,none", "--edge-json=out.json").end()
+    assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines(["edgeload: memory 64M*enforced by *, view limit, *", "cap *, view limit, *"])
+    seen = {record.case.view: record.rounds[0].returned for record in ended.records}
+    assert seen.keys() == {HOST, LIMIT}
+    assert seen[LIMIT] == 64 << 10 < seen[HOST]
 
 
 def test_disabled_programs_run_once_without_a_record(saved: Ended, begin: Begin) -> None:

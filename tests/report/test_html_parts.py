@@ -131,6 +131,9 @@ def test_title_names_project_command_and_devices() -> None:
     assert len(about.title(named)) == len("shop: ") + 120
     assert about.title(document(program("job", 1.0))) == "Programs under a memory limit"
     assert dict(about.about(named))["command"] == named.command
+    assert "view" not in dict(about.about(named))
+    seen = document(timed("bulk", 1.0), timed("bulk", 1.0, view="limit"))
+    assert dict(about.about(seen))["view"] == "host, limit"
 
 
 def program(name: str, *makespans: float) -> Record:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.results.case import PROGRAM
+from pytest_edgeload.results.case import HOST, PROGRAM
 from pytest_edgeload.results.document import Document
 
 _MAX_COMMAND = 120  # characters in the title; the description has the whole command
@@ -57,6 +57,7 @@ def about(document: Document) -> list[tuple[str, str]]:
         else f"{commit.id} on {commit.branch}{' with uncommitted changes' * commit.is_dirty}",
         "cap": _each(case.cap for case in cases),
         "swap": _each(case.swap for case in cases),
+        "view": _each(case.view for case in cases if any(other.view != HOST for other in cases)),
         "threads": _each(case.threads for case in cases),
         "seeds": _each(case.seed for case in cases if case.seed is not None),
         "devices": _each(case.device for case in cases if case.device is not None),
