@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.tasks import TaskView, tasks
 from pytest_edgeload.report.view import View
@@ -43,6 +44,11 @@ def _run(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterato
         yield {
             "ph": "i", "s": "p", "name": f"request {request} arrives", "cat": "arrival",
             "pid": pid, "tid": _NO_LANE, "ts": _us(go_s + at_s), "args": args,
+        }  # fmt: skip
+    for moment in measurement.timeline.moments:
+        yield {
+            "ph": "i", "s": "p", "name": printable(moment.name), "cat": "moment",
+            "pid": pid, "tid": _NO_LANE, "ts": _us(go_s + moment.at_s),
         }  # fmt: skip
     for view in views:
         yield _task(pid, view, go_s)

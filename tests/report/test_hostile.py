@@ -41,7 +41,9 @@ def called(name: str) -> tuple[Document, Judgement]:
     """Return a document and a judgement in which each name that users choose is `name`."""
     seen = {"detail": name, "notices": (name,), "machine_wide": (name,), "outcome": "crashed"}
     good = {"makespan_s": 1.0, "peak_bytes": 7, "service": {name: {"requests": 1, "response_mean_s": 1.0}}}
-    task = {"tasks": [[0, 0, 0.0, 0.5, 1.0]], "steps": [["load", 0, name, 8]]}
+    held = {column: [1] for column in ("anon_bytes", "file_bytes", "swap_bytes")}
+    line = {"at_s": [0.5], **held, "moments": [{"name": name, "at_s": 0.5}]}
+    task = {"tasks": [[0, 0, 0.0, 0.5, 1.0]], "steps": [["load", 0, name, 8]], "timeline": line}
     where: dict[str, Any] = dict.fromkeys(("workload", "test", "reader", "cap", "swap", "device", "arrivals"), name)
     where |= {
         "parameters": ((name, name),),

@@ -18,11 +18,11 @@ from pytest_edgeload.report.html.charts import by_limit, responses
 from pytest_edgeload.report.html.experiment import experiments, typical
 from pytest_edgeload.report.html.figures import conditions, encoded, figures
 from pytest_edgeload.report.html.marks import FIXED, label, marks, seconds
-from pytest_edgeload.report.html.run import lanes, thinned
+from pytest_edgeload.report.html.run import lanes, memory, thinned
 from pytest_edgeload.report.html.summary import headlines, titles, winners
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import PROGRAM
-from pytest_edgeload.results.measurement import Measurement, Timeline
+from pytest_edgeload.results.measurement import Measurement, Moment, Timeline
 from pytest_edgeload.results.record import Record
 from tests.report.virtual import CASE, asked, document, record, run
 
@@ -51,6 +51,19 @@ def test_thinning_keeps_ends_and_extremes(sizes: list[tuple[int, int, int]], mos
     if len(sizes) <= most:
         assert len(kept) == len(sizes)
     assert len(kept) <= max(most, 12) + 8
+
+
+def test_named_moments_are_lines() -> None:
+    """Each moment that a program named is a vertical line with its name, escaped; a limit stays a line of its own."""
+    held = (1 << 20, 2 << 20)
+    moments = (Moment("loaded", 0.25), Moment("<b>", 0.5))
+    run = Measurement(outcome="ok", makespan_s=1.0, timeline=Timeline((0.0, 1.0), held, held, held, moments))
+    chart = memory(msgspec.structs.replace(CASE, limit="4M", constraints=Constraints(4 << 20)), run, 100)
+    limit, *lines = chart["layout"]["shapes"]
+    assert limit["label"]["text"] == "limit 4M"
+    assert [(line["x0"], line["x1"], line["label"]["text"]) for line in lines] == [
+        (0.25, 0.25, "loaded"), (0.5, 0.5, "&lt;b&gt;")
+    ]  # fmt: skip
 
 
 def test_longest_tasks_are_drawn() -> None:

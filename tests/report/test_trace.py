@@ -14,7 +14,7 @@ from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
-from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.measurement import Measurement, Moment, Timeline
 from tests.report.virtual import MIB, asked, document, record, run, study
 
 Event = dict[str, Any]
@@ -74,6 +74,14 @@ def test_every_process_and_thread_has_a_name(made: Document, found: list[Event])
     lanes = {(e["pid"], e["tid"]): e["args"]["name"] for e in found if e["name"] == "thread_name"}
     assert {(e["pid"], e["tid"]) for e in found if e["ph"] == "X"} == set(lanes)
     assert all(name == f"lane {tid - 1}" for (_, tid), name in lanes.items())
+
+
+def test_named_moments_are_instants() -> None:
+    """Each moment that a program named is an instant of its run, at its time after the start."""
+    line = Timeline((0.0, 1.0), (1, 2), (1, 2), (1, 2), (Moment("unloaded", 0.5),))
+    ran = Measurement(outcome="ok", timeline=line)
+    (event,) = [e for e in events(document(record("f", "1G", asked("a"), [ran]))) if e.get("cat") == "moment"]
+    assert (event["name"], event["ph"], event["ts"]) == ("unloaded", "i", 500_000)
 
 
 def test_spans_equal_those_of_the_record(made: Document, found: list[Event]) -> None:

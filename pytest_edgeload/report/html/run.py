@@ -8,7 +8,7 @@ from typing import Any
 from pytest_edgeload.report.html.marks import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, label
 from pytest_edgeload.report.tasks import TaskView, tasks
 from pytest_edgeload.results.case import Case
-from pytest_edgeload.results.measurement import Measurement, Timeline
+from pytest_edgeload.results.measurement import Measurement, Moment, Timeline
 
 Chart = dict[str, Any]
 
@@ -22,6 +22,7 @@ _KINDS = {"task": GREY, "free": GREEN, "init": PINK, "exec": ORANGE, "load": BLU
 _MIB = 1 << 20
 _MARGIN = 0.04  # of the makespan, shown on either side of it
 _HEADROOM = 1.1  # above all memory, for the label of the limit
+_MAX_MOMENTS = 100  # more lines would hide the memory
 _MAX_LIMIT = 3  # times the peak; a higher limit is not drawn
 _LANE_PX, _HEAD_PX = 52, 120
 
@@ -45,7 +46,7 @@ def memory(case: Case, run: Measurement, max_points: int) -> Chart:
     layout = {
         "xaxis": {"title": {"text": "seconds after the start of the plan"}, "range": extent(run)},
         "yaxis": {"title": {"text": "MiB"}, "range": [0, _HEADROOM * max(highest, 1) / _MIB]},
-        "shapes": [] if limit is None else [_limit(case, limit)],
+        "shapes": [*([] if limit is None else [_limit(case, limit)]), *map(_line, line.moments[:_MAX_MOMENTS])],
         "hovermode": "x unified",
         "legend": {"traceorder": "normal"},
     }
@@ -109,6 +110,15 @@ def _limit(case: Case, limit_bytes: int) -> Chart:
         "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at,
         "line": {"color": GREY, "width": 2, "dash": "dot"},
         "label": {"text": f"limit {label(case.limit or '')}", "textposition": "end", "font": {"color": GREY}},
+    }  # fmt: skip
+
+
+def _line(moment: Moment) -> Chart:
+    """Return a vertical line at a moment that the program named, with its name."""
+    return {
+        "type": "line", "yref": "paper", "x0": moment.at_s, "x1": moment.at_s, "y0": 0, "y1": 1,
+        "line": {"color": GREY, "width": 1},
+        "label": {"text": label(moment.name), "textposition": "end", "yanchor": "top", "font": {"color": GREY}},
     }  # fmt: skip
 
 
