@@ -6,6 +6,7 @@ Format: Trace Event Format, https://docs.google.com/document/d/1CvAClvFfyA5R-PhY
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -45,7 +46,7 @@ def _run(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterato
             "ph": "i", "s": "p", "name": f"request {request} arrives", "cat": "arrival",
             "pid": pid, "tid": _NO_LANE, "ts": _us(go_s + at_s), "args": args,
         }  # fmt: skip
-    for moment in measurement.timeline.moments:
+    for moment in filter(attrgetter("name"), measurement.timeline.moments):
         yield {
             "ph": "i", "s": "p", "name": printable(moment.name), "cat": "moment",
             "pid": pid, "tid": _NO_LANE, "ts": _us(go_s + moment.at_s),

@@ -18,7 +18,7 @@ Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """A moment that the program named, in seconds after the plan's start."""
+    """A moment that the program named, or without a name the end of a repetition; in seconds after the plan's start."""
 
     name: str
     at_s: Seconds
@@ -27,7 +27,7 @@ class Moment(msgspec.Struct, frozen=True):
 class Timeline(msgspec.Struct, frozen=True):
     """Memory of the worker over time: seconds after the plan's start (negative before it) and bytes, equally long.
 
-    `moments` are those that the program named.
+    The memory at each of the `moments` is one of the samples.
     """
 
     at_s: tuple[Seconds, ...] = ()

@@ -104,7 +104,7 @@ class Figure:
     @property
     def is_exact(self) -> bool:
         """Whether it counts bytes or events, which identical runs repeat almost exactly, unlike times."""
-        return self.kind.unit in {"bytes", "count"}
+        return is_size(self.kind.unit) or self.kind.unit == "count"
 
     def show(self, value: float) -> str:
         """Return a value of this figure as a short text with its unit."""

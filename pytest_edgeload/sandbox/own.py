@@ -26,14 +26,12 @@ def own_metrics(
 
 
 def _readings(readings: Sequence[Reading]) -> Iterator[Report]:
-    """Yield the memory at each named moment, a series if it came several times, and that after each repetition."""
+    """Yield the memory at each named moment, a series if it came several times, and the growth over repetitions."""
     counts = Counter(reading.name for reading in readings)
     for name, _, anon_bytes in readings:
         if name:
             yield Report(f"anon_at.{name}", anon_bytes, is_series=counts[name] > 1)
     sizes = [reading.anon_bytes for reading in readings if not reading.name]
-    if sizes:
-        yield Report("repetition_anon_bytes", sizes)
     grown = growth(sizes)
     if grown is not None:
         yield Report("leak", grown.leak, interval=(grown.low, grown.high))

@@ -137,5 +137,5 @@ class Sampler:
             anon_bytes,
             file_bytes,
             swap_bytes,
-            tuple(Moment(name, round(at_s - zero_s, 4)) for name, at_s, _ in self.readings if name),
+            tuple(Moment(name, round(at_s - zero_s, 4)) for name, at_s, _ in self.readings),
         )

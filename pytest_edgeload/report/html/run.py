@@ -42,11 +42,12 @@ def memory(case: Case, run: Measurement, max_points: int) -> Chart:
         }
         for name, field, colour, style, stacked in _MEMORY
     ]  # fmt: skip
+    named = [moment for moment in line.moments if moment.name]
     highest = max(_peak(line), limit or 0, *line.swap_bytes)
     layout = {
         "xaxis": {"title": {"text": "seconds after the start of the plan"}, "range": extent(run)},
         "yaxis": {"title": {"text": "MiB"}, "range": [0, _HEADROOM * max(highest, 1) / _MIB]},
-        "shapes": [*([] if limit is None else [_limit(case, limit)]), *map(_line, line.moments[:_MAX_MOMENTS])],
+        "shapes": [*([] if limit is None else [_limit(case, limit)]), *map(_line, named[:_MAX_MOMENTS])],
         "hovermode": "x unified",
         "legend": {"traceorder": "normal"},
     }
