@@ -39,6 +39,7 @@ class CommandRun:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = f"%(prog)s [OPTIONS] {SEPARATOR} COMMAND [{SEPARATOR} COMMAND ...]"
     add = parser.add_argument
     add("misplaced", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     limits = "memory limits, comma-separated: 256M,512M,none (default: none, or the memory of the device)"

@@ -115,7 +115,9 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
         won = certain[0].winner
         best = f"is the quickest {_nouns(contests)[0]}" if won.is_quickest else f"has the {won.superlative}"
         yield f"{printable(first)} {best} in {wins} of {_comparisons(contests)}{doubt}."
-        yield from _lead([contest for contest in certain if contest.winner.policy == first])
+        won_by_first = [contest for contest in certain if contest.winner.policy == first]
+        yield from _lead(won_by_first)
+        yield from _distance(won_by_first)
     yield _most_swapped(contests)
 
 
@@ -146,6 +148,22 @@ def _lead(contests: Sequence[_Contest]) -> Iterator[str]:
         yield f"There it {figure.format(f'{statistics.median(ratios):.2f}')} of {REFERENCE}{spanned}."
 
 
+def _distance(contests: Sequence[_Contest]) -> Iterator[str]:
+    """Yield the times of the other programs, relative to that of the quickest one."""
+    if _nouns(contests)[0] != PROGRAM or not contests[0].winner.is_quickest:
+        return
+    ratios = sorted(
+        value / contest.winner.value
+        for contest in contests
+        for record in contest.records
+        if record is not contest.winner.record and (value := contest.value(record)) is not None
+    )
+    if len(ratios) == 1:
+        yield f"There the other takes {ratios[0]:.2f} x its time."
+    elif ratios:
+        yield f"There the others take {ratios[0]:.2f} to {ratios[-1]:.2f} x its time."
+
+
 def _most_swapped(contests: Sequence[_Contest]) -> str:
     contest, record = max(
         ((contest, record) for contest in contests for record in contest.records),
@@ -154,6 +172,8 @@ def _most_swapped(contests: Sequence[_Contest]) -> str:
     if not _swapped_bytes(record):
         return "Nothing was swapped."
     most, least = format_size(_swapped_bytes(record)), _swapped_bytes(contest.winner.record)
+    if record is contest.winner.record:
+        return f"{_name(record)} swapped the most, {most} in {contest.name}."
     winning = f"{_name(contest.winner.record)} swapped {format_size(least) if least else 'nothing'}"
     return f"{_name(record)} swapped the most, {most} in {contest.name}, where {winning}."
 

@@ -47,6 +47,20 @@ def test_chart_fits_into_the_width() -> None:
     assert max(map(len, lines.splitlines()[1:])) <= 50
 
 
+def test_programs_are_compared_with_the_quickest_one() -> None:
+    """The sentences about programs name the quickest one and the times of the others relative to it."""
+    fast, slow, slowest = (
+        timed(name, *(s * each for each in (1.0, 1.01, 1.02)), workload="program")
+        for name, s in (("fast", 1.0), ("slow", 2.0), ("slowest", 3.0))
+    )
+    _, _, sentences = closing([fast, slow], view()).partition("\n\n")
+    assert sentences.splitlines()[:2] == [
+        "fast is the quickest program in 1 of 1 comparison (program at 512M).",
+        "There the other takes 2.00 x its time.",
+    ]
+    assert "\nThere the others take 2.00 to 3.00 x its time.\n" in closing([fast, slow, slowest], view())
+
+
 def test_sentences_name_the_winner_its_lead_and_the_most_swapped_bytes() -> None:
     """The sentences count only comparisons in which the winner is certain."""
     close = [timed("bulk", 1.0, 2.0, workload="close"), timed("stream", 0.9, 1.5, workload="close")]
