@@ -31,8 +31,9 @@ class TimedRequest(Protocol):
         """The condition of the request; None if it has none or it is ignored."""
 
 
-_ReadyTask = tuple[tuple[float, ...], tuple[float, int], int]
-"""A ready task: its priority, the time and turn in which it became ready (0 if they do not count), and its index."""
+_ReadyTask = tuple[tuple[float, ...], tuple[float, int], int, int, int]
+"""A ready task: its priority, the time and turn in which it became ready (0 if they do not count), and its place in the
+order of creation: the first task of its loop, its step, and its index."""
 
 
 class Dispatcher:
@@ -48,15 +49,20 @@ class Dispatcher:
         self._requests = requests
         self._batches = [request.batch for request in requests] or [0] * count
         self._dependents = _dependents(requests, count)
-        self._waiting = [len(task.after) + (task.kind == "init") for task in plan.tasks]  # an init for its arrival
+        self._loops = plan.loop_of
+        self._steps = [1 if loop is None else loop.steps for loop in self._loops]
+        self._done = [0] * len(plan.tasks)  # the steps of each task that have ended
+        self._waiting = [len({*task.after}) + (task.kind == "init") for task in plan.tasks]  # an init for its arrival
         self._followers = _followers(plan.tasks)
         self._inits = _inits(plan.tasks, count)
         self._users = _users(plan.tasks)
         self._ready: list[_ReadyTask] = []  # sorted
         self._turn = 0
 
-        self._left = Counter(task.request for task in plan.tasks)
-        self._until_answer = Counter(task.request for task in plan.tasks if task.kind in {"init", "exec"})
+        self._left, self._until_answer = Counter[int](), Counter[int]()
+        for task, steps in zip(plan.tasks, self._steps, strict=True):
+            self._left[task.request] += steps
+            self._until_answer[task.request] += steps if task.kind in {"init", "exec"} else 0
         self._to_come = sorted(set(self._batches), reverse=True)  # batches that have not begun
         self._absent: list[tuple[float, int]] = []  # a heap: arrivals of requests in batches that have begun
         self._left_of_begun = 0
@@ -236,7 +242,27 @@ class Dispatcher:
                 self._reserved.pop((r, None, WHOLE), None)
                 if r in self._dropped:
                     self._to_discard.append(r)
-            ended += [follower for follower in self._followers[index] if self._release(follower, now_s)]
+            self._done[index] += 1
+            met = [f for f in self._followers[index] if self._meets(index, f)]
+            if self._done[index] < self._steps[index]:  # the next step of the task itself also waits for this one
+                self._waiting[index] = 1 + self._unmet(index)
+                met.append(index)
+            ended += [follower for follower in met if self._release(follower, now_s)]
+
+    def _meets(self, index: int, follower: int) -> bool:
+        """Return whether the step of task `index` that has just ended is one that `follower` waits for."""
+        done, loop = self._done[index], self._loops[index]
+        if loop is None or follower not in loop:
+            return done == self._steps[index]
+        task, step = self._plan.tasks[follower], self._done[follower]
+        return (index in task.after and done == step + 1) or (index in task.carried and done == step)
+
+    def _unmet(self, index: int) -> int:
+        """Return how many tasks the step of task `index` that comes next, and is not its first, still waits for."""
+        task, step, loop = self._plan.tasks[index], self._done[index], self._loops[index]
+        assert loop is not None  # only a loop has a second step
+        own = sum(self._done[a] <= step for a in {*task.after} if a in loop)
+        return own + sum(self._done[c] < step for c in {*task.carried})
 
     def _release(self, index: int, now_s: float) -> bool:
         """Count one event that task `index` waits for as over; return whether the task thereby ends without running."""
@@ -251,14 +277,16 @@ class Dispatcher:
     def _push(self, index: int, now_s: float) -> None:
         self.ready_s[index] = now_s
         since = (now_s, self._turn) if self._plan.order == "ready" else (0.0, 0)
-        insort(self._ready, (self._plan.tasks[index].priority, since, index))
+        loop = self._loops[index]
+        first = index if loop is None else loop.first
+        insort(self._ready, (self._plan.tasks[index].priority, since, first, self._done[index], index))
 
 
 def _followers(tasks: Sequence[Task]) -> list[list[int]]:
     """Return, for each task, the tasks that wait for it."""
     followers: list[list[int]] = [[] for _ in tasks]
     for index, task in enumerate(tasks):
-        for awaited in task.after:
+        for awaited in {*task.after, *task.carried} - {index}:
             followers[awaited].append(index)
     return followers
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
@@ -85,6 +86,9 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes are reserved when the task starts: by a load until its weights are freed, by an init until its request is
     done.
 
+    A task in a loop waits for each task of `after` in its own step if that is in the loop, too, and for the tasks of
+    `carried`, anywhere in the loop, in the step before its own.
+
     `tile` is the slice of the layer. An exec uses, and a free frees, the weights that the request `weights_of` of the
     same network loads (None: its own). A load with a `place` puts them that many bytes from the start of the plan's
     arena; without one, they get memory of their own, which is returned when they are freed.
@@ -100,6 +104,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     tile: Tile = WHOLE
     weights_of: int | None = None
     place: int | None = None
+    carried: tuple[int, ...] = ()
 
     @property
     def weights(self) -> WeightKey:
@@ -121,6 +126,21 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     end_s: Seconds
 
 
+class Loop(msgspec.Struct, frozen=True):
+    """The tasks from index `first` up to `end`, which are repeated: all of them once in each of `steps` steps.
+
+    Each step of a task waits for the step of the same task before it. Tasks outside of the loop wait for its last step.
+    """
+
+    first: int
+    end: int
+    steps: int
+
+    def __contains__(self, index: object) -> bool:
+        """Return whether the task with this index is repeated."""
+        return isinstance(index, int) and self.first <= index < self.end
+
+
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tasks in the order of their creation, the number of lanes that run them, and the order of ready tasks.
 
@@ -131,7 +151,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     A task that reserves starts when all reservations stay within `memory_bytes` (None: always), or nothing else is
     reserved. A task that waits for memory may be passed over by `patience` other tasks that reserve, and then by none.
 
-    `arena_bytes` of memory are taken once, for all loads that have a place in the arena.
+    `arena_bytes` of memory are taken once, for all loads that have a place in the arena. `loops` are in order and share
+    no task.
     """
 
     tasks: tuple[Task, ...]
@@ -141,6 +162,20 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     patience: int | None = None
     service_s: tuple[float, ...] = ()
     arena_bytes: int = 0
+    loops: tuple[Loop, ...] = ()
+
+    @property
+    def loop_of(self) -> list[Loop | None]:
+        """The loop of each task; None for a task that runs once."""
+        found: list[Loop | None] = [None] * len(self.tasks)
+        for loop in self.loops:
+            found[loop.first : loop.end] = [loop] * (loop.end - loop.first)
+        return found
+
+    def shortened(self, max_steps: int) -> Plan:
+        """Return the plan with at most `max_steps` steps in each loop."""
+        loops = tuple(Loop(loop.first, loop.end, min(loop.steps, max_steps)) for loop in self.loops)
+        return msgspec.structs.replace(self, loops=loops)
 
 
 class Builder:
@@ -166,6 +201,7 @@ class Builder:
         self._tasks: list[Task] = []
         self._inits: dict[int, int] = {}
         self._answers: dict[int, int] = {}
+        self._loops: list[Loop] = []
         self._rest = (lanes, order, memory_bytes, patience, service_s, arena_bytes)
 
     def add(
@@ -204,6 +240,28 @@ class Builder:
         self._tasks.append(Task(kind, request, layer, waits, lane, priority, reserve, tile, weights_of, place))
         return index
 
+    @contextmanager
+    def loop(self, steps: int, *, overlapping: bool = False) -> Iterator[None]:
+        """Repeat the tasks that are added inside, `steps` times; a loop of one step is none.
+
+        Each step begins when the one before it has ended. With `overlapping`, its tasks wait only for what they need:
+        the first exec of a request for its last, which gives it its inputs, and a load for the free of the same
+        weights; use `carry` for anything else.
+        """
+        first = len(self._tasks)
+        yield
+        if steps == 1 or first == len(self._tasks):
+            return
+        self._loops.append(Loop(first, len(self._tasks), steps))
+        for index, awaited in (_needed if overlapping else _barrier)(self._tasks, first):
+            self.carry(index, awaited)
+
+    def carry(self, index: int, awaited: int) -> None:
+        """Let the task `index` of a loop wait for the task `awaited` in the step before its own."""
+        task = self._tasks[index]
+        if awaited not in task.carried:
+            self._tasks[index] = msgspec.structs.replace(task, carried=(*task.carried, awaited))
+
     def _condition(self, request: int) -> int | None:
         """Return the task that the init of `request` waits for because of its condition."""
         when = self._workload.requests[request].when
@@ -213,7 +271,59 @@ class Builder:
 
     def done(self) -> Plan:
         """Return the plan."""
-        return Plan(tuple(self._tasks), *self._rest)
+        return Plan(tuple(self._tasks), *self._rest, loops=tuple(self._loops))
+
+
+def _barrier(tasks: Sequence[Task], first: int) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of tasks from `first` on that let each step begin when the one before it has ended."""
+    awaited = {index for task in tasks[first:] for index in task.after}
+    last = [index for index in range(first, len(tasks)) if index not in awaited]
+    for index in range(first, len(tasks)):
+        if all(before < first for before in tasks[index].after):
+            yield from ((index, end) for end in last)
+
+
+def _needed(tasks: Sequence[Task], first: int) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of tasks from `first` on that no step can do without: outputs are inputs, loads follow frees."""
+    execs: dict[int, list[int]] = {}
+    frees: dict[WeightKey, int] = {}
+    for index, task in enumerate(tasks[first:], first):
+        if task.kind == "exec":
+            execs.setdefault(task.request, []).append(index)
+        elif task.kind == "free":
+            frees[task.weights] = index
+    yield from ((own[0], own[-1]) for own in execs.values())
+    for index, task in enumerate(tasks[first:], first):
+        if task.kind == "load" and task.weights in frees:
+            yield index, frees[task.weights]
+
+
+def unrolled(plan: Plan, max_steps: int) -> Plan:
+    """Return a plan without loops: each task of a loop is there once for each of at most `max_steps` steps.
+
+    It is what the loops mean, and much longer: for checks of a few steps.
+    """
+    loop_of = plan.loop_of
+    tasks: list[Task] = []
+    at: dict[tuple[int, int], int] = {}  # the index of each step of each task
+    last_of: list[int] = []  # and of its last step
+
+    def wait(index: int, step: int) -> tuple[int, ...]:
+        task, loop = plan.tasks[index], loop_of[index]
+        own = [at[a, step] if loop is not None and a in loop else last_of[a] for a in task.after]
+        carried = [at[c, step - 1] for c in (*task.carried, index) if step]
+        return tuple(dict.fromkeys((*own, *carried)))
+
+    index = 0
+    while index < len(plan.tasks):
+        loop = loop_of[index] or Loop(index, index + 1, 1)
+        for step in range(min(loop.steps, max_steps)):
+            for i in range(loop.first, loop.end):
+                at[i, step] = len(tasks)
+                tasks.append(msgspec.structs.replace(plan.tasks[i], after=wait(i, step), carried=()))
+        last_of += [at[i, min(loop.steps, max_steps) - 1] for i in range(loop.first, loop.end)]
+        index = loop.end
+    return msgspec.structs.replace(plan, tasks=tuple(tasks), loops=())
 
 
 def plain_plan(plan: object) -> Plan:
