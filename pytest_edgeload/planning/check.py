@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, Tile, find_tiling, has_requested_rows, span_bytes
+from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile, find_tiling, has_requested_rows
+from pytest_edgeload.planning.check_steps import check_loops, check_steps, not_awaited
 from pytest_edgeload.planning.plan import InvalidPlan, Kind, Plan, Task, WeightKey
+from pytest_edgeload.planning.words import describe, target_words, task_words
 from pytest_edgeload.workload import Workload
 
 _TaskKey = tuple[Kind, int, int | None, Tile]
@@ -21,13 +23,15 @@ def check_plan(plan: Plan, workload: Workload) -> None:
     A load waits for its request's init; an exec waits for its load and for the exec before it. The tiles of a layer
     cover all of it and are executed in order. Weights that are loaded are used, and freed once, after their last use.
     A load has its place in the arena to itself. A request with a condition waits as the workload says. Tasks wait only
-    for earlier tasks, so there is no cycle, and each may run on some lane.
+    for earlier tasks, or for earlier steps, so there is no cycle, and each may run on some lane. A loop has the steps of
+    its requests, and a step waits for the one before it as needed; see `planning.check_steps`.
 
     The check does not cover reservations: the simulation and the worker notice a plan that stops for lack of memory.
     """
     for i, task in enumerate(plan.tasks):
         _check_task(i, task, plan.lanes)
         _check_source(i, task, workload)
+    check_loops(plan)
     tiles = _check_tasks(plan, workload)
     index = {_key(task): i for i, task in enumerate(plan.tasks)}
     users: dict[WeightKey, list[int]] = {}
@@ -36,10 +40,10 @@ def check_plan(plan: Plan, workload: Workload) -> None:
             users.setdefault(task.weights, []).append(i)
     for i, task in enumerate(plan.tasks):
         needs = users[task.weights] if task.kind == "free" else [index[n] for n in _needs(task, workload, tiles)]
-        for awaited in _not_awaited(plan.tasks, i, needs):
-            needed = f"the {plan.tasks[awaited].kind} of {_of(plan.tasks[awaited])}"
+        for awaited in not_awaited(plan.tasks, i, needs):
+            needed = f"the {plan.tasks[awaited].kind} of {task_words(plan.tasks[awaited])}"
             raise InvalidPlan(describe(i, task), f"does not wait for {needed}", f"add task {awaited} to its `after`")
-    _check_places(plan, workload, index)
+    check_steps(plan, workload)
 
 
 def _key(task: Task) -> _TaskKey:
@@ -68,9 +72,9 @@ def _check_tasks(plan: Plan, workload: Workload) -> _Tiles:
         expected.update([("load", *key), ("free", *key)])
     actual = Counter(map(_key, plan.tasks))
     for (kind, r, i, tile), count in (expected - actual).items():
-        raise InvalidPlan(f"the plan lacks {count} {kind} of {_target(r, i, tile)}")
+        raise InvalidPlan(f"the plan lacks {count} {kind} of {target_words(r, i, tile)}")
     for (kind, r, i, tile), count in (actual - expected).items():
-        raise InvalidPlan(f"the plan has {count} {kind} too many of {_target(r, i, tile)}")
+        raise InvalidPlan(f"the plan has {count} {kind} too many of {target_words(r, i, tile)}")
     return tiles
 
 
@@ -161,58 +165,3 @@ def _condition(request: int, workload: Workload, tiles: _Tiles) -> Sequence[_Tas
         return ()
     last = len(workload.requests[when.request].network.layers) - 1
     return (_last_exec(when.request, last if workload.conditions == "wait" else -1, tiles),)
-
-
-def _check_places(plan: Plan, workload: Workload, index: Mapping[_TaskKey, int]) -> None:
-    """Raise InvalidPlan unless each load's place is inside the arena, and free when the load begins."""
-    occupied: list[tuple[int, int, int]] = []  # first byte, end, and the load
-    for i, task in enumerate(plan.tasks):
-        if task.place is None or task.layer is None:
-            continue
-        end = task.place + span_bytes(workload.requests[task.request].network.layers[task.layer], task.tile)
-        if task.place < 0 or end > plan.arena_bytes or task.place % PAGE:
-            raise InvalidPlan(
-                describe(i, task),
-                f"has its place at bytes {task.place} to {end} of an arena of {plan.arena_bytes} bytes",
-                f"choose a place inside the arena that begins at a multiple of {PAGE}",
-            )
-        kept = []
-        for first, last, load in occupied:
-            if first < end and task.place < last:
-                free = index["free", *plan.tasks[load].weights]
-                if _not_awaited(plan.tasks, i, [free]):
-                    reason = f"does not wait until {_of(plan.tasks[load])} is freed from its place"
-                    raise InvalidPlan(describe(i, task), reason, f"add task {free} to its `after`")
-            # Later loads must still wait for the rest of an earlier one, to the left and right of the new place.
-            rests = ((first, min(last, task.place), load), (max(first, end), last, load))
-            kept += [rest for rest in rests if rest[0] < rest[1]]
-        occupied = [*kept, (task.place, end, i)]
-
-
-def _not_awaited(tasks: Sequence[Task], waiting: int, awaited: Sequence[int]) -> list[int]:
-    """Return those of the tasks `awaited` for which task `waiting` waits neither directly nor through other tasks."""
-    left, first = set(awaited), min(awaited, default=0)
-    to_visit, visited = [waiting], {waiting}
-    while left and to_visit:
-        after = tasks[to_visit.pop()].after
-        left.difference_update(after)
-        new = {index for index in after if index > first} - visited  # tasks before the first of them cannot wait for it
-        visited |= new
-        to_visit += new
-    return [index for index in awaited if index in left]
-
-
-def describe(index: int, task: Task) -> str:
-    """Return words for a task: `task 7 (exec of request 0, layer 2)`."""
-    return f"task {index} ({task.kind} of {_of(task)})"
-
-
-def _of(task: Task) -> str:
-    return _target(task.request, task.layer, task.tile)
-
-
-def _target(request: int, layer: int | None, tile: Tile) -> str:
-    """Return words for the request, the layer and the rows that a task is about."""
-    of_layer = "" if layer is None else f", layer {layer}"
-    rows = f", rows {tile[0]} to {tile[1]}" if isinstance(tile, tuple) else ""
-    return f"request {request}{of_layer}{rows}"

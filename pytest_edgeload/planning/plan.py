@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -298,32 +298,39 @@ def _needed(tasks: Sequence[Task], first: int) -> Iterator[tuple[int, int]]:
             yield index, frees[task.weights]
 
 
-def unrolled(plan: Plan, max_steps: int) -> Plan:
+class Unrolled(NamedTuple):
+    """A plan without loops, and the task of the original plan and the step that each of its tasks stands for."""
+
+    plan: Plan
+    origins: Sequence[tuple[int, int]]
+
+
+def unrolled(plan: Plan, max_steps: int) -> Unrolled:
     """Return a plan without loops: each task of a loop is there once for each of at most `max_steps` steps.
 
     It is what the loops mean, and much longer: for checks of a few steps.
     """
-    loop_of = plan.loop_of
-    tasks: list[Task] = []
     at: dict[tuple[int, int], int] = {}  # the index of each step of each task
-    last_of: list[int] = []  # and of its last step
-
-    def wait(index: int, step: int) -> tuple[int, ...]:
+    last_of: dict[int, int] = {}  # and of its last step
+    tasks: list[Task] = []
+    loop_of = plan.loop_of
+    for index, step in _steps(plan, max_steps):
         task, loop = plan.tasks[index], loop_of[index]
-        own = [at[a, step] if loop is not None and a in loop else last_of[a] for a in task.after]
+        after = [at[a, step] if loop is not None and a in loop else last_of[a] for a in task.after]
         carried = [at[c, step - 1] for c in (*task.carried, index) if step]
-        return tuple(dict.fromkeys((*own, *carried)))
+        at[index, step] = last_of[index] = len(tasks)
+        tasks.append(msgspec.structs.replace(task, after=tuple(dict.fromkeys((*after, *carried))), carried=()))
+    return Unrolled(msgspec.structs.replace(plan, tasks=tuple(tasks), loops=()), tuple(at))
 
+
+def _steps(plan: Plan, max_steps: int) -> Iterator[tuple[int, int]]:
+    """Yield the tasks of `plan`, as indices, and their steps in the order in which they were created."""
+    loops = {loop.first: loop for loop in plan.loops}
     index = 0
     while index < len(plan.tasks):
-        loop = loop_of[index] or Loop(index, index + 1, 1)
-        for step in range(min(loop.steps, max_steps)):
-            for i in range(loop.first, loop.end):
-                at[i, step] = len(tasks)
-                tasks.append(msgspec.structs.replace(plan.tasks[i], after=wait(i, step), carried=()))
-        last_of += [at[i, min(loop.steps, max_steps) - 1] for i in range(loop.first, loop.end)]
+        loop = loops.get(index, Loop(index, index + 1, 1))
+        yield from ((i, step) for step in range(min(loop.steps, max_steps)) for i in range(loop.first, loop.end))
         index = loop.end
-    return msgspec.structs.replace(plan, tasks=tuple(tasks), loops=())
 
 
 def plain_plan(plan: object) -> Plan:

@@ -69,7 +69,8 @@ class Request:
 
     It arrives `arrival_s` seconds after its `batch` begins: batch 0 at the start, each other batch when all batches
     before it are done. It is late if it is answered more than `deadline_s` seconds after its arrival, and it is dropped
-    if the condition `when` fails.
+    if the condition `when` fails. In each of its `steps` the network runs once; from the second on, the step before
+    gives inputs to it, as `Network.feeds` says.
     """
 
     network: Network
@@ -78,6 +79,7 @@ class Request:
     batch: int = 0
     deadline_s: float | None = None
     when: Condition | None = None
+    steps: int = 1
 
     def __post_init__(self) -> None:
         """Convert numbers. Raise BadArgument for values of other types."""
@@ -134,6 +136,7 @@ def _converted(asked: Ask | Request) -> dict[str, Any]:
     return {
         "sample": arguments.whole("sample", asked.sample, at_most=MAX_INDEX),
         "batch": arguments.whole("batch", asked.batch, at_most=MAX_INDEX),
+        "steps": arguments.whole("steps", asked.steps, 1, MAX_INDEX),
         "arrival_s": arguments.seconds("arrival_s", asked.arrival_s),
         "deadline_s": arguments.optional(arguments.seconds, "deadline_s", asked.deadline_s),
     }
@@ -165,6 +168,7 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     arrival_s: float = 0.0
     deadline_s: float | None = None
     when: Condition | None = None
+    steps: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,16 +45,17 @@ def _starts(plan: Plan, choices: list[int], lanes: int) -> list[tuple[int, int]]
 @given(loops(), st.lists(st.integers(0, 5), min_size=1, max_size=8))
 def test_loop_is_what_it_stands_for(plan: Plan, choices: list[int]) -> None:
     """The same tasks start in the same order on the same lanes, with the loops and without them."""
-    flat = unrolled(plan, 4)
+    flat, _ = unrolled(plan, 4)
     assert _starts(plan, choices, plan.lanes) == _starts(flat, choices, plan.lanes)
 
 
 @given(loops(), st.integers(1, 4))
 def test_unrolled_plan_has_every_step(plan: Plan, max_steps: int) -> None:
     """It has each task once for each step, up to the most steps, and each waits for earlier ones only."""
-    flat = unrolled(plan, max_steps)
+    flat, origins = unrolled(plan, max_steps)
     counts = Counter(task.request for task in flat.tasks)
     for index, loop in enumerate(plan.loop_of):
         assert counts[index] == (1 if loop is None else min(loop.steps, max_steps))
     assert all(before < index for index, task in enumerate(flat.tasks) for before in task.after)
-    assert unrolled(plan.shortened(max_steps), 4) == flat
+    assert unrolled(plan.shortened(max_steps), 4) == (flat, origins)
+    assert [plan.tasks[index].request for index, _ in origins] == [task.request for task in flat.tasks]

@@ -1,0 +1,131 @@
+"""Checks of loops, and of places in the arena from step to step. Pure functions; no torch, file or clock.
+
+All steps of a loop are alike, and a task waits at most for the step before its own. So what holds between the first two
+steps holds between any two that follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from pytest_edgeload.networks.tile import PAGE, span_bytes
+from pytest_edgeload.planning.plan import InvalidPlan, Plan, Task, Unrolled, WeightKey, unrolled
+from pytest_edgeload.planning.words import describe, task_words
+from pytest_edgeload.workload import Workload
+
+
+def check_loops(plan: Plan) -> None:
+    """Raise InvalidPlan unless the loops are in order, share no task, and tasks carry over within their loop."""
+    for loop in plan.loops:
+        if not 0 <= loop.first < loop.end <= len(plan.tasks) or loop.steps < 1:
+            raise InvalidPlan(f"the loop of tasks {loop.first} to {loop.end}", f"of {loop.steps} steps, does not exist")
+    for before, after in pairwise(plan.loops):
+        if after.first < before.end:
+            reason = f"shares tasks with the loop before it, which ends at {before.end}"
+            raise InvalidPlan(f"the loop of tasks {after.first} to {after.end}", reason)
+    for i, (task, loop) in enumerate(zip(plan.tasks, plan.loop_of, strict=True)):
+        for carried in task.carried:
+            if loop is None or carried not in loop or carried == i:
+                reason = f"waits for the step of task {carried} before its own"
+                raise InvalidPlan(describe(i, task), reason, "let it wait for other tasks of its loop")
+
+
+def check_steps(plan: Plan, workload: Workload) -> None:
+    """Raise InvalidPlan unless each request has its steps, each step waits for the one before, and places are free."""
+    _check_counts(plan, workload)
+    flat = unrolled(plan, 2) if plan.loops else Unrolled(plan, [(i, 0) for i in range(len(plan.tasks))])
+    for waiting, awaited in _needs(plan, flat):
+        if not_awaited(flat.plan.tasks, waiting, [awaited]):
+            (i, step), (needed, _) = flat.origins[waiting], flat.origins[awaited]
+            reason = f"does not wait for the {plan.tasks[needed].kind} of {task_words(plan.tasks[needed])}, step 0"
+            raise InvalidPlan(describe(i, plan.tasks[i], step), reason, f"add task {needed} to its `carried`")
+    _check_places(flat, workload)
+
+
+def _check_counts(plan: Plan, workload: Workload) -> None:
+    """Raise InvalidPlan unless execs run as often as their requests have steps, and weights stay within a loop."""
+    loops = plan.loop_of
+    frees = {task.weights: i for i, task in enumerate(plan.tasks) if task.kind == "free"}
+    loads = {task.weights: i for i, task in enumerate(plan.tasks) if task.kind == "load"}
+    for i, (task, loop) in enumerate(zip(plan.tasks, loops, strict=True)):
+        steps = 1 if loop is None else loop.steps
+        if task.kind == "init" and loop is not None:
+            raise InvalidPlan(describe(i, task), "is in a loop", "let a request read its input once, before the loop")
+        if task.kind == "exec" and steps != workload.requests[task.request].steps:
+            expected = workload.requests[task.request].steps
+            raise InvalidPlan(describe(i, task), f"runs {steps} times, but its request has {expected} steps")
+        if task.kind == "load" and loops[frees[task.weights]] != loop:
+            raise InvalidPlan(describe(i, task), "is not in the loop of its free", "load and free in the same loop")
+        if task.kind == "exec" and loops[loads[task.weights]] not in {None, loop}:
+            raise InvalidPlan(describe(i, task), "is not in the loop of its load", "execute in the loop, or load before")
+
+
+def _needs(plan: Plan, flat: Unrolled) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of tasks without loops of which the first must wait for the second, in the step before its own."""
+    at = {origin: index for index, origin in enumerate(flat.origins)}
+    for loop in plan.loops:
+        execs: dict[int, list[int]] = {}
+        frees: dict[WeightKey, int] = {}
+        for i in range(loop.first, loop.end if loop.steps > 1 else loop.first):
+            task = plan.tasks[i]
+            if task.kind == "exec":
+                execs.setdefault(task.request, []).append(i)
+            elif task.kind == "free":
+                frees[task.weights] = i
+        yield from ((at[own[0], 1], at[own[-1], 0]) for own in execs.values())
+        loads = (i for i in range(loop.first, loop.end) if plan.tasks[i].kind == "load")
+        yield from ((at[i, 1], at[frees[plan.tasks[i].weights], 0]) for i in loads if loop.steps > 1)
+
+
+def _check_places(flat: Unrolled, workload: Workload) -> None:
+    """Raise InvalidPlan unless each load's place is inside the arena, and free when the load begins."""
+    plan, frees = flat.plan, _frees(flat.plan.tasks)
+    occupied: list[tuple[int, int, int]] = []  # first byte, end, and the load
+    for i, task in enumerate(plan.tasks):
+        if task.place is None or task.layer is None:
+            continue
+        origin, _ = flat.origins[i]
+        end = task.place + span_bytes(workload.requests[task.request].network.layers[task.layer], task.tile)
+        if task.place < 0 or end > plan.arena_bytes or task.place % PAGE:
+            raise InvalidPlan(
+                describe(origin, task),
+                f"has its place at bytes {task.place} to {end} of an arena of {plan.arena_bytes} bytes",
+                f"choose a place inside the arena that begins at a multiple of {PAGE}",
+            )
+        kept = []
+        for first, last, load in occupied:
+            if first < end and task.place < last:
+                if not_awaited(plan.tasks, i, [frees[load]]):
+                    free, _ = flat.origins[frees[load]]
+                    reason = f"does not wait until {task_words(plan.tasks[load])} is freed from its place"
+                    raise InvalidPlan(describe(origin, task), reason, f"add task {free} to its `after`")
+            # Later loads must still wait for the rest of an earlier one, to the left and right of the new place.
+            rests = ((first, min(last, task.place), load), (max(first, end), last, load))
+            kept += [rest for rest in rests if rest[0] < rest[1]]
+        occupied = [*kept, (task.place, end, i)]
+
+
+def _frees(tasks: Sequence[Task]) -> dict[int, int]:
+    """Return the free of each load in a plan without loops."""
+    loads: dict[WeightKey, int] = {}
+    frees: dict[int, int] = {}
+    for i, task in enumerate(tasks):
+        if task.kind == "load":
+            loads[task.weights] = i
+        elif task.kind == "free":
+            frees[loads[task.weights]] = i
+    return frees
+
+
+def not_awaited(tasks: Sequence[Task], waiting: int, awaited: Sequence[int]) -> list[int]:
+    """Return those of the tasks `awaited` for which task `waiting` waits neither directly nor through other tasks."""
+    left, first = set(awaited), min(awaited, default=0)
+    to_visit, visited = [waiting], {waiting}
+    while left and to_visit:
+        after = tasks[to_visit.pop()].after
+        left.difference_update(after)
+        new = {index for index in after if index > first} - visited  # tasks before the first of them cannot wait for it
+        visited |= new
+        to_visit += new
+    return [index for index in awaited if index in left]
