@@ -82,15 +82,19 @@ def workloads(min_layers: int = 0) -> st.SearchStrategy[Workload]:
 
 
 @st.composite
-def timed_workloads(draw: st.DrawFn, min_layers: int = 0) -> Workload:
-    """Draw one to six requests in batches and over time, some with deadlines or conditions, in any mode."""
+def timed_workloads(draw: st.DrawFn, min_layers: int = 0, max_steps: int = 1) -> Workload:
+    """Draw one to six requests in batches and over time, some with deadlines or conditions, in any mode.
+
+    Each has up to `max_steps` steps.
+    """
     moments = st.tuples(st.integers(0, 2), st.integers(0, 60).map(lambda quarters: quarters / 4))
-    choices = st.tuples(networks(min_layers), st.none() | st.floats(0.125, 40), st.none() | st.integers(0, 4))
+    conditions = st.none() | st.integers(0, 4)
+    choices = st.tuples(networks(min_layers), st.none() | st.floats(0.125, 40), conditions, st.integers(1, max_steps))
     requests: list[Request] = []
     for batch, arrival_s in sorted(draw(st.lists(moments | st.just((0, 0.0)), min_size=1, max_size=6))):
-        drawn, deadline_s, parent = draw(choices)
+        drawn, deadline_s, parent, steps = draw(choices)
         when = None if parent is None or not requests else Condition(parent % len(requests), 0.5)
-        requests.append(Request(drawn, 0, arrival_s, batch, deadline_s, when))
+        requests.append(Request(drawn, 0, arrival_s, batch, deadline_s, when, steps))
     return Workload("made-up", tuple(requests), draw(st.sampled_from(["wait", "early", "ignore"])))
 
 

@@ -23,8 +23,8 @@ def check_plan(plan: Plan, workload: Workload) -> None:
     A load waits for its request's init; an exec waits for its load and for the exec before it. The tiles of a layer
     cover all of it and are executed in order. Weights that are loaded are used, and freed once, after their last use.
     A load has its place in the arena to itself. A request with a condition waits as the workload says. Tasks wait only
-    for earlier tasks, or for earlier steps, so there is no cycle, and each may run on some lane. A loop has the steps of
-    its requests, and a step waits for the one before it as needed; see `planning.check_steps`.
+    for earlier tasks, or for earlier steps, so there is no cycle, and each may run on some lane. A loop has the steps
+    of its requests, and a step waits for the one before it as needed; see `planning.check_steps`.
 
     The check does not cover reservations: the simulation and the worker notice a plan that stops for lack of memory.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from pytest_edgeload.networks.tile import PAGE, span_bytes
+from pytest_edgeload.networks.tile import PAGE, REQUESTED, span_bytes
 from pytest_edgeload.planning.plan import InvalidPlan, Plan, Task, Unrolled, WeightKey, unrolled
 from pytest_edgeload.planning.words import describe, task_words
 from pytest_edgeload.workload import Workload
@@ -58,24 +58,27 @@ def _check_counts(plan: Plan, workload: Workload) -> None:
         if task.kind == "load" and loops[frees[task.weights]] != loop:
             raise InvalidPlan(describe(i, task), "is not in the loop of its free", "load and free in the same loop")
         if task.kind == "exec" and loops[loads[task.weights]] not in {None, loop}:
-            raise InvalidPlan(describe(i, task), "is not in the loop of its load", "execute in the loop, or load before")
+            raise InvalidPlan(describe(i, task), "is not in the loop of its load", "execute it there, or load before")
 
 
 def _needs(plan: Plan, flat: Unrolled) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of tasks without loops of which the first must wait for the second, in the step before its own."""
+    """Yield the pairs of tasks of `flat` of which the first must wait for the second, in the step before.
+
+    The first exec of a request, and the load of the rows that it looks up, need the outputs of its last exec; a load
+    needs the free of the same weights.
+    """
     at = {origin: index for index, origin in enumerate(flat.origins)}
     for loop in plan.loops:
-        execs: dict[int, list[int]] = {}
-        frees: dict[WeightKey, int] = {}
-        for i in range(loop.first, loop.end if loop.steps > 1 else loop.first):
-            task = plan.tasks[i]
-            if task.kind == "exec":
-                execs.setdefault(task.request, []).append(i)
-            elif task.kind == "free":
-                frees[task.weights] = i
-        yield from ((at[own[0], 1], at[own[-1], 0]) for own in execs.values())
-        loads = (i for i in range(loop.first, loop.end) if plan.tasks[i].kind == "load")
-        yield from ((at[i, 1], at[frees[plan.tasks[i].weights], 0]) for i in loads if loop.steps > 1)
+        tasks = [(i, plan.tasks[i]) for i in range(loop.first, loop.end)] if loop.steps > 1 else []
+        execs = {task.request: i for i, task in tasks if task.kind == "exec"}
+        frees = {task.weights: i for i, task in tasks if task.kind == "free"}
+        begun: set[int] = set()
+        for i, task in tasks:
+            if task.kind == "load":
+                yield at[i, 1], at[frees[task.weights], 0]
+            if (task.kind == "exec" and task.request not in begun) or task.tile is REQUESTED:
+                yield at[i, 1], at[execs[task.request], 0]
+            begun |= {task.request} if task.kind == "exec" else set()
 
 
 def _check_places(flat: Unrolled, workload: Workload) -> None:
@@ -95,11 +98,10 @@ def _check_places(flat: Unrolled, workload: Workload) -> None:
             )
         kept = []
         for first, last, load in occupied:
-            if first < end and task.place < last:
-                if not_awaited(plan.tasks, i, [frees[load]]):
-                    free, _ = flat.origins[frees[load]]
-                    reason = f"does not wait until {task_words(plan.tasks[load])} is freed from its place"
-                    raise InvalidPlan(describe(origin, task), reason, f"add task {free} to its `after`")
+            if first < end and task.place < last and not_awaited(plan.tasks, i, [frees[load]]):
+                free, _ = flat.origins[frees[load]]
+                reason = f"does not wait until {task_words(plan.tasks[load])} is freed from its place"
+                raise InvalidPlan(describe(origin, task), reason, f"add task {free} to its `after`")
             # Later loads must still wait for the rest of an earlier one, to the left and right of the new place.
             rests = ((first, min(last, task.place), load), (max(first, end), last, load))
             kept += [rest for rest in rests if rest[0] < rest[1]]

@@ -15,7 +15,7 @@ from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.decoding import Count, Seconds, decode
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.networks.layer import Layer, Network
-from pytest_edgeload.networks.tile import WHOLE, Tile
+from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile
 from pytest_edgeload.workload import Workload
 
 Kind = Literal["init", "load", "exec", "free"]
@@ -178,6 +178,17 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, loops=loops)
 
 
+class LoopBuilder:
+    """Collects the pairs of tasks of a loop of which the first waits for the second in the step before its own."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[int, int]] = []
+
+    def carry(self, index: int, awaited: int) -> None:
+        """Let the task `index` wait for the task `awaited` in the step before its own."""
+        self.pairs.append((index, awaited))
+
+
 class Builder:
     """Collects the tasks of the plan for `workload`. `add` returns the index with which later tasks wait for this one.
 
@@ -241,26 +252,22 @@ class Builder:
         return index
 
     @contextmanager
-    def loop(self, steps: int, *, overlapping: bool = False) -> Iterator[None]:
+    def loop(self, steps: int, *, overlapping: bool = False) -> Iterator[LoopBuilder]:
         """Repeat the tasks that are added inside, `steps` times; a loop of one step is none.
 
         Each step begins when the one before it has ended. With `overlapping`, its tasks wait only for what they need:
-        the first exec of a request for its last, which gives it its inputs, and a load for the free of the same
-        weights; use `carry` for anything else.
+        the first exec of a request, and the load of requested rows, for its last exec, which gives the inputs; and
+        a load for the free of the same weights. The object that the loop yields lets them wait for more.
         """
-        first = len(self._tasks)
-        yield
+        first, loop = len(self._tasks), LoopBuilder()
+        yield loop
         if steps == 1 or first == len(self._tasks):
             return
         self._loops.append(Loop(first, len(self._tasks), steps))
-        for index, awaited in (_needed if overlapping else _barrier)(self._tasks, first):
-            self.carry(index, awaited)
-
-    def carry(self, index: int, awaited: int) -> None:
-        """Let the task `index` of a loop wait for the task `awaited` in the step before its own."""
-        task = self._tasks[index]
-        if awaited not in task.carried:
-            self._tasks[index] = msgspec.structs.replace(task, carried=(*task.carried, awaited))
+        for index, awaited in (*(_needed if overlapping else _barrier)(self._tasks, first), *loop.pairs):
+            task = self._tasks[index]
+            if awaited != index and awaited not in task.carried:  # a task waits for its own step before anyway
+                self._tasks[index] = msgspec.structs.replace(task, carried=(*task.carried, awaited))
 
     def _condition(self, request: int) -> int | None:
         """Return the task that the init of `request` waits for because of its condition."""
@@ -296,6 +303,8 @@ def _needed(tasks: Sequence[Task], first: int) -> Iterator[tuple[int, int]]:
     for index, task in enumerate(tasks[first:], first):
         if task.kind == "load" and task.weights in frees:
             yield index, frees[task.weights]
+            if task.tile is REQUESTED:  # the step before gives the rows
+                yield index, execs[task.request][-1]
 
 
 class Unrolled(NamedTuple):

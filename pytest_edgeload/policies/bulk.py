@@ -7,7 +7,8 @@ fast.
 
 from __future__ import annotations
 
-from pytest_edgeload.planning.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
+from pytest_edgeload.policies.parts import load_execute_free
 from pytest_edgeload.workload import Workload
 
 
@@ -16,7 +17,5 @@ def bulk(workload: Workload, budget: Budget) -> Plan:
     plan, step = Builder(workload), None
     for r, request in enumerate(workload.requests):
         step = plan.add("init", r, after=step)
-        for kind in STAGES:
-            for i in range(len(request.network.layers)):
-                step = plan.add(kind, r, i, after=step)
+        step = load_execute_free(plan, r, request, step)
     return plan.done()

@@ -7,6 +7,7 @@ request; nothing between requests. Several networks are in memory at once, so it
 from __future__ import annotations
 
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
+from pytest_edgeload.policies.parts import execute_free
 from pytest_edgeload.workload import Workload
 
 
@@ -19,9 +20,6 @@ def bulk_unchained(workload: Workload, budget: Budget) -> Plan:
     for r, request in enumerate(workload.requests):
         layers = range(len(request.network.layers))
         step = plan.add("init", r)
-        for i in layers:
-            step = plan.add("load", r, i, after=step)
-        for i in layers:
-            step = plan.add("exec", r, i, after=step)
-            plan.add("free", r, i, after=step)
+        loads = [step := plan.add("load", r, i, after=step) for i in layers]
+        execute_free(plan, r, request, step, loads, [None] * len(layers))
     return plan.done()

@@ -19,17 +19,18 @@ def deepeye(workload: Workload, budget: Budget) -> Plan:
     for r, request in enumerate(workload.requests):
         side, count = request.network.convolutional_layers, len(request.network.layers)
         init = step = plan.add("init", r, lane=CONVOLUTIONAL)
-        for i in range(side):
-            for kind in STAGES:
-                step = plan.add(kind, r, i, after=step, lane=CONVOLUTIONAL)
-                if kind == "exec":
-                    last_convolution = step
-        loads, load = [], init
-        for i in range(side, count):
-            load = plan.add("load", r, i, after=load, lane=CONNECTED)
-            loads.append(load)
-        step = last_convolution if side else init
-        for i, load in enumerate(loads, side):
-            step = plan.add("exec", r, i, after=(step, load), lane=CONNECTED)
-            plan.add("free", r, i, after=step, lane=CONNECTED)
+        with plan.loop(request.steps):
+            for i in range(side):
+                for kind in STAGES:
+                    step = plan.add(kind, r, i, after=step, lane=CONVOLUTIONAL)
+                    if kind == "exec":
+                        last_convolution = step
+            loads, load = [], init
+            for i in range(side, count):
+                load = plan.add("load", r, i, after=load, lane=CONNECTED)
+                loads.append(load)
+            step = last_convolution if side else init
+            for i, load in enumerate(loads, side):
+                step = plan.add("exec", r, i, after=(step, load), lane=CONNECTED)
+                plan.add("free", r, i, after=step, lane=CONNECTED)
     return plan.done()

@@ -15,7 +15,8 @@ def linear(workload: Workload, budget: Budget) -> Plan:
     plan, step = Builder(workload), None
     for r, request in enumerate(workload.requests):
         step = plan.add("init", r, after=step)
-        for i in range(len(request.network.layers)):
-            for kind in STAGES:
-                step = plan.add(kind, r, i, after=step)
+        with plan.loop(request.steps):
+            for i in range(len(request.network.layers)):
+                for kind in STAGES:
+                    step = plan.add(kind, r, i, after=step)
     return plan.done()

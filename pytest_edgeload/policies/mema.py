@@ -23,9 +23,12 @@ def mema(workload: Workload, budget: Budget) -> Plan:
     for r, request in enumerate(workload.requests):
         since = (LATER, float(request.batch), request.arrival_s)
         load = step = plan.add("init", r, priority=since)
-        for i, layer in enumerate(request.network.layers):
-            done_s = request.arrival_s + budget.speeds.load_s(layer)
-            load = plan.add("load", r, i, after=load, priority=(*since[:2], done_s), reserve=layer.weight_bytes)
-            step = plan.add("exec", r, i, after=(load, step), priority=(FIRST,))
-            plan.add("free", r, i, after=step, priority=(FIRST,))
+        first = 1 + load
+        with plan.loop(request.steps, overlapping=True) as loop:
+            for i, layer in enumerate(request.network.layers):
+                done_s = request.arrival_s + budget.speeds.load_s(layer)
+                load = plan.add("load", r, i, after=load, priority=(*since[:2], done_s), reserve=layer.weight_bytes)
+                step = plan.add("exec", r, i, after=(load, step), priority=(FIRST,))
+                plan.add("free", r, i, after=step, priority=(FIRST,))
+            loop.carry(first, load)  # in order from step to step, too: else two steps wait for each other's memory
     return plan.done()

@@ -6,7 +6,8 @@ It wins over `bulk` if there is memory for several networks: one network loads w
 
 from __future__ import annotations
 
-from pytest_edgeload.planning.plan import STAGES, Budget, Builder, Plan
+from pytest_edgeload.planning.plan import Budget, Builder, Plan
+from pytest_edgeload.policies.parts import load_execute_free
 from pytest_edgeload.workload import Workload
 
 
@@ -15,7 +16,5 @@ def multi_bulk(workload: Workload, budget: Budget) -> Plan:
     plan = Builder(workload, lanes=budget.lanes)
     for r, request in enumerate(workload.requests):
         step = plan.add("init", r)
-        for kind in STAGES:
-            for i in range(len(request.network.layers)):
-                step = plan.add(kind, r, i, after=step)
+        load_execute_free(plan, r, request, step)
     return plan.done()

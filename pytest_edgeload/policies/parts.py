@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
-from pytest_edgeload.workload import Workload
+from pytest_edgeload.workload import Request, Workload
 
 FIRST, LATER = 0.0, 1.0
 """Priorities: of tasks that make progress or free memory, and of tasks that take more memory."""
@@ -33,11 +35,49 @@ def overlap(
     """
     last = step = init = plan.add("init", request, after=after, priority=before, reserve=reserve)
     layers = range(len(workload.requests[request].network.layers))
-    loads = [plan.add("load", request, i, after=init, priority=load) for i in layers]
-    for i in layers:
-        step = plan.add("exec", request, i, after=(loads[i], step), priority=run)
-        last = plan.add("free", request, i, after=step, priority=run)
+    with plan.loop(workload.requests[request].steps, overlapping=True):
+        loads = [plan.add("load", request, i, after=init, priority=load) for i in layers]
+        for i in layers:
+            step = plan.add("exec", request, i, after=(loads[i], step), priority=run)
+            last = plan.add("free", request, i, after=step, priority=run)
     return last
+
+
+def load_execute_free(plan: Builder, r: int, request: Request, init: int) -> int:
+    """Add all loads of request `r`, then the execs of each step, then all frees, in one chain; return its last task."""
+    layers, step = range(len(request.network.layers)), init
+    for i in layers:
+        step = plan.add("load", r, i, after=step)
+    with plan.loop(request.steps):
+        for i in layers:
+            step = plan.add("exec", r, i, after=step)
+    for i in layers:
+        step = plan.add("free", r, i, after=step)
+    return step
+
+
+def execute_free(
+    plan: Builder, r: int, request: Request, begin: int | None, loads: Sequence[int], lanes: Sequence[int | None]
+) -> tuple[list[int], list[int]]:
+    """Add the execs of request `r` in one chain after `begin`, and a free of each layer after its last exec.
+
+    `loads` and `lanes` have the load and the lane of each layer. Return the execs and the frees.
+    """
+    execs: list[int] = []
+    frees: list[int] = []
+
+    def free(i: int) -> None:
+        frees.append(plan.add("free", r, i, after=execs[i], lane=lanes[i]))
+
+    with plan.loop(request.steps):
+        for i, load in enumerate(loads):
+            begin = plan.add("exec", r, i, after=(begin, load), lane=lanes[i])
+            execs.append(begin)
+            if request.steps == 1:  # else the weights are needed again
+                free(i)
+    for i in range(len(frees), len(loads)):
+        free(i)
+    return execs, frees
 
 
 def done_s(workload: Workload, budget: Budget, request: int) -> tuple[float, float]:
@@ -71,16 +111,13 @@ def _add_wave(plan: Builder, workload: Workload, wave: list[int], freed: int | N
     step = last  # the first convolution waits for the last of the loads
     load: int | None = None
     for r in wave:
-        side = networks[r].convolutional_layers
-        for i in range(side):
-            step = plan.add("exec", r, i, after=(step, loads[r, i]), lane=CONVOLUTIONAL)
-            plan.add("free", r, i, after=step, lane=CONVOLUTIONAL)
-        connected = range(side, len(networks[r].layers))
-        for i in connected:
+        side, count = networks[r].convolutional_layers, len(networks[r].layers)
+        for i in range(side, count):
             waits = (inits[r], load, freed if frugal else None)
             load = loads[r, i] = plan.add("load", r, i, after=waits, lane=CONNECTED)
-        done = step if side else inits[r]
-        for i in connected:
-            done = plan.add("exec", r, i, after=(done, loads[r, i]), lane=CONNECTED)
-            freed = plan.add("free", r, i, after=done, lane=CONNECTED)
+        own = [loads[r, i] for i in range(count)]
+        lanes = [CONVOLUTIONAL] * side + [CONNECTED] * (count - side)
+        execs, frees = execute_free(plan, r, workload.requests[r], step if side else inits[r], own, lanes)
+        step = execs[side - 1] if side else step
+        freed = frees[-1] if count > side else freed
     return freed

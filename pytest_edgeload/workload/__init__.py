@@ -308,7 +308,8 @@ class Mix:
         def request(ask: Ask) -> Request:
             batch = ask.batch if self.loop == "closed" else 0
             deadline_s = None if ask.deadline_s is None else ask.deadline_s * unit_s
-            return Request(networks[ask.network], ask.sample, ask.arrival_s * unit_s, batch, deadline_s, ask.when)
+            arrival_s = ask.arrival_s * unit_s
+            return Request(networks[ask.network], ask.sample, arrival_s, batch, deadline_s, ask.when, ask.steps)
 
         return Workload(self.name, tuple(map(request, self.asks)), self.conditions)
 

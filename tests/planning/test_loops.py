@@ -7,8 +7,13 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import Loop, Plan, Task, unrolled
+from pytest_edgeload.planning.plan import Budget, Loop, Plan, Task, unrolled
+from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.workload import Workload
+from tests.builders import BUDGETS, timed_workloads
 
 
 @st.composite
@@ -59,3 +64,16 @@ def test_unrolled_plan_has_every_step(plan: Plan, max_steps: int) -> None:
     assert all(before < index for index, task in enumerate(flat.tasks) for before in task.after)
     assert unrolled(plan.shortened(max_steps), 4) == (flat, origins)
     assert [plan.tasks[index].request for index, _ in origins] == [task.request for task in flat.tasks]
+
+
+NEVER_STREAM = sorted(set(POLICIES) - {"stream"})
+
+
+@given(timed_workloads(max_steps=3), st.sampled_from(NEVER_STREAM), BUDGETS)
+def test_policies_repeat_steps(asked: Workload, policy: str, budget: Budget) -> None:
+    """Every policy runs each step of each request, in plans that pass the check and end."""
+    plan = POLICIES[policy](asked, budget)
+    check_plan(plan, asked)
+    ran = Counter((plan.tasks[span.task].request, plan.tasks[span.task].layer) for span in simulate(plan, asked).spans)
+    for r, request in enumerate(asked.requests):
+        assert ran[r, None] == 1
