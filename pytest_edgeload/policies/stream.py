@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, groupby
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
@@ -37,10 +37,10 @@ def stream(workload: Workload, budget: Budget) -> Plan:
     """Per tile: its load when its place is free, its exec for each request in turn, its free; one chain of execs."""
     uses = _ordered(workload, budget)
     places, ring = _memory(uses, workload, budget)
-    layout = _Layout(workload, places, ring, appearance(uses))
-    last_use = {use.key: number for number, use in enumerate(uses)}
-    for number, use in enumerate(uses):
-        layout.add(number, use, is_last=last_use[use.key] == number)
+    layout = _Layout(workload, places, ring, uses)
+    numbered = enumerate(uses)
+    for _, stage in groupby(numbered, key=lambda pair: pair[1].stage):
+        layout.add_stage(list(stage))
     return layout.done()
 
 
@@ -64,18 +64,19 @@ def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
     No order depends on later stages. As long as all tiles so far fit in memory, they count as loaded.
     """
     networks = first_requests(workload)
-    known: dict[tuple[tuple[int, int, bool], ...], tuple[Stage, list[TileUse]]] = {}
+    known: dict[tuple[tuple[tuple[int, int, bool], ...], int], tuple[Stage, list[TileUse]]] = {}
     loaded: dict[TileKey, int] | None = {}  # sizes by key; None as soon as they exceed the memory
     ordered: list[TileUse] = []
-    for stage in stages(workload):
+    for number, stage in enumerate(stages(workload)):
         loaded_networks = {key[0] for key in loaded or ()}
-        kinds = tuple((networks[group[0]], len(group), networks[group[0]] in loaded_networks) for group in stage)
+        steps = workload.requests[stage[0][0]].steps
+        kinds = tuple((networks[group[0]], len(group), networks[group[0]] in loaded_networks) for group in stage), steps
         if kinds not in known:
             candidates = _candidates(workload, stage, budget, loaded or ())
             known[kinds] = stage, min(candidates, key=lambda uses: _cost(uses, workload, budget))
         like, uses = known[kinds]
         renumbered = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
-        ordered += [replace(use, requests=tuple(renumbered[r] for r in use.requests)) for use in uses]
+        ordered += [replace(use, requests=tuple(renumbered[r] for r in use.requests), stage=number) for use in uses]
         new = {use.key: use.size_bytes for use in uses if use.has_place}
         if loaded is not None and not new.keys() <= loaded.keys():
             loaded = loaded | new if _fit(loaded | new, ordered, workload, budget) else None
@@ -115,13 +116,16 @@ def _cost(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tuple[
 
 
 class _Layout:
-    """Builds the plan use by use. Kept tiles have fixed places, all others get a place in the ring."""
+    """Builds the plan stage by stage. Kept tiles have fixed places, all others get a place in the ring."""
 
-    def __init__(self, workload: Workload, places: Mapping[TileKey, int], ring: Ring, order: Sequence[int]) -> None:
+    def __init__(self, workload: Workload, places: Mapping[TileKey, int], ring: Ring, uses: Sequence[TileUse]) -> None:
         self._workload = workload
         self._plan = Builder(workload, lanes=1 + len(READERS), arena_bytes=ring.end)
         self._places = places
         self._ring = ring
+        self._last_use = {use.key: number for number, use in enumerate(uses)}
+        self._has_loops = any(use.steps > 1 for use in uses)
+        order = appearance(uses)
         # By request: the request whose start its init waits for.
         self._predecessors = dict(zip(order[AHEAD:], order, strict=False))
         self._inits: dict[int, int] = {}
@@ -136,6 +140,40 @@ class _Layout:
             self._begin(r)
         return self._plan.done()
 
+    def add_stage(self, uses: Sequence[tuple[int, TileUse]]) -> None:
+        """Add the tasks of the uses of a stage, each with its number; in a loop if its requests have several steps."""
+        steps = uses[0][1].steps
+        if steps == 1:
+            for number, use in uses:
+                self._add(number, use)
+                self._free_kept(number, use)
+            return
+        self._add_loop(uses, steps)
+        for number, use in uses:
+            self._free_kept(number, use)
+
+    def _add_loop(self, uses: Sequence[tuple[int, TileUse]], steps: int) -> None:
+        """Add inputs and kept tiles, which are loaded once, and then the loop in which all other tiles are read.
+
+        The tiles have the same places in each step, so the first ones wait for the last ones of the step before.
+        """
+        for _, use in uses:
+            for r in use.requests:
+                self._begin(r)
+        for number, use in uses:
+            if use.key in self._places and use.key not in self._loads:
+                self._loads[use.key] = self._load(number, use)
+        self._ring.rewind()
+        with self._plan.loop(steps, overlapping=True) as loop:
+            loads = {number: load for number, use in uses if (load := self._add(number, use)) is not None}
+            ring = self._ring.copy()
+            ring.rewind()
+            for number, use in uses:
+                if number in loads and use.has_place:
+                    _, gone = ring.take(use.size_bytes, -1 - number)
+                    for other in (other for other in gone if other in loads):
+                        loop.carry(loads[number], self._frees[other])
+
     def _begin(self, r: int) -> None:
         """Add the init of request `r`, after the init of the request that its condition names."""
         when = self._workload.requests[r].when
@@ -145,11 +183,12 @@ class _Layout:
             after = self._starts.get(self._predecessors.get(r, r))
             self._inits[r] = self._plan.add("init", r, after=after, lane=READERS[0])
 
-    def add(self, number: int, use: TileUse, *, is_last: bool) -> None:
-        """Add the tasks of use `number`. `is_last` says that its tile is not used again."""
+    def _add(self, number: int, use: TileUse) -> int | None:
+        """Add the tasks of use `number`, without the free of a kept tile; return its load if it was added."""
         self._begin(use.requests[0])
         is_kept = use.key in self._places
-        owner, load = self._loads.get(use.key) or self._load(number, use)
+        known = self._loads.get(use.key)
+        owner, load = known or self._load(number, use)
         if is_kept:
             self._loads[use.key] = owner, load
         for r in use.requests:
@@ -164,13 +203,22 @@ class _Layout:
                 weights_of=None if r == owner else owner,
             )
             self._starts.setdefault(r, self._last_exec)
-        if is_last or not is_kept:
-            # The last request frees the tile, because a batch is over only after all tasks of its requests.
-            user = use.requests[-1]
-            weights_of = None if user == owner else owner
-            self._frees[number] = self._plan.add(
-                "free", user, use.layer, after=self._last_exec, lane=COMPUTE, tile=use.tile, weights_of=weights_of
-            )
+        if not is_kept:
+            self._free(number, use, owner)
+        return load if known is None else None
+
+    def _free_kept(self, number: int, use: TileUse) -> None:
+        """Add the free of a kept tile if it is not used again after use `number`."""
+        if use.key in self._places and self._last_use[use.key] == number:
+            self._free(number, use, self._loads[use.key][0])
+
+    def _free(self, number: int, use: TileUse, owner: int) -> None:
+        # The last request frees the tile, because a batch is over only after all tasks of its requests.
+        user = use.requests[-1]
+        weights_of = None if user == owner else owner
+        self._frees[number] = self._plan.add(
+            "free", user, use.layer, after=self._last_exec, lane=COMPUTE, tile=use.tile, weights_of=weights_of
+        )
 
     def _load(self, number: int, use: TileUse) -> tuple[int, int]:
         """Add the load of a use by its first request; return that request and the task."""
@@ -179,5 +227,8 @@ class _Layout:
         if place is None and use.has_place:
             place, gone = self._ring.take(use.size_bytes, number)
         after = (self._inits[owner], *(self._frees[other] for other in gone))
-        lane = READERS[number % len(READERS)]
-        return owner, self._plan.add("load", owner, use.layer, after=after, lane=lane, tile=use.tile, place=place)
+        lane, turn = READERS[number % len(READERS)], (float(number),) if self._has_loops else ()
+        load = self._plan.add(
+            "load", owner, use.layer, after=after, lane=lane, priority=turn, tile=use.tile, place=place
+        )
+        return owner, load

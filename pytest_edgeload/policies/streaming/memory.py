@@ -17,6 +17,10 @@ SCRATCH_BYTES = 24 << 20
 """Memory of the operators besides weights and activations: up to 30 MiB if VGG-19 and two AlexNets take turns."""
 
 
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""The fractional parts of its multiples are spread evenly, however many there are."""
+
+
 def appearance(uses: Sequence[TileUse]) -> list[int]:
     """Return the requests in the order in which they begin."""
     return list(dict.fromkeys(r for use in uses for r in use.requests))
@@ -68,15 +72,19 @@ def kept(uses: Sequence[TileUse], room_bytes: int) -> dict[TileKey, int]:
     """Return the places, from 0 up to `room_bytes`, of the tiles that are kept from their first use to their last.
 
     Tiles that save the most time per byte go first. Each use but the first saves the part of the tile's reading that
-    its execution cannot hide.
+    its execution cannot hide. Of tiles in a loop that save as much, those that are kept are spread over the step, so
+    that neither the disk nor the processors wait for long.
     """
-    counts = Counter(use.key for use in uses if use.has_place)
-    worth: dict[TileKey, tuple[float, int]] = {}
+    counts = Counter[TileKey]()
     for use in uses:
+        counts[use.key] += use.steps if use.has_place else 0
+    worth: dict[TileKey, tuple[float, int, float]] = {}
+    for number, use in enumerate(uses):
         if counts[use.key] > 1 and use.size_bytes:
             repeats = counts[use.key] - 1
             saved_s = repeats * max(0.0, use.read_s - use.exec_s)
-            worth.setdefault(use.key, (saved_s / use.size_bytes, repeats))
+            spread = number * GOLDEN_RATIO % 1 if use.steps > 1 else 0.0
+            worth.setdefault(use.key, (saved_s / use.size_bytes, repeats, spread))
     sizes = {use.key: use.size_bytes for use in uses}
     places: dict[TileKey, int] = {}
     position = 0
@@ -94,6 +102,16 @@ class Ring:
         self._first, self.end = first, end
         self._next = first
         self._occupied: list[tuple[int, int, int]] = []  # first byte, end, and the number of the use
+
+    def rewind(self) -> None:
+        """Hand out places from the start again."""
+        self._next = self._first
+
+    def copy(self) -> Ring:
+        """Return a ring that hands out the same places."""
+        ring = Ring(self._first, self.end)
+        ring._next, ring._occupied = self._next, list(self._occupied)
+        return ring
 
     def take(self, size_bytes: int, number: int) -> tuple[int, list[int]]:
         """Return the place of use `number`, and the numbers of the uses that must be freed before it is loaded."""

@@ -15,13 +15,18 @@ TileKey = tuple[int, int, Tile]
 
 @dataclass(frozen=True, slots=True)
 class TileUse:
-    """A tile that is loaded once and executed for `requests`. Times are in seconds, `exec_s` for all requests."""
+    """A tile that is loaded once and executed for `requests`, in each of their `steps`.
+
+    Times are in seconds for one step, `exec_s` for all requests. `stage` is the number of the stage.
+    """
 
     requests: tuple[int, ...]
     key: TileKey
     size_bytes: int
     read_s: float
     exec_s: float
+    steps: int = 1
+    stage: int = 0
 
     @property
     def layer(self) -> int:
@@ -50,14 +55,14 @@ def stages(workload: Workload) -> list[Stage]:
     """Return the stages of a workload in order, each with its requests grouped by network.
 
     The requests of a stage arrive together and wait for nothing within the stage, so their networks can be interleaved
-    in any order.
+    in any order. They have equally many steps, so that they can take them together.
     """
     networks = first_requests(workload)
-    groups: dict[tuple[int, float, int], dict[int, list[int]]] = {}
+    groups: dict[tuple[int, float, int, int], dict[int, list[int]]] = {}
     depths: list[int] = []
     for r, request in enumerate(workload.asked):
         depths.append(0 if request.when is None else depths[request.when.request] + 1)
-        stage = groups.setdefault((request.batch, request.arrival_s, depths[r]), {})
+        stage = groups.setdefault((request.batch, request.arrival_s, depths[r], request.steps), {})
         stage.setdefault(networks[r], []).append(r)
     return [[tuple(group) for group in groups[key].values()] for key in sorted(groups)]
 
@@ -70,7 +75,7 @@ def first_requests(workload: Workload) -> list[int]:
 
 def serve(workload: Workload, requests: tuple[int, ...], max_bytes: int, speeds: Speeds) -> Iterator[TileUse]:
     """Yield the tile uses that serve `requests`, all of one network, with tiles of at most `max_bytes` if possible."""
-    network = workload.requests[requests[0]].network
+    network, steps = workload.requests[requests[0]].network, workload.requests[requests[0]].steps
     first = first_requests(workload)[requests[0]]
     for i, layer in enumerate(network.layers):
         for tile in cut(network, i, max_bytes):
@@ -79,4 +84,4 @@ def serve(workload: Workload, requests: tuple[int, ...], max_bytes: int, speeds:
             exec_s = speeds.exec_s(layer) * share(layer, tile)
             groups = [(r,) for r in requests] if tile is REQUESTED else [requests]
             for group in groups:
-                yield TileUse(group, (first, i, tile), size_bytes, read_s, exec_s * len(group))
+                yield TileUse(group, (first, i, tile), size_bytes, read_s, exec_s * len(group), steps)
