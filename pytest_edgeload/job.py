@@ -36,6 +36,7 @@ class JobRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     arrival_s: float = 0.0
     batch: int = 0
     when: Condition | None = None
+    steps: int = 1
 
 
 class Program(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.layer import TensorSpec
 
 
@@ -78,6 +80,28 @@ def _has_bytes(tensor: torch.Tensor) -> bool:
         return enough and storage.data_ptr() != 0
     except (NotImplementedError, RuntimeError):  # of a wrapper without any storage
         return False
+
+
+def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor) -> torch.Tensor:
+    """Return the input of a step, given the outputs and the same input of the step before. Raises ValueError."""
+    if feed.rule == "next":
+        return before + 1
+    if feed.output >= len(outputs):
+        raise ValueError(f"there is no output {feed.output}, but {len(outputs)} outputs")
+    output = outputs[feed.output]
+    if feed.rule == "argmax":
+        if not output.ndim:
+            raise ValueError(f"output {feed.output} is a single number, which has no largest")
+        largest = output.argmax(-1)
+        # The numbers of all positions come from a prompt; the next token follows the last of them.
+        last = largest if largest.numel() == before.numel() else largest[..., -1:]
+        if last.numel() == before.numel():
+            return last.reshape(before.shape).to(before.dtype)
+        raise ValueError(f"output {feed.output} gives {last.numel()} numbers, but the input has {before.numel()}")
+    if (output.shape, output.dtype) != (before.shape, before.dtype):
+        kinds = (f"{str(tensor.dtype).removeprefix('torch.')} {[*tensor.shape]}" for tensor in (output, before))
+        raise ValueError("output {} is {}, but the input is {}".format(feed.output, *kinds))
+    return output
 
 
 def dtype_of(spec: TensorSpec) -> torch.dtype:

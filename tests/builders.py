@@ -137,7 +137,9 @@ def job(policy: str, folder: Path, *, requests: int = 1, lanes: int = 2) -> tupl
 def job_of(plan: Plan, workload: Workload, *folders: Path) -> Job:
     """Return the job that executes `plan` for a workload whose networks are stored in `folders`."""
     networks = [read_graph(folder) for folder in folders]
-    requests = (JobRequest(networks.index(r.network), r.sample, r.arrival_s, r.batch, r.when) for r in workload.asked)
+    requests = (
+        JobRequest(networks.index(r.network), r.sample, r.arrival_s, r.batch, r.when, r.steps) for r in workload.asked
+    )
     return Job(plan, tuple(map(str, folders)), tuple(requests), "read", 2)
 
 

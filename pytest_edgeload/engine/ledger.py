@@ -13,9 +13,9 @@ from pytest_edgeload.planning.plan import Task
 class Ledger:
     """A `planning.account.Account` that several lanes can use at the same time."""
 
-    def __init__(self, networks: Sequence[Network], arena_bytes: int = 0) -> None:
+    def __init__(self, networks: Sequence[Network], arena_bytes: int = 0, steps: Sequence[int] = ()) -> None:
         self._lock = threading.Lock()
-        self._account = Account(networks, arena_bytes)
+        self._account = Account(networks, arena_bytes, steps)
 
     def begin(self, task: Task) -> None:
         """Add the bytes that `task` needs while it runs."""

@@ -104,6 +104,10 @@ class OpenNetwork:
         noise = [] if stored.noise is None else self.tensors((stored.noise,))[0].tolist()
         return compare(outputs, self.tensors(stored.outputs), self.network.tolerance, noise)
 
+    def compare_with(self, outputs: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> Deviation:
+        """Return how far `outputs` are from `expected`."""
+        return compare(outputs, expected, self.network.tolerance)
+
     def tensors(self, specs: tuple[TensorSpec, ...]) -> list[torch.Tensor]:
         """Return tensors from the samples file."""
         return [_read(self._samples, spec) for spec in specs]

@@ -12,6 +12,7 @@ from pytest_edgeload.engine.compare import Deviation
 from pytest_edgeload.engine.ledger import Ledger
 from pytest_edgeload.engine.memory import arena, trim
 from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.steps import StepsOfRequest
 from pytest_edgeload.engine.tied import TiedTensors
 from pytest_edgeload.engine.tiles import LayerProgress, TileTensors
 from pytest_edgeload.job import Job
@@ -31,10 +32,12 @@ class Performer:
         self._requests = [(networks[request.network], request.sample) for request in job.requests]
         self._values: list[dict[str, Any]] = [{} for _ in job.requests]
         self._progress = [LayerProgress() for _ in job.requests]
+        self.steps = [StepsOfRequest(networks[r.network], r.sample, r.steps) for r in job.requests]
         self._weights: dict[WeightKey, TileTensors] = {}
         self._tied = TiedTensors()
         self._arena = arena(job.plan.arena_bytes) if job.plan.arena_bytes else None
-        self.ledger = Ledger([network.network for network, _ in self._requests], job.plan.arena_bytes)
+        networks_of = [network.network for network, _ in self._requests]
+        self.ledger = Ledger(networks_of, job.plan.arena_bytes, [request.steps for request in job.requests])
         self.notices = tuple(dict.fromkeys(n.weights.notice for n in networks if n.weights.notice))
 
     def perform(self, index: int) -> None:
@@ -44,6 +47,7 @@ class Performer:
         self.ledger.begin(task)
         if task.layer is None:
             self._values[task.request] = network.inputs(sample)
+            self.steps[task.request].begin(self._values[task.request])
         elif task.kind == "load":
             self._load(task, task.layer, network)
         elif task.kind == "exec":
@@ -70,6 +74,14 @@ class Performer:
         r = task.request
         with torch.inference_mode():
             network.layers[i].run(task.tile, self._values[r], self._weights[task.weights], self._progress[r])
+            if i == len(network.layers) - 1 and is_last(network.network.layers[i], task.tile):
+                self._end_step(r, network)
+
+    def _end_step(self, r: int, network: OpenNetwork) -> None:
+        """Give the outputs of a step of request `r` to the next one, if there is one."""
+        inputs = self.steps[r].end([self._values[r][name] for name in network.network.outputs])
+        if inputs is not None:
+            self._values[r] = dict(inputs)
 
     def _free(self, task: Task, i: int, network: OpenNetwork) -> None:
         layer = network.network.layers[i]
@@ -104,8 +116,8 @@ class Performer:
 
     def compare(self, r: int) -> Deviation:
         """Return how far the outputs of request `r` are from plain PyTorch's."""
-        network, sample = self._requests[r]
-        return network.compare([self._values[r][name] for name in network.network.outputs], sample)
+        network, _ = self._requests[r]
+        return self.steps[r].compare([self._values[r][name] for name in network.network.outputs])
 
     def tolerance(self, r: int) -> float:
         """Return the largest output error that request `r` may have."""

@@ -11,16 +11,18 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import type_hint
+from pytest_edgeload.exporting.feeding import next_sample
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line
 from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.tensors import check_plain
 
 
 class SampleAnswer(NamedTuple):
-    """Plain PyTorch's outputs for a sample, and their noise, see `networks.layer.Sample`."""
+    """Plain PyTorch's outputs for a sample, their noise, see `networks.layer.Sample`, and those of the later steps."""
 
     outputs: list[torch.Tensor]
     noise: torch.Tensor
+    later: list[list[torch.Tensor]]
 
 
 def answers(module: torch.nn.Module, samples: Sequence[Inputs]) -> list[SampleAnswer]:
@@ -76,7 +78,18 @@ def _answer(module: torch.nn.Module, sample: Inputs, index: int) -> SampleAnswer
     outputs = tensors_in(call(module, sample, index))
     for i, tensor in enumerate(outputs):
         check_plain(f"output {i} of sample {index}", tensor)
-    return SampleAnswer(outputs, _noise(module, sample, outputs))
+    return SampleAnswer(outputs, _noise(module, sample, outputs), _later(module, sample, index, outputs))
+
+
+def _later(
+    module: torch.nn.Module, sample: Inputs, index: int, outputs: Sequence[torch.Tensor]
+) -> list[list[torch.Tensor]]:
+    """Return the outputs of each step after the first. Raises CannotExport if a feed does not fit."""
+    later: list[list[torch.Tensor]] = []
+    for _ in range(sample.steps - 1):
+        sample = next_sample(sample, later[-1] if later else outputs)
+        later.append(tensors_in(call(module, sample, index)))
+    return later
 
 
 def _noise(module: torch.nn.Module, sample: Inputs, outputs: Sequence[torch.Tensor]) -> torch.Tensor:

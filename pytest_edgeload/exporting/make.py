@@ -15,10 +15,12 @@ from pytest_edgeload.base.functions import import_function
 from pytest_edgeload.exporting.answers import SampleAnswer, answers, tensors_in
 from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
+from pytest_edgeload.exporting.feeding import stored_feeds
 from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.exporting.model import open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.dependencies import imported_since
+from pytest_edgeload.networks.feed import Feed, compared
 from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
@@ -99,7 +101,8 @@ def store_module(
     layered = export(module, inputs[0])
     specs, weights_sha256 = _store_weights(folder, layered, external.specs.keys(), progress)
     external = external.behind((folder / WEIGHTS).stat().st_size)
-    stored_samples, samples_sha256 = _store_samples(folder, inputs, answered)
+    feeds = stored_feeds(inputs[0])
+    stored_samples, samples_sha256 = _store_samples(folder, inputs, answered, feeds)
     network = Network(
         name,
         _layers(layered, {**external.specs, **specs}),
@@ -110,6 +113,7 @@ def store_module(
         samples_sha256,
         checkpoint_files=external.files,
         max_output_error=tolerance,
+        feeds=feeds,
     )
     return write_graph(folder, network)
 
@@ -149,20 +153,25 @@ def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Lay
 
 
 def _store_samples(
-    folder: Path, samples: Sequence[Inputs], answered: Sequence[SampleAnswer]
+    folder: Path, samples: Sequence[Inputs], answered: Sequence[SampleAnswer], feeds: Sequence[Feed]
 ) -> tuple[tuple[Sample, ...], str]:
     """Write the samples and plain PyTorch's answers to them; return where they are, and the SHA-256."""
-    tensors: list[tuple[TensorSpec, memoryview]] = []
-    names: list[tuple[list[str], list[str], str]] = []
+    kept = compared(feeds, len(answered[0].outputs))
+    groups: list[list[list[tuple[TensorSpec, memoryview]]]] = []
     for index, (sample, answer) in enumerate(zip(samples, answered, strict=True)):
-        leaves = {"input": tensors_in((sample.args, sample.kwargs)), "output": answer.outputs}
-        inputs, outputs = (
-            [spec_and_bytes(f"{index}.{kind}.{i}", tensor) for i, tensor in enumerate(own)]
-            for kind, own in leaves.items()
+        named = {
+            "input": tensors_in((sample.args, sample.kwargs)),
+            "output": answer.outputs,
+            "noise": [answer.noise],
+            **{f"step{step}": [outputs[i] for i in kept] for step, outputs in enumerate(answer.later, 1)},
+        }
+        groups.append(
+            [[spec_and_bytes(f"{index}.{name}.{i}", each) for i, each in enumerate(own)] for name, own in named.items()]
         )
-        noise = spec_and_bytes(f"{index}.noise", answer.noise)
-        tensors += [*inputs, *outputs, noise]
-        names.append(([spec.name for spec, _ in inputs], [spec.name for spec, _ in outputs], noise[0].name))
-    specs, digest = write_tensors(folder / SAMPLES, tensors)
-    stored = (Sample(tuple(specs[n] for n in i), tuple(specs[n] for n in o), specs[noise]) for i, o, noise in names)
-    return tuple(stored), digest
+    specs, digest = write_tensors(folder / SAMPLES, [pair for sample in groups for own in sample for pair in own])
+
+    def stored(sample: list[list[tuple[TensorSpec, memoryview]]]) -> Sample:
+        inputs, outputs, (noise,), *later = (tuple(specs[spec.name] for spec, _ in own) for own in sample)
+        return Sample(inputs, outputs, noise, tuple(later))
+
+    return tuple(map(stored, groups)), digest

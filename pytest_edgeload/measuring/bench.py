@@ -80,7 +80,9 @@ class Bench:
             plan=method.plan,
             networks=tuple(folders.values()),
             requests=tuple(
-                JobRequest(indices[ask.network], request.sample, request.arrival_s, request.batch, request.when)
+                JobRequest(
+                    indices[ask.network], request.sample, request.arrival_s, request.batch, request.when, request.steps
+                )
                 for ask, request in zip(mix.asks, workload.asked, strict=True)
             ),
             reader=case.reader,

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.networks.feed import Feed
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """One sample: positional and keyword inputs, each a tensor, a nest of tensors or a constant (None, bool, int)."""
+    """One sample: positional and keyword inputs, each a tensor, a nest of tensors or a constant (None, bool, int).
+
+    A request for it may have up to `steps` steps, in each of which the network runs once. From the second step on,
+    `feeds` say which inputs are made of the step before; all others stay the same.
+    """
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = 1
+    feeds: tuple[Feed, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise BadArgument unless the inputs are in a tuple and a mapping."""
+        """Raise BadArgument unless the inputs are in a tuple and a mapping, and the feeds name inputs."""
         if not isinstance(self.args, tuple | list):
             raise BadArgument(f"args of type {type(self.args).__name__}", "not a tuple", "write (x,) for one input")
         if not isinstance(self.kwargs, Mapping):
             raise BadArgument(f"kwargs of type {type(self.kwargs).__name__}", "not a mapping", "try {'name': x}")
         object.__setattr__(self, "args", tuple(self.args))
+        object.__setattr__(self, "steps", arguments.whole("steps", self.steps, 1))
+        feeds = arguments.instances("feeds", self.feeds, Feed, "give a list of Feed(...)")
+        object.__setattr__(self, "feeds", feeds)
+        for feed in feeds:
+            known = self.kwargs if isinstance(feed.input, str) else range(len(self.args))
+            if feed.input not in known:
+                raise BadArgument.of("feeds", feed.input, "the sample has no such input", "name one of its inputs")
+        if len({feed.input for feed in feeds}) < len(feeds):
+            raise BadArgument("feeds", "two of them are for the same input", "leave one out")
 
 
 def as_inputs(sample: Any) -> Inputs:
@@ -54,7 +71,9 @@ def as_samples(samples: Sequence[Any]) -> list[Inputs]:
                 f"has {_description(other)}, but sample 0 has {_description(first)}",
                 "give all samples the same inputs",
             )
-    return [first, *(Inputs(each.args, {name: each.kwargs[name] for name in first.kwargs}) for each in others)]
+        if other.feeds != first.feeds:
+            raise UsageError(f"sample {index}", "its feeds differ from those of sample 0", "give all samples the same")
+    return [first, *(replace(each, kwargs={name: each.kwargs[name] for name in first.kwargs}) for each in others)]
 
 
 def _description(inputs: Inputs) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload.networks.feed import Feed, compared
+
 FORMAT = 4
 """Version of the files that a network is stored in; part of every cache key."""
 
@@ -116,16 +118,25 @@ class Sample(msgspec.Struct, frozen=True):
     `noise` contains one number for each output: how far it moves if all inputs move by one rounding step of their type.
     It shows the size of the values inside the network: the difference of two large numbers is small, but its error is
     that of the large ones. Without `noise`, outputs have none.
+
+    `later` contains those outputs of each later step that `Network.compared` names, if the network has feeds.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     noise: TensorSpec | None = None
+    later: tuple[tuple[TensorSpec, ...], ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """The most steps that a request for this sample can have."""
+        return 1 + len(self.later)
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """All tensors of this sample."""
-        return (*self.inputs, *self.outputs, *([] if self.noise is None else [self.noise]))
+        later = (spec for step in self.later for spec in step)
+        return (*self.inputs, *self.outputs, *([] if self.noise is None else [self.noise]), *later)
 
 
 class WeightFile(msgspec.Struct, frozen=True):
@@ -147,7 +158,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
 
     `inputs` and `outputs` name values. `weights_sha256` and `samples_sha256` are the digests of the two files next to
     the graph. `checkpoint_files` are the files of the checkpoint that contains the other weights, if there is one.
-    `max_output_error` is the tolerance that the user set, if any.
+    `max_output_error` is the tolerance that the user set, if any. `feeds` connect the steps of a request.
     """
 
     name: str
@@ -160,6 +171,12 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     format: int = FORMAT
     checkpoint_files: tuple[WeightFile, ...] = ()
     max_output_error: float | None = None
+    feeds: tuple[Feed, ...] = ()
+
+    @property
+    def compared(self) -> tuple[int, ...]:
+        """The outputs that are compared after the first step."""
+        return compared(self.feeds, len(self.outputs))
 
     @property
     def weight_bytes(self) -> int:

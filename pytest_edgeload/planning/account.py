@@ -16,14 +16,17 @@ from pytest_edgeload.planning.tied import Holders
 class Account:
     """Counts the bytes that are held while the tasks of a plan begin and end.
 
-    `networks` has the network of each request. The arena counts as weights from the start to the end, and loads that
+    `networks` has the network of each request, and `steps` the number of its steps (1 if left out): between steps, a
+    request keeps its inputs. The arena counts as weights from the start to the end, and loads that
     have a place in it add nothing. A weight that several layers of a request have loaded whole counts once. All figures
     are in bytes; `peak_bytes` is the largest sum of weights and activations so far, `peak_weight_bytes` the largest sum
     of weights alone.
     """
 
-    def __init__(self, networks: Sequence[Network], arena_bytes: int = 0) -> None:
+    def __init__(self, networks: Sequence[Network], arena_bytes: int = 0, steps: Sequence[int] = ()) -> None:
         self._networks = networks
+        several = {r for r, count in enumerate(steps) if count > 1}
+        self._kept_bytes = [network.input_bytes if r in several else 0 for r, network in enumerate(networks)]
         self._tiles: dict[WeightKey, int] = {}
         self._holders = Holders()
         self._activations = [0] * len(networks)
@@ -44,11 +47,12 @@ class Account:
         network = self._networks[task.request]
         read_bytes = 0
         if task.layer is None:
-            self._hold_activations(task.request, network.input_bytes)
+            self._hold_activations(task.request, network.input_bytes + self._kept_bytes[task.request])
         elif task.kind == "load":
             read_bytes = self._load(task, network, task.layer)
         elif task.kind == "exec":
-            self._hold_activations(task.request, working_bytes(network.layers[task.layer], task.tile))
+            working = working_bytes(network.layers[task.layer], task.tile)
+            self._hold_activations(task.request, working + self._kept_bytes[task.request])
         self.peak_bytes = max(self.peak_bytes, self.held_bytes)
         self.peak_weight_bytes = max(self.peak_weight_bytes, self.weight_bytes)
         return read_bytes
@@ -69,7 +73,7 @@ class Account:
         """Remove what `task` no longer needs: activations after an exec, weights after a free."""
         if task.kind == "exec" and task.layer is not None:
             layer = self._networks[task.request].layers[task.layer]
-            self._hold_activations(task.request, live_out_bytes(layer, task.tile))
+            self._hold_activations(task.request, live_out_bytes(layer, task.tile) + self._kept_bytes[task.request])
         elif task.kind == "free":
             gone_bytes = sum(weight.size_bytes for weight in self._holders.free(task.weights))
             self.weight_bytes -= gone_bytes + self._tiles.pop(task.weights, 0)

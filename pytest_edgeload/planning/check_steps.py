@@ -24,9 +24,9 @@ def check_loops(plan: Plan) -> None:
         if after.first < before.end:
             reason = f"shares tasks with the loop before it, which ends at {before.end}"
             raise InvalidPlan(f"the loop of tasks {after.first} to {after.end}", reason)
-    for i, (task, loop) in enumerate(zip(plan.tasks, plan.loop_of, strict=True)):
+    for i, (task, own) in enumerate(zip(plan.tasks, plan.loop_of, strict=True)):
         for carried in task.carried:
-            if loop is None or carried not in loop or carried == i:
+            if own is None or carried not in own or carried == i:
                 reason = f"waits for the step of task {carried} before its own"
                 raise InvalidPlan(describe(i, task), reason, "let it wait for other tasks of its loop")
 

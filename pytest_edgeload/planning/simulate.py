@@ -50,7 +50,11 @@ class _Simulator:
     def __init__(self, plan: Plan, workload: Workload, speeds: Speeds, holds: Callable[[int], bool]) -> None:
         self._plan, self._workload, self._speeds, self._holds = plan, workload, speeds, holds
         self._dispatcher = Dispatcher(plan, workload.asked)
-        self._account = Account([request.network for request in workload.requests], plan.arena_bytes)
+        self._account = Account(
+            [request.network for request in workload.requests],
+            plan.arena_bytes,
+            [request.steps for request in workload.requests],
+        )
         self._idle_lanes = list(range(plan.lanes))
         self._running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
         self._spans: list[Span] = []

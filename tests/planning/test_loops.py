@@ -34,7 +34,9 @@ def loops(draw: st.DrawFn) -> Plan:
 
 def _starts(plan: Plan, choices: list[int], lanes: int) -> list[tuple[int, int]]:
     """Carry out `plan`, ending the running task that `choices` select; return each task's request and lane."""
-    dispatcher, running, started, turn = Dispatcher(plan), [], [], 0
+    dispatcher, turn = Dispatcher(plan), 0
+    running: list[tuple[int, int]] = []
+    started: list[tuple[int, int]] = []
     while not dispatcher.finished:
         for lane in range(lanes):
             index = None if any(of == lane for _, of in running) else dispatcher.take(lane, float(turn))

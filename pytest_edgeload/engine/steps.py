@@ -1,0 +1,74 @@
+"""The steps of a request: what one step gives to the next, and what is kept to compare. Imports torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from pytest_edgeload.engine.compare import Deviation
+from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.networks.feed import Feed
+from pytest_edgeload.tensors import fed
+
+
+class StepsOfRequest:
+    """Counts the steps of a request of `network`; `ends_s` has the end of each by `time.perf_counter`, in seconds."""
+
+    def __init__(self, network: OpenNetwork, sample: int, steps: int) -> None:
+        self._network = network
+        self._sample = sample
+        self._steps = steps
+        self._inputs: Mapping[str, torch.Tensor] = {}
+        self._numbers: dict[int, list[torch.Tensor]] = {}  # that the rule argmax found, by input and step
+        self.ends_s: list[float] = []
+
+    def begin(self, inputs: Mapping[str, torch.Tensor]) -> None:
+        """Keep the inputs of the first step, if there are others."""
+        if self._steps > 1:
+            self._inputs = dict(inputs)
+
+    def end(self, outputs: Sequence[torch.Tensor]) -> Mapping[str, torch.Tensor] | None:
+        """Count a step with these outputs as ended; return the inputs of the next one, None if it was the last."""
+        self.ends_s.append(time.perf_counter())
+        if len(self.ends_s) == self._steps:
+            self._inputs = {}
+            return None
+        inputs = dict(self._inputs)
+        for feed in self._network.network.feeds:
+            name = self._name(feed)
+            inputs[name] = fed(feed, outputs, inputs[name])
+            if feed.rule == "argmax":
+                self._numbers.setdefault(int(feed.input), []).append(inputs[name])
+        self._inputs = dict(inputs)
+        return inputs
+
+    def compare(self, outputs: Sequence[torch.Tensor]) -> Deviation:
+        """Return how far the outputs of the last step are from plain PyTorch's, or how the first wrong number differs.
+
+        Numbers that the rule argmax found are right or wrong, in each step.
+        """
+        network = self._network.network
+        for step in range(1, len(self.ends_s)):
+            expected = self._expected(step - 1)
+            for feed in (feed for feed in network.feeds if feed.rule == "argmax" and feed.output in expected):
+                number = self._numbers[int(feed.input)][step - 1]
+                correct = fed(feed, [expected.get(i, number) for i in range(len(network.outputs))], number)
+                if not torch.equal(number, correct):
+                    found = f"{number.flatten().tolist()} instead of {correct.flatten().tolist()}"
+                    return Deviation(None, f"after step {step} of {self._steps}, its next input is {found}")
+        if self._steps == 1:
+            return self._network.compare(outputs, self._sample)
+        last = self._expected(self._steps - 1)
+        return self._network.compare_with([outputs[i] for i in last], list(last.values()))
+
+    def _expected(self, step: int) -> Mapping[int, torch.Tensor]:
+        """Return plain PyTorch's outputs in a step, by position; after the first step only those that are compared."""
+        network, stored = self._network, self._network.sample(self._sample)
+        if step == 0:
+            return dict(enumerate(network.tensors(stored.outputs)))
+        return dict(zip(network.network.compared, network.tensors(stored.later[step - 1]), strict=True))
+
+    def _name(self, feed: Feed) -> str:
+        return self._network.network.inputs[int(feed.input)]

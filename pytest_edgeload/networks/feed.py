@@ -1,0 +1,48 @@
+"""Feeds: how outputs of one step of a request become inputs of the next. Never imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from pytest_edgeload.base import arguments
+from pytest_edgeload.base.arguments import MAX_INDEX, BadArgument
+
+Rule = Literal["same", "argmax", "next"]
+
+_RULES: tuple[Rule, ...] = get_args(Rule)
+
+
+class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An input that is made, from the second step on, of the step before.
+
+    `input` is the position or the keyword of an input; in a stored network, the position of a tensor. With the rule
+    `same` it becomes output number `output`; a nest of tensors becomes as many outputs, from that number on. With
+    `argmax` it becomes the index of the largest number along the output's last axis: the next token. If these are more
+    than the input has, the last ones count. With `next` it becomes its own value plus one: a position.
+    """
+
+    input: int | str
+    output: int = 0
+    rule: Rule = "same"
+
+    def __post_init__(self) -> None:
+        """Raise BadArgument unless the values are of their types."""
+        if not isinstance(self.input, str):
+            force_setattr(self, "input", arguments.whole("input", self.input, 0, MAX_INDEX))
+        force_setattr(self, "output", arguments.whole("output", self.output, 0, MAX_INDEX))
+        force_setattr(self, "rule", arguments.choice("rule", self.rule, _RULES))
+        if self.rule == "next" and self.output:
+            raise BadArgument.of("output", self.output, "not used by the rule next", "leave it out")
+
+
+def compared(feeds: Iterable[Feed], outputs: int) -> tuple[int, ...]:
+    """Return which of so many outputs are compared after the first step: those that are not passed on as they are.
+
+    What is passed on shows in the outputs of the next step. If all are, all are compared.
+    """
+    passed = {feed.output for feed in feeds if feed.rule == "same"}
+    return tuple(i for i in range(outputs) if i not in passed) or tuple(range(outputs))

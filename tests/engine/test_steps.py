@@ -1,0 +1,111 @@
+"""The steps of a request: each gets its inputs from the one before, and the outputs are those of plain PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pytest_edgeload import tensors
+from pytest_edgeload.engine import steps
+from pytest_edgeload.exporting.model import CannotExport
+from pytest_edgeload.networks.feed import Feed
+from pytest_edgeload.networks.folder import read_graph
+from pytest_edgeload.networks.inputs import Inputs
+from pytest_edgeload.planning.plan import Budget
+from pytest_edgeload.planning.simulate import peak_bytes
+from pytest_edgeload.policies import POLICIES, make_plan
+from pytest_edgeload.workload import Request, Workload
+from tests.builders import stored
+from tests.engine.performers import execute
+
+WIDTH, TOKENS, PLACES, STEPS = 48, 64, 16, 9
+
+
+class Decoder(nn.Module):
+    """A decoder of one layer, which takes and returns the keys that it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(TOKENS, WIDTH)
+        self.query, self.key, self.wide = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 512)
+        self.head = nn.Linear(512, TOKENS)
+
+    def forward(
+        self, token: torch.Tensor, keys: Sequence[torch.Tensor], place: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the numbers of the next token, and the keys with the one at `place`."""
+        x = self.table(token)
+        seen = keys[0].index_copy(1, place, self.key(x))
+        weights = torch.softmax(self.query(x) @ seen.transpose(1, 2), -1)
+        return self.head(torch.tanh(self.wide(x + weights @ seen))), seen
+
+
+def _inputs(token: int = 3) -> Inputs:
+    feeds = [Feed(0, 0, "argmax"), Feed("keys", 1), Feed("place", rule="next")]
+    keys = {"keys": [torch.zeros(1, PLACES, WIDTH)], "place": torch.tensor([0])}
+    return Inputs((torch.tensor([[token]]),), keys, STEPS, tuple(feeds))
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the stored decoder, with two samples."""
+    torch.manual_seed(1)
+    return stored(tmp_path_factory.mktemp("decoder"), Decoder().eval(), _inputs(), _inputs(5))
+
+
+def _asked(folder: Path, *counts: int) -> Workload:
+    network = read_graph(folder)
+    return Workload("loops", tuple(Request(network, sample, steps=count) for sample, count in enumerate(counts)))
+
+
+@pytest.mark.parametrize("reader", ["read", "mmap", "direct"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_loops_give_the_outputs_of_plain_pytorch(decoder: Path, policy: str, reader: str) -> None:
+    """Under each policy and reader, tokens and outputs are those of plain PyTorch, within the planned memory."""
+    asked = _asked(decoder, STEPS, STEPS, 4, 1)
+    plan = make_plan(policy, POLICIES[policy], asked, Budget(1 << 17))
+    performer, _ = execute(plan, asked, decoder, reader=reader)
+    for r, request in enumerate(asked.requests):
+        error, detail = performer.compare(r)
+        assert error is not None, detail
+        assert error <= performer.tolerance(r), detail
+        assert len(performer.steps[r].ends_s) == request.steps
+    if plan.lanes == 1 or policy == "stream":  # other lanes load as far ahead as they get
+        assert performer.ledger.peak_bytes <= max(peak_bytes(plan, asked), 1 << 17)
+
+
+@pytest.mark.parametrize("stale", [0, 1, 2], ids=["token", "keys", "place"])
+def test_stale_input_is_noticed(decoder: Path, stale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a token, the keys, or the place stay what they were, the outputs are wrong."""
+
+    def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor) -> torch.Tensor:
+        return before if feed.input == stale else tensors.fed(feed, outputs, before)
+
+    asked = _asked(decoder, STEPS)
+    monkeypatch.setattr(steps, "fed", fed)
+    performer, _ = execute(make_plan("bulk", POLICIES["bulk"], asked, Budget()), asked, decoder)
+    monkeypatch.undo()
+    error, _ = performer.compare(0)
+    assert error is None or error > performer.tolerance(0)
+
+
+@pytest.mark.parametrize(
+    ("feed", "reason"),
+    [
+        (
+            Feed("keys", 0),
+            "the feed of input keys: output 0 is float32 [1, 1, 64], but the input is float32 [1, 16, 48]",
+        ),
+        (Feed("keys", 7), "the feed of input keys: there is no output 7, but 2 outputs"),
+        (Feed("keys", 0, "argmax"), "the feed of input keys: output 0 gives 1 numbers, but the input has 768"),
+    ],
+)
+def test_feed_that_does_not_fit_is_refused(tmp_path: Path, feed: Feed, reason: str) -> None:
+    """An output of another shape or type, or that does not exist, is refused by name when the network is made."""
+    sample = Inputs(_inputs().args, _inputs().kwargs, 2, (feed,))
+    with pytest.raises(CannotExport, match=reason.replace("[", r"\[")):
+        stored(tmp_path, Decoder(), sample)
