@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_edgeload.inside import record as record
     from pytest_edgeload.job import Job as Job
     from pytest_edgeload.networks.folder import verify_network as verify_network
+    from pytest_edgeload.networks.feed import Feed as Feed
     from pytest_edgeload.networks.inputs import Inputs as Inputs
     from pytest_edgeload.networks.layer import Layer as Layer
     from pytest_edgeload.networks.layer import Network as Network
@@ -77,6 +78,7 @@ _MODULES = {
     "inside": ("mark", "record"),
     "job": ("Job",),
     "networks.folder": ("verify_network",),
+    "networks.feed": ("Feed",),
     "networks.inputs": ("Inputs",),
     "networks.layer": ("Layer", "Network"),
     "planning.check": ("check_plan",),

@@ -22,7 +22,7 @@ import msgspec
 
 from pytest_edgeload.base.decoding import Count, Duration, Seconds
 from pytest_edgeload.base.functions import SearchPath
-from pytest_edgeload.planning.plan import Plan, Span
+from pytest_edgeload.planning.plan import Plan, Span, TaskTotal
 from pytest_edgeload.workload import Condition
 
 GO, CHECK = b"go\n", b"check\n"
@@ -86,7 +86,8 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     `spans` are the tasks that ran, and `ledger_peak_bytes` is the largest sum of weights and activations held at
     any moment. `arrived_s` contains the arrival time of each request, and `dropped` the requests whose condition
     failed. `notices` are sentences about requested behavior that this machine could not provide. `repetitions_s` are
-    the times of a function that was called several times.
+    the times of a function that was called several times. `totals` has the
+    tasks whose spans are not kept, and `step_ends_s` the end of each step by request.
     """
 
     makespan_s: Duration
@@ -96,6 +97,8 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     dropped: tuple[Count, ...] = ()
     notices: tuple[str, ...] = ()
     repetitions_s: tuple[Duration, ...] = ()
+    totals: tuple[TaskTotal, ...] = ()
+    step_ends_s: tuple[tuple[Seconds, ...], ...] = ()
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked"):

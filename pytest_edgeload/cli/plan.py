@@ -22,7 +22,7 @@ from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.user import AUTO, choose
-from pytest_edgeload.workload.conditions import check_conditions
+from pytest_edgeload.workload.conditions import check_conditions, check_step_counts
 
 _IDLE_TIMEOUT_S = 60.0
 
@@ -47,6 +47,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     workload = mix.workload(networks, service_s=service_s)
     memory_bytes = None if args.mem is None else _memory_bytes(args.mem)
     check_conditions(workload)
+    check_step_counts(workload)
     with explaining(f"policy {args.policy}"):
         plan = make_plan(args.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=args.lanes))
     if args.format != "text":

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pytest_edgeload.planning.dispatch import Dispatcher, TimedRequest
-from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span
+from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, TaskTotal
+from pytest_edgeload.planning.span_log import SpanLog
 
 
 class TaskPerformer(Protocol):
@@ -27,11 +28,16 @@ class TaskPerformer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LaneResult:
-    """The tasks that ran, in order of start; the arrival time of each request; and the dropped requests."""
+    """The tasks that ran, in order of start; the arrival time of each request; and the dropped requests.
+
+    `totals` has the tasks of later steps, see `SpanLog`. `begin_s` is the start by `time.perf_counter`.
+    """
 
     spans: tuple[Span, ...]
     arrived_s: tuple[float, ...]
     dropped: tuple[int, ...]
+    totals: tuple[TaskTotal, ...] = ()
+    begin_s: float = 0.0
 
 
 def run(plan: Plan, performer: TaskPerformer, requests: Sequence[TimedRequest] = ()) -> LaneResult:
@@ -57,13 +63,13 @@ class _Lanes:
         self._performer = performer
         self._change = threading.Condition()
         self._begin = time.perf_counter()
-        self._spans: list[Span] = []
+        self._log = SpanLog()
         self.error: BaseException | None = None
 
     def result(self) -> LaneResult:
         """Return the record of the run."""
-        spans = tuple(sorted(self._spans, key=lambda span: span.start_s))
-        return LaneResult(spans, tuple(at or 0.0 for at in self._dispatcher.arrived_s), self._dispatcher.dropped)
+        arrived_s = tuple(at or 0.0 for at in self._dispatcher.arrived_s)
+        return LaneResult(self._log.spans, arrived_s, self._dispatcher.dropped, self._log.totals, self._begin)
 
     def work(self, lane: int) -> None:
         """Run tasks until none is left or a task fails on any lane."""
@@ -73,7 +79,8 @@ class _Lanes:
                 self._performer.perform(index)
                 end_s = self._now_s()
                 with self._change:
-                    self._spans.append(Span(index, lane, self._dispatcher.ready_s[index], start_s, end_s))
+                    ready_s, step = self._dispatcher.ready_s[index], self._dispatcher.step(index)
+                    self._log.add(Span(index, lane, ready_s, start_s, end_s, step))
                     self._end(index)
                     self._change.notify_all()
         except BaseException as error:  # noqa: BLE001  # raised again by run(), on the caller's thread

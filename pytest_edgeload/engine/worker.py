@@ -16,6 +16,7 @@ from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.engine.program import ProgramJob
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, Ready
+from pytest_edgeload.planning.span_log import makespan_s
 
 
 def _work(commands: BinaryIO, send: Send) -> None:
@@ -39,9 +40,16 @@ def _work(commands: BinaryIO, send: Send) -> None:
 
 def _execute(job: Job, performer: Performer) -> Done:
     result = run(job.plan, performer, job.requests)
-    makespan_s = max((span.end_s for span in result.spans), default=0.0)
-    peak_bytes = performer.ledger.peak_bytes
-    return Done(makespan_s, result.spans, peak_bytes, result.arrived_s, result.dropped, performer.notices)
+    return Done(
+        makespan_s(result.spans, result.totals),
+        result.spans,
+        performer.ledger.peak_bytes,
+        result.arrived_s,
+        result.dropped,
+        performer.notices,
+        totals=result.totals,
+        step_ends_s=tuple(tuple(end_s - result.begin_s for end_s in own.ends_s) for own in performer.steps),
+    )
 
 
 if __name__ == "__main__":

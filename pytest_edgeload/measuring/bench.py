@@ -26,7 +26,7 @@ from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import Calling, launch_call
 from pytest_edgeload.workload import Mix, Workload
-from pytest_edgeload.workload.conditions import check_conditions, check_last_arrival
+from pytest_edgeload.workload.conditions import check_conditions, check_last_arrival, check_step_counts
 
 _UNKNOWN_BYTES = 1 << 30
 
@@ -73,6 +73,7 @@ class Bench:
         stored = {name: self.registry.get(name, self.progress) for name in mix.networks}
         workload = mix.workload({name: network for name, (_, network) in stored.items()}, service_s=service_s or 1.0)
         check_conditions(workload)
+        check_step_counts(workload)
         folders = {name: str(folder) for name, (folder, _) in stored.items()}
         method = self._method(case, workload, folders)
         indices = {name: index for index, name in enumerate(stored)}

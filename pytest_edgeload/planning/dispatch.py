@@ -80,6 +80,10 @@ class Dispatcher:
                 self._push(index, 0.0)
         self.advance(0.0)
 
+    def step(self, index: int) -> int:
+        """Return how often task `index` has ended: the number of the step that it is in."""
+        return self._done[index]
+
     @property
     def finished(self) -> bool:
         """Whether every task has ended."""

@@ -117,13 +117,32 @@ WeightKey = tuple[int, int | None, Tile]
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
-    """A task as it ran: its index and lane, and when it became ready, started and ended, in seconds after `go`."""
+    """A task as it ran: its index, lane and step; and when it was ready, started and ended, in seconds after `go`."""
 
     task: Count
     lane: Count
     ready_s: Seconds
     start_s: Seconds
     end_s: Seconds
+    step: Count = 0
+
+
+class TaskTotal(msgspec.Struct, frozen=True, array_like=True):
+    """The runs of a task in the steps of a loop whose spans are not kept: how many, and their seconds in total.
+
+    `waited_s` is the time that they were ready and waited for a lane. `end_s` is the end of the last of them.
+    """
+
+    task: Count
+    runs: Count = 0
+    busy_s: Seconds = 0.0
+    waited_s: Seconds = 0.0
+    end_s: Seconds = 0.0
+
+    def with_span(self, span: Span) -> TaskTotal:
+        """Return the total with one more run."""
+        busy_s, waited_s = self.busy_s + span.end_s - span.start_s, self.waited_s + span.start_s - span.ready_s
+        return TaskTotal(self.task, self.runs + 1, busy_s, waited_s, max(self.end_s, span.end_s))
 
 
 class Loop(msgspec.Struct, frozen=True):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pytest_edgeload.networks.tile import share
 from pytest_edgeload.planning.account import Account
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, Task
+from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, Task, TaskTotal
+from pytest_edgeload.planning.span_log import KEPT_STEPS, SpanLog, makespan_s
 from pytest_edgeload.workload import Workload
 
 
@@ -18,7 +19,7 @@ class Simulation:
     """The result of a simulation: the tasks in order of start, the peaks of memory, and the arrivals.
 
     `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone; both include the plan's whole arena.
-    `dropped` contains the requests whose condition failed.
+    `dropped` contains the requests whose condition failed. `totals` has the tasks of later steps, see `SpanLog`.
     """
 
     spans: tuple[Span, ...]
@@ -26,11 +27,12 @@ class Simulation:
     peak_weight_bytes: int
     arrived_s: tuple[float | None, ...]
     dropped: tuple[int, ...]
+    totals: tuple[TaskTotal, ...] = ()
 
     @property
     def makespan_s(self) -> float:
         """The end of the last task, in virtual seconds."""
-        return max((span.end_s for span in self.spans), default=0.0)
+        return makespan_s(self.spans, self.totals)
 
 
 def simulate(
@@ -57,7 +59,7 @@ class _Simulator:
         )
         self._idle_lanes = list(range(plan.lanes))
         self._running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
-        self._spans: list[Span] = []
+        self._log = SpanLog()
         self._now_s = 0.0
 
     def run(self) -> Simulation:
@@ -73,8 +75,8 @@ class _Simulator:
             else:
                 raise InvalidPlan(STUCK)
         account, arrived_s = self._account, tuple(self._dispatcher.arrived_s)
-        spans, dropped = tuple(self._spans), self._dispatcher.dropped
-        return Simulation(spans, account.peak_bytes, account.peak_weight_bytes, arrived_s, dropped)
+        spans, totals, dropped = self._log.spans, self._log.totals, self._dispatcher.dropped
+        return Simulation(spans, account.peak_bytes, account.peak_weight_bytes, arrived_s, dropped, totals)
 
     def _start_tasks(self) -> None:
         """Start a task on each idle lane that can run one."""
@@ -85,7 +87,8 @@ class _Simulator:
                 self._idle_lanes.remove(lane)
                 read_bytes = self._account.begin(task)
                 end_s = self._now_s + _seconds(task, read_bytes, self._workload, self._speeds)
-                self._spans.append(Span(index, lane, self._dispatcher.ready_s[index], self._now_s, end_s))
+                ready_s, step = self._dispatcher.ready_s[index], self._dispatcher.step(index)
+                self._log.add(Span(index, lane, ready_s, self._now_s, end_s, step))
                 heapq.heappush(self._running, (end_s, index, lane))
 
     def _end_task(self) -> None:
@@ -105,9 +108,10 @@ def peak_bytes(plan: Plan, workload: Workload) -> int:
     """Return the peak of weights and activations of `plan` in bytes, if all conditions hold.
 
     The peak is exact for one lane and requests that are all there from the start; otherwise it is the peak of a run at
-    nominal speeds. Raises InvalidPlan if tasks are left that can never run.
+    nominal speeds. Later steps of a loop hold what the first ones do. Raises InvalidPlan if
+    tasks are left that can never run.
     """
-    return simulate(plan, workload).peak_bytes
+    return simulate(plan.shortened(KEPT_STEPS), workload).peak_bytes
 
 
 def _seconds(task: Task, read_bytes: int, workload: Workload, speeds: Speeds) -> float:

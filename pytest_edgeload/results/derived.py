@@ -5,11 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
 from pytest_edgeload.networks.tile import WHOLE, tile_bytes
-from pytest_edgeload.planning.plan import Kind, Plan, Span, Task
+from pytest_edgeload.planning.plan import Kind, Plan, Span, Task, TaskTotal
+from pytest_edgeload.planning.span_log import makespan_s
 from pytest_edgeload.results.measurement import Measurement, ServiceStats, TaskInfo
 from pytest_edgeload.workload import Workload
 
@@ -20,11 +22,12 @@ _Times = tuple[float, float]
 def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak_bytes: int) -> Measurement:
     """Return `measurement` with the metrics that follow from the plan and the spans of its tasks."""
     measurement = msgspec.structs.replace(measurement, plan_peak_bytes=plan_peak_bytes)
-    spans = measurement.tasks
+    spans, totals = measurement.tasks, measurement.totals
     if not spans:
         return measurement
-    answers = answered(plan, workload, spans, measurement.arrived_s, measurement.dropped)
-    times = response_times(answers)
+    answers = answered(plan, workload, spans, measurement.arrived_s, measurement.dropped, totals)
+    times, steps = response_times(answers), step_times(measurement)
+    whole_s = makespan_s(spans, totals)
     service = by_network(workload, answers, measurement.dropped)
     return msgspec.structs.replace(
         measurement,
@@ -37,13 +40,19 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
         response_load_s=_mean(answer.load_s for answer in answers),
         response_exec_s=_mean(answer.exec_s for answer in answers),
         worst_slowdown=max((s.slowdown for s in service.values() if s.slowdown is not None), default=None),
-        throughput_per_s=_throughput(answers, spans),
-        lane_use=_lane_use(plan, spans),
+        throughput_per_s=len(answers) / whole_s if whole_s > 0 else None,
+        lane_use=_lane_use(plan, spans, totals),
         dropped_s=_dropped_s(plan, spans, measurement.dropped),
         deadline_misses=_late(range(len(workload.requests)), workload, answers),
-        load_s=_length(_times_of(plan, spans, "load")),
-        exec_s=_length(_times_of(plan, spans, "exec")),
-        wait_s=sum(span.start_s - span.ready_s for span in spans),
+        load_s=_busy_s(plan, spans, totals, "load"),
+        exec_s=_busy_s(plan, spans, totals, "exec"),
+        wait_s=sum(span.start_s - span.ready_s for span in spans) + sum(total.waited_s for total in totals),
+        first_step_s=_mean(first_steps_s(measurement)),
+        step_mean_s=steps.mean_s,
+        step_p50_s=steps.p50_s,
+        step_p90_s=steps.p90_s,
+        step_p99_s=steps.p99_s,
+        steps_per_s=sum(map(len, _loops(measurement))) / whole_s if _loops(measurement) and whole_s > 0 else None,
         service=service,
         steps=task_infos(plan, workload),
     )
@@ -80,20 +89,21 @@ class Bound:
 class Answer:
     """The seconds that one answered request took: `response_s` is `wait_s` + `load_s` + `exec_s`.
 
-    `own_s` is the time of all its tasks, also of those that overlapped.
+    `own_s` is the time of all its tasks, also of those that overlapped. `wait_s` and `load_s` are None if spans of the
+    request were not kept: which of its tasks overlapped is not known then.
     """
 
     request: int
     response_s: float
-    wait_s: float
-    load_s: float
+    wait_s: float | None
+    load_s: float | None
     exec_s: float
     own_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseTimes:
-    """Mean and percentiles, linear between neighbours, of response times in seconds; None if there is no answer."""
+    """Mean and percentiles, linear between neighbours, of times in seconds; None if there are none."""
 
     mean_s: float | None = None
     p50_s: float | None = None
@@ -102,22 +112,39 @@ class ResponseTimes:
 
 
 def answered(
-    plan: Plan, workload: Workload, spans: Iterable[Span], arrived_s: Sequence[float], dropped: Sequence[int]
+    plan: Plan,
+    workload: Workload,
+    spans: Iterable[Span],
+    arrived_s: Sequence[float],
+    dropped: Sequence[int],
+    totals: Iterable[TaskTotal] = (),
 ) -> list[Answer]:
     """Return the answers to the requests that were not dropped, in the order of the requests."""
     own: list[dict[Kind, list[_Times]]] = [{} for _ in workload.requests]
+    rest: list[dict[Kind, list[TaskTotal]]] = [{} for _ in workload.requests]
     for span in spans:
         task = plan.tasks[span.task]
         own[task.request].setdefault(task.kind, []).append((span.start_s, span.end_s))
-    return [_answer(r, own[r], arrived_s[r]) for r in range(len(own)) if r not in dropped]
+    for total in totals:
+        task = plan.tasks[total.task]
+        rest[task.request].setdefault(task.kind, []).append(total)
+    return [_answer(r, own[r], rest[r], arrived_s[r]) for r in range(len(own)) if r not in dropped]
 
 
-def _answer(request: int, own: Mapping[Kind, Sequence[_Times]], arrived_s: float) -> Answer:
+def _answer(
+    request: int, own: Mapping[Kind, Sequence[_Times]], rest: Mapping[Kind, Sequence[TaskTotal]], arrived_s: float
+) -> Answer:
     init, load, execs = (own.get(kind, []) for kind in ("init", "load", "exec"))
-    response_s = max(end for _, end in (*init, *execs)) - arrived_s
+    later_execs = rest.get("exec", [])
+    ends_s = [*(end for _, end in (*init, *execs)), *(total.end_s for total in later_execs)]
+    response_s = max(ends_s) - arrived_s
     exec_s, busy_s = _length(_merge(execs)), _length(_merge([*init, *load, *execs]))
     own_s = _length(execs) + _length(init) + _length(load)
-    return Answer(request, response_s, max(0.0, response_s - busy_s), busy_s - exec_s, exec_s, own_s)
+    if not rest:
+        return Answer(request, response_s, max(0.0, response_s - busy_s), busy_s - exec_s, exec_s, own_s)
+    exec_s += sum(total.busy_s for total in later_execs)
+    own_s += sum(total.busy_s for kind in ("load", "exec") for total in rest.get(kind, []))
+    return Answer(request, response_s, None, None, exec_s, own_s)
 
 
 def _merge(times: Iterable[_Times]) -> list[_Times]:
@@ -137,10 +164,29 @@ def _length(times: Iterable[_Times]) -> float:
 
 def response_times(answers: Sequence[Answer]) -> ResponseTimes:
     """Return mean and percentiles of the response times."""
-    if not answers:
+    return _distribution([answer.response_s for answer in answers])
+
+
+def step_times(measurement: Measurement) -> ResponseTimes:
+    """Return mean and percentiles of the times from the end of a step to the end of the next one."""
+    return _distribution([after - before for ends_s in _loops(measurement) for before, after in pairwise(ends_s)])
+
+
+def first_steps_s(measurement: Measurement) -> list[float]:
+    """Return the time from the arrival of each request with several steps to the end of its first one."""
+    ends_s = zip(measurement.step_ends_s, measurement.arrived_s, strict=True) if measurement.step_ends_s else ()
+    return [own_s[0] - arrived_s for own_s, arrived_s in ends_s if len(own_s) > 1]
+
+
+def _loops(measurement: Measurement) -> list[tuple[float, ...]]:
+    """Return the ends of the steps of each request that has several."""
+    return [ends_s for ends_s in measurement.step_ends_s if len(ends_s) > 1]
+
+
+def _distribution(times: Sequence[float]) -> ResponseTimes:
+    if not times:
         return ResponseTimes()
-    times = [answer.response_s for answer in answers]
-    spread = times if len(times) > 1 else times * 2  # before Python 3.13 `quantiles` needs two values
+    spread = times if len(times) > 1 else [*times, *times]  # before Python 3.13 `quantiles` needs two values
     cuts = statistics.quantiles(spread, n=100, method="inclusive")
     return ResponseTimes(statistics.fmean(times), cuts[49], cuts[89], cuts[98])
 
@@ -174,14 +220,9 @@ def _by_request(answers: Iterable[Answer], requests: int) -> tuple[float | None,
     return tuple(times.get(r) for r in range(requests))
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    values = list(values)
-    return statistics.fmean(values) if values else None
-
-
-def _throughput(answers: Sequence[Answer], spans: Sequence[Span]) -> float | None:
-    makespan_s = max(span.end_s for span in spans)
-    return len(answers) / makespan_s if makespan_s > 0 else None
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _late(requests: Iterable[int], workload: Workload, answers: Iterable[Answer]) -> int | None:
@@ -196,14 +237,15 @@ def _late(requests: Iterable[int], workload: Workload, answers: Iterable[Answer]
 # ---- tasks and lanes -------------------------------------------------------------------------------------------------
 
 
-def _times_of(plan: Plan, spans: Iterable[Span], kind: Kind) -> Iterable[_Times]:
-    return ((span.start_s, span.end_s) for span in spans if plan.tasks[span.task].kind == kind)
+def _busy_s(plan: Plan, spans: Iterable[Span], totals: Iterable[TaskTotal], kind: Kind) -> float:
+    own = ((span.start_s, span.end_s) for span in spans if plan.tasks[span.task].kind == kind)
+    return _length(own) + sum(total.busy_s for total in totals if plan.tasks[total.task].kind == kind)
 
 
-def _lane_use(plan: Plan, spans: Sequence[Span]) -> float | None:
-    makespan_s = max(span.end_s for span in spans)
-    busy_s = _length((span.start_s, span.end_s) for span in spans)
-    return busy_s / (makespan_s * plan.lanes) if makespan_s > 0 else None
+def _lane_use(plan: Plan, spans: Sequence[Span], totals: Sequence[TaskTotal]) -> float | None:
+    whole_s = makespan_s(spans, totals)
+    busy_s = _length((span.start_s, span.end_s) for span in spans) + sum(total.busy_s for total in totals)
+    return busy_s / (whole_s * plan.lanes) if whole_s > 0 else None
 
 
 def _dropped_s(plan: Plan, spans: Iterable[Span], dropped: Sequence[int]) -> float | None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from pytest_edgeload.base.decoding import Count, Seconds
-from pytest_edgeload.planning.plan import Kind, Span
+from pytest_edgeload.planning.plan import Kind, Span, TaskTotal
 from pytest_edgeload.results.metric import Better, Metric, Number, OwnMetric, OwnName
 
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
@@ -82,8 +82,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names the metrics that the kernel counts
     only for the whole machine. `arrived_s` and `response_s` are per request, in seconds; the response of a request that
     was `dropped` is None. `service` is by network. `tasks` are the spans of the tasks that ran; the index of a task in
-    `steps` leads to its description. `own` are the metrics that the program reported about itself, by name. `returned`
-    is the result of a called function as JSON types: lists, dicts, texts, numbers.
+    `steps` leads to its description. `totals` has the tasks of later steps of a loop, and `step_ends_s` the end of each
+    step by request, if one has several. `own` are the metrics that the program reported about itself, by name.
+    `returned` is the result of a called function as JSON types: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
@@ -165,6 +166,25 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     wait_s: Annotated[
         Seconds | None, _metric("s", "lower", "time that ready tasks waited for a lane, summed over tasks")
     ] = None
+    first_step_s: Annotated[
+        Seconds | None,
+        _metric("s", "lower", "mean time from the arrival of a request with several steps to the end of its first"),
+    ] = None
+    step_mean_s: Annotated[
+        Seconds | None, _metric("s", "lower", "mean time from the end of a step to the end of the next one")
+    ] = None
+    step_p50_s: Annotated[
+        Seconds | None, _metric("s", "lower", "median time from the end of a step to the end of the next one")
+    ] = None
+    step_p90_s: Annotated[Seconds | None, _metric("s", "lower", "step time that 90 % of the steps do not exceed")] = (
+        None
+    )
+    step_p99_s: Annotated[Seconds | None, _metric("s", "lower", "step time that 99 % of the steps do not exceed")] = (
+        None
+    )
+    steps_per_s: Annotated[
+        Number | None, _metric("per s", "higher", "steps of requests with several of them, over the makespan")
+    ] = None
     cpu_s: Annotated[
         Seconds | None,
         _metric("s", "lower", "CPU time of the worker and its children, user and system, during the plan"),
@@ -234,13 +254,16 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     arrived_s: tuple[Seconds, ...] = ()
     dropped: tuple[Count, ...] = ()
     service: dict[str, ServiceStats] = {}
+    step_ends_s: tuple[tuple[Seconds, ...], ...] = ()
     tasks: tuple[Span, ...] = ()
+    totals: tuple[TaskTotal, ...] = ()
     steps: tuple[TaskInfo, ...] = ()
     timeline: Timeline = Timeline()
 
     def summary(self) -> Self:
         """Return the measurement without its tasks, its time line, and the result or the traceback of a function."""
-        return msgspec.structs.replace(self, tasks=(), steps=(), timeline=Timeline(), returned=None, traceback="")
+        without_tasks = msgspec.structs.replace(self, tasks=(), steps=(), totals=(), step_ends_s=())
+        return msgspec.structs.replace(without_tasks, timeline=Timeline(), returned=None, traceback="")
 
     def value(self, metric: str) -> Any:
         """Return the value of a metric, also of the program's own: a number, or None if it was not measured.

@@ -171,6 +171,8 @@ class _Dialogue:
             makespan_s=None if self._done is None else done.makespan_s,
             ledger_peak_bytes=done.ledger_peak_bytes,
             tasks=done.spans,
+            totals=done.totals,
+            step_ends_s=done.step_ends_s if any(len(ends_s) > 1 for ends_s in done.step_ends_s) else (),
             arrived_s=done.arrived_s,
             dropped=done.dropped,
             output_error=max((error for error in errors if error is not None), default=None),

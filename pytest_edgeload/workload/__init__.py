@@ -217,14 +217,15 @@ class Mix:
             raise error.within(f"workload {self.name}, request {r}", error.hint) from None
 
     @classmethod
-    def of(cls, name: str, networks: Sequence[str] | str, *, images: int = 1) -> Mix:
+    def of(cls, name: str, networks: Sequence[str] | str, *, images: int = 1, steps: int = 1) -> Mix:
         """Return the mix `name` that asks each of `networks`, in order, about the first of `images` images and so on.
 
-        The requests about one image are a batch. A text names a single network.
+        The requests about one image are a batch. A text names a single network. Each request has `steps` steps.
         """
         names = arguments.texts("networks", networks, "give a list of names of networks")
         count = arguments.whole("images", images, None)
-        return cls(name, tuple(Ask(network, image, image) for image in range(count) for network in names))
+        asks = (Ask(network, image, image, steps=steps) for image in range(count) for network in names)
+        return cls(name, tuple(asks))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Mix:

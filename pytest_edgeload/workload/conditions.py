@@ -1,4 +1,4 @@
-"""Checks of a workload before it runs: its requests arrive in time, and its conditions name existing outputs."""
+"""Checks of a workload before it runs: its last arrival, the outputs that its conditions name, and its steps."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def check_conditions(workload: Workload) -> None:
             fault = _fault(request.when, workload.requests[request.when.request].network)
             if fault is not None:
                 raise UsageError(f"workload {workload.name}, request {r}", *fault)
+
+
+def check_step_counts(workload: Workload) -> None:
+    """Raise UsageError for a request with more steps than its sample has."""
+    for r, request in enumerate(workload.requests):
+        network = request.network
+        known = network.samples[request.sample % len(network.samples)].steps
+        if request.steps > known:
+            reason = f"it has {request.steps} steps, but sample {request.sample} of {network.name} has {known}"
+            hint = "ask for fewer, or give the sample more with Inputs(..., steps=N, feeds=[...])"
+            raise UsageError(f"workload {workload.name}, request {r}", reason, hint)
 
 
 def _fault(when: Condition, network: Network) -> tuple[str, str] | None:

@@ -33,6 +33,7 @@ from pytest_edgeload.workload.source import Place, Source
 Text = Annotated[str, Meta(min_length=1)]
 Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
 Images = Annotated[int, Meta(ge=1, le=10_000)]
+Steps = Annotated[int, Meta(ge=1, lt=1 << 31)]
 Seed = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Seconds = Annotated[float, Meta(gt=0)]
 Loop = Literal["once", "closed"]
@@ -72,6 +73,7 @@ class RequestEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample: Index | UnsetType = UNSET
     deadline_s: Seconds | UnsetType = UNSET
     when: When | UnsetType = UNSET
+    steps: Steps = 1
 
     @property
     def known_as(self) -> str:
@@ -149,7 +151,8 @@ def _mix(document: WorkloadDocument, stem: str, source: Source) -> Mix:
             when = msgspec.structs.replace(when, request=image * len(requests) + when.request)
         deadline_s = document.deadline_s if request.deadline_s is UNSET else request.deadline_s
         sample = image if request.sample is UNSET else request.sample
-        return Ask(request.network, sample, image, 0.0, None if deadline_s is UNSET else deadline_s, when)
+        due_s = None if deadline_s is UNSET else deadline_s
+        return Ask(request.network, sample, image, 0.0, due_s, when, request.steps)
 
     asks = tuple(ask(image, r) for image in range(document.images) for r in range(len(requests)))
     try:

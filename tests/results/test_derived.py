@@ -86,6 +86,8 @@ def test_every_second_of_a_response_is_accounted_for(run: Run) -> None:
         for a, b in pairwise(moments):
             is_in = [any(span.start_s <= a and b <= span.end_s for span in spans) for spans in (execs, loads)]
             parts["exec" if is_in[0] else "load" if is_in[1] else "wait"] += b - a
+        assert answer.wait_s is not None
+        assert answer.load_s is not None
         assert answer.response_s == end_s - begin_s == answer.wait_s + answer.load_s + answer.exec_s
         assert parts == {"exec": answer.exec_s, "load": answer.load_s, "wait": answer.wait_s}
         assert answer.own_s == SPEEDS.service_s(run.workload.requests[answer.request].network)

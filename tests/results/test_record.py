@@ -32,7 +32,7 @@ CASE = Case(
 )
 ABOUT = {"outcome", "round", "attempt", "detail", "traceback", "started", "ended"}
 ABOUT |= {"interleaved", "machine_wide", "notices"}
-PARTS = {"own", "arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
+PARTS = {"totals", "step_ends_s", "own", "arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
 ENDINGS = {"s": "_s", "1/s": "_per_s", "bytes": "_bytes"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
 
