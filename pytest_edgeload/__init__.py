@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pytest_edgeload.inside import mark as mark
     from pytest_edgeload.inside import record as record
     from pytest_edgeload.job import Job as Job
-    from pytest_edgeload.networks.folder import verify_network as verify_network
     from pytest_edgeload.networks.feed import Feed as Feed
+    from pytest_edgeload.networks.folder import verify_network as verify_network
     from pytest_edgeload.networks.inputs import Inputs as Inputs
     from pytest_edgeload.networks.layer import Layer as Layer
     from pytest_edgeload.networks.layer import Network as Network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_edgeload.planning.dispatch import Dispatcher, TimedRequest
@@ -37,7 +37,7 @@ class LaneResult:
     arrived_s: tuple[float, ...]
     dropped: tuple[int, ...]
     totals: tuple[TaskTotal, ...] = ()
-    begin_s: float = 0.0
+    begin_s: float = field(default=0.0, compare=False)
 
 
 def run(plan: Plan, performer: TaskPerformer, requests: Sequence[TimedRequest] = ()) -> LaneResult:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile, find_tiling, has_requested_rows
-from pytest_edgeload.planning.check_steps import check_loops, check_steps, not_awaited
+from pytest_edgeload.planning.check_loops import check_loops, check_steps, not_awaited
 from pytest_edgeload.planning.plan import InvalidPlan, Kind, Plan, Task, WeightKey
 from pytest_edgeload.planning.words import describe, target_words, task_words
 from pytest_edgeload.workload import Workload
@@ -24,7 +24,7 @@ def check_plan(plan: Plan, workload: Workload) -> None:
     cover all of it and are executed in order. Weights that are loaded are used, and freed once, after their last use.
     A load has its place in the arena to itself. A request with a condition waits as the workload says. Tasks wait only
     for earlier tasks, or for earlier steps, so there is no cycle, and each may run on some lane. A loop has the steps
-    of its requests, and a step waits for the one before it as needed; see `planning.check_steps`.
+    of its requests, and a step waits for the one before it as needed; see `planning.check_loops`.
 
     The check does not cover reservations: the simulation and the worker notice a plan that stops for lack of memory.
     """

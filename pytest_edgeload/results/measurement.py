@@ -183,7 +183,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         None
     )
     steps_per_s: Annotated[
-        Number | None, _metric("per s", "higher", "steps of requests with several of them, over the makespan")
+        Number | None, _metric("1/s", "higher", "steps of requests with several of them, over the makespan")
     ] = None
     cpu_s: Annotated[
         Seconds | None,

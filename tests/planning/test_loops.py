@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import Budget, Loop, Plan, Task, unrolled
+from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Loop, Plan, Span, Task, TaskTotal, unrolled
 from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.planning.span_log import KEPT_STEPS, SpanLog
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.workload import Workload
-from tests.builders import BUDGETS, timed_workloads
+from pytest_edgeload.workload import Request, Workload
+from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
 
 
 @st.composite
@@ -77,3 +80,97 @@ def test_policies_repeat_steps(asked: Workload, policy: str, budget: Budget) -> 
     ran = Counter((task.request, task.layer) for task in spans if task.kind == "exec")
     for r, request in enumerate(asked.requests):
         assert all(ran[r, layer] == request.steps for layer in range(len(request.network.layers)))
+
+
+ASKED = Workload("loop", (Request(network((8, 4, 4), (16, 6, 4)), steps=4),))
+
+
+def _linear(*loops: Loop) -> Plan:
+    """Return the plan of `linear` for ASKED, with these loops and nothing that is carried over."""
+    plan = POLICIES["linear"](ASKED, Budget())
+    tasks = tuple(msgspec.structs.replace(task, carried=()) for task in plan.tasks)
+    return msgspec.structs.replace(plan, loops=loops, tasks=tasks)
+
+
+def _with_carried(plan: Plan, index: int, *carried: int) -> Plan:
+    tasks = list(plan.tasks)
+    tasks[index] = msgspec.structs.replace(tasks[index], carried=carried)
+    return msgspec.structs.replace(plan, tasks=tuple(tasks))
+
+
+@pytest.mark.parametrize(
+    ("plan", "reason"),
+    [
+        (_linear(), "task 2 (exec of request 0, layer 0): runs 1 times, but its request has 4 steps"),
+        (_linear(Loop(1, 7, 3)), "task 2 (exec of request 0, layer 0): runs 3 times, but its request has 4"),
+        (_linear(Loop(0, 7, 4)), "task 0 (init of request 0): is in a loop"),
+        (
+            _linear(Loop(1, 3, 4), Loop(4, 7, 4)),
+            "task 1 (load of request 0, layer 0): is not in the loop of its",
+        ),
+        (_linear(Loop(1, 9, 4)), "the loop of tasks 1 to 9: of 4 steps, does not exist"),
+        (
+            _linear(Loop(1, 4, 4), Loop(3, 7, 4)),
+            "the loop of tasks 3 to 7: shares tasks with the loop before it",
+        ),
+        (_linear(Loop(1, 7, 4)), "task 1 (load of request 0, layer 0, step 1): does not wait for the free of"),
+        (
+            _with_carried(_linear(Loop(1, 7, 4)), 4, 9),
+            "task 4 (load of request 0, layer 1): waits for the step of task 9 before its",
+        ),
+    ],
+    ids=["none", "few", "init", "apart", "long", "shared", "free", "outside"],
+)
+def test_loop_that_cannot_run_is_refused(plan: Plan, reason: str) -> None:
+    """A loop of other steps, with wrong tasks, or whose step does not wait for what it needs is refused by name."""
+    with pytest.raises(InvalidPlan) as refused:
+        check_plan(plan, ASKED)
+    assert str(refused.value).startswith(reason)
+
+
+def test_place_of_the_step_before_must_be_free() -> None:
+    """A tile may not be loaded into the place of one that the step before may still use."""
+    plan = Builder(ASKED, lanes=2, arena_bytes=4096)
+    init = plan.add("init", 0)
+    with plan.loop(4, overlapping=True):
+        first = plan.add("load", 0, 0, after=init, place=0)
+        step = plan.add("exec", 0, 0, after=first)
+        free = plan.add("free", 0, 0, after=step)
+        load = plan.add("load", 0, 1, after=(init, free), place=0)
+        step = plan.add("exec", 0, 1, after=(step, load))
+        last = plan.add("free", 0, 1, after=step)
+    with pytest.raises(InvalidPlan, match="does not wait until request 0, layer 1 is freed from its place"):
+        check_plan(plan.done(), ASKED)
+    check_plan(_with_carried(plan.done(), first, free, last), ASKED)
+
+
+def test_steps_take_as_long_as_one_after_the_other() -> None:
+    """In virtual time, four steps of `linear` read and execute all layers four times; `bulk` reads them once."""
+    linear, bulk = (simulate(POLICIES[name](ASKED, Budget()), ASKED, speeds=SPEEDS) for name in ("linear", "bulk"))
+    assert (linear.makespan_s, bulk.makespan_s) == (4 * 24 / 8, 24 / 8)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.integers(0, 8)), max_size=40))
+def test_log_keeps_first_steps_and_totals(runs: list[tuple[int, int, int]]) -> None:
+    """The spans of the first steps are kept, and those of later ones are counted and added up."""
+    log = SpanLog()
+    spans = [Span(task, 0, n, n + 1.0, n + 1.0 + eighths / 8, step) for n, (task, step, eighths) in enumerate(runs)]
+    for span in spans:
+        log.add(span)
+    assert list(log.spans) == [span for span in spans if span.step < KEPT_STEPS]
+    later = [span for span in spans if span.step >= KEPT_STEPS]
+    for total in log.totals:
+        own = [span for span in later if span.task == total.task]
+        busy_s = sum(span.end_s - span.start_s for span in own)
+        assert total == TaskTotal(total.task, len(own), busy_s, len(own), max(span.end_s for span in own))
+    assert {total.task for total in log.totals} == {span.task for span in later}
+
+
+def test_plans_do_not_grow_with_steps() -> None:
+    """The plan of ten thousand steps has as many tasks as that of ten, under each policy, and is checked as quickly."""
+    for name, policy in POLICIES.items():
+        few, many = (Workload("loop", (Request(ASKED.requests[0].network, steps=n),)) for n in (10, 10_000))
+        plans = [policy(few, Budget(1 << 20)), policy(many, Budget(1 << 20))]
+        assert plans[0].tasks == plans[1].tasks, name
+        assert [loop.steps for plan in plans for loop in plan.loops] == [10, 10_000], name
+        check_plan(plans[1], many)
