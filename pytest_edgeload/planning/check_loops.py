@@ -55,9 +55,7 @@ def _check_counts(plan: Plan, workload: Workload) -> None:
         if task.kind == "exec" and steps != workload.requests[task.request].steps:
             expected = workload.requests[task.request].steps
             reason = f"runs {steps} times, but its request has {expected} steps"
-            raise InvalidPlan(
-                describe(i, task), reason, "add the tasks of the steps in `with plan.loop(request.steps):`"
-            )
+            raise InvalidPlan(describe(i, task), reason, "add its tasks in `with plan.loop(request.steps):`")
         if task.kind == "load" and loops[frees[task.weights]] != loop:
             raise InvalidPlan(describe(i, task), "is not in the loop of its free", "load and free in the same loop")
         if task.kind == "exec" and loops[loads[task.weights]] not in {None, loop}:
