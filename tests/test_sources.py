@@ -27,6 +27,7 @@ ALLOWED = {
         "pytest_edgeload/exporting/model.py",
         "torch.export.load",
     ): "the user supplies the program, like any code",
+    ("pytest_edgeload/plugin/programs.py", "marshal.loads"): "named for the worker, which reads its parent's code",
     ("pytest_edgeload/peers/torch_load.py", "torch.load"): "tensors only: weights_only=True",
     ("pytest_edgeload/peers/skeleton.py", "torch.load"): "tensors and subclasses of nn.Module only: weights_only=True",
 }
