@@ -117,7 +117,7 @@ def test_function_and_command_share_a_table(saved: Ended) -> None:
         [
             f"test_calls.py::test_programs program at 256M{enforced}",
             "cap *, swap *, reader none, 1 threads",
-            "policy *makespan s *peak_anon *peak_file *swap in/out *faults *outcome",
+            "program *makespan s *peak_anon *peak_file *swap in/out *faults *outcome",
         ]
     )
     saved.lines.fnmatch_lines_random(["hold *2 ok", "python *2 ok"])  # the quicker one is first
