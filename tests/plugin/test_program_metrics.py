@@ -89,7 +89,7 @@ def test_wrong_metrics_are_refused(ended: Ended) -> None:
     """A name, a source or a number of repetitions that makes no sense is refused before anything runs."""
     for sentence in (
         "metric 'a b': not a name; use letters, digits and _, such as tokens_per_s",
-        "metric makespan_s: this name is taken: every run has it; choose another name",
+        "metric makespan_s: this name is taken: every run has it; choose another, such as own_makespan_s",
         "metrics['x']='/(?P<value>x)/': a function has no output; give a path in the value that it returns",
         "source 'y': neither a path in JSON nor a regular expression; try $.tokens_per_s",
         "metrics['x']=5: neither text nor a MetricSource; try {'tokens_per_s': '$.timings.predicted_per_second'}",
