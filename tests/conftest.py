@@ -47,6 +47,7 @@ def turns(worker_id: str) -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="tests-of-one-process-") as folder, pytest.MonkeyPatch.context() as patch:
+        Path(folder).chmod(0o711)  # users in a namespace of their own go through it
         patch.delenv("SLIPCOVER_ENABLED", raising=False)
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", None)
