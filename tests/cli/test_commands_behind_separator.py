@@ -94,7 +94,7 @@ def test_metrics_have_a_name_and_a_source() -> None:
     [
         ("--metric=tps", "metric=tps: not a metric and its source; try tokens_per_s=$.timings.predicted_per_second"),
         ("--metric=x=y", "metric=x=y: neither a path in JSON nor a regular expression; try $.tokens_per_s, "),
-        ("--metric=peak_bytes=$", "metric=peak_bytes=$: this name is taken: every run has it; choose another name"),
+        ("--metric=peak_bytes=$", "metric=peak_bytes=$: this name is taken: every run has it; choose another, such as"),
         ("--metric=x=$.a --metric=x=$.b", "metric=x=$.b: x has another source already; give it another name"),
     ],
 )

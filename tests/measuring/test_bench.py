@@ -26,7 +26,10 @@ from tests.measuring.parts import BPS, DECIDING, TIGHT, TINY, WIDE, CountingCap,
 from tests.sandbox import witness
 from tests.sandbox.child import MIB
 
-NOT_OF_A_RUN = {"dropped_s", "service_time_s", *(name for name in METRICS if name.startswith("bound_"))}
+NOT_OF_A_RUN = {
+    "dropped_s", "service_time_s", "first_step_s",
+    *(name for name in METRICS if name.startswith(("bound_", "step_", "steps_"))),
+}  # fmt: skip
 
 
 def _without_swap(bench: Bench) -> Bench:
@@ -100,7 +103,7 @@ def test_throttle_limits_reads_including_swap(
 
 
 def test_measurement_has_every_metric_of_a_run(swapped: Measurement) -> None:
-    """A measurement has every metric except drops and bounds, and except pressure if the kernel has none."""
+    """A measurement has every metric except drops, steps and bounds, and except pressure if the kernel has none."""
     absent = {name for name in METRICS if getattr(swapped, name) is None} - NOT_OF_A_RUN
     assert absent <= (set() if Path("/proc/pressure/memory").exists() else {"stall_s"})
 

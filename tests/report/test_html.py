@@ -96,9 +96,9 @@ class Page:
         return len(self.browser.find_elements(By.CSS_SELECTOR, selector))
 
     def data(self, chart: str) -> dict[str, dict[str, Any]]:
-        """Return the data of a chart by the name of the trace."""
+        """Return the data of a chart by the name of the trace, without those of a second panel."""
         found = self.ask(f"JSON.parse(JSON.stringify(document.getElementById('{chart}').data))")
-        return {trace.get("name", ""): trace for trace in found}
+        return {trace.get("name", ""): trace for trace in found if trace.get("yaxis", "y") == "y"}
 
     def choose(self, select: str, title: str) -> None:
         """Choose an option of a select element."""
@@ -194,8 +194,8 @@ def test_each_policy_has_a_curve_of_medians(page: Page, made: Document) -> None:
         )
         wanted = [places["tickvals"][places["ticktext"].index(limit or "none")] for limit in limits]
         assert line["x"] == pytest.approx(wanted, rel=0.1)
-    assert page.count("#curves .scatterlayer .trace") == len(POLICIES) + 1
-    assert page.count("#curves .scatterlayer .point") == len(POLICIES) * 3
+    assert page.count("#curves .scatterlayer .trace") == 2 * len(POLICIES) + 1  # each also with what it swapped
+    assert page.count("#curves .scatterlayer .point") == 2 * 3 * len(POLICIES) - 1
 
 
 def test_swapped_and_failed_runs_are_marked(page: Page) -> None:
@@ -247,7 +247,7 @@ def test_chosen_run_shows_its_memory_and_lanes(page: Page) -> None:
     for kind, bars in lanes.items():
         spans = [span for span in one["tasks"] if one["steps"][span[0]][0] == kind]
         found = sorted(zip(bars["base"], bars["x"], bars["y"], strict=True))
-        wanted = sorted((start, end - start, f"lane {lane}") for _, lane, _, start, end in spans)
+        wanted = sorted((start, end - start, f"lane {lane}") for _, lane, _, start, end, _ in spans)
         assert [bar[2] for bar in found] == [bar[2] for bar in wanted]
         for i in (0, 1):
             assert [bar[i] for bar in found] == pytest.approx([bar[i] for bar in wanted], abs=1e-6)
@@ -542,7 +542,7 @@ def test_hover_texts_show_names_literally(browser: webdriver.Chrome, tmp_path: P
 def test_page_of_a_baseline_explains_missing_charts(browser: webdriver.Chrome, tmp_path: Path, made: Document) -> None:
     """Records without tasks and time lines have all charts but these two, and the page says why."""
     page = Page(browser, write(tmp_path / "report.html", made.summary()), made)
-    assert page.count("#curves .scatterlayer .point") == len(POLICIES) * 3
+    assert page.count("#curves .scatterlayer .point") == 2 * 3 * len(POLICIES) - 1
     assert page.count("#responses .scatterlayer .trace") > 0
     assert page.count("#memory svg, #lanes svg") == 0
     for chart in ("memory", "lanes"):
