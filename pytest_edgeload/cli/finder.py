@@ -17,7 +17,7 @@ from pytest_edgeload.cli.subjects import Subject
 from pytest_edgeload.planning.plan import InvalidPlan
 from pytest_edgeload.report import minmem as texts
 from pytest_edgeload.results.curve import next_limit, noise, points
-from pytest_edgeload.results.limit_search import Search, Steps
+from pytest_edgeload.results.limit_search import LimitGrid, Search
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.metric import Metric
 from pytest_edgeload.results.minmem import KEEPS_IN_MEMORY, WORKS, CurvePoint, Goal, Margin, Smallest, Trial
@@ -139,17 +139,17 @@ class Finder:
     def _of_plenty(self, figure: str) -> list[float]:
         return [trial.values[figure] for trial in self._search.trials if trial.limit_bytes is None]
 
-    def _steps(self) -> Steps:
+    def _steps(self) -> LimitGrid:
         """Return the limits that may be tried. Raises UsageError if there are none."""
         low = -(-self._subject.min_bytes // self._step_bytes)
-        steps = Steps(self._step_bytes, low, self._subject.max_bytes // self._step_bytes)
+        steps = LimitGrid(self._step_bytes, low, self._subject.max_bytes // self._step_bytes)
         if steps.low > steps.high:
             lowest = "the need of a process" if self._subject.idle_bytes is None else "the idle worker's need"
             reason = f"no multiple is between {lowest} and all memory"
             raise UsageError(Setting("step", format_size(self._step_bytes)), reason, "try 4M")
         return steps
 
-    def _draw(self, by: Figure, steps: Steps) -> None:
+    def _draw(self, by: Figure, steps: LimitGrid) -> None:
         """Run where the curve bends, at most as often as allowed."""
         ripple, low_bytes = noise(self._of_plenty(str(by))), steps.low * steps.size_bytes
         for _ in range(self._demands.curve_runs):

@@ -14,7 +14,7 @@ from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.report import files, session
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, comparison
-from pytest_edgeload.results.comparison import NEWEST, Comparison
+from pytest_edgeload.results.comparison import NEWEST, BaselineComparison
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.gate import Gate
@@ -51,7 +51,7 @@ class Outputs:
     exports: tuple[tuple[str, Path], ...]
     save: str | None
     storage: Path
-    comparison: Comparison
+    comparison: BaselineComparison
     view: View
 
     @classmethod
@@ -63,7 +63,7 @@ class Outputs:
     @classmethod
     def of_exports(cls, args: argparse.Namespace) -> Outputs:
         """Return the outputs of a subcommand that only writes report files. Raises UsageError."""
-        return cls(_exports(args), None, Path(), Comparison(Gate()), View())
+        return cls(_exports(args), None, Path(), BaselineComparison(Gate()), View())
 
     def check(self, empty: Document) -> None:
         """Try the files, with a document without records. Raises Refusal."""
@@ -127,13 +127,13 @@ def _exports(args: argparse.Namespace) -> tuple[tuple[str, Path], ...]:
     return tuple(args.export)
 
 
-def _comparison(args: argparse.Namespace) -> Comparison:
+def _comparison(args: argparse.Namespace) -> BaselineComparison:
     """Return the comparison that the arguments ask for. Raises UsageError."""
     if args.strict and not args.compare_fail:
         hint = ("add one, such as ", Setting("compare-fail", "makespan:10%"))
         raise UsageError(Setting("strict"), "without a threshold nothing is judged", hint)
     if args.compare is None and not args.compare_fail:
-        return Comparison(Gate())
+        return BaselineComparison(Gate())
     try:
         return comparison.find(args.storage, args.compare or NEWEST, args.compare_fail, is_strict=args.strict)
     except UsageError as error:

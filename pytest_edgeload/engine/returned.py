@@ -9,13 +9,13 @@ import msgspec
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.job import Returned
-from pytest_edgeload.results.json_values import Steps, find, is_series, numbers, thinned
+from pytest_edgeload.results.json_values import KeyPath, find, is_series, numbers, thinned
 
 
 class ReturnedMetrics:
     """Numbers at these paths, by name of the metric. A list of numbers, or several values, are a series."""
 
-    def __init__(self, paths: Mapping[str, Steps]) -> None:
+    def __init__(self, paths: Mapping[str, KeyPath]) -> None:
         self._paths = paths
         self._numbers: dict[str, list[float]] = {name: [] for name in paths}
         self._series: set[str] = set()

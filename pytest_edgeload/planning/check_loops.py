@@ -6,11 +6,11 @@ steps holds between any two that follow each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
-from pytest_edgeload.networks.tile import PAGE, REQUESTED, span_bytes
-from pytest_edgeload.planning.plan import InvalidPlan, Plan, Task, Unrolled, WeightKey, unrolled
+from pytest_edgeload.networks.tile import PAGE, span_bytes
+from pytest_edgeload.planning.plan import InvalidPlan, Plan, Task, Unrolled, WeightKey, needs_of_steps, unrolled
 from pytest_edgeload.planning.words import describe, task_words
 from pytest_edgeload.workload import Workload
 
@@ -35,11 +35,12 @@ def check_steps(plan: Plan, workload: Workload) -> None:
     """Raise InvalidPlan unless each request has its steps, each step waits for the one before, and places are free."""
     _check_counts(plan, workload)
     flat = unrolled(plan, 2) if plan.loops else Unrolled(plan, [(i, 0) for i in range(len(plan.tasks))])
-    for waiting, awaited in _needs(plan, flat):
-        if not_awaited(flat.plan.tasks, waiting, [awaited]):
-            (i, step), (needed, _) = flat.origins[waiting], flat.origins[awaited]
-            reason = f"does not wait for the {plan.tasks[needed].kind} of {task_words(plan.tasks[needed])}, step 0"
-            raise InvalidPlan(describe(i, plan.tasks[i], step), reason, f"add task {needed} to its `carried`")
+    at = {origin: index for index, origin in enumerate(flat.origins)}
+    for loop in (loop for loop in plan.loops if loop.steps > 1):
+        for i, needed in needs_of_steps(plan.tasks, loop.first, loop.end):
+            if not_awaited(flat.plan.tasks, at[i, 1], [at[needed, 0]]):
+                reason = f"does not wait for the {plan.tasks[needed].kind} of {task_words(plan.tasks[needed])}, step 0"
+                raise InvalidPlan(describe(i, plan.tasks[i], 1), reason, f"add task {needed} to its `carried`")
     _check_places(flat, workload)
 
 
@@ -60,26 +61,6 @@ def _check_counts(plan: Plan, workload: Workload) -> None:
             raise InvalidPlan(describe(i, task), "is not in the loop of its free", "load and free in the same loop")
         if task.kind == "exec" and loops[loads[task.weights]] not in {None, loop}:
             raise InvalidPlan(describe(i, task), "is not in the loop of its load", "execute it there, or load before")
-
-
-def _needs(plan: Plan, flat: Unrolled) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of tasks of `flat` of which the first must wait for the second, in the step before.
-
-    The first exec of a request, and the load of the rows that it looks up, need the outputs of its last exec; a load
-    needs the free of the same weights.
-    """
-    at = {origin: index for index, origin in enumerate(flat.origins)}
-    for loop in plan.loops:
-        tasks = [(i, plan.tasks[i]) for i in range(loop.first, loop.end)] if loop.steps > 1 else []
-        execs = {task.request: i for i, task in tasks if task.kind == "exec"}
-        frees = {task.weights: i for i, task in tasks if task.kind == "free"}
-        begun: set[int] = set()
-        for i, task in tasks:
-            if task.kind == "load":
-                yield at[i, 1], at[frees[task.weights], 0]
-            if (task.kind == "exec" and task.request not in begun) or task.tile is REQUESTED:
-                yield at[i, 1], at[execs[task.request], 0]
-            begun |= {task.request} if task.kind == "exec" else set()
 
 
 def _check_places(flat: Unrolled, workload: Workload) -> None:

@@ -145,7 +145,7 @@ class TaskTotal(msgspec.Struct, frozen=True, array_like=True):
         return TaskTotal(self.task, self.runs + 1, busy_s, waited_s, max(self.end_s, span.end_s))
 
 
-class Loop(msgspec.Struct, frozen=True):
+class StepLoop(msgspec.Struct, frozen=True):
     """The tasks from index `first` up to `end`, which are repeated: all of them once in each of `steps` steps.
 
     Each step of a task waits for the step of the same task before it. Tasks outside of the loop wait for its last step.
@@ -181,19 +181,19 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     patience: int | None = None
     service_s: tuple[float, ...] = ()
     arena_bytes: int = 0
-    loops: tuple[Loop, ...] = ()
+    loops: tuple[StepLoop, ...] = ()
 
     @property
-    def loop_of(self) -> list[Loop | None]:
+    def loop_of(self) -> list[StepLoop | None]:
         """The loop of each task; None for a task that runs once."""
-        found: list[Loop | None] = [None] * len(self.tasks)
+        found: list[StepLoop | None] = [None] * len(self.tasks)
         for loop in self.loops:
             found[loop.first : loop.end] = [loop] * (loop.end - loop.first)
         return found
 
     def shortened(self, max_steps: int) -> Plan:
         """Return the plan with at most `max_steps` steps in each loop."""
-        loops = tuple(Loop(loop.first, loop.end, min(loop.steps, max_steps)) for loop in self.loops)
+        loops = tuple(StepLoop(loop.first, loop.end, min(loop.steps, max_steps)) for loop in self.loops)
         return msgspec.structs.replace(self, loops=loops)
 
 
@@ -231,7 +231,7 @@ class Builder:
         self._tasks: list[Task] = []
         self._inits: dict[int, int] = {}
         self._answers: dict[int, int] = {}
-        self._loops: list[Loop] = []
+        self._loops: list[StepLoop] = []
         self._rest = (lanes, order, memory_bytes, patience, service_s, arena_bytes)
 
     def add(
@@ -282,8 +282,9 @@ class Builder:
         yield loop
         if steps == 1 or first == len(self._tasks):
             return
-        self._loops.append(Loop(first, len(self._tasks), steps))
-        for index, awaited in (*(_needed if overlapping else _barrier)(self._tasks, first), *loop.pairs):
+        self._loops.append(StepLoop(first, len(self._tasks), steps))
+        needs = needs_of_steps(self._tasks, first, len(self._tasks)) if overlapping else _barrier(self._tasks, first)
+        for index, awaited in (*needs, *loop.pairs):
             task = self._tasks[index]
             if awaited != index and awaited not in task.carried:  # a task waits for its own step before anyway
                 self._tasks[index] = msgspec.structs.replace(task, carried=(*task.carried, awaited))
@@ -309,21 +310,24 @@ def _barrier(tasks: Sequence[Task], first: int) -> Iterator[tuple[int, int]]:
             yield from ((index, end) for end in last)
 
 
-def _needed(tasks: Sequence[Task], first: int) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of tasks from `first` on that no step can do without: outputs are inputs, loads follow frees."""
-    execs: dict[int, list[int]] = {}
-    frees: dict[WeightKey, int] = {}
-    for index, task in enumerate(tasks[first:], first):
-        if task.kind == "exec":
-            execs.setdefault(task.request, []).append(index)
-        elif task.kind == "free":
-            frees[task.weights] = index
-    yield from ((own[0], own[-1]) for own in execs.values())
-    for index, task in enumerate(tasks[first:], first):
+def needs_of_steps(tasks: Sequence[Task], first: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of tasks from `first` up to `end` of which one needs the other in the step before its own.
+
+    The first exec of a request, and the load of the rows that it looks up, need the outputs of its last exec. A load
+    needs the free of the same weights.
+    """
+    own = [(index, tasks[index]) for index in range(first, end)]
+    last_execs = {task.request: index for index, task in own if task.kind == "exec"}
+    frees = {task.weights: index for index, task in own if task.kind == "free"}
+    begun: set[int] = set()
+    for index, task in own:
         if task.kind == "load" and task.weights in frees:
             yield index, frees[task.weights]
-            if task.tile is REQUESTED:  # the step before gives the rows
-                yield index, execs[task.request][-1]
+        begins = task.kind == "exec" and task.request not in begun
+        if begins or (task.kind == "load" and task.tile is REQUESTED and task.request in last_execs):
+            yield index, last_execs[task.request]
+        if begins:
+            begun.add(task.request)
 
 
 class Unrolled(NamedTuple):
@@ -356,7 +360,7 @@ def _steps(plan: Plan, max_steps: int) -> Iterator[tuple[int, int]]:
     loops = {loop.first: loop for loop in plan.loops}
     index = 0
     while index < len(plan.tasks):
-        loop = loops.get(index, Loop(index, index + 1, 1))
+        loop = loops.get(index, StepLoop(index, index + 1, 1))
         yield from ((i, step) for step in range(min(loop.steps, max_steps)) for i in range(loop.first, loop.end))
         index = loop.end
 

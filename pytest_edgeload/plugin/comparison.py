@@ -8,15 +8,15 @@ from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.results import comparison
-from pytest_edgeload.results.comparison import Comparison
+from pytest_edgeload.results.comparison import BaselineComparison
 from pytest_edgeload.results.gate import Gate
 
 
-def find(settings: Settings, given: Mapping[str, Given]) -> Comparison:
+def find(settings: Settings, given: Mapping[str, Given]) -> BaselineComparison:
     """Return the comparison that the options ask for. Raises UsageError."""
     thresholds, is_strict = settings.compare_fail, settings.strict
     if not settings.compare:
-        return Comparison(Gate(thresholds, is_strict=is_strict))
+        return BaselineComparison(Gate(thresholds, is_strict=is_strict))
     try:
         return comparison.find(settings.storage, settings.compare, thresholds, is_strict=is_strict)
     except UsageError as error:

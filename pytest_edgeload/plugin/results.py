@@ -21,7 +21,7 @@ from pytest_edgeload.report import files as report_files
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.case import Case
-from pytest_edgeload.results.comparison import Comparison
+from pytest_edgeload.results.comparison import BaselineComparison
 from pytest_edgeload.results.document import Document, document
 from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.gate import Gate
@@ -40,7 +40,7 @@ class Results:
         self._setup = setup
         self._project = project
         self._command = command
-        self._comparison = Comparison()
+        self._comparison = BaselineComparison()
         self._gate = SessionGate(Gate(is_strict=setup.settings.strict), setup.settings.rounds.max, ())
         self._arrived: dict[str, Entry] = {}
         self._document: Document | None = None

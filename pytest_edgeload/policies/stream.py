@@ -12,6 +12,7 @@ It wins if memory is smaller than the weights, and if several requests need the 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, groupby
 
@@ -166,7 +167,7 @@ class _Layout:
         self._ring.rewind()
         with self._plan.loop(steps, overlapping=True) as loop:
             loads = {number: load for number, use in uses if (load := self._add(number, use)) is not None}
-            ring = self._ring.copy()
+            ring = deepcopy(self._ring)
             ring.rewind()
             for number, use in uses:
                 if number in loads and use.has_place:

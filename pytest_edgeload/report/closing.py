@@ -38,9 +38,10 @@ class _Contest:
 
     @property
     def name(self) -> str:
-        """The workload and the limit."""
+        """The workload and the limit, and the loop if requests do not arrive all at once."""
         case = self.winner.record.case
-        return printable(f"{case.workload} at {case.limit or 'no limit'}")
+        loop = "" if case.loop == "once" else f", {case.loop} loop"
+        return printable(f"{case.workload} at {case.limit or 'no limit'}{loop}")
 
     @property
     def lead(self) -> float:

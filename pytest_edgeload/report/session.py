@@ -6,7 +6,7 @@ from pytest_edgeload.report import comparison, terminal
 from pytest_edgeload.report.closing import closing
 from pytest_edgeload.report.notes import failures
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.comparison import Comparison
+from pytest_edgeload.results.comparison import BaselineComparison
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
 
@@ -14,7 +14,7 @@ from pytest_edgeload.results.finding import Judgement
 def text(
     document: Document,
     judgement: Judgement,
-    compared: Comparison,
+    compared: BaselineComparison,
     view: View,
     *,
     is_quiet: bool,

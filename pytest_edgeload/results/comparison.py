@@ -18,14 +18,14 @@ NEWEST = "newest"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BaselineComparison:
     """The gate with the baseline, and a sentence about the baseline (empty without a comparison)."""
 
     gate: Gate = field(default_factory=Gate)
     sentence: str = ""
 
 
-def find(storage: Path, name: str, thresholds: Iterable[Threshold], *, is_strict: bool) -> Comparison:
+def find(storage: Path, name: str, thresholds: Iterable[Threshold], *, is_strict: bool) -> BaselineComparison:
     """Return the comparison with a baseline, given by number, name, file or as `newest`. Raises UsageError."""
     path = baseline.find(storage, "" if name == NEWEST else name, machine())
     if path is None and is_strict:
@@ -35,6 +35,6 @@ def find(storage: Path, name: str, thresholds: Iterable[Threshold], *, is_strict
     is_alike = document is None or document.machine.key == machine().key
     gate = Gate(tuple(thresholds), document, is_alike, is_strict)
     if path is None:
-        return Comparison(gate, f"no baseline in {storage}, so nothing is compared")
+        return BaselineComparison(gate, f"no baseline in {storage}, so nothing is compared")
     other = "" if is_alike else ", of another machine: only ratios, bytes and counts"
-    return Comparison(gate, printable(f"compared with {path}") + other)
+    return BaselineComparison(gate, printable(f"compared with {path}") + other)

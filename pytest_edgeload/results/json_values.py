@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_edgeload.base.arguments import plain
 
-Steps = tuple[str | int | None, ...]
+KeyPath = tuple[str | int | None, ...]
 """A path: names of objects, indices of lists, and None for every item of a list."""
 
 MAX_SERIES = 10_000
@@ -44,7 +44,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def find(value: Any, steps: Steps, shown: str = "$") -> Any:
+def find(value: Any, steps: KeyPath, shown: str = "$") -> Any:
     """Return the value below `value`, which is at the path `shown`. Raises ValueError with the reason if none is."""
     if isinstance(value, _Repeated):
         raise ValueError(f"{shown} is there twice")  # noqa: TRY004  # a fault of the data

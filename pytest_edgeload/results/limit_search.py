@@ -53,7 +53,7 @@ def _above(candidate: int, high: int) -> Iterator[int]:
         yield high
 
 
-class Steps(NamedTuple):
+class LimitGrid(NamedTuple):
     """The limits that a search may try: multiples of `size_bytes`, from the `low`-th to the `high`-th."""
 
     size_bytes: int
@@ -80,7 +80,7 @@ class Search:
         self._show(trial)
         return trial
 
-    def smallest(self, goal: Goal, guess_bytes: int, steps: Steps) -> int | None:
+    def smallest(self, goal: Goal, guess_bytes: int, steps: LimitGrid) -> int | None:
         """Return the smallest limit in bytes that meets the goal; None without one. `guess_bytes` is tried first."""
 
         def meets(runs: int) -> Callable[[int], bool]:

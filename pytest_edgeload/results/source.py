@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.results.json_values import Steps, find
+from pytest_edgeload.results.json_values import KeyPath, find
 from pytest_edgeload.results.metric import MAX_UNIT_CHARACTERS, Better
 from pytest_edgeload.results.naming import check_own_name
 
@@ -36,7 +36,7 @@ class JsonPath:
     `file` contains the document; without it, the document is the program's output or answer.
     """
 
-    steps: Steps
+    steps: KeyPath
     file: str = ""
 
     def find(self, document: Any) -> Any:
@@ -112,7 +112,7 @@ def _to_pattern(expression: str, *, is_series: bool) -> Pattern:
     return Pattern(expression, is_series)
 
 
-def _to_steps(path: str) -> Steps:
+def _to_steps(path: str) -> KeyPath:
     steps: list[str | int | None] = []
     end = 0
     while match := _STEP.match(path, end):

@@ -19,7 +19,7 @@ from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.tracebacks import user_lines
 from pytest_edgeload.results.measurement import Measurement, Outcome
-from pytest_edgeload.results.reports import Report
+from pytest_edgeload.results.reported import ReportedValue
 from pytest_edgeload.results.source import MetricSource
 from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
@@ -178,7 +178,7 @@ class _Run:
             return "ok", ""
         return "crashed", with_words(worker.ending("the program"), worker.errors, self.out)
 
-    def reports(self, worker: Worker) -> Iterator[Report]:
+    def reports(self, worker: Worker) -> Iterator[ReportedValue]:
         """Return the metrics in the output and the files of the program."""
         return self._sources.reports(ProgramOutput(self.out.text, worker.errors.text))
 
@@ -265,7 +265,7 @@ class _Service:
             return "crashed", with_words(f"{worker.ending('the program')} {when}{hint}", worker.errors, self.out)
         return self._failure or ("ok", "")
 
-    def reports(self, worker: Worker) -> Iterator[Report]:
+    def reports(self, worker: Worker) -> Iterator[ReportedValue]:
         """Return the metrics in the answer of `ask`, or else in the output of the service."""
         return self._sources.reports(ProgramOutput(self.out.text, worker.errors.text, self._answer))
 

@@ -20,7 +20,7 @@ from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, J
 from pytest_edgeload.networks.folder import SAMPLES, weight_files
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.results.measurement import Measurement, Outcome
-from pytest_edgeload.results.reports import Report
+from pytest_edgeload.results.reported import ReportedValue
 from pytest_edgeload.results.source import JsonPath, MetricSource
 from pytest_edgeload.sandbox import page_cache
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
@@ -180,14 +180,14 @@ class _Dialogue:
             notices=last.notices if isinstance(last, Returned) else done.notices,
         )
 
-    def reports(self, worker: Worker) -> Iterator[Report]:  # noqa: ARG002
+    def reports(self, worker: Worker) -> Iterator[ReportedValue]:  # noqa: ARG002
         """Yield the metrics that a function returned, and the times of its repetitions."""
         if self._done is not None and self._done.repetitions_s:
-            yield Report("repetition_s", self._done.repetitions_s)
+            yield ReportedValue("repetition_s", self._done.repetitions_s)
         if isinstance(self._last, Returned):
             for name, source in self._metrics.items():
                 value, fault = self._last.metrics.get(name), self._last.faults.get(name, "")
-                yield Report(name, value, source.unit, source.better, fault=fault)
+                yield ReportedValue(name, value, source.unit, source.better, fault=fault)
 
     def outcome(self, worker: Worker) -> tuple[Outcome, str]:
         """Return the outcome by the worker's own account, or else by its end."""

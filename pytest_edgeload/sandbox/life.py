@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.results.measurement import Measurement, Outcome
-from pytest_edgeload.results.reports import Report
+from pytest_edgeload.results.reported import ReportedValue
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
 from pytest_edgeload.sandbox.environment import notices
 from pytest_edgeload.sandbox.inbox import Inbox
@@ -31,7 +31,7 @@ class Conversation(Protocol):
     def converse(self, worker: Worker) -> None:
         """Exchange messages until everything is answered or the worker is gone."""
 
-    def reports(self, worker: Worker) -> Iterable[Report]:
+    def reports(self, worker: Worker) -> Iterable[ReportedValue]:
         """Return the metrics that the program itself gave in its answers or its output. It has ended."""
 
     def outcome(self, worker: Worker) -> tuple[Outcome, str]:

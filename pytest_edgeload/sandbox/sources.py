@@ -9,7 +9,7 @@ from typing import Self
 
 from pytest_edgeload.base import files
 from pytest_edgeload.results.json_values import document, is_series, to_number
-from pytest_edgeload.results.reports import Report
+from pytest_edgeload.results.reported import ReportedValue
 from pytest_edgeload.results.source import GROUP, JsonPath, MetricSource, Pattern
 from pytest_edgeload.sandbox.matching import matches
 
@@ -50,14 +50,14 @@ class Sources:
         names = {source.place.file for source in metrics.values() if isinstance(source.place, JsonPath)}
         return cls(metrics, folder, {name: _state(folder / name) for name in names if name})
 
-    def reports(self, output: ProgramOutput) -> Iterator[Report]:
+    def reports(self, output: ProgramOutput) -> Iterator[ReportedValue]:
         """Yield a report on each metric, with a value or a fault."""
         for name, source in self.metrics.items():
             try:
                 value, fault = self._value(source, output), ""
             except ValueError as error:
                 value, fault = None, str(error)
-            yield Report(name, value, source.unit, source.better, is_series=is_series(value), fault=fault)
+            yield ReportedValue(name, value, source.unit, source.better, is_series=is_series(value), fault=fault)
 
     def _value(self, source: MetricSource, output: ProgramOutput) -> object:
         """Return the value of a metric. Raises ValueError with the reason if it has none."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Loop, Plan, Span, Task, TaskTotal, unrolled
+from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Plan, Span, StepLoop, Task, TaskTotal, unrolled
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS, SpanLog
 from pytest_edgeload.policies import POLICIES
@@ -24,7 +24,7 @@ def loops(draw: st.DrawFn) -> Plan:
     """Draw a plan of any shape with up to two loops, one task a request."""
     lanes, count = draw(st.integers(1, 3)), draw(st.integers(1, 8))
     ends = sorted(draw(st.lists(st.integers(0, count), min_size=4, max_size=4)))
-    found = [Loop(first, end, draw(st.integers(2, 4))) for first, end in (ends[:2], ends[2:]) if first < end]
+    found = [StepLoop(first, end, draw(st.integers(2, 4))) for first, end in (ends[:2], ends[2:]) if first < end]
     tasks = []
     for i in range(count):
         loop = next((loop for loop in found if i in loop), None)
@@ -85,7 +85,7 @@ def test_policies_repeat_steps(asked: Workload, policy: str, budget: Budget) -> 
 ASKED = Workload("loop", (Request(network((8, 4, 4), (16, 6, 4)), steps=4),))
 
 
-def _linear(*loops: Loop) -> Plan:
+def _linear(*loops: StepLoop) -> Plan:
     """Return the plan of `linear` for ASKED, with these loops and nothing that is carried over."""
     plan = POLICIES["linear"](ASKED, Budget())
     tasks = tuple(msgspec.structs.replace(task, carried=()) for task in plan.tasks)
@@ -102,20 +102,20 @@ def _with_carried(plan: Plan, index: int, *carried: int) -> Plan:
     ("plan", "reason"),
     [
         (_linear(), "task 2 (exec of request 0, layer 0): runs 1 times, but its request has 4 steps"),
-        (_linear(Loop(1, 7, 3)), "task 2 (exec of request 0, layer 0): runs 3 times, but its request has 4"),
-        (_linear(Loop(0, 7, 4)), "task 0 (init of request 0): is in a loop"),
+        (_linear(StepLoop(1, 7, 3)), "task 2 (exec of request 0, layer 0): runs 3 times, but its request has 4"),
+        (_linear(StepLoop(0, 7, 4)), "task 0 (init of request 0): is in a loop"),
         (
-            _linear(Loop(1, 3, 4), Loop(4, 7, 4)),
+            _linear(StepLoop(1, 3, 4), StepLoop(4, 7, 4)),
             "task 1 (load of request 0, layer 0): is not in the loop of its",
         ),
-        (_linear(Loop(1, 9, 4)), "the loop of tasks 1 to 9: of 4 steps, does not exist"),
+        (_linear(StepLoop(1, 9, 4)), "the loop of tasks 1 to 9: of 4 steps, does not exist"),
         (
-            _linear(Loop(1, 4, 4), Loop(3, 7, 4)),
+            _linear(StepLoop(1, 4, 4), StepLoop(3, 7, 4)),
             "the loop of tasks 3 to 7: shares tasks with the loop before it",
         ),
-        (_linear(Loop(1, 7, 4)), "task 1 (load of request 0, layer 0, step 1): does not wait for the free of"),
+        (_linear(StepLoop(1, 7, 4)), "task 1 (load of request 0, layer 0, step 1): does not wait for the free of"),
         (
-            _with_carried(_linear(Loop(1, 7, 4)), 4, 9),
+            _with_carried(_linear(StepLoop(1, 7, 4)), 4, 9),
             "task 4 (load of request 0, layer 1): waits for the step of task 9 before its",
         ),
     ],

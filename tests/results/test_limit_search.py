@@ -7,11 +7,11 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.results.limit_search import Search, Steps, confirmed, smallest
+from pytest_edgeload.results.limit_search import LimitGrid, Search, confirmed, smallest
 from pytest_edgeload.results.minmem import Goal, Margin, Trial
 
 WORKS = Goal(may_swap=False)
-STEPS = Steps(4, 1, 100)
+STEPS = LimitGrid(4, 1, 100)
 
 
 @given(st.integers(1, 300), st.integers(1, 400), st.integers(1, 300), st.integers(1, 400))

@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.results.metric import OwnMetric
-from pytest_edgeload.results.reports import Report, gather, parse_report
+from pytest_edgeload.results.reported import ReportedValue, gather, parse_report
 
 
 def test_unit_and_direction_follow_from_the_name() -> None:
     """A metric has the unit and direction of its name, unless its report gives others."""
-    given_others = Report("first_token_s", 2, unit="min", better="neither")
-    metrics, notices = gather([Report("tokens_per_s", 31), Report("wer", 0.1, better="lower"), given_others])
+    given_others = ReportedValue("first_token_s", 2, unit="min", better="neither")
+    metrics, notices = gather(
+        [ReportedValue("tokens_per_s", 31), ReportedValue("wer", 0.1, better="lower"), given_others]
+    )
     assert notices == ()
     assert metrics == {
         "tokens_per_s": OwnMetric(31.0, "1/s", "higher"),
@@ -27,46 +29,48 @@ def test_unit_and_direction_follow_from_the_name() -> None:
 
 def test_reports_of_a_series_are_joined() -> None:
     """Reports of a series, and lists, become one series in their order; one report of a series is a series."""
-    joined = [Report("a", 1, is_series=True), Report("a", [2, 3], is_series=True)]
-    metrics, notices = gather([*joined, Report("b", 1, is_series=True), Report("c", (4, 5))])
+    joined = [ReportedValue("a", 1, is_series=True), ReportedValue("a", [2, 3], is_series=True)]
+    metrics, notices = gather([*joined, ReportedValue("b", 1, is_series=True), ReportedValue("c", (4, 5))])
     assert notices == ()
     assert {name: metric.value for name, metric in metrics.items()} == {"a": (1, 2, 3), "b": (1,), "c": (4, 5)}
 
 
 FAULTS = {
     "its metric x is left out: it was reported 2 times; series=True keeps every value": [
-        Report("x", 1),
-        Report("x", 2),
+        ReportedValue("x", 1),
+        ReportedValue("x", 2),
     ],
-    "its metric x is left out: $ has no 'x'": [Report("x", fault="$ has no 'x'"), Report("x", 1)],
-    "its metric x is left out: 'fast' is not a number": [Report("x", "fast")],
-    "its metric x is left out: the list is empty": [Report("x", [])],
-    "its metric a b is left out: not a name; use letters, digits and _, such as tokens_per_s": [Report("a b", 1)],
+    "its metric x is left out: $ has no 'x'": [ReportedValue("x", fault="$ has no 'x'"), ReportedValue("x", 1)],
+    "its metric x is left out: 'fast' is not a number": [ReportedValue("x", "fast")],
+    "its metric x is left out: the list is empty": [ReportedValue("x", [])],
+    "its metric a b is left out: not a name; use letters, digits and _, such as tokens_per_s": [
+        ReportedValue("a b", 1)
+    ],
     "its metric cpu_s is left out: this name is taken: every run has it; choose another, such as own_cpu_s": [
-        Report("cpu_s", 1)
+        ReportedValue("cpu_s", 1)
     ],
     "its metric x is left out: better='up' is not a direction; give higher or lower or neither": [
-        Report("x", 1, better="up")
+        ReportedValue("x", 1, better="up")
     ],
-    "its metric x is left out: unit=5 is not a text of at most 50 characters": [Report("x", 1, unit=5)],
-    r"its metric \n is left out: not a name; use letters, digits and _, such as tokens_per_s": [Report("\n", 1)],
+    "its metric x is left out: unit=5 is not a text of at most 50 characters": [ReportedValue("x", 1, unit=5)],
+    r"its metric \n is left out: not a name; use letters, digits and _, such as tokens_per_s": [ReportedValue("\n", 1)],
 }
 
 
 @pytest.mark.parametrize("sentence", FAULTS)
 def test_fault_is_a_sentence_and_others_stay(sentence: str) -> None:
     """A metric with a fault is left out with one sentence; the other metrics stay."""
-    metrics, notices = gather([Report("other", 1), *FAULTS[sentence]])
+    metrics, notices = gather([ReportedValue("other", 1), *FAULTS[sentence]])
     assert notices == (sentence,)
     assert [*metrics] == ["other"]
 
 
 def test_many_faults_are_counted() -> None:
     """A program that reports nonsense in a loop adds only a few sentences, and only so many metrics are kept."""
-    _, notices = gather(Report(f"{i}", 1) for i in range(1000))
+    _, notices = gather(ReportedValue(f"{i}", 1) for i in range(1000))
     assert len(notices) == 6
     assert notices[-1] == "995 more of its metrics are left out"
-    metrics, notices = gather(Report(f"m{i}", 1) for i in range(102))
+    metrics, notices = gather(ReportedValue(f"m{i}", 1) for i in range(102))
     assert len(metrics) == 100
     assert notices[0] == "its metric m100 is left out: a run has at most 100"
 

@@ -107,12 +107,6 @@ class Ring:
         """Hand out places from the start again."""
         self._next = self._first
 
-    def copy(self) -> Ring:
-        """Return a ring that hands out the same places."""
-        ring = Ring(self._first, self.end)
-        ring._next, ring._occupied = self._next, list(self._occupied)
-        return ring
-
     def take(self, size_bytes: int, number: int) -> tuple[int, list[int]]:
         """Return the place of use `number`, and the numbers of the uses that must be freed before it is loaded."""
         place = self._next if self._next + size_bytes <= self.end else self._first

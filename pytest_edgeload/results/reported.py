@@ -20,7 +20,7 @@ _MAX_NOTICES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportedValue:
     """A value that one source gave for a metric, or the `fault` why it gave none.
 
     Reports of one name whose `is_series` is true are joined. `unit` and `better` follow from the name if they are None.
@@ -36,20 +36,20 @@ class Report:
     interval: tuple[float, float] | None = None
 
 
-def parse_report(message: bytes) -> Report:
+def parse_report(message: bytes) -> ReportedValue:
     """Return the report in the JSON of `inside.record`. Anything else is a report with a fault."""
     try:
         fields: dict[str, Any] = json.loads(message)
-        return Report(
+        return ReportedValue(
             str(fields["name"]), fields["value"], fields["unit"], fields["better"], is_series=bool(fields["series"])
         )
     except (ValueError, RecursionError, LookupError, TypeError):
-        return Report("a message", fault="it is not a report of pytest_edgeload.record")
+        return ReportedValue("a message", fault="it is not a report of pytest_edgeload.record")
 
 
-def gather(reports: Iterable[Report]) -> tuple[dict[str, OwnMetric], tuple[str, ...]]:
+def gather(reports: Iterable[ReportedValue]) -> tuple[dict[str, OwnMetric], tuple[str, ...]]:
     """Return the metrics by name, and a sentence about each metric that is left out."""
-    by_name: dict[str, list[Report]] = {}
+    by_name: dict[str, list[ReportedValue]] = {}
     for report in reports:
         by_name.setdefault(report.name, []).append(report)
     metrics: dict[str, OwnMetric] = {}
@@ -69,7 +69,7 @@ def _bounded(faults: Sequence[str]) -> tuple[str, ...]:
     return (*faults[:_MAX_NOTICES], f"{len(faults) - _MAX_NOTICES} more of its metrics are left out")
 
 
-def _metric(name: str, reports: Sequence[Report]) -> OwnMetric:
+def _metric(name: str, reports: Sequence[ReportedValue]) -> OwnMetric:
     """Return the metric of these reports. Raises ValueError with the reason why there is none."""
     fault = next((report.fault for report in reports if report.fault), "")
     if fault:
