@@ -8,35 +8,45 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.results.document import parse
-from tests.plugin.sessions import CONFTEST, Begin, Ended, write
+from tests.plugin.sessions import Begin, Ended, write
 
 POLICY = """
-import os
 from pytest_edgeload.policies import POLICIES
 
 def pytest_edge_policies(register):
-    register("mine", POLICIES[os.environ.get("MINE", "linear")])
+    register("mine", POLICIES["linear"])
 """
-"""A policy that keeps all layers in memory instead of one if a variable is set."""
+
+HELD = """
+import os
+
+def hold(mib):
+    return len(bytearray(mib << 20))
+
+def test_case(edge, edge_policy, edge_mem):
+    mib = os.environ.get("HELD", "1") if edge_policy == "mine" else "1"
+    edge.call(hold, int(mib), memory=edge_mem, name=edge_policy)
+"""
+"""A function for each policy, which starts faster than a network; that of `mine` holds more if a variable is set."""
 
 OPTIONS = ("--edge-policy=linear,mine", "--edge-mem=none")
 TWICE = (*OPTIONS, "--edge-rounds=2")
-GATE = "--edge-compare-fail=plan_peak:10%"
-GROWN = "regressed: mine, small+wide at no limit, reader read: plan_peak 28.3M -> "
+GATE = "--edge-compare-fail=peak:16M"
+GROWN = "regressed: mine, program at no limit, reader none: peak "
 
 
 @pytest.fixture(scope="module")
 def saved(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """Return a session that saved a baseline, in a project with the policy."""
-    folder = write(tmp_path_factory.mktemp("saved"), conftest=CONFTEST + POLICY)
+    folder = write(tmp_path_factory.mktemp("saved"), conftest=POLICY, test_tiny=HELD)
     return begin(folder, *TWICE, "--edge-save=first").end()
 
 
 @pytest.fixture(params=["0", "2"], ids=["alone", "xdist"])
 def regressed(request: pytest.FixtureRequest, begin: Begin, saved: Ended) -> Ended:
-    """Return a session in which the policy keeps all layers in memory, with and without xdist."""
+    """Return a session in which `mine` holds 64 MiB, with and without xdist."""
     options = (*TWICE, GATE, "-n", request.param, "--junitxml=junit.xml", "-p", "cacheprovider")
-    return begin(saved.running.folder, *options, MINE="bulk-unchained", COLUMNS="250").end()
+    return begin(saved.running.folder, *options, HELD="64", COLUMNS="250").end()
 
 
 def test_saved_baseline_is_a_numbered_file(saved: Ended) -> None:
@@ -56,7 +66,7 @@ def test_unchanged_figures_pass(saved: Ended, begin: Begin) -> None:
     ended = begin(saved.running.folder, *OPTIONS, GATE).end()
     assert ended.status == 0, ended.said
     ended.lines.fnmatch_lines(["compared with *0001_first_*.json", "policy *then *now *change *interval", "2 ok"])
-    ended.lines.fnmatch_lines_random(["mine *small+wide *none *read *makespan *s *s *%*", "mine *peak *M *M *%*"])
+    ended.lines.fnmatch_lines_random(["mine *program *none *none *makespan *s *s *%*", "mine *peak_anon *M *M *%*"])
 
 
 def test_regression_is_a_failed_test(regressed: Ended) -> None:
@@ -68,7 +78,7 @@ def test_regression_is_a_failed_test(regressed: Ended) -> None:
     regressed.lines.fnmatch_lines(
         [
             "1 ok, 1 regressed",
-            f"{GROWN}*limit plan_peak:10%",
+            f"{GROWN}*M -> *M (+*%, 95% interval +*% to +*%), limit peak:16M",
             f"FAILED test_tiny.py::{failed[0].replace('[', '[[]')} - {GROWN}*",
             "*1 failed, 3 passed*",
         ]
@@ -79,7 +89,7 @@ def test_regression_is_a_failed_test(regressed: Ended) -> None:
 def test_last_failed_runs_all_rounds_of_a_regression(saved: Ended, begin: Begin) -> None:
     """--lf runs all rounds of a regression until it is fixed, because one round alone cannot be judged."""
     folder = saved.running.folder
-    begin(folder, *TWICE, GATE, "-p", "cacheprovider", MINE="bulk-unchained").end()
+    begin(folder, *TWICE, GATE, "-p", "cacheprovider", HELD="64").end()
     again = begin(folder, *TWICE, GATE, "--lf", "-p", "cacheprovider").end()
     assert again.status == 0, again.said
     again.lines.fnmatch_lines(["*2 passed*"])
@@ -88,7 +98,7 @@ def test_last_failed_runs_all_rounds_of_a_regression(saved: Ended, begin: Begin)
 def test_x_stops_at_a_regression(saved: Ended, begin: Begin) -> None:
     """-x stops at a regression; tests that did not run are not missing, and no baseline is saved."""
     options = (*TWICE, GATE, "-x", "-k", "mine", "--edge-save=half")
-    ended = begin(saved.running.folder, *options, MINE="bulk-unchained").end()
+    ended = begin(saved.running.folder, *options, HELD="64").end()
     assert ended.status == 1, ended.said
     ended.lines.fnmatch_lines(["1 regressed", "*stopping after 1 failures*"])
     assert not list(saved.running.folder.glob(".edgeload/*/*_half_*"))
@@ -105,10 +115,10 @@ def test_unwritable_storage_is_refused_before_anything_is_measured(begin: Begin,
 
 def test_missing_baseline_passes_unless_strict(begin: Begin, tmp_path: Path) -> None:
     """Without a baseline, a line says so and the session passes; --edge-strict refuses before anything is measured."""
-    folder = write(tmp_path, conftest=CONFTEST + POLICY)
+    folder = write(tmp_path, conftest=POLICY, test_tiny=HELD)
     ended = begin(folder, *OPTIONS, GATE).end()
     assert ended.status == 0, ended.said
-    sentence = "threshold plan_peak:10% judged nothing: there is no baseline"
+    sentence = "threshold peak:16M judged nothing: there is no baseline"
     ended.lines.fnmatch_lines([f"no baseline in {folder / '.edgeload'}, so nothing is compared", sentence])
     strict = begin(folder, *OPTIONS, GATE, "--edge-strict").end()
     assert strict.status == 4, strict.said
@@ -127,8 +137,8 @@ def test_new_and_missing_cases_fail_if_strict(
     assert ended.status == status, ended.said
     ended.lines.fnmatch_lines_random(
         [
-            "new: bulk, small+wide at no limit, reader read: plan_peak, limit *: the baseline has no such case",
-            "missing: mine, small+wide at no limit, reader read: plan_peak, limit *: *not measured now*",
+            "new: bulk, program at no limit, reader none: peak, limit *: the baseline has no such case",
+            "missing: mine, program at no limit, reader none: peak, limit *: *not measured now*",
         ]
     )
 
@@ -136,10 +146,13 @@ def test_new_and_missing_cases_fail_if_strict(
 MARKED = """
 import pytest
 
-@pytest.mark.edge_threshold(plan_peak="29M", swap_in="0")
-@pytest.mark.parametrize("network", ["small", "wide"])
-def test_case(edge, edge_policy, edge_mem, network):
-    edge.run([network, "small"], policy=edge_policy, memory=edge_mem)
+def hold(mib):
+    return len(bytearray(mib << 20))
+
+@pytest.mark.edge_threshold(peak="48M", swap_in="0")
+@pytest.mark.parametrize("mib", [1, 64])
+def test_case(edge, edge_policy, edge_mem, mib):
+    edge.call(hold, mib if edge_policy == "bulk" else 1, memory=edge_mem, name=edge_policy)
 """
 
 TABLE = """
@@ -159,7 +172,7 @@ def test_threshold_of_a_test_needs_no_baseline(begin: Begin, tmp_path: Path, pro
     ended = begin(folder, "--edge-policy=bulk,linear", "--edge-mem=none", "-n", processes, COLUMNS="250").end()
     assert ended.status == 1, ended.said
     ended.lines.fnmatch_lines(
-        ["FAILED test_tiny.py::test_case[[]wide-none-bulk[]] - regressed: *plan_peak 29.2M, limit plan_peak 29M"]
+        ["FAILED test_tiny.py::test_case[[]64-none-bulk[]] - regressed: *peak *M, limit peak 48M"]
     )
     assert ended.said.count("FAILED ") == 1
 
@@ -196,7 +209,7 @@ def test_other():
             "threshold makespan 2x sum judged nothing: no case was measured besides sum itself",
         ),
         ("", (), "--edge-strict judged nothing: no threshold is given, and no test has one"),
-        ("", (GATE, "-k", "other"), "threshold plan_peak:10% judged nothing: no test measures"),
+        ("", (GATE, "-k", "other"), "threshold peak:16M judged nothing: no test measures"),
     ],
     ids=["itself", "none", "unmeasured"],
 )
