@@ -56,7 +56,8 @@ def _run(args: argparse.Namespace) -> CommandResult:
         return CommandResult(FORMATS[args.format](after, judgement, View()), status)
     table = comparison.table(before.records, after.records, is_alike=gate.is_alike, width=terminal.width())
     notes = "" if gate.is_alike else "two kinds of machine: only ratios, bytes and counts are compared"
-    parts = [table or "no case is in both sessions", notes, comparison.judged(judgement)]
+    shown = table or comparison.without_common_case(before.records, after.records)
+    parts = [shown, notes, comparison.judged(judgement)]
     return CommandResult("\n\n".join(part for part in parts if part), status)
 
 

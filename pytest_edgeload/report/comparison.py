@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
-from pytest_edgeload.results.case import HOST, Case
+from pytest_edgeload.results.case import HOST, PROGRAM, Case
 from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, incomparable, shown_change, shown_interval
 from pytest_edgeload.results.own import own_figures
 from pytest_edgeload.results.record import Record
@@ -38,8 +38,19 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, 
     if not rows:
         return ""
     cells = tuple(tuple(Cell(printable(text)) for text in row) for row in rows)
-    grid, omitted = fitted(Grid(_HEADERS, cells, _TEXTS, _ESSENTIAL), width)
+    are_programs = all(record.case.workload == PROGRAM for record in after)
+    headers = ("program", *_HEADERS[1:]) if are_programs else _HEADERS
+    grid, omitted = fitted(Grid(headers, cells, _TEXTS, _ESSENTIAL), width)
     return "\n".join([grid.lines(), *omission(omitted, width)])
+
+
+def without_common_case(before: Sequence[Record], after: Sequence[Record]) -> str:
+    """Return lines that say that no case is in both sessions, and name the first case of each."""
+    lines = ["no case is in both sessions"]
+    for name, records in (("A", before), ("B", after)):
+        more = f"; and {len(records) - 1} more" if len(records) > 1 else ""
+        lines.append(f"{name} has {label(records[0].case)}{more}" if records else f"{name} has no case")
+    return "\n".join(lines)
 
 
 def _row(figure: Figure, then: Side, now: Side, *, is_alike: bool) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,22 +110,41 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """All records of a session by the identity of their cases."""
+    """All records of a session by the identity of their cases, and by the identity without the test."""
 
     records: Mapping[Case, Record]
+    untested: Mapping[Case, Sequence[Record]]
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Sides:
         """Return the sides of a session's records."""
-        return cls({identity(record.case): record for record in records})
+        by_case = {identity(record.case): record for record in records}
+        untested: dict[Case, list[Record]] = {}
+        for case, record in by_case.items():
+            untested.setdefault(_untested(case), []).append(record)
+        return cls(by_case, untested)
 
     def side(self, case: Case, reference: str | None) -> Side | None:
         """Return the record of `case` and its reference; None if the case was not measured."""
-        record = self.records.get(identity(case))
+        record = self._record(identity(case))
         if record is None:
             return None
-        other = None if reference is None else msgspec.structs.replace(identity(case), policy=reference)
+        other = None if reference is None else msgspec.structs.replace(identity(record.case), policy=reference)
         return Side(record, None if other is None else self.records.get(other))
+
+    def _record(self, case: Case) -> Record | None:
+        """Return the record of the same case.
+
+        A case of the command line has no test. It is the same as the only case of tests that is equal in all else.
+        """
+        if case in self.records:
+            return self.records[case]
+        similar = [each for each in self.untested.get(_untested(case), ()) if not (case.test and each.case.test)]
+        return similar[0] if len(similar) == 1 else None
+
+
+def _untested(case: Case) -> Case:
+    return msgspec.structs.replace(case, test="", parameters=())
 
 
 def identity(case: Case) -> Case:

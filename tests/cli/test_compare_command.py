@@ -112,10 +112,14 @@ def test_other_format_is_the_report_on_the_second_session(folder: Path, name: st
     assert done.stdout.splitlines() == FORMATS[name](after, judgement, View()).splitlines()
 
 
-def test_sessions_without_a_common_case_have_one_line(folder: Path) -> None:
-    """If no case is in both sessions, a line says so."""
+def test_sessions_without_a_common_case_name_their_cases(folder: Path) -> None:
+    """If no case is in both sessions, a line says so, and one for each session names a case."""
     save(folder, "else", record("bulk", 1.0, workload="another"))
-    assert run_in(folder, "compare", "before", "else").stdout == "no case is in both sessions\n"
+    assert run_in(folder, "compare", "before", "else").stdout.splitlines() == [
+        "no case is in both sessions",
+        "A has bulk, mix at 512M, reader read; and 1 more",
+        "B has bulk, another at 512M, reader read",
+    ]
 
 
 @pytest.mark.parametrize(

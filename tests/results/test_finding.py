@@ -31,3 +31,25 @@ def test_identity_has_the_parameters() -> None:
     pairs = ((("net", "resnet-50"), ("size", "small")), (("net", "resnet"), ("size", "50-small")))
     one, other = (identity(msgspec.structs.replace(CASE, parameters=parameters)) for parameters in pairs)
     assert one != other
+
+
+def test_case_of_the_command_line_is_the_only_equal_case_of_tests() -> None:
+    """A case without a test is compared with the case of a test, in both directions, if no other test has an equal one.
+
+    Cases of different tests are never the same, and a name, a limit or a view that differs counts as always.
+    """
+    [bare, other] = [msgspec.structs.replace(CASE, test=test, parameters=()) for test in ("", "test_b.py::test_b")]
+    tested, typed = msgspec.structs.replace(around(1.0), case=CASE), msgspec.structs.replace(around(2.0), case=bare)
+    assert Sides.of([tested]).side(bare, None) == Side(tested)
+    assert Sides.of([typed]).side(CASE, None) == Side(typed)
+    assert Sides.of([tested]).side(other, None) is None
+    assert Sides.of([tested, msgspec.structs.replace(tested, case=other)]).side(bare, None) is None
+    for changed in ({"policy": "new"}, {"limit": "64M"}, {"view": "limit"}, {"device": "rpi3"}):
+        assert Sides.of([tested]).side(msgspec.structs.replace(bare, **changed), None) is None
+
+
+def test_reference_of_a_paired_case_is_of_its_own_session() -> None:
+    """The reference of a case that is compared with a test's case is that of the same test."""
+    bare = msgspec.structs.replace(CASE, test="")
+    tested = [Record(msgspec.structs.replace(CASE, policy=name), ()) for name in (CASE.policy, "other")]
+    assert Sides.of(tested).side(bare, "other") == Side(*tested)
