@@ -32,8 +32,8 @@ from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import POLICIES, make_plan
+from pytest_edgeload.results.bound import Bound, Loop
 from pytest_edgeload.results.case import Case
-from pytest_edgeload.results.derived import Bound
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.constraints import Limits
@@ -111,7 +111,8 @@ class Calibration:
 
         Returns None for a mix that arrives over time or has conditions, because no bound follows there. Each network is
         read and computed by itself, without a memory limit; if reads are throttled, one worker reads all networks.
-        Raises Unsupported if a probe fails, and what `Registry.get` raises.
+        A loop reads again, in each step, the weights that exceed the limit above the idle worker's memory. Raises
+        Unsupported if a probe fails, and what `Registry.get` raises.
         """
         if not mix.is_at_once:
             return None
@@ -119,13 +120,24 @@ class Calibration:
         computing = case.enforced.only("cpus", "cores", "threads")
         reading = case.enforced.only("cpus", "cores", "read_bps")
         compute_s = {name: self._compute_s(name, computing) for name in networks}
-        return Bound(
-            read_bytes=sum(
-                size_bytes for network in networks.values() for _, size_bytes in required_stretches(network)
-            ),
+        read_bytes = {
+            name: sum(size_bytes for _, size_bytes in required_stretches(network)) for name, network in networks.items()
+        }
+        once = Bound(
+            read_bytes=sum(read_bytes.values()),
             read_s=self._read_s(sorted(networks), reading),
-            compute_s=sum(compute_s[ask.network] for ask in mix.asks),
+            compute_s=sum(ask.steps * compute_s[ask.network] for ask in mix.asks),
         )
+        loops = [
+            Loop(ask.network, ask.steps, read_bytes[ask.network], compute_s[ask.network])
+            for ask in mix.asks
+            if ask.steps > 1
+        ]
+        return once.with_loops(loops, self._room_bytes(case.enforced.memory_bytes) if loops else None)
+
+    def _room_bytes(self, limit_bytes: int | None) -> int | None:
+        """Return the bytes that fit under an enforced limit beside the idle worker, None without one."""
+        return None if limit_bytes is None else limit_bytes - self.idle_bytes()
 
     def _alone_s(self, name: str, constraints: Constraints) -> float:
         folder, network = self.registry.get(name, self.progress)

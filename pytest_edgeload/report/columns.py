@@ -258,6 +258,10 @@ def _times_bound(row: Row) -> float | None:
     return multiple(row.record, "makespan_s", "bound_s")
 
 
+def _times_step_bound(row: Row) -> float | None:
+    return multiple(row.record, "step_mean_s", "bound_step_s")
+
+
 def _interval(row: Row) -> Interval | None:
     main = estimate(row.runs(_main_figure(row)))
     return None if main is None else main.interval
@@ -312,6 +316,13 @@ NAMED: Mapping[str, Column] = {
     for col in (
         Column("ratio", f"x {REFERENCE}", lambda row: _two_digits(_ratio(row)), _ratio, "lower"),
         Column("bound", "x bound", lambda row: _two_digits(_times_bound(row)), _times_bound, "lower"),
+        Column(
+            "step_bound",
+            "x step bound",
+            lambda row: _two_digits(_times_step_bound(row)),
+            _times_step_bound,
+            "lower",
+        ),
         Column("interval", "95% interval s", _show_interval, _width, "lower"),
         Column("swap_in_out", "swap in/out", _traffic, _total_traffic, "lower"),
         Column("rounds", "rounds", lambda row: f"{_count(row):.0f}", _count),

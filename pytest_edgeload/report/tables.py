@@ -39,6 +39,17 @@ from pytest_edgeload.results.statistics import Spread, spread
 from pytest_edgeload.results.threshold import Figure
 
 _ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
+_STEPS = {
+    "makespan": "makespan s",
+    "ratio": "",
+    "first_step": "first s",
+    "step_mean": "step s",
+    "step_bound": "",
+    "read_per_step": "read/step",
+    "peak": "",
+    "swap_in_out": "",
+    "major_faults": "faults",
+}
 _PROGRAMS = {
     "makespan": "makespan s",
     "ratio": "",
@@ -57,7 +68,8 @@ _ARRIVING = {
     "peak": "",
     "swap_in_out": "",
 }
-"""The default columns, with short titles: of requests that arrive at once, of programs, of requests over time."""
+"""The default columns, with short titles: of requests that arrive at once, also in steps; of programs; of requests over
+time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +155,20 @@ def by_rounds(col: Column, members: Sequence[Row]) -> Column:
 def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
     cases = [row.record.case for row in members]
     are_programs = all(case.workload == PROGRAM for case in cases)
-    usual = _PROGRAMS if are_programs else _ONCE if all(case.loop == "once" for case in cases) else _ARRIVING
-    absent = [NAMED["bound"]] if not any(spread(row.record, "bound_s") for row in members) else []
+    usual = _PROGRAMS if are_programs else _of_requests(cases)
+    bounds = {"bound": "bound_s", "step_bound": "bound_step_s"}
+    absent = [NAMED[name] for name in bounds if not any(spread(row.record, bounds[name]) for row in members)]
     if are_programs and REFERENCE not in members[0].group:
         absent.append(NAMED["ratio"])
     titled = [replace(column(name), title=title) if title else column(name) for name, title in usual.items()]
     main, *others = (col for col in titled if col not in absent)
     return (main, *own_columns(members), *others, NAMED["outcome"])
+
+
+def _of_requests(cases: Sequence[Case]) -> Mapping[str, str]:
+    if any(case.loop != "once" for case in cases):
+        return _ARRIVING
+    return _STEPS if any(ask.steps > 1 for case in cases for ask in case.requests) else _ONCE
 
 
 def own_columns(members: Sequence[Row]) -> list[Column]:
@@ -269,7 +288,9 @@ def _bound_of(record: Record) -> str:
     metrics = ("bound_s", "bound_read_bytes", "bound_read_s", "bound_compute_s")
     bound, size, reading, computing = (spread(record, metric) for metric in metrics)
     read = NONE if size is None else format_size(round(size.median))
-    return f"bound {_exact(bound)}: reading {read} takes {_exact(reading)}, computing {_exact(computing)}"
+    step = spread(record, "bound_step_s")
+    later = "" if step is None else f"; bound of a later step {_exact(step)}"
+    return f"bound {_exact(bound)}: reading {read} takes {_exact(reading)}, computing {_exact(computing)}{later}"
 
 
 def _exact(times: Spread | None) -> str:

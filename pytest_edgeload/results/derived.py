@@ -1,11 +1,10 @@
-"""Metrics that follow from a plan and the spans of its tasks, and the bound that no plan can beat. Pure functions."""
+"""Metrics that follow from a plan and the spans of its tasks. Pure functions."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import msgspec
 
@@ -13,6 +12,8 @@ from pytest_edgeload.networks.tile import WHOLE, tile_bytes
 from pytest_edgeload.planning.plan import Kind, Plan, Span, Task, TaskTotal
 from pytest_edgeload.planning.span_log import makespan_s
 from pytest_edgeload.results.measurement import Measurement, ServiceStats, TaskInfo
+from pytest_edgeload.results.percentiles import Percentiles, percentiles
+from pytest_edgeload.results.steps import with_steps
 from pytest_edgeload.workload import Workload
 
 _Times = tuple[float, float]
@@ -26,11 +27,11 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
     if not spans:
         return measurement
     answers = answered(plan, workload, spans, measurement.arrived_s, measurement.dropped, totals)
-    times, steps = response_times(answers), step_times(measurement)
+    times = response_times(answers)
     whole_s = makespan_s(spans, totals)
     service = by_network(workload, answers, measurement.dropped)
     return msgspec.structs.replace(
-        measurement,
+        with_steps(measurement, _first_read_bytes(plan, workload)),
         response_s=_by_request(answers, len(workload.requests)),
         response_mean_s=times.mean_s,
         response_p50_s=times.p50_s,
@@ -47,39 +48,9 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
         load_s=_busy_s(plan, spans, totals, "load"),
         exec_s=_busy_s(plan, spans, totals, "exec"),
         wait_s=sum(span.start_s - span.ready_s for span in spans) + sum(total.waited_s for total in totals),
-        first_step_s=_mean(first_steps_s(measurement)),
-        step_mean_s=steps.mean_s,
-        step_p50_s=steps.p50_s,
-        step_p90_s=steps.p90_s,
-        step_p99_s=steps.p99_s,
-        steps_per_s=sum(map(len, _loops(measurement))) / whole_s if _loops(measurement) and whole_s > 0 else None,
         service=service,
         steps=task_infos(plan, workload),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The bytes and seconds to read the weights and do nothing else, and the seconds to compute with all weights."""
-
-    read_bytes: int
-    read_s: float
-    compute_s: float
-
-    @property
-    def bound_s(self) -> float:
-        """The longer of both times: reading and computing can overlap, but neither can be left out."""
-        return max(self.read_s, self.compute_s)
-
-    def complete(self, measurement: Measurement) -> Measurement:
-        """Return `measurement` with the metrics of this bound."""
-        return msgspec.structs.replace(
-            measurement,
-            bound_read_bytes=self.read_bytes,
-            bound_read_s=self.read_s,
-            bound_compute_s=self.compute_s,
-            bound_s=self.bound_s,
-        )
 
 
 # ---- answers to requests ---------------------------------------------------------------------------------------------
@@ -99,16 +70,6 @@ class Answer:
     load_s: float | None
     exec_s: float
     own_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseTimes:
-    """Mean and percentiles, linear between neighbours, of times in seconds; None if there are none."""
-
-    mean_s: float | None = None
-    p50_s: float | None = None
-    p90_s: float | None = None
-    p99_s: float | None = None
 
 
 def answered(
@@ -162,33 +123,9 @@ def _length(times: Iterable[_Times]) -> float:
     return sum((end - start for start, end in times), 0.0)
 
 
-def response_times(answers: Sequence[Answer]) -> ResponseTimes:
+def response_times(answers: Sequence[Answer]) -> Percentiles:
     """Return mean and percentiles of the response times."""
-    return _distribution([answer.response_s for answer in answers])
-
-
-def step_times(measurement: Measurement) -> ResponseTimes:
-    """Return mean and percentiles of the times from the end of a step to the end of the next one."""
-    return _distribution([after - before for ends_s in _loops(measurement) for before, after in pairwise(ends_s)])
-
-
-def first_steps_s(measurement: Measurement) -> list[float]:
-    """Return the time from the arrival of each request with several steps to the end of its first one."""
-    ends_s = zip(measurement.step_ends_s, measurement.arrived_s, strict=True) if measurement.step_ends_s else ()
-    return [own_s[0] - arrived_s for own_s, arrived_s in ends_s if len(own_s) > 1]
-
-
-def _loops(measurement: Measurement) -> list[tuple[float, ...]]:
-    """Return the ends of the steps of each request that has several."""
-    return [ends_s for ends_s in measurement.step_ends_s if len(ends_s) > 1]
-
-
-def _distribution(times: Sequence[float]) -> ResponseTimes:
-    if not times:
-        return ResponseTimes()
-    spread = times if len(times) > 1 else [*times, *times]  # before Python 3.13 `quantiles` needs two values
-    cuts = statistics.quantiles(spread, n=100, method="inclusive")
-    return ResponseTimes(statistics.fmean(times), cuts[49], cuts[89], cuts[98])
+    return percentiles([answer.response_s for answer in answers])
 
 
 def by_network(workload: Workload, answers: Sequence[Answer], dropped: Sequence[int]) -> dict[str, ServiceStats]:
@@ -240,6 +177,13 @@ def _late(requests: Iterable[int], workload: Workload, answers: Iterable[Answer]
 def _busy_s(plan: Plan, spans: Iterable[Span], totals: Iterable[TaskTotal], kind: Kind) -> float:
     own = ((span.start_s, span.end_s) for span in spans if plan.tasks[span.task].kind == kind)
     return _length(own) + sum(total.busy_s for total in totals if plan.tasks[total.task].kind == kind)
+
+
+def _first_read_bytes(plan: Plan, workload: Workload) -> int:
+    """Return the bytes of the weights that the plan loads, each tile of a network once."""
+    loads = (task for task in plan.tasks if task.kind == "load")
+    names = ((workload.requests[task.request].network.name, task) for task in loads)
+    return sum({(name, task.layer, task.tile): weight_bytes(task, workload) for name, task in names}.values())
 
 
 def _lane_use(plan: Plan, spans: Sequence[Span], totals: Sequence[TaskTotal]) -> float | None:

@@ -82,9 +82,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names the metrics that the kernel counts
     only for the whole machine. `arrived_s` and `response_s` are per request, in seconds; the response of a request that
     was `dropped` is None. `service` is by network. `tasks` are the spans of the tasks that ran; the index of a task in
-    `steps` leads to its description. `totals` has the tasks of later steps of a loop, and `step_ends_s` the end of each
-    step by request, if one has several. `own` are the metrics that the program reported about itself, by name.
-    `returned` is the result of a called function as JSON types: lists, dicts, texts, numbers.
+    `steps` leads to its description. `totals` has the tasks of later steps of a loop, and `step_ends_s` the ends of
+    steps by request, if one has several: of all steps, or of the ones in `results.steps.kept_steps`. `own` are the
+    metrics that the program reported about itself, by name. `returned` is the result of a called function as JSON
+    types: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
@@ -140,13 +141,14 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ] = None
     bound_read_s: Annotated[
         Seconds | None,
-        _metric("s", "neither", "time to read all weights once without the page cache, and to do nothing else"),
+        _metric("s", "neither", "time to read bound_read_bytes without the page cache, and to do nothing else"),
     ] = None
     bound_compute_s: Annotated[
         Seconds | None, _metric("s", "neither", "time to answer all requests with all weights in memory")
     ] = None
     bound_read_bytes: Annotated[
-        Count | None, _metric("bytes", "neither", "weights that must be read at least once under any policy")
+        Count | None,
+        _metric("bytes", "neither", "weights that any policy must read: all once, and in each step what does not fit"),
     ] = None
     dropped_s: Annotated[
         Seconds | None, _metric("s", "lower", "time the lanes spent in tasks of requests that were later dropped")
@@ -184,6 +186,14 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     )
     steps_per_s: Annotated[
         Number | None, _metric("1/s", "higher", "steps of requests with several of them, over the makespan")
+    ] = None
+    read_per_step_bytes: Annotated[
+        Count | None,
+        _metric("bytes", "lower", "bytes read again from storage, all but the first reading, per step after the first"),
+    ] = None
+    bound_step_s: Annotated[
+        Seconds | None,
+        _metric("s", "neither", "lower bound of step_mean_s: to compute a step, or to read what memory cannot hold"),
     ] = None
     cpu_s: Annotated[
         Seconds | None,

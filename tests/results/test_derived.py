@@ -17,8 +17,6 @@ from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.derived import (
     Answer,
-    Bound,
-    ResponseTimes,
     answered,
     by_network,
     complete,
@@ -26,6 +24,7 @@ from pytest_edgeload.results.derived import (
     task_infos,
 )
 from pytest_edgeload.results.measurement import Measurement, TaskInfo
+from pytest_edgeload.results.percentiles import Percentiles
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, embedding, network, plan_of, timed_workloads, workload
 
@@ -144,7 +143,7 @@ def test_percentiles_are_linear_between_neighbours() -> None:
     """Mean and percentiles are those of the response times; without an answer there are none."""
     times = response_times(answers_after([float(s) for s in range(11)]))
     assert astuple(times) == pytest.approx((5.0, 5.0, 9.0, 9.9))
-    assert response_times([]) == ResponseTimes(None, None, None, None)
+    assert response_times([]) == Percentiles(None, None, None, None)
 
 
 @given(runs())
@@ -298,11 +297,3 @@ def test_tiles_are_named() -> None:
         ("layer0 [requested]", 32),
         ("layer0 [10:30]", 160),
     ]
-
-
-def test_bound_is_the_longer_of_reading_and_computing() -> None:
-    """The bound of a measurement is the longer time, because reading and computing can overlap."""
-    for read_s, compute_s in ((2.0, 3.0), (3.0, 2.0)):
-        found = Bound(8, read_s, compute_s).complete(Measurement(outcome="ok"))
-        assert (found.bound_s, found.bound_read_bytes) == (3.0, 8)
-        assert (found.bound_read_s, found.bound_compute_s) == (read_s, compute_s)

@@ -17,7 +17,13 @@ _ALWAYS = ("workload", "limit", "policy")
 _ARRIVING = ("response_mean", "response.p90")
 _MEMORY, _MEMORY_OF_PROGRAMS = ("peak",), ("peak_anon", "peak_file", "peak_charged")
 _USUAL = ("swap_in_out", "major_faults", "read")
-_SHORT = {"response_mean": "response s", "response.p90": "p90 s", "major_faults": "faults"}
+_STEPS = ("first_step", "step_mean", "step_bound", "read_per_step")
+_SHORT = {
+    "response_mean": "response s",
+    "response.p90": "p90 s",
+    "major_faults": "faults",
+    "read_per_step": "read/step",
+}
 
 
 def table(records: Sequence[Record], view: View) -> dict[str, Any]:
@@ -41,9 +47,11 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
 
 def _metrics(records: Sequence[Record]) -> list[Column]:
     has_arrivals = any(record.case.loop != "once" for record in records)
+    has_steps = any(ask.steps > 1 for record in records for ask in record.case.requests)
     are_programs = {record.case.workload == PROGRAM for record in records}
     memory = [*(_MEMORY if False in are_programs else ()), *(_MEMORY_OF_PROGRAMS if True in are_programs else ())]
-    names = ["makespan", *(_ARRIVING if has_arrivals else ()), "interval", "ratio", "bound", *memory, *_USUAL]
+    over_time = [*(_ARRIVING if has_arrivals else ()), *(_STEPS if has_steps else ())]
+    names = ["makespan", *over_time, "interval", "ratio", "bound", *memory, *_USUAL]
     main, *others = (replace(column(name), title=_SHORT[name]) if name in _SHORT else column(name) for name in names)
     return [main, *map(figure_column, own_figures(records)), *others]
 
