@@ -26,7 +26,7 @@ from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.plugin import fixtures as fixture_functions
 from pytest_edgeload.plugin import hookspecs, options
 from pytest_edgeload.plugin.settings import OPTIONS, Option
-from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.policies import FAMILIES, POLICIES
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.measurement import METRICS
@@ -75,7 +75,7 @@ def hook_list() -> str:
 
 def policy_list() -> str:
     """Return all policies with the docstring of their file: purpose, source and graph."""
-    return _files(POLICIES)
+    return _files({**POLICIES, **FAMILIES})
 
 
 def reader_list() -> str:

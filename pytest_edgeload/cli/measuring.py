@@ -72,7 +72,7 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
     registry = project.registry(Store(args.cache_dir or arguments.cache()))
     mix = mix_of(args.networks, args.images)
     known_policies, peers = project.policies(), project.peers()
-    check_policies(policies, [*known_policies, *peers])
+    check_policies(policies, known_policies, peers)
     with machine.set_up(args) as prepared:
         networks_of(mix, registry)
         bench = Bench(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -85,12 +85,11 @@ def networks_of(mix: Mix, registry: Registry) -> dict[str, Network]:
     return {name: registry.get(name, terminal.show_making)[1] for name in mix.networks}
 
 
-def check_policies(names: Iterable[str], known: Iterable[str]) -> None:
-    """Raise UsageError for a policy that is not in `known`, Unsupported for a peer whose package is not installed."""
-    known = list(known)
+def check_policies(names: Iterable[str], policies: Collection[str], peers: Collection[str]) -> None:
+    """Raise UsageError for a name of neither a policy nor a peer, Unsupported for a peer whose package is missing."""
     for name in names:
-        if name not in known:
-            raise UsageError(Setting("policy", name), "unknown", suggestion(name, known))
+        if name not in policies and name not in peers:
+            raise UsageError(Setting("policy", name), "unknown", suggestion(name, [*policies, *peers]))
         if (refusal := missing(name)) is not None:
             raise refusal
 

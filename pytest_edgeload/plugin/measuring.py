@@ -99,7 +99,8 @@ class SessionBench:
 
 
 def _check_names(run: WorkloadRun, bench: Bench) -> None:
-    check_name("policy", run.policy, [*bench.policies, *bench.peers])
+    if run.policy not in bench.policies:
+        check_name("policy", run.policy, [*bench.policies, *bench.peers])
     if (refusal := missing(run.policy)) is not None:
         raise refusal
     check_name("reader", run.reader, READERS)

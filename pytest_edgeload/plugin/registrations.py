@@ -16,7 +16,7 @@ from pytest_edgeload.peers import known_peers, missing
 from pytest_edgeload.peers.peer import Peer
 from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.settings import Settings
-from pytest_edgeload.policies import Policy, known_policies
+from pytest_edgeload.policies import PolicyTable, known_policies
 
 if TYPE_CHECKING:
     from pluggy import HookRelay
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MIN_LIKENESS = 0.8
 
 
-def policies(hook: HookRelay) -> dict[str, Policy]:
+def policies(hook: HookRelay) -> PolicyTable:
     """Return the built-in policies and those that the hooks in `hook` register, by name.
 
     `hook` is `config.hook` for all of the session, or `node.ihook` for those that a test sees. Raises UsageError for a
@@ -44,6 +44,14 @@ def peers(hook: HookRelay) -> dict[str, Peer]:
 def policy_names(settings: Settings, hook: HookRelay) -> tuple[str, ...]:
     """Return the names of --edge-policy and --edge-peer; `all` is replaced by all that the hooks in `hook` know."""
     return tuple(dict.fromkeys([*_named(settings.policy, policies, hook), *_named(settings.peer, peers, hook)]))
+
+
+def _has(table: PolicyTable, name: str, subject: str) -> bool:
+    """Return whether there is such a policy. Raises UsageError about `subject` for wrong parameters."""
+    try:
+        return name in table
+    except UsageError as error:
+        raise error.about(subject) from None
 
 
 def _named(names: Sequence[str], every: Callable[[HookRelay], Mapping[str, object]], hook: HookRelay) -> list[str]:
@@ -68,12 +76,12 @@ def check_registered(settings: Settings, given: Mapping[str, Given], hook: HookR
 
     Raises Unsupported for a peer whose package is not installed.
     """
-    peer_names = [*peers(hook)]
-    known = [*policies(hook), *peer_names]
+    peer_names, table = [*peers(hook)], policies(hook)
+    known = [*table, *peer_names]
     for option, names, choices in (("policy", settings.policy, known), ("peer", settings.peer, peer_names)):
         for name in names:
             subject = f"{source(option, given)}={name}"
-            if name not in {"all", *choices}:
+            if name not in {"all", *choices} and not (option == "policy" and _has(table, name, subject)):
                 reason = "unknown, also to the conftest.py files of the collected tests"
                 raise UsageError(subject, reason, suggestion(name, choices))
             if (refusal := missing(name)) is not None:

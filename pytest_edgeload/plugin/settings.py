@@ -133,7 +133,7 @@ class Settings:
     )
     policy = Option(
         to_names, "bulk,linear,partial", "NAMES",
-        "Loading policies and peers, separated by commas; all means every policy",
+        "Loading policies and peers, separated by commas; all means every policy without parameters",
         is_list=True,
     )
     peer = Option(

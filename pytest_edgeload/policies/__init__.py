@@ -15,19 +15,26 @@ from pytest_edgeload.policies.deepeye_preload import deepeye_preload
 from pytest_edgeload.policies.execprio import execprio
 from pytest_edgeload.policies.execprio_inter import execprio_inter
 from pytest_edgeload.policies.linear import linear
+from pytest_edgeload.policies.lru import lru
+from pytest_edgeload.policies.lru_layers import lru_layers
 from pytest_edgeload.policies.masa import masa
 from pytest_edgeload.policies.masa_hrrn import masa_hrrn
 from pytest_edgeload.policies.mema import mema
 from pytest_edgeload.policies.multi_bulk import multi_bulk
+from pytest_edgeload.policies.parameters import Family as Family
+from pytest_edgeload.policies.parameters import Policy as Policy
+from pytest_edgeload.policies.parameters import PolicyTable as PolicyTable
 from pytest_edgeload.policies.partial import partial
+from pytest_edgeload.policies.pin import pin
 from pytest_edgeload.policies.sjf import sjf
 from pytest_edgeload.policies.stream import stream
+from pytest_edgeload.policies.ttl import ttl
 from pytest_edgeload.workload import Workload
 
-Policy = Callable[[Workload, Budget], Plan]
-"""A pure function from a workload and a budget to a plan; it touches no file, no clock and no torch."""
+FAMILIES: Mapping[str, Family] = {"ttl": ttl, "pin": pin}
+"""The built-in policies that need parameters, by the name before the parentheses."""
 
-POLICIES: Mapping[str, Policy] = {
+_BUILT_IN: Mapping[str, Policy] = {
     "bulk": bulk,
     "bulk-unchained": bulk_unchained,
     "multi-bulk": multi_bulk,
@@ -42,17 +49,21 @@ POLICIES: Mapping[str, Policy] = {
     "masa": masa,
     "masa-hrrn": masa_hrrn,
     "mema": mema,
+    "lru": lru,
+    "lru-layers": lru_layers,
     "stream": stream,
 }
-"""All built-in policies by name."""
+
+POLICIES: Mapping[str, Policy] = PolicyTable(_BUILT_IN, FAMILIES)
+"""All built-in policies by name. It lists none with parameters, but `POLICIES["ttl(30s)"]` is one."""
 
 
-def known_policies(call_hook: Callable[[Callable[[str, Policy], None]], object]) -> dict[str, Policy]:
+def known_policies(call_hook: Callable[[Callable[[str, Policy], None]], object]) -> PolicyTable:
     """Return the built-in policies and those that `call_hook` registers with the function that it is given.
 
     Raises UsageError if a name is registered for two policies.
     """
-    known = dict(POLICIES)
+    known = PolicyTable(POLICIES, FAMILIES)
 
     def register(name: str, policy: Policy) -> None:
         check_name("policy", name)

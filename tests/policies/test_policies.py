@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload import policies
 from pytest_edgeload.planning.plan import Budget, Order, Plan, Task
-from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.policies import FAMILIES, POLICIES
 from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
@@ -88,8 +88,14 @@ ROWS = {
 }
 
 
-STUDY = [name for name in POLICIES if name != "stream"]
-"""Policies of whole layers, which have a row each; `stream` has its own file of tests."""
+OWN_TESTS = {"stream", "lru", "lru-layers"}
+"""Policies whose tasks depend on the memory; they have their own files of tests."""
+
+STUDY = [name for name in POLICIES if name not in OWN_TESTS]
+"""All other policies, which have a row each."""
+
+KEEPING = ["lru", "lru-layers", "ttl(2s)"]
+"""Policies that keep weights from one request to another, and free the last of them at the end."""
 
 EVERY_ROW = pytest.mark.parametrize("policy", STUDY)
 
@@ -234,22 +240,23 @@ FILES = sorted(Path(policies.__path__[0]).glob("*.py"))
 
 
 def test_the_table_is_the_folder() -> None:
-    """Every file of the folder is a policy of the table under the file's name, and all but one have their row."""
-    files = {path.stem for path in FILES} - {"__init__", "parts"}
-    assert files == {policy.__module__.rpartition(".")[2] for policy in POLICIES.values()}
-    assert files == {name.replace("-", "_") for name in POLICIES}
+    """Every file of the folder is a policy of the table under the file's name, and most have their row."""
+    files = {path.stem for path in FILES} - {"__init__", "keeping", "parameters", "parts"}
+    made = [*POLICIES.values(), *FAMILIES.values()]
+    assert files == {policy.__module__.rpartition(".")[2] for policy in made}
+    assert files == {name.replace("-", "_") for name in [*POLICIES, *FAMILIES]}
     assert list(ROWS) == STUDY
     assert REFERENCE in POLICIES
 
 
 @pytest.mark.parametrize("file", [path for path in FILES if path.stem != "__init__"], ids=lambda path: path.stem)
 def test_no_policy_imports_another(file: Path) -> None:
-    """A policy imports from its own room only parts.py and its own folder, never another policy."""
+    """A policy imports from its own room only shared parts and its own folder, never another policy."""
     imports = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
     inside = [
         str(node.module).split(".")[2] for node in imports if str(node.module).startswith(f"{policies.__name__}.")
     ]
-    assert {*inside} <= {"parts", "streaming"}
+    assert {*inside} <= {"keeping", "parameters", "parts", "streaming"}
 
 
 @given(timed_workloads(), BUDGETS)
@@ -269,9 +276,12 @@ def test_no_policy_looks_ahead(asked: Workload, budget: Budget, at: int) -> None
     moments = [(request.batch, request.arrival_s) for request in requests]
     until = moments[at % len(moments)]
     known = replace(asked, requests=tuple(r for r, moment in zip(requests, moments, strict=True) if moment <= until))
-    for policy in map(POLICIES.__getitem__, STUDY):
-        plan, first = policy(asked, budget), policy(known, budget)
-        assert plan.tasks[: len(first.tasks)] == first.tasks
+    for name in [*STUDY, *KEEPING]:
+        plan, first = POLICIES[name](asked, budget), POLICIES[name](known, budget)
+        tasks = list(first.tasks)
+        while name in KEEPING and tasks and tasks[-1].kind == "free":  # what is kept until the end
+            tasks.pop()
+        assert list(plan.tasks[: len(tasks)]) == tasks
         assert plan.service_s[: len(first.service_s)] == first.service_s
 
 

@@ -22,7 +22,7 @@ _COUNT = len(_COLOURS) * len(_DASHES) * len(_SYMBOLS)  # of different marks, bec
 
 FIXED = (
     "bulk", "linear", "partial", "stream", "bulk-unchained", "masa", "multi-bulk", "execprio", "execprio-inter",
-    "deepeye", "deepeye-preload", "deepeye-frugal", "sjf", "masa-hrrn", "mema",
+    "deepeye", "deepeye-preload", "deepeye-frugal", "sjf", "masa-hrrn", "mema", "lru", "lru-layers",
 )  # fmt: skip
 """The built-in policies, in the order of their marks: the first six, those of our suites, have different colours.
 
