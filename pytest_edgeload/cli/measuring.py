@@ -23,12 +23,6 @@ from pytest_edgeload.workload import Mix
 _READER = "read"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that every subcommand which measures networks has."""
-    add_workload(parser)
-    machine.add_arguments(parser)
-
-
 def add_workload(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
     """Add the arguments about networks. The reader is None unless it is given."""
     arguments.add_workload(parser, is_optional=is_optional)

@@ -14,16 +14,13 @@ from pytest_edgeload.cli.outputs import Outputs
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.cli.subjects import Subject
 from pytest_edgeload.report import minmem as texts
-from pytest_edgeload.results.case import HOST, REFERENCE
+from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.minmem import KEEPS_IN_MEMORY, WORKS, Smallest
 from pytest_edgeload.results.threshold import Figure
 
 _GATE_STATUS = 1
 _CURVE_RUNS = 16
-
-_OF_NETWORKS = ("policy", "reader", "images")
-_OF_PROGRAMS = ("name", "device", "cold", "prepare", "ready", "ask", "metrics", "view")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +53,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> CommandResult:
-    args.networks = _networks(args)
+    args.networks = subjects.networks_of(args)
     _check(args)
     results, timeout_s = Outputs.of_exports(args), args.timeout
     args.timeout = timeout_s or machine.TIMEOUT_S
@@ -101,22 +98,8 @@ def _excess(result: Smallest, margins: Sequence[str], at_most: Limit | None) -> 
     return ""
 
 
-def _networks(args: argparse.Namespace) -> str | None:
-    """Return the word that names the networks; None for a command. Raises UsageError."""
-    if len(args.networks) > 1:
-        hint = f"write {programs.SEPARATOR} before a command, and commas between networks"
-        raise UsageError(args.networks[1], "a second word about networks", hint)
-    if args.networks and args.commands:
-        raise UsageError(args.networks[0], "a search is of networks or of a command", "name one of them")
-    return args.networks[0] if args.networks else None
-
-
 def _check(args: argparse.Namespace) -> None:
     """Raise UsageError if the arguments contradict each other."""
-    foreign, owner = (_OF_NETWORKS, "networks") if args.commands else (_OF_PROGRAMS, "a command")
-    for name in foreign:
-        if getattr(args, name, None) not in (None, [], HOST):
-            raise UsageError(Setting(name), f"for {owner} only", "leave it out")
     if args.commands and args.at_most is not None and args.at_most.above_base:
         raise UsageError(Setting("at-most", str(args.at_most)), "a command has no idle worker", "try 300M")
     for threshold in args.keep:

@@ -6,17 +6,18 @@ import argparse
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.text import bounded
+from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import machine, shell
 from pytest_edgeload.results.case import HOST, PROGRAM_NAME, VIEWS, program_name
 from pytest_edgeload.results.source import MetricSource, parse_metric
-from pytest_edgeload.sandbox.command import Command
+from pytest_edgeload.sandbox.command import MIN_BYTES, Command
 from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.sandbox.readiness import probe_of
 
@@ -85,6 +86,17 @@ def commands_of(args: argparse.Namespace) -> tuple[NamedCommand, ...]:
         raise UsageError(Setting("ask", args.ask), "only a service can be asked", missing)
     made = [_command(args, words) for words in every_words]
     return tuple(map(NamedCommand, _names(args.name, every_words), made))
+
+
+def check_limits(limits: Iterable[Limit | None]) -> None:
+    """Raise UsageError for a limit that no command can have."""
+    for limit in filter(None, limits):
+        if limit.above_base:
+            hint = "give a size such as 512M"
+            raise UsageError(Setting("mem", str(limit)), "a command has no idle worker to be above", hint)
+        if limit.size_bytes < MIN_BYTES:
+            reason, hint = f"no process fits into {format_size(limit.size_bytes)} bytes", "try 64M"
+            raise UsageError(Setting("mem", str(limit)), reason, hint)
 
 
 def _words(given: Words) -> list[str]:

@@ -9,18 +9,16 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
+from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.base.interrupts import Interrupts
-from pytest_edgeload.base.units import Limit, format_size
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, outputs, programs, sessions, terminal
 from pytest_edgeload.cli.outputs import Outputs
 from pytest_edgeload.cli.programs import SEPARATOR, NamedCommand
 from pytest_edgeload.cli.sessions import ProgramSession
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.progress import RemainingTime, in_words
-from pytest_edgeload.results.case import LIMIT
 from pytest_edgeload.results.finding import Judgement
-from pytest_edgeload.sandbox.command import MIN_BYTES
 
 _FAILURE_STATUS = 1
 _ROUNDS = 3
@@ -57,12 +55,10 @@ def _run(args: argparse.Namespace) -> CommandResult:
         reason, hint = "not an option of edgeload run", f"write {SEPARATOR} before each command"
         raise UsageError(args.misplaced[0], reason, hint)
     commands, results = programs.commands_of(args), Outputs.of(args)
-    _check(args.mem or ())
+    programs.check_limits(args.mem or ())
     with sessions.set_up(args) as session:
         results.check(session.recording.empty)
-        limits = args.mem or (None if session.device is None else session.device.memory,)
-        if args.view == LIMIT and limits == (None,):
-            raise UsageError(Setting("view", args.view), "there is no limit to see", ("add ", Setting("mem", "512M")))
+        limits = session.limits(args.mem)
         try:
             _warm_up(session, commands, limits, args.warmup)
             _measure(session, _order(commands, limits, args.rounds))
@@ -90,17 +86,6 @@ def _finish(session: ProgramSession, results: Outputs, *, is_whole: bool) -> Com
     has_success = any(entry.measurement.outcome == "ok" for entry in session.recording.entries)
     status = _FAILURE_STATUS if results.has_failed(judgement) or not has_success else 0
     return CommandResult("\n\n".join(filter(None, [text, written])), status)
-
-
-def _check(limits: Sequence[Limit | None]) -> None:
-    """Raise UsageError for a limit that no command can have."""
-    for limit in filter(None, limits):
-        if limit.above_base:
-            hint = "give a size such as 512M"
-            raise UsageError(Setting("mem", str(limit)), "a command has no idle worker to be above", hint)
-        if limit.size_bytes < MIN_BYTES:
-            reason, hint = f"no process fits into {format_size(limit.size_bytes)} bytes", "try 64M"
-            raise UsageError(Setting("mem", str(limit)), reason, hint)
 
 
 def _order(commands: Sequence[NamedCommand], limits: Sequence[Limit | None], rounds: int) -> Iterator[CommandRun]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.devices import on_device, overruled
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.results.case import HOST, PROGRAM, Case, Visible
+from pytest_edgeload.results.case import HOST, LIMIT, PROGRAM, Case, Visible
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox import visible
 from pytest_edgeload.sandbox.swap import Swap
@@ -38,6 +38,13 @@ class ProgramSession:
     view: Visible = HOST
     device: Device | None = None
     unenforced: tuple[Shortfall, ...] = ()
+
+    def limits(self, given: Sequence[Limit | None] | None) -> Sequence[Limit | None]:
+        """Return the limits to run under, by default the memory of the device. Raises UsageError."""
+        limits = given or (None if self.device is None else self.device.memory,)
+        if self.view == LIMIT and not any(limits):
+            raise UsageError(Setting("view", self.view), "there is no limit to see", ("add ", Setting("mem", "512M")))
+        return limits
 
     def case(self, name: str, limit: Limit | None, swap: Swap | None = None) -> Case:
         """Return the case of a program, with `swap` instead of the machine's if it is given."""

@@ -1,4 +1,4 @@
-"""What `edgeload minmem` measures: a workload under a policy, or a program; each on a prepared machine."""
+"""What a subcommand measures, networks or programs; and the subject of `edgeload minmem` on a prepared machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 import psutil
 
-from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import measuring, programs, sessions
 from pytest_edgeload.cli.measuring import PreparedWorkload
@@ -22,10 +22,27 @@ from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.planning.budget import MARGIN_BYTES
-from pytest_edgeload.results.case import REFERENCE, Case
+from pytest_edgeload.results.case import HOST, REFERENCE, Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.command import MIN_BYTES
 from pytest_edgeload.sandbox.swap import Swap
+
+_OF_NETWORKS = ("policy", "reader", "images")
+_OF_PROGRAMS = ("name", "device", "cold", "prepare", "ready", "ask", "metric", "view")
+
+
+def networks_of(args: argparse.Namespace) -> str | None:
+    """Return the word that names the networks; None for commands. Raises UsageError for arguments of the other kind."""
+    if len(args.networks) > 1:
+        hint = f"write {programs.SEPARATOR} before a command, and commas between networks"
+        raise UsageError(args.networks[1], "a second word about networks", hint)
+    if args.networks and args.commands:
+        raise UsageError(args.networks[0], "networks and a command cannot be measured together", "name one of them")
+    foreign, owner = (_OF_PROGRAMS, "a command") if args.networks else (_OF_NETWORKS, "networks")
+    for name in foreign:
+        if getattr(args, name) not in (None, [], HOST):
+            raise UsageError(Setting(name), f"for {owner} only", "leave it out")
+    return args.networks[0] if args.networks else None
 
 
 class Subject(NamedTuple):

@@ -11,17 +11,17 @@ from pytest_edgeload.results.noise import Floor, Tightest
 from pytest_edgeload.results.threshold import Figure
 
 _NONE = "none"
-_FLOOR = ("figure", "policy", "median", "typical difference", "95% within", "worst")
+_FLOOR = ("median", "typical difference", "95% within", "worst")
 _GATES = ("figure", "tightest gate", "in strict mode")
 
 
-def floors(by_figure: Mapping[tuple[Figure, str], Floor]) -> str:
-    """Return a row for each figure of each policy: its differences between sides of identical code."""
+def floors(by_figure: Mapping[tuple[Figure, str], Floor], kind: str) -> str:
+    """Return a row for each figure of each policy or program, the `kind`: its differences between identical sides."""
     rows = []
     for (figure, policy), floor in by_figure.items():
         differences = (floor.typical, floor.within, floor.worst)
         rows.append([str(figure), policy, figure.show(floor.value), *(_share(figure, floor, d) for d in differences)])
-    return _table(_FLOOR, rows, texts=2)
+    return _table(("figure", kind, *_FLOOR), rows, texts=2)
 
 
 def gates(by_figure: Mapping[Figure, tuple[Tightest, Tightest]]) -> str:

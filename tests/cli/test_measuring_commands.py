@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.sandbox.caps import CAPS
-from tests.cli.commands import COMMAND, Run, environment, until
+from tests.cli.commands import COMMAND, Run, environment, run_in, until
 from tests.plugin.sessions import CONFTEST, PATIENCE_S, TINY, write
 
 LARGE = f"""{TINY}
@@ -64,9 +64,21 @@ def test_noise_measures_twice_the_rounds_and_finds_gates(run: Run) -> None:
     assert "All 4 rounds ran one after the other" in done.stdout
 
 
+def test_noise_of_programs_is_in_their_words(tmp_path: Path) -> None:
+    """Commands are measured like policies; figures are those of programs, and the first is the reference."""
+    done = run_in(tmp_path, "noise", "--rounds=2", "--name=a", "--name=b", "--", "echo", "1", "--", "echo", "2")
+    assert done.returncode == 0, done.stderr
+    rows = [re.split(r"\s{2,}", line) for line in done.stdout.splitlines()]
+    assert rows[0] == ["noise of a, b at no limit: identical code, 2 rounds per side"]
+    figures = [row[:2] for row in rows if len(row) == 6]
+    assert figures[0] == ["figure", "program"]
+    assert figures[3:6] == [["makespan", "b"], ["makespan/a", "b"], ["peak_anon", "a"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["noise", "--mem=1G,2G", "--", "true"], "--mem=2G: a second limit; measure the noise at each by itself"),
         (["noise", "small", "--rounds=1"], "--rounds=1: a single round has no spread; try 5"),
         (["noise", "small", "--policy=bulk,lineer"], "--policy=lineer: unknown; did you mean linear?"),
         (

@@ -30,13 +30,14 @@ enforced = pytest.mark.skipif(
     ("arguments", "words"),
     [
         (["--", "true", "--", "false"], "command false: a search is of a single command; search each by itself"),
-        (["mix.yaml", "--", "true"], "mix.yaml: a search is of networks or of a command; name one of them"),
+        (["mix.yaml", "--", "true"], "mix.yaml: networks and a command cannot be measured together; name one of them"),
         (
             ["python", "job.py"],
             "job.py: a second word about networks; write -- before a command, and commas between networks",
         ),
         (["--policy=linear", "--", "true"], "--policy: for networks only; leave it out"),
         (["small", "--prepare=true"], "--prepare: for a command only; leave it out"),
+        (["small", "--metric=speed=$.speed"], "--metric: for a command only; leave it out"),
         (["--at-most=base+3M", "--", "true"], "--at-most=base+3M: a command has no idle worker; try 300M"),
         (
             ["--keep=makespan/bulk:10%", "--", "true"],

@@ -12,6 +12,7 @@ from pytest_edgeload.results.claims import settle
 from pytest_edgeload.results.finding import Sides, Verdict
 from pytest_edgeload.results.judging import judge
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.metric import Metric, OwnMetric
 from pytest_edgeload.results.noise import Floor, Split, floor, splits, tightest
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure, Threshold
@@ -138,3 +139,13 @@ def test_too_much_noise_has_no_strict_gate() -> None:
     found = tightest(MAKESPAN, splits([Record(CASE, tuple(wild[0]))], 5), is_strict=True)
     assert found.threshold is None
     assert "too noisy" in found.reason
+
+
+def test_programs_that_never_report_a_metric_do_not_concern_its_gate() -> None:
+    """The gate on a metric is found with the programs that report it, although another program does not."""
+    speaking, silent = _records(12, 0.1)
+    own = {"speed": OwnMetric(3.5, better="higher")}
+    rounds = tuple(msgspec.structs.replace(each, own=own) for each in speaking.rounds)
+    speed = Figure("speed", own=Metric("", "higher"))
+    both = splits([Record(CASE, rounds), silent], 5)
+    assert tightest(speed, both, is_strict=True).threshold == Threshold.parse("speed:1%")
