@@ -82,8 +82,13 @@ def _has_bytes(tensor: torch.Tensor) -> bool:
         return False
 
 
-def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor) -> torch.Tensor:
-    """Return the input of a step, given the outputs and the same input of the step before. Raises ValueError."""
+def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor | None) -> torch.Tensor:
+    """Return the input of a step, given the outputs and the same input of the step before. Raises ValueError.
+
+    The rule `same` needs the input before only to compare it with the output.
+    """
+    if before is None:
+        return outputs[feed.output]
     if feed.rule == "next":
         return before + 1
     if feed.output >= len(outputs):

@@ -93,10 +93,21 @@ class OpenNetwork:
 
         Convolutions compute in that layout; they would otherwise convert each image and convert their outputs back.
         """
-        tensors = self.tensors(self.sample(sample).inputs)
+        tensors = self._inputs(self.sample(sample))
         if self._is_channels_last:
             tensors = [_channels_last(tensor) for tensor in tensors]
         return dict(zip(self.network.inputs, tensors, strict=True))
+
+    def own_inputs(self, sample: int) -> list[torch.Tensor]:
+        """Return the inputs of a sample that the module takes, without its buffers."""
+        return self._inputs(self.sample(sample))[: len(self.network.own_inputs)]
+
+    def _inputs(self, sample: Sample) -> list[torch.Tensor]:
+        """Return all inputs of a sample. The kernel gives memory to zeros when they are first written to."""
+        return [
+            torch.zeros(spec.shape, dtype=dtype_of(spec)) if i in sample.zeros else _read(self._samples, spec)
+            for i, spec in enumerate(sample.inputs)
+        ]
 
     def compare(self, outputs: Sequence[torch.Tensor], sample: int) -> Deviation:
         """Return how far `outputs` are from plain PyTorch's for a sample."""

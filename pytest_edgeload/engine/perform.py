@@ -79,9 +79,9 @@ class Performer:
 
     def _end_step(self, r: int, network: OpenNetwork) -> None:
         """Give the outputs of a step of request `r` to the next one, if there is one."""
-        inputs = self.steps[r].end([self._values[r][name] for name in network.network.outputs])
-        if inputs is not None:
-            self._values[r] = dict(inputs)
+        values, names = self._values[r], network.network.own_outputs
+        inputs = self.steps[r].end([values[name] for name in network.network.outputs])
+        self._values[r] = {name: values[name] for name in names} if inputs is None else dict(inputs)
 
     def _free(self, task: Task, i: int, network: OpenNetwork) -> None:
         layer = network.network.layers[i]
@@ -117,7 +117,7 @@ class Performer:
     def compare(self, r: int) -> Deviation:
         """Return how far the outputs of request `r` are from plain PyTorch's."""
         network, _ = self._requests[r]
-        return self.steps[r].compare([self._values[r][name] for name in network.network.outputs])
+        return self.steps[r].compare([self._values[r][name] for name in network.network.own_outputs])
 
     def tolerance(self, r: int) -> float:
         """Return the largest output error that request `r` may have."""

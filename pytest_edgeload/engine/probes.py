@@ -95,7 +95,7 @@ def _resident(folder: Path, reader: str) -> Callable[[int], list[torch.Tensor]]:
         values, progress = opened.inputs(sample), LayerProgress()
         for i, tile, weights in tiles:
             opened.layers[i].run(tile, values, weights, progress)
-        return [values[name] for name in network.outputs]
+        return [values[name] for name in network.own_outputs]
 
     return answer
 

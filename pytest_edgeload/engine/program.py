@@ -79,7 +79,7 @@ def _answer(network: OpenNetwork, load: Load, samples: Mapping[int, int]) -> dic
     leaves = torch.utils._pytree.tree_leaves  # noqa: SLF001  # the function that flattened the expected outputs
     forward = load()
     with torch.inference_mode():
-        return {r: leaves(forward(*network.tensors(network.sample(index).inputs))) for r, index in samples.items()}
+        return {r: leaves(forward(*network.own_inputs(index))) for r, index in samples.items()}
 
 
 class ProgramJob:

@@ -20,14 +20,18 @@ class StepsOfRequest:
         self._network = network
         self._sample = sample
         self._steps = steps
-        self._inputs: Mapping[str, torch.Tensor] = {}
+        self._inputs: Mapping[str, torch.Tensor] = {}  # those that are not passed on as they are
         self._numbers: dict[int, list[torch.Tensor]] = {}  # that the rule argmax found, by input and step
         self.ends_s: list[float] = []
 
     def begin(self, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Keep the inputs of the first step, if there are others."""
+        """Keep the inputs of the first step that the next one needs."""
         if self._steps > 1:
-            self._inputs = dict(inputs)
+            self._inputs = self._kept(inputs)
+
+    def _kept(self, inputs: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        network = self._network.network
+        return {name: inputs[name] for i, name in enumerate(network.inputs) if i not in network.state}
 
     def end(self, outputs: Sequence[torch.Tensor]) -> Mapping[str, torch.Tensor] | None:
         """Count a step with these outputs as ended; return the inputs of the next one, None if it was the last."""
@@ -38,10 +42,10 @@ class StepsOfRequest:
         inputs = dict(self._inputs)
         for feed in self._network.network.feeds:
             name = self._name(feed)
-            inputs[name] = fed(feed, outputs, inputs[name])
+            inputs[name] = _compact(fed(feed, outputs, inputs.get(name)))
             if feed.rule == "argmax":
                 self._numbers.setdefault(int(feed.input), []).append(inputs[name])
-        self._inputs = dict(inputs)
+        self._inputs = self._kept(inputs)
         return inputs
 
     def compare(self, outputs: Sequence[torch.Tensor]) -> Deviation:
@@ -72,3 +76,8 @@ class StepsOfRequest:
 
     def _name(self, feed: Feed) -> str:
         return self._network.network.inputs[int(feed.input)]
+
+
+def _compact(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor, or a copy of it if it keeps more memory than its own."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from pytest_edgeload.exporting.advice import type_hint
 from pytest_edgeload.exporting.feeding import next_sample
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line
 from pytest_edgeload.networks.inputs import Inputs
-from pytest_edgeload.tensors import check_plain
+from pytest_edgeload.tensors import check_plain, is_plain
 
 
 class SampleAnswer(NamedTuple):
@@ -28,8 +29,9 @@ class SampleAnswer(NamedTuple):
 def answers(module: torch.nn.Module, samples: Sequence[Inputs]) -> list[SampleAnswer]:
     """Return plain PyTorch's answer to each sample, before any export: an export may change the module's caches.
 
-    Raises CannotExport, with the user's own lines in a note, if the module fails; also for a sample that differs from
-    the first one in more than the values of its tensors. Raises NotPlain for an input or output without bytes.
+    Each starts with the buffers as they are. Raises CannotExport, with the user's own lines in a note, if the module
+    fails; also for a sample that differs from the first one in more than the values of its tensors. Raises NotPlain for
+    an input or output without bytes.
     """
     _check_tensors(module, samples)
     traced, results = _signature(samples[0]), []
@@ -75,10 +77,32 @@ def _call(module: torch.nn.Module, sample: Inputs, change: Callable[[torch.Tenso
 
 
 def _answer(module: torch.nn.Module, sample: Inputs, index: int) -> SampleAnswer:
-    outputs = tensors_in(call(module, sample, index))
-    for i, tensor in enumerate(outputs):
-        check_plain(f"output {i} of sample {index}", tensor)
-    return SampleAnswer(outputs, _noise(module, sample, outputs), _later(module, sample, index, outputs))
+    with kept_buffers(module):
+        outputs = copied(call(module, sample, index))
+        for i, tensor in enumerate(outputs):
+            check_plain(f"output {i} of sample {index}", tensor)
+        later = _later(module, sample, index, outputs)
+    with kept_buffers(module):
+        return SampleAnswer(outputs, _noise(module, sample, outputs), later)
+
+
+@contextmanager
+def kept_buffers(module: torch.nn.Module) -> Iterator[None]:
+    """Give the buffers of a module their values back in the end."""
+    named = ((part, name, buffer) for part in module.modules() for name, buffer in part.named_buffers(recurse=False))
+    kept = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if is_plain(buffer)]
+    try:
+        yield
+    finally:
+        for part, name, buffer, values in kept:
+            setattr(part, name, buffer)  # the module may have assigned another tensor
+            if not torch.equal(buffer, values):
+                buffer.copy_(values)
+
+
+def copied(nest: Any) -> list[torch.Tensor]:
+    """Return copies of the tensors of a nest: a module may return a buffer, which its next call changes."""
+    return [tensor.clone() for tensor in tensors_in(nest)]
 
 
 def _later(
@@ -88,7 +112,7 @@ def _later(
     later: list[list[torch.Tensor]] = []
     for _ in range(sample.steps - 1):
         sample = next_sample(sample, later[-1] if later else outputs)
-        later.append(tensors_in(call(module, sample, index)))
+        later.append(copied(call(module, sample, index)))
     return later
 
 

@@ -7,8 +7,9 @@ So convolutions, linear layers and embeddings begin a layer; their biases, norma
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,6 +17,14 @@ from torch.fx import Graph, Node
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from pytest_edgeload.exporting.in_place import (
+    IN_PLACE,
+    WRITE_TO_VIEW,
+    in_place_form,
+    may_overwrite,
+    shared_inputs,
+    storages_of,
+)
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.layer import Op
 
@@ -54,12 +63,41 @@ class _Computation:
     views: tuple[Node, ...]
 
 
-def cut_graph(graph: Graph, weights: Placeholders, outputs: Sequence[str]) -> tuple[LayerDraft, ...]:
-    """Return the layers of `graph` in order. Raises CannotExport."""
+@dataclass(frozen=True)
+class CutGraph:
+    """The layers of a graph in order, and the values of a run on fake tensors by name."""
+
+    layers: tuple[LayerDraft, ...]
+    values: Mapping[str, Any]
+
+    def held_bytes(self, names: Sequence[str]) -> int:
+        """Return the bytes of all storages of these values, which are no weights."""
+        return sum(size for _, size in storages_of([self.values[name] for name in names]))
+
+
+def cut_graph(
+    graph: Graph, weights: Placeholders, outputs: Sequence[str], passed: Mapping[str, str] = MappingProxyType({})
+) -> CutGraph:
+    """Cut `graph` into layers. Raises CannotExport.
+
+    `passed` has the inputs that the next step gets from this one, and the outputs that they become. An op may overwrite
+    such an input, unless it shares memory with another one.
+    """
     computations = list(_computations(graph, weights))
-    layers = _group(computations, weights)
-    _account(layers, _last_uses(computations, outputs), graph, weights)
-    return tuple(layer for layer, _ in layers)
+    last, inputs = _last_uses(computations, outputs), _inputs(graph, weights)
+    while True:
+        layers = _group(computations, weights)
+        values = _account(layers, last, graph, weights, inputs - passed.keys())
+        shared = shared_inputs(passed, values, inputs)
+        if not shared:
+            return CutGraph(tuple(layer for layer, _ in layers), values)
+        passed = {name: output for name, output in passed.items() if name not in shared}
+
+
+def _inputs(graph: Graph, weights: Placeholders) -> set[str]:
+    """Return the names of the placeholders that are tensors, and no weights."""
+    nodes = (node for node in graph.find_nodes(op="placeholder") if isinstance(node.meta["val"], torch.Tensor))
+    return {node.name for node in nodes} - weights.keys()
 
 
 def _computations(graph: Graph, weights: Placeholders) -> Iterator[_Computation]:
@@ -130,10 +168,15 @@ def _account(
     last: Mapping[str, int],
     graph: Graph,
     weights: Placeholders,
-) -> None:
-    """Fill in ops, bytes and FLOPs of each layer by running the graph on fake tensors, which have no data."""
+    kept_inputs: Iterable[str],
+) -> Mapping[str, Any]:
+    """Fill in ops, bytes and FLOPs of each layer by running the graph on fake tensors, which have no data.
+
+    Return all values. No op overwrites one of `kept_inputs`.
+    """
     fake = {node.name: node.meta["val"] for node in graph.nodes if node.op == "placeholder"}
-    weight_storages = {_storage(fake[name])[0] for name in weights if isinstance(fake[name], torch.Tensor)}
+    weight_storages = {storage for storage, _ in storages_of([fake[name] for name in weights])}
+    kept = weight_storages | {storage for storage, _ in storages_of([fake[name] for name in kept_inputs])}
     live = {name: value for name, value in fake.items() if name not in weights and isinstance(value, torch.Tensor)}
     values: dict[str, Any] = dict(fake)
     position = 0
@@ -141,7 +184,9 @@ def _account(
         views: set[str] = set()
         for computation in members:
             for node in (*(view for view in computation.views if view.name not in views), computation.node):
-                values[node.name] = _fake_call(node, values, layer)
+                dying = {name for name in live if name not in views and last.get(name, -1) <= position}
+                is_in_place = node is computation.node and _overwrites(node, live, dying, kept)
+                values[node.name] = _fake_call(node, values, layer, is_in_place=is_in_place)
                 live[node.name] = values[node.name]
                 layer.activation_bytes = max(layer.activation_bytes, _live_bytes(live, weight_storages))
                 drops: list[str] = []
@@ -153,12 +198,27 @@ def _account(
                     drops += sorted(views)
                 for name in drops:
                     del live[name]
-                layer.ops.append(_op(node, weights, drops))
+                layer.ops += _ops(node, weights, drops, is_in_place=is_in_place)
             position += 1
         layer.live_out_bytes = _live_bytes(live, weight_storages)
+    return values
 
 
-def _fake_call(node: Node, values: Mapping[str, Any], layer: LayerDraft) -> Any:
+def _overwrites(node: Node, live: Mapping[str, Any], dying: Container[str], kept: set[int]) -> bool:
+    """Return whether the op of `node` overwrites its first argument, one of the `live` values, instead of copying it.
+
+    The op is the last one that needs a value in `dying`.
+    """
+    first, *rest = node.args or (None,)
+    if target_name(node.target) not in IN_PLACE.keys() | WRITE_TO_VIEW.keys() or node.kwargs:
+        return False
+    if not isinstance(first, Node) or first.name not in dying or first in tree_leaves(rest):
+        return False
+    others = [value for name, value in live.items() if name != first.name]
+    return may_overwrite(live[first.name], others, kept)
+
+
+def _fake_call(node: Node, values: Mapping[str, Any], layer: LayerDraft, *, is_in_place: bool) -> Any:
     """Return the fake result of a node, and add its FLOPs to the layer."""
 
     def look_up(source: Node) -> Any:
@@ -171,8 +231,9 @@ def _fake_call(node: Node, values: Mapping[str, Any], layer: LayerDraft) -> Any:
     first = next((leaf for leaf in tree_leaves([values[s.name] for s in node.all_input_nodes]) if _is_fake(leaf)), None)
     if first is None:
         return node.meta["val"]
-    with first.fake_mode, FlopCounterMode(display=False) as counter:
-        result = node.target(*args, **kwargs)
+    target = in_place_form(target_name(node.target)) if is_in_place else node.target
+    with torch.no_grad(), first.fake_mode, FlopCounterMode(display=False) as counter:
+        result = target(*args, **kwargs)
     layer.flops += counter.get_total_flops()
     return result
 
@@ -181,15 +242,9 @@ def _is_fake(leaf: object) -> bool:
     return isinstance(leaf, torch.Tensor) and hasattr(leaf, "fake_mode")
 
 
-def _storage(tensor: torch.Tensor) -> tuple[int, int]:
-    storage = tensor.untyped_storage()
-    return storage._cdata, int(storage.nbytes())  # noqa: SLF001  # the only identity of a storage without data
-
-
 def _live_bytes(live: Mapping[str, Any], weight_storages: set[int]) -> int:
     """Return the bytes of all storages of live values. Views of one storage count once, weights do not count."""
-    storages = dict(_storage(leaf) for leaf in tree_leaves(dict(live)) if isinstance(leaf, torch.Tensor))
-    return sum(size for storage, size in storages.items() if storage not in weight_storages)
+    return sum(size for storage, size in storages_of(dict(live)) if storage not in weight_storages)
 
 
 def target_name(target: object) -> str:
@@ -202,18 +257,25 @@ def target_name(target: object) -> str:
     raise CannotExport(str(target), reason)
 
 
-def _op(node: Node, weights: Placeholders, drops: Sequence[str]) -> Op:
+def _ops(node: Node, weights: Placeholders, drops: Sequence[str], *, is_in_place: bool) -> list[Op]:
+    """Return the op of `node`, or those that overwrite its first argument and have the same result."""
+
     def reference(source: Node) -> dict[str, str]:
         return {"weight": weights[source.name][0]} if source.name in weights else {"value": source.name}
 
     name = target_name(node.target)
-    return Op(
-        target=_SAME_RESULT_ANY_STRIDES.get(name, name),
-        args=[encode(argument, reference) for argument in node.args],
-        kwargs={key: encode(argument, reference) for key, argument in node.kwargs.items()},
-        output=node.name,
-        drops=tuple(drops),
-    )
+    args = [encode(argument, reference) for argument in node.args]
+    kwargs = {key: encode(argument, reference) for key, argument in node.kwargs.items()}
+    if is_in_place and name in WRITE_TO_VIEW:
+        whole, part, *place = args
+        view = f"{node.name}.view"
+        return [
+            Op(target_name(WRITE_TO_VIEW[name]), [whole, *place], {}, view),
+            Op("aten.copy_.default", [{"value": view}, part], {}, view, (view,)),
+            Op("aten.alias.default", [whole], {}, node.name, tuple(drops)),
+        ]
+    target = target_name(IN_PLACE[name]) if is_in_place else _SAME_RESULT_ANY_STRIDES.get(name, name)
+    return [Op(target, args, kwargs, node.name, tuple(drops))]
 
 
 def encode(argument: Any, reference: Callable[[Node], dict[str, str]]) -> Any:

@@ -5,6 +5,7 @@ This file finds the inputs, outputs and weights of the graph, and refuses module
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,14 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import way_out
 from pytest_edgeload.exporting.cut import LayerDraft, Placeholders, cut_graph, target_name
+from pytest_edgeload.exporting.feeding import stored_feeds
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line, unchanged
 from pytest_edgeload.exporting.names import names_of
 from pytest_edgeload.exporting.operators import decomposed
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.inputs import as_inputs
+from pytest_edgeload.tensors import is_plain
 
-_CHANGED = {OutputKind.USER_INPUT_MUTATION: "input", OutputKind.BUFFER_MUTATION: "buffer"}
 _NUMBERED = "lifted_tensor_"
 _DRAWS_IF = {"train", "dropout_p"}
 """Arguments of operators that may draw random numbers; an operator draws only if its argument is true or not zero."""
@@ -29,11 +32,18 @@ _DRAWS_IF = {"train", "dropout_p"}
 
 @dataclass(frozen=True)
 class LayeredModule:
-    """A module cut into layers; weights are real tensors, values are names."""
+    """A module cut into layers; weights are real tensors, values are names.
+
+    `buffers` are the initial values of the last inputs: buffers that the module changes. Their final values are as many
+    of the last outputs, `freed_bytes` of which no other output holds.
+    """
 
     layers: tuple[LayerDraft, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    feeds: tuple[Feed, ...] = ()
+    buffers: tuple[torch.Tensor, ...] = ()
+    freed_bytes: int = 0
 
 
 def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
@@ -49,7 +59,7 @@ def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
         with torch.no_grad(), evaluation_mode(module), unchanged(module):
             # Copies, because a slice would bring the whole tensor that it is a slice of.
             args, kwargs = tree_map_only(torch.Tensor, torch.clone, (inputs.args, dict(inputs.kwargs)))
-            program = decomposed(torch.export.export(module, args, kwargs, strict=False))
+            program = decomposed(_traced(module, args, kwargs))
     except CannotExport:
         raise
     except Exception as error:
@@ -57,11 +67,30 @@ def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
         failure = CannotExport(subject, first_line(error), way_out(module, inputs, str(error)))
         raise with_user_lines(failure, error) from error
     _check_deterministic(program.graph)
-    weights, names = _placeholders(program)
+    weights, names, buffers = _placeholders(program)
     weights = _named(weights, module)
     _check_layout(program.graph, weights)
-    outputs = _outputs(program, weights)
-    return LayeredModule(cut_graph(program.graph, weights, outputs), names, outputs)
+    outputs, changed = _outputs(program, weights)
+    feeds = (*stored_feeds(inputs), *(Feed(len(names) + i, len(outputs) + i) for i in range(len(buffers))))
+    names, all_outputs = (*names, *buffers), (*outputs, *(changed[name] for name in buffers))
+    passed = {names[int(feed.input)]: all_outputs[feed.output] for feed in feeds if feed.rule == "same"}
+    cut = cut_graph(program.graph, weights, all_outputs, passed)
+    freed_bytes = cut.held_bytes(all_outputs) - cut.held_bytes(outputs)
+    return LayeredModule(cut.layers, names, all_outputs, feeds, tuple(buffers.values()), freed_bytes)
+
+
+def _traced(module: torch.nn.Module, args: Any, kwargs: Any) -> torch.export.ExportedProgram:
+    """Return the exported program of a module.
+
+    A module may hold a buffer in an object as well, such as a cache. Only the strict mode, which is slower and knows
+    less of Python, sees that both are the same tensor.
+    """
+    program = torch.export.export(module, args, kwargs, strict=False)
+    buffers = {tensor.data_ptr() for tensor in module.buffers() if is_plain(tensor) and tensor.nbytes}
+    others = (program.constants[name] for name in program.graph_signature.lifted_tensor_constants)
+    if any(is_plain(tensor) and tensor.data_ptr() in buffers for tensor in others):
+        return torch.export.export(module, args, kwargs, strict=True)
+    return program
 
 
 def _check_deterministic(graph: Graph) -> None:
@@ -102,10 +131,14 @@ def _draws(node: Node) -> bool:
     return True
 
 
-def _placeholders(program: torch.export.ExportedProgram) -> tuple[Placeholders, tuple[str, ...]]:
-    """Return the placeholders of weights, and the names of the user's inputs in order."""
+def _placeholders(
+    program: torch.export.ExportedProgram,
+) -> tuple[Placeholders, tuple[str, ...], Mapping[str, torch.Tensor]]:
+    """Return the placeholders of weights, the names of the user's inputs in order, and the buffers that change."""
     weights: dict[str, tuple[str, torch.Tensor]] = {}
     inputs: list[str] = []
+    buffers: dict[str, torch.Tensor] = {}
+    changed = set(program.graph_signature.buffers_to_mutate.values())
     for spec in program.graph_signature.input_specs:
         name = spec.arg.name
         if spec.kind is InputKind.USER_INPUT:
@@ -118,10 +151,13 @@ def _placeholders(program: torch.export.ExportedProgram) -> tuple[Placeholders, 
             if not isinstance(tensor, torch.Tensor):
                 raise CannotExport(target, f"of type {type(tensor).__name__}, not a tensor")
             check_weight(target, tensor)
-            weights[name] = (target, tensor.detach())
+            if target in changed and spec.kind is InputKind.BUFFER:
+                buffers[name] = tensor.detach()
+            else:
+                weights[name] = (target, tensor.detach())
         else:
             raise CannotExport(f"input {name}", f"of kind {spec.kind.name}, which has no weights to load")
-    return weights, tuple(inputs)
+    return weights, tuple(inputs), buffers
 
 
 def _named(weights: Placeholders, module: torch.nn.Module) -> Placeholders:
@@ -143,21 +179,30 @@ def _named(weights: Placeholders, module: torch.nn.Module) -> Placeholders:
     return {placeholder: (name(target, tensor), tensor) for placeholder, (target, tensor) in weights.items()}
 
 
-def _outputs(program: torch.export.ExportedProgram, weights: Placeholders) -> tuple[str, ...]:
-    """Return the names of the outputs that are tensors. An output None is left out."""
-    specs = program.graph_signature.output_specs
-    return tuple(
-        _output_name(spec.arg, spec.kind, spec.target, weights)
-        for spec in specs
-        if not (isinstance(spec.arg, ConstantArgument) and spec.arg.value is None)
-    )
+def _outputs(program: torch.export.ExportedProgram, weights: Placeholders) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return the names of the outputs that are tensors, and of the new values of buffers by their placeholders.
+
+    An output None is left out.
+    """
+    placeholders = {target: name for name, target in program.graph_signature.inputs_to_buffers.items()}
+    outputs: list[str] = []
+    changed: dict[str, str] = {}
+    for spec in program.graph_signature.output_specs:
+        if isinstance(spec.arg, ConstantArgument) and spec.arg.value is None:
+            continue
+        name = _output_name(spec.arg, spec.kind, spec.target, weights)
+        if spec.kind is OutputKind.BUFFER_MUTATION:
+            changed[placeholders[str(spec.target)]] = name
+        else:
+            outputs.append(name)
+    return tuple(outputs), changed
 
 
 def _output_name(argument: object, kind: OutputKind, target: str | None, weights: Placeholders) -> str:
-    if kind in _CHANGED:
-        reason = "the module changes it in place"
-        raise CannotExport(f"{_CHANGED[kind]} {target}", reason, "let the module change a clone of it")
-    if kind is not OutputKind.USER_OUTPUT:
+    if kind is OutputKind.USER_INPUT_MUTATION:
+        hint = "make it a buffer of the module, or let the module change a clone of it"
+        raise CannotExport(f"input {target}", "the module changes it in place", hint)
+    if kind not in {OutputKind.USER_OUTPUT, OutputKind.BUFFER_MUTATION}:
         raise CannotExport("the module", f"it changes its own state ({kind.name})", "give one that only computes")
     if not isinstance(argument, TensorArgument):
         raise CannotExport(f"output {argument}", "not a tensor", "give a module whose outputs are tensors")

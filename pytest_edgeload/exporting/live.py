@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 from torch.utils._pytree import tree_map
 
 from pytest_edgeload.base.errors import Refusal, with_notes
-from pytest_edgeload.exporting.answers import call, tensors_in
+from pytest_edgeload.exporting.answers import call, copied, kept_buffers, tensors_in
 from pytest_edgeload.exporting.make import store_module
 from pytest_edgeload.exporting.model import evaluation_mode, open_model
 from pytest_edgeload.networks.inputs import Inputs
@@ -104,9 +104,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ha
 
 
 def _recorded_call(module: torch.nn.Module, sample: Inputs, update: _Update) -> list[torch.Tensor]:
-    with warnings.catch_warnings(), _Recorder(update):
+    with warnings.catch_warnings(), kept_buffers(module), _Recorder(update):
         warnings.simplefilter("ignore")
-        return tensors_in(call(module, sample))
+        return copied(call(module, sample))
 
 
 def _described(leaf: Any) -> Any:

@@ -15,12 +15,11 @@ from pytest_edgeload.base.functions import import_function
 from pytest_edgeload.exporting.answers import SampleAnswer, answers, tensors_in
 from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
-from pytest_edgeload.exporting.feeding import stored_feeds
 from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.exporting.model import open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.dependencies import imported_since
-from pytest_edgeload.networks.feed import Feed, compared
+from pytest_edgeload.networks.feed import compared
 from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
 from pytest_edgeload.networks.inputs import Inputs, as_samples
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
@@ -101,8 +100,7 @@ def store_module(
     layered = export(module, inputs[0])
     specs, weights_sha256 = _store_weights(folder, layered, external.specs.keys(), progress)
     external = external.behind((folder / WEIGHTS).stat().st_size)
-    feeds = stored_feeds(inputs[0])
-    stored_samples, samples_sha256 = _store_samples(folder, inputs, answered, feeds)
+    stored_samples, samples_sha256 = _store_samples(folder, inputs, answered, layered)
     network = Network(
         name,
         _layers(layered, {**external.specs, **specs}),
@@ -113,7 +111,9 @@ def store_module(
         samples_sha256,
         checkpoint_files=external.files,
         max_output_error=tolerance,
-        feeds=feeds,
+        feeds=layered.feeds,
+        buffers=len(layered.buffers),
+        freed_bytes=layered.freed_bytes,
     )
     return write_graph(folder, network)
 
@@ -153,14 +153,17 @@ def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Lay
 
 
 def _store_samples(
-    folder: Path, samples: Sequence[Inputs], answered: Sequence[SampleAnswer], feeds: Sequence[Feed]
+    folder: Path, samples: Sequence[Inputs], answered: Sequence[SampleAnswer], module: LayeredModule
 ) -> tuple[tuple[Sample, ...], str]:
-    """Write the samples and plain PyTorch's answers to them; return where they are, and the SHA-256."""
-    kept = compared(feeds, len(answered[0].outputs))
+    """Write the samples and plain PyTorch's answers to them; return where they are, and the SHA-256.
+
+    Inputs that are zero everywhere are not written: reading the zeros of an empty cache would take time.
+    """
+    kept = compared(module.feeds, len(answered[0].outputs))
     groups: list[list[list[tuple[TensorSpec, memoryview]]]] = []
     for index, (sample, answer) in enumerate(zip(samples, answered, strict=True)):
         named = {
-            "input": tensors_in((sample.args, sample.kwargs)),
+            "input": [*tensors_in((sample.args, sample.kwargs)), *module.buffers],
             "output": answer.outputs,
             "noise": [answer.noise],
             **{f"step{step}": [outputs[i] for i in kept] for step, outputs in enumerate(answer.later, 1)},
@@ -168,10 +171,17 @@ def _store_samples(
         groups.append(
             [[spec_and_bytes(f"{index}.{name}.{i}", each) for i, each in enumerate(own)] for name, own in named.items()]
         )
-    specs, digest = write_tensors(folder / SAMPLES, [pair for sample in groups for own in sample for pair in own])
+    zeros = {spec.name for inputs, *_ in groups for spec, data in inputs if _is_zero(data)}
+    pairs = [pair for sample in groups for own in sample for pair in own]
+    specs, digest = write_tensors(folder / SAMPLES, [(spec, data) for spec, data in pairs if spec.name not in zeros])
 
     def stored(sample: list[list[tuple[TensorSpec, memoryview]]]) -> Sample:
-        inputs, outputs, (noise,), *later = (tuple(specs[spec.name] for spec, _ in own) for own in sample)
-        return Sample(inputs, outputs, noise, tuple(later))
+        inputs, outputs, (noise,), *later = (tuple(specs.get(spec.name, spec) for spec, _ in own) for own in sample)
+        return Sample(inputs, outputs, noise, tuple(later), tuple(i for i, s in enumerate(inputs) if s.name in zeros))
 
     return tuple(map(stored, groups)), digest
+
+
+def _is_zero(data: memoryview) -> bool:
+    """Return whether all bytes are zero; False for less than a page, which costs nothing to read."""
+    return len(data) >= PAGE and not torch.frombuffer(data, dtype=torch.uint8).any()

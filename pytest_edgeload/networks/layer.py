@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_edgeload.networks.feed import Feed, compared
 
-FORMAT = 4
+FORMAT = 5
 """Version of the files that a network is stored in; part of every cache key."""
 
 DTYPES = {
@@ -119,13 +119,16 @@ class Sample(msgspec.Struct, frozen=True):
     It shows the size of the values inside the network: the difference of two large numbers is small, but its error is
     that of the large ones. Without `noise`, outputs have none.
 
-    `later` contains those outputs of each later step that `Network.compared` names, if the network has feeds.
+    `later` contains those outputs of each later step that `Network.compared` names, if the network has feeds. `zeros`
+    are the positions of inputs of which each byte is zero: the file does not contain them. The inputs include the
+    initial values of the network's buffers, and the outputs do not include the final ones.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     noise: TensorSpec | None = None
     later: tuple[tuple[TensorSpec, ...], ...] = ()
+    zeros: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -134,9 +137,10 @@ class Sample(msgspec.Struct, frozen=True):
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """All tensors of this sample."""
+        """All tensors of this sample that its file contains."""
         later = (spec for step in self.later for spec in step)
-        return (*self.inputs, *self.outputs, *([] if self.noise is None else [self.noise]), *later)
+        inputs = (spec for i, spec in enumerate(self.inputs) if i not in self.zeros)
+        return (*inputs, *self.outputs, *([] if self.noise is None else [self.noise]), *later)
 
 
 class WeightFile(msgspec.Struct, frozen=True):
@@ -158,7 +162,9 @@ class Network(msgspec.Struct, frozen=True, dict=True):
 
     `inputs` and `outputs` name values. `weights_sha256` and `samples_sha256` are the digests of the two files next to
     the graph. `checkpoint_files` are the files of the checkpoint that contains the other weights, if there is one.
-    `max_output_error` is the tolerance that the user set, if any. `feeds` connect the steps of a request.
+    `max_output_error` is the tolerance that the user set, if any. `feeds` connect the steps of a request. The last
+    `buffers` inputs, and as many outputs, are buffers that the module changes. `freed_bytes` of the values that are
+    live at the end are such buffers alone, which are freed when the last step has ended.
     """
 
     name: str
@@ -172,11 +178,28 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     checkpoint_files: tuple[WeightFile, ...] = ()
     max_output_error: float | None = None
     feeds: tuple[Feed, ...] = ()
+    buffers: int = 0
+    freed_bytes: int = 0
+
+    @property
+    def own_inputs(self) -> tuple[str, ...]:
+        """The inputs of the module, without its buffers."""
+        return self.inputs[: len(self.inputs) - self.buffers]
+
+    @property
+    def own_outputs(self) -> tuple[str, ...]:
+        """The outputs of the module, without its buffers."""
+        return self.outputs[: len(self.outputs) - self.buffers]
 
     @property
     def compared(self) -> tuple[int, ...]:
         """The outputs that are compared after the first step."""
-        return compared(self.feeds, len(self.outputs))
+        return compared(self.feeds, len(self.own_outputs))
+
+    @cached_property
+    def state(self) -> frozenset[int]:
+        """The positions of the inputs that each step passes on to the next one; a step may overwrite their memory."""
+        return frozenset(int(feed.input) for feed in self.feeds if feed.rule == "same")
 
     @property
     def weight_bytes(self) -> int:
@@ -202,7 +225,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     @property
     def answer_bytes(self) -> int:
         """Bytes of the outputs, which stay in memory when a request is done."""
-        return self.layers[-1].live_out_bytes if self.layers else self.input_bytes
+        return (self.layers[-1].live_out_bytes if self.layers else self.input_bytes) - self.freed_bytes
 
     @property
     def tolerance(self) -> float:
@@ -221,3 +244,13 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     def input_bytes(self) -> int:
         """Bytes of one sample's inputs."""
         return sum(tensor.size_bytes for tensor in self.samples[0].inputs)
+
+    @cached_property
+    def kept_bytes(self) -> int:
+        """Bytes of the inputs that a request keeps from step to step, because no output becomes them."""
+        return self.input_bytes - self.state_bytes
+
+    @cached_property
+    def state_bytes(self) -> int:
+        """Bytes of the inputs that each step passes on to the next one."""
+        return sum(self.samples[0].inputs[i].size_bytes for i in self.state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import WHOLE, live_out_bytes, tile_bytes, working_bytes
+from pytest_edgeload.networks.tile import WHOLE, Tile, is_last, live_out_bytes, tile_bytes, working_bytes
 from pytest_edgeload.planning.plan import Task, WeightKey
 from pytest_edgeload.planning.tied import Holders
 
@@ -16,17 +16,17 @@ from pytest_edgeload.planning.tied import Holders
 class Account:
     """Counts the bytes that are held while the tasks of a plan begin and end.
 
-    `networks` has the network of each request, and `steps` the number of its steps (1 if left out): between steps, a
-    request keeps its inputs. The arena counts as weights from the start to the end, and loads that
-    have a place in it add nothing. A weight that several layers of a request have loaded whole counts once. All figures
-    are in bytes; `peak_bytes` is the largest sum of weights and activations so far, `peak_weight_bytes` the largest sum
-    of weights alone.
+    `networks` has the network of each request, and `steps` the number of its steps (1 if left out). Until the last step
+    has ended, a request keeps the inputs that it does not pass on; then it frees its buffers. The arena counts as
+    weights from the start to the end, and loads that have a place in it add nothing. A weight that several layers of a
+    request have loaded whole counts once. All figures are in bytes; `peak_bytes` is the largest sum of weights and
+    activations so far, `peak_weight_bytes` the largest sum of weights alone.
     """
 
     def __init__(self, networks: Sequence[Network], arena_bytes: int = 0, steps: Sequence[int] = ()) -> None:
         self._networks = networks
-        several = {r for r, count in enumerate(steps) if count > 1}
-        self._kept_bytes = [network.input_bytes if r in several else 0 for r, network in enumerate(networks)]
+        self._steps = [steps[r] if steps else 1 for r in range(len(networks))]  # those that are left
+        self._kept_bytes = [network.kept_bytes if self._steps[r] > 1 else 0 for r, network in enumerate(networks)]
         self._tiles: dict[WeightKey, int] = {}
         self._holders = Holders()
         self._activations = [0] * len(networks)
@@ -47,12 +47,11 @@ class Account:
         network = self._networks[task.request]
         read_bytes = 0
         if task.layer is None:
-            self._hold_activations(task.request, network.input_bytes + self._kept_bytes[task.request])
+            self._hold_activations(task.request, network.input_bytes)
         elif task.kind == "load":
             read_bytes = self._load(task, network, task.layer)
         elif task.kind == "exec":
-            working = working_bytes(network.layers[task.layer], task.tile)
-            self._hold_activations(task.request, working + self._kept_bytes[task.request])
+            self._hold_activations(task.request, working_bytes(network.layers[task.layer], task.tile))
         self.peak_bytes = max(self.peak_bytes, self.held_bytes)
         self.peak_weight_bytes = max(self.peak_weight_bytes, self.weight_bytes)
         return read_bytes
@@ -72,16 +71,26 @@ class Account:
     def end(self, task: Task) -> None:
         """Remove what `task` no longer needs: activations after an exec, weights after a free."""
         if task.kind == "exec" and task.layer is not None:
-            layer = self._networks[task.request].layers[task.layer]
-            self._hold_activations(task.request, live_out_bytes(layer, task.tile) + self._kept_bytes[task.request])
+            self._end_exec(task.request, task.layer, task.tile)
         elif task.kind == "free":
             gone_bytes = sum(weight.size_bytes for weight in self._holders.free(task.weights))
             self.weight_bytes -= gone_bytes + self._tiles.pop(task.weights, 0)
 
+    def _end_exec(self, r: int, i: int, tile: Tile) -> None:
+        network = self._networks[r]
+        held_bytes = live_out_bytes(network.layers[i], tile)
+        if i == len(network.layers) - 1 and is_last(network.layers[i], tile):
+            self._steps[r] -= 1
+            held_bytes = network.input_bytes if self._steps[r] > 0 else network.answer_bytes
+        self._hold_activations(r, held_bytes)
+
     def discard(self, request: int) -> None:
         """Remove the activations of a dropped request whose tasks have all ended."""
+        self._steps[request] = 0
         self._hold_activations(request, 0)
 
-    def _hold_activations(self, request: int, size_bytes: int) -> None:
+    def _hold_activations(self, request: int, values_bytes: int) -> None:
+        """Let these be the bytes of the values of `request`. Until its last step has ended, it keeps inputs."""
+        size_bytes = values_bytes + (self._kept_bytes[request] if self._steps[request] > 0 else 0)
         self.activation_bytes += size_bytes - self._activations[request]
         self._activations[request] = size_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_edgeload.networks.tile import share
 from pytest_edgeload.planning.account import Account
@@ -108,10 +108,11 @@ def peak_bytes(plan: Plan, workload: Workload) -> int:
     """Return the peak of weights and activations of `plan` in bytes, if all conditions hold.
 
     The peak is exact for one lane and requests that are all there from the start; otherwise it is the peak of a run at
-    nominal speeds. Later steps of a loop hold what the first ones do. Raises InvalidPlan if
-    tasks are left that can never run.
+    nominal speeds. Later steps of a loop hold what the first ones do. Raises InvalidPlan if tasks are left that can
+    never run.
     """
-    return simulate(plan.shortened(KEPT_STEPS), workload).peak_bytes
+    requests = tuple(replace(request, steps=min(request.steps, KEPT_STEPS)) for request in workload.requests)
+    return simulate(plan.shortened(KEPT_STEPS), replace(workload, requests=requests)).peak_bytes
 
 
 def _seconds(task: Task, read_bytes: int, workload: Workload, speeds: Speeds) -> float:

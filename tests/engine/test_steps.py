@@ -11,6 +11,7 @@ from torch import nn
 
 from pytest_edgeload import tensors
 from pytest_edgeload.engine import steps
+from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.folder import read_graph
@@ -81,9 +82,10 @@ def test_loops_give_the_outputs_of_plain_pytorch(decoder: Path, policy: str, rea
 @pytest.mark.parametrize("stale", [0, 1, 2], ids=["token", "keys", "place"])
 def test_stale_input_is_noticed(decoder: Path, stale: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a token, the keys, or the place stay what they were, the outputs are wrong."""
+    first = list(OpenNetwork(decoder, "read").inputs(0).values())
 
-    def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor) -> torch.Tensor:
-        return before if feed.input == stale else tensors.fed(feed, outputs, before)
+    def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor | None) -> torch.Tensor:
+        return first[stale].clone() if feed.input == stale else tensors.fed(feed, outputs, before)
 
     asked = _asked(decoder, STEPS)
     monkeypatch.setattr(steps, "fed", fed)
