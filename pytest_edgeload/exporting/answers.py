@@ -88,15 +88,19 @@ def _answer(module: torch.nn.Module, sample: Inputs, index: int) -> SampleAnswer
 
 @contextmanager
 def kept_buffers(module: torch.nn.Module) -> Iterator[None]:
-    """Give the buffers of a module their values back in the end."""
+    """Give the buffers of a module their values back in the end, except those that have got another shape.
+
+    Such a buffer is no state: the module has made it in its first call.
+    """
     named = ((part, name, buffer) for part in module.modules() for name, buffer in part.named_buffers(recurse=False))
     kept = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if is_plain(buffer)]
     try:
         yield
     finally:
         for part, name, buffer, values in kept:
-            setattr(part, name, buffer)  # the module may have assigned another tensor
-            if not torch.equal(buffer, values):
+            now = part.get_buffer(name)
+            if (now.shape, now.dtype) == (values.shape, values.dtype) and not torch.equal(now, values):
+                setattr(part, name, buffer)  # the module may have assigned another tensor
                 buffer.copy_(values)
 
 
