@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from pytest_edgeload import tensors
 from pytest_edgeload.engine import steps
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import Performer
@@ -32,10 +33,15 @@ WIDTH, TOKENS, PLACES, STEPS = 32, 50, 24, 8
 class Decoder(nn.Module):
     """A decoder that keeps keys, values and the number of tokens in buffers, and writes to them in several ways."""
 
+    keys: torch.Tensor
+    values: torch.Tensor
+    hidden: torch.Tensor
+    count: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.table, self.head = nn.Embedding(TOKENS, WIDTH), nn.Linear(WIDTH, TOKENS)
-        self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.query, self.key, self.value = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
         self.register_buffer("keys", torch.zeros(1, PLACES, WIDTH), persistent=False)
         self.register_buffer("values", torch.zeros(1, PLACES, WIDTH), persistent=False)
         self.register_buffer("hidden", torch.rand(1, 1, WIDTH))
@@ -51,7 +57,8 @@ class Decoder(nn.Module):
         self.count += 1
         x = x + scores.masked_fill(~seen, -torch.inf).softmax(-1) @ self.values
         self.hidden = torch.tanh(x)
-        return self.head(x)
+        numbers: torch.Tensor = self.head(x)
+        return numbers
 
 
 def _sample(token: int = 3) -> Inputs:
@@ -148,10 +155,9 @@ def test_stale_state_is_noticed(decoder: Path, stale: str, monkeypatch: pytest.M
     """If one of the buffers is the first one again in each step, the outputs are wrong."""
     first = OpenNetwork(decoder, "read").inputs(0)
     position = next(i for i, name in enumerate(first) if name == f"b_{stale}")
-    original = steps.fed
 
     def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor | None) -> torch.Tensor:
-        return first[f"b_{stale}"].clone() if feed.input == position else original(feed, outputs, before)
+        return first[f"b_{stale}"].clone() if feed.input == position else tensors.fed(feed, outputs, before)
 
     monkeypatch.setattr(steps, "fed", fed)
     performer, _ = _run(decoder, "bulk", STEPS)
