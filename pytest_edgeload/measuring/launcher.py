@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from pytest_edgeload.base.errors import Setting, Unsupported, pieces
 from pytest_edgeload.base.locks import silent
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.folder import weight_files
@@ -81,6 +82,7 @@ class Launcher:
             printable(f"{file} is not on a disk that can be throttled, so it was read at full speed") for file in free
         ]
         notices += [f"a group around it held it to {limit}" for limit in self._held_to(constraints)]
+        notices += _beyond_machine(constraints)
         if self.user.notice:
             notices.append(self.user.notice)
         return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices))
@@ -131,3 +133,11 @@ class Launcher:
 
     def _group_name(self) -> str:
         return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
+
+
+def _beyond_machine(constraints: Constraints) -> list[str]:
+    """Return a sentence about a memory limit that is more than the machine has."""
+    limit_bytes, total_bytes = constraints.memory_bytes or 0, psutil.virtual_memory().total
+    if limit_bytes <= total_bytes:
+        return []
+    return [f"its limit of {exact_size(limit_bytes)} has no effect: this machine has {format_size(total_bytes)}"]

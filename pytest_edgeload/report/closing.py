@@ -38,10 +38,16 @@ class _Contest:
 
     @property
     def name(self) -> str:
-        """The workload and the limit, and the loop if requests do not arrive all at once."""
+        """The workload and the limit, and the loop if requests do not arrive all at once; of programs the limit."""
         case = self.winner.record.case
         loop = "" if case.loop == "once" else f", {case.loop} loop"
-        return printable(f"{case.workload} at {case.limit or 'no limit'}{loop}")
+        workload = "" if case.is_program else f"{case.workload} "
+        return printable(f"{workload}at {case.limit or 'no limit'}{loop}")
+
+    @property
+    def where(self) -> str:
+        """The name behind a preposition: `in lenet at 512M`, or of programs `at 512M`."""
+        return self.name if self.winner.record.case.is_program else f"in {self.name}"
 
     @property
     def lead(self) -> float:
@@ -74,7 +80,9 @@ def _chart(contest: _Contest, width: int) -> Iterator[str]:
     """Yield a title, and a bar for each policy, the best first."""
     figure, rounds = contest.winner.figure, max(len(record.rounds) for record in contest.records)
     statistic = f", {figure.stat} of {rounds} rounds" if rounds > 1 else ""
-    yield f"{in_words(figure)} by {_nouns([contest])[0]}, {contest.name}{statistic}"
+    is_program = contest.winner.record.case.is_program
+    by = f"by program {contest.name}" if is_program else f"by policy, {contest.name}"
+    yield f"{in_words(figure)} {by}{statistic}"
     rows = [(_name(record), _value(contest, record), record) for record in best_first(contest.records, figure)]
     names, times = (max(len(row[i]) for row in rows) for i in (0, 1))  # type: ignore[arg-type]
     room = min(_MAX_BAR, width - names - times - len("    ") - len("  9.99G swapped"))
@@ -124,7 +132,7 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
 
 def _nouns(contests: Iterable[_Contest]) -> tuple[str, str]:
     """Return the word for a row and for several rows."""
-    are_programs = all(contest.winner.record.case.workload == PROGRAM for contest in contests)
+    are_programs = all(contest.winner.record.case.is_program for contest in contests)
     return ("program", "programs") if are_programs else ("policy", "policies")
 
 
@@ -174,9 +182,9 @@ def _most_swapped(contests: Sequence[_Contest]) -> str:
         return "Nothing was swapped."
     most, least = format_size(_swapped_bytes(record)), _swapped_bytes(contest.winner.record)
     if record is contest.winner.record:
-        return f"{_name(record)} swapped the most, {most} in {contest.name}."
+        return f"{_name(record)} swapped the most, {most} {contest.where}."
     winning = f"{_name(contest.winner.record)} swapped {format_size(least) if least else 'nothing'}"
-    return f"{_name(record)} swapped the most, {most} in {contest.name}, where {winning}."
+    return f"{_name(record)} swapped the most, {most} {contest.where}, where {winning}."
 
 
 def _swapped_bytes(record: Record) -> int:

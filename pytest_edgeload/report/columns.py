@@ -27,6 +27,7 @@ from pytest_edgeload.results.statistics import (
     lacking,
     multiple,
     outcomes,
+    own_interval,
     runs_of,
     spread,
     value_of,
@@ -192,7 +193,10 @@ def _value(row: Row, figure: Figure) -> float | None:
 
 
 def _shown(row: Row, figure: Figure) -> str:
-    """Return a figure as text: times with their range, percentiles with their interval or the samples they need."""
+    """Return a figure as text: times with their range, percentiles with their interval or the samples they need.
+
+    A number that is itself a statistic, such as a leak, has the interval that was reported with it.
+    """
     runs = row.runs(figure)
     value, needed = value_of(runs, figure.stat), lacking(runs, figure.stat)
     if value is None or needed is not None:
@@ -202,13 +206,19 @@ def _shown(row: Row, figure: Figure) -> str:
         return number(value, figure.unit) + _ends(None if percentile is None else percentile.interval, figure.unit)
     if figure.reference is not None:
         return _two_digits(value)
+    own = own_interval(row.record, figure)
+    if own is not None:
+        return number(value, figure.unit) + _ends(own, figure.unit)
     varies = figure.unit == "s" or (figure.is_own and not figure.is_exact)
     values = spread(row.record, figure.metric) if varies and figure.stat == "median" else None
     return number(value, figure.unit) if values is None else _with_range(values, figure.unit)
 
 
 def _ends(interval: Interval | None, unit: str) -> str:
-    return "" if interval is None else f" ({number(interval.low, unit)}-{number(interval.high, unit)})"
+    if interval is None:
+        return ""
+    to = "-" if interval.low >= 0 else " to "
+    return f" ({number(interval.low, unit)}{to}{number(interval.high, unit)})"
 
 
 def _with_range(values: Spread, unit: str) -> str:

@@ -93,4 +93,4 @@ def limit_of(case: Case) -> str:
 
 def label(case: Case) -> str:
     """Return a short name of a case."""
-    return printable(f"{case.policy}, {case.workload} {case.place}, reader {case.reader}")
+    return printable(case.title if case.is_program else f"{case.title}, reader {case.reader}")

@@ -11,7 +11,6 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.report import curve
 from pytest_edgeload.report.curve import shown
-from pytest_edgeload.results.case import PROGRAM
 from pytest_edgeload.results.metric import Metric
 from pytest_edgeload.results.minmem import (
     KEEPS_IN_MEMORY,
@@ -48,8 +47,7 @@ def line(trial: Trial, figures: Mapping[str, Metric]) -> str:
 
 def _title(result: Smallest) -> str:
     case = result.case
-    is_program = case.workload == PROGRAM
-    subject = case.policy if is_program else f"{case.workload} under {case.policy}, reader {case.reader}"
+    subject = case.policy if case.is_program else f"{case.workload} under {case.policy}, reader {case.reader}"
     return printable(f"{subject}, {case.threads} threads, cap {case.cap}, swap {case.swap}")
 
 

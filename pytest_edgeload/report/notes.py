@@ -52,14 +52,15 @@ def _rows(cases: Sequence[Case], count: int) -> str:
     if len(cases) == count > 1:
         return "all rows"
     rest = len(cases) - _MAX_ROWS
-    return "; ".join([*map(_row, cases[:_MAX_ROWS]), *([f"{rest} more"] if rest > 0 else [])])
+    return "; ".join([*(case.title for case in cases[:_MAX_ROWS]), *([f"{rest} more"] if rest > 0 else [])])
 
 
 def remarks(records: Sequence[Record], view: View) -> list[str]:
     """Return the remarks on how the figures were measured, and on those of the view that were not, each once."""
     everything = [measurement for record in records for measurement in record.rounds]
     lines = [*notices(records), *disagreements(records), *_absent(records, view)]
-    if any((m.peak_bytes or 0) > r.case.limit_bytes for r in records if r.case.limit_bytes for m in r.rounds):
+    resident = [r for r in records if r.case.limit_bytes and not r.case.is_program]
+    if any((m.peak_bytes or 0) > (r.case.limit_bytes or 0) for r in resident for m in r.rounds):
         lines.append("peak includes pages of shared libraries, most of which the limit does not count")
     if retried := sum(len(record.retried) for record in records):
         lines.append(f"measurements of failed attempts, kept in the records but not counted: {retried}")
@@ -91,13 +92,9 @@ def _main(case: Case, measurement: Measurement) -> str:
     return f"{number(measurement.value(case.main_metric), 's')} s"
 
 
-def _row(case: Case) -> str:
-    return f"{case.policy}, {case.workload} {case.place}"
-
-
 def _rounds(case: Case, indices: Sequence[int]) -> str:
-    return _round(case, indices[0]) if len(indices) == 1 else f"{_row(case)}, rounds {listed(indices)}"
+    return _round(case, indices[0]) if len(indices) == 1 else f"{case.title}, rounds {listed(indices)}"
 
 
 def _round(case: Case, index: int) -> str:
-    return f"{_row(case)}, round {index}"
+    return f"{case.title}, round {index}"

@@ -30,7 +30,7 @@ from pytest_edgeload.report.columns import (
 from pytest_edgeload.report.grid import Cell, Grid, Style
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import winner
-from pytest_edgeload.results.case import HOST, PROGRAM, REFERENCE, Case
+from pytest_edgeload.results.case import HOST, REFERENCE, Case
 from pytest_edgeload.results.finding import identity
 from pytest_edgeload.results.metric import Metric
 from pytest_edgeload.results.own import own_figures, own_metrics
@@ -121,7 +121,7 @@ def _values(case: Case, view: View) -> tuple[str, ...]:
 
 
 def _compared(case: Case, *, has_devices: bool) -> Case:
-    if case.workload == PROGRAM and not case.test:
+    if case.is_program and not case.test:
         # A command is measured under several limits to compare them.
         case = msgspec.structs.replace(case, limit=None, constraints=case.constraints.without(["memory_bytes"]))
     if not has_devices:
@@ -154,7 +154,7 @@ def by_rounds(col: Column, members: Sequence[Row]) -> Column:
 
 def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
     cases = [row.record.case for row in members]
-    are_programs = all(case.workload == PROGRAM for case in cases)
+    are_programs = all(case.is_program for case in cases)
     usual = _PROGRAMS if are_programs else _of_requests(cases)
     bounds = {"bound": "bound_s", "step_bound": "bound_step_s"}
     absent = [NAMED[name] for name in bounds if not any(spread(row.record, bounds[name]) for row in members)]
@@ -204,11 +204,11 @@ def _labels(members: Sequence[Row], view: View, shown: Collection[str]) -> tuple
         if len(labels) > len({label[:-1] for label in labels}):
             names.append(name)
     left = [name for name in names if name not in shown and name not in view.group_by]
-    are_programs = all(row.record.case.workload == PROGRAM for row in members)
-    return tuple(_as_program(column(name)) if are_programs else column(name) for name in left or ["policy"])
+    are_programs = all(row.record.case.is_program for row in members)
+    return tuple(as_program(column(name)) if are_programs else column(name) for name in left or ["policy"])
 
 
-def _as_program(col: Column) -> Column:
+def as_program(col: Column) -> Column:
     """Return the column of policies with the title `program`, and any other column as it is."""
     return replace(col, title="program") if col.name == "policy" else col
 
@@ -255,17 +255,27 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
         return [words + unenforced.replace("(", "(limits "), *lines.values()]
     limit = "no limit" if case.limit is None else case.limit + unenforced
     cap, swap = (" or ".join(dict.fromkeys(key(name)(one) for one in cases)) for name in ("cap", "swap"))
-    has_limits = len({one.limit for one in cases}) > 1
-    at_limit = unenforced.replace("(", "(limits ") if has_limits else f" at {limit}"
-    first = f"{case.test} {case.workload}{at_limit}".lstrip()
+    limits = {one.limit for one in cases}
+    several = f" at {len(limits)} limits" if case.is_program else ""
+    at_limit = several + unenforced.replace("(", "(limits ") if len(limits) > 1 else f" at {limit}"
+    first = f"{_subject(cases)}{at_limit}"
     constraints = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
     views = dict.fromkeys(one.view for one in cases)
     view_words = [] if views.keys() == {HOST} else [f"view {' or '.join(views)}"]
-    where = ", ".join([f"cap {cap}, swap {swap}, reader {case.reader}", *view_words, *constraints])
+    reader = [] if case.is_program else [f"reader {case.reader}"]
+    where = ", ".join([f"cap {cap}, swap {swap}", *reader, *view_words, *constraints])
     if lines:
-        first = f"{case.test} {case.workload} on {', '.join(map(str, lines))}".lstrip()
-        where = ", ".join([f"cap {cap}, reader {case.reader}", *view_words])
+        first = f"{_subject(cases)} on {', '.join(map(str, lines))}"
+        where = ", ".join([f"cap {cap}", *reader, *view_words])
     return [first, where, *lines.values(), *_circumstances(case), *_bound(members)]
+
+
+def _subject(cases: Sequence[Case]) -> str:
+    """Return the test and the workload; for programs of no test, the name of the only one or their number."""
+    case, names = cases[0], {case.policy for case in cases}
+    if case.is_program and not case.test:
+        return case.policy if len(names) == 1 else f"{len(names)} programs"
+    return f"{case.test} {case.workload}".lstrip()
 
 
 def _circumstances(case: Case) -> list[str]:

@@ -88,6 +88,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return self.constraints.threads or 1
 
     @property
+    def is_program(self) -> bool:
+        """Whether a function or a command was measured, not networks."""
+        return self.workload == PROGRAM
+
+    @property
     def group(self) -> Self:
         """The same case without its policy; cases with the same group are compared with each other."""
         return msgspec.structs.replace(self, policy="")
@@ -97,6 +102,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """The limit, the device and the view in words: `at no limit`, `at 768M on rpi3`, `at 512M, view limit`."""
         view = "" if self.view == HOST else f", view {self.view}"
         return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}{view}"
+
+    @property
+    def title(self) -> str:
+        """The case in words: `linear, lenet at 512M`, or for a program `llama-cli at 512M`."""
+        return f"{self.policy if self.is_program else f'{self.policy}, {self.workload}'} {self.place}"
 
     @property
     def main_metric(self) -> str:
@@ -109,4 +119,4 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
         A program's is without the files that it maps, because the kernel can drop them, and they fill any limit.
         """
-        return "peak_anon_bytes" if self.workload == PROGRAM else "peak_bytes"
+        return "peak_anon_bytes" if self.is_program else "peak_bytes"

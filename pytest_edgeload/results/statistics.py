@@ -153,6 +153,18 @@ def _estimate(runs: Runs, stat: str) -> Estimate:
     return Estimate(value, resampled(runs, value, stat).interval if len(runs) > 1 else None, len(runs))
 
 
+def own_interval(record: Record, figure: Figure) -> Interval | None:
+    """Return the 95 % interval of a metric that is itself a statistic, such as a leak; None for any other figure.
+
+    Over several rounds it reaches from the lowest end to the highest.
+    """
+    if not figure.is_own or figure.reference is not None or figure.stat != "median":
+        return None
+    found = [m.own[figure.metric].interval for m in record.rounds if m.outcome == "ok" and figure.metric in m.own]
+    ends = [interval for interval in found if interval is not None]
+    return Interval(min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+
+
 def change(before: Runs, after: Runs, stat: str = "median") -> Change | None:
     """Return the change of the statistic, each side resampled separately; None if one side has no run."""
     sides = both(before, after, stat)

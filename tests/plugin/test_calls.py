@@ -116,7 +116,7 @@ def test_function_and_command_share_a_table(saved: Ended) -> None:
     saved.lines.fnmatch_lines(
         [
             f"test_calls.py::test_programs program at 256M{enforced}",
-            "cap *, swap *, reader none, 1 threads",
+            "cap *, swap *, 1 threads",
             "program *makespan s *peak_anon *peak_file *swap in/out *faults *outcome",
         ]
     )
@@ -134,7 +134,7 @@ def test_gate_judges_programs(saved: Ended, begin: Begin, processes: str) -> Non
     """A program that uses more memory fails, alone and relative to a command; an unknown reference is shown."""
     ended = begin(saved.running.folder, *OPTIONS, GATE, "-n", processes, HELD="128", COLUMNS="250").end()
     assert ended.status == 1, ended.said
-    regressed = "regressed: hold, program at 256M, reader none: "
+    regressed = "regressed: hold at 256M: "
     for figure in ("peak ", "peak/python "):
         assert any(line.strip().startswith(regressed + figure) for line in ended.lines.lines), ended.said
     assert "regressed: python" not in ended.said

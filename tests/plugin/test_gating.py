@@ -32,7 +32,7 @@ def test_case(edge, edge_policy, edge_mem):
 OPTIONS = ("--edge-policy=linear,mine", "--edge-mem=none")
 TWICE = (*OPTIONS, "--edge-rounds=2")
 GATE = "--edge-compare-fail=peak:16M"
-GROWN = "regressed: mine, program at no limit, reader none: peak "
+GROWN = "regressed: mine at no limit: peak "
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +137,8 @@ def test_new_and_missing_cases_fail_if_strict(
     assert ended.status == status, ended.said
     ended.lines.fnmatch_lines_random(
         [
-            "new: bulk, program at no limit, reader none: peak, limit *: the baseline has no such case",
-            "missing: mine, program at no limit, reader none: peak, limit *: *not measured now*",
+            "new: bulk at no limit: peak, limit *: the baseline has no such case",
+            "missing: mine at no limit: peak, limit *: *not measured now*",
         ]
     )
 

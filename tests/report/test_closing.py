@@ -55,7 +55,7 @@ def test_programs_are_compared_with_the_quickest_one() -> None:
     )
     _, _, sentences = closing([fast, slow], view()).partition("\n\n")
     assert sentences.splitlines()[:2] == [
-        "fast is the quickest program in 1 of 1 comparison (program at 512M).",
+        "fast is the quickest program in 1 of 1 comparison (at 512M).",
         "There the other takes 2.00 x its time.",
     ]
     assert "\nThere the others take 2.00 to 3.00 x its time.\n" in closing([fast, slow, slowest], view())

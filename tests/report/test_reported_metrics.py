@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -96,11 +97,11 @@ def test_ratio_to_another_row_is_a_column() -> None:
 def test_closing_compares_by_the_metric_that_orders_the_rows() -> None:
     """The chart has bars of the metric, the best first, and the sentence names its direction."""
     assert closing(BOTH, ORDERED).splitlines() == [
-        "tokens_per_s by program, program at 512M, median of 3 rounds",
+        "tokens_per_s by program at 512M, median of 3 rounds",
         f"fast  30  {'█' * 40}",
         f"slow  20  {'█' * 26}▌",
         "",
-        "fast has the highest tokens_per_s in 1 of 1 comparison (program at 512M).",
+        "fast has the highest tokens_per_s in 1 of 1 comparison (at 512M).",
         "Nothing was swapped.",
     ]
     bulk = [program("bulk", 20.0), FAST]
@@ -194,3 +195,24 @@ def test_page_has_a_chart_for_each_reported_metric() -> None:
     assert list(headlines(winners([made], titled))) == [
         "At 512M fast has the highest tokens_per_s: 30.",
     ]
+
+
+def test_leak_is_shown_with_its_own_interval() -> None:
+    """A number that is itself a statistic has the interval that was reported with it, over all rounds."""
+    rounds = [
+        {"makespan_s": 1.0, "own": {"leak": {"value": leak, "unit": "bytes/repetition", "interval": interval}}}
+        for leak, interval in ((0.0, (-20480.0, 35840.0)), (1048576.0, (1048576.0, 1153434.0)))
+    ]
+    made = [record("steady", rounds[0], workload=PROGRAM), record("leaky", rounds[1], workload=PROGRAM)]
+    text = render("terminal", *made, record("both", *rounds, workload=PROGRAM))
+    for shown in ("0 (-20K to 35K)", "1M (1M-1.1M)", "512K (-20K to 1.1M)"):
+        assert shown in text
+
+
+def test_page_of_programs_has_no_parts_of_networks() -> None:
+    """The page of commands has no empty heading or choice, and no words about plans, workloads and responses."""
+    page = render("html", *BOTH).partition("<script")[0]
+    assert '<th scope="col">workload</th>' not in page
+    for hidden in ("Response times", "Lanes"):
+        assert re.search(rf"<div hidden>\n<h\d id=\"\w+-title\">{hidden}</h", page)
+    assert "Dotted line" not in page

@@ -548,7 +548,7 @@ def test_commands_under_several_limits_share_a_table() -> None:
         return render(made).split("\n\n")
 
     (table,) = tables("")
-    assert table.splitlines()[0] == "program"
+    assert table.splitlines()[0] == "2 programs at 2 limits"
     assert [line.split()[:2] for line in table.splitlines()[2:]] == [
         ["program", "limit"],
         ["---------", "-------"],

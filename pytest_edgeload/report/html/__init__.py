@@ -47,6 +47,7 @@ def render(document: Document, judgement: Judgement, view: View) -> str:
         style=_text("page.css"),
         tiles=summary.tiles(document, judgement),
         winners=winners,
+        are_programs=bool(document.records) and all(record.case.is_program for record in document.records),
         has_metrics=any(len(one.figures) > 1 for one in compared),
         headlines=list(summary.headlines(winners)),
         unenforced=devices.unenforced(record.case for record in document.records),

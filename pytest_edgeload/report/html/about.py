@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.results.case import HOST, PROGRAM
+from pytest_edgeload.results.case import HOST
 from pytest_edgeload.results.document import Document
 
 _MAX_COMMAND = 120  # characters in the title; the description has the whole command
@@ -15,7 +15,7 @@ _MAX_DEVICES = 3
 def title(document: Document) -> str:
     """Return the title: project, command and devices, as far as they are known."""
     cases = [record.case for record in document.records]
-    kind = "Programs" if cases and all(case.workload == PROGRAM for case in cases) else "Loading policies"
+    kind = "Programs" if cases and all(case.is_program for case in cases) else "Loading policies"
     command = _shortened(document.command, _MAX_COMMAND)
     subject = ": ".join(filter(None, [document.project, command])) or f"{kind} under a memory limit"
     devices = list(dict.fromkeys(case.device for case in cases if case.device is not None))

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_edgeload.report.columns import KEYS, Column, Row, column, figure_column
-from pytest_edgeload.report.tables import tables
+from pytest_edgeload.report.tables import as_program, tables
 from pytest_edgeload.report.view import View
-from pytest_edgeload.results.case import PROGRAM, Case
+from pytest_edgeload.results.case import REFERENCE, Case
 from pytest_edgeload.results.own import own_figures, own_metrics
 from pytest_edgeload.results.record import Record
 
-_ALWAYS = ("workload", "limit", "policy")
+_ALWAYS, _OF_PROGRAMS = ("workload", "limit", "policy"), ("limit", "policy")
 _ARRIVING = ("response_mean", "response.p90")
 _MEMORY, _MEMORY_OF_PROGRAMS = ("peak",), ("peak_anon", "peak_file", "peak_charged")
 _USUAL = ("swap_in_out", "major_faults", "read")
@@ -36,8 +36,12 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
     metrics = [column(name, own) for name in view.columns] or _metrics(records)
     empty = [] if view.columns else [col for col in metrics if not any(col.value(row) for row in rows)]
     outcome = [] if view.columns else ["outcome"]
-    labels = [*_ALWAYS, *outcome, *distinguishing([record.case for record in records], _ALWAYS)]
-    columns = list({col.name: col for col in (*map(column, labels), *metrics) if col not in empty}.values())
+    cases = [record.case for record in records]
+    are_programs = all(case.is_program for case in cases)
+    always = _OF_PROGRAMS if are_programs else _ALWAYS
+    labels = [column(name) for name in (*always, *outcome, *distinguishing(cases, always))]
+    titled = map(as_program, labels) if are_programs else labels
+    columns = list({col.name: col for col in (*titled, *metrics) if col not in empty}.values())
     return {
         "columns": columns,
         "rows": [[_cell(col, row) for col in columns] for row in rows],
@@ -48,10 +52,12 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
 def _metrics(records: Sequence[Record]) -> list[Column]:
     has_arrivals = any(record.case.loop != "once" for record in records)
     has_steps = any(ask.steps > 1 for record in records for ask in record.case.requests)
-    are_programs = {record.case.workload == PROGRAM for record in records}
+    are_programs = {record.case.is_program for record in records}
     memory = [*(_MEMORY if False in are_programs else ()), *(_MEMORY_OF_PROGRAMS if True in are_programs else ())]
     over_time = [*(_ARRIVING if has_arrivals else ()), *(_STEPS if has_steps else ())]
-    names = ["makespan", *over_time, "interval", "ratio", "bound", *memory, *_USUAL]
+    ratio = ["ratio"] if False in are_programs or REFERENCE in {record.case.policy for record in records} else []
+    bound = ["bound"] if False in are_programs else []
+    names = ["makespan", *over_time, "interval", *ratio, *bound, *memory, *_USUAL]
     main, *others = (replace(column(name), title=_SHORT[name]) if name in _SHORT else column(name) for name in names)
     return [main, *map(figure_column, own_figures(records)), *others]
 

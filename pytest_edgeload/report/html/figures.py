@@ -35,7 +35,7 @@ _SPANS = _Share(40_000, 100, 3000)
 _POINTS = _Share(60_000, 100, 600)
 
 _MEMORY_NOTE = (
-    "Anonymous memory and page cache charged to the worker, stacked; the kernel keeps their sum below the limit. "
+    "Anonymous memory and page cache charged to the run, stacked; the kernel keeps their sum below the limit. "
     "Swapped memory is a line of its own."
 )
 

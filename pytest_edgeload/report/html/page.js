@@ -106,7 +106,8 @@
   }
 
   for (const id of ["curves", "responses"]) at(id + "-note").dataset.text = at(id + "-note").textContent;
-  fill(at("experiment"), data.experiments.map((own) => own.title));
+  const titles = data.experiments.map((own) => own.title);
+  fill(at("experiment"), titles.some(Boolean) ? titles : []);
   at("experiment").addEventListener("change", () => { choose(); drawAll(); });
   at("metric").addEventListener("change", drawCurves);
   at("limit").addEventListener("change", drawResponses);

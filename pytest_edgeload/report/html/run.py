@@ -44,8 +44,9 @@ def memory(case: Case, run: Measurement, max_points: int) -> Chart:
     ]  # fmt: skip
     named = [moment for moment in line.moments if moment.name]
     highest = max(_peak(line), limit or 0, *line.swap_bytes)
+    start = "start" if case.is_program else "start of the plan"
     layout = {
-        "xaxis": {"title": {"text": "seconds after the start of the plan"}, "range": extent(run)},
+        "xaxis": {"title": {"text": f"seconds after the {start}"}, "range": extent(run)},
         "yaxis": {"title": {"text": "MiB"}, "range": [0, _HEADROOM * max(highest, 1) / _MIB]},
         "shapes": [*([] if limit is None else [_limit(case, limit)]), *map(_line, named[:_MAX_MOMENTS])],
         "hovermode": "x unified",

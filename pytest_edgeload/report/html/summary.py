@@ -12,7 +12,7 @@ from pytest_edgeload.report.columns import KEYS
 from pytest_edgeload.report.html.cases import distinguishing
 from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment, sorted_limits
 from pytest_edgeload.report.winners import winner
-from pytest_edgeload.results.case import PROGRAM, REFERENCE, Case
+from pytest_edgeload.results.case import REFERENCE, Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.naming import short
@@ -52,18 +52,21 @@ def mood(verdict: str) -> str:
 
 
 def titles(experiments: Sequence[Experiment]) -> list[str]:
-    """Return the title of each experiment: its subject, and the coordinates that distinguish it from the others."""
+    """Return the title of each experiment: its subject, and the coordinates that distinguish it from the others.
+
+    The only experiment with programs of no test has no title.
+    """
     cases = [one.case for one in experiments]
     names = {
         subject: distinguishing([case for case in cases if _subject(case) == subject], (subject,), ("policy", "limit"))
         for subject in map(_subject, cases)
     }
-    return [", ".join(_words(case, names[_subject(case)])) for case in cases]
+    return [", ".join(filter(None, _words(case, names[_subject(case)]))) for case in cases]
 
 
 def _subject(case: Case) -> str:
     """Return the coordinate that names an experiment: the test of functions and commands, which have no workload."""
-    return "test" if case.workload == PROGRAM else "workload"
+    return "test" if case.is_program else "workload"
 
 
 def _words(case: Case, names: Sequence[str]) -> list[str]:
