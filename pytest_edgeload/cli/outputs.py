@@ -62,8 +62,9 @@ class Outputs:
 
     @classmethod
     def of_exports(cls, args: argparse.Namespace) -> Outputs:
-        """Return the outputs of a subcommand that only writes report files. Raises UsageError."""
-        return cls(_exports(args), None, Path(), BaselineComparison(Gate()), View())
+        """Return the outputs of a subcommand that only writes report files, by its figure. Raises UsageError."""
+        view = View(sort="" if args.by is None else str(args.by))
+        return cls(_exports(args), None, Path(), BaselineComparison(Gate()), view)
 
     def check(self, empty: Document) -> None:
         """Try the files, with a document without records. Raises Refusal."""

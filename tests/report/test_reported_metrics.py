@@ -216,3 +216,6 @@ def test_page_of_programs_has_no_parts_of_networks() -> None:
     for hidden in ("Response times", "Lanes"):
         assert re.search(rf"<div hidden>\n<h\d id=\"\w+-title\">{hidden}</h", page)
     assert "Dotted line" not in page
+    alone = msgspec.structs.replace(FAST.case, test="", swap="off")
+    searched = [FAST, Record(alone, FAST.rounds)]  # as the search for the smallest limit does
+    assert "The quickest" not in render("html", *searched)

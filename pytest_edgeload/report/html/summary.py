@@ -82,7 +82,7 @@ def winners(experiments: Sequence[Experiment], titles: Sequence[str]) -> Cells:
     ]
     cells = [cell for row in rows for cell in row["cells"] if cell.get("is_winner")]
     best = "The quickest" if not cells or cells[0]["is_quickest"] else f"The {cells[0]['superlative']}"
-    return {"limits": list(limits), "rows": rows, "best": best}
+    return {"limits": list(limits), "rows": rows, "best": best, "is_contest": bool(cells)}
 
 
 def headlines(winners: Cells) -> Iterator[str]:
