@@ -15,11 +15,11 @@ _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _UNITS = tuple(reversed(_POWERS.items()))
 _NUMBER = r"(?P<number>\d{1,30}(?:\.\d{1,30})?)"
 _SIZE = _NUMBER + r"\s*(?P<unit>[KMGT]?)(?P<suffix>iB|B)?"
-_DURATION = _NUMBER + r"\s*(?P<unit>ms|s|m|h)?"
+_DURATION = _NUMBER + r"\s*(?P<unit>ms|s|m|h|d)?"
 _MAX_BYTES = 1 << 60
 _MIN_RATE = 1 << 20  # below that of any storage; the worker itself would take minutes to start
 _MAX_S = 36e6  # within the range of every clock and timer
-_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_size(text: str, hint: str = SIZE_HINT) -> int:
@@ -71,7 +71,7 @@ def parse_rate(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds in `text`: `90`, `90s`, `1.5m`, `250ms`. Raises ValueError for any other text."""
+    """Return the seconds in `text`: `90`, `90s`, `1.5m`, `30d`, `250ms`. Raises ValueError for any other text."""
     match = re.fullmatch(_DURATION, text.strip(), re.ASCII)
     seconds = float(match["number"]) * _SECONDS[match["unit"] or "s"] if match else 0.0
     if not 0 < seconds <= _MAX_S:

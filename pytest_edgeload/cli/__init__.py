@@ -13,7 +13,7 @@ from functools import partial
 
 from pytest_edgeload.base.errors import Refusal, Setting, notes
 from pytest_edgeload.base.interrupts import ended_alike
-from pytest_edgeload.cli import compare, doctor, history, minmem, noise, plan, programs, report, run, terminal
+from pytest_edgeload.cli import cache, compare, doctor, history, minmem, noise, plan, programs, report, run, terminal
 from pytest_edgeload.cli.subcommand import ERROR_STATUS, Subcommand
 
 SUBCOMMANDS: Mapping[str, Subcommand] = {
@@ -24,6 +24,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "noise": noise.SUBCOMMAND,
     "minmem": minmem.SUBCOMMAND,
     "plan": plan.SUBCOMMAND,
+    "cache": cache.SUBCOMMAND,
     "doctor": doctor.SUBCOMMAND,
 }
 """All subcommands, in the order of `edgeload --help`."""

@@ -10,7 +10,7 @@ from platformdirs import user_cache_path
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.sandbox.owner import PREFIX, tag
+from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
 
 _MAX_FILE_BYTES = 1 << 20
 
@@ -92,3 +92,9 @@ def number_of(folder: Path) -> int:
     """Return the number of a session's folder, or 0 if it has none. Later sessions have larger numbers."""
     number = folder.name.partition(".")[0]
     return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def living_sessions(cache: Path) -> list[Path]:
+    """Return the folders of the sessions that use this cache now, or may, because they run in another container."""
+    folders = sorted((cache / "sessions").glob(f"*.{PREFIX}*"))
+    return [folder for folder in folders if not is_abandoned(folder.name.partition(".")[2])]

@@ -54,7 +54,11 @@ class Store:
             return None
         folder = self.root / "networks" / digest
         is_there = _DIGEST.fullmatch(digest) and os.path.isdir(folder)  # noqa: PTH112  # it never raises
-        return folder if is_there and dependencies.are_current() else None
+        if not (is_there and dependencies.are_current()):
+            return None
+        with suppress(OSError):  # another user's, or on a disk that is read-only
+            os.utime(self.root / "recipes" / key)  # the last use, for whoever prunes
+        return folder
 
     @contextmanager
     def making(self, key: str, on_wait: Callable[[str], None] = silent) -> Iterator[Path]:
@@ -107,6 +111,15 @@ class Store:
         note = digest.encode() + b"\n" + msgspec.json.encode(dependencies)
         files.write(self.root / "recipes" / key, note, files.OURS)
         return final
+
+
+def recipes(root: Path) -> Iterator[tuple[Path, str, float]]:
+    """Yield the recipes of the store `root`: file, digest of the network, and last use in seconds since 1970."""
+    for path in sorted((root / "recipes").glob("[!.]*")):
+        with suppress(OSError, ValueError):
+            if not path.name.endswith(".lock"):
+                digest, _, _ = files.read(path, _MAX_RECIPE_BYTES).decode().partition("\n")
+                yield path, digest, path.stat().st_mtime
 
 
 def recipe_key(factory: str, sources: Iterable[Path], versions: Iterable[str]) -> str:

@@ -1,0 +1,31 @@
+"""The networks in the cache as a table: size and last use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from pytest_edgeload.base.units import format_size
+from pytest_edgeload.networks.usage import StoredFolder
+
+_AGES = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
+
+
+def table(stored: Sequence[StoredFolder], root: Path, now_s: float) -> str:
+    """Return the stored networks, the last used first, and their sum; `now_s` is in seconds since 1970."""
+    if not stored:
+        return f"no networks in {root}"
+    rows = [(one.name, format_size(one.size_bytes), age(now_s - one.used_s)) for one in reversed(stored)]
+    total = format_size(sum(one.size_bytes for one in stored))
+    rows.append((f"{len(stored)} in {root}", total, ""))
+    return tabulate(rows, ("network", "size", "last use"), colalign=("left", "right", "right"), disable_numparse=True)
+
+
+def age(seconds: float) -> str:
+    """Return a duration in the past in one unit: `3 days ago`, `just now`."""
+    for unit_s, unit in _AGES:
+        if (count := int(seconds // unit_s)) > 0:
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
