@@ -52,6 +52,9 @@ def _why_not() -> str:
     return ""
 
 
+shows_sum = visible.source() == "LXCFS" and Path(FILES[1]).exists()
+"""Whether swap is shown as the sum of memory and swap, as LXCFS does with version 1."""
+
 needs_view = pytest.mark.skipif(_why_not() != "", reason=_why_not())
 
 
@@ -80,10 +83,10 @@ def test_psutil_and_free_show_the_limit(seen: Seen) -> None:
     """A program in Python and its children see their limit in /proc/meminfo."""
     found: dict[str, Any] = json.loads(seen(sys.executable, "-c", LOOK)[1])
     total, available, used, swap = found["psutil"]
-    assert (total, swap) == (MEMORY, 0)
+    assert total == MEMORY
     assert 0 <= used <= MEMORY / 2 <= available <= MEMORY
     assert found["free"][found["free"].index("Mem:") + 1] == str(MEMORY)
-    assert found["free"][found["free"].index("Swap:") + 1] == "0"
+    assert shows_sum or swap == int(found["free"][found["free"].index("Swap:") + 1]) == 0
 
 
 @needs_view
@@ -139,6 +142,7 @@ def test_peaks_are_those_of_the_other_view(seen: Seen) -> None:
 
 
 @needs_view
+@pytest.mark.skipif(shows_sum, reason="LXCFS shows the sum of memory and swap with version 1")
 @pytest.mark.usefixtures("swap")
 def test_swap_of_the_run_is_shown(seen: Seen) -> None:
     """A run that may use a part of the machine's swap sees that part."""
