@@ -16,20 +16,26 @@ worker.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from pytest_edgeload.base.decoding import Count, Duration, Seconds
 from pytest_edgeload.base.functions import SearchPath
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.planning.plan import Plan, Span, TaskTotal
-from pytest_edgeload.workload import Condition
+from pytest_edgeload.workload import Condition, Workload
+from pytest_edgeload.workload.pipelines import tensor_feeds
 
 GO, CHECK = b"go\n", b"check\n"
 
 
 class JobRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One request of a job; `network` is an index into the job's networks. See `workload.Request`."""
+    """One request of a job; `network` is an index into the job's networks. See `workload.Request`.
+
+    The inputs of `feeds` are positions of tensors.
+    """
 
     network: int
     sample: int = 0
@@ -37,6 +43,15 @@ class JobRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     batch: int = 0
     when: Condition | None = None
     steps: int = 1
+    feeds: tuple[Feed, ...] = ()
+
+
+def job_requests(workload: Workload, networks: Iterable[int]) -> tuple[JobRequest, ...]:
+    """Return the requests of a workload; `networks` has the index of each one's network in the job."""
+    return tuple(
+        JobRequest(network, each.sample, each.arrival_s, each.batch, each.when, each.steps, tensor_feeds(workload, r))
+        for r, (network, each) in enumerate(zip(networks, workload.asked, strict=True))
+    )
 
 
 class Program(msgspec.Struct, frozen=True):

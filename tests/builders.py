@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from pytest_edgeload.job import Job, JobRequest
+from pytest_edgeload.job import Job, job_requests
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
@@ -83,18 +84,22 @@ def workloads(min_layers: int = 0) -> st.SearchStrategy[Workload]:
 
 @st.composite
 def timed_workloads(draw: st.DrawFn, min_layers: int = 0, max_steps: int = 1) -> Workload:
-    """Draw one to six requests in batches and over time, some with deadlines or conditions, in any mode.
+    """Draw one to six requests in batches and over time, some with deadlines, conditions or feeds, in any mode.
 
     Each has up to `max_steps` steps.
     """
     moments = st.tuples(st.integers(0, 2), st.integers(0, 60).map(lambda quarters: quarters / 4))
     conditions = st.none() | st.integers(0, 4)
-    choices = st.tuples(networks(min_layers), st.none() | st.floats(0.125, 40), conditions, st.integers(1, max_steps))
+    earlier = st.lists(st.integers(0, 4), max_size=2)
+    choices = st.tuples(
+        networks(min_layers), st.none() | st.floats(0.125, 40), conditions, st.integers(1, max_steps), earlier
+    )
     requests: list[Request] = []
     for batch, arrival_s in sorted(draw(st.lists(moments | st.just((0, 0.0)), min_size=1, max_size=6))):
-        drawn, deadline_s, parent, steps = draw(choices)
+        drawn, deadline_s, parent, steps, sources = draw(choices)
         when = None if parent is None or not requests else Condition(parent % len(requests), 0.5)
-        requests.append(Request(drawn, 0, arrival_s, batch, deadline_s, when, steps))
+        feeds = tuple(Feed(i, request=source % len(requests)) for i, source in enumerate(sources) if requests)
+        requests.append(Request(drawn, 0, arrival_s, batch, deadline_s, when, steps, feeds))
     return Workload("made-up", tuple(requests), draw(st.sampled_from(["wait", "early", "ignore"])))
 
 
@@ -137,10 +142,8 @@ def job(policy: str, folder: Path, *, requests: int = 1, lanes: int = 2) -> tupl
 def job_of(plan: Plan, workload: Workload, *folders: Path) -> Job:
     """Return the job that executes `plan` for a workload whose networks are stored in `folders`."""
     networks = [read_graph(folder) for folder in folders]
-    requests = (
-        JobRequest(networks.index(r.network), r.sample, r.arrival_s, r.batch, r.when, r.steps) for r in workload.asked
-    )
-    return Job(plan, tuple(map(str, folders)), tuple(requests), "read", 2)
+    requests = job_requests(workload, [networks.index(request.network) for request in workload.requests])
+    return Job(plan, tuple(map(str, folders)), requests, "read", 2)
 
 
 def plan_of(policy: str, workload: Workload, lanes: int = 2, memory_bytes: int | None = None) -> Plan:

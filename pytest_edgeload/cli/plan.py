@@ -23,6 +23,7 @@ from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.user import AUTO, choose
 from pytest_edgeload.workload.conditions import check_conditions, check_step_counts
+from pytest_edgeload.workload.pipelines import check_feeds
 
 _IDLE_TIMEOUT_S = 60.0
 
@@ -48,6 +49,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     memory_bytes = None if args.mem is None else _memory_bytes(args.mem)
     check_conditions(workload)
     check_step_counts(workload)
+    check_feeds(workload)
     with explaining(f"policy {args.policy}"):
         plan = make_plan(args.policy, policy, workload, Budget(memory_bytes=memory_bytes, lanes=args.lanes))
     if args.format != "text":

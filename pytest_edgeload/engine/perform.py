@@ -18,6 +18,7 @@ from pytest_edgeload.engine.tiles import LayerProgress, TileTensors
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.tile import REQUESTED, WHOLE, is_last, span_bytes, specs
 from pytest_edgeload.planning.plan import Task, WeightKey
+from pytest_edgeload.tensors import fed
 
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
@@ -29,6 +30,7 @@ class Performer:
         self._tasks = job.plan.tasks
         networks = [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
         self._conditions = [request.when for request in job.requests]
+        self._feeds = [request.feeds for request in job.requests]
         self._requests = [(networks[request.network], request.sample) for request in job.requests]
         self._values: list[dict[str, Any]] = [{} for _ in job.requests]
         self._progress = [LayerProgress() for _ in job.requests]
@@ -46,7 +48,7 @@ class Performer:
         network, sample = self._requests[task.request]
         self.ledger.begin(task)
         if task.layer is None:
-            self._values[task.request] = network.inputs(sample)
+            self._values[task.request] = self._inputs(task.request, network, sample)
             self.steps[task.request].begin(self._values[task.request])
         elif task.kind == "load":
             self._load(task, task.layer, network)
@@ -55,6 +57,19 @@ class Performer:
         else:
             self._free(task, task.layer, network)
         self.ledger.end(task)
+
+    def _inputs(self, r: int, network: OpenNetwork, sample: int) -> dict[str, Any]:
+        """Return the inputs of a sample, with copies of the outputs that request `r` takes from earlier requests."""
+        inputs = network.inputs(sample)
+        for feed in self._feeds[r]:
+            assert feed.request is not None  # as in all feeds of requests
+            values = dict(self._values[feed.request])
+            if values:  # another lane may have dropped that request meanwhile, and this one with it
+                outputs = [values[name] for name in self._requests[feed.request][0].network.own_outputs]
+                tensor = inputs[network.network.inputs[int(feed.input)]]
+                with torch.inference_mode():
+                    tensor.copy_(fed(feed, outputs, tensor))
+        return inputs
 
     def _load(self, task: Task, i: int, network: OpenNetwork) -> None:
         layer = network.network.layers[i]

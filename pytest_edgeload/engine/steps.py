@@ -68,11 +68,9 @@ class StepsOfRequest:
         return self._network.compare_with([outputs[i] for i in last], list(last.values()))
 
     def _expected(self, step: int) -> Mapping[int, torch.Tensor]:
-        """Return plain PyTorch's outputs in a step, by position; after the first step only those that are compared."""
-        network, stored = self._network, self._network.sample(self._sample)
-        if step == 0:
-            return dict(enumerate(network.tensors(stored.outputs)))
-        return dict(zip(network.network.compared, network.tensors(stored.later[step - 1]), strict=True))
+        """Return plain PyTorch's outputs in a step, see `Network.expected`."""
+        specs = self._network.network.expected(self._sample, step)
+        return dict(zip(specs, self._network.tensors(tuple(specs.values())), strict=True))
 
     def _name(self, feed: Feed) -> str:
         return self._network.network.inputs[int(feed.input)]

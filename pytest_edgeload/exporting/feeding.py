@@ -37,6 +37,13 @@ def leaf_feeds(feed: Feed, first: int, count: int) -> list[Feed]:
     return [Feed(first + i, feed.output + step * i, feed.rule) for i in range(count)]
 
 
+def arguments(sample: Inputs) -> tuple[int | str, ...]:
+    """Return the position or keyword of the argument of each tensor; nothing if each is a positional one by itself."""
+    named: list[tuple[int | str, Any]] = [*enumerate(sample.args), *sample.kwargs.items()]
+    found = tuple(name for name, value in named for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor))
+    return () if found == tuple(range(len(found))) else found
+
+
 def stored_feeds(sample: Inputs) -> tuple[Feed, ...]:
     """Return the feeds of a sample by the positions of tensors, in the order in which they are exported."""
     first, stored = 0, list[Feed]()

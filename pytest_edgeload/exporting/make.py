@@ -15,6 +15,7 @@ from pytest_edgeload.base.functions import import_function
 from pytest_edgeload.exporting.answers import SampleAnswer, answers, tensors_in
 from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
+from pytest_edgeload.exporting.feeding import arguments
 from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.exporting.model import open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
@@ -114,6 +115,7 @@ def store_module(
         feeds=layered.feeds,
         buffers=len(layered.buffers),
         freed_bytes=layered.freed_bytes,
+        arguments=arguments(inputs[0]),
     )
     return write_graph(folder, network)
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from pytest_edgeload.job import Job, JobRequest, Program
+from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
+from pytest_edgeload.measuring.fed_samples import check_fed_samples
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
@@ -74,18 +75,14 @@ class Bench:
         workload = mix.workload({name: network for name, (_, network) in stored.items()}, service_s=service_s or 1.0)
         check_conditions(workload)
         check_step_counts(workload)
+        check_fed_samples(workload, [stored[ask.network][0] for ask in mix.asks])
         folders = {name: str(folder) for name, (folder, _) in stored.items()}
         method = self._method(case, workload, folders)
         indices = {name: index for index, name in enumerate(stored)}
         job = Job(
             plan=method.plan,
             networks=tuple(folders.values()),
-            requests=tuple(
-                JobRequest(
-                    indices[ask.network], request.sample, request.arrival_s, request.batch, request.when, request.steps
-                )
-                for ask, request in zip(mix.asks, workload.asked, strict=True)
-            ),
+            requests=job_requests(workload, [indices[ask.network] for ask in mix.asks]),
             reader=case.reader,
             threads=case.threads,
             program=method.program,

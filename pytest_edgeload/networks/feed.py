@@ -1,4 +1,4 @@
-"""Feeds: how outputs of one step of a request become inputs of the next. Never imports torch."""
+"""Feeds: how outputs become inputs, of the next step or of a later request. Never imports torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _RULES: tuple[Rule, ...] = get_args(Rule)
 
 
 class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An input that is made, from the second step on, of the step before.
+    """An input that is made of an output: of the step before, or of the last step of an earlier request.
+
+    In a sample, `request` is None, and the feed is used from the second step on. In a request, `request` is the index
+    of the earlier request, and the feed is used before the first step.
 
     `input` is the position or the keyword of an input; in a stored network, the position of a tensor. With the rule
     `same` it becomes output number `output`; a nest of tensors becomes as many outputs, from that number on. With
@@ -28,6 +31,7 @@ class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
     input: int | str
     output: int = 0
     rule: Rule = "same"
+    request: int | None = None
 
     def __post_init__(self) -> None:
         """Raise BadArgument unless the values are of their types."""
@@ -37,6 +41,15 @@ class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
         force_setattr(self, "rule", arguments.choice("rule", self.rule, _RULES))
         if self.rule == "next" and self.output:
             raise BadArgument.of("output", self.output, "not used by the rule next", "leave it out")
+        if self.request is not None:
+            force_setattr(self, "request", arguments.whole("request", self.request, 0, MAX_INDEX))
+            if self.rule == "next":
+                raise BadArgument.of("rule", self.rule, "it counts the steps of one request", "try same or argmax")
+
+
+def feeders(feeds: Iterable[Feed]) -> set[int]:
+    """Return the earlier requests, as indices, that the feeds of a request come from."""
+    return {feed.request for feed in feeds if feed.request is not None}
 
 
 def compared(feeds: Iterable[Feed], outputs: int) -> tuple[int, ...]:

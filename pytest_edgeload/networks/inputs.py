@@ -37,6 +37,9 @@ class Inputs:
         object.__setattr__(self, "feeds", feeds)
         for feed in feeds:
             known = self.kwargs if isinstance(feed.input, str) else range(len(self.args))
+            if feed.request is not None:
+                hint = "leave out `request`, or give the feed to the request: Ask(..., feeds=[...])"
+                raise BadArgument.of("feeds", feed.input, "a sample does not know other requests", hint)
             if feed.input not in known:
                 raise BadArgument.of("feeds", feed.input, "the sample has no such input", "name one of its inputs")
         if len({feed.input for feed in feeds}) < len(feeds):

@@ -164,7 +164,8 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     the graph. `checkpoint_files` are the files of the checkpoint that contains the other weights, if there is one.
     `max_output_error` is the tolerance that the user set, if any. `feeds` connect the steps of a request. The last
     `buffers` inputs, and as many outputs, are buffers that the module changes. `freed_bytes` of the values that are
-    live at the end are such buffers alone, which are freed when the last step has ended.
+    live at the end are such buffers alone, which are freed when the last step has ended. `arguments` has the position
+    or keyword of the argument that each input is part of; if it is empty, each is one by itself.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     feeds: tuple[Feed, ...] = ()
     buffers: int = 0
     freed_bytes: int = 0
+    arguments: tuple[int | str, ...] = ()
 
     @property
     def own_inputs(self) -> tuple[str, ...]:
@@ -190,6 +192,11 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     def own_outputs(self) -> tuple[str, ...]:
         """The outputs of the module, without its buffers."""
         return self.outputs[: len(self.outputs) - self.buffers]
+
+    def expected(self, sample: int, step: int) -> dict[int, TensorSpec]:
+        """Return plain PyTorch's outputs in a step, by number; after the first step only those that are compared."""
+        stored = self.samples[sample % len(self.samples)]
+        return dict(zip(self.compared, stored.later[step - 1], strict=True) if step else enumerate(stored.outputs))
 
     @property
     def compared(self) -> tuple[int, ...]:

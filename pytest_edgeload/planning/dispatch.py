@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
+from pytest_edgeload.networks.feed import Feed, feeders
 from pytest_edgeload.networks.tile import WHOLE
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.workload import Condition
@@ -30,6 +31,10 @@ class TimedRequest(Protocol):
     def when(self) -> Condition | None:
         """The condition of the request; None if it has none or it is ignored."""
 
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        """The inputs that come from earlier requests."""
+
 
 _ReadyTask = tuple[tuple[float, ...], tuple[float, int], int, int, int]
 """A ready task: its priority, the time and turn in which it became ready (0 if they do not count), and its place in the
@@ -48,7 +53,7 @@ class Dispatcher:
         count = max([len(requests), *(task.request + 1 for task in plan.tasks)])
         self._requests = requests
         self._batches = [request.batch for request in requests] or [0] * count
-        self._dependents = _dependents(requests, count)
+        self._decided, self._dependents = _decided(requests, count), _dependents(requests, count)
         self._loops = plan.loop_of
         self._steps = [1 if loop is None else loop.steps for loop in self._loops]
         self._done = [0] * len(plan.tasks)  # the steps of each task that have ended
@@ -153,10 +158,10 @@ class Dispatcher:
         self.advance(now_s)
         if task.kind not in {"init", "exec"} or self._until_answer[task.request]:
             return []
-        return [r for r in self._dependents[task.request] if r not in self._dropped]
+        return [r for r in self._decided[task.request] if r not in self._dropped]
 
     def drop(self, request: int, now_s: float = 0.0) -> None:
-        """Drop `request` and the requests whose conditions depend on it: only frees of loaded weights still run.
+        """Drop `request` and those whose conditions or inputs depend on it: only frees of loaded weights still run.
 
         A task of theirs that is running ends like any other. Their other tasks end when their turn comes, without being
         run.
@@ -313,10 +318,19 @@ def _users(tasks: Sequence[Task]) -> dict[WeightKey, set[int]]:
     return users
 
 
-def _dependents(requests: Sequence[TimedRequest], count: int) -> list[list[int]]:
+def _decided(requests: Sequence[TimedRequest], count: int) -> list[list[int]]:
     """Return, for each of `count` requests, the requests whose conditions depend on it."""
-    dependents: list[list[int]] = [[] for _ in range(count)]
+    decided: list[list[int]] = [[] for _ in range(count)]
     for r, request in enumerate(requests):
         if request.when is not None:
-            dependents[request.when.request].append(r)
+            decided[request.when.request].append(r)
+    return decided
+
+
+def _dependents(requests: Sequence[TimedRequest], count: int) -> list[list[int]]:
+    """Return, for each of `count` requests, those that are dropped with it: it decides about them, or feeds them."""
+    dependents = _decided(requests, count)
+    for r, request in enumerate(requests):
+        for feeder in feeders(request.feeds):
+            dependents[feeder].append(r)
     return dependents

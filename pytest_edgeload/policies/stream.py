@@ -16,6 +16,7 @@ from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, groupby
 
+from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
@@ -176,11 +177,11 @@ class _Layout:
                         loop.carry(loads[number], self._frees[other])
 
     def _begin(self, r: int) -> None:
-        """Add the init of request `r`, after the init of the request that its condition names."""
-        when = self._workload.requests[r].when
+        """Add the init of request `r`, after those of the requests that its condition and its feeds name."""
+        request = self._workload.requests[r]
         if r not in self._inits:
-            if when is not None:
-                self._begin(when.request)
+            for awaited in sorted(feeders(request.feeds) | (set() if request.when is None else {request.when.request})):
+                self._begin(awaited)
             after = self._starts.get(self._predecessors.get(r, r))
             self._inits[r] = self._plan.add("init", r, after=after, lane=READERS[0])
 

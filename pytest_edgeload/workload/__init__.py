@@ -15,6 +15,7 @@ from msgspec.structs import force_setattr
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import MAX_INDEX, MAX_SEED, BadArgument
 from pytest_edgeload.base.text import check
+from pytest_edgeload.networks.feed import Feed, feeders
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.workload.arrivals import TIME_UNITS, Clock, Process, in_words, times_of
 
@@ -70,7 +71,8 @@ class Request:
     It arrives `arrival_s` seconds after its `batch` begins: batch 0 at the start, each other batch when all batches
     before it are done. It is late if it is answered more than `deadline_s` seconds after its arrival, and it is dropped
     if the condition `when` fails. In each of its `steps` the network runs once; from the second on, the step before
-    gives inputs to it, as `Network.feeds` says.
+    gives inputs to it, as `Network.feeds` says. Before the first, `feeds` replace inputs of the sample by outputs of
+    earlier requests; it waits for these, and is dropped if one of them is.
     """
 
     network: Network
@@ -80,6 +82,7 @@ class Request:
     deadline_s: float | None = None
     when: Condition | None = None
     steps: int = 1
+    feeds: tuple[Feed, ...] = ()
 
     def __post_init__(self) -> None:
         """Convert numbers. Raise BadArgument for values of other types."""
@@ -107,6 +110,12 @@ class Workload:
                     f"workload {self.name}, request {r}: its condition asks request {request.when.request}; "
                     "only an earlier one can decide"
                 )
+            for feed in request.feeds:
+                if feed.request is not None and feed.request >= r:
+                    raise ValueError(
+                        f"workload {self.name}, request {r}: its input {feed.input} comes from request {feed.request}; "
+                        "only an earlier one can feed it"
+                    )
         if any(_moment(after) < _moment(before) for before, after in pairwise(self.requests)):
             raise ValueError(f"workload {self.name}: its requests must be in order of arrival")
 
@@ -123,8 +132,10 @@ class Workload:
         waves: dict[tuple[int, float, int], list[int]] = {}
         depths: list[int] = []
         for r, request in enumerate(self.requests):
-            waits = request.when is not None and self.conditions == "wait"
-            depths.append(depths[request.when.request] + 1 if waits and request.when is not None else 0)
+            awaited = feeders(request.feeds)
+            if request.when is not None and self.conditions == "wait":
+                awaited.add(request.when.request)
+            depths.append(max((depths[a] + 1 for a in awaited), default=0))
             waves.setdefault((*_moment(request), depths[r]), []).append(r)
         return [waves[key] for key in sorted(waves)]
 
@@ -137,9 +148,22 @@ def _converted(asked: Ask | Request) -> dict[str, Any]:
         "sample": arguments.whole("sample", asked.sample, at_most=MAX_INDEX),
         "batch": arguments.whole("batch", asked.batch, at_most=MAX_INDEX),
         "steps": arguments.whole("steps", asked.steps, 1, MAX_INDEX),
+        "feeds": _feeds(asked.feeds),
         "arrival_s": arguments.seconds("arrival_s", asked.arrival_s),
         "deadline_s": arguments.optional(arguments.seconds, "deadline_s", asked.deadline_s),
     }
+
+
+def _feeds(value: Any) -> tuple[Feed, ...]:
+    """Return the feeds of a request. Raises BadArgument."""
+    hint = "give a list such as [Feed('states', request=0)]"
+    feeds = arguments.instances("feeds", value, Feed, hint)
+    for feed in feeds:
+        if feed.request is None:
+            raise BadArgument.of("feeds", feed.input, "does not name the request that it comes from", hint)
+    if len({feed.input for feed in feeds}) < len(feeds):
+        raise BadArgument("feeds", "two of them are for the same input", "leave one out")
+    return feeds
 
 
 def _settle(frozen: Request | Workload | Mix, values: Mapping[str, Any]) -> None:
@@ -169,6 +193,7 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline_s: float | None = None
     when: Condition | None = None
     steps: int = 1
+    feeds: tuple[Feed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +335,8 @@ class Mix:
             batch = ask.batch if self.loop == "closed" else 0
             deadline_s = None if ask.deadline_s is None else ask.deadline_s * unit_s
             arrival_s = ask.arrival_s * unit_s
-            return Request(networks[ask.network], ask.sample, arrival_s, batch, deadline_s, ask.when, ask.steps)
+            network = networks[ask.network]
+            return Request(network, ask.sample, arrival_s, batch, deadline_s, ask.when, ask.steps, ask.feeds)
 
         return Workload(self.name, tuple(map(request, self.asks)), self.conditions)
 

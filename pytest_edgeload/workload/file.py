@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import UsageError, suggestion
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
 from pytest_edgeload.workload.arrivals import (
     Clock,
@@ -31,12 +32,14 @@ from pytest_edgeload.workload.arrivals import (
 from pytest_edgeload.workload.source import Place, Source
 
 Text = Annotated[str, Meta(min_length=1)]
+InputName = Annotated[str, Meta(pattern=r"^\w+$")]
 Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
 Images = Annotated[int, Meta(ge=1, le=10_000)]
 Steps = Annotated[int, Meta(ge=1, lt=1 << 31)]
 Seed = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Seconds = Annotated[float, Meta(gt=0)]
 Loop = Literal["once", "closed"]
+FeedRule = Literal["same", "argmax"]
 
 
 class TraceEntry(msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbid_unknown_fields=True):
@@ -65,8 +68,19 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: tuple[Index, ...] = ()
 
 
+class FeedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An output of an earlier request, which an input becomes; see `Feed`."""
+
+    request: Text
+    output: Index = 0
+    rule: FeedRule = "same"
+
+
 class RequestEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One request. Later requests refer to it by its label `as`, or by its network's name if it has no label."""
+    """One request. Later requests refer to it by its label `as`, or by its network's name if it has no label.
+
+    `feeds` has the earlier request, or its label, by the position or keyword of the input that it gives.
+    """
 
     network: Text
     label: Text | UnsetType = msgspec.field(default=UNSET, name="as")
@@ -74,6 +88,7 @@ class RequestEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deadline_s: Seconds | UnsetType = UNSET
     when: When | UnsetType = UNSET
     steps: Steps = 1
+    feeds: dict[InputName, Text | FeedEntry] | UnsetType = UNSET
 
     @property
     def known_as(self) -> str:
@@ -105,8 +120,13 @@ _CHOICES = {
     "clock": get_args(Clock),
     "unit": get_args(RecordedUnit),
     "process": tuple(_PROCESSES),
+    "rule": get_args(FeedRule),
 }
-_FIELDS: dict[str, type[msgspec.Struct]] = {"$": WorkloadDocument, "requests": RequestEntry, "when": When}
+_FIELDS: dict[str, type[msgspec.Struct]] = {
+    "$": WorkloadDocument,
+    "requests": RequestEntry,
+    "when": When,
+}
 _MAX_JSON_BYTES = 1 << 22
 _MAX_YAML_BYTES = 1 << 18  # seconds for the parser, and several times what 10,000 images with arrivals take
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text", "object": "a mapping", "array": "a list"}
@@ -144,15 +164,17 @@ def parse(text: str, file: str) -> Mix:
 def _mix(document: WorkloadDocument, stem: str, source: Source) -> Mix:
     requests = [RequestEntry(request) if isinstance(request, str) else request for request in document.requests]
     whens = [_condition(requests, r, source) for r in range(len(requests))]
+    feeds = [_feeds(requests, r, source) for r in range(len(requests))]
 
     def ask(image: int, r: int) -> Ask:
-        request, when = requests[r], whens[r]
+        request, when, first = requests[r], whens[r], image * len(requests)
         if when is not None:
-            when = msgspec.structs.replace(when, request=image * len(requests) + when.request)
+            when = msgspec.structs.replace(when, request=first + when.request)
+        fed = tuple(msgspec.structs.replace(feed, request=first + (feed.request or 0)) for feed in feeds[r])
         deadline_s = document.deadline_s if request.deadline_s is UNSET else request.deadline_s
         sample = image if request.sample is UNSET else request.sample
         due_s = None if deadline_s is UNSET else deadline_s
-        return Ask(request.network, sample, image, 0.0, due_s, when, request.steps)
+        return Ask(request.network, sample, image, 0.0, due_s, when, request.steps, fed)
 
     asks = tuple(ask(image, r) for image in range(document.images) for r in range(len(requests)))
     try:
@@ -202,25 +224,47 @@ def _trace(entry: TraceEntry, source: Source) -> Trace:
 
 def _condition(requests: Sequence[RequestEntry], r: int, source: Source) -> Condition | None:
     """Return the condition of request `r` on one of the requests before it."""
-    when, path = requests[r].when, f"$.requests[{r}].when.request"
+    when = requests[r].when
     if when is UNSET:
         return None
+    earlier = _earlier(requests, r, when.request, f"$.requests[{r}].when.request", "decide", source)
+    return Condition(earlier, when.value, when.comparison, when.output, when.at)
+
+
+def _feeds(requests: Sequence[RequestEntry], r: int, source: Source) -> list[Feed]:
+    """Return the feeds of request `r` from requests before it."""
+    entries, found = requests[r].feeds, list[Feed]()
+    for name, entry in {}.items() if entries is UNSET else entries.items():
+        path = f"$.requests[{r}].feeds.{name}"
+        feed, place = (FeedEntry(entry), path) if isinstance(entry, str) else (entry, f"{path}.request")
+        earlier = _earlier(requests, r, feed.request, place, "feed it", source)
+        found.append(Feed(int(name) if name.isdecimal() else name, feed.output, feed.rule, earlier))
+    return found
+
+
+def _earlier(requests: Sequence[RequestEntry], r: int, name: str, path: str, verb: str, source: Source) -> int:
+    """Return the index of the request before `r` that is known as `name`. Raises UsageError about `path`."""
     earlier = [request.known_as for request in requests[:r]]
-    candidates = [index for index, name in enumerate(earlier) if name == when.request]
+    candidates = [index for index, known_as in enumerate(earlier) if known_as == name]
     if not candidates:
-        is_later = not earlier or when.request in {request.known_as for request in requests[r:]}
+        is_later = not earlier or name in {request.known_as for request in requests[r:]}
         names = [*dict.fromkeys(earlier)]
-        hint = "only an earlier one can decide" if is_later else suggestion(when.request, names, min_likeness=0.5)
-        raise source.error(path, f"{when.request!r} is not an earlier request", hint)
+        hint = f"only an earlier one can {verb}" if is_later else suggestion(name, names, min_likeness=0.5)
+        raise source.error(path, f"{name!r} is not an earlier request", hint)
     if len(candidates) > 1:
         several = " or ".join(f"requests[{index}]" for index in candidates)
-        raise source.error(path, f"{when.request!r} may be {several}", "give each its own label with `as`")
-    return Condition(candidates[0], when.value, when.comparison, when.output, when.at)
+        raise source.error(path, f"{name!r} may be {several}", "give each its own label with `as`")
+    return candidates[0]
 
 
 def _explained(error: str, source: Source) -> UsageError:
     """Return msgspec's `error` in our words, with its line and a hint."""
     message, _, path = error.removesuffix("`").rpartition(" - at `")
+    if path.startswith("key` in `"):  # only feeds have keys of their own
+        path = path.removeprefix("key` in `")
+        name = next(name for name in source[path].value if not re.fullmatch(r"\w+", name))
+        return source.error(path, f"{name!r} is not the name of an input", "give its keyword or position", key=name)
+    path = _with_key(path, source)
     if not path.startswith("$") or path not in source:  # msgspec gives no path for the root
         message, path = error, "$"
     place = source[path]
@@ -240,6 +284,18 @@ def _explained(error: str, source: Source) -> UsageError:
     return source.error(path, message.removeprefix(f"{field}="))
 
 
+def _with_key(path: str, source: Source) -> str:
+    """Return msgspec's path with the name of the input whose feed is not valid, which msgspec leaves out."""
+    head, gap, rest = path.partition("[...]")
+    if gap:
+        for name, feed in source[head].value.items():
+            try:
+                msgspec.convert(feed, Text | FeedEntry)
+            except msgspec.ValidationError:
+                return f"{head}.{name}{rest}"
+    return path
+
+
 def _spelling(place: Place, kind: str) -> str:
     if "str" in kind and isinstance(place.value, (bool, int, float)):
         return f'write it in quotes: "{place.shown}"'
@@ -253,4 +309,6 @@ def _fields(path: str, source: Source) -> Sequence[str]:
     if path == "$.arrivals":
         process = _PROCESSES[source["$.arrivals.process"].value]
         return "process", *process.__struct_encode_fields__
+    if re.search(r"\.feeds\.\w+$", path):
+        return FeedEntry.__struct_encode_fields__
     return _FIELDS[re.findall(r"[a-z]+|\$", path)[-1]].__struct_encode_fields__

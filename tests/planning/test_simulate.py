@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan, Span, Task
 from pytest_edgeload.planning.simulate import Simulation, peak_bytes, simulate
@@ -104,13 +105,14 @@ class Run:
 
     def decided_s(self, request: int) -> float | None:
         """Return when it was known that `request` is dropped; None if it is not."""
-        when = self.asked.asked[request].when
-        if when is None:
-            return None
-        parent_s = self.decided_s(when.request)
-        if parent_s is not None or self.truth[request]:
-            return parent_s
-        return max(span.end_s for span in self.of(when.request, "init", "exec"))
+        asked = self.asked.asked[request]
+        times_s = [self.decided_s(feeder) for feeder in feeders(asked.feeds)]
+        if asked.when is not None:
+            parent_s = self.decided_s(asked.when.request)
+            if parent_s is None and not self.truth[request]:
+                parent_s = max(span.end_s for span in self.of(asked.when.request, "init", "exec"))
+            times_s.append(parent_s)
+        return min((time_s for time_s in times_s if time_s is not None), default=None)
 
 
 @st.composite
@@ -124,7 +126,7 @@ def runs(draw: st.DrawFn) -> Run:
 
 @given(runs())
 def test_every_request_is_answered_or_dropped(run: Run) -> None:
-    """Dropped are those whose condition fails or whose parent is dropped; each task of the others runs exactly once."""
+    """Dropped are those whose condition fails, or whose parent or feeder is dropped; other tasks run exactly once."""
     dropped = tuple(r for r in range(len(run.asked.requests)) if run.decided_s(r) is not None)
     assert run.simulated.dropped == dropped
     ran = [span.task for span in run.spans]
@@ -195,18 +197,22 @@ def test_requests_arrive_after_all_batches_before(run: Run) -> None:
 
 @given(runs())
 def test_dependents_wait_for_their_parents(run: Run) -> None:
-    """A dependent that waits starts when its parent is answered or later; one that is early after its parent's init."""
+    """A dependent that waits starts when its parent is answered or later; one that is early after its parent's init.
+
+    A request that is fed always waits for the answer.
+    """
     for r, request in enumerate(run.asked.asked):
         parent = [] if request.when is None else run.of(request.when.request, "init", "exec")
         if run.asked.conditions == "early":
             parent = parent[:1]
+        parent += [span for feeder in feeders(request.feeds) for span in run.of(feeder, "init", "exec")]
         assert all(span.end_s <= own.start_s for span in parent for own in run.of(r))
 
 
 @given(timed_workloads())
 def test_in_an_open_loop_arrivals_are_as_asked(asked: Workload) -> None:
     """If no batch waits for another, every request arrives at exactly its time, even if others still run."""
-    open_loop = [replace(request, batch=0, when=None) for request in asked.requests]
+    open_loop = [replace(request, batch=0, when=None, feeds=()) for request in asked.requests]
     asked = replace(asked, requests=tuple(sorted(open_loop, key=lambda request: request.arrival_s)))
     for policy in POLICIES:
         arrived_s = simulate(plan_of(policy, asked), asked, speeds=SPEEDS).arrived_s

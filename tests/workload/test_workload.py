@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 import pytest_edgeload
 from pytest_edgeload.base.arguments import MAX_SEED
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.networks.feed import Feed, feeders
+from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.workload import Ask, Condition, Mix, Request, Workload
 from pytest_edgeload.workload.arrivals import Constant, Exponential, Poisson, Process, Trace
 from pytest_edgeload.workload.conditions import check_last_arrival
@@ -171,6 +173,36 @@ def test_only_an_earlier_request_can_decide(parent: int) -> None:
         Mix("mix", (Ask("a"), Ask("b", when=Condition(parent, 0.5)), Ask("a")))
 
 
+@pytest.mark.parametrize("source", [1, 2, 5])
+def test_only_an_earlier_request_can_feed(source: int) -> None:
+    """A feed from the request itself, a later one or none at all is refused, so there is no cycle."""
+    words = rf"^workload mix, request 1: its input x comes from request {source}; only an earlier one can feed it$"
+    with pytest.raises(ValueError, match=words):
+        Mix("mix", (Ask("a"), Ask("b", feeds=(Feed("x", request=source),)), Ask("a")))
+
+
+@pytest.mark.parametrize(
+    ("feeds", "reason"),
+    [
+        ([Feed("x")], "feeds='x': does not name the request that it comes from; give a list such as [Feed('states',"),
+        ([Feed("x", request=0), Feed("x", 1, request=0)], "feeds: two of them are for the same input; leave one out"),
+        (Feed("x", request=0), "not a list; give a list such as [Feed('states', request=0)]"),
+    ],
+)
+def test_feeds_of_a_request_name_their_source(feeds: Any, reason: str) -> None:
+    """A feed without a request, two for one input, and a value that is no list of feeds are refused in a sentence."""
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        Mix("mix", (Ask("a"), Ask("b", feeds=feeds)))
+
+
+def test_feeds_of_samples_and_requests_are_not_mixed_up() -> None:
+    """A sample has no feeds from requests, and no feed from a request counts steps."""
+    with pytest.raises(ValueError, match=r"^feeds=0: a sample does not know other requests; leave out `request`, or"):
+        Inputs((1,), feeds=(Feed(0, request=0),))
+    with pytest.raises(ValueError, match=r"^rule='next': it counts the steps of one request; try same or argmax$"):
+        Feed("place", rule="next", request=0)
+
+
 @pytest.mark.parametrize(
     "requests",
     [
@@ -209,7 +241,8 @@ def test_waves_group_requests_that_arrive_together(asked: Workload) -> None:
         for r in wave:
             when = requests[r].when
             assert when is None or asked.conditions != "wait" or when.request in decided
-    if asked.conditions != "wait":
+            assert feeders(requests[r].feeds) <= decided
+    if asked.conditions != "wait" and not any(request.feeds for request in requests):
         assert len(waves) == len({(request.batch, request.arrival_s) for request in requests})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.networks.tile import REQUESTED, Tile, cut, share, span_bytes, tile_bytes
 from pytest_edgeload.planning.plan import Speeds
 from pytest_edgeload.workload import Workload
@@ -61,7 +62,8 @@ def stages(workload: Workload) -> list[Stage]:
     groups: dict[tuple[int, float, int, int], dict[int, list[int]]] = {}
     depths: list[int] = []
     for r, request in enumerate(workload.asked):
-        depths.append(0 if request.when is None else depths[request.when.request] + 1)
+        awaited = feeders(request.feeds) | (set() if request.when is None else {request.when.request})
+        depths.append(max((depths[a] + 1 for a in awaited), default=0))
         stage = groups.setdefault((request.batch, request.arrival_s, depths[r], request.steps), {})
         stage.setdefault(networks[r], []).append(r)
     return [[tuple(group) for group in groups[key].values()] for key in sorted(groups)]
