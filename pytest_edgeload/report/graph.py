@@ -39,10 +39,20 @@ def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "")
             f"predicted peak: {peak}",
             f"predicted makespan: {_milliseconds(simulated.makespan_s)} ms; all times are estimates at nominal speeds",
             *([_TIED] if any(request.network.tied_weights for request in workload.requests) else []),
+            *_feeds(workload),
             "",
             *(line.rstrip() for line in table.splitlines()),
         ]
     )
+
+
+def _feeds(workload: Workload) -> Iterator[str]:
+    """Yield a line for each input that comes from an earlier request."""
+    for r, request in enumerate(workload.requests):
+        for feed in request.feeds:
+            output = f"output {feed.output} of request {feed.request}"
+            value = output if feed.rule == "same" else f"the {feed.rule} of {output}"
+            yield f"request {r}: input {printable(str(feed.input))} is {value}"
 
 
 def dot(plan: Plan, workload: Workload) -> str:

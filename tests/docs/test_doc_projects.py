@@ -60,6 +60,7 @@ SESSIONS: Final = {
         ("*test_the_job_fits program at 128M*", "parse *ok*", "infer *ok*", "list *ok*", "array *ok*", "server *ok*"),
     ),
     "docs/strategies.md": Session("", 3),
+    "docs/workloads.md": Session("--edge-policy=stream --edge-mem=512M", 1),
     "docs/template.md": Session("", 3, None, ("linear *ok", "bulk *ok")),
 }
 """The projects that need more than a plain `pytest`, which must pass."""

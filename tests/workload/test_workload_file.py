@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 import pytest_edgeload
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.workload import Ask, Condition, Mix
 from pytest_edgeload.workload.arrivals import (
     PROCESSES,
@@ -132,6 +133,22 @@ def test_a_condition_asks_about_the_same_image() -> None:
         *(Ask("a"), Ask("a"), Ask("b", when=first), Ask("b", when=second)),
         *(Ask("a", 1, 1), Ask("a", 1, 1), Ask("b", 1, 1, when=third), Ask("b", 1, 1, when=fourth)),
     )
+
+
+def test_a_feed_comes_from_the_same_image() -> None:
+    """A feed names a network or a label, and means that request about the same image; output 0 unless it says so."""
+    text = """
+    images: 2
+    requests:
+      - {network: a, as: first}
+      - {network: b, steps: 3, feeds: {x: first, 1: {request: first, output: 2, rule: argmax}}}
+    """
+    assert [ask.feeds for ask in from_yaml(text).asks] == [
+        (),
+        (Feed("x", request=0), Feed(1, 2, "argmax", 0)),
+        (),
+        (Feed("x", request=2), Feed(1, 2, "argmax", 2)),
+    ]
 
 
 def test_a_labelled_request_leaves_its_networks_name_to_another() -> None:
@@ -288,6 +305,38 @@ REQUESTS = "requests: [a]\n"
         (
             REQUESTS + "images: 9\narrivals:\n  process: constant\n  every_s: 1.0e+308",
             "3: arrivals: workload fga, request 2: arrival_s=inf is not a time after the start; give 0 or more seconds",
+        ),
+        (
+            "requests:\n- a\n- network: b\n  feeds:\n    x: a\n    y: c",
+            "6: requests[1].feeds.y: 'c' is not an earlier request; choose from a",
+        ),
+        (
+            "requests:\n- a\n- network: b\n  feeds:\n    x: b",
+            "5: requests[1].feeds.x: 'b' is not an earlier request; only an earlier one can feed it",
+        ),
+        (
+            "requests:\n- a\n- network: b\n  feeds:\n    x: a\n    y: {request: a, output: -1}",
+            "6: requests[1].feeds.y.output: -1 is not a whole number >= 0; give one",
+        ),
+        (
+            "requests:\n- a\n- network: b\n  feeds: {x: {request: a,\n   rule: next}}",
+            "5: requests[1].feeds.x.rule: 'next' is not a choice; choose from same, argmax",
+        ),
+        (
+            "requests:\n- a\n- {network: b, feeds: {x: {output: 1}}}",
+            "3: requests[1].feeds.x: 'request' is missing; add it",
+        ),
+        (
+            "requests:\n- a\n- {network: b, feeds: {x: {request: a, outptu: 1}}}",
+            "3: requests[1].feeds.x: 'outptu' is not a field; did you mean output?",
+        ),
+        (
+            "requests:\n- a\n- {network: b, feeds: {x.y: a}}",
+            "3: requests[1].feeds: 'x.y' is not the name of an input; give its keyword or position",
+        ),
+        (
+            "requests:\n- a\n- {network: b, feeds: {x: 3}}",
+            '3: requests[1].feeds.x: 3 is not text or a mapping; write it in quotes: "3"',
         ),
         (
             "requests:\n- face_net\n- network: a\n  when:\n    value: 1\n    request: fase",
@@ -622,6 +671,7 @@ def test_the_guides_example_uses_every_field() -> None:
         "comparison",
         "output",
         "at",
+        "feeds",
     ):
         assert re.search(rf"\b{field}:", EXAMPLE), field
     assert (
@@ -641,7 +691,8 @@ def test_the_guides_python_runs() -> None:
     first: dict[str, Any] = {}
     heavy: dict[str, Any] = {}
     second: dict[str, Any] = {}
-    for code, names in zip(blocks("python"), (first, heavy, second), strict=True):
+    mixes = [code for code in blocks("python") if not code.startswith("# test_")]
+    for code, names in zip(mixes, (first, heavy, second), strict=True):
         exec(code, names)  # noqa: S102  # our own guide
     assert (first["served"].loop, first["served"].arrivals, first["served"].seed) == ("open", "poisson, 2 a second", 1)
     assert {ask.deadline_s for ask in first["served"].asks} == {0.5}
