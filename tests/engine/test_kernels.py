@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.fx import Graph, Node
+from torch.nn import functional as F  # noqa: N812  # the customary name
 
-from pytest_edgeload.engine.kernels import bind, compile_op, convolve
+from pytest_edgeload.engine.kernels import apply_linear, bind, compile_op, convolve
 from pytest_edgeload.exporting.cut import encode
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.layer import Op
@@ -32,6 +33,9 @@ SCALARS = st.one_of(
     st.just(torch.device("cpu")),
     st.sampled_from(NODES),
 )
+TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 0.03, torch.float16: 0.004}
+"""Differences by type that one rounding, or another order of summation, explains for a few dozen products."""
+
 ARGUMENTS = st.recursive(SCALARS, lambda items: st.lists(items, max_size=3) | st.tuples(items, items), max_leaves=6)
 
 
@@ -112,3 +116,30 @@ def test_convolve_equals_conv2d(data: st.DataObject) -> None:
     )
     if (groups, stride, padding, dilation) == (1, (1, 1), (0, 0), (1, 1)):
         torch.testing.assert_close(convolve(x, weight, bias), expected, rtol=1e-4, atol=1e-4)
+
+
+@given(st.data())
+def test_linear_equals_plain_pytorch(data: st.DataObject) -> None:
+    """The result has the values, the shape and the layout of PyTorch's, for any type, batch, bias and strides."""
+    dtype = data.draw(st.sampled_from([torch.float64, torch.float32, torch.bfloat16, torch.float16]))
+    batch = data.draw(st.sampled_from([(), (0,), (1,), (2,), (1, 1), (2, 3), (33,)]))
+    inputs, outputs = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
+    x, weight = torch.randn(*batch, inputs).to(dtype), torch.randn(outputs, inputs).to(dtype)
+    if data.draw(st.booleans()) and batch:  # strides of a transposed view
+        x = x.transpose(0, -1).contiguous().transpose(0, -1)
+    bias = data.draw(st.sampled_from([None, torch.randn(outputs).to(dtype)]))
+    actual = apply_linear(x, weight, bias)
+    expected = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    assert actual.is_contiguous()
+    torch.testing.assert_close(actual, expected.to(dtype), rtol=TOLERANCES[dtype], atol=TOLERANCES[dtype])
+
+
+@pytest.mark.skipif(not torch.cpu.get_capabilities().get("amx_bf16"), reason="other processors use PyTorch's linear")
+@pytest.mark.parametrize("rows", [1, 2, 32])
+@pytest.mark.parametrize("bias", [None, torch.linspace(-1, 1, 50).bfloat16()], ids=["no bias", "bias"])
+def test_linear_with_few_rows_rounds_once(rows: int, bias: torch.Tensor | None) -> None:
+    """In bfloat16, sums of a thousand products are as near to those of float64 as PyTorch's."""
+    x, weight = torch.randn(rows, 1000).bfloat16(), torch.randn(50, 1000).bfloat16()
+    exact = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    error = (apply_linear(x, weight, bias).double() - exact).abs().max()
+    assert error <= 1.01 * (F.linear(x, weight, bias).double() - exact).abs().max()
