@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission
-from pytest_edgeload.results.case import HOST, PROGRAM, Case
+from pytest_edgeload.results.case import HOST, Case
 from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, incomparable, shown_change, shown_interval
 from pytest_edgeload.results.own import own_figures
 from pytest_edgeload.results.record import Record
@@ -38,10 +39,16 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, 
     if not rows:
         return ""
     cells = tuple(tuple(Cell(printable(text)) for text in row) for row in rows)
-    are_programs = all(record.case.workload == PROGRAM for record in after)
-    headers = ("program", *_HEADERS[1:]) if are_programs else _HEADERS
-    grid, omitted = fitted(Grid(headers, cells, _TEXTS, _ESSENTIAL), width)
+    are_programs = all(record.case.is_program for record in after)
+    whole = Grid(_HEADERS, cells, _TEXTS, _ESSENTIAL)
+    grid, omitted = fitted(_of_programs(whole) if are_programs else whole, width)
     return "\n".join([grid.lines(), *omission(omitted, width)])
+
+
+def _of_programs(grid: Grid) -> Grid:
+    """Return the table without the workload and the reader, which programs do not have."""
+    grid = grid.without(_HEADERS.index("reader")).without(_HEADERS.index("workload"))
+    return replace(grid, headers=("program", *grid.headers[1:]))
 
 
 def without_common_case(before: Sequence[Record], after: Sequence[Record]) -> str:

@@ -55,7 +55,7 @@ SESSIONS: Final = {
     ),
     "docs/programs.md": Session(
         "--edge-mem=128M,64M",
-        13,
+        14,
         None,
         ("*test_the_job_fits program at 128M*", "parse *ok*", "infer *ok*", "list *ok*", "array *ok*", "server *ok*"),
     ),
