@@ -6,7 +6,6 @@ Its result can be read at any time, so nothing is lost if the search is interrup
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -132,9 +131,13 @@ class Finder:
             yield KEEPS_IN_MEMORY, Goal(may_swap=True, keeps_in_memory=True)
         for threshold in self._demands.keep:
             figure = str(threshold.figure)
-            plenty = statistics.median(self._of_plenty(figure))
-            is_higher_better = self._metrics[figure].better == "higher"
-            yield threshold.text, Goal(has_swap, margin=Margin.of(threshold, plenty, is_higher_better=is_higher_better))
+            margin = Margin.of(
+                threshold,
+                self._of_plenty(figure),
+                is_higher_better=self._metrics[figure].better == "higher",
+                ample_bytes=self._top_bytes if self._subject.idle_bytes is None else None,
+            )
+            yield threshold.text, Goal(has_swap, margin=margin)
 
     def _of_plenty(self, figure: str) -> list[float]:
         return [trial.values[figure] for trial in self._search.trials if trial.limit_bytes is None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ from pytest_edgeload.results.minmem import (
     known_to_work,
 )
 
+_MAX_CONTRADICTIONS = 3  # that a line names
 _LABELS = {WORKS: "works without swap", KEEPS_IN_MEMORY: "does not swap"}
 
 
@@ -71,16 +72,21 @@ def _lines(result: Smallest) -> Iterator[tuple[str, str]]:
 
 
 def _plenty(result: Smallest) -> str:
-    """Return the medians of the runs without a limit, and their largest memory."""
+    """Return the medians of the runs without a limit, with their range, and their largest memory."""
     runs = [trial for trial in result.trials if trial.limit_bytes is None]
     values = {name: [run.values[name] for run in runs if name in run.values] for name in result.figures}
-    words = [f"{name} {shown(name, statistics.median(seen), result.figures)}" for name, seen in values.items() if seen]
+    words = [f"{name} {_spread(name, seen, result.figures)}" for name, seen in values.items() if seen]
     sizes = {
         "charged": _largest(run.charged_bytes for run in runs),
         "anonymous": _largest(run.anon_bytes for run in runs),
     }
     words += [f"{format_size(size)} {name}" for name, size in sizes.items() if size is not None]
     return ", ".join(words)
+
+
+def _spread(name: str, values: Sequence[float], figures: Mapping[str, Metric]) -> str:
+    median, low, high = (shown(name, value, figures) for value in (statistics.median(values), min(values), max(values)))
+    return median if low == high else f"{median} ({low} to {high})"
 
 
 def _largest(sizes: Iterable[int | None]) -> int | None:
@@ -112,7 +118,9 @@ def _contradictions(result: Smallest, goal: Goal, limit_bytes: int) -> str:
     for limit in result.contradicting(goal, limit_bytes):
         runs = result.at(limit, goal)
         counts.append(f"{sum(map(goal.is_met, runs))} of {len(runs)} at {format_size(limit)}")
-    return f"; contradicted by successes of {', '.join(counts)}" if counts else ""
+    rest = len(counts) - _MAX_CONTRADICTIONS
+    shown = [*counts[:_MAX_CONTRADICTIONS], *([f"and at {rest} more limits"] if rest > 0 else [])]
+    return f"; in contradiction, {', '.join(shown)} succeeded" if counts else ""
 
 
 def _json(result: Smallest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 import msgspec
@@ -46,24 +47,38 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Margin(msgspec.Struct, frozen=True):
-    """The value of a figure with plenty of memory, and the worst value that a run may have."""
+    """The value of a figure with plenty of memory, and the worst value that a run may have.
+
+    Under limits from `ample_bytes` on, any value is within the margin: the memory charged with plenty fits, so a worse
+    value is noise. It is None if the limit changes a run in other ways as well, as it does if a policy plans with it.
+    """
 
     figure: str
     plenty: float
     worst: float
     is_higher_better: bool
+    ample_bytes: int | None = None
 
     @classmethod
-    def of(cls, threshold: Threshold, plenty: float, *, is_higher_better: bool) -> Margin:
-        """Return the margin that `threshold` leaves below, or above, the value with plenty of memory."""
-        allowed = float(threshold.allowed(plenty))
-        worst = plenty - allowed if is_higher_better else plenty + allowed
-        return cls(str(threshold.figure), plenty, worst, is_higher_better)
+    def of(
+        cls, threshold: Threshold, values: Sequence[float], *, is_higher_better: bool, ample_bytes: int | None = None
+    ) -> Margin:
+        """Return the margin that `threshold` leaves below, or above, the median of the values with plenty of memory.
 
-    def contains(self, value: float | None) -> bool:
-        """Return whether a value is no worse than the worst one; a run without the figure is outside."""
+        The worst of these values is within it, because a run that is as good does not lack memory.
+        """
+        plenty = statistics.median(values)
+        allowed = float(threshold.allowed(plenty))
+        worst = min(plenty - allowed, *values) if is_higher_better else max(plenty + allowed, *values)
+        return cls(str(threshold.figure), plenty, worst, is_higher_better, ample_bytes)
+
+    def contains(self, trial: Trial) -> bool:
+        """Return whether the value of a run is no worse than the worst one; a run without the figure is outside."""
+        value = trial.values.get(self.figure)
         if value is None:
             return False
+        if self.ample_bytes is not None and (trial.limit_bytes or 0) >= self.ample_bytes:
+            return True
         return value >= self.worst if self.is_higher_better else value <= self.worst
 
 
@@ -77,7 +92,7 @@ class Goal(msgspec.Struct, frozen=True):
     def is_met(self, trial: Trial) -> bool:
         """Return whether a run meets the goal."""
         if self.margin is not None:
-            return trial.works and self.margin.contains(trial.values.get(self.margin.figure))
+            return trial.works and self.margin.contains(trial)
         return trial.keeps_in_memory if self.keeps_in_memory else trial.works
 
     def trials(self, trials: Sequence[Trial]) -> list[Trial]:

@@ -17,7 +17,7 @@ from pytest_edgeload.report.html import about, cases
 from pytest_edgeload.report.html.charts import by_limit, responses
 from pytest_edgeload.report.html.experiment import experiments, typical
 from pytest_edgeload.report.html.figures import conditions, encoded, figures
-from pytest_edgeload.report.html.marks import FIXED, label, marks, seconds
+from pytest_edgeload.report.html.marks import FIXED, label, marks, seconds, spaced
 from pytest_edgeload.report.html.run import lanes, memory, thinned
 from pytest_edgeload.report.html.summary import headlines, titles, winners
 from pytest_edgeload.report.view import View
@@ -123,6 +123,13 @@ def test_one_value_is_not_a_chart() -> None:
 def one_answer(made: Record) -> Measurement:
     """Return the first round of a record with one response time."""
     return msgspec.structs.replace(made.rounds[0], response_s=(0.5,))
+
+
+def test_labels_of_close_limits_do_not_overlap() -> None:
+    """Of limits that are close to each other only the smallest has a label; a few limits all have one."""
+    assert spaced([4, 1, 2], (1, 4), 0.06) == [1, 2, 4]
+    assert spaced([100, 102, 104, 150, 151, 800], (100, 800), 0.06) == [100, 150, 800]
+    assert spaced([], (1, 4), 0.06) == []
 
 
 def test_conditions_are_those_of_the_tables() -> None:

@@ -62,7 +62,7 @@ def test_each_limit_is_shown_with_its_evidence() -> None:
     from_244 = "from 244M (255852544 bytes, base+44M): 2 of 2 runs; at 240M, swap on: ok, makespan 1.5s, 3M to swap"
     assert _lines() == [
         "mix under bulk, reader read, 2 threads, cap cgroup2, swap 8G",
-        "with plenty         makespan 1s, 301M charged, 240M anonymous",
+        "with plenty         makespan 1s (0.9s to 1.1s), 301M charged, 240M anonymous",
         "works without swap  from 236M (247463936 bytes, base+36M): 2 of 2 runs; at 232M, swap off: oom",
         f"does not swap       {from_244}",
         f"makespan:20%        {from_244}",
@@ -83,7 +83,7 @@ def test_contradicting_runs_are_named() -> None:
     """Limits with runs that contradict the result are named: a failure above it, a success below it."""
     odd = (*TRIALS, _trial(300, "crashed"), _trial(232))
     assert _lines(trials=odd)[2].endswith(
-        "at 232M, swap off: oom; contradicted by successes of 1 of 2 at 232M, 0 of 1 at 300M"
+        "at 232M, swap off: oom; in contradiction, 1 of 2 at 232M, 0 of 1 at 300M succeeded"
     )
 
 

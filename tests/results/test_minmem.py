@@ -33,10 +33,27 @@ def test_margin_is_relative_to_plenty_in_the_direction_that_is_worse(
     text: str, *, is_higher_better: bool, good: float, bad: float
 ) -> None:
     """A value may be worse than with plenty of memory by the threshold, and better by any amount."""
-    margin = Margin.of(Threshold.parse(text), 2.0, is_higher_better=is_higher_better)
-    assert margin.contains(good)
-    assert not margin.contains(bad)
-    assert margin.contains(1000.0) == is_higher_better
+    margin = Margin.of(Threshold.parse(text), [2.0], is_higher_better=is_higher_better)
+
+    def contains(value: float) -> bool:
+        return margin.contains(_trial(100, values={margin.figure: value}))
+
+    assert contains(good)
+    assert not contains(bad)
+    assert contains(1000.0) == is_higher_better
+
+
+def test_noise_of_plenty_is_not_a_lack_of_memory() -> None:
+    """A run as bad as one with plenty is within the margin, and so is any run under a limit that plenty fits into."""
+    margin = Margin.of(
+        Threshold.parse("tokens_per_s:10%"), [30.0, 20.0, 31.0], is_higher_better=True, ample_bytes=200 * M
+    )
+    assert (margin.plenty, margin.worst) == (30.0, 20.0)
+    goal = Goal(may_swap=False, margin=margin)
+    met = {size: goal.is_met(_trial(size, values={"tokens_per_s": 19.0})) for size in (199, 200, 300)}
+    assert met == {199: False, 200: True, 300: True}
+    assert goal.is_met(_trial(199, values={"tokens_per_s": 20.0}))
+    assert not goal.is_met(_trial(300, "oom", values={"tokens_per_s": 30.0}))
 
 
 def test_run_without_the_figure_is_outside_its_margin() -> None:

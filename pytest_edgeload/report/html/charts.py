@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.report.html.experiment import Experiment, limit_of
-from pytest_edgeload.report.html.marks import GREY, Mark, amounts, label, seconds, spanning
+from pytest_edgeload.report.html.marks import GREY, Mark, amounts, label, seconds, spaced, spanning
 from pytest_edgeload.report.winners import in_words
 from pytest_edgeload.results.minmem import SWAPPED_BYTES
 from pytest_edgeload.results.record import Record
@@ -22,6 +22,7 @@ Chart = dict[str, Any]
 
 _MAX_POINTS = 400  # of one distribution; more would enlarge the file without a visible difference
 _OFFSET = 0.008  # of the axis, between the points of two lines at the same limit
+_TICK, _WORDS = 0.06, 0.15  # of the axis, for the label of a limit, and for words beside a cross
 _ROW_PX = 34
 _MIB = 1 << 20
 
@@ -87,9 +88,10 @@ def _curves(experiment: Experiment, marks: Mapping[str, Mark]) -> Chart:
     }
     data = [_curve(experiment, policy, shifted[policy], marks[policy]) for policy in policies]
     values = [value for line in data for value in line["y"]]
+    ticks = spaced(places.values(), _span(places), _TICK)
     axis = {
-        "title": {"text": "memory limit"}, "type": "log", "tickvals": list(places.values()),
-        "ticktext": [label(limit) for limit in places], "showgrid": True,
+        "title": {"text": "memory limit"}, "type": "log", "tickvals": ticks,
+        "ticktext": [label(limit) for limit, place in places.items() if place in ticks], "showgrid": True,
     }  # fmt: skip
     layout = {
         "xaxis": axis,
@@ -136,6 +138,10 @@ def _places(experiment: Experiment) -> dict[str, float]:
     return {limit: 2 * largest if size is None else size for limit, size in limits.items()}
 
 
+def _span(places: Mapping[str, float]) -> tuple[float, float]:
+    return min(places.values()), max(places.values())
+
+
 def _offsets(places: Sequence[float], count: int) -> list[float]:
     """Return a factor for the places of each line, so that ranges at the same limit do not overlap."""
     step = (max(places) / min(places)) ** _OFFSET
@@ -180,11 +186,14 @@ def _failed(
         for limit in places
         for height, record in enumerate(r for r in experiment.at(limit) if experiment.spread(r) is None)
     ]
+    x = [places[limit_of(record)] for record, _ in crosses]
+    words = [f"{label(record.case.policy)} {_outcomes(record)}" for record, _ in crosses]
+    labelled = spaced(x, _span(places), _WORDS)
     return {
         "type": "scatter", "mode": "markers+text", "name": "no good run",
-        "x": [places[limit_of(record)] for record, _ in crosses], "y": [height for _, height in crosses],
-        "text": [f"{label(record.case.policy)} {_outcomes(record)}" for record, _ in crosses],
-        "textposition": "middle right", "hoverinfo": "text",
+        "x": x, "y": [height for _, height in crosses],
+        "text": [text if place in labelled else "" for text, place in zip(words, x, strict=True)],
+        "textposition": "middle right", "hovertext": words, "hoverinfo": "text",
         "marker": {"symbol": "x", "size": 9, "color": [marks[record.case.policy].colour for record, _ in crosses]},
     }  # fmt: skip
 

@@ -95,6 +95,19 @@ def spanning(name: str, values: Sequence[float]) -> dict[str, object]:
     return {**axis, "range": [math.log10(low / (1 + _BEYOND)), math.log10(high)] if is_log else [0, high]}
 
 
+def spaced(places: Iterable[float], span: tuple[float, float], share: float) -> list[float]:
+    """Return the places on a logarithmic axis that have room for a label, which takes this share of the span.
+
+    The first place is kept, and of places that are too close to each other the smaller one.
+    """
+    gap = (span[1] / span[0]) ** share
+    kept: list[float] = []
+    for place in sorted(places):
+        if not kept or place >= kept[-1] * gap:
+            kept.append(place)
+    return kept
+
+
 def _ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = _STEPS if len(decades) <= _DECADES + 1 else (1,)
