@@ -1,0 +1,124 @@
+"""Decoders of text: one token in, the next one out, and a cache of keys and values between the steps.
+
+Contains Llama-like decoders of the published sizes of SmolLM2 (Allal et al., "SmolLM2: When Smol Goes Big", 2025), with
+seeded weights instead of trained ones: time and memory do not depend on their values. Imports torch and transformers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.cache_utils import Cache, StaticLayer
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from pytest_edgeload import Feed, Inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PLACES = 64
+"""Tokens that the cache has room for: the longest sequence."""
+
+KeysAndValues = tuple[torch.Tensor, torch.Tensor]
+"""The cache of a layer: two tensors of shape (1, heads, PLACES, width of a head)."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a decoder; `start` is the first token of its sample, see `_decoder`."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    key_heads: int
+    start: int
+
+
+SMOL_135M = Sizes(hidden=576, intermediate=1536, layers=30, heads=9, key_heads=3, start=7)
+SMOL_360M = Sizes(hidden=960, intermediate=2560, layers=32, heads=15, key_heads=5, start=7)
+_VOCABULARY = 49_152
+
+
+def smol_135m() -> tuple[nn.Module, list[Inputs]]:
+    """Return a decoder of 134,515,008 parameters in float16, of which a step reads 269 MB."""
+    return _decoder("smol_135m", SMOL_135M, torch.float16)
+
+
+def smol_360m() -> tuple[nn.Module, list[Inputs]]:
+    """Return a decoder of 361,821,120 parameters in float16, of which a step reads 724 MB."""
+    return _decoder("smol_360m", SMOL_360M, torch.float16)
+
+
+def smol_360m_bf16() -> tuple[nn.Module, list[Inputs]]:
+    """Return the decoder `smol_360m` in bfloat16."""
+    return _decoder("smol_360m", SMOL_360M, torch.bfloat16)
+
+
+class Step(nn.Module):
+    """One step of a decoder: a token, the cache so far and the token's place go in; logits and the cache come out."""
+
+    def __init__(self, model: LlamaForCausalLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, token: torch.Tensor, place: torch.Tensor, cache: Sequence[KeysAndValues]
+    ) -> tuple[torch.Tensor, list[KeysAndValues]]:
+        """Return the logits of the next token, and the cache with this one at `place`."""
+        layers = [_Layer(keys, values, place) for keys, values in cache]
+        visible = (torch.arange(PLACES) <= place)[None, None, None]
+        answer = self.model(token, visible, place[None], Cache(layers=layers))
+        return answer.logits, [(layer.keys, layer.values) for layer in layers]
+
+
+class _Layer(StaticLayer):
+    """The cache of one layer, which makes new tensors instead of changing the given ones."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, place: torch.Tensor) -> None:
+        super().__init__(PLACES)
+        self.keys, self.values, self.is_initialized = keys, values, True
+        self._place = place
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object) -> KeysAndValues:
+        """Return the cache with the states of one token at its place."""
+        self.keys = self.keys.index_copy(2, self._place, key_states)
+        self.values = self.values.index_copy(2, self._place, value_states)
+        return self.keys, self.values
+
+
+def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, list[Inputs]]:
+    """Return one step of a decoder and a sample of PLACES steps, which begins with an empty cache.
+
+    `name` seeds the weights. From the token `start` on, the largest logit of each step is clearly larger than the
+    second largest, so that rounding does not decide which token comes next.
+    """
+    config = LlamaConfig(
+        vocab_size=_VOCABULARY,
+        hidden_size=sizes.hidden,
+        intermediate_size=sizes.intermediate,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.key_heads,
+        max_position_embeddings=PLACES,
+        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
+        tie_word_embeddings=True,
+        attn_implementation="sdpa",
+    )
+    random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    with torch.device("meta"):  # skips the default initialization
+        model = LlamaForCausalLM(config)
+    model.to_empty(device="cpu").tie_weights()
+    model.model.rotary_emb = LlamaRotaryEmbedding(config)  # computes buffers that are no weights
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(1.0) if weight.dim() == 1 else weight.normal_(std=0.02, generator=random)
+    empty = torch.zeros(1, sizes.key_heads, PLACES, sizes.hidden // sizes.heads, dtype=dtype)
+    first = (torch.tensor([[sizes.start]]), torch.tensor([0]), [(empty, empty.clone()) for _ in range(sizes.layers)])
+    feeds = (Feed(0, rule="argmax"), Feed(1, rule="next"), Feed(2, output=1))
+    return Step(model.to(dtype).eval()), [Inputs(first, steps=PLACES, feeds=feeds)]
