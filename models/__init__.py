@@ -1,6 +1,6 @@
-"""The ten networks of the 2020 study, each an ordinary nn.Module; one file per family.
+"""The ten networks of the 2020 study and decoders of today, each an ordinary nn.Module; one file per family.
 
-This file contains only the table of names. The pytest process imports it, so it must not import torch.
+This file contains only the tables of names. The pytest process imports it, so it must not import torch.
 """
 
 from __future__ import annotations
@@ -18,3 +18,10 @@ NETWORKS: dict[str, str] = {
     "sos_googlenet": "models.googlenet:sos_googlenet",
 }
 """The factory of each network as `module:function`; it takes no arguments and returns (module, samples)."""
+
+DECODERS: dict[str, str] = {
+    "smol_135m": "models.decoders:smol_135m",
+    "smol_360m": "models.decoders:smol_360m",
+    "smol_360m_bf16": "models.decoders:smol_360m_bf16",
+}
+"""The same for decoders, which need the package transformers."""

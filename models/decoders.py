@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -18,14 +17,8 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pytest_edgeload import Feed, Inputs
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 PLACES = 64
 """Tokens that the cache has room for: the longest sequence."""
-
-KeysAndValues = tuple[torch.Tensor, torch.Tensor]
-"""The cache of a layer: two tensors of shape (1, heads, PLACES, width of a head)."""
 
 
 @dataclass(frozen=True)
@@ -61,34 +54,43 @@ def smol_360m_bf16() -> tuple[nn.Module, list[Inputs]]:
 
 
 class Step(nn.Module):
-    """One step of a decoder: a token, the cache so far and the token's place go in; logits and the cache come out."""
+    """One step of a decoder: a token and its place go in, the logits of the next token come out.
 
-    def __init__(self, model: LlamaForCausalLM) -> None:
+    The keys and values of the tokens so far are buffers, which each step changes.
+    """
+
+    def __init__(self, model: LlamaForCausalLM, cache: torch.Tensor, layers: int) -> None:
         super().__init__()
         self.model = model
+        self.layers = layers
+        for i in range(layers):
+            self.register_buffer(f"keys_{i}", cache.clone())
+            self.register_buffer(f"values_{i}", cache.clone())
 
-    def forward(
-        self, token: torch.Tensor, place: torch.Tensor, cache: Sequence[KeysAndValues]
-    ) -> tuple[torch.Tensor, list[KeysAndValues]]:
-        """Return the logits of the next token, and the cache with this one at `place`."""
-        layers = [_Layer(keys, values, place) for keys, values in cache]
+    def forward(self, token: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the token after this one, which is at `place`."""
+        layers = [
+            _Layer(self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}"), place) for i in range(self.layers)
+        ]
         visible = (torch.arange(PLACES) <= place)[None, None, None]
-        answer = self.model(token, visible, place[None], Cache(layers=layers))
-        return answer.logits, [(layer.keys, layer.values) for layer in layers]
+        logits: torch.Tensor = self.model(token, visible, place[None], Cache(layers=layers)).logits
+        return logits
 
 
 class _Layer(StaticLayer):
-    """The cache of one layer, which makes new tensors instead of changing the given ones."""
+    """The cache of one layer: writes the states of a token into the given buffers."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, place: torch.Tensor) -> None:
         super().__init__(PLACES)
         self.keys, self.values, self.is_initialized = keys, values, True
         self._place = place
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object) -> KeysAndValues:
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the cache with the states of one token at its place."""
-        self.keys = self.keys.index_copy(2, self._place, key_states)
-        self.values = self.values.index_copy(2, self._place, value_states)
+        self.keys.index_copy_(2, self._place, key_states)
+        self.values.index_copy_(2, self._place, value_states)
         return self.keys, self.values
 
 
@@ -119,6 +121,6 @@ def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, li
         for weight in model.parameters():
             weight.fill_(1.0) if weight.dim() == 1 else weight.normal_(std=0.02, generator=random)
     empty = torch.zeros(1, sizes.key_heads, PLACES, sizes.hidden // sizes.heads, dtype=dtype)
-    first = (torch.tensor([[sizes.start]]), torch.tensor([0]), [(empty, empty.clone()) for _ in range(sizes.layers)])
-    feeds = (Feed(0, rule="argmax"), Feed(1, rule="next"), Feed(2, output=1))
-    return Step(model.to(dtype).eval()), [Inputs(first, steps=PLACES, feeds=feeds)]
+    step = Step(model.to(dtype), empty, sizes.layers).eval()
+    first = torch.tensor([[sizes.start]]), torch.tensor([0])
+    return step, [Inputs(first, steps=PLACES, feeds=(Feed(0, rule="argmax"), Feed(1, rule="next")))]

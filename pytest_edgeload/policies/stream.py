@@ -31,6 +31,10 @@ At least this many tiles should fit in memory."""
 PASSING_BYTES = 64 << 20
 """Memory that is reserved for tiles that are not kept."""
 
+PASSING_TILES = 4
+"""The same if all requests are loops, in tiles: two are read, one waits, and one is executed. A loop reads the rest of
+the weights in each step, at an even pace, so that more places would only leave less memory for tiles that are kept."""
+
 COMPUTE, READERS = 0, (1, 2)
 """Lanes: one executes with all threads; two read, so that the disk always has the next read queued."""
 
@@ -52,12 +56,19 @@ def _memory(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tupl
     room = sum(sizes.values())
     if budget.memory_bytes is not None:
         room = min(room, room_bytes(uses, workload, budget.memory_bytes))
-    passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(PASSING_BYTES, room // 2)])
+    passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(_passing_bytes(uses), room // 2)])
     places = kept(uses, room - passing)
     kept_bytes = sum(sizes[key] for key in places)
     others = {use.key: use for use in uses if use.has_place and use.key not in places}
     ring_bytes = best_ring_bytes([*others.values()], room - kept_bytes)
     return places, Ring(kept_bytes, kept_bytes + ring_bytes)
+
+
+def _passing_bytes(uses: Sequence[TileUse]) -> int:
+    """Return the memory to reserve for tiles that are not kept, if there is enough."""
+    if any(use.steps == 1 for use in uses):
+        return PASSING_BYTES
+    return min(PASSING_BYTES, PASSING_TILES * max((use.size_bytes for use in uses), default=0))
 
 
 def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
@@ -134,6 +145,7 @@ class _Layout:
         self._starts: dict[int, int] = {}
         self._loads: dict[TileKey, tuple[int, int]] = {}  # of kept tiles: the request and the task that load them
         self._frees: dict[int, int] = {}
+        self._count = 0  # of loads, so that the lanes read equally many
         self._last_exec: int | None = None
 
     def done(self) -> Plan:
@@ -229,7 +241,8 @@ class _Layout:
         if place is None and use.has_place:
             place, gone = self._ring.take(use.size_bytes, number)
         after = (self._inits[owner], *(self._frees[other] for other in gone))
-        lane, turn = READERS[number % len(READERS)], (float(number),) if self._has_loops else ()
+        lane, turn = READERS[self._count % len(READERS)], (float(number),) if self._has_loops else ()
+        self._count += 1
         load = self._plan.add(
             "load", owner, use.layer, after=after, lane=lane, priority=turn, tile=use.tile, place=place
         )

@@ -1,0 +1,63 @@
+"""`stream` in a loop: each step reads what does not fit, and hardly waits for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.tile import span_bytes
+from pytest_edgeload.planning.plan import Budget, Plan, Speeds
+from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.policies.stream import PASSING_TILES, READERS, TILE_BYTES, stream
+from pytest_edgeload.policies.streaming.memory import SMALL_SCRATCH_BYTES
+from pytest_edgeload.workload import Request, Workload
+
+STEPS = 50
+SPEEDS = Speeds()
+
+
+def _deep(layers: int) -> Network:
+    """Return a network of linear layers of 4 MiB each."""
+    composer = Composer(1, 16, 8, 8)
+    x = composer.flatten(composer.input)
+    for _ in range(layers):
+        x = composer.linear(x, 1024)
+    return composer.done(x)
+
+
+DEEP = _deep(24)
+WEIGHTS_BYTES = sum(layer.weight_bytes for layer in DEEP.layers)
+
+
+def _loop(memory_bytes: int | None) -> tuple[Plan, Workload]:
+    asked = Workload("loop", (Request(DEEP, steps=STEPS),))
+    return stream(asked, Budget(memory_bytes, speeds=SPEEDS)), asked
+
+
+def _bytes_per_step(plan: Plan) -> int:
+    (loop,) = plan.loops
+    loads = (task for task in plan.tasks[loop.first : loop.end] if task.kind == "load")
+    return sum(span_bytes(DEEP.layers[task.layer or 0], task.tile) for task in loads)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.5])
+def test_step_reads_only_what_does_not_fit_and_a_ring_of_few_tiles(share: float) -> None:
+    """Every byte of memory beside a ring of four tiles and the operators' own saves a byte of reading in each step."""
+    memory_bytes = int(share * WEIGHTS_BYTES)
+    least_bytes = WEIGHTS_BYTES - memory_bytes
+    read_bytes = _bytes_per_step(_loop(memory_bytes)[0])
+    assert least_bytes < read_bytes < least_bytes + SMALL_SCRATCH_BYTES + (PASSING_TILES + 1) * TILE_BYTES
+
+
+def test_step_reads_nothing_if_all_fits() -> None:
+    """With memory for all weights, a step loads nothing."""
+    assert _bytes_per_step(_loop(2 * WEIGHTS_BYTES)[0]) == _bytes_per_step(_loop(None)[0]) == 0
+
+
+@pytest.mark.parametrize("memory_bytes", [WEIGHTS_BYTES // 2, WEIGHTS_BYTES // 4, 16 << 20])
+def test_reading_never_waits_in_a_loop_of_reading(memory_bytes: int) -> None:
+    """Both lanes read all the time if reading takes longer than computing: reading goes on across steps."""
+    plan, asked = _loop(memory_bytes)
+    read_s = (WEIGHTS_BYTES + (STEPS - 1) * _bytes_per_step(plan)) / SPEEDS.read_bytes_per_s
+    assert simulate(plan, asked, speeds=SPEEDS).makespan_s < 1.1 * read_s / len(READERS)
