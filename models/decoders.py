@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -73,25 +74,25 @@ class Step(nn.Module):
             _Layer(self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}"), place) for i in range(self.layers)
         ]
         visible = (torch.arange(PLACES) <= place)[None, None, None]
-        logits: torch.Tensor = self.model(token, visible, place[None], Cache(layers=layers)).logits
+        logits: torch.Tensor = self.model(token, visible, place[None], Cache(layers=[*layers])).logits
         return logits
 
 
-class _Layer(StaticLayer):
+class _Layer(StaticLayer):  # type: ignore[no-untyped-call]  # of transformers
     """The cache of one layer: writes the states of a token into the given buffers."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, place: torch.Tensor) -> None:
         super().__init__(PLACES)
         self.keys, self.values, self.is_initialized = keys, values, True
-        self._place = place
+        self._cache, self._place = (keys, values), place
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the cache with the states of one token at its place."""
-        self.keys.index_copy_(2, self._place, key_states)
-        self.values.index_copy_(2, self._place, value_states)
-        return self.keys, self.values
+        for tensor, states in zip(self._cache, (key_states, value_states), strict=True):
+            tensor.index_copy_(2, self._place, states)
+        return self._cache
 
 
 def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, list[Inputs]]:
@@ -110,11 +111,10 @@ def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, li
         max_position_embeddings=PLACES,
         rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         tie_word_embeddings=True,
-        attn_implementation="sdpa",
     )
     random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     with torch.device("meta"):  # skips the default initialization
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
     model.to_empty(device="cpu").tie_weights()
     model.model.rotary_emb = LlamaRotaryEmbedding(config)  # computes buffers that are no weights
     with torch.no_grad():
