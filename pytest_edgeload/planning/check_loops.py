@@ -53,7 +53,7 @@ def _check_counts(plan: Plan, workload: Workload) -> None:
         steps = 1 if loop is None else loop.steps
         if task.kind == "init" and loop is not None:
             raise InvalidPlan(describe(i, task), "is in a loop", "let a request read its input once, before the loop")
-        if task.kind == "exec" and steps != workload.requests[task.request].steps:
+        if task.kind == "exec" and steps < workload.requests[task.request].steps:
             expected = workload.requests[task.request].steps
             reason = f"runs {steps} times, but its request has {expected} steps"
             raise InvalidPlan(describe(i, task), reason, "add its tasks in `with plan.loop(request.steps):`")

@@ -35,6 +35,10 @@ class TimedRequest(Protocol):
     def feeds(self) -> tuple[Feed, ...]:
         """The inputs that come from earlier requests."""
 
+    @property
+    def steps(self) -> int:
+        """How often the network runs; in later steps of a longer loop, tasks for it end without being run."""
+
 
 _ReadyTask = tuple[tuple[float, ...], tuple[float, int], int, int, int]
 """A ready task: its priority, the time and turn in which it became ready (0 if they do not count), and its place in the
@@ -61,13 +65,15 @@ class Dispatcher:
         self._followers = _followers(plan.tasks)
         self._inits = _inits(plan.tasks, count)
         self._users = _users(plan.tasks)
+        self._own_steps = [request.steps for request in requests] or [max(self._steps, default=1)] * count
+        self._runs = [self._runs_of(index) for index in range(len(plan.tasks))]
         self._ready: list[_ReadyTask] = []  # sorted
         self._turn = 0
 
         self._left, self._until_answer = Counter[int](), Counter[int]()
-        for task, steps in zip(plan.tasks, self._steps, strict=True):
+        for task, steps, runs in zip(plan.tasks, self._steps, self._runs, strict=True):
             self._left[task.request] += steps
-            self._until_answer[task.request] += steps if task.kind in {"init", "exec"} else 0
+            self._until_answer[task.request] += runs if task.kind in {"init", "exec"} else 0
         self._to_come = sorted(set(self._batches), reverse=True)  # batches that have not begun
         self._absent: list[tuple[float, int]] = []  # a heap: arrivals of requests in batches that have begun
         self._left_of_begun = 0
@@ -222,10 +228,16 @@ class Dispatcher:
             return True
         return sum(self._reserved.values()) + size_bytes <= memory_bytes
 
+    def _runs_of(self, index: int) -> int:
+        """Return how often task `index` runs: in each step of its loop in which a request needs it."""
+        return min(self._steps[index], max(self._own_steps[r] for r in self._needed_by(self._plan.tasks[index])))
+
     def _is_void(self, index: int) -> bool:
-        """Return whether a task need not run: the requests that need it are dropped, and it frees no memory."""
-        task = self._plan.tasks[index]
-        if not self._needed_by(task) <= self._dropped:
+        """Return whether a task need not run: the requests that need it are dropped or done, and it frees no memory."""
+        task, step = self._plan.tasks[index], self._done[index]
+        if step < self._runs[index] and not self._dropped:
+            return False  # as mostly, and quickly
+        if any(r not in self._dropped and step < self._own_steps[r] for r in self._needed_by(task)):
             return False
         return task.kind != "free" or task.weights not in self._loaded
 
@@ -244,7 +256,8 @@ class Dispatcher:
             r = task.request
             self._left[r] -= 1
             self._left_of_begun -= 1
-            self._until_answer[r] -= task.kind in {"init", "exec"}
+            if task.kind in {"init", "exec"} and self._done[index] < self._runs[index]:
+                self._until_answer[r] -= 1
             if task.kind == "free":
                 self._reserved.pop(task.weights, None)
             if not self._left[r]:

@@ -149,6 +149,7 @@ class TaskTotal(msgspec.Struct, frozen=True, array_like=True):
 class StepLoop(msgspec.Struct, frozen=True):
     """The tasks from index `first` up to `end`, which are repeated: all of them once in each of `steps` steps.
 
+    Tasks that only requests with fewer steps need do not run in the later ones.
     Each step of a task waits for the step of the same task before it. Tasks outside of the loop wait for its last step.
     """
 

@@ -77,13 +77,12 @@ def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
     No order depends on later stages. As long as all tiles so far fit in memory, they count as loaded.
     """
     networks = first_requests(workload)
-    known: dict[tuple[tuple[tuple[int, int, bool], ...], int], tuple[Stage, list[TileUse]]] = {}
+    known: dict[tuple[tuple[int, bool, tuple[int, ...]], ...], tuple[Stage, list[TileUse]]] = {}
     loaded: dict[TileKey, int] | None = {}  # sizes by key; None as soon as they exceed the memory
     ordered: list[TileUse] = []
     for number, stage in enumerate(stages(workload)):
         loaded_networks = {key[0] for key in loaded or ()}
-        steps = workload.requests[stage[0][0]].steps
-        kinds = tuple((networks[group[0]], len(group), networks[group[0]] in loaded_networks) for group in stage), steps
+        kinds = tuple((networks[g[0]], networks[g[0]] in loaded_networks, _steps(workload, g)) for g in stage)
         if kinds not in known:
             candidates = _candidates(workload, stage, budget, loaded or ())
             known[kinds] = stage, min(candidates, key=lambda uses: _cost(uses, workload, budget))
@@ -94,6 +93,10 @@ def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
         if loaded is not None and not new.keys() <= loaded.keys():
             loaded = loaded | new if _fit(loaded | new, ordered, workload, budget) else None
     return ordered
+
+
+def _steps(workload: Workload, requests: Sequence[int]) -> tuple[int, ...]:
+    return tuple(workload.requests[r].steps for r in requests)
 
 
 def _fit(sizes: Mapping[TileKey, int], uses: Sequence[TileUse], workload: Workload, budget: Budget) -> bool:
@@ -156,7 +159,7 @@ class _Layout:
 
     def add_stage(self, uses: Sequence[tuple[int, TileUse]]) -> None:
         """Add the tasks of the uses of a stage, each with its number; in a loop if its requests have several steps."""
-        steps = uses[0][1].steps
+        steps = max(use.steps for _, use in uses)
         if steps == 1:
             for number, use in uses:
                 self._add(number, use)

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.planning.plan import Kind, Plan, Span, Task
+from pytest_edgeload.planning.plan import Kind, Plan, Span, StepLoop, Task
 from pytest_edgeload.planning.simulate import Simulation
 from pytest_edgeload.results.derived import rows, weight_bytes
 from pytest_edgeload.workload import Workload
@@ -27,11 +27,12 @@ _DOT_SHAPES: dict[Kind, str] = {"init": "ellipse", "load": "box3d", "exec": "box
 def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "") -> str:
     """Return a table of the tasks in the order of execution, below the predicted peak and makespan of the plan.
 
+    Of a loop, it has the first step.
     `title` adds facts that the plan does not contain: its policy and the memory.
     """
     head = [f"workload {printable(workload.name)}", title, _count(plan.lanes, "lane"), _count(len(plan.tasks), "task")]
     peak = f"{format_size(simulated.peak_bytes)} (weights {format_size(simulated.peak_weight_bytes)})"
-    lines = [_row(span, plan.tasks[span.task], workload) for span in simulated.spans]
+    lines = [_row(span, plan.tasks[span.task], workload) for span in simulated.spans if not span.step]
     table = tabulate(lines, _HEADERS, tablefmt="simple", colalign=_ALIGN, disable_numparse=True)
     return "\n".join(
         [
@@ -40,6 +41,7 @@ def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "")
             f"predicted makespan: {_milliseconds(simulated.makespan_s)} ms; all times are estimates at nominal speeds",
             *([_TIED] if any(request.network.tied_weights for request in workload.requests) else []),
             *_feeds(workload),
+            *map(_loop, plan.loops),
             "",
             *(line.rstrip() for line in table.splitlines()),
         ]
@@ -55,8 +57,14 @@ def _feeds(workload: Workload) -> Iterator[str]:
             yield f"request {r}: input {printable(str(feed.input))} is {value}"
 
 
+def _loop(loop: StepLoop) -> str:
+    return f"loop: tasks {loop.first} to {loop.end - 1}, x {loop.steps}; the table has the first step"
+
+
 def dot(plan: Plan, workload: Workload) -> str:
     """Return the plan in Graphviz' language: a cluster for each request, an arrow from each awaited task.
+
+    A dashed arrow leads from a task to one that waits for it in the next step of a loop.
 
     Syntax: https://graphviz.org/doc/info/lang.html
     """
@@ -69,16 +77,19 @@ def dot(plan: Plan, workload: Workload) -> str:
         lines += [f"  subgraph cluster_{r} {{", f"    label={_dot_quoted(_request(r, workload))};"]
         for index in members:
             task = plan.tasks[index]
-            label = _dot_quoted(*_label(index, task, workload))
+            label = _dot_quoted(*_label(index, plan, workload))
             shape, colour = _DOT_SHAPES[task.kind], _COLOURS[task.kind]
             lines.append(f'    t{index} [label={label}, shape={shape}, fillcolor="{colour}"];')
         lines.append("  }")
     lines += [f"  t{before} -> t{after};" for before, after in _edges(plan)]
+    lines += [f"  t{before} -> t{after} [style=dashed, constraint=false];" for before, after in _carried(plan)]
     return "\n".join([*lines, "}"])
 
 
 def mermaid(plan: Plan, workload: Workload) -> str:
     """Return the plan as a Mermaid flowchart: a subgraph for each request, an arrow from each awaited task.
+
+    A dotted arrow leads from a task to one that waits for it in the next step of a loop.
 
     Syntax: https://mermaid.js.org/syntax/flowchart.html
     """
@@ -87,10 +98,11 @@ def mermaid(plan: Plan, workload: Workload) -> str:
         lines.append(f'  subgraph r{r}["{_mermaid_escaped(_request(r, workload))}"]')
         for index in members:
             task = plan.tasks[index]
-            label = "<br/>".join(map(_mermaid_escaped, _label(index, task, workload)))
+            label = "<br/>".join(map(_mermaid_escaped, _label(index, plan, workload)))
             lines.append(f"    t{index}{_MERMAID_SHAPES[task.kind].format(label)}:::{task.kind}")
         lines.append("  end")
     lines += [f"  t{before} --> t{after}" for before, after in _edges(plan)]
+    lines += [f"  t{before} -.-> t{after}" for before, after in _carried(plan)]
     lines += [f"  classDef {kind} fill:{colour},stroke:#555555,color:#000000" for kind, colour in _COLOURS.items()]
     return "\n".join(lines)
 
@@ -143,12 +155,20 @@ def _edges(plan: Plan) -> Iterator[tuple[int, int]]:
             yield awaited, index
 
 
+def _carried(plan: Plan) -> Iterator[tuple[int, int]]:
+    """Yield (awaited, waiting) for each dependency on the step before."""
+    for index, task in enumerate(plan.tasks):
+        for awaited in task.carried:
+            yield awaited, index
+
+
 def _request(r: int, workload: Workload) -> str:
     return f"request {r}: {workload.requests[r].network.name}"
 
 
-def _label(index: int, task: Task, workload: Workload) -> list[str]:
+def _label(index: int, plan: Plan, workload: Workload) -> list[str]:
     """Return the lines of a task's label: index and kind, name of its layer, and the dispatcher's rules for it."""
+    task = plan.tasks[index]
     layer = _layer(task, workload)
     lines = [f"{index}: {task.kind}" + ("" if layer is None else f" {task.layer}")]
     if layer is not None:
@@ -163,6 +183,7 @@ def _label(index: int, task: Task, workload: Workload) -> list[str]:
         rules.append(f"weights of request {task.weights_of}")
     if task.place is not None:
         rules.append(f"to {format_size(task.place)}")
+    rules += [f"x {loop.steps}" for loop in plan.loops if index in loop]
     return [*lines, ", ".join(rules)] if rules else lines
 
 

@@ -59,6 +59,8 @@ def _run(pid: int, case: Case, measurement: Measurement, go_s: float) -> Iterato
 def _task(pid: int, view: TaskView, go_s: float) -> _Event:
     span, info = view.span, view.info
     args: dict[str, Any] = {"task": span.task, "waited_ms": round((span.start_s - span.ready_s) * 1e3, 3)}
+    if span.step:
+        args["step"] = span.step
     if info is not None:
         args |= {"request": info.request, "network": view.network}
         args |= {"layer": info.layer, "weight_bytes": info.weight_bytes} if info.layer else {}

@@ -25,6 +25,7 @@ from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.policies.stream import READERS as READING_LANES
 from pytest_edgeload.policies.stream import _ordered, stream
 from pytest_edgeload.policies.streaming.interleave import makespan_s, merge, orders
@@ -384,3 +385,48 @@ def test_plans_are_carried_out_right(
     if memory_bytes is not None:
         assert performer.ledger.peak_bytes <= memory_bytes
         assert any(isinstance(task.tile, tuple) for task in plan.tasks)
+
+
+def _loads_by_step(plan: Plan, asked: Workload) -> Counter[tuple[TileKey, int]]:
+    """Return how often each tile is loaded in each step of a simulated run of up to KEPT_STEPS steps."""
+    networks = first_requests(asked)
+    spans = ((plan.tasks[span.task], span.step) for span in simulate(plan, asked).spans)
+    return Counter(((networks[t.request], t.layer or 0, t.tile), step) for t, step in spans if t.kind == "load")
+
+
+@given(wide(), st.lists(st.integers(1, KEPT_STEPS), min_size=1, max_size=4), st.integers(1 << 18, 1 << 21))
+def test_sequences_share_the_tiles_of_each_step(made: Network, counts: list[int], memory_bytes: int) -> None:
+    """Requests of one network with several steps read each tile at most once a step, even if some have fewer steps.
+
+    Each is executed in its own steps only, and all others of the same stage are not affected.
+    """
+    asked = Workload("sequences", tuple(Request(made, steps=count) for count in counts))
+    plan = stream(asked, Budget(memory_bytes))
+    check_plan(plan, asked)
+    several = [count for count in counts if count > 1]
+    loads = Counter(key for key, _ in _loads_by_step(plan, asked).elements())
+    assert all(count <= max([0, *several]) + (1 in counts) for count in loads.values())
+    ran = Counter(plan.tasks[span.task].request for span in simulate(plan, asked).spans if _is_first(plan, span.task))
+    assert [ran[r] for r in range(len(counts))] == counts
+
+
+def _is_first(plan: Plan, index: int) -> bool:
+    """Return whether a task is the first exec of its request."""
+    task = plan.tasks[index]
+    return index == next(i for i, t in enumerate(plan.tasks) if (t.kind, t.request) == ("exec", task.request))
+
+
+def test_two_sequences_read_as_much_as_one() -> None:
+    """Two sequences of 20 and 32 steps, which begin together, read as often as the longer one alone."""
+    composer = Composer(1, 64)
+    made = composer.done(composer.linear(composer.relu(composer.linear(composer.input, 512)), 64))
+    budget = Budget(80 << 10)
+    read_s = []
+    for counts in ((20, 32), (32,)):
+        asked = Workload("sequences", tuple(Request(made, steps=count) for count in counts))
+        plan = stream(asked, budget)
+        found = simulate(plan, asked)
+        loads = [total for total in found.totals if plan.tasks[total.task].kind == "load"]
+        assert loads
+        read_s.append(sum(total.runs for total in loads))
+    assert read_s[0] == read_s[1]

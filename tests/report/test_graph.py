@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.planning.plan import Plan, Task
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
@@ -170,6 +171,20 @@ def test_label_shows_what_the_plan_sets() -> None:
     assert '[label="0: init",' in shown
     assert r'[label="1: load 0\nconv1.0, 1\nlane 1, priority 1 0.25, reserves 1M",' in shown
     assert '"1: load 0<br/>conv1.0, 1<br/>lane 1, priority 1 0.25, reserves 1M"' in graph.mermaid(plan, asked)
+
+
+def test_loop_is_drawn_once() -> None:
+    """A loop has one row and one box for each task, its steps, and an arrow to the next step; a feed has a line."""
+    one = network((1, 1, 1))
+    asked = Workload("net", (Request(one), Request(one, steps=32, feeds=(Feed("x", 1, "argmax", 0),))))
+    plan = plan_of("linear", asked)
+    shown = graph.text(plan, asked, simulate(plan, asked))
+    assert "\nrequest 1: input x is the argmax of output 1 of request 0\n" in shown
+    assert "\nloop: tasks 5 to 7, x 32; the table has the first step\n" in shown
+    assert len(shown.splitlines()) == 8 + len(plan.tasks)
+    assert r'[label="6: exec 0\nlayer0\nx 32",' in graph.dot(plan, asked)
+    assert "\n  t7 -> t5 [style=dashed, constraint=false];\n" in graph.dot(plan, asked)
+    assert "\n  t7 -.-> t5\n" in graph.mermaid(plan, asked)
 
 
 def test_kinds_look_different() -> None:

@@ -16,7 +16,7 @@ TileKey = tuple[int, int, Tile]
 
 @dataclass(frozen=True, slots=True)
 class TileUse:
-    """A tile that is loaded once and executed for `requests`, in each of their `steps`.
+    """A tile that is loaded once and executed for `requests`, in each of their steps; `steps` is the most of them.
 
     Times are in seconds for one step, `exec_s` for all requests. `stage` is the number of the stage.
     """
@@ -56,15 +56,15 @@ def stages(workload: Workload) -> list[Stage]:
     """Return the stages of a workload in order, each with its requests grouped by network.
 
     The requests of a stage arrive together and wait for nothing within the stage, so their networks can be interleaved
-    in any order. They have equally many steps, so that they can take them together.
+    in any order. Requests with several steps take them together, as long as they have some; others have a stage before.
     """
     networks = first_requests(workload)
-    groups: dict[tuple[int, float, int, int], dict[int, list[int]]] = {}
+    groups: dict[tuple[int, float, int, bool], dict[int, list[int]]] = {}
     depths: list[int] = []
     for r, request in enumerate(workload.asked):
         awaited = feeders(request.feeds) | (set() if request.when is None else {request.when.request})
         depths.append(max((depths[a] + 1 for a in awaited), default=0))
-        stage = groups.setdefault((request.batch, request.arrival_s, depths[r], request.steps), {})
+        stage = groups.setdefault((request.batch, request.arrival_s, depths[r], request.steps > 1), {})
         stage.setdefault(networks[r], []).append(r)
     return [[tuple(group) for group in groups[key].values()] for key in sorted(groups)]
 
@@ -77,7 +77,7 @@ def first_requests(workload: Workload) -> list[int]:
 
 def serve(workload: Workload, requests: tuple[int, ...], max_bytes: int, speeds: Speeds) -> Iterator[TileUse]:
     """Yield the tile uses that serve `requests`, all of one network, with tiles of at most `max_bytes` if possible."""
-    network, steps = workload.requests[requests[0]].network, workload.requests[requests[0]].steps
+    network = workload.requests[requests[0]].network
     first = first_requests(workload)[requests[0]]
     for i, layer in enumerate(network.layers):
         for tile in cut(network, i, max_bytes):
@@ -86,4 +86,5 @@ def serve(workload: Workload, requests: tuple[int, ...], max_bytes: int, speeds:
             exec_s = speeds.exec_s(layer) * share(layer, tile)
             groups = [(r,) for r in requests] if tile is REQUESTED else [requests]
             for group in groups:
+                steps = max(workload.requests[r].steps for r in group)
                 yield TileUse(group, (first, i, tile), size_bytes, read_s, exec_s * len(group), steps)

@@ -138,7 +138,8 @@ def _bars(kind: str, views: Sequence[TaskView]) -> Chart:
 
 def _hover_text(view: TaskView) -> str:
     request = "" if view.info is None else f"<br>request {view.info.request}, {label(view.network)}"
-    return label(view.name) + request
+    step = f"<br>step {view.span.step}" if view.span.step else ""
+    return label(view.name) + request + step
 
 
 def _arrivals(case: Case, run: Measurement) -> list[Chart]:
