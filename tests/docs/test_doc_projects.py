@@ -59,6 +59,9 @@ SESSIONS: Final = {
         None,
         ("*test_the_job_fits program at 128M*", "parse *ok*", "infer *ok*", "list *ok*", "array *ok*", "server *ok*"),
     ),
+    "docs/sequences.md": Session(
+        "--edge-mem=base+64M --edge-policy=stream --edge-reader=direct", 1, None, ("*first s*step s*read/step*",)
+    ),
     "docs/strategies.md": Session("", 3),
     "docs/workloads.md": Session("--edge-policy=stream --edge-mem=512M", 1),
     "docs/template.md": Session("", 3, None, ("linear *ok", "bulk *ok")),

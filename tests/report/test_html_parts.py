@@ -18,12 +18,14 @@ from pytest_edgeload.report.html.charts import by_limit, responses
 from pytest_edgeload.report.html.experiment import experiments, typical
 from pytest_edgeload.report.html.figures import conditions, encoded, figures
 from pytest_edgeload.report.html.marks import FIXED, label, marks, seconds, spaced
-from pytest_edgeload.report.html.run import lanes, memory, thinned
+from pytest_edgeload.report.html.run import lanes, memory, steps, thinned
 from pytest_edgeload.report.html.summary import headlines, titles, winners
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import PROGRAM
 from pytest_edgeload.results.measurement import Measurement, Moment, Timeline
 from pytest_edgeload.results.record import Record
+from pytest_edgeload.results.steps import kept_steps
+from pytest_edgeload.workload import Ask
 from tests.report.virtual import CASE, asked, document, record, run
 
 SIZES = st.lists(st.tuples(*[st.integers(0, 50)] * 3), min_size=1, max_size=300)
@@ -83,6 +85,21 @@ def test_tasks_without_a_description_are_drawn() -> None:
     chart, drawn = lanes(made.case, bare, 1000)
     assert drawn == len(bare.tasks)
     assert [bars["name"] for bars in chart["data"]] == ["task"]
+
+
+def test_steps_of_a_sequence_are_a_line() -> None:
+    """Each step after the first has its time; of many steps, the mean of those between two ends that were kept."""
+    case = msgspec.structs.replace(CASE, requests=(Ask("a", steps=3), Ask("b"), Ask("<c>", steps=1000)))
+    many = tuple(2.0 * (step + 1) for step in kept_steps(1000))
+    chart = steps(case, Measurement(outcome="ok", step_ends_s=((1.0, 1.5, 3.0), (9.0,), many)))
+    few, long = chart["data"]
+    assert (few["x"], few["y"], few["name"]) == ([2, 3], [0.5, 1.5], "request 0, a")
+    assert (long["x"][-1], {*long["y"]}, long["name"]) == (1000, {2.0}, "request 2, &lt;c&gt;")
+
+
+def test_run_of_single_steps_has_no_chart_of_steps() -> None:
+    """Without steps there is no chart of them."""
+    assert steps(CASE, Measurement(outcome="ok")) == {}
 
 
 def test_marks_of_policies_differ() -> None:

@@ -33,8 +33,8 @@ class Experiment:
 
     @property
     def figures(self) -> list[Figure]:
-        """The figures that it has charts of: its own, the main one, and those of its programs."""
-        others = [Figure(self.case.main_metric), *own_figures(self.records)]
+        """The figures that it has charts of: its own, the main one, the time of a step, and those of its programs."""
+        others = [Figure(self.case.main_metric), Figure("step_mean_s"), *own_figures(self.records)]
         known = [one for one in others if any(self.by(one).spread(record) for record in self.records)]
         return list(dict.fromkeys([self.figure, *known]))
 

@@ -11,7 +11,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.html.charts import by_limit, response_times, responses
 from pytest_edgeload.report.html.experiment import Experiment, typical
 from pytest_edgeload.report.html.marks import marks
-from pytest_edgeload.report.html.run import lanes, memory
+from pytest_edgeload.report.html.run import lanes, memory, steps
 from pytest_edgeload.report.tables import tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import in_words
@@ -38,6 +38,8 @@ _MEMORY_NOTE = (
     "Anonymous memory and page cache charged to the run, stacked; the kernel keeps their sum below the limit. "
     "Swapped memory is a line of its own."
 )
+
+_STEPS_NOTE = "From the end of a step to the end of the next. The first step, which reads all weights, is left out."
 
 
 def figures(compared: Sequence[Experiment], titles: Sequence[str]) -> dict[str, Any]:
@@ -97,6 +99,8 @@ def _run(case: Case, run: Measurement, runs: int) -> dict[str, Any]:
         "memory_note": _MEMORY_NOTE,
         "lanes": chart,
         "lanes_note": _lanes_note(drawn, len(run.tasks)),
+        "steps": steps(case, run),
+        "steps_note": _STEPS_NOTE,
     }
 
 

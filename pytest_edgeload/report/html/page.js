@@ -73,8 +73,11 @@
     const run = chosen("run", experiment().runs) || {};
     at("memory-note").dataset.text = run.memory_note || "";
     at("lanes-note").dataset.text = run.lanes_note || "";
+    at("steps-note").dataset.text = run.steps_note || "";
+    at("steps-part").hidden = !(run.steps && run.steps.data);
     draw("memory", run.memory, "These records have no time line of memory. Baselines omit it; the JSON file of a session contains it.");
     draw("lanes", run.lanes, "These records have no tasks. Baselines omit them; the JSON file of a session contains them. Runs of peers and failed runs have none.");
+    draw("steps", run.steps, "");
     if (!at("memory").hidden && !at("lanes").hidden) {
       follow(at("memory"), at("lanes"));
       follow(at("lanes"), at("memory"));

@@ -1,14 +1,19 @@
-"""The charts of one run: its memory over time and its tasks by lane. Plain data in which every name is escaped."""
+"""The charts of one run: its memory over time, its tasks by lane and the times of its steps.
+
+Plain data in which every name is escaped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from pytest_edgeload.report.html.marks import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, label
 from pytest_edgeload.report.tasks import TaskView, tasks
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import Measurement, Moment, Timeline
+from pytest_edgeload.results.steps import kept_steps
 
 Chart = dict[str, Any]
 
@@ -24,6 +29,7 @@ _MARGIN = 0.04  # of the makespan, shown on either side of it
 _HEADROOM = 1.1  # above all memory, for the label of the limit
 _MAX_MOMENTS = 100  # more lines would hide the memory
 _MAX_LIMIT = 3  # times the peak; a higher limit is not drawn
+_MAX_SEQUENCES = 20  # more lines would hide each other
 _LANE_PX, _HEAD_PX = 52, 120
 
 
@@ -73,6 +79,32 @@ def lanes(case: Case, run: Measurement, max_spans: int) -> tuple[Chart, int]:
         "height": _HEAD_PX + _LANE_PX * len(rows),
     }
     return {"data": [*arrivals, *data], "layout": layout}, len(views)
+
+
+def steps(case: Case, run: Measurement) -> Chart:
+    """Return the time of each step after the first, a line for each of the first requests with several steps.
+
+    If the record has the ends of some steps only, it is the mean of the steps between two of them. Empty without steps.
+    """
+    loops = [(r, ends_s) for r, ends_s in enumerate(run.step_ends_s) if len(ends_s) > 1 and r < len(case.requests)]
+    data = [_step_line(f"request {r}, {label(case.requests[r].network)}", case.requests[r].steps, ends_s)
+            for r, ends_s in loops[:_MAX_SEQUENCES]]  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": "step"}},
+        "yaxis": {"title": {"text": "seconds per step"}, "rangemode": "tozero"},
+        "showlegend": len(data) > 1,
+    }
+    return {"data": data, "layout": layout} if data else {}
+
+
+def _step_line(name: str, count: int, ends_s: Sequence[float]) -> Chart:
+    points = list(zip(kept_steps(count), ends_s, strict=False))
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": name, "hovertemplate": "step %{x}: %{y:.3~s}s",
+        "x": [step + 1 for step, _ in points[1:]],
+        "y": [round((end_s - before_s) / (step - before), 6) for (before, before_s), (step, end_s) in pairwise(points)],
+        "marker": {"size": 4}, "line": {"width": 1},
+    }  # fmt: skip
 
 
 def extent(run: Measurement) -> list[float]:
