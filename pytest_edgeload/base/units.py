@@ -114,12 +114,18 @@ def decimal_places(value: float) -> int | None:
 
 
 def parse_swap(text: str) -> str:
-    """Return `text` if it is a kind of swap: `auto`, `existing`, `off`, or a size. Raises ValueError."""
+    """Return `text` if it is a kind of swap. Raises ValueError.
+
+    Kinds are `auto`, `existing`, `off`, a size or `file:SIZE`, and `zram:SIZE`.
+    """
     if text not in {"auto", "existing", "off"}:
+        kind, colon, size = text.rpartition(":")
         try:
-            parse_size(text)
+            parse_size(size)
         except ValueError as error:
-            raise ValueError("not a kind of swap; try auto, existing, off or a size such as 4G") from error
+            raise ValueError("not a kind of swap; try auto, existing, off, zram:2G or a size such as 4G") from error
+        if colon and kind not in {"file", "zram"}:
+            raise ValueError("not a kind of swap; try zram:2G, or file:4G")
     return text
 
 

@@ -37,12 +37,13 @@ class Shared(msgspec.Struct, frozen=True):
     cap: str
     swap_bytes: int
     swap_usable: bool
+    swap_is_zram: bool
     unenforced: dict[str, tuple[Shortfall, ...]] = {}
 
     @property
     def swap(self) -> Swap:
         """The swap as a worker sees it, which the worker does not remove."""
-        return Swap(self.swap_bytes, usable=self.swap_usable)
+        return Swap(self.swap_bytes, usable=self.swap_usable, is_zram=self.swap_is_zram)
 
 
 class SessionMachine:
@@ -68,7 +69,8 @@ class SessionMachine:
                 outer = CAPS[setup.cap].outer()
                 ready = prepared(directories, setup.settings.swap, self._progress.say, outer)
                 swap = self._restore.enter_context(ready)
-            shared = Shared(setup.cap, swap.size_bytes, swap.usable, self._unenforced(self.bench_with(setup.cap, swap)))
+            unenforced = self._unenforced(self.bench_with(setup.cap, swap))
+            shared = Shared(setup.cap, swap.size_bytes, swap.usable, swap.is_zram, unenforced)
             directories.write(self._note, msgspec.json.encode(shared))
             directories.write(directories.unreported_marker, b"")
             if setup.settings.read_bw is not None:

@@ -167,7 +167,8 @@ class Settings:
     swap = Option(
         to_swap, "existing", "KIND",
         "Swap that the worker may use: existing (what the machine has), a size (a temporary file, removed afterwards; "
-        "needs root), auto (existing swap, or a file if there is none and pytest runs as root), off",
+        "needs root), zram:SIZE (compressed memory; needs root), auto (existing swap, or a file if there is none and "
+        "pytest runs as root), off",
     )
     view = Option(
         to_visible, "host", "VIEW",

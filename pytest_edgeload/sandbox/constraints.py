@@ -11,7 +11,8 @@ from pathlib import Path
 from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.errors import Setting, Unsupported
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints
-from pytest_edgeload.sandbox.swap import Swap, active
+from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.swap_area import active
 
 MAX_PROCESSES = 2048
 """The processes and threads that a run may have at once if the kernel counts them; pytest may have twice as many.

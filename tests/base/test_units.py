@@ -139,17 +139,23 @@ def test_decimal_rates_are_refused() -> None:
         parse_rate("90MB/s")
 
 
-@pytest.mark.parametrize("text", ["auto", "existing", "off", "4G", "512MiB"])
+@pytest.mark.parametrize("text", ["auto", "existing", "off", "4G", "512MiB", "zram:2G", "file:4G"])
 def test_kind_of_swap_stays_as_written(text: str) -> None:
-    """Swap is one of three words, or a size, and stays as it is written."""
+    """Swap is one of three words, or a size with or without a kind, and stays as it is written."""
     assert parse_swap(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "on", "AUTO", "none", "4GB", "0", "base+4G"])
+@pytest.mark.parametrize("text", ["", "on", "AUTO", "none", "4GB", "0", "base+4G", "zram", "zram:", "zram:off"])
 def test_other_texts_are_not_kinds_of_swap(text: str) -> None:
     """Any other text is refused with a hint."""
-    with pytest.raises(ValueError, match="not a kind of swap; try auto, existing, off or a size such as 4G"):
+    with pytest.raises(ValueError, match="not a kind of swap; try auto, existing, off, zram:2G or a size such as 4G"):
         parse_swap(text)
+
+
+def test_unknown_kinds_of_swap_are_refused() -> None:
+    """A size of another kind than a file or zram is refused with examples."""
+    with pytest.raises(ValueError, match=r"^not a kind of swap; try zram:2G, or file:4G$"):
+        parse_swap("disk:4G")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from pytest_edgeload.results.threshold import Ceiling, Threshold, parse_figure, 
 from pytest_edgeload.sandbox import counters
 from pytest_edgeload.sandbox.caps.hierarchy import group_in, mount_in
 from pytest_edgeload.sandbox.launch import parse_event
-from pytest_edgeload.sandbox.swap import areas
+from pytest_edgeload.sandbox.swap_area import areas
 from pytest_edgeload.workload import Mix, file, recording
 from pytest_edgeload.workload.arrivals import Trace
 from tests.report.documents import document, record

@@ -247,7 +247,7 @@ WRONG = [
     ("timeout", "soon", "not a duration; try 300s or 5m, and at most 10000h"),
     ("timeout", "0s", "not a duration; try *"),
     ("cap", "cgroup3", "not a cap; choose from auto, cgroup2, cgroup1, systemd, none"),
-    ("swap", "much", "not a kind of swap; try auto, existing, off or a size such as 4G"),
+    ("swap", "much", "not a kind of swap; try auto, existing, off, zram:2G or a size such as 4G"),
     ("swap", "4GB", "not a kind of swap; *"),
     ("read-bw", "fast", "not a size; try 90M, which is 90 MiB a second"),
     ("read-bw", "90MB/s", "*write 90M, which is 1024"),

@@ -21,7 +21,8 @@ from pytest_edgeload.sandbox import counters, page_cache
 from pytest_edgeload.sandbox.caps import CAPS, Cap, choose, hierarchy
 from pytest_edgeload.sandbox.constraints import Limits, disks_of
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
-from pytest_edgeload.sandbox.swap import Swap, active
+from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.swap_area import active
 from tests.sandbox import witness
 from tests.sandbox.child import MIB, Child
 from tests.sandbox.conftest import FREE, within

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import joined
-from pytest_edgeload.sandbox import swap
+from pytest_edgeload.sandbox import swap_area
 from pytest_edgeload.sandbox.caps import CAPS, choose
 from pytest_edgeload.sandbox.doctor import Check, examine, machine
 from pytest_edgeload.sandbox.doctor.storage import checks as storage_checks
@@ -103,7 +103,10 @@ def test_impossible_cache_folder_is_a_required_check() -> None:
     assert joined(check.found).startswith("/proc/self: ")
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("swapon", path=swap._PATH) is None, reason="only root may swapon")
+NEEDS_ROOT = "only root may swapon"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("swapon", path=swap_area.PATH) is None, reason=NEEDS_ROOT)
 def test_root_gets_a_swap_file(storage: Path) -> None:
     """Root gets a swap file, or the reason why the storage cannot hold one."""
     check = by_name(storage_checks(storage))["swap can be created"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported, UsageError
+from pytest_edgeload.sandbox import zram
 from pytest_edgeload.sandbox.caps.outer import OuterLimit
 from pytest_edgeload.sandbox.owner import PREFIX, tag
 from pytest_edgeload.sandbox.swap import AUTO_BYTES, Swap, open_swap, sweep
@@ -31,13 +32,20 @@ sys.stdin.read()
 
 NOBODY = 65534
 
+LEAVE_ZRAM = LEAVE.replace("256M", "zram:256M")
+
 as_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("swapon"), reason="only root may switch swap on")
+
+with_zram = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/sys/class/zram-control").exists(), reason="only root may add zram devices"
+)
 
 
 def existing_bytes() -> int:
     """Return the machine's own swap, from /proc/swaps."""
     lines = [line.split() for line in witness.swaps().splitlines()[1:]]
-    return sum(int(size) * 1024 for path, _, size, *_ in lines if PREFIX not in Path(path).name)
+    others = [(path, size) for path, _, size, *_ in lines if Path(path) not in zram.devices()]
+    return sum(int(size) * 1024 for path, size in others if PREFIX not in Path(path).name)
 
 
 @pytest.fixture
@@ -275,3 +283,46 @@ def test_sweep_removes_unused_files(tmp_path: Path) -> None:
     assert [name for name in sweep(tmp_path) if gone in name] == names
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{PREFIX}notes.swap", "precious"]
     assert not [name for name in sweep(tmp_path / "never made") if gone in name]
+
+
+@with_zram
+def test_zram_is_swapped_to_until_it_is_closed(opened: Callable[[str], Swap], tmp_path: Path) -> None:
+    """`zram:SIZE` is a device of that size, used before all files, and no device is left."""
+    existing = existing_bytes()
+    swap = opened("zram:256M")
+    try:
+        assert swap.file is not None
+        assert swap.file.is_block_device()
+        assert (swap.size_bytes, str(swap)) == (256 * MIB, "zram:256M")
+        line = next(line for line in witness.swaps().splitlines() if line.startswith(f"{swap.file} "))
+        assert line.split()[-1] == "100"
+        assert open_swap("existing", tmp_path, "other").size_bytes == existing
+    finally:
+        swap.close()
+    assert f"{swap.file} " not in witness.swaps()
+    assert not Path("/sys/block", swap.file.name).exists()
+    assert swap.file not in zram.devices()
+
+
+@with_zram
+def test_sweep_removes_zram_of_dead_sessions(tmp_path: Path) -> None:
+    """The device of a session that was killed is removed by the next one, and that of a living session stays."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", LEAVE_ZRAM, tmp_path], stdin=pipe, stdout=pipe, text=True) as session:
+        assert session.stdout is not None
+        left = Path(session.stdout.readline().strip())
+        assert left.name not in sweep(tmp_path)
+        session.send_signal(signal.SIGKILL)
+    assert f"{left} " in witness.swaps()
+    assert left.name in sweep(tmp_path)
+    assert f"{left} " not in witness.swaps()
+    assert not Path("/sys/block", left.name).exists()
+
+
+@with_zram
+def test_zram_that_cannot_be_made_is_refused(opened: Callable[[str], Swap]) -> None:
+    """A size beyond what the kernel allows is one sentence, and no device is left."""
+    before = zram.devices()
+    with pytest.raises(Unsupported, match=r"^swap: no compressed memory of 1048576T can be swapped to: .*; load the "):
+        opened(f"zram:{1 << 20}T")
+    assert zram.devices() == before

@@ -18,7 +18,8 @@ from pytest_edgeload.sandbox.caps import choose
 from pytest_edgeload.sandbox.constraints import Limits, disk_of, disks_of
 from pytest_edgeload.sandbox.doctor.check import Check, failed
 from pytest_edgeload.sandbox.owner import PREFIX, tag
-from pytest_edgeload.sandbox.swap import active, open_swap
+from pytest_edgeload.sandbox.swap import open_swap
+from pytest_edgeload.sandbox.swap_area import active
 
 _NEEDED_BYTES = 4 << 30  # for the study's networks, and some swap
 _BLOCK_BYTES = 1 << 20
