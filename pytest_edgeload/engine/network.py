@@ -71,13 +71,14 @@ class OpenNetwork:
         if numbers and not 0 <= numbers[0] <= numbers[-1] < cut.rows:
             lookup = f"rows {numbers[0]} to {numbers[-1]} are looked up"
             raise IndexError(f"{layer.name}: {lookup}, but the table has {cut.rows} rows")
-        rows = torch.empty((len(numbers), *cut.weight.shape[1:]), dtype=dtype_of(cut.weight))
+        rows = {w.name: torch.empty((len(numbers), *w.shape[1:]), dtype=dtype_of(w)) for w in cut.weights}
         position = 0
         for first, last in _ranges(numbers):
-            rows[position : position + last - first] = _read(self.weights, cut.slice((first, last)))
+            for spec in cut.slices((first, last)):
+                rows[spec.name][position : position + last - first] = _read(self.weights, spec)
             position += last - first
         others = {spec.name: _read(self.weights, spec) for spec in cut.others(layer)}
-        return {**others, cut.weight.name: rows, ROW_NUMBERS: row_numbers}
+        return {**others, **rows, ROW_NUMBERS: row_numbers}
 
     def drop(self, weights: Iterable[TensorSpec]) -> None:
         """Release `weights`; the caller holds no reference to them."""

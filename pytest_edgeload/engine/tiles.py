@@ -1,7 +1,8 @@
 """Executes layers, whole or tile by tile; `networks.tile` determines the tiles. Imports torch.
 
 A tile of a linear layer computes some of its outputs, and a tile of a convolution some of its channels. The first tile
-also runs the ops before the weighted op, and the last tile those after it (normalization, activation, pooling).
+also runs the ops before the weighted op, and the last tile those after it (normalization, activation, pooling). Weights
+of a narrow type are widened in blocks of rows, whether the layer is whole or in tiles.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 import torch
 
 from pytest_edgeload.engine.kernels import OpCall, compile_op
-from pytest_edgeload.networks.layer import Layer
-from pytest_edgeload.networks.tile import BIAS_AT, GROUPS_AT, REQUESTED, WHOLE, RowRange, Tile, Tiling, find_tiling
+from pytest_edgeload.networks.layer import Layer, RowCut
+from pytest_edgeload.networks.tile import EMBEDDING, GROUPS_AT, REQUESTED, RowRange, Tile, Tiling, find_tiling
 
 Values = MutableMapping[str, Any]
 """Activations by name."""
@@ -34,73 +35,130 @@ class LayerProgress:
     output: torch.Tensor | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _HeldWeights:
+    """The weights of a layer that are in memory: `others` with all rows, and `part` with the rows of a tile."""
+
+    row_cut: RowCut
+    others: TileTensors
+    part: TileTensors = field(default_factory=dict)
+    tile: RowRange = (0, 0)
+
+    def of(self, rows: RowRange) -> TileTensors:
+        """Return all weights, those that have the rows with these rows only."""
+        tensors = {**self.others, **self.part}
+        for name, axis in self.row_cut.axes.items():
+            first, last = self.tile if name in self.part else (0, self.row_cut.rows)
+            per_row = tensors[name].shape[axis] // (last - first)
+            begin, count = (rows[0] - first) * per_row, (rows[1] - rows[0]) * per_row
+            tensors[name] = tensors[name].narrow(axis, begin, count)
+        return tensors
+
+
 class CompiledLayer:
     """A layer that is ready to run."""
 
     def __init__(self, layer: Layer) -> None:
         self._calls = tuple(compile_op(op) for op in layer.ops)
         self._tiling = find_tiling(layer)
+        self._row_cut = layer.row_cut
+        self._is_embedding = layer.row_cut is not None and layer.ops[layer.row_cut.op].target == EMBEDDING
 
     def run(self, tile: Tile, values: Values, weights: TileTensors, progress: LayerProgress) -> None:
         """Execute one tile; the tiles of a layer come in order, with one `progress`. Change `values` and `progress`."""
-        if self._tiling is None or tile is WHOLE:
+        if self._tiling is not None and tile is REQUESTED:
+            self._look_up(self._tiling.row_cut, values, weights, weights[ROW_NUMBERS])
+        elif self._tiling is not None and isinstance(tile, tuple):
+            self._run_rows(self._tiling, tile, values, weights, progress)
+        elif self._row_cut is None:
             for call in self._calls:
                 call(values, weights)
-        elif tile is REQUESTED:
-            self._run_requested(self._tiling, values, weights)
+        elif self._is_embedding:
+            self._look_up(self._row_cut, values, weights, None)
         else:
-            self._run_rows(self._tiling, tile, values, weights, progress)
+            self._run_whole(self._row_cut, values, weights)
+
+    def _run_whole(self, row_cut: RowCut, values: Values, weights: TileTensors) -> None:
+        """Execute a layer whose weights are all in memory."""
+        for call in self._calls[: row_cut.first]:
+            call(values, weights)
+        all_rows = (0, row_cut.rows)
+        output = self._apply(row_cut, all_rows, values, _HeldWeights(row_cut, weights), None)
+        self._finish(row_cut, output, values, weights)
 
     def _run_rows(
         self, cut: Tiling, rows: RowRange, values: Values, weights: TileTensors, progress: LayerProgress
     ) -> None:
         """Execute a tile that is a range of rows."""
         first, last = rows
+        part = {spec.name: weights[spec.name] for spec in cut.weights}
         if first == 0:
-            progress.others = {name: weight.clone() for name, weight in weights.items() if name != cut.weight.name}
-            for call in self._calls[: cut.op]:
+            progress.others = {name: weight.clone() for name, weight in weights.items() if name not in part}
+            for call in self._calls[: cut.row_cut.first]:
                 call(values, progress.others)
-        call = self._calls[cut.op]
-        part, axis = _part(cut, call, rows, values, {**progress.others, cut.weight.name: weights[cut.weight.name]})
-        if progress.output is None:
-            progress.output = _empty_like(part, axis, cut.rows)
-        progress.output.narrow(axis, first, last - first).copy_(part)
+        held = _HeldWeights(cut.row_cut, progress.others, part, rows)
+        progress.output = self._apply(cut.row_cut, rows, values, held, progress.output)
         if last == cut.rows:
-            values[call.output] = progress.output
-            call.drop(values)
-            for after in self._calls[cut.op + 1 :]:
-                after(values, progress.others)
+            self._finish(cut.row_cut, progress.output, values, progress.others)
             progress.others, progress.output = {}, None
 
-    def _run_requested(self, cut: Tiling, values: Values, weights: TileTensors) -> None:
-        """Execute an embedding with only the requested rows in memory."""
-        assert cut.ids is not None  # only an embedding has such a tile
-        for call in self._calls[: cut.op]:
-            call(values, weights)
-        call = self._calls[cut.op]
-        position = torch.searchsorted(weights[ROW_NUMBERS], values[cut.ids])
-        values[call.output] = torch.nn.functional.embedding(position, weights[cut.weight.name])
+    def _apply(
+        self, row_cut: RowCut, rows: RowRange, values: Values, weights: _HeldWeights, output: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return `output` with the results of these rows, computed block by block."""
+        call = self._calls[row_cut.op]
+        for block in row_cut.blocks(*rows):
+            local, own = {**values}, weights.of(block)
+            for widen in self._calls[row_cut.first : row_cut.op]:
+                widen(local, own)
+            part, axis = _part(row_cut, call, block, local, own)
+            if output is None and block == (0, row_cut.rows):
+                return part
+            if output is None:
+                output = _empty_like(part, axis, row_cut.rows)
+            output.narrow(axis, block[0], block[1] - block[0]).copy_(part)
+        assert output is not None  # no rows are not a tile
+        return output
+
+    def _finish(self, row_cut: RowCut, output: torch.Tensor, values: Values, weights: TileTensors) -> None:
+        """Execute the ops after the op of the rows, whose output is complete."""
+        call = self._calls[row_cut.op]
+        values[call.output] = output
         call.drop(values)
-        for after in self._calls[cut.op + 1 :]:
+        for after in self._calls[row_cut.op + 1 :]:
             after(values, weights)
 
+    def _look_up(self, row_cut: RowCut, values: Values, weights: TileTensors, row_numbers: torch.Tensor | None) -> None:
+        """Execute an embedding: take the rows that are looked up and widen them; `row_numbers` are those in memory."""
+        for call in self._calls[: row_cut.first]:
+            call(values, weights)
+        call = self._calls[row_cut.op]
+        ids: torch.Tensor = call.args[1](values, weights)
+        places = ids if row_numbers is None else torch.searchsorted(row_numbers, ids)
+        own = {name: weights[name].index_select(axis, places.flatten()) for name, axis in row_cut.axes.items()}
+        local = {**values}
+        for widen in self._calls[row_cut.first : row_cut.op]:
+            widen(local, {**weights, **own})
+        rows: torch.Tensor = call.args[0](local, {**weights, **own})
+        self._finish(row_cut, rows.reshape(*ids.shape, *rows.shape[1:]), values, weights)
 
-def _part(cut: Tiling, call: OpCall, rows: RowRange, values: Values, weights: TileTensors) -> tuple[torch.Tensor, int]:
+
+def _part(
+    row_cut: RowCut, call: OpCall, rows: RowRange, values: Values, weights: TileTensors
+) -> tuple[torch.Tensor, int]:
     """Return the outputs of these rows, and the axis along which rows are arranged."""
-    first, last = rows
-    x, weight, *rest = (argument(values, weights) for argument in call.args)
-    if rest and rest[0] is not None:
-        rest[0] = rest[0][first:last]
-    axis = 1 - weight.ndim  # from the end, because an image may have no batch axis
-    if weight.ndim == 2:  # noqa: PLR2004  # linear: the last axis
-        return call.function(x, weight, *rest), -1
-    if cut.groups > 1:
-        per_group = cut.rows // cut.groups
-        begin, end = first // per_group, -(-last // per_group)
-        inputs = x.shape[axis] // cut.groups
-        x = x.narrow(axis, begin * inputs, (end - begin) * inputs)
-        rest[GROUPS_AT - BIAS_AT] = end - begin
-    return call.function(x, weight, *rest), axis
+    args = [argument(values, weights) for argument in call.args]
+    axis = 1 - args[1].ndim  # from the end, because an image may have no batch axis
+    if args[1].ndim == 2:  # noqa: PLR2004  # a matrix product: the last axis
+        return call.function(*args), -1
+    groups = args[GROUPS_AT] if len(args) > GROUPS_AT else 1
+    if groups > 1:
+        per_group = row_cut.rows // groups
+        begin, end = rows[0] // per_group, -(-rows[1] // per_group)
+        inputs = args[0].shape[axis] // groups
+        args[0] = args[0].narrow(axis, begin * inputs, (end - begin) * inputs)
+        args[GROUPS_AT] = end - begin
+    return call.function(*args), axis
 
 
 def _empty_like(part: torch.Tensor, axis: int, size: int) -> torch.Tensor:

@@ -70,11 +70,34 @@ class Op(msgspec.Struct, frozen=True):
     drops: tuple[str, ...] = ()
 
 
+class RowCut(msgspec.Struct, frozen=True):
+    """How a layer can be executed row by row: each row of its weights gives one part of its output.
+
+    The op at index `op` applies a matrix of `rows` rows. The ops from index `first` up to it compute that matrix from
+    weights alone, such as numbers of 32 bits from numbers of 8 bits. They run for `block_rows` rows at a time, so that
+    only those are held in the wider type. `axes` names the weights that have the rows, and the axis of each along which
+    they are. Rows are cut at multiples of `unit`.
+    """
+
+    op: int
+    first: int
+    rows: int
+    axes: dict[str, int]
+    block_rows: int
+    unit: int = 1
+
+    def blocks(self, first: int, end: int) -> tuple[tuple[int, int], ...]:
+        """Return the rows from `first` up to `end` in ranges of at most `block_rows`, or one unit."""
+        step = max(self.unit, self.block_rows // self.unit * self.unit)
+        return tuple((begin, min(begin + step, end)) for begin in range(first, end, step))
+
+
 class Layer(msgspec.Struct, frozen=True):
     """The ops from one weighted op up to the next.
 
     `activation_bytes` is the peak of live values while the layer runs. `live_out_bytes` are the values still live after
-    it, which later layers or the caller need. `flops` counts multiply and add as two.
+    it, which later layers or the caller need. `flops` counts multiply and add as two. `row_cut` is given if the layer
+    computes with a matrix that it makes from its weights row by row.
     """
 
     name: str
@@ -84,6 +107,7 @@ class Layer(msgspec.Struct, frozen=True):
     activation_bytes: int
     live_out_bytes: int
     flops: int
+    row_cut: RowCut | None = None
 
     @property
     def weight_bytes(self) -> int:

@@ -1,7 +1,8 @@
 """Tiles: the slices of a layer's weights that can be loaded and applied on their own. Pure; never imports torch.
 
 A linear layer is cut by its outputs, and a convolution by its output channels (within a group, or by whole groups);
-both are rows of the weight. Of an embedding, a request loads the rows that it looks up. All other layers stay whole.
+both are rows of the weight. A weight may consist of several tensors, such as numbers and scales, each of which has the
+rows; see `layer.RowCut`. Of an embedding, a request loads the rows that it looks up. All other layers stay whole.
 `engine.tiles` applies the tiles.
 """
 
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pytest_edgeload.networks.layer import Layer, Network, TensorSpec, merge, weight_stretches
+from pytest_edgeload.networks.layer import Layer, Network, RowCut, TensorSpec, merge, weight_stretches
 
 PAGE = 4096
 """Bytes to which direct reads are aligned, in the file and in memory; enough for every common file system."""
@@ -42,48 +43,56 @@ RowRange = tuple[int, int]
 Tile = RowRange | NamedTile
 """A slice of one layer's weights that can be loaded and applied on its own."""
 
-_LINEAR = "aten.linear.default"
-_CONVOLUTIONS = {"aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default"}
-_EMBEDDING = "aten.embedding.default"
+LINEAR = "aten.linear.default"
+CONVOLUTIONS = {"aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default"}
+EMBEDDING = "aten.embedding.default"
 BIAS_AT, GROUPS_AT = 2, 6
 """Positions of arguments: conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How a layer can be cut: by rows of `weight`, which only the op at index `op` uses.
+    """How a layer can be cut: by rows of `weights`, which only the ops of its row cut use.
 
     `groups` is the number of groups of a convolution. `ids` is the value that an embedding looks up, None otherwise.
     """
 
-    op: int
-    weight: TensorSpec
+    row_cut: RowCut
+    weights: tuple[TensorSpec, ...]
     groups: int = 1
     ids: str | None = None
 
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return self.weight.shape[0]
+        return self.row_cut.rows
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all rows."""
+        return sum(weight.size_bytes for weight in self.weights)
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
-        return self.weight.size_bytes // max(1, self.rows)
+        return self.size_bytes // max(1, self.rows)
 
-    def slice(self, rows: RowRange) -> TensorSpec:
-        """Return these rows of the weight as a tensor of their own."""
-        count, size_bytes = rows[1] - rows[0], self.row_bytes
+    def slices(self, rows: RowRange) -> tuple[TensorSpec, ...]:
+        """Return these rows of each of the weights as a tensor of their own."""
+        return tuple(self._slice(weight, rows) for weight in self.weights)
+
+    def _slice(self, weight: TensorSpec, rows: RowRange) -> TensorSpec:
+        count, size_bytes = rows[1] - rows[0], weight.size_bytes // self.rows
         return msgspec.structs.replace(
-            self.weight,
-            shape=(count, *self.weight.shape[1:]),
-            offset=self.weight.offset + rows[0] * size_bytes,
+            weight,
+            shape=(weight.shape[0] // self.rows * count, *weight.shape[1:]),
+            offset=weight.offset + rows[0] * size_bytes,
             size_bytes=count * size_bytes,
         )
 
     def others(self, layer: Layer) -> tuple[TensorSpec, ...]:
         """Return the weights of `layer` that are not cut, such as its bias and its normalization."""
-        return tuple(weight for weight in layer.weights if weight is not self.weight)
+        return tuple(weight for weight in layer.weights if weight not in self.weights)
 
     def allows(self, rows: RowRange) -> bool:
         """Return whether these rows can be applied on their own: they are within one group, or whole groups.
@@ -91,15 +100,34 @@ class Tiling:
         No rows of an embedding can, because only its request knows which rows it looks up.
         """
         first, last = rows
-        per_group = self.rows // self.groups
+        per_group, unit = self.rows // self.groups, self.row_cut.unit
         is_in_one = first // per_group == (last - 1) // per_group
+        is_whole = first % unit == 0 and (last % unit == 0 or last == self.rows)
         fits = 0 <= first < last <= self.rows and (is_in_one or first % per_group == last % per_group == 0)
-        return fits and self.ids is None
+        return fits and is_whole and self.ids is None
 
 
 @lru_cache(maxsize=4096)
 def _tiling(key: _LayerKey) -> Tiling | None:
     layer = key.layer
+    row_cut = layer.row_cut or _plain_row_cut(layer)
+    if row_cut is None:
+        return None
+    candidates = [weight for weight in layer.weights if row_cut.axes.get(weight.name) == 0]
+    largest = max(candidates, key=lambda weight: (weight.size_bytes, len(weight.shape)), default=None)
+    # Of a weight with one number in each row, such as a bias or a scale, a part is not worth a read of its own.
+    weights = tuple(weight for weight in candidates if weight is largest or math.prod(weight.shape[1:]) > 1)
+    if largest is None or largest.size_bytes < max(weight.size_bytes for weight in layer.weights):
+        return None  # a larger weight would stay in memory from the first tile to the last
+    op = layer.ops[row_cut.op]
+    if op.target == EMBEDDING:
+        return Tiling(row_cut, weights, ids=op.args[1]["value"])
+    groups = op.args[GROUPS_AT] if op.target in CONVOLUTIONS and len(op.args) > GROUPS_AT else 1
+    return Tiling(row_cut, weights, groups)
+
+
+def _plain_row_cut(layer: Layer) -> RowCut | None:
+    """Return how a layer can be cut whose only matrix is an argument of a linear op, convolution or embedding."""
     matrices = [weight for weight in layer.weights if len(weight.shape) > 1]
     if len(matrices) != 1 or not matrices[0].size_bytes:
         return None
@@ -107,18 +135,18 @@ def _tiling(key: _LayerKey) -> Tiling | None:
     users = [i for i, op in enumerate(layer.ops) if _uses([op.args, list(op.kwargs.values())], weight.name)]
     if len(users) != 1:
         return None
-    op = layer.ops[users[0]]
+    op, rows = layer.ops[users[0]], weight.shape[0]
     reference = {"weight": weight.name}
-    if op.target == _EMBEDDING and op.args[0] == reference and "value" in op.args[1]:
-        return Tiling(users[0], weight, ids=op.args[1]["value"])
-    if op.target not in {_LINEAR, *_CONVOLUTIONS} or op.args[0] == reference or op.args[1] != reference or op.kwargs:
+    if op.target == EMBEDDING and op.args[0] == reference and "value" in op.args[1]:
+        return RowCut(users[0], users[0], rows, {weight.name: 0}, rows)
+    if op.target not in {LINEAR, *CONVOLUTIONS} or op.args[0] == reference or op.args[1] != reference or op.kwargs:
         return None
     # The bias is cut like the weight, so it must have one number for each row and not be a view.
     biases = [None, *({"weight": bias.name} for bias in layer.weights if bias.shape == weight.shape[:1])]
-    if len(op.args) > BIAS_AT and op.args[BIAS_AT] not in biases:
+    bias = op.args[BIAS_AT] if len(op.args) > BIAS_AT else None
+    if bias not in biases:
         return None
-    groups = op.args[GROUPS_AT] if op.target != _LINEAR and len(op.args) > GROUPS_AT else 1
-    return Tiling(users[0], weight, groups)
+    return RowCut(users[0], users[0], rows, {weight.name: 0, **({} if bias is None else {bias["weight"]: 0})}, rows)
 
 
 class _LayerKey:
@@ -153,27 +181,28 @@ def _uses(argument: Any, weight: str) -> bool:
 def cut(network: Network, layer: int, max_bytes: int) -> tuple[Tile, ...]:
     """Return the tiles of a layer in order, as equal in size as possible.
 
-    Each tile has at most `max_bytes` of the weight that is cut, or a single row. The first tile also brings the weights
-    that are not cut.
+    Each tile has at most `max_bytes` of the weights that are cut, or the fewest rows possible. The first tile also
+    brings the weights that are not cut.
     """
     tiling = find_tiling(network.layers[layer])
     if tiling is None:
         return (WHOLE,)
     if tiling.ids is not None:
         return (REQUESTED,) if has_requested_rows(network, layer) else (WHOLE,)
-    if tiling.weight.size_bytes <= max(max_bytes, tiling.row_bytes):
+    unit = tiling.row_cut.unit
+    max_rows = max(unit, max_bytes // max(1, tiling.row_bytes) // unit * unit)
+    if tiling.rows <= max_rows:
         return (WHOLE,)
-    max_rows = max(1, max_bytes // max(1, tiling.row_bytes))
     per_group = tiling.rows // tiling.groups
     if max_rows >= per_group:
         return tuple(_ranges(0, tiling.rows, max_rows // per_group * per_group, per_group))
     groups = range(tiling.groups)
-    return tuple(rows for g in groups for rows in _ranges(g * per_group, (g + 1) * per_group, max_rows, 1))
+    return tuple(rows for g in groups for rows in _ranges(g * per_group, (g + 1) * per_group, max_rows, unit))
 
 
 def _ranges(first: int, end: int, max_rows: int, unit: int) -> Iterable[RowRange]:
     """Cut the rows from `first` up to `end` into nearly equal ranges of whole units of at most `max_rows` rows."""
-    units = (end - first) // unit
+    units = -(-(end - first) // unit)
     count = -(-(end - first) // max_rows)
     bounds = [first + unit * (units * i // count) for i in range(count)] + [end]
     return pairwise(bounds)
@@ -211,7 +240,7 @@ def tile_bytes(network: Network, layer: int, tile: Tile) -> int:
     tiling = find_tiling(network.layers[layer])
     if tile is WHOLE or tiling is None:
         return layer_bytes
-    other_bytes = layer_bytes - tiling.weight.size_bytes
+    other_bytes = layer_bytes - tiling.size_bytes
     if tile is REQUESTED:
         max_rows = _max_requested_rows(network, tiling)
         return other_bytes + (tiling.rows if max_rows is None else max_rows) * tiling.row_bytes
@@ -223,7 +252,7 @@ def specs(layer: Layer, tile: Tile) -> tuple[TensorSpec, ...]:
     tiling = find_tiling(layer)
     if tiling is None or not isinstance(tile, tuple):
         return layer.weights
-    return (*(tiling.others(layer) if tile[0] == 0 else ()), tiling.slice(tile))
+    return (*(tiling.others(layer) if tile[0] == 0 else ()), *tiling.slices(tile))
 
 
 def stretches(layer: Layer, tile: Tile) -> tuple[tuple[int, int], ...]:
@@ -263,7 +292,7 @@ def working_bytes(layer: Layer, tile: Tile) -> int:
     if tiling is None or not isinstance(tile, tuple):
         return layer.activation_bytes
     result_bytes = -(-layer.activation_bytes * (tile[1] - tile[0]) // tiling.rows)
-    return layer.activation_bytes + result_bytes + layer.weight_bytes - tiling.weight.size_bytes
+    return layer.activation_bytes + result_bytes + layer.weight_bytes - tiling.size_bytes
 
 
 def live_out_bytes(layer: Layer, tile: Tile) -> int:
@@ -271,4 +300,4 @@ def live_out_bytes(layer: Layer, tile: Tile) -> int:
     if is_last(layer, tile):
         return layer.live_out_bytes
     tiling = find_tiling(layer)
-    return layer.activation_bytes + layer.weight_bytes - (tiling.weight.size_bytes if tiling else 0)
+    return layer.activation_bytes + layer.weight_bytes - (tiling.size_bytes if tiling else 0)

@@ -88,7 +88,7 @@ def test_tiles_cover_the_layer(network: Network, max_bytes: int) -> None:
     for layer, tiles in _layers(network, max_bytes):
         tiling = find_tiling(layer)
         if tiles == (WHOLE,):
-            assert tiling is None or tiling.rows == 1 or tiling.weight.size_bytes <= max_bytes
+            assert tiling is None or tiling.rows == 1 or tiling.size_bytes <= max_bytes
             continue
         assert tiling is not None
         ranges = [rows for rows in tiles if isinstance(rows, tuple)]
@@ -108,7 +108,7 @@ def test_tiles_are_as_large_as_the_maximum_allows(network: Network, max_bytes: i
             if tiling is not None and isinstance(rows, tuple):
                 assert (rows[1] - rows[0]) * tiling.row_bytes <= max(max_bytes, tiling.row_bytes)
         if tiling is not None and len(tiles) > 1:
-            fewest = -(-tiling.weight.size_bytes // max(max_bytes, tiling.row_bytes))
+            fewest = -(-tiling.size_bytes // max(max_bytes, tiling.row_bytes))
             assert len(tiles) >= fewest
             if tiling.groups == 1:
                 sizes = [rows[1] - rows[0] for rows in tiles if isinstance(rows, tuple)]
@@ -172,7 +172,7 @@ def test_tiles_hold_the_activations_of_the_layer(network: Network, max_bytes: in
             assert working_bytes(layer, rows) >= max(layer.activation_bytes, live_out_bytes(layer, rows))
         assert live_out_bytes(layer, tiles[-1]) == layer.live_out_bytes
         if tiling is not None:
-            others = layer.weight_bytes - tiling.weight.size_bytes
+            others = layer.weight_bytes - tiling.size_bytes
             assert all(live_out_bytes(layer, rows) == layer.activation_bytes + others for rows in tiles[:-1])
 
 
