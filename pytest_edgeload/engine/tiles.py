@@ -7,7 +7,7 @@ of a narrow type are widened in blocks of rows, whether the layer is whole or in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ class _HeldWeights:
             first, last = self.tile if name in self.part else (0, self.row_cut.rows)
             per_row = tensors[name].shape[axis] // (last - first)
             begin, count = (rows[0] - first) * per_row, (rows[1] - rows[0]) * per_row
-            tensors[name] = tensors[name].narrow(axis, begin, count)
+            tensors[name] = tensors[name].narrow(axis, begin, count).contiguous()  # packed operators ignore strides
         return tensors
 
 
@@ -67,14 +67,14 @@ class CompiledLayer:
     def run(self, tile: Tile, values: Values, weights: TileTensors, progress: LayerProgress) -> None:
         """Execute one tile; the tiles of a layer come in order, with one `progress`. Change `values` and `progress`."""
         if self._tiling is not None and tile is REQUESTED:
-            self._look_up(self._tiling.row_cut, values, weights, weights[ROW_NUMBERS])
+            self._look_up(self._tiling.row_cut, values, weights, {spec.name for spec in self._tiling.weights})
         elif self._tiling is not None and isinstance(tile, tuple):
             self._run_rows(self._tiling, tile, values, weights, progress)
         elif self._row_cut is None:
             for call in self._calls:
                 call(values, weights)
         elif self._is_embedding:
-            self._look_up(self._row_cut, values, weights, None)
+            self._look_up(self._row_cut, values, weights, ())
         else:
             self._run_whole(self._row_cut, values, weights)
 
@@ -106,12 +106,8 @@ class CompiledLayer:
         self, row_cut: RowCut, rows: RowRange, values: Values, weights: _HeldWeights, output: torch.Tensor | None
     ) -> torch.Tensor:
         """Return `output` with the results of these rows, computed block by block."""
-        call = self._calls[row_cut.op]
         for block in row_cut.blocks(*rows):
-            local, own = {**values}, weights.of(block)
-            for widen in self._calls[row_cut.first : row_cut.op]:
-                widen(local, own)
-            part, axis = _part(row_cut, call, block, local, own)
+            part, axis = self._block(row_cut, block, values, weights.of(block))
             if output is None and block == (0, row_cut.rows):
                 return part
             if output is None:
@@ -119,6 +115,19 @@ class CompiledLayer:
             output.narrow(axis, block[0], block[1] - block[0]).copy_(part)
         assert output is not None  # no rows are not a tile
         return output
+
+    def _block(
+        self, row_cut: RowCut, block: RowRange, values: Values, weights: TileTensors
+    ) -> tuple[torch.Tensor, int]:
+        """Return the results of a block of rows, and the axis along which rows are arranged."""
+        widen = self._calls[row_cut.first : row_cut.op]
+        for each in widen:
+            each(values, weights)
+        call = self._calls[row_cut.op]
+        values[call.output], axis = _part(row_cut, call, block, values, weights)
+        for each in widen:
+            values.pop(each.output, None)
+        return values.pop(call.output), axis
 
     def _finish(self, row_cut: RowCut, output: torch.Tensor, values: Values, weights: TileTensors) -> None:
         """Execute the ops after the op of the rows, whose output is complete."""
@@ -128,18 +137,23 @@ class CompiledLayer:
         for after in self._calls[row_cut.op + 1 :]:
             after(values, weights)
 
-    def _look_up(self, row_cut: RowCut, values: Values, weights: TileTensors, row_numbers: torch.Tensor | None) -> None:
-        """Execute an embedding: take the rows that are looked up and widen them; `row_numbers` are those in memory."""
+    def _look_up(self, row_cut: RowCut, values: Values, weights: TileTensors, requested: Collection[str]) -> None:
+        """Execute an embedding: take the rows that are looked up and widen them; `requested` weights have no others."""
         for call in self._calls[: row_cut.first]:
             call(values, weights)
         call = self._calls[row_cut.op]
         ids: torch.Tensor = call.args[1](values, weights)
-        places = ids if row_numbers is None else torch.searchsorted(row_numbers, ids)
-        own = {name: weights[name].index_select(axis, places.flatten()) for name, axis in row_cut.axes.items()}
-        local = {**values}
-        for widen in self._calls[row_cut.first : row_cut.op]:
-            widen(local, {**weights, **own})
-        rows: torch.Tensor = call.args[0](local, {**weights, **own})
+        places = torch.searchsorted(weights[ROW_NUMBERS], ids) if requested else ids
+        own = {
+            name: weights[name].index_select(axis, (places if name in requested else ids).flatten())
+            for name, axis in row_cut.axes.items()
+        }
+        widen = self._calls[row_cut.first : row_cut.op]
+        for each in widen:
+            each(values, {**weights, **own})
+        rows: torch.Tensor = call.args[0](values, {**weights, **own})
+        for each in widen:
+            values.pop(each.output, None)
         self._finish(row_cut, rows.reshape(*ids.shape, *rows.shape[1:]), values, weights)
 
 

@@ -1,16 +1,18 @@
 """Cut an exported graph into layers, and find the bytes and FLOPs of each. Imports torch.
 
 A layer begins at an op that first uses a weight of two or more dimensions which the current layer does not hold yet.
-So convolutions, linear layers and embeddings begin a layer; their biases, normalisations and activations belong to it.
+So convolutions, linear layers and embeddings begin a layer; their biases, normalisations and activations belong to it,
+and so do elementwise ops with one number for each row, such as the scales of quantized weights.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.fx import Graph, Node
@@ -26,13 +28,18 @@ from pytest_edgeload.exporting.in_place import (
     storages_of,
 )
 from pytest_edgeload.exporting.model import CannotExport
-from pytest_edgeload.networks.layer import Op
+from pytest_edgeload.exporting.rows import RowSource, find_rows
+from pytest_edgeload.networks.layer import Op, RowCut
+from pytest_edgeload.networks.tile import CONVOLUTIONS, EMBEDDING, GROUPS_AT
 
 Placeholders = Mapping[str, tuple[str, torch.Tensor]]
 """The weights of a graph by the names of their placeholders: the name in the module, and the tensor."""
 
 _BEGINS_LAYER_NDIM = 2
 _SAME_RESULT_ANY_STRIDES = {"aten.view.default": "aten.reshape.default"}
+_BLOCK_BYTES = 1 << 20
+"""The most bytes of widened weights that are held at a time; they fit in the cache of a core."""
+
 _NO_EFFECT = {"aten._assert_tensor_metadata.default", "aten._assert_async.msg", "aten.sym_constrain_range.default"}
 
 
@@ -47,6 +54,7 @@ class LayerDraft:
     activation_bytes: int = 0
     live_out_bytes: int = 0
     flops: int = 0
+    row_cut: RowCut | None = None
 
     @property
     def is_weighted(self) -> bool:
@@ -137,6 +145,8 @@ def _group(computations: Sequence[_Computation], weights: Placeholders) -> list[
         used = dict(weights[placeholder] for placeholder in computation.weights)
         held = layers[-1][0].weights if layers else {}
         new = [name for name, tensor in used.items() if _begins_layer(tensor) and name not in held]
+        if torch.Tag.pointwise in getattr(computation.node.target, "tags", ()):
+            new = [name for name in new if math.prod(used[name].shape[1:]) > 1]
         # Ops before the first weighted op belong to the first layer, because they have nothing to load.
         if not layers or (new and layers[-1][0].is_weighted):
             layers.append((LayerDraft(), []))
@@ -183,12 +193,18 @@ def _account(
     for layer, members in layers:
         views: set[str] = set()
         for computation in members:
-            for node in (*(view for view in computation.views if view.name not in views), computation.node):
+            rows = None if layer.row_cut else _rows(computation, members, weights)
+            matrix_bytes = 0
+            if rows is not None:
+                copies_bytes, matrix_bytes = _append_row_ops(layer, computation, rows, values, weights)
+                layer.activation_bytes = max(layer.activation_bytes, _live_bytes(live, weight_storages) + copies_bytes)
+            new_views = [] if rows else [view for view in computation.views if view.name not in views]
+            for node in (*new_views, computation.node):
                 dying = {name for name in live if name not in views and last.get(name, -1) <= position}
                 is_in_place = node is computation.node and _overwrites(node, live, dying, kept)
                 values[node.name] = _fake_call(node, values, layer, is_in_place=is_in_place)
                 live[node.name] = values[node.name]
-                layer.activation_bytes = max(layer.activation_bytes, _live_bytes(live, weight_storages))
+                layer.activation_bytes = max(layer.activation_bytes, _live_bytes(live, weight_storages) + matrix_bytes)
                 drops: list[str] = []
                 if node is computation.node:
                     drops += [name for name in live if name not in views and last.get(name, -1) <= position]
@@ -216,6 +232,61 @@ def _overwrites(node: Node, live: Mapping[str, Any], dying: Container[str], kept
         return False
     others = [value for name, value in live.items() if name != first.name]
     return may_overwrite(live[first.name], others, kept)
+
+
+def _rows(computation: _Computation, members: Sequence[_Computation], weights: Placeholders) -> RowSource | None:
+    """Return how a computation applies a matrix row by row; None if it does not, or if others of its layer use it."""
+    rows = find_rows(computation.node, computation.views, weights)
+    if rows is None:
+        return None
+    used = {weights[node.name][0]: axis for node, axis in rows.axes.items() if node.name in weights}
+    others = [other for other in members if other is not computation]
+    names = {weights[name][0] for other in others for name in other.weights}
+    views = {view for other in others for view in other.views}
+    return None if names & used.keys() or views & {*computation.views} else rows
+
+
+def _append_row_ops(
+    layer: LayerDraft, computation: _Computation, rows: RowSource, values: dict[str, Any], weights: Placeholders
+) -> tuple[int, int]:
+    """Append the ops that compute a matrix, and the row cut of the op that applies it, to `layer`.
+
+    Return the most bytes that are held while a block of rows is computed, and while it is applied, besides the values
+    of the layer.
+    """
+    node, first = computation.node, len(layer.ops)
+    last_user = {source.name: user for user in (*computation.views, node) for source in user.all_input_nodes}
+    axes = {weights[each.name][0]: axis for each, axis in rows.axes.items() if each.name in weights}
+    held = {storage for storage, _ in storages_of([values[name] for name in computation.weights])}
+    copies: dict[str, Any] = {}
+    copies_bytes = 0
+    for view in computation.views:
+        copies[view.name] = values[view.name] = _fake_call(view, values, layer, is_in_place=False)
+        copies_bytes = max(copies_bytes, _live_bytes(copies, held))
+        drops = [name for name in copies if last_user[name] is view]
+        copies = {name: copy for name, copy in copies.items() if name not in drops}
+        layer.ops += _ops(view, weights, drops, rows.sizes.get(view), is_in_place=False)
+    taken = axes if target_name(node.target) == EMBEDDING else [name for name, axis in axes.items() if axis]
+    taken_bytes = sum(layer.weights[name].nbytes for name in taken)  # their rows are copied before they are widened
+    per_all_rows = (copies_bytes + taken_bytes, _live_bytes(copies, held) + taken_bytes)
+    block_rows, count = _block(node, rows, per_all_rows[0])
+    layer.row_cut = RowCut(len(layer.ops), first, rows.rows, axes, block_rows, rows.unit)
+    part_bytes = node.meta["val"].nbytes if block_rows < rows.rows else 0  # of the output
+    return -(-per_all_rows[0] * count // rows.rows), -(-(per_all_rows[1] + part_bytes) * count // rows.rows)
+
+
+def _block(node: Node, rows: RowSource, size_bytes: int) -> tuple[int, int]:
+    """Return how many rows are computed at a time, and how many rows that are at most; all would hold `size_bytes`.
+
+    Of an embedding, the rows that are looked up are computed. The groups of a convolution stay together.
+    """
+    if target_name(node.target) == EMBEDDING:
+        return rows.rows, cast("Node", node.args[1]).meta["val"].numel()
+    if target_name(node.target) in CONVOLUTIONS and node.args[GROUPS_AT:] not in {(), (1,)}:
+        return rows.rows, rows.rows
+    units = max(1, rows.rows * _BLOCK_BYTES // max(1, size_bytes) // rows.unit)
+    block_rows = min(rows.rows, units * rows.unit)
+    return block_rows, block_rows
 
 
 def _fake_call(node: Node, values: Mapping[str, Any], layer: LayerDraft, *, is_in_place: bool) -> Any:
@@ -257,8 +328,13 @@ def target_name(target: object) -> str:
     raise CannotExport(str(target), reason)
 
 
-def _ops(node: Node, weights: Placeholders, drops: Sequence[str], *, is_in_place: bool) -> list[Op]:
-    """Return the op of `node`, or those that overwrite its first argument and have the same result."""
+def _ops(
+    node: Node, weights: Placeholders, drops: Sequence[str], sizes: Sequence[int] | None = None, *, is_in_place: bool
+) -> list[Op]:
+    """Return the op of `node`, or those that overwrite its first argument and have the same result.
+
+    `sizes` replace those that it expands or reshapes to.
+    """
 
     def reference(source: Node) -> dict[str, str]:
         return {"weight": weights[source.name][0]} if source.name in weights else {"value": source.name}
@@ -274,6 +350,9 @@ def _ops(node: Node, weights: Placeholders, drops: Sequence[str], *, is_in_place
             Op("aten.copy_.default", [{"value": view}, part], {}, view, (view,)),
             Op("aten.alias.default", [whole], {}, node.name, tuple(drops)),
         ]
+    if sizes is not None:
+        name = name if name == "aten.expand.default" else "aten.reshape.default"
+        return [Op(name, [args[0], [*sizes]], {}, node.name, tuple(drops))]
     target = target_name(IN_PLACE[name]) if is_in_place else _SAME_RESULT_ANY_STRIDES.get(name, name)
     return [Op(target, args, kwargs, node.name, tuple(drops))]
 

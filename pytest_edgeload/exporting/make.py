@@ -149,6 +149,7 @@ def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Lay
             activation_bytes=draft.activation_bytes,
             live_out_bytes=draft.live_out_bytes,
             flops=draft.flops,
+            row_cut=draft.row_cut,
         )
 
     return tuple(map(layer, module.layers))

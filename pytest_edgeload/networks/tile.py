@@ -286,12 +286,14 @@ def working_bytes(layer: Layer, tile: Tile) -> int:
     """Return the peak of activation bytes while a tile is executed.
 
     Besides the activations of the whole layer, a range of rows holds its own result until that is copied to the others,
-    and the weights that are not cut, which later tiles need after the first tile's weights are freed.
+    and the weights that are not cut, which later tiles need after the first tile's weights are freed. Of a weight whose
+    rows are not next to each other, the rows are copied.
     """
     tiling = find_tiling(layer)
     if tiling is None or not isinstance(tile, tuple):
         return layer.activation_bytes
-    result_bytes = -(-layer.activation_bytes * (tile[1] - tile[0]) // tiling.rows)
+    strided_bytes = sum(weight.size_bytes for weight in layer.weights if tiling.row_cut.axes.get(weight.name))
+    result_bytes = -(-(layer.activation_bytes + strided_bytes) * (tile[1] - tile[0]) // tiling.rows)
     return layer.activation_bytes + result_bytes + layer.weight_bytes - tiling.size_bytes
 
 

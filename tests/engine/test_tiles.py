@@ -38,8 +38,10 @@ def execute(opened: OpenNetwork, tiles: Mapping[int, Iterable[Tile]]) -> list[to
     for i, layer in enumerate(network.layers):
         for tile in tiles[i]:
             into = arena(span_bytes(layer, tile))
+            weights = opened.load_requested(layer, values) if tile is REQUESTED else opened.load(layer, tile, into)
             with torch.inference_mode():
-                CompiledLayer(layer).run(tile, values, opened.load(layer, tile, into), progress)
+                CompiledLayer(layer).run(tile, values, weights, progress)
+            del weights
             opened.drop(specs(layer, tile))
             into[:] = b"\xff" * len(into)  # NaN in every type
         assert (progress.output, progress.others) == (None, {})
