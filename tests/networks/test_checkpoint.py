@@ -239,7 +239,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda at: _edit(at / SHARD, lambda h: h["inner.weight"].update(shape=[50, 9])), f"{SHARD}: not a safetensors"
     ),
     "an unknown type": (
-        lambda at: _edit(at / SHARD, lambda h: h["inner.weight"].update(dtype="F8_E4M3")),
+        lambda at: _edit(at / SHARD, lambda h: h["inner.weight"].update(dtype="F8_E8M0")),
         f"{SHARD}: tensor inner.weight: of type F8_"
     ),
     "a tensor elsewhere": (
