@@ -45,7 +45,7 @@ SESSIONS: Final = {
             "holds-32M *ok*",
         ),
     ),
-    "docs/models.md": Session("--edge-policy=stream --edge-mem=512M", 6),
+    "docs/models.md": Session("--edge-policy=stream --edge-mem=512M", 7),
     "docs/peers.md": Session(
         "test_digits.py --edge-mem=none --edge-policy=linear,my-runtime", 2, README, ("linear *ok", "my-runtime *ok")
     ),

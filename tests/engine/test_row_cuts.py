@@ -46,7 +46,7 @@ class Stored(nn.Module):
 
 def grouped(m: Any) -> torch.Tensor:
     """Widen numbers with a scale for each eight of them."""
-    return (m.q.view(ROWS, 8, 8).float() * m.s[..., None]).view(ROWS, 64)
+    return (m.q.view(ROWS, 8, 8).float() * m.s[..., None]).view(ROWS, 64)  # type: ignore[no-any-return]
 
 
 ROW_CUTS: dict[str, tuple[nn.Module, torch.Tensor]] = {
