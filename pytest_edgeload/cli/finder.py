@@ -54,6 +54,7 @@ class Finder:
         asked = [threshold.figure for threshold in demands.keep] + ([demands.by] if demands.by else [])
         self._figures = dict.fromkeys([Figure(subject.case.main_metric), *asked])
         self._metrics: dict[str, Metric] = {}
+        self._notices: tuple[str, ...] = ()  # of the last run
         self._search = Search(self._try, demands.rounds, self._show)
         self._goals: dict[str, Goal] = {}
         self._found: dict[str, int | None] = {}
@@ -113,7 +114,7 @@ class Finder:
         asked = [(Setting("keep", threshold.text), threshold.figure) for threshold in self._demands.keep]
         for setting, figure in asked if by is None else [*asked, (Setting("by", str(by)), by)]:
             if str(figure) not in trial.values:
-                hint = f"it has {known}" if known else "nothing is on the clock"
+                hint = "; ".join(self._notices) or (f"it has {known}" if known else "nothing is on the clock")
                 raise UsageError(setting, f"a run with plenty of memory has no {figure}", hint)
         for threshold in self._demands.keep:
             metric = self._metrics[str(threshold.figure)]
@@ -181,6 +182,7 @@ class Finder:
 
     def _trial(self, limit_bytes: int | None, run: Measurement, *, may_swap: bool) -> Trial:
         record, values = Record(self._subject.case, (run,)), {}
+        self._notices = run.notices
         own = {name: metric.metric for name, metric in run.own.items()}
         for figure in self._figures:
             value = value_of(runs_of(record, figure), figure.stat)

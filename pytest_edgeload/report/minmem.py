@@ -117,10 +117,10 @@ def _contradictions(result: Smallest, goal: Goal, limit_bytes: int) -> str:
     counts = []
     for limit in result.contradicting(goal, limit_bytes):
         runs = result.at(limit, goal)
-        counts.append(f"{sum(map(goal.is_met, runs))} of {len(runs)} at {format_size(limit)}")
+        counts.append(f"{format_size(limit)} ({sum(map(goal.is_met, runs))} of {len(runs)})")
     rest = len(counts) - _MAX_CONTRADICTIONS
-    shown = [*counts[:_MAX_CONTRADICTIONS], *([f"and at {rest} more limits"] if rest > 0 else [])]
-    return f"; in contradiction, {', '.join(shown)} succeeded" if counts else ""
+    more = f" and {rest} more limits" if rest > 0 else ""
+    return f"; contradicted at {', '.join(counts[:_MAX_CONTRADICTIONS])}{more}" if counts else ""
 
 
 def _json(result: Smallest) -> str:

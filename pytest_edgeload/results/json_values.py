@@ -57,7 +57,10 @@ def find(value: Any, steps: KeyPath, shown: str = "$") -> Any:
         return find(value[step], rest, f"{shown}.{step}")
     if isinstance(step, int) and isinstance(value, list | tuple) and -len(value) <= step < len(value):
         return find(value[step], rest, f"{shown}[{step}]")
-    raise ValueError(f"{shown} is not a list" if step is None else f"{shown} has no {step!r}")
+    if step is None:
+        raise ValueError(f"{shown} is not a list")
+    names = f", only {reprlib.repr([*value])}" if isinstance(value, dict) and value else ""
+    raise ValueError(f"{shown} has no {step!r}{names}")
 
 
 def is_series(value: object) -> bool:

@@ -84,6 +84,17 @@ def test_program_that_fails_by_itself_is_not_searched(tmp_path: Path) -> None:
     )
 
 
+def test_metric_that_never_appears_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """If the figure to keep is missing with plenty of memory, the sentence says why."""
+    words = ["--metric=tokens_per_s=$.tokens", "--keep=tokens_per_s:10%"]
+    done = run_in(tmp_path, "minmem", *words, "--", "echo", '{"speed": 3}')
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "edgeload: --keep=tokens_per_s:10%: a run with plenty of memory has no tokens_per_s; "
+        "its metric tokens_per_s is left out: $ has no 'tokens', only ['speed']"
+    )
+
+
 @enforced
 def test_ctrl_c_shows_the_limits_that_are_known(tmp_path: Path) -> None:
     """Ctrl-C in the middle of a search shows the limits known to work and to fail, with status 130."""

@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy  # noqa: F401, ICN001  # it can be loaded once per process, and pytester unloads modules after a test
 import pytest
 from ruamel.yaml import YAML
 

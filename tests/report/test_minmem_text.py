@@ -82,9 +82,7 @@ def test_program_has_no_idle_worker() -> None:
 def test_contradicting_runs_are_named() -> None:
     """Limits with runs that contradict the result are named: a failure above it, a success below it."""
     odd = (*TRIALS, _trial(300, "crashed"), _trial(232))
-    assert _lines(trials=odd)[2].endswith(
-        "at 232M, swap off: oom; in contradiction, 1 of 2 at 232M, 0 of 1 at 300M succeeded"
-    )
+    assert _lines(trials=odd)[2].endswith("at 232M, swap off: oom; contradicted at 232M (1 of 2), 300M (0 of 1)")
 
 
 def test_reason_of_a_failure_is_shown_unless_it_is_oom() -> None:

@@ -108,11 +108,11 @@ def test_path_finds_a_value(path: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("$.x", "$ has no 'x'"),
+        ("$.x", "$ has no 'x', only ['a', 'all']"),
         ("$.a.b.c", "$.a.b has no 'c'"),
         ("$.a.b[3]", "$.a.b has no 3"),
-        ("$.a[0]", "$.a has no 0"),
-        ("$.all[*].t", "$.all[0] has no 't'"),
+        ("$.a[0]", "$.a has no 0, only ['b']"),
+        ("$.all[*].t", "$.all[0] has no 't', only ['s']"),
         ("$.a[*]", "$.a is not a list"),
     ],
 )
