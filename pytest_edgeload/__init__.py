@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from pytest_edgeload.results.statistics import Spread as Spread
     from pytest_edgeload.results.statistics import ratio as ratio
     from pytest_edgeload.results.statistics import spread as spread
+    from pytest_edgeload.skeleton import assign_weights as assign_weights
     from pytest_edgeload.workload import Ask as Ask
     from pytest_edgeload.workload import Condition as Condition
     from pytest_edgeload.workload import Conditions as Conditions
@@ -93,6 +94,7 @@ _MODULES = {
     "results.record": ("Record", "comparison_groups"),
     "results.source": ("MetricSource",),
     "results.statistics": ("Spread", "ratio", "spread"),
+    "skeleton": ("assign_weights",),
     "workload": ("Ask", "Condition", "Conditions", "Mix", "Request", "Workload"),
     "workload.arrivals": ("Constant", "Exponential", "Normal", "Poisson", "Trace", "Uniform"),
 }

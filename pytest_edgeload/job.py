@@ -58,12 +58,14 @@ class Program(msgspec.Struct, frozen=True):
     """A function that a worker runs instead of a plan, written as `module:function` and imported from `path`.
 
     `files` contains one folder per network of the job, with the files that were prepared for the program; it is empty
-    if no files were prepared. See `engine.program`.
+    if no files were prepared. `skeletons` are folders as well, with the networks' modules without weights, if the
+    program runs these. See `engine.program`.
     """
 
     function: str
     path: SearchPath
     files: tuple[str, ...] = ()
+    skeletons: tuple[str, ...] = ()
 
 
 class Job(msgspec.Struct, frozen=True):

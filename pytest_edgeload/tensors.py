@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from torch.utils._pytree import tree_leaves
 
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.networks.feed import Feed
@@ -80,6 +81,11 @@ def _has_bytes(tensor: torch.Tensor) -> bool:
         return enough and storage.data_ptr() != 0
     except (NotImplementedError, RuntimeError):  # of a wrapper without any storage
         return False
+
+
+def tensors_in(nest: Any) -> list[torch.Tensor]:
+    """Return the tensors of a nest, in the order in which they are exported."""
+    return [leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor)]
 
 
 def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor | None) -> torch.Tensor:

@@ -22,14 +22,14 @@ LOADERS = {
 """Functions that may execute the data that they read."""
 
 ALLOWED = {
+    ("pytest_edgeload/base/pickling.py", "marshal.loads"): "named for a worker, which reads the code of its session",
     ("pytest_edgeload/engine/call.py", "pickle.load"): "a worker reads the function that its parent sends",
     (
         "pytest_edgeload/exporting/model.py",
         "torch.export.load",
     ): "the user supplies the program, like any code",
-    ("pytest_edgeload/plugin/programs.py", "marshal.loads"): "named for the worker, which reads its parent's code",
     ("pytest_edgeload/peers/torch_load.py", "torch.load"): "tensors only: weights_only=True",
-    ("pytest_edgeload/peers/skeleton.py", "torch.load"): "tensors and subclasses of nn.Module only: weights_only=True",
+    ("pytest_edgeload/skeleton.py", "pickle.load"): "a worker reads the module that its own session pickled",
 }
 """The only uses, each with the reason why it does not read a cache, a baseline or a worker."""
 
@@ -89,7 +89,7 @@ def test_torch_load_reads_only_weights() -> None:
     calls = [node for _, tree in sources() for node in ast.walk(tree) if isinstance(node, ast.Call)]
     loads = [call for call in calls if dotted(call.func, {}) == "torch.load"]
     arguments = [{word.arg: ast.unparse(word.value) for word in call.keywords} for call in loads]
-    assert [words.get("weights_only") for words in arguments] == ["True"] * 2
+    assert [words.get("weights_only") for words in arguments] == ["True"]
 
 
 def test_loader_is_found_under_any_import() -> None:

@@ -8,15 +8,18 @@ requests. Imports torch.
 from __future__ import annotations
 
 import gc
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from pytest_edgeload import skeleton
 from pytest_edgeload.base.functions import import_from, import_function
 from pytest_edgeload.engine import lean_torch
 from pytest_edgeload.engine.compare import Deviation
@@ -24,6 +27,8 @@ from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.job import Done, Job, Program
 from pytest_edgeload.networks.folder import WEIGHTS
+from pytest_edgeload.networks.inputs import arranged
+from pytest_edgeload.tensors import tensors_in
 
 Answers = Mapping[int, Sequence[torch.Tensor]]
 """The outputs of each request, by its index."""
@@ -37,14 +42,30 @@ Load = Callable[[], Forward]
 
 @dataclass(frozen=True, slots=True)
 class NetworkFiles:
-    """The files of one network: `weights`, a safetensors file, and `files`, the folder prepared for the program.
+    """The files of one network: `weights`, its safetensors files, and `files`, the folder prepared for the program.
 
-    `threads` is the number of threads that one operator may use.
+    `weights` has several files if the network has a checkpoint in shards. `threads` is the number of threads that one
+    operator may use.
     """
 
-    weights: Path
+    weights: tuple[Path, ...]
     files: Path
     threads: int
+    skeleton: Path | None = None
+
+    def module(self) -> nn.Module:
+        """Return the network's module, in evaluation mode and without its weights; see `assign_weights`.
+
+        Raises RuntimeError for a peer that is registered with a function to prepare, which gets the module itself.
+        """
+        if self.skeleton is None:
+            raise RuntimeError("a peer that is registered with `prepare` gets the module there")
+        return skeleton.read(self.skeleton)
+
+
+def by_position(forward: Callable[..., Any]) -> Forward:
+    """Return a Forward that gives `forward` all tensors of the inputs by position, as exported models take them."""
+    return lambda *args, **kwargs: forward(*tensors_in((args, kwargs)))
 
 
 def network_by_network(job: Job, prepare: Callable[[NetworkFiles], Load]) -> Callable[[], Answers]:
@@ -55,8 +76,7 @@ def network_by_network(job: Job, prepare: Callable[[NetworkFiles], Load]) -> Cal
     """
     assert job.program is not None  # only the worker of a program calls this
     networks = _open(job)
-    folders = zip(job.networks, job.program.files, strict=True)
-    loads = [prepare(NetworkFiles(Path(folder) / WEIGHTS, Path(files), job.threads)) for folder, files in folders]
+    loads = [prepare(files) for files in _network_files(job, job.program, networks)]
 
     def answer() -> Answers:
         answers: dict[int, list[torch.Tensor]] = {}
@@ -70,16 +90,26 @@ def network_by_network(job: Job, prepare: Callable[[NetworkFiles], Load]) -> Cal
     return answer
 
 
+def _network_files(job: Job, program: Program, networks: Sequence[OpenNetwork]) -> Iterator[NetworkFiles]:
+    skeletons = map(Path, program.skeletons) if program.skeletons else itertools.repeat(None)
+    for network, folder, files, module in zip(networks, job.networks, program.files, skeletons, strict=False):
+        checkpoint = tuple(Path(file.path) for file in network.network.checkpoint_files)
+        yield NetworkFiles(checkpoint or (Path(folder) / WEIGHTS,), Path(files), job.threads, module)
+
+
 def _open(job: Job) -> list[OpenNetwork]:
     return [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
 
 
 def _answer(network: OpenNetwork, load: Load, samples: Mapping[int, int]) -> dict[int, list[torch.Tensor]]:
     """Return the outputs of each request, given the index of its sample; hold nothing of the network afterwards."""
-    leaves = torch.utils._pytree.tree_leaves  # noqa: SLF001  # the function that flattened the expected outputs
     forward = load()
+    answers: dict[int, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        return {r: leaves(forward(*network.own_inputs(index))) for r, index in samples.items()}
+        for r, index in samples.items():
+            inputs = arranged(network.network.nest, network.own_inputs(index))
+            answers[r] = tensors_in(forward(*inputs.args, **inputs.kwargs))
+    return answers
 
 
 class ProgramJob:
@@ -89,8 +119,13 @@ class ProgramJob:
         if not program.function.startswith(f"{__package__}."):  # our own programs need only what plans need
             lean_torch.complete()
         import_from(program.path)
+        answer = import_function(program.function)
+        for folder in program.skeletons:
+            skeleton.read(Path(folder))  # imports the classes of its modules
+        gc.collect()
+        gc.freeze()  # a collection on the clock would take most of a second for all that was imported
         self._job = job
-        self._answer: Callable[[], Answers] = import_function(program.function)(job)
+        self._answer: Callable[[], Answers] = answer(job)
         self._answers: Answers = {}
 
     def run(self) -> Done:

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn.parameter import is_lazy
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
+from torch.utils._pytree import tree_flatten, tree_map_only
 
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import type_hint
 from pytest_edgeload.exporting.feeding import next_sample
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line
 from pytest_edgeload.networks.inputs import Inputs
-from pytest_edgeload.tensors import check_plain, is_plain
+from pytest_edgeload.tensors import check_plain, is_plain, tensors_in
 
 
 class SampleAnswer(NamedTuple):
@@ -51,11 +51,6 @@ def _check_tensors(module: torch.nn.Module, samples: Sequence[Inputs]) -> None:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if not is_lazy(tensor):  # it gets its values when the module runs
             check_weight(name, tensor)
-
-
-def tensors_in(nest: Any) -> list[torch.Tensor]:
-    """Return the tensors of a nest, in the order in which they are exported."""
-    return [leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor)]
 
 
 def call(module: torch.nn.Module, sample: Inputs, index: int = 0) -> Any:

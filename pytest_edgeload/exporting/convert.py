@@ -8,46 +8,79 @@ from pathlib import Path
 
 import torch
 
+from pytest_edgeload import skeleton
 from pytest_edgeload.base import files
 from pytest_edgeload.base.functions import import_function
-from pytest_edgeload.exporting.model import NoModel, open_model
-from pytest_edgeload.networks.folder import WEIGHTS, converted_folder, map_file, read_graph
+from pytest_edgeload.exporting.fill import fill
+from pytest_edgeload.exporting.make import open_factory
+from pytest_edgeload.exporting.model import evaluation_mode, open_model
+from pytest_edgeload.networks.checkpoint import read_checkpoint
+from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, map_file, read_graph
+from pytest_edgeload.networks.inputs import Inputs, arranged
+from pytest_edgeload.networks.layer import Network, TensorSpec
 from pytest_edgeload.networks.making import ConvertNetwork, Event, Waiting
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.tensors import tensor_in
 
 
 def convert_network(request: ConvertNetwork, send: Callable[[Event], None]) -> Path:
-    """Carry out `request` unless the files are in the store already; return their folder.
+    """Carry out `request` unless the files are there already; return their folder.
 
-    The function is called with the factory's module, loaded with the stored weights; its samples; and an empty folder,
-    which is kept when the function returns. Raises NoModel for samples that are not tensors by position.
+    The function is called with the module, in evaluation mode and with the network's weights; its samples; and an empty
+    folder, which is kept when the function returns.
     """
-    network = Path(request.network)
-    kept = converted_folder(network, request.key)
+    kept = Path(request.files)
     with Store(Path(request.root)).making(request.key, lambda holder: send(Waiting(holder))) as folder:
         if not kept.is_dir():  # another process may have made it while this one waited for the lock
-            module, samples = open_model(import_function(request.factory)())
-            if any(sample.kwargs or not all(map(torch.is_tensor, sample.args)) for sample in samples):
-                reason = "its samples are not tensors by position, and a peer accepts nothing else"
-                raise NoModel(request.factory, reason, "run the network under a policy")
-            module.load_state_dict(_weights(network), strict=False)  # the factory may draw other weights each time
-            import_function(request.function)(module, [sample.args for sample in samples], folder)
+            module, samples = _opened(request, folder)
+            with evaluation_mode(module):
+                import_function(request.function)(module, samples, folder)
             _sync(folder)
             files.make_folder(kept.parent)
             folder.rename(kept)
     return kept
 
 
-def _weights(network: Path) -> dict[str, torch.Tensor]:
+def _opened(request: ConvertNetwork, folder: Path) -> tuple[torch.nn.Module, list[Inputs]]:
+    """Return the module with the network's weights, and the samples."""
+    stored = Path(request.network)
+    network = read_graph(stored)
+    if request.skeleton is not None:
+        module = skeleton.read(Path(request.skeleton))
+        skeleton.assign_weights(module, _weights(stored, network))
+        _add_unused(module)
+        return module, _samples(stored, network)
+    module, samples = open_model(open_factory(request.factory))
+    if request.checkpoint is None:
+        skeleton.assign_weights(module, _weights(stored, network))  # the factory may draw other weights each time
+    else:
+        fill(module, read_checkpoint(Path(request.checkpoint), 0), request.checkpoint, folder)
+    return module, samples
+
+
+def _weights(folder: Path, network: Network) -> dict[str, torch.Tensor]:
     """Return the stored weights by name, as views of the file."""
-    with (network / WEIGHTS).open("rb") as file:
+    return _views(folder / WEIGHTS, [spec for layer in network.layers for spec in layer.weights])
+
+
+def _samples(folder: Path, network: Network) -> list[Inputs]:
+    """Return the stored samples, as views of the file."""
+    views = _views(folder / SAMPLES, [spec for sample in network.samples for spec in sample.inputs])
+    return [arranged(network.nest, [views[spec.name] for spec in sample.inputs]) for sample in network.samples]
+
+
+def _views(path: Path, specs: list[TensorSpec]) -> dict[str, torch.Tensor]:
+    with path.open("rb") as file:
         memory = map_file(file.fileno())
-    return {
-        spec.name: tensor_in(memory, spec, spec.offset)
-        for layer in read_graph(network).layers
-        for spec in layer.weights
-    }
+    return {spec.name: tensor_in(memory, spec, spec.offset) for spec in specs}
+
+
+def _add_unused(module: torch.nn.Module) -> None:
+    """Give zeros to the weights that no output depends on, because they are not stored."""
+    tensors = module.state_dict()
+    skeleton.assign_weights(
+        module, {name: torch.zeros_like(tensor, device="cpu") for name, tensor in tensors.items() if tensor.is_meta}
+    )
 
 
 def _sync(folder: Path) -> None:

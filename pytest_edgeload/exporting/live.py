@@ -6,23 +6,27 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_map
 
+from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Refusal, with_notes
-from pytest_edgeload.exporting.answers import call, copied, kept_buffers, tensors_in
+from pytest_edgeload.exporting.answers import call, copied, kept_buffers
 from pytest_edgeload.exporting.make import store_module
 from pytest_edgeload.exporting.model import evaluation_mode, open_model
+from pytest_edgeload.exporting.weightless import NoSkeleton, write_skeleton
+from pytest_edgeload.networks.folder import converted_folder
 from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.tensors import NotPlain, inner_tensors, spec_and_bytes
+from pytest_edgeload.tensors import NotPlain, inner_tensors, spec_and_bytes, tensors_in
 
 _Update = Callable[[bytes | memoryview], object]
 _CONSTANTS = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
@@ -61,6 +65,22 @@ def keep_live(root: Path, name: str, model: Any, samples: Sequence[Any], *, tole
         with store.making(key) as folder, evaluation_mode(module), _quiet_torch(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's warnings about its own code must not fail the test
             return store.keep(key, folder, store_module(folder, name, module, inputs, tolerance=tolerance))
+
+
+def keep_skeleton(network: Path, model: Any, samples: Sequence[Any], own: Iterable[ModuleType]) -> Path | Refusal:
+    """Write `model` without its weights for the stored `network` of it; return the folder, or why that is impossible.
+
+    Definitions of the Python modules `own` are pickled by value.
+    """
+    module, _ = open_model((model, list(samples)))
+    folder = converted_folder(network, "skeleton")
+    files.make_folder(folder)
+    try:
+        with evaluation_mode(module):
+            write_skeleton(module, (), folder, own)
+    except (NoSkeleton, NotPlain) as error:
+        return error
+    return folder
 
 
 @contextmanager

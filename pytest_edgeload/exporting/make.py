@@ -12,7 +12,7 @@ import msgspec
 import torch
 
 from pytest_edgeload.base.functions import import_function
-from pytest_edgeload.exporting.answers import SampleAnswer, answers, tensors_in
+from pytest_edgeload.exporting.answers import SampleAnswer, answers
 from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
 from pytest_edgeload.exporting.feeding import arguments
@@ -22,12 +22,12 @@ from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.dependencies import imported_since
 from pytest_edgeload.networks.feed import compared
 from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
-from pytest_edgeload.networks.inputs import Inputs, as_samples
+from pytest_edgeload.networks.inputs import Inputs, as_samples, nest_of
 from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
 from pytest_edgeload.networks.making import Event, MakeNetwork, Progress, Waiting, is_saved_model
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.networks.tile import PAGE
-from pytest_edgeload.tensors import spec_and_bytes
+from pytest_edgeload.tensors import spec_and_bytes, tensors_in
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class _OneByOne:
         return (spec_and_bytes(name, tensor) for name, tensor in self.tensors.items())
 
 
+def open_factory(factory: str) -> Any:
+    """Return the value of a factory, which is written as `module:function`, or the path of a saved model itself."""
+    return factory if is_saved_model(factory) else import_function(factory)()
+
+
 def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
     """Carry out `request` unless the network is in the store already; return the folder of the network."""
     store = Store(Path(request.root))
@@ -70,8 +75,8 @@ def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
         if stored is not None:
             return stored
         send(Progress(0, 0))
-        before, factory = set(sys.modules), request.factory
-        module, samples = open_model(factory if is_saved_model(factory) else import_function(factory)())
+        before = set(sys.modules)
+        module, samples = open_model(open_factory(request.factory))
 
         def show(done_bytes: int, total_bytes: int) -> None:
             send(Progress(done_bytes, total_bytes))
@@ -111,6 +116,7 @@ def store_module(
         weights_sha256,
         samples_sha256,
         checkpoint_files=external.files,
+        nest=nest_of(inputs[0], torch.is_tensor),
         max_output_error=tolerance,
         feeds=layered.feeds,
         buffers=len(layered.buffers),

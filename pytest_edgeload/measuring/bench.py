@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.fed_samples import check_fed_samples
 from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.peers.peer import Peer, check_askable
@@ -30,6 +32,8 @@ from pytest_edgeload.workload import Mix, Workload
 from pytest_edgeload.workload.conditions import check_conditions, check_last_arrival, check_step_counts
 
 _UNKNOWN_BYTES = 1 << 30
+
+_NOT_COMPARED = "its outputs were not compared with those of plain PyTorch"
 
 _PEER_COPIES = 2  # of the weights, in a peer that copies them into a module
 
@@ -114,6 +118,18 @@ class Bench:
         self.needs[row] = max(known_bytes, measurement.peak_charged_bytes or measurement.peak_bytes or 0)
         return measurement
 
+    def answer(self, case: Case, mix: Mix, function: Calling) -> Measurement:
+        """Have the user's own function answer `mix` once, with the weights of its networks not in the page cache.
+
+        Its outputs are not compared. Raises the errors of `run`, and UsageError for a workload that no function can
+        answer.
+        """
+        _check_own_code(case.policy, mix, function)
+        folders = [self.registry.get(name, self.progress)[0] for name in mix.networks]
+        files = [*function.files, *(file for folder in folders for file in weight_files(folder))]
+        measurement = self.run(case, replace(function, files=files))
+        return msgspec.structs.replace(measurement, notices=(*measurement.notices, _NOT_COMPARED))
+
     def _method(self, case: Case, workload: Workload, folders: dict[str, str]) -> _Method:
         """Return how to answer `workload`. `folders` are those of the networks, by name.
 
@@ -122,7 +138,7 @@ class Bench:
         peer = self.peers.get(case.policy)
         if peer is not None:
             check_askable(case.policy, workload)
-            program = peer.program_for(folders, self.registry, self.progress)
+            program = peer.program_for(folders, self.registry, self.folder / "skeletons", self.progress)
             largest_bytes = max(request.network.peak_bytes for request in workload.requests)
             return _Method(Plan(()), _PEER_COPIES * largest_bytes, program)
         memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.calibration.idle_bytes())
@@ -132,6 +148,16 @@ class Bench:
             return _Method(plan, peak_bytes(plan, workload))
         except InvalidPlan as error:
             raise error.within(f"policy {case.policy}") from None
+
+
+def _check_own_code(name: str, mix: Mix, function: Calling) -> None:
+    """Raise UsageError if a function whose row has this name cannot answer `mix`."""
+    subject = f"program {name}, workload {mix.name}"
+    if mix.loop != "once":
+        reason = "a function cannot answer requests that arrive over time"
+        raise UsageError(subject, reason, "let all requests arrive at once, or leave workload= out")
+    if function.repeat > 1:
+        raise UsageError(subject, f"a workload is answered once, not {function.repeat} times", "leave repeat= out")
 
 
 def program_bytes(limit_bytes: int | None, known_bytes: int) -> int:

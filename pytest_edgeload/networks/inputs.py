@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,6 +78,60 @@ def as_samples(samples: Sequence[Any]) -> list[Inputs]:
         if other.feeds != first.feeds:
             raise UsageError(f"sample {index}", "its feeds differ from those of sample 0", "give all samples the same")
     return [first, *(replace(each, kwargs={name: each.kwargs[name] for name in first.kwargs}) for each in others)]
+
+
+def nest_of(inputs: Inputs, is_tensor: Callable[[Any], bool]) -> Any:
+    """Return the nest of `inputs` as JSON, with tensors as their numbers in order; None for tensors by position.
+
+    `arranged` is the inverse. If JSON cannot represent the nest, the result names the type that prevents it; see
+    `unsupported_type`.
+    """
+    if not inputs.kwargs and all(map(is_tensor, inputs.args)):
+        return None
+    numbers = itertools.count()
+    try:
+        return [_encoded(part, is_tensor, numbers) for part in (inputs.args, dict(inputs.kwargs))]
+    except TypeError as error:
+        return {"unsupported": str(error)}
+
+
+def unsupported_type(nest: Any) -> str | None:
+    """Return the type in a nest that `arranged` cannot make; None if it can make all of them."""
+    return nest["unsupported"] if isinstance(nest, dict) else None
+
+
+def _encoded(value: Any, is_tensor: Callable[[Any], bool], numbers: Iterator[int]) -> Any:
+    """Return one value. Raises TypeError for one that is not a tensor, a list, tuple or dict, or a constant."""
+    if is_tensor(value):
+        return {"tensor": next(numbers)}
+    if type(value) in {list, tuple}:
+        return {type(value).__name__: [_encoded(each, is_tensor, numbers) for each in value]}
+    if type(value) is dict and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _encoded(each, is_tensor, numbers) for key, each in value.items()}}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(type(value).__name__)
+
+
+def arranged(nest: Any, tensors: Sequence[Any]) -> Inputs:
+    """Return `tensors` in the nest that `nest_of` returned."""
+    if nest is None:
+        return Inputs(tuple(tensors))
+    args, kwargs = (_decoded(part, tensors) for part in nest)
+    return Inputs(args, kwargs)
+
+
+def _decoded(value: Any, tensors: Sequence[Any]) -> Any:
+    match value:
+        case {"tensor": number}:
+            return tensors[number]
+        case {"list": items}:
+            return [_decoded(each, tensors) for each in items]
+        case {"tuple": items}:
+            return tuple(_decoded(each, tensors) for each in items)
+        case {"dict": items}:
+            return {key: _decoded(each, tensors) for key, each in items.items()}
+    return value
 
 
 def _description(inputs: Inputs) -> str:

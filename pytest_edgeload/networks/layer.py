@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_edgeload.networks.feed import Feed, compared
 
-FORMAT = 5
+FORMAT = 6
 """Version of the files that a network is stored in; part of every cache key."""
 
 DTYPES = {
@@ -187,10 +187,11 @@ class Network(msgspec.Struct, frozen=True, dict=True):
 
     `inputs` and `outputs` name values. `weights_sha256` and `samples_sha256` are the digests of the two files next to
     the graph. `checkpoint_files` are the files of the checkpoint that contains the other weights, if there is one.
-    `max_output_error` is the tolerance that the user set, if any. `feeds` connect the steps of a request. The last
-    `buffers` inputs, and as many outputs, are buffers that the module changes. `freed_bytes` of the values that are
-    live at the end are such buffers alone, which are freed when the last step has ended. `arguments` has the position
-    or keyword of the argument that each input is part of; if it is empty, each is one by itself.
+    `nest` is the nest of a sample's inputs, see `networks.inputs.nest_of`. `max_output_error` is the tolerance that the
+    user set, if any. `feeds` connect the steps of a request. The last `buffers` inputs, and as many outputs, are
+    buffers that the module changes. `freed_bytes` of the values that are live at the end are such buffers alone, which
+    are freed when the last step has ended. `arguments` has the position or keyword of the argument that each input is
+    part of; if it is empty, each is one by itself.
     """
 
     name: str
@@ -202,6 +203,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     samples_sha256: str
     format: int = FORMAT
     checkpoint_files: tuple[WeightFile, ...] = ()
+    nest: Any = None
     max_output_error: float | None = None
     feeds: tuple[Feed, ...] = ()
     buffers: int = 0

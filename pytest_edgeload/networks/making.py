@@ -37,9 +37,10 @@ class MakeNetwork(msgspec.Struct, frozen=True, tag="make"):
 
 
 class ConvertNetwork(msgspec.Struct, frozen=True, tag="convert"):
-    """Convert the stored network in the folder `network` by `function`, and keep its files under `key`.
+    """Convert the stored network in the folder `network` by `function`, and keep the result as the folder `files`.
 
-    `factory` and `function` are written as `module:function` and imported from `path`; `factory` returns the module.
+    `factory` and `checkpoint` are those of the network, see `MakeNetwork`, and `function` is written as
+    `module:function`. A network of a test's own model has a `skeleton` instead of a factory.
     """
 
     root: str
@@ -48,6 +49,9 @@ class ConvertNetwork(msgspec.Struct, frozen=True, tag="convert"):
     factory: str
     network: str
     function: str
+    files: str
+    checkpoint: str | None = None
+    skeleton: str | None = None
 
 
 Request = MakeNetwork | ConvertNetwork

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_edgeload.base import arguments
-from pytest_edgeload.base.errors import UsageError, check_name, suggestion
+from pytest_edgeload.base.errors import Refusal, UsageError, check_name, suggestion
 from pytest_edgeload.base.functions import check_function, search_path
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
 from pytest_edgeload.networks.folder import converted_folder, file_stamps, read_graph, verify_network
@@ -31,6 +31,8 @@ class UnknownNetwork(UsageError):
 
 
 _LIVE_MODEL = "a model of a test"
+_NO_MODULE = UsageError("it was made without a module", hint="run it under a policy")
+_SKELETON = "pytest_edgeload.exporting.weightless:write_skeleton"
 _RATIO = "give the largest relative difference, such as 0.001"
 
 
@@ -98,6 +100,7 @@ class Registry:
         self.base = Path.cwd() if base is None else base
         self._recipes: dict[str, Recipe] = {}
         self._stored: dict[str, _StoredNetwork] = {}
+        self._live: dict[str, Path | Refusal] = {}
 
     def register(
         self,
@@ -135,8 +138,12 @@ class Registry:
             known = self._recipes.get(name, _LIVE_MODEL)
             raise UsageError(f"network {name}", f"registered twice, as {known} and as {source}", "rename one")
 
-    def adopt(self, name: str, folder: Path) -> None:
-        """Use the network in `folder`, which this process has made, as `name` from now on."""
+    def adopt(self, name: str, folder: Path, skeleton: Path | Refusal = _NO_MODULE) -> None:
+        """Use the network in `folder`, which this process has made, as `name` from now on.
+
+        `skeleton` is the folder of its module without weights, or the reason why there is none.
+        """
+        self._live[name] = skeleton
         network = read_graph(folder)
         self._stored[name] = _StoredNetwork(folder, network, file_stamps(folder, network))
 
@@ -165,31 +172,43 @@ class Registry:
     def convert(self, name: str, function: str, show: ShowProgress) -> Path:
         """Return the folder of files that `function` makes of the network `name`. Makes them if they are not stored.
 
-        `function` is written as `module:function`; see `exporting.convert`. Raises UsageError for a network without a
-        function that returns its weights, and the errors of `get`.
+        `function` is written as `module:function`; see `exporting.convert`. Raises UsageError for a model of a test
+        that cannot be pickled, and the errors of `get`.
         """
         folder, _ = self.get(name, show)
-        recipe = self._recipes.get(name)
-        if recipe is None or recipe.checkpoint is not None or recipe.source_module is None:
-            raise UsageError(
-                f"network {name}",
-                f"{function} cannot convert it, because it converts only modules with their weights",
-                "register the network as a function that returns such a module",
-            )
         sources = _sources(name, function.partition(":")[0])
         key = recipe_key(function, sources, (folder.name, importlib.metadata.version("torch")))
-        files = converted_folder(folder, key)
-        if files.is_dir():
-            return files
-        label = f"{name} for {function}"
-        request = ConvertNetwork(self._root, key, search_path(), recipe.factory, str(folder), function)
-        show(label, 0, 0)
-        try:
-            return prepare(request, label, show)
-        except PreparationFailed as error:
-            raise error.about(f"network {name} could not be converted by {function}") from None
-        finally:
-            show(label, 1, 1)
+        request = self._request(name, function, key, converted_folder(folder, key))
+        return _convert(request, f"{name} for {function}", f"network {name} could not be converted by {function}", show)
+
+    def skeleton(self, name: str, root: Path, show: ShowProgress) -> Path:
+        """Return the folder in `root`, a folder of this session, with the module of the network `name` without weights.
+
+        Raises as `convert`.
+        """
+        folder, _ = self.get(name, show)
+        if name in self._live:
+            return self._live_skeleton(name)
+        # Every session makes its own, because a worker unpickles it.
+        key = recipe_key(_SKELETON, (), (str(root), folder.name))
+        request = self._request(name, _SKELETON, key, root / folder.name)
+        return _convert(request, f"{name} without its weights", _no_skeleton(name), show)
+
+    def _live_skeleton(self, name: str) -> Path:
+        skeleton = self._live[name]
+        if isinstance(skeleton, Refusal):
+            raise UsageError(_no_skeleton(name), skeleton.statement, skeleton.hint)
+        return skeleton
+
+    def _request(self, name: str, function: str, key: str, files: Path) -> ConvertNetwork:
+        """Return the request for the folder `files`, which `function` makes of a network. Raises UsageError."""
+        recipe = self._recipes.get(name, Recipe(""))
+        checkpoint = None if recipe.checkpoint is None else str(recipe.checkpoint)
+        skeleton = str(self._live_skeleton(name)) if name in self._live else None
+        network = str(self._stored[name].folder)
+        return ConvertNetwork(
+            self._root, key, search_path(), recipe.factory, network, function, str(files), checkpoint, skeleton
+        )
 
     def _make(self, name: str, show: ShowProgress) -> Path:
         recipe = self._recipes[name]
@@ -210,6 +229,24 @@ class Registry:
             return prepare(request, name, show)
         except PreparationFailed as error:
             raise error.about(subject) from None
+
+
+def _no_skeleton(name: str) -> str:
+    return f"network {name} cannot be sent to a peer"
+
+
+def _convert(request: ConvertNetwork, label: str, failed: str, show: ShowProgress) -> Path:
+    """Return the folder of `request`; make it if it does not exist. Raises PreparationFailed, about `failed`."""
+    files = Path(request.files)
+    if files.is_dir():
+        return files
+    show(label, 0, 0)
+    try:
+        return prepare(request, label, show)
+    except PreparationFailed as error:
+        raise error.about(failed) from None
+    finally:
+        show(label, 1, 1)
 
 
 def checked_tolerance(tolerance: object) -> float | None:

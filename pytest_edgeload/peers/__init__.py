@@ -12,26 +12,30 @@ from pytest_edgeload.base.functions import check_function
 from pytest_edgeload.peers.peer import Peer, package_version
 
 
-def _peer(program: str, prepare: str, package: str, extra: str = "peers") -> Peer:
-    return Peer(f"{__name__}.{program}", f"{__name__}.{prepare}", package, extra)
+def _peer(
+    family: str, program: str, prepare: str | None, package: str, extra: str = "peers", *, runs_module: bool = False
+) -> Peer:
+    """Return the peer with these functions of the file `family`."""
+    prefix = f"{__name__}.{family}:"
+    return Peer(prefix + program, prepare and prefix + prepare, package, extra, runs_module)
 
 
 PEERS: Mapping[str, Peer] = {
-    "torch-load": _peer("torch_load:copied", "torch_load:save", "torch"),
-    "torch-load-assign": _peer("torch_load:assigned", "torch_load:save", "torch"),
-    "torch-load-mmap": _peer("torch_load:mapped", "torch_load:save", "torch"),
-    "safetensors": _peer("safetensors_file:whole", "skeleton:store", "safetensors"),
-    "safetensors-lazy": _peer("safetensors_file:lazy", "skeleton:store", "safetensors"),
-    "accelerate-disk": _peer("accelerate_disk:program", "accelerate_disk:offload", "accelerate"),
-    "onnxruntime": _peer("onnx_runtime:default", "onnx_runtime:export", "onnxruntime"),
-    "onnxruntime-lean": _peer("onnx_runtime:lean", "onnx_runtime:export", "onnxruntime"),
-    "onnxruntime-mmap": _peer("onnx_runtime:mapped", "onnx_runtime:convert", "onnxruntime"),
-    "openvino": _peer("openvino_ir:mapped", "openvino_ir:convert", "openvino", "openvino"),
-    "openvino-read": _peer("openvino_ir:read", "openvino_ir:convert", "openvino", "openvino"),
-    "executorch": _peer("executorch_xnnpack:program", "executorch_xnnpack:lower", "executorch", "executorch"),
-    "litert": _peer("litert:program", "litert:convert", "litert-torch", "litert"),
-    "runai-streamer": _peer("streamers:runai", "skeleton:store", "runai-model-streamer"),
-    "fastsafetensors": _peer("streamers:fastsafetensors", "skeleton:store", "fastsafetensors"),
+    "torch-load": _peer("torch_load", "copied", "save", "torch", runs_module=True),
+    "torch-load-assign": _peer("torch_load", "assigned", "save", "torch", runs_module=True),
+    "torch-load-mmap": _peer("torch_load", "mapped", "save", "torch", runs_module=True),
+    "safetensors": _peer("safetensors_file", "whole", None, "safetensors"),
+    "safetensors-lazy": _peer("safetensors_file", "lazy", None, "safetensors"),
+    "accelerate-disk": _peer("accelerate_disk", "program", "offload", "accelerate", runs_module=True),
+    "onnxruntime": _peer("onnx_runtime", "default", "export", "onnxruntime"),
+    "onnxruntime-lean": _peer("onnx_runtime", "lean", "export", "onnxruntime"),
+    "onnxruntime-mmap": _peer("onnx_runtime", "mapped", "convert", "onnxruntime"),
+    "openvino": _peer("openvino_ir", "mapped", "convert", "openvino", "openvino"),
+    "openvino-read": _peer("openvino_ir", "read", "convert", "openvino", "openvino"),
+    "executorch": _peer("executorch_xnnpack", "program", "lower", "executorch", "executorch"),
+    "litert": _peer("litert", "program", "convert", "litert-torch", "litert"),
+    "runai-streamer": _peer("streamers", "runai", None, "runai-model-streamer"),
+    "fastsafetensors": _peer("streamers", "fastsafetensors", None, "fastsafetensors"),
 }
 """The built-in peers by name: program, preparation, and the package that they need, as the package index names it."""
 

@@ -13,15 +13,13 @@ from torch import nn
 
 from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
-from pytest_edgeload.peers import skeleton
 
 _FOLDER = "offload"
 
 
-def offload(module: nn.Module, samples: object, folder: Path) -> None:
-    """Write the weights of `module` in accelerate's disk format, and its skeleton."""
+def offload(module: nn.Module, _samples: object, folder: Path) -> None:
+    """Write the weights of `module` in accelerate's disk format."""
     offload_state_dict(folder / _FOLDER, module.state_dict())
-    skeleton.store(module, samples, folder)
 
 
 def program(job: Job) -> Callable[[], Answers]:
@@ -30,7 +28,7 @@ def program(job: Job) -> Callable[[], Answers]:
 
 
 def _prepare(network: NetworkFiles) -> Load:
-    module = skeleton.load(network.files)
+    module = network.module()
 
     def load() -> nn.Module:
         offloaded: nn.Module = disk_offload(

@@ -8,20 +8,24 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, network_by_network
+from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, by_position, network_by_network
 from pytest_edgeload.job import Job
+from pytest_edgeload.networks.inputs import Inputs
 
 _FILE = "model.pte"
 _AVG_POOL_3D = torch.ops.aten.avg_pool3d.default
 
 
-def lower(module: nn.Module, samples: list[tuple[torch.Tensor, ...]], folder: Path) -> None:
+def lower(module: nn.Module, samples: list[Inputs], folder: Path) -> None:
     """Write `module` as a program of ExecuTorch. Raises ValueError if ExecuTorch lacks a kernel for it."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415
     from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415  # a worker needs no compiler
     from executorch.runtime import Runtime  # noqa: PLC0415
 
-    exported = torch.export.export(module, samples[0]).run_decompositions({_AVG_POOL_3D: _over_channels})
+    sample = samples[0]
+    exported = torch.export.export(module, sample.args, dict(sample.kwargs)).run_decompositions(
+        {_AVG_POOL_3D: _over_channels}
+    )
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
     [plan] = lowered.executorch_program.execution_plan
     operators = {f"{operator.name}.{operator.overload}".removesuffix(".") for operator in plan.operators}
@@ -62,6 +66,6 @@ def _prepare(network: NetworkFiles) -> Load:
         def forward(*inputs: torch.Tensor) -> list[torch.Tensor]:
             return [output.clone() for output in method.execute(inputs)]
 
-        return forward
+        return by_position(forward)
 
     return load

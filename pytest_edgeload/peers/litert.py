@@ -10,15 +10,16 @@ from torch import nn
 
 from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
+from pytest_edgeload.networks.inputs import Inputs
 
 _FILE = "model.tflite"
 
 
-def convert(module: nn.Module, samples: list[tuple[torch.Tensor, ...]], folder: Path) -> None:
+def convert(module: nn.Module, samples: list[Inputs], folder: Path) -> None:
     """Write `module` as a TensorFlow Lite model."""
     import litert_torch  # noqa: PLC0415  # a worker needs no converter
 
-    litert_torch.convert(module, samples[0]).export(str(folder / _FILE))
+    litert_torch.convert(module, samples[0].args, dict(samples[0].kwargs)).export(str(folder / _FILE))
 
 
 def program(job: Job) -> Callable[[], Answers]:
@@ -33,8 +34,9 @@ def _prepare(network: NetworkFiles) -> Load:
         interpreter = Interpreter(str(network.files / _FILE), num_threads=network.threads)
         run = interpreter.get_signature_runner()
 
-        def forward(*inputs: torch.Tensor) -> list[torch.Tensor]:
-            outputs = run(**{f"args_{n}": tensor.numpy() for n, tensor in enumerate(inputs)})
+        def forward(*args: torch.Tensor, **kwargs: torch.Tensor) -> list[torch.Tensor]:
+            inputs = {f"args_{n}": tensor for n, tensor in enumerate(args)} | kwargs
+            outputs = run(**{name: tensor.numpy() for name, tensor in inputs.items()})
             return [torch.from_numpy(outputs[f"output_{n}"]) for n in range(len(outputs))]
 
         return forward

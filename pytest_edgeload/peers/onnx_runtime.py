@@ -11,8 +11,9 @@ import onnxruntime
 import torch
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, network_by_network
+from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, by_position, network_by_network
 from pytest_edgeload.job import Job
+from pytest_edgeload.networks.inputs import Inputs
 
 _ONNX = "model.onnx"
 _ORT = "model.ort"
@@ -21,12 +22,13 @@ _LEAN = ("session.disable_prepacking",)
 _MAPPED = (*_LEAN, "session.use_memory_mapped_ort_model", "session.use_ort_model_bytes_for_initializers")
 
 
-def export(module: nn.Module, samples: list[tuple[torch.Tensor, ...]], folder: Path) -> None:
+def export(module: nn.Module, samples: list[Inputs], folder: Path) -> None:
     """Write `module` as an ONNX model, with its weights in a separate file."""
-    torch.onnx.export(module, samples[0], folder / _ONNX, external_data=True)
+    sample = samples[0]
+    torch.onnx.export(module, sample.args, folder / _ONNX, kwargs=dict(sample.kwargs), external_data=True)
 
 
-def convert(module: nn.Module, samples: list[tuple[torch.Tensor, ...]], folder: Path) -> None:
+def convert(module: nn.Module, samples: list[Inputs], folder: Path) -> None:
     """Write `module` in ONNX Runtime's own format, optimized for no particular CPU."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -67,6 +69,6 @@ def _prepare(file: str, savings: tuple[str, ...], network: NetworkFiles) -> Load
             feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
             return [torch.from_numpy(output) for output in session.run(None, feed)]
 
-        return forward
+        return by_position(forward)
 
     return load

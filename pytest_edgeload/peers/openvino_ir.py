@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, network_by_network
+from pytest_edgeload.engine.program import Answers, Forward, Load, NetworkFiles, by_position, network_by_network
 from pytest_edgeload.job import Job
+from pytest_edgeload.networks.inputs import Inputs
 
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # a measured process sends no statistics
 import openvino  # noqa: E402
@@ -20,11 +21,11 @@ import openvino  # noqa: E402
 _FILE = "model.xml"
 
 
-def convert(module: nn.Module, samples: list[tuple[torch.Tensor, ...]], folder: Path) -> None:
+def convert(module: nn.Module, samples: list[Inputs], folder: Path) -> None:
     """Write `module` in OpenVINO's format, by way of ONNX, with its weights as they are."""
     with TemporaryDirectory(dir=folder) as exported:
-        file = Path(exported) / "model.onnx"
-        torch.onnx.export(module, samples[0], file, external_data=True)
+        file, sample = Path(exported) / "model.onnx", samples[0]
+        torch.onnx.export(module, sample.args, file, kwargs=dict(sample.kwargs), external_data=True)
         openvino.save_model(openvino.Core().read_model(file), folder / _FILE, compress_to_fp16=False)
 
 
@@ -51,6 +52,6 @@ def _prepare(network: NetworkFiles, *, mmap: bool) -> Load:
             outputs = compiled([tensor.numpy() for tensor in inputs])
             return [torch.from_numpy(output) for output in outputs.to_tuple()]
 
-        return forward
+        return by_position(forward)
 
     return load

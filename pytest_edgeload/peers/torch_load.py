@@ -11,15 +11,14 @@ from torch import nn
 
 from pytest_edgeload.engine.program import Answers, Load, NetworkFiles, network_by_network
 from pytest_edgeload.job import Job
-from pytest_edgeload.peers import skeleton
+from pytest_edgeload.skeleton import assign_weights, names_of_weights
 
 _FILE = "weights.pt"
 
 
-def save(module: nn.Module, samples: object, folder: Path) -> None:
-    """Write the weights of `module` with `torch.save`, and its skeleton."""
+def save(module: nn.Module, _samples: object, folder: Path) -> None:
+    """Write the weights of `module` with `torch.save`."""
     torch.save(module.state_dict(), folder / _FILE)
-    skeleton.store(module, samples, folder)
 
 
 def copied(job: Job) -> Callable[[], Answers]:
@@ -38,7 +37,7 @@ def mapped(job: Job) -> Callable[[], Answers]:
 
 
 def _prepare(load: Callable[[nn.Module, Path], object], network: NetworkFiles) -> Load:
-    module = skeleton.load(network.files)
+    module = network.module()
 
     def loaded() -> nn.Module:
         load(module, network.files / _FILE)
@@ -49,11 +48,10 @@ def _prepare(load: Callable[[nn.Module, Path], object], network: NetworkFiles) -
 
 def _copy(module: nn.Module, file: Path) -> None:
     # not to_empty(), which imports sympy for a module on `meta`: half a second that an ordinary module does not cost
-    empty = {
-        name: torch.empty(meta.shape, dtype=meta.dtype, device="cpu") for name, meta in module.state_dict().items()
-    }
-    module.load_state_dict(empty, assign=True)
-    del empty
+    tensors = module.state_dict()
+    names = (each[0] for each in names_of_weights(module) if each[0] in tensors)
+    assign_weights(module, {name: torch.empty_like(tensors[name], device="cpu") for name in names})
+    del tensors
     module.load_state_dict(_state(file))
 
 

@@ -51,17 +51,21 @@ class WorkloadRun:
 
 @dataclass(frozen=True, slots=True)
 class ProgramRun:
-    """A program that `edge.call` or `edge.command` runs, the name of its row, and the test that calls it."""
+    """A program that `edge.call` or `edge.command` runs, the name of its row, and the test that calls it.
+
+    A function that answers a `workload` has its row among those of the policies.
+    """
 
     caller: Caller
     name: str
     program: Calling | Command
     memory: Limit | None = None
+    workload: Mix | None = None
 
     @property
     def row(self) -> tuple[str, str, str]:
         """The workload, policy and reader of the case."""
-        return PROGRAM, self.name, "none"
+        return (PROGRAM, self.name, "none") if self.workload is None else (self.workload.name, self.name, "read")
 
 
 def unlimited_case(run: WorkloadRun | ProgramRun, threads: int) -> Case:

@@ -78,6 +78,7 @@ class Edge:
         name: str | None = None,
         metrics: Mapping[str, MetricSource | str] | Sequence[str] | None = None,
         repeat: int = 1,
+        workload: Mix | Sequence[str] | None = None,
         **kwargs: object,
     ) -> Measurement:
         """Call `function` once, in a worker without PyTorch with the limit `memory`, and return the measurement.
@@ -87,7 +88,8 @@ class Edge:
         `wrong`, any other exception `crashed`. `name` names the row. `metrics` are keys of the mapping that it returns,
         or paths by name of the metric: `{"tokens_per_s": "$.timings.predicted"}`. It is called `repeat` times in one
         worker; if that is more than once, the seconds of each repetition, the memory after it, and the `leak` are
-        metrics. The worker gets the functions, classes and data of
+        metrics. A function that answers `workload`, like `edge.run`, has its row among those of the policies; only its
+        outputs are not compared. The worker gets the functions, classes and data of
         the test's own module by value, and imports all other modules. Raises UsageError for arguments that cannot be
         pickled, or a limit that the worker itself exceeds.
         """
@@ -96,7 +98,7 @@ class Edge:
 
         with _ShortRefusals():
             spec = CallSpec(function, args, kwargs, name, metrics, repeat)
-            return self._running.run_program(self._turn, spec, memory)
+            return self._running.run_program(self._turn, spec, memory, workload)
 
     def command(
         self,
@@ -173,15 +175,15 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
     keyword inputs, or `pytest_edgeload.Inputs`. A model is exported again only if its weights, its computation or the
     samples change. `tolerance=` is the largest difference from plain PyTorch's outputs, relative to the largest value.
     """
-    live = start(request.config).running.live
+    running = start(request.config).running
 
     def make(name: str, model: Any, *samples: Any, tolerance: float | None = None) -> str:
         __tracebackhide__ = True
         with _ShortRefusals():
-            return live.make(name, model, *samples, tolerance=tolerance)
+            return running.make_network(name, model, *samples, tolerance=tolerance)
 
     yield make
-    live.clear()
+    running.live.clear()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,9 @@ import hashlib
 import importlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,8 +35,18 @@ class LiveNetworks:
         self._root = root
         self._networks: dict[str, _LiveNetwork] = {}
 
-    def make(self, name: str, model: Any, *samples: Any, tolerance: float | None = None) -> str:
-        """Make `name` the network of `model`, and return the name. Raises UsageError or PreparationFailed."""
+    def make(
+        self,
+        name: str,
+        model: Any,
+        *samples: Any,
+        tolerance: float | None = None,
+        own: Iterable[ModuleType] = (),
+    ) -> str:
+        """Make `name` the network of `model`, and return the name. Raises UsageError or PreparationFailed.
+
+        `own` are the modules that a worker cannot import.
+        """
         check_name("network", name)
         tolerance = checked_tolerance(tolerance)
         if isinstance(model, (str, os.PathLike)):
@@ -49,7 +61,8 @@ class LiveNetworks:
             self._registry.check_free(name)
         elif known.fingerprint == (exporting.fingerprint(name, model, samples), tolerance):
             return name
-        folder: Path = exporting.keep_live(self._root / _folder_name(name), name, model, samples, tolerance=tolerance)
+        root = self._root / _folder_name(name)
+        folder: Path = exporting.keep_live(root, name, model, samples, tolerance=tolerance)
         network = read_graph(folder)
         if known is not None:
             if _shape(network) != _shape(known.network):
@@ -60,7 +73,7 @@ class LiveNetworks:
         # Taken only now, because a first run may fill caches of the model, and later runs then use other operators.
         fingerprint = (exporting.fingerprint(name, model, samples), tolerance)
         self._networks[name] = _LiveNetwork(fingerprint, folder, network)
-        self._registry.adopt(name, folder)
+        self._registry.adopt(name, folder, exporting.keep_skeleton(folder, model, samples, own))
         return name
 
     def clear(self) -> None:

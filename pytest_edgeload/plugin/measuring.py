@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
@@ -19,6 +20,7 @@ from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Entry
+from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Mix
 
@@ -44,8 +46,17 @@ class SessionBench:
         return Entry(case, measurement if bound is None else bound.complete(measurement))
 
     def measure_program(self, run: ProgramRun) -> Entry:
-        """Measure a program once. Raises the errors of `Bench.run` and `Calibration.program_limit_bytes`."""
+        """Measure a program once.
+
+        Raises the errors of `Bench.run`, `Bench.answer` and `Calibration.program_limit_bytes`, and UsageError for a
+        function that answers a workload and has the name of a policy or peer.
+        """
         bench = self._machine.bench
+        if run.workload is not None and isinstance(run.program, Calling):  # no command has a workload
+            if run.name in {*bench.policies, *bench.peers}:
+                raise UsageError(f"program {run.name}", "a policy or peer has this name", "give it another by name=")
+            case = with_mix(self._case(run, bench.calibration.limit_bytes), run.workload)
+            return Entry(case, bench.answer(case, run.workload, run.program))
         case = self._case(run, lambda memory: bench.calibration.program_limit_bytes(memory, run.program))
         return Entry(case, bench.run(case, run.program))
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import io
-import marshal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import ClassVar
 
-import cloudpickle
 import pytest
 
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.engine.lazy_module import LazyModule
+from pytest_edgeload.base.pickling import Pickler, by_value
 from pytest_edgeload.plugin import sources
 from pytest_edgeload.results.case import PROGRAM_NAME, program_name
 from pytest_edgeload.sandbox import command, launch, page_cache
 
-_REWRITTEN = "_pytest.assertion.rewrite"
-_MARSHAL = 2  # the newest format that is the same for equal code, because it counts no references
 _MAX_REPEAT = 10_000
 
 
@@ -124,39 +119,9 @@ def pack_call(
         raise UsageError("edge.call", f"{function!r} is not a function", "give a function and its arguments")
     file = io.BytesIO()
     try:
-        with _by_value(own):
-            _Pickler(file).dump((function, tuple(args), dict(kwargs)))
+        with by_value(own):
+            Pickler(file).dump((function, tuple(args), dict(kwargs)))
     except Exception as error:
         reason = f"it cannot be sent to a worker: {' '.join(str(error).split())}"
         raise UsageError(f"edge.call of {name}", reason, "create such objects inside the function") from error
     return launch.Calling(file.getvalue(), page_cache.files_named([*args, *kwargs.values()], str(Path.cwd())))
-
-
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickles functions with assertions that pytest rewrote, without pytest: the worker imports it if one fails.
-
-    Code keeps the name of its file, which cloudpickle leaves out, so that tracebacks show the lines.
-    """
-
-    def reducer_override(self, obj: object) -> Any:
-        if isinstance(obj, ModuleType) and obj.__name__ == _REWRITTEN:
-            return LazyModule, (_REWRITTEN,)
-        if isinstance(obj, CodeType):
-            with suppress(ValueError):  # a constant that no compiler makes
-                return marshal.loads, (marshal.dumps(obj, _MARSHAL),)
-        return super().reducer_override(obj)
-
-
-@contextmanager
-def _by_value(modules: Iterable[ModuleType]) -> Iterator[None]:
-    """Pickle the definitions of these modules by value instead of by name."""
-    known = cloudpickle.list_registry_pickle_by_value()
-    # By name, because cloudpickle registers names, and several folders may have a conftest.
-    new = {module.__name__: module for module in modules if module.__name__ not in known}
-    for module in new.values():
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in new.values():
-            cloudpickle.unregister_pickle_by_value(module)

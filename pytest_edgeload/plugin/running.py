@@ -28,7 +28,7 @@ from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.machine import SessionMachine
 from pytest_edgeload.plugin.measuring import SessionBench
 from pytest_edgeload.plugin.options import spell
-from pytest_edgeload.plugin.programs import CallSpec, CommandSpec
+from pytest_edgeload.plugin.programs import CallSpec, CommandSpec, own_modules
 from pytest_edgeload.plugin.properties import properties, without_measurements
 from pytest_edgeload.plugin.registrations import check_registered
 from pytest_edgeload.plugin.setup import Setup
@@ -142,6 +142,11 @@ class Running:
         """The networks that tests make of their own models."""
         return self._machine.live
 
+    def make_network(self, name: str, model: Any, *samples: Any, tolerance: float | None = None) -> str:
+        """Make a network of a test's own model, and return its name; see `fixtures.edge_network`."""
+        own = [] if self._item is None else own_modules(self._item)
+        return self.live.make(name, model, *samples, tolerance=tolerance, own=own)
+
     def run(
         self, turn: Turn, workload: Mix | Sequence[str], *, policy: str, memory: Memory, reader: str
     ) -> Measurement:
@@ -153,13 +158,20 @@ class Running:
             return self._bench.try_workload(run)
         return self._keep(item, run, self._bench.measure_workload(run))
 
-    def run_program(self, turn: Turn, spec: CallSpec | CommandSpec, memory: Memory) -> Measurement:
+    def run_program(
+        self,
+        turn: Turn,
+        spec: CallSpec | CommandSpec,
+        memory: Memory,
+        workload: Mix | Sequence[str] | None = None,
+    ) -> Measurement:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
         item, limit = self._running_item(spec.method, turn), to_limit(memory)
         name, program = spec.build(item, inherited(self.setup.settings.keep_env))
         if spec.name is None:
             self._check_unique(name, program.key)
-        run = ProgramRun(Caller.of(item, turn), name, program, limit)
+        mix = None if workload is None else as_mix(workload)
+        run = ProgramRun(Caller.of(item, turn), name, program, limit, mix)
         self._is_busy = True
         try:
             if self.setup.settings.disable:

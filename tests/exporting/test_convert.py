@@ -35,7 +35,7 @@ def convert(module, samples, folder):
         file.write("called\\n")
     print("words on standard output")
     (folder / "inner").mkdir()
-    torch.save((module.state_dict(), module(*samples[0])), folder / "inner" / "{name}.pt")
+    torch.save((module.state_dict(), module(*samples[0].args)), folder / "inner" / "{name}.pt")
 
 def fail(module, samples, folder):
     (folder / "half").write_text("half")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_edgeload import Inputs
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.networks.inputs import as_inputs, as_samples
+from pytest_edgeload.networks.inputs import arranged, as_inputs, as_samples, nest_of, unsupported_type
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,33 @@ def test_inputs_are_in_a_tuple_and_a_mapping(args: Any, kwargs: Any, message: st
     with pytest.raises(ValueError, match=message):
         Inputs(args, kwargs)
     assert Inputs([1, 2]) == Inputs((1, 2))  # type: ignore[arg-type]
+
+
+def is_tensor(value: object) -> bool:
+    """Return whether the value stands for a tensor here."""
+    return isinstance(value, bytes)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "tensors"),
+    [
+        (Inputs((b"a", b"b")), [b"a", b"b"]),
+        (Inputs((), {"mask": b"a", "ids": b"b"}), [b"a", b"b"]),
+        (
+            Inputs((b"a", [(b"b", None), (b"c", 2.5)]), {"past": {"keys": b"d", "name": "x"}, "use": True}),
+            [b"a", b"b", b"c", b"d"],
+        ),
+        (Inputs((1, b"a")), [b"a"]),
+    ],
+)
+def test_stored_tensors_are_arranged_as_in_the_sample(inputs: Inputs, tensors: list[Any]) -> None:
+    """The nest of a sample survives JSON, with its tensors, constants and types of sequences."""
+    nest = msgspec.json.decode(msgspec.json.encode(nest_of(inputs, is_tensor)))
+    assert unsupported_type(nest) is None
+    assert arranged(nest, tensors) == inputs
+
+
+@pytest.mark.parametrize(("value", "name"), [({1: b"a"}, "dict"), (1j, "complex"), ([b"a", object()], "object")])
+def test_type_that_a_nest_cannot_contain_is_named(value: object, name: str) -> None:
+    """A nest that JSON cannot represent names the type, so that a peer can refuse it."""
+    assert unsupported_type(nest_of(Inputs((value,)), is_tensor)) == name

@@ -28,7 +28,7 @@ from pytest_edgeload.networks.preparation import PreparationFailed, prepare
 from tests.sandbox import witness
 
 MAKE = MakeNetwork("/store", "key", (b"/folder", b"/not \xff unicode"), "module:make", "net", "/weights")
-CONVERT = ConvertNetwork("/store", "key", (b"/folder",), "module:make", "/store/networks/0", "module:convert")
+CONVERT = ConvertNetwork("/store", "key", (b"/folder",), "module:make", "/store/networks/0", "module:convert", "/files")
 WAITING, HALF, ALL, MADE = Waiting("process 7"), Progress(1, 2), Progress(2, 2), Made("/made")
 GARBAGE = "the code in the process wrote between the events"
 

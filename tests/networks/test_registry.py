@@ -306,14 +306,15 @@ def test_module_takes_its_weights_from_a_checkpoint(project: Project, tmp_path: 
         project.get(registry())
 
 
-def test_saved_model_takes_no_checkpoint_or_conversion(project: Project) -> None:
-    """A saved model has its own weights, and only modules with their weights can be converted."""
+def test_saved_model_takes_no_checkpoint(project: Project) -> None:
+    """A saved model has its own weights."""
     with pytest.raises(UsageError, match=r"^network net: saved.pt2 has its own weights; leave the checkpoint out$"):
         project.registry(a="m:f").register("net", "saved.pt2", checkpoint="folder")
+
+
+def test_network_without_a_module_has_no_skeleton(project: Project, tmp_path: Path) -> None:
+    """A network that this process adopts without a module cannot be run by a peer that needs the module."""
     registry = project.registry()
-    registry.register("saved", "saved.pt2")
-    registry.adopt("saved", project.get(registry)[0])
-    with pytest.raises(
-        UsageError, match=r"^network saved: m:f cannot convert it, because it converts only modules with their w"
-    ):
-        registry.convert("saved", "m:f", lambda _name, _done, _total: None)
+    registry.adopt("made", project.get(registry)[0])
+    with pytest.raises(UsageError, match=r"^network made cannot be sent to a peer: it was made without a m"):
+        registry.skeleton("made", tmp_path, lambda _name, _done, _total: None)

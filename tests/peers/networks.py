@@ -1,13 +1,17 @@
-"""A small network with the layers of the 2020 study, which every peer must be able to run."""
+"""Two small networks that every peer must be able to run."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 
 class Branching(nn.Module):
-    """A network with parallel convolutions, different types of layers, and two outputs."""
+    """The layers of the 2020 study: parallel convolutions, different types of layers, and two outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,3 +31,38 @@ def branching() -> tuple[nn.Module, list[tuple[torch.Tensor, ...]]]:
     """Return the network and two samples."""
     torch.manual_seed(0)
     return Branching().eval(), [(torch.rand(1, 3, 32, 32),) for _ in range(2)]
+
+
+class Tied(nn.Module):
+    """A tied weight, a buffer that no checkpoint contains, and keyword inputs, like a model of transformers."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.words = nn.Embedding(1000, 256, device=device)
+        self.last, self.head = nn.Linear(256, 256, device=device), nn.Linear(256, 1000, bias=False, device=device)
+        self.head.weight = self.words.weight
+        self.register_buffer("places", torch.arange(8.0).reshape(8, 1), persistent=False)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Compute 1000 values for each of 8 words."""
+        found = self.last(self.words(ids) * mask[..., None] + self.places)
+        return {"scores": self.head(found), "found": found}
+
+
+def tied() -> tuple[nn.Module, list[dict[str, torch.Tensor]]]:
+    """Return the network without weights, which are in the checkpoint of `save_shards`, and two samples."""
+    ids = torch.arange(8).reshape(1, 8)
+    return Tied("meta").eval(), [{"ids": ids, "mask": mask} for mask in (torch.ones(1, 8), torch.zeros(1, 8))]
+
+
+def save_shards(folder: Path) -> Path:
+    """Write the checkpoint of `tied` into two files of a new folder, and return the folder."""
+    torch.manual_seed(0)
+    folder.mkdir()
+    places = dict[str, str]()
+    for file, (name, module) in zip(("1.safetensors", "2.safetensors"), Tied("cpu").named_children(), strict=False):
+        tensors = {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
+        save_file(tensors, folder / file)
+        places |= dict.fromkeys(tensors, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    return folder

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.networks.layer import WeightFile
+from pytest_edgeload.networks.inputs import Inputs, nest_of
 from pytest_edgeload.peers import PEERS, known_peers, missing, versions
 from pytest_edgeload.peers.peer import Peer, check_askable
 from pytest_edgeload.policies import POLICIES
@@ -106,12 +106,16 @@ def test_workload_over_time_or_with_conditions_is_refused(change: dict[str, Any]
     assert str(refused.value) == (f"peer mine, workload mix: a peer cannot answer {reason}; run it under a policy")
 
 
-def test_network_with_weights_in_a_checkpoint_is_refused() -> None:
-    """A network with weights in a checkpoint is an error, because a peer gets one file."""
-    part = WeightFile("w", 4096, 1, 0, "")
-    asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), checkpoint_files=(part,))),))
-    with pytest.raises(UsageError, match=r"^peer mine, workload mix: a peer needs the weights in one file, but"):
+def test_inputs_of_other_types_are_refused() -> None:
+    """A network whose inputs contain an object that is not a tensor, a nest or a constant is an error."""
+    nest = nest_of(Inputs((b"text",)), lambda value: value is None)
+    asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), nest=nest)),))
+    with pytest.raises(UsageError) as refused:
         check_askable("mine", asked)
+    assert str(refused.value) == (
+        "peer mine, workload mix: the inputs of network made-up contain an object of type bytes, which a peer cannot "
+        "take; unpack it in a module around the model, or run it under a policy"
+    )
 
 
 def test_ignored_conditions_are_allowed() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from torch import nn
+
 from pytest_edgeload import (
     POLICIES,
     Answers,
@@ -31,6 +33,7 @@ from pytest_edgeload import (
     Speeds,
     Trace,
     Workload,
+    assign_weights,
     network_by_network,
 )
 
@@ -82,8 +85,10 @@ def program(job: Job) -> Callable[[], Answers]:
     """Return the function that answers, like any program."""
 
     def prepare(network: NetworkFiles) -> Load:
-        weights: Path = network.weights
-        return lambda: lambda image: image + weights.stat().st_size
+        weights: tuple[Path, ...] = network.weights
+        module: nn.Module = network.module()
+        assign_weights(module, {})
+        return lambda: lambda image: module(image) + weights[0].stat().st_size
 
     return network_by_network(job, prepare)
 
