@@ -17,10 +17,10 @@ from pytest_edgeload.exporting.model import evaluation_mode, open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, map_file, read_graph
 from pytest_edgeload.networks.inputs import Inputs, arranged
-from pytest_edgeload.networks.layer import Network, TensorSpec
+from pytest_edgeload.networks.layer import Network, Sample, TensorSpec
 from pytest_edgeload.networks.making import ConvertNetwork, Event, Waiting
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.tensors import tensor_in
+from pytest_edgeload.tensors import dtype_of, tensor_in
 
 
 def convert_network(request: ConvertNetwork, send: Callable[[Event], None]) -> Path:
@@ -64,9 +64,17 @@ def _weights(folder: Path, network: Network) -> dict[str, torch.Tensor]:
 
 
 def _samples(folder: Path, network: Network) -> list[Inputs]:
-    """Return the stored samples, as views of the file."""
-    views = _views(folder / SAMPLES, [spec for sample in network.samples for spec in sample.inputs])
-    return [arranged(network.nest, [views[spec.name] for spec in sample.inputs]) for sample in network.samples]
+    """Return the stored samples, as views of the file; those that are zeros are not in it."""
+    stored = [spec for sample in network.samples for i, spec in enumerate(sample.inputs) if i not in sample.zeros]
+    views = _views(folder / SAMPLES, stored)
+
+    def inputs(sample: Sample) -> list[torch.Tensor]:
+        return [
+            torch.zeros(spec.shape, dtype=dtype_of(spec)) if i in sample.zeros else views[spec.name]
+            for i, spec in enumerate(sample.inputs[: len(network.own_inputs)])
+        ]
+
+    return [arranged(network.nest, inputs(sample)) for sample in network.samples]
 
 
 def _views(path: Path, specs: list[TensorSpec]) -> dict[str, torch.Tensor]:
