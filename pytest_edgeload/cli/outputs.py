@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -72,10 +71,8 @@ class Outputs:
             with _about(kind, path):
                 files.check(kind, path, empty)
         if self.save is not None:
-            folder = next(path for path in (self.storage, *self.storage.parents) if path.exists())
-            if not os.access(folder, os.W_OK):
-                hint = ("choose another ", Setting("storage"))
-                raise Unsupported(Setting("save", self.save), f"{folder} is not writable", hint)
+            with self._saving(self.save):
+                baseline.check(self.storage)
 
     def judge(self, document: Document) -> Judgement:
         """Return the judgement of the gate on a whole session."""
@@ -98,12 +95,18 @@ class Outputs:
                 files.write(kind, path, document, judgement, self.view)
         saved = None
         if is_whole and self.save is not None:
-            try:
+            with self._saving(self.save):
                 saved = baseline.save(self.storage, document, self.save)
-            except OSError as error:
-                hint = ("choose another ", Setting("storage"))
-                raise Unsupported(Setting("save", self.save), f"{error.filename}: {error.strerror}", hint) from error
         return "\n".join(files.written(saved, self.exports))
+
+    @contextmanager
+    def _saving(self, name: str) -> Iterator[None]:
+        """Turn an OSError in this context into an error about the folder of baselines."""
+        try:
+            yield
+        except OSError as error:
+            reason, hint = f"{self.storage}: {error.strerror}", ("choose another ", Setting("storage"))
+            raise Unsupported(Setting("save", name), reason, hint) from error
 
 
 @contextmanager
@@ -138,4 +141,4 @@ def _comparison(args: argparse.Namespace) -> BaselineComparison:
     try:
         return comparison.find(args.storage, args.compare or NEWEST, args.compare_fail, is_strict=args.strict)
     except UsageError as error:
-        raise error.within(Setting("compare", args.compare or "")) from None
+        raise error.within(Setting("compare")) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.text import bounded
-from pytest_edgeload.base.units import Limit, format_size
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import machine, shell
 from pytest_edgeload.results.case import HOST, PROGRAM_NAME, VIEWS, program_name
 from pytest_edgeload.results.source import MetricSource, parse_metric
@@ -95,8 +95,7 @@ def check_limits(limits: Iterable[Limit | None]) -> None:
             hint = "give a size such as 512M"
             raise UsageError(Setting("mem", str(limit)), "a command has no idle worker to be above", hint)
         if limit.size_bytes < MIN_BYTES:
-            reason, hint = f"no process fits into {format_size(limit.size_bytes)} bytes", "try 64M"
-            raise UsageError(Setting("mem", str(limit)), reason, hint)
+            raise UsageError(Setting("mem", str(limit)), "no process fits into so little memory", "try 64M")
 
 
 def _words(given: Words) -> list[str]:
@@ -122,7 +121,7 @@ def _names(given: Sequence[str], every_words: Sequence[Sequence[str]]) -> list[s
     if not given:
         return _default_names(every_words)
     if len(given) != len(every_words):
-        reason = f"{len(given)} names for {len(every_words)} commands"
+        reason = f"the number of names is {len(given)}, and that of commands is {len(every_words)}"
         raise UsageError(Setting("name", given[-1]), reason, "give one for each command, in their order")
     for name in given:
         if not PROGRAM_NAME.fullmatch(name):
@@ -176,6 +175,7 @@ def _cold(name: str) -> Path:
     """Return the file to drop from the page cache. Raises UsageError."""
     path = Path(name).absolute()
     if not path.is_file() or not os.access(path, os.R_OK):
-        reason = "no such file" if not path.is_file() else "this user may not read it"
+        missing = "not a file" if path.exists() else "no such file"
+        reason = missing if not path.is_file() else "this user may not read it"
         raise UsageError(Setting("cold", name), reason, "name a file that can be read")
     return path

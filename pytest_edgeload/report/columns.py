@@ -129,7 +129,8 @@ def full_name(case: Case) -> str:
     seed = "" if case.seed is None else f"seed {case.seed}"
     conditions = "" if case.conditions == "wait" else f"conditions {case.conditions}"
     loop = "" if case.loop == "once" else f"{case.loop} loop {case.arrivals}".rstrip()
-    always = [case.policy, f"{case.test} {case.workload} at {case.limit or 'no limit'}", f"reader {case.reader}"]
+    place = f"{case.test} {case.workload} at {case.limit or 'no limit'}".lstrip()  # the command line has no test
+    always = [case.policy, place, f"reader {case.reader}"]
     constraints = case.constraints.without(["memory_bytes"]).words.values()
     view = "" if case.view == HOST else f"view {case.view}"
     parts = [*always, *constraints, view, loop, seed, conditions, case.device or ""]

@@ -40,7 +40,7 @@ def _parse(text: str) -> Probe:
         parts = urlsplit(text if "://" in text else text.replace("tcp:", "tcp://", 1))
         if parts.scheme == "tcp" and parts.hostname and parts.port:
             return partial(_connects, parts.hostname, parts.port)
-        if parts.scheme in {"http", "https"} and parts.hostname:
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
             return partial(_responds, text)
     except ValueError as error:
         raise UsageError(f"ready={text!r}", str(error), _HINT) from None

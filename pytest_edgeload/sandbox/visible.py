@@ -24,6 +24,7 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.results.case import HOST, Visible
 from pytest_edgeload.sandbox.caps.hierarchy import mount_in
 from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own, tag
 
 _PROC = Path("/proc")
 _FIELD = re.compile(r"(\w[^:\n]*):\s+(\d+)( kB)?", re.ASCII)
@@ -74,11 +75,19 @@ def shown(view: Visible, limits: Limits) -> Iterator[tuple[str, ...]]:
     if view == HOST or memory_bytes is None:
         yield ()
         return
-    with tempfile.TemporaryDirectory(prefix="edgeload-view-") as name:
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{tag(os.getpid())}-view-") as name:
         folder = Path(name)
         table = [*_proc_files(folder, memory_bytes, limits.max_swap_bytes), *_group_files(folder)]
         (folder / "fstab").write_text("".join(f"{line}\n" for line in table))
         yield _prefix(folder / "fstab", [point for _, _, point in _hierarchies()])
+
+
+def _sweep() -> None:
+    """Remove the folders of views that dead processes left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-view-*"):
+        if is_abandoned(folder.name) and is_own(folder):
+            shutil.rmtree(folder, ignore_errors=True)  # another session may remove it at the same time
 
 
 def _prefix(fstab: Path, covered: list[Path]) -> tuple[str, ...]:

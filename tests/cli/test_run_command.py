@@ -154,11 +154,17 @@ def test_device_sets_the_limit(tmp_path: Path) -> None:
     [
         ("sleep 1", "sleep: not an option of edgeload run; write -- before each command"),
         ("--mem=base+1M -- true", "--mem=base+1M: a command has no idle worker to be above; give a size such as 512M"),
-        ("--mem=64 -- true", "--mem=64: no process fits into 64 bytes; try 64M"),
+        ("--mem=64 -- true", "--mem=64: no process fits into so little memory; try 64M"),
         ("--device=bord -- true", "--device=bord: no such device; "),
         ("--strict -- true", "--strict: without a threshold nothing is judged; add one, such as --compare-fail=makesp"),
-        ("--compare=old -- true", "--compare=old: old: no such baseline in "),
+        ("--compare=old -- true", "--compare: old: no such baseline in "),
         ("--cold=gone -- true", "--cold=gone: no such file; name a file that can be read"),
+        ("--cold=. -- true", "--cold=.: not a file; name a file that can be read"),
+        ("--ready=http://a:99999 -- true", "--ready=http://a:99999: Port out of range 0-65535; try tcp:"),
+        (
+            "--save=x --storage=/proc/a -- true",
+            "--save=x: /proc/a: No such file or directory; choose another --storage",
+        ),
         (
             "--export=csv=/tmp/a --export=json=/tmp/a -- true",
             "--export=csv=/tmp/a: two reports would be written to this ",

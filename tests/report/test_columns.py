@@ -174,3 +174,8 @@ def test_full_names_of_cases_are_unique(field: str) -> None:
         CASE, **{field: {"seed": 7, "constraints": Constraints(threads=7)}.get(field, "other")}
     )
     assert full_name(other) != full_name(CASE)
+
+
+def test_full_name_without_a_test_has_single_spaces() -> None:
+    """The name of a case of the command line has no test, and no gap in its place."""
+    assert full_name(msgspec.structs.replace(CASE, test="")).startswith("bulk, mix at 512M, reader read")

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure
+from pytest_edgeload.sandbox.owner import tag
 from pytest_edgeload.sandbox.user import choose
 from tests.cases import CASE
 from tests.sandbox.child import MIB
@@ -126,7 +128,7 @@ def test_nothing_of_the_view_outlives_the_run(seen: Seen) -> None:
     """The mounts of a run are its own, and after it neither a mount nor a folder of the view is left."""
     before = Path("/proc/self/mountinfo").read_text()
     _, inside = seen("cat", "/proc/self/mountinfo")
-    folders = {*re.findall(r"\S*/edgeload-view-\w+", inside)}
+    folders = {*re.findall(r"\S*/edgeload-[\d-]+-view-\w+", inside)}
     assert len(folders) >= 1
     assert Path("/proc/self/mountinfo").read_text() == before
     assert not any(Path(folder).exists() for folder in folders)
@@ -149,6 +151,18 @@ def test_swap_of_the_run_is_shown(seen: Seen) -> None:
     _, text = seen("cat", "/proc/meminfo", "/proc/swaps", swap_bytes=64 * MIB)
     assert re.findall(r"(?:SwapTotal|SwapFree): +(\d+) kB", text) == ["65536", "65536"]
     assert text.splitlines()[-1].split() == ["none", "virtual", "65536", "0", "0"]
+
+
+def test_folders_of_dead_views_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that a process left when it was killed is removed by the next view; that of a living one is not."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with subprocess.Popen(["sleep", "60"]) as process:
+        dead, living = (tmp_path / f"edgeload-{tag(pid)}-view-x" for pid in (process.pid, os.getpid()))
+        process.kill()
+    for folder in (dead, living):
+        folder.mkdir()
+    with visible.shown(LIMIT, Limits(Constraints(MEMORY))):
+        assert (dead.exists(), living.exists()) == (False, True)
 
 
 def test_view_without_a_limit_is_that_of_the_host() -> None:
