@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,8 +96,11 @@ def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor | None
     """
     if before is None:
         return outputs[feed.output]
+    if feed.last and not before.ndim:
+        raise ValueError("the input is a single number, which has no last one")
+    shape = (*before.shape[:-1], 1) if feed.last else before.shape
     if feed.rule == "next":
-        return before + 1
+        return (before + 1)[..., -1:] if feed.last else before + 1
     if feed.output >= len(outputs):
         raise ValueError(f"there is no output {feed.output}, but {len(outputs)} outputs")
     output = outputs[feed.output]
@@ -105,10 +109,11 @@ def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor | None
             raise ValueError(f"output {feed.output} is a single number, which has no largest")
         largest = output.argmax(-1)
         # The numbers of all positions come from a prompt; the next token follows the last of them.
-        last = largest if largest.numel() == before.numel() else largest[..., -1:]
-        if last.numel() == before.numel():
-            return last.reshape(before.shape).to(before.dtype)
-        raise ValueError(f"output {feed.output} gives {last.numel()} numbers, but the input has {before.numel()}")
+        count = math.prod(shape)
+        last = largest if largest.numel() == count and not feed.last else largest[..., -1:]
+        if last.numel() == count:
+            return last.reshape(shape).to(before.dtype)
+        raise ValueError(f"output {feed.output} gives {last.numel()} numbers, but the input has {count}")
     if (output.shape, output.dtype) != (before.shape, before.dtype):
         kinds = (f"{str(tensor.dtype).removeprefix('torch.')} {[*tensor.shape]}" for tensor in (output, before))
         raise ValueError("output {} is {}, but the input is {}".format(feed.output, *kinds))

@@ -102,6 +102,13 @@ def text(name: str, value: Any, hint: str = "give text in quotes") -> str:
     raise BadArgument.of(name, value, "not text", hint)
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return True or False. Raises BadArgument for anything else."""
+    if isinstance(value, bool):
+        return value
+    raise BadArgument.of(name, value, "neither True nor False", "")
+
+
 def choice(name: str, value: Any, choices: Sequence[_T]) -> _T:
     """Return the one of `choices` that `value` equals. Raises BadArgument."""
     for each in choices:

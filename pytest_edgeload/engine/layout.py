@@ -6,6 +6,8 @@ most operators find them in any layout. Some read the memory itself, by strides 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pytest_edgeload.networks.layer import Network, Op
 
 _STRIDED = {
@@ -22,7 +24,14 @@ def may_be_channels_last(network: Network) -> bool:
     It helps networks with convolutions. An operator from outside PyTorch may read memory as it likes.
     """
     is_convolutional = any(layer.is_convolution for layer in network.layers)
-    return is_convolutional and not any(depends_on_strides(op) for layer in network.layers for op in layer.ops)
+    return is_convolutional and not any(depends_on_strides(op) for op in _ops(network))
+
+
+def _ops(network: Network) -> Iterator[Op]:
+    """Yield the ops of all layers, also those of the first step."""
+    for layer in network.layers:
+        yield from layer.ops
+        yield from () if layer.first is None else layer.first.ops
 
 
 def depends_on_strides(op: Op) -> bool:

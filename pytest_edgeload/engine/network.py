@@ -30,7 +30,10 @@ class OpenNetwork:
 
     def __init__(self, folder: Path, reader: str) -> None:
         self.network = read_graph(folder)
-        self.layers = [CompiledLayer(layer) for layer in self.network.layers]
+        layers = self.network.layers
+        self.layers = [CompiledLayer(layer) for layer in layers]
+        firsts = [None if layer.first is None else CompiledLayer(layer.in_first_step) for layer in layers]
+        self.first_layers = [first or later for first, later in zip(firsts, self.layers, strict=True)]
         self.weights = open_weights(reader, folder, self.network)
         self._samples = ReadReader(folder / SAMPLES)
         weakref.finalize(self, _close, self.weights, self._samples)

@@ -88,15 +88,18 @@ class Performer:
     def _execute(self, task: Task, i: int, network: OpenNetwork) -> None:
         r = task.request
         with torch.inference_mode():
-            network.layers[i].run(task.tile, self._values[r], self._weights[task.weights], self._progress[r])
+            layers = network.layers if self.steps[r].ends_s else network.first_layers
+            layers[i].run(task.tile, self._values[r], self._weights[task.weights], self._progress[r])
             if i == len(network.layers) - 1 and is_last(network.network.layers[i], task.tile):
                 self._end_step(r, network)
 
     def _end_step(self, r: int, network: OpenNetwork) -> None:
         """Give the outputs of a step of request `r` to the next one, if there is one."""
-        values, names = self._values[r], network.network.own_outputs
-        inputs = self.steps[r].end([values[name] for name in network.network.outputs])
-        self._values[r] = {name: values[name] for name in names} if inputs is None else dict(inputs)
+        values, step, stored = self._values[r], self.steps[r], network.network
+        names = stored.outputs if step.ends_s else stored.first_outputs or stored.outputs
+        outputs = [values[name] for name in names]
+        inputs = step.end(outputs)
+        self._values[r] = dict(zip(stored.own_outputs, outputs, strict=False) if inputs is None else inputs)
 
     def _free(self, task: Task, i: int, network: OpenNetwork) -> None:
         layer = network.network.layers[i]

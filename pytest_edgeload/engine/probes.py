@@ -94,8 +94,9 @@ def _resident(folder: Path, reader: str) -> Callable[[int], list[torch.Tensor]]:
     def answer(sample: int) -> list[torch.Tensor]:
         values, progress = opened.inputs(sample), LayerProgress()
         for i, tile, weights in tiles:
-            opened.layers[i].run(tile, values, weights, progress)
-        return [values[name] for name in network.own_outputs]
+            opened.first_layers[i].run(tile, values, weights, progress)
+        outputs = network.first_outputs or network.outputs
+        return [values[name] for name in outputs[: len(network.own_outputs)]]
 
     return answer
 

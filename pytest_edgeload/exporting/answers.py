@@ -34,9 +34,9 @@ def answers(module: torch.nn.Module, samples: Sequence[Inputs]) -> list[SampleAn
     an input or output without bytes.
     """
     _check_tensors(module, samples)
-    traced, results = _signature(samples[0]), []
+    traced, results = signature(samples[0]), []
     for index, sample in enumerate(samples):
-        if _signature(sample) != traced:
+        if signature(sample) != traced:
             reason = "it differs from sample 0 in shapes, types or constants"
             raise CannotExport(f"sample {index}", reason, "make it a network of its own")
         results.append(_answer(module, sample, index))
@@ -134,7 +134,7 @@ def _noise(module: torch.nn.Module, sample: Inputs, outputs: Sequence[torch.Tens
     return noise
 
 
-def _signature(sample: Inputs) -> list[Any]:
+def signature(sample: Inputs) -> list[Any]:
     """Return all of a sample that is traced: its structure, shapes and types of its tensors, and its constants."""
     leaves, structure = tree_flatten((sample.args, dict(sample.kwargs)))
     return [structure, *((leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves)]

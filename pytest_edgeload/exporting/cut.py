@@ -55,11 +55,12 @@ class LayerDraft:
     live_out_bytes: int = 0
     flops: int = 0
     row_cut: RowCut | None = None
+    first: LayerDraft | None = None
 
     @property
     def is_weighted(self) -> bool:
         """Whether it holds a weight that begins a layer."""
-        return any(_begins_layer(tensor) for tensor in self.weights.values())
+        return any(begins_layer(tensor) for tensor in self.weights.values())
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,11 @@ class _Computation:
 
 @dataclass(frozen=True)
 class CutGraph:
-    """The layers of a graph in order, and the values of a run on fake tensors by name."""
+    """The layers of a graph in order, the values of a run on fake tensors, and the inputs that ops may overwrite."""
 
     layers: tuple[LayerDraft, ...]
     values: Mapping[str, Any]
+    overwritten: frozenset[str]
 
     def held_bytes(self, names: Sequence[str]) -> int:
         """Return the bytes of all storages of these values, which are no weights."""
@@ -98,7 +100,7 @@ def cut_graph(
         values = _account(layers, last, graph, weights, inputs - passed.keys())
         shared = shared_inputs(passed, values, inputs)
         if not shared:
-            return CutGraph(tuple(layer for layer, _ in layers), values)
+            return CutGraph(tuple(layer for layer, _ in layers), values, frozenset(passed))
         passed = {name: output for name, output in passed.items() if name not in shared}
 
 
@@ -134,7 +136,8 @@ def _computations(graph: Graph, weights: Placeholders) -> Iterator[_Computation]
             raise CannotExport(str(node.format_node()), "it cannot be cut into layers")
 
 
-def _begins_layer(weight: torch.Tensor) -> bool:
+def begins_layer(weight: torch.Tensor) -> bool:
+    """Return whether the first use of a weight begins a layer."""
     return weight.ndim >= _BEGINS_LAYER_NDIM
 
 
@@ -144,7 +147,7 @@ def _group(computations: Sequence[_Computation], weights: Placeholders) -> list[
     for computation in computations:
         used = dict(weights[placeholder] for placeholder in computation.weights)
         held = layers[-1][0].weights if layers else {}
-        new = [name for name, tensor in used.items() if _begins_layer(tensor) and name not in held]
+        new = [name for name, tensor in used.items() if begins_layer(tensor) and name not in held]
         if torch.Tag.pointwise in getattr(computation.node.target, "tags", ()):
             new = [name for name in new if math.prod(used[name].shape[1:]) > 1]
         # Ops before the first weighted op belong to the first layer, because they have nothing to load.

@@ -5,8 +5,8 @@ This file finds the inputs, outputs and weights of the graph, and refuses module
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,13 +16,14 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import way_out
-from pytest_edgeload.exporting.cut import LayerDraft, Placeholders, cut_graph, target_name
+from pytest_edgeload.exporting.cut import CutGraph, LayerDraft, Placeholders, cut_graph, target_name
+from pytest_edgeload.exporting.entries import with_first_step
 from pytest_edgeload.exporting.feeding import stored_feeds
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line, unchanged
 from pytest_edgeload.exporting.names import names_of
 from pytest_edgeload.exporting.operators import decomposed
 from pytest_edgeload.networks.feed import Feed
-from pytest_edgeload.networks.inputs import as_inputs
+from pytest_edgeload.networks.inputs import Inputs, as_inputs
 from pytest_edgeload.tensors import is_plain
 
 _NUMBERED = "lifted_tensor_"
@@ -35,7 +36,8 @@ class LayeredModule:
     """A module cut into layers; weights are real tensors, values are names.
 
     `buffers` are the initial values of the last inputs: buffers that the module changes. Their final values are as many
-    of the last outputs, `freed_bytes` of which no other output holds.
+    of the last outputs, `freed_bytes` of which no other output holds. `first_outputs` are the outputs of the first
+    step, if it has ops of its own.
     """
 
     layers: tuple[LayerDraft, ...]
@@ -44,14 +46,68 @@ class LayeredModule:
     feeds: tuple[Feed, ...] = ()
     buffers: tuple[torch.Tensor, ...] = ()
     freed_bytes: int = 0
+    first_outputs: tuple[str, ...] = ()
 
 
-def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
+def export(module: torch.nn.Module, sample: Any, later: Inputs | None = None) -> LayeredModule:
     """Cut `module`, called with `sample` in evaluation mode, into layers; `networks.inputs` describes samples.
 
+    `later` are inputs of later steps, if these have other shapes; the layers then also have the ops of the first step.
     Raises CannotExport, with torch's reason in short, if torch cannot trace the module.
     """
     inputs = as_inputs(sample)
+    programs = [_program(module, each) for each in ([inputs] if later is None else [later, inputs])]
+    changed = sorted({name for program in programs for name in program.graph_signature.buffers_to_mutate.values()})
+    entries = [_entry(module, program, changed, stored_feeds(inputs)) for program in programs]
+    cuts = _cut(entries)
+    entry, cut = entries[0], cuts[0]
+    layered = LayeredModule(
+        cut.layers,
+        entry.inputs,
+        entry.outputs,
+        entry.feeds,
+        entry.buffers,
+        cut.held_bytes(entry.outputs) - cut.held_bytes(entry.outputs[: len(entry.outputs) - len(entry.buffers)]),
+    )
+    if later is None:
+        return layered
+    return replace(layered, layers=with_first_step(cut.layers, cuts[1].layers), first_outputs=entries[1].outputs)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """The graph of a module for inputs of some shapes; its last inputs and outputs are `buffers`, which it changes."""
+
+    graph: Graph
+    weights: Placeholders
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    feeds: tuple[Feed, ...]
+    buffers: tuple[torch.Tensor, ...]
+
+    @property
+    def passed(self) -> dict[str, str]:
+        """The inputs that the next step gets from this one, and the outputs that they become."""
+        same = (feed for feed in self.feeds if feed.rule == "same")
+        return {self.inputs[int(feed.input)]: self.outputs[feed.output] for feed in same}
+
+
+def _cut(entries: Sequence[_Entry]) -> list[CutGraph]:
+    """Cut the graphs into layers; none overwrites an input that shares memory with another one in any of them."""
+    allowed = set(entries[0].passed)
+    while True:
+        cuts = [
+            cut_graph(each.graph, each.weights, each.outputs, {n: o for n, o in each.passed.items() if n in allowed})
+            for each in entries
+        ]
+        overwritten = set.intersection(*(set(cut.overwritten) for cut in cuts))
+        if all(cut.overwritten == overwritten for cut in cuts):
+            return cuts
+        allowed = overwritten
+
+
+def _program(module: torch.nn.Module, inputs: Inputs) -> torch.export.ExportedProgram:
+    """Return the exported program of `module` in evaluation mode. Raises CannotExport."""
     for tensor in tree_leaves((inputs.args, dict(inputs.kwargs))):
         if isinstance(tensor, torch.Tensor) and tensor.device.type != "cpu":
             raise CannotExport("an input", f"it is on the device {tensor.device}", "make the samples on the CPU")
@@ -67,16 +123,26 @@ def export(module: torch.nn.Module, sample: Any) -> LayeredModule:
         failure = CannotExport(subject, first_line(error), way_out(module, inputs, str(error)))
         raise with_user_lines(failure, error) from error
     _check_deterministic(program.graph)
-    weights, names, buffers = _placeholders(program)
+    return program
+
+
+def _entry(
+    module: torch.nn.Module, program: torch.export.ExportedProgram, changed: Sequence[str], feeds: Sequence[Feed]
+) -> _Entry:
+    """Return the graph of a program, with the buffers in `changed` among its inputs and outputs."""
+    weights, inputs, buffers = _placeholders(program, changed)
     weights = _named(weights, module)
     _check_layout(program.graph, weights)
-    outputs, changed = _outputs(program, weights)
-    feeds = (*stored_feeds(inputs), *(Feed(len(names) + i, len(outputs) + i) for i in range(len(buffers))))
-    names, all_outputs = (*names, *buffers), (*outputs, *(changed[name] for name in buffers))
-    passed = {names[int(feed.input)]: all_outputs[feed.output] for feed in feeds if feed.rule == "same"}
-    cut = cut_graph(program.graph, weights, all_outputs, passed)
-    freed_bytes = cut.held_bytes(all_outputs) - cut.held_bytes(outputs)
-    return LayeredModule(cut.layers, names, all_outputs, feeds, tuple(buffers.values()), freed_bytes)
+    outputs, values = _outputs(program, weights)
+    passed = (Feed(len(inputs) + i, len(outputs) + i) for i in range(len(buffers)))
+    return _Entry(
+        program.graph,
+        weights,
+        (*inputs, *buffers),
+        (*outputs, *(values.get(name, name) for name in buffers)),
+        (*feeds, *passed),
+        tuple(buffers.values()),
+    )
 
 
 def _traced(module: torch.nn.Module, args: Any, kwargs: Any) -> torch.export.ExportedProgram:
@@ -132,13 +198,12 @@ def _draws(node: Node) -> bool:
 
 
 def _placeholders(
-    program: torch.export.ExportedProgram,
+    program: torch.export.ExportedProgram, changed: Sequence[str]
 ) -> tuple[Placeholders, tuple[str, ...], Mapping[str, torch.Tensor]]:
-    """Return the placeholders of weights, the names of the user's inputs in order, and the buffers that change."""
+    """Return the placeholders of weights, the names of the user's inputs in order, and the buffers in `changed`."""
     weights: dict[str, tuple[str, torch.Tensor]] = {}
     inputs: list[str] = []
     buffers: dict[str, torch.Tensor] = {}
-    changed = set(program.graph_signature.buffers_to_mutate.values())
     for spec in program.graph_signature.input_specs:
         name = spec.arg.name
         if spec.kind is InputKind.USER_INPUT:
@@ -157,7 +222,8 @@ def _placeholders(
                 weights[name] = (target, tensor.detach())
         else:
             raise CannotExport(f"input {name}", f"of kind {spec.kind.name}, which has no weights to load")
-    return weights, tuple(inputs), buffers
+    targets = program.graph_signature.inputs_to_buffers
+    return weights, tuple(inputs), dict(sorted(buffers.items(), key=lambda item: targets[item[0]]))
 
 
 def _named(weights: Placeholders, module: torch.nn.Module) -> Placeholders:

@@ -34,7 +34,7 @@ def next_sample(sample: Inputs, outputs: Sequence[torch.Tensor]) -> Inputs:
 def leaf_feeds(feed: Feed, first: int, count: int) -> list[Feed]:
     """Return the feeds of `count` tensors, the first of which is input number `first`, that one feed stands for."""
     step = 1 if feed.rule == "same" else 0
-    return [Feed(first + i, feed.output + step * i, feed.rule) for i in range(count)]
+    return [Feed(first + i, feed.output + step * i, feed.rule, last=feed.last) for i in range(count)]
 
 
 def arguments(sample: Inputs) -> tuple[int | str, ...]:

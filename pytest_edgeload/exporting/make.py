@@ -12,10 +12,10 @@ import msgspec
 import torch
 
 from pytest_edgeload.base.functions import import_function
-from pytest_edgeload.exporting.answers import SampleAnswer, answers
+from pytest_edgeload.exporting.answers import SampleAnswer, answers, signature
 from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
-from pytest_edgeload.exporting.feeding import arguments
+from pytest_edgeload.exporting.feeding import arguments, next_sample
 from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.exporting.model import open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
@@ -23,7 +23,7 @@ from pytest_edgeload.networks.dependencies import imported_since
 from pytest_edgeload.networks.feed import compared
 from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
 from pytest_edgeload.networks.inputs import Inputs, as_samples, nest_of
-from pytest_edgeload.networks.layer import Layer, Network, Sample, TensorSpec, WeightFile
+from pytest_edgeload.networks.layer import FirstStep, Layer, Network, Sample, TensorSpec, WeightFile
 from pytest_edgeload.networks.making import Event, MakeNetwork, Progress, Waiting, is_saved_model
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.networks.tile import PAGE
@@ -103,7 +103,8 @@ def store_module(
     inputs = as_samples(samples)
     external = _CheckpointWeights() if checkpoint is None else _CheckpointWeights.of(module, checkpoint, folder)
     answered = answers(module, inputs)  # first, because an export may change the module's caches
-    layered = export(module, inputs[0])
+    later = next_sample(inputs[0], answered[0].outputs) if answered[0].later else inputs[0]
+    layered = export(module, inputs[0], later if signature(later) != signature(inputs[0]) else None)
     specs, weights_sha256 = _store_weights(folder, layered, external.specs.keys(), progress)
     external = external.behind((folder / WEIGHTS).stat().st_size)
     stored_samples, samples_sha256 = _store_samples(folder, inputs, answered, layered)
@@ -122,6 +123,7 @@ def store_module(
         buffers=len(layered.buffers),
         freed_bytes=layered.freed_bytes,
         arguments=arguments(inputs[0]),
+        first_outputs=layered.first_outputs,
     )
     return write_graph(folder, network)
 
@@ -156,9 +158,14 @@ def _layers(module: LayeredModule, specs: Mapping[str, TensorSpec]) -> tuple[Lay
             live_out_bytes=draft.live_out_bytes,
             flops=draft.flops,
             row_cut=draft.row_cut,
+            first=None if draft.first is None else _first_step(draft.first),
         )
 
     return tuple(map(layer, module.layers))
+
+
+def _first_step(draft: LayerDraft) -> FirstStep:
+    return FirstStep(tuple(draft.ops), draft.activation_bytes, draft.live_out_bytes, draft.flops, draft.row_cut)
 
 
 def _store_samples(

@@ -26,12 +26,16 @@ class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
     `same` it becomes output number `output`; a nest of tensors becomes as many outputs, from that number on. With
     `argmax` it becomes the index of the largest number along the output's last axis: the next token. If these are more
     than the input has, the last ones count. With `next` it becomes its own value plus one: a position.
+
+    If `last`, only the last number along the last axis is passed on. So the first step can have the tokens of a prompt
+    and their positions as inputs, and each later step has one token and one position.
     """
 
     input: int | str
     output: int = 0
     rule: Rule = "same"
     request: int | None = None
+    last: bool = False
 
     def __post_init__(self) -> None:
         """Raise BadArgument unless the values are of their types."""
@@ -39,6 +43,9 @@ class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
             force_setattr(self, "input", arguments.whole("input", self.input, 0, MAX_INDEX))
         force_setattr(self, "output", arguments.whole("output", self.output, 0, MAX_INDEX))
         force_setattr(self, "rule", arguments.choice("rule", self.rule, _RULES))
+        force_setattr(self, "last", arguments.flag("last", self.last))
+        if self.rule == "same" and self.last:
+            raise BadArgument.of("last", self.last, "not used by the rule same", "leave it out")
         if self.rule == "next" and self.output:
             raise BadArgument.of("output", self.output, "not used by the rule next", "leave it out")
         if self.request is not None:

@@ -93,12 +93,23 @@ class RowCut(msgspec.Struct, frozen=True):
         return tuple((begin, min(begin + step, end)) for begin in range(first, end, step))
 
 
-class Layer(msgspec.Struct, frozen=True):
+class FirstStep(msgspec.Struct, frozen=True):
+    """The ops of a layer in the first step of a request, and their figures, see `Layer`."""
+
+    ops: tuple[Op, ...]
+    activation_bytes: int
+    live_out_bytes: int
+    flops: int
+    row_cut: RowCut | None = None
+
+
+class Layer(msgspec.Struct, frozen=True, dict=True):
     """The ops from one weighted op up to the next.
 
     `activation_bytes` is the peak of live values while the layer runs. `live_out_bytes` are the values still live after
-    it, which later layers or the caller need. `flops` counts multiply and add as two. `row_cut` is given if the layer
-    computes with a matrix that it makes from its weights row by row.
+    it, which later layers or the caller need. `flops` counts multiply and add as two. `first` has the ops of the first
+    step of a request, with the same weights, if its inputs have other shapes than those of later steps. `row_cut` is
+    given if the layer computes with a matrix that it makes from its weights row by row.
     """
 
     name: str
@@ -109,6 +120,25 @@ class Layer(msgspec.Struct, frozen=True):
     live_out_bytes: int
     flops: int
     row_cut: RowCut | None = None
+    first: FirstStep | None = None
+
+    @cached_property
+    def in_first_step(self) -> Layer:
+        """This layer as it is in the first step of a request."""
+        if self.first is None:
+            return self
+        values = msgspec.structs.asdict(self.first)
+        return msgspec.structs.replace(self, **values, first=None)
+
+    @property
+    def max_activation_bytes(self) -> int:
+        """The peak of live values while the layer runs, in any step."""
+        return max(self.activation_bytes, self.in_first_step.activation_bytes)
+
+    @property
+    def max_live_out_bytes(self) -> int:
+        """The bytes of values still live after the layer, in any step."""
+        return max(self.live_out_bytes, self.in_first_step.live_out_bytes)
 
     @property
     def weight_bytes(self) -> int:
@@ -191,7 +221,8 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     user set, if any. `feeds` connect the steps of a request. The last `buffers` inputs, and as many outputs, are
     buffers that the module changes. `freed_bytes` of the values that are live at the end are such buffers alone, which
     are freed when the last step has ended. `arguments` has the position or keyword of the argument that each input is
-    part of; if it is empty, each is one by itself.
+    part of; if it is empty, each is one by itself. `first_outputs` name the outputs of the first step of a request, if
+    its layers have other ops then; its inputs have the same names.
     """
 
     name: str
@@ -209,6 +240,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     buffers: int = 0
     freed_bytes: int = 0
     arguments: tuple[int | str, ...] = ()
+    first_outputs: tuple[str, ...] = ()
 
     @property
     def own_inputs(self) -> tuple[str, ...]:
@@ -254,12 +286,12 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     @property
     def peak_bytes(self) -> int:
         """The most bytes that one request can hold: all weights, and the largest activations of a layer."""
-        return self.distinct_bytes + max([self.input_bytes, *(layer.activation_bytes for layer in self.layers)])
+        return self.distinct_bytes + max([self.input_bytes, *(layer.max_activation_bytes for layer in self.layers)])
 
     @property
     def answer_bytes(self) -> int:
         """Bytes of the outputs, which stay in memory when a request is done."""
-        return (self.layers[-1].live_out_bytes if self.layers else self.input_bytes) - self.freed_bytes
+        return (self.layers[-1].max_live_out_bytes if self.layers else self.input_bytes) - self.freed_bytes
 
     @property
     def tolerance(self) -> float:

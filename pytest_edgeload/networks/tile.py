@@ -109,7 +109,20 @@ class Tiling:
 
 @lru_cache(maxsize=4096)
 def _tiling(key: _LayerKey) -> Tiling | None:
-    layer = key.layer
+    """Return how a layer can be cut in all steps."""
+    later, first = _tiling_of_ops(key.layer), _tiling_of_ops(key.layer.in_first_step)
+    is_same = later is not None and first is not None and _slices(later) == _slices(first)
+    return later if is_same else None
+
+
+def _slices(tiling: Tiling) -> Any:
+    """Return all of a tiling that tiles depend on."""
+    cut = tiling.row_cut
+    return cut.rows, cut.axes, cut.unit, tiling.weights, tiling.groups, tiling.ids
+
+
+def _tiling_of_ops(layer: Layer) -> Tiling | None:
+    """Return how a layer can be cut in later steps."""
     row_cut = layer.row_cut or _plain_row_cut(layer)
     if row_cut is None:
         return None
@@ -291,15 +304,15 @@ def working_bytes(layer: Layer, tile: Tile) -> int:
     """
     tiling = find_tiling(layer)
     if tiling is None or not isinstance(tile, tuple):
-        return layer.activation_bytes
+        return layer.max_activation_bytes
     strided_bytes = sum(weight.size_bytes for weight in layer.weights if tiling.row_cut.axes.get(weight.name))
-    result_bytes = -(-(layer.activation_bytes + strided_bytes) * (tile[1] - tile[0]) // tiling.rows)
-    return layer.activation_bytes + result_bytes + layer.weight_bytes - tiling.size_bytes
+    result_bytes = -(-(layer.max_activation_bytes + strided_bytes) * (tile[1] - tile[0]) // tiling.rows)
+    return layer.max_activation_bytes + result_bytes + layer.weight_bytes - tiling.size_bytes
 
 
 def live_out_bytes(layer: Layer, tile: Tile) -> int:
     """Return the activation bytes that are still held after a tile has been executed."""
     if is_last(layer, tile):
-        return layer.live_out_bytes
+        return layer.max_live_out_bytes
     tiling = find_tiling(layer)
-    return layer.activation_bytes + layer.weight_bytes - (tiling.size_bytes if tiling else 0)
+    return layer.max_activation_bytes + layer.weight_bytes - (tiling.size_bytes if tiling else 0)
