@@ -58,7 +58,7 @@ def export(module: torch.nn.Module, sample: Any, later: Inputs | None = None) ->
     inputs = as_inputs(sample)
     programs = [_program(module, each) for each in ([inputs] if later is None else [later, inputs])]
     changed = sorted({name for program in programs for name in program.graph_signature.buffers_to_mutate.values()})
-    entries = [_entry(module, program, changed, stored_feeds(inputs)) for program in programs]
+    entries = [_traced_graph(module, program, changed, stored_feeds(inputs)) for program in programs]
     cuts = _cut(entries)
     entry, cut = entries[0], cuts[0]
     layered = LayeredModule(
@@ -75,7 +75,7 @@ def export(module: torch.nn.Module, sample: Any, later: Inputs | None = None) ->
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _TracedGraph:
     """The graph of a module for inputs of some shapes; its last inputs and outputs are `buffers`, which it changes."""
 
     graph: Graph
@@ -92,7 +92,7 @@ class _Entry:
         return {self.inputs[int(feed.input)]: self.outputs[feed.output] for feed in same}
 
 
-def _cut(entries: Sequence[_Entry]) -> list[CutGraph]:
+def _cut(entries: Sequence[_TracedGraph]) -> list[CutGraph]:
     """Cut the graphs into layers; none overwrites an input that shares memory with another one in any of them."""
     allowed = set(entries[0].passed)
     while True:
@@ -126,16 +126,16 @@ def _program(module: torch.nn.Module, inputs: Inputs) -> torch.export.ExportedPr
     return program
 
 
-def _entry(
+def _traced_graph(
     module: torch.nn.Module, program: torch.export.ExportedProgram, changed: Sequence[str], feeds: Sequence[Feed]
-) -> _Entry:
+) -> _TracedGraph:
     """Return the graph of a program, with the buffers in `changed` among its inputs and outputs."""
     weights, inputs, buffers = _placeholders(program, changed)
     weights = _named(weights, module)
     _check_layout(program.graph, weights)
     outputs, values = _outputs(program, weights)
     passed = (Feed(len(inputs) + i, len(outputs) + i) for i in range(len(buffers)))
-    return _Entry(
+    return _TracedGraph(
         program.graph,
         weights,
         (*inputs, *buffers),
