@@ -142,7 +142,7 @@ class CompiledLayer:
         for call in self._calls[: row_cut.first]:
             call(values, weights)
         call = self._calls[row_cut.op]
-        ids: torch.Tensor = call.args[1](values, weights)
+        ids: torch.Tensor = call.argument(1, values, weights)
         places = torch.searchsorted(weights[ROW_NUMBERS], ids) if requested else ids
         own = {
             name: weights[name].index_select(axis, (places if name in requested else ids).flatten())
@@ -151,7 +151,7 @@ class CompiledLayer:
         widen = self._calls[row_cut.first : row_cut.op]
         for each in widen:
             each(values, {**weights, **own})
-        rows: torch.Tensor = call.args[0](values, {**weights, **own})
+        rows: torch.Tensor = call.argument(0, values, {**weights, **own})
         for each in widen:
             values.pop(each.output, None)
         self._finish(row_cut, rows.reshape(*ids.shape, *rows.shape[1:]), values, weights)
@@ -161,7 +161,7 @@ def _part(
     row_cut: RowCut, call: OpCall, rows: RowRange, values: Values, weights: TileTensors
 ) -> tuple[torch.Tensor, int]:
     """Return the outputs of these rows, and the axis along which rows are arranged."""
-    args = [argument(values, weights) for argument in call.args]
+    args = call.arguments(values, weights)
     axis = 1 - args[1].ndim  # from the end, because an image may have no batch axis
     if args[1].ndim == 2:  # noqa: PLR2004  # a matrix product: the last axis
         return call.function(*args), -1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.fx import Graph, Node
 from torch.nn import functional as F  # noqa: N812  # the customary name
 
-from pytest_edgeload.engine.kernels import apply_linear, bind, compile_op, convolve
+from pytest_edgeload.engine.kernels import apply_linear, attend, bind, compile_op, convolve
 from pytest_edgeload.exporting.cut import encode
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.layer import Op
@@ -143,3 +143,26 @@ def test_linear_with_few_rows_rounds_once(rows: int, bias: torch.Tensor | None) 
     exact = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
     error = (apply_linear(x, weight, bias).double() - exact).abs().max()
     assert error <= 1.01 * (F.linear(x, weight, bias).double() - exact).abs().max()
+
+
+@given(st.data())
+def test_attention_equals_plain_pytorch(data: st.DataObject) -> None:
+    """The result equals PyTorch's, for one token and several, with heads that share keys or not, and for any mask."""
+    batch, shared, group = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    tokens, keys, size = (
+        data.draw(st.sampled_from([1, 1, 3])),
+        data.draw(st.integers(1, 8)),
+        data.draw(st.integers(1, 8)),
+    )
+    query = torch.randn(batch, shared * group, tokens, size)
+    key, value = torch.randn(batch, shared, keys, size), torch.randn(batch, shared, keys, data.draw(st.integers(1, 8)))
+    masks = [(tokens, keys), (1, tokens, keys), (batch, 1, tokens, keys), (batch, shared * group, tokens, keys)]
+    mask = data.draw(st.none() | st.sampled_from(masks).map(torch.randn))
+    is_causal = mask is None and data.draw(st.booleans())
+    scale = data.draw(st.sampled_from([None, 0.5]))
+    keys_of_all, values_of_all = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+    expected = F.scaled_dot_product_attention(query, keys_of_all, values_of_all, mask, is_causal=is_causal, scale=scale)
+    actual = attend(query, key, value, mask, 0.0, is_causal, scale=scale, enable_gqa=True)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+    if group == 1:
+        torch.testing.assert_close(attend(query, key, value, mask, 0.0, is_causal, scale=scale), expected)
