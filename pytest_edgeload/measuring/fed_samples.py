@@ -55,7 +55,7 @@ def _difference(feed: Feed, workload: Workload, r: int, folders: Sequence[Path])
         same = (numbers == given).all()
         return "" if same else f"it is {given.astype(int).flatten().tolist()} instead of {numbers.flatten().tolist()}"
     error = abs(output - given).max(initial=0.0) / (abs(output).max(initial=0.0) or 1.0)
-    return "" if error <= source.network.tolerance else f"they differ by {error:.1g} of its largest value"
+    return "" if error <= source.network.tolerance else f"they differ by {error:.1%} of its largest value"
 
 
 def _read(folder: Path, spec: TensorSpec) -> np.ndarray[Any, np.dtype[np.float64]]:

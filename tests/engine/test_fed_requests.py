@@ -105,7 +105,7 @@ def test_fed_values_replace_those_of_the_sample(folders: tuple[Path, Path]) -> N
     [
         (
             FEEDS[0],
-            r"states of its sample 0 is not output 0 of request 0 \(stored\): they differ by [\d.]+ of its ",
+            r"states of its sample 0 is not output 0 of request 0 \(stored\): they differ by [\d.]+% of its ",
         ),
         (
             FEEDS[1],

@@ -174,3 +174,14 @@ def test_plans_do_not_grow_with_steps() -> None:
         assert plans[0].tasks == plans[1].tasks, name
         assert [loop.steps for plan in plans for loop in plan.loops] == [10, 10_000], name
         check_plan(plans[1], many)
+
+
+def test_records_do_not_grow_with_steps() -> None:
+    """A run of a thousand steps has as many spans and totals as one of ten, under each policy."""
+    for name, policy in POLICIES.items():
+        sizes = []
+        for steps in (10, 1000):
+            asked = Workload("loop", (Request(ASKED.requests[0].network, steps=steps),))
+            found = simulate(policy(asked, Budget(1 << 20)), asked)
+            sizes.append((len(found.spans), len(found.totals)))
+        assert sizes[0] == sizes[1], name
