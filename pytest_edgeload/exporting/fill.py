@@ -6,8 +6,10 @@ import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import torch
 
+from pytest_edgeload.exporting.blocks import StoredWeight
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, Checkpoint
 from pytest_edgeload.networks.folder import map_file, write_tensors
 from pytest_edgeload.networks.layer import TensorSpec
@@ -27,6 +29,7 @@ def fill(module: torch.nn.Module, checkpoint: Checkpoint, path: str, folder: Pat
     values.
     """
     tensors = {name: tensor for name, tensor in module.state_dict(keep_vars=True).items() if _is_tensor(tensor)}
+    checkpoint = checkpoint.named_as(tensors)
     unknown = sorted(checkpoint.tensors.keys() - tensors.keys())
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
@@ -39,11 +42,26 @@ def fill(module: torch.nn.Module, checkpoint: Checkpoint, path: str, folder: Pat
     for names in tied_names.values():
         spec = _find(names, checkpoint, path)
         _check_tied(spec.name, [name for name in names if name in views], views, path)
-        _assign(module, names, tensors[names[0]], views[spec.name], path)
+        old, new = tensors[names[0]], views[spec.name]
+        if spec.name in checkpoint.widened:
+            new = _widened(new, *checkpoint.widened[spec.name], old.dtype)
+        _assign(module, names, old, new, path)
         if not spec.padding_bytes:
-            places |= {name: TensorSpec(name, spec.dtype, spec.shape, spec.offset, spec.size_bytes) for name in names}
+            exported = [_exported_name(name) if isinstance(new, StoredWeight) else name for name in names]
+            places |= {name: msgspec.structs.replace(spec, name=name) for name in exported}
     _check_values(module, path)
     return places
+
+
+def _widened(stored: torch.Tensor, kind: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Return a tensor of a file as the module uses it: in the module's type."""
+    return stored if (stored.dtype, stored.shape) == (dtype, shape) else StoredWeight(stored, kind, shape, dtype)
+
+
+def _exported_name(name: str) -> str:
+    """Return the name that torch.export gives to the tensor that a weight consists of."""
+    owner, _, attribute = name.rpartition(".")
+    return f"{owner}{'.' if owner else ''}parametrizations.{attribute}.original0"
 
 
 def _check_tied(name: str, others: Sequence[str], views: Mapping[str, torch.Tensor], path: str) -> None:

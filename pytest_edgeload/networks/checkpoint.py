@@ -1,4 +1,4 @@
-"""Weights in existing safetensors files: a single file, or shards with an index. Never imports torch.
+"""Weights in existing files: a safetensors file, shards of it with an index, or a GGUF file. Never imports torch.
 
 The weights are read from the checkpoint itself. Its files follow each other in the address space of the network's
 weights. Each begins on a page, with an unused page before it, so that one integer is the address of a tensor and no
@@ -11,19 +11,23 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 import msgspec
 
 from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.networks.gguf import BLOCK_TYPES, PLAIN_TYPES, read_gguf
 from pytest_edgeload.networks.layer import DTYPES, TensorSpec, WeightFile
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _PAGE = 4096
+GGUF_SUFFIX = ".gguf"
+_GGUF_HEADER_BYTES = 1 << 20  # the size of a header is not in the file; the first part is enough to notice a change
 _MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself, which holds for an index as well
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 _DTYPE_NAMES = {short: name for name, (short, _) in DTYPES.items()}
@@ -36,10 +40,22 @@ class BadCheckpoint(Refusal):
 
 
 class Checkpoint(NamedTuple):
-    """The files of a checkpoint, and its tensors by name with their addresses."""
+    """The files of a checkpoint, and its tensors by name with their addresses.
+
+    `widened` has the types and shapes of tensors that a module may use in another type than the file has.
+    """
 
     files: tuple[WeightFile, ...]
     tensors: Mapping[str, TensorSpec]
+    widened: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType({})
+    name_of: Callable[[str], str] = str
+
+    def named_as(self, names: Iterable[str]) -> Checkpoint:
+        """Return the checkpoint with those `names` of a module that are other ones in its files."""
+        others = {self.name_of(name): name for name in names if name not in self.tensors}
+        tensors = {others.get(name, name): spec for name, spec in self.tensors.items()}
+        renamed = {name: msgspec.structs.replace(spec, name=name) for name, spec in tensors.items()}
+        return Checkpoint(self.files, renamed, {others.get(name, name): kind for name, kind in self.widened.items()})
 
 
 class _TensorEntry(msgspec.Struct):
@@ -67,7 +83,7 @@ def file_stamp(path: Path) -> str:
 
 
 def checkpoint_files(path: Path) -> list[Path]:
-    """Return all files of the checkpoint `path`: a safetensors file, an index, or a folder that contains one of them.
+    """Return all files of the checkpoint `path`: a safetensors or GGUF file, an index, or a folder with shards.
 
     Raises BadCheckpoint.
     """
@@ -81,6 +97,8 @@ def read_checkpoint(path: Path, end: int) -> Checkpoint:
     Raises BadCheckpoint.
     """
     main = _main_file(path)
+    if main.suffix == GGUF_SUFFIX:
+        return _read_gguf(main, (-(-end // _PAGE) + 1) * _PAGE)
     shards: Mapping[str, set[str] | None] = {**_shards(main)} if main.suffix == ".json" else {main.name: None}
     weight_files: list[WeightFile] = []
     tensors: dict[str, TensorSpec] = {}
@@ -158,6 +176,8 @@ def _read_header(path: Path, begin: int) -> tuple[WeightFile, bytes]:
     try:
         with files.open_file(path) as file:
             size = int.from_bytes(file.read(8), "little")
+            if path.suffix == GGUF_SUFFIX:
+                size = min(status.st_size - 8, _GGUF_HEADER_BYTES)
             header = file.read(size) if size <= min(status.st_size - 8, _MAX_HEADER_BYTES) else b""
     except OSError as error:
         raise BadCheckpoint(str(path), str(error.strerror), _FETCH) from error
@@ -178,6 +198,22 @@ def _read_file(path: Path, begin: int) -> tuple[WeightFile, dict[str, TensorSpec
     if end > file.size_bytes:
         raise BadCheckpoint(file.path, f"it ends at byte {file.size_bytes}, but its tensors at byte {end}", _FETCH)
     return file, {name: msgspec.structs.replace(spec, offset=begin + spec.offset) for name, spec in specs.items()}
+
+
+def _read_gguf(path: Path, begin: int) -> Checkpoint:
+    """Return the tensors of a GGUF file at the address `begin`. Raises BadCheckpoint."""
+    file, _ = _read_header(path, begin)
+    try:
+        found = read_gguf(path)
+    except ValueError as error:
+        raise BadCheckpoint(str(path), "not a GGUF file, or its header is damaged", _FETCH) from error
+    specs: dict[str, TensorSpec] = {}
+    for name, tensor in found.tensors.items():
+        if tensor.type not in {*PLAIN_TYPES, *BLOCK_TYPES}:
+            reason, hint = f"of type {tensor.type} in {path}, which is not supported", "convert to "
+            raise BadCheckpoint(f"tensor {name}", reason, hint + ", ".join([*PLAIN_TYPES, *BLOCK_TYPES]))
+        specs[name] = msgspec.structs.replace(tensor.spec, offset=begin + tensor.spec.offset)
+    return Checkpoint((file,), specs, {name: each[1:] for name, each in found.tensors.items()}, found.name_of)
 
 
 def header_tensors(header: bytes) -> dict[str, TensorSpec]:

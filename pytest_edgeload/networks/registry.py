@@ -112,10 +112,10 @@ class Registry:
     ) -> None:
         """Register the network `name`, made by `factory`: `module:function` or the path of a .pt2 file.
 
-        `checkpoint` is a safetensors file, an index of shards or the folder of either; the function's module gets its
-        weights from it. `tolerance` is the largest difference from plain PyTorch's outputs, relative to the largest
-        value; by default it follows from the network's types. Raises UsageError if the factory has another form, the
-        tolerance is not a positive number or the name is taken.
+        `checkpoint` is a safetensors file, an index of shards, the folder of either, or a GGUF file; the function's
+        module gets its weights from it. `tolerance` is the largest difference from plain PyTorch's outputs, relative to
+        the largest value; by default it follows from the network's types. Raises UsageError if the factory has another
+        form, the tolerance is not a positive number or the name is taken.
         """
         check_name("network", name)
         factory = os.fsdecode(factory) if isinstance(factory, bytes | os.PathLike) else factory

@@ -1,0 +1,127 @@
+"""GGUF files as checkpoints: read where they are, widened like the package `gguf` does, in tiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.exporting import cut as exporting_cut
+from pytest_edgeload.exporting.blocks import widen
+from pytest_edgeload.networks.checkpoint import BadCheckpoint, read_checkpoint
+from pytest_edgeload.networks.folder import WEIGHTS, read_graph
+from pytest_edgeload.networks.gguf import BLOCK_TYPES, PLAIN_TYPES
+from pytest_edgeload.networks.tile import WHOLE, cut
+from tests.builders import stored
+from tests.engine.test_tiles import execute
+
+gguf = pytest.importorskip("gguf", reason="it reads GGUF files")
+BLOCK_BYTES = {"Q8_0": 34, "Q4_0": 18, "Q4_K": 144, "Q6_K": 210}
+
+
+def blocks(kind: str, rows: int, blocks_per_row: int) -> numpy.ndarray:
+    """Return random blocks of a type whose scales are small numbers."""
+    source = numpy.random.default_rng(0)
+    made = source.integers(0, 256, (rows, blocks_per_row, BLOCK_BYTES[kind]), dtype=numpy.uint8)
+    scale = numpy.frombuffer(numpy.float16(0.001).tobytes(), numpy.uint8)
+    for at in {"Q4_K": (0, 2), "Q6_K": (208,)}.get(kind, (0,)):
+        made[..., at : at + 2] = scale
+    return made.reshape(rows, -1)
+
+
+@pytest.mark.parametrize("kind", BLOCK_TYPES)
+def test_blocks_are_widened_as_by_the_package(kind: str) -> None:
+    """All numbers of a type are those that the package `gguf` computes."""
+    data = blocks(kind, 6, 3)
+    expected = gguf.quants.dequantize(data, gguf.GGMLQuantizationType[kind])
+    assert numpy.array_equal(widen(torch.from_numpy(data), kind).numpy(), expected)
+
+
+class Net(nn.Module):
+    """A table of words and two linear layers, named as in a model of transformers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Module()
+        self.model.embed_tokens, self.model.norm = nn.Embedding(40, 256), nn.LayerNorm(256, bias=False)
+        self.lm_head = nn.Linear(256, 40, bias=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Score the words."""
+        return self.lm_head(self.model.norm(self.model.embed_tokens(ids)))  # type: ignore[no-any-return,operator]
+
+
+def written(path: Path, kind: str, **replaced: str) -> Path:
+    """Write a GGUF file for `Net` whose matrices have this type, under other names than its own in `replaced`."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    per_row = 1 if kind.endswith("K") else 8
+    for name in ("token_embd.weight", "output.weight"):
+        stored_as = replaced.get(name.partition(".")[0], name)
+        if kind in PLAIN_TYPES:
+            numbers = torch.rand(40, 256).to(getattr(torch, PLAIN_TYPES[kind]))
+            raw = numbers.view(torch.uint8).numpy() if kind == "BF16" else numbers.numpy()
+        else:
+            raw = blocks(kind, 40, per_row)
+        writer.add_tensor(stored_as, raw, raw_dtype=gguf.GGMLQuantizationType[kind])
+    writer.add_tensor("output_norm.weight", numpy.ones(256, numpy.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def empty() -> Net:
+    with torch.device("meta"):
+        return Net().eval()
+
+
+@pytest.mark.parametrize("kind", [*PLAIN_TYPES, *BLOCK_TYPES])
+def test_gguf_file_is_read_where_it_is(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through every reader, whole and in tiles, outputs are plain PyTorch's; no weight of the file is stored again."""
+    monkeypatch.setattr(exporting_cut, "_BLOCK_BYTES", 20000)
+    checkpoint = written(tmp_path / "model.gguf", kind)
+    folder = stored(tmp_path, empty(), (torch.tensor([[3, 1, 39]]),), checkpoint=checkpoint)
+    assert (folder / WEIGHTS).stat().st_size <= 4096
+    network = read_graph(folder)
+    for reader in READERS:
+        opened = OpenNetwork(folder, reader)
+        for max_bytes in (1000, 1 << 20):
+            tiles = {i: cut(network, i, max_bytes) for i in range(len(network.layers))}
+            assert opened.compare(execute(opened, tiles), 0).error == pytest.approx(0, abs=1e-4)
+        whole = dict.fromkeys(range(9), (WHOLE,))
+        assert opened.compare(execute(opened, whole), 0).error == pytest.approx(0, abs=1e-4)
+    assert len(cut(network, 1, 1000)) > 1
+    assert all(layer.activation_bytes < 40 * 256 * 4 for layer in network.layers)
+
+
+def test_unsupported_type_is_refused_by_name(tmp_path: Path) -> None:
+    """A type of blocks that cannot be widened is refused with its tensor and the supported types."""
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
+    writer.add_tensor("output.weight", numpy.zeros((4, 24), numpy.uint8), raw_dtype=gguf.GGMLQuantizationType.Q5_1)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(BadCheckpoint, match=r"^tensor output.weight: of type Q5_1 in .*; convert to F32, .*Q6_K$"):
+        read_checkpoint(tmp_path / "model.gguf", 0)
+
+
+def test_damaged_gguf_file_is_refused(tmp_path: Path) -> None:
+    """A file that is not GGUF is refused by its path."""
+    (tmp_path / "model.gguf").write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(BadCheckpoint, match="not a GGUF file, or its header is damaged; fetch it again"):
+        read_checkpoint(tmp_path / "model.gguf", 0)
+
+
+def test_tensor_unknown_to_the_module_is_refused(tmp_path: Path) -> None:
+    """A tensor that neither the module nor the names of the architecture have is refused."""
+    checkpoint = written(tmp_path / "model.gguf", "Q8_0", output="other.weight")
+    with pytest.raises(BadCheckpoint, match="it has a tensor other.weight, unknown to the module"):
+        stored(tmp_path, empty(), (torch.tensor([[3]]),), checkpoint=checkpoint)
