@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -24,11 +24,11 @@ gguf = pytest.importorskip("gguf", reason="it reads GGUF files")
 BLOCK_BYTES = {"Q8_0": 34, "Q4_0": 18, "Q4_K": 144, "Q6_K": 210}
 
 
-def blocks(kind: str, rows: int, blocks_per_row: int) -> numpy.ndarray:
+def blocks(kind: str, rows: int, blocks_per_row: int) -> np.ndarray:
     """Return random blocks of a type whose scales are small numbers."""
-    source = numpy.random.default_rng(0)
-    made = source.integers(0, 256, (rows, blocks_per_row, BLOCK_BYTES[kind]), dtype=numpy.uint8)
-    scale = numpy.frombuffer(numpy.float16(0.001).tobytes(), numpy.uint8)
+    source = np.random.default_rng(0)
+    made = source.integers(0, 256, (rows, blocks_per_row, BLOCK_BYTES[kind]), dtype=np.uint8)
+    scale = np.frombuffer(np.float16(0.001).tobytes(), np.uint8)
     for at in {"Q4_K": (0, 2), "Q6_K": (208,)}.get(kind, (0,)):
         made[..., at : at + 2] = scale
     return made.reshape(rows, -1)
@@ -39,7 +39,7 @@ def test_blocks_are_widened_as_by_the_package(kind: str) -> None:
     """All numbers of a type are those that the package `gguf` computes."""
     data = blocks(kind, 6, 3)
     expected = gguf.quants.dequantize(data, gguf.GGMLQuantizationType[kind])
-    assert numpy.array_equal(widen(torch.from_numpy(data), kind).numpy(), expected)
+    assert np.array_equal(widen(torch.from_numpy(data), kind).numpy(), expected)
 
 
 class Net(nn.Module):
@@ -69,7 +69,7 @@ def written(path: Path, kind: str, **replaced: str) -> Path:
         else:
             raw = blocks(kind, 40, per_row)
         writer.add_tensor(stored_as, raw, raw_dtype=gguf.GGMLQuantizationType[kind])
-    writer.add_tensor("output_norm.weight", numpy.ones(256, numpy.float32))
+    writer.add_tensor("output_norm.weight", np.ones(256, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -104,7 +104,7 @@ def test_gguf_file_is_read_where_it_is(tmp_path: Path, kind: str, monkeypatch: p
 def test_unsupported_type_is_refused_by_name(tmp_path: Path) -> None:
     """A type of blocks that cannot be widened is refused with its tensor and the supported types."""
     writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
-    writer.add_tensor("output.weight", numpy.zeros((4, 24), numpy.uint8), raw_dtype=gguf.GGMLQuantizationType.Q5_1)
+    writer.add_tensor("output.weight", np.zeros((4, 24), np.uint8), raw_dtype=gguf.GGMLQuantizationType.Q5_1)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -123,5 +123,5 @@ def test_damaged_gguf_file_is_refused(tmp_path: Path) -> None:
 def test_tensor_unknown_to_the_module_is_refused(tmp_path: Path) -> None:
     """A tensor that neither the module nor the names of the architecture have is refused."""
     checkpoint = written(tmp_path / "model.gguf", "Q8_0", output="other.weight")
-    with pytest.raises(BadCheckpoint, match="it has a tensor other.weight, unknown to the module"):
+    with pytest.raises(BadCheckpoint, match=r"it has a tensor other\.weight, unknown to the module"):
         stored(tmp_path, empty(), (torch.tensor([[3]]),), checkpoint=checkpoint)
