@@ -23,5 +23,6 @@ DECODERS: dict[str, str] = {
     "smol_135m": "models.decoders:smol_135m",
     "smol_360m": "models.decoders:smol_360m",
     "smol_360m_bf16": "models.decoders:smol_360m_bf16",
+    "smol_360m_int8": "models.decoders:smol_360m_int8",
 }
 """The same for decoders, which need the package transformers."""

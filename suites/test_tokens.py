@@ -16,7 +16,10 @@ pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="the d
 
 FEW = Mix.of("8 tokens", ["smol_135m"], steps=8)
 MANY = [
-    *(Mix.of(f"{name} 32 tokens", [name], steps=32) for name in ("smol_135m", "smol_360m", "smol_360m_bf16")),
+    *(
+        Mix.of(f"{name} 32 tokens", [name], steps=32)
+        for name in ("smol_135m", "smol_360m", "smol_360m_bf16", "smol_360m_int8")
+    ),
     Mix.of("two sequences", ["smol_360m", "smol_360m"], steps=32),  # a policy can read each weight once for both
 ]
 

@@ -21,7 +21,7 @@ from pytest_edgeload.peers.gguf_model import main as make_gguf
 from pytest_edgeload.peers.llama_cpp import measure
 
 TOKENS = 32
-MIXES = [Mix.of(name, [name], steps=TOKENS) for name in ("smol_360m", "smol_360m_bf16")]
+MIXES = [Mix.of(name, [name], steps=TOKENS) for name in ("smol_360m", "smol_360m_bf16", "smol_360m_int8")]
 MIXES.append(Mix.of("two sequences", ["smol_360m", "smol_360m"], steps=TOKENS))
 THREADS = 2
 

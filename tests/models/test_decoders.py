@@ -1,0 +1,45 @@
+"""Decoders have the published sizes, and their steps generate the tokens that transformers generates."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytest.importorskip("transformers")
+
+from models.decoders import SMOL_135M, SMOL_360M, Int8Linear, Sizes, _decoder
+
+SMALL = Sizes(hidden=64, intermediate=96, layers=2, heads=2, key_heads=1, start=7)
+VOCABULARY = 49_152
+TOKENS = 12
+
+
+@pytest.mark.parametrize(("sizes", "numbers"), [(SMOL_135M, 134_515_008), (SMOL_360M, 361_821_120)])
+def test_sizes_are_published_ones(sizes: Sizes, numbers: int) -> None:
+    """The matrices and norms of each layer, the embedding and the last norm add up to the published parameters."""
+    heads = sizes.hidden + 2 * sizes.key_heads * (sizes.hidden // sizes.heads)
+    layer = sizes.hidden * (heads + sizes.hidden + 3 * sizes.intermediate + 2)
+    assert sizes.layers * layer + (VOCABULARY + 1) * sizes.hidden == numbers
+
+
+def test_steps_generate_the_tokens_of_transformers() -> None:
+    """A step for each token, with the cache in buffers, finds the same tokens as `generate`."""
+    step, [sample] = _decoder("small", SMALL, torch.float32)
+    token, place = sample.args
+    expected = step.model.generate(token, max_new_tokens=TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0)
+    tokens = [token.item()]
+    with torch.inference_mode():
+        for _ in range(TOKENS):
+            token, place = step(token, place)[:, -1].argmax(-1, keepdim=True), place + 1
+            tokens.append(token.item())
+    assert [tokens] == expected.tolist()
+    assert sum(weight.numel() for weight in step.parameters()) == (VOCABULARY + 1) * 64 + 2 * 64 * (128 + 64 + 288 + 2)
+
+
+def test_int8_matrix_is_near_the_one_it_stands_for() -> None:
+    """The widened numbers are within half a step of the weights, and take a byte each."""
+    weight = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
+    matrix = Int8Linear(weight)
+    widened = matrix(torch.eye(16)).T
+    assert matrix.numbers.dtype == torch.int8
+    assert ((widened - weight).abs() <= 0.5001 * matrix.scales).all()
