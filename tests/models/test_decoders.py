@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -24,7 +26,8 @@ def test_sizes_are_published_ones(sizes: Sizes, numbers: int) -> None:
 
 def test_steps_generate_the_tokens_of_transformers() -> None:
     """A step for each token, with the cache in buffers, finds the same tokens as `generate`."""
-    step, [sample] = _decoder("small", SMALL, torch.float32)
+    module, [sample] = _decoder("small", SMALL, torch.float32)
+    step: Any = module
     token, place = sample.args
     expected = step.model.generate(token, max_new_tokens=TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0)
     tokens = [token.item()]
