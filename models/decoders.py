@@ -99,18 +99,18 @@ class Step(nn.Module):
     def forward(self, token: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """Return the logits of the token after this one, which is at `place`."""
         layers = [
-            _Layer(self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}"), place) for i in range(self.layers)
+            BufferCache(self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}"), place) for i in range(self.layers)
         ]
         visible = (torch.arange(PLACES) <= place)[None, None, None]
         logits: torch.Tensor = self.model(token, visible, place[None], Cache(layers=[*layers])).logits
         return logits
 
 
-class _Layer(StaticLayer):  # type: ignore[no-untyped-call]  # of transformers
+class BufferCache(StaticLayer):  # type: ignore[no-untyped-call]  # of transformers
     """The cache of one layer: writes the states of a token into the given buffers."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, place: torch.Tensor) -> None:
-        super().__init__(PLACES)
+        super().__init__(keys.shape[2])
         self.keys, self.values, self.is_initialized = keys, values, True
         self._cache, self._place = (keys, values), place
 
