@@ -24,6 +24,7 @@ _CURVE_RUNS = 16
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = programs.NETWORKS_OR_COMMAND
     measuring.add_workload(parser, is_optional=True)
     add = parser.add_argument
     add("--policy", metavar="NAME", help=f"loading policy of networks (default: {REFERENCE})")

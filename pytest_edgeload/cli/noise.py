@@ -33,6 +33,7 @@ _Rows = Mapping[Case, Callable[[], Measurement]]
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = programs.NETWORKS_OR_COMMAND
     measuring.add_workload(parser, is_optional=True)
     add = parser.add_argument
     policy = f"loading policies, comma-separated; ratios are to {REFERENCE}, else to the first (default: {REFERENCE})"

@@ -48,6 +48,10 @@ def split(words: Sequence[str]) -> tuple[list[str], tuple[Words, ...]]:
     return parts[0], tuple(map(tuple, parts[1:]))
 
 
+NETWORKS_OR_COMMAND = f"%(prog)s [OPTIONS] {{NETWORKS | {SEPARATOR} COMMAND}}"
+"""The usage of a subcommand that measures networks or a command."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of every subcommand that measures programs."""
     add = parser.add_argument

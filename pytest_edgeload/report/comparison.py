@@ -20,7 +20,7 @@ _SUMMARIZED = {"new", "missing", "incomparable"}
 """Verdicts whose findings share a line, because they all have the same reason."""
 
 _HEADERS = ("policy", "workload", "limit", "reader", "figure", "then", "now", "change", "95% interval")
-_TEXTS, _ESSENTIAL = frozenset({0, 1, 3, 4}), frozenset({0, 1, 4, 5, 6, 7})
+_TEXTS, _ESSENTIAL = frozenset({0, 1, 3, 4}), frozenset({0, 1, 2, 4, 5, 6, 7})
 
 
 def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, width: int | None = None) -> str:

@@ -54,6 +54,12 @@ def test_change_of_zero_is_in_its_unit() -> None:
     assert _row(text, "linear", "mix", "512M", "read", "makespan")[2:] == ["+0.02%", "-"]
 
 
+def test_narrow_table_keeps_the_limit() -> None:
+    """If there is no room for all columns, the limit stays: rows of one policy differ in nothing else."""
+    text = table([_record("bulk", 2.0)], [_record("bulk", 3.0)], is_alike=True, width=60)
+    assert _row(text, "bulk", "mix", "512M", "makespan") == ["2s", "3s", "+50.0%"]
+
+
 def test_findings_are_counted_and_missing_cases_share_a_line() -> None:
     """Verdicts are counted, findings that are not ok have a line, and missing cases share one."""
 
