@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812  # its customary name
 
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.engine.tiles import CompiledLayer, LayerProgress
 from pytest_edgeload.exporting import cut as exporting_cut
 from pytest_edgeload.networks.tile import WHOLE, cut, find_tiling, working_bytes
 from tests.builders import stored
@@ -157,3 +158,33 @@ def test_scales_belong_to_the_layer_of_their_matrix(tmp_path: Path) -> None:
     module = Stored(lambda m, x: (x @ m.q.float().t()) * m.s.view(-1), q=NUMBERS, s=SCALES)
     (layer,) = OpenNetwork(stored(tmp_path, module, (VECTOR,)), "read").network.layers
     assert [weight.name for weight in layer.weights] == ["s", "q"]
+
+
+def peak_growth_bytes(call: Callable[[], object]) -> int:
+    """Return by how much the resident memory of this process grows at most while `call` runs."""
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak to the present value
+    before = _peak_bytes()
+    call()
+    return _peak_bytes() - before
+
+
+def _peak_bytes() -> int:
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) << 10
+
+
+def test_kernel_sees_a_block_of_the_widened_copy(tmp_path: Path) -> None:
+    """Executing a layer of 12 MB grows the process by less than that, although all widened numbers are 48 MB."""
+    numbers = torch.ones(3072, 4096, dtype=torch.int8)
+    module, x = (
+        Stored(lambda m, x: F.linear(x, m.q.float() * m.s), q=numbers, s=torch.ones(3072, 1)),
+        torch.rand(1, 4096),
+    )
+    opened = OpenNetwork(stored(tmp_path, module, (x,)), "read")
+    (layer,) = opened.network.layers
+    values: dict[str, Any] = {opened.network.inputs[0]: x}
+    weights, ready = opened.load(layer), CompiledLayer(layer)
+    with torch.inference_mode():
+        assert peak_growth_bytes(lambda: module(x)) > 48 << 20
+        assert peak_growth_bytes(lambda: ready.run(WHOLE, values, weights, LayerProgress())) < 12 << 20
+    assert opened.compare([*values.values()], 0).error == pytest.approx(0, abs=1e-4)
