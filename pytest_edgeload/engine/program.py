@@ -25,7 +25,8 @@ from pytest_edgeload.engine import lean_torch
 from pytest_edgeload.engine.compare import Deviation
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
-from pytest_edgeload.job import Done, Job, Program
+from pytest_edgeload.engine.steps import StepsOfRequest
+from pytest_edgeload.job import Done, Job, JobRequest, Program
 from pytest_edgeload.networks.folder import WEIGHTS
 from pytest_edgeload.networks.inputs import arranged
 from pytest_edgeload.tensors import tensors_in
@@ -79,10 +80,10 @@ def network_by_network(job: Job, prepare: Callable[[NetworkFiles], Load]) -> Cal
     loads = [prepare(files) for files in _network_files(job, job.program, networks)]
 
     def answer() -> Answers:
-        answers: dict[int, list[torch.Tensor]] = {}
+        answers = _AnswersInSteps()
         for n, network in enumerate(networks):
-            samples = {r: request.sample for r, request in enumerate(job.requests) if request.network == n}
-            answers |= _answer(network, loads.pop(0), samples)
+            own = {r: request for r, request in enumerate(job.requests) if request.network == n}
+            _answer(network, loads.pop(0), own, answers)
             gc.collect()  # a module with hooks refers to itself
             trim()
         return answers
@@ -101,15 +102,35 @@ def _open(job: Job) -> list[OpenNetwork]:
     return [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
 
 
-def _answer(network: OpenNetwork, load: Load, samples: Mapping[int, int]) -> dict[int, list[torch.Tensor]]:
-    """Return the outputs of each request, given the index of its sample; hold nothing of the network afterwards."""
+class _AnswersInSteps(dict[int, list[torch.Tensor]]):
+    """The outputs of the last step of each request, and the steps of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: dict[int, StepsOfRequest] = {}
+
+
+def _answer(network: OpenNetwork, load: Load, requests: Mapping[int, JobRequest], answers: _AnswersInSteps) -> None:
+    """Add the outputs of each request to `answers`; hold nothing else of the network afterwards."""
     forward = load()
-    answers: dict[int, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        for r, index in samples.items():
-            inputs = arranged(network.network.nest, network.own_inputs(index))
-            answers[r] = tensors_in(forward(*inputs.args, **inputs.kwargs))
-    return answers
+        for r, request in requests.items():
+            answers.steps[r] = StepsOfRequest(network, request.sample, request.steps)
+            answers[r] = _last_outputs(network, forward, request.sample, answers.steps[r])
+
+
+def _last_outputs(network: OpenNetwork, forward: Forward, sample: int, steps: StepsOfRequest) -> list[torch.Tensor]:
+    """Return the outputs of the last step of a request. The feeds of the network give each step its inputs."""
+    names, nest = network.network.own_inputs, network.network.nest
+    first = dict(zip(names, network.own_inputs(sample), strict=True))
+    steps.begin(first)
+    following: Mapping[str, torch.Tensor] | None = first
+    outputs: list[torch.Tensor] = []
+    while following is not None:
+        inputs = arranged(nest, [following[name] for name in names])
+        outputs = tensors_in(forward(*inputs.args, **inputs.kwargs))
+        following = steps.end(outputs)
+    return outputs
 
 
 class ProgramJob:
@@ -130,18 +151,29 @@ class ProgramJob:
 
     def run(self) -> Done:
         """Run the program; return the time it took."""
-        begin = time.perf_counter()
+        begin_s = time.perf_counter()
         self._answers = self._answer()
-        return Done(time.perf_counter() - begin)
+        makespan_s = time.perf_counter() - begin_s
+        steps, requests = self._steps, self._job.requests
+        if not steps or all(request.steps == 1 for request in requests):
+            return Done(makespan_s)
+        ends_s = tuple(tuple(end_s - begin_s for end_s in steps[r].ends_s) for r in range(len(requests)))
+        return Done(makespan_s, arrived_s=(0.0,) * len(requests), step_ends_s=ends_s)
+
+    @property
+    def _steps(self) -> Mapping[int, StepsOfRequest]:
+        """The steps of each request, if the program goes network by network."""
+        return self._answers.steps if isinstance(self._answers, _AnswersInSteps) else {}
 
     @cached_property
     def _networks(self) -> list[OpenNetwork]:
         return _open(self._job)
 
     def compare(self, r: int) -> Deviation:
-        """Return how far the outputs of request `r` are from plain PyTorch's."""
+        """Return how far the outputs of request `r` are from plain PyTorch's, in the last step if it has several."""
         request = self._job.requests[r]
-        return self._networks[request.network].compare(self._answers.get(r, ()), request.sample)
+        steps = self._steps.get(r) or StepsOfRequest(self._networks[request.network], request.sample, request.steps)
+        return steps.compare(self._answers.get(r, ()))
 
     def tolerance(self, r: int) -> float:
         """Return the largest output error that request `r` may have."""

@@ -25,6 +25,7 @@ from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.steps import with_steps
 from pytest_edgeload.sandbox.command import Command, launch_command
 from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.launch import Calling, launch_call
@@ -97,7 +98,7 @@ class Bench:
         for name in stored:  # raises if the weights changed meanwhile, because then the figures mean nothing
             self.registry.get(name, self.progress)
         if method.program is not None:
-            return measurement
+            return with_steps(measurement, sum(network.distinct_bytes for _, network in stored.values()))
         return complete(measurement, method.plan, workload, method.peak_bytes)
 
     def run(self, case: Case, program: Calling | Command) -> Measurement:

@@ -80,5 +80,3 @@ def check_askable(name: str, workload: Workload) -> None:
         raise UsageError(subject, "a peer cannot answer requests with a condition", _UNDER_A_POLICY)
     if any(request.feeds for request in workload.asked):
         raise UsageError(subject, "a peer cannot answer requests that take outputs of others", _UNDER_A_POLICY)
-    if any(request.steps > 1 for request in workload.asked):
-        raise UsageError(subject, "a peer cannot answer requests with several steps", _UNDER_A_POLICY)

@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from pytest_edgeload import Feed, Inputs
+
 
 class Branching(nn.Module):
     """The layers of the 2020 study: parallel convolutions, different types of layers, and two outputs."""
@@ -49,10 +51,11 @@ class Tied(nn.Module):
         return {"scores": self.head(found), "found": found}
 
 
-def tied() -> tuple[nn.Module, list[dict[str, torch.Tensor]]]:
-    """Return the network without weights, which are in the checkpoint of `save_shards`, and two samples."""
-    ids = torch.arange(8).reshape(1, 8)
-    return Tied("meta").eval(), [{"ids": ids, "mask": mask} for mask in (torch.ones(1, 8), torch.zeros(1, 8))]
+def tied() -> tuple[nn.Module, list[Inputs]]:
+    """Return the network without weights, which are in the checkpoint of `save_shards`, and two samples of 3 steps."""
+    ids, feeds = torch.arange(8).reshape(1, 8), (Feed("ids", output=0, rule="argmax"),)
+    masks = torch.ones(1, 8), torch.zeros(1, 8)
+    return Tied("meta").eval(), [Inputs((), {"ids": ids, "mask": mask}, steps=3, feeds=feeds) for mask in masks]
 
 
 def save_shards(folder: Path) -> Path:

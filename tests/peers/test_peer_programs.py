@@ -36,10 +36,10 @@ def _silent(_name: str, _done: int, _total: int) -> None:
 
 
 def _job(name: str, registry: Registry) -> Job:
-    """Return the job with requests for both networks, two samples each, in turn."""
+    """Return the job with requests for both networks, two samples each, in turn; `tied` runs in three steps."""
     networks = {network: str(registry.get(network, _silent)[0]) for network in registry.names}
     program = PEERS[name].program_for(networks, registry, registry.base / "skeletons", _silent)
-    requests = tuple(JobRequest(network, sample) for sample in range(2) for network in range(2))
+    requests = tuple(JobRequest(network, sample, steps=(1, 3)[network]) for sample in range(2) for network in range(2))
     return Job(Plan(()), tuple(networks.values()), requests, "read", 2, program)
 
 
@@ -62,7 +62,9 @@ def test_peers_answer_correctly_from_storage(name: str, registry: Registry) -> N
     with worker() as process:
         assert process.ask(job) == Ready()
         before = counters.process(process.process.pid)["read_bytes"]
-        assert isinstance(process.send(GO), Done)
+        done = process.send(GO)
+        assert isinstance(done, Done)
+        assert [len(ends_s) for ends_s in done.step_ends_s] == [1, 3, 1, 3]
         assert counters.process(process.process.pid)["read_bytes"] - before >= weight_bytes
         checked = process.send(CHECK)
         assert isinstance(checked, Checked)
