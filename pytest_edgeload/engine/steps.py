@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -21,8 +22,8 @@ class StepsOfRequest:
         self._sample = sample
         self._steps = steps
         self._inputs: Mapping[str, torch.Tensor] = {}  # those that are not passed on as they are
-        self._numbers: dict[int, list[torch.Tensor]] = {}  # that the rule argmax found, by input and step
-        self.ends_s: list[float] = []
+        self._numbers: dict[int, torch.Tensor] = {}  # that the rule argmax found, by input; the first axis is the step
+        self.ends_s = array("d")  # a few bytes for each step, of which there may be thousands
 
     def begin(self, inputs: Mapping[str, torch.Tensor]) -> None:
         """Keep the inputs of the first step that the next one needs."""
@@ -44,9 +45,14 @@ class StepsOfRequest:
             name = self._name(feed)
             inputs[name] = _compact(fed(feed, outputs, inputs.get(name)))
             if feed.rule == "argmax":
-                self._numbers.setdefault(int(feed.input), []).append(inputs[name])
+                self._keep_numbers(int(feed.input), inputs[name])
         self._inputs = self._kept(inputs)
         return inputs
+
+    def _keep_numbers(self, position: int, found: torch.Tensor) -> None:
+        if position not in self._numbers:
+            self._numbers[position] = found.new_empty((self._steps - 1, *found.shape))
+        self._numbers[position][len(self.ends_s) - 1] = found
 
     def compare(self, outputs: Sequence[torch.Tensor]) -> Deviation:
         """Return how far the outputs of the last step are from plain PyTorch's, or how the first wrong number differs.

@@ -69,13 +69,15 @@ def inputs_of(network: Network) -> Mapping[int | str, Sequence[int]]:
 def _fault(feed: Feed, name: str, workload: Workload, wanted: TensorSpec) -> tuple[str, str] | None:
     """Return the reason and the hint if the output of `feed` does not exist, or cannot become the input `wanted`."""
     assert feed.request is not None  # as in all feeds of requests
-    network = workload.requests[feed.request].network
+    source = workload.requests[feed.request]
+    network = source.network
     outputs = network.samples[0].outputs[: len(network.own_outputs)]
     if feed.output >= len(outputs):
         known = "0" if len(outputs) == 1 else f"0 to {len(outputs) - 1}"
         reason = f"{name} takes output {feed.output} of request {feed.request}, but {network.name} has {len(outputs)}"
         return reason, f"try {known}"
-    output = outputs[feed.output]
+    last = min(source.steps, network.samples[0].steps) - 1
+    output = network.expected(0, last).get(feed.output, outputs[feed.output])  # its shape may differ in the first step
     of = f"output {feed.output} of request {feed.request} ({network.name})"
     if feed.rule == "argmax":
         counts = {math.prod(output.shape[:-1]), math.prod(output.shape[:-2])}
