@@ -26,3 +26,9 @@ DECODERS: dict[str, str] = {
     "smol_360m_int8": "models.decoders:smol_360m_int8",
 }
 """The same for decoders, which need the package transformers."""
+
+SPEECH: dict[str, str] = {
+    "whisper_tiny_encoder": "models.speech:whisper_tiny_encoder",
+    "whisper_tiny_decoder": "models.speech:whisper_tiny_decoder",
+}
+"""The same for the two networks of a speech recognizer, of which the second takes the output of the first."""

@@ -19,8 +19,8 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pytest_edgeload import Feed, Inputs
 
-PLACES = 64
-"""Tokens that the cache has room for: the longest sequence."""
+PLACES, STEPS = 64, 32
+"""Tokens that the cache has room for, and the most steps of a request."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class BufferCache(StaticLayer):  # type: ignore[no-untyped-call]  # of transform
 
 
 def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, list[Inputs]]:
-    """Return one step of a decoder and a sample of PLACES steps, which begins with an empty cache.
+    """Return one step of a decoder and a sample of STEPS steps, which begins with an empty cache.
 
     `name` seeds the weights. From the token `start` on, the largest logit of each step is clearly larger than the
     second largest, so that rounding does not decide which token comes next.
@@ -151,4 +151,4 @@ def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, li
     empty = torch.zeros(1, sizes.key_heads, PLACES, sizes.hidden // sizes.heads, dtype=dtype)
     step = Step(model.to(dtype), empty, sizes.layers).eval()
     first = torch.tensor([[sizes.start]]), torch.tensor([0])
-    return step, [Inputs(first, steps=PLACES, feeds=(Feed(0, rule="argmax"), Feed(1, rule="next")))]
+    return step, [Inputs(first, steps=STEPS, feeds=(Feed(0, rule="argmax"), Feed(1, rule="next")))]
