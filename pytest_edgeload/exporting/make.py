@@ -17,7 +17,7 @@ from pytest_edgeload.exporting.cut import LayerDraft
 from pytest_edgeload.exporting.export import LayeredModule, export
 from pytest_edgeload.exporting.feeding import arguments, next_sample
 from pytest_edgeload.exporting.fill import fill
-from pytest_edgeload.exporting.model import open_model
+from pytest_edgeload.exporting.model import check_type, open_model
 from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.dependencies import imported_since
 from pytest_edgeload.networks.feed import compared
@@ -137,6 +137,8 @@ def _store_weights(
         # Wider types first, so that every tensor is aligned to its own size, as the format requires.
         weights.update(sorted(layer.weights.items(), key=lambda item: -item[1].element_size()))
     stored = {name: tensor for name, tensor in weights.items() if name not in external}
+    for name, tensor in stored.items():
+        check_type(name, tensor)
     total_bytes, done_bytes = sum(tensor.nbytes for tensor in stored.values()), 0
 
     def advance(written_bytes: int) -> None:

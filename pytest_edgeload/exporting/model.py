@@ -14,6 +14,7 @@ from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.exporting.advice import REAL_WEIGHTS
 from pytest_edgeload.networks.checkpoint import refuse_pointer
 from pytest_edgeload.networks.inputs import Inputs, as_samples
+from pytest_edgeload.networks.layer import DTYPES
 from pytest_edgeload.networks.making import check_format
 from pytest_edgeload.tensors import NotPlain, check_plain, inner_tensors
 
@@ -81,6 +82,14 @@ def check_weight(name: str, tensor: torch.Tensor) -> None:
             check_plain(name, inner)
         except NotPlain as error:
             raise CannotExport(error.subject, error.reason, error.hint) from None
+
+
+def check_type(name: str, tensor: torch.Tensor) -> None:
+    """Raise CannotExport, about `name`, for a weight of a type that files lack."""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        hint = "give torch.view_as_real of it" if tensor.is_complex() else "give uint8, float8_e4m3fn or float8_e5m2"
+        raise CannotExport(name, f"of type {dtype}, which cannot be stored", hint)
 
 
 @contextmanager

@@ -74,3 +74,11 @@ def test_noise_shows_the_size_of_the_values_inside(tmp_path: Path) -> None:
     compared = opened.compare([difference, bent], 0)
     assert compared.error == pytest.approx(2e-4, rel=0.01)
     assert compared.detail.startswith("output 1 at [0, 0] is ")
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_outputs_of_eight_bits_are_compared(dtype: torch.dtype) -> None:
+    """Floating-point outputs of 8 bits are equal to themselves, and differ from others by the share of the largest."""
+    one, other = torch.tensor([1.0, 2.0]).to(dtype), torch.tensor([1.0, 1.5]).to(dtype)
+    assert compare([one], [one], 1e-4).error == 0
+    assert compare([other], [one], 1e-4).error == 0.25

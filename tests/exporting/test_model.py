@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pytest_edgeload.base.errors import Refusal
-from pytest_edgeload.exporting.model import NoModel, open_model
+from pytest_edgeload.exporting.model import CannotExport, NoModel, check_type, open_model
 from tests.exporting.test_export import Composed, linear, rows, run_layers
 
 
@@ -77,3 +77,17 @@ def test_damaged_file_is_refused(tmp_path: Path, harm: Any) -> None:
         open_model(path)
     assert "\n" not in str(no.value)
     assert len(str(no.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("dtype", "hint"),
+    [
+        (torch.complex64, "give torch.view_as_real of it"),
+        (torch.float8_e8m0fnu, "give uint8, float8_e4m3fn or float8_e5m2"),
+    ],
+)
+def test_weight_of_a_type_that_cannot_be_stored_is_named(dtype: torch.dtype, hint: str) -> None:
+    """A weight of a type that files lack is refused with its name, its type and another type."""
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(CannotExport, match=rf"^inner\.weight: of type {name}, which cannot be stored; {hint}$"):
+        check_type("inner.weight", torch.zeros(2, dtype=torch.uint8).to(dtype))
