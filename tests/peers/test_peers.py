@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.inputs import Inputs, nest_of
 from pytest_edgeload.peers import PEERS, known_peers, missing, versions
 from pytest_edgeload.peers.peer import Peer, check_askable
@@ -95,6 +96,7 @@ ONCE = Workload("mix", (Request(network((1, 1, 1))), Request(network((1, 1, 1)),
         ({"arrival_s": 0.5}, "requests that arrive over time"),
         ({"batch": 1}, "requests that arrive over time"),
         ({"when": Condition(0, 0.5)}, "requests with a condition"),
+        ({"feeds": (Feed("x", request=0),)}, "requests that take outputs of others"),
     ],
 )
 def test_workload_over_time_or_with_conditions_is_refused(change: dict[str, Any], reason: str) -> None:
