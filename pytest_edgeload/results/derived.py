@@ -48,6 +48,7 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
         load_s=_busy_s(plan, spans, totals, "load"),
         exec_s=_busy_s(plan, spans, totals, "exec"),
         wait_s=sum(span.start_s - span.ready_s for span in spans) + sum(total.waited_s for total in totals),
+        state_bytes=max((each.network.state_bytes for each in workload.requests if each.steps > 1), default=None),
         service=service,
         steps=task_infos(plan, workload),
     )

@@ -187,6 +187,14 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     steps_per_s: Annotated[
         Number | None, _metric("1/s", "higher", "steps of requests with several of them, over the makespan")
     ] = None
+    state_bytes: Annotated[
+        Count | None,
+        _metric(
+            "bytes",
+            "lower",
+            "caches and the like that a request passes from step to step, at most",
+        ),
+    ] = None
     read_per_step_bytes: Annotated[
         Count | None,
         _metric("bytes", "lower", "bytes read again from storage, all but the first reading, per step after the first"),

@@ -14,8 +14,12 @@ from torch.utils._pytree import tree_map_only
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.exporting.model import CannotExport
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.folder import read_graph
-from tests.builders import job, stored
+from pytest_edgeload.networks.inputs import Inputs
+from pytest_edgeload.workload import Request, Workload
+from tests.builders import job, plan_of, stored
+from tests.engine.performers import execute
 
 T = pytest.importorskip("transformers")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -90,3 +94,23 @@ def _check(folder: Path, policy: str, model: nn.Module, sample: Any) -> float:
     assert error <= network.tolerance
     assert len(network.layers) > 5
     return network.tolerance
+
+
+def test_static_cache_needs_nothing_else(tmp_path: Path) -> None:
+    """The exportable decoder with a static cache runs a prompt and then tokens, and overwrites its cache in place."""
+    executorch = pytest.importorskip("transformers.integrations.executorch")
+    config = T.LlamaConfig(vocab_size=50, num_key_value_heads=1, max_position_embeddings=32, pad_token_id=0, **SMALL)
+    model = T.LlamaForCausalLM(config).eval()
+    options = {"use_cache": True, "cache_implementation": "static"}
+    model.generation_config = T.GenerationConfig(**options, cache_config={"batch_size": 1, "max_cache_len": 16})
+    module = executorch.TorchExportableModuleWithStaticCache(model, batch_size=1, max_cache_len=16, device="cpu")
+    inputs = {"input_ids": torch.randint(0, 50, (1, 5)), "cache_position": torch.arange(5)}
+    feeds = (Feed("input_ids", rule="argmax", last=True), Feed("cache_position", rule="next", last=True))
+    folder = stored(tmp_path, module, Inputs(kwargs=inputs, steps=8, feeds=feeds))
+    network = read_graph(folder)
+    assert sum(op.target == "aten.index_copy_.default" for layer in network.layers for op in layer.ops) == 4
+    asked = Workload("tokens", (Request(network, steps=8),))
+    performer, _ = execute(plan_of("stream", asked, memory_bytes=1 << 15), asked, folder)
+    error, detail = performer.compare(0)
+    assert error is not None, detail
+    assert error <= performer.tolerance(0), detail

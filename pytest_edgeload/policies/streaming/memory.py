@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
-from pytest_edgeload.networks.tile import live_out_bytes, working_bytes
+from pytest_edgeload.networks.tile import is_last, live_out_bytes, working_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Workload
 
@@ -31,7 +31,8 @@ def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
     """Return the peak of activation bytes if `uses` are executed one after the other.
 
     The peak includes the copy of its weights that a convolution makes, and the requested rows of embeddings, which can
-    be loaded as soon as a request has read its input.
+    be loaded as soon as a request has read its input. A request of several steps keeps inputs, and frees its state at
+    the end.
     """
     requests = appearance(uses)
     requested_bytes = Counter[int]()
@@ -40,11 +41,12 @@ def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
             requested_bytes.update(dict.fromkeys(use.requests, use.size_bytes))
     to_come = iter(requests)
     held: dict[int, int] = {}
+    kept_bytes = [each.network.kept_bytes if each.steps > 1 else 0 for each in workload.requests]
 
     def begin(count: int) -> int:
         """Let the next `count` requests read their inputs; return the bytes that they hold."""
         coming = list(islice(to_come, count))
-        held.update((r, workload.requests[r].network.input_bytes) for r in coming)
+        held.update((r, workload.requests[r].network.input_bytes + kept_bytes[r]) for r in coming)
         return sum(held[r] + requested_bytes[r] for r in coming)
 
     peak = total = begin(AHEAD)
@@ -54,10 +56,12 @@ def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
             if r not in started:
                 started.add(r)
                 total += begin(1)
-            layer = workload.requests[r].network.layers[use.layer]
+            network = workload.requests[r].network
+            layer = network.layers[use.layer]
             copy_bytes = use.size_bytes if layer.is_convolution else 0
-            peak = max(peak, total - held[r] + working_bytes(layer, use.tile) + copy_bytes)
-            left = live_out_bytes(layer, use.tile)
+            peak = max(peak, total - held[r] + kept_bytes[r] + working_bytes(layer, use.tile) + copy_bytes)
+            is_end = layer is network.layers[-1] and is_last(layer, use.tile)
+            left = network.answer_bytes if is_end else kept_bytes[r] + live_out_bytes(layer, use.tile)
             total += left - held[r] - (0 if use.has_place else use.size_bytes)
             held[r] = left
     return peak
