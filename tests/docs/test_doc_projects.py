@@ -45,7 +45,7 @@ SESSIONS: Final = {
             "holds-32M *ok*",
         ),
     ),
-    "docs/models.md": Session("--edge-policy=stream --edge-mem=512M", 7),
+    "docs/models.md": Session("--edge-policy=stream --edge-mem=512M", 8),
     "docs/peers.md": Session(
         "test_mine.py --edge-mem=none --edge-policy=linear,read-all,my-runtime",
         1,
