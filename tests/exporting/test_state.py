@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from pytest_edgeload import tensors
 from pytest_edgeload.engine import steps
+from pytest_edgeload.engine.kernels import compile_op
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.engine.tiles import LayerProgress
@@ -164,3 +167,64 @@ def test_stale_state_is_noticed(decoder: Path, stale: str, monkeypatch: pytest.M
     monkeypatch.undo()
     error, _ = performer.compare(0)
     assert error is None or error > performer.tolerance(0)
+
+
+class Drawn(nn.Module):
+    """Applies drawn operations to a buffer and to the values before, many of which share memory."""
+
+    state: torch.Tensor
+
+    def __init__(self, operations: Sequence[tuple[str, int, int]]) -> None:
+        super().__init__()
+        self.operations = operations
+        self.register_buffer("state", torch.zeros(4, 4))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return some of the values; the last one becomes the buffer."""
+        seen = [self.state, x]
+        for name, first, second in self.operations:
+            seen.append(OPERATIONS[name](seen[first % len(seen)], seen[second % len(seen)]))
+        self.state.copy_(seen[-1].clone())
+        return [*seen[len(seen) // 2 :: 2], x + 1]
+
+
+_PLACE = torch.tensor([2, 0])
+OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "add": torch.add,
+    "transposed": lambda a, _: a.t(),
+    "same": lambda a, _: a.view_as(a),
+    "index_copy": lambda a, b: a.index_copy(0, _PLACE, b[:2]),
+    "index_put": lambda a, b: a.index_put((_PLACE,), b[1:3]),
+    "slice": lambda a, b: torch.slice_scatter(a, b[:, 1:3], 1, 0, 2),
+    "select": lambda a, b: torch.select_scatter(a, b[0], 0, 3),
+    "copy": torch.ops.aten.copy.default,
+    "scatter": lambda a, b: a.scatter(0, _PLACE[None].expand(1, 2), b),
+}
+"""Operations on two values of four rows and columns."""
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=7
+    )
+)
+def test_overwriting_changes_no_output(operations: Sequence[tuple[str, int, int]]) -> None:
+    """Whatever shares memory with what, a network whose ops overwrite values has the outputs of the module."""
+    module, steps_of_run = Drawn(operations), 3
+    generator = torch.Generator().manual_seed(0)
+    module.state = torch.rand(4, 4, generator=generator)
+    x = torch.rand(4, 4, generator=generator)
+    layered = export(module, Inputs((x,)))
+    calls = [compile_op(op) for layer in layered.layers for op in layer.ops]
+    weights = {name: tensor.clone() for layer in layered.layers for name, tensor in layer.weights.items()}
+    inputs = [x.clone(), *(buffer.clone() for buffer in layered.buffers)]
+    for _ in range(steps_of_run):
+        expected = [tensor.clone() for tensor in module(x)]
+        values: dict[str, Any] = dict(zip(layered.inputs, inputs, strict=True))
+        for call in calls:
+            call(values, weights)
+        outputs = [values[name] for name in layered.outputs]
+        assert all(map(torch.equal, outputs, expected))
+        inputs = [inputs[0], *outputs[len(expected) :]]
+    assert torch.equal(inputs[0], x)
