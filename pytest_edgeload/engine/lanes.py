@@ -61,7 +61,9 @@ class _Lanes:
     def __init__(self, plan: Plan, performer: TaskPerformer, requests: Sequence[TimedRequest]) -> None:
         self._dispatcher = Dispatcher(plan, requests)
         self._performer = performer
-        self._change = threading.Condition()
+        self._lock = threading.Lock()
+        self._changes = [threading.Condition(self._lock) for _ in range(plan.lanes)]  # that each lane waits for
+        self._arrival_s: float | None = None  # the next one that waiting lanes know of
         self._begin = time.perf_counter()
         self._log = SpanLog()
         self.error: BaseException | None = None
@@ -78,15 +80,15 @@ class _Lanes:
                 start_s = self._now_s()
                 self._performer.perform(index)
                 end_s = self._now_s()
-                with self._change:
+                with self._lock:
                     ready_s, step = self._dispatcher.ready_s[index], self._dispatcher.step(index)
                     self._log.add(Span(index, lane, ready_s, start_s, end_s, step))
                     self._end(index)
-                    self._change.notify_all()
+                    self._wake()
         except BaseException as error:  # noqa: BLE001  # raised again by run(), on the caller's thread
-            with self._change:
+            with self._lock:
                 self.error = self.error or error
-                self._change.notify_all()
+                self._wake_all()
 
     def _now_s(self) -> float:
         return time.perf_counter() - self._begin
@@ -102,11 +104,13 @@ class _Lanes:
 
     def _next(self, lane: int) -> int | None:
         """Wait for a task and return its index; None if no task is left or a lane has failed."""
-        with self._change:
+        with self._lock:
             while self.error is None:
                 now_s = self._now_s()
                 self._dispatcher.advance(now_s)
+                self._wake()
                 if self._dispatcher.finished:  # after advance(): the arrival of a dropped request can be the end
+                    self._wake_all()
                     break
                 index = self._dispatcher.take(lane, now_s)
                 if index is not None:
@@ -114,5 +118,23 @@ class _Lanes:
                 if self._dispatcher.is_stuck(now_s):
                     raise InvalidPlan(STUCK)
                 arrival_s = self._dispatcher.next_arrival_s
-                self._change.wait(None if arrival_s is None else max(0.0, arrival_s - self._now_s()))
+                self._changes[lane].wait(None if arrival_s is None else max(0.0, arrival_s - self._now_s()))
             return None
+
+    def _wake(self) -> None:
+        """Wake the lanes that may have a task now, or that would wait beyond the next arrival.
+
+        Waking a lane for nothing takes the processor from the operator that runs.
+        """
+        lanes, arrival_s = self._dispatcher.fresh_lanes(), self._dispatcher.next_arrival_s
+        if None in lanes or arrival_s != self._arrival_s:
+            self._arrival_s = arrival_s
+            self._wake_all()
+            return
+        for lane in lanes:
+            if lane is not None:
+                self._changes[lane].notify()
+
+    def _wake_all(self) -> None:
+        for change in self._changes:
+            change.notify()

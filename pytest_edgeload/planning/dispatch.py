@@ -68,6 +68,7 @@ class Dispatcher:
         self._own_steps = [request.steps for request in requests] or [max(self._steps, default=1)] * count
         self._runs = [self._runs_of(index) for index in range(len(plan.tasks))]
         self._ready: list[_ReadyTask] = []  # sorted
+        self._fresh: set[int | None] = set()
         self._turn = 0
 
         self._left, self._until_answer = Counter[int](), Counter[int]()
@@ -135,6 +136,7 @@ class Dispatcher:
         index = entry[-1]
         task = self._plan.tasks[index]
         if task.reserve:
+            self._fresh.add(None)  # a task that ran out of patience lets others go first again
             self._reserved[task.weights] = task.reserve
             self._passed_over.update(passed)
         self._ready.remove(entry)
@@ -184,6 +186,11 @@ class Dispatcher:
             self._ready.remove(entry)
             self._finish(entry[-1], now_s)
         self.advance(now_s)
+
+    def fresh_lanes(self) -> set[int | None]:
+        """Return the lanes that may have a task since the last call; None if any lane may."""
+        fresh, self._fresh = self._fresh, set()
+        return fresh
 
     def discarded(self) -> list[int]:
         """Return the dropped requests whose tasks have all ended, each once."""
@@ -259,9 +266,9 @@ class Dispatcher:
             if task.kind in {"init", "exec"} and self._done[index] < self._runs[index]:
                 self._until_answer[r] -= 1
             if task.kind == "free":
-                self._reserved.pop(task.weights, None)
+                self._release_bytes(task.weights)
             if not self._left[r]:
-                self._reserved.pop((r, None, WHOLE), None)
+                self._release_bytes((r, None, WHOLE))
                 if r in self._dropped:
                     self._to_discard.append(r)
             self._done[index] += 1
@@ -296,8 +303,14 @@ class Dispatcher:
         self._push(index, now_s)
         return False
 
+    def _release_bytes(self, weights: WeightKey) -> None:
+        """Return the reservation of `weights`, if there is one: then other ready tasks may fit."""
+        if self._reserved.pop(weights, None) is not None:
+            self._fresh.add(None)
+
     def _push(self, index: int, now_s: float) -> None:
         self.ready_s[index] = now_s
+        self._fresh.add(self._plan.tasks[index].lane)
         since = (now_s, self._turn) if self._plan.order == "ready" else (0.0, 0)
         loop = self._loops[index]
         first = index if loop is None else loop.first
