@@ -527,6 +527,34 @@ def test_each_dropped_request_is_discarded_once(
     assert sorted(discarded) == list(dispatcher.dropped)
 
 
+@given(plans().filter(lambda plan: plan.order != "response-ratio"), REQUESTS, CHOICES)
+def test_a_lane_that_is_not_fresh_has_no_task(
+    plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]]
+) -> None:
+    """A lane that found no task finds none until it is fresh, so it need not look; by response ratio, time decides."""
+    dispatcher, now_s, turn = Dispatcher(plan, requests[: len(plan.tasks)]), 0.0, 0
+    running: dict[int, int] = {}  # by lane
+    idle: set[int] = set()
+    while not (dispatcher.finished or dispatcher.is_stuck(now_s)):
+        for lane in set(range(plan.lanes)) - running.keys():
+            fresh = dispatcher.fresh_lanes()
+            idle = set() if None in fresh else {lane for lane in idle if lane not in fresh}
+            index = dispatcher.take(lane, now_s)
+            assert index is None or lane not in idle
+            if index is None:
+                idle.add(lane)
+            else:
+                running[lane] = index
+        choice, later_s = choices[turn % len(choices)]
+        turn += 1
+        if running:
+            now_s += later_s
+            dispatcher.end(running.pop(sorted(running)[choice % len(running)]), now_s)
+        elif dispatcher.next_arrival_s is not None:
+            now_s = dispatcher.next_arrival_s
+            dispatcher.advance(now_s)
+
+
 SHARED = Plan((
     Task("init", 0), Task("init", 1), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (2,)),
     Task("exec", 1, 0, (1, 2, 3), weights_of=0), Task("free", 1, 0, (4,), weights_of=0),
