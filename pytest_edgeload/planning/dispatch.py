@@ -136,7 +136,6 @@ class Dispatcher:
         index = entry[-1]
         task = self._plan.tasks[index]
         if task.reserve:
-            self._fresh.add(None)  # a task that ran out of patience lets others go first again
             self._reserved[task.weights] = task.reserve
             self._passed_over.update(passed)
         self._ready.remove(entry)
