@@ -36,7 +36,8 @@ Placeholders = Mapping[str, tuple[str, torch.Tensor]]
 """The weights of a graph by the names of their placeholders: the name in the module, and the tensor."""
 
 _BEGINS_LAYER_NDIM = 2
-_SAME_RESULT_ANY_STRIDES = {"aten.view.default": "aten.reshape.default"}
+_SAME_FUNCTION: Mapping[str, Callable[..., Any]] = {"aten.view.default": torch.ops.aten.reshape.default}
+"""Operators with the same result for any strides; an op in place may leave others than the copy would have."""
 _BLOCK_BYTES = 1 << 20
 """The most bytes of widened weights that are held at a time; they fit in the cache of a core."""
 
@@ -305,7 +306,8 @@ def _fake_call(node: Node, values: Mapping[str, Any], layer: LayerDraft, *, is_i
     first = next((leaf for leaf in tree_leaves([values[s.name] for s in node.all_input_nodes]) if _is_fake(leaf)), None)
     if first is None:
         return node.meta["val"]
-    target = in_place_form(target_name(node.target)) if is_in_place else node.target
+    name = target_name(node.target)
+    target = in_place_form(name) if is_in_place else _SAME_FUNCTION.get(name, node.target)
     with torch.no_grad(), first.fake_mode, FlopCounterMode(display=False) as counter:
         result = target(*args, **kwargs)
     layer.flops += counter.get_total_flops()
@@ -356,7 +358,7 @@ def _ops(
     if sizes is not None:
         name = name if name == "aten.expand.default" else "aten.reshape.default"
         return [Op(name, [args[0], [*sizes]], {}, node.name, tuple(drops))]
-    target = target_name(IN_PLACE[name]) if is_in_place else _SAME_RESULT_ANY_STRIDES.get(name, name)
+    target = target_name(IN_PLACE[name] if is_in_place else _SAME_FUNCTION.get(name, node.target))
     return [Op(target, args, kwargs, node.name, tuple(drops))]
 
 
