@@ -59,9 +59,9 @@ def devices() -> dict[Path, str]:
     """Return all devices of sessions, also of dead ones, with their owners' names."""
     found = {}
     for note in sorted(_OWNERS.glob("zram*")):
-        with suppress(OSError, UnicodeDecodeError):
+        with suppress(OSError):
             if is_own(note):
-                found[Path("/dev") / note.name] = note.read_text()
+                found[Path("/dev") / note.name] = kernel_text.read(note)
     return found
 
 

@@ -69,7 +69,7 @@ def test_names_are_those_of_programs_unless_they_are_equal() -> None:
         ("-- 'echo a | wc'", "command echo a | wc: no shell reads it, so | has no effect; try -- sh -c 'echo a | wc'"),
         ("""-- "echo 'a" """, "command echo 'a: no closing quotation; close the quotation"),
         ("-- true -- true", "command true: two commands would have the same name; give each command a name"),
-        ("--name=a -- true -- false", "name=a: 1 names for 2 commands; give one for each command, in their order"),
+        ("--name=a -- true -- false", "name=a: the number of names is 1, and that of commands is 2; give one for each"),
         ("--name=a --name=a -- true -- false", "name=a: two commands have this name"),
         ("--name=a/b -- true", "name=a/b: a threshold could not contain it; use letters, digits, and . _ -"),
         ("--ask=true -- true", "ask=true: only a service can be asked; add ready, which says when to ask it"),

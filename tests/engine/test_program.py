@@ -40,7 +40,7 @@ def prepare(network):
     note(f"prepare {network.files.name} for {network.threads} threads")
     def load():
         note(f"load {network.files.name}")
-        return small(load_file(network.weights))
+        return small(load_file(network.weights[0]))
     return load
 
 def right(job):

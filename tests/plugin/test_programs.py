@@ -34,7 +34,7 @@ import tiny
 from pytest_edgeload.engine.program import network_by_network
 
 def made(weights):
-    return tiny.small if os.path.getsize(weights) < 8 << 20 else tiny.wide
+    return tiny.small if os.path.getsize(weights[0]) < 8 << 20 else tiny.wide
 
 def first(make):
     return lambda: make()[0]

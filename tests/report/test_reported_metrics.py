@@ -43,7 +43,7 @@ def program(name: str, tokens_per_s: float, **changes: Any) -> Record:
             "tokens_per_s": OwnMetric(tokens_per_s * factor, "1/s", "higher"),
             "speed": OwnMetric(3 * tokens_per_s, "frames/s", "higher"),
             "latency_s": OwnMetric((0.01 * factor, 0.03 * factor) * 6, "s", "lower"),
-            "state": OwnMetric(7),
+            "depth": OwnMetric(7),
         }
         rounds.append({"makespan_s": tokens_per_s * factor, "own": msgspec.to_builtins(own)})
     return record(name, *rounds, workload=PROGRAM, reader="none", **changes)
@@ -64,7 +64,7 @@ def test_table_has_a_column_for_each_reported_metric() -> None:
     [made] = tables(BOTH, view())
     shown = {col.title: col.show(made.rows[0]) for col in made.columns}
     assert list(shown)[:6] == [
-        "makespan s", "tokens_per_s", "speed frames/s", "latency_s.mean", "latency_s.p50", "state",
+        "makespan s", "tokens_per_s", "speed frames/s", "latency_s.mean", "latency_s.p50", "depth",
     ]  # fmt: skip
     assert shown["tokens_per_s"] == "20.0 (19.8-20.2)"
     assert shown["speed frames/s"] == "60.0"
@@ -137,7 +137,7 @@ def test_services_receive_reported_metrics_with_their_direction() -> None:
     assert smaller == ["makespan_s", "latency_s.mean", "latency_s.p50"]
     [measures] = json.loads(render("bmf", FAST)).values()
     assert measures["tokens_per_s"]["value"] == 30.0
-    assert "state" in measures, "Bencher has thresholds of its own"
+    assert "depth" in measures, "Bencher has thresholds of its own"
 
 
 def test_junit_has_reported_metrics_as_properties() -> None:
@@ -178,8 +178,8 @@ def test_noise_finds_a_gate_for_a_reported_metric() -> None:
     found = {str(f): tightest(f, splits(doubled, 4), is_strict=False) for f in own_figures(doubled)}
     assert found["speed"].threshold is not None
     assert found["speed"].threshold.text == "speed:1%"
-    assert found["state"].threshold is None
-    assert "neither better nor worse" in found["state"].reason
+    assert found["depth"].threshold is None
+    assert "neither better nor worse" in found["depth"].reason
 
 
 def test_page_has_a_chart_for_each_reported_metric() -> None:
@@ -187,7 +187,7 @@ def test_page_has_a_chart_for_each_reported_metric() -> None:
     small = program("fast", 25.0, limit="256M", memory_bytes=256 << 20)
     [made] = experiments([*BOTH, small], ORDERED)
     assert list(map(str, made.figures)) == [
-        "tokens_per_s", "makespan", "speed", "latency_s.mean", "latency_s.p50", "state",
+        "tokens_per_s", "makespan", "speed", "latency_s.mean", "latency_s.p50", "depth",
     ]  # fmt: skip
     chart = by_limit(made.by(parse_figure("speed").known({})), marks(["fast", "slow"]))
     assert {line["name"]: line["y"] for line in chart["data"]} == {"slow": [60.0], "fast": [75.0, 90.0]}
