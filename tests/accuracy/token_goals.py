@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -27,11 +29,13 @@ THREADS = 2
 
 
 @pytest.fixture(scope="session")
-def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a GGUF file of float16 as large as the weights of smol_360m."""
-    path = tmp_path_factory.mktemp("gguf") / "model.gguf"
-    assert make_gguf(["--megabytes=724", "--width=960", f"--output={path}"]) == 0
-    return path
+def gguf() -> Iterator[Path]:
+    """Return a GGUF file of float16 as large as the weights of smol_360m, which the user of the workers can read."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder, "model.gguf")
+        assert make_gguf(["--megabytes=724", "--width=960", f"--output={path}"]) == 0
+        yield path
 
 
 @pytest.mark.parametrize("mix", [pytest.param(mix, id=mix.name) for mix in MIXES])
@@ -46,7 +50,7 @@ def test_llama_cpp(edge: Edge, edge_mem: Limit | None, gguf: Path, load: str) ->
     """llama.cpp generates as many tokens with as many bytes of weights: only its times compare."""
     measurement = edge.call(
         measure, gguf, load, THREADS, 1, TOKENS,
-        memory=edge_mem, name=f"llama.cpp {load}", metrics=["time_to_first_token_s", "s_per_token", "tokens_per_s"],
+        memory=edge_mem, name=f"llama.cpp-{load}", metrics=["time_to_first_token_s", "s_per_token", "tokens_per_s"],
     )  # fmt: skip
     assert measurement.outcome in {"ok", "oom", "timeout"}, measurement.detail
 
