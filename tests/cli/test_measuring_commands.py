@@ -72,8 +72,8 @@ def test_noise_of_programs_is_in_their_words(tmp_path: Path) -> None:
     assert rows[0] == ["noise of a, b at no limit: identical code, 2 rounds per side"]
     figures = [row[:2] for row in rows if len(row) == 6]
     assert figures[0] == ["figure", "program"]
-    found = {tuple(figure) for figure in figures}  # besides those of the machine, such as swap, if others used it
-    assert found >= {("makespan", "b"), ("makespan/a", "b"), ("peak_anon", "a")}
+    found = {tuple(figure) for figure in figures}  # besides those that so short a program may not have
+    assert found >= {("makespan", "b"), ("makespan/a", "b")}
 
 
 @pytest.mark.parametrize(
