@@ -62,6 +62,12 @@ def workload(*networks: Network) -> Workload:
     return Workload("made-up", tuple(Request(network) for network in networks))
 
 
+def asked_steps(folder: Path, *counts: int) -> Workload:
+    """Return a request of the network in `folder` for each of its first samples, with so many steps."""
+    network = read_graph(folder)
+    return Workload("loops", tuple(Request(network, sample, steps=count) for sample, count in enumerate(counts)))
+
+
 @st.composite
 def networks(draw: st.DrawFn, min_layers: int = 0) -> Network:
     """Draw a network as an export could produce it: the inputs and outputs of a layer are live while it runs."""

@@ -14,7 +14,7 @@ from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.cli import arguments, measuring, programs, sessions, subjects, terminal
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import noise as texts
-from pytest_edgeload.results.case import PROGRAM, REFERENCE, Case
+from pytest_edgeload.results.case import REFERENCE, Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.noise import floor, splits, tightest
 from pytest_edgeload.results.own import own_figures
@@ -104,13 +104,12 @@ def _text(records: Sequence[Record], rounds: int, comparisons: int) -> str:
         figure: (tightest(figure, sides, is_strict=False), tightest(figure, sides, is_strict=True))
         for figure in dict.fromkeys(figure for figure, _ in floors)
     }
-    are_programs = case.workload == PROGRAM
-    subject = ", ".join(record.case.policy for record in records) if are_programs else case.workload
+    subject = ", ".join(record.case.policy for record in records) if case.is_program else case.workload
     conditions = f"cap {case.cap}, swap {case.swap}, reader {case.reader}, {case.threads} threads"
     return "\n\n".join(
         [
             f"noise of {subject} {case.place}: identical code, {rounds} rounds per side\n{conditions}",
-            texts.floors(floors, "program" if are_programs else "policy"),
+            texts.floors(floors, "program" if case.is_program else "policy"),
             texts.gates(gates),
             _LIMITS.format(rounds=2 * rounds, splits=len(sides)),
         ]

@@ -96,5 +96,9 @@ def number_of(folder: Path) -> int:
 
 def living_sessions(cache: Path) -> list[Path]:
     """Return the folders of the sessions that use this cache now, or may, because they run in another container."""
-    folders = sorted((cache / "sessions").glob(f"*.{PREFIX}*"))
-    return [folder for folder in folders if not is_abandoned(folder.name.partition(".")[2])]
+    return [folder for folder in sorted((cache / "sessions").glob(f"*.{PREFIX}*")) if not is_dead(folder)]
+
+
+def is_dead(folder: Path) -> bool:
+    """Return whether the folder is that of a session whose process has ended."""
+    return is_abandoned(folder.name.partition(".")[2])

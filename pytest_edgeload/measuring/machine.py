@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.interrupts import Interrupts
-from pytest_edgeload.measuring.directories import SessionDirectories, number_of
+from pytest_edgeload.measuring.directories import SessionDirectories, is_dead, number_of
 from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.caps.outer import NO_GROUPS, Outer
-from pytest_edgeload.sandbox.owner import is_abandoned, is_own
+from pytest_edgeload.sandbox.owner import is_own
 from pytest_edgeload.sandbox.swap import Swap
 
 _KEPT_SESSIONS = 20
@@ -56,8 +56,8 @@ def prepared(
 
 def _dead(sessions: Path) -> list[Path]:
     """Return the folders of this user's dead sessions, the newest last."""
-    folders = (folder for folder in sessions.iterdir() if is_abandoned(folder.name.partition(".")[2]))
-    return sorted(filter(is_own, folders), key=lambda folder: (number_of(folder), folder.name))
+    folders = filter(is_own, filter(is_dead, sessions.iterdir()))
+    return sorted(folders, key=lambda folder: (number_of(folder), folder.name))
 
 
 def _unreported(sessions: Path) -> Iterator[tuple[Path, str]]:

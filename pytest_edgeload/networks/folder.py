@@ -27,7 +27,7 @@ GRAPH, WEIGHTS, SAMPLES = "graph.json", "weights.safetensors", "samples.safetens
 _DATA_ALIGNMENT = 4096  # the first tensor begins on a page, so that direct reads can be aligned
 _PADDING = "padding before "  # the name of a tensor that fills a gap begins like this
 _CHUNK_BYTES = 8 << 20
-_MAX_GRAPH_BYTES = 1 << 26  # the graph of a thousand layers has half a million bytes
+MAX_GRAPH_BYTES = 1 << 26  # the graph of a thousand layers has half a million bytes
 _MAP_NORESERVE = 0x4000  # in the mmap module since Python 3.13
 
 
@@ -105,7 +105,7 @@ def read_graph(folder: Path) -> Network:
     """Return the network stored in `folder` without reading its weights. Raises DamagedNetwork."""
     path = folder / GRAPH
     try:
-        text = files.read(path, _MAX_GRAPH_BYTES)
+        text = files.read(path, MAX_GRAPH_BYTES)
         version = decoding.decode(text, _Version).format  # first, because another format may lack fields of this one
         if version == FORMAT:
             return decoding.decode(text, Network)

@@ -13,10 +13,10 @@ import msgspec
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.networks.folder import GRAPH, MAX_GRAPH_BYTES
 from pytest_edgeload.networks.store import recipes
 
 _UNREADABLE = "(unreadable)"
-_MAX_GRAPH_BYTES = 1 << 26
 
 
 class _Name(msgspec.Struct):
@@ -77,7 +77,7 @@ def remove(root: Path, removed: Iterable[StoredFolder]) -> None:
 
 def _name(folder: Path) -> str:
     try:
-        return msgspec.json.decode(files.read(folder / "graph.json", _MAX_GRAPH_BYTES), type=_Name).name
+        return msgspec.json.decode(files.read(folder / GRAPH, MAX_GRAPH_BYTES), type=_Name).name
     except (OSError, ValueError):
         return _UNREADABLE
 

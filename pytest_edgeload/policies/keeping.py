@@ -11,10 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Kind, Plan
+from pytest_edgeload.policies.parts import scratch_bytes
 from pytest_edgeload.workload import Request, Workload
-
-SCRATCH_BYTES = 24 << 20
-"""Memory of the operators besides weights and activations; at most a quarter of the budget is set aside for them."""
 
 _PASS: tuple[Kind, ...] = ("load", "exec", "free")
 
@@ -185,5 +183,6 @@ class _Keeper:
         """Return the bytes for weights while request `r` is served, besides activations and earlier outputs."""
         if self._memory_bytes is None:
             return math.inf
-        network, scratch = self._requests[r].network, min(SCRATCH_BYTES, self._memory_bytes // 4)
+        network = self._requests[r].network
+        scratch = scratch_bytes([network], self._memory_bytes)
         return self._memory_bytes - scratch - self._answer_bytes - (network.peak_bytes - network.distinct_bytes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.workload import Request, Workload
 
@@ -15,6 +16,16 @@ CONVOLUTIONAL, CONNECTED = 0, 1
 
 PATIENCE = 8
 """How many networks may begin before one that waits for memory: a few times the number that a device runs at once."""
+
+SCRATCH_BYTES, CONVOLUTION_SCRATCH_BYTES = 8 << 20, 24 << 20
+"""Memory of the operators besides weights and activations, without convolutions and with them (up to 30 MiB if VGG-19
+and two AlexNets take turns)."""
+
+
+def scratch_bytes(networks: Iterable[Network], memory_bytes: int) -> int:
+    """Return the memory to set aside for operators, besides weights and activations: at most a quarter of it all."""
+    has_convolutions = any(layer.is_convolution for network in networks for layer in network.layers)
+    return min(CONVOLUTION_SCRATCH_BYTES if has_convolutions else SCRATCH_BYTES, memory_bytes // 4)
 
 
 def overlap(

@@ -7,7 +7,7 @@ It wins if the pinned networks are asked for often, and the others rarely.
 
 from __future__ import annotations
 
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.policies.keeping import keep
 from pytest_edgeload.policies.parameters import Policy
@@ -18,7 +18,8 @@ def pin(parameters: str) -> Policy:
     """Return the policy that pins these networks, such as `vad+faces`. Raises UsageError for an empty name."""
     names = tuple(parameters.split("+"))
     if not all(names):
-        raise UsageError(f"policy pin({parameters})", "lacks a name", "write names of networks, as in pin(vad+faces)")
+        given = Setting("policy", f"pin({parameters})")
+        raise UsageError(given, "lacks a name", "write names of networks, as in pin(vad+faces)")
 
     def pinned(workload: Workload, budget: Budget) -> Plan:
         """As `lru`, but the pinned networks are never freed for others."""

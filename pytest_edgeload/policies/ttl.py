@@ -7,7 +7,7 @@ It wins over `lru` only for others that share the memory; the requests of a netw
 
 from __future__ import annotations
 
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.units import parse_duration
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.policies.keeping import keep
@@ -20,7 +20,8 @@ def ttl(parameters: str) -> Policy:
     try:
         idle_s = parse_duration(parameters)
     except ValueError:
-        raise UsageError(f"policy ttl({parameters})", "no duration", "write one, as in ttl(30s) or ttl(5m)") from None
+        given = Setting("policy", f"ttl({parameters})")
+        raise UsageError(given, "no duration", "write one, as in ttl(30s) or ttl(5m)") from None
 
     def after_idle_time(workload: Workload, budget: Budget) -> Plan:
         """As `lru`, after the frees of networks that were idle for too long."""

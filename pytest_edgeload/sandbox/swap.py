@@ -69,20 +69,19 @@ def open_swap(setting: str, folder: Path, session: str, outer: OuterLimit | None
     if setting == "existing" or (setting == "auto" and (existing or not max_bytes or not _may_swapon())):
         return Swap(int(min(existing, max_bytes)))
     asked = Setting("swap", setting)
-    kind, _, size_text = setting.rpartition(":")
-    if outer is not None and setting != "auto" and parse_size(size_text) > max_bytes:
+    kind, _, text = setting.rpartition(":")
+    size = None if text == "auto" else parse_size(text)
+    if outer is not None and size is not None and size > max_bytes:
         hint = ("have it raised, ask for less, or try ", Setting("swap", "existing"))
         raise UsageError(asked, f"would not take effect, because {outer.file} is {format_size(max_bytes)}", hint)
     if not _may_swapon():
         raise UsageError(asked, "only root may switch swap on", "run as root, or try existing or off")
-    if setting != "auto" and parse_size(size_text) < _MIN_BYTES:
-        raise UsageError(
-            asked, f"swap has at least {format_size(_MIN_BYTES)}", f"try {kind}{':' if kind else ''}4G or off"
-        )
-    if kind == "zram":
-        size = parse_size(size_text)
+    if size is not None and size < _MIN_BYTES:
+        larger = f"{setting.removesuffix(text)}4G"
+        raise UsageError(asked, f"swap has at least {format_size(_MIN_BYTES)}", f"try {larger} or off")
+    if kind == "zram" and size is not None:
         return Swap(int(min(size, max_bytes)), file=zram.make(size, PREFIX + session), is_zram=True)
-    return _open_file(asked, folder, session, None if setting == "auto" else parse_size(size_text), max_bytes)
+    return _open_file(asked, folder, session, size, max_bytes)
 
 
 def _open_file(asked: Setting, folder: Path, session: str, size_bytes: int | None, max_bytes: float) -> Swap:

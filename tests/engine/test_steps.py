@@ -14,13 +14,11 @@ from pytest_edgeload.engine import steps
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.feed import Feed
-from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import POLICIES, make_plan
-from pytest_edgeload.workload import Request, Workload
-from tests.builders import stored
+from tests.builders import asked_steps, stored
 from tests.engine.performers import execute
 
 WIDTH, TOKENS, PLACES, STEPS = 48, 64, 16, 9
@@ -58,16 +56,11 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stored(tmp_path_factory.mktemp("decoder"), Decoder().eval(), _inputs(), _inputs(5))
 
 
-def _asked(folder: Path, *counts: int) -> Workload:
-    network = read_graph(folder)
-    return Workload("loops", tuple(Request(network, sample, steps=count) for sample, count in enumerate(counts)))
-
-
 @pytest.mark.parametrize("reader", ["read", "mmap", "direct"])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_loops_give_the_outputs_of_plain_pytorch(decoder: Path, policy: str, reader: str) -> None:
     """Under each policy and reader, tokens and outputs are those of plain PyTorch, within the planned memory."""
-    asked = _asked(decoder, STEPS, STEPS, 4, 1)
+    asked = asked_steps(decoder, STEPS, STEPS, 4, 1)
     plan = make_plan(policy, POLICIES[policy], asked, Budget(1 << 17))
     performer, _ = execute(plan, asked, decoder, reader=reader)
     for r, request in enumerate(asked.requests):
@@ -87,7 +80,7 @@ def test_stale_input_is_noticed(decoder: Path, stale: int, monkeypatch: pytest.M
     def fed(feed: Feed, outputs: Sequence[torch.Tensor], before: torch.Tensor | None) -> torch.Tensor:
         return first[stale].clone() if feed.input == stale else tensors.fed(feed, outputs, before)
 
-    asked = _asked(decoder, STEPS)
+    asked = asked_steps(decoder, STEPS)
     monkeypatch.setattr(steps, "fed", fed)
     performer, _ = execute(make_plan("bulk", POLICIES["bulk"], asked, Budget()), asked, decoder)
     monkeypatch.undo()

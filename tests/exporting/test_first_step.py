@@ -20,8 +20,7 @@ from pytest_edgeload.networks.tile import REQUESTED, cut, tile_bytes
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import POLICIES, make_plan
-from pytest_edgeload.workload import Request, Workload
-from tests.builders import stored
+from tests.builders import asked_steps, stored
 from tests.engine.performers import execute, on_one_lane
 
 WIDTH, TOKENS, PLACES, PROMPT, STEPS = 32, 50, 24, 5, 7
@@ -61,15 +60,10 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stored(tmp_path_factory.mktemp("decoder"), Decoder().eval(), _sample(), _sample(1))
 
 
-def _asked(folder: Path, *counts: int) -> Workload:
-    network = read_graph(folder)
-    return Workload("prompts", tuple(Request(network, sample, steps=count) for sample, count in enumerate(counts)))
-
-
 @pytest.mark.parametrize("policy", ["bulk", "linear", "stream"])
 def test_prompt_comes_before_single_tokens(decoder: Path, policy: str) -> None:
     """After a prompt of several tokens, each step has one, whichever policy runs it; one step is the prompt alone."""
-    asked = _asked(decoder, STEPS, STEPS, 1)
+    asked = asked_steps(decoder, STEPS, STEPS, 1)
     plan = on_one_lane(make_plan(policy, POLICIES[policy], asked, Budget(1 << 15)))
     performer, _ = execute(plan, asked, decoder)
     for r in range(3):
@@ -101,7 +95,7 @@ def test_wrong_token_or_place_after_the_prompt_is_noticed(
         made = tensors.fed(feed, outputs, before)
         return made - 1 if feed.input == wrong else made
 
-    asked = _asked(decoder, STEPS)
+    asked = asked_steps(decoder, STEPS)
     monkeypatch.setattr(steps, "fed", fed)
     performer, _ = execute(make_plan("bulk", POLICIES["bulk"], asked, Budget()), asked, decoder)
     monkeypatch.undo()

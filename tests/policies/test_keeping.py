@@ -19,9 +19,6 @@ from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
 A, B, C = (network((20, 1, 1), (20, 1, 1), name=name) for name in "abc")
 """Networks of 40 bytes in two layers, with an activation of 1 byte."""
 
-SCRATCH = 25
-"""A quarter of a budget of 100 bytes is for operators."""
-
 
 def _asked(*networks: Network, every_s: float = 1.0, batches: bool = False, steps: int = 1) -> Workload:
     return Workload(
@@ -94,10 +91,10 @@ def test_an_unknown_pinned_network_is_named() -> None:
 @pytest.mark.parametrize(
     ("policy", "sentence"),
     [
-        ("ttl(soon)", r"^policy ttl\(soon\): no duration; write one, as in ttl\(30s\) or ttl\(5m\)$"),
-        ("ttl", r"^policy ttl\(\): no duration; write one, as in ttl\(30s\) or ttl\(5m\)$"),
-        ("pin()", r"^policy pin\(\): lacks a name; write names of networks, as in pin\(vad\+faces\)$"),
-        ("pin(a+)", r"^policy pin\(a\+\): lacks a name; write names of networks, as in pin\(vad\+faces\)$"),
+        ("ttl(soon)", r"^policy=ttl\(soon\): no duration; write one, as in ttl\(30s\) or ttl\(5m\)$"),
+        ("ttl", r"^policy=ttl\(\): no duration; write one, as in ttl\(30s\) or ttl\(5m\)$"),
+        ("pin()", r"^policy=pin\(\): lacks a name; write names of networks, as in pin\(vad\+faces\)$"),
+        ("pin(a+)", r"^policy=pin\(a\+\): lacks a name; write names of networks, as in pin\(vad\+faces\)$"),
     ],
 )
 def test_wrong_parameters_are_named(policy: str, sentence: str) -> None:

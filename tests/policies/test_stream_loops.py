@@ -9,8 +9,8 @@ from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import span_bytes
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.policies.parts import SCRATCH_BYTES
 from pytest_edgeload.policies.stream import PASSING_TILES, READERS, TILE_BYTES, stream
-from pytest_edgeload.policies.streaming.memory import SMALL_SCRATCH_BYTES
 from pytest_edgeload.workload import Request, Workload
 
 STEPS = 50
@@ -47,7 +47,7 @@ def test_step_reads_only_what_does_not_fit_and_a_ring_of_few_tiles(share: float)
     memory_bytes = int(share * WEIGHTS_BYTES)
     least_bytes = WEIGHTS_BYTES - memory_bytes
     read_bytes = _bytes_per_step(_loop(memory_bytes)[0])
-    assert least_bytes < read_bytes < least_bytes + SMALL_SCRATCH_BYTES + (PASSING_TILES + 1) * TILE_BYTES
+    assert least_bytes < read_bytes < least_bytes + SCRATCH_BYTES + (PASSING_TILES + 1) * TILE_BYTES
 
 
 def test_step_reads_nothing_if_all_fits() -> None:

@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from itertools import islice
 
 from pytest_edgeload.networks.tile import is_last, live_out_bytes, working_bytes
+from pytest_edgeload.policies.parts import scratch_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Workload
 
 AHEAD = 8
 """How many requests read their inputs before they are executed."""
-
-SCRATCH_BYTES, SMALL_SCRATCH_BYTES = 24 << 20, 8 << 20
-"""Memory of the operators besides weights and activations, with convolutions (up to 30 MiB if VGG-19 and two AlexNets
-take turns) and without."""
-
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 """The fractional parts of its multiples are spread evenly, however many there are."""
@@ -68,10 +64,9 @@ def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
 
 
 def room_bytes(uses: Sequence[TileUse], workload: Workload, memory_bytes: int) -> int:
-    """Return the part of `memory_bytes` that is left for weights; operators get at most a quarter of the memory."""
+    """Return the part of `memory_bytes` that is left for weights."""
     networks = {id(network): network for network in (workload.requests[use.requests[0]].network for use in uses)}
-    has_convolutions = any(layer.is_convolution for network in networks.values() for layer in network.layers)
-    scratch = min(SCRATCH_BYTES if has_convolutions else SMALL_SCRATCH_BYTES, memory_bytes // 4)
+    scratch = scratch_bytes(networks.values(), memory_bytes)
     return max(0, memory_bytes - scratch - activations_bytes(uses, workload))
 
 
