@@ -119,14 +119,28 @@ def parse_swap(text: str) -> str:
     Kinds are `auto`, `existing`, `off`, a size or `file:SIZE`, and `zram:SIZE`.
     """
     if text not in {"auto", "existing", "off"}:
-        kind, colon, size = text.rpartition(":")
-        try:
-            parse_size(size)
-        except ValueError as error:
-            raise ValueError("not a kind of swap; try auto, existing, off, zram:2G or a size such as 4G") from error
-        if colon and kind not in {"file", "zram"}:
-            raise ValueError("not a kind of swap; try zram:2G, or file:4G")
+        parse_swap_area(text, "not a kind of swap; try auto, existing, off, zram:2G or a size such as 4G")
     return text
+
+
+def parse_swap_area(text: str, refusal: str) -> tuple[str, int]:
+    """Return the kind and the bytes of `zram:2G`, `file:2G` or `2G`, whose kind is empty.
+
+    Raises ValueError with the text `refusal` if it is none of these.
+    """
+    kind, colon, size = text.rpartition(":")
+    try:
+        size_bytes = parse_size(size)
+    except ValueError as error:
+        raise ValueError(refusal) from error
+    if colon and kind not in {"file", "zram"}:
+        raise ValueError("not a kind of swap; try zram:2G, or file:4G")
+    return kind, size_bytes
+
+
+def swap_text(kind: str, size_bytes: int) -> str:
+    """Return a swap of this size, and of this kind unless it is empty, as `parse_swap` reads it."""
+    return f"{kind}:{exact_size(size_bytes)}".removeprefix(":") if size_bytes else "off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from pytest_edgeload.base.locks import once
 from pytest_edgeload.cli import arguments, terminal
+from pytest_edgeload.devices import Device
+from pytest_edgeload.measuring.devices import common_swap
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared
@@ -25,7 +27,10 @@ TIMEOUT_S = 300.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments about swap, threads, time and user. Those that a device may set are None if not given."""
     add = parser.add_argument
-    swap = f"swap of the workers: existing, auto, off, or the size of a temporary swap file (default: {_SWAP})"
+    swap = (
+        "swap of the workers: existing, auto, off, zram:SIZE for compressed memory, or the size of a temporary swap "
+        f"file (default: {_SWAP}, or that of the device)"
+    )
     add("--swap", type=arguments.swap, metavar="KIND", help=swap)
     threads = "threads of one operator (default: the number of CPU cores)"
     add("--threads", type=arguments.count, metavar="N", help=threads)
@@ -49,7 +54,7 @@ class PreparedMachine(NamedTuple):
 
 
 @contextmanager
-def set_up(args: argparse.Namespace) -> Iterator[PreparedMachine]:
+def set_up(args: argparse.Namespace, device: Device | None = None) -> Iterator[PreparedMachine]:
     """Prepare the machine for the arguments of a subcommand, and restore it in every case. Raises Refusal."""
     user = choose(args.user)
     if user.notice:
@@ -58,7 +63,7 @@ def set_up(args: argparse.Namespace) -> Iterator[PreparedMachine]:
         terminal.say(f"edgeload: runs without {names}, which would change their figures")
     directories = SessionDirectories.new(args.cache_dir or arguments.cache())
     name, cap = caps.choose("auto")
-    with prepared(directories, args.swap or _SWAP, terminal.say, cap.outer()) as swap:
+    with prepared(directories, args.swap or _SWAP, terminal.say, cap.outer(), common_swap([device])) as swap:
         launcher = Launcher(
             cap=cap,
             swap=swap,

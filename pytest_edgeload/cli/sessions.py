@@ -82,12 +82,12 @@ class ProgramSession:
 def set_up(args: argparse.Namespace) -> Iterator[ProgramSession]:
     """Prepare the machine for programs, and restore it in every case; begin a session's journal. Raises Refusal."""
     device = None if args.device is None else _device(args)
-    with machine.set_up(args) as prepared:
+    with machine.set_up(args, device) as prepared:
         visible.check(args.view, is_enforced=prepared.launcher.cap.enforces)
         recording = Recording.begin(args, prepared.directories)
         registry = Registry(Store(prepared.directories.cache))
         bench = Bench(prepared.launcher, registry, {}, prepared.directories.folder, terminal.show_making)
-        unenforced = () if device is None else bench.launcher.shortfalls(device.constraints, Path.cwd())
+        unenforced = () if device is None else bench.launcher.shortfalls(device, Path.cwd())
         threads = prepared.threads if device is None else device.constraints.threads or prepared.threads
         yield ProgramSession(bench, prepared._replace(threads=threads), recording, args.view, device, unenforced)
 

@@ -13,7 +13,7 @@ import msgspec
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.base.text import is_name
-from pytest_edgeload.base.units import Limit
+from pytest_edgeload.base.units import Limit, swap_text
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints
 
 SHIPPED = Path(__file__).with_name("devices.toml")
@@ -35,18 +35,29 @@ KEYS = (*_CONSTRAINTS, *_OTHERS)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The constraints of a board, one on memory among them. `sources` are addresses that give the values."""
+    """The constraints of a board, one on memory among them. `sources` are addresses that give the values.
+
+    `swap_kind` is the kind of its swap: `zram`, `file`, or empty if any kind will do. It is not a constraint, because
+    the kernel has no swap of a group's own: all devices of a session share the swap of the machine.
+    """
 
     name: str
     constraints: Constraints
     sources: tuple[str, ...] = ()
     note: str = ""
+    swap_kind: str = ""
 
     @property
     def memory(self) -> Limit:
         """The memory that a worker may use."""
         assert self.constraints.memory_bytes is not None  # as `parse` checks
         return Limit(self.constraints.memory_bytes)
+
+    @property
+    def swap(self) -> str | None:
+        """The swap as a file of devices has it, `zram:1G`, `100M` or `off`; None without one."""
+        size_bytes = self.constraints.swap_bytes
+        return None if size_bytes is None else swap_text(self.swap_kind, size_bytes)
 
 
 def known_devices(file: Path | None) -> dict[str, Device]:
@@ -92,13 +103,16 @@ def _device(place: str, name: str, table: object, known: Mapping[str, Device]) -
     others = {key: values.pop(key) for key in _OTHERS if key in values}
     own = Constraints(**{_CONSTRAINTS[key].field: value for key, value in values.items()})
     base = table.get("extends")
+    if "swap" in table:
+        others["swap_kind"] = str(table["swap"]).rpartition(":")[0]
     if base is None:
         if own.memory_bytes is None:
             raise UsageError(place, "has no memory", 'add memory = "512M", or extend a device that has some')
         return Device(name, own, **others)
     if not isinstance(base, str) or base not in known:
         raise UsageError(f"{place} extends = {base!r}", "unknown or further down", suggestion(str(base), known))
-    return Device(name, known[base].constraints | own, **{"sources": known[base].sources, **others})
+    inherited = {"sources": known[base].sources, "swap_kind": known[base].swap_kind}
+    return Device(name, known[base].constraints | own, **{**inherited, **others})
 
 
 def _value(place: str, key: str, value: object) -> Any:

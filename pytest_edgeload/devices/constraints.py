@@ -6,6 +6,7 @@ A new constraint is a field of `Constraints` and a row of `CONSTRAINTS`. Each ca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Meta
 
 from pytest_edgeload.base.decoding import Count
 from pytest_edgeload.base.errors import Setting
-from pytest_edgeload.base.units import exact_size, parse_rate, parse_size
+from pytest_edgeload.base.units import exact_size, parse_rate, parse_size, parse_swap_area, swap_text
 
 Cpus = Annotated[float, Meta(ge=0.01, le=1024)]
 Positive = Annotated[int, Meta(ge=1, lt=1_000_000)]
@@ -91,15 +92,11 @@ def _parse_memory(text: str) -> int:
 
 
 def _parse_swap(text: str) -> int:
-    return 0 if text == "off" else parse_size(text, 'try "100M" or "off"')
-
-
-def _show_swap(size_bytes: int) -> str:
-    return exact_size(size_bytes) if size_bytes else "off"
+    return 0 if text == "off" else parse_swap_area(text, 'not a size; try "100M", "zram:1G" or "off"')[1]
 
 
 _MEMORY = Kind(str, '"512M"', _parse_memory, exact_size)
-_SWAP = Kind(str, '"100M" or "off"', _parse_swap, _show_swap)
+_SWAP = Kind(str, '"100M", "zram:1G" or "off"', _parse_swap, partial(swap_text, ""))
 _RATE = Kind(str, '"20M"', parse_rate, exact_size, "/s")
 _CPUS = Kind(Cpus, "0.5", float, "{:g}".format)
 _NUMBER = Kind(Positive, "2", int, str)

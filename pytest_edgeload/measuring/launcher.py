@@ -17,6 +17,7 @@ from pytest_edgeload.base.errors import Setting, Unsupported, pieces
 from pytest_edgeload.base.locks import silent
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size, format_size
+from pytest_edgeload.devices import Device
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.folder import weight_files
@@ -114,10 +115,15 @@ class Launcher:
             hint = (*pieces(error.hint), ", or leave it out") if error.hint else "leave it out"
             raise error.within(Setting("read-bw", exact_size(read_bps)), hint) from error
 
-    def shortfalls(self, constraints: Constraints, folder: Path) -> tuple[Shortfall, ...]:
-        """Return the constraints that this machine does not enforce for a worker that reads files in `folder`."""
+    def shortfalls(self, device: Device, folder: Path) -> tuple[Shortfall, ...]:
+        """Return the device's constraints that this machine does not enforce for a worker that reads in `folder`."""
         return shortfalls(
-            self.cap, self._group_name, constraints, lambda alone: self._limits(alone, [folder]), self.swap
+            self.cap,
+            self._group_name,
+            device.constraints,
+            lambda alone: self._limits(alone, [folder]),
+            self.swap,
+            device.swap_kind,
         )
 
     def _limits(self, constraints: Constraints, files: Iterable[Path]) -> Limits:

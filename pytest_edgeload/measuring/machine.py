@@ -22,13 +22,17 @@ _KEPT_SESSIONS = 20
 
 @contextmanager
 def prepared(
-    directories: SessionDirectories, swap_kind: str, say: Callable[[str], None], outer: Outer = NO_GROUPS
+    directories: SessionDirectories,
+    swap_setting: str,
+    say: Callable[[str], None],
+    outer: Outer = NO_GROUPS,
+    wanted: tuple[str, int] | None = None,
 ) -> Iterator[Swap]:
     """Clean up after dead sessions and switch swap on; in every case, remove the groups and the swap at the end.
 
-    The swap is what the groups around pytest, `outer`, leave of it.
-    `say` receives a line about each thing that was cleaned up. Only the owner of the session calls this. Raises
-    UsageError or Unsupported.
+    The swap has the kind and the bytes that are `wanted`, if the machine can have it, or else is that of
+    `swap_setting`. It is what the groups around pytest, `outer`, leave of it. `say` receives a line about each thing
+    that was cleaned up. Only the owner of the session calls this. Raises UsageError or Unsupported.
     """
     directories.make(directories.runs)
     reported = set()
@@ -41,7 +45,10 @@ def prepared(
     swap: Swap | None = None
     try:
         with Interrupts():
-            swap = swaps.open_swap(swap_kind, directories.swaps, directories.session, outer.swap)
+            folder, session = directories.swaps, directories.session
+            if wanted is not None:
+                swap = swaps.open_wanted(*wanted, folder, session, outer.swap)
+            swap = swap or swaps.open_swap(swap_setting, folder, session, outer.swap)
         yield swap
     finally:
         with Interrupts():

@@ -11,7 +11,7 @@ from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices import OWN_FILE, Device, known_devices
 from pytest_edgeload.devices.constraints import CONSTRAINTS
-from pytest_edgeload.measuring.devices import overruled
+from pytest_edgeload.measuring.devices import common_swap, overruled
 from pytest_edgeload.plugin.options import Given
 from pytest_edgeload.plugin.settings import Settings
 
@@ -32,6 +32,11 @@ class SessionDevices(NamedTuple):
         if set(limits) == {None}:
             return f"memory {limits[None]}"
         return "device " + ", ".join(f"{name or 'none'} ({texts})" for name, texts in limits.items())
+
+    @property
+    def swap(self) -> tuple[str, int] | None:
+        """The kind and the bytes of the swap that all devices ask for; None if they do not agree, or ask for none."""
+        return common_swap(self.devices.values())
 
     def device(self, name: str | None) -> Device | None:
         """Return the device of a test. Raises UsageError if a test names a device that --edge-device does not."""

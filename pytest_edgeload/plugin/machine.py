@@ -37,13 +37,13 @@ class Shared(msgspec.Struct, frozen=True):
     cap: str
     swap_bytes: int
     swap_usable: bool
-    swap_is_zram: bool
+    swap_kind: str
     unenforced: dict[str, tuple[Shortfall, ...]] = {}
 
     @property
     def swap(self) -> Swap:
         """The swap as a worker sees it, which the worker does not remove."""
-        return Swap(self.swap_bytes, usable=self.swap_usable, is_zram=self.swap_is_zram)
+        return Swap(self.swap_bytes, usable=self.swap_usable, kind=self.swap_kind)
 
 
 class SessionMachine:
@@ -67,10 +67,10 @@ class SessionMachine:
         try:
             with Interrupts():
                 outer = CAPS[setup.cap].outer()
-                ready = prepared(directories, setup.settings.swap, self._progress.say, outer)
+                ready = prepared(directories, setup.settings.swap, self._progress.say, outer, setup.devices.swap)
                 swap = self._restore.enter_context(ready)
             unenforced = self._unenforced(self.bench_with(setup.cap, swap))
-            shared = Shared(setup.cap, swap.size_bytes, swap.usable, swap.is_zram, unenforced)
+            shared = Shared(setup.cap, swap.size_bytes, swap.usable, swap.kind, unenforced)
             directories.write(self._note, msgspec.json.encode(shared))
             directories.write(directories.unreported_marker, b"")
             if setup.settings.read_bw is not None:
@@ -137,7 +137,7 @@ class SessionMachine:
 
     def _unenforced(self, bench: Bench) -> dict[str, tuple[Shortfall, ...]]:
         return {
-            device.name: bench.launcher.shortfalls(device.constraints, self._directories.cache)
+            device.name: bench.launcher.shortfalls(device, self._directories.cache)
             for device in self._setup.devices.devices.values()
             if device is not None
         }

@@ -15,8 +15,8 @@ NOT_ENFORCED = "(NOT enforced)"
 
 def line(case: Case) -> str:
     """Return a line with the constraints of the case's device and remarks on those that were not enforced."""
-    words = {"memory_bytes": f"memory {case.limit}", "swap_bytes": f"swap {case.swap}"}
-    words |= case.constraints.without(["memory_bytes"]).words
+    words = {"memory_bytes": f"memory {case.limit}", "swap_bytes": ""}
+    words |= case.constraints.without(["memory_bytes"]).words | {"swap_bytes": f"swap {_text(case, 'swap_bytes')}"}
     return f"{case.device}: {', '.join(_remarked(text, case, field) for field, text in words.items())}"
 
 
@@ -70,6 +70,8 @@ def _text(case: Case, field: str) -> str:
     value = getattr(case.constraints, field)
     if field == "memory_bytes":
         return case.limit or NONE
+    if field == "swap_bytes" and field not in _remarks(case):
+        return case.swap  # with its kind
     if value is None:
         return case.swap if field == "swap_bytes" else NONE
     return CONSTRAINTS[field].text(value)

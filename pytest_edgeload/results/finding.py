@@ -164,9 +164,13 @@ def missing_cases(before: Iterable[Record], after: Iterable[Record]) -> list[Cas
     return [case for case in cases if case.test in tests and identity(case) not in measured]
 
 
+def _swap_kind(case: Case) -> str:
+    return "none" if case.swap in {"none", "off"} else "zram" if case.swap.startswith("zram:") else "file"
+
+
 def incomparable(figure: Figure, then: Case, now: Case, *, is_alike: bool) -> str | None:
     """Return why a figure cannot be compared with that of a baseline; None if it can."""
-    if (then.swap in {"none", "off"}) != (now.swap in {"none", "off"}):
+    if _swap_kind(then) != _swap_kind(now):
         return f"swap was {then.swap} then, and is {now.swap} now"
     if not figure.is_exact and then.unenforced != now.unenforced:
         unenforced = (", ".join(map(str, case.unenforced)) or "none" for case in (then, now))

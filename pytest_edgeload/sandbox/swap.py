@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
-from pytest_edgeload.base.units import format_size, parse_size
+from pytest_edgeload.base.errors import Refusal, Setting, Unsupported, UsageError
+from pytest_edgeload.base.units import format_size, parse_size, swap_text
 from pytest_edgeload.sandbox import zram
 from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own
 from pytest_edgeload.sandbox.swap_area import PATH, active, reason_of, switch_off, switch_on
@@ -30,28 +30,51 @@ _MIN_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """The swap of a session: its size, whether workers may use it, and its temporary area, if it has one."""
+    """The swap of a session: its size, whether workers may use it, and its temporary area, if it has one.
+
+    `kind` is `zram` or `file`, also for a partition; empty if the machine's own swap is of both kinds.
+    """
 
     size_bytes: int
     usable: bool = True
     file: Path | None = None
-    is_zram: bool = False
+    kind: str = "file"
 
     def __str__(self) -> str:
         if not self.usable:
             return "off"
-        kind = "zram:" if self.is_zram else ""
+        kind = "zram:" if self.kind == "zram" else ""
         return kind + format_size(self.size_bytes) if self.size_bytes else "none"
+
+    def shortfall(self, kind: str, size_bytes: int) -> str:
+        """Return how much there is of a swap of this kind, any if it is empty, and size: `2G of zram:1G`.
+
+        An empty text if it is all there.
+        """
+        if self.size_bytes >= size_bytes and kind in {"", self.kind if self.usable else ""}:
+            return ""
+        return f"{self} of {swap_text(kind, size_bytes)}"
 
     def close(self) -> None:
         """Switch the temporary area off and remove it; the machine's own swap is never touched. Raises Unsupported."""
         if self.file is not None:
             try:
-                (zram.remove if self.is_zram else remove)(self.file)
+                (zram.remove if self.kind == "zram" else remove)(self.file)
             except (OSError, subprocess.CalledProcessError) as error:
                 hint = f"free some memory and run swapoff {self.file}, or let the next session try again"
-                what = "the zram device" if self.is_zram else "the swap file"
+                what = "the zram device" if self.kind == "zram" else "the swap file"
                 raise Unsupported(what, f"cannot be removed: {reason_of(error)}", hint) from error
+
+
+def open_wanted(kind: str, size_bytes: int, folder: Path, session: str, outer: OuterLimit | None = None) -> Swap | None:
+    """Return a swap of this kind and at least this size, the machine's own if possible; None if there cannot be one."""
+    existing = open_swap("existing", folder, session, outer)
+    if not existing.shortfall(kind, size_bytes):
+        return existing
+    try:
+        return open_swap(swap_text(kind, max(size_bytes, _MIN_BYTES)), folder, session, outer)
+    except Refusal:
+        return None
 
 
 def open_swap(setting: str, folder: Path, session: str, outer: OuterLimit | None = None) -> Swap:
@@ -64,10 +87,11 @@ def open_swap(setting: str, folder: Path, session: str, outer: OuterLimit | None
     if setting == "off":
         return Swap(0, usable=False)
     own = zram.devices()
-    existing = sum(size for path, size in active() if not path.name.startswith(PREFIX) and path not in own)
+    areas = [(path, size) for path, size in active() if not path.name.startswith(PREFIX) and path not in own]
+    existing, kinds = sum(size for _, size in areas), {zram.kind_of(path) for path, _ in areas} or {"file"}
     max_bytes = math.inf if outer is None else outer.value
     if setting == "existing" or (setting == "auto" and (existing or not max_bytes or not _may_swapon())):
-        return Swap(int(min(existing, max_bytes)))
+        return Swap(int(min(existing, max_bytes)), kind=kinds.pop() if len(kinds) == 1 else "")
     asked = Setting("swap", setting)
     kind, _, text = setting.rpartition(":")
     size = None if text == "auto" else parse_size(text)
@@ -80,7 +104,7 @@ def open_swap(setting: str, folder: Path, session: str, outer: OuterLimit | None
         larger = f"{setting.removesuffix(text)}4G"
         raise UsageError(asked, f"swap has at least {format_size(_MIN_BYTES)}", f"try {larger} or off")
     if kind == "zram" and size is not None:
-        return Swap(int(min(size, max_bytes)), file=zram.make(size, PREFIX + session), is_zram=True)
+        return Swap(int(min(size, max_bytes)), file=zram.make(size, PREFIX + session), kind="zram")
     return _open_file(asked, folder, session, size, max_bytes)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 
 from pytest_edgeload.base.errors import Unsupported
-from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.devices.constraints import CONSTRAINTS, Constraints, Shortfall
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.caps.outer import Outer, tighter
@@ -16,18 +15,24 @@ from pytest_edgeload.sandbox.swap import Swap
 
 
 def shortfalls(
-    cap: Cap, new_name: Callable[[], str], constraints: Constraints, limits: Callable[[Constraints], Limits], swap: Swap
+    cap: Cap,
+    new_name: Callable[[], str],
+    constraints: Constraints,
+    limits: Callable[[Constraints], Limits],
+    swap: Swap,
+    swap_kind: str = "",
 ) -> tuple[Shortfall, ...]:
     """Return which of `constraints` this machine does not enforce. Each is tried by itself, in a group `new_name()`.
 
-    `limits` returns the limits of constraints, and may raise Unsupported. `swap` is the session's.
+    `limits` returns the limits of constraints, and may raise Unsupported. `swap` is the session's, and `swap_kind` the
+    kind that it should be, empty for any.
     """
     outer, missing = cap.outer(), []
     for name in constraints.values:
         if not CONSTRAINTS[name].is_optional:
             continue
         alone = constraints.only("memory_bytes", name)
-        available = _available(alone, swap, outer)
+        available = _available(alone, swap, swap_kind, outer)
         if not cap.enforces or not _can_open(cap, new_name(), partial(limits, alone)):
             missing.append(Shortfall(name))
         elif available:
@@ -43,7 +48,7 @@ def _can_open(cap: Cap, name: str, limits: Callable[[], Limits]) -> bool:
     return True
 
 
-def _available(constraints: Constraints, swap: Swap, outer: Outer) -> str:
+def _available(constraints: Constraints, swap: Swap, swap_kind: str, outer: Outer) -> str:
     """Return how much there is of a constraint that asks for more than there is: `2 of 4`; else an empty text."""
     for limit in tighter(outer.limits, constraints, constraints.swap_bytes or 0, os.cpu_count() or 1):
         if limit.resource in constraints.values and CONSTRAINTS[limit.resource].is_optional:
@@ -51,6 +56,4 @@ def _available(constraints: Constraints, swap: Swap, outer: Outer) -> str:
             return f"{row.text(limit.amount)} of {row.text(constraints.values[limit.resource])}"
     if constraints.cores is not None and (count := len(cores_of(constraints.cores))) < constraints.cores:
         return f"{count} of {constraints.cores}"
-    if constraints.swap_bytes is not None and swap.size_bytes < constraints.swap_bytes:
-        return f"{swap} of {exact_size(constraints.swap_bytes)}"
-    return ""
+    return swap.shortfall(swap_kind, constraints.swap_bytes) if constraints.swap_bytes else ""

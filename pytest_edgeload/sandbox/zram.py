@@ -46,6 +46,11 @@ def make(size: int, owner: str) -> Path:
     return device
 
 
+def kind_of(area: Path) -> str:
+    """Return the kind of a swap area: `zram`, or `file`, also for a partition."""
+    return "zram" if area.name.startswith("zram") else "file"
+
+
 def remove(device: Path) -> None:
     """Switch swapping to one of our devices off, and remove it. Raises OSError or CalledProcessError."""
     if any(area == device for area, _ in active()):

@@ -44,6 +44,18 @@ def test_every_key_sets_its_value(file: Path) -> None:
     assert known_devices(file)["mine"] == Device("mine", constraints, ("https://example.org",), "a board")
 
 
+def test_kind_of_swap_is_inherited_until_the_swap_is_set(file: Path) -> None:
+    """A swap may have a kind, which a device that extends another keeps unless it sets a swap of its own."""
+    file.write_text(
+        '[mine]\nmemory = "512M"\nswap = "zram:1G"\n[same]\nextends = "mine"\n'
+        '[disk]\nextends = "mine"\nswap = "file:2G"\n[any]\nextends = "mine"\nswap = "100M"\n'
+        '[off]\nextends = "mine"\nswap = "off"\n'
+    )
+    swaps = {name: device.swap for name, device in known_devices(file).items() if name not in SHIPPED}
+    assert swaps == {"mine": "zram:1G", "same": "zram:1G", "disk": "file:2G", "any": "100M", "off": "off"}
+    assert SHIPPED["jetson-nano"].swap is None
+
+
 def test_device_extends_another(file: Path) -> None:
     """A device extends a shipped or an earlier one; one of the same name replaces a shipped one."""
     file.write_text(
@@ -78,7 +90,8 @@ def test_device_extends_another(file: Path) -> None:
         ('[a]\nmemory = "1G"\nthreads = "2"', "[a] threads = '2': Expected `int`, got `str`; write threads = 2"),
         ('[a]\nmemory = "1G"\nread = "fast"', "[a] read = 'fast': not a size; try 90M, which is 90 MiB a second"),
         ('[a]\nmemory = "1G"\nwrite = "9"', "[a] write = '9': a rate is at least 1M a second"),
-        ('[a]\nmemory = "1G"\nswap = "much"', '[a] swap = \'much\': not a size; try "100M" or "off"'),
+        ('[a]\nmemory = "1G"\nswap = "much"', '[a] swap = \'much\': not a size; try "100M", "zram:1G" or "off"'),
+        ('[a]\nmemory = "1G"\nswap = "zip:1G"', "[a] swap = 'zip:1G': not a kind of swap; try zram:2G, or file:4G"),
         (
             '[a]\nmemory = "1G"\nsources = "x"',
             "[a] sources = 'x': Expected `array`, got `str`; write sources = [\"https://",

@@ -14,8 +14,7 @@ PAGE = (Path(__file__).parents[2] / "docs/devices.md").read_text(encoding="utf-8
 def _row(device: Device) -> str:
     held = device.constraints
     read, write = (f"{format_size(rate)}/s" if rate else "" for rate in (held.read_bps, held.write_bps))
-    swap = "" if held.swap_bytes is None else format_size(held.swap_bytes)
-    cells = (f"`{device.name}`", device.memory, held.cores, read, write, swap, device.note)
+    cells = (f"`{device.name}`", device.memory, held.cores, read, write, device.swap or "", device.note)
     return f"| {' | '.join(map(str, cells))} |"
 
 

@@ -63,6 +63,19 @@ def test_constraints_that_were_not_enforced_are_marked() -> None:
     assert render(record("bulk", {}, **{**SLOW, "cap": "none"}))[2].startswith("slow: memory 400M (NOT enforced), ")
 
 
+def test_kind_of_swap_is_shown_or_marked() -> None:
+    """A device's swap is shown with its kind; if the machine swaps elsewhere, the mark says where."""
+    zram = {**SLOW, "swap": "zram:1G", "swap_bytes": 1 << 30}
+    assert render(record("bulk", {}, **zram))[2].startswith("slow: memory 400M, swap zram:1G, 1 threads, ")
+    lacking = {**zram, "swap": "8G", "unenforced": (Shortfall("swap_bytes", "8G of zram:1G"),)}
+    assert render(record("bulk", {}, **lacking))[2].startswith(
+        "slow: memory 400M, swap 1G (8G of zram:1G here), 1 threads, "
+    )
+    found = devices.grid([record("bulk", {}, **zram).case])
+    assert found is not None
+    assert found.rows[0][2].text == "zram:1G"
+
+
 def test_devices_share_a_table() -> None:
     """Devices share a table, each with a line and its own bound, and ratios are within a device."""
     rounds = {"bulk": 2.0, "linear": 1.0}

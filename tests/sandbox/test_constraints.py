@@ -20,6 +20,7 @@ from pytest_edgeload.sandbox.trial import shortfalls
 from tests.sandbox import witness
 from tests.sandbox.child import MIB, Child
 
+GIB = 1024 * MIB
 LIMIT = 64 * MIB
 BPS = 16 * MIB
 PROCESSORS = len(os.sched_getaffinity(0))
@@ -49,11 +50,16 @@ Held = Callable[[Limits], tuple[Group, str]]
 
 
 def lacking(
-    cap: Cap, constraints: Constraints, fresh: Callable[[], str], storage: Path, swap: Swap = NO_SWAP
+    cap: Cap,
+    constraints: Constraints,
+    fresh: Callable[[], str],
+    storage: Path,
+    swap: Swap = NO_SWAP,
+    swap_kind: str = "",
 ) -> tuple[Shortfall, ...]:
     """Return the constraints that this cap does not enforce here."""
     held = Constraints(LIMIT) | constraints
-    return shortfalls(cap, fresh, held, lambda alone: limits_of(alone, [storage], swap), swap)
+    return shortfalls(cap, fresh, held, lambda alone: limits_of(alone, [storage], swap), swap, swap_kind)
 
 
 def contents(name: str, *files: str) -> str:
@@ -129,6 +135,19 @@ def test_missing_swap_is_a_shortfall(cap: Cap, fresh: Callable[[], str], storage
     found = lacking(cap, Constraints(swap_bytes=100 * MIB), fresh, storage, off)
     assert found == (Shortfall("swap_bytes", "off of 100M"),)
     assert lacking(cap, Constraints(swap_bytes=0), fresh, storage) == ()
+
+
+def test_swap_of_another_kind_is_a_shortfall(cap: Cap, fresh: Callable[[], str], storage: Path) -> None:
+    """A device whose swap has a kind is short of it if the machine swaps to the other kind, or does not swap."""
+    asked = Constraints(swap_bytes=GIB)
+    for swap, available in (
+        (Swap(2 * GIB), "2G of zram:1G"),
+        (Swap(2 * GIB, kind=""), "2G of zram:1G"),
+        (NO_SWAP, f"{NO_SWAP} of zram:1G"),
+    ):
+        assert lacking(cap, asked, fresh, storage, swap, "zram") == (Shortfall("swap_bytes", available),)
+    assert lacking(cap, asked, fresh, storage, Swap(2 * GIB, kind="zram"), "zram") == ()
+    assert lacking(cap, asked, fresh, storage, Swap(2 * GIB, kind="zram")) == ()
 
 
 def test_group_with_all_constraints_is_swept(

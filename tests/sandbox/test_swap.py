@@ -17,7 +17,7 @@ from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.sandbox import zram
 from pytest_edgeload.sandbox.caps.outer import OuterLimit
 from pytest_edgeload.sandbox.owner import PREFIX, tag
-from pytest_edgeload.sandbox.swap import AUTO_BYTES, Swap, open_swap, sweep
+from pytest_edgeload.sandbox.swap import AUTO_BYTES, Swap, open_swap, open_wanted, sweep
 from tests.sandbox import witness
 from tests.sandbox.child import MIB, Child
 
@@ -302,6 +302,23 @@ def test_zram_is_swapped_to_until_it_is_closed(opened: Callable[[str], Swap], tm
     assert f"{swap.file} " not in witness.swaps()
     assert not Path("/sys/block", swap.file.name).exists()
     assert swap.file not in zram.devices()
+
+
+@with_zram
+def test_swap_that_devices_want_is_made_unless_the_machine_has_it(tmp_path: Path, session: str) -> None:
+    """A wanted kind and size is a device of at least 256 MiB; a size that cannot be made leaves nothing."""
+    swap = open_wanted("zram", 1 << 20, tmp_path, session)
+    assert swap is not None
+    try:
+        assert swap.kind == "zram"
+        assert swap.size_bytes >= 256 * MIB
+        assert swap.shortfall("zram", 1 << 20) == ""
+    finally:
+        swap.close()
+    before = zram.devices()
+    assert open_wanted("zram", 1 << 60, tmp_path, session) is None
+    assert open_wanted("file", 1 << 50, tmp_path, session) is None
+    assert (zram.devices(), [*tmp_path.iterdir()]) == (before, [])
 
 
 @with_zram
