@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import pickle
@@ -20,6 +19,7 @@ import msgspec
 from pytest_edgeload.base.functions import import_from
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.tracebacks import user_lines
+from pytest_edgeload.engine import memory
 from pytest_edgeload.engine.channel import Send, serve
 from pytest_edgeload.engine.returned import ReturnedMetrics
 from pytest_edgeload.inside import end_repetition
@@ -87,7 +87,7 @@ def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     try:
         return function(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001  # every exception of the function is an outcome
-        is_refused = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+        is_refused = memory.is_refusal(error)
         is_wrong = isinstance(error, AssertionError)
         return Failed(_message(error), memory=is_refused, wrong=is_wrong, traceback=user_lines(error))
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import msgspec
 from pytest_edgeload.base.processes import die_with_parent
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.tracebacks import user_lines
+from pytest_edgeload.engine import memory
 from pytest_edgeload.job import Event, Failed
 
 Send = Callable[[Event], None]
@@ -41,7 +41,7 @@ def serve(work: Callable[[BinaryIO, Send], None]) -> int:
         send(Failed(printable(str(error)) or "out of memory", memory=True))
         return 1
     except Exception as error:  # noqa: BLE001  # the parent turns it into an outcome
-        is_refused = "can't allocate memory" in str(error) or getattr(error, "errno", None) == errno.ENOMEM
+        is_refused = memory.is_refusal(error)
         message = printable(f"{type(error).__name__}: {error}"[:_MAX_MESSAGE_CHARACTERS])
         send(Failed(message, memory=is_refused, traceback=user_lines(error)))
         return 1

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 from contextlib import suppress
 
 HUGE = 2 << 20
 """Bytes of a huge page."""
 
+_PROBE_BYTES = 1 << 20
+
 _LIBC = ctypes.CDLL(None)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether `error` is raised because the kernel refuses memory.
+
+    Libraries say so in many ways; oneDNN just "could not create a primitive". So this asks the kernel for a little.
+    """
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    if "can't allocate memory" in str(error):  # PyTorch; a smaller allocation than the refused one may still succeed
+        return True
+    try:
+        allocate(_PROBE_BYTES).close()
+    except MemoryError:
+        return True
+    return False
 
 
 def allocate(size_bytes: int) -> mmap.mmap:

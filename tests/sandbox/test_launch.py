@@ -257,8 +257,7 @@ def test_refused_memory_is_oom(enclosure: Enclosure, long_job: Job) -> None:
     """A worker that is refused memory, rather than killed, ends as `oom` as well."""
     with befalling(enclosure.name, lambda pid: resource.prlimit(pid, resource.RLIMIT_AS, (64 * MIB, 64 * MIB))):
         run = launch(long_job, enclosure)
-    assert run.outcome == "oom"
-    assert "memory" in run.detail
+    assert run.outcome == "oom", run.detail
 
 
 def test_failed_worker_gives_its_reason(enclosure: Enclosure, folders: Callable[[str], Path], tmp_path: Path) -> None:
