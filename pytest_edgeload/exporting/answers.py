@@ -12,18 +12,19 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import type_hint
-from pytest_edgeload.exporting.feeding import next_sample
+from pytest_edgeload.exporting.feeding import next_sample, stored_feeds
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line
+from pytest_edgeload.networks.feed import compared
 from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.tensors import check_plain, is_plain, tensors_in
 
 
 class SampleAnswer(NamedTuple):
-    """Plain PyTorch's outputs for a sample, their noise, see `networks.layer.Sample`, and those of the later steps."""
+    """Plain PyTorch's outputs for a sample, their noise, and those of later steps; see `networks.layer.Sample`."""
 
     outputs: list[torch.Tensor]
     noise: torch.Tensor
-    later: list[list[torch.Tensor]]
+    later: list[torch.Tensor]
 
 
 def answers(module: torch.nn.Module, samples: Sequence[Inputs]) -> list[SampleAnswer]:
@@ -104,14 +105,24 @@ def copied(nest: Any) -> list[torch.Tensor]:
     return [tensor.clone() for tensor in tensors_in(nest)]
 
 
-def _later(
-    module: torch.nn.Module, sample: Inputs, index: int, outputs: Sequence[torch.Tensor]
-) -> list[list[torch.Tensor]]:
-    """Return the outputs of each step after the first. Raises CannotExport if a feed does not fit."""
-    later: list[list[torch.Tensor]] = []
-    for _ in range(sample.steps - 1):
-        sample = next_sample(sample, later[-1] if later else outputs)
-        later.append(copied(call(module, sample, index)))
+def _later(module: torch.nn.Module, sample: Inputs, index: int, outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the outputs to compare after the first step; their first axis is the step. Raises CannotExport.
+
+    The other outputs, such as a cache of keys and values, are gone with their step.
+    """
+    kept, later = compared(stored_feeds(sample), len(outputs)), list[torch.Tensor]()
+    for step in range(sample.steps - 1):
+        sample = next_sample(sample, outputs)
+        outputs = copied(call(module, sample, index))
+        found = [outputs[i] for i in kept]
+        if not step:
+            later = [tensor.new_empty((sample.steps - 1, *tensor.shape)) for tensor in found]
+        for i, tensor, stacked in zip(kept, found, later, strict=True):
+            if tensor.shape != stacked.shape[1:]:
+                subject = f"output {i} of step {step + 2} of sample {index}"
+                reason = f"it has shape {[*tensor.shape]}, but {[*stacked.shape[1:]]} in step 2"
+                raise CannotExport(subject, reason, "give a module whose steps have the same shapes")
+            stacked[step] = tensor
     return later
 
 

@@ -81,6 +81,11 @@ class CutGraph:
     values: Mapping[str, Any]
     overwritten: frozenset[str]
 
+    @property
+    def dtypes(self) -> frozenset[torch.dtype]:
+        """The types of all values and weights."""
+        return frozenset(leaf.dtype for leaf in tree_leaves(dict(self.values)) if isinstance(leaf, torch.Tensor))
+
     def held_bytes(self, names: Sequence[str]) -> int:
         """Return the bytes of all storages of these values, which are no weights."""
         return sum(size for _, size in storages_of([self.values[name] for name in names]))

@@ -37,7 +37,7 @@ class LayeredModule:
 
     `buffers` are the initial values of the last inputs: buffers that the module changes. Their final values are as many
     of the last outputs, `freed_bytes` of which no other output holds. `first_outputs` are the outputs of the first
-    step, if it has ops of its own.
+    step, if it has ops of its own. `dtypes` are the types of all values and weights.
     """
 
     layers: tuple[LayerDraft, ...]
@@ -47,6 +47,7 @@ class LayeredModule:
     buffers: tuple[torch.Tensor, ...] = ()
     freed_bytes: int = 0
     first_outputs: tuple[str, ...] = ()
+    dtypes: frozenset[torch.dtype] = frozenset()
 
 
 def export(module: torch.nn.Module, sample: Any, later: Inputs | None = None) -> LayeredModule:
@@ -68,6 +69,7 @@ def export(module: torch.nn.Module, sample: Any, later: Inputs | None = None) ->
         entry.feeds,
         entry.buffers,
         cut.held_bytes(entry.outputs) - cut.held_bytes(entry.outputs[: len(entry.outputs) - len(entry.buffers)]),
+        dtypes=frozenset().union(*(cut.dtypes for cut in cuts)),
     )
     if later is None:
         return layered

@@ -18,9 +18,9 @@ from pytest_edgeload.exporting.export import LayeredModule, export
 from pytest_edgeload.exporting.feeding import arguments, next_sample
 from pytest_edgeload.exporting.fill import fill
 from pytest_edgeload.exporting.model import check_type, open_model
+from pytest_edgeload.exporting.tolerance import tolerance_of
 from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.dependencies import imported_since
-from pytest_edgeload.networks.feed import compared
 from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
 from pytest_edgeload.networks.inputs import Inputs, as_samples, nest_of
 from pytest_edgeload.networks.layer import FirstStep, Layer, Network, Sample, TensorSpec, WeightFile
@@ -118,7 +118,7 @@ def store_module(
         samples_sha256,
         checkpoint_files=external.files,
         nest=nest_of(inputs[0], torch.is_tensor),
-        max_output_error=tolerance,
+        tolerance=tolerance_of(layered.dtypes) if tolerance is None else tolerance,
         feeds=layered.feeds,
         buffers=len(layered.buffers),
         freed_bytes=layered.freed_bytes,
@@ -177,14 +177,13 @@ def _store_samples(
 
     Inputs that are zero everywhere are not written: reading the zeros of an empty cache would take time.
     """
-    kept = compared(module.feeds, len(answered[0].outputs))
     groups: list[list[list[tuple[TensorSpec, memoryview]]]] = []
     for index, (sample, answer) in enumerate(zip(samples, answered, strict=True)):
         named = {
             "input": [*tensors_in((sample.args, sample.kwargs)), *module.buffers],
             "output": answer.outputs,
             "noise": [answer.noise],
-            **{f"step{step}": [outputs[i] for i in kept] for step, outputs in enumerate(answer.later, 1)},
+            "later": answer.later,
         }
         groups.append(
             [[spec_and_bytes(f"{index}.{name}.{i}", each) for i, each in enumerate(own)] for name, own in named.items()]
@@ -194,8 +193,8 @@ def _store_samples(
     specs, digest = write_tensors(folder / SAMPLES, [(spec, data) for spec, data in pairs if spec.name not in zeros])
 
     def stored(sample: list[list[tuple[TensorSpec, memoryview]]]) -> Sample:
-        inputs, outputs, (noise,), *later = (tuple(specs.get(spec.name, spec) for spec, _ in own) for own in sample)
-        return Sample(inputs, outputs, noise, tuple(later), tuple(i for i, s in enumerate(inputs) if s.name in zeros))
+        inputs, outputs, (noise,), later = (tuple(specs.get(spec.name, spec) for spec, _ in own) for own in sample)
+        return Sample(inputs, outputs, noise, later, tuple(i for i, s in enumerate(inputs) if s.name in zeros))
 
     return tuple(map(stored, groups)), digest
 

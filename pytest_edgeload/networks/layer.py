@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_edgeload.networks.feed import Feed, compared
 
-FORMAT = 6
+FORMAT = 7
 """Version of the files that a network is stored in; part of every cache key."""
 
 DTYPES = {
@@ -24,9 +24,6 @@ DTYPES = {
 
 OUTPUT_TOLERANCE = 1e-4
 """Largest `output_error` explained by float32 sums in another order: these give 1e-5, a missing bias gives 5e-4."""
-
-_COARSE_TOLERANCES = {"bfloat16": 8 * 2**-7, "float16": 8 * 2**-10}
-"""The same for half types, coarsest first: eight times the step from 1 to the next number; runs differ by one step."""
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
@@ -46,6 +43,12 @@ class TensorSpec(msgspec.Struct, frozen=True):
     def padding_bytes(self) -> int:
         """Bytes from the first one of this tensor to the next address that its type requires; 0 if it is aligned."""
         return -self.offset % DTYPES[self.dtype][1]
+
+    def at(self, index: int) -> TensorSpec:
+        """Return the part of this tensor at `index` of its first axis."""
+        size_bytes = self.size_bytes // self.shape[0]
+        offset = self.offset + index * size_bytes
+        return msgspec.structs.replace(self, shape=self.shape[1:], offset=offset, size_bytes=size_bytes)
 
     def is_within(self, ranges: Iterable[tuple[int, int]]) -> bool:
         """Return whether all bytes of this tensor are in one of `ranges`, each from a first byte up to an end."""
@@ -174,28 +177,28 @@ class Sample(msgspec.Struct, frozen=True):
     It shows the size of the values inside the network: the difference of two large numbers is small, but its error is
     that of the large ones. Without `noise`, outputs have none.
 
-    `later` contains those outputs of each later step that `Network.compared` names, if the network has feeds. `zeros`
-    are the positions of inputs of which each byte is zero: the file does not contain them. The inputs include the
-    initial values of the network's buffers, and the outputs do not include the final ones.
+    `later` contains the outputs of the later steps that `Network.compared` names, if the network has feeds: one tensor
+    for each output, whose first axis is the step. `zeros` are the positions of inputs of which each byte is zero: the
+    file does not contain them. The inputs include the initial values of the network's buffers, and the outputs do not
+    include the final ones.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     noise: TensorSpec | None = None
-    later: tuple[tuple[TensorSpec, ...], ...] = ()
+    later: tuple[TensorSpec, ...] = ()
     zeros: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:
         """The most steps that a request for this sample can have."""
-        return 1 + len(self.later)
+        return 1 + (self.later[0].shape[0] if self.later else 0)
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """All tensors of this sample that its file contains."""
-        later = (spec for step in self.later for spec in step)
         inputs = (spec for i, spec in enumerate(self.inputs) if i not in self.zeros)
-        return (*inputs, *self.outputs, *([] if self.noise is None else [self.noise]), *later)
+        return (*inputs, *self.outputs, *([] if self.noise is None else [self.noise]), *self.later)
 
 
 class WeightFile(msgspec.Struct, frozen=True):
@@ -217,12 +220,13 @@ class Network(msgspec.Struct, frozen=True, dict=True):
 
     `inputs` and `outputs` name values. `weights_sha256` and `samples_sha256` are the digests of the two files next to
     the graph. `checkpoint_files` are the files of the checkpoint that contains the other weights, if there is one.
-    `nest` is the nest of a sample's inputs, see `networks.inputs.nest_of`. `max_output_error` is the tolerance that the
-    user set, if any. `feeds` connect the steps of a request. The last `buffers` inputs, and as many outputs, are
-    buffers that the module changes. `freed_bytes` of the values that are live at the end are such buffers alone, which
-    are freed when the last step has ended. `arguments` has the position or keyword of the argument that each input is
-    part of; if it is empty, each is one by itself. `first_outputs` name the outputs of the first step of a request, if
-    its layers have other ops then; its inputs have the same names.
+    `nest` is the nest of a sample's inputs, see `networks.inputs.nest_of`. `tolerance` is the largest `output_error`
+    allowed: as the user set it, or explained by sums in another order in the network's types. `feeds` connect the steps
+    of a request. The last `buffers` inputs, and as many outputs, are buffers that the module changes. `freed_bytes` of
+    the values that are live at the end are such buffers alone, which are freed when the last step has ended.
+    `arguments` has the position or keyword of the argument that each input is part of; if it is empty, each is one by
+    itself. `first_outputs` name the outputs of the first step of a request, if its layers have other ops then; its
+    inputs have the same names.
     """
 
     name: str
@@ -235,7 +239,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     format: int = FORMAT
     checkpoint_files: tuple[WeightFile, ...] = ()
     nest: Any = None
-    max_output_error: float | None = None
+    tolerance: float = OUTPUT_TOLERANCE
     feeds: tuple[Feed, ...] = ()
     buffers: int = 0
     freed_bytes: int = 0
@@ -255,7 +259,9 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     def expected(self, sample: int, step: int) -> dict[int, TensorSpec]:
         """Return plain PyTorch's outputs in a step, by number; after the first step only those that are compared."""
         stored = self.samples[sample % len(self.samples)]
-        return dict(zip(self.compared, stored.later[step - 1], strict=True) if step else enumerate(stored.outputs))
+        if not step:
+            return dict(enumerate(stored.outputs))
+        return {i: spec.at(step - 1) for i, spec in zip(self.compared, stored.later, strict=True)}
 
     @property
     def compared(self) -> tuple[int, ...]:
@@ -292,14 +298,6 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     def answer_bytes(self) -> int:
         """Bytes of the outputs, which stay in memory when a request is done."""
         return (self.layers[-1].max_live_out_bytes if self.layers else self.input_bytes) - self.freed_bytes
-
-    @property
-    def tolerance(self) -> float:
-        """Largest `output_error` allowed: as set, or explained by sums in another order in this network's types."""
-        if self.max_output_error is not None:
-            return self.max_output_error
-        text = msgspec.json.encode(self).decode()
-        return next((error for dtype, error in _COARSE_TOLERANCES.items() if f'"{dtype}"' in text), OUTPUT_TOLERANCE)
 
     @property
     def convolutional_layers(self) -> int:

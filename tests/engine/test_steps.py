@@ -14,6 +14,7 @@ from pytest_edgeload.engine import steps
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.feed import Feed
+from pytest_edgeload.networks.folder import GRAPH, read_graph
 from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.planning.simulate import peak_bytes
@@ -104,3 +105,33 @@ def test_feed_that_does_not_fit_is_refused(tmp_path: Path, feed: Feed, reason: s
     sample = Inputs(_inputs().args, _inputs().kwargs, 2, (feed,))
     with pytest.raises(CannotExport, match=reason.replace("[", r"\[")):
         stored(tmp_path, Decoder(), sample)
+
+
+def test_graph_does_not_grow_with_the_steps(tmp_path: Path) -> None:
+    """The outputs of all later steps are one tensor, so the graph of 500 steps is as large as that of 5, but digits."""
+    torch.manual_seed(2)
+    module, start = nn.Linear(4, 4), (torch.ones(1, 4),)
+    few, many = (
+        stored(tmp_path / str(steps), module, Inputs(start, steps=steps, feeds=(Feed(0),))) for steps in (5, 500)
+    )
+    assert (many / GRAPH).stat().st_size - (few / GRAPH).stat().st_size < 20
+    network = read_graph(many)
+    assert network.samples[0].steps == 500
+    (last,) = network.expected(0, 499).values()
+    assert last.shape == (1, 4)
+    assert last.offset + last.size_bytes == sum((network.samples[0].later[0].offset, 499 * 16))
+
+
+def test_steps_of_different_shapes_are_refused(tmp_path: Path) -> None:
+    """A module whose output grows from step to step is refused with both shapes."""
+
+    class Growing(nn.Linear):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            self.calls += 1
+            return super().forward(x), x.new_zeros(self.calls)
+
+    reason = r"^output 1 of step 3 of sample 0: it has shape \[3\], but \[2\] in step 2; give a module whose steps have"
+    with pytest.raises(CannotExport, match=reason):
+        stored(tmp_path, Growing(4, 4), Inputs((torch.ones(1, 4),), steps=4, feeds=(Feed(0),)))
