@@ -16,7 +16,8 @@ import torch
 from tabulate import tabulate
 from torch import nn
 
-from pytest_edgeload.engine.lanes import run
+from pytest_edgeload.engine.lanes import LaneResult, TaskPerformer, run
+from pytest_edgeload.engine.ledger import Ledger
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.feed import Feed
@@ -27,11 +28,11 @@ from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import POLICIES, make_plan
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import job_of, stored
-from tests.engine.performers import anonymous_bytes
+from tests.engine.performers import CallbackPerformer, anonymous_bytes
 
 STEPS = (10, 100, 1000, 10_000)
 WIDTH, TOKENS, LAYERS = 64, 32, 8
-HEADERS = ("steps", "planning ms", "plan bytes", "worker KiB", "record bytes", "us per task")
+HEADERS = ("steps", "planning ms", "plan bytes", "worker KiB", "record bytes", "us per task", "overhead us")
 
 
 class Decoder(nn.Module):
@@ -57,7 +58,7 @@ def _row(folder: Path, steps: int) -> tuple[str, ...]:
     job = folder / "job.json"
     job.write_bytes(msgspec.json.encode(job_of(plan, asked, folder)))
     worker = subprocess.run([sys.executable, __file__, str(job)], check=True, capture_output=True, text=True)
-    memory_bytes, record_bytes, task_s = map(float, worker.stdout.split())
+    memory_bytes, record_bytes, task_s, overhead_s = map(float, worker.stdout.split())
     return (
         f"{steps:,}",
         f"{1e3 * planning_s:.0f}",
@@ -65,19 +66,45 @@ def _row(folder: Path, steps: int) -> tuple[str, ...]:
         f"{memory_bytes / 1024:,.0f}",
         f"{record_bytes:,.0f}",
         f"{1e6 * task_s:.0f}",
+        f"{1e6 * overhead_s:.0f}",
     )
 
 
+class _Bookkeeper(CallbackPerformer):
+    """Performs no task, but keeps the ledger."""
+
+    def __init__(self, job: Job, ledger: Ledger) -> None:
+        super().__init__()
+        self._tasks, self._ledger = job.plan.tasks, ledger
+
+    def perform(self, index: int) -> None:
+        """Count what the task would hold."""
+        self._ledger.begin(self._tasks[index])
+        self._ledger.end(self._tasks[index])
+
+
 def _work(path: str) -> None:
-    """Execute a job; print the private memory that it took, the bytes of its record, and the seconds per task."""
+    """Execute a job, and print its costs.
+
+    These are private memory and the bytes of the record; and the processor time per task, with the work and without.
+    """
     job = msgspec.json.decode(Path(path).read_bytes(), type=Job)
     torch.set_num_threads(1)
     before_bytes, performer = anonymous_bytes(), Performer(job)
+    result, task_s = _timed(job, performer)
+    memory_bytes, record = anonymous_bytes() - before_bytes, msgspec.json.encode((result.spans, result.totals))
+    networks = [read_graph(Path(job.networks[request.network])) for request in job.requests]
+    ledger = Ledger(networks, job.plan.arena_bytes, [request.steps for request in job.requests])
+    _, overhead_s = _timed(job, _Bookkeeper(job, ledger))
+    print(memory_bytes, len(record), task_s, overhead_s)  # noqa: T201
+
+
+def _timed(job: Job, performer: TaskPerformer) -> tuple[LaneResult, float]:
+    """Return the result of the lanes, and their processor time per task in seconds."""
     begin_s = time.process_time()
     result = run(job.plan, performer, job.requests)
     runs = len(result.spans) + sum(total.runs for total in result.totals)
-    record = msgspec.json.encode((result.spans, result.totals))
-    print(anonymous_bytes() - before_bytes, len(record), (time.process_time() - begin_s) / runs)  # noqa: T201
+    return result, (time.process_time() - begin_s) / runs
 
 
 def main() -> None:
