@@ -18,12 +18,14 @@ SPEEDS = Speeds()
 
 
 def _deep(layers: int) -> Network:
-    """Return a network of linear layers of 4 MiB each."""
+    """Return a network of linear layers of 4 MiB each, some with more to compute, and of 32 MiB at the end."""
     composer = Composer(1, 16, 8, 8)
     x = composer.flatten(composer.input)
-    for _ in range(layers):
+    for i in range(layers):
         x = composer.linear(x, 1024)
-    return composer.done(x)
+        if i % 3:
+            x = composer.relu(x)
+    return composer.done(composer.linear(x, 8192))
 
 
 DEEP = _deep(24)
@@ -61,3 +63,28 @@ def test_reading_never_waits_in_a_loop_of_reading(memory_bytes: int) -> None:
     plan, asked = _loop(memory_bytes)
     read_s = (WEIGHTS_BYTES + (STEPS - 1) * _bytes_per_step(plan)) / SPEEDS.read_bytes_per_s
     assert simulate(plan, asked, speeds=SPEEDS).makespan_s < 1.1 * read_s / len(READERS)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.5, 0.25])
+def test_tiles_that_are_read_are_spread_evenly_over_the_step(share: float) -> None:
+    """Up to any tile of a step, the bytes read differ from their share of all bytes by less than two tiles."""
+    plan, _ = _loop(int(share * WEIGHTS_BYTES))
+    (loop,) = plan.loops
+    tasks = plan.tasks[loop.first : loop.end]
+    read = {task.weights for task in tasks if task.kind == "load"}
+    used = [task for task in tasks if task.kind == "exec"]
+    sizes = [span_bytes(DEEP.layers[task.layer or 0], task.tile) for task in used]
+    read_sizes = [size if task.weights in read else 0 for size, task in zip(sizes, used, strict=True)]
+    even = sum(read_sizes) / sum(sizes)
+    for end in range(len(used)):
+        assert abs(sum(read_sizes[:end]) - even * sum(sizes[:end])) < 2 * max(sizes)
+
+
+def test_a_step_takes_the_longer_of_reading_and_computing() -> None:
+    """With half of the weights and equal times, reading and computing take turns without waiting for each other."""
+    plan, asked = _loop(WEIGHTS_BYTES // 2)
+    step_s = _bytes_per_step(plan) / SPEEDS.read_bytes_per_s / len(READERS)
+    flops = sum(layer.flops for layer in DEEP.layers)
+    alike = Speeds(SPEEDS.read_bytes_per_s, flops / step_s)
+    first_s = WEIGHTS_BYTES / SPEEDS.read_bytes_per_s / len(READERS)
+    assert simulate(plan, asked, speeds=alike).makespan_s < first_s + 1.1 * STEPS * step_s
