@@ -1,4 +1,4 @@
-"""The ten networks of the 2020 study and decoders of today, each an ordinary nn.Module; one file per family.
+"""The ten networks of the 2020 study and those of today, each an ordinary nn.Module; one file per family.
 
 This file contains only the tables of names. The pytest process imports it, so it must not import torch.
 """
@@ -32,3 +32,16 @@ SPEECH: dict[str, str] = {
     "whisper_tiny_decoder": "models.speech:whisper_tiny_decoder",
 }
 """The same for the two networks of a speech recognizer, of which the second takes the output of the first."""
+
+TODAY: dict[str, str] = {
+    "clip_image": "models.vision:clip_image",
+    "clip_text": "models.text:clip_text",
+    "yolos_tiny": "models.vision:yolos_tiny",
+    "segformer_b0": "models.vision:segformer_b0",
+    "depth_anything_small": "models.vision:depth_anything_small",
+    "mobilevit_small": "models.vision:mobilevit_small",
+    "wav2vec2_base": "models.audio:wav2vec2_base",
+    "res8_narrow": "models.audio:res8_narrow",
+    "minilm_l6": "models.text:minilm_l6",
+}
+"""The same for other networks of today: vision, sound and text."""

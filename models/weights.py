@@ -21,8 +21,13 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_DIMENSIONS_OF_FILTERS = 4
+
 Samples = list[tuple[torch.Tensor, ...]]
 """Example inputs of a network; each tuple contains the arguments of one call."""
+
+PIXELS = (-2.0, 2.0)
+"""The range of inputs of today's networks: pixels minus their mean, divided by their deviation."""
 
 CAFFE_PIXELS = (-128.0, 127.0)
 """The range of Caffe's inputs: 8-bit pixels minus their mean. With much smaller values an LRN would do nothing."""
@@ -48,7 +53,29 @@ def build(
     with torch.no_grad():
         filled = [_fill(layer, random) for layer in module.modules() if _has_weights(layer)]
         filled[-1].mul_(last_gain)
-    return module, [(_image(side, pixels, random),) for _ in range(3)]
+    return module, [(image(side, pixels, random),) for _ in range(3)]
+
+
+def seeded(name: str, model: nn.Module, draw: Callable[[torch.Generator], tuple[torch.Tensor, ...]]) -> Samples:
+    """Fill a model of a library, set it to eval mode, and return three samples that `draw` makes; `name` seeds both."""
+    random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    model.eval()
+    for key, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            _fill_tensor(key, tensor, random)
+    return [draw(random) for _ in range(3)]
+
+
+def _fill_tensor(key: str, tensor: torch.Tensor, random: torch.Generator) -> None:
+    """Draw filters and matrices that keep the magnitude of their inputs, scales near 1, and small biases."""
+    if tensor.dim() == _DIMENSIONS_OF_FILTERS:
+        _fill_weight(tensor, random)
+    elif tensor.dim() > 1:
+        tensor.normal_(std=tensor[0].numel() ** -0.5, generator=random)
+    elif key.endswith(("weight", "running_var", "lambda1")):
+        tensor.uniform_(0.8, 1.2, generator=random)
+    else:
+        tensor.normal_(std=0.1, generator=random)
 
 
 def _has_weights(layer: nn.Module) -> bool:
@@ -86,8 +113,11 @@ def _fill_weight(weight: torch.Tensor, random: torch.Generator) -> None:
     weight.mul_(math.sqrt(math.pi / (math.pi - 1)))
 
 
-def _image(side: int, pixels: tuple[float, float], random: torch.Generator) -> torch.Tensor:
-    """Return patches of color with fine grain; a deep network could not distinguish images of grain alone."""
+def image(side: int, pixels: tuple[float, float], random: torch.Generator) -> torch.Tensor:
+    """Return (1, 3, side, side): patches of color with fine grain.
+
+    A deep network could not distinguish images of grain alone.
+    """
     # nearest: results of the smooth modes depend on the number of threads
     patches = functional.interpolate(torch.randn(1, 3, 6, 6, generator=random), size=(side, side), mode="nearest")
     grain = torch.randn(1, 3, side, side, generator=random)
