@@ -11,7 +11,7 @@ import pickle
 import statistics
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,7 @@ from pytest_edgeload.job import Job, JobRequest, Program
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
-from pytest_edgeload.networks.tile import required_stretches
+from pytest_edgeload.networks.tile import last_required_bytes, required_stretches
 from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
@@ -35,6 +35,7 @@ from pytest_edgeload.policies import POLICIES, make_plan
 from pytest_edgeload.results.bound import Bound, Loop
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.memory_bound import Chain, memory_bound_s
 from pytest_edgeload.sandbox.command import Command
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure
@@ -49,7 +50,7 @@ _COMPUTED_REQUESTS = 5  # the mean counts
 class FigureKey(msgspec.Struct, frozen=True):
     """The name of a figure, and everything that its value depends on within a session."""
 
-    name: Literal["idle", "idle-call", "service", "read", "compute"]
+    name: Literal["idle", "idle-call", "service", "read", "compute", "layers"]
     networks: tuple[str, ...] = ()
     constraints: Constraints = Constraints()
 
@@ -111,8 +112,9 @@ class Calibration:
 
         Returns None for a mix that arrives over time or has conditions, because no bound follows there. Each network is
         read and computed by itself, without a memory limit; if reads are throttled, one worker reads all networks.
-        A loop reads again, in each step, the weights that exceed the limit above the idle worker's memory. Raises
-        Unsupported if a probe fails, and what `Registry.get` raises.
+        A loop reads again, in each step, the weights that exceed the limit above the idle worker's memory. Without
+        loops, the bound that knows the memory is computed if the weights exceed it. Raises Unsupported if a probe
+        fails, and what `Registry.get` raises.
         """
         if not mix.is_at_once:
             return None
@@ -133,24 +135,48 @@ class Calibration:
             for ask in mix.asks
             if ask.steps > 1
         ]
-        return once.with_loops(loops, self._room_bytes(case.enforced.memory_bytes) if loops else None)
+        room_bytes = self._room_bytes(case)
+        if loops or room_bytes is None or room_bytes >= once.read_bytes:
+            return once.with_loops(loops, room_bytes)
+        chains = [
+            Chain(
+                last_required_bytes(network),
+                self._layers_s(name, computing),
+                sum(ask.network == name for ask in mix.asks),
+            )
+            for name, network in networks.items()
+        ]
+        return replace(once, memory_s=memory_bound_s(chains, max(0, room_bytes), once.s_per_byte))
 
-    def _room_bytes(self, limit_bytes: int | None) -> int | None:
-        """Return the bytes that fit under an enforced limit beside the idle worker, None without one."""
-        return None if limit_bytes is None else limit_bytes - self.idle_bytes()
+    def _room_bytes(self, case: Case) -> int | None:
+        """Return the bytes of weights that fit beside the idle worker; None without a limit that holds them.
+
+        Compressed swap is memory that no limit counts.
+        """
+        limit_bytes = case.enforced.memory_bytes
+        if limit_bytes is None or case.cap == "none" or case.swap.startswith("zram:"):
+            return None
+        return limit_bytes - self.idle_bytes()
 
     def _alone_s(self, name: str, constraints: Constraints) -> float:
-        folder, network = self.registry.get(name, self.progress)
-        workload = Mix.of(name, [name]).workload({name: network})
-        plan = make_plan("bulk", POLICIES["bulk"], workload, Budget())
-        job = Job(plan, (str(folder),), (JobRequest(0),), "read", constraints.threads or 1)
-        expected_bytes = network.distinct_bytes + peak_bytes(plan, workload)
-        runs = [self.launcher.launch(job, constraints, expected_bytes) for _ in range(_SERVICE_RUNS)]
-        self.registry.get(name, self.progress)  # raises if the weights changed meanwhile
-        makespans_s = [run.makespan_s for run in runs if run.outcome == "ok" and run.makespan_s is not None]
+        runs = [self._run_alone(name, "bulk", constraints) for _ in range(_SERVICE_RUNS)]
+        makespans_s = [run.makespan_s for _, run in runs if run.outcome == "ok" and run.makespan_s is not None]
         if not makespans_s:
-            raise Unsupported(f"service time of {name}", f"cannot be measured: {runs[-1].detail}")
+            raise Unsupported(f"service time of {name}", f"cannot be measured: {runs[-1][1].detail}")
         return statistics.median(makespans_s)
+
+    def _run_alone(
+        self, name: str, policy: str, constraints: Constraints, requests: int = 1
+    ) -> tuple[Plan, Measurement]:
+        """Run requests of one network under a policy without a memory limit; return the plan and the measurement."""
+        folder, network = self.registry.get(name, self.progress)
+        workload = Mix.of(name, [name], images=requests).workload({name: network})
+        plan = make_plan(policy, POLICIES[policy], workload, Budget())
+        job_requests = tuple(JobRequest(0, sample) for sample in range(requests))
+        job = Job(plan, (str(folder),), job_requests, "read", constraints.threads or 1)
+        run = self.launcher.launch(job, constraints, network.distinct_bytes + peak_bytes(plan, workload))
+        self.registry.get(name, self.progress)  # raises if the weights changed meanwhile
+        return plan, run
 
     def _read_s(self, names: list[str], constraints: Constraints) -> float:
         if constraints.read_bps is not None:
@@ -169,6 +195,26 @@ class Calibration:
             return min(probes) / _COMPUTED_REQUESTS
 
         return self._figure_s(FigureKey("compute", (name,), constraints), fastest_s)
+
+    def _layers_s(self, name: str, constraints: Constraints) -> tuple[float, ...]:
+        """Return the time to execute each layer of a network with resident weights: the minimum of five requests.
+
+        The first request makes the operators warm and does not count. Raises Unsupported.
+        """
+
+        def measure() -> tuple[float, ...]:
+            plan, run = self._run_alone(name, "lru", constraints, 1 + _COMPUTED_REQUESTS)
+            if run.outcome != "ok":
+                refusal = f"computing {name} by itself failed: {run.detail}"
+                raise Unsupported(Setting("bound"), refusal, "leave it out")
+            times_s: dict[int, list[float]] = {}
+            for span in run.tasks:
+                task = plan.tasks[span.task]
+                if task.kind == "exec" and task.layer is not None and task.request > 0:
+                    times_s.setdefault(task.layer, []).append(span.end_s - span.start_s)
+            return tuple(min(times_s[layer]) for layer in sorted(times_s))
+
+        return self._figure(FigureKey("layers", (name,), constraints), measure)
 
     def _probe_s(self, function: str, names: Iterable[str], constraints: Constraints, requests: int = 0) -> float:
         """Return the wall-clock time that a function of `engine.probes` takes. Raises Unsupported."""
@@ -202,15 +248,20 @@ class Calibration:
 
     def _figure_s(self, figure: FigureKey, measure_s: Callable[[], float]) -> float:
         """Return the figure in seconds, from its note if there is one."""
+        [seconds] = self._figure(figure, lambda: (measure_s(),))
+        return seconds
+
+    def _figure(self, figure: FigureKey, measure: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
+        """Return the numbers of a figure, from its note if there is one."""
         note = self.folder / figure.file_name
         if not note.exists():
-            seconds, own = repr(measure_s()), note.with_name(f"{note.name}.{os.getpid()}")
+            text, own = " ".join(map(repr, measure())), note.with_name(f"{note.name}.{os.getpid()}")
             with noting(self.folder):
-                write(own, seconds.encode(), OURS)
+                write(own, text.encode(), OURS)
                 with suppress(FileExistsError):  # another process of the session was first and decides for all
                     os.link(own, note)
                 own.unlink()
-        return float(note.read_text())
+        return tuple(map(float, note.read_text().split()))
 
 
 def measure_idle_bytes(enclosure: Enclosure) -> int:

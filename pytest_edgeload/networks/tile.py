@@ -278,11 +278,24 @@ def required_stretches(network: Network) -> tuple[tuple[int, int], ...]:
 
     The tables of embeddings are left out, because each request needs other rows of them.
     """
-    layers = ((layer, find_tiling(layer)) for layer in network.layers)
-    weights = (
-        layer.weights if tiling is None or tiling.ids is None else tiling.others(layer) for layer, tiling in layers
-    )
-    return merge({(weight.offset, weight.size_bytes) for own in weights for weight in own if weight.size_bytes})
+    return merge({stretch for layer in network.layers for stretch in _required(layer)})
+
+
+def last_required_bytes(network: Network) -> tuple[int, ...]:
+    """Return, for each layer, the bytes in `required_stretches` that no later layer needs."""
+    needed: set[tuple[int, int]] = set()
+    after_bytes = [0]
+    for layer in reversed(network.layers):
+        needed |= _required(layer)
+        after_bytes.append(sum(size_bytes for _, size_bytes in merge(needed)))
+    return tuple(more - less for less, more in pairwise(after_bytes))[::-1]
+
+
+def _required(layer: Layer) -> set[tuple[int, int]]:
+    """Return the stretches of the weights of a layer that every request needs."""
+    tiling = find_tiling(layer)
+    weights = layer.weights if tiling is None or tiling.ids is None else tiling.others(layer)
+    return {(weight.offset, weight.size_bytes) for weight in weights if weight.size_bytes}
 
 
 def pages_bytes(offset: int, size_bytes: int) -> int:

@@ -205,7 +205,7 @@ class Settings:
     )
     bound = _switch(
         "Measure the bound of each case, which is the shortest possible time to read and compute, and show each "
-        "makespan relative to it; takes six starts of a worker per network"
+        "makespan relative to it; takes six or seven starts of a worker per network"
     )
     examples = Option(to_count, "3", "N", "Number of workloads that a test with drawn workloads draws")
     seed = Option(

@@ -269,6 +269,10 @@ def _times_bound(row: Row) -> float | None:
     return multiple(row.record, "makespan_s", "bound_s")
 
 
+def _times_memory_bound(row: Row) -> float | None:
+    return multiple(row.record, "makespan_s", "bound_memory_s")
+
+
 def _times_step_bound(row: Row) -> float | None:
     return multiple(row.record, "step_mean_s", "bound_step_s")
 
@@ -332,6 +336,13 @@ NAMED: Mapping[str, Column] = {
             "x step bound",
             lambda row: _two_digits(_times_step_bound(row)),
             _times_step_bound,
+            "lower",
+        ),
+        Column(
+            "memory_bound",
+            "x memory bound",
+            lambda row: _two_digits(_times_memory_bound(row)),
+            _times_memory_bound,
             "lower",
         ),
         Column("interval", "95% interval s", _show_interval, _width, "lower"),

@@ -38,7 +38,15 @@ from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, spread
 from pytest_edgeload.results.threshold import Figure
 
-_ONCE = {"makespan": "makespan s", "ratio": "", "bound": "", "peak": "", "swap_in_out": "", "major_faults": "faults"}
+_ONCE = {
+    "makespan": "makespan s",
+    "ratio": "",
+    "bound": "",
+    "memory_bound": "",
+    "peak": "",
+    "swap_in_out": "",
+    "major_faults": "faults",
+}
 _STEPS = {
     "makespan": "makespan s",
     "ratio": "",
@@ -156,7 +164,7 @@ def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
     cases = [row.record.case for row in members]
     are_programs = all(case.is_program for case in cases)
     usual = _PROGRAMS if are_programs else _of_requests(cases)
-    bounds = {"bound": "bound_s", "step_bound": "bound_step_s"}
+    bounds = {"bound": "bound_s", "memory_bound": "bound_memory_s", "step_bound": "bound_step_s"}
     absent = [NAMED[name] for name in bounds if not any(spread(row.record, bounds[name]) for row in members)]
     if are_programs and REFERENCE not in members[0].group:
         absent.append(NAMED["ratio"])
@@ -298,9 +306,12 @@ def _bound_of(record: Record) -> str:
     metrics = ("bound_s", "bound_read_bytes", "bound_read_s", "bound_compute_s")
     bound, size, reading, computing = (spread(record, metric) for metric in metrics)
     read = NONE if size is None else format_size(round(size.median))
-    step = spread(record, "bound_step_s")
+    memory, step = spread(record, "bound_memory_s"), spread(record, "bound_step_s")
+    within = "" if memory is None else f"; with this memory {_exact(memory)}"
     later = "" if step is None else f"; bound of a later step {_exact(step)}"
-    return f"bound {_exact(bound)}: reading {read} takes {_exact(reading)}, computing {_exact(computing)}{later}"
+    return (
+        f"bound {_exact(bound)}: reading {read} takes {_exact(reading)}, computing {_exact(computing)}{within}{later}"
+    )
 
 
 def _exact(times: Spread | None) -> str:

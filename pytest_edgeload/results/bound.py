@@ -1,4 +1,4 @@
-"""The bound that no plan can beat: times to read and to compute, and what a loop must read again. Pure."""
+"""The bounds that no plan can beat: times to read and to compute, and what memory and loops add to them. Pure."""
 
 from __future__ import annotations
 
@@ -25,13 +25,19 @@ class Bound:
     """The bytes and seconds to read the weights and do nothing else, and the seconds to compute with all weights.
 
     Reading includes the weights that loops must read again. `step_s` is the mean bound of a step after the first, None
-    without loops.
+    without loops. `memory_s` is the bound that also knows the memory, see `memory_bound`; None if it was not computed.
     """
 
     read_bytes: int
     read_s: float
     compute_s: float
     step_s: float | None = None
+    memory_s: float | None = None
+
+    @property
+    def s_per_byte(self) -> float:
+        """The seconds to read one byte."""
+        return self.read_s / self.read_bytes if self.read_bytes else 0.0
 
     @property
     def bound_s(self) -> float:
@@ -46,7 +52,7 @@ class Bound:
         """
         if not loops:
             return self
-        s_per_byte = self.read_s / self.read_bytes if self.read_bytes else 0.0
+        s_per_byte = self.s_per_byte
         again_bytes: dict[str, int] = {}
         step_s = 0.0
         for loop in loops:
@@ -70,6 +76,7 @@ class Bound:
             bound_compute_s=self.compute_s,
             bound_s=self.bound_s,
             bound_step_s=self.step_s,
+            bound_memory_s=self.memory_s if self.memory_s is not None and self.memory_s > self.bound_s else None,
         )
 
 

@@ -139,6 +139,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Seconds | None,
         _metric("s", "neither", "lower bound of the makespan: the longer of bound_read_s and bound_compute_s"),
     ] = None
+    bound_memory_s: Annotated[
+        Seconds | None,
+        _metric("s", "neither", "longer lower bound: weights that do not fit in memory cannot be read ahead"),
+    ] = None
     bound_read_s: Annotated[
         Seconds | None,
         _metric("s", "neither", "time to read bound_read_bytes without the page cache, and to do nothing else"),

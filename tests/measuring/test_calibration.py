@@ -72,6 +72,26 @@ def test_bound_is_measured_once_per_session(bench: Bench, case: Case, counting: 
     assert both.compute_s > bound.compute_s
 
 
+def test_bound_knows_the_memory_under_a_limit(
+    bench: Bench, case: Case, counting: CountingCap, tight_bytes: int
+) -> None:
+    """Under a limit that the weights exceed, one more worker times each layer, once; zram and loops are left out."""
+    plain, _, opened = bench.calibration.bound(case, WIDE), bench.calibration.idle_bytes(), counting.opened
+    assert plain is not None
+    tight = held(case, memory_bytes=tight_bytes)
+    bound = bench.calibration.bound(tight, WIDE)
+    assert counting.opened - opened == 1
+    assert bound is not None
+    assert bound.memory_s is not None
+    assert replace(bound, memory_s=None) == plain
+    later_share = 11 / 12 - (tight_bytes - bench.calibration.idle_bytes()) / bound.read_bytes  # after the first layer
+    assert later_share * bound.read_s <= bound.memory_s <= bound.read_s + bound.compute_s
+    assert bench.calibration.bound(tight, WIDE) == bound
+    for other in (held(case, memory_bytes=64 << 30), msgspec.structs.replace(tight, swap="zram:1G")):
+        assert bench.calibration.bound(other, WIDE) == plain
+    assert counting.opened - opened == 1
+
+
 def test_throttle_slows_the_bound_of_reading_only(
     bench: Bench, case: Case, counting: CountingCap, throttle: Limits
 ) -> None:

@@ -26,6 +26,7 @@ from pytest_edgeload.networks.tile import (
     find_tiling,
     has_requested_rows,
     is_last,
+    last_required_bytes,
     live_out_bytes,
     pages_bytes,
     required_stretches,
@@ -324,6 +325,10 @@ def test_tables_of_embeddings_are_not_needed(tmp_path: Path) -> None:
     table = weights.pop("table.weight")
     required = required_stretches(read_graph(folder))
     assert sum(size_bytes for _, size_bytes in required) == sum(weight.size_bytes for weight in weights.values())
+    assert last_required_bytes(read_graph(folder)) == tuple(
+        sum(weight.size_bytes for weight in layer.weights if weight.offset != table.offset)
+        for layer in read_graph(folder).layers
+    )
     assert not any(offset < sum((table.offset, table.size_bytes)) for offset, _ in required)
 
 
@@ -336,3 +341,8 @@ def test_shared_weight_is_needed_once(tmp_path: Path) -> None:
         size_bytes for _, size_bytes in distinct
     )
     assert network.weight_bytes == sum(size_bytes for _, size_bytes in distinct) + 100 * 8 * 4
+    *_, last = network.layers
+    assert last_required_bytes(network)[-1] == sum(
+        {weight.offset: weight.size_bytes for weight in last.weights}.values()
+    )
+    assert sum(last_required_bytes(network)) == sum(size_bytes for _, size_bytes in distinct)

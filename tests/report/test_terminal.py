@@ -187,6 +187,13 @@ def test_bound_has_a_line_and_a_column() -> None:
     assert [row(text, name)["x bound"] for name in ("bulk", "linear", "stream")] == ["4.00", "1.50", "-"]
 
 
+def test_bound_that_knows_the_memory_has_a_column_of_its_own() -> None:
+    """A longer bound that knows the memory is named in the line on the bound, and has a column beside the other."""
+    text = render([record("bulk", {"makespan_s": 2.0} | BOUND | {"bound_memory_s": 1.0})])
+    assert text.splitlines()[2].endswith("takes 0.500 s, computing 0.062 s; with this memory 1.000 s")
+    assert [row(text, "bulk")[name] for name in ("x bound", "x memory bound")] == ["4.00", "2.00"]
+
+
 def test_unknown_bound_has_no_line_and_no_column() -> None:
     """Without a bound, or a good run, there is no line and no column; another group is not affected."""
     alone = render([record("bulk", {"outcome": "oom", **BOUND}), record("linear", {"makespan_s": 1.0})])

@@ -56,7 +56,8 @@ def _metrics(records: Sequence[Record]) -> list[Column]:
     memory = [*(_MEMORY if False in are_programs else ()), *(_MEMORY_OF_PROGRAMS if True in are_programs else ())]
     over_time = [*(_ARRIVING if has_arrivals else ()), *(_STEPS if has_steps else ())]
     ratio = ["ratio"] if False in are_programs or REFERENCE in {record.case.policy for record in records} else []
-    bound = ["bound"] if False in are_programs else []
+    knows_memory = any(m.bound_memory_s is not None for record in records for m in record.rounds)
+    bound = ["bound", *(["memory_bound"] if knows_memory else [])] if False in are_programs else []
     names = ["makespan", *over_time, "interval", *ratio, *bound, *memory, *_USUAL]
     main, *others = (replace(column(name), title=_SHORT[name]) if name in _SHORT else column(name) for name in names)
     return [main, *map(figure_column, own_figures(records)), *others]
