@@ -44,12 +44,26 @@ class JobRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     when: Condition | None = None
     steps: int = 1
     feeds: tuple[Feed, ...] = ()
+    stream: str = ""
+    queue: int | None = None
+    after: int | None = None
 
 
 def job_requests(workload: Workload, networks: Iterable[int]) -> tuple[JobRequest, ...]:
     """Return the requests of a workload; `networks` has the index of each one's network in the job."""
     return tuple(
-        JobRequest(network, each.sample, each.arrival_s, each.batch, each.when, each.steps, tensor_feeds(workload, r))
+        JobRequest(
+            network,
+            each.sample,
+            each.arrival_s,
+            each.batch,
+            each.when,
+            each.steps,
+            tensor_feeds(workload, r),
+            each.stream,
+            each.queue,
+            each.after,
+        )
         for r, (network, each) in enumerate(zip(networks, workload.asked, strict=True))
     )
 
@@ -101,10 +115,10 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """The plan or the program has been executed; a program reports only its makespan.
 
     `spans` are the tasks that ran, and `ledger_peak_bytes` is the largest sum of weights and activations held at
-    any moment. `arrived_s` contains the arrival time of each request, and `dropped` the requests whose condition
-    failed. `notices` are sentences about requested behavior that this machine could not provide. `repetitions_s` are
-    the times of a function that was called several times. `totals` has the
-    tasks whose spans are not kept, and `step_ends_s` the end of each step by request.
+    any moment. `arrived_s` contains the arrival time of each request, `dropped` the requests that were dropped, and
+    `overrun` those of them that newer ones pushed out of their queue. `notices` are sentences about requested behavior
+    that this machine could not provide. `repetitions_s` are the times of a function that was called several times.
+    `totals` has the tasks whose spans are not kept, and `step_ends_s` the end of each step by request.
     """
 
     makespan_s: Duration
@@ -116,6 +130,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     repetitions_s: tuple[Duration, ...] = ()
     totals: tuple[TaskTotal, ...] = ()
     step_ends_s: tuple[tuple[Seconds, ...], ...] = ()
+    overrun: tuple[Count, ...] = ()
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked"):

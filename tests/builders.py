@@ -89,10 +89,10 @@ def workloads(min_layers: int = 0) -> st.SearchStrategy[Workload]:
 
 
 @st.composite
-def timed_workloads(draw: st.DrawFn, min_layers: int = 0, max_steps: int = 1) -> Workload:
-    """Draw one to six requests in batches and over time, some with deadlines, conditions or feeds, in any mode.
+def timed_workloads(draw: st.DrawFn, min_layers: int = 0, max_steps: int = 1, *, queues: bool = False) -> Workload:
+    """Draw one to six requests in batches and over time, in any mode, each with up to `max_steps` steps.
 
-    Each has up to `max_steps` steps.
+    Some have deadlines, conditions, feeds or a trigger, and with `queues`, a queue of one or two.
     """
     moments = st.tuples(st.integers(0, 2), st.integers(0, 60).map(lambda quarters: quarters / 4))
     conditions = st.none() | st.integers(0, 4)
@@ -100,16 +100,21 @@ def timed_workloads(draw: st.DrawFn, min_layers: int = 0, max_steps: int = 1) ->
     choices = st.tuples(
         networks(min_layers), st.none() | st.floats(0.125, 40), conditions, st.integers(1, max_steps), earlier
     )
+    waiting = st.none() | st.integers(1, 2) if queues else st.none()
+    streams = st.tuples(st.sampled_from("st"), waiting, st.none() | st.integers(0, 4))
     requests: list[Request] = []
     for batch, arrival_s in sorted(draw(st.lists(moments | st.just((0, 0.0)), min_size=1, max_size=6))):
         drawn, deadline_s, parent, steps, sources = draw(choices)
         when = None if parent is None or not requests else Condition(parent % len(requests), 0.5)
         feeds = tuple(Feed(i, request=source % len(requests)) for i, source in enumerate(sources) if requests)
-        requests.append(Request(drawn, 0, arrival_s, batch, deadline_s, when, steps, feeds))
+        stream, queue, trigger = draw(streams)
+        after = None if trigger is None or not requests else trigger % len(requests)
+        rest = (when, steps, feeds, stream, queue, after)
+        requests.append(Request(drawn, 0, arrival_s, batch, deadline_s, *rest))
     return Workload("made-up", tuple(requests), draw(st.sampled_from(["wait", "early", "ignore"])))
 
 
-def shared_workloads() -> st.SearchStrategy[Workload]:
+def shared_workloads(*, queues: bool = False) -> st.SearchStrategy[Workload]:
     """Draw workloads like `timed_workloads`, of at most two networks."""
 
     def share(drawn: Workload) -> Workload:
@@ -117,7 +122,7 @@ def shared_workloads() -> st.SearchStrategy[Workload]:
         requests = (replace(request, network=networks[r % len(networks)]) for r, request in enumerate(drawn.requests))
         return replace(drawn, requests=tuple(requests))
 
-    return timed_workloads(min_layers=1).map(share)
+    return timed_workloads(min_layers=1, queues=queues).map(share)
 
 
 BUDGETS = st.builds(

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pytest_edgeload.planning.dispatch import Dispatcher, TimedRequest
+from pytest_edgeload.planning.arrivals import TimedRequest
+from pytest_edgeload.planning.dispatch import Dispatcher
 from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, TaskTotal
 from pytest_edgeload.planning.span_log import SpanLog
 
@@ -30,13 +31,15 @@ class TaskPerformer(Protocol):
 class LaneResult:
     """The tasks that ran, in order of start; the arrival time of each request; and the dropped requests.
 
-    `totals` has the tasks of later steps, see `SpanLog`. `begin_s` is the start by `time.perf_counter`.
+    `overrun` are those of them that newer ones pushed out of their queue. `totals` has the tasks of later steps, see
+    `SpanLog`. `begin_s` is the start by `time.perf_counter`.
     """
 
     spans: tuple[Span, ...]
     arrived_s: tuple[float, ...]
     dropped: tuple[int, ...]
     totals: tuple[TaskTotal, ...] = ()
+    overrun: tuple[int, ...] = ()
     begin_s: float = field(default=0.0, compare=False)
 
 
@@ -71,7 +74,8 @@ class _Lanes:
     def result(self) -> LaneResult:
         """Return the record of the run."""
         arrived_s = tuple(at or 0.0 for at in self._dispatcher.arrived_s)
-        return LaneResult(self._log.spans, arrived_s, self._dispatcher.dropped, self._log.totals, self._begin)
+        dropped, overrun = self._dispatcher.dropped, self._dispatcher.overrun
+        return LaneResult(self._log.spans, arrived_s, dropped, self._log.totals, overrun, self._begin)
 
     def work(self, lane: int) -> None:
         """Run tasks until none is left or a task fails on any lane."""
@@ -99,6 +103,7 @@ class _Lanes:
         for request in self._dispatcher.end(index, now_s):
             if not self._performer.holds(request):
                 self._dispatcher.drop(request, now_s)
+        self._dispatcher.advance(now_s)
         for request in self._dispatcher.discarded():
             self._performer.discard(request)
 

@@ -48,6 +48,7 @@ def _execute(job: Job, performer: Performer) -> Done:
         result.dropped,
         performer.notices,
         totals=result.totals,
+        overrun=result.overrun,
         step_ends_s=tuple(tuple(end_s - result.begin_s for end_s in own.ends_s) for own in performer.steps),
     )
 

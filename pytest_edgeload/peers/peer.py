@@ -74,7 +74,8 @@ def check_askable(name: str, workload: Workload) -> None:
         if network.buffers:
             reason = f"network {network.name} changes its buffers, which a peer does not set back for each request"
             raise UsageError(subject, reason, f"give them as inputs and return them, or {_UNDER_A_POLICY}")
-    if any(request.arrival_s or request.batch for request in workload.asked):
+    timed = (request for request in workload.asked if request.after is not None or request.queue is not None)
+    if any(timed) or any(request.arrival_s or request.batch for request in workload.asked):
         raise UsageError(subject, "a peer cannot answer requests that arrive over time", _UNDER_A_POLICY)
     if any(request.when is not None for request in workload.asked):
         raise UsageError(subject, "a peer cannot answer requests with a condition", _UNDER_A_POLICY)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile, find_tiling, has_requested_rows
 from pytest_edgeload.planning.check_loops import check_loops, check_steps, not_awaited
 from pytest_edgeload.planning.plan import InvalidPlan, Kind, Plan, Task, WeightKey
 from pytest_edgeload.planning.words import describe, target_words, task_words
-from pytest_edgeload.workload import Workload
+from pytest_edgeload.workload import Workload, awaited_requests
 
 _TaskKey = tuple[Kind, int, int | None, Tile]
 _Tiles = Mapping[tuple[int, int], Sequence[Tile]]
@@ -24,9 +23,9 @@ def check_plan(plan: Plan, workload: Workload) -> None:
     A load waits for its request's init; an exec waits for its load and for the exec before it. The tiles of a layer
     cover all of it and are executed in order. Weights that are loaded are used, and freed once, after their last use.
     A load has its place in the arena to itself. A request with a condition waits as the workload says,
-    and a request with feeds for the answers that it takes. Tasks wait only
-    for earlier tasks, or for earlier steps, so there is no cycle, and each may run on some lane. A loop has the steps
-    of its requests, and a step waits for the one before it as needed; see `planning.check_loops`.
+    a request with feeds for the answers that it takes, and a request with a trigger for its answer. Tasks wait only for
+    earlier tasks, or for earlier steps, so there is no cycle, and each may run on some lane. A loop has the steps of
+    its requests, and a step waits for the one before it as needed; see `planning.check_loops`.
 
     The check does not cover reservations: the simulation and the worker notice a plan that stops for lack of memory.
     """
@@ -144,7 +143,7 @@ def _check_source(i: int, task: Task, workload: Workload) -> None:
 def _needs(task: Task, workload: Workload, tiles: _Tiles) -> Sequence[_TaskKey]:
     """Return the keys of the tasks that must have ended before an init, load or exec can run."""
     if task.layer is None:
-        return (*_condition(task.request, workload, tiles), *_fed(task.request, workload, tiles))
+        return (*_condition(task.request, workload, tiles), *_awaited(task.request, workload, tiles))
     if task.kind == "load":
         return (("init", task.request, None, WHOLE),)
     position = tiles[task.request, task.layer].index(task.tile)
@@ -169,7 +168,7 @@ def _condition(request: int, workload: Workload, tiles: _Tiles) -> Sequence[_Tas
     return (_last_exec(when.request, last if workload.conditions == "wait" else -1, tiles),)
 
 
-def _fed(request: int, workload: Workload, tiles: _Tiles) -> Sequence[_TaskKey]:
-    """Return the keys of the tasks that end the requests that feed `request`."""
-    sources = sorted(feeders(workload.requests[request].feeds))
+def _awaited(request: int, workload: Workload, tiles: _Tiles) -> Sequence[_TaskKey]:
+    """Return the keys of the tasks that end the requests that feed or trigger `request`."""
+    sources = sorted(awaited_requests(workload.requests[request]))
     return [_last_exec(source, len(workload.requests[source].network.layers) - 1, tiles) for source in sources]

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Protocol
 
-from pytest_edgeload.networks.feed import Feed, feeders
 from pytest_edgeload.networks.tile import WHOLE
+from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
-from pytest_edgeload.workload import Condition
-
-
-class TimedRequest(Protocol):
-    """The part of a request that the dispatcher needs; see `workload.Request`."""
-
-    @property
-    def arrival_s(self) -> float:
-        """Seconds after its batch begins."""
-
-    @property
-    def batch(self) -> int:
-        """The batch of the closed loop."""
-
-    @property
-    def when(self) -> Condition | None:
-        """The condition of the request; None if it has none or it is ignored."""
-
-    @property
-    def feeds(self) -> tuple[Feed, ...]:
-        """The inputs that come from earlier requests."""
-
-    @property
-    def steps(self) -> int:
-        """How often the network runs; in later steps of a longer loop, tasks for it end without being run."""
-
+from pytest_edgeload.workload import awaited_requests
 
 _ReadyTask = tuple[tuple[float, ...], tuple[float, int], int, int, int]
 """A ready task: its priority, the time and turn in which it became ready (0 if they do not count), and its place in the
@@ -55,8 +28,7 @@ class Dispatcher:
     def __init__(self, plan: Plan, requests: Sequence[TimedRequest] = ()) -> None:
         self._plan = plan
         count = max([len(requests), *(task.request + 1 for task in plan.tasks)])
-        self._requests = requests
-        self._batches = [request.batch for request in requests] or [0] * count
+        self._arrivals, self._queues = Arrivals(requests, count), Queues(requests)
         self._decided, self._dependents = _decided(requests, count), _dependents(requests, count)
         self._loops = plan.loop_of
         self._steps = [1 if loop is None else loop.steps for loop in self._loops]
@@ -75,15 +47,14 @@ class Dispatcher:
         for task, steps, runs in zip(plan.tasks, self._steps, self._runs, strict=True):
             self._left[task.request] += steps
             self._until_answer[task.request] += runs if task.kind in {"init", "exec"} else 0
-        self._to_come = sorted(set(self._batches), reverse=True)  # batches that have not begun
-        self._absent: list[tuple[float, int]] = []  # a heap: arrivals of requests in batches that have begun
-        self._left_of_begun = 0
+        self._left_of_begun = 0  # tasks of batches that have begun
         self._running = 0
 
         self._reserved: dict[WeightKey, int] = {}
         self._passed_over = Counter[int]()
         self._loaded: set[WeightKey] = set()
         self._dropped: set[int] = set()
+        self._overrun: list[int] = []
         self._to_discard: list[int] = []
         self.arrived_s: list[float | None] = [None] * count
         self.ready_s = [0.0] * len(plan.tasks)
@@ -99,7 +70,7 @@ class Dispatcher:
     @property
     def finished(self) -> bool:
         """Whether every task has ended."""
-        return not (self._left_of_begun or self._to_come)
+        return not (self._left_of_begun or self._arrivals.left)
 
     @property
     def dropped(self) -> tuple[int, ...]:
@@ -107,26 +78,34 @@ class Dispatcher:
         return tuple(sorted(self._dropped))
 
     @property
+    def overrun(self) -> tuple[int, ...]:
+        """The requests that were dropped because newer ones filled their queue, in order."""
+        return tuple(sorted(self._overrun))
+
+    @property
     def next_arrival_s(self) -> float | None:
         """The time of the next arrival; None if there is none, or it depends on tasks that have not ended."""
-        return self._absent[0][0] if self._absent else None
+        return self._arrivals.next_s
 
     def advance(self, now_s: float) -> None:
         """Set the time to `now_s`: each request that is due has arrived, at exactly the time at which it was due."""
         while True:
-            while self._absent and self._absent[0][0] <= now_s:
-                due_s, request = heapq.heappop(self._absent)
-                self.arrived_s[request] = due_s
-                for init in self._inits[request]:
-                    if self._release(init, due_s):
-                        self._finish(init, due_s)
-            if self._left_of_begun or not self._to_come:
+            for due_s, request in self._arrivals.due(now_s):
+                self._arrive(request, due_s)
+            if self._left_of_begun or not self._arrivals.left:
                 return
-            batch = self._to_come.pop()
-            for r in [r for r, of in enumerate(self._batches) if of == batch]:
-                offset_s = self._requests[r].arrival_s if self._requests else 0.0
-                heapq.heappush(self._absent, (now_s + offset_s, r))
-                self._left_of_begun += self._left[r]
+            self._left_of_begun += sum(self._left[r] for r in self._arrivals.begin_batch(now_s))
+
+    def _arrive(self, request: int, due_s: float) -> None:
+        """Let a request arrive, and drop those that it pushes out of its queue."""
+        self.arrived_s[request] = due_s
+        for init in self._inits[request]:
+            if self._release(init, due_s):
+                self._finish(init, due_s)
+        if request not in self._dropped:
+            for older in self._queues.arrive(request):
+                self._overrun.append(older)
+                self.drop(older, due_s)
 
     def take(self, lane: int = 0, now_s: float = 0.0) -> int | None:
         """Return the index of the task that `lane` runs now and mark it as running; None if there is none."""
@@ -138,20 +117,23 @@ class Dispatcher:
         if task.reserve:
             self._reserved[task.weights] = task.reserve
             self._passed_over.update(passed)
+        if task.kind == "exec":
+            self._queues.leave(task.request)
         self._ready.remove(entry)
         self._running += 1
         return index
 
     def is_stuck(self, now_s: float = 0.0) -> bool:
         """Return whether tasks are left but none can ever run, for example for lack of memory."""
-        if self.finished or self._running or self._absent:
+        if self.finished or self._running or self._arrivals.next_s is not None:
             return False
         return all(self._choose(lane, now_s)[0] is None for lane in range(self._plan.lanes))
 
     def end(self, index: int, now_s: float = 0.0) -> list[int]:
         """Mark task `index` as ended; return the requests whose conditions can be evaluated now.
 
-        Requests whose condition fails must be dropped before the next task is taken.
+        Drop those whose condition fails, and then advance, before the next task is taken. Nothing arrives in between:
+        an answer triggers only requests whose condition holds.
         """
         self.advance(now_s)  # in order of time: requests that are due arrive before the task ends
         task = self._plan.tasks[index]
@@ -162,10 +144,11 @@ class Dispatcher:
         self._turn += 1
         self._running -= 1
         self._finish(index, now_s)
-        self.advance(now_s)
-        if task.kind not in {"init", "exec"} or self._until_answer[task.request]:
-            return []
-        return [r for r in self._decided[task.request] if r not in self._dropped]
+        is_answer = task.kind in {"init", "exec"} and not self._until_answer[task.request]
+        decided = [r for r in self._decided[task.request] if r not in self._dropped] if is_answer else []
+        if not decided:
+            self.advance(now_s)
+        return decided
 
     def drop(self, request: int, now_s: float = 0.0) -> None:
         """Drop `request` and those whose conditions or inputs depend on it: only frees of loaded weights still run.
@@ -178,13 +161,13 @@ class Dispatcher:
             r = to_drop.pop()
             if r not in self._dropped:
                 self._dropped.add(r)
+                self._queues.leave(r)
                 to_drop += self._dependents[r]
                 if not self._left[r]:
                     self._to_discard.append(r)
         for entry in [entry for entry in self._ready if self._is_void(entry[-1])]:
             self._ready.remove(entry)
             self._finish(entry[-1], now_s)
-        self.advance(now_s)
 
     def fresh_lanes(self) -> set[int | None]:
         """Return the lanes that may have a task since the last call; None if any lane may."""
@@ -264,6 +247,9 @@ class Dispatcher:
             self._left_of_begun -= 1
             if task.kind in {"init", "exec"} and self._done[index] < self._runs[index]:
                 self._until_answer[r] -= 1
+                if not self._until_answer[r]:
+                    self._queues.leave(r)
+                    self._arrivals.answer(r, now_s)
             if task.kind == "free":
                 self._release_bytes(task.weights)
             if not self._left[r]:
@@ -353,9 +339,12 @@ def _decided(requests: Sequence[TimedRequest], count: int) -> list[list[int]]:
 
 
 def _dependents(requests: Sequence[TimedRequest], count: int) -> list[list[int]]:
-    """Return, for each of `count` requests, those that are dropped with it: it decides about them, or feeds them."""
+    """Return, for each of `count` requests, those that are dropped with it.
+
+    It decides about them, feeds them or triggers them.
+    """
     dependents = _decided(requests, count)
     for r, request in enumerate(requests):
-        for feeder in feeders(request.feeds):
-            dependents[feeder].append(r)
+        for source in awaited_requests(request):
+            dependents[source].append(r)
     return dependents

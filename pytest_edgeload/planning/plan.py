@@ -14,10 +14,9 @@ from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.decoding import Count, Seconds, decode
 from pytest_edgeload.base.errors import Refusal
-from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.networks.layer import Layer, Network
 from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile
-from pytest_edgeload.workload import Workload
+from pytest_edgeload.workload import Workload, awaited_requests
 
 Kind = Literal["init", "load", "exec", "free"]
 Order = Literal["created", "ready", "response-ratio"]
@@ -213,9 +212,9 @@ class LoopBuilder:
 class Builder:
     """Collects the tasks of the plan for `workload`. `add` returns the index with which later tasks wait for this one.
 
-    The init of a request with a condition also waits for the task that the workload's `conditions` require, and that of
-    a request with feeds for the answers that it takes as inputs. `lanes`, `order`, `memory_bytes`, `patience`,
-    `service_s` and `arena_bytes` are those of the plan; see `Plan`.
+    The init of a request with a condition also waits for the task that the workload's `conditions` require, that of a
+    request with feeds for the answers that it takes as inputs, and that of a request with a trigger for its answer.
+    `lanes`, `order`, `memory_bytes`, `patience`, `service_s` and `arena_bytes` are those of the plan; see `Plan`.
     """
 
     def __init__(
@@ -266,7 +265,7 @@ class Builder:
         index = len(self._tasks)
         if kind == "init":
             self._inits[request] = self._answers[request] = index
-            awaited += (self._condition(request), *self._fed(request))
+            awaited += (self._condition(request), *self._awaited(request))
         elif kind == "exec":
             self._answers[request] = index
         waits = tuple(dict.fromkeys(i for i in awaited if i is not None))
@@ -299,9 +298,9 @@ class Builder:
             return None
         return (self._answers if self._workload.conditions == "wait" else self._inits).get(when.request)
 
-    def _fed(self, request: int) -> list[int | None]:
-        """Return the tasks that give the inputs that `request` takes from earlier requests."""
-        return [self._answers.get(feeder) for feeder in sorted(feeders(self._workload.requests[request].feeds))]
+    def _awaited(self, request: int) -> list[int | None]:
+        """Return the tasks that answer the earlier requests which feed or trigger `request`."""
+        return [self._answers.get(source) for source in sorted(awaited_requests(self._workload.requests[request]))]
 
     def done(self) -> Plan:
         """Return the plan."""

@@ -19,7 +19,8 @@ class Simulation:
     """The result of a simulation: the tasks in order of start, the peaks of memory, and the arrivals.
 
     `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone; both include the plan's whole arena.
-    `dropped` contains the requests whose condition failed. `totals` has the tasks of later steps, see `SpanLog`.
+    `dropped` contains the requests that were dropped, and `overrun` those of them that newer ones pushed out of their
+    queue. `totals` has the tasks of later steps, see `SpanLog`.
     """
 
     spans: tuple[Span, ...]
@@ -28,6 +29,7 @@ class Simulation:
     arrived_s: tuple[float | None, ...]
     dropped: tuple[int, ...]
     totals: tuple[TaskTotal, ...] = ()
+    overrun: tuple[int, ...] = ()
 
     @property
     def makespan_s(self) -> float:
@@ -76,7 +78,8 @@ class _Simulator:
                 raise InvalidPlan(STUCK)
         account, arrived_s = self._account, tuple(self._dispatcher.arrived_s)
         spans, totals, dropped = self._log.spans, self._log.totals, self._dispatcher.dropped
-        return Simulation(spans, account.peak_bytes, account.peak_weight_bytes, arrived_s, dropped, totals)
+        peaks = account.peak_bytes, account.peak_weight_bytes
+        return Simulation(spans, *peaks, arrived_s, dropped, totals, self._dispatcher.overrun)
 
     def _start_tasks(self) -> None:
         """Start a task on each idle lane that can run one."""
@@ -100,6 +103,7 @@ class _Simulator:
         for request in self._dispatcher.end(index, self._now_s):
             if not self._holds(request):
                 self._dispatcher.drop(request, self._now_s)
+        self._dispatcher.advance(self._now_s)
         for request in self._dispatcher.discarded():
             self._account.discard(request)
 

@@ -16,13 +16,12 @@ from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, groupby
 
-from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
 from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept, room_bytes
 from pytest_edgeload.policies.streaming.uses import Stage, TileKey, TileUse, first_requests, serve, stages
-from pytest_edgeload.workload import Workload
+from pytest_edgeload.workload import Workload, awaited_requests
 
 TILE_BYTES, TILES = 6 << 20, 16
 """A tile is large enough to read at full speed, and small enough to stay in the processor's cache until it is executed.
@@ -192,11 +191,12 @@ class _Layout:
                         loop.carry(loads[number], self._frees[other])
 
     def _begin(self, r: int) -> None:
-        """Add the init of request `r`, after those of the requests that its condition and its feeds name."""
+        """Add the init of request `r`, after those of the requests that it depends on."""
         request = self._workload.requests[r]
         if r not in self._inits:
-            for awaited in sorted(feeders(request.feeds) | (set() if request.when is None else {request.when.request})):
-                self._begin(awaited)
+            deciding = set() if request.when is None else {request.when.request}
+            for source in sorted(awaited_requests(request) | deciding):
+                self._begin(source)
             after = self._starts.get(self._predecessors.get(r, r))
             self._inits[r] = self._plan.add("init", r, after=after, lane=READERS[0])
 

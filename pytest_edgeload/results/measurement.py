@@ -81,11 +81,12 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     an exception. `started` and `ended` are Unix times by the clock of this machine; nothing depends on them.
     `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names the metrics that the kernel counts
     only for the whole machine. `arrived_s` and `response_s` are per request, in seconds; the response of a request that
-    was `dropped` is None. `service` is by network. `tasks` are the spans of the tasks that ran; the index of a task in
-    `steps` leads to its description. `totals` has the tasks of later steps of a loop, and `step_ends_s` the ends of
-    steps by request, if one has several: of all steps, or of the ones in `results.steps.kept_steps`. `own` are the
-    metrics that the program reported about itself, by name. `returned` is the result of a called function as JSON
-    types: lists, dicts, texts, numbers.
+    was `dropped` is None. `overrun` are the dropped requests that newer ones of their stream pushed out of a full
+    queue; the others depend on one of them, or on a condition that failed. `service` is by network. `tasks` are the
+    spans of the tasks that ran; the index of a task in `steps` leads to its description. `totals` has the tasks of
+    later steps of a loop, and `step_ends_s` the ends of steps by request, if one has several: of all steps, or of the
+    ones in `results.steps.kept_steps`. `own` are the metrics that the program reported about itself, by name.
+    `returned` is the result of a called function as JSON types: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
@@ -275,6 +276,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     notices: tuple[str, ...] = ()
     arrived_s: tuple[Seconds, ...] = ()
     dropped: tuple[Count, ...] = ()
+    overrun: tuple[Count, ...] = ()
     service: dict[str, ServiceStats] = {}
     step_ends_s: tuple[tuple[Seconds, ...], ...] = ()
     tasks: tuple[Span, ...] = ()

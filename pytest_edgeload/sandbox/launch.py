@@ -175,6 +175,7 @@ class _Dialogue:
             step_ends_s=done.step_ends_s if any(len(ends_s) > 1 for ends_s in done.step_ends_s) else (),
             arrived_s=done.arrived_s,
             dropped=done.dropped,
+            overrun=done.overrun,
             output_error=max((error for error in errors if error is not None), default=None),
             returned=last.value if isinstance(last, Returned) else None,
             notices=last.notices if isinstance(last, Returned) else done.notices,

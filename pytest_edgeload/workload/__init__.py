@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -73,6 +73,10 @@ class Request:
     if the condition `when` fails. In each of its `steps` the network runs once; from the second on, the step before
     gives inputs to it, as `Network.feeds` says. Before the first, `feeds` replace inputs of the sample by outputs of
     earlier requests; it waits for these, and is dropped if one of them is.
+
+    If the request `after` triggers it, it does not arrive before that one is answered, and is dropped with it. When it
+    arrives, only the newest `queue` requests of its `stream` whose first exec has not started stay (None: all of them);
+    older ones are dropped.
     """
 
     network: Network
@@ -83,6 +87,9 @@ class Request:
     when: Condition | None = None
     steps: int = 1
     feeds: tuple[Feed, ...] = ()
+    stream: str = ""
+    queue: int | None = None
+    after: int | None = None
 
     def __post_init__(self) -> None:
         """Convert numbers. Raise BadArgument for values of other types."""
@@ -110,6 +117,11 @@ class Workload:
                     f"workload {self.name}, request {r}: its condition asks request {request.when.request}; "
                     "only an earlier one can decide"
                 )
+            if request.after is not None and request.after >= r:
+                raise ValueError(
+                    f"workload {self.name}, request {r}: it comes after request {request.after}; "
+                    "only an earlier one can trigger it"
+                )
             for feed in request.feeds:
                 if feed.request is not None and feed.request >= r:
                     raise ValueError(
@@ -132,23 +144,45 @@ class Workload:
         waves: dict[tuple[int, float, int], list[int]] = {}
         depths: list[int] = []
         for r, request in enumerate(self.requests):
-            awaited = feeders(request.feeds)
+            sources = awaited_requests(request)
             if request.when is not None and self.conditions == "wait":
-                awaited.add(request.when.request)
-            depths.append(max((depths[a] + 1 for a in awaited), default=0))
+                sources.add(request.when.request)
+            depths.append(max((depths[source] + 1 for source in sources), default=0))
             waves.setdefault((*_moment(request), depths[r]), []).append(r)
         return [waves[key] for key in sorted(waves)]
+
+
+class _Dependent(Protocol):
+    """A request that may wait for the answers of others."""
+
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        """The inputs that come from earlier requests."""
+
+    @property
+    def after(self) -> int | None:
+        """The request that triggers it."""
+
+
+def awaited_requests(request: _Dependent) -> set[int]:
+    """Return the earlier requests, as indices, whose answers `request` waits for: they feed it or trigger it."""
+    return feeders(request.feeds) | (set() if request.after is None else {request.after})
 
 
 def _converted(asked: Ask | Request) -> dict[str, Any]:
     """Return the fields that both classes have, as plain values. Raises BadArgument."""
     if not isinstance(asked.when, Condition | None):
         raise BadArgument.of("when", asked.when, "not a condition", "give one such as Condition(0, 0.5)")
+    if asked.queue is not None and not asked.stream:
+        raise BadArgument.of("queue", asked.queue, "for requests without a stream", "name their stream")
     return {
         "sample": arguments.whole("sample", asked.sample, at_most=MAX_INDEX),
         "batch": arguments.whole("batch", asked.batch, at_most=MAX_INDEX),
         "steps": arguments.whole("steps", asked.steps, 1, MAX_INDEX),
         "feeds": _feeds(asked.feeds),
+        "stream": arguments.text("stream", asked.stream),
+        "queue": None if asked.queue is None else arguments.whole("queue", asked.queue, 1, MAX_INDEX),
+        "after": None if asked.after is None else arguments.whole("after", asked.after, 0, MAX_INDEX),
         "arrival_s": arguments.seconds("arrival_s", asked.arrival_s),
         "deadline_s": arguments.optional(arguments.seconds, "deadline_s", asked.deadline_s),
     }
@@ -194,6 +228,9 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     when: Condition | None = None
     steps: int = 1
     feeds: tuple[Feed, ...] = ()
+    stream: str = ""
+    queue: int | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,8 +372,8 @@ class Mix:
             batch = ask.batch if self.loop == "closed" else 0
             deadline_s = None if ask.deadline_s is None else ask.deadline_s * unit_s
             arrival_s = ask.arrival_s * unit_s
-            network = networks[ask.network]
-            return Request(network, ask.sample, arrival_s, batch, deadline_s, ask.when, ask.steps, ask.feeds)
+            network, rest = networks[ask.network], (ask.when, ask.steps, ask.feeds, ask.stream, ask.queue, ask.after)
+            return Request(network, ask.sample, arrival_s, batch, deadline_s, *rest)
 
         return Workload(self.name, tuple(map(request, self.asks)), self.conditions)
 

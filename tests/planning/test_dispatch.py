@@ -379,6 +379,7 @@ def _answer(dispatcher: Dispatcher, ended: int, *, running: bool) -> None:
         take(4 + ended)
     assert dispatcher.end(2) == [1]
     dispatcher.drop(1)
+    dispatcher.advance(0.0)
 
 
 @pytest.mark.parametrize(
@@ -491,10 +492,11 @@ def test_a_batch_that_is_dropped_is_over() -> None:
     assert dispatcher.take() == 0
     assert dispatcher.end(0, 2.0) == [1]
     dispatcher.drop(1, 2.0)
+    dispatcher.advance(2.0)
     assert dispatcher.next_arrival_s == 3.0
 
 
-@given(timed_workloads(), st.sampled_from(sorted(POLICIES)), BUDGETS, CHOICES, st.data())
+@given(timed_workloads(queues=True), st.sampled_from(sorted(POLICIES)), BUDGETS, CHOICES, st.data())
 def test_each_dropped_request_is_discarded_once(
     asked: Workload, policy: str, budget: Budget, choices: list[tuple[int, float]], data: st.DataObject
 ) -> None:
@@ -517,6 +519,7 @@ def test_each_dropped_request_is_discarded_once(
             for request in dispatcher.end(running.pop(sorted(running)[choice % len(running)]), now_s):
                 if data.draw(st.booleans()):
                     dispatcher.drop(request, now_s)
+            dispatcher.advance(now_s)
         else:
             assert dispatcher.next_arrival_s is not None
             now_s = dispatcher.next_arrival_s
@@ -627,13 +630,14 @@ def _taken(
             for request in dispatcher.end(running.pop(sorted(running)[choice % len(running)]), now_s):
                 if drops():
                     dispatcher.drop(request, now_s)
+            dispatcher.advance(now_s)
         else:
             assert dispatcher.next_arrival_s is not None, "tasks are left, none runs and none is to come"
             now_s = dispatcher.next_arrival_s
             dispatcher.advance(now_s)
 
 
-@given(shared_workloads(), PAGES, CHOICES, st.data())
+@given(shared_workloads(queues=True), PAGES, CHOICES, st.data())
 def test_weights_are_there_while_they_are_wanted(
     asked: Workload, budget: Budget, choices: list[tuple[int, float]], data: st.DataObject
 ) -> None:

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan, Span, Task
 from pytest_edgeload.planning.simulate import Simulation, peak_bytes, simulate
 from pytest_edgeload.policies import POLICIES
-from pytest_edgeload.workload import Condition, Request, Workload
+from pytest_edgeload.workload import Condition, Request, Workload, awaited_requests
 from tests.builders import BUDGETS, SPEEDS, network, plan_of, timed_workloads, workload, workloads
 
 
@@ -106,19 +105,26 @@ class Run:
     def decided_s(self, request: int) -> float | None:
         """Return when it was known that `request` is dropped; None if it is not."""
         asked = self.asked.asked[request]
-        times_s = [self.decided_s(feeder) for feeder in feeders(asked.feeds)]
+        times_s = [self.decided_s(source) for source in awaited_requests(asked)]
         if asked.when is not None:
             parent_s = self.decided_s(asked.when.request)
             if parent_s is None and not self.truth[request]:
                 parent_s = max(span.end_s for span in self.of(asked.when.request, "init", "exec"))
             times_s.append(parent_s)
+        if request in self.simulated.overrun:
+            times_s.append(self.last_arrival_s(asked.stream))
         return min((time_s for time_s in times_s if time_s is not None), default=None)
+
+    def last_arrival_s(self, stream: str) -> float:
+        """Return the last arrival of a stream: a full queue drops no request later."""
+        arrivals_s = zip(self.asked.requests, self.simulated.arrived_s, strict=True)
+        return max(arrived_s or 0.0 for request, arrived_s in arrivals_s if request.stream == stream)
 
 
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
     """Draw a workload, a policy, a budget, and which conditions hold; simulate them."""
-    asked, budget = draw(timed_workloads()), draw(BUDGETS)
+    asked, budget = draw(timed_workloads(queues=True)), draw(BUDGETS)
     plan = POLICIES[draw(st.sampled_from(sorted(POLICIES)))](asked, budget)
     truth = draw(st.lists(st.booleans(), min_size=len(asked.requests), max_size=len(asked.requests)))
     return Run(asked, plan, truth, simulate(plan, asked, speeds=SPEEDS, holds=truth.__getitem__))
@@ -126,13 +132,14 @@ def runs(draw: st.DrawFn) -> Run:
 
 @given(runs())
 def test_every_request_is_answered_or_dropped(run: Run) -> None:
-    """Dropped are those whose condition fails, or whose parent or feeder is dropped; other tasks run exactly once."""
+    """Dropped are those whose condition fails or queue is full, and their dependents; other tasks run once."""
     dropped = tuple(r for r in range(len(run.asked.requests)) if run.decided_s(r) is not None)
     assert run.simulated.dropped == dropped
     ran = [span.task for span in run.spans]
     assert len(ran) == len(set(ran))
     assert {i for i, task in enumerate(run.plan.tasks) if task.request not in dropped} <= set(ran)
-    assert run.asked.conditions != "ignore" or not dropped
+    assert run.asked.conditions != "ignore" or not dropped or run.simulated.overrun
+    assert set(run.simulated.overrun) <= set(dropped)
 
 
 @given(runs())
@@ -143,7 +150,7 @@ def test_nothing_new_is_done_for_what_is_dropped(run: Run) -> None:
         assert decided_s is not None
         begun = run.of(r, "init", "load", "exec")
         assert all(span.start_s <= decided_s for span in begun)
-        assert run.asked.conditions == "early" or not begun
+        assert run.asked.conditions == "early" or not begun or run.simulated.overrun
         layers = [sorted(str(run.plan.tasks[span.task].layer) for span in run.of(r, kind)) for kind in ("load", "free")]
         assert layers[0] == layers[1]
 
@@ -190,7 +197,13 @@ def test_requests_arrive_after_all_batches_before(run: Run) -> None:
         begins_s[batch] = done_s
         for r in (r for r, request in enumerate(run.asked.requests) if request.batch == batch):
             arrived_s = run.simulated.arrived_s[r]
-            assert arrived_s == begins_s[batch] + run.asked.requests[r].arrival_s
+            due_s = begins_s[batch] + run.asked.requests[r].arrival_s
+            trigger = run.asked.requests[r].after
+            if trigger is not None and r in run.simulated.dropped:
+                due_s = max(due_s, arrived_s or 0.0)  # when its trigger's tasks are over
+            elif trigger is not None:
+                due_s = max(due_s, *(span.end_s for span in run.of(trigger, "init", "exec")))
+            assert arrived_s == due_s
             assert all(span.start_s >= arrived_s for span in run.of(r))
             done_s = max([done_s, arrived_s, *(span.end_s for span in run.of(r))])
 
@@ -199,20 +212,20 @@ def test_requests_arrive_after_all_batches_before(run: Run) -> None:
 def test_dependents_wait_for_their_parents(run: Run) -> None:
     """A dependent that waits starts when its parent is answered or later; one that is early after its parent's init.
 
-    A request that is fed always waits for the answer.
+    A request that is fed or triggered always waits for the answer.
     """
     for r, request in enumerate(run.asked.asked):
         parent = [] if request.when is None else run.of(request.when.request, "init", "exec")
         if run.asked.conditions == "early":
             parent = parent[:1]
-        parent += [span for feeder in feeders(request.feeds) for span in run.of(feeder, "init", "exec")]
+        parent += [span for source in awaited_requests(request) for span in run.of(source, "init", "exec")]
         assert all(span.end_s <= own.start_s for span in parent for own in run.of(r))
 
 
 @given(timed_workloads())
 def test_in_an_open_loop_arrivals_are_as_asked(asked: Workload) -> None:
     """If no batch waits for another, every request arrives at exactly its time, even if others still run."""
-    open_loop = [replace(request, batch=0, when=None, feeds=()) for request in asked.requests]
+    open_loop = [replace(request, batch=0, when=None, feeds=(), after=None) for request in asked.requests]
     asked = replace(asked, requests=tuple(sorted(open_loop, key=lambda request: request.arrival_s)))
     for policy in POLICIES:
         arrived_s = simulate(plan_of(policy, asked), asked, speeds=SPEEDS).arrived_s
@@ -222,7 +235,7 @@ def test_in_an_open_loop_arrivals_are_as_asked(asked: Workload) -> None:
 PROBE_BYTES = 1 << 40
 
 
-@given(timed_workloads(), st.sampled_from(sorted(POLICIES)), BUDGETS, st.data())
+@given(timed_workloads(queues=True), st.sampled_from(sorted(POLICIES)), BUDGETS, st.data())
 def test_in_the_end_only_answers_are_held(asked: Workload, policy: str, budget: Budget, data: st.DataObject) -> None:
     """A huge input that comes when all else is done finds nothing but answers that were not dropped and the arena."""
     probe = Request(network(input_bytes=PROBE_BYTES), batch=3)

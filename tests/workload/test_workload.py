@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import pytest_edgeload
 from pytest_edgeload.base.arguments import MAX_SEED
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.networks.feed import Feed, feeders
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.inputs import Inputs
-from pytest_edgeload.workload import Ask, Condition, Mix, Request, Workload
+from pytest_edgeload.workload import Ask, Condition, Mix, Request, Workload, awaited_requests
 from pytest_edgeload.workload.arrivals import Constant, Exponential, Poisson, Process, Trace
 from pytest_edgeload.workload.conditions import check_last_arrival
 from tests.builders import network, timed_workloads
@@ -241,8 +241,8 @@ def test_waves_group_requests_that_arrive_together(asked: Workload) -> None:
         for r in wave:
             when = requests[r].when
             assert when is None or asked.conditions != "wait" or when.request in decided
-            assert feeders(requests[r].feeds) <= decided
-    if asked.conditions != "wait" and not any(request.feeds for request in requests):
+            assert awaited_requests(requests[r]) <= decided
+    if asked.conditions != "wait" and not any(map(awaited_requests, requests)):
         assert len(waves) == len({(request.batch, request.arrival_s) for request in requests})
 
 

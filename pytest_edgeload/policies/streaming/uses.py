@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.networks.tile import REQUESTED, Tile, cut, share, span_bytes, tile_bytes
 from pytest_edgeload.planning.plan import Speeds
-from pytest_edgeload.workload import Workload
+from pytest_edgeload.workload import Workload, awaited_requests
 
 TileKey = tuple[int, int, Tile]
 """A tile of a workload: the first request of its network, the layer, and the slice of the layer."""
@@ -62,8 +61,8 @@ def stages(workload: Workload) -> list[Stage]:
     groups: dict[tuple[int, float, int, bool], dict[int, list[int]]] = {}
     depths: list[int] = []
     for r, request in enumerate(workload.asked):
-        awaited = feeders(request.feeds) | (set() if request.when is None else {request.when.request})
-        depths.append(max((depths[a] + 1 for a in awaited), default=0))
+        sources = awaited_requests(request) | (set() if request.when is None else {request.when.request})
+        depths.append(max((depths[source] + 1 for source in sources), default=0))
         stage = groups.setdefault((request.batch, request.arrival_s, depths[r], request.steps > 1), {})
         stage.setdefault(networks[r], []).append(r)
     return [[tuple(group) for group in groups[key].values()] for key in sorted(groups)]
