@@ -56,12 +56,16 @@ def _check_tasks(plan: Plan, workload: Workload) -> _Tiles:
     """Raise InvalidPlan unless the tasks are exactly those that the workload needs; return the executed tiles."""
     if plan.lanes < 1:
         raise InvalidPlan(f"a plan with {plan.lanes} lanes", "cannot run", "give it at least one lane")
-    if plan.order == "response-ratio" and len(plan.service_s) != len(workload.requests):
-        raise InvalidPlan(
-            "the order response-ratio",
-            f"needs service_s for {len(workload.requests)} requests, not {len(plan.service_s)}",
-            "give one service time per request",
-        )
+    for order, name, times in (
+        ("response-ratio", "service_s", plan.service_s),
+        ("deadline", "deadlines_s", plan.deadlines_s),
+    ):
+        if plan.order == order and len(times) != len(workload.requests):
+            raise InvalidPlan(
+                f"the order {order}",
+                f"needs {name} for {len(workload.requests)} requests, not {len(times)}",
+                "give one time per request",
+            )
     tiles = _executed_tiles(plan, workload)
     weights: dict[_TaskKey, WeightKey] = {
         ("exec", r, i, tile): (r, i, tile) for (r, i), layer_tiles in tiles.items() for tile in layer_tiles

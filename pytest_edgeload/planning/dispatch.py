@@ -10,7 +10,7 @@ from itertools import groupby
 
 from pytest_edgeload.networks.tile import WHOLE
 from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
-from pytest_edgeload.planning.plan import Plan, Task, WeightKey
+from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Plan, Task, WeightKey
 from pytest_edgeload.workload import awaited_requests
 
 _ReadyTask = tuple[tuple[float, ...], tuple[float, int], int, int, int]
@@ -57,6 +57,7 @@ class Dispatcher:
         self._overrun: list[int] = []
         self._to_discard: list[int] = []
         self.arrived_s: list[float | None] = [None] * count
+        self._turns_s = [0.0] * count  # when the init of each request was ready
         self.ready_s = [0.0] * len(plan.tasks)
         for index, waiting in enumerate(self._waiting):
             if not waiting:
@@ -192,11 +193,25 @@ class Dispatcher:
 
     def _candidates(self, now_s: float) -> Iterator[_ReadyTask]:
         """Yield the ready tasks in the order in which they may run."""
-        if self._plan.order != "response-ratio":
+        if self._plan.order in {"created", "ready"}:
             yield from self._ready
             return
+        rank = self._by_deadline if self._plan.order == "deadline" else self._by_response_ratio
         for _, alike in groupby(self._ready, key=lambda entry: entry[0]):
-            yield from sorted(alike, key=lambda entry: self._by_response_ratio(entry[-1], now_s))
+            yield from sorted(alike, key=lambda entry: rank(entry[-1], now_s))
+
+    def _by_deadline(self, index: int, now_s: float) -> tuple[float, float]:
+        """Return the sort key by deadline: requests that waited for too long, those in time, and those that are late.
+
+        The wait counts from the moment at which the init was ready, so a long queue of one network is not a reason to
+        go first.
+        """
+        request = self._plan.tasks[index].request
+        deadline_s, turn_s = self._plan.deadlines_s[request], self._turns_s[request]
+        due_s = (self.arrived_s[request] or 0.0) + deadline_s
+        if now_s - turn_s > DEADLINES_UNTIL_FIRST * deadline_s:
+            return 0, turn_s
+        return 1 + (now_s > due_s), due_s
 
     def _by_response_ratio(self, index: int, now_s: float) -> tuple[float, float]:
         """Return the sort key by response ratio; of equal ratios, the shorter request goes first.
@@ -295,11 +310,14 @@ class Dispatcher:
 
     def _push(self, index: int, now_s: float) -> None:
         self.ready_s[index] = now_s
-        self._fresh.add(self._plan.tasks[index].lane)
+        task = self._plan.tasks[index]
+        self._fresh.add(task.lane)
+        if task.kind == "init":
+            self._turns_s[task.request] = now_s
         since = (now_s, self._turn) if self._plan.order == "ready" else (0.0, 0)
         loop = self._loops[index]
         first = index if loop is None else loop.first
-        insort(self._ready, (self._plan.tasks[index].priority, since, first, self._done[index], index))
+        insort(self._ready, (task.priority, since, first, self._done[index], index))
 
 
 def _followers(tasks: Sequence[Task]) -> list[list[int]]:

@@ -19,11 +19,14 @@ from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile
 from pytest_edgeload.workload import Workload, awaited_requests
 
 Kind = Literal["init", "load", "exec", "free"]
-Order = Literal["created", "ready", "response-ratio"]
+Order = Literal["created", "ready", "response-ratio", "deadline"]
 
 STAGES: tuple[Kind, ...] = ("load", "exec", "free")
 """The tasks of a layer, in this order."""
 
+
+DEADLINES_UNTIL_FIRST = 8
+"""How many times its deadline a request may wait for more urgent ones, in the order `deadline`."""
 
 STUCK = "the plan stops: tasks are left, none runs, and none can start"
 """The message for a plan whose tasks wait for each other's memory, or for requests that arrive after them."""
@@ -166,7 +169,9 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Among ready tasks of the same priority, `order` decides. `created`: the task that was created first goes first;
     `ready`: the task that became ready first (a queue); `response-ratio`: the task of the request with the highest
-    (waited + `service_s`) / `service_s`.
+    (waited + `service_s`) / `service_s`; `deadline`: the task of the request that is due first, `deadlines_s` after its
+    arrival. Requests that are late already go after all others, so that these are not late as well. But a request whose
+    init was ready more than DEADLINES_UNTIL_FIRST times its deadline ago goes before all others.
 
     A task that reserves starts when all reservations stay within `memory_bytes` (None: always), or nothing else is
     reserved. A task that waits for memory may be passed over by `patience` other tasks that reserve, and then by none.
@@ -183,6 +188,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     service_s: tuple[float, ...] = ()
     arena_bytes: int = 0
     loops: tuple[StepLoop, ...] = ()
+    deadlines_s: tuple[float, ...] = ()
 
     @property
     def loop_of(self) -> list[StepLoop | None]:
@@ -214,7 +220,8 @@ class Builder:
 
     The init of a request with a condition also waits for the task that the workload's `conditions` require, that of a
     request with feeds for the answers that it takes as inputs, and that of a request with a trigger for its answer.
-    `lanes`, `order`, `memory_bytes`, `patience`, `service_s` and `arena_bytes` are those of the plan; see `Plan`.
+    `lanes`, `order`, `memory_bytes`, `patience`, `service_s`, `arena_bytes` and `deadlines_s` are those of the plan; see
+    `Plan`.
     """
 
     def __init__(
@@ -227,6 +234,7 @@ class Builder:
         patience: int | None = None,
         service_s: tuple[float, ...] = (),
         arena_bytes: int = 0,
+        deadlines_s: tuple[float, ...] = (),
     ) -> None:
         hint = "give the workload that the policy got; a Mix makes one by mix.workload(networks)"
         self._workload = arguments.instance("workload", workload, Workload, hint)
@@ -235,6 +243,7 @@ class Builder:
         self._answers: dict[int, int] = {}
         self._loops: list[StepLoop] = []
         self._rest = (lanes, order, memory_bytes, patience, service_s, arena_bytes)
+        self._deadlines_s = deadlines_s
 
     def add(
         self,
@@ -304,7 +313,7 @@ class Builder:
 
     def done(self) -> Plan:
         """Return the plan."""
-        return Plan(tuple(self._tasks), *self._rest, loops=tuple(self._loops))
+        return Plan(tuple(self._tasks), *self._rest, tuple(self._loops), self._deadlines_s)
 
 
 def _barrier(tasks: Sequence[Task], first: int) -> Iterator[tuple[int, int]]:

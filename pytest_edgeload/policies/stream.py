@@ -20,6 +20,7 @@ from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
 from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept, room_bytes
+from pytest_edgeload.policies.streaming.streams import by_deadline, is_of_streams
 from pytest_edgeload.policies.streaming.uses import Stage, TileKey, TileUse, first_requests, serve, stages
 from pytest_edgeload.workload import Workload, awaited_requests
 
@@ -39,7 +40,12 @@ COMPUTE, READERS = 0, (1, 2)
 
 
 def stream(workload: Workload, budget: Budget) -> Plan:
-    """Per tile: its load when its place is free, its exec for each request in turn, its free; one chain of execs."""
+    """Per tile: its load when its place is free, its exec for each request in turn, its free; one chain of execs.
+
+    If requests with deadlines arrive over time, there is a chain of execs for each network; see `streaming.streams`.
+    """
+    if is_of_streams(workload):
+        return by_deadline(workload, budget)
     uses = _ordered(workload, budget)
     places, ring = _memory(uses, workload, budget)
     layout = _Layout(workload, places, ring, uses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -228,19 +228,27 @@ def test_inits_and_loads_reserve() -> None:
     check_plan(_chain(init={"reserve": 1 << 50}, load={"reserve": 1}), workload(CHILD))
 
 
-@pytest.mark.parametrize("order", ["created", "ready", "response-ratio"])
+TIMES: Mapping[Order, str | None] = {
+    "created": None,
+    "ready": None,
+    "response-ratio": "service_s",
+    "deadline": "deadlines_s",
+}
+
+
+@pytest.mark.parametrize(("order", "name"), TIMES.items())
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_response_ratios_need_service_times(order: Order, count: int) -> None:
-    """A plan by response ratio is refused without a service time for each request; another order needs none."""
+def test_orders_by_time_need_times(order: Order, name: str | None, count: int) -> None:
+    """A plan by response ratio or deadline is refused without such a time for each request; other orders need none."""
     asked = workload(CHILD, CHILD)
-    plan = msgspec.structs.replace(plan_of("partial", asked), order=order, service_s=(1.0,) * count)
-    if order != "response-ratio":
+    times = (1.0,) * count
+    plan = msgspec.structs.replace(plan_of("partial", asked), order=order, service_s=times, deadlines_s=times)
+    if name is None:
         check_plan(plan, asked)
         return
-    words = f"^the order response-ratio: needs service_s for 2 requests, not {count}; give one"
-    with pytest.raises(InvalidPlan, match=words):
+    with pytest.raises(InvalidPlan, match=f"^the order {order}: needs {name} for 2 requests, not {count}; give one"):
         check_plan(plan, asked)
-    check_plan(msgspec.structs.replace(plan, service_s=(0.0, 1.0)), asked)
+    check_plan(msgspec.structs.replace(plan, service_s=(0.0, 1.0), deadlines_s=(0.5, 1.0)), asked)
 
 
 TILED = Composer(1, 6)

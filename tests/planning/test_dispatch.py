@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.job import JobRequest
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import Budget, Plan, Task, WeightKey
+from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Plan, Task, WeightKey
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Workload
 from tests.builders import BUDGETS, SPEEDS, shared_workloads, timed_workloads
@@ -37,10 +37,11 @@ def plans(draw: st.DrawFn) -> Plan:
     return Plan(
         tasks,
         lanes,
-        draw(st.sampled_from(["created", "ready", "response-ratio"])),
+        draw(st.sampled_from(["created", "ready", "response-ratio", "deadline"])),
         draw(st.none() | st.integers(0, 10)),
         draw(st.none() | st.integers(0, 2)),
         tuple(draw(st.sampled_from([0.0, 1.0, 2.0, 8.0])) for _ in range(count)),
+        deadlines_s=tuple(draw(st.sampled_from([0.125, 1.0, 4.0])) for _ in range(count)),
     )
 
 
@@ -80,6 +81,11 @@ class Model:
                 waited_s = now_s - self.arrived_s[task.request]
                 ratio = (waited_s + service_s) / service_s if service_s else 0.0
                 second = (service_s > 0, -ratio, service_s)
+            if self.plan.order == "deadline":
+                deadline_s = self.plan.deadlines_s[task.request]
+                due_s, turn_s = self.arrived_s[task.request] + deadline_s, ready[i][0]
+                is_over = now_s > turn_s + DEADLINES_UNTIL_FIRST * deadline_s
+                second = (0, turn_s) if is_over else (1 if now_s <= due_s else 2, due_s)
             return task.priority, second, i
 
         waiting: list[int] = []
@@ -292,6 +298,16 @@ def test_priority_goes_before_the_response_ratio() -> None:
     dispatcher = Dispatcher(Plan(tasks, 1, "response-ratio", service_s=(0.5, 100.0)), _at(0.0, 9.0))
     dispatcher.advance(9.0)
     assert _take_all(dispatcher, 9.0) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("now_s", "order"),
+    [(0.5, [1, 2, 0]), (1.5, [2, 0, 1]), (5.0, [2, 0, 1]), (5.0 + DEADLINES_UNTIL_FIRST, [1, 2, 0])],
+)
+def test_the_earliest_deadline_goes_first(now_s: float, order: list[int]) -> None:
+    """Requests in time go by their deadlines, late ones after them, and one that was ready for too long before all."""
+    dispatcher = Dispatcher(_inits(0, 0, 0, order="deadline", deadlines_s=(40.0, 1.0, 30.0)), _at(0.0, 0.0, 0.0))
+    assert _take_all(dispatcher, now_s) == order
 
 
 @pytest.mark.parametrize(
@@ -530,11 +546,11 @@ def test_each_dropped_request_is_discarded_once(
     assert sorted(discarded) == list(dispatcher.dropped)
 
 
-@given(plans().filter(lambda plan: plan.order != "response-ratio"), REQUESTS, CHOICES)
+@given(plans().filter(lambda plan: plan.order in {"created", "ready"}), REQUESTS, CHOICES)
 def test_a_lane_that_is_not_fresh_has_no_task(
     plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]]
 ) -> None:
-    """A lane that found no task finds none until it is fresh, so it need not look; by response ratio, time decides."""
+    """A lane that found no task finds none until it is fresh, so it need not look; in other orders, time decides."""
     dispatcher, now_s, turn = Dispatcher(plan, requests[: len(plan.tasks)]), 0.0, 0
     running: dict[int, int] = {}  # by lane
     idle: set[int] = set()

@@ -1,0 +1,239 @@
+"""The plan of `stream` for requests with deadlines that arrive over time: each network has a chain and a ring.
+
+The execs of a network are one chain. Networks wait for each other only in the lanes, in which deadlines decide, and
+when a tile of one takes the memory of a tile of another. So an urgent request is served while a long one is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from pytest_edgeload.networks.tile import PAGE
+from pytest_edgeload.planning.plan import Budget, Builder, LoopBuilder, Plan
+from pytest_edgeload.policies.parts import scratch_bytes
+from pytest_edgeload.policies.streaming.memory import Ring, activations_bytes
+from pytest_edgeload.policies.streaming.resident import Residents
+from pytest_edgeload.policies.streaming.uses import TileKey, TileUse, first_requests, serve
+from pytest_edgeload.workload import Workload
+
+TILE_BYTES = 6 << 20
+"""The largest tile: large enough to read at full speed, and small enough that an urgent exec begins soon."""
+
+RING_TILES = 4
+"""The tiles in a ring: two are read, one waits, and one is executed."""
+
+COMPUTE, READERS = 0, (1, 2)
+"""Lanes, as in the other plans of `stream`."""
+
+
+def is_of_streams(workload: Workload) -> bool:
+    """Return whether requests arrive over time in an open loop, and some have a deadline."""
+    requests = workload.requests
+    is_open = len({request.arrival_s for request in requests}) > 1 and not any(request.batch for request in requests)
+    return is_open and any(request.deadline_s is not None for request in requests)
+
+
+def by_deadline(workload: Workload, budget: Budget) -> Plan:
+    """Return the plan for requests with deadlines. Each is served with what is known when it arrives.
+
+    Requests without a deadline have the longest deadline of the others.
+    """
+    server = _Server(workload, budget)
+    for r in range(len(workload.requests)):
+        server.serve(r)
+    return server.done()
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A tile that stays: the request that loaded it, the load, the request that used it last, and its last task."""
+
+    owner: int
+    load: int
+    user: int
+    last: int
+    use: TileUse
+
+
+@dataclass(slots=True)
+class _Chain:
+    """Requests that are served one after the other: the ring of the tiles that do not stay, and the last task.
+
+    `room_made` is the last free that made room for the answer of the last request: the next request waits for it.
+    """
+
+    ring: Ring
+    last: int | None = None
+    room_made: int | None = None
+    count: int = 0  # of uses so far
+    frees: dict[int, int] = field(default_factory=dict)  # of tiles in the ring, by number of the use
+
+
+@dataclass(frozen=True, slots=True)
+class _ChainNeeds:
+    """Networks that share a chain, as the first request of each, and their tiles."""
+
+    uses: dict[int, list[TileUse]]
+    activations_bytes: int
+    ring_bytes: int
+
+
+def _grouped(workload: Workload, budget: Budget) -> list[_ChainNeeds]:
+    """Return the groups of networks: each network is one, as long as the memory for activations and rings allows it.
+
+    Otherwise the networks with the longest deadlines share a chain.
+    """
+    networks = first_requests(workload)
+    deadlines = _deadlines(workload)
+    longest = {first: max(d for r, d in enumerate(deadlines) if networks[r] == first) for first in set(networks)}
+    parts = [[first] for first in sorted(longest, key=lambda first: (longest[first], first))]
+    while True:
+        groups = [_group(workload, budget, part, len(parts)) for part in parts]
+        fixed_bytes = sum(group.activations_bytes + group.ring_bytes for group in groups)
+        if len(parts) == 1 or budget.memory_bytes is None or fixed_bytes <= budget.memory_bytes // 2:
+            return groups
+        parts[-2:] = [parts[-2] + parts[-1]]
+
+
+def _group(workload: Workload, budget: Budget, part: Sequence[int], count: int) -> _ChainNeeds:
+    """Return the group of the networks of these first requests; it is one of `count` groups."""
+    tile_bytes = TILE_BYTES
+    if budget.memory_bytes is not None:
+        tile_bytes = max(PAGE, min(TILE_BYTES, budget.memory_bytes // (4 * RING_TILES * count)))
+    networks = first_requests(workload)
+    uses, activations, rings = {}, [0], [0]
+    for first in part:
+        like = max((r for r, f in enumerate(networks) if f == first), key=lambda r: workload.requests[r].steps)
+        uses[first] = list(serve(workload, (like,), tile_bytes, budget.speeds))
+        activations.append(activations_bytes(uses[first], workload))
+        sizes = [use.size_bytes for use in uses[first] if use.has_place]
+        rings.append(min(sum(sizes), max([RING_TILES * tile_bytes, *sizes])) // PAGE * PAGE)
+    return _ChainNeeds(uses, max(activations), 0 if budget.memory_bytes is None else max(rings))
+
+
+def _deadlines(workload: Workload) -> tuple[float, ...]:
+    given = [request.deadline_s for request in workload.requests]
+    longest_s = max(deadline_s for deadline_s in given if deadline_s is not None)
+    return tuple(longest_s if deadline_s is None else deadline_s for deadline_s in given)
+
+
+class _Server:
+    """Adds the tasks of one request after the other in order of arrival, and knows which tiles stay."""
+
+    def __init__(self, workload: Workload, budget: Budget) -> None:
+        self._workload = workload
+        self._networks = first_requests(workload)
+        self._chains: dict[int, _Chain] = {}
+        self._uses: dict[int, list[TileUse]] = {}
+        groups, end = _grouped(workload, budget), 0
+        for group in groups:
+            chain = _Chain(Ring(end, end + group.ring_bytes))
+            end += group.ring_bytes
+            self._uses |= group.uses
+            self._chains |= dict.fromkeys(group.uses, chain)
+        room: float = math.inf
+        if budget.memory_bytes is not None:
+            scratch = scratch_bytes((workload.requests[first].network for first in self._uses), budget.memory_bytes)
+            room = budget.memory_bytes - scratch - end - sum(group.activations_bytes for group in groups)
+        self._residents = Residents(room)
+        self._kept: dict[TileKey, _Kept] = {}
+        self._last_free: int | None = None  # of tiles that stayed
+        self._count = 0  # of loads, so that the lanes read equally many
+        self._plan = Builder(
+            workload,
+            lanes=1 + len(READERS),
+            order="deadline",
+            deadlines_s=_deadlines(workload),
+            arena_bytes=end,
+        )
+
+    def done(self) -> Plan:
+        """Return the plan; tiles that still stay are freed at its end."""
+        for kept in self._kept.values():
+            self._free(kept, None)
+        return self._plan.done()
+
+    def serve(self, r: int) -> None:
+        """Add the tasks of request `r`: loads of the tiles that stay from now on, and then all of its steps."""
+        request, first = self._workload.requests[r], self._networks[r]
+        chain, uses = self._chains[first], self._uses[first]
+        init = self._plan.add("init", r, after=(chain.last, chain.room_made), lane=READERS[0])
+        chain.last, chain.room_made = init, None
+        if uses:
+            self._residents.room_bytes -= request.network.answer_bytes
+            self._settle(r, init, chain, uses)
+            with self._plan.loop(request.steps, overlapping=True) as loop:
+                self._add_step(r, init, chain, uses, loop)
+
+    def _settle(self, r: int, init: int, chain: _Chain, uses: Sequence[TileUse]) -> None:
+        """Add the frees of the tiles that no longer stay, and the loads of the tiles that stay from now on."""
+        going, coming = self._residents.ask(uses, self._workload.requests[r].steps)
+        for key in going:
+            self._last_free = chain.room_made = self._free(self._kept.pop(key), self._last_free)
+        for use in coming:
+            load = self._load(r, use, (init, self._last_free))
+            self._kept[use.key] = _Kept(r, load, r, load, use)
+
+    def _add_step(self, r: int, init: int, chain: _Chain, uses: Sequence[TileUse], loop: LoopBuilder) -> None:
+        """Add a step of request `r`. In a loop, tiles have the same places in each step."""
+        steps = self._workload.requests[r].steps
+        if steps > 1:
+            chain.ring.rewind()
+        loads: list[tuple[int, int, TileUse]] = []  # of tiles that do not stay, with the numbers of their uses
+        for use in uses:
+            if use.key in self._kept:
+                kept = self._kept[use.key]
+                kept.user, kept.last = r, self._execute(r, init, chain, use, kept.load, kept.owner)
+            else:
+                load = self._pass(r, init, chain, use)
+                loads.append((chain.count - 1, load, use))
+        if steps > 1:
+            ring = deepcopy(chain.ring)
+            ring.rewind()
+            begun = {number for number, _, _ in loads}
+            for number, load, use in loads:
+                for other in ring.take(use.size_bytes, -1 - number)[1] if use.has_place else ():
+                    if other in begun:
+                        loop.carry(load, chain.frees[other])
+
+    def _pass(self, r: int, init: int, chain: _Chain, use: TileUse) -> int:
+        """Add the load, the exec and the free of a tile that does not stay; return the load."""
+        place, gone = chain.ring.take(use.size_bytes, chain.count) if use.has_place else (None, [])
+        load = self._load(r, use, (init, *(chain.frees[other] for other in gone)), place)
+        step = self._execute(r, init, chain, use, load, r)
+        chain.frees[chain.count] = self._plan.add("free", r, use.layer, after=step, lane=COMPUTE, tile=use.tile)
+        chain.count += 1
+        return load
+
+    def _execute(self, r: int, init: int, chain: _Chain, use: TileUse, load: int, owner: int) -> int:
+        chain.last = self._plan.add(
+            "exec",
+            r,
+            use.layer,
+            after=(init, load, chain.last),
+            lane=COMPUTE,
+            tile=use.tile,
+            weights_of=None if owner == r else owner,
+        )
+        return chain.last
+
+    def _load(self, r: int, use: TileUse, after: Iterable[int | None], place: int | None = None) -> int:
+        lane = READERS[self._count % len(READERS)]
+        self._count += 1
+        return self._plan.add("load", r, use.layer, after=after, lane=lane, tile=use.tile, place=place)
+
+    def _free(self, kept: _Kept, after: int | None) -> int:
+        """Add the free of a tile that stayed; return it."""
+        weights_of = None if kept.owner == kept.user else kept.owner
+        return self._plan.add(
+            "free",
+            kept.user,
+            kept.use.layer,
+            after=(kept.last, after),
+            lane=COMPUTE,
+            tile=kept.use.tile,
+            weights_of=weights_of,
+        )

@@ -1,0 +1,198 @@
+"""`stream` with requests that have deadlines and arrive over time: urgent ones first, nobody starves, no foresight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.tile import PAGE, WHOLE
+from pytest_edgeload.planning.check import check_plan
+from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Plan, Speeds
+from pytest_edgeload.planning.simulate import Simulation, simulate
+from pytest_edgeload.policies.stream import stream
+from pytest_edgeload.policies.streaming.resident import GAIN, Residents
+from pytest_edgeload.policies.streaming.streams import _grouped, is_of_streams
+from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
+from pytest_edgeload.workload import Condition, Request, Workload
+
+
+def _deep(layers: int, width: int, name: str) -> Network:
+    """Return a network of linear layers with so many inputs and outputs."""
+    composer = Composer(1, width)
+    x = composer.input
+    for _ in range(layers):
+        x = composer.linear(x, width)
+    return msgspec.structs.replace(composer.done(x), name=name)
+
+
+SMALL, MEDIUM, LARGE = _deep(2, 64, "small"), _deep(3, 128, "medium"), _deep(4, 256, "large")
+"""Networks of 33 KiB, 194 KiB and 1 MiB."""
+
+DEADLINES_S = {"small": 0.25, "medium": 1.0, "large": 4.0}
+SPEEDS = Speeds(read_bytes_per_s=4e6, flops_per_s=4e6)
+"""At these speeds, the networks take 8 to 260 ms to read, and half as long to execute."""
+
+
+@st.composite
+def asked_over_time(draw: st.DrawFn) -> Workload:
+    """Draw requests with deadlines at quarters of a second, with several steps or conditions; all networks at first."""
+    requests = [Request(made, 0, 0.0, 0, DEADLINES_S[made.name], steps=3) for made in (LARGE, MEDIUM, SMALL)]
+    for quarters in sorted(draw(st.lists(st.integers(1, 20), min_size=1, max_size=8))):
+        made = draw(st.sampled_from([SMALL, MEDIUM, LARGE]))
+        decider = draw(st.none() | st.integers(0, len(requests) - 1))
+        when = None if decider is None else Condition(decider, 0.5)
+        steps = draw(st.sampled_from([1, 1, 3]))
+        requests.append(Request(made, 0, quarters / 4, 0, DEADLINES_S[made.name], when, steps))
+    return Workload("over time", tuple(requests))
+
+
+BUDGETS = st.sampled_from([None, 256 << 10, 512 << 10, 1 << 20, 3 << 20]).map(
+    lambda memory_bytes: Budget(memory_bytes, speeds=SPEEDS)
+)
+
+
+@given(asked_over_time(), BUDGETS, st.data())
+def test_plans_work_within_the_budget(asked: Workload, budget: Budget, data: st.DataObject) -> None:
+    """Plans are valid, none stops, and the peak is at most the budget unless activations and rings need more."""
+    plan = stream(asked, budget)
+    check_plan(plan, asked)
+    found = simulate(plan, asked, speeds=SPEEDS, holds=lambda _: data.draw(st.booleans()))
+    if budget.memory_bytes is not None:
+        fixed_bytes = sum(group.activations_bytes + group.ring_bytes for group in _grouped(asked, budget))
+        answers_bytes = sum(request.network.answer_bytes for request in asked.requests)
+        assert found.peak_bytes <= max(budget.memory_bytes, fixed_bytes + answers_bytes)
+
+
+@given(asked_over_time(), BUDGETS, st.integers(0))
+def test_what_comes_later_changes_nothing(asked: Workload, budget: Budget, at: int) -> None:
+    """The plan for the requests up to a moment is the beginning of the plan for all, except for the last frees."""
+    until_s = asked.requests[3 + at % (len(asked.requests) - 3)].arrival_s
+    known = replace(asked, requests=tuple(request for request in asked.requests if request.arrival_s <= until_s))
+    plan, tasks = stream(asked, budget), [*stream(known, budget).tasks]
+    while tasks[-1].kind == "free":
+        tasks.pop()
+    assert list(plan.tasks[: len(tasks)]) == tasks
+
+
+def _simulated(
+    requests: Sequence[Request], memory_bytes: int | None = None
+) -> tuple[Plan, Simulation, dict[int, float]]:
+    """Return the plan, its simulation, and the seconds until the answer by request."""
+    asked = Workload("streams", tuple(sorted(requests, key=lambda request: request.arrival_s)))
+    assert is_of_streams(asked)
+    plan = stream(asked, Budget(memory_bytes, speeds=SPEEDS))
+    found = simulate(plan, asked, speeds=SPEEDS)
+    ends = {plan.tasks[s.task].request: s.end_s for s in found.spans if plan.tasks[s.task].kind == "exec"}
+    return plan, found, {r: end_s - asked.requests[r].arrival_s for r, end_s in sorted(ends.items())}
+
+
+def _every(made: Network, every_s: float, count: int, first_s: float = 0.0) -> list[Request]:
+    return [Request(made, 0, first_s + every_s * k, 0, DEADLINES_S[made.name]) for k in range(count)]
+
+
+@pytest.mark.parametrize("memory_bytes", [None, 700 << 10])
+def test_urgent_requests_do_not_wait_for_long_ones(memory_bytes: int | None) -> None:
+    """Small requests are answered in time while a large one is read and executed, with memory for a part of it."""
+    requests = [*_every(LARGE, 4.0, 2), *_every(SMALL, 0.25, 20, 0.01)]
+    _, _, responses_s = _simulated(requests, memory_bytes)
+    assert max(responses_s.values()) < 1.0
+    small = [r for r, request in enumerate(sorted(requests, key=lambda r: r.arrival_s)) if request.network is SMALL]
+    assert max(responses_s[r] for r in small) < 0.25
+
+
+def test_a_burst_does_not_starve_others() -> None:
+    """A burst of requests that are late keeps no request of another network from its deadline."""
+    burst = [Request(LARGE, 0, 0.5, 0, 0.5) for _ in range(20)]
+    requests = [*_every(SMALL, 0.25, 40), *burst]
+    _, _, responses_s = _simulated(requests, 700 << 10)
+    ordered = sorted(requests, key=lambda request: request.arrival_s)
+    assert max(responses_s.values()) > 4 * 0.5
+    assert max(response_s for r, response_s in responses_s.items() if ordered[r].network is SMALL) < 0.25
+
+
+def test_a_request_waits_for_a_bounded_time() -> None:
+    """While more urgent requests take all the time, another is served after so many of its deadlines at the latest."""
+    busy = [Request(MEDIUM, 0, 0.01 * k, 0, 0.02) for k in range(500)]
+    request = Request(SMALL, 0, 0.5, 0, 0.25)
+    requests = sorted([*busy, request], key=lambda request: request.arrival_s)
+    _, _, responses_s = _simulated(requests)
+    longest_exec_s = SPEEDS.exec_s(MEDIUM.layers[0])
+    alone_s = SPEEDS.service_s(SMALL)
+    answered_s = responses_s[requests.index(request)]
+    assert answered_s <= DEADLINES_UNTIL_FIRST * 0.25 + alone_s + longest_exec_s * (1 + len(SMALL.layers))
+
+
+def test_a_network_that_is_asked_more_often_stays() -> None:
+    """With room for one of two networks, the one that is asked more often is read once, the other each time."""
+    often, seldom = _deep(8, 128, "medium"), _deep(8, 128, "large")
+    requests = [*_every(often, 0.5, 16), *_every(seldom, 2.0, 4, 0.1)]
+    plan, _, _ = _simulated(requests, 1200 << 10)
+    networks = [request.network.name for request in sorted(requests, key=lambda request: request.arrival_s)]
+    loads = [(networks[task.request], task.layer, task.tile) for task in plan.tasks if task.kind == "load"]
+    sizes = {name: len({load for load in loads if load[0] == name}) for name in ("medium", "large")}
+    counts = {name: sum(load[0] == name for load in loads) / sizes[name] for name in sizes}
+    assert counts["medium"] < 2
+    assert counts["large"] > 3
+
+
+def test_networks_share_a_chain_if_memory_is_short() -> None:
+    """The networks with the longest deadlines are served one after the other if activations leave too little memory."""
+    asked = Workload(
+        "all",
+        tuple(Request(made, 0, 0.1 * k, 0, DEADLINES_S[made.name]) for k, made in enumerate((SMALL, LARGE, MEDIUM))),
+    )
+    names = [
+        [
+            {asked.requests[first].network.name for first in group.uses}
+            for group in _grouped(asked, Budget(memory_bytes))
+        ]
+        for memory_bytes in (None, 1 << 20, 0)
+    ]
+    assert names[0] == names[1] == [{"small"}, {"medium"}, {"large"}]
+    assert names[2] == [{"small", "medium", "large"}]
+
+
+TIMES = st.integers(1, 8).map(lambda eighths: eighths / 8)
+NETWORKS = st.lists(
+    st.lists(st.tuples(st.integers(1, 6), TIMES, TIMES), min_size=1, max_size=4), min_size=1, max_size=4
+).map(
+    lambda drawn: [
+        [
+            TileUse((n,), (n, i, WHOLE), pages * PAGE, read_s, exec_s)
+            for i, (pages, read_s, exec_s) in enumerate(network)
+        ]
+        for n, network in enumerate(drawn)
+    ]
+)
+
+
+@given(NETWORKS, st.lists(st.integers(0, 3), max_size=12), st.integers(0, 20), st.integers(0, 2))
+def test_residents_fit(drawn: list[list[TileUse]], order: list[int], pages: int, shrink: int) -> None:
+    """The tiles that stay fit in the room, which shrinks; only tiles that stay go, and only others come."""
+    residents = Residents(pages * PAGE)
+    stay: dict[TileKey, int] = {}
+    for n in order:
+        residents.room_bytes -= shrink * PAGE
+        uses = drawn[n % len(drawn)]
+        going, coming = residents.ask(uses, 1)
+        for key in going:
+            del stay[key]
+        assert all(use in uses and use.key not in stay for use in coming)
+        stay |= {use.key: use.size_bytes for use in coming}
+        assert sum(stay.values()) <= max(0, residents.room_bytes)
+
+
+def test_a_tile_gives_way_only_to_one_worth_more() -> None:
+    """A tile stays until another is worth GAIN times as much."""
+    one, other = ([TileUse((n,), (n, 0, WHOLE), PAGE, 1.0, 0.0)] for n in range(2))
+    residents = Residents(PAGE)
+    assert residents.ask(one, 10) == ([], one)
+    assert residents.ask(other, int(10 * GAIN) - 1) == ([], [])
+    assert residents.ask(other, 1) == ([one[0].key], other)
