@@ -220,8 +220,7 @@ class Builder:
 
     The init of a request with a condition also waits for the task that the workload's `conditions` require, that of a
     request with feeds for the answers that it takes as inputs, and that of a request with a trigger for its answer.
-    `lanes`, `order`, `memory_bytes`, `patience`, `service_s`, `arena_bytes` and `deadlines_s` are those of the plan; see
-    `Plan`.
+    `lanes`, `order`, `memory_bytes`, `patience`, `service_s`, `arena_bytes` and `deadlines_s` are fields of the `Plan`.
     """
 
     def __init__(
