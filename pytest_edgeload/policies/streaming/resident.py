@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pytest_edgeload.policies.streaming.memory import GOLDEN_RATIO
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 
 HIDDEN = 0.1
@@ -14,6 +13,10 @@ HIDDEN = 0.1
 GAIN = 1.5
 """A tile takes the place of another only if it is worth so many times as much. Otherwise networks that are asked
 equally often would take turns."""
+
+
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""The fractional parts of its multiples are spread evenly, however many there are."""
 
 
 class Residents:
