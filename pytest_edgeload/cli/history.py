@@ -14,7 +14,7 @@ from pytest_edgeload.results import baseline
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import machine
 from pytest_edgeload.results.history import Saved, known_in, series
-from pytest_edgeload.results.own import own_metrics, unreported
+from pytest_edgeload.results.own import optional_metrics, unreported
 from pytest_edgeload.results.threshold import Figure
 
 _COORDINATES = ("policy", "workload", "limit", "reader", "test")
@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
 
 def _none(sessions: Sequence[Saved], figure: Figure) -> str:
     """Return a sentence on a figure that no case has."""
-    reported = own_metrics(record for saved in sessions for record in saved.document.records)
+    reported = optional_metrics(record for saved in sessions for record in saved.document.records)
     return unreported(figure, reported) or f"no case has {figure}"
 
 

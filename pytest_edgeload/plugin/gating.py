@@ -18,7 +18,7 @@ from pytest_edgeload.results.claims import Claim, Claims, Judged, comparisons_in
 from pytest_edgeload.results.finding import Finding, Judgement, Sides, identity
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.metric import Metric
-from pytest_edgeload.results.own import own_metrics
+from pytest_edgeload.results.own import optional_metrics
 from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.threshold import Ceiling, Threshold
 
@@ -86,7 +86,7 @@ class SessionGate:
             self.findings = [finding for finding in self.findings if identity(finding.case) != key]
             self._claims.withdraw(key)
         self._measured[key].append(entry)
-        self._reported |= own_metrics([Record(entry.case, (entry.measurement,))])
+        self._reported |= optional_metrics([Record(entry.case, (entry.measurement,))])
         self._tests[key] = pending.test
         self._cases[pending.test][key] = None
         self._pending[key] = pending

@@ -10,7 +10,7 @@ import msgspec
 
 from pytest_edgeload.base import decoding
 from pytest_edgeload.results.measurement import METRICS
-from pytest_edgeload.results.own import own_figures
+from pytest_edgeload.results.own import own_figures, stream_figures
 from pytest_edgeload.results.record import Entry, Record
 from pytest_edgeload.results.statistics import lacking, value_of
 
@@ -30,6 +30,7 @@ def properties(entry: Entry, earlier: Sequence[tuple[str, object]]) -> list[tupl
     values = {name: getattr(case, name) for name in ("workload", "policy", "device", "limit", "reader")}
     values["outcome"] = measurement.outcome
     values |= {name: measurement.value(name) for name in METRICS if name != "response_s"}
+    values |= {figure.metric: measurement.value(figure.metric) for figure in stream_figures([_record(entry)])}
     values |= _own(entry)
     count = _count(earlier)
     start = PROPERTY if count == 0 else f"{PROPERTY}.{count + 1}"
@@ -37,10 +38,14 @@ def properties(entry: Entry, earlier: Sequence[tuple[str, object]]) -> list[tupl
     return [(PROPERTY, pack(entry)), *words]
 
 
+def _record(entry: Entry) -> Record:
+    return Record(entry.case, (entry.measurement,))
+
+
 def _own(entry: Entry) -> dict[str, float]:
     """Return the metrics that the program reported; a series as those statistics that it has enough numbers for."""
     values: dict[str, float] = {}
-    for figure in own_figures([Record(entry.case, (entry.measurement,))]):
+    for figure in own_figures([_record(entry)]):
         value = entry.measurement.value(figure.metric)
         if not isinstance(value, tuple):
             values[str(figure)] = value

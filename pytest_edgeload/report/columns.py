@@ -42,6 +42,7 @@ NAME = "name"
 
 _THOUSAND = 1000
 _BRIEF, _TINY = 0.1, 0.01  # seconds
+_NEARLY_ONE = 0.99
 _PARAMETER = "param:"
 _PLAIN = {"bytes", "count", "ratio"}  # units that the values themselves or the names show
 
@@ -240,8 +241,14 @@ def number(value: float, unit: str) -> str:
     if unit == "count":
         return f"{value / _THOUSAND:.1f}k" if value >= _THOUSAND else f"{value:.0f}"
     if unit == "ratio":
-        return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
+        return f"{value:.1f}" if abs(value) >= 1 else _share(value)
     return seconds(value) if unit == "s" else format_number(value)
+
+
+def _share(value: float) -> str:
+    """Return a ratio below 1 with two digits, and with more if it is so close to 1 that these would be 1."""
+    places = -math.floor(math.log10(1 - value)) if _NEARLY_ONE < value < 1 else 0
+    return f"{value:.{places}f}" if places else f"{value:.2g}"
 
 
 def seconds(value: float, min_digits: int = 2) -> str:
@@ -307,9 +314,14 @@ def _total_traffic(row: Row) -> float | None:
 
 
 def _outcome(row: Row) -> str:
-    """Return the outcomes of all rounds, and the most dropped and late requests in a round."""
+    """Return the outcomes of all rounds, and the most dropped and late requests in a round.
+
+    The table of streams has these.
+    """
     record = row.record
     words = ", ".join(f"{count} {outcome}" if count > 1 else outcome for outcome, count in outcomes(record).items())
+    if any(m.streams for m in record.rounds):
+        return words
     maxima = {
         "dropped": max((len(m.dropped) for m in record.rounds), default=0),
         "late": max((m.deadline_misses or 0 for m in record.rounds), default=0),

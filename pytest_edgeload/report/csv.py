@@ -1,7 +1,7 @@
 """One row per round for spreadsheets and data frames: the coordinates of the case, the outcome and the figures.
 
-By default the figures are all metrics, those that programs reported at the end. Numbers are not rounded, and the name
-of a column ends in its unit; a program may leave it out of its own names.
+By default the figures are all metrics, with those of streams and those that programs reported at the end. Numbers are
+not rounded, and the name of a metric ends in its unit; a program may leave it out of its own names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.measurement import METRICS
-from pytest_edgeload.results.own import own_figures, own_metrics
+from pytest_edgeload.results.own import optional_metrics, own_figures, stream_figures
 from pytest_edgeload.results.record import Record
 
 _FIXED = (*KEYS, "limit_bytes", "round", "outcome", "detail")
@@ -25,9 +25,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def render(document: Document, judgement: Judgement, view: View) -> str:  # noqa: ARG001  # rows are rounds
     """Return the rounds of all records as CSV with a header line."""
-    own = own_metrics(document.records)
+    own = optional_metrics(document.records)
     named = [column(name, own) for name in view.columns]
-    usual = [*map(column, METRICS), *map(figure_column, own_figures(document.records))]
+    added = [*stream_figures(document.records), *own_figures(document.records)]
+    usual = [*map(column, METRICS), *map(figure_column, added)]
     chosen = [col for col in named or usual if col.name not in _FIXED]
     file = io.StringIO()
     writer = csv.writer(file)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report import networks
+from pytest_edgeload.report import details
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.grid import Cell, Grid
 from pytest_edgeload.report.notes import failures, outlying, remarks
@@ -56,7 +56,7 @@ def _verdicts(judgement: Judgement) -> list[str]:
 def _unfolding(table: Table, regressed: Collection[Case]) -> str:
     first, *lines = table.title
     summary = f"<code>{_html(first)}</code>" + "".join(f" {_html(line)}" for line in lines[:1])
-    served = networks.grid(table)
+    served = details.grid(table)
     names = len(table.labels)
     shown = [_grid(table.grid(regressed), names), *([] if served is None else [_grid(served, 1 + names)])]
     blocks = [f"\n<details><summary>{summary}</summary>", *map(_escaped, lines[1:]), *shown, "</details>"]

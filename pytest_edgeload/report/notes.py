@@ -9,9 +9,10 @@ from pytest_edgeload.report.columns import NAME, column, number
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import METRICS, Measurement
-from pytest_edgeload.results.own import disagreements, own_metrics, unreported
+from pytest_edgeload.results.own import disagreements, optional_metrics, unreported
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import outliers
+from pytest_edgeload.results.threshold import Figure
 
 _MAX_ROWS = 3  # that a line names
 _SWAP = ("swap_in_bytes", "swap_out_bytes")
@@ -76,7 +77,7 @@ def remarks(records: Sequence[Record], view: View) -> list[str]:
 
 def _absent(records: Sequence[Record], view: View) -> list[str]:
     """Return a line on each metric among the columns and the order of a view that no program reported."""
-    reported = own_metrics(records)
+    reported = optional_metrics(records)
     names = dict.fromkeys([*view.columns, *([view.sort] if view.sort not in {"", NAME} else [])])
     figures = (figure for name in names if (figure := column(name).figure) is not None)
     return [line for figure in figures if (line := unreported(figure, reported)) is not None]
@@ -89,7 +90,9 @@ def _shared(everything: Sequence[Measurement]) -> list[str]:
 
 
 def _main(case: Case, measurement: Measurement) -> str:
-    return f"{number(measurement.value(case.main_metric), 's')} s"
+    figure = Figure(case.main_metric)
+    value = number(measurement.value(case.main_metric), figure.unit)
+    return f"{value} s" if figure.unit == "s" else f"{figure} {value}"
 
 
 def _rounds(case: Case, indices: Sequence[int]) -> str:

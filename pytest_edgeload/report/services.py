@@ -9,7 +9,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.columns import Column, column, figure_column, full_name, rows
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.measurement import METRICS
-from pytest_edgeload.results.own import own_figures, own_metrics
+from pytest_edgeload.results.own import optional_metrics, own_figures, stream_figures
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Estimate, estimate, lacking
 from pytest_edgeload.results.threshold import Figure
@@ -30,9 +30,10 @@ def entries(records: Sequence[Record], view: View) -> Iterator[ServiceEntry]:
 
     A series that a program reported is replaced by its statistics.
     """
-    own = own_metrics(records)
+    own = optional_metrics(records)
     named = [column(name, own) for name in view.columns]
-    usual = [*(column(name) for name in METRICS if name != "response_s"), *map(figure_column, own_figures(records))]
+    added = [*stream_figures(records), *own_figures(records)]
+    usual = [*(column(name) for name in METRICS if name != "response_s"), *map(figure_column, added)]
     figures = [(col, col.figure) for col in named or usual if col.figure is not None]
     for row in rows(records):
         for col, figure in figures:

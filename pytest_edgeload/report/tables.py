@@ -33,7 +33,7 @@ from pytest_edgeload.report.winners import winner
 from pytest_edgeload.results.case import HOST, REFERENCE, Case
 from pytest_edgeload.results.finding import identity
 from pytest_edgeload.results.metric import Metric
-from pytest_edgeload.results.own import own_figures, own_metrics
+from pytest_edgeload.results.own import optional_metrics, own_figures
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Spread, spread
 from pytest_edgeload.results.threshold import Figure
@@ -76,8 +76,18 @@ _ARRIVING = {
     "peak": "",
     "swap_in_out": "",
 }
+_STREAMS = {
+    "in_time": "in time",
+    "ratio": "",
+    "worst_in_time": "worst",
+    "xr_score": "score",
+    "fairness": "",
+    "response.p90": "p90 s",
+    "peak": "",
+    "swap_in_out": "",
+}
 """The default columns, with short titles: of requests that arrive at once, also in steps; of programs; of requests over
-time."""
+time; of streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ def tables(records: Sequence[Record], view: View) -> list[Table]:
     Rows of several devices or merged machines share a table, and so do programs of no test under several limits.
     """
     has_devices = len({record.case.device for record in records}) > 1
-    own = own_metrics(records)
+    own = optional_metrics(records)
     grouped: dict[object, list[Row]] = {}
     for row in rows(records):
         case = row.record.case
@@ -153,7 +163,12 @@ def _table(members: Sequence[Row], view: View, own: Mapping[str, Metric]) -> Tab
 
 
 def by_rounds(col: Column, members: Sequence[Row]) -> Column:
-    """Return the column; that of ratios says in its title if they are of single rounds, which are no evidence."""
+    """Return the column; that of ratios says in its title if they are of single rounds, which are no evidence.
+
+    A ratio is better in the direction of the metric that it compares.
+    """
+    if col.name == "ratio":
+        col = replace(col, better=Figure(members[0].record.case.main_metric).kind.better)
     if col.name != "ratio" or any(len(row.record.rounds) > 1 for row in members):
         return col
     is_compared = sum(col.value(row) is not None for row in members) > 1
@@ -174,6 +189,8 @@ def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
 
 
 def _of_requests(cases: Sequence[Case]) -> Mapping[str, str]:
+    if any(case.main_metric == "in_time" for case in cases):
+        return _STREAMS
     if any(case.loop != "once" for case in cases):
         return _ARRIVING
     return _STEPS if any(ask.steps > 1 for case in cases for ask in case.requests) else _ONCE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
-from pytest_edgeload.report import comparison, networks
+from pytest_edgeload.report import comparison, details
 from pytest_edgeload.report.grid import Cell, Grid, fitted, omission, painted
 from pytest_edgeload.report.notes import failures, outlying, remarks
 from pytest_edgeload.report.tables import Table, tables
@@ -45,9 +45,9 @@ def _is_bad(line: str) -> bool:
 
 
 def _block(table: Table, grid: Grid, view: View, omitted: list[str]) -> str:
-    """Return a table with its title and, if requests keep coming, the table by network; extend `omitted`."""
+    """Return a table with its title and, if requests keep coming, the table by stream or network; extend `omitted`."""
     lines = [*_wrapped(table.title, view.width), _lines(grid, view, omitted)]
-    served = networks.grid(table)
+    served = details.grid(table)
     if served is not None:
         lines += ["", _lines(served, view, omitted)]
     return "\n".join(lines)

@@ -9,17 +9,17 @@ from pytest_edgeload.report.columns import column
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.bootstrap import Interval, Runs
 from pytest_edgeload.results.case import REFERENCE
-from pytest_edgeload.results.own import own_metrics
+from pytest_edgeload.results.own import optional_metrics
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import estimate, lacking, ratio, runs_of, value_of
 from pytest_edgeload.results.threshold import Figure
 
-_WORDS = {"makespan_s": "makespan", "response_mean_s": "mean response time"}
+_WORDS = {"makespan_s": "makespan", "response_mean_s": "mean response time", "in_time": "share in time"}
 
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The best record of a comparison group by a figure, in general the time that its policies are compared by.
+    """The best record of a comparison group by a figure, in general the one that its policies are compared by.
 
     `value` is the figure. `ratio` is relative to that of the reference, round by round; None if there is no reference,
     or if it is the winner. The intervals of the records in `close` overlap the winner's, so that they may be as good.
@@ -39,7 +39,7 @@ class Winner:
     @property
     def is_quickest(self) -> bool:
         """Whether it won by the time that its policies are compared by."""
-        return self.figure == Figure(self.record.case.main_metric)
+        return self.figure.unit == "s" and self.figure == Figure(self.record.case.main_metric)
 
     @property
     def superlative(self) -> str:
@@ -76,7 +76,7 @@ def contest(records: Sequence[Record], view: View) -> Figure | None:
 
     Otherwise return None: the policies are compared by their main metric.
     """
-    figure = column(view.sort, own_metrics(records)).figure if view.sort not in {"", "name"} else None
+    figure = column(view.sort, optional_metrics(records)).figure if view.sort not in {"", "name"} else None
     if figure is None or figure.kind.better == "neither":
         return None
     return figure if any(value_in(records, record, figure) is not None for record in records) else None

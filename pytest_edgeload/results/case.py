@@ -110,7 +110,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def main_metric(self) -> str:
-        """The metric that cases are compared by: the makespan, or the mean response time if requests keep arriving."""
+        """The metric that cases are compared by: the makespan, or the mean response time if requests keep arriving.
+
+        Streams with deadlines are compared by their share in time, because a response time is that of answers only: it
+        would be best if all requests were dropped but the quickest.
+        """
+        if any(ask.stream and ask.deadline_s is not None for ask in self.requests):
+            return "in_time"
         return "makespan_s" if self.loop == "once" else "response_mean_s"
 
     @property

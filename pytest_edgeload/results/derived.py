@@ -14,6 +14,7 @@ from pytest_edgeload.planning.span_log import makespan_s
 from pytest_edgeload.results.measurement import Measurement, ServiceStats, TaskInfo
 from pytest_edgeload.results.percentiles import Percentiles, percentiles
 from pytest_edgeload.results.steps import with_steps
+from pytest_edgeload.results.streams import with_streams
 from pytest_edgeload.workload import Workload
 
 _Times = tuple[float, float]
@@ -30,7 +31,7 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
     times = response_times(answers)
     whole_s = makespan_s(spans, totals)
     service = by_network(workload, answers, measurement.dropped)
-    return msgspec.structs.replace(
+    derived = msgspec.structs.replace(
         with_steps(measurement, _first_read_bytes(plan, workload)),
         response_s=_by_request(answers, len(workload.requests)),
         response_mean_s=times.mean_s,
@@ -52,6 +53,7 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
         service=service,
         steps=task_infos(plan, workload),
     )
+    return with_streams(derived, workload)
 
 
 # ---- answers to requests ---------------------------------------------------------------------------------------------

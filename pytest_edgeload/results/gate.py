@@ -12,7 +12,7 @@ from pytest_edgeload.results.claims import Judged, settle
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Finding, Judgement, Side, Sides, Verdict, missing_cases
 from pytest_edgeload.results.judging import judge, judge_ceiling
-from pytest_edgeload.results.own import own_metrics, unreported
+from pytest_edgeload.results.own import optional_metrics, unreported
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
 
@@ -39,8 +39,8 @@ class Gate:
     def judge(self, case: Case, now: Sides, ceilings: Sequence[Ceiling] = ()) -> list[Judged]:
         """Return the results of one case: one for each threshold and one for each ceiling of its test.
 
-        A reference is not compared with itself. A threshold on a metric that programs report does not concern a case
-        that never had it.
+        A reference is not compared with itself. A threshold on a metric that programs report, or
+        of a stream, does not concern a case that never had it.
         """
 
         def side_of(figure: Figure) -> Side | None:
@@ -64,14 +64,14 @@ class Gate:
         judged = [one for case in now.records for one in self.judge(case, now)]
         findings = (*settle(judged), *self.missing(records))
         before = () if self.baseline is None else self.baseline.records
-        return Judgement(findings, tuple(self.idle(findings, reported=own_metrics([*records, *before]))))
+        return Judgement(findings, tuple(self.idle(findings, reported=optional_metrics([*records, *before]))))
 
     def idle(
         self, findings: Iterable[Finding], ceilings: Iterable[Ceiling] = (), reported: Collection[str] = ()
     ) -> list[str]:
         """Return a sentence on each threshold and ceiling by which no figure was judged.
 
-        `reported` are the names of the metrics that programs reported about themselves.
+        `reported` are the names of the metrics that only some runs have, of programs and streams.
         """
         by_limit: dict[str, list[Finding]] = {}
         limits: list[Threshold | Ceiling] = [*self.thresholds, *ceilings]
@@ -111,4 +111,6 @@ class Gate:
 
 def _concerns(threshold: Threshold, after: Side, before: Side | None) -> bool:
     sides = [after] if before is None else [after, before]
-    return not threshold.figure.is_own or threshold.figure.metric in own_metrics(side.record for side in sides)
+    return not threshold.figure.is_optional or threshold.figure.metric in optional_metrics(
+        side.record for side in sides
+    )

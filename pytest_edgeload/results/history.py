@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Side, Sides, identity, incomparable
-from pytest_edgeload.results.own import own_metrics
+from pytest_edgeload.results.own import optional_metrics
 from pytest_edgeload.results.statistics import Estimate, estimate, lacking
 from pytest_edgeload.results.threshold import Figure
 
@@ -47,7 +47,7 @@ def series(sessions: Sequence[Saved], figure: Figure, is_wanted: Callable[[Case]
 
 def known_in(sessions: Sequence[Saved], figure: Figure) -> Figure:
     """Return the figure with the unit and the direction that the newest session gives a metric that programs report."""
-    return figure.known(own_metrics(record for saved in reversed(sessions) for record in saved.document.records))
+    return figure.known(optional_metrics(record for saved in reversed(sessions) for record in saved.document.records))
 
 
 def _series(case: Case, figure: Figure, sides: Sequence[tuple[Saved, Sides]]) -> Series:

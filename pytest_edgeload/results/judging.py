@@ -15,7 +15,7 @@ from pytest_edgeload.results.bootstrap import Distribution, Runs, contrast, resa
 from pytest_edgeload.results.claims import Claim, Judged
 from pytest_edgeload.results.evidence import DOUBT, rank_chance, too_few_rounds, widening
 from pytest_edgeload.results.finding import Finding, Side, Verdict, incomparable
-from pytest_edgeload.results.own import own_metrics
+from pytest_edgeload.results.own import optional_metrics
 from pytest_edgeload.results.statistics import both, change_of, lacking, outcomes, value_of
 from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
 
@@ -29,10 +29,10 @@ def judge(threshold: Threshold, before: Side | None, after: Side, *, is_alike: b
     `is_alike` says whether the baseline was measured on the same kind of machine.
     """
     sides = [after] if before is None else [after, before]
-    figure, case = threshold.figure.known(own_metrics(side.record for side in sides)), after.record.case
+    figure, case = threshold.figure.known(optional_metrics(side.record for side in sides)), after.record.case
     if before is None:
         return Finding(case, figure, threshold.text, "new", "the baseline has no such case")
-    if figure.is_own and figure.metric not in own_metrics([before.record]):
+    if figure.is_optional and figure.metric not in optional_metrics([before.record]):
         return Finding(case, figure, threshold.text, "new", f"the baseline has no {figure.metric} of this case")
     obstacle = _unfit(threshold, figure) or _obstacle(figure, before, after, is_alike=is_alike)
     if obstacle is not None:
@@ -67,7 +67,7 @@ def _obstacle(figure: Figure, before: Side, after: Side, *, is_alike: bool) -> t
 
 def _changed_unit(figure: Figure, before: Side, after: Side) -> str | None:
     """Return why a metric that the programs reported cannot be compared; None if its unit is the same."""
-    then, now = (own_metrics([side.record]).get(figure.metric) for side in (before, after))
+    then, now = (optional_metrics([side.record]).get(figure.metric) for side in (before, after))
     if then is None or now is None or then.unit == now.unit:
         return None
     return f"its unit was {then.unit or 'none'} then, and is {now.unit or 'none'} now"
@@ -75,7 +75,7 @@ def _changed_unit(figure: Figure, before: Side, after: Side) -> str | None:
 
 def judge_ceiling(ceiling: Ceiling, after: Side) -> Judged:
     """Return the finding on a figure and the ceiling that its test declares. A single run has to keep to it as well."""
-    figure, case = ceiling.figure.known(own_metrics([after.record])), after.record.case
+    figure, case = ceiling.figure.known(optional_metrics([after.record])), after.record.case
     runs = after.runs(figure)
     reason = _invalid(after) or _too_few(runs, figure)
     if reason is not None:

@@ -4,15 +4,16 @@ A metric is one field of `Measurement`; columns, thresholds, exports and the doc
 Annotations are not strings in this file, because METRICS would have to compile all of them at each start of pytest.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from msgspec import Meta
 
 from pytest_edgeload.base.decoding import Count, Seconds
 from pytest_edgeload.planning.plan import Kind, Span, TaskTotal
-from pytest_edgeload.results.metric import Better, Metric, Number, OwnMetric, OwnName
+from pytest_edgeload.results.metric import Metric, Number, OwnMetric, OwnName, metrics_of
+from pytest_edgeload.results.metric import metric_field as _metric
+from pytest_edgeload.results.stream_stats import STREAM_METRICS, StreamStats, split_name
 
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
 
@@ -68,11 +69,6 @@ class ServiceStats(msgspec.Struct, frozen=True, omit_defaults=True):
     late: Count | None = None
 
 
-def _metric(unit: str, better: Better, meaning: str) -> Meta:
-    """Return the annotation that makes a field of Measurement a metric."""
-    return Meta(description=meaning, extra={"metric": Metric(unit, better, meaning)})
-
-
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything observed of one worker's run. A metric that was not measured is None, and absent in JSON.
 
@@ -82,11 +78,11 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names the metrics that the kernel counts
     only for the whole machine. `arrived_s` and `response_s` are per request, in seconds; the response of a request that
     was `dropped` is None. `overrun` are the dropped requests that newer ones of their stream pushed out of a full
-    queue; the others depend on one of them, or on a condition that failed. `service` is by network. `tasks` are the
-    spans of the tasks that ran; the index of a task in `steps` leads to its description. `totals` has the tasks of
-    later steps of a loop, and `step_ends_s` the ends of steps by request, if one has several: of all steps, or of the
-    ones in `results.steps.kept_steps`. `own` are the metrics that the program reported about itself, by name.
-    `returned` is the result of a called function as JSON types: lists, dicts, texts, numbers.
+    queue; the others depend on one of them, or on a condition that failed. `service` is by network and `streams` by
+    stream. `tasks` are the spans of the tasks that ran; the index of a task in `steps` leads to its description.
+    `totals` has the tasks of later steps of a loop, and `step_ends_s` the ends of steps by request, if one has several:
+    of all steps, or of the ones in `results.steps.kept_steps`. `own` are the metrics that the program reported about
+    itself, by name. `returned` is the result of a called function as JSON types: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
@@ -160,6 +156,25 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ] = None
     deadline_misses: Annotated[
         Count | None, _metric("count", "lower", "requests answered after their deadline, if any request has one")
+    ] = None
+    requests_due: Annotated[
+        Count | None, _metric("count", "neither", "requests whose answer was due, if any request has a deadline")
+    ] = None
+    in_time: Annotated[
+        Number | None, _metric("ratio", "higher", "requests that were answered by their deadline, over those due")
+    ] = None
+    worst_in_time: Annotated[Number | None, _metric("ratio", "higher", "in_time of the stream that has the lowest")] = (
+        None
+    )
+    xr_score: Annotated[
+        Number | None, _metric("ratio", "higher", "score of XRBench without energy: mean of the streams' scores")
+    ] = None
+    fairness: Annotated[
+        Number | None, _metric("ratio", "higher", "Jain's index of the streams' in_time: 1 if all are equal")
+    ] = None
+    overruns: Annotated[
+        Count | None,
+        _metric("count", "lower", "requests due that a full queue dropped, and those that needed their answers"),
     ] = None
     startup_s: Annotated[
         Seconds | None, _metric("s", "lower", "from starting the worker until it is ready and holds no weights")
@@ -278,6 +293,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     dropped: tuple[Count, ...] = ()
     overrun: tuple[Count, ...] = ()
     service: dict[str, ServiceStats] = {}
+    streams: dict[str, StreamStats] = {}
     step_ends_s: tuple[tuple[Seconds, ...], ...] = ()
     tasks: tuple[Span, ...] = ()
     totals: tuple[TaskTotal, ...] = ()
@@ -290,22 +306,32 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return msgspec.structs.replace(without_tasks, timeline=Timeline(), returned=None, traceback="")
 
     def value(self, metric: str) -> Any:
-        """Return the value of a metric, also of the program's own: a number, or None if it was not measured.
+        """Return the value of a metric, also of a stream or of the program's own; None if it was not measured.
 
-        The value of `response_s` and of other series is a tuple of numbers.
+        It is a number. The value of `response_s` and of other series is a tuple of numbers.
         """
+        base, stream = split_name(metric)
+        if stream is not None:
+            return self._value_of_stream(base, self.streams.get(stream))
         if metric in METRICS:
             return getattr(self, metric)
         own = self.own.get(metric)
         return None if own is None else own.value
 
+    def _value_of_stream(self, metric: str, stats: StreamStats | None) -> Any:
+        if stats is None or metric not in STREAM_METRICS:
+            return None
+        if metric != "response_s":
+            return getattr(stats, metric)
+        times = self.response_s or ()
+        return tuple(times[r] for r in stats.requests if r < len(times))
 
-def _metrics() -> Iterator[tuple[str, Metric]]:
-    for name, hint in get_type_hints(Measurement, include_extras=True).items():
-        for meta in getattr(hint, "__metadata__", ()):
-            if isinstance(meta, Meta) and meta.extra:
-                yield name, meta.extra["metric"]
 
-
-METRICS: Mapping[str, Metric] = dict(_metrics())
+METRICS: Mapping[str, Metric] = metrics_of(Measurement)
 """All metrics by name, in the order of the fields of Measurement."""
+
+
+def metric_of(name: str) -> Metric | None:
+    """Return the built-in metric of this name, also of a stream, such as `in_time[camera]`; None if there is none."""
+    base, stream = split_name(name)
+    return METRICS.get(base) if stream is None else STREAM_METRICS.get(base)

@@ -1,6 +1,6 @@
 """Metrics: named numbers of a run, with a unit and a direction."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,21 @@ class Metric(msgspec.Struct, frozen=True):
     unit: str
     better: Better
     meaning: str = ""
+
+
+def metric_field(unit: str, better: Better, meaning: str) -> Meta:
+    """Return the annotation that makes a field a metric."""
+    return Meta(description=meaning, extra={"metric": Metric(unit, better, meaning)})
+
+
+def metrics_of(struct: type[msgspec.Struct]) -> dict[str, Metric]:
+    """Return the metrics among the fields of a struct by name, in their order."""
+    return {
+        name: meta.extra["metric"]
+        for name, hint in get_type_hints(struct, include_extras=True).items()
+        for meta in getattr(hint, "__metadata__", ())
+        if isinstance(meta, Meta) and meta.extra
+    }
 
 
 class OwnMetric(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from itertools import zip_longest
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.results.measurement import METRICS
 from pytest_edgeload.results.metric import OWN_NAME
+from pytest_edgeload.results.stream_stats import STREAM_METRICS, of_stream, split_name
 
 STATISTICS = ("median", "mean", "min", "max")
 """The statistics of rounds, besides percentiles such as `p90` or `p99.9`."""
@@ -52,8 +54,16 @@ def short(metric: str) -> str:
 
 
 def named(bare: str) -> list[str]:
-    """Return the built-in metrics with this name, with or without their unit."""
-    return [bare] if bare in METRICS else [metric for metric in METRICS if _bare(metric) == bare]
+    """Return the built-in metrics with this name, with or without their unit; `response[camera]` is one of a stream."""
+    base, stream = split_name(bare)
+    if stream is None:
+        return _with_name(base, METRICS)
+    return [of_stream(metric, stream) for metric in _with_name(base, STREAM_METRICS)]
+
+
+def _with_name(bare: str, metrics: Iterable[str]) -> list[str]:
+    names = list(metrics)
+    return [bare] if bare in names else [metric for metric in names if _bare(metric) == bare]
 
 
 def similar(name: str) -> str | None:
@@ -92,7 +102,9 @@ def can_be_own(name: str) -> bool:
 
 
 def _bare(metric: str) -> str:
-    return metric.removesuffix("_per_s").removesuffix("_bytes").removesuffix("_s")
+    base, stream = split_name(metric)
+    bare = base.removesuffix("_per_s").removesuffix("_bytes").removesuffix("_s")
+    return bare if stream is None else of_stream(bare, stream)
 
 
 def _is_misspelled(name: str, known: str) -> bool:

@@ -16,7 +16,7 @@ from pytest_edgeload.results.claims import settle
 from pytest_edgeload.results.evidence import too_few_rounds
 from pytest_edgeload.results.finding import Side, Sides, Verdict
 from pytest_edgeload.results.judging import judge
-from pytest_edgeload.results.own import own_metrics
+from pytest_edgeload.results.own import optional_metrics
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import runs_of
 from pytest_edgeload.results.threshold import Figure, Threshold, is_size
@@ -132,7 +132,7 @@ def _alarm(threshold: Threshold, before: _Side, after: _Side, alarms: Collection
 def _pairs(figure: Figure, before: _Side, after: _Side) -> list[tuple[Side, Side]]:
     """Return both sides of each case, except of the reference, and of programs that never reported the metric."""
     then, now, reference = Sides.of(before), Sides.of(after), figure.reference
-    reporting = [record for record in after if not figure.is_own or figure.metric in own_metrics([record])]
+    reporting = [record for record in after if not figure.is_optional or figure.metric in optional_metrics([record])]
     cases = [record.case for record in reporting if record.case.policy != reference]
     sides = [(then.side(case, reference), now.side(case, reference)) for case in cases]
     return [(old, new) for old, new in sides if old is not None and new is not None]

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.results.bootstrap import Distribution, Interval, Runs, contrast, resampled
-from pytest_edgeload.results.measurement import METRICS, Measurement
+from pytest_edgeload.results.measurement import METRICS, Measurement, metric_of
 from pytest_edgeload.results.naming import can_be_own, percent_of
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure
@@ -223,7 +223,7 @@ def _by_turn(record: Record, metric: str) -> dict[tuple[int, int], float]:
 
 def _values(rounds: Iterable[Measurement], metric: str) -> list[float]:
     """Return the metric of the rounds that were ok and have it; the mean if it has a value per request."""
-    if metric not in METRICS and not can_be_own(metric):
+    if metric_of(metric) is None and not can_be_own(metric):
         raise BadArgument.of("metric", metric, "unknown", suggestion(str(metric), METRICS))
     values = [measurement.value(metric) for measurement in rounds if measurement.outcome == "ok"]
     means = [_mean(value) if isinstance(value, tuple) else value for value in values]

@@ -1,6 +1,6 @@
 """The grammar of thresholds and ceilings: limits on a figure, or on its change since the baseline.
 
-    EXPR  = METRIC ["." STAT] ["/" REFERENCE] ":" LIMIT
+    EXPR  = METRIC ["[" STREAM "]"] ["." STAT] ["/" REFERENCE] ":" LIMIT
     LIMIT = TERM ["+" TERM]         both must be exceeded
     TERM  = NUMBER "%" | SIZE | DURATION | NUMBER    a size or duration has a unit, except 0
 
@@ -19,12 +19,13 @@ from typing import Any, Self
 
 from pytest_edgeload.base.errors import suggestion
 from pytest_edgeload.base.units import format_duration, format_number, format_size, parse_duration, parse_size
-from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.measurement import METRICS, metric_of
 from pytest_edgeload.results.metric import Metric, implied
 from pytest_edgeload.results.naming import STATISTICS, can_be_own, is_statistic, may_be_statistic, named, short, similar
+from pytest_edgeload.results.stream_stats import STREAM_METRICS, split_name
 
 _MAIN = "makespan_s"
-_EXPR = re.compile(r"(?P<name>\w+(?:\.\w+)*)(?:/(?P<reference>[\w.-]+))?")
+_EXPR = re.compile(r"(?P<name>\w+(?:\[[\w.-]+\])?(?:\.\w+)*)(?:/(?P<reference>[\w.-]+))?")
 _NUMBER = re.compile(r"\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 _MULTIPLE = re.compile(rf"(?P<number>{_NUMBER.pattern})\s*x\s*(?P<reference>[\w.-]+)")
 _KINDS = {
@@ -79,12 +80,22 @@ class Figure:
     @property
     def is_own(self) -> bool:
         """Whether its metric is a program's own, and not a built-in one."""
-        return self.metric not in METRICS
+        return metric_of(self.metric) is None
+
+    @property
+    def stream(self) -> str | None:
+        """The stream of its metric; None if it is a metric of the run."""
+        return split_name(self.metric)[1]
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether only some runs have its metric: those of the program that reports it, or with its stream."""
+        return self.is_own or self.stream is not None
 
     @property
     def kind(self) -> Metric:
         """The unit and the direction of its metric."""
-        return METRICS.get(self.metric) or self.own or implied(self.metric)
+        return metric_of(self.metric) or self.own or implied(self.metric)
 
     @property
     def unit(self) -> str:
@@ -203,20 +214,33 @@ def _split(name: str) -> tuple[str, str]:
     """Return the metric and the statistic of a figure's name; parts of a program's own metric have dots as well."""
     if is_statistic(name):
         return _MAIN, name
+    metric, bracket, stat = name.partition("]")
+    if bracket:
+        return metric + bracket, _statistic(stat.removeprefix(".")) if stat else "median"
     parts = name.split(".")
     for i in range(1, len(parts)):
         if is_statistic(stat := ".".join(parts[i:])):
             return ".".join(parts[:i]), stat
     metric, _, stat = name.partition(".")
     if stat and (named(metric) or may_be_statistic(stat)):
+        _statistic(stat)
+    return name, "median"
+
+
+def _statistic(stat: str) -> str:
+    if not is_statistic(stat):
         raise ValueError(
             f"{stat!r} is not a statistic; choose from {', '.join(STATISTICS)} or a percentile such as p90"
         )
-    return name, "median"
+    return stat
 
 
 def _metric(name: str, metrics: Mapping[str, Metric]) -> str:
     matches = named(name)
+    base, stream = split_name(name)
+    if stream is not None and not matches:
+        hint = suggestion(base, map(short, STREAM_METRICS))
+        raise ValueError(f"{base} is not a metric of streams; {hint}")
     if len(matches) > 1:
         raise ValueError(f"{name} is ambiguous; choose from {' and '.join(matches)}")
     if not matches and can_be_own(name):
@@ -225,9 +249,14 @@ def _metric(name: str, metrics: Mapping[str, Metric]) -> str:
         other = similar(name)
         hint = f"did you mean {other}?" if other else suggestion(name, map(short, metrics))
         raise ValueError(f"{name} is not a metric; {hint}")
-    if matches[0] not in metrics:
+    if metrics is GATED and _has_no_direction(matches[0]):
         raise ValueError(f"{name} is neither better nor worse when it changes; {suggestion('', map(short, metrics))}")
     return matches[0]
+
+
+def _has_no_direction(metric: str) -> bool:
+    known = metric_of(metric)
+    return known is not None and known.better == "neither"
 
 
 def _kind(unit: str) -> tuple[str, str]:

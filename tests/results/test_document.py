@@ -22,6 +22,7 @@ from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Commit, Document, commit, document, machine, parse, render
 from pytest_edgeload.results.measurement import METRICS, Measurement, Outcome, ServiceStats, Timeline
 from pytest_edgeload.results.record import SCHEMA, Record
+from pytest_edgeload.results.stream_stats import StreamStats
 from pytest_edgeload.workload import Ask, Condition
 
 text = st.text(max_size=20)
@@ -44,6 +45,7 @@ cases = st.builds(
     requests=st.lists(asks, max_size=2).map(tuple),
     seed=some,
 )
+streams = st.builds(StreamStats, requests=st.just((0, 2)), requests_due=sizes, in_time=st.none() | seconds)
 services = st.builds(ServiceStats, sizes, sizes, *[st.none() | seconds] * 5, st.none() | sizes)
 
 
@@ -60,13 +62,13 @@ def measurements(draw: st.DrawFn) -> Measurement:
         "arrived_s": tuple(draw(st.lists(seconds, max_size=2))),
         "dropped": tuple(draw(st.lists(sizes, max_size=2))),
         "service": draw(st.dictionaries(text, services, max_size=2)),
+        "streams": draw(st.dictionaries(text, streams, max_size=2)),
         "machine_wide": tuple(draw(st.lists(text, max_size=2))),
     }
     return msgspec.convert(figures | known | bulky, Measurement)
 
 
 records = st.builds(Record, cases, st.lists(measurements(), max_size=3).map(tuple))
-
 
 HERE = Path(__file__).parent
 

@@ -18,6 +18,7 @@ from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import METRICS, Measurement, ServiceStats, TaskInfo, Timeline
 from pytest_edgeload.results.metric import Number
 from pytest_edgeload.results.record import Entry, Record, collect, comparison_groups
+from pytest_edgeload.results.stream_stats import StreamStats
 from pytest_edgeload.workload import Ask, Condition
 
 CASE = Case(
@@ -32,7 +33,20 @@ CASE = Case(
 )
 ABOUT = {"outcome", "round", "attempt", "detail", "traceback", "started", "ended"}
 ABOUT |= {"interleaved", "machine_wide", "notices"}
-PARTS = {"totals", "step_ends_s", "own", "arrived_s", "dropped", "service", "tasks", "steps", "timeline", "returned"}
+PARTS = {
+    "overrun",
+    "streams",
+    "totals",
+    "step_ends_s",
+    "own",
+    "arrived_s",
+    "dropped",
+    "service",
+    "tasks",
+    "steps",
+    "timeline",
+    "returned",
+}
 ENDINGS = {"s": "_s", "1/s": "_per_s", "bytes": "_bytes"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
 
@@ -44,6 +58,13 @@ def _figure(metric: str) -> st.SearchStrategy[Any]:
 
 
 SERVICES = st.builds(ServiceStats, COUNTS, COUNTS, *[SECONDS | st.none()] * 5, COUNTS | st.none())
+STREAMS = st.builds(
+    StreamStats,
+    requests=st.lists(st.integers(0, 3), max_size=3).map(tuple),
+    requests_due=COUNTS,
+    in_time=SECONDS | st.none(),
+    deadline_misses=COUNTS | st.none(),
+)
 MEASUREMENTS = st.builds(
     lambda figures, **others: Measurement(**figures, **others),
     figures=st.fixed_dictionaries({}, optional={metric: _figure(metric) for metric in METRICS}),
@@ -55,6 +76,7 @@ MEASUREMENTS = st.builds(
     arrived_s=st.lists(SECONDS, max_size=3).map(tuple),
     dropped=st.lists(st.integers(0, 9), max_size=3).map(tuple),
     service=st.dictionaries(st.text(), SERVICES, max_size=2),
+    streams=st.dictionaries(st.text(), STREAMS, max_size=2),
     machine_wide=st.lists(st.sampled_from(sorted(METRICS))).map(tuple),
     tasks=st.lists(st.builds(Span, st.integers(0, 9), st.integers(0, 3), SECONDS, SECONDS, SECONDS)).map(tuple),
     steps=st.lists(st.builds(TaskInfo, st.sampled_from(["init", "load"]), COUNTS, st.text(), COUNTS)).map(tuple),

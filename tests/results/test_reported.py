@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.measurement import METRICS, Measurement
 from pytest_edgeload.results.metric import Metric, OwnMetric
-from pytest_edgeload.results.own import disagreements, own_figures, own_metrics, unreported
+from pytest_edgeload.results.own import disagreements, optional_metrics, own_figures, unreported
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import lacking, runs_of, spread, value_of
+from pytest_edgeload.results.stream_stats import StreamStats
 from pytest_edgeload.results.threshold import Figure
 from tests.cases import CASE
 
@@ -23,7 +24,7 @@ def test_first_report_of_a_name_gives_its_unit_and_direction() -> None:
         _record({"speed": OwnMetric(1, "frames/s", "higher"), "peak_bytes": OwnMetric(1, "s")}),
         _record({"speed": OwnMetric(2)}),
     ]
-    assert own_metrics(records) == {"speed": Metric("frames/s", "higher")}
+    assert optional_metrics(records) == {"speed": Metric("frames/s", "higher")}
     assert disagreements(records) == [
         "speed has several meanings: frames/s, higher is better from bulk, no unit from bulk; the first counts"
     ]
@@ -52,3 +53,21 @@ def test_metric_that_no_program_reported_has_a_suggestion() -> None:
     assert unreported(Figure("fps"), reported) == "no program reported fps; programs reported tokens_per_s, rtf"
     assert unreported(Figure("makspn"), reported) == "no program reported makspn; did you mean makespan?"
     assert unreported(Figure("fps"), ()) == "no program reported fps"
+
+
+def test_stream_that_no_workload_has_has_a_suggestion() -> None:
+    """The sentence suggests the most similar stream, or lists the streams; a program's own metrics are not among them.
+
+    A stream has all metrics of streams, and a program is not asked for these.
+    """
+    stats = {name: StreamStats(requests=(0,), requests_due=1) for name in ("camera", "mic")}
+    run = Measurement(outcome="ok", streams=stats, own={"rtf": OwnMetric(2)})
+    reported = optional_metrics([Record(CASE, (run,))])
+    assert reported["in_time[camera]"] == METRICS["in_time"]
+    assert unreported(Figure("response_s[mic]", "p90"), reported) is None
+    assert unreported(Figure("in_time[camra]"), reported) == "no workload has a stream camra; did you mean camera?"
+    assert (
+        unreported(Figure("in_time[sound]"), reported) == "no workload has a stream sound; the streams are camera, mic"
+    )
+    assert unreported(Figure("in_time[sound]"), ["rtf"]) == "no workload has a stream sound"
+    assert unreported(Figure("fps"), reported) == "no program reported fps; programs reported rtf"

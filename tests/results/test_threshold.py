@@ -53,6 +53,10 @@ MAKESPAN, PEAK = Figure("makespan_s"), Figure("peak_bytes")
         ("ttft:0.5", Figure("ttft"), [Term(0.5)]),
         ("ttft:50ms", Figure("ttft"), [Term(0.05)]),
         ("cache:8M", Figure("cache"), [Term(8 << 20)]),
+        ("in_time[camera]:5%", Figure("in_time[camera]"), [Term(0.05, is_share=True)]),
+        ("rate[front-door.2]:0.5", Figure("rate_per_s[front-door.2]"), [Term(0.5)]),
+        ("response[mic].p99.9/bulk:0.1", Figure("response_s[mic]", "p99.9", "bulk"), [Term(0.1)]),
+        ("response_p90[mic]:20ms", Figure("response_p90_s[mic]"), [Term(0.02)]),
     ],
 )
 def test_threshold_is_a_figure_and_its_terms(text: str, figure: Figure, terms: list[Term]) -> None:
@@ -94,6 +98,11 @@ def test_threshold_is_a_figure_and_its_terms(text: str, figure: Figure, terms: l
         ("latency_s.medain:5%", "'medain' is not a statistic; choose from median, .* or a percentile such as p90"),
         ("a b:10%", "'a b' is not a figure; try makespan, response.p90 or makespan/bulk"),
         ("bound:10%", "bound is neither better nor worse when it changes; choose from makespan, .*"),
+        ("peak[camera]:10%", r"peak is not a metric of streams; choose from requests_due, in_time, .*"),
+        ("in_tme[camera]:10%", r"in_tme is not a metric of streams; did you mean in_time\?"),
+        ("in_time[camera].p0:10%", r"'p0' is not a statistic; choose from median, .*"),
+        ("in_time[a b]:10%", r"'in_time\[a b\]' is not a figure; try makespan, response.p90 or makespan/bulk"),
+        ("requests_due[camera]:10%", r"requests_due\[camera\] is neither better nor worse when it changes; .*"),
         ("bound_read:10%", "bound_read is ambiguous; choose from bound_read_s and bound_read_bytes"),
     ],
 )
@@ -113,7 +122,7 @@ def test_comma_list_is_several_thresholds() -> None:
 
 FIGURES = st.builds(
     Figure,
-    st.sampled_from([*sorted(GATED), "tokens_per_s", "anon_at.loaded", "rtf"]),
+    st.sampled_from([*sorted(GATED), "tokens_per_s", "anon_at.loaded", "rtf", "in_time[camera]", "response_s[a.b]"]),
     st.sampled_from(["median", "mean", "p90"]),
     st.none() | st.just("bulk"),
 )

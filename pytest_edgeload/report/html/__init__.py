@@ -14,7 +14,7 @@ from importlib.util import find_spec
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
-from pytest_edgeload.report import devices, networks, notes
+from pytest_edgeload.report import details, devices, notes
 from pytest_edgeload.report.comparison import label
 from pytest_edgeload.report.grid import Grid
 from pytest_edgeload.report.html import about, cases, summary
@@ -55,7 +55,7 @@ def render(document: Document, judgement: Judgement, view: View) -> str:
         failures=notes.failures(document.records),
         remarks=[*notes.outlying(document.records), *notes.remarks(document.records, view)],
         table=cases.table(document.records, view),
-        networks=_networks(document.records),
+        details=_details(document.records),
         findings=list(map(_finding, judgement.findings)),
         idle=judgement.idle,
         about=about.about(document),
@@ -74,10 +74,10 @@ def _check() -> None:
         raise Unsupported("an HTML report", reason, "pip install 'pytest-edgeload[html]'")
 
 
-def _networks(records: Sequence[Record]) -> list[tuple[str, Grid]]:
-    """Return the table by network of each comparison group whose requests keep arriving, with its title."""
-    shown = ((table.title[0], networks.grid(table)) for table in tables(records, View()))
-    return [(title, grid) for title, grid in shown if grid is not None]
+def _details(records: Sequence[Record]) -> list[tuple[str, Grid]]:
+    """Return the table by stream or network of each comparison group whose requests keep arriving, with its title."""
+    shown = ((table.title[0], details.grid(table)) for table in tables(records, View()))
+    return [(f"By {grid.headers[0]}: {title}", grid) for title, grid in shown if grid is not None]
 
 
 def _finding(finding: Finding) -> dict[str, str]:

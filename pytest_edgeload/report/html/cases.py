@@ -10,15 +10,19 @@ from pytest_edgeload.report.columns import KEYS, Column, Row, column, figure_col
 from pytest_edgeload.report.tables import as_program, tables
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import REFERENCE, Case
-from pytest_edgeload.results.own import own_figures, own_metrics
+from pytest_edgeload.results.own import optional_metrics, own_figures
 from pytest_edgeload.results.record import Record
 
 _ALWAYS, _OF_PROGRAMS = ("workload", "limit", "policy"), ("limit", "policy")
 _ARRIVING = ("response_mean", "response.p90")
+_STREAMS = ("in_time", "worst_in_time", "xr_score", "fairness")
 _MEMORY, _MEMORY_OF_PROGRAMS = ("peak",), ("peak_anon", "peak_file", "peak_charged")
 _USUAL = ("swap_in_out", "major_faults", "read")
 _STEPS = ("first_step", "step_mean", "step_bound", "read_per_step")
 _SHORT = {
+    "in_time": "in time",
+    "worst_in_time": "worst in time",
+    "xr_score": "score",
     "response_mean": "response s",
     "response.p90": "p90 s",
     "major_faults": "faults",
@@ -32,7 +36,7 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
     `omitted` has the titles of the usual columns without a value other than 0.
     """
     rows = [row for one in tables(records, view) for row in one.rows]
-    own = own_metrics(records)
+    own = optional_metrics(records)
     metrics = [column(name, own) for name in view.columns] or _metrics(records)
     empty = [] if view.columns else [col for col in metrics if not any(col.value(row) for row in rows)]
     outcome = [] if view.columns else ["outcome"]
@@ -51,10 +55,15 @@ def table(records: Sequence[Record], view: View) -> dict[str, Any]:
 
 def _metrics(records: Sequence[Record]) -> list[Column]:
     has_arrivals = any(record.case.loop != "once" for record in records)
+    has_streams = any(record.case.main_metric == "in_time" for record in records)
     has_steps = any(ask.steps > 1 for record in records for ask in record.case.requests)
     are_programs = {record.case.is_program for record in records}
     memory = [*(_MEMORY if False in are_programs else ()), *(_MEMORY_OF_PROGRAMS if True in are_programs else ())]
-    over_time = [*(_ARRIVING if has_arrivals else ()), *(_STEPS if has_steps else ())]
+    over_time = [
+        *(_STREAMS if has_streams else ()),
+        *(_ARRIVING if has_arrivals else ()),
+        *(_STEPS if has_steps else ()),
+    ]
     ratio = ["ratio"] if False in are_programs or REFERENCE in {record.case.policy for record in records} else []
     knows_memory = any(m.bound_memory_s is not None for record in records for m in record.rounds)
     bound = ["bound", *(["memory_bound"] if knows_memory else [])] if False in are_programs else []

@@ -19,6 +19,8 @@ from pytest_edgeload.results.threshold import Figure
 
 NO_LIMIT = "none"
 
+_OTHERS = ("worst_in_time", "step_mean_s")
+
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
@@ -33,8 +35,8 @@ class Experiment:
 
     @property
     def figures(self) -> list[Figure]:
-        """The figures that it has charts of: its own, the main one, the time of a step, and those of its programs."""
-        others = [Figure(self.case.main_metric), Figure("step_mean_s"), *own_figures(self.records)]
+        """The figures that it has charts of: its own, the main one, others of streams or steps, those of programs."""
+        others = [Figure(name) for name in (self.case.main_metric, *_OTHERS)] + own_figures(self.records)
         known = [one for one in others if any(self.by(one).spread(record) for record in self.records)]
         return list(dict.fromkeys([self.figure, *known]))
 
