@@ -70,7 +70,11 @@ def closing(records: Iterable[Record], view: View) -> str:
     if not contests:
         return ""
     clearest = max(contests, key=lambda one: (not one.winner.close, one.lead))
-    return "\n".join([*_chart(clearest, view.width or _WIDTH), "", *_sentences(contests)])
+    by_praise: dict[str, list[_Contest]] = {}
+    for one in contests:
+        by_praise.setdefault(one.winner.superlative if not one.winner.is_quickest else "", []).append(one)
+    sentences = [sentence for alike in by_praise.values() for sentence in _sentences(alike)]
+    return "\n".join([*_chart(clearest, view.width or _WIDTH), "", *sentences, _most_swapped(contests)])
 
 
 # ---- the chart -------------------------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ def _swapped(record: Record) -> str:
 
 
 def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
-    """Yield the winning policy, its lead, and the most that was swapped."""
+    """Yield the winning policy of contests by one figure, and its lead."""
     certain = [contest for contest in contests if not contest.winner.close]
     if not certain:
         won = contests[0].winner
@@ -127,7 +131,6 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
         won_by_first = [contest for contest in certain if contest.winner.policy == first]
         yield from _lead(won_by_first)
         yield from _distance(won_by_first)
-    yield _most_swapped(contests)
 
 
 def _nouns(contests: Iterable[_Contest]) -> tuple[str, str]:

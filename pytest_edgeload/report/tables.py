@@ -78,13 +78,13 @@ _ARRIVING = {
 }
 _STREAMS = {
     "in_time": "in time",
-    "ratio": "",
     "worst_in_time": "worst",
     "xr_score": "score",
-    "fairness": "",
-    "response.p90": "p90 s",
     "peak": "",
     "swap_in_out": "",
+    "ratio": "",
+    "response.p90": "p90 s",
+    "fairness": "",
 }
 """The default columns, with short titles: of requests that arrive at once, also in steps; of programs; of requests over
 time; of streams."""

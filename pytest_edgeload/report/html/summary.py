@@ -81,7 +81,8 @@ def winners(experiments: Sequence[Experiment], titles: Sequence[str]) -> Cells:
         for one, title in zip(experiments, titles, strict=True)
     ]
     cells = [cell for row in rows for cell in row["cells"] if cell.get("is_winner")]
-    best = "The quickest" if not cells or cells[0]["is_quickest"] else f"The {cells[0]['superlative']}"
+    bests = {"The quickest" if cell["is_quickest"] else f"The {cell['superlative']}" for cell in cells}
+    best = "The best" if len(bests) > 1 else next(iter(bests), "The quickest")
     return {"limits": list(limits), "rows": rows, "best": best, "is_contest": bool(cells)}
 
 
@@ -111,8 +112,8 @@ def _praise(cell: Cells) -> str:
 
 def _wins(cells: Sequence[Cells]) -> str:
     """Return the number of workloads that each policy wins, and of those in which no difference was seen."""
-    counts = Counter(cell["policy"] for cell in cells if not cell["close"])
-    wins = [f"{policy} {_praise(cells[0])} for {count}" for policy, count in counts.most_common()]
+    counts = Counter((cell["policy"], _praise(cell)) for cell in cells if not cell["close"])
+    wins = [f"{policy} {praise} for {count}" for (policy, praise), count in counts.most_common()]
     unseen = len(cells) - sum(counts.values())
     return ", ".join([*wins, *([f"no difference was seen for {unseen}"] if unseen else [])])
 
