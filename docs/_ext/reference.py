@@ -30,6 +30,7 @@ from pytest_edgeload.policies import FAMILIES, POLICIES
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.measurement import METRICS
+from pytest_edgeload.results.stream_stats import STREAM_METRICS, of_stream
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.workload.file import schema
 
@@ -94,8 +95,9 @@ def format_list() -> str:
 
 
 def metric_table() -> str:
-    """Return all metrics with unit, direction and meaning."""
-    rows = [(f"`{name}`", metric.unit, metric.better, metric.meaning) for name, metric in METRICS.items()]
+    """Return all metrics with unit, direction and meaning, at the end those of streams."""
+    metrics = METRICS | {of_stream(name, "STREAM"): metric for name, metric in STREAM_METRICS.items()}
+    rows = [(f"`{name}`", metric.unit, metric.better, metric.meaning) for name, metric in metrics.items()]
     return _table(("metric", "unit", "better", "meaning"), rows)
 
 

@@ -178,7 +178,7 @@ def incomparable(figure: Figure, then: Case, now: Case, *, is_alike: bool) -> st
     if figure.reference is not None or figure.is_exact:
         return None
     if not is_alike:
-        if figure.is_own:
+        if figure.is_own or figure.unit == "ratio":
             return f"{figure} of another machine cannot be compared; try a ratio to another row, as {figure}/NAME"
         return "times of another machine cannot be compared; try a ratio such as makespan/bulk:10%"
     return None if then.cap == now.cap else f"the cap was {then.cap} then, and is {now.cap} now"

@@ -12,6 +12,7 @@ from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.metric import OwnMetric
 from pytest_edgeload.results.record import Record
+from pytest_edgeload.results.stream_stats import StreamStats
 from pytest_edgeload.results.threshold import Ceiling, parse_thresholds
 from tests.cases import CASE
 
@@ -107,3 +108,19 @@ def test_threshold_on_a_programs_metric_concerns_only_cases_that_have_it() -> No
     judged = gate.judge_all([reporting, silent])
     assert [(finding.case.policy, finding.figure.metric) for finding in judged.findings] == [("bulk", "tokens_per_s")]
     assert "threshold tokns:5% judged nothing: no program reported tokns; programs reported tokens_per_s" in judged.idle
+
+
+def test_threshold_on_a_metric_of_a_stream_concerns_only_cases_that_have_it() -> None:
+    """A share in time that falls regresses, cases without the stream are not judged, and a misspelled one is named."""
+
+    def seen(in_time: float) -> Record:
+        stats = {"camera": StreamStats(requests=(0,), requests_due=100, in_time=in_time)}
+        return Record(CASE, tuple(Measurement(outcome="ok", round=i, streams=stats) for i in range(5)))
+
+    gate = Gate(parse_thresholds("in_time[camera]:5%,in_time[camra]:5%"), _session(seen(0.9), _record("silent", 1)))
+    judged = gate.judge_all([seen(0.5), _record("silent", 1)])
+    assert [(finding.case.policy, finding.verdict) for finding in judged.findings] == [("bulk", "regressed")]
+    assert judged.idle == (
+        "threshold in_time[camra]:5% judged nothing: no workload has a stream camra; did you mean camera?",
+    )
+    assert [one.verdict for one in gate.judge_all([seen(0.88)]).findings if one.verdict != "missing"] == ["ok"]

@@ -37,6 +37,7 @@ from tests.sandbox.child import MIB
 FROM_THE_PLAN = {  # test_measure has them
     "load_s", "exec_s", "wait_s", "dropped_s", "plan_peak_bytes", "throughput_per_s", "lane_use", "worst_slowdown",
     "deadline_misses", "service_time_s", "first_step_s", "state_bytes", "read_per_step_bytes",
+    "requests_due", "in_time", "worst_in_time", "xr_score", "fairness", "overruns",
     *(name for name in METRICS if name.startswith(("response_", "bound_", "step_", "steps_"))),
 }  # fmt: skip
 LACKS = {"none": {"refaults", "peak_charged_bytes"}, "cgroup1": set[str](), "cgroup2": set[str]()}
