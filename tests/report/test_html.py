@@ -295,7 +295,7 @@ def test_table_has_every_case(page: Page, made: Document) -> None:
     assert ("linear", "0/0") in {(policy, text) for (policy, _), (text, _) in traffic}
     [failed] = [text for text, _ in page.cells("outcome") if "oom" in text]
     assert failed == "oom"
-    served = [row.text.split() for row in page.browser.find_elements(By.CSS_SELECTOR, "#networks-1 tbody tr")]
+    served = [row.text.split() for row in page.browser.find_elements(By.CSS_SELECTOR, "#details-1 tbody tr")]
     assert {(network, policy) for network, policy, *_ in served} == {(n, p) for n in "ab" for p in ("bulk", "linear")}
 
 

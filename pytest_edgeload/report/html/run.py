@@ -178,12 +178,12 @@ def _arrivals(case: Case, run: Measurement) -> list[Chart]:
     """Return a row of arrivals if not all requests arrived at once."""
     if not any(run.arrived_s):
         return []
-    networks = [ask.network for ask in case.requests] or [""] * len(run.arrived_s)
+    names = [ask.stream or ask.network for ask in case.requests] or [""] * len(run.arrived_s)
     return [
         {
             "type": "scatter", "mode": "markers", "name": "arrival", "x": list(run.arrived_s),
             "y": ["arrivals"] * len(run.arrived_s),
-            "text": [f"request {i}, {label(name)}" for i, name in enumerate(networks)],
+            "text": [f"request {i}, {label(name)}" for i, name in enumerate(names)],
             "hovertemplate": "%{text}<br>at %{x:.4~f} s<extra></extra>",
             "marker": {"symbol": "triangle-down", "size": 9, "color": GREY},
         }
