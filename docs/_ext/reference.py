@@ -96,8 +96,10 @@ def format_list() -> str:
 
 def metric_table() -> str:
     """Return all metrics with unit, direction and meaning, at the end those of streams."""
-    metrics = METRICS | {of_stream(name, "STREAM"): metric for name, metric in STREAM_METRICS.items()}
-    rows = [(f"`{name}`", metric.unit, metric.better, metric.meaning) for name, metric in metrics.items()]
+    streams = {of_stream(name, "STREAM"): metric for name, metric in STREAM_METRICS.items()}
+    rows = [
+        (f"`{name}`", metric.unit, metric.better, metric.meaning) for name, metric in {**METRICS, **streams}.items()
+    ]
     return _table(("metric", "unit", "better", "meaning"), rows)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pytest_edgeload.networks.feed import feeders
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.percentiles import percentiles
 from pytest_edgeload.results.stream_stats import StreamStats
-from pytest_edgeload.workload import Request, Workload
+from pytest_edgeload.workload import Request, Workload, awaited_requests
 
 _MS_PER_S = 1000
 _STEEPNESS = 15  # per millisecond, the default of XRBench 0.1
@@ -66,13 +65,9 @@ def requests_due(requests: Sequence[Request], dropped: Sequence[int], overrun: S
     return [r in lost or r not in gone for r in range(len(requests))]
 
 
-def _needed(request: Request) -> Iterator[int]:
-    """Yield the requests whose answers a request needs."""
-    yield from feeders(request.feeds)
-    if request.when is not None:
-        yield request.when.request
-    if request.after is not None:
-        yield request.after
+def _needed(request: Request) -> set[int]:
+    """Return the requests whose answers a request needs."""
+    return awaited_requests(request) | (set() if request.when is None else {request.when.request})
 
 
 def _stats(own: Sequence[int], requests: Sequence[Request], run: Measurement, due: Sequence[bool]) -> StreamStats:

@@ -38,6 +38,7 @@ class Run:
     spans: tuple[Span, ...]
     arrived_s: tuple[float, ...]
     dropped: tuple[int, ...]
+    overrun: tuple[int, ...] = ()
 
     def answers(self) -> list[Answer]:
         """Return the answers to its requests."""
@@ -46,6 +47,7 @@ class Run:
     def measurement(self) -> Measurement:
         """Return the measurement with all derived metrics."""
         plain = Measurement(outcome="ok", tasks=self.spans, arrived_s=self.arrived_s, dropped=self.dropped)
+        plain = msgspec.structs.replace(plain, overrun=self.overrun)
         return complete(plain, self.plan, self.workload, plan_peak_bytes=0)
 
     def own(self, request: int, *kinds: str) -> list[Span]:
@@ -64,7 +66,8 @@ def runs(draw: st.DrawFn) -> Run:
     drawn, budget = draw(timed_workloads()), draw(BUDGETS)
     plan = POLICIES[draw(st.sampled_from(sorted(POLICIES)))](drawn, budget)
     simulated = simulate(plan, drawn, speeds=SPEEDS, holds=lambda _: draw(st.booleans()))
-    return Run(plan, drawn, simulated.spans, tuple(at or 0.0 for at in simulated.arrived_s), simulated.dropped)
+    arrived_s = tuple(at or 0.0 for at in simulated.arrived_s)
+    return Run(plan, drawn, simulated.spans, arrived_s, simulated.dropped, simulated.overrun)
 
 
 @given(runs())
@@ -297,3 +300,21 @@ def test_tiles_are_named() -> None:
         ("layer0 [requested]", 32),
         ("layer0 [10:30]", 160),
     ]
+
+
+@given(runs())
+def test_requests_of_streams_are_in_time_late_overrun_or_not_due(run: Run) -> None:
+    """Every request due is answered in time, answered late or overrun; all others were dropped by a condition."""
+    found = run.measurement()
+    for stats in found.streams.values():
+        answered_late = len([r for r in stats.requests if r not in run.dropped])
+        assert stats.requests_due == answered_late + stats.overruns
+        assert {r for r in stats.requests if r in run.overrun} <= {*run.dropped}
+        assert sum(r in run.overrun for r in stats.requests) <= stats.overruns
+        late = stats.deadline_misses or 0
+        assert stats.in_time == ((answered_late - late) / stats.requests_due if stats.requests_due else None)
+        assert stats.xr_score is None or 0 <= stats.xr_score <= 1
+    if not any(request.when for request in run.workload.asked):
+        assert sum(stats.requests_due for stats in found.streams.values()) == sum(
+            bool(request.stream) for request in run.workload.requests
+        )
