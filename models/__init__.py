@@ -43,5 +43,6 @@ TODAY: dict[str, str] = {
     "wav2vec2_base": "models.audio:wav2vec2_base",
     "res8_narrow": "models.audio:res8_narrow",
     "minilm_l6": "models.text:minilm_l6",
+    "dit_b4": "models.images:dit_b4",
 }
-"""The same for other networks of today: vision, sound and text."""
+"""The same for other networks of today: vision, sound, text and images."""

@@ -13,6 +13,7 @@ import torch
 pytest.importorskip("transformers")
 
 from models import TODAY
+from pytest_edgeload import Inputs
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import plan_of, stored
@@ -28,6 +29,7 @@ PARAMETERS = {
     "wav2vec2_base": 94_396_320,
     "res8_narrow": 19_905,
     "minilm_l6": 22_713_216,
+    "dit_b4": 130_426_496,
 }
 """The parameters of the published checkpoints; for res8-narrow, those of the layers in its paper."""
 
@@ -47,7 +49,7 @@ def test_size_is_the_published_one_and_outputs_depend_on_inputs(name: str) -> No
     module, samples = _make(name)
     assert sum(weight.numel() for weight in module.parameters()) == PARAMETERS[name]
     with torch.inference_mode():
-        a, b = (_first(module(*sample)) for sample in samples[:2])
+        a, b = (_first(module, sample) for sample in samples[:2])
     assert a.isfinite().all()
     assert torch.dist(a, b) > 0.1 * max(a.norm(), b.norm())
 
@@ -74,6 +76,8 @@ def _make(name: str) -> Any:
     return pkgutil.resolve_name(TODAY[name])()
 
 
-def _first(output: Any) -> torch.Tensor:
+def _first(module: Any, sample: Any) -> torch.Tensor:
+    """Return the first output of one step."""
+    output = module(*(sample.args if isinstance(sample, Inputs) else sample))
     tensor: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
     return tensor
