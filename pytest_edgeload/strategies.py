@@ -5,15 +5,16 @@ They shrink to the smallest case that still fails: one request of one small laye
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
 import msgspec
 
-from pytest_edgeload.base.arguments import seconds, whole
+from pytest_edgeload.base.arguments import MAX_INDEX, seconds, whole
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.networks.compose import Composer, Value
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Loop, Mix, Workload
@@ -35,29 +36,37 @@ _MAX_BRANCH = 2
 _INTERVALS = 20
 
 
-def networks(*, max_layers: int = 4, max_width: int = 8, max_samples: int = 2) -> st.SearchStrategy[Network]:
+def networks(
+    *, max_layers: int = 4, max_width: int = 8, max_samples: int = 2, max_steps: int = 1
+) -> st.SearchStrategy[Network]:
     """Draw networks that the engine can execute within milliseconds, and that `materialise` can put on disk.
 
     They are chains of linear layers, convolutions and relu, and may contain `x + f(x)`, the sum of two branches or
     their concatenation. A layer has at most `max_width` output features or channels, except one that is added to a
     value: it has as many as the value. All figures are those that an export of the same module would have.
+
+    A network can have up to `max_steps` steps, each on the output of the step before. One more layer gives that output
+    the shape of the input.
     """
-    return _networks(
-        whole("max_layers", max_layers, 1), whole("max_width", max_width, 1), whole("max_samples", max_samples, 1)
-    )
+    limits = {"max_layers": max_layers, "max_width": max_width, "max_samples": max_samples, "max_steps": max_steps}
+    return _networks(**{name: whole(name, limit, 1) for name, limit in limits.items()})
 
 
 @st.composite
-def _networks(draw: st.DrawFn, max_layers: int, max_width: int, max_samples: int) -> Network:
+def _networks(draw: st.DrawFn, max_layers: int, max_width: int, max_samples: int, max_steps: int) -> Network:
+    steps = draw(_between(1, max_steps))
     left = draw(st.integers(1, max_layers))
     side = st.integers(1, _MAX_SIDE)
-    shape = st.tuples(st.integers(1, max_width)) | st.tuples(st.integers(1, max_width), side, side)
-    made = _Drawn(draw, Composer(1, *draw(shape)), max_width)
+    flat = st.tuples(st.integers(1, max_width))
+    image = st.tuples(st.integers(1, max_width), side, side)
+    made = _Drawn(draw, Composer(1, *draw(flat if steps > 1 else flat | image)), max_width)
     x = made.composer.input
     while left:
         x, used = made.block(x, left)
         left -= used
-    return made.composer.done(x, samples=draw(st.integers(1, max_samples)))
+    if steps > 1 and x.shape != made.composer.input.shape:
+        x = made.composer.linear(x, made.composer.input.shape[1])
+    return made.composer.done(x, samples=draw(st.integers(1, max_samples)), steps=steps)
 
 
 class _Drawn:
@@ -134,6 +143,8 @@ def workloads(
     closed: bool = ...,
     deadlines_s: st.SearchStrategy[float] | None = ...,
     conditions: Sequence[Conditions] = ...,
+    max_steps: int | None = ...,
+    feeds: bool = ...,
 ) -> st.SearchStrategy[Mix]: ...
 
 
@@ -147,6 +158,8 @@ def workloads(
     closed: bool = ...,
     deadlines_s: st.SearchStrategy[float] | None = ...,
     conditions: Sequence[Conditions] = ...,
+    max_steps: int | None = ...,
+    feeds: bool = ...,
 ) -> st.SearchStrategy[Workload]: ...
 
 
@@ -159,22 +172,32 @@ def workloads(
     closed: bool = True,
     deadlines_s: st.SearchStrategy[float] | None = None,
     conditions: Sequence[Conditions] = ("wait", "early", "ignore"),
+    max_steps: int | None = None,
+    feeds: bool = True,
 ) -> st.SearchStrategy[Mix] | st.SearchStrategy[Workload]:
     """Draw mixes of registered networks by name, or workloads of drawn networks.
 
     Networks, and the first `max_samples` samples, are drawn with repetition. Requests arrive at once; in batches, each
     when the last is done, if `closed`; or by one of the processes `arrivals`, if given. Requests may have one of
     `deadlines_s`, if given, and conditions, which are treated in one of the ways `conditions`; `()` means no
-    conditions. Shrinks to one request of the first network, sample 0, at once. Raises UsageError for invalid names.
+    conditions. Requests have at most `max_steps` steps, by default those that a drawn network can have, and 1 if they
+    are of registered networks. If `feeds`, a request of a drawn network may take its first input from the first output
+    of an earlier one, if that fits. Shrinks to one request of the first network, sample 0, at once. Raises UsageError
+    for invalid names.
     """
     if isinstance(networks, str) or (isinstance(networks, Sequence) and not networks):
         hint = "give a list of names of networks, or a strategy such as networks()"
         raise UsageError(f"workloads({networks!r})", "names no networks", hint)
     limits = whole("max_requests", max_requests, 1), whole("max_samples", max_samples, 1)
-    kinds = _Kinds(*limits, arrivals, closed, deadlines_s, tuple(conditions))
+    steps = None if max_steps is None else whole("max_steps", max_steps, 1)
+    kinds = _Kinds(*limits, steps, arrivals, closed, deadlines_s, tuple(conditions), feeds)
     if isinstance(networks, st.SearchStrategy):
         return _workloads(networks, kinds)
-    return _mixes(tuple(networks), kinds)
+    return _mixes(dict.fromkeys(networks), kinds)
+
+
+_Drawable = Mapping[str, Network | None]
+"""Networks by name; None for a registered one, of which nothing else is known."""
 
 
 @dataclass(frozen=True)
@@ -183,17 +206,25 @@ class _Kinds:
 
     max_requests: int
     max_samples: int
+    max_steps: int | None
     arrivals: st.SearchStrategy[Process] | None
     closed: bool
     deadlines_s: st.SearchStrategy[float] | None
     conditions: tuple[Conditions, ...]
+    feeds: bool
 
     @property
     def loops(self) -> tuple[Loop, ...]:
         """The loops to choose from, the simplest first."""
         return ("once", *(("closed",) if self.closed else ()), *(("open",) if self.arrivals is not None else ()))
 
-    def asks(self, names: tuple[str, ...], loop: Loop) -> st.SearchStrategy[tuple[Ask, ...]]:
+    def steps(self, network: Network | None) -> int:
+        """Return the most steps of a request."""
+        if network is None:
+            return self.max_steps or 1
+        return min(network.samples[0].steps, self.max_steps or MAX_INDEX)
+
+    def asks(self, networks: _Drawable, loop: Loop) -> st.SearchStrategy[tuple[Ask, ...]]:
         """Draw the asks.
 
         A request takes few choices, because hypothesis removes only short runs of choices when it shrinks. It takes the
@@ -202,20 +233,30 @@ class _Kinds:
         conditions = st.builds(
             Condition, st.integers(1, self.max_requests), st.floats(-4, 4), st.sampled_from(_COMPARISONS)
         )
+        steps = {name: self.steps(network) for name, network in networks.items()}
+        distances = _between(0, self.max_requests if self.feeds and None not in networks.values() else 0)
         ask = st.builds(
             lambda which, **rest: Ask(*which, **rest),
-            st.sampled_from([(name, sample) for name in names for sample in range(self.max_samples)]),
+            st.sampled_from([(name, sample) for name in networks for sample in range(self.max_samples)]),
             batch=st.integers(0, 1).map(lambda step: 0 if loop == "once" else step),
             deadline_s=st.none() if self.deadlines_s is None else st.none() | self.deadlines_s,
             when=st.none() | conditions if self.conditions else st.none(),
+            steps=_between(1, max(steps.values())),
+            feeds=distances.map(lambda distance: (Feed(0, request=distance),) if distance else ()),
         )
-        return st.lists(ask, min_size=1, max_size=self.max_requests).map(_settle)
+        drawn = st.lists(ask, min_size=1, max_size=self.max_requests)
+        return drawn.map(lambda asks: _settle(asks, networks, steps))
 
 
-def _settle(drawn: Sequence[Ask]) -> tuple[Ask, ...]:
-    """Return the asks with absolute numbers instead of relative ones.
+def _between(low: int, high: int) -> st.SearchStrategy[int]:
+    """Draw a number; without a choice if there is none, because each choice makes shrinking harder."""
+    return st.just(low) if low == high else st.integers(low, high)
 
-    `batch` was drawn as a step, and the request of a condition as a distance, so that the rest stays valid if
+
+def _settle(drawn: Sequence[Ask], networks: _Drawable, max_steps: Mapping[str, int]) -> tuple[Ask, ...]:
+    """Return the asks with absolute numbers instead of relative ones, and without feeds that do not fit.
+
+    `batch` was drawn as a step, and the request of a condition or feed as a distance, so that the rest stays valid if
     hypothesis leaves out a request.
     """
     asks: list[Ask] = []
@@ -223,16 +264,34 @@ def _settle(drawn: Sequence[Ask]) -> tuple[Ask, ...]:
         when = None
         if ask.when is not None and r > 0:
             when = msgspec.structs.replace(ask.when, request=max(0, r - ask.when.request))
-        batch = asks[-1].batch + ask.batch if asks else 0
-        asks.append(msgspec.structs.replace(ask, batch=batch, when=when))
+        sources = [max(0, r - (feed.request or 0)) for feed in ask.feeds]
+        fit = (source for source in sources if source < r and _fits(asks[source].network, ask.network, networks))
+        asks.append(
+            msgspec.structs.replace(
+                ask,
+                batch=asks[-1].batch + ask.batch if asks else 0,
+                when=when,
+                steps=min(ask.steps, max_steps[ask.network]),
+                feeds=tuple(Feed(0, request=source) for source in fit),
+            )
+        )
     return tuple(asks)
 
 
+def _fits(source: str, target: str, networks: _Drawable) -> bool:
+    """Return whether the first output of one drawn network can be the first input of another."""
+    one, other = networks[source], networks[target]
+    if one is None or other is None:
+        return False
+    outputs, inputs = one.samples[0].outputs[:1], other.samples[0].inputs[:1]
+    return [(spec.shape, spec.dtype) for spec in outputs] == [(spec.shape, spec.dtype) for spec in inputs] != []
+
+
 @st.composite
-def _mixes(draw: st.DrawFn, names: tuple[str, ...], kinds: _Kinds) -> Mix:
+def _mixes(draw: st.DrawFn, networks: _Drawable, kinds: _Kinds) -> Mix:
     loop = draw(st.sampled_from(kinds.loops))
     way = draw(st.sampled_from(kinds.conditions or _WAIT))
-    mix = Mix("drawn", draw(kinds.asks(names, loop)), conditions=way)
+    mix = Mix("drawn", draw(kinds.asks(networks, loop)), conditions=way)
     if loop == "open" and kinds.arrivals is not None:
         return mix.arriving(draw(kinds.arrivals), seed=draw(st.integers(0, _MAX_SEED)))
     return mix.closed() if loop == "closed" else mix
@@ -241,5 +300,5 @@ def _mixes(draw: st.DrawFn, names: tuple[str, ...], kinds: _Kinds) -> Mix:
 @st.composite
 def _workloads(draw: st.DrawFn, networks: st.SearchStrategy[Network], kinds: _Kinds) -> Workload:
     drawn = draw(st.lists(networks, min_size=1, max_size=_MAX_NETWORKS))
-    names = {str(i): network for i, network in enumerate(drawn)}
-    return draw(_mixes(tuple(names), kinds)).workload(names)
+    named = {str(i): network for i, network in enumerate(drawn)}
+    return draw(_mixes(named, kinds)).workload(named)

@@ -18,6 +18,7 @@ import pytest
 import torch
 from hypothesis import Phase, example, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 from torch import nn
 
 from pytest_edgeload.base.errors import UsageError
@@ -25,8 +26,9 @@ from pytest_edgeload.engine.lanes import LaneResult, run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.exporting.make import store_module
 from pytest_edgeload.exporting.materialise import materialise, plain_module
-from pytest_edgeload.job import Job, JobRequest
+from pytest_edgeload.job import Job, job_requests
 from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.folder import read_graph, verify_network
 from pytest_edgeload.networks.layer import Layer, Network, Op
 from pytest_edgeload.planning.check import check_plan
@@ -87,24 +89,34 @@ def carry_out(plan: Plan, workload: Workload, root: Path) -> tuple[Remembering, 
     """Carry out `plan` in this process, its networks made real in the store at `root`."""
     folders = {request.network.name: str(materialise(request.network, root)) for request in workload.requests}
     indices = {name: index for index, name in enumerate(folders)}
-    requests = tuple(
-        JobRequest(indices[asked.network.name], asked.sample, asked.arrival_s, asked.batch, asked.when)
-        for asked in workload.asked
-    )
+    requests = job_requests(workload, [indices[request.network.name] for request in workload.requests])
     performer = Remembering(Job(plan, tuple(folders.values()), requests, "read", 1))
     return performer, run(plan, performer, requests)
 
 
-def check_answers(performer: Performer, ran: LaneResult) -> None:
-    """Assert that all who were not dropped have plain PyTorch's answers."""
-    for r in set(range(len(ran.arrived_s))) - set(ran.dropped):
-        assert performer.compare(r).error == pytest.approx(0.0, abs=1e-5)
+def check_answers(performer: Performer, ran: LaneResult, workload: Workload) -> None:
+    """Assert that all who were not dropped have plain PyTorch's answers, computed here if the inputs are not stored."""
+    fed = dict[int, torch.Tensor]()
+    for r, request in enumerate(workload.requests):
+        if r in ran.dropped:
+            continue
+        (answer,) = (performer.values(r)[name] for name in request.network.own_outputs)
+        if not request.feeds:
+            fed[r] = answer
+            assert performer.compare(r).error == pytest.approx(0.0, abs=1e-5)
+            continue
+        x, module = fed[request.feeds[0].request or 0], plain_module(request.network)
+        with torch.inference_mode():
+            for _ in range(request.steps):
+                (x,) = module(x)
+        fed[r] = x
+        torch.testing.assert_close(answer, x, rtol=1e-5, atol=1e-5 * float(x.abs().max()))
 
 
 @EVERY_POLICY
 @settings(max_examples=8)
 @example(workload=BRANCHING)
-@given(workload=workloads(networks()))
+@given(workload=workloads(networks(max_steps=4)))
 def test_a_run_is_what_was_foretold(root: Path, policy: str, workload: Workload) -> None:
     """On one lane drawn networks answer as plain PyTorch does, at a peak that was foretold to the byte."""
     plan = POLICIES[policy](workload, Budget(lanes=1))
@@ -113,18 +125,18 @@ def test_a_run_is_what_was_foretold(root: Path, policy: str, workload: Workload)
     )
     performer, ran = carry_out(plan, workload, root)
     simulated = simulate(plan, workload, holds=performer.held.__getitem__)
-    check_answers(performer, ran)
+    check_answers(performer, ran, workload)
     assert performer.ledger.peak_bytes == simulated.peak_bytes
     assert ran.dropped == simulated.dropped
 
 
 @EVERY_POLICY
 @settings(max_examples=5)
-@given(workload=workloads(networks(), arrivals=TIMES, closed=False), budget=budgets())
+@given(workload=workloads(networks(max_steps=4), arrivals=TIMES, closed=False), budget=budgets())
 def test_whatever_the_lanes_and_times(root: Path, policy: str, workload: Workload, budget: Budget) -> None:
     """Within any budget and however requests arrive, drawn networks answer as plain PyTorch does."""
     performer, ran = carry_out(POLICIES[policy](workload, budget), workload, root)
-    check_answers(performer, ran)
+    check_answers(performer, ran, workload)
 
 
 def placed(network: Network) -> list[Layer]:
@@ -272,7 +284,7 @@ def test_all_shapes_are_drawn(wanted: Callable[[Network], bool], least: str) -> 
 
 @EVERY_POLICY
 @settings(max_examples=20)
-@given(workload=workloads(networks(), arrivals=arrivals(), deadlines_s=st.floats(0.01, 1)), budget=budgets())
+@given(workload=workloads(networks(max_steps=4), arrivals=arrivals(), deadlines_s=st.floats(0.01, 1)), budget=budgets())
 def test_plans_are_sound(policy: str, workload: Workload, budget: Budget) -> None:
     """Every policy plans drawn workloads within drawn budgets so that they can be carried out."""
     plan = POLICIES[policy](workload, budget)
@@ -315,6 +327,20 @@ def test_workloads_shrink_to_one_request() -> None:
     two = shortest(workloads(networks()), lambda asked: len({request.network.name for request in asked.requests}) > 1)
     assert [len(request.network.layers) for request in two.requests] == [1, 1]
     assert smallest in [request.network for request in two.requests]
+
+
+def test_steps_and_feeds_shrink_away() -> None:
+    """Steps and feeds are drawn; the smallest cases are one request of two steps, and one that feeds another."""
+    looped = shortest(workloads(["a"], max_steps=4), lambda mix: mix.asks[0].steps > 1)
+    assert looped == Mix("drawn", (Ask("a", steps=2),))
+    (request,) = shortest(workloads(networks(max_steps=4)), lambda asked: asked.requests[0].steps > 1).requests
+    assert (request.steps, len(request.network.layers)) == (2, 1)
+    smallest = shortest(networks(), lambda _: True)
+    piped = shortest(workloads(networks()), lambda asked: any(request.feeds for request in asked.requests))
+    assert piped.requests == (Request(smallest), Request(smallest, feeds=(Feed(0, request=0),)))
+    unfed = workloads(networks(), feeds=False).map(lambda asked: any(request.feeds for request in asked.requests))
+    with pytest.raises(NoSuchExample):
+        shortest(unfed, bool)
 
 
 @pytest.mark.parametrize(

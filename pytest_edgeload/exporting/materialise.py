@@ -96,9 +96,12 @@ def _write(folder: Path, network: Network, seed: int) -> str:
     answers: list[tuple[TensorSpec, torch.Tensor]] = []
     for sample in network.samples:
         inputs = [torch.randn(spec.shape, dtype=dtype_of(spec), generator=source) for spec in sample.inputs]
+        steps = [inputs]
         with torch.inference_mode():
-            outputs = module(*inputs)
-        answers += [*zip(sample.inputs, inputs, strict=True), *zip(sample.outputs, outputs, strict=True)]
+            for _ in range(sample.steps):
+                steps.append(module(*steps[-1]))  # the output becomes the input of the next step
+        answers += [*zip(sample.inputs, inputs, strict=True), *zip(sample.outputs, steps[1], strict=True)]
+        answers += [(spec, torch.stack([outputs[i] for outputs in steps[2:]])) for i, spec in enumerate(sample.later)]
     weight_specs, weights_sha256 = write_tensors(folder / WEIGHTS, [_checked_bytes(*pair) for pair in weights])
     sample_specs, samples_sha256 = write_tensors(folder / SAMPLES, [_checked_bytes(*pair) for pair in answers])
     replace = msgspec.structs.replace
@@ -112,6 +115,7 @@ def _write(folder: Path, network: Network, seed: int) -> str:
                 sample,
                 inputs=tuple(sample_specs[spec.name] for spec in sample.inputs),
                 outputs=tuple(sample_specs[spec.name] for spec in sample.outputs),
+                later=tuple(sample_specs[spec.name] for spec in sample.later),
             )
             for sample in network.samples
         ),

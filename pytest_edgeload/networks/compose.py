@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.layer import Layer, Network, Op, Sample, TensorSpec
 
 _DTYPE, _ITEM_BYTES = "float32", 4
@@ -96,21 +97,25 @@ class Composer:
         shape = (x.shape[0], math.prod(x.shape[1:]))
         return self._add("reshape.default", [_value(x), list(shape)], (x,), shape, name="view", storage=x.storage)
 
-    def done(self, output: Value, *, samples: int = 1) -> Network:
+    def done(self, output: Value, *, samples: int = 1, steps: int = 1) -> Network:
         """Return the network with this output and number of samples. Its weights follow each other without gaps.
 
-        The name is derived from the content. The network is not on disk, so its digests are empty.
+        With more than one of `steps`, the output becomes the input of the next step; it has the shape of the input. The
+        name is derived from the content. The network is not on disk, so its digests are empty.
         """
         layers = _layers(self._ops, self.input, output)
+        shapes = {"input": self.input.shape, "output": output.shape, "later": (steps - 1, *output.shape)}
         stored, offset = [], 0
         for index in range(samples):
             specs = []
-            for kind, value in (("input", self.input), ("output", output)):
-                specs.append(TensorSpec(f"{index}.{kind}.0", _DTYPE, value.shape, offset, value.size_bytes))
-                offset += value.size_bytes
-            stored.append(Sample((specs[0],), (specs[1],)))
+            for kind, shape in shapes.items():
+                size_bytes = _ITEM_BYTES * math.prod(shape)
+                specs.append(TensorSpec(f"{index}.{kind}.0", _DTYPE, shape, offset, size_bytes))
+                offset += size_bytes
+            stored.append(Sample((specs[0],), (specs[1],), later=(specs[2],) if steps > 1 else ()))
         name = f"network-{hashlib.sha256(msgspec.json.encode((layers, stored))).hexdigest()[:8]}"
-        return Network(name, layers, (self.input.name,), (output.name,), tuple(stored), "", "")
+        feeds = (Feed(0),) if steps > 1 else ()
+        return Network(name, layers, (self.input.name,), (output.name,), tuple(stored), "", "", feeds=feeds)
 
     def _weights(self, shape: tuple[int, ...], *, bias: bool) -> tuple[TensorSpec, ...]:
         """Return the specs of the next layer's weights."""

@@ -133,17 +133,17 @@ class Layer(msgspec.Struct, frozen=True, dict=True):
         values = msgspec.structs.asdict(self.first)
         return msgspec.structs.replace(self, **values, first=None)
 
-    @property
+    @cached_property
     def max_activation_bytes(self) -> int:
         """The peak of live values while the layer runs, in any step."""
         return max(self.activation_bytes, self.in_first_step.activation_bytes)
 
-    @property
+    @cached_property
     def max_live_out_bytes(self) -> int:
         """The bytes of values still live after the layer, in any step."""
         return max(self.live_out_bytes, self.in_first_step.live_out_bytes)
 
-    @property
+    @cached_property
     def weight_bytes(self) -> int:
         """Bytes of all weights of this layer."""
         return sum(weight.size_bytes for weight in self.weights)
@@ -294,7 +294,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
         """The most bytes that one request can hold: all weights, and the largest activations of a layer."""
         return self.distinct_bytes + max([self.input_bytes, *(layer.max_activation_bytes for layer in self.layers)])
 
-    @property
+    @cached_property
     def answer_bytes(self) -> int:
         """Bytes of the outputs, which stay in memory when a request is done."""
         return (self.layers[-1].max_live_out_bytes if self.layers else self.input_bytes) - self.freed_bytes
@@ -304,7 +304,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
         """Number of layers up to the last convolution; the rest is the fully connected part."""
         return max((i + 1 for i, layer in enumerate(self.layers) if layer.is_convolution), default=0)
 
-    @property
+    @cached_property
     def input_bytes(self) -> int:
         """Bytes of one sample's inputs."""
         return sum(tensor.size_bytes for tensor in self.samples[0].inputs)

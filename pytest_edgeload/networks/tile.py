@@ -12,7 +12,7 @@ import enum
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ BIAS_AT, GROUPS_AT = 2, 6
 """Positions of arguments: conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tiling:
     """How a layer can be cut: by rows of `weights`, which only the ops of its row cut use.
 
@@ -67,7 +67,7 @@ class Tiling:
         """The number of rows."""
         return self.row_cut.rows
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Bytes of all rows."""
         return sum(weight.size_bytes for weight in self.weights)
