@@ -64,10 +64,14 @@ if TYPE_CHECKING:
     from pytest_edgeload.workload import Workload as Workload
     from pytest_edgeload.workload.arrivals import Constant as Constant
     from pytest_edgeload.workload.arrivals import Exponential as Exponential
+    from pytest_edgeload.workload.arrivals import Gamma as Gamma
     from pytest_edgeload.workload.arrivals import Normal as Normal
+    from pytest_edgeload.workload.arrivals import Periodic as Periodic
     from pytest_edgeload.workload.arrivals import Poisson as Poisson
     from pytest_edgeload.workload.arrivals import Trace as Trace
     from pytest_edgeload.workload.arrivals import Uniform as Uniform
+    from pytest_edgeload.workload.arrivals import Weibull as Weibull
+    from pytest_edgeload.workload.streams import Stream as Stream
 
 __version__ = "0.1.0"
 
@@ -96,7 +100,18 @@ _MODULES = {
     "results.statistics": ("Spread", "ratio", "spread"),
     "skeleton": ("assign_weights",),
     "workload": ("Ask", "Condition", "Conditions", "Mix", "Request", "Workload"),
-    "workload.arrivals": ("Constant", "Exponential", "Normal", "Poisson", "Trace", "Uniform"),
+    "workload.arrivals": (
+        "Constant",
+        "Exponential",
+        "Gamma",
+        "Normal",
+        "Periodic",
+        "Poisson",
+        "Trace",
+        "Uniform",
+        "Weibull",
+    ),
+    "workload.streams": ("Stream",),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605  # ruff accepts only a literal

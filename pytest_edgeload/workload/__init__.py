@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -18,6 +18,9 @@ from pytest_edgeload.base.text import check
 from pytest_edgeload.networks.feed import Feed, feeders
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.workload.arrivals import TIME_UNITS, Clock, Process, in_words, times_of
+
+if TYPE_CHECKING:
+    from pytest_edgeload.workload.streams import Stream
 
 Comparison = Literal[">", ">=", "<", "<="]
 
@@ -265,8 +268,10 @@ class Mix:
                 "clock": arguments.choice("clock", self.clock, _CLOCKS),
             },
         )
-        for what, name in (("workload", self.name), *(("network", name) for name in self.networks)):
-            check(what, name)
+        streams = {ask.stream for ask in self.asks if ask.stream}
+        for what, names in (("workload", [self.name]), ("network", self.networks), ("stream", sorted(streams))):
+            for name in names:
+                check(what, name)
         if not self.asks:
             raise ValueError(f"workload {self.name}: it has no requests; give at least one network and one image")
         self.workload(dict.fromkeys(self.networks, _UNKNOWN))
@@ -288,6 +293,28 @@ class Mix:
         count = arguments.whole("images", images, None)
         asks = (Ask(network, image, image, steps=steps) for image in range(count) for network in names)
         return cls(name, tuple(asks))
+
+    @classmethod
+    def of_streams(
+        cls, name: str, streams: Sequence[Stream], *, duration_s: float, seed: int = 0, clock: Clock = "s"
+    ) -> Mix:
+        """Return the mix `name` of the requests of `streams` that arrive before `duration_s`, in an open loop.
+
+        `seed` is that of their random numbers. A stream's own depend on its name as well, so another stream or a longer
+        duration does not change them. `clock` is the unit of all times. Raises ValueError.
+        """
+        from pytest_edgeload.workload import streams as making  # noqa: PLC0415  # the worker needs no streams
+
+        seed, streams = _seed(seed), making.checked(streams)
+        clock = arguments.choice("clock", clock, _CLOCKS)
+        duration_s = arguments.seconds("duration_s", duration_s)
+        if not 0 < duration_s < math.inf:
+            raise BadArgument.of("duration_s", duration_s, "not positive", "give a number of seconds, such as 10")
+        asks = making.asks_of(streams, duration_s, seed)
+        if not asks:
+            raise BadArgument(f"workload {name}", f"has no request in {duration_s:g} s", "lengthen duration_s")
+        words = "; ".join(stream.words(TIME_UNITS[clock]) for stream in streams)
+        return cls(name, asks, "open", words, seed, clock=clock)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Mix:
@@ -317,9 +344,10 @@ class Mix:
         ValueError if the mix has times already.
         """
         if self.arrivals or any(ask.arrival_s or ask.deadline_s for ask in self.asks):
-            raise BadArgument(
-                f"workload {self.name}", "has times in seconds", "call in_service_times() before arriving() and due()"
-            )
+            hint = "call in_service_times() before arriving() and due()"
+            if any(ask.stream for ask in self.asks):
+                hint = "give of_streams clock='service'"
+            raise BadArgument(f"workload {self.name}", "has times in seconds", hint)
         return replace(self, clock="service")
 
     def closed(self) -> Mix:

@@ -53,13 +53,49 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process",
     def __str__(self) -> str:
         return self.words(SECONDS)
 
+    @property
+    def mean_s(self) -> float:
+        """The mean interval."""
+        return self.every_s
+
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
-        return f"constant, every {_exact(self.every_s)} {unit.many}"
+        return f"constant, every {exact(self.every_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:  # noqa: ARG002  # nothing is random
         """Return `count` times in seconds after the start, in order."""
         return tuple(self.every_s * k for k in range(count))
+
+
+class Periodic(msgspec.Struct, frozen=True, tag="periodic", tag_field="process", forbid_unknown_fields=True):
+    """An arrival in each period of `every_s` seconds: at its beginning, or up to `jitter_s` seconds later."""
+
+    every_s: float
+    jitter_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the period is positive and finite, and the jitter not longer."""
+        _settle(self, "every_s")
+        force_setattr(self, "jitter_s", arguments.seconds("jitter_s", self.jitter_s))
+        if not 0 <= self.jitter_s <= self.every_s:
+            raise ValueError(f"jitter_s={self.jitter_s:g} is not between 0 and every_s={self.every_s:g}")
+
+    def __str__(self) -> str:
+        return self.words(SECONDS)
+
+    @property
+    def mean_s(self) -> float:
+        """The mean interval."""
+        return self.every_s
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its times in this unit."""
+        return f"periodic, every {exact(self.every_s)} {unit.many}, jitter {exact(self.jitter_s)} {unit.many}"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:
+        """Return `count` times in seconds after the start, in order."""
+        source = random.Random(seed)  # noqa: S311  # nothing here is secret
+        return tuple(self.every_s * k + source.uniform(0, self.jitter_s) for k in range(count))
 
 
 class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", forbid_unknown_fields=True):
@@ -78,9 +114,14 @@ class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", f
     def __str__(self) -> str:
         return self.words(SECONDS)
 
+    @property
+    def mean_s(self) -> float:
+        """The mean interval."""
+        return (self.min_s + self.max_s) / 2
+
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
-        return f"uniform, every {_exact(self.min_s)} to {_exact(self.max_s)} {unit.many}"
+        return f"uniform, every {exact(self.min_s)} to {exact(self.max_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -103,7 +144,7 @@ class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process", for
 
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
-        return f"normal, every {_exact(self.mean_s)} {unit.many}, deviation {_exact(self.sd_s)} {unit.many}"
+        return f"normal, every {exact(self.mean_s)} {unit.many}, deviation {exact(self.sd_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -130,7 +171,7 @@ class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="pro
 
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
-        return f"exponential, every {_exact(self.mean_s)} {unit.many}"
+        return f"exponential, every {exact(self.mean_s)} {unit.many}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
@@ -149,13 +190,65 @@ class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process", f
     def __str__(self) -> str:
         return self.words(SECONDS)
 
+    @property
+    def mean_s(self) -> float:
+        """The mean interval."""
+        return 1 / self.rate_per_s
+
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its rate in this unit."""
-        return f"poisson, {_exact(self.rate_per_s)} a {unit.one}"
+        return f"poisson, {exact(self.rate_per_s)} a {unit.one}"
 
     def times(self, count: int, seed: int) -> tuple[float, ...]:
         """Return `count` times in seconds after the start, in order."""
         return _add_up(count, seed, lambda source: source.expovariate(self.rate_per_s))
+
+
+class Gamma(msgspec.Struct, frozen=True, tag="gamma", tag_field="process", forbid_unknown_fields=True):
+    """Intervals gamma-distributed with mean `mean_s`: bursts and pauses if `shape` is below 1, a steady rate above."""
+
+    mean_s: float
+    shape: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless mean and shape are positive and finite."""
+        _settle(self, "mean_s")
+        _settle_shape(self)
+
+    def __str__(self) -> str:
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its times in this unit."""
+        return f"gamma, every {exact(self.mean_s)} {unit.many}, shape {exact(self.shape)}"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:
+        """Return `count` times in seconds after the start, in order."""
+        return _add_up(count, seed, lambda source: source.gammavariate(self.shape, self.mean_s / self.shape))
+
+
+class Weibull(msgspec.Struct, frozen=True, tag="weibull", tag_field="process", forbid_unknown_fields=True):
+    """Weibull-distributed intervals with mean `mean_s`; below a `shape` of 1, more very short and very long ones."""
+
+    mean_s: float
+    shape: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless mean and shape are positive and finite."""
+        _settle(self, "mean_s")
+        _settle_shape(self)
+
+    def __str__(self) -> str:
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its times in this unit."""
+        return f"weibull, every {exact(self.mean_s)} {unit.many}, shape {exact(self.shape)}"
+
+    def times(self, count: int, seed: int) -> tuple[float, ...]:
+        """Return `count` times in seconds after the start, in order."""
+        scale_s = self.mean_s / math.gamma(1 + 1 / self.shape)
+        return _add_up(count, seed, lambda source: source.weibullvariate(scale_s, self.shape))
 
 
 class Trace(
@@ -204,6 +297,12 @@ class Trace(
     def __str__(self) -> str:
         return self.words(SECONDS)
 
+    @property
+    def mean_s(self) -> float | None:
+        """The mean interval; None if there is none, or all times are the same."""
+        span_s = self.at_s[-1] - self.at_s[0] if self.at_s else 0.0
+        return span_s / (len(self.at_s) - 1) if span_s else None
+
     def words(self, unit: TimeUnit) -> str:
         """Return a digest of the times, their number and origin, with the unit if it is not the second."""
         digest = hashlib.sha256(msgspec.json.encode(self.at_s)).hexdigest()[:8]
@@ -217,7 +316,10 @@ class Trace(
         return self.at_s[:count]
 
 
-PROCESSES = (Constant, Uniform, Normal, Exponential, Poisson, Trace)
+_MIN_SHAPE, _MAX_SHAPE = 0.05, 1e6
+"""Beyond these, intervals are so uneven that hardly one has a length, or so even that `Constant` says the same."""
+
+PROCESSES = (Constant, Periodic, Uniform, Normal, Exponential, Poisson, Gamma, Weibull, Trace)
 
 
 def in_words(process: Process, unit: TimeUnit) -> str:
@@ -225,6 +327,27 @@ def in_words(process: Process, unit: TimeUnit) -> str:
     if isinstance(process, PROCESSES):
         return process.words(unit)
     return str(process) if unit is SECONDS else f"{process}, in {unit.many}"
+
+
+def exact(value: float) -> str:
+    """Return the shortest text from which `value` can be read back exactly."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def times_until(process: Process, end_s: float, max_count: int, seed: int) -> tuple[float, ...]:
+    """Return the times of a process before `end_s`. Raises ValueError if it is not a process, or there are too many."""
+    if isinstance(process, Trace):
+        times = process.at_s
+    else:
+        count, times = 1, times_of(process, 1, seed)
+        while times[-1] < end_s and count <= max_count:
+            count *= 2
+            times = times_of(process, count, seed)
+    times = tuple(itertools.takewhile(lambda at_s: at_s < end_s, times))
+    if len(times) > max_count:
+        raise BadArgument("", f"more than {max_count} arrivals in {end_s:g} s", "lengthen the intervals")
+    return times
 
 
 def times_of(process: Process, count: int, seed: int) -> tuple[float, ...]:
@@ -239,18 +362,20 @@ def times_of(process: Process, count: int, seed: int) -> tuple[float, ...]:
     return times
 
 
-def _exact(value: float) -> str:
-    """Return the shortest text from which `value` can be read back exactly."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)
-
-
 def _settle(process: msgspec.Struct, name: str, convert: Callable[[str, Any], float] = arguments.seconds) -> None:
     """Convert the field `name` to a float. Raises ValueError unless it is positive and finite."""
     value = convert(name, getattr(process, name))
     if not 0 < value < math.inf:
         raise ValueError(f"{name}={value:g} is not positive")
     force_setattr(process, name, value)
+
+
+def _settle_shape(process: Gamma | Weibull) -> None:
+    """Convert the shape to a float. Raises ValueError unless it is in the range of its distribution's formulas."""
+    shape = arguments.number("shape", process.shape)
+    if not _MIN_SHAPE <= shape <= _MAX_SHAPE:
+        raise ValueError(f"shape={shape:g} is not between {_MIN_SHAPE:g} and {_MAX_SHAPE:g}")
+    force_setattr(process, "shape", shape)
 
 
 def _add_up(count: int, seed: int, interval: Callable[[random.Random], float]) -> tuple[float, ...]:

@@ -22,12 +22,15 @@ from pytest_edgeload.workload.arrivals import (
     Clock,
     Constant,
     Exponential,
+    Gamma,
     Normal,
+    Periodic,
     Poisson,
     Process,
     RecordedUnit,
     Trace,
     Uniform,
+    Weibull,
 )
 from pytest_edgeload.workload.source import Place, Source
 
@@ -55,7 +58,7 @@ class TraceEntry(msgspec.Struct, frozen=True, tag="trace", tag_field="process", 
     unit: RecordedUnit | UnsetType = UNSET
 
 
-Arrivals = Constant | Uniform | Normal | Exponential | Poisson | TraceEntry
+Arrivals = Constant | Periodic | Uniform | Normal | Exponential | Poisson | Gamma | Weibull | TraceEntry
 
 
 class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -24,11 +24,14 @@ from pytest_edgeload.workload.arrivals import (
     PROCESSES,
     Constant,
     Exponential,
+    Gamma,
     Normal,
+    Periodic,
     Poisson,
     Process,
     Trace,
     Uniform,
+    Weibull,
 )
 from pytest_edgeload.workload.file import Arrivals, WorkloadDocument, parse, schema
 from pytest_edgeload.workload.source import Source
@@ -88,6 +91,9 @@ def test_loop_is_once_or_closed() -> None:
     [
         ("{process: constant, every_s: 0.5}", Constant(0.5)),
         ("{process: uniform, min_s: 0, max_s: 2}", Uniform(0, 2)),
+        ("{process: periodic, every_s: 2}", Periodic(2)),
+        ("{process: gamma, mean_s: 2, shape: 0.5}", Gamma(2, 0.5)),
+        ("{process: weibull, mean_s: 2, shape: 0.5}", Weibull(2, 0.5)),
         ("{process: normal, mean_s: 1, sd_s: 0.1}", Normal(1, 0.1)),
         ("{process: exponential, mean_s: 1.0e-3}", Exponential(0.001)),
         ("{process: poisson, rate_per_s: 2}", Poisson(2)),
@@ -689,15 +695,17 @@ def test_the_guides_error_is_what_is_said() -> None:
 def test_the_guides_python_runs() -> None:
     """The Python blocks of the guide run and make the mixes they speak of."""
     first: dict[str, Any] = {}
+    streams: dict[str, Any] = {}
     heavy: dict[str, Any] = {}
     second: dict[str, Any] = {}
     mixes = [code for code in blocks("python") if not code.startswith("# test_")]
-    for code, names in zip(mixes, (first, heavy, second), strict=True):
+    for code, names in zip(mixes, (first, streams, heavy, second), strict=True):
         exec(code, names)  # noqa: S102  # our own guide
     assert (first["served"].loop, first["served"].arrivals, first["served"].seed) == ("open", "poisson, 2 a second", 1)
     assert {ask.deadline_s for ask in first["served"].asks} == {0.5}
     assert (first["in_turn"].loop, first["in_turn"].conditions) == ("closed", "early")
     assert (heavy["heavy"].clock, heavy["heavy"].arrivals) == ("service", "exponential, every 0.8 service times")
+    assert {ask.stream for ask in streams["kitchen"].asks} == {"camera", "faces", "questions"}
     assert second["mix"].asks[2].when == Condition(0, 0.8, at=(0, 1))
 
 
