@@ -42,14 +42,19 @@ SPEEDS = Speeds(read_bytes_per_s=4e6, flops_per_s=4e6)
 
 @st.composite
 def asked_over_time(draw: st.DrawFn) -> Workload:
-    """Draw requests with deadlines at quarters of a second, with several steps or conditions; all networks at first."""
+    """Draw requests with deadlines at quarters of a second; all networks at first.
+
+    Some have several steps, conditions, triggers, or wait in a queue from which newer ones push them.
+    """
     requests = [Request(made, 0, 0.0, 0, DEADLINES_S[made.name], steps=3) for made in (LARGE, MEDIUM, SMALL)]
     for quarters in sorted(draw(st.lists(st.integers(1, 20), min_size=1, max_size=8))):
         made = draw(st.sampled_from([SMALL, MEDIUM, LARGE]))
         decider = draw(st.none() | st.integers(0, len(requests) - 1))
         when = None if decider is None else Condition(decider, 0.5)
-        steps = draw(st.sampled_from([1, 1, 3]))
-        requests.append(Request(made, 0, quarters / 4, 0, DEADLINES_S[made.name], when, steps))
+        steps, queue = draw(st.sampled_from([1, 1, 3])), draw(st.sampled_from([None, 1, 2]))
+        after = draw(st.none() | st.integers(0, len(requests) - 1))
+        deadline_s = DEADLINES_S[made.name]
+        requests.append(Request(made, 0, quarters / 4, 0, deadline_s, when, steps, (), made.name, queue, after))
     return Workload("over time", tuple(requests))
 
 
