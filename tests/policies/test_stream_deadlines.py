@@ -17,7 +17,7 @@ from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import Simulation, simulate
 from pytest_edgeload.policies.stream import stream
-from pytest_edgeload.policies.streaming.resident import GAIN, Residents
+from pytest_edgeload.policies.streaming.resident import GAIN, Demand, Residents
 from pytest_edgeload.policies.streaming.streams import _grouped, is_of_streams
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Condition, Request, Workload
@@ -178,26 +178,47 @@ NETWORKS = st.lists(
 )
 
 
-@given(NETWORKS, st.lists(st.integers(0, 3), max_size=12), st.integers(0, 20), st.integers(0, 2))
-def test_residents_fit(drawn: list[list[TileUse]], order: list[int], pages: int, shrink: int) -> None:
+@given(NETWORKS, st.lists(st.tuples(st.integers(0, 3), TIMES), max_size=12), st.integers(0, 20), st.integers(0, 2))
+def test_residents_fit(drawn: list[list[TileUse]], asked: list[tuple[int, float]], pages: int, shrink: int) -> None:
     """The tiles that stay fit in the room, which shrinks; only tiles that stay go, and only others come."""
-    residents = Residents(pages * PAGE)
+    demands = {n: Demand(uses, 0.25 * (n + 1), 1) for n, uses in enumerate(drawn)}
+    residents = Residents(demands, pages * PAGE)
     stay: dict[TileKey, int] = {}
-    for n in order:
+    for number, (n, deadline_s) in enumerate(asked):
         residents.room_bytes -= shrink * PAGE
-        uses = drawn[n % len(drawn)]
-        going, coming = residents.ask(uses, 1)
+        network = n % len(drawn)
+        going, coming = residents.ask(network, 1, number / 4, number / 4 + deadline_s)
         for key in going:
             del stay[key]
-        assert all(use in uses and use.key not in stay for use in coming)
+        assert all(use in drawn[network] and use.key not in stay for use in coming)
         stay |= {use.key: use.size_bytes for use in coming}
         assert sum(stay.values()) <= max(0, residents.room_bytes)
 
 
-def test_a_tile_gives_way_only_to_one_worth_more() -> None:
-    """A tile stays until another is worth GAIN times as much."""
+def _two(deadline_s: float, other_s: float) -> tuple[list[TileUse], list[TileUse], Residents]:
+    """Return the tiles of two networks with these deadlines, and room for one of them."""
     one, other = ([TileUse((n,), (n, 0, WHOLE), PAGE, 1.0, 0.0)] for n in range(2))
-    residents = Residents(PAGE)
-    assert residents.ask(one, 10) == ([], one)
-    assert residents.ask(other, int(10 * GAIN) - 1) == ([], [])
-    assert residents.ask(other, 1) == ([one[0].key], other)
+    return one, other, Residents({0: Demand(one, deadline_s, 1), 1: Demand(other, other_s, 1)}, PAGE)
+
+
+def test_a_tile_gives_way_only_to_one_worth_more() -> None:
+    """A tile stays until another network is asked more often than GAIN times as often."""
+    one, other, residents = _two(1.0, 1.0)
+    assert residents.ask(0, 10, 0.0, 1.0) == ([], one)
+    assert residents.ask(1, int(11 * GAIN) - 1, 2.0, 3.0) == ([], [])
+    assert residents.ask(1, 1, 2.0, 3.0) == ([one[0].key], other)
+
+
+def test_a_network_that_is_rarely_asked_leaves_room() -> None:
+    """Before a network is asked, it is expected once per deadline: one that is expected less often does not stay."""
+    _, other, residents = _two(10.0, 1.0)
+    assert residents.ask(0, 1, 0.0, 10.0) == ([], [])
+    assert residents.ask(1, 1, 0.0, 1.0) == ([], other)
+
+
+def test_a_tile_does_not_give_way_while_its_network_is_less_urgent() -> None:
+    """A tile stays as long as a request of its network is due later than the one that would take its place."""
+    one, other, residents = _two(1.0, 1.0)
+    assert residents.ask(0, 1, 0.0, 8.0) == ([], one)
+    assert residents.ask(1, 50, 1.0, 2.0) == ([], [])
+    assert residents.ask(1, 1, 7.5, 8.5) == ([one[0].key], other)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 
@@ -14,62 +15,90 @@ GAIN = 1.5
 """A tile takes the place of another only if it is worth so many times as much. Otherwise networks that are asked
 equally often would take turns."""
 
-
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 """The fractional parts of its multiples are spread evenly, however many there are."""
 
 
-class Residents:
-    """The tiles that stay, in at most `room_bytes`, which may shrink.
+@dataclass(slots=True)
+class Demand:
+    """A network: its tiles, the deadline of its requests, and how often it was asked; a request of n steps counts n.
 
-    The worth of a tile is the time that it saves per byte: the number of times its network was asked so far, times the
-    part of its reading that computing does not hide.
+    `due_s` is the time at which the last request is due. `asked` begins with one request.
     """
 
-    def __init__(self, room_bytes: float) -> None:
+    uses: Sequence[TileUse]
+    deadline_s: float
+    asked: int
+    due_s: float = 0.0
+
+    def per_s(self, now_s: float) -> float:
+        """Return how often the network is asked per second: once per deadline, until more is known."""
+        return self.asked / (now_s + self.deadline_s)
+
+
+class Residents:
+    """The tiles that stay, in at most `room_bytes`, which may shrink. `demands` has all networks by first request.
+
+    The worth of a tile is the time that it saves per byte: how often its network is asked, times the part of its
+    reading that computing does not hide.
+    """
+
+    def __init__(self, demands: Mapping[int, Demand], room_bytes: float) -> None:
         self.room_bytes = room_bytes
-        self._asked = Counter[int]()
+        self._demands = demands
         self._uses: dict[TileKey, TileUse] = {}
         self._held_bytes = 0
 
-    def ask(self, uses: Sequence[TileUse], times: int) -> tuple[list[TileKey], list[TileUse]]:
-        """Let the network with these tile uses be asked so many times; return the tiles that go, and those that come.
+    def ask(self, network: int, steps: int, now_s: float, due_s: float) -> tuple[list[TileKey], list[TileUse]]:
+        """Let a network be asked at `now_s`; return the tiles that go, and those that come, in the order of uses.
 
-        The tiles that come are in the order of their uses. Tiles of equal worth are spread over the network.
+        Tiles of networks with a request that is due later do not go, unless the room has shrunk: otherwise an urgent
+        request would wait for one that is not.
         """
-        self._asked[uses[0].key[0]] += times
+        demand = self._demands[network]
+        demand.asked += steps
+        ranked = self._ranked(now_s)
+        chosen = self._chosen(ranked)
+        leaving = [use for use in reversed(ranked) if use.key in self._uses and use.key not in chosen]
+        leaving.sort(key=lambda use: self._demands[use.key[0]].due_s > due_s)
         going: list[TileKey] = []
-        cheapest = sorted(self._uses, key=lambda key: -self._worth(self._uses[key]))  # the last one goes first
-        while cheapest and self._held_bytes > self.room_bytes:
-            going += self._drop([cheapest.pop()])
-        coming: list[int] = []
-        for number in sorted(range(len(uses)), key=lambda n: (-self._worth(uses[n]), n * GOLDEN_RATIO % 1)):
-            use = uses[number]
-            if use.has_place and use.key not in self._uses and (victims := self._victims(use, cheapest)) is not None:
-                going += self._drop(victims)
-                del cheapest[len(cheapest) - len(victims) :]
+        coming: set[TileKey] = set()
+        for use in (use for use in ranked if use.key in chosen and use.key not in self._uses and use.key[0] == network):
+            going += self._leave(leaving, use.size_bytes, due_s)
+            if self._held_bytes + use.size_bytes <= self.room_bytes:
                 self._uses[use.key] = use
                 self._held_bytes += use.size_bytes
-                coming.append(number)
-        return going, [uses[number] for number in sorted(coming)]
+                coming.add(use.key)
+        going += self._leave(leaving, 0, math.inf)
+        demand.due_s = max(demand.due_s, due_s)
+        return going, [use for use in demand.uses if use.key in coming]
 
-    def _victims(self, use: TileUse, cheapest: Sequence[TileKey]) -> list[TileKey] | None:
-        """Return the tiles that must go so that `use` fits; None if they are worth too much."""
-        missing_bytes = self._held_bytes + use.size_bytes - self.room_bytes
-        victims: list[TileKey] = []
-        for key in reversed(cheapest):
-            if missing_bytes <= 0 or GAIN * self._worth(self._uses[key]) > self._worth(use):
-                break
-            victims.append(key)
-            missing_bytes -= self._uses[key].size_bytes
-        return victims if missing_bytes <= 0 else None
+    def _leave(self, leaving: list[TileUse], size_bytes: int, due_s: float) -> Iterator[TileKey]:
+        """Drop and yield the first of `leaving` until so many bytes fit, if their networks are due by `due_s`."""
+        while leaving and self._held_bytes + size_bytes > self.room_bytes:
+            if self._demands[leaving[0].key[0]].due_s > due_s:
+                return
+            use = leaving.pop(0)
+            self._held_bytes -= use.size_bytes
+            yield self._uses.pop(use.key).key
 
-    def _drop(self, keys: Iterable[TileKey]) -> Iterable[TileKey]:
-        for key in keys:
-            self._held_bytes -= self._uses.pop(key).size_bytes
-            yield key
+    def _ranked(self, now_s: float) -> list[TileUse]:
+        """Return all tiles that could stay, the one of the most worth first; those of equal worth are spread."""
+        ranked: list[tuple[float, float, TileUse]] = []
+        for demand in self._demands.values():
+            per_s = demand.per_s(now_s)
+            for number, use in enumerate(demand.uses):
+                if use.has_place:
+                    saved_s = max(HIDDEN * use.read_s, use.read_s - use.exec_s) * (GAIN if use.key in self._uses else 1)
+                    ranked.append((-per_s * saved_s / max(1, use.size_bytes), number * GOLDEN_RATIO % 1, use))
+        return [use for _, _, use in sorted(ranked, key=lambda entry: entry[:2])]
 
-    def _worth(self, use: TileUse) -> float:
-        """Return the seconds per byte that a tile would have saved so far."""
-        saved_s = max(HIDDEN * use.read_s, use.read_s - use.exec_s)
-        return self._asked[use.key[0]] * saved_s / max(1, use.size_bytes)
+    def _chosen(self, ranked: Sequence[TileUse]) -> set[TileKey]:
+        """Return the first tiles that fit in the room together."""
+        chosen: set[TileKey] = set()
+        left_bytes = self.room_bytes
+        for use in ranked:
+            if use.size_bytes <= left_bytes:
+                left_bytes -= use.size_bytes
+                chosen.add(use.key)
+        return chosen

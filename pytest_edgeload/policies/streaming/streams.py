@@ -15,9 +15,9 @@ from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, LoopBuilder, Plan
 from pytest_edgeload.policies.parts import scratch_bytes
 from pytest_edgeload.policies.streaming.memory import Ring, activations_bytes
-from pytest_edgeload.policies.streaming.resident import Residents
+from pytest_edgeload.policies.streaming.resident import Demand, Residents
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse, first_requests, serve
-from pytest_edgeload.workload import Workload
+from pytest_edgeload.workload import Workload, awaited_requests
 
 TILE_BYTES = 6 << 20
 """The largest tile: large enough to read at full speed, and small enough that an urgent exec begins soon."""
@@ -138,7 +138,9 @@ class _Server:
         if budget.memory_bytes is not None:
             scratch = scratch_bytes((workload.requests[first].network for first in self._uses), budget.memory_bytes)
             room = budget.memory_bytes - scratch - end - sum(group.activations_bytes for group in groups)
-        self._residents = Residents(room)
+        self._due_s: list[float] = []  # when requests are due, if those that they wait for are in time
+        self._deadlines_s = _deadlines(workload)
+        self._residents = Residents(self._demands(), room)
         self._kept: dict[TileKey, _Kept] = {}
         self._last_free: int | None = None  # of tiles that stayed
         self._count = 0  # of loads, so that the lanes read equally many
@@ -146,9 +148,18 @@ class _Server:
             workload,
             lanes=1 + len(READERS),
             order="deadline",
-            deadlines_s=_deadlines(workload),
+            deadlines_s=self._deadlines_s,
             arena_bytes=end,
         )
+
+    def _demands(self) -> dict[int, Demand]:
+        """Return the demand for each network, as if it was asked once before the first request."""
+        longest_s = dict.fromkeys(self._uses, 0.0)
+        steps = dict.fromkeys(self._uses, 1)
+        for r, first in enumerate(self._networks):
+            longest_s[first] = max(longest_s[first], self._deadlines_s[r])
+            steps[first] = max(steps[first], self._workload.requests[r].steps)
+        return {first: Demand(uses, longest_s[first], steps[first]) for first, uses in self._uses.items()}
 
     def done(self) -> Plan:
         """Return the plan; tiles that still stay are freed at its end."""
@@ -159,18 +170,21 @@ class _Server:
     def serve(self, r: int) -> None:
         """Add the tasks of request `r`: loads of the tiles that stay from now on, and then all of its steps."""
         request, first = self._workload.requests[r], self._networks[r]
+        awaited = awaited_requests(request) | (set() if request.when is None else {request.when.request})
+        self._due_s.append(max([request.arrival_s, *(self._due_s[a] for a in awaited)]) + self._deadlines_s[r])
         chain, uses = self._chains[first], self._uses[first]
         init = self._plan.add("init", r, after=(chain.last, chain.room_made), lane=READERS[0])
         chain.last, chain.room_made = init, None
         if uses:
             self._residents.room_bytes -= request.network.answer_bytes
-            self._settle(r, init, chain, uses)
+            self._settle(r, init, chain)
             with self._plan.loop(request.steps, overlapping=True) as loop:
                 self._add_step(r, init, chain, uses, loop)
 
-    def _settle(self, r: int, init: int, chain: _Chain, uses: Sequence[TileUse]) -> None:
+    def _settle(self, r: int, init: int, chain: _Chain) -> None:
         """Add the frees of the tiles that no longer stay, and the loads of the tiles that stay from now on."""
-        going, coming = self._residents.ask(uses, self._workload.requests[r].steps)
+        request = self._workload.requests[r]
+        going, coming = self._residents.ask(self._networks[r], request.steps, request.arrival_s, self._due_s[r])
         for key in going:
             self._last_free = chain.room_made = self._free(self._kept.pop(key), self._last_free)
         for use in coming:
