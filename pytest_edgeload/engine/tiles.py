@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from pytest_edgeload.engine.integers import find_integer_product
 from pytest_edgeload.engine.kernels import OpCall, compile_op
 from pytest_edgeload.networks.layer import Layer, RowCut
 from pytest_edgeload.networks.tile import EMBEDDING, GROUPS_AT, REQUESTED, RowRange, Tile, Tiling, find_tiling
@@ -62,6 +63,7 @@ class CompiledLayer:
         self._calls = tuple(compile_op(op) for op in layer.ops)
         self._tiling = find_tiling(layer)
         self._row_cut = layer.row_cut
+        self._product = find_integer_product(layer)
         self._is_embedding = layer.row_cut is not None and layer.ops[layer.row_cut.op].target == EMBEDDING
 
     def run(self, tile: Tile, values: Values, weights: TileTensors, progress: LayerProgress) -> None:
@@ -106,8 +108,10 @@ class CompiledLayer:
         self, row_cut: RowCut, rows: RowRange, values: Values, weights: _HeldWeights, output: torch.Tensor | None
     ) -> torch.Tensor:
         """Return `output` with the results of these rows, computed block by block."""
-        for block in row_cut.blocks(*rows):
-            part, axis = self._block(row_cut, block, values, weights.of(block))
+        product = self._product if self._product and self._product.applies(values) else None
+        for block in row_cut.blocks(*rows, product.block_rows(values) if product else None):
+            held = weights.of(block)
+            part, axis = (product(values, held), -1) if product else self._block(row_cut, block, values, held)
             if output is None and block == (0, row_cut.rows):
                 return part
             if output is None:

@@ -90,9 +90,9 @@ class RowCut(msgspec.Struct, frozen=True):
     block_rows: int
     unit: int = 1
 
-    def blocks(self, first: int, end: int) -> tuple[tuple[int, int], ...]:
-        """Return the rows from `first` up to `end` in ranges of at most `block_rows`, or one unit."""
-        step = max(self.unit, self.block_rows // self.unit * self.unit)
+    def blocks(self, first: int, end: int, block_rows: int | None = None) -> tuple[tuple[int, int], ...]:
+        """Return the rows from `first` up to `end` in ranges of at most `block_rows` (None: its own), or one unit."""
+        step = max(self.unit, (block_rows or self.block_rows) // self.unit * self.unit)
         return tuple((begin, min(begin + step, end)) for begin in range(first, end, step))
 
 
