@@ -1,4 +1,4 @@
-"""Decoders of text: one token in, the next one out, and a cache of keys and values between the steps.
+"""Decoders of text: a prompt or one token in, the next one out, and a cache of keys and values between the steps.
 
 Contains Llama-like decoders of the published sizes of SmolLM2 (Allal et al., "SmolLM2: When Smol Goes Big", 2025), with
 seeded weights instead of trained ones: time and memory do not depend on their values. Imports torch and transformers.
@@ -19,24 +19,24 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pytest_edgeload import Feed, Inputs
 
-PLACES, STEPS = 64, 32
-"""Tokens that the cache has room for, and the most steps of a request."""
+PROMPT, STEPS, PLACES = 16, 32, 64
+"""Tokens of the prompt, the most steps of a request (a token each), and the tokens that the cache has room for."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a decoder; `start` is the first token of its sample, see `_decoder`."""
+    """The sizes of a decoder; `seed` draws the prompt of its sample, see `_decoder`."""
 
     hidden: int
     intermediate: int
     layers: int
     heads: int
     key_heads: int
-    start: int
+    seed: int
 
 
-SMOL_135M = Sizes(hidden=576, intermediate=1536, layers=30, heads=9, key_heads=3, start=7)
-SMOL_360M = Sizes(hidden=960, intermediate=2560, layers=32, heads=15, key_heads=5, start=16)
+SMOL_135M = Sizes(hidden=576, intermediate=1536, layers=30, heads=9, key_heads=3, seed=14)
+SMOL_360M = Sizes(hidden=960, intermediate=2560, layers=32, heads=15, key_heads=5, seed=10)
 _VOCABULARY = 49_152
 
 
@@ -83,9 +83,10 @@ class Int8Linear(nn.Module):
 
 
 class Step(nn.Module):
-    """One step of a decoder: a token and its place go in, the logits of the next token come out.
+    """One step of a decoder: tokens and their places go in, the logits of the token after the last one come out.
 
-    The keys and values of the tokens so far are buffers, which each step changes.
+    The first step has all tokens of the prompt, and each later step has one. The keys and values of the tokens so far
+    are buffers, which each step changes.
     """
 
     def __init__(self, model: LlamaForCausalLM, cache: torch.Tensor, layers: int) -> None:
@@ -96,38 +97,37 @@ class Step(nn.Module):
             self.register_buffer(f"keys_{i}", cache.clone())
             self.register_buffer(f"values_{i}", cache.clone())
 
-    def forward(self, token: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the token after this one, which is at `place`."""
-        layers = [
-            BufferCache(self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}"), place) for i in range(self.layers)
-        ]
-        visible = (torch.arange(PLACES) <= place)[None, None, None]
-        logits: torch.Tensor = self.model(token, visible, place[None], Cache(layers=[*layers])).logits
+    def forward(self, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the token after `tokens`, which are at `places`."""
+        buffers = ((self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}")) for i in range(self.layers))
+        cache = Cache(layers=[BufferCache(keys, values, places) for keys, values in buffers])
+        visible = (torch.arange(PLACES) <= places[:, None])[None, None]
+        logits: torch.Tensor = self.model(tokens, visible, places[None], cache, logits_to_keep=1).logits
         return logits
 
 
 class BufferCache(StaticLayer):  # type: ignore[no-untyped-call]  # of transformers
-    """The cache of one layer: writes the states of a token into the given buffers."""
+    """The cache of one layer: writes the states of tokens into the given buffers."""
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, place: torch.Tensor) -> None:
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, places: torch.Tensor) -> None:
         super().__init__(keys.shape[2])
         self.keys, self.values, self.is_initialized = keys, values, True
-        self._cache, self._place = (keys, values), place
+        self._cache, self._places = (keys, values), places
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the cache with the states of one token at its place."""
+        """Return the cache with the states of the tokens at their places."""
         for tensor, states in zip(self._cache, (key_states, value_states), strict=True):
-            tensor.index_copy_(2, self._place, states)
+            tensor.index_copy_(2, self._places, states)
         return self._cache
 
 
 def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, list[Inputs]]:
-    """Return one step of a decoder and a sample of STEPS steps, which begins with an empty cache.
+    """Return one step of a decoder and a sample of a prompt and STEPS steps, which begins with an empty cache.
 
-    `name` seeds the weights. From the token `start` on, the largest logit of each step is clearly larger than the
-    second largest, so that rounding does not decide which token comes next.
+    `name` seeds the weights. After the prompt of the seed in `sizes`, the largest logit of each step is clearly larger
+    than the second largest, so that rounding does not decide which token comes next.
     """
     config = LlamaConfig(
         vocab_size=_VOCABULARY,
@@ -150,5 +150,6 @@ def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, li
             weight.fill_(1.0) if weight.dim() == 1 else weight.normal_(std=0.02, generator=random)
     empty = torch.zeros(1, sizes.key_heads, PLACES, sizes.hidden // sizes.heads, dtype=dtype)
     step = Step(model.to(dtype), empty, sizes.layers).eval()
-    first = torch.tensor([[sizes.start]]), torch.tensor([0])
-    return step, [Inputs(first, steps=STEPS, feeds=(Feed(0, rule="argmax"), Feed(1, rule="next")))]
+    prompt = torch.randint(_VOCABULARY, (1, PROMPT), generator=torch.Generator().manual_seed(sizes.seed))
+    feeds = Feed(0, rule="argmax", last=True), Feed(1, rule="next", last=True)
+    return step, [Inputs((prompt, torch.arange(PROMPT)), steps=STEPS, feeds=feeds)]

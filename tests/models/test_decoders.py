@@ -9,9 +9,9 @@ import torch
 
 pytest.importorskip("transformers")
 
-from models.decoders import SMOL_135M, SMOL_360M, Int8Linear, Sizes, _decoder
+from models.decoders import PROMPT, SMOL_135M, SMOL_360M, Int8Linear, Sizes, _decoder
 
-SMALL = Sizes(hidden=64, intermediate=96, layers=2, heads=2, key_heads=1, start=7)
+SMALL = Sizes(hidden=64, intermediate=96, layers=2, heads=2, key_heads=1, seed=7)
 VOCABULARY = 49_152
 TOKENS = 12
 
@@ -25,17 +25,18 @@ def test_sizes_are_published_ones(sizes: Sizes, numbers: int) -> None:
 
 
 def test_steps_generate_the_tokens_of_transformers() -> None:
-    """A step for each token, with the cache in buffers, finds the same tokens as `generate`."""
+    """The prompt at once and a step for each token, with the cache in buffers, find the same tokens as `generate`."""
     module, [sample] = _decoder("small", SMALL, torch.float32)
     step: Any = module
-    token, place = sample.args
-    expected = step.model.generate(token, max_new_tokens=TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0)
-    tokens = [token.item()]
+    tokens, places = sample.args
+    expected = step.model.generate(tokens, max_new_tokens=TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0)
+    found = tokens
     with torch.inference_mode():
         for _ in range(TOKENS):
-            token, place = step(token, place)[:, -1].argmax(-1, keepdim=True), place + 1
-            tokens.append(token.item())
-    assert [tokens] == expected.tolist()
+            tokens, places = step(tokens, places)[:, -1].argmax(-1, keepdim=True), places[-1:] + 1
+            found = torch.cat([found, tokens], 1)
+    assert found.shape == (1, PROMPT + TOKENS)
+    assert torch.equal(found, expected)
     assert sum(weight.numel() for weight in step.parameters()) == (VOCABULARY + 1) * 64 + 2 * 64 * (128 + 64 + 288 + 2)
 
 
