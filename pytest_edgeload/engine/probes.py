@@ -5,8 +5,9 @@ Imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -16,8 +17,9 @@ from pytest_edgeload.engine.memory import arena
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.program import Answers
 from pytest_edgeload.engine.readers import Reader
+from pytest_edgeload.engine.steps import StepsOfRequest
 from pytest_edgeload.engine.tied import TiedTensors
-from pytest_edgeload.engine.tiles import LayerProgress, TileTensors
+from pytest_edgeload.engine.tiles import LayerProgress, TileTensors, Values
 from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.job import Job
 from pytest_edgeload.networks.folder import read_graph
@@ -69,36 +71,62 @@ def _pieces(folder: Path) -> list[_Piece]:
 
 
 def computing(job: Job) -> Callable[[], Answers]:
-    """Return a function that answers all requests one by one; all weights are resident, and one run is done already."""
-    networks = [_resident(Path(folder), job.reader) for folder in job.networks]
+    """Return a function that executes the last step of each request, one by one; all weights are resident.
 
-    def answer() -> Answers:
+    The earlier steps are done already, and the last one as well, once, on a copy of its inputs.
+    """
+    networks = [_Resident(Path(folder), job.reader) for folder in job.networks]
+    with torch.inference_mode():
+        inputs = [networks[each.network].last_inputs(each.sample, each.steps) for each in job.requests]
+
+    def answer(inputs: Sequence[Values]) -> Answers:
         with torch.inference_mode():
-            return {r: networks[request.network](request.sample) for r, request in enumerate(job.requests)}
+            return {
+                r: networks[request.network].outputs(inputs[r], is_first=request.steps == 1)
+                for r, request in enumerate(job.requests)
+            }
 
-    answer()
-    return answer
+    answer([{name: tensor.clone() for name, tensor in each.items()} for each in inputs])
+    return partial(answer, inputs)
 
 
-def _resident(folder: Path, reader: str) -> Callable[[int], list[torch.Tensor]]:
-    """Return a function that returns the outputs for a sample; it holds all weights of the network in `folder`."""
-    opened, tied = OpenNetwork(folder, reader), TiedTensors()
-    network = opened.network
+class _Resident:
+    """The network in `folder` with all of its weights in memory."""
 
-    def load(i: int, tile: Tile) -> TileTensors:
-        layer = network.layers[i]
-        return opened.load_whole(layer, (0, i, tile), tied) if tile is WHOLE else opened.load(layer, tile)
+    def __init__(self, folder: Path, reader: str) -> None:
+        self._opened, tied = OpenNetwork(folder, reader), TiedTensors()
+        network = self._opened.network
 
-    tiles = [(i, tile, load(i, tile)) for i in range(len(network.layers)) for tile in _tiles(network, i)]
+        def load(i: int, tile: Tile) -> TileTensors:
+            layer = network.layers[i]
+            return (
+                self._opened.load_whole(layer, (0, i, tile), tied) if tile is WHOLE else self._opened.load(layer, tile)
+            )
 
-    def answer(sample: int) -> list[torch.Tensor]:
-        values, progress = opened.inputs(sample), LayerProgress()
-        for i, tile, weights in tiles:
-            opened.first_layers[i].run(tile, values, weights, progress)
-        outputs = network.first_outputs or network.outputs
-        return [values[name] for name in outputs[: len(network.own_outputs)]]
+        self._tiles = [(i, tile, load(i, tile)) for i in range(len(network.layers)) for tile in _tiles(network, i)]
 
-    return answer
+    def last_inputs(self, sample: int, steps: int) -> Values:
+        """Return the inputs of the last of so many steps of a sample."""
+        inputs: Mapping[str, torch.Tensor] | None = self._opened.inputs(sample)
+        progress = StepsOfRequest(self._opened, sample, steps)
+        assert inputs is not None
+        progress.begin(inputs)
+        for step in range(steps - 1):
+            inputs = progress.end(self._all_outputs(dict(inputs), is_first=step == 0))
+            assert inputs is not None  # only after the last step
+        return dict(inputs)
+
+    def outputs(self, values: Values, *, is_first: bool) -> list[torch.Tensor]:
+        """Execute a step with these inputs, which it changes; return what the module returns."""
+        return self._all_outputs(values, is_first=is_first)[: len(self._opened.network.own_outputs)]
+
+    def _all_outputs(self, values: Values, *, is_first: bool) -> list[torch.Tensor]:
+        layers = self._opened.first_layers if is_first else self._opened.layers
+        progress = LayerProgress()
+        for i, tile, weights in self._tiles:
+            layers[i].run(tile, values, weights, progress)
+        network = self._opened.network
+        return [values[name] for name in (is_first and network.first_outputs) or network.outputs]
 
 
 def _tiles(network: Network, layer: int) -> Sequence[Tile]:

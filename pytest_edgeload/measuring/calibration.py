@@ -53,6 +53,7 @@ class FigureKey(msgspec.Struct, frozen=True):
     name: Literal["idle", "idle-call", "service", "read", "compute", "layers"]
     networks: tuple[str, ...] = ()
     constraints: Constraints = Constraints()
+    steps: int = 1
 
     @property
     def file_name(self) -> str:
@@ -122,16 +123,21 @@ class Calibration:
         computing = case.enforced.only("cpus", "cores", "threads")
         reading = case.enforced.only("cpus", "cores", "read_bps")
         compute_s = {name: self._compute_s(name, computing) for name in networks}
+        later_s = {
+            name: self._compute_s(name, computing, 2) if networks[name].first_outputs else compute_s[name]
+            for name in {ask.network for ask in mix.asks if ask.steps > 1}
+        }
         read_bytes = {
             name: sum(size_bytes for _, size_bytes in required_stretches(network)) for name, network in networks.items()
         }
         once = Bound(
             read_bytes=sum(read_bytes.values()),
             read_s=self._read_s(sorted(networks), reading),
-            compute_s=sum(ask.steps * compute_s[ask.network] for ask in mix.asks),
+            compute_s=sum(compute_s[ask.network] for ask in mix.asks)
+            + sum((ask.steps - 1) * later_s[ask.network] for ask in mix.asks if ask.steps > 1),
         )
         loops = [
-            Loop(ask.network, ask.steps, read_bytes[ask.network], compute_s[ask.network])
+            Loop(ask.network, ask.steps, read_bytes[ask.network], later_s[ask.network])
             for ask in mix.asks
             if ask.steps > 1
         ]
@@ -189,12 +195,15 @@ class Calibration:
 
         return sum(self._figure_s(FigureKey("read", (name,), constraints), partial(fastest_s, name)) for name in names)
 
-    def _compute_s(self, name: str, constraints: Constraints) -> float:
+    def _compute_s(self, name: str, constraints: Constraints, steps: int = 1) -> float:
+        """Return the time of the last of so many steps."""
+        requests = tuple(JobRequest(0, sample, steps=steps) for sample in range(_COMPUTED_REQUESTS))
+
         def fastest_s() -> float:
-            probes = (self._probe_s("computing", [name], constraints, _COMPUTED_REQUESTS) for _ in range(_PROBES))
+            probes = (self._probe_s("computing", [name], constraints, requests) for _ in range(_PROBES))
             return min(probes) / _COMPUTED_REQUESTS
 
-        return self._figure_s(FigureKey("compute", (name,), constraints), fastest_s)
+        return self._figure_s(FigureKey("compute", (name,), constraints, steps), fastest_s)
 
     def _layers_s(self, name: str, constraints: Constraints) -> tuple[float, ...]:
         """Return the time to execute each layer of a network with resident weights: the minimum of five requests.
@@ -216,15 +225,16 @@ class Calibration:
 
         return self._figure(FigureKey("layers", (name,), constraints), measure)
 
-    def _probe_s(self, function: str, names: Iterable[str], constraints: Constraints, requests: int = 0) -> float:
+    def _probe_s(
+        self, function: str, names: Iterable[str], constraints: Constraints, requests: tuple[JobRequest, ...] = ()
+    ) -> float:
         """Return the wall-clock time that a function of `engine.probes` takes. Raises Unsupported."""
         stored = [self.registry.get(name, self.progress) for name in names]
         program = Program(f"pytest_edgeload.engine.probes:{function}", search_path())
-        job_requests = tuple(JobRequest(0, sample) for sample in range(requests))
         job = Job(
             Plan(()),
             tuple(str(folder) for folder, _ in stored),
-            job_requests,
+            requests,
             "read",
             constraints.threads or 1,
             program,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from torch import nn
 
 from pytest_edgeload.base.functions import search_path
+from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.probes import computing
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready
 from pytest_edgeload.networks.folder import WEIGHTS, read_graph
@@ -21,6 +23,8 @@ from tests.builders import stored
 from tests.engine.performers import anonymous_bytes
 from tests.engine.test_perform import Tied
 from tests.engine.test_worker import worker
+from tests.exporting.test_first_step import PROMPT, Decoder
+from tests.exporting.test_first_step import sample as prompted_sample
 from tests.sandbox import witness
 
 TABLE_BYTES = 4 << 20
@@ -82,6 +86,20 @@ def test_computing_holds_tied_weights_once(tmp_path: Path) -> None:
     answers = computing(_job("computing", folder, samples=1))
     assert anonymous_bytes() - before < 45 << 20
     assert len(answers()) == 1
+
+
+def test_computing_executes_the_last_step_alone(tmp_path: Path) -> None:
+    """Requests of one, two and three steps get the outputs of their last step: the prompt's, and single tokens'."""
+    torch.manual_seed(3)
+    folder = stored(tmp_path, Decoder().eval(), prompted_sample())
+    job = _job("computing", folder)
+    counts = (1, 2, 3)
+    answers = computing(msgspec.structs.replace(job, requests=tuple(JobRequest(0, steps=steps) for steps in counts)))()
+    network = OpenNetwork(folder, "read")
+    for r, steps in enumerate(counts):
+        expected = network.tensors(tuple(network.network.expected(0, steps - 1).values()))
+        assert network.compare_with(answers[r], expected).error == pytest.approx(0.0, abs=OUTPUT_TOLERANCE)
+    assert [answers[r][0].shape[1] for r in range(3)] == [PROMPT, 1, 1]
 
 
 def test_computing_answers_with_resident_weights(words: Path, small: Path) -> None:

@@ -48,7 +48,8 @@ class Decoder(nn.Module):
         return numbers
 
 
-def _sample(seed: int = 0) -> Inputs:
+def sample(seed: int = 0) -> Inputs:
+    """Return a prompt, drawn with this seed, and its places."""
     tokens = torch.randint(0, TOKENS, (1, PROMPT), generator=torch.Generator().manual_seed(seed))
     return Inputs((tokens, torch.arange(PROMPT)), steps=STEPS, feeds=FEEDS)
 
@@ -57,7 +58,7 @@ def _sample(seed: int = 0) -> Inputs:
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the stored decoder, with two samples."""
     torch.manual_seed(3)
-    return stored(tmp_path_factory.mktemp("decoder"), Decoder().eval(), _sample(), _sample(1))
+    return stored(tmp_path_factory.mktemp("decoder"), Decoder().eval(), sample(), sample(1))
 
 
 @pytest.mark.parametrize("policy", ["bulk", "linear", "stream"])
@@ -132,15 +133,15 @@ class Branching(nn.Module):
 )
 def test_first_step_with_other_weights_is_refused(tmp_path: Path, way: str, reason: str) -> None:
     """A first step with other weights, or another order of them, is refused with the layer that differs."""
-    sample = Inputs((torch.rand(1, 4), torch.arange(3.0)), steps=2, feeds=(Feed(1, rule="next", last=True),))
+    inputs = Inputs((torch.rand(1, 4), torch.arange(3.0)), steps=2, feeds=(Feed(1, rule="next", last=True),))
     with pytest.raises(CannotExport, match=reason):
-        stored(tmp_path, Branching(way), sample)
+        stored(tmp_path, Branching(way), inputs)
 
 
 def test_last_number_must_exist(tmp_path: Path) -> None:
     """A feed of the last number needs a rule that gives numbers, and an input with an axis."""
     with pytest.raises(BadArgument, match="last=True: not used by the rule same; leave it out"):
         Feed(0, last=True)
-    sample = Inputs((torch.rand(1, 4), torch.tensor(1.0)), steps=2, feeds=(Feed(1, rule="next", last=True),))
+    inputs = Inputs((torch.rand(1, 4), torch.tensor(1.0)), steps=2, feeds=(Feed(1, rule="next", last=True),))
     with pytest.raises(CannotExport, match="the feed of input 1: the input is a single number, which has no last one"):
-        stored(tmp_path, Branching("order"), sample)
+        stored(tmp_path, Branching("order"), inputs)
