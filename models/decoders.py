@@ -94,8 +94,8 @@ class Step(nn.Module):
         self.model = model
         self.layers = layers
         for i in range(layers):
-            self.register_buffer(f"keys_{i}", cache.clone())
-            self.register_buffer(f"values_{i}", cache.clone())
+            self.register_buffer(f"keys_{i}", cache.clone(), persistent=False)
+            self.register_buffer(f"values_{i}", cache.clone(), persistent=False)
 
     def forward(self, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Return the logits of the token after `tokens`, which are at `places`."""

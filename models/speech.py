@@ -57,7 +57,8 @@ class _Step(nn.Module):
         heads = config.decoder_attention_heads
         for i in range(self.layers):
             for name in ("keys", "values"):
-                self.register_buffer(f"{name}_{i}", torch.zeros(1, heads, PLACES, config.d_model // heads))
+                empty = torch.zeros(1, heads, PLACES, config.d_model // heads)
+                self.register_buffer(f"{name}_{i}", empty, persistent=False)
 
     def forward(self, token: torch.Tensor, place: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         """Return the logits of the token after this one; the projection is the embedding's table."""

@@ -106,6 +106,11 @@ class OpenNetwork:
         """Return the inputs of a sample that the module takes, without its buffers."""
         return self._inputs(self.sample(sample))[: len(self.network.own_inputs)]
 
+    def buffers(self, sample: int) -> dict[str, torch.Tensor]:
+        """Return the initial values of the buffers that the module changes, by their names in it."""
+        values = self._inputs(self.sample(sample))[len(self.network.own_inputs) :]
+        return dict(zip(self.network.buffers, values, strict=True))
+
     def _inputs(self, sample: Sample) -> list[torch.Tensor]:
         """Return all inputs of a sample. The kernel gives memory to zeros when they are first written to."""
         return [

@@ -46,13 +46,14 @@ class NetworkFiles:
     """The files of one network: `weights`, its safetensors files, and `files`, the folder prepared for the program.
 
     `weights` has several files if the network has a checkpoint in shards. `threads` is the number of threads that one
-    operator may use.
+    operator may use. `state` names the buffers that the module changes; each request begins with their initial values.
     """
 
     weights: tuple[Path, ...]
     files: Path
     threads: int
     skeleton: Path | None = None
+    state: tuple[str, ...] = ()
 
     def module(self) -> nn.Module:
         """Return the network's module, in evaluation mode and without its weights; see `assign_weights`.
@@ -94,8 +95,9 @@ def network_by_network(job: Job, prepare: Callable[[NetworkFiles], Load]) -> Cal
 def _network_files(job: Job, program: Program, networks: Sequence[OpenNetwork]) -> Iterator[NetworkFiles]:
     skeletons = map(Path, program.skeletons) if program.skeletons else itertools.repeat(None)
     for network, folder, files, module in zip(networks, job.networks, program.files, skeletons, strict=False):
+        state = network.network.buffers
         checkpoint = tuple(Path(file.path) for file in network.network.checkpoint_files)
-        yield NetworkFiles(checkpoint or (Path(folder) / WEIGHTS,), Path(files), job.threads, module)
+        yield NetworkFiles(checkpoint or (Path(folder) / WEIGHTS,), Path(files), job.threads, module, state)
 
 
 def _open(job: Job) -> list[OpenNetwork]:
@@ -122,6 +124,9 @@ def _answer(network: OpenNetwork, load: Load, requests: Mapping[int, JobRequest]
 def _last_outputs(network: OpenNetwork, forward: Forward, sample: int, steps: StepsOfRequest) -> list[torch.Tensor]:
     """Return the outputs of the last step of a request. The feeds of the network give each step its inputs."""
     names, nest = network.network.own_inputs, network.network.nest
+    buffers = network.network.buffers
+    if buffers:
+        skeleton.assign_weights(_module(forward), network.buffers(sample))
     first = dict(zip(names, network.own_inputs(sample), strict=True))
     steps.begin(first)
     following: Mapping[str, torch.Tensor] | None = first
@@ -129,8 +134,15 @@ def _last_outputs(network: OpenNetwork, forward: Forward, sample: int, steps: St
     while following is not None:
         inputs = arranged(nest, [following[name] for name in names])
         outputs = tensors_in(forward(*inputs.args, **inputs.kwargs))
-        following = steps.end(outputs)
+        following = steps.end([*outputs, *(_module(forward).get_buffer(name) for name in buffers)])
     return outputs
+
+
+def _module(forward: Forward) -> nn.Module:
+    """Return `forward` as a module with buffers. Raises TypeError."""
+    if not isinstance(forward, nn.Module):
+        raise TypeError("the network changes its buffers, so the peer must return the module itself")
+    return forward
 
 
 class ProgramJob:

@@ -6,7 +6,7 @@ This file finds the inputs, outputs and weights of the graph, and refuses module
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,16 +35,16 @@ _DRAWS_IF = {"train", "dropout_p"}
 class LayeredModule:
     """A module cut into layers; weights are real tensors, values are names.
 
-    `buffers` are the initial values of the last inputs: buffers that the module changes. Their final values are as many
-    of the last outputs, `freed_bytes` of which no other output holds. `first_outputs` are the outputs of the first
-    step, if it has ops of its own. `dtypes` are the types of all values and weights.
+    `buffers` are the initial values of the last inputs: buffers that the module changes, by name. Their final values
+    are as many of the last outputs, `freed_bytes` of which no other output holds. `first_outputs` are the outputs of
+    the first step, if it has ops of its own. `dtypes` are the types of all values and weights.
     """
 
     layers: tuple[LayerDraft, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     feeds: tuple[Feed, ...] = ()
-    buffers: tuple[torch.Tensor, ...] = ()
+    buffers: Mapping[str, torch.Tensor] = field(default_factory=dict)
     freed_bytes: int = 0
     first_outputs: tuple[str, ...] = ()
     dtypes: frozenset[torch.dtype] = frozenset()
@@ -85,7 +85,7 @@ class _TracedGraph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     feeds: tuple[Feed, ...]
-    buffers: tuple[torch.Tensor, ...]
+    buffers: Mapping[str, torch.Tensor]
 
     @property
     def passed(self) -> dict[str, str]:
@@ -143,7 +143,7 @@ def _traced_graph(
         (*inputs, *buffers),
         (*outputs, *(values.get(name, name) for name in buffers)),
         (*feeds, *passed),
-        tuple(buffers.values()),
+        {program.graph_signature.inputs_to_buffers[name]: tensor for name, tensor in buffers.items()},
     )
 
 

@@ -120,7 +120,7 @@ def store_module(
         nest=nest_of(inputs[0], torch.is_tensor),
         tolerance=tolerance_of(layered.dtypes) if tolerance is None else tolerance,
         feeds=layered.feeds,
-        buffers=len(layered.buffers),
+        buffers=tuple(layered.buffers),
         freed_bytes=layered.freed_bytes,
         arguments=arguments(inputs[0]),
         first_outputs=layered.first_outputs,
@@ -180,7 +180,7 @@ def _store_samples(
     groups: list[list[list[tuple[TensorSpec, memoryview]]]] = []
     for index, (sample, answer) in enumerate(zip(samples, answered, strict=True)):
         named = {
-            "input": [*tensors_in((sample.args, sample.kwargs)), *module.buffers],
+            "input": [*tensors_in((sample.args, sample.kwargs)), *module.buffers.values()],
             "output": answer.outputs,
             "noise": [answer.noise],
             "later": answer.later,

@@ -138,7 +138,7 @@ class Bench:
         """
         peer = self.peers.get(case.policy)
         if peer is not None:
-            check_askable(case.policy, workload)
+            check_askable(case.policy, peer, workload)
             program = peer.program_for(folders, self.registry, self.folder / "skeletons", self.progress)
             largest_bytes = max(request.network.peak_bytes for request in workload.requests)
             return _Method(Plan(()), _PEER_COPIES * largest_bytes, program)

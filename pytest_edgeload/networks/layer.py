@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_edgeload.networks.feed import Feed, compared
 
-FORMAT = 7
+FORMAT = 8
 """Version of the files that a network is stored in; part of every cache key."""
 
 DTYPES = {
@@ -222,11 +222,11 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     the graph. `checkpoint_files` are the files of the checkpoint that contains the other weights, if there is one.
     `nest` is the nest of a sample's inputs, see `networks.inputs.nest_of`. `tolerance` is the largest `output_error`
     allowed: as the user set it, or explained by sums in another order in the network's types. `feeds` connect the steps
-    of a request. The last `buffers` inputs, and as many outputs, are buffers that the module changes. `freed_bytes` of
-    the values that are live at the end are such buffers alone, which are freed when the last step has ended.
-    `arguments` has the position or keyword of the argument that each input is part of; if it is empty, each is one by
-    itself. `first_outputs` name the outputs of the first step of a request, if its layers have other ops then; its
-    inputs have the same names.
+    of a request. The last inputs, and as many outputs, are the `buffers` that the module changes, by name.
+    `freed_bytes` of the values that are live at the end are such buffers alone, which are freed when the last step has
+    ended. `arguments` has the position or keyword of the argument that each input is part of; if it is empty, each is
+    one by itself. `first_outputs` name the outputs of the first step of a request, if its layers have other ops then;
+    its inputs have the same names.
     """
 
     name: str
@@ -241,7 +241,7 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     nest: Any = None
     tolerance: float = OUTPUT_TOLERANCE
     feeds: tuple[Feed, ...] = ()
-    buffers: int = 0
+    buffers: tuple[str, ...] = ()
     freed_bytes: int = 0
     arguments: tuple[int | str, ...] = ()
     first_outputs: tuple[str, ...] = ()
@@ -249,12 +249,12 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     @property
     def own_inputs(self) -> tuple[str, ...]:
         """The inputs of the module, without its buffers."""
-        return self.inputs[: len(self.inputs) - self.buffers]
+        return self.inputs[: len(self.inputs) - len(self.buffers)]
 
     @property
     def own_outputs(self) -> tuple[str, ...]:
         """The outputs of the module, without its buffers."""
-        return self.outputs[: len(self.outputs) - self.buffers]
+        return self.outputs[: len(self.outputs) - len(self.buffers)]
 
     def expected(self, sample: int, step: int) -> dict[int, TensorSpec]:
         """Return plain PyTorch's outputs in a step, by number; after the first step only those that are compared."""

@@ -29,6 +29,10 @@ def program(job: Job) -> Callable[[], Answers]:
 
 def _prepare(network: NetworkFiles) -> Load:
     module = network.module()
+    for name in network.state:
+        owner, _, attribute = name.rpartition(".")
+        # accelerate drops other buffers after each module, and with them the values that the next step needs
+        module.get_submodule(owner)._non_persistent_buffers_set.add(attribute)  # noqa: SLF001  # no public way
 
     def load() -> nn.Module:
         offloaded: nn.Module = disk_offload(

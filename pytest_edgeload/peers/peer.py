@@ -34,6 +34,11 @@ class Peer:
     extra: str = "peers"
     runs_module: bool = False
 
+    @property
+    def is_runtime(self) -> bool:
+        """Whether this is a built-in peer that computes on its own, with a model that was converted for it."""
+        return bool(self.package) and self.prepare is not None and not self.runs_module
+
     def missing(self, name: str) -> Unsupported | None:
         """Return why this peer, which is called `name`, cannot run here; None if it can."""
         if not self.package or package_version(self.package) is not None:
@@ -64,16 +69,21 @@ def package_version(package: str) -> str | None:
         return None
 
 
-def check_askable(name: str, workload: Workload) -> None:
+def check_askable(name: str, peer: Peer, workload: Workload) -> None:
     """Raise UsageError if the peer `name` cannot answer `workload`."""
     subject = f"peer {name}, workload {workload.name}"
     for network in (request.network for request in workload.asked):
         if (kind := unsupported_type(network.nest)) is not None:
             reason = f"the inputs of network {network.name} contain an object of type {kind}, which a peer cannot take"
             raise UsageError(subject, reason, f"unpack it in a module around the model, or {_UNDER_A_POLICY}")
-        if network.buffers:
-            reason = f"network {network.name} changes its buffers, which a peer does not set back for each request"
+        if network.buffers and peer.is_runtime:
+            reason = f"network {network.name} changes its buffers, which a converted model does not"
             raise UsageError(subject, reason, f"give them as inputs and return them, or {_UNDER_A_POLICY}")
+        if network.first_outputs and peer.is_runtime:
+            reason = (
+                f"network {network.name} has a prompt in its first step, and a converted model has one set of shapes"
+            )
+            raise UsageError(subject, reason, f"give one token in the first step, or {_UNDER_A_POLICY}")
     timed = (request for request in workload.asked if request.after is not None or request.queue is not None)
     if any(timed) or any(request.arrival_s or request.batch for request in workload.asked):
         raise UsageError(subject, "a peer cannot answer requests that arrive over time", _UNDER_A_POLICY)

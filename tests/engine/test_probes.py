@@ -23,8 +23,7 @@ from tests.builders import stored
 from tests.engine.performers import anonymous_bytes
 from tests.engine.test_perform import Tied
 from tests.engine.test_worker import worker
-from tests.exporting.test_first_step import PROMPT, Decoder
-from tests.exporting.test_first_step import sample as prompted_sample
+from tests.exporting import prompted
 from tests.sandbox import witness
 
 TABLE_BYTES = 4 << 20
@@ -90,8 +89,8 @@ def test_computing_holds_tied_weights_once(tmp_path: Path) -> None:
 
 def test_computing_executes_the_last_step_alone(tmp_path: Path) -> None:
     """Requests of one, two and three steps get the outputs of their last step: the prompt's, and single tokens'."""
-    torch.manual_seed(3)
-    folder = stored(tmp_path, Decoder().eval(), prompted_sample())
+    module, samples = prompted.decoder()
+    folder = stored(tmp_path, module, *samples)
     job = _job("computing", folder)
     counts = (1, 2, 3)
     answers = computing(msgspec.structs.replace(job, requests=tuple(JobRequest(0, steps=steps) for steps in counts)))()
@@ -99,7 +98,7 @@ def test_computing_executes_the_last_step_alone(tmp_path: Path) -> None:
     for r, steps in enumerate(counts):
         expected = network.tensors(tuple(network.network.expected(0, steps - 1).values()))
         assert network.compare_with(answers[r], expected).error == pytest.approx(0.0, abs=OUTPUT_TOLERANCE)
-    assert [answers[r][0].shape[1] for r in range(3)] == [PROMPT, 1, 1]
+    assert [answers[r][0].shape[1] for r in range(3)] == [prompted.PROMPT, 1, 1]
 
 
 def test_computing_answers_with_resident_weights(words: Path, small: Path) -> None:

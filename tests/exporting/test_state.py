@@ -218,7 +218,7 @@ def test_overwriting_changes_no_output(operations: Sequence[tuple[str, int, int]
     layered = export(module, Inputs((x,)))
     calls = [compile_op(op) for layer in layered.layers for op in layer.ops]
     weights = {name: tensor.clone() for layer in layered.layers for name, tensor in layer.weights.items()}
-    inputs = [x.clone(), *(buffer.clone() for buffer in layered.buffers)]
+    inputs = [x.clone(), *(buffer.clone() for buffer in layered.buffers.values())]
     for _ in range(steps_of_run):
         expected = [tensor.clone() for tensor in module(x)]
         values: dict[str, Any] = dict(zip(layered.inputs, inputs, strict=True))

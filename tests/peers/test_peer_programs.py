@@ -18,16 +18,23 @@ from tests.engine.test_worker import worker
 from tests.peers.networks import save_shards
 from tests.sandbox import witness
 
+STEPS = {"branching": 1, "tied": 3, "prompted": 4}
+
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """Return the registry of a network with many types of layers, and one with keywords and a checkpoint in shards."""
+    """Return the registry of three networks.
+
+    The first has many types of layers, the second keywords and a checkpoint in shards, and the third a state in its
+    buffers and a prompt.
+    """
     folder = tmp_path_factory.mktemp("store")
     if witness.in_memory(folder):
         pytest.skip(f"{folder} is in memory; set TMPDIR to a folder on a disk")
     registry = Registry(Store(folder), folder)
     registry.register("branching", "tests.peers.networks:branching")
     registry.register("tied", "tests.peers.networks:tied", checkpoint=save_shards(folder / "checkpoint"))
+    registry.register("prompted", "tests.exporting.prompted:decoder")
     return registry
 
 
@@ -36,10 +43,13 @@ def _silent(_name: str, _done: int, _total: int) -> None:
 
 
 def _job(name: str, registry: Registry) -> Job:
-    """Return the job with requests for both networks, two samples each, in turn; `tied` runs in three steps."""
-    networks = {network: str(registry.get(network, _silent)[0]) for network in registry.names}
+    """Return the job with requests for all networks that the peer can run, two samples each, in turn."""
+    names = [network for network in registry.names if network != "prompted" or not PEERS[name].is_runtime]
+    networks = {network: str(registry.get(network, _silent)[0]) for network in names}
     program = PEERS[name].program_for(networks, registry, registry.base / "skeletons", _silent)
-    requests = tuple(JobRequest(network, sample, steps=(1, 3)[network]) for sample in range(2) for network in range(2))
+    requests = tuple(
+        JobRequest(n, sample, steps=STEPS[network]) for sample in range(2) for n, network in enumerate(names)
+    )
     return Job(Plan(()), tuple(networks.values()), requests, "read", 2, program)
 
 
@@ -53,7 +63,7 @@ def _drop(job: Job) -> None:
 
 @pytest.mark.parametrize("name", PEERS)
 def test_peers_answer_correctly_from_storage(name: str, registry: Registry) -> None:
-    """Each peer answers both networks correctly, twice each, and fetches all weights from storage on the clock."""
+    """Each peer answers its networks correctly, twice each, and fetches all weights from storage on the clock."""
     if (refusal := missing(name)) is not None:
         pytest.skip(str(refusal))
     job = _job(name, registry)
@@ -64,8 +74,8 @@ def test_peers_answer_correctly_from_storage(name: str, registry: Registry) -> N
         before = counters.process(process.process.pid)["read_bytes"]
         done = process.send(GO)
         assert isinstance(done, Done)
-        assert [len(ends_s) for ends_s in done.step_ends_s] == [1, 3, 1, 3]
+        assert [len(ends_s) for ends_s in done.step_ends_s] == [each.steps for each in job.requests]
         assert counters.process(process.process.pid)["read_bytes"] - before >= weight_bytes
         checked = process.send(CHECK)
         assert isinstance(checked, Checked)
-        assert checked.output_error == pytest.approx(dict.fromkeys(range(4), 0.0), abs=OUTPUT_TOLERANCE)
+        assert checked.output_error == pytest.approx(dict.fromkeys(range(len(job.requests)), 0.0), abs=OUTPUT_TOLERANCE)

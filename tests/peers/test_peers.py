@@ -102,9 +102,9 @@ ONCE = Workload("mix", (Request(network((1, 1, 1))), Request(network((1, 1, 1)),
 def test_workload_over_time_or_with_conditions_is_refused(change: dict[str, Any], reason: str) -> None:
     """Requests that arrive over time or have conditions are an error with the way out."""
     first, second = ONCE.requests
-    check_askable("mine", ONCE)
+    check_askable("mine", Peer("m:f"), ONCE)
     with pytest.raises(UsageError) as refused:
-        check_askable("mine", Workload("mix", (first, replace(second, **change))))
+        check_askable("mine", Peer("m:f"), Workload("mix", (first, replace(second, **change))))
     assert str(refused.value) == (f"peer mine, workload mix: a peer cannot answer {reason}; run it under a policy")
 
 
@@ -113,14 +113,36 @@ def test_inputs_of_other_types_are_refused() -> None:
     nest = nest_of(Inputs((b"text",)), lambda value: value is None)
     asked = Workload("mix", (Request(msgspec.structs.replace(network((1, 1, 1)), nest=nest)),))
     with pytest.raises(UsageError) as refused:
-        check_askable("mine", asked)
+        check_askable("mine", Peer("m:f"), asked)
     assert str(refused.value) == (
         "peer mine, workload mix: the inputs of network made-up contain an object of type bytes, which a peer cannot "
         "take; unpack it in a module around the model, or run it under a policy"
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"inputs": ("x", "b_keys"), "outputs": ("y", "new_keys"), "buffers": ("keys",)},
+            "network made-up changes its buffers, which a converted model does not; give them as inputs and return",
+        ),
+        (
+            {"first_outputs": ("y",)},
+            "network made-up has a prompt in its first step, and a converted model has one set of shapes; give one",
+        ),
+    ],
+)
+def test_only_peers_that_run_the_module_accept_changed_buffers_and_prompts(change: dict[str, Any], reason: str) -> None:
+    """A runtime refuses a network whose buffers change or whose first step has other shapes; a module can do both."""
+    asked = Workload("loop", (Request(msgspec.structs.replace(network((1, 1, 1)), **change)),))
+    for name in ("torch-load-mmap", "accelerate-disk", "safetensors-lazy"):
+        check_askable(name, PEERS[name], asked)
+    with pytest.raises(UsageError, match=f"^peer onnxruntime, workload loop: {reason}"):
+        check_askable("onnxruntime", PEERS["onnxruntime"], asked)
+
+
 def test_ignored_conditions_are_allowed() -> None:
     """A peer can answer a workload whose conditions are ignored."""
     first, second = ONCE.requests
-    check_askable("mine", Workload("mix", (first, replace(second, when=Condition(0, 0.5))), "ignore"))
+    check_askable("mine", Peer("m:f"), Workload("mix", (first, replace(second, when=Condition(0, 0.5))), "ignore"))
