@@ -75,7 +75,7 @@ def computing(job: Job) -> Callable[[], Answers]:
 
     The earlier steps are done already, and the last one as well, once, on a copy of its inputs.
     """
-    networks = [_Resident(Path(folder), job.reader) for folder in job.networks]
+    networks = [_LoadedNetwork(Path(folder), job.reader) for folder in job.networks]
     with torch.inference_mode():
         inputs = [networks[each.network].last_inputs(each.sample, each.steps) for each in job.requests]
 
@@ -90,7 +90,7 @@ def computing(job: Job) -> Callable[[], Answers]:
     return partial(answer, inputs)
 
 
-class _Resident:
+class _LoadedNetwork:
     """The network in `folder` with all of its weights in memory."""
 
     def __init__(self, folder: Path, reader: str) -> None:

@@ -80,9 +80,7 @@ def check_askable(name: str, peer: Peer, workload: Workload) -> None:
             reason = f"network {network.name} changes its buffers, which a converted model does not"
             raise UsageError(subject, reason, f"give them as inputs and return them, or {_UNDER_A_POLICY}")
         if network.first_outputs and peer.is_runtime:
-            reason = (
-                f"network {network.name} has a prompt in its first step, and a converted model has one set of shapes"
-            )
+            reason = f"network {network.name} has a prompt in its first step, which a converted model cannot take"
             raise UsageError(subject, reason, f"give one token in the first step, or {_UNDER_A_POLICY}")
     timed = (request for request in workload.asked if request.after is not None or request.queue is not None)
     if any(timed) or any(request.arrival_s or request.batch for request in workload.asked):

@@ -129,7 +129,7 @@ def test_inputs_of_other_types_are_refused() -> None:
         ),
         (
             {"first_outputs": ("y",)},
-            "network made-up has a prompt in its first step, and a converted model has one set of shapes; give one",
+            "network made-up has a prompt in its first step, which a converted model cannot take; give one",
         ),
     ],
 )
