@@ -7,7 +7,7 @@ a mix; only `load` reads a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, get_args
 
@@ -18,47 +18,25 @@ from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Mix
-from pytest_edgeload.workload.arrivals import (
-    Clock,
-    Constant,
-    Exponential,
-    Gamma,
-    Normal,
-    Periodic,
-    Poisson,
-    Process,
-    RecordedUnit,
-    Trace,
-    Uniform,
-    Weibull,
+from pytest_edgeload.workload.arrivals import Clock, RecordedUnit
+from pytest_edgeload.workload.arrivals_entry import (
+    PROCESS_BY_TAG,
+    Arrivals,
+    Index,
+    InputName,
+    Seconds,
+    Seed,
+    Steps,
+    Text,
+    process_of,
+    times_path,
 )
 from pytest_edgeload.workload.source import Place, Source
+from pytest_edgeload.workload.stream_file import StreamEntry, StreamsDocument, TriggerCondition, mix_of_streams
 
-Text = Annotated[str, Meta(min_length=1)]
-InputName = Annotated[str, Meta(pattern=r"^\w+$")]
-Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
 Images = Annotated[int, Meta(ge=1, le=10_000)]
-Steps = Annotated[int, Meta(ge=1, lt=1 << 31)]
-Seed = Annotated[int, Meta(ge=0, lt=1 << 53)]
-Seconds = Annotated[float, Meta(gt=0)]
 Loop = Literal["once", "closed"]
 FeedRule = Literal["same", "argmax"]
-
-
-class TraceEntry(msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbid_unknown_fields=True):
-    """Recorded times: `at_s`, in seconds after the start; or `at` or a `file`, which are sorted and shifted to 0 s.
-
-    `at` contains numbers in `unit` (default: s) or dates. `file` is CSV or JSON Lines with the times in `column`.
-    """
-
-    at_s: tuple[float, ...] | UnsetType = UNSET
-    at: Annotated[tuple[int | float | str, ...], Meta(min_length=1)] | UnsetType = UNSET
-    file: Text | UnsetType = UNSET
-    column: Text | UnsetType = UNSET
-    unit: RecordedUnit | UnsetType = UNSET
-
-
-Arrivals = Constant | Periodic | Uniform | Normal | Exponential | Poisson | Gamma | Weibull | TraceEntry
 
 
 class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,23 +91,25 @@ class WorkloadDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deadline_s: Seconds | UnsetType = UNSET
 
 
-_PROCESSES: dict[str, type[msgspec.Struct]] = {
-    str(process.__struct_config__.tag): process for process in get_args(Arrivals)
-}
 _CHOICES = {
     "conditions": get_args(Conditions),
     "loop": (*get_args(Loop), "and `arrivals` for an open one"),
     "comparison": get_args(Comparison),
     "clock": get_args(Clock),
     "unit": get_args(RecordedUnit),
-    "process": tuple(_PROCESSES),
+    "process": tuple(PROCESS_BY_TAG),
     "rule": get_args(FeedRule),
 }
 _FIELDS: dict[str, type[msgspec.Struct]] = {
-    "$": WorkloadDocument,
-    "requests": RequestEntry,
-    "when": When,
+    r"\$": WorkloadDocument,
+    r"\$\.requests\[\d+\]": RequestEntry,
+    r"\$\.requests\[\d+\]\.when": When,
+    r"\$\.requests\[\d+\]\.feeds\.\w+": FeedEntry,
+    r"\$\.streams\[\d+\]": StreamEntry,
+    r"\$\.streams\[\d+\]\.when": TriggerCondition,
 }
+"""The mappings of a file, by the pattern of their paths."""
+
 _MAX_JSON_BYTES = 1 << 22
 _MAX_YAML_BYTES = 1 << 18  # seconds for the parser, and several times what 10,000 images with arrivals take
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text", "object": "a mapping", "array": "a list"}
@@ -137,7 +117,8 @@ _KINDS = {"int": "a whole number", "float": "a number", "str": "text", "object":
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a workload file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(WorkloadDocument)}
+    forms, structs = msgspec.json.schema_components((WorkloadDocument, StreamsDocument), ref_template="#/$defs/{name}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "anyOf": [*forms], "$defs": structs}
 
 
 def load(path: str | Path) -> Mix:
@@ -157,11 +138,17 @@ def load(path: str | Path) -> Mix:
 def parse(text: str, file: str) -> Mix:
     """Return the mix that `text` describes. `file` is its name in errors, and its suffix sets the format."""
     source = Source(text, file)
+    stem = PurePath(file).stem
     try:
-        document = msgspec.convert(source.value, WorkloadDocument)
+        if _lists_streams(source):
+            return mix_of_streams(msgspec.convert(source.value, StreamsDocument), stem, source)
+        return _mix(msgspec.convert(source.value, WorkloadDocument), stem, source)
     except msgspec.ValidationError as error:
         raise _explained(str(error), source) from None
-    return _mix(document, PurePath(file).stem, source)
+
+
+def _lists_streams(source: Source) -> bool:
+    return isinstance(source.value, dict) and "streams" in source.value
 
 
 def _mix(document: WorkloadDocument, stem: str, source: Source) -> Mix:
@@ -191,38 +178,11 @@ def _mix(document: WorkloadDocument, stem: str, source: Source) -> Mix:
         return mix.closed() if document.loop == "closed" else mix
     if document.loop is not UNSET:
         raise source.error("$.loop", "arrivals make the loop open", "leave out `loop` or `arrivals`")
-    entry = document.arrivals
-    process: Process = _trace(entry, source) if isinstance(entry, TraceEntry) else entry
+    process = process_of(document.arrivals, source, "$.arrivals")
     try:
         return mix.arriving(process, seed=0 if document.seed is UNSET else document.seed)
     except ValueError as error:
-        paths = (f"$.arrivals.{name}" for name in _TIMES)
-        raise source.error(next((path for path in paths if path in source), "$.arrivals"), str(error)) from None
-
-
-_TIMES: Mapping[str, Sequence[str]] = {"at_s": (), "at": ("unit",), "file": ("unit", "column")}
-"""The fields that contain the times of a trace, one of which is given, and the fields that may go with each."""
-
-
-def _trace(entry: TraceEntry, source: Source) -> Trace:
-    """Return the trace that the file describes. Raises UsageError."""
-    given = [name for name in _TIMES if getattr(entry, name) is not UNSET]
-    if len(given) != 1:
-        raise source.error("$.arrivals", f"has {' and '.join(given) or 'no times'}", f"give one of {', '.join(_TIMES)}")
-    for name in ("unit", "column"):
-        if getattr(entry, name) is not UNSET and name not in _TIMES[given[0]]:
-            takers = [times for times, others in _TIMES.items() if name in others]
-            hint = f"leave it out, or give the times as {' or '.join(takers)}"
-            raise source.error(f"$.arrivals.{name}", f"does not go with {given[0]}", hint)
-    unit = None if entry.unit is UNSET else entry.unit
-    if entry.file is not UNSET:
-        return Trace.load(source.folder / entry.file, column=None if entry.column is UNSET else entry.column, unit=unit)
-    try:
-        if entry.at is not UNSET:
-            return Trace.of(entry.at, unit=unit)
-        return Trace(() if entry.at_s is UNSET else entry.at_s)
-    except ValueError as error:
-        raise source.error(f"$.arrivals.{given[0]}", str(error)) from None
+        raise source.error(times_path(source, "$.arrivals"), str(error)) from None
 
 
 def _condition(requests: Sequence[RequestEntry], r: int, source: Source) -> Condition | None:
@@ -291,9 +251,10 @@ def _with_key(path: str, source: Source) -> str:
     """Return msgspec's path with the name of the input whose feed is not valid, which msgspec leaves out."""
     head, gap, rest = path.partition("[...]")
     if gap:
+        kind: Any = Text | FeedEntry if head.startswith("$.requests") else Index
         for name, feed in source[head].value.items():
             try:
-                msgspec.convert(feed, Text | FeedEntry)
+                msgspec.convert(feed, kind)
             except msgspec.ValidationError:
                 return f"{head}.{name}{rest}"
     return path
@@ -309,9 +270,9 @@ def _spelling(place: Place, kind: str) -> str:
 
 def _fields(path: str, source: Source) -> Sequence[str]:
     """Return the names of the fields that the mapping at `path` may have."""
-    if path == "$.arrivals":
-        process = _PROCESSES[source["$.arrivals.process"].value]
+    if path.endswith(".arrivals"):
+        process = PROCESS_BY_TAG[source[f"{path}.process"].value]
         return "process", *process.__struct_encode_fields__
-    if re.search(r"\.feeds\.\w+$", path):
-        return FeedEntry.__struct_encode_fields__
-    return _FIELDS[re.findall(r"[a-z]+|\$", path)[-1]].__struct_encode_fields__
+    if path == "$" and _lists_streams(source):
+        return StreamsDocument.__struct_encode_fields__
+    return next(kind.__struct_encode_fields__ for pattern, kind in _FIELDS.items() if re.fullmatch(pattern, path))

@@ -117,11 +117,15 @@ def checked(streams: Sequence[Stream]) -> tuple[Stream, ...]:
         if stream.name in names:
             raise BadArgument(f"stream {stream.name}", "has the name of another one", "give each its own")
         if stream.after is not None and stream.after not in names:
-            is_later = stream.after in {other.name for other in streams}
-            hint = "list it after the stream that triggers it" if is_later else suggestion(stream.after, names)
+            hint = trigger_hint(stream.after, names, [other.name for other in streams])
             raise BadArgument(f"stream {stream.name}", f"after={stream.after!r} is not an earlier stream", hint)
         names.append(stream.name)
     return streams
+
+
+def trigger_hint(after: str, earlier: Sequence[str], names: Sequence[str]) -> str:
+    """Return the hint about a trigger `after` that is not one of the streams before."""
+    return "list it after the stream that triggers it" if after in names else suggestion(after, [*earlier])
 
 
 @dataclass(slots=True, eq=False)

@@ -33,7 +33,8 @@ from pytest_edgeload.workload.arrivals import (
     Uniform,
     Weibull,
 )
-from pytest_edgeload.workload.file import Arrivals, WorkloadDocument, parse, schema
+from pytest_edgeload.workload.arrivals_entry import Arrivals
+from pytest_edgeload.workload.file import WorkloadDocument, parse, schema
 from pytest_edgeload.workload.source import Source
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -663,7 +664,7 @@ def test_every_process_can_be_written_down() -> None:
 def test_the_guides_files_load(tmp_path: Path) -> None:
     """Every YAML block of the guide is a workload."""
     names = [parse(block, "fga.yaml").name for block in blocks("yaml")]
-    assert names == ["FGA"]
+    assert names == ["FGA", "kitchen"]
 
 
 def test_the_guides_example_uses_every_field() -> None:
