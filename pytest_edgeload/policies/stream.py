@@ -19,7 +19,14 @@ from itertools import chain, groupby
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
 from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
-from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, appearance, kept, room_bytes
+from pytest_edgeload.policies.streaming.memory import (
+    Ring,
+    activations_bytes,
+    appearance,
+    kept,
+    predecessors,
+    room_bytes,
+)
 from pytest_edgeload.policies.streaming.streams import by_deadline, is_of_streams
 from pytest_edgeload.policies.streaming.uses import Stage, TileKey, TileUse, first_requests, serve, stages
 from pytest_edgeload.workload import Workload, awaited_requests
@@ -148,7 +155,7 @@ class _Layout:
         self._has_loops = any(use.steps > 1 for use in uses)
         order = appearance(uses)
         # By request: the request whose start its init waits for.
-        self._predecessors = dict(zip(order[AHEAD:], order, strict=False))
+        self._predecessors = predecessors(order, workload)
         self._inits: dict[int, int] = {}
         self._starts: dict[int, int] = {}
         self._loads: dict[TileKey, tuple[int, int]] = {}  # of kept tiles: the request and the task that load them
@@ -203,7 +210,8 @@ class _Layout:
             deciding = set() if request.when is None else {request.when.request}
             for source in sorted(awaited_requests(request) | deciding):
                 self._begin(source)
-            after = self._starts.get(self._predecessors.get(r, r))
+            # a request of a loop begins before the loop, so at the latest after the stage before
+            after = self._starts.get(self._predecessors[r], self._last_exec) if r in self._predecessors else None
             self._inits[r] = self._plan.add("init", r, after=after, lane=READERS[0])
 
     def _add(self, number: int, use: TileUse) -> int | None:

@@ -29,7 +29,7 @@ from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.policies.stream import READERS as READING_LANES
 from pytest_edgeload.policies.stream import _ordered, stream
 from pytest_edgeload.policies.streaming.interleave import makespan_s, merge, orders
-from pytest_edgeload.policies.streaming.memory import AHEAD, Ring, activations_bytes, kept, room_bytes
+from pytest_edgeload.policies.streaming.memory import AHEAD, AHEAD_BYTES, Ring, activations_bytes, kept, room_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse, first_requests, serve, stages
 from pytest_edgeload.strategies import arrivals, workloads
 from pytest_edgeload.workload import Condition, Conditions, Request, Workload
@@ -115,6 +115,14 @@ def test_inputs_are_read_shortly_before() -> None:
     assert [len(use.requests) for use in _ordered(asked, Budget(speeds=SPEEDS))] == [50]
     found = simulate(plan, asked, speeds=SPEEDS)
     assert found.peak_bytes <= PAGE + 50 + 1000 * (AHEAD + 1)
+
+
+def test_large_inputs_are_read_one_by_one() -> None:
+    """Inputs that together exceed the bytes that may be read ahead are read one after the other."""
+    input_bytes = AHEAD_BYTES // 2 + 1
+    asked = workload(*[network((PAGE, 1, 1), input_bytes=input_bytes) for _ in range(5)])
+    found = simulate(stream(asked, Budget(1 << 30, speeds=SPEEDS)), asked, speeds=SPEEDS)
+    assert found.peak_bytes - found.peak_weight_bytes <= 2 * input_bytes + 50
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=3), st.integers(1, 30), BUDGETS)

@@ -4,20 +4,60 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 
 from pytest_edgeload.networks.tile import is_last, live_out_bytes, working_bytes
 from pytest_edgeload.policies.parts import scratch_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
-from pytest_edgeload.workload import Workload
+from pytest_edgeload.workload import Request, Workload
 
-AHEAD = 8
-"""How many requests read their inputs before they are executed."""
+AHEAD, AHEAD_BYTES = 8, 16 << 20
+"""How many requests, and bytes of inputs and state, are read before they are executed; one request of any size is."""
 
 
 def appearance(uses: Sequence[TileUse]) -> list[int]:
     """Return the requests in the order in which they begin."""
     return list(dict.fromkeys(r for use in uses for r in use.requests))
+
+
+def predecessors(order: Sequence[int], workload: Workload) -> dict[int, int]:
+    """Return the request whose first exec must have ended before another reads its inputs, by the latter.
+
+    Requests begin in `order`. The first ones wait for none.
+    """
+    sizes = [_begun_bytes(request) for request in workload.requests]
+    found: dict[int, int] = {}
+    first = ahead_bytes = 0  # of the requests from the first one on, none has been executed
+    for position, r in enumerate(order):
+        ahead_bytes += sizes[r]
+        while position - first >= AHEAD or (ahead_bytes > AHEAD_BYTES and first < position):
+            ahead_bytes -= sizes[order[first]]
+            first += 1
+        if first:
+            found[r] = order[first - 1]
+    return found
+
+
+def _begun_bytes(request: Request) -> int:
+    """Return the bytes of a request that has read its inputs, including the state of its steps."""
+    return request.network.input_bytes + (request.network.kept_bytes if request.steps > 1 else 0)
+
+
+def _beginnings(uses: Sequence[TileUse], workload: Workload) -> dict[int | None, list[int]]:
+    """Return the requests that read their inputs when another has been executed first, by the latter.
+
+    The requests of a loop, which is a stage, all begin before it.
+    """
+    order = appearance(uses)
+    loops = {r: use.stage for use in uses if use.steps > 1 for r in use.requests}
+    firsts = {loops[r]: r for r in reversed(order) if r in loops}
+    awaited = predecessors(order, workload)
+    found: dict[int | None, list[int]] = {}
+    for r in order:
+        at = awaited.get(r)
+        if at in loops and loops[at] == loops.get(r):
+            at = firsts[loops[at]]
+        found.setdefault(at, []).append(r)
+    return found
 
 
 def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
@@ -27,28 +67,27 @@ def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
     be loaded as soon as a request has read its input. A request of several steps keeps inputs, and frees its state at
     the end.
     """
-    requests = appearance(uses)
     requested_bytes = Counter[int]()
     for use in uses:
         if not use.has_place:
             requested_bytes.update(dict.fromkeys(use.requests, use.size_bytes))
-    to_come = iter(requests)
+    beginnings = _beginnings(uses, workload)
     held: dict[int, int] = {}
     kept_bytes = [each.network.kept_bytes if each.steps > 1 else 0 for each in workload.requests]
 
-    def begin(count: int) -> int:
-        """Let the next `count` requests read their inputs; return the bytes that they hold."""
-        coming = list(islice(to_come, count))
-        held.update((r, workload.requests[r].network.input_bytes + kept_bytes[r]) for r in coming)
+    def begin(at: int | None) -> int:
+        """Let the requests that begin with request `at` read their inputs; return the bytes that they hold."""
+        coming = beginnings.get(at, [])
+        held.update((r, _begun_bytes(workload.requests[r])) for r in coming)
         return sum(held[r] + requested_bytes[r] for r in coming)
 
-    peak = total = begin(AHEAD)
+    peak = total = begin(None)
     started: set[int] = set()
     for use in uses:
         for r in use.requests:
             if r not in started:
                 started.add(r)
-                total += begin(1)
+                total += begin(r)
             network = workload.requests[r].network
             layer = network.layers[use.layer]
             copy_bytes = use.size_bytes if layer.is_convolution else 0
