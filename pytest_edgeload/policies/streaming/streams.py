@@ -59,7 +59,7 @@ class _Kept:
 
 
 @dataclass(slots=True)
-class _Chain:
+class _ChainState:
     """Requests that are served one after the other: the ring of the tiles that do not stay, and the last task.
 
     `room_made` is the last free that made room for the answer of the last request: the next request waits for it.
@@ -73,7 +73,7 @@ class _Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class _ChainNeeds:
+class _ChainNetworks:
     """Networks that share a chain, as the first request of each, and their tiles."""
 
     uses: dict[int, list[TileUse]]
@@ -81,7 +81,7 @@ class _ChainNeeds:
     ring_bytes: int
 
 
-def _grouped(workload: Workload, budget: Budget) -> list[_ChainNeeds]:
+def _grouped(workload: Workload, budget: Budget) -> list[_ChainNetworks]:
     """Return the groups of networks: each network is one, as long as the memory for activations and rings allows it.
 
     Otherwise the networks with the longest deadlines share a chain.
@@ -98,7 +98,7 @@ def _grouped(workload: Workload, budget: Budget) -> list[_ChainNeeds]:
         parts[-2:] = [parts[-2] + parts[-1]]
 
 
-def _group(workload: Workload, budget: Budget, part: Sequence[int], count: int) -> _ChainNeeds:
+def _group(workload: Workload, budget: Budget, part: Sequence[int], count: int) -> _ChainNetworks:
     """Return the group of the networks of these first requests; it is one of `count` groups."""
     tile_bytes = TILE_BYTES
     if budget.memory_bytes is not None:
@@ -111,7 +111,7 @@ def _group(workload: Workload, budget: Budget, part: Sequence[int], count: int) 
         activations.append(activations_bytes(uses[first], workload))
         sizes = [use.size_bytes for use in uses[first] if use.has_place]
         rings.append(min(sum(sizes), max([RING_TILES * tile_bytes, *sizes])) // PAGE * PAGE)
-    return _ChainNeeds(uses, max(activations), 0 if budget.memory_bytes is None else max(rings))
+    return _ChainNetworks(uses, max(activations), 0 if budget.memory_bytes is None else max(rings))
 
 
 def _deadlines(workload: Workload) -> tuple[float, ...]:
@@ -126,11 +126,11 @@ class _Server:
     def __init__(self, workload: Workload, budget: Budget) -> None:
         self._workload = workload
         self._networks = first_requests(workload)
-        self._chains: dict[int, _Chain] = {}
+        self._chains: dict[int, _ChainState] = {}
         self._uses: dict[int, list[TileUse]] = {}
         groups, end = _grouped(workload, budget), 0
         for group in groups:
-            chain = _Chain(Ring(end, end + group.ring_bytes))
+            chain = _ChainState(Ring(end, end + group.ring_bytes))
             end += group.ring_bytes
             self._uses |= group.uses
             self._chains |= dict.fromkeys(group.uses, chain)
@@ -181,7 +181,7 @@ class _Server:
             with self._plan.loop(request.steps, overlapping=True) as loop:
                 self._add_step(r, init, chain, uses, loop)
 
-    def _settle(self, r: int, init: int, chain: _Chain) -> None:
+    def _settle(self, r: int, init: int, chain: _ChainState) -> None:
         """Add the frees of the tiles that no longer stay, and the loads of the tiles that stay from now on."""
         request = self._workload.requests[r]
         going, coming = self._residents.ask(self._networks[r], request.steps, request.arrival_s, self._due_s[r])
@@ -191,7 +191,7 @@ class _Server:
             load = self._load(r, use, (init, self._last_free))
             self._kept[use.key] = _Kept(r, load, r, load, use)
 
-    def _add_step(self, r: int, init: int, chain: _Chain, uses: Sequence[TileUse], loop: LoopBuilder) -> None:
+    def _add_step(self, r: int, init: int, chain: _ChainState, uses: Sequence[TileUse], loop: LoopBuilder) -> None:
         """Add a step of request `r`. In a loop, tiles have the same places in each step."""
         steps = self._workload.requests[r].steps
         if steps > 1:
@@ -213,7 +213,7 @@ class _Server:
                     if other in begun:
                         loop.carry(load, chain.frees[other])
 
-    def _pass(self, r: int, init: int, chain: _Chain, use: TileUse) -> int:
+    def _pass(self, r: int, init: int, chain: _ChainState, use: TileUse) -> int:
         """Add the load, the exec and the free of a tile that does not stay; return the load."""
         place, gone = chain.ring.take(use.size_bytes, chain.count) if use.has_place else (None, [])
         load = self._load(r, use, (init, *(chain.frees[other] for other in gone)), place)
@@ -222,7 +222,7 @@ class _Server:
         chain.count += 1
         return load
 
-    def _execute(self, r: int, init: int, chain: _Chain, use: TileUse, load: int, owner: int) -> int:
+    def _execute(self, r: int, init: int, chain: _ChainState, use: TileUse, load: int, owner: int) -> int:
         chain.last = self._plan.add(
             "exec",
             r,
