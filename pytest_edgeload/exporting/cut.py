@@ -8,8 +8,7 @@ and so do elementwise ops with one number for each row, such as the scales of qu
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast
@@ -17,27 +16,21 @@ from typing import Any, cast
 import torch
 from torch.fx import Graph, Node
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from pytest_edgeload.exporting.in_place import (
     IN_PLACE,
     WRITE_TO_VIEW,
-    in_place_form,
     may_overwrite,
     shared_inputs,
     storages_of,
 )
 from pytest_edgeload.exporting.model import CannotExport
+from pytest_edgeload.exporting.ops import Placeholders, fake_call, target_name, write_ops
 from pytest_edgeload.exporting.rows import RowSource, find_rows
 from pytest_edgeload.networks.layer import Op, RowCut
 from pytest_edgeload.networks.tile import CONVOLUTIONS, EMBEDDING, GROUPS_AT
 
-Placeholders = Mapping[str, tuple[str, torch.Tensor]]
-"""The weights of a graph by the names of their placeholders: the name in the module, and the tensor."""
-
 _BEGINS_LAYER_NDIM = 2
-_SAME_FUNCTION: Mapping[str, Callable[..., Any]] = {"aten.view.default": torch.ops.aten.reshape.default}
-"""Operators with the same result for any strides; an op in place may leave others than the copy would have."""
 _BLOCK_BYTES = 1 << 20
 """The most bytes of widened weights that are held at a time; they fit in the cache of a core."""
 
@@ -211,7 +204,8 @@ def _account(
             for node in (*new_views, computation.node):
                 dying = {name for name in live if name not in views and last.get(name, -1) <= position}
                 is_in_place = node is computation.node and _overwrites(node, live, dying, kept)
-                values[node.name] = _fake_call(node, values, layer, is_in_place=is_in_place)
+                values[node.name], flops = fake_call(node, values, is_in_place=is_in_place)
+                layer.flops += flops
                 live[node.name] = values[node.name]
                 layer.activation_bytes = max(layer.activation_bytes, _live_bytes(live, weight_storages) + matrix_bytes)
                 drops: list[str] = []
@@ -223,7 +217,7 @@ def _account(
                     drops += sorted(views)
                 for name in drops:
                     del live[name]
-                layer.ops += _ops(node, weights, drops, is_in_place=is_in_place)
+                layer.ops += write_ops(node, weights, drops, is_in_place=is_in_place)
             position += 1
         layer.live_out_bytes = _live_bytes(live, weight_storages)
     return values
@@ -270,11 +264,13 @@ def _append_row_ops(
     copies: dict[str, Any] = {}
     copies_bytes = 0
     for view in computation.views:
-        copies[view.name] = values[view.name] = _fake_call(view, values, layer, is_in_place=False)
+        values[view.name], flops = fake_call(view, values)
+        copies[view.name] = values[view.name]
+        layer.flops += flops
         copies_bytes = max(copies_bytes, _live_bytes(copies, held))
         drops = [name for name in copies if last_user[name] is view]
         copies = {name: copy for name, copy in copies.items() if name not in drops}
-        layer.ops += _ops(view, weights, drops, rows.sizes.get(view), is_in_place=False)
+        layer.ops += write_ops(view, weights, drops, rows.sizes.get(view))
     taken = axes if target_name(node.target) == EMBEDDING else [name for name, axis in axes.items() if axis]
     taken_bytes = sum(layer.weights[name].nbytes for name in taken)  # their rows are copied before they are widened
     per_all_rows = (copies_bytes + taken_bytes, _live_bytes(copies, held) + taken_bytes)
@@ -298,89 +294,6 @@ def _block(node: Node, rows: RowSource, size_bytes: int) -> tuple[int, int]:
     return block_rows, block_rows
 
 
-def _fake_call(node: Node, values: Mapping[str, Any], layer: LayerDraft, *, is_in_place: bool) -> Any:
-    """Return the fake result of a node, and add its FLOPs to the layer."""
-
-    def look_up(source: Node) -> Any:
-        return values[source.name]
-
-    args = torch.fx.map_arg(node.args, look_up)
-    kwargs = torch.fx.map_arg(node.kwargs, look_up)
-    if not callable(node.target):
-        raise CannotExport(str(node.format_node()), "it calls nothing")
-    first = next((leaf for leaf in tree_leaves([values[s.name] for s in node.all_input_nodes]) if _is_fake(leaf)), None)
-    if first is None:
-        return node.meta["val"]
-    name = target_name(node.target)
-    target = in_place_form(name) if is_in_place else _SAME_FUNCTION.get(name, node.target)
-    with torch.no_grad(), first.fake_mode, FlopCounterMode(display=False) as counter:
-        result = target(*args, **kwargs)
-    layer.flops += counter.get_total_flops()
-    return result
-
-
-def _is_fake(leaf: object) -> bool:
-    return isinstance(leaf, torch.Tensor) and hasattr(leaf, "fake_mode")
-
-
 def _live_bytes(live: Mapping[str, Any], weight_storages: set[int]) -> int:
     """Return the bytes of all storages of live values. Views of one storage count once, weights do not count."""
     return sum(size for storage, size in storages_of(dict(live)) if storage not in weight_storages)
-
-
-def target_name(target: object) -> str:
-    """Return the name by which the worker finds the op `target`: `aten.conv2d.default`, `getitem`."""
-    if target is operator.getitem:
-        return "getitem"
-    if isinstance(target, torch._ops.OpOverload):  # noqa: SLF001  # the class has no public name
-        return str(target)
-    reason = "it is not a tensor operator: data-dependent sizes and branches cannot be cut into layers"
-    raise CannotExport(str(target), reason)
-
-
-def _ops(
-    node: Node, weights: Placeholders, drops: Sequence[str], sizes: Sequence[int] | None = None, *, is_in_place: bool
-) -> list[Op]:
-    """Return the op of `node`, or those that overwrite its first argument and have the same result.
-
-    `sizes` replace those that it expands or reshapes to.
-    """
-
-    def reference(source: Node) -> dict[str, str]:
-        return {"weight": weights[source.name][0]} if source.name in weights else {"value": source.name}
-
-    name = target_name(node.target)
-    args = [encode(argument, reference) for argument in node.args]
-    kwargs = {key: encode(argument, reference) for key, argument in node.kwargs.items()}
-    if is_in_place and name in WRITE_TO_VIEW:
-        whole, part, *place = args
-        view = f"{node.name}.view"
-        return [
-            Op(target_name(WRITE_TO_VIEW[name]), [whole, *place], {}, view),
-            Op("aten.copy_.default", [{"value": view}, part], {}, view, (view,)),
-            Op("aten.alias.default", [whole], {}, node.name, tuple(drops)),
-        ]
-    if sizes is not None:
-        name = name if name == "aten.expand.default" else "aten.reshape.default"
-        return [Op(name, [args[0], [*sizes]], {}, node.name, tuple(drops))]
-    target = target_name(IN_PLACE[name] if is_in_place else _SAME_FUNCTION.get(name, node.target))
-    return [Op(target, args, kwargs, node.name, tuple(drops))]
-
-
-def encode(argument: Any, reference: Callable[[Node], dict[str, str]]) -> Any:
-    """Return `argument` as JSON; the worker's `kernels.bind` is the inverse. Raises CannotExport."""
-    match argument:
-        case Node():
-            return reference(argument)
-        case None | bool() | int() | str():
-            return argument
-        case float():
-            return {"float": repr(argument)}
-        case list() | tuple():
-            return [encode(item, reference) for item in argument]
-        case torch.dtype() | torch.memory_format() | torch.layout():
-            return {"torch": str(argument).removeprefix("torch.")}
-        case torch.device():
-            return {"device": "cpu"}
-        case _:
-            raise CannotExport(f"argument {argument!r} of an operator", "it cannot be stored")

@@ -16,12 +16,13 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import way_out
-from pytest_edgeload.exporting.cut import CutGraph, LayerDraft, Placeholders, cut_graph, target_name
+from pytest_edgeload.exporting.cut import CutGraph, LayerDraft, cut_graph
 from pytest_edgeload.exporting.entries import with_first_step
 from pytest_edgeload.exporting.feeding import stored_feeds
 from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line, unchanged
 from pytest_edgeload.exporting.names import names_of
 from pytest_edgeload.exporting.operators import decomposed
+from pytest_edgeload.exporting.ops import Placeholders, target_name
 from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.inputs import Inputs, as_inputs
 from pytest_edgeload.tensors import is_plain

@@ -16,8 +16,8 @@ import msgspec
 import torch
 from torch.export import ExportedProgram
 
-from pytest_edgeload.exporting.cut import target_name
 from pytest_edgeload.exporting.model import CannotExport
+from pytest_edgeload.exporting.ops import target_name
 
 _MAX_LEVELS = 8  # operators of which the code of a replaced operator consists may be missing as well
 _KERNELS = ("CompositeImplicitAutograd", "CompositeExplicitAutograd", "CPU")

@@ -64,7 +64,7 @@ class Op(msgspec.Struct, frozen=True):
     """One call of an ATen operator.
 
     `args` and `kwargs` are JSON: `{"value": n}` is an activation, `{"weight": n}` a weight, and the other objects with
-    one key are types that JSON lacks (see `exporting.cut.encode`). `drops` names the values that no later op needs.
+    one key are types that JSON lacks (see `exporting.ops.encode`). `drops` names the values that no later op needs.
     """
 
     target: str

@@ -13,8 +13,8 @@ from torch.fx import Graph, Node
 from torch.nn import functional as F  # noqa: N812  # the customary name
 
 from pytest_edgeload.engine.kernels import apply_linear, attend, bind, compile_op, convolve
-from pytest_edgeload.exporting.cut import encode
 from pytest_edgeload.exporting.model import CannotExport
+from pytest_edgeload.exporting.ops import encode
 from pytest_edgeload.networks.layer import Op
 
 GRAPH = Graph()
