@@ -98,7 +98,7 @@ class Arrivals:
 
 
 class Queues:
-    """The waiting requests of each stream: they have arrived, and their first exec has not started."""
+    """The waiting requests of each stream: they have arrived, and none of their loads and execs has begun."""
 
     def __init__(self, requests: Sequence[TimedRequest]) -> None:
         self._requests = requests

@@ -118,7 +118,7 @@ class Dispatcher:
         if task.reserve:
             self._reserved[task.weights] = task.reserve
             self._passed_over.update(passed)
-        if task.kind == "exec":
+        if task.kind in {"load", "exec"}:
             self._queues.leave(task.request)
         self._ready.remove(entry)
         self._running += 1

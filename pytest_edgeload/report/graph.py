@@ -11,6 +11,7 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.networks.layer import Layer
 from pytest_edgeload.planning.plan import Kind, Plan, Span, StepLoop, Task
 from pytest_edgeload.planning.simulate import Simulation
+from pytest_edgeload.report.stream_timeline import stream_timeline
 from pytest_edgeload.results.derived import rows, weight_bytes
 from pytest_edgeload.workload import Workload
 
@@ -27,7 +28,7 @@ _DOT_SHAPES: dict[Kind, str] = {"init": "ellipse", "load": "box3d", "exec": "box
 def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "") -> str:
     """Return a table of the tasks in the order of execution, below the predicted peak and makespan of the plan.
 
-    Of a loop, it has the first step.
+    Of a loop, it has the first step. A workload with streams has a table of these as well.
     `title` adds facts that the plan does not contain: its policy and the memory.
     """
     head = [f"workload {printable(workload.name)}", title, _count(plan.lanes, "lane"), _count(len(plan.tasks), "task")]
@@ -42,6 +43,7 @@ def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "")
             *([_TIED] if any(request.network.tied_weights for request in workload.requests) else []),
             *_feeds(workload),
             *map(_loop, plan.loops),
+            *stream_timeline(plan, workload, simulated),
             "",
             *(line.rstrip() for line in table.splitlines()),
         ]
@@ -163,7 +165,8 @@ def _carried(plan: Plan) -> Iterator[tuple[int, int]]:
 
 
 def _request(r: int, workload: Workload) -> str:
-    return f"request {r}: {workload.requests[r].network.name}"
+    request = workload.requests[r]
+    return f"request {r}: {request.network.name}{f', stream {request.stream}' if request.stream else ''}"
 
 
 def _label(index: int, plan: Plan, workload: Workload) -> list[str]:

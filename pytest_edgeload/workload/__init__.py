@@ -78,8 +78,8 @@ class Request:
     earlier requests; it waits for these, and is dropped if one of them is.
 
     If the request `after` triggers it, it does not arrive before that one is answered, and is dropped with it. When it
-    arrives, only the newest `queue` requests of its `stream` whose first exec has not started stay (None: all of them);
-    older ones are dropped.
+    arrives, of the requests of its `stream` that wait, only the newest `queue` stay (None: all of them); older ones are
+    dropped. A request waits until its first load or exec begins.
     """
 
     network: Network
