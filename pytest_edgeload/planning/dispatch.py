@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
+from functools import cache
 
 from pytest_edgeload.networks.tile import WHOLE
 from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
@@ -183,42 +183,39 @@ class Dispatcher:
     def _choose(self, lane: int, now_s: float) -> tuple[_ReadyTask | None, list[int]]:
         """Return the task that `lane` may run now, and the tasks it passes over because their memory does not fit."""
         passed: list[int] = []
-        for entry in self._candidates(now_s):
+        for entry in self._candidates(lane, now_s):
             task = self._plan.tasks[entry[-1]]
-            if task.lane in {None, lane}:
-                if not task.reserve or self._admits(task.reserve, passed):
-                    return entry, passed
-                passed.append(entry[-1])
+            if not task.reserve or self._admits(task.reserve, passed):
+                return entry, passed
+            passed.append(entry[-1])
         return None, []
 
-    def _candidates(self, now_s: float) -> Iterator[_ReadyTask]:
-        """Yield the ready tasks in the order in which they may run."""
+    def _candidates(self, lane: int, now_s: float) -> Iterable[_ReadyTask]:
+        """Return the ready tasks of `lane` in the order in which they may run."""
+        tasks = self._plan.tasks
+        own = (entry for entry in self._ready if tasks[entry[-1]].lane in {None, lane})
         if self._plan.order in {"created", "ready"}:
-            yield from self._ready
-            return
-        rank = self._by_deadline if self._plan.order == "deadline" else self._by_response_ratio
-        for _, alike in groupby(self._ready, key=lambda entry: entry[0]):
-            yield from sorted(alike, key=lambda entry: rank(entry[-1], now_s))
+            return own
+        rank = cache(self._by_deadline if self._plan.order == "deadline" else self._by_response_ratio)
+        return sorted(own, key=lambda entry: (entry[0], rank(tasks[entry[-1]].request, now_s)))
 
-    def _by_deadline(self, index: int, now_s: float) -> tuple[float, float]:
+    def _by_deadline(self, request: int, now_s: float) -> tuple[float, float]:
         """Return the sort key by deadline: requests that waited for too long, those in time, and those that are late.
 
         The wait counts from the moment at which the init was ready, so a long queue of one network is not a reason to
         go first.
         """
-        request = self._plan.tasks[index].request
         deadline_s, turn_s = self._plan.deadlines_s[request], self._turns_s[request]
         due_s = (self.arrived_s[request] or 0.0) + deadline_s
         if now_s - turn_s > DEADLINES_UNTIL_FIRST * deadline_s:
             return 0, turn_s
         return 1 + (now_s > due_s), due_s
 
-    def _by_response_ratio(self, index: int, now_s: float) -> tuple[float, float]:
+    def _by_response_ratio(self, request: int, now_s: float) -> tuple[float, float]:
         """Return the sort key by response ratio; of equal ratios, the shorter request goes first.
 
         The same order holds a moment later: requests that arrived together keep their order at any time.
         """
-        request = self._plan.tasks[index].request
         service_s = self._plan.service_s[request]
         waited_s = now_s - (self.arrived_s[request] or 0.0)
         return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
