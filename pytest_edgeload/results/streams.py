@@ -15,7 +15,7 @@ from pytest_edgeload.workload import Request, Workload, awaited_requests
 
 _MS_PER_S = 1000
 _STEEPNESS = 15  # per millisecond, the default of XRBench 0.1
-_MAX_EXPONENT = 700.0  # the largest that `math.exp` takes
+_MAX_EXPONENT = 36.0  # beyond it the score cannot be told from 0
 
 
 def with_streams(measurement: Measurement, workload: Workload) -> Measurement:
@@ -126,7 +126,8 @@ def xr_score(delays_s: Sequence[float], due: int) -> float | None:
 
 def real_time_score(delay_s: float) -> float:
     """Return 1 / (1 + exp(k x delay in ms)) with k = 15: 1 for an answer in time, 0.5 at the deadline, then 0."""
-    return 1 / (1 + math.exp(min(_STEEPNESS * delay_s * _MS_PER_S, _MAX_EXPONENT)))
+    exponent = _STEEPNESS * delay_s * _MS_PER_S
+    return 1 / (1 + math.exp(exponent)) if exponent < _MAX_EXPONENT else 0.0
 
 
 def fairness(shares: Sequence[float]) -> float | None:

@@ -25,7 +25,7 @@ from pytest_edgeload.results.naming import STATISTICS, can_be_own, is_statistic,
 from pytest_edgeload.results.stream_stats import STREAM_METRICS, split_name
 
 _MAIN = "makespan_s"
-_EXPR = re.compile(r"(?P<name>\w+(?:\[[\w.-]+\])?(?:\.\w+)*)(?:/(?P<reference>[\w.-]+))?")
+_EXPR = re.compile(r"(?P<name>\w+(?:\[[^\[\],:]+\])?(?:\.\w+)*)(?:/(?P<reference>[\w.-]+))?")
 _NUMBER = re.compile(r"\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 _MULTIPLE = re.compile(rf"(?P<number>{_NUMBER.pattern})\s*x\s*(?P<reference>[\w.-]+)")
 _KINDS = {
