@@ -66,6 +66,9 @@ SESSIONS: Final = {
         "--edge-mem=base+64M --edge-policy=stream --edge-reader=direct", 1, None, ("*first s*step s*read/step*",)
     ),
     "docs/strategies.md": Session("", 3),
+    "docs/streams.md": Session(
+        "--edge-mem=base+64M --edge-policy=lru", 1, None, ("*in time*worst*score*", "camera *lru * 60 *")
+    ),
     "docs/workloads.md": Session("--edge-policy=stream --edge-mem=512M", 1),
     "docs/template.md": Session("", 3, None, ("linear *ok", "bulk *ok")),
 }

@@ -45,7 +45,9 @@ cases = st.builds(
     requests=st.lists(asks, max_size=2).map(tuple),
     seed=some,
 )
-streams = st.builds(StreamStats, requests=st.just((0, 2)), requests_due=sizes, in_time=st.none() | seconds)
+streams = st.builds(
+    StreamStats, requests=st.just((0, 2)), requests_due=sizes, overruns=sizes, in_time=st.none() | seconds
+)
 services = st.builds(ServiceStats, sizes, sizes, *[st.none() | seconds] * 5, st.none() | sizes)
 
 

@@ -114,7 +114,7 @@ def test_threshold_on_a_metric_of_a_stream_concerns_only_cases_that_have_it() ->
     """A share in time that falls regresses, cases without the stream are not judged, and a misspelled one is named."""
 
     def seen(in_time: float) -> Record:
-        stats = {"camera": StreamStats(requests=(0,), requests_due=100, in_time=in_time)}
+        stats = {"camera": StreamStats(requests=(0,), requests_due=100, overruns=0, in_time=in_time)}
         return Record(CASE, tuple(Measurement(outcome="ok", round=i, streams=stats) for i in range(5)))
 
     gate = Gate(parse_thresholds("in_time[camera]:5%,in_time[camra]:5%"), _session(seen(0.9), _record("silent", 1)))

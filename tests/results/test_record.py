@@ -62,6 +62,7 @@ STREAMS = st.builds(
     StreamStats,
     requests=st.lists(st.integers(0, 3), max_size=3).map(tuple),
     requests_due=COUNTS,
+    overruns=COUNTS,
     in_time=SECONDS | st.none(),
     deadline_misses=COUNTS | st.none(),
 )

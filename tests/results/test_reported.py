@@ -60,7 +60,7 @@ def test_stream_that_no_workload_has_has_a_suggestion() -> None:
 
     A stream has all metrics of streams, and a program is not asked for these.
     """
-    stats = {name: StreamStats(requests=(0,), requests_due=1) for name in ("camera", "mic")}
+    stats = {name: StreamStats(requests=(0,), requests_due=1, overruns=0) for name in ("camera", "mic")}
     run = Measurement(outcome="ok", streams=stats, own={"rtf": OwnMetric(2)})
     reported = optional_metrics([Record(CASE, (run,))])
     assert reported["in_time[camera]"] == METRICS["in_time"]

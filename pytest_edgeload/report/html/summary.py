@@ -11,7 +11,7 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.report.columns import KEYS
 from pytest_edgeload.report.html.cases import distinguishing
 from pytest_edgeload.report.html.experiment import NO_LIMIT, Experiment, sorted_limits
-from pytest_edgeload.report.winners import winner
+from pytest_edgeload.report.winners import in_words, winner
 from pytest_edgeload.results.case import REFERENCE, Case
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
@@ -101,7 +101,7 @@ def _sentence(cell: Cells) -> str:
     figures = [cell["time"], cell["ratio"], cell["peak"]]
     took = ", ".join(figure for figure in figures if figure)
     if cell["close"]:
-        verb = "took" if cell["is_quickest"] else "has"
+        verb = "took" if cell["is_quickest"] else f"has {cell['figure']}"
         return f"no difference was seen between {cell['policy']} and {cell['close']}; {cell['policy']} {verb} {took}"
     return f"{cell['policy']} {_praise(cell)}: {took}"
 
@@ -129,6 +129,7 @@ def _winner(experiment: Experiment, limit: str) -> Cells:
         "policy": won.policy,
         "is_quickest": won.is_quickest,
         "superlative": printable(won.superlative),
+        "figure": printable(in_words(won.figure)),
         "time": printable(won.figure.show(won.value)),
         "peak": _peak(won.record),
         "ratio": "" if won.ratio is None else f"{won.ratio:.2f} x {REFERENCE}",
