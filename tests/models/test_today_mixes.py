@@ -28,7 +28,9 @@ def test_mixes_have_their_names_and_registered_networks(name: str) -> None:
     assert all(ask.stream and ask.deadline_s for ask in mix.asks)
     for ask in mix.asks:
         assert ask.after is None or mix.asks[ask.after].arrival_s == ask.arrival_s
-    assert len({ask.stream for ask in mix.asks}) == len({ask.stream for ask in TODAY_MIXES[name](duration_s=200.0).asks})
+    assert len({ask.stream for ask in mix.asks}) == len(
+        {ask.stream for ask in TODAY_MIXES[name](duration_s=200.0).asks}
+    )
 
 
 def test_cameras_and_keywords_have_the_rates_of_xrbench() -> None:
