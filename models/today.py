@@ -105,7 +105,7 @@ def voice_assistant(duration_s: float = DURATION_S, seed: int = 25) -> Mix:
 
 
 def consumer(duration_s: float = DURATION_S, seed: int = 0) -> Mix:
-    """Return ConsumerBench's chat beside live captions beside images: 1.2 GB of weights.
+    """Return ConsumerBench's chat with live captions and images: 1.2 GB of weights.
 
     Gu et al., "ConsumerBench: Benchmarking Generative AI Applications on End-User Devices", 2025. smol_135m stands for
     Llama-3.2-3B, Whisper tiny for the larger Whisper, and the text part of CLIP and DiT-B/4 for Stable Diffusion 3.5.
