@@ -33,11 +33,11 @@ class Sizes:
     heads: int
     key_heads: int
     seed: int
+    vocabulary: int = 49_152
 
 
 SMOL_135M = Sizes(hidden=576, intermediate=1536, layers=30, heads=9, key_heads=3, seed=14)
 SMOL_360M = Sizes(hidden=960, intermediate=2560, layers=32, heads=15, key_heads=5, seed=10)
-_VOCABULARY = 49_152
 
 
 def smol_135m() -> tuple[nn.Module, list[Inputs]]:
@@ -129,8 +129,20 @@ def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, li
     `name` seeds the weights. After the prompt of the seed in `sizes`, the largest logit of each step is clearly larger
     than the second largest, so that rounding does not decide which token comes next.
     """
+    model = without_weights(sizes)
+    model.to_empty(device="cpu").tie_weights()
+    model.model.rotary_emb = LlamaRotaryEmbedding(model.config)  # `to_empty` took its values
+    random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(1.0) if weight.dim() == 1 else weight.normal_(std=0.02, generator=random)
+    return step_of(model.to(dtype), sizes)
+
+
+def without_weights(sizes: Sizes) -> Any:
+    """Return the decoder of transformers; its parameters have no values yet."""
     config = LlamaConfig(
-        vocab_size=_VOCABULARY,
+        vocab_size=sizes.vocabulary,
         hidden_size=sizes.hidden,
         intermediate_size=sizes.intermediate,
         num_hidden_layers=sizes.layers,
@@ -140,16 +152,20 @@ def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, li
         rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         tie_word_embeddings=True,
     )
-    random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     with torch.device("meta"):  # skips the default initialization
         model: Any = LlamaForCausalLM(config)
-    model.to_empty(device="cpu").tie_weights()
     model.model.rotary_emb = LlamaRotaryEmbedding(config)  # computes buffers that are no weights
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.fill_(1.0) if weight.dim() == 1 else weight.normal_(std=0.02, generator=random)
-    empty = torch.zeros(1, sizes.key_heads, PLACES, sizes.hidden // sizes.heads, dtype=dtype)
-    step = Step(model.to(dtype), empty, sizes.layers).eval()
-    prompt = torch.randint(_VOCABULARY, (1, PROMPT), generator=torch.Generator().manual_seed(sizes.seed))
+    return model
+
+
+def step_of(model: Any, sizes: Sizes) -> tuple[nn.Module, list[Inputs]]:
+    """Return one step of a decoder of transformers, and a sample of a prompt and STEPS steps."""
+    empty = torch.zeros(1, sizes.key_heads, PLACES, sizes.hidden // sizes.heads, dtype=model.dtype)
     feeds = Feed(0, rule="argmax", last=True), Feed(1, rule="next", last=True)
-    return step, [Inputs((prompt, torch.arange(PROMPT)), steps=STEPS, feeds=feeds)]
+    sample = Inputs((prompt_of(sizes), torch.arange(PROMPT)), steps=STEPS, feeds=feeds)
+    return Step(model, empty, sizes.layers).eval(), [sample]
+
+
+def prompt_of(sizes: Sizes) -> torch.Tensor:
+    """Return the tokens of the prompt, of the shape (1, PROMPT)."""
+    return torch.randint(sizes.vocabulary, (1, PROMPT), generator=torch.Generator().manual_seed(sizes.seed))

@@ -11,7 +11,7 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +32,8 @@ _MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself, which holds 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 _DTYPE_NAMES = {short: name for name, (short, _) in DTYPES.items()}
 _FETCH = "fetch it again"
+_MAX_WRAPPERS = 3
+"""The most modules that may be around the one that was saved, as a class that prepares it for export is."""
 _LFS_POINTER = b"version https://git-lfs."
 
 
@@ -50,12 +52,24 @@ class Checkpoint(NamedTuple):
     widened: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType({})
     name_of: Callable[[str], str] = str
 
-    def named_as(self, names: Iterable[str]) -> Checkpoint:
-        """Return the checkpoint with those `names` of a module that are other ones in its files."""
-        others = {self.name_of(name): name for name in names if name not in self.tensors}
+    def named_as(self, names: Collection[str]) -> Checkpoint:
+        """Return the checkpoint with those `names` of a module that are other ones in its files.
+
+        The module that was saved may be inside of others, so that all names begin with the attributes of these.
+        """
+        found = {
+            depth: [name for name in names if self._stored_name(name, depth) in self.tensors]
+            for depth in range(_MAX_WRAPPERS + 1)
+        }
+        depth = max(found, key=lambda depth: len(found[depth]))
+        others = {self._stored_name(name, depth): name for name in names if name not in self.tensors}
         tensors = {others.get(name, name): spec for name, spec in self.tensors.items()}
         renamed = {name: msgspec.structs.replace(spec, name=name) for name, spec in tensors.items()}
         return Checkpoint(self.files, renamed, {others.get(name, name): kind for name, kind in self.widened.items()})
+
+    def _stored_name(self, name: str, depth: int) -> str:
+        """Return the name in the files of a tensor whose module is inside of so many others."""
+        return self.name_of(name.split(".", depth)[-1])
 
 
 class _TensorEntry(msgspec.Struct):

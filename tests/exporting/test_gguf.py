@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from pytest_edgeload.engine.network import OpenNetwork
@@ -17,10 +19,17 @@ from pytest_edgeload.networks.checkpoint import BadCheckpoint, read_checkpoint
 from pytest_edgeload.networks.folder import WEIGHTS, read_graph
 from pytest_edgeload.networks.gguf import BLOCK_TYPES, PLAIN_TYPES
 from pytest_edgeload.networks.tile import WHOLE, cut
-from tests.builders import stored
+from pytest_edgeload.planning.plan import Budget
+from pytest_edgeload.policies import POLICIES, make_plan
+from tests.builders import asked_steps, stored
+from tests.engine.performers import execute as perform
 from tests.engine.test_tiles import execute
 
 gguf = pytest.importorskip("gguf", reason="it reads GGUF files")
+
+from pytest_edgeload.peers.gguf_model import GgufSizes  # noqa: E402  # imports gguf
+from pytest_edgeload.peers.gguf_model import write as write_gguf  # noqa: E402
+
 BLOCK_BYTES = {"Q8_0": 34, "Q4_0": 18, "Q4_K": 144, "Q6_K": 210}
 
 
@@ -99,6 +108,50 @@ def test_gguf_file_is_read_where_it_is(tmp_path: Path, kind: str, monkeypatch: p
         assert opened.compare(execute(opened, whole), 0).error == pytest.approx(0, abs=1e-4)
     assert len(cut(network, 1, 1000)) > 1
     assert all(layer.activation_bytes < 40 * 256 * 4 for layer in network.layers)
+
+
+class Around(nn.Module):
+    """Has another module inside, as a class that prepares a model for export has."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.model = inner
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Call the inner module."""
+        return self.model(ids)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("suffix", [".gguf", ".safetensors"])
+def test_saved_module_may_be_inside_of_others(tmp_path: Path, suffix: str) -> None:
+    """The names of the modules around the one that was saved are not in the file."""
+    checkpoint = tmp_path / f"model{suffix}"
+    if suffix == ".gguf":
+        written(checkpoint, "F16")
+    else:
+        save_file(Net().state_dict(), checkpoint)
+    folder = stored(tmp_path, Around(Around(empty())), (torch.tensor([[3, 1, 39]]),), checkpoint=checkpoint)
+    assert (folder / WEIGHTS).stat().st_size <= 4096
+    opened = OpenNetwork(folder, "read")
+    assert opened.compare(execute(opened, dict.fromkeys(range(9), (WHOLE,))), 0).error == pytest.approx(0, abs=1e-4)
+
+
+def test_decoder_runs_from_a_file_of_llama_cpp(tmp_path: Path) -> None:
+    """A decoder of transformers with a prompt and a cache has its weights in a GGUF file with llama.cpp's names."""
+    pytest.importorskip("transformers")
+    from models.decoders import Sizes, step_of, without_weights  # noqa: PLC0415  # imports transformers
+
+    sizes = GgufSizes(width=64, layers=2)
+    write_gguf(tmp_path / "model.gguf", sizes)
+    decoder = Sizes(64, sizes.hidden, sizes.layers, 1, 1, seed=1, vocabulary=sizes.vocabulary)
+    module, [sample] = step_of(without_weights(decoder).to(torch.float16), decoder)
+    folder = stored(tmp_path, module, replace(sample, steps=4), checkpoint=tmp_path / "model.gguf")
+    assert (folder / WEIGHTS).stat().st_size < 8192  # the positions' frequencies
+    asked = asked_steps(folder, 4)
+    performer, _ = perform(make_plan("stream", POLICIES["stream"], asked, Budget(1 << 20)), asked, folder)
+    error, detail = performer.compare(0)
+    assert error is not None, detail
+    assert error <= performer.tolerance(0), detail
 
 
 def test_unsupported_type_is_refused_by_name(tmp_path: Path) -> None:
