@@ -13,20 +13,18 @@ from pytest_edgeload.cli import arguments, machine, terminal
 from pytest_edgeload.cli.project import Project, check_policies, mix_of, networks_of
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.measuring.bench import Bench, with_mix
+from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.networks.store import Store
-from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Mix
-
-_READER = "read"
 
 
 def add_workload(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
     """Add the arguments about networks. The reader is None unless it is given."""
     arguments.add_workload(parser, is_optional=is_optional)
-    parser.add_argument("--reader", choices=tuple(READERS), help=f"how weights are read (default: {_READER})")
+    parser.add_argument("--reader", choices=(AUTO, *READERS), help=f"how weights are read (default: {AUTO})")
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class PreparedWorkload:
             cap=self.cap,
             swap=str(swap or self.bench.launcher.swap),
         )
-        return with_mix(case, self.mix)
+        return self.bench.with_reader(case, self.mix)
 
     def measure(self, case: Case, swap: Swap | None = None) -> Measurement:
         """Measure once, with `swap` instead of the machine's if it is given. Raises Refusal."""
@@ -77,4 +75,4 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
             progress=terminal.show_making,
             peers=peers,
         )
-        yield PreparedWorkload(bench, mix, prepared.cap, args.reader or _READER, prepared.threads)
+        yield PreparedWorkload(bench, mix, prepared.cap, args.reader or AUTO, prepared.threads)

@@ -14,7 +14,9 @@ from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.fed_samples import check_fed_samples
 from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.measuring.reader_choice import THROUGH_CACHE, accept_direct, best_reader
 from pytest_edgeload.networks.folder import weight_files
+from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.peers.peer import Peer, check_askable
@@ -22,7 +24,7 @@ from pytest_edgeload.planning.budget import budget_bytes, speeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy, make_plan
-from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.steps import with_steps
@@ -74,10 +76,7 @@ class Bench:
         Unsupported, and UsageError if a condition refers to an output that does not exist or if a peer cannot answer
         the workload, or if the last request arrives after the timeout.
         """
-        service_s = self.calibration.service_s(mix, case.enforced) if mix.clock == "service" else None
-        check_last_arrival(mix, service_s, self.launcher.timeout_s)
-        stored = {name: self.registry.get(name, self.progress) for name in mix.networks}
-        workload = mix.workload({name: network for name, (_, network) in stored.items()}, service_s=service_s or 1.0)
+        service_s, stored, workload = self._prepare(case, mix)
         check_conditions(workload)
         check_step_counts(workload)
         check_fed_samples(workload, [stored[ask.network][0] for ask in mix.asks])
@@ -100,6 +99,29 @@ class Bench:
         if method.program is not None:
             return with_steps(measurement, sum(network.distinct_bytes for _, network in stored.values()))
         return complete(measurement, method.plan, workload, method.peak_bytes)
+
+    def with_reader(self, case: Case, mix: Mix) -> Case:
+        """Return `case` with the requests of `mix`; if its reader is `auto`, with the best reader for its policy.
+
+        Peers and functions read as they like. Raises the errors of `measure`.
+        """
+        case = with_mix(case, mix)
+        if case.reader != AUTO:
+            return case
+        reader = THROUGH_CACHE
+        if case.policy in self.policies:
+            _, stored, workload = self._prepare(case, mix)
+            if accept_direct(file for folder, _ in stored.values() for file in weight_files(folder)):
+                reader = best_reader(self._plan(case, workload), workload, self._budget_bytes(case))
+        return msgspec.structs.replace(case, reader=reader, is_reader_auto=True)
+
+    def _prepare(self, case: Case, mix: Mix) -> tuple[float | None, dict[str, tuple[Path, Network]], Workload]:
+        """Return the service time if it is the clock, the networks with their folders, and the workload."""
+        service_s = self.calibration.service_s(mix, case.enforced) if mix.clock == "service" else None
+        check_last_arrival(mix, service_s, self.launcher.timeout_s)
+        stored = {name: self.registry.get(name, self.progress) for name in mix.networks}
+        workload = mix.workload({name: network for name, (_, network) in stored.items()}, service_s=service_s or 1.0)
+        return service_s, stored, workload
 
     def run(self, case: Case, program: Calling | Command) -> Measurement:
         """Call the function or run the command once, in this session's turn on the host; return its measurement.
@@ -142,13 +164,18 @@ class Bench:
             program = peer.program_for(folders, self.registry, self.folder / "skeletons", self.progress)
             largest_bytes = max(request.network.peak_bytes for request in workload.requests)
             return _Method(Plan(()), _PEER_COPIES * largest_bytes, program)
-        memory = None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.calibration.idle_bytes())
-        budget = Budget(memory, speeds=speeds(case.enforced.read_bps))
-        plan = make_plan(case.policy, self.policies[case.policy], workload, budget)
+        plan = self._plan(case, workload)
         try:
             return _Method(plan, peak_bytes(plan, workload))
         except InvalidPlan as error:
             raise error.within(f"policy {case.policy}") from None
+
+    def _plan(self, case: Case, workload: Workload) -> Plan:
+        budget = Budget(self._budget_bytes(case), speeds=speeds(case.enforced.read_bps))
+        return make_plan(case.policy, self.policies[case.policy], workload, budget)
+
+    def _budget_bytes(self, case: Case) -> int | None:
+        return None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.calibration.idle_bytes())
 
 
 def _check_own_code(name: str, mix: Mix, function: Calling) -> None:

@@ -12,7 +12,7 @@ from pytest_edgeload.base.units import SIZE_HINT, Limit, format_size
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.plugin.axes import Turn
 from pytest_edgeload.plugin.items import own_parameters, test_name
-from pytest_edgeload.results.case import PROGRAM, Case
+from pytest_edgeload.results.case import AUTO, PROGRAM, Case
 from pytest_edgeload.sandbox.command import MIN_BYTES, Command
 from pytest_edgeload.sandbox.launch import Calling
 from pytest_edgeload.workload import Mix
@@ -41,7 +41,7 @@ class WorkloadRun:
     workload: Mix
     policy: str
     memory: Limit | None = None
-    reader: str = "read"
+    reader: str = AUTO
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -65,7 +65,7 @@ class ProgramRun:
     @property
     def row(self) -> tuple[str, str, str]:
         """The workload, policy and reader of the case."""
-        return (PROGRAM, self.name, "none") if self.workload is None else (self.workload.name, self.name, "read")
+        return (PROGRAM, self.name, "none") if self.workload is None else (self.workload.name, self.name, AUTO)
 
 
 def unlimited_case(run: WorkloadRun | ProgramRun, threads: int) -> Case:

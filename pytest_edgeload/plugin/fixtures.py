@@ -55,16 +55,17 @@ class Edge:
         *,
         policy: str = "bulk",
         memory: Limit | str | int | None = None,
-        reader: str = "read",
+        reader: str = "auto",
     ) -> Measurement:
         """Carry out `workload` once under `policy`, in a worker with the limit `memory`, and return the measurement.
 
         `workload` is a `Mix`, or the names of networks to ask once each. `policy` may also name a peer. `memory` is a
         limit, its text (`"512M"`, `"base+256M"`) or a number of bytes; None means the memory of the device, or no limit
-        without a device. `reader` is the name of a reader: `"read"`, `"mmap"` or `"direct"`. If the worker is killed,
-        takes too long, crashes or computes wrong outputs, the `outcome` of the measurement says so. Raises UsageError
-        for an unknown name, a limit that an idle worker exceeds, or a workload that a peer cannot answer;
-        DamagedNetwork or PreparationFailed if a network cannot be loaded or made; and InvalidPlan if the policy fails.
+        without a device. `reader` is the name of a reader: `"read"`, `"mmap"`, `"direct"`, or `"auto"` for the best
+        one. If the worker is killed, takes too long, crashes or computes wrong outputs, the `outcome` of the
+        measurement says so. Raises UsageError for an unknown name, a limit that an idle worker exceeds, or a workload
+        that a peer cannot answer; DamagedNetwork or PreparationFailed if a network cannot be loaded or made; and
+        InvalidPlan if the policy fails.
         """
         __tracebackhide__ = True
         with _ShortRefusals():

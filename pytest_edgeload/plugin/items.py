@@ -25,7 +25,7 @@ from pytest_edgeload.plugin.labels import label
 from pytest_edgeload.results.case import Case
 
 _MAX_ID_CHARACTERS = 200
-_FIELDS = {MEMORY: "limit", POLICY: "policy", PEER: "policy", READER: "reader"}
+_FIELDS = {MEMORY: "limit", POLICY: "policy", PEER: "policy", READER: "given_reader"}
 """The parameters that a test passes to `edge` itself, and the fields of the case that then have them."""
 _SCOPES: dict[str, Any] = {
     "class": pytest.Class,
@@ -80,9 +80,9 @@ def comparison_group(item: pytest.Item) -> object:
 def is_of(case: Case, item: pytest.Item) -> bool:
     """Return whether `case` is in the comparison group of `item`."""
     given = {name: str(value) for name, value in parameters_of(item).items() if name in AXES and value is not None}
-    limit, reader = given.get(MEMORY, case.limit), given.get(READER, case.reader)
+    limit, reader = given.get(MEMORY, case.limit), given.get(READER, case.given_reader)
     own = (test_name(item), own_parameters(item), given.get(DEVICE), limit, reader)
-    return (case.test, case.parameters, case.device, case.limit, case.reader) == own
+    return (case.test, case.parameters, case.device, case.limit, case.given_reader) == own
 
 
 def unused_parameters(item: pytest.Item, cases: Sequence[Case]) -> list[str]:

@@ -10,14 +10,14 @@ from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.measuring.bench import Bench, with_mix
+from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.devices import on_device
 from pytest_edgeload.peers import missing
 from pytest_edgeload.plugin.cases import Caller, ProgramRun, WorkloadRun, unlimited_case
 from pytest_edgeload.plugin.machine import SessionMachine
 from pytest_edgeload.plugin.registrations import check_name
 from pytest_edgeload.plugin.setup import Setup
-from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Entry
 from pytest_edgeload.sandbox.launch import Calling
@@ -40,7 +40,7 @@ class SessionBench:
         """
         bench = self._machine.bench
         _check_names(run, bench)
-        case = with_mix(self._case(run, bench.calibration.limit_bytes), run.workload)
+        case = bench.with_reader(self._case(run, bench.calibration.limit_bytes), run.workload)
         bound = bench.calibration.bound(case, run.workload) if self._setup.settings.bound else None
         measurement = bench.measure(case, run.workload)
         return Entry(case, measurement if bound is None else bound.complete(measurement))
@@ -55,7 +55,7 @@ class SessionBench:
         if run.workload is not None and isinstance(run.program, Calling):  # no command has a workload
             if run.name in {*bench.policies, *bench.peers}:
                 raise UsageError(f"program {run.name}", "a policy or peer has this name", "give it another by name=")
-            case = with_mix(self._case(run, bench.calibration.limit_bytes), run.workload)
+            case = bench.with_reader(self._case(run, bench.calibration.limit_bytes), run.workload)
             return Entry(case, bench.answer(case, run.workload, run.program))
         case = self._case(run, lambda memory: bench.calibration.program_limit_bytes(memory, run.program))
         return Entry(case, bench.run(case, run.program))
@@ -65,7 +65,7 @@ class SessionBench:
         _check_names(run, self._unlimited)
         smallest = run.workload.smallest()
         case = unlimited_case(replace(run, workload=smallest), self._setup.settings.threads)
-        return self._unlimited.measure(case, smallest)
+        return self._unlimited.measure(self._unlimited.with_reader(case, smallest), smallest)
 
     def try_program(self, run: ProgramRun) -> Measurement:
         """Run a program without a limit, and write nothing."""
@@ -114,4 +114,4 @@ def _check_names(run: WorkloadRun, bench: Bench) -> None:
         check_name("policy", run.policy, [*bench.policies, *bench.peers])
     if (refusal := missing(run.policy)) is not None:
         raise refusal
-    check_name("reader", run.reader, READERS)
+    check_name("reader", run.reader, [AUTO, *READERS])

@@ -17,6 +17,7 @@ from pytest_edgeload.peers.peer import Peer
 from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.policies import PolicyTable, known_policies
+from pytest_edgeload.results.case import AUTO
 
 if TYPE_CHECKING:
     from pluggy import HookRelay
@@ -68,7 +69,7 @@ def check_name(kind: str, name: str, known: Collection[str]) -> None:
 def check_readers(settings: Settings, given: Mapping[str, Given]) -> None:
     """Raise UsageError if the option has an unknown name of a reader."""
     for name in settings.reader:
-        check_name(source("reader", given), name, READERS)
+        check_name(source("reader", given), name, [AUTO, *READERS])
 
 
 def check_registered(settings: Settings, given: Mapping[str, Given], hook: HookRelay) -> None:

@@ -142,7 +142,12 @@ class Settings:
         "means every peer whose package is installed",
         default_words="none, and all for a test with edge_peer", is_list=True,
     )
-    reader = Option(to_names, "read", "NAMES", "Readers of weights, separated by commas", is_list=True)
+    reader = Option(
+        to_names, "auto", "NAMES",
+        "Readers of weights, separated by commas: read, mmap, direct, or auto (the best one for the policy, the memory "
+        "and the file system)",
+        is_list=True,
+    )
     rounds = Option(
         to_rounds, "1", "N",
         "Number of runs of each case, interleaved over the cases of a comparison group. With --edge-precision, 3-15 "

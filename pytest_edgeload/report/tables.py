@@ -228,6 +228,8 @@ def _labels(members: Sequence[Row], view: View, shown: Collection[str]) -> tuple
         labels = {tuple(KEYS[label](row.record.case) for label in [*names, name]) for row in members}
         if len(labels) > len({label[:-1] for label in labels}):
             names.append(name)
+    if "reader" not in names and len({row.record.case.reader for row in members}) > 1:
+        names.append("reader")  # `auto` chose it
     left = [name for name in names if name not in shown and name not in view.group_by]
     are_programs = all(row.record.case.is_program for row in members)
     return tuple(as_program(column(name)) if are_programs else column(name) for name in left or ["policy"])
@@ -287,7 +289,7 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
     constraints = case.constraints.without(["memory_bytes", "swap_bytes"]).words.values()
     views = dict.fromkeys(one.view for one in cases)
     view_words = [] if views.keys() == {HOST} else [f"view {' or '.join(views)}"]
-    reader = [] if case.is_program else [f"reader {case.reader}"]
+    reader = [] if case.is_program else [f"reader {' or '.join(dict.fromkeys(one.reader for one in cases))}"]
     where = ", ".join([f"cap {cap}, swap {swap}", *reader, *view_words, *constraints])
     if lines:
         first = f"{_subject(cases)} on {', '.join(map(str, lines))}"

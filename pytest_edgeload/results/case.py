@@ -19,6 +19,9 @@ HOST: Visible = "host"
 LIMIT: Visible = "limit"
 VIEWS: tuple[Visible, ...] = (HOST, LIMIT)
 
+AUTO = "auto"
+"""The name for the best reader of a policy."""
+
 REFERENCE = "bulk"
 """The policy that the others of a group are compared with."""
 
@@ -38,7 +41,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     name of the workload and `requests` its requests. `loop` and `arrivals` define when requests arrive, with random
     numbers from `seed` if there is one, and `conditions` how requests with a condition are treated. `clock` is the unit
     of arrivals and deadlines: `s`, or `service` for service times. For a function or command, `workload` is `program`,
-    `policy` its name, and `reader` is `none`.
+    `policy` its name, and `reader` is `none`. `is_reader_auto` if `auto` chose the reader.
 
     `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
     `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, and `swap` the
@@ -52,6 +55,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     workload: str
     policy: str
     reader: str
+    is_reader_auto: bool = False
     cap: str
     swap: str
     view: Visible = HOST
@@ -67,6 +71,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[tuple[str, str], ...] = ()
     by_device: tuple[str, ...] = ()
     unenforced: tuple[Shortfall, ...] = ()
+
+    @property
+    def given_reader(self) -> str:
+        """The reader as an option or a test gives it, which may be `auto`."""
+        return AUTO if self.is_reader_auto else self.reader
 
     @property
     def enforced(self) -> Constraints:
@@ -94,8 +103,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def group(self) -> Self:
-        """The same case without its policy; cases with the same group are compared with each other."""
-        return msgspec.structs.replace(self, policy="")
+        """The same case without its policy; cases with the same group are compared with each other.
+
+        A reader that was chosen for the policy is `auto`, so policies are compared with the best reader of each.
+        """
+        return msgspec.structs.replace(self, policy="", reader=self.given_reader)
 
     @property
     def place(self) -> str:

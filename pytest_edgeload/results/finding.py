@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from pytest_edgeload.results.bootstrap import Runs
-from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.statistics import Change, lacking, runs_of
 from pytest_edgeload.results.threshold import Figure
@@ -110,23 +110,23 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """All records of a session by the identity of their cases, and by the identity without the test."""
+    """All records of a session by the identity of their cases, and by the identity without the test and the reader."""
 
     records: Mapping[Case, Record]
-    untested: Mapping[Case, Sequence[Record]]
+    similar: Mapping[Case, Sequence[Record]]
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Sides:
         """Return the sides of a session's records."""
         by_case = {identity(record.case): record for record in records}
-        untested: dict[Case, list[Record]] = {}
+        similar: dict[Case, list[Record]] = {}
         for case, record in by_case.items():
-            untested.setdefault(_untested(case), []).append(record)
-        return cls(by_case, untested)
+            similar.setdefault(_without_test(case), []).append(record)
+        return cls(by_case, similar)
 
     def side(self, case: Case, reference: str | None) -> Side | None:
         """Return the record of `case` and its reference; None if the case was not measured."""
-        record = self._record(identity(case))
+        record = self._record(case)
         if record is None:
             return None
         other = None if reference is None else msgspec.structs.replace(identity(record.case), policy=reference)
@@ -135,33 +135,45 @@ class Sides:
     def _record(self, case: Case) -> Record | None:
         """Return the record of the same case.
 
-        A case of the command line has no test. It is the same as the only case of tests that is equal in all else.
+        A case of the command line has no test. It is the same as the only case of tests that is equal in all else. A
+        case whose reader `auto` chose is the same as one with that reader, or else as the only one with any reader.
         """
-        if case in self.records:
-            return self.records[case]
-        similar = [each for each in self.untested.get(_untested(case), ()) if not (case.test and each.case.test)]
-        return similar[0] if len(similar) == 1 else None
+        key = identity(case)
+        if key in self.records:
+            return self.records[key]
+        found = [each for each in self.similar.get(_without_test(key), ()) if _may_be(identity(each.case), key)]
+        found = [each for each in found if each.case.reader == case.reader] or found
+        return found[0] if len(found) == 1 else None
 
 
-def _untested(case: Case) -> Case:
-    return msgspec.structs.replace(case, test="", parameters=())
+def _without_test(key: Case) -> Case:
+    return msgspec.structs.replace(key, test="", parameters=(), reader="", is_reader_auto=False)
+
+
+def _may_be(one: Case, other: Case) -> bool:
+    """Return whether two cases, equal in all else, have the same test and reader, as far as both have one."""
+    same_test = (one.test, one.parameters) == (other.test, other.parameters) or not (one.test and other.test)
+    return same_test and (one.reader == other.reader or AUTO in {one.reader, other.reader})
 
 
 def identity(case: Case) -> Case:
     """Return the part of a case that is the same in every session: without the bytes of `base+`, the cap and the swap.
 
-    The parameters are part of it, because the id of a test joins them by a hyphen, which they may contain.
+    A reader that `auto` chose is `auto`. The parameters are part of it, because the id of a test joins them by a
+    hyphen, which they may contain.
     """
     constraints = case.constraints.without(["memory_bytes"])
-    return msgspec.structs.replace(case, constraints=constraints, cap="", swap="", by_device=(), unenforced=())
+    return msgspec.structs.replace(
+        case, constraints=constraints, reader=case.given_reader, cap="", swap="", by_device=(), unenforced=()
+    )
 
 
 def missing_cases(before: Iterable[Record], after: Iterable[Record]) -> list[Case]:
     """Return the cases of the baseline that were not measured although their tests were."""
     after = list(after)
-    measured, tests = {identity(record.case) for record in after}, {record.case.test for record in after}
+    now, tests = Sides.of(after), {record.case.test for record in after}
     cases = (record.case for record in before)
-    return [case for case in cases if case.test in tests and identity(case) not in measured]
+    return [case for case in cases if case.test in tests and now.side(case, None) is None]
 
 
 def _swap_kind(case: Case) -> str:
@@ -170,11 +182,9 @@ def _swap_kind(case: Case) -> str:
 
 def incomparable(figure: Figure, then: Case, now: Case, *, is_alike: bool) -> str | None:
     """Return why a figure cannot be compared with that of a baseline; None if it can."""
-    if _swap_kind(then) != _swap_kind(now):
-        return f"swap was {then.swap} then, and is {now.swap} now"
-    if not figure.is_exact and then.unenforced != now.unenforced:
-        unenforced = (", ".join(map(str, case.unenforced)) or "none" for case in (then, now))
-        return "unenforced constraints differ: {} then, {} now".format(*unenforced)
+    different = _other_conditions(figure, then, now)
+    if different is not None:
+        return different
     if figure.reference is not None or figure.is_exact:
         return None
     if not is_alike:
@@ -182,3 +192,14 @@ def incomparable(figure: Figure, then: Case, now: Case, *, is_alike: bool) -> st
             return f"{figure} of another machine cannot be compared; try a ratio to another row, as {figure}/NAME"
         return "times of another machine cannot be compared; try a ratio such as makespan/bulk:10%"
     return None if then.cap == now.cap else f"the cap was {then.cap} then, and is {now.cap} now"
+
+
+def _other_conditions(figure: Figure, then: Case, now: Case) -> str | None:
+    if _swap_kind(then) != _swap_kind(now):
+        return f"swap was {then.swap} then, and is {now.swap} now"
+    if then.reader != now.reader:
+        return f"the reader was {then.reader} then, and is {now.reader} now"
+    if not figure.is_exact and then.unenforced != now.unenforced:
+        unenforced = (", ".join(map(str, case.unenforced)) or "none" for case in (then, now))
+        return "unenforced constraints differ: {} then, {} now".format(*unenforced)
+    return None

@@ -49,7 +49,8 @@ class Gate:
         judged: list[Judged] = []
         for threshold in self.thresholds:
             side = side_of(threshold.figure)
-            before = None if self._then is None else self._then.side(case, threshold.figure.reference)
+            known = case if side is None else side.record.case  # with the reader that `auto` chose
+            before = None if self._then is None else self._then.side(known, threshold.figure.reference)
             if self._then is not None and side is not None and _concerns(threshold, side, before):
                 judged.append(judge(threshold, before, side, is_alike=self.is_alike))
         for ceiling in ceilings:

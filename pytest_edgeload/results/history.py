@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.document import Document
-from pytest_edgeload.results.finding import Side, Sides, identity, incomparable
+from pytest_edgeload.results.finding import Side, Sides, incomparable
 from pytest_edgeload.results.own import optional_metrics
 from pytest_edgeload.results.statistics import Estimate, estimate, lacking
 from pytest_edgeload.results.threshold import Figure
@@ -53,7 +53,7 @@ def known_in(sessions: Sequence[Saved], figure: Figure) -> Figure:
 def _series(case: Case, figure: Figure, sides: Sequence[tuple[Saved, Sides]]) -> Series:
     points, left_out = [], {}
     for saved, each in sides:
-        side = each.side(identity(case), figure.reference)
+        side = each.side(case, figure.reference)
         if side is not None:
             reason, value = _value(side, case, figure)
             if value is None:

@@ -46,7 +46,7 @@ def test_session_shows_header_and_one_table(whole: Ended) -> None:
             "collected 4 items",
             "*= edgeload =*",
             f"test_tiny.py::test_case small+wide at {limit}",
-            f"cap {CAP}, swap off, reader read, * threads",
+            f"cap {CAP}, swap off, reader *, * threads",
             "policy *makespan* x bulk *peak *swap in/out *faults *outcome",
             f"records written to {whole.running.folder / 'out.json'}",
             "*= 4 passed in *",
@@ -347,7 +347,7 @@ def test_bound_is_shown_and_recorded(begin: Begin, project: Path) -> None:
     assert ended.status == 0, ended.said
     ended.lines.fnmatch_lines(
         [
-            "cap *, reader read, * threads",
+            "cap *, reader *, * threads",
             "bound 0.* s: reading *M takes 0.* s, computing 0.* s",
             "policy *makespan s *x bulk *x bound *peak *",
         ]

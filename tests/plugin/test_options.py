@@ -110,7 +110,7 @@ def test_defaults_are_those_of_the_help(bare: pytest.Pytester) -> None:
     found = settings(bare)
     assert found.mem == (Limit(1 << 30),)
     assert found.policy == ("bulk", "linear", "partial")
-    assert (found.reader, found.rounds, found.timeout) == (("read",), Rounds(1, 1), 300.0)
+    assert (found.reader, found.rounds, found.timeout) == (("auto",), Rounds(1, 1), 300.0)
     assert (found.precision, found.save, found.compare, found.compare_fail) == (None, None, "", ())
     assert found.storage == bare.path / ".edgeload"
     assert (found.cap, found.swap, found.json, found.cache_dir) == ("auto", "existing", None, None)

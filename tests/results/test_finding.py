@@ -48,6 +48,34 @@ def test_case_of_the_command_line_is_the_only_equal_case_of_tests() -> None:
         assert Sides.of([tested]).side(msgspec.structs.replace(bare, **changed), None) is None
 
 
+def test_reader_that_auto_chose_pairs_with_any_other() -> None:
+    """A case whose reader `auto` chose pairs with one of `auto`, else of that reader, else with the only one."""
+    auto = msgspec.structs.replace(CASE, reader="direct", is_reader_auto=True)
+    read, direct, mapped = (
+        msgspec.structs.replace(around(1.0), case=msgspec.structs.replace(CASE, reader=reader))
+        for reader in ("read", "direct", "mmap")
+    )
+    changed = msgspec.structs.replace(direct, case=msgspec.structs.replace(auto, reader="read"))
+    assert Sides.of([read, direct, changed]).side(auto, None) == Side(changed)
+    assert Sides.of([read, direct]).side(auto, None) == Side(direct)
+    assert Sides.of([read]).side(auto, None) == Side(read)
+    assert Sides.of([read, mapped]).side(auto, None) is None
+    assert Sides.of([changed]).side(CASE, None) == Side(changed)
+    assert Sides.of([direct]).side(CASE, None) is None
+    assert missing_cases([read], [Record(auto, ())]) == []
+
+
+def test_policies_with_the_readers_of_auto_are_one_group() -> None:
+    """The best readers of two policies may differ, and the policies are still compared with each other."""
+    cases = [
+        msgspec.structs.replace(CASE, policy=policy, reader=reader, is_reader_auto=True)
+        for policy, reader in (("bulk", "read"), ("stream", "direct"))
+    ]
+    assert cases[0].group == cases[1].group
+    records = [Record(case, ()) for case in cases]
+    assert Sides.of(records).side(cases[1], "bulk") == Side(records[1], records[0])
+
+
 def test_reference_of_a_paired_case_is_of_its_own_session() -> None:
     """The reference of a case that is compared with a test's case is that of the same test."""
     bare = msgspec.structs.replace(CASE, test="")

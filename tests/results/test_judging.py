@@ -175,6 +175,11 @@ def test_percentile_uses_the_requests_of_all_rounds() -> None:
         ({"cap": "none"}, "invalid", "its limit was not enforced (cap none)"),
         ({"swap": "off"}, "incomparable", "swap was off then, and is 8G now"),
         ({"swap": "zram:8G"}, "incomparable", "swap was zram:8G then, and is 8G now"),
+        (
+            {"reader": "direct", "is_reader_auto": True},
+            "incomparable",
+            "the reader was direct then, and is read now",
+        ),
         ({"cap": "cgroup2"}, "incomparable", "the cap was cgroup2 then, and is cgroup1 now"),
         (
             {"unenforced": (Shortfall("read_bps"),)},
