@@ -11,7 +11,7 @@ import pytest
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import format_duration, format_size
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.bench import Bench, with_mix
 from pytest_edgeload.networks.registry import UnknownNetwork
 from pytest_edgeload.planning.budget import MARGIN_BYTES
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
@@ -297,6 +297,18 @@ def test_plan_that_deadlocks_is_refused_before_any_process(bench: Bench, case: C
     opened = counting.opened
     with pytest.raises(InvalidPlan, match="policy bulk: the plan stops"):
         broken.measure(case, TINY)
+    assert counting.opened == opened
+
+
+def test_auto_is_the_best_reader_for_the_policy(bench: Bench, case: Case, counting: CountingCap) -> None:
+    """`auto` becomes the best reader for the plan, before any process; a peer has `read`, and a named reader stays."""
+    auto, opened = msgspec.structs.replace(case, reader="auto", policy="linear"), counting.opened
+    again, once = (bench.with_reader(auto, mix) for mix in (TINY, WIDE))
+    assert (again.reader, again.given_reader) == ("read", "auto")
+    assert (once.reader, once.given_reader) == ("direct", "auto")
+    assert once == with_mix(msgspec.structs.replace(case, reader="direct", is_reader_auto=True, policy="linear"), WIDE)
+    assert bench.with_reader(msgspec.structs.replace(auto, policy="a peer"), WIDE).reader == "read"
+    assert bench.with_reader(case, WIDE) == with_mix(case, WIDE)
     assert counting.opened == opened
 
 

@@ -41,7 +41,7 @@ def test_ids_name_policy_limit_and_reader(bare: pytest.Pytester) -> None:
     found = collected(bare, "--edge-mem=512M,base+1.5G,none", "--edge-policy=bulk,linear")
     limits, policies = ("512M", "base+1.5G", "none"), ("bulk", "linear")
     assert found == [
-        *(f"test_it[{limit}-read-{policy}]" for limit in limits for policy in policies),
+        *(f"test_it[{limit}-auto-{policy}]" for limit in limits for policy in policies),
         *(f"test_one[{policy}]" for policy in policies),
     ]
 
