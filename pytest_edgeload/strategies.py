@@ -18,7 +18,18 @@ from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.workload import Ask, Comparison, Condition, Conditions, Loop, Mix, Workload
-from pytest_edgeload.workload.arrivals import Constant, Exponential, Normal, Poisson, Process, Trace, Uniform
+from pytest_edgeload.workload.arrivals import (
+    Constant,
+    Exponential,
+    Gamma,
+    Normal,
+    Periodic,
+    Poisson,
+    Process,
+    Trace,
+    Uniform,
+    Weibull,
+)
 
 try:
     from hypothesis import strategies as st
@@ -31,9 +42,11 @@ _COMPARISONS: tuple[Comparison, ...] = (">", ">=", "<", "<=")
 _WAIT: tuple[Conditions, ...] = ("wait",)
 _MAX_NETWORKS = 3
 _MAX_SEED = 99
+_MAX_QUEUE = 2
 _MAX_SIDE = 5
 _MAX_BRANCH = 2
 _INTERVALS = 20
+_SHAPES = (1.0, 0.5, 4.0)
 
 
 def networks(
@@ -122,6 +135,9 @@ def arrivals(*, max_interval_s: float = 0.02, count: int = 6) -> st.SearchStrate
         st.builds(Normal, some, some),
         some.map(Exponential),
         some.map(lambda interval_s: Poisson(1 / interval_s)),
+        st.builds(lambda a_s, b_s: Periodic(max(a_s, b_s), min(a_s, b_s)), any_, some),
+        st.builds(Gamma, some, st.sampled_from(_SHAPES)),
+        st.builds(Weibull, some, st.sampled_from(_SHAPES)),
         traces,
     )
 
@@ -145,6 +161,7 @@ def workloads(
     conditions: Sequence[Conditions] = ...,
     max_steps: int | None = ...,
     feeds: bool = ...,
+    streams: bool = ...,
 ) -> st.SearchStrategy[Mix]: ...
 
 
@@ -160,6 +177,7 @@ def workloads(
     conditions: Sequence[Conditions] = ...,
     max_steps: int | None = ...,
     feeds: bool = ...,
+    streams: bool = ...,
 ) -> st.SearchStrategy[Workload]: ...
 
 
@@ -174,6 +192,7 @@ def workloads(
     conditions: Sequence[Conditions] = ("wait", "early", "ignore"),
     max_steps: int | None = None,
     feeds: bool = True,
+    streams: bool = False,
 ) -> st.SearchStrategy[Mix] | st.SearchStrategy[Workload]:
     """Draw mixes of registered networks by name, or workloads of drawn networks.
 
@@ -182,15 +201,16 @@ def workloads(
     `deadlines_s`, if given, and conditions, which are treated in one of the ways `conditions`; `()` means no
     conditions. Requests have at most `max_steps` steps, by default those that a drawn network can have, and 1 if they
     are of registered networks. If `feeds`, a request of a drawn network may take its first input from the first output
-    of an earlier one, if that fits. Shrinks to one request of the first network, sample 0, at once. Raises UsageError
-    for invalid names.
+    of an earlier one, if that fits. If `streams`, the requests of each network are a stream: they may be triggered by
+    an earlier request, and have a queue. Shrinks to one request of the first network, sample 0, at once. Raises
+    UsageError for invalid names.
     """
     if isinstance(networks, str) or (isinstance(networks, Sequence) and not networks):
         hint = "give a list of names of networks, or a strategy such as networks()"
         raise UsageError(f"workloads({networks!r})", "names no networks", hint)
     limits = whole("max_requests", max_requests, 1), whole("max_samples", max_samples, 1)
     steps = None if max_steps is None else whole("max_steps", max_steps, 1)
-    kinds = _Kinds(*limits, steps, arrivals, closed, deadlines_s, tuple(conditions), feeds)
+    kinds = _Kinds(*limits, steps, arrivals, closed, deadlines_s, tuple(conditions), feeds, streams)
     if isinstance(networks, st.SearchStrategy):
         return _workloads(networks, kinds)
     return _mixes(dict.fromkeys(networks), kinds)
@@ -212,6 +232,7 @@ class _Kinds:
     deadlines_s: st.SearchStrategy[float] | None
     conditions: tuple[Conditions, ...]
     feeds: bool
+    streams: bool
 
     @property
     def loops(self) -> tuple[Loop, ...]:
@@ -223,6 +244,13 @@ class _Kinds:
         if network is None:
             return self.max_steps or 1
         return min(network.samples[0].steps, self.max_steps or MAX_INDEX)
+
+    def _waits(self) -> st.SearchStrategy[tuple[int | None, int | None]]:
+        """Draw the distance of the trigger, and the queue, in a single choice."""
+        if not self.streams:
+            return st.just((None, None))
+        distances, queues = (None, *range(1, self.max_requests + 1)), (None, *range(1, _MAX_QUEUE + 1))
+        return st.sampled_from([(distance, queue) for queue in queues for distance in distances])
 
     def asks(self, networks: _Drawable, loop: Loop) -> st.SearchStrategy[tuple[Ask, ...]]:
         """Draw the asks.
@@ -236,8 +264,11 @@ class _Kinds:
         steps = {name: self.steps(network) for name, network in networks.items()}
         distances = _between(0, self.max_requests if self.feeds and None not in networks.values() else 0)
         ask = st.builds(
-            lambda which, **rest: Ask(*which, **rest),
+            lambda which, wait, **rest: Ask(
+                *which, stream=which[0] if self.streams else "", after=wait[0], queue=wait[1], **rest
+            ),
             st.sampled_from([(name, sample) for name in networks for sample in range(self.max_samples)]),
+            self._waits(),
             batch=st.integers(0, 1).map(lambda step: 0 if loop == "once" else step),
             deadline_s=st.none() if self.deadlines_s is None else st.none() | self.deadlines_s,
             when=st.none() | conditions if self.conditions else st.none(),
@@ -256,8 +287,8 @@ def _between(low: int, high: int) -> st.SearchStrategy[int]:
 def _settle(drawn: Sequence[Ask], networks: _Drawable, max_steps: Mapping[str, int]) -> tuple[Ask, ...]:
     """Return the asks with absolute numbers instead of relative ones, and without feeds that do not fit.
 
-    `batch` was drawn as a step, and the request of a condition or feed as a distance, so that the rest stays valid if
-    hypothesis leaves out a request.
+    `batch` was drawn as a step, and the request of a condition, feed or trigger as a distance, so that the rest stays
+    valid if hypothesis leaves out a request.
     """
     asks: list[Ask] = []
     for r, ask in enumerate(drawn):
@@ -273,6 +304,7 @@ def _settle(drawn: Sequence[Ask], networks: _Drawable, max_steps: Mapping[str, i
                 when=when,
                 steps=min(ask.steps, max_steps[ask.network]),
                 feeds=tuple(Feed(0, request=source) for source in fit),
+                after=None if ask.after is None or r == 0 else max(0, r - ask.after),
             )
         )
     return tuple(asks)

@@ -132,7 +132,7 @@ def test_a_run_is_what_was_foretold(root: Path, policy: str, workload: Workload)
 
 @EVERY_POLICY
 @settings(max_examples=5)
-@given(workload=workloads(networks(max_steps=4), arrivals=TIMES, closed=False), budget=budgets())
+@given(workload=workloads(networks(max_steps=4), arrivals=TIMES, closed=False, streams=True), budget=budgets())
 def test_whatever_the_lanes_and_times(root: Path, policy: str, workload: Workload, budget: Budget) -> None:
     """Within any budget and however requests arrive, drawn networks answer as plain PyTorch does."""
     performer, ran = carry_out(POLICIES[policy](workload, budget), workload, root)
@@ -284,7 +284,10 @@ def test_all_shapes_are_drawn(wanted: Callable[[Network], bool], least: str) -> 
 
 @EVERY_POLICY
 @settings(max_examples=20)
-@given(workload=workloads(networks(max_steps=4), arrivals=arrivals(), deadlines_s=st.floats(0.01, 1)), budget=budgets())
+@given(
+    workload=workloads(networks(max_steps=4), arrivals=arrivals(), deadlines_s=st.floats(0.01, 1), streams=True),
+    budget=budgets(),
+)
 def test_plans_are_sound(policy: str, workload: Workload, budget: Budget) -> None:
     """Every policy plans drawn workloads within drawn budgets so that they can be carried out."""
     plan = POLICIES[policy](workload, budget)
@@ -318,6 +321,16 @@ NAMED = workloads(["a", "b"], arrivals=arrivals(), deadlines_s=st.sampled_from((
 def test_mixes_shrink_to_one_request(wanted: Callable[[Mix], bool], least: Mix) -> None:
     """Repetition, samples, deadlines, conditions, batches and arrivals shrink away if they are not needed."""
     assert {shortest(NAMED, wanted, random=Random(seed)) for seed in range(3)} == {least}  # no secret
+
+
+def test_streams_shrink_to_one_trigger_and_one_full_queue() -> None:
+    """The requests of a network are a stream; triggers and queues are drawn, and shrink away if they are not needed."""
+    drawn = workloads(["a"], streams=True)
+    assert shortest(drawn, lambda _: True) == Mix("drawn", (Ask("a", stream="a"),))
+    triggered = Mix("drawn", (Ask("a", stream="a"), Ask("a", stream="a", after=0)))
+    assert shortest(drawn, lambda mix: any(ask.after is not None for ask in mix.asks)) == triggered
+    queued = Mix("drawn", (Ask("a", stream="a", queue=1),))
+    assert shortest(drawn, lambda mix: any(ask.queue for ask in mix.asks)) == queued
 
 
 def test_workloads_shrink_to_one_request() -> None:
