@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import msgspec
 
@@ -245,12 +245,12 @@ class _Kinds:
             return self.max_steps or 1
         return min(network.samples[0].steps, self.max_steps or MAX_INDEX)
 
-    def _waits(self) -> st.SearchStrategy[tuple[int | None, int | None]]:
+    def _waits(self) -> st.SearchStrategy[dict[str, Any]]:
         """Draw the distance of the trigger, and the queue, in a single choice."""
         if not self.streams:
-            return st.just((None, None))
+            return st.just({})
         distances, queues = (None, *range(1, self.max_requests + 1)), (None, *range(1, _MAX_QUEUE + 1))
-        return st.sampled_from([(distance, queue) for queue in queues for distance in distances])
+        return st.sampled_from([{"after": distance, "queue": queue} for queue in queues for distance in distances])
 
     def asks(self, networks: _Drawable, loop: Loop) -> st.SearchStrategy[tuple[Ask, ...]]:
         """Draw the asks.
@@ -264,9 +264,7 @@ class _Kinds:
         steps = {name: self.steps(network) for name, network in networks.items()}
         distances = _between(0, self.max_requests if self.feeds and None not in networks.values() else 0)
         ask = st.builds(
-            lambda which, wait, **rest: Ask(
-                *which, stream=which[0] if self.streams else "", after=wait[0], queue=wait[1], **rest
-            ),
+            lambda which, wait, **rest: msgspec.structs.replace(Ask(*which, **rest), **wait),
             st.sampled_from([(name, sample) for name in networks for sample in range(self.max_samples)]),
             self._waits(),
             batch=st.integers(0, 1).map(lambda step: 0 if loop == "once" else step),
@@ -276,7 +274,7 @@ class _Kinds:
             feeds=distances.map(lambda distance: (Feed(0, request=distance),) if distance else ()),
         )
         drawn = st.lists(ask, min_size=1, max_size=self.max_requests)
-        return drawn.map(lambda asks: _settle(asks, networks, steps))
+        return drawn.map(lambda asks: _settle(asks, networks, steps, streams=self.streams))
 
 
 def _between(low: int, high: int) -> st.SearchStrategy[int]:
@@ -284,7 +282,9 @@ def _between(low: int, high: int) -> st.SearchStrategy[int]:
     return st.just(low) if low == high else st.integers(low, high)
 
 
-def _settle(drawn: Sequence[Ask], networks: _Drawable, max_steps: Mapping[str, int]) -> tuple[Ask, ...]:
+def _settle(
+    drawn: Sequence[Ask], networks: _Drawable, max_steps: Mapping[str, int], *, streams: bool
+) -> tuple[Ask, ...]:
     """Return the asks with absolute numbers instead of relative ones, and without feeds that do not fit.
 
     `batch` was drawn as a step, and the request of a condition, feed or trigger as a distance, so that the rest stays
@@ -304,6 +304,7 @@ def _settle(drawn: Sequence[Ask], networks: _Drawable, max_steps: Mapping[str, i
                 when=when,
                 steps=min(ask.steps, max_steps[ask.network]),
                 feeds=tuple(Feed(0, request=source) for source in fit),
+                stream=ask.network if streams else "",
                 after=None if ask.after is None or r == 0 else max(0, r - ask.after),
             )
         )
