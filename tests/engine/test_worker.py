@@ -21,7 +21,7 @@ from torch import nn
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
 from pytest_edgeload.networks.folder import GRAPH, SAMPLES, read_graph
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
-from pytest_edgeload.planning.plan import Plan
+from pytest_edgeload.planning.plan import Plan, Span
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.workload import Condition, Request, Workload
 from tests.builders import job, job_of, plan_of, stored
@@ -112,22 +112,35 @@ def test_job_go_and_check_are_answered(network: Path) -> None:
         assert process.end() == 0
 
 
+def _of(plan: Plan, span: Span) -> int:
+    """Return the request of a span."""
+    return plan.tasks[span.task].request
+
+
 def test_done_contains_arrivals_and_dropped_requests(network: Path) -> None:
-    """Done contains when each request arrived and which were dropped; Checked contains the errors of the others."""
+    """Done contains when each request arrived and which were dropped; Checked contains the errors of the others.
+
+    A newer frame of a stream pushes out an older one, and a request that it triggers arrives when it is answered.
+    """
     graph = read_graph(network)
-    requests = (Request(graph), Request(graph, when=Condition(0, 1e9)), Request(graph, 1, arrival_s=0.25))
+    older, newer = (Request(graph, sample, 0.25, stream="camera", queue=1) for sample in (0, 1))
+    triggered = Request(graph, arrival_s=0.25, after=3)
+    requests = (Request(graph), Request(graph, when=Condition(0, 1e9)), older, newer, triggered)
     workload = Workload("deciding", requests)
     plan = plan_of("linear", workload)
     with worker() as process:
         assert process.ask(job_of(plan, workload, network)) == Ready()
         done = process.send(GO)
         assert isinstance(done, Done)
-        assert (done.arrived_s, done.dropped) == ((0.0, 0.0, 0.25), (1,))
-        assert {plan.tasks[span.task].request for span in done.spans} == {0, 2}
+        assert done.arrived_s[:4] == (0.0, 0.0, 0.25, 0.25)
+        answered_s = max(s.end_s for s in done.spans if _of(plan, s) == 3 and plan.tasks[s.task].kind == "exec")
+        assert answered_s <= done.arrived_s[4] <= min(s.start_s for s in done.spans if _of(plan, s) == 4)
+        assert (done.dropped, done.overrun) == ((1, 2), (2,))
+        assert {_of(plan, span) for span in done.spans} == {0, 3, 4}
         assert done.makespan_s > 0.25
         checked = process.send(CHECK)
         assert isinstance(checked, Checked)
-        assert checked.output_error == pytest.approx({0: 0.0, 2: 0.0}, abs=OUTPUT_TOLERANCE)
+        assert checked.output_error == pytest.approx({0: 0.0, 3: 0.0, 4: 0.0}, abs=OUTPUT_TOLERANCE)
         assert process.end() == 0
 
 

@@ -210,6 +210,10 @@ _YAML = (
         "- {network: age_net, as: age, when: {request: face_net, value: 0.5, at: [0]}}\n"
         "arrivals: {process: poisson, rate_per_s: 2}\nseed: 1\ndeadline_s: 0.5\n"
     ),
+    (
+        "duration_s: 2\nstreams:\n- {name: camera, network: a, queue: 1, arrivals: {process: constant, every_s: 1}}\n"
+        "- {network: b, after: camera, probability: 0.5, when: {value: 0.5}}\n"
+    ),
 )
 _JSON = ('{"requests": ["a", {"network": "b", "sample": 1}], "loop": "closed", "images": 2, "conditions": "early"}',)
 _CSV = (
