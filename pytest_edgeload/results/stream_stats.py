@@ -21,15 +21,15 @@ class StreamStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     requests: tuple[Count, ...]
     requests_due: Annotated[Count, metric_field("count", "neither", "requests whose answer was due")]
-    overruns: Annotated[
-        Count,
-        metric_field("count", "lower", "requests due that a full queue dropped, and those that needed their answers"),
-    ]
     in_time: Annotated[
         Number | None, metric_field("ratio", "higher", "requests that were answered by their deadline, over those due")
     ] = None
     deadline_misses: Annotated[
         Count | None, metric_field("count", "lower", "requests answered after their deadline, if any request has one")
+    ] = None
+    overruns: Annotated[
+        Count | None,
+        metric_field("count", "lower", "requests due that a full queue dropped, and those that needed their answers"),
     ] = None
     rate_per_s: Annotated[
         Number | None, metric_field("1/s", "higher", "answered requests over the time that the stream lasted")

@@ -307,12 +307,12 @@ def test_requests_of_streams_are_in_time_late_overrun_or_not_due(run: Run) -> No
     """Every request due is answered in time, answered late or overrun; all others were dropped by a condition."""
     found = run.measurement()
     for stats in found.streams.values():
-        answered_late = len([r for r in stats.requests if r not in run.dropped])
-        assert stats.requests_due == answered_late + stats.overruns
+        answers = sum(r not in run.dropped for r in stats.requests)
+        late, overruns = stats.deadline_misses or 0, stats.overruns or 0
+        assert stats.requests_due == answers + overruns
         assert {r for r in stats.requests if r in run.overrun} <= {*run.dropped}
-        assert sum(r in run.overrun for r in stats.requests) <= stats.overruns
-        late = stats.deadline_misses or 0
-        assert stats.in_time == ((answered_late - late) / stats.requests_due if stats.requests_due else None)
+        assert sum(r in run.overrun for r in stats.requests) <= overruns
+        assert stats.in_time == ((answers - late) / stats.requests_due if stats.requests_due else None)
         assert stats.xr_score is None or 0 <= stats.xr_score <= 1
     if not any(request.when for request in run.workload.asked):
         assert sum(stats.requests_due for stats in found.streams.values()) == sum(
