@@ -67,7 +67,8 @@ def _not_plain(tensor: torch.Tensor) -> tuple[str, str]:
     if is_traceable_wrapper_subclass(tensor):
         return f"a {type(tensor).__name__}, which consists of other tensors", "give a plain tensor"
     if tensor.is_quantized:
-        return f"of type {str(tensor.dtype).removeprefix('torch.')}, with a scale apart", "give a plain tensor"
+        hint = "give its int_repr() and its scales as two tensors, and widen them in forward"
+        return f"of type {str(tensor.dtype).removeprefix('torch.')}, with a scale apart", hint
     return ("", "") if _has_bytes(tensor) else (f"a {type(tensor).__name__} without values in memory", "")
 
 

@@ -64,7 +64,7 @@ def compressed() -> torch.Tensor:
         (lambda: nested(torch.jagged), "of the layout nested, whose values"),
         (lambda: VALUES.to("meta"), "it is on the device meta; give it on the CPU$"),
         (nn.parameter.UninitializedParameter, "it has no shape yet; call the module once$"),
-        (quantized_tensor, "of type qint8, with a scale apart; give a"),
+        (quantized_tensor, r"of type qint8, with a scale apart; give its int_repr\(\) and"),
         (lambda: Int8Weight.of(VALUES), "a Int8Weight, which consists of other tensors; give a plain tensor$"),
     ],
     ids=[

@@ -47,6 +47,15 @@ def type_hint(module: torch.nn.Module, sample: Inputs, message: str) -> str:
     return ""
 
 
+def packed_part(module: torch.nn.Module) -> str:
+    """Return the name of the first part that holds packed weights, and the empty text if there is none."""
+    return next((name for name, part in module.named_modules() if _has_packed_weights(part)), "")
+
+
+def _has_packed_weights(part: torch.nn.Module) -> bool:
+    return any(isinstance(value, torch.ScriptObject) for value in vars(part).values())
+
+
 def _floating_types(nest: Any) -> set[str]:
     """Return the names of the floating-point types of the tensors in a nest."""
     tensors = (leaf for leaf in tree_leaves(nest) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point())
@@ -59,5 +68,5 @@ def _packages(module: torch.nn.Module) -> Iterator[str]:
         yield type(part).__module__
         values: list[Any] = [*part.parameters(recurse=False), *vars(part).values()]
         yield from (type(value).__module__ for value in values)
-        if any(isinstance(value, torch.ScriptObject) for value in values):
-            yield "torch.ao.nn"  # packed weights are such objects
+        if _has_packed_weights(part):
+            yield "torch.ao.nn"

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.exporting.advice import type_hint
 from pytest_edgeload.exporting.feeding import next_sample, stored_feeds
-from pytest_edgeload.exporting.model import CannotExport, check_weight, evaluation_mode, first_line
+from pytest_edgeload.exporting.model import CannotExport, check_type, check_weight, evaluation_mode, first_line
 from pytest_edgeload.networks.feed import compared
 from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.tensors import check_plain, is_plain, tensors_in
@@ -52,6 +52,8 @@ def _check_tensors(module: torch.nn.Module, samples: Sequence[Inputs]) -> None:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if not is_lazy(tensor):  # it gets its values when the module runs
             check_weight(name, tensor)
+            if not _can_change(tensor):
+                check_type(name, tensor)
 
 
 def call(module: torch.nn.Module, sample: Inputs, index: int = 0) -> Any:
@@ -89,7 +91,7 @@ def kept_buffers(module: torch.nn.Module) -> Iterator[None]:
     Such a buffer is no state: the module has made it in its first call.
     """
     named = ((part, name, buffer) for part in module.modules() for name, buffer in part.named_buffers(recurse=False))
-    kept = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if is_plain(buffer)]
+    kept = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if _can_change(buffer)]
     try:
         yield
     finally:
@@ -98,6 +100,15 @@ def kept_buffers(module: torch.nn.Module) -> Iterator[None]:
             if (now.shape, now.dtype) == (values.shape, values.dtype) and not torch.equal(now, values):
                 setattr(part, name, buffer)  # the module may have assigned another tensor
                 buffer.copy_(values)
+
+
+def _can_change(buffer: torch.Tensor) -> bool:
+    """Return whether a module could change a buffer: PyTorch only stores some types, such as uint4."""
+    try:
+        torch.equal(torch.empty(1, dtype=buffer.dtype), torch.empty(1, dtype=buffer.dtype).clone())
+    except NotImplementedError:
+        return False
+    return is_plain(buffer)
 
 
 def copied(nest: Any) -> list[torch.Tensor]:

@@ -15,7 +15,7 @@ from torch.fx import Graph, Node
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from pytest_edgeload.base.tracebacks import with_user_lines
-from pytest_edgeload.exporting.advice import way_out
+from pytest_edgeload.exporting.advice import packed_part, way_out
 from pytest_edgeload.exporting.cut import CutGraph, LayerDraft, cut_graph
 from pytest_edgeload.exporting.entries import with_first_step
 from pytest_edgeload.exporting.feeding import stored_feeds
@@ -122,8 +122,12 @@ def _program(module: torch.nn.Module, inputs: Inputs) -> torch.export.ExportedPr
     except CannotExport:
         raise
     except Exception as error:
-        subject = f"torch.export cannot trace {type(module).__name__}"
-        failure = CannotExport(subject, first_line(error), way_out(module, inputs, str(error)))
+        hint = way_out(module, inputs, str(error))
+        if packed := packed_part(module):
+            raise CannotExport(
+                packed, "its weights are packed in an object, which torch.export cannot read", hint
+            ) from error
+        failure = CannotExport(f"torch.export cannot trace {type(module).__name__}", first_line(error), hint)
         raise with_user_lines(failure, error) from error
     _check_deterministic(program.graph)
     return program

@@ -19,6 +19,7 @@ from pytest_edgeload.networks.making import check_format
 from pytest_edgeload.tensors import NotPlain, check_plain, inner_tensors
 
 _MAX_REASON_CHARACTERS = 240
+_BYTES = "give view(torch.uint8) of it, and view it as its own type in forward"
 
 
 class NoModel(Refusal):
@@ -88,7 +89,8 @@ def check_type(name: str, tensor: torch.Tensor) -> None:
     """Raise CannotExport, about `name`, for a weight of a type that files lack."""
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
-        hint = "give torch.view_as_real of it" if tensor.is_complex() else "give uint8, float8_e4m3fn or float8_e5m2"
+        hint = "give int32 or int64" if dtype.startswith("uint") and tensor.itemsize > 1 else _BYTES
+        hint = "give torch.view_as_real of it" if tensor.is_complex() else hint
         raise CannotExport(name, f"of type {dtype}, which cannot be stored", hint)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.fx import Graph, Node
 from torch.nn import functional as F  # noqa: N812  # the customary name
 
-from pytest_edgeload.engine.kernels import apply_linear, attend, bind, compile_op, convolve
+from pytest_edgeload.engine.kernels import apply_int8, apply_linear, attend, bind, compile_op, convolve
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.exporting.ops import encode
 from pytest_edgeload.networks.layer import Op
@@ -166,3 +166,14 @@ def test_attention_equals_plain_pytorch(data: st.DataObject) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
     if group == 1:
         torch.testing.assert_close(attend(query, key, value, mask, 0.0, is_causal, scale=scale), expected)
+
+
+@pytest.mark.parametrize("offset", [0, 2, 8, 16])
+def test_packed_weights_may_begin_anywhere(offset: int) -> None:
+    """The product with packed int8 weights is right at each address; PyTorch's own operator crashes at odd ones."""
+    memory = torch.arange(37 * 64 + 80).remainder(201).sub(100).to(torch.int8)
+    weight = memory[-memory.data_ptr() % 64 + offset :][: 37 * 64].view(37, 64)
+    x, scales = torch.rand(3, 64).bfloat16(), torch.linspace(0.1, 1, 37).bfloat16()
+    expected = x.double() @ (weight.double() * scales.double()[:, None]).t()
+    error = (apply_int8(x, weight, scales) - expected).abs().max() / expected.abs().max()
+    assert error < TOLERANCES[torch.bfloat16]

@@ -83,7 +83,8 @@ def test_damaged_file_is_refused(tmp_path: Path, harm: Any) -> None:
     ("dtype", "hint"),
     [
         (torch.complex64, "give torch.view_as_real of it"),
-        (torch.float8_e8m0fnu, "give uint8, float8_e4m3fn or float8_e5m2"),
+        (torch.float8_e8m0fnu, r"give view\(torch.uint8\) of it, and view it as its own type in forward"),
+        (torch.uint16, "give int32 or int64"),
     ],
 )
 def test_weight_of_a_type_that_cannot_be_stored_is_named(dtype: torch.dtype, hint: str) -> None:
