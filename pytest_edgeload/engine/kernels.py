@@ -187,13 +187,27 @@ _REPLACEMENTS: Mapping[str, Callable[..., Any]] = {
 }
 """Faster or safer functions for some operators."""
 
+
+def copy_to(x: torch.Tensor, *, dtype: torch.dtype | None = None, **options: Any) -> torch.Tensor:
+    """Return a copy of `x` in another type, with options of PyTorch's operator."""
+    if dtype is None or options:
+        copy: torch.Tensor = _copy_with_options(x, dtype=dtype, **options)
+        return copy
+    return x.to(dtype, copy=True)
+
+
+_copy_with_options = find_operator("aten._to_copy.default")
 _BINDINGS: Mapping[str, Callable[..., Any]] = {
-    f"aten.{name}": getattr(torch, name.split(".")[0])
+    **{f"aten.{name}": getattr(torch, name.split(".")[0])
     for name in (
-        "add.Tensor", "cat.default", "cos.default", "div.Tensor", "index_copy.default", "matmul.default", "mean.dim",
-        "mul.Tensor", "neg.default", "permute.default", "pow.Tensor_Scalar", "reshape.default", "rsqrt.default",
-        "sin.default", "sub.Tensor", "transpose.int", "unsqueeze.default",
-    )
+        "add.Tensor", "cat.default", "clone.default", "cos.default", "div.Tensor", "index_copy.default",
+        "matmul.default", "mean.dim", "mul.Tensor", "neg.default", "permute.default", "pow.Tensor_Scalar",
+        "reshape.default", "rsqrt.default", "sin.default", "sub.Tensor", "transpose.int", "unsqueeze.default",
+    )},
+    "aten._to_copy.default": copy_to,
+    "aten.expand.default": torch.Tensor.expand,
+    "aten.index_copy_.default": torch.Tensor.index_copy_,
+    "aten.silu.default": F.silu,
 }  # fmt: skip
 """The same operators as functions that Python calls in a microsecond less; a step of a decoder has a thousand ops."""
 

@@ -15,6 +15,7 @@ import torch
 
 from pytest_edgeload.engine.integers import find_integer_product
 from pytest_edgeload.engine.kernels import OpCall, compile_op
+from pytest_edgeload.engine.shared_heads import share_heads
 from pytest_edgeload.networks.layer import Layer, RowCut
 from pytest_edgeload.networks.tile import EMBEDDING, GROUPS_AT, REQUESTED, RowRange, Tile, Tiling, find_tiling
 
@@ -60,8 +61,11 @@ class CompiledLayer:
     """A layer that is ready to run."""
 
     def __init__(self, layer: Layer) -> None:
-        self._calls = tuple(compile_op(op) for op in layer.ops)
         self._tiling = find_tiling(layer)
+        before = 0 if self._tiling is None else self._tiling.row_cut.op + 1
+        before = max(before, 0 if layer.row_cut is None else layer.row_cut.op + 1)  # indices of ops up to here count
+        ops = (*layer.ops[:before], *share_heads(layer.ops[before:]))
+        self._calls = tuple(compile_op(op) for op in ops)
         self._row_cut = layer.row_cut
         self._product = find_integer_product(layer)
         self._is_embedding = layer.row_cut is not None and layer.ops[layer.row_cut.op].target == EMBEDDING

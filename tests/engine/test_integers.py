@@ -59,6 +59,16 @@ def test_products_are_as_precise_as_those_of_widened_weights(
     assert ((actual.double() - exact).abs() <= 1e-5 * size + NARROW[dtype] * exact.abs() + 1e-7).all()
 
 
+@pytest.mark.parametrize("offset", [1, 2, 8, 16])
+def test_numbers_may_begin_at_any_address(offset: int) -> None:
+    """The product is right wherever the numbers of a tile begin in memory."""
+    memory = torch.arange(37 * 64 + 80).remainder(201).sub(100).to(torch.int8)
+    numbers = memory[-memory.data_ptr() % 64 + offset :][: 37 * 64].view(37, 64)
+    x = torch.linspace(-1, 1, 64)[None]
+    actual = IntegerProduct("x", "q", None, None)({"x": x}, {"q": numbers})
+    torch.testing.assert_close(actual, (x.double() @ numbers.double().t()).float(), rtol=1e-5, atol=1e-4)
+
+
 def _linear(m: Any, x: torch.Tensor) -> torch.Tensor:
     return F.linear(x, m.q.to(x.dtype) * m.s, m.b)
 

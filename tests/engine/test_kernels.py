@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.fx import Graph, Node
 from torch.nn import functional as F  # noqa: N812  # the customary name
 
-from pytest_edgeload.engine.kernels import apply_int8, apply_linear, attend, bind, compile_op, convolve
+from pytest_edgeload.engine.kernels import apply_int8, apply_linear, attend, bind, compile_op, convolve, copy_to
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.exporting.ops import encode
 from pytest_edgeload.networks.layer import Op
@@ -177,3 +177,14 @@ def test_packed_weights_may_begin_anywhere(offset: int) -> None:
     expected = x.double() @ (weight.double() * scales.double()[:, None]).t()
     error = (apply_int8(x, weight, scales) - expected).abs().max() / expected.abs().max()
     assert error < TOLERANCES[torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("options", [{}, {"memory_format": torch.contiguous_format}, {"device": torch.device("cpu")}])
+def test_a_copy_to_a_type_is_always_a_copy(dtype: torch.dtype, options: dict[str, Any]) -> None:
+    """The copy has PyTorch's values, type and strides, and shares no memory with the tensor, even of the same type."""
+    x = torch.randn(3, 4).t()
+    actual, expected = copy_to(x, dtype=dtype, **options), torch.ops.aten._to_copy.default(x, dtype=dtype, **options)
+    assert (actual.dtype, actual.stride(), actual.data_ptr() == x.data_ptr()) == (dtype, expected.stride(), False)
+    assert torch.equal(actual, expected)
+    assert torch.equal(copy_to(x), x)
