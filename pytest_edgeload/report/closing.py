@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import statistics
 from collections import Counter
@@ -13,11 +14,23 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.report.bars import bar
 from pytest_edgeload.report.view import View
 from pytest_edgeload.report.winners import Winner, best_first, contest, in_words, value_in, winner
-from pytest_edgeload.results.case import PROGRAM, REFERENCE
+from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.results.record import Record, comparison_groups
 from pytest_edgeload.results.statistics import outcomes, spread
 
 _WIDTH, _MAX_BAR = 80, 40
+
+
+class _Rows(enum.Enum):
+    """The kinds of rows that are compared; the value is the word for several."""
+
+    POLICIES = "policies"
+    PROGRAMS = "programs"
+
+    @property
+    def singular(self) -> str:
+        """The word for one row."""
+        return "policy" if self is _Rows.POLICIES else "program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,7 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
     certain = [contest for contest in contests if not contest.winner.close]
     if not certain:
         won = contests[0].winner
-        rows = _nouns(contests)[1]
+        rows = _rows(contests).value
         best = f"quickest {rows}" if won.is_quickest else f"{rows} with the {won.superlative}"
         yield f"No difference between the {best} was seen in {_comparisons(contests)}{_few(contests)}."
     else:
@@ -126,17 +139,17 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
         unsure = len(contests) - len(certain)
         doubt = f"; no difference was seen in {unsure}" if unsure else ""
         won = certain[0].winner
-        best = f"is the quickest {_nouns(contests)[0]}" if won.is_quickest else f"has the {won.superlative}"
+        best = f"is the quickest {_rows(contests).singular}" if won.is_quickest else f"has the {won.superlative}"
         yield f"{printable(first)} {best} in {wins} of {_comparisons(contests)}{doubt}."
         won_by_first = [contest for contest in certain if contest.winner.policy == first]
         yield from _lead(won_by_first)
         yield from _distance(won_by_first)
 
 
-def _nouns(contests: Iterable[_Contest]) -> tuple[str, str]:
-    """Return the word for a row and for several rows."""
+def _rows(contests: Iterable[_Contest]) -> _Rows:
+    """Return what the rows of contests are; programs only if all are."""
     are_programs = all(contest.winner.record.case.is_program for contest in contests)
-    return ("program", "programs") if are_programs else ("policy", "policies")
+    return _Rows.PROGRAMS if are_programs else _Rows.POLICIES
 
 
 def _few(contests: Sequence[_Contest]) -> str:
@@ -162,7 +175,7 @@ def _lead(contests: Sequence[_Contest]) -> Iterator[str]:
 
 def _distance(contests: Sequence[_Contest]) -> Iterator[str]:
     """Yield the times of the other programs, relative to that of the quickest one."""
-    if _nouns(contests)[0] != PROGRAM or not contests[0].winner.is_quickest:
+    if _rows(contests) is not _Rows.PROGRAMS or not contests[0].winner.is_quickest:
         return
     ratios = sorted(
         value / contest.winner.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import reprlib
 from collections.abc import Sequence
@@ -71,15 +72,21 @@ def is_series(value: object) -> bool:
 def numbers(value: Any) -> list[float]:
     """Return a number, or the numbers of a list, as a list. Raises ValueError for any other value."""
     items = value.tolist() if is_series(value) and hasattr(value, "tolist") else value
-    return [_number(item) for item in items] if isinstance(items, list | tuple) else [_number(items)]
+    if isinstance(items, list | tuple):
+        return [_number(item, "it contains") for item in items]
+    return [_number(items, "it is")]
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, words: str) -> float:
+    """Return a number as float. Raises ValueError, whose text begins with `words`, for any other value."""
     value = plain(value)
+    shown = f"{words} {reprlib.repr(value)}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{reprlib.repr(value)} is not a number")  # noqa: TRY004  # a fault of the data
-    if not -_MAX_NUMBER <= value <= _MAX_NUMBER:  # true for NaN as well
-        raise ValueError(f"{reprlib.repr(value)} is not finite, or larger than {_MAX_NUMBER:g}")
+        raise ValueError(f"{shown} instead of a number")  # noqa: TRY004  # a fault of the data
+    if value != value or value in {math.inf, -math.inf}:  # noqa: PLR0124  # NaN differs from itself
+        raise ValueError(f"{shown} instead of a finite number")
+    if abs(value) > _MAX_NUMBER:
+        raise ValueError(f"{shown}, and numbers go up to {_MAX_NUMBER:g}")
     return float(value)
 
 

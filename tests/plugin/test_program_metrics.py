@@ -81,7 +81,8 @@ def test_metrics_are_recorded(ended: Ended) -> None:
     (name,) = {*found} - {"leak", "work"}
     assert {key: own.value for key, own in found[name].own.items()} == {"wer": 0.25}
     assert found[name].notices[-2:] == (
-        "its metric x is left out: True is not a number", "its metric y is left out: $ has no 'y', only ['wer', 'x']"
+        "its metric x is left out: it is True instead of a number",
+        "its metric y is left out: $ has no 'y', only ['wer', 'x']"
     )  # fmt: skip
 
 

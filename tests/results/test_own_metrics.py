@@ -41,7 +41,7 @@ FAULTS = {
         ReportedValue("x", 2),
     ],
     "its metric x is left out: $ has no 'x'": [ReportedValue("x", fault="$ has no 'x'"), ReportedValue("x", 1)],
-    "its metric x is left out: 'fast' is not a number": [ReportedValue("x", "fast")],
+    "its metric x is left out: it is 'fast' instead of a number": [ReportedValue("x", "fast")],
     "its metric x is left out: the list is empty": [ReportedValue("x", [])],
     "its metric a b is left out: not a name; use letters, digits and _, such as tokens_per_s": [
         ReportedValue("a b", 1)

@@ -96,9 +96,9 @@ def test_output_and_files_are_sources(run: Measure, tmp_path: Path) -> None:
             "its metric absent is left out: $.timings has no 'missing', "
             "only ['per_second', 'each', 'name', 'flag', 'none']"
         ),
-        "its metric text is left out: 'x' is not a number",
-        "its metric flag is left out: True is not a number",
-        "its metric none is left out: nan is not finite, or larger than 1e+100",
+        "its metric text is left out: it is 'x' instead of a number",
+        "its metric flag is left out: it is True instead of a number",
+        "its metric none is left out: it is nan instead of a finite number",
         "its metric several is left out: /eval: (?P<value>[\\d.]+)/ matches 2 times; /.../g makes a series of them",
         "2 more of its metrics are left out",
     )
