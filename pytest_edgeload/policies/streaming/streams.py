@@ -25,6 +25,10 @@ TILE_BYTES = 6 << 20
 RING_TILES = 4
 """The tiles in a ring: two are read, one waits, and one is executed."""
 
+RINGS_SHARE, FIXED_SHARE = 1 / 8, 3 / 4
+"""The most of the memory for all rings, unless a tile is larger, and for activations and rings with chains of their
+own. Waiting for other networks costs more than reading again, so little may be left for tiles that stay."""
+
 COMPUTE, READERS = 0, (1, 2)
 """Lanes, as in the other plans of `stream`."""
 
@@ -93,7 +97,7 @@ def _grouped(workload: Workload, budget: Budget) -> list[_ChainNetworks]:
     while True:
         groups = [_group(workload, budget, part, len(parts)) for part in parts]
         fixed_bytes = sum(group.activations_bytes + group.ring_bytes for group in groups)
-        if len(parts) == 1 or budget.memory_bytes is None or fixed_bytes <= budget.memory_bytes // 2:
+        if len(parts) == 1 or budget.memory_bytes is None or fixed_bytes <= FIXED_SHARE * budget.memory_bytes:
             return groups
         parts[-2:] = [parts[-2] + parts[-1]]
 
@@ -102,7 +106,7 @@ def _group(workload: Workload, budget: Budget, part: Sequence[int], count: int) 
     """Return the group of the networks of these first requests; it is one of `count` groups."""
     tile_bytes = TILE_BYTES
     if budget.memory_bytes is not None:
-        tile_bytes = max(PAGE, min(TILE_BYTES, budget.memory_bytes // (4 * RING_TILES * count)))
+        tile_bytes = max(PAGE, min(TILE_BYTES, int(RINGS_SHARE * budget.memory_bytes) // (RING_TILES * count)))
     networks = first_requests(workload)
     uses, activations, rings = {}, [0], [0]
     for first in part:
