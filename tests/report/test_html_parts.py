@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
+from pytest_edgeload.planning.plan import Span
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report.html import about, cases
 from pytest_edgeload.report.html.charts import by_limit, responses
@@ -22,7 +23,7 @@ from pytest_edgeload.report.html.run import lanes, memory, steps, thinned
 from pytest_edgeload.report.html.summary import headlines, titles, winners
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import PROGRAM
-from pytest_edgeload.results.measurement import Measurement, Moment, Timeline
+from pytest_edgeload.results.measurement import Measurement, Moment, TaskInfo, Timeline
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.steps import kept_steps
 from pytest_edgeload.workload import Ask
@@ -95,6 +96,18 @@ def test_steps_of_a_sequence_are_a_line() -> None:
     few, long = chart["data"]
     assert (few["x"], few["y"], few["name"]) == ([2, 3], [0.5, 1.5], "request 0, a")
     assert (long["x"][-1], {*long["y"]}, long["name"]) == (1000, {2.0}, "request 2, &lt;c&gt;")
+
+
+def test_weights_kept_are_below_the_times_of_steps() -> None:
+    """The share of weights that a step finds in memory has an axis of its own below."""
+    case = msgspec.structs.replace(CASE, requests=(Ask("a", steps=2),))
+    infos = (TaskInfo("load", 0, "first", 300), TaskInfo("load", 0, "second", 100))
+    spans = (Span(0, 0, 0.0, 0.0, 1.0), Span(1, 0, 0.0, 1.0, 2.0), Span(1, 0, 2.0, 2.0, 3.0, 1))
+    chart = steps(case, Measurement(outcome="ok", step_ends_s=((2.0, 3.0),), steps=infos, tasks=spans))
+    time, kept = chart["data"]
+    assert (kept["x"], kept["y"], kept["yaxis"]) == ([2], [75.0], "y2")
+    assert chart["layout"]["yaxis2"]["domain"][1] < chart["layout"]["yaxis"]["domain"][0]
+    assert "yaxis" not in time
 
 
 def test_run_of_single_steps_has_no_chart_of_steps() -> None:

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pytest_edgeload.networks.compose import Composer
+from pytest_edgeload.planning.plan import Budget
+from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.results.derived import task_infos
 from pytest_edgeload.results.measurement import Measurement
-from pytest_edgeload.results.steps import MAX_KEPT_STEPS, kept_steps, with_steps
+from pytest_edgeload.results.steps import MAX_KEPT_STEPS, kept_steps, resident_shares, with_steps
+from pytest_edgeload.workload import Ask, Request, Workload
+from tests.builders import SPEEDS
 
 RUN = Measurement(
     outcome="ok",
@@ -56,3 +63,25 @@ def test_record_of_many_steps_is_small() -> None:
     thin = with_steps(run, 0)
     assert (thin.step_mean_s, len(thin.step_ends_s[0]), thin.step_ends_s[0][-1]) == (1.0, MAX_KEPT_STEPS, 1000.0)
     assert thin.steps_per_s is thin.read_per_step_bytes is None
+
+
+@pytest.mark.parametrize("steps", [2, 4, 20])
+@pytest.mark.parametrize(("policy", "layers"), [("bulk", 4), ("linear", 0), ("stream", 2)])
+def test_resident_share_follows_from_the_loads_of_a_step(policy: str, layers: int, steps: int) -> None:
+    """Of four equal layers, `bulk` keeps all, `linear` none, and `stream` the two that fit beside its ring."""
+    composer, width = Composer(1, 256), 256
+    x = composer.input
+    for _ in range(4):
+        x = composer.linear(x, width, bias=False)
+    asked = Workload("loop", (Request(composer.done(x, steps=steps), steps=steps),))
+    room_bytes = asked.requests[0].network.weight_bytes * 3 // 4
+    plan = POLICIES[policy](asked, Budget(room_bytes, speeds=SPEEDS))
+    found = simulate(plan, asked, speeds=SPEEDS)
+    run = Measurement(outcome="ok", tasks=found.spans, totals=found.totals, steps=task_infos(plan, asked))
+    shares = resident_shares(run, [Ask("net", steps=steps)])["net"]
+    assert [*shares] == sorted({*range(2, min(steps, 4) + 1), steps})
+    if policy != "stream":
+        assert {*shares.values()} == {layers / 4}
+    else:
+        assert all(0.25 <= share < 0.75 for share in shares.values())
+        assert len({round(share, 6) for share in shares.values()}) == 1

@@ -39,7 +39,10 @@ _MEMORY_NOTE = (
     "Swapped memory is a line of its own."
 )
 
-_STEPS_NOTE = "From the end of a step to the end of the next. The first step, which reads all weights, is left out."
+_STEPS_NOTE = (
+    "Above: from the end of a step to the end of the next. Below: the share of the weights that a step finds in memory "
+    "and does not load. The first step, which reads all weights, is left out."
+)
 
 
 def figures(compared: Sequence[Experiment], titles: Sequence[str]) -> dict[str, Any]:

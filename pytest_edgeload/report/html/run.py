@@ -5,7 +5,7 @@ Plain data in which every name is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ from pytest_edgeload.report.html.marks import BLUE, GREEN, GREY, ORANGE, PINK, R
 from pytest_edgeload.report.tasks import TaskView, tasks
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import Measurement, Moment, Timeline
-from pytest_edgeload.results.steps import kept_steps
+from pytest_edgeload.results.steps import kept_steps, resident_shares
 
 Chart = dict[str, Any]
 
@@ -30,7 +30,7 @@ _HEADROOM = 1.1  # above all memory, for the label of the limit
 _MAX_MOMENTS = 100  # more lines would hide the memory
 _MAX_LIMIT = 3  # times the peak; a higher limit is not drawn
 _MAX_SEQUENCES = 20  # more lines would hide each other
-_LANE_PX, _HEAD_PX = 52, 120
+_LANE_PX, _HEAD_PX, _STEPS_PX = 52, 120, 480
 
 
 def memory(case: Case, run: Measurement, max_points: int) -> Chart:
@@ -84,17 +84,36 @@ def lanes(case: Case, run: Measurement, max_spans: int) -> tuple[Chart, int]:
 def steps(case: Case, run: Measurement) -> Chart:
     """Return the time of each step after the first, a line for each of the first requests with several steps.
 
-    If the record has the ends of some steps only, it is the mean of the steps between two of them. Empty without steps.
+    If the record has the ends of some steps only, it is the mean of the steps between two of them. Below, a line for
+    each network has the share of weights that a step finds in memory. Empty without steps.
     """
     loops = [(r, ends_s) for r, ends_s in enumerate(run.step_ends_s) if len(ends_s) > 1 and r < len(case.requests)]
     data = [_step_line(f"request {r}, {label(case.requests[r].network)}", case.requests[r].steps, ends_s)
             for r, ends_s in loops[:_MAX_SEQUENCES]]  # fmt: skip
-    layout = {
+    kept = [
+        _share_line(label(network), shares)
+        for network, shares in resident_shares(run, case.requests).items() if shares
+    ]  # fmt: skip
+    layout: Chart = {
         "xaxis": {"title": {"text": "step"}},
         "yaxis": {"title": {"text": "seconds per step"}, "rangemode": "tozero"},
-        "showlegend": len(data) > 1,
+        "showlegend": len(data) + len(kept) > 1,
     }
-    return {"data": data, "layout": layout} if data else {}
+    if kept:
+        layout["xaxis"]["anchor"] = "y2"
+        layout["yaxis"]["domain"] = [0.4, 1]
+        layout["yaxis2"] = {"title": {"text": "% kept"}, "range": [0, 105], "domain": [0, 0.3]}
+        layout["height"] = _STEPS_PX
+    return {"data": [*data, *kept], "layout": layout} if data else {}
+
+
+def _share_line(name: str, shares: Mapping[int, float]) -> Chart:
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": f"kept, {name}", "yaxis": "y2",
+        "hovertemplate": "step %{x}: %{y:.1f} % of the weights",
+        "x": [*shares], "y": [round(100 * share, 2) for share in shares.values()],
+        "marker": {"size": 4, "color": GREY}, "line": {"width": 1, "color": GREY, "dash": "dot"},
+    }  # fmt: skip
 
 
 def _step_line(name: str, count: int, ends_s: Sequence[float]) -> Chart:
