@@ -84,7 +84,7 @@ def _stats(own: Sequence[int], requests: Sequence[Request], run: Measurement, du
         in_time=(len(answers) - late) / count if count else None,
         deadline_misses=late if has_deadline else None,
         overruns=count - len(answers),
-        rate_per_s=_rate_per_s(answers, {r: run.arrived_s[r] for r in own if r in answers or r in run.overrun}),
+        rate_per_s=_rate_per_s(answers, {r: run.arrived_s[r] for r in {*run.overrun}.intersection(own) | {*answers}}),
         xr_score=xr_score(delays, count),
         response_mean_s=times.mean_s,
         response_p50_s=times.p50_s,
