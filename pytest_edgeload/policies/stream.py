@@ -43,7 +43,9 @@ PASSING_TILES = 4
 the weights in each step, at an even pace, so that more places would only leave less memory for tiles that are kept."""
 
 COMPUTE, READERS = 0, (1, 2)
-"""Lanes: one executes with all threads; two read, so that the disk always has the next read queued."""
+"""Lanes: one executes with all threads; two read, so that the disk always has the next read queued.
+
+In a loop, the rows of an embedding are read by the lane that executes, which waits for them."""
 
 
 def stream(workload: Workload, budget: Budget) -> Plan:
@@ -259,7 +261,10 @@ class _Layout:
             place, gone = self._ring.take(use.size_bytes, number)
         after = (self._inits[owner], *(self._frees[other] for other in gone))
         lane, turn = READERS[self._count % len(READERS)], (float(number),) if self._has_loops else ()
-        self._count += 1
+        if use.steps > 1 and not use.has_place:
+            lane = COMPUTE  # has nothing to do before, and the readers are busy with tiles of the step that begins
+        else:
+            self._count += 1
         load = self._plan.add(
             "load", owner, use.layer, after=after, lane=lane, priority=turn, tile=use.tile, place=place
         )

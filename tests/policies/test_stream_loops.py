@@ -6,12 +6,13 @@ import pytest
 
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import span_bytes
+from pytest_edgeload.networks.tile import REQUESTED, span_bytes
 from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies.parts import SCRATCH_BYTES
-from pytest_edgeload.policies.stream import PASSING_TILES, READERS, TILE_BYTES, stream
+from pytest_edgeload.policies.stream import COMPUTE, PASSING_TILES, READERS, TILE_BYTES, stream
 from pytest_edgeload.workload import Request, Workload
+from tests.builders import embedding
 
 STEPS = 50
 SPEEDS = Speeds()
@@ -88,3 +89,12 @@ def test_a_step_takes_the_longer_of_reading_and_computing() -> None:
     alike = Speeds(SPEEDS.read_bytes_per_s, flops / step_s)
     first_s = WEIGHTS_BYTES / SPEEDS.read_bytes_per_s / len(READERS)
     assert simulate(plan, asked, speeds=alike).makespan_s < first_s + 1.1 * STEPS * step_s
+
+
+def test_rows_of_a_step_are_read_by_the_lane_that_waits_for_them() -> None:
+    """The rows that the next step looks up do not wait for a tile that a reader reads at the time."""
+    asked = Workload("loop", (Request(embedding("x"), steps=STEPS),))
+    loads = [task for task in stream(asked, Budget(1 << 20)).tasks if task.kind == "load"]
+    assert [(task.tile, task.lane) for task in loads] == [(REQUESTED, COMPUTE)]
+    once = stream(Workload("once", (Request(embedding("x")),)), Budget(1 << 20))
+    assert [task.lane for task in once.tasks if task.kind == "load"] == [READERS[0]]
