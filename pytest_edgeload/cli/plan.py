@@ -22,6 +22,7 @@ from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.user import AUTO, choose
+from pytest_edgeload.workload import Workload
 from pytest_edgeload.workload.conditions import check_conditions, check_step_counts
 from pytest_edgeload.workload.pipelines import check_feeds
 
@@ -46,7 +47,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     networks, speeds = networks_of(mix, registry), Budget().speeds
     service_s = mix.per_batch({name: speeds.service_s(network) for name, network in networks.items()})
     workload = mix.workload(networks, service_s=service_s)
-    memory_bytes = None if args.mem is None else _memory_bytes(args.mem)
+    memory_bytes = None if args.mem is None else _memory_bytes(args.mem, workload)
     check_conditions(workload)
     check_step_counts(workload)
     check_feeds(workload)
@@ -62,12 +63,12 @@ def _run(args: argparse.Namespace) -> CommandResult:
     return CommandResult(graph.text(plan, workload, simulation, f"policy {args.policy}, {memory}"))
 
 
-def _memory_bytes(limit: Limit) -> int:
-    """Return the memory budget of a policy under `limit`. Raises UsageError or Unsupported."""
+def _memory_bytes(limit: Limit, workload: Workload) -> int:
+    """Return the memory budget of a policy for `workload` under `limit`. Raises UsageError or Unsupported."""
     terminal.show("edgeload: measuring the memory of an idle worker")
     with host_lock(terminal.say):
         idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S, user=choose(AUTO)))
-    return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes)
+    return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes, workload)
 
 
 SUBCOMMAND = Subcommand(

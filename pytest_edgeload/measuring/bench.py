@@ -112,7 +112,7 @@ class Bench:
         if case.policy in self.policies:
             _, stored, workload = self._prepare(case, mix)
             if accept_direct(file for folder, _ in stored.values() for file in weight_files(folder)):
-                reader = best_reader(self._plan(case, workload), workload, self._budget_bytes(case))
+                reader = best_reader(self._plan(case, workload), workload, self._budget_bytes(case, workload))
         return msgspec.structs.replace(case, reader=reader, is_reader_auto=True)
 
     def _prepare(self, case: Case, mix: Mix) -> tuple[float | None, dict[str, tuple[Path, Network]], Workload]:
@@ -171,11 +171,13 @@ class Bench:
             raise error.within(f"policy {case.policy}") from None
 
     def _plan(self, case: Case, workload: Workload) -> Plan:
-        budget = Budget(self._budget_bytes(case), speeds=speeds(case.enforced.read_bps))
+        budget = Budget(self._budget_bytes(case, workload), speeds=speeds(case.enforced.read_bps))
         return make_plan(case.policy, self.policies[case.policy], workload, budget)
 
-    def _budget_bytes(self, case: Case) -> int | None:
-        return None if case.limit_bytes is None else budget_bytes(case.limit_bytes, self.calibration.idle_bytes())
+    def _budget_bytes(self, case: Case, workload: Workload) -> int | None:
+        if case.limit_bytes is None:
+            return None
+        return budget_bytes(case.limit_bytes, self.calibration.idle_bytes(), workload)
 
 
 def _check_own_code(name: str, mix: Mix, function: Calling) -> None:

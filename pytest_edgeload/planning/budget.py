@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import Limit, format_size
-from pytest_edgeload.planning.plan import Speeds
+from pytest_edgeload.planning.plan import STAGES, Speeds
+from pytest_edgeload.workload import Workload
 
 MARGIN_BYTES = 16 << 20
 """Left out of every budget: for page tables, operators' scratch memory, and pages the idle worker had not touched."""
+
+
+_TASK_BYTES = 700
+"""A task in the plan, in the dispatcher and as a span, measured with a plan of 50,000 tasks."""
 
 
 def enforced_bytes(
@@ -34,6 +39,12 @@ def speeds(read_bps: int | None) -> Speeds:
     return nominal if read_bps is None else Speeds(min(nominal.read_bytes_per_s, read_bps), nominal.flops_per_s)
 
 
-def budget_bytes(limit_bytes: int, idle_bytes: int) -> int:
-    """Return the bytes that a policy may plan with under an enforced limit."""
-    return limit_bytes - idle_bytes - MARGIN_BYTES
+def budget_bytes(limit_bytes: int, idle_bytes: int, workload: Workload) -> int:
+    """Return the bytes that a policy may plan with for `workload` under an enforced limit."""
+    return max(0, limit_bytes - idle_bytes - MARGIN_BYTES - _bookkeeping_bytes(workload))
+
+
+def _bookkeeping_bytes(workload: Workload) -> int:
+    """Return the memory of a worker for the tasks of a plan, in whole MiB: a long mix has tens of thousands."""
+    tasks = sum(1 + len(STAGES) * len(request.network.layers) for request in workload.requests)
+    return tasks * _TASK_BYTES >> 20 << 20
