@@ -12,6 +12,8 @@ import pytest
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.closing import closing
 from pytest_edgeload.report.columns import number
+from pytest_edgeload.report.html import summary
+from pytest_edgeload.report.html.experiment import experiments
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.document import Document
 from pytest_edgeload.results.finding import Judgement
@@ -103,6 +105,21 @@ def test_policies_are_compared_by_their_share_in_time(made: Document) -> None:
     assert said.startswith("share in time by policy, assistant at 384M, open loop, median of 2 rounds\n")
     assert "stream has the highest share in time in 1 of 1 comparison (assistant at 384M, open loop)." in said
     assert "There it has 2.20 x the share in time of bulk." in said
+
+
+def test_times_and_shares_of_a_session_are_told_apart(made: Document) -> None:
+    """A session of both says which policy is the quickest where times count, and which is most in time elsewhere."""
+    once = [virtual.record(policy, "1G", virtual.asked("a", "b")) for policy in ("bulk", "linear")]
+    records = [*once, *made.records]
+    _, said = closing(records, View()).split("\n\n")
+    assert said.splitlines() == [
+        "No difference between the quickest policies was seen in 1 comparison (mix at 1G).",
+        "stream has the highest share in time in 1 of 1 comparison (assistant at 384M, open loop).",
+        "There it has 2.20 x the share in time of bulk.",
+        "bulk swapped the most, 5M in mix at 1G.",
+    ]
+    best = summary.winners(compared := experiments(records), summary.titles(compared))
+    assert best["best"] == "The best"
 
 
 def test_columns_can_be_metrics_of_streams(made: Document) -> None:

@@ -107,6 +107,8 @@ def test(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_network: Cal
     assert is_disabled or measurement.dropped == (1,)
     mean_s: float | None = measurement.service["face"].response_mean_s
     assert mean_s is not None
+    in_time: float | None = measurement.streams["camera"].in_time
+    assert in_time is not None
 
 
 def test_programs(edge: Edge, edge_mem: Limit | None) -> None:
