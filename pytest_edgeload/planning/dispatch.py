@@ -10,7 +10,8 @@ from functools import cache
 
 from pytest_edgeload.networks.tile import WHOLE
 from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
-from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Plan, Task, WeightKey
+from pytest_edgeload.planning.plan import Plan, Task, WeightKey
+from pytest_edgeload.planning.urgency import Urgency
 from pytest_edgeload.workload import awaited_requests
 
 _ReadyTask = tuple[tuple[float, ...], tuple[float, int], int, int, int]
@@ -57,7 +58,7 @@ class Dispatcher:
         self._overrun: list[int] = []
         self._to_discard: list[int] = []
         self.arrived_s: list[float | None] = [None] * count
-        self._turns_s = [0.0] * count  # when the init of each request was ready
+        self._urgency = Urgency(plan.deadlines_s, [request.stream for request in requests])
         self.ready_s = [0.0] * len(plan.tasks)
         for index, waiting in enumerate(self._waiting):
             if not waiting:
@@ -146,6 +147,8 @@ class Dispatcher:
         self._running -= 1
         self._finish(index, now_s)
         is_answer = task.kind in {"init", "exec"} and not self._until_answer[task.request]
+        if is_answer and self._plan.order == "deadline" and task.request not in self._dropped:
+            self._urgency.answer(task.request, self.arrived_s[task.request] or 0.0, now_s)
         decided = [r for r in self._decided[task.request] if r not in self._dropped] if is_answer else []
         if not decided:
             self.advance(now_s)
@@ -200,16 +203,8 @@ class Dispatcher:
         return sorted(own, key=lambda entry: (entry[0], rank(tasks[entry[-1]].request, now_s)))
 
     def _by_deadline(self, request: int, now_s: float) -> tuple[float, float]:
-        """Return the sort key by deadline: requests that waited for too long, those in time, and those that are late.
-
-        The wait counts from the moment at which the init was ready, so a long queue of one network is not a reason to
-        go first.
-        """
-        deadline_s, turn_s = self._plan.deadlines_s[request], self._turns_s[request]
-        due_s = (self.arrived_s[request] or 0.0) + deadline_s
-        if now_s - turn_s > DEADLINES_UNTIL_FIRST * deadline_s:
-            return 0, turn_s
-        return 1 + (now_s > due_s), due_s
+        """Return the sort key by deadline; see `planning.urgency`."""
+        return self._urgency.rank(request, self.arrived_s[request] or 0.0, now_s)
 
     def _by_response_ratio(self, request: int, now_s: float) -> tuple[float, float]:
         """Return the sort key by response ratio; of equal ratios, the shorter request goes first.
@@ -310,7 +305,7 @@ class Dispatcher:
         task = self._plan.tasks[index]
         self._fresh.add(task.lane)
         if task.kind == "init":
-            self._turns_s[task.request] = now_s
+            self._urgency.begin(task.request, now_s)
         since = (now_s, self._turn) if self._plan.order == "ready" else (0.0, 0)
         loop = self._loops[index]
         first = index if loop is None else loop.first

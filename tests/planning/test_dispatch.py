@@ -46,7 +46,11 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 QUARTERS = st.integers(0, 20).map(lambda quarters: quarters / 4)
-REQUESTS = st.lists(st.builds(JobRequest, st.just(0), arrival_s=QUARTERS), min_size=10, max_size=10)
+REQUESTS = st.lists(
+    st.builds(JobRequest, st.just(0), arrival_s=QUARTERS, stream=st.sampled_from(["", "camera", "microphone"])),
+    min_size=10,
+    max_size=10,
+)
 CHOICES = st.lists(st.tuples(st.integers(0), QUARTERS), min_size=1, max_size=8)
 
 
@@ -55,6 +59,7 @@ class Model:
     """The documented behaviour in the simplest form: each answer is computed from the whole history, however slowly."""
 
     plan: Plan
+    streams: list[str]
     arrived_s: list[float]
     started: list[int]
     ended: dict[int, tuple[float, int]]  # when, and how many had ended before
@@ -82,10 +87,7 @@ class Model:
                 ratio = (waited_s + service_s) / service_s if service_s else 0.0
                 second = (service_s > 0, -ratio, service_s)
             if self.plan.order == "deadline":
-                deadline_s = self.plan.deadlines_s[task.request]
-                due_s, turn_s = self.arrived_s[task.request] + deadline_s, ready[i][0]
-                is_over = now_s > turn_s + DEADLINES_UNTIL_FIRST * deadline_s
-                second = (0, turn_s) if is_over else (1 if now_s <= due_s else 2, due_s)
+                second = self._urgency(i, ready[i][0], now_s)
             return task.priority, second, i
 
         waiting: list[int] = []
@@ -101,6 +103,20 @@ class Model:
             return i
         return None
 
+    def _urgency(self, i: int, turn_s: float, now_s: float) -> tuple[int, float]:
+        """Return the class of a ready task, and what decides within it."""
+        due_s = self._due_s(i)
+        if now_s > turn_s + DEADLINES_UNTIL_FIRST * self.plan.deadlines_s[i]:
+            return 0, turn_s
+        if now_s > due_s:
+            return 3, due_s
+        answered = [a for a in self.ended if self.streams[a] and self.streams[a] == self.streams[i]]
+        is_slow = bool(answered) and self.ended[answered[-1]][0] > self._due_s(answered[-1])
+        return 1 + is_slow, due_s
+
+    def _due_s(self, i: int) -> float:
+        return self.arrived_s[i] + self.plan.deadlines_s[i]
+
     def _fits(self, index: int, waiting: list[int]) -> bool:
         patience, memory_bytes = self.plan.patience, self.plan.memory_bytes
         if patience is not None and any(self.passed_over.get(i, 0) >= patience for i in waiting):
@@ -115,7 +131,7 @@ def _carry_out(plan: Plan, requests: list[JobRequest], choices: list[tuple[int, 
     """Carry out `plan`, ending a running task chosen by `choices` after a time; check each answer against the model."""
     requests = requests[: len(plan.tasks)]
     dispatcher, now_s, turn = Dispatcher(plan, requests), 0.0, 0
-    model = Model(plan, [asked.arrival_s for asked in requests], [], {}, {})
+    model = Model(plan, [asked.stream for asked in requests], [asked.arrival_s for asked in requests], [], {}, {})
     running: list[int] = []
     while not dispatcher.finished:
         for lane in range(plan.lanes):
@@ -298,6 +314,20 @@ def test_priority_goes_before_the_response_ratio() -> None:
     dispatcher = Dispatcher(Plan(tasks, 1, "response-ratio", service_s=(0.5, 100.0)), _at(0.0, 9.0))
     dispatcher.advance(9.0)
     assert _take_all(dispatcher, 9.0) == [1, 0]
+
+
+def test_a_stream_that_was_late_goes_after_others() -> None:
+    """A request in time goes after later ones if the last answer of its stream was late, until one is in time."""
+    plan = _inits(0, 0, 0, 0, 0, order="deadline", deadlines_s=(1.0, 1.0, 3.0, 3.0, 1.0))
+    arrivals = ((0, "a"), (2, "a"), (2, "b"), (3.5, "b"), (3.5, "a"))
+    requests = [JobRequest(0, arrival_s=arrival_s, stream=name) for arrival_s, name in arrivals]
+    dispatcher = Dispatcher(plan, requests)
+    assert dispatcher.take() == 0
+    dispatcher.end(0, 2.0)
+    assert _take_all(dispatcher, 2.0) == [2, 1]
+    dispatcher.end(1, 2.5)
+    dispatcher.advance(3.5)
+    assert _take_all(dispatcher, 3.5) == [4, 3]
 
 
 @pytest.mark.parametrize(
