@@ -105,7 +105,8 @@ def _text(records: Sequence[Record], rounds: int, comparisons: int) -> str:
         for figure in dict.fromkeys(figure for figure, _ in floors)
     }
     subject = ", ".join(record.case.policy for record in records) if case.is_program else case.workload
-    conditions = f"cap {case.cap}, swap {case.swap}, reader {case.reader}, {case.threads} threads"
+    readers = " or ".join(dict.fromkeys(record.case.reader for record in records))
+    conditions = f"cap {case.cap}, swap {case.swap}, reader {readers}, {case.threads} threads"
     return "\n\n".join(
         [
             f"noise of {subject} {case.place}: identical code, {rounds} rounds per side\n{conditions}",

@@ -194,6 +194,18 @@ def test_bound_that_knows_the_memory_has_a_column_of_its_own() -> None:
     assert [row(text, "bulk")[name] for name in ("x bound", "x memory bound")] == ["4.00", "2.00"]
 
 
+def test_readers_that_auto_chose_have_a_column() -> None:
+    """Policies with different readers of `auto` share a table, whose title and a column have the readers."""
+    chosen = {"bulk": "read", "stream": "direct"}
+    text = render(
+        [record(name, {"makespan_s": 1.0}, reader=reader, is_reader_auto=True) for name, reader in chosen.items()]
+    )
+    assert text.count("makespan s") == 1
+    assert "reader read or direct, " in text.splitlines()[1]
+    assert [row(text, name)["reader"] for name in chosen] == [*chosen.values()]
+    assert row(text, "stream")["x bulk (1 round)"] == "1.00"
+
+
 def test_unknown_bound_has_no_line_and_no_column() -> None:
     """Without a bound, or a good run, there is no line and no column; another group is not affected."""
     alone = render([record("bulk", {"outcome": "oom", **BOUND}), record("linear", {"makespan_s": 1.0})])
