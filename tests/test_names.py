@@ -1,4 +1,4 @@
-"""The names of classes: one name has one meaning in the whole package."""
+"""The names of classes, which have one meaning in the whole package, and of files of tests."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def test_allowed_names_are_shared() -> None:
     """Every allowed name is still shared; otherwise its entry must go."""
     names = [name for path in PACKAGE.rglob("*.py") for name in classes(path)]
     assert [name for name in ALLOWED if names.count(name) < 2] == []
+
+
+def test_each_file_of_tests_has_its_own_name() -> None:
+    """Pytest imports them by their names alone, because folders of tests are no packages."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -44,7 +44,7 @@ def class_of(block: Block) -> str | None:
     """Return the class of a block; None for a block that no test checks."""
     if block.language == "python":
         return "file" if block.file else "snippet"
-    if block.language == "yaml" and "requests:" in block.text:
+    if block.language == "yaml" and re.search(r"^(requests|streams):", block.text, re.MULTILINE):
         return "workload"
     if block.language in {"toml", "yaml", "json", "console"}:
         return block.language
