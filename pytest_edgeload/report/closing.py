@@ -147,7 +147,7 @@ def _sentences(contests: Sequence[_Contest]) -> Iterator[str]:
 
 
 def _rows(contests: Iterable[_Contest]) -> _Rows:
-    """Return what the rows of contests are; programs only if all are."""
+    """Return the kind of the rows of contests: programs only if all are."""
     are_programs = all(contest.winner.record.case.is_program for contest in contests)
     return _Rows.PROGRAMS if are_programs else _Rows.POLICIES
 
