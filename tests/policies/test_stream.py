@@ -395,6 +395,25 @@ def test_plans_are_carried_out_right(
         assert any(isinstance(task.tile, tuple) for task in plan.tasks)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("memory_bytes", [160 << 10, 500 << 10, None])
+def test_streams_are_carried_out_right(folders: tuple[Path, Path], memory_bytes: int | None) -> None:
+    """Requests with deadlines that arrive over time, wait in a queue or are triggered have the right answers."""
+    camera, other = (read_graph(folder) for folder in folders)
+    frames = [Request(camera, r % 2, 0.002 * r, 0, 0.002, stream="camera", queue=1) for r in range(20)]
+    asks = [Request(other, r % 2, 0.002 * 19, 0, 0.05, stream="ask", after=7 * r) for r in range(3)]
+    asked = Workload("streams", (*frames, *asks))
+    plan = stream(asked, Budget(memory_bytes))
+    check_plan(plan, asked)
+    performer, ran = execute(plan, asked, *folders)
+    answered = [r for r in range(len(asked.requests)) if r not in ran.dropped]
+    assert 19 in answered
+    assert [performer.compare(r).error for r in answered] == pytest.approx([0.0] * len(answered), abs=1e-6)
+    assert performer._weights == {}
+    if memory_bytes is not None:
+        assert performer.ledger.peak_bytes <= memory_bytes
+
+
 def _loads_by_step(plan: Plan, asked: Workload) -> Counter[tuple[TileKey, int]]:
     """Return how often each tile is loaded in each step of a simulated run of up to KEPT_STEPS steps."""
     networks = first_requests(asked)
