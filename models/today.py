@@ -14,7 +14,10 @@ DURATION_S = 4.0
 """The time in which requests arrive."""
 
 CAMERA_SCALE = 1 / 20
-"""The share of the published rates at which cameras deliver here: two cores are no accelerator."""
+"""The share of the published rates at which cameras deliver here: two cores are no accelerator.
+
+Deadlines are the periods, as published, so they are longer by the same factor.
+"""
 
 KEYWORDS_PER_S = 3.0
 """The windows of sound in a second in which XRBench's keyword spotter listens."""
