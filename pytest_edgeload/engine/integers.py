@@ -26,7 +26,7 @@ _BLOCK_BYTES, _RESULT_BYTES = 1 << 20, 32  # of four sums of 32 bits, as integer
 _DIGITS = 4
 _POWERS = torch.tensor([2.0 ** (8 * digit - 30) for digit in range(_DIGITS)])
 _HALVES = 0x00808080  # half of each digit but the highest one
-_TINY = 1e-30
+_TINY = 1e-28  # 2**30 divided by it is still finite
 _multiply = find_operator("aten._int_mm.default")
 
 

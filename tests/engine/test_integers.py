@@ -69,6 +69,14 @@ def test_numbers_may_begin_at_any_address(offset: int) -> None:
     torch.testing.assert_close(actual, (x.double() @ numbers.double().t()).float(), rtol=1e-5, atol=1e-4)
 
 
+def test_a_row_of_zeros_gives_zeros() -> None:
+    """The outputs of an input that is zero are exactly zero, beside those of another row."""
+    x = torch.stack([torch.zeros(64), torch.ones(64)])
+    actual = IntegerProduct("x", "q", None, None)({"x": x}, {"q": NUMBERS})
+    assert torch.equal(actual[0], torch.zeros(ROWS))
+    assert actual[1].count_nonzero() > 0
+
+
 def _linear(m: Any, x: torch.Tensor) -> torch.Tensor:
     return F.linear(x, m.q.to(x.dtype) * m.s, m.b)
 
