@@ -193,7 +193,7 @@ def test_function_reports_metrics_and_moments(call: Measure) -> None:
     assert found.makespan_s is not None
     assert all(0 < moment.at_s < found.makespan_s for moment in found.timeline.moments)
     assert any("twice is left out: it was reported 2 times" in notice for notice in found.notices)
-    assert any("nan is left out: nan is not finite" in notice for notice in found.notices)
+    assert any("nan is left out: it is nan instead of a finite number" in notice for notice in found.notices)
     assert any("missing is left out: $ has no 'c'" in notice for notice in found.notices)
 
 
