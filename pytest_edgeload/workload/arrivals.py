@@ -41,7 +41,18 @@ class Process(Protocol):
         """Return `count` times in seconds after the start, in order."""
 
 
-class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process", forbid_unknown_fields=True):
+class _InWords(msgspec.Struct, frozen=True, tag_field="process", forbid_unknown_fields=True):
+    """A process whose text is its words in seconds."""
+
+    def __str__(self) -> str:
+        return self.words(SECONDS)
+
+    def words(self, unit: TimeUnit) -> str:
+        """Return the process in words, with its times in this unit."""
+        raise NotImplementedError
+
+
+class Constant(_InWords, frozen=True, tag="constant"):
     """One arrival every `every_s` seconds, the first at once."""
 
     every_s: float
@@ -49,9 +60,6 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process",
     def __post_init__(self) -> None:
         """Raise ValueError unless the interval is positive and finite."""
         _settle(self, "every_s")
-
-    def __str__(self) -> str:
-        return self.words(SECONDS)
 
     @property
     def mean_s(self) -> float:
@@ -67,7 +75,7 @@ class Constant(msgspec.Struct, frozen=True, tag="constant", tag_field="process",
         return tuple(self.every_s * k for k in range(count))
 
 
-class Periodic(msgspec.Struct, frozen=True, tag="periodic", tag_field="process", forbid_unknown_fields=True):
+class Periodic(_InWords, frozen=True, tag="periodic"):
     """An arrival in each period of `every_s` seconds: at its beginning, or up to `jitter_s` seconds later."""
 
     every_s: float
@@ -79,9 +87,6 @@ class Periodic(msgspec.Struct, frozen=True, tag="periodic", tag_field="process",
         force_setattr(self, "jitter_s", arguments.seconds("jitter_s", self.jitter_s))
         if not 0 <= self.jitter_s <= self.every_s:
             raise ValueError(f"jitter_s={self.jitter_s:g} is not between 0 and every_s={self.every_s:g}")
-
-    def __str__(self) -> str:
-        return self.words(SECONDS)
 
     @property
     def mean_s(self) -> float:
@@ -98,7 +103,7 @@ class Periodic(msgspec.Struct, frozen=True, tag="periodic", tag_field="process",
         return tuple(self.every_s * k + source.uniform(0, self.jitter_s) for k in range(count))
 
 
-class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", forbid_unknown_fields=True):
+class Uniform(_InWords, frozen=True, tag="uniform"):
     """Intervals between `min_s` and `max_s` seconds, all equally likely."""
 
     min_s: float
@@ -110,9 +115,6 @@ class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", f
         force_setattr(self, "min_s", arguments.seconds("min_s", self.min_s))
         if not 0 <= self.min_s <= self.max_s:
             raise ValueError(f"min_s={self.min_s:g} is not between 0 and max_s={self.max_s:g}")
-
-    def __str__(self) -> str:
-        return self.words(SECONDS)
 
     @property
     def mean_s(self) -> float:
@@ -128,7 +130,7 @@ class Uniform(msgspec.Struct, frozen=True, tag="uniform", tag_field="process", f
         return _add_up(count, seed, lambda source: source.uniform(self.min_s, self.max_s))
 
 
-class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process", forbid_unknown_fields=True):
+class Normal(_InWords, frozen=True, tag="normal"):
     """Intervals normally distributed around `mean_s` with standard deviation `sd_s`; negative ones are drawn again."""
 
     mean_s: float
@@ -138,9 +140,6 @@ class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process", for
         """Raise ValueError unless mean and deviation are positive and finite."""
         _settle(self, "mean_s")
         _settle(self, "sd_s")
-
-    def __str__(self) -> str:
-        return self.words(SECONDS)
 
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
@@ -157,7 +156,7 @@ class Normal(msgspec.Struct, frozen=True, tag="normal", tag_field="process", for
         return _add_up(count, seed, interval)
 
 
-class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="process", forbid_unknown_fields=True):
+class Exponential(_InWords, frozen=True, tag="exponential"):
     """Intervals exponentially distributed with mean `mean_s`: a Poisson process of rate 1 / `mean_s`."""
 
     mean_s: float
@@ -165,9 +164,6 @@ class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="pro
     def __post_init__(self) -> None:
         """Raise ValueError unless the interval is positive and finite."""
         _settle(self, "mean_s")
-
-    def __str__(self) -> str:
-        return self.words(SECONDS)
 
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
@@ -178,7 +174,7 @@ class Exponential(msgspec.Struct, frozen=True, tag="exponential", tag_field="pro
         return _add_up(count, seed, lambda source: source.expovariate(1 / self.mean_s))
 
 
-class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process", forbid_unknown_fields=True):
+class Poisson(_InWords, frozen=True, tag="poisson"):
     """A Poisson process: independent arrivals, on average `rate_per_s` per second."""
 
     rate_per_s: float
@@ -186,9 +182,6 @@ class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process", f
     def __post_init__(self) -> None:
         """Raise ValueError unless the rate is positive and finite."""
         _settle(self, "rate_per_s", arguments.number)
-
-    def __str__(self) -> str:
-        return self.words(SECONDS)
 
     @property
     def mean_s(self) -> float:
@@ -204,7 +197,7 @@ class Poisson(msgspec.Struct, frozen=True, tag="poisson", tag_field="process", f
         return _add_up(count, seed, lambda source: source.expovariate(self.rate_per_s))
 
 
-class Gamma(msgspec.Struct, frozen=True, tag="gamma", tag_field="process", forbid_unknown_fields=True):
+class Gamma(_InWords, frozen=True, tag="gamma"):
     """Intervals gamma-distributed with mean `mean_s`: bursts and pauses if `shape` is below 1, a steady rate above."""
 
     mean_s: float
@@ -215,9 +208,6 @@ class Gamma(msgspec.Struct, frozen=True, tag="gamma", tag_field="process", forbi
         _settle(self, "mean_s")
         _settle_shape(self)
 
-    def __str__(self) -> str:
-        return self.words(SECONDS)
-
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
         return f"gamma, every {exact(self.mean_s)} {unit.many}, shape {exact(self.shape)}"
@@ -227,7 +217,7 @@ class Gamma(msgspec.Struct, frozen=True, tag="gamma", tag_field="process", forbi
         return _add_up(count, seed, lambda source: source.gammavariate(self.shape, self.mean_s / self.shape))
 
 
-class Weibull(msgspec.Struct, frozen=True, tag="weibull", tag_field="process", forbid_unknown_fields=True):
+class Weibull(_InWords, frozen=True, tag="weibull"):
     """Weibull-distributed intervals with mean `mean_s`; below a `shape` of 1, more very short and very long ones."""
 
     mean_s: float
@@ -237,9 +227,6 @@ class Weibull(msgspec.Struct, frozen=True, tag="weibull", tag_field="process", f
         """Raise ValueError unless mean and shape are positive and finite."""
         _settle(self, "mean_s")
         _settle_shape(self)
-
-    def __str__(self) -> str:
-        return self.words(SECONDS)
 
     def words(self, unit: TimeUnit) -> str:
         """Return the process in words, with its times in this unit."""
@@ -251,9 +238,7 @@ class Weibull(msgspec.Struct, frozen=True, tag="weibull", tag_field="process", f
         return _add_up(count, seed, lambda source: source.weibullvariate(scale_s, self.shape))
 
 
-class Trace(
-    msgspec.Struct, frozen=True, tag="trace", tag_field="process", forbid_unknown_fields=True, omit_defaults=True
-):
+class Trace(_InWords, frozen=True, tag="trace", omit_defaults=True):
     """Recorded times, in seconds after the start. `origin` says how they were recorded and what was changed."""
 
     at_s: tuple[float, ...]
@@ -293,9 +278,6 @@ class Trace(
         from pytest_edgeload.workload import recording  # noqa: PLC0415  # the worker reads no recordings
 
         return cls(*recording.load(arguments.path("path", path), column, unit))
-
-    def __str__(self) -> str:
-        return self.words(SECONDS)
 
     @property
     def mean_s(self) -> float | None:
