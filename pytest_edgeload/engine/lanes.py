@@ -85,7 +85,7 @@ class _Lanes:
                 self._performer.perform(index)
                 end_s = self._now_s()
                 with self._lock:
-                    ready_s, step = self._dispatcher.ready_s[index], self._dispatcher.step(index)
+                    ready_s, step = self._dispatcher.ready_s(index), self._dispatcher.step(index)
                     self._log.add(Span(index, lane, ready_s, start_s, end_s, step))
                     self._end(index)
                     self._wake()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import islice
 from typing import Protocol
 
 from pytest_edgeload.networks.feed import Feed
@@ -49,20 +50,17 @@ class TimedRequest(Protocol):
 class Arrivals:
     """The requests that are still to arrive.
 
-    A batch begins when all batches before it are done, and a request arrives `arrival_s` seconds later. A request with
-    a trigger does not arrive before the trigger has been answered.
+    A batch begins when all batches before it are done, and a request arrives some seconds later. A request with a
+    trigger does not arrive before the trigger has been answered.
     """
 
-    def __init__(self, requests: Sequence[TimedRequest], count: int) -> None:
-        self._offsets_s = [request.arrival_s for request in requests] or [0.0] * count
-        self._batches: dict[int, list[int]] = {}
-        for r in range(count):
-            self._batches.setdefault(requests[r].batch if requests else 0, []).append(r)
-        self._to_begin = sorted(self._batches, reverse=True)
+    def __init__(self) -> None:
+        self._batches: dict[int, list[tuple[int, float, int | None]]] = {}  # that have not begun
+        self._to_begin: list[int] = []  # a heap
+        self._begun: tuple[int, float] | None = None  # the last batch that has begun, and when
         self._absent: list[tuple[float, int]] = []  # a heap
-        self._triggers = {r: request.after for r, request in enumerate(requests) if request.after is not None}
-        self._unanswered = set(self._triggers.values())
-        self._held_s: dict[int, float] = {}  # the due times of requests whose trigger has not been answered
+        # By trigger that has not been answered: the requests that wait for it, with the times when they are due.
+        self._held: dict[int, list[tuple[float, int]]] = {}
 
     @property
     def next_s(self) -> float | None:
@@ -74,22 +72,41 @@ class Arrivals:
         """Whether batches are left that have not begun."""
         return bool(self._to_begin)
 
+    def add(self, r: int, arrival_s: float, batch: int, trigger: int | None) -> bool:
+        """Add a request that is due `arrival_s` after its batch begins; return whether that has begun.
+
+        `trigger` is the request that triggers it, if that has not been answered.
+        """
+        if trigger is not None:
+            self._held.setdefault(trigger, [])
+        if self._begun is not None and batch <= self._begun[0]:
+            self._schedule(r, self._begun[1] + arrival_s, trigger)
+            return True
+        if batch not in self._batches:
+            heapq.heappush(self._to_begin, batch)
+        self._batches.setdefault(batch, []).append((r, arrival_s, trigger))
+        return False
+
     def begin_batch(self, now_s: float) -> list[int]:
         """Let the next batch begin; return its requests."""
-        batch = self._batches[self._to_begin.pop()]
-        for r in batch:
-            due_s = now_s + self._offsets_s[r]
-            if self._triggers.get(r) in self._unanswered:
-                self._held_s[r] = due_s
-            else:
-                heapq.heappush(self._absent, (due_s, r))
-        return batch
+        batch = heapq.heappop(self._to_begin)
+        self._begun = batch, now_s
+        requests = self._batches.pop(batch)
+        for r, arrival_s, trigger in requests:
+            self._schedule(r, now_s + arrival_s, trigger)
+        return [r for r, _, _ in requests]
+
+    def _schedule(self, r: int, due_s: float, trigger: int | None) -> None:
+        """Let a request arrive when it is due, and its trigger has been answered."""
+        if trigger in self._held:
+            self._held[trigger].append((due_s, r))
+        else:
+            heapq.heappush(self._absent, (due_s, r))
 
     def answer(self, trigger: int, now_s: float) -> None:
         """Let the requests that `trigger` triggers arrive: it has been answered, or its tasks are void."""
-        self._unanswered.discard(trigger)
-        for r in [r for r in self._held_s if self._triggers[r] == trigger]:
-            heapq.heappush(self._absent, (max(now_s, self._held_s.pop(r)), r))
+        for due_s, r in self._held.pop(trigger, ()):
+            heapq.heappush(self._absent, (max(now_s, due_s), r))
 
     def due(self, now_s: float) -> Iterator[tuple[float, int]]:
         """Remove and yield the requests that have arrived by `now_s`, each with the time at which it was due."""
@@ -100,20 +117,18 @@ class Arrivals:
 class Queues:
     """The waiting requests of each stream: they have arrived, and none of their loads and execs has begun."""
 
-    def __init__(self, requests: Sequence[TimedRequest]) -> None:
-        self._requests = requests
-        self._waiting: dict[str, list[int]] = {}
+    def __init__(self) -> None:
+        self._streams: dict[str, dict[int, None]] = {}  # in order of arrival
+        self._queue_of: dict[int, dict[int, None]] = {}  # by request
 
-    def arrive(self, request: int) -> list[int]:
+    def arrive(self, request: int, stream: str, max_waiting: int | None) -> list[int]:
         """Add a request; return the oldest ones of its stream, which its queue has no room for."""
-        if not self._requests:
-            return []
-        waiting = self._waiting.setdefault(self._requests[request].stream, [])
-        waiting.append(request)
-        max_waiting = self._requests[request].queue
-        return [] if max_waiting is None else waiting[:-max_waiting]
+        waiting = self._queue_of[request] = self._streams.setdefault(stream, {})
+        waiting[request] = None
+        return [] if max_waiting is None else [*islice(waiting, max(0, len(waiting) - max_waiting))]
 
     def leave(self, request: int) -> None:
         """Remove a request that has begun, or is dropped."""
-        if self._requests and request in (waiting := self._waiting.get(self._requests[request].stream, [])):
-            waiting.remove(request)
+        waiting = self._queue_of.pop(request, None)
+        if waiting is not None:
+            del waiting[request]

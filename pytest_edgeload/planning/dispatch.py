@@ -3,71 +3,178 @@
 from __future__ import annotations
 
 import math
-from bisect import insort
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
 
 from pytest_edgeload.networks.tile import WHOLE
 from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
-from pytest_edgeload.planning.plan import Plan, Task, WeightKey
+from pytest_edgeload.planning.plan import Plan, StepLoop, Task, WeightKey
+from pytest_edgeload.planning.progress import RequestState, TaskState, Uses, loops_of
+from pytest_edgeload.planning.ready import Choice, Rank, ReadyClass, ReadyTasks
 from pytest_edgeload.planning.urgency import Urgency
 from pytest_edgeload.workload import awaited_requests
 
-_ReadyTask = tuple[tuple[float, ...], tuple[float, int], int, int, int]
-"""A ready task: its priority, the time and turn in which it became ready (0 if they do not count), and its place in the
-order of creation: the first task of its loop, its step, and its index."""
-
 
 class Dispatcher:
-    """The state of a plan while it is carried out: the tasks that wait, are ready, run or have ended.
+    """The state of a plan while it is carried out: the tasks that wait, are ready or run. Tasks that ended are gone.
 
     `requests` contain the arrival and the condition of each request; without them, all requests are there from the
-    start. Times are in seconds after the start and never decrease from call to call.
+    start. Times are in seconds after the start and never decrease from call to call. More tasks may follow, see
+    `extend`.
     """
 
     def __init__(self, plan: Plan, requests: Sequence[TimedRequest] = ()) -> None:
-        self._plan = plan
-        count = max([len(requests), *(task.request + 1 for task in plan.tasks)])
-        self._arrivals, self._queues = Arrivals(requests, count), Queues(requests)
-        self._decided, self._dependents = _decided(requests, count), _dependents(requests, count)
-        self._loops = plan.loop_of
-        self._steps = [1 if loop is None else loop.steps for loop in self._loops]
-        self._done = [0] * len(plan.tasks)  # the steps of each task that have ended
-        self._waiting = [len({*task.after}) + (task.kind == "init") for task in plan.tasks]  # an init for its arrival
-        self._followers = _followers(plan.tasks)
-        self._inits = _inits(plan.tasks, count)
-        self._users = _users(plan.tasks)
-        self._own_steps = [request.steps for request in requests] or [max(self._steps, default=1)] * count
-        self._runs = [self._runs_of(index) for index in range(len(plan.tasks))]
-        self._ready: list[_ReadyTask] = []  # sorted
+        self._lanes, self._order, self._memory_bytes = plan.lanes, plan.order, plan.memory_bytes
+        self._arrivals, self._queues, self._urgency = Arrivals(), Queues(), Urgency()
+        self._tasks: dict[int, TaskState] = {}
+        self._task_count = 0
+        self._requests: dict[int, RequestState] = {}
+        self._request_count = 0
+        self._over: list[int] = []  # requests whose tasks have all ended
+        self._uses = Uses()
+        self._ready = ReadyTasks(plan.patience)
         self._fresh: set[int | None] = set()
         self._turn = 0
-
-        self._left, self._until_answer = Counter[int](), Counter[int]()
-        for task, steps, runs in zip(plan.tasks, self._steps, self._runs, strict=True):
-            self._left[task.request] += steps
-            self._until_answer[task.request] += runs if task.kind in {"init", "exec"} else 0
         self._left_of_begun = 0  # tasks of batches that have begun
         self._running = 0
-
         self._reserved: dict[WeightKey, int] = {}
-        self._passed_over = Counter[int]()
+        self._reserved_bytes = 0
         self._loaded: set[WeightKey] = set()
         self._dropped: set[int] = set()
-        self._overrun: list[int] = []
+        self._overrun: set[int] = set()
         self._to_discard: list[int] = []
-        self.arrived_s: list[float | None] = [None] * count
-        self._urgency = Urgency(plan.deadlines_s, [request.stream for request in requests])
-        self.ready_s = [0.0] * len(plan.tasks)
-        for index, waiting in enumerate(self._waiting):
-            if not waiting:
-                self._push(index, 0.0)
-        self.advance(0.0)
+        self.extend(plan.tasks, requests, plan.loops, service_s=plan.service_s, deadlines_s=plan.deadlines_s)
+
+    def extend(
+        self,
+        tasks: Sequence[Task],
+        requests: Sequence[TimedRequest] = (),
+        loops: Sequence[StepLoop] = (),
+        *,
+        service_s: Sequence[float] = (),
+        deadlines_s: Sequence[float] = (),
+        now_s: float = 0.0,
+    ) -> list[int]:
+        """Add tasks and requests to the end of the plan, and forget the requests whose tasks have all ended.
+
+        Indices go on from those before: tasks wait for tasks of the whole plan, and their `request` is one of these
+        requests or an earlier one. `service_s` and `deadlines_s` have one time for each new request, in the orders that
+        need them. A request of a batch that has begun arrives `arrival_s` after the start of the last batch, or now if
+        that is over; it is dropped if a request that it depends on is. Return the requests whose conditions can be
+        evaluated now, as `end` does.
+        """
+        self._forget()
+        self._uses.add(tasks)
+        first = self._request_count
+        self._add_requests(requests, tasks, max((loop.steps for loop in loops), default=1))
+        added = range(first, self._request_count)
+        for request, seconds in zip(added, service_s, strict=False):  # other orders may have other numbers of times
+            self._requests[request].service_s = seconds
+        for request, seconds in zip(added, deadlines_s, strict=False):
+            self._requests[request].deadline_s = seconds
+        self._add_tasks(tasks, loops, now_s)
+        decided = self._connect(requests, first, now_s)
+        self.advance(now_s)
+        return decided
+
+    def _forget(self) -> None:
+        """Forget the requests whose tasks have all ended."""
+        for request in self._over:
+            if request in self._requests and not self._requests[request].left:
+                del self._requests[request]
+                self._dropped.discard(request)
+                self._overrun.discard(request)
+        self._over.clear()
+
+    def _add_requests(self, requests: Sequence[TimedRequest], tasks: Sequence[Task], steps: int) -> None:
+        """Add the new requests, and those that only their tasks are known of: these have `steps` steps."""
+        first = self._request_count
+        self._request_count = max([first + len(requests), *(task.request + 1 for task in tasks)])
+        for r, request in enumerate(requests, first):
+            state = self._requests[r] = RequestState(request.steps, request.stream, request.queue)
+            trigger = request.after if request.after in self._requests else None
+            if trigger is not None and self._requests[trigger].is_answered:
+                trigger = None
+            state.has_begun = self._arrivals.add(r, request.arrival_s, request.batch, trigger)
+        for r in range(first + len(requests), self._request_count):
+            self._requests[r] = RequestState(steps, has_begun=self._arrivals.add(r, 0.0, 0, None))
+
+    def _add_tasks(self, tasks: Sequence[Task], loops: Sequence[StepLoop], now_s: float) -> None:
+        """Add the tasks of the plan, each to its request and to the tasks that it waits for."""
+        first = self._task_count
+        self._task_count += len(tasks)
+        added = [
+            self._new_task(index, task, loop)
+            for index, (task, loop) in enumerate(zip(tasks, loops_of(len(tasks), first, loops), strict=True), first)
+        ]
+        self._tasks.update(enumerate(added, first))
+        for state in added:
+            self._link(state)
+        for state in added:
+            if not state.waiting:
+                self._push(state, now_s)
+
+    def _new_task(self, index: int, task: Task, loop: StepLoop | None) -> TaskState:
+        """Return the state of a task, and count it as a part of its request."""
+        steps = runs = 1
+        if loop is not None:
+            steps = loop.steps
+            runs = min(steps, max(self._request(r).steps for r in self._uses.needed_by(task)))
+        state, request = TaskState(index, task, loop, steps, runs), self._request(task.request)
+        request.left += steps
+        if request.has_begun:
+            self._left_of_begun += steps
+        if task.kind == "init":
+            request.inits.append(state)
+            state.waiting = 1  # for its arrival
+        if task.kind in {"init", "exec"}:
+            request.left_until_answer += runs
+        return state
+
+    def _request(self, r: int) -> RequestState:
+        """Return a request. One that was forgotten has been answered; a free of weights that it used is left."""
+        if r not in self._requests:
+            self._requests[r] = RequestState(is_answered=True)
+        return self._requests[r]
+
+    def _link(self, state: TaskState) -> None:
+        """Let a new task wait for the tasks that it names, except those that have ended."""
+        for index in dict.fromkeys(state.task.after):
+            if index in self._tasks:
+                self._tasks[index].followers.append(state)
+                state.waiting += 1
+        if state.steps > 1:
+            for index in {*state.task.carried} - {state.index, *state.task.after}:
+                self._tasks[index].followers.append(state)
+
+    def _connect(self, requests: Sequence[TimedRequest], first: int, now_s: float) -> list[int]:
+        """Add the new requests to those they depend on. Return those whose conditions can be evaluated already."""
+        decided: list[int] = []
+        for r, request in enumerate(requests, first):
+            deciding = set() if request.when is None else {request.when.request}
+            for source in (awaited_requests(request) | deciding) & self._requests.keys():
+                self._requests[source].dependents.append(r)
+                if source in self._dropped:
+                    self.drop(r, now_s)
+            if request.when is not None and request.when.request in self._requests and r not in self._dropped:
+                self._requests[request.when.request].decided.append(r)
+                if self._requests[request.when.request].is_answered:
+                    decided.append(r)
+        return decided
 
     def step(self, index: int) -> int:
-        """Return how often task `index` has ended: the number of the step that it is in."""
-        return self._done[index]
+        """Return how often task `index`, which has not ended, has run: the number of the step that it is in."""
+        return self._tasks[index].done
+
+    def ready_s(self, index: int) -> float:
+        """Return the time at which task `index`, which has not ended, was ready."""
+        return self._tasks[index].ready_s
+
+    @property
+    def arrived_s(self) -> list[float | None]:
+        """The time of arrival of each request; None for one that has not arrived, or is forgotten."""
+        known = self._requests
+        return [known[r].arrived_s if r in known else None for r in range(self._request_count)]
 
     @property
     def finished(self) -> bool:
@@ -96,40 +203,42 @@ class Dispatcher:
                 self._arrive(request, due_s)
             if self._left_of_begun or not self._arrivals.left:
                 return
-            self._left_of_begun += sum(self._left[r] for r in self._arrivals.begin_batch(now_s))
+            for r in self._arrivals.begin_batch(now_s):
+                self._requests[r].has_begun = True
+                self._left_of_begun += self._requests[r].left
 
-    def _arrive(self, request: int, due_s: float) -> None:
+    def _arrive(self, r: int, due_s: float) -> None:
         """Let a request arrive, and drop those that it pushes out of its queue."""
-        self.arrived_s[request] = due_s
-        for init in self._inits[request]:
+        request = self._requests[r]
+        request.arrived_s = due_s
+        for init in request.inits:
             if self._release(init, due_s):
                 self._finish(init, due_s)
-        if request not in self._dropped:
-            for older in self._queues.arrive(request):
-                self._overrun.append(older)
+        if request.stream is not None and r not in self._dropped:
+            for older in self._queues.arrive(r, request.stream, request.queue):
+                self._overrun.add(older)
                 self.drop(older, due_s)
 
     def take(self, lane: int = 0, now_s: float = 0.0) -> int | None:
         """Return the index of the task that `lane` runs now and mark it as running; None if there is none."""
-        entry, passed = self._choose(lane, now_s)
-        if entry is None:
+        choice = self._choose(lane, now_s)
+        if choice is None:
             return None
-        index = entry[-1]
-        task = self._plan.tasks[index]
+        self._ready.take(choice)
+        task = self._tasks[choice.task].task
         if task.reserve:
             self._reserved[task.weights] = task.reserve
-            self._passed_over.update(passed)
+            self._reserved_bytes += task.reserve
         if task.kind in {"load", "exec"}:
             self._queues.leave(task.request)
-        self._ready.remove(entry)
         self._running += 1
-        return index
+        return choice.task
 
     def is_stuck(self, now_s: float = 0.0) -> bool:
         """Return whether tasks are left but none can ever run, for example for lack of memory."""
         if self.finished or self._running or self._arrivals.next_s is not None:
             return False
-        return all(self._choose(lane, now_s)[0] is None for lane in range(self._plan.lanes))
+        return all(self._choose(lane, now_s) is None for lane in range(self._lanes))
 
     def end(self, index: int, now_s: float = 0.0) -> list[int]:
         """Mark task `index` as ended; return the requests whose conditions can be evaluated now.
@@ -138,18 +247,20 @@ class Dispatcher:
         an answer triggers only requests whose condition holds.
         """
         self.advance(now_s)  # in order of time: requests that are due arrive before the task ends
-        task = self._plan.tasks[index]
+        state = self._tasks[index]
+        task, request = state.task, self._requests[state.task.request]
         if task.kind == "load":
             self._loaded.add(task.weights)
         elif task.kind == "free":
             self._loaded.discard(task.weights)
         self._turn += 1
         self._running -= 1
-        self._finish(index, now_s)
-        is_answer = task.kind in {"init", "exec"} and not self._until_answer[task.request]
-        if is_answer and self._plan.order == "deadline" and task.request not in self._dropped:
-            self._urgency.answer(task.request, self.arrived_s[task.request] or 0.0, now_s)
-        decided = [r for r in self._decided[task.request] if r not in self._dropped] if is_answer else []
+        self._finish(state, now_s)
+        decided: list[int] = []
+        if task.kind in {"init", "exec"} and not request.left_until_answer:
+            if self._order == "deadline" and task.request not in self._dropped:
+                self._urgency.answer(request.stream, (request.arrived_s or 0.0) + request.deadline_s, now_s)
+            decided = [r for r in request.decided if r not in self._dropped]
         if not decided:
             self.advance(now_s)
         return decided
@@ -166,12 +277,11 @@ class Dispatcher:
             if r not in self._dropped:
                 self._dropped.add(r)
                 self._queues.leave(r)
-                to_drop += self._dependents[r]
-                if not self._left[r]:
+                to_drop += self._requests[r].dependents
+                if not self._requests[r].left:
                     self._to_discard.append(r)
-        for entry in [entry for entry in self._ready if self._is_void(entry[-1])]:
-            self._ready.remove(entry)
-            self._finish(entry[-1], now_s)
+        for index in self._ready.remove_if(lambda index: self._is_void(self._tasks[index])):
+            self._finish(self._tasks[index], now_s)
 
     def fresh_lanes(self) -> set[int | None]:
         """Return the lanes that may have a task since the last call; None if any lane may."""
@@ -183,178 +293,134 @@ class Dispatcher:
         discarded, self._to_discard = self._to_discard, []
         return discarded
 
-    def _choose(self, lane: int, now_s: float) -> tuple[_ReadyTask | None, list[int]]:
-        """Return the task that `lane` may run now, and the tasks it passes over because their memory does not fit."""
-        passed: list[int] = []
-        for entry in self._candidates(lane, now_s):
-            task = self._plan.tasks[entry[-1]]
-            if not task.reserve or self._admits(task.reserve, passed):
-                return entry, passed
-            passed.append(entry[-1])
-        return None, []
+    def _choose(self, lane: int, now_s: float) -> Choice | None:
+        """Return the task that `lane` may run now."""
+        free_bytes = math.inf
+        if self._memory_bytes is not None and self._reserved:
+            free_bytes = self._memory_bytes - self._reserved_bytes
+        return self._ready.choose(lane, free_bytes, self._rank(now_s))
 
-    def _candidates(self, lane: int, now_s: float) -> Iterable[_ReadyTask]:
-        """Return the ready tasks of `lane` in the order in which they may run."""
-        tasks = self._plan.tasks
-        own = (entry for entry in self._ready if tasks[entry[-1]].lane in {None, lane})
-        if self._plan.order in {"created", "ready"}:
-            return own
-        rank = cache(self._by_deadline if self._plan.order == "deadline" else self._by_response_ratio)
-        return sorted(own, key=lambda entry: (entry[0], rank(tasks[entry[-1]].request, now_s)))
+    def _rank(self, now_s: float) -> Rank | None:
+        """Return the ranks of tasks at this time; None if all have the same one."""
+        if self._order in {"created", "ready"}:
+            return None
+        rank = self._by_deadline if self._order == "deadline" else self._by_response_ratio
+        return cache(lambda index: rank(self._requests[self._tasks[index].task.request], now_s))
 
-    def _by_deadline(self, request: int, now_s: float) -> tuple[float, float]:
-        """Return the sort key by deadline; see `planning.urgency`."""
-        return self._urgency.rank(request, self.arrived_s[request] or 0.0, now_s)
+    def _by_deadline(self, request: RequestState, now_s: float) -> tuple[float, float]:
+        """Return the rank by deadline; see `planning.urgency`."""
+        arrived_s = request.arrived_s or 0.0
+        turn_s = arrived_s if request.turn_s is None else request.turn_s
+        return self._urgency.rank(request.stream, request.deadline_s, arrived_s, turn_s, now_s)
 
-    def _by_response_ratio(self, request: int, now_s: float) -> tuple[float, float]:
-        """Return the sort key by response ratio; of equal ratios, the shorter request goes first.
+    def _by_response_ratio(self, request: RequestState, now_s: float) -> tuple[float, float]:
+        """Return the rank by response ratio; of equal ratios, the shorter request goes first.
 
         The same order holds a moment later: requests that arrived together keep their order at any time.
         """
-        service_s = self._plan.service_s[request]
-        waited_s = now_s - (self.arrived_s[request] or 0.0)
+        service_s = request.service_s
+        waited_s = now_s - (request.arrived_s or 0.0)
         return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
 
-    def _admits(self, size_bytes: int, passed: Sequence[int]) -> bool:
-        """Return whether a task may reserve `size_bytes` now, passing over the tasks `passed`."""
-        patience, memory_bytes = self._plan.patience, self._plan.memory_bytes
-        if patience is not None and any(self._passed_over[index] >= patience for index in passed):
-            return False
-        if memory_bytes is None or not self._reserved:
-            return True
-        return sum(self._reserved.values()) + size_bytes <= memory_bytes
-
-    def _runs_of(self, index: int) -> int:
-        """Return how often task `index` runs: in each step of its loop in which a request needs it."""
-        return min(self._steps[index], max(self._own_steps[r] for r in self._needed_by(self._plan.tasks[index])))
-
-    def _is_void(self, index: int) -> bool:
+    def _is_void(self, state: TaskState) -> bool:
         """Return whether a task need not run: the requests that need it are dropped or done, and it frees no memory."""
-        task, step = self._plan.tasks[index], self._done[index]
-        if step < self._runs[index] and not self._dropped:
+        task, step = state.task, state.done
+        if step < state.runs and not self._dropped:
             return False  # as mostly, and quickly
-        if any(r not in self._dropped and step < self._own_steps[r] for r in self._needed_by(task)):
+        known = self._requests
+        if any(r in known and r not in self._dropped and step < known[r].steps for r in self._uses.needed_by(task)):
             return False
+        if task.kind == "load":
+            return not self._uses.may_grow(task.weights)
         return task.kind != "free" or task.weights not in self._loaded
 
-    def _needed_by(self, task: Task) -> set[int]:
-        """Return the requests that need `task`. Weights that one request loads may be used by others."""
-        if task.kind in {"load", "free"}:
-            return self._users.get(task.weights) or {task.request}
-        return {task.request}
-
-    def _finish(self, index: int, now_s: float) -> None:
-        """Count task `index` as ended, and all tasks that thereby end without being run."""
-        ended = [index]
+    def _finish(self, state: TaskState, now_s: float) -> None:
+        """Count the step of a task as ended, and all tasks that thereby end without being run."""
+        ended = [state]
         while ended:
-            index = ended.pop()
-            task = self._plan.tasks[index]
-            r = task.request
-            self._left[r] -= 1
-            self._left_of_begun -= 1
-            if task.kind in {"init", "exec"} and self._done[index] < self._runs[index]:
-                self._until_answer[r] -= 1
-                if not self._until_answer[r]:
-                    self._queues.leave(r)
-                    self._arrivals.answer(r, now_s)
-            if task.kind == "free":
-                self._release_bytes(task.weights)
-            if not self._left[r]:
-                self._release_bytes((r, None, WHOLE))
-                if r in self._dropped:
-                    self._to_discard.append(r)
-            self._done[index] += 1
-            met = [f for f in self._followers[index] if self._meets(index, f)]
-            if self._done[index] < self._steps[index]:  # the next step of the task itself also waits for this one
-                self._waiting[index] = 1 + self._unmet(index)
-                met.append(index)
+            state = ended.pop()
+            self._count(state, now_s)
+            met = state.followers
+            if state.loop is not None:
+                met = [follower for follower in met if _meets(state, follower)]
+            if state.done < state.steps:  # the next step of the task itself also waits for this one
+                state.waiting = 1 + self._unmet(state)
+                met.append(state)
+            else:
+                del self._tasks[state.index]
             ended += [follower for follower in met if self._release(follower, now_s)]
 
-    def _meets(self, index: int, follower: int) -> bool:
-        """Return whether the step of task `index` that has just ended is one that `follower` waits for."""
-        done, loop = self._done[index], self._loops[index]
-        if loop is None or follower not in loop:
-            return done == self._steps[index]
-        task, step = self._plan.tasks[follower], self._done[follower]
-        return (index in task.after and done == step + 1) or (index in task.carried and done == step)
+    def _count(self, state: TaskState, now_s: float) -> None:
+        """Count the step of a task as ended: as a part of its request, and of that request's answer."""
+        task, r = state.task, state.task.request
+        request = self._requests[r]
+        request.left -= 1
+        self._left_of_begun -= 1
+        if task.kind in {"init", "exec"} and state.done < state.runs:
+            request.left_until_answer -= 1
+            if not request.left_until_answer:
+                request.is_answered = True
+                self._queues.leave(r)
+                self._arrivals.answer(r, now_s)
+        state.done += 1
+        if task.kind == "free":
+            self._release_bytes(task.weights)
+        if state.done == state.steps:
+            self._uses.end(task)
+        if not request.left:
+            self._release_bytes((r, None, WHOLE))
+            self._over.append(r)
+            if r in self._dropped:
+                self._to_discard.append(r)
 
-    def _unmet(self, index: int) -> int:
-        """Return how many tasks the step of task `index` that comes next, and is not its first, still waits for."""
-        task, step, loop = self._plan.tasks[index], self._done[index], self._loops[index]
+    def _unmet(self, state: TaskState) -> int:
+        """Return how many tasks the step of a task that comes next, and is not its first, still waits for."""
+        done, loop = state.done, state.loop
         assert loop is not None  # only a loop has a second step
-        own = sum(self._done[a] <= step for a in {*task.after} if a in loop)
-        return own + sum(self._done[c] < step for c in {*task.carried})
+        own = sum(a in self._tasks and self._tasks[a].done <= done for a in {*state.task.after} if a in loop)
+        return own + sum(c in self._tasks and self._tasks[c].done < done for c in {*state.task.carried})
 
-    def _release(self, index: int, now_s: float) -> bool:
-        """Count one event that task `index` waits for as over; return whether the task thereby ends without running."""
-        self._waiting[index] -= 1
-        if self._waiting[index]:
+    def _release(self, state: TaskState, now_s: float) -> bool:
+        """Count one event that a task waits for as over; return whether the task thereby ends without running."""
+        state.waiting -= 1
+        if state.waiting:
             return False
-        if self._is_void(index):
+        if self._is_void(state):
             return True
-        self._push(index, now_s)
+        self._push(state, now_s)
         return False
 
     def _release_bytes(self, weights: WeightKey) -> None:
         """Return the reservation of `weights`, if there is one: then other ready tasks may fit."""
-        if self._reserved.pop(weights, None) is not None:
+        size_bytes = self._reserved.pop(weights, None)
+        if size_bytes is not None:
+            self._reserved_bytes -= size_bytes
             self._fresh.add(None)
 
-    def _push(self, index: int, now_s: float) -> None:
-        self.ready_s[index] = now_s
-        task = self._plan.tasks[index]
+    def _push(self, state: TaskState, now_s: float) -> None:
+        """Add a task to those that are ready."""
+        task, since = state.task, (0.0, 0)
+        common_rank: Hashable = None
+        state.ready_s = now_s
         self._fresh.add(task.lane)
+        request = self._requests[task.request]
         if task.kind == "init":
-            self._urgency.begin(task.request, now_s)
-        since = (now_s, self._turn) if self._plan.order == "ready" else (0.0, 0)
-        loop = self._loops[index]
-        first = index if loop is None else loop.first
-        insort(self._ready, (task.priority, since, first, self._done[index], index))
+            request.turn_s = now_s
+        if self._order == "ready":
+            since = now_s, self._turn
+        elif self._order == "response-ratio":  # of requests with the same service time, the first to arrive goes first
+            since, common_rank = (request.arrived_s or 0.0, 0), (task.priority, request.service_s)
+        elif self._order == "deadline":
+            common_rank = task.request
+        first = state.index if state.loop is None else state.loop.first
+        self._ready.add(
+            (task.priority, since, first, state.done, state.index), ReadyClass(task.lane, task.reserve, common_rank)
+        )
 
 
-def _followers(tasks: Sequence[Task]) -> list[list[int]]:
-    """Return, for each task, the tasks that wait for it."""
-    followers: list[list[int]] = [[] for _ in tasks]
-    for index, task in enumerate(tasks):
-        for awaited in {*task.after, *task.carried} - {index}:
-            followers[awaited].append(index)
-    return followers
-
-
-def _inits(tasks: Sequence[Task], count: int) -> list[list[int]]:
-    """Return, for each of `count` requests, its inits."""
-    inits: list[list[int]] = [[] for _ in range(count)]
-    for index, task in enumerate(tasks):
-        if task.kind == "init":
-            inits[task.request].append(index)
-    return inits
-
-
-def _users(tasks: Sequence[Task]) -> dict[WeightKey, set[int]]:
-    """Return, for all weights, the requests that are executed with them."""
-    users: dict[WeightKey, set[int]] = {}
-    for task in tasks:
-        if task.kind == "exec":
-            users.setdefault(task.weights, set()).add(task.request)
-    return users
-
-
-def _decided(requests: Sequence[TimedRequest], count: int) -> list[list[int]]:
-    """Return, for each of `count` requests, the requests whose conditions depend on it."""
-    decided: list[list[int]] = [[] for _ in range(count)]
-    for r, request in enumerate(requests):
-        if request.when is not None:
-            decided[request.when.request].append(r)
-    return decided
-
-
-def _dependents(requests: Sequence[TimedRequest], count: int) -> list[list[int]]:
-    """Return, for each of `count` requests, those that are dropped with it.
-
-    It decides about them, feeds them or triggers them.
-    """
-    dependents = _decided(requests, count)
-    for r, request in enumerate(requests):
-        for source in awaited_requests(request):
-            dependents[source].append(r)
-    return dependents
+def _meets(state: TaskState, follower: TaskState) -> bool:
+    """Return whether the step of a task that has just ended is one that `follower` waits for."""
+    if state.loop is None or follower.index not in state.loop:
+        return state.done == state.steps
+    is_own = state.index in follower.task.after and state.done == follower.done + 1
+    return is_own or (state.index in follower.task.carried and state.done == follower.done)

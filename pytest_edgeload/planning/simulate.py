@@ -90,7 +90,7 @@ class _Simulator:
                 self._idle_lanes.remove(lane)
                 read_bytes = self._account.begin(task)
                 end_s = self._now_s + _seconds(task, read_bytes, self._workload, self._speeds)
-                ready_s, step = self._dispatcher.ready_s[index], self._dispatcher.step(index)
+                ready_s, step = self._dispatcher.ready_s(index), self._dispatcher.step(index)
                 self._log.add(Span(index, lane, ready_s, self._now_s, end_s, step))
                 heapq.heappush(self._running, (end_s, index, lane))
 

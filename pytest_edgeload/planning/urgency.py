@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST
 
 
 class Urgency:
-    """The urgency of requests with these deadlines in seconds; `streams` has the name of each one's stream.
+    """The urgency of requests.
 
     A request whose init was ready for more than DEADLINES_UNTIL_FIRST deadlines goes first. Then come requests in time,
     of which those go last whose stream was late with its last answer: the machine is too slow for that stream, and
@@ -16,28 +14,21 @@ class Urgency:
     deadline goes first.
     """
 
-    def __init__(self, deadlines_s: Sequence[float], streams: Sequence[str]) -> None:
-        self._deadlines_s = deadlines_s
-        self._streams = streams
-        self._turns_s: dict[int, float] = {}  # when inits were ready
+    def __init__(self) -> None:
         self._late: dict[str, bool] = {}  # by stream
 
-    def begin(self, request: int, now_s: float) -> None:
-        """Count the wait of a request from now on: its init is ready."""
-        self._turns_s[request] = now_s
+    def answer(self, stream: str | None, due_s: float, now_s: float) -> None:
+        """Remember whether the answer of a request of `stream`, which was due at `due_s`, is late."""
+        if stream:
+            self._late[stream] = now_s > due_s
 
-    def answer(self, request: int, arrived_s: float, now_s: float) -> None:
-        """Remember whether the answer of a request, which arrived at `arrived_s`, is late."""
-        if request < len(self._streams) and self._streams[request]:
-            self._late[self._streams[request]] = now_s > arrived_s + self._deadlines_s[request]
-
-    def rank(self, request: int, arrived_s: float, now_s: float) -> tuple[float, float]:
-        """Return the sort key of a request that arrived at `arrived_s`."""
-        deadline_s, turn_s = self._deadlines_s[request], self._turns_s.get(request, arrived_s)
+    def rank(
+        self, stream: str | None, deadline_s: float, arrived_s: float, turn_s: float, now_s: float
+    ) -> tuple[float, float]:
+        """Return the sort key of a request that arrived at `arrived_s` and whose init was ready at `turn_s`."""
         due_s = arrived_s + deadline_s
         if now_s - turn_s > DEADLINES_UNTIL_FIRST * deadline_s:
             return 0, turn_s
         if now_s > due_s:
             return 3, due_s
-        stream = self._streams[request] if request < len(self._streams) else ""
-        return 1 + self._late.get(stream, False), due_s
+        return 1 + self._late.get(stream or "", False), due_s

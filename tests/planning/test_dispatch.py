@@ -127,21 +127,32 @@ class Model:
         )
 
 
-def _carry_out(plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]]) -> list[int]:
-    """Carry out `plan`, ending a running task chosen by `choices` after a time; check each answer against the model."""
+def _carry_out(
+    plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]], *, grows: bool = False
+) -> list[int]:
+    """Carry out `plan`, ending a running task chosen by `choices` after a time; check each answer against the model.
+
+    If it `grows`, the dispatcher learns of each request, and of its task, just before it arrives.
+    """
     requests = requests[: len(plan.tasks)]
-    dispatcher, now_s, turn = Dispatcher(plan, requests), 0.0, 0
+    if grows:
+        requests = sorted(requests, key=lambda asked: asked.arrival_s)
+    known = len([asked for asked in requests if not grows or asked.arrival_s == 0])
+    dispatcher, now_s, turn = Dispatcher(_part(plan, 0, known), requests[:known]), 0.0, 0
     model = Model(plan, [asked.stream for asked in requests], [asked.arrival_s for asked in requests], [], {}, {})
     running: list[int] = []
-    while not dispatcher.finished:
+    while not dispatcher.finished or known < len(requests):
         for lane in range(plan.lanes):
             ready = model.ready(now_s)
             index = dispatcher.take(lane, now_s)
             assert index == model.take(lane, now_s)
             if index is not None:
-                assert dispatcher.ready_s[index] == ready[index][0]
+                assert dispatcher.ready_s(index) == ready[index][0]
                 running.append(index)
         due_s = min((at for at in model.arrived_s if at > now_s), default=None)
+        first, known = known, known + len([asked for asked in requests[known:] if asked.arrival_s == due_s])
+        if first < known:
+            assert _extend(dispatcher, _part(plan, first, known), requests[first:known], now_s) == []
         assert dispatcher.next_arrival_s == due_s
         choice, later_s = choices[turn % len(choices)]
         turn += 1
@@ -155,14 +166,34 @@ def _carry_out(plan: Plan, requests: list[JobRequest], choices: list[tuple[int, 
             now_s = due_s
             dispatcher.advance(now_s)
     assert dispatcher.take(0, now_s) is None
-    assert dispatcher.arrived_s == model.arrived_s
+    assert grows or dispatcher.arrived_s == model.arrived_s
     return model.started
+
+
+def _part(plan: Plan, first: int, end: int) -> Plan:
+    """Return the tasks of some requests of a plan that has one task a request."""
+    service_s, deadlines_s = plan.service_s[first:end], plan.deadlines_s[first:end]
+    return msgspec.structs.replace(plan, tasks=plan.tasks[first:end], service_s=service_s, deadlines_s=deadlines_s)
+
+
+def _extend(dispatcher: Dispatcher, part: Plan, requests: list[JobRequest], now_s: float = 0.0) -> list[int]:
+    times = {"service_s": part.service_s, "deadlines_s": part.deadlines_s}
+    return dispatcher.extend(part.tasks, requests, part.loops, **times, now_s=now_s)
 
 
 @given(plans(), REQUESTS, CHOICES)
 def test_every_task_once_in_order(plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]]) -> None:
     """Each task is taken once, as the model says: by priority, order, lane, arrival, reservations and patience."""
     taken = _carry_out(plan, requests, choices)
+    assert sorted(taken) == list(range(len(plan.tasks)))
+
+
+@given(plans(), REQUESTS, CHOICES)
+def test_plan_that_grows_is_carried_out_as_if_known(
+    plan: Plan, requests: list[JobRequest], choices: list[tuple[int, float]]
+) -> None:
+    """A task is taken when the model says, also if it is added just before its request arrives."""
+    taken = _carry_out(plan, requests, choices, grows=True)
     assert sorted(taken) == list(range(len(plan.tasks)))
 
 
@@ -250,7 +281,7 @@ def test_arrivals_are_noted_at_the_time_they_were_due() -> None:
     assert dispatcher.end(0, 5.0) == []  # an end tells the time as well
     assert _take_all(dispatcher, 5.0) == [2]
     assert (dispatcher.next_arrival_s, dispatcher.arrived_s) == (None, [0.0, 1.0, 4.0])
-    assert dispatcher.ready_s == [0.0, 1.0, 4.0]
+    assert (dispatcher.ready_s(1), dispatcher.ready_s(2)) == (1.0, 4.0)
 
 
 def test_an_init_may_wait_longer_than_for_its_arrival() -> None:
@@ -261,7 +292,7 @@ def test_an_init_may_wait_longer_than_for_its_arrival() -> None:
     dispatcher.end(0, 3.0)
     dispatcher.advance(5.0)
     assert _take_all(dispatcher, 5.0) == [1, 2]
-    assert dispatcher.ready_s == [0.0, 3.0, 5.0]
+    assert (dispatcher.ready_s(1), dispatcher.ready_s(2)) == (3.0, 5.0)
 
 
 def test_a_batch_begins_when_all_before_it_is_done() -> None:
