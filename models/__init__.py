@@ -46,3 +46,11 @@ TODAY: dict[str, str] = {
     "dit_b4": "models.images:dit_b4",
 }
 """The same for other networks of today: vision, sound, text and images."""
+
+SEEING: dict[str, str] = {
+    "smolvlm_image": "models.vision_language:smolvlm_image",
+    "smolvlm_text": "models.vision_language:smolvlm_text",
+    "small_vlm_image": "models.vision_language:small_vlm_image",
+    "small_vlm_text": "models.vision_language:small_vlm_text",
+}
+"""The same for two language models that see, each an image encoder and the decoder that takes its output."""

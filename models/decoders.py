@@ -25,7 +25,11 @@ PROMPT, STEPS, PLACES = 16, 32, 64
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a decoder; `seed` draws the prompt of its sample, see `_decoder`."""
+    """The sizes of a decoder; `seed` draws the prompt of its sample, see `_decoder`.
+
+    The cache has room for `places` tokens. With `has_head`, the last matrix is not that of the embedding.
+    `deviation` is the standard deviation of the weights.
+    """
 
     hidden: int
     intermediate: int
@@ -34,6 +38,9 @@ class Sizes:
     key_heads: int
     seed: int
     vocabulary: int = 49_152
+    places: int = PLACES
+    has_head: bool = False
+    deviation: float = 0.02
 
 
 SMOL_135M = Sizes(hidden=576, intermediate=1536, layers=30, heads=9, key_heads=3, seed=14)
@@ -89,20 +96,25 @@ class Step(nn.Module):
     are buffers, which each step changes.
     """
 
-    def __init__(self, model: LlamaForCausalLM, cache: torch.Tensor, layers: int) -> None:
+    def __init__(self, model: Any, sizes: Sizes) -> None:
         super().__init__()
         self.model = model
-        self.layers = layers
-        for i in range(layers):
-            self.register_buffer(f"keys_{i}", cache.clone(), persistent=False)
-            self.register_buffer(f"values_{i}", cache.clone(), persistent=False)
+        self.layers, self.places = sizes.layers, sizes.places
+        for i in range(sizes.layers):
+            for name in ("keys", "values"):
+                empty = torch.zeros(1, sizes.key_heads, sizes.places, sizes.hidden // sizes.heads, dtype=model.dtype)
+                self.register_buffer(f"{name}_{i}", empty, persistent=False)
 
     def forward(self, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Return the logits of the token after `tokens`, which are at `places`."""
+        return self.logits(self.model.model.embed_tokens(tokens), places)
+
+    def logits(self, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the token after those whose embeddings are `rows`, which are at `places`."""
         buffers = ((self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}")) for i in range(self.layers))
         cache = Cache(layers=[BufferCache(keys, values, places) for keys, values in buffers])
-        visible = (torch.arange(PLACES) <= places[:, None])[None, None]
-        logits: torch.Tensor = self.model(tokens, visible, places[None], cache, logits_to_keep=1).logits
+        visible = (torch.arange(self.places) <= places[:, None])[None, None]
+        logits: torch.Tensor = self.model(None, visible, places[None], cache, rows, logits_to_keep=1).logits
         return logits
 
 
@@ -129,14 +141,19 @@ def _decoder(name: str, sizes: Sizes, dtype: torch.dtype) -> tuple[nn.Module, li
     `name` seeds the weights. After the prompt of the seed in `sizes`, the largest logit of each step is clearly larger
     than the second largest, so that rounding does not decide which token comes next.
     """
+    return step_of(with_weights(name, sizes).to(dtype), sizes)
+
+
+def with_weights(name: str, sizes: Sizes) -> Any:
+    """Return the decoder of transformers in float32, with normal weights that `name` seeds."""
     model = without_weights(sizes)
     model.to_empty(device="cpu").tie_weights()
     model.model.rotary_emb = LlamaRotaryEmbedding(model.config)  # `to_empty` took its values
     random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     with torch.no_grad():
         for weight in model.parameters():
-            weight.fill_(1.0) if weight.dim() == 1 else weight.normal_(std=0.02, generator=random)
-    return step_of(model.to(dtype), sizes)
+            weight.fill_(1.0) if weight.dim() == 1 else weight.normal_(std=sizes.deviation, generator=random)
+    return model
 
 
 def without_weights(sizes: Sizes) -> Any:
@@ -148,9 +165,9 @@ def without_weights(sizes: Sizes) -> Any:
         num_hidden_layers=sizes.layers,
         num_attention_heads=sizes.heads,
         num_key_value_heads=sizes.key_heads,
-        max_position_embeddings=PLACES,
+        max_position_embeddings=sizes.places,
         rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
-        tie_word_embeddings=True,
+        tie_word_embeddings=not sizes.has_head,
     )
     with torch.device("meta"):  # skips the default initialization
         model: Any = LlamaForCausalLM(config)
@@ -160,10 +177,9 @@ def without_weights(sizes: Sizes) -> Any:
 
 def step_of(model: Any, sizes: Sizes) -> tuple[nn.Module, list[Inputs]]:
     """Return one step of a decoder of transformers, and a sample of a prompt and STEPS steps."""
-    empty = torch.zeros(1, sizes.key_heads, PLACES, sizes.hidden // sizes.heads, dtype=model.dtype)
     feeds = Feed(0, rule="argmax", last=True), Feed(1, rule="next", last=True)
     sample = Inputs((prompt_of(sizes), torch.arange(PROMPT)), steps=STEPS, feeds=feeds)
-    return Step(model, empty, sizes.layers).eval(), [sample]
+    return Step(model, sizes).eval(), [sample]
 
 
 def prompt_of(sizes: Sizes) -> torch.Tensor:

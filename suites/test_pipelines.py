@@ -1,6 +1,7 @@
-"""What does a pipeline of networks cost if one needs the output of another? Measures speech recognition by policy.
+"""What does a pipeline of networks cost if one needs the output of another? Measures speech and vision by policy.
 
-The encoder of Whisper runs once, and its decoder takes the encoder's states and writes a token in each step.
+An encoder runs once, and a decoder takes its output and writes a token in each step: Whisper's decoder takes the states
+of a sound in each step, and that of a language model the rows of an image in its prompt.
 """
 
 from __future__ import annotations
@@ -18,6 +19,27 @@ SPEECH = Mix(
     "speech",
     (Ask("whisper_tiny_encoder"), Ask("whisper_tiny_decoder", steps=STEPS, feeds=(Feed("states", request=0),))),
 )
+SMALL, FULL = (
+    Mix(
+        f"{name} describes an image",
+        (Ask(f"{name}_image"), Ask(f"{name}_text", steps=STEPS, feeds=(Feed("images", request=0),))),
+    )
+    for name in ("small_vlm", "smolvlm")
+)
+
+
+@pytest.mark.parametrize("edge_policy", ["stream"])
+def test_small_image(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+    """The rows of an image begin the prompt of the decoder, which gives the tokens of plain PyTorch."""
+    measurement = edge.run(SMALL, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    assert measurement.outcome == "ok", measurement.detail
+
+
+@pytest.mark.full
+def test_image(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+    """The encoder and decoder of SmolVLM, under each policy, give the tokens of plain PyTorch."""
+    measurement = edge.run(FULL, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    assert measurement.outcome == "ok", measurement.detail
 
 
 @pytest.mark.full

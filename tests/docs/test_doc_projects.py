@@ -63,7 +63,7 @@ SESSIONS: Final = {
         ("*test_the_job_fits program at 128M*", "parse *ok*", "infer *ok*", "list *ok*", "array *ok*", "server *ok*"),
     ),
     "docs/sequences.md": Session(
-        "--edge-mem=base+64M --edge-policy=stream --edge-reader=direct", 1, None, ("*first s*step s*read/step*",)
+        "--edge-mem=base+64M --edge-policy=stream --edge-reader=direct", 2, None, ("*first s*step s*read/step*",)
     ),
     "docs/strategies.md": Session("", 3),
     "docs/streams.md": Session(
