@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,12 +43,25 @@ class LaneResult:
     begin_s: float = field(default=0.0, compare=False)
 
 
-def run(plan: Plan, performer: TaskPerformer, requests: Sequence[TimedRequest] = ()) -> LaneResult:
+Failing = Callable[[int, Exception], Collection[int]]
+"""Takes a task and its exception; returns the requests to drop."""
+
+
+def run(
+    plan: Plan,
+    performer: TaskPerformer,
+    requests: Sequence[TimedRequest] = (),
+    *,
+    begin_s: float | None = None,
+    fail: Failing | None = None,
+) -> LaneResult:
     """Execute `plan` on its lanes; `requests` contain arrival times, and without them all requests arrive at once.
 
-    The calling thread is the first lane. The first exception of a task ends all lanes and is raised again.
+    The calling thread is the first lane. Times count from `begin_s` by `time.perf_counter` (None: from now). If a task
+    raises an exception, the requests that `fail` returns are dropped; without `fail`, all lanes end, and the exception
+    is raised again.
     """
-    lanes = _Lanes(plan, performer, requests)
+    lanes = _Lanes(plan, performer, requests, time.perf_counter() if begin_s is None else begin_s, fail)
     others = [threading.Thread(target=lanes.work, args=(lane,), name=f"lane {lane}") for lane in range(1, plan.lanes)]
     for thread in others:
         thread.start()
@@ -61,13 +74,21 @@ def run(plan: Plan, performer: TaskPerformer, requests: Sequence[TimedRequest] =
 
 
 class _Lanes:
-    def __init__(self, plan: Plan, performer: TaskPerformer, requests: Sequence[TimedRequest]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        performer: TaskPerformer,
+        requests: Sequence[TimedRequest],
+        begin_s: float,
+        fail: Failing | None,
+    ) -> None:
         self._dispatcher = Dispatcher(plan, requests)
         self._performer = performer
         self._lock = threading.Lock()
         self._changes = [threading.Condition(self._lock) for _ in range(plan.lanes)]  # that each lane waits for
         self._arrival_s: float | None = None  # the next one that waiting lanes know of
-        self._begin = time.perf_counter()
+        self._begin = begin_s
+        self._fail = fail
         self._log = SpanLog()
         self.error: BaseException | None = None
 
@@ -82,9 +103,11 @@ class _Lanes:
         try:
             while (index := self._next(lane)) is not None:
                 start_s = self._now_s()
-                self._performer.perform(index)
+                failed = self._perform(index)
                 end_s = self._now_s()
                 with self._lock:
+                    for request in failed:
+                        self._dispatcher.drop(request, self._now_s())
                     ready_s, step = self._dispatcher.ready_s(index), self._dispatcher.step(index)
                     self._log.add(Span(index, lane, ready_s, start_s, end_s, step))
                     self._end(index)
@@ -93,6 +116,16 @@ class _Lanes:
             with self._lock:
                 self.error = self.error or error
                 self._wake_all()
+
+    def _perform(self, index: int) -> Collection[int]:
+        """Perform a task; return the requests that fail with it."""
+        try:
+            self._performer.perform(index)
+        except Exception as error:
+            if self._fail is None:
+                raise
+            return self._fail(index, error)
+        return ()
 
     def _now_s(self) -> float:
         return time.perf_counter() - self._begin

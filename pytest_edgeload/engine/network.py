@@ -36,7 +36,7 @@ class OpenNetwork:
         self.first_layers = [first or later for first, later in zip(firsts, self.layers, strict=True)]
         self.weights = open_weights(reader, folder, self.network)
         self._samples = ReadReader(folder / SAMPLES)
-        weakref.finalize(self, _close, self.weights, self._samples)
+        self._finalizer = weakref.finalize(self, _close, self.weights, self._samples)
         self._is_channels_last = may_be_channels_last(self.network)
 
     def load(self, layer: Layer, tile: Tile = WHOLE, into: memoryview | None = None) -> TileTensors:
@@ -45,9 +45,13 @@ class OpenNetwork:
 
     def load_whole(self, layer: Layer, key: WeightKey, tied: TiedTensors) -> TileTensors:
         """Return the weights of a layer for the load `key`; those that other layers share are held once, in `tied`."""
-        shared = [weight for weight in layer.weights if weight in self.network.tied_weights]
+        shared = self.shared(layer)
         own = self.read([weight for weight in layer.weights if weight not in shared])
         return {**own, **tied.load(key, shared, self.read)}
+
+    def shared(self, layer: Layer) -> list[TensorSpec]:
+        """Return the weights of a layer that other layers share."""
+        return [weight for weight in layer.weights if weight in self.network.tied_weights]
 
     def read(self, weights: Sequence[TensorSpec], into: memoryview | None = None) -> TileTensors:
         """Return `weights`; those that follow each other in the file are views of the same memory, see `load`."""
@@ -83,6 +87,10 @@ class OpenNetwork:
         others = {spec.name: _read(self.weights, spec) for spec in cut.others(layer)}
         return {**others, **rows, ROW_NUMBERS: row_numbers}
 
+    def close(self) -> None:
+        """Close the files; nothing is read any more."""
+        self._finalizer()
+
     def drop(self, weights: Iterable[TensorSpec]) -> None:
         """Release `weights`; the caller holds no reference to them."""
         for offset, size_bytes in weight_stretches(weights):
@@ -97,7 +105,17 @@ class OpenNetwork:
 
         Convolutions compute in that layout; they would otherwise convert each image and convert their outputs back.
         """
-        tensors = self._inputs(self.sample(sample))
+        return self._by_name(self._inputs(self.sample(sample)))
+
+    def inputs_of(self, own: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return inputs by name, as `inputs` does: `own` of a caller, and the initial values of buffers.
+
+        Those that the steps of a request may overwrite are copies.
+        """
+        copies = [tensor.clone() if i in self.network.state else tensor for i, tensor in enumerate(own)]
+        return self._by_name([*copies, *self._inputs(self.sample(0), len(own))])
+
+    def _by_name(self, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         if self._is_channels_last:
             tensors = [_channels_last(tensor) for tensor in tensors]
         return dict(zip(self.network.inputs, tensors, strict=True))
@@ -111,11 +129,12 @@ class OpenNetwork:
         values = self._inputs(self.sample(sample))[len(self.network.own_inputs) :]
         return dict(zip(self.network.buffers, values, strict=True))
 
-    def _inputs(self, sample: Sample) -> list[torch.Tensor]:
-        """Return all inputs of a sample. The kernel gives memory to zeros when they are first written to."""
+    def _inputs(self, sample: Sample, first: int = 0) -> list[torch.Tensor]:
+        """Return the inputs of a sample from the `first` on. Zeros get memory when they are first written to."""
         return [
             torch.zeros(spec.shape, dtype=dtype_of(spec)) if i in sample.zeros else _read(self._samples, spec)
             for i, spec in enumerate(sample.inputs)
+            if i >= first
         ]
 
     def compare(self, outputs: Sequence[torch.Tensor], sample: int) -> Deviation:

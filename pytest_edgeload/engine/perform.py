@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +18,71 @@ from pytest_edgeload.engine.steps import StepsOfRequest
 from pytest_edgeload.engine.tied import TiedTensors
 from pytest_edgeload.engine.tiles import LayerProgress, TileTensors
 from pytest_edgeload.job import Job
+from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.networks.tile import REQUESTED, WHOLE, is_last, span_bytes, specs
 from pytest_edgeload.planning.plan import Task, WeightKey
 from pytest_edgeload.tensors import fed
+from pytest_edgeload.workload import Condition
 
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
-class Performer:
-    """The state of a job: the activations of each request, and the weights that are loaded."""
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request of an open network, for a stored sample or with the inputs that `inputs` returns by name.
 
-    def __init__(self, job: Job) -> None:
-        self._tasks = job.plan.tasks
-        networks = [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
-        self._conditions = [request.when for request in job.requests]
-        self._feeds = [request.feeds for request in job.requests]
-        self._requests = [(networks[request.network], request.sample) for request in job.requests]
-        self._values: list[dict[str, Any]] = [{} for _ in job.requests]
-        self._progress = [LayerProgress() for _ in job.requests]
-        self.steps = [StepsOfRequest(networks[r.network], r.sample, r.steps) for r in job.requests]
+    `report` is called with the outputs of each step, without the buffers that the module changes.
+    """
+
+    network: OpenNetwork
+    sample: int = 0
+    steps: int = 1
+    when: Condition | None = None
+    feeds: tuple[Feed, ...] = ()
+    inputs: Callable[[], dict[str, torch.Tensor]] | None = None
+    report: Callable[[Sequence[torch.Tensor]], None] | None = None
+
+
+class Performer:
+    """The activations of each request, and the weights that are loaded, by the tasks of a plan.
+
+    Loads that have a place put their weights in `memory`, the plan's arena.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        requests: Sequence[OpenRequest],
+        memory: memoryview | None = None,
+        arena_bytes: int = 0,
+    ) -> None:
+        self._tasks = tasks
+        self._requests = requests
+        self._values: list[dict[str, Any]] = [{} for _ in requests]
+        self._progress = [LayerProgress() for _ in requests]
+        self.steps = [StepsOfRequest(r.network, r.sample, r.steps) for r in requests]
         self._weights: dict[WeightKey, TileTensors] = {}
         self._tied = TiedTensors()
-        self._arena = arena(job.plan.arena_bytes) if job.plan.arena_bytes else None
-        networks_of = [network.network for network, _ in self._requests]
-        self.ledger = Ledger(networks_of, job.plan.arena_bytes, [request.steps for request in job.requests])
+        self._arena = memory
+        self.ledger = Ledger([r.network.network for r in requests], arena_bytes, [r.steps for r in requests])
+        networks = dict.fromkeys(r.network for r in requests)
         self.notices = tuple(dict.fromkeys(n.weights.notice for n in networks if n.weights.notice))
+
+    @classmethod
+    def of(cls, job: Job) -> Performer:
+        """Return the performer of a job, whose networks it opens."""
+        networks = [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
+        requests = [OpenRequest(networks[r.network], r.sample, r.steps, r.when, r.feeds) for r in job.requests]
+        arena_bytes = job.plan.arena_bytes
+        return cls(job.plan.tasks, requests, arena(arena_bytes) if arena_bytes else None, arena_bytes)
 
     def perform(self, index: int) -> None:
         """Perform the task with this index; return when it has ended."""
         task = self._tasks[index]
-        network, sample = self._requests[task.request]
+        network = self._requests[task.request].network
         self.ledger.begin(task)
         if task.layer is None:
-            self._values[task.request] = self._inputs(task.request, network, sample)
+            self._values[task.request] = self._inputs(task.request)
             self.steps[task.request].begin(self._values[task.request])
         elif task.kind == "load":
             self._load(task, task.layer, network)
@@ -58,14 +92,18 @@ class Performer:
             self._free(task, task.layer, network)
         self.ledger.end(task)
 
-    def _inputs(self, r: int, network: OpenNetwork, sample: int) -> dict[str, Any]:
-        """Return the inputs of a sample, with copies of the outputs that request `r` takes from earlier requests."""
-        inputs = network.inputs(sample)
-        for feed in self._feeds[r]:
+    def _inputs(self, r: int) -> dict[str, Any]:
+        """Return the inputs of request `r`, with copies of the outputs that it takes from earlier requests."""
+        request = self._requests[r]
+        if request.inputs is not None:
+            return request.inputs()
+        network = request.network
+        inputs = network.inputs(request.sample)
+        for feed in request.feeds:
             assert feed.request is not None  # as in all feeds of requests
             values = dict(self._values[feed.request])
             if values:  # another lane may have dropped that request meanwhile, and this one with it
-                outputs = [values[name] for name in self._requests[feed.request][0].network.own_outputs]
+                outputs = [values[name] for name in self._requests[feed.request].network.network.own_outputs]
                 tensor = inputs[network.network.inputs[int(feed.input)]]
                 with torch.inference_mode():
                     tensor.copy_(fed(feed, outputs, tensor))
@@ -98,12 +136,15 @@ class Performer:
         values, step, stored = self._values[r], self.steps[r], network.network
         names = stored.outputs if step.ends_s else stored.first_outputs or stored.outputs
         outputs = [values[name] for name in names]
+        report = self._requests[r].report
+        if report is not None:
+            report(outputs[: len(stored.own_outputs)])
         inputs = step.end(outputs)
         self._values[r] = dict(zip(stored.own_outputs, outputs, strict=False) if inputs is None else inputs)
 
     def _free(self, task: Task, i: int, network: OpenNetwork) -> None:
         layer = network.network.layers[i]
-        del self._weights[task.weights]
+        self._weights.pop(task.weights, None)  # a load that failed left none
         self._tied.free(task.weights)
         owner, *_ = task.weights
         network.drop(weight for weight in specs(layer, task.tile) if not self._tied.holds(owner, weight))
@@ -115,9 +156,9 @@ class Performer:
 
         NaN fails every comparison. Raises IndexError if the output does not have the part in the condition.
         """
-        when = self._conditions[request]
+        when = self._requests[request].when
         assert when is not None  # lanes evaluate no other requests
-        names = self._requests[when.request][0].network.outputs
+        names = self._requests[when.request].network.network.outputs
         part = self._values[when.request][names[when.output]][when.at]
         return bool(_COMPARISONS[when.comparison](part.max().item(), when.value))
 
@@ -128,15 +169,31 @@ class Performer:
         self.ledger.discard(request)
         trim()
 
+    def adopt(self, load: Task, tensors: TileTensors) -> None:
+        """Hold `tensors`, which an earlier performer has loaded, as the weights of the task `load`."""
+        network, i = self._requests[load.request].network, load.layer
+        assert i is not None  # as in all loads
+        shared = network.shared(network.network.layers[i]) if load.tile is WHOLE else []
+        self.ledger.begin(load)
+        tied = self._tied.load(load.weights, shared, lambda specs: {spec.name: tensors[spec.name] for spec in specs})
+        self._weights[load.weights] = {**tensors, **tied}
+        self.ledger.end(load)
+
+    def release(self) -> Mapping[WeightKey, TileTensors]:
+        """Return the weights that are loaded, and hold nothing any more."""
+        weights, self._weights = self._weights, {}
+        self._values, self._progress, self._tied = [], [], TiedTensors()
+        return weights
+
     def values(self, r: int) -> dict[str, Any]:
         """Return the activations that request `r` holds now, by name."""
         return self._values[r]
 
     def compare(self, r: int) -> Deviation:
         """Return how far the outputs of request `r` are from plain PyTorch's."""
-        network, _ = self._requests[r]
-        return self.steps[r].compare([self._values[r][name] for name in network.network.own_outputs])
+        network = self._requests[r].network.network
+        return self.steps[r].compare([self._values[r][name] for name in network.own_outputs])
 
     def tolerance(self, r: int) -> float:
         """Return the largest output error that request `r` may have."""
-        return self._requests[r][0].network.tolerance
+        return self._requests[r].network.network.tolerance

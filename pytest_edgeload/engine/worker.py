@@ -23,7 +23,7 @@ def _work(commands: BinaryIO, send: Send) -> None:
     """Execute the job in the first message."""
     job = msgspec.json.decode(commands.readline(), type=Job)
     torch.set_num_threads(job.threads)
-    performer = Performer(job) if job.program is None else ProgramJob(job, job.program)
+    performer = Performer.of(job) if job.program is None else ProgramJob(job, job.program)
     send(Ready())
     if commands.readline() != GO:
         return

@@ -90,7 +90,7 @@ def _work(path: str) -> None:
     """
     job = msgspec.json.decode(Path(path).read_bytes(), type=Job)
     torch.set_num_threads(1)
-    before_bytes, performer = anonymous_bytes(), Performer(job)
+    before_bytes, performer = anonymous_bytes(), Performer.of(job)
     result, task_s = _timed(job, performer)
     memory_bytes, record = anonymous_bytes() - before_bytes, msgspec.json.encode((result.spans, result.totals))
     networks = [read_graph(Path(job.networks[request.network])) for request in job.requests]

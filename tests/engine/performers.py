@@ -48,7 +48,7 @@ class CallbackPerformer:
 def execute(plan: Plan, workload: Workload, *folders: Path, reader: str = "read") -> tuple[Performer, LaneResult]:
     """Execute `plan` with the networks of `workload` in `folders`; return the performer and the result of its lanes."""
     job = msgspec.structs.replace(job_of(plan, workload, *folders), reader=reader)
-    performer = Performer(job)
+    performer = Performer.of(job)
     return performer, run(plan, performer, job.requests)
 
 

@@ -177,7 +177,7 @@ def test_a_request_is_dropped_after_its_answer(small: Path, tmp_path: Path) -> N
 def test_a_request_dropped_between_two_tiles_leaves_no_state(small: Path) -> None:
     """A request that is dropped in the middle of a layer leaves no partial output and no bias."""
     workload = Workload("one", (Request(read_graph(small)),))
-    performer = Performer(job_of(plan_of("stream", workload, memory_bytes=1 << 14), workload, small))
+    performer = Performer.of(job_of(plan_of("stream", workload, memory_bytes=1 << 14), workload, small))
     for index, task in enumerate(performer._tasks):
         performer.perform(index)
         if task.kind == "exec" and isinstance(task.tile, tuple) and task.tile[0] == 0:

@@ -70,7 +70,7 @@ def tidy() -> None:
 def test_a_load_takes_memory_and_its_free_returns_it(large: Path) -> None:
     """Anonymous memory grows by a layer's weights at its load and falls by as much at its free."""
     stored_job, workload = job("linear", large, requests=2)
-    performer = Performer(stored_job)
+    performer = Performer.of(stored_job)
     changes: dict[str, list[int]] = {"init": [], "load": [], "exec": [], "free": []}
 
     def perform(index: int) -> None:
@@ -91,7 +91,7 @@ def test_a_load_takes_memory_and_its_free_returns_it(large: Path) -> None:
 def test_ledger_equals_resident_memory(request: pytest.FixtureRequest, network: str, peak_mib: int) -> None:
     """After every task of a policy that keeps layers, anonymous memory has grown by the bytes in the ledger."""
     stored_job, workload = job("bulk", request.getfixturevalue(network))
-    performer = Performer(stored_job)
+    performer = Performer.of(stored_job)
     before = anonymous_bytes()
 
     def perform(index: int) -> None:
@@ -187,7 +187,7 @@ def test_reserving_policies_stay_within_their_memory(mixed: Workload, folders: t
 def _error(folder: Path, expected: torch.Tensor, actual: torch.Tensor) -> float | None:
     """Return the output error of a request with the output `actual`, if plain PyTorch returns `expected`."""
     stored_job, workload = job("linear", stored(folder, nn.Identity(), (expected,)))
-    performer = Performer(stored_job)
+    performer = Performer.of(stored_job)
     performer.perform(0)
     performer.values(0)[workload.requests[0].network.outputs[0]] = actual
     return performer.compare(0).error
@@ -247,4 +247,4 @@ def test_tolerance_follows_from_the_coarsest_type(
             return super().forward(x.to(self.weight.dtype))
 
     stored_job, _ = job("linear", stored(tmp_path, Cast(2, 2).to(weights), (torch.ones(1, 2, dtype=inputs),)))
-    assert Performer(stored_job).tolerance(0) == tolerance
+    assert Performer.of(stored_job).tolerance(0) == tolerance

@@ -248,7 +248,7 @@ class LayeredRun:
 def run_layers(folder: Path, module: nn.Module, *samples: Any) -> LayeredRun:
     """Store `module` and run it layer by layer on `samples`."""
     made, _ = job("linear", stored(folder, module, *samples), requests=len(samples))
-    performer = Performer(made)
+    performer = Performer.of(made)
     seen = LayeredRun(read_graph(Path(made.networks[0])))
 
     def perform(index: int) -> None:

@@ -87,7 +87,7 @@ def _check(folder: Path, policy: str, model: nn.Module, sample: Any) -> float:
     """Check that the outputs of `model` in layers are within the tolerance, and return it."""
     made, _ = job(policy, stored(folder, model, sample))
     network = read_graph(Path(made.networks[0]))
-    performer = Performer(made)
+    performer = Performer.of(made)
     run(made.plan, performer)
     error = performer.compare(0).error
     assert error is not None
