@@ -1,0 +1,7 @@
+"""The runtime: answers requests in the user's own process, in little memory, by any loading policy. Imports torch."""
+
+from __future__ import annotations
+
+from pytest_edgeload.runtime.runtime import Runtime as Runtime
+
+__all__ = ["Runtime"]

@@ -1,0 +1,75 @@
+"""A request while it is served: its caller waits for the outputs of each step. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from queue import SimpleQueue
+
+import torch
+
+from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.perform import OpenRequest
+from pytest_edgeload.runtime.planning import TimedAsk
+
+Outputs = tuple[torch.Tensor, ...]
+"""The outputs of a network in one step."""
+
+
+class AbandonedRequest(Exception):
+    """The caller does not want the other steps of its request."""
+
+
+class PendingRequest:
+    """A request for an open network, with `inputs` in order.
+
+    The server calls `report` for each step, and `fail` if there is none; the caller takes the outputs from `results`.
+    After the first step, these are the outputs that no step passes on: state may be overwritten in the next one.
+    """
+
+    def __init__(self, ask: TimedAsk, network: OpenNetwork, inputs: Sequence[torch.Tensor]) -> None:
+        self.ask, self.network = ask, network
+        self.is_over = False
+        self._inputs = inputs
+        self._shown = range(len(network.network.own_outputs)) if ask.steps == 1 else network.network.compared
+        self._left = ask.steps
+        self._is_abandoned = False
+        self._results: SimpleQueue[Outputs | BaseException] = SimpleQueue()
+
+    @property
+    def opened(self) -> OpenRequest:
+        """The request as the engine carries it out."""
+        return OpenRequest(self.network, steps=self.ask.steps, inputs=self._take_inputs, report=self.report)
+
+    def _take_inputs(self) -> dict[str, torch.Tensor]:
+        inputs, self._inputs = self._inputs, ()  # so that their memory goes as soon as the plan says
+        return self.network.inputs_of(inputs)
+
+    def report(self, outputs: Sequence[torch.Tensor]) -> None:
+        """Give the outputs of a step to the caller. Raises AbandonedRequest if the caller is gone."""
+        self._left -= 1
+        self.is_over = not self._left
+        self._results.put(tuple(_own(outputs[i]) for i in self._shown))
+        if self._is_abandoned and not self.is_over:
+            raise AbandonedRequest
+
+    def fail(self, error: BaseException) -> None:
+        """Let the caller get `error` instead of the outputs that are left."""
+        if not self.is_over:
+            self.is_over = True
+            self._results.put(error)
+
+    def results(self) -> Generator[Outputs, None, None]:
+        """Wait for each step, and yield its outputs. Raises the exception with which the request failed."""
+        try:
+            for _ in range(self.ask.steps):
+                result = self._results.get()
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
+        finally:
+            self._is_abandoned = True
+
+
+def _own(output: torch.Tensor) -> torch.Tensor:
+    """Return an output, or a copy if it is part of larger memory, such as a weight that is about to be freed."""
+    return output if output.untyped_storage().nbytes() == output.nbytes else output.clone()

@@ -1,0 +1,87 @@
+"""Plans that are made while requests arrive: of past and new requests, as if others were to follow. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import msgspec
+
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.planning.plan import Budget, Plan, Speeds
+from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.planning.span_log import KEPT_STEPS
+from pytest_edgeload.policies import Policy, make_plan
+from pytest_edgeload.workload import Request, Workload
+
+LATER_S = 1.0
+"""Seconds from the last request to the imagined ones after it."""
+
+_INSTANT = Speeds(read_bytes_per_s=1e18, flops_per_s=1.0)
+"""Reads that take no time run as far ahead as a plan lets them: then it holds the most weights that it can."""
+
+
+class TimedAsk(NamedTuple):
+    """A request as it is planned: its network, and its arrival by a clock of the caller."""
+
+    network: str
+    arrived_s: float = 0.0
+    steps: int = 1
+    deadline_s: float | None = None
+
+
+class OpenPlan(NamedTuple):
+    """A plan that may go on; its tasks up to `end` are those of the requests that are known."""
+
+    plan: Plan
+    end: int
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes plans by the policy of this name, for networks by name."""
+
+    networks: Mapping[str, Network]
+    name: str
+    policy: Policy
+    budget: Budget
+
+    def plan(self, asked: Sequence[TimedAsk]) -> OpenPlan:
+        """Return the plan of requests, in order of arrival, as if each network were asked once more afterwards.
+
+        So it has no frees of weights that the policy would keep for these. A policy that creates tasks of requests
+        after tasks of later ones keeps nothing. Raises InvalidPlan.
+        """
+        requests = self.requests(asked)
+        last = {name: TimedAsk(name) for name in self.networks} | {each.network: each for each in asked}
+        later_s = requests[-1].arrival_s + LATER_S
+        imagined = [self._request(each, later_s) for each in last.values()]
+        plan = self._make([*requests, *imagined])
+        count = len(requests)
+        end = next((i for i, task in enumerate(plan.tasks) if task.request >= count), len(plan.tasks))
+        end = min([end, *(loop.first for loop in plan.loops if loop.first < end < loop.end)])
+        if any(task.kind != "free" and task.request < count for task in plan.tasks[end:]):
+            plan = self._make(requests)
+            end = len(plan.tasks)
+        return OpenPlan(plan, end)
+
+    def requests(self, asked: Sequence[TimedAsk]) -> list[Request]:
+        """Return requests whose times count from the first of them."""
+        return [self._request(each, each.arrived_s - asked[0].arrived_s) for each in asked]
+
+    def _request(self, ask: TimedAsk, arrival_s: float) -> Request:
+        network = self.networks[ask.network]
+        return Request(network, arrival_s=arrival_s, deadline_s=ask.deadline_s, steps=ask.steps)
+
+    def _make(self, requests: Sequence[Request]) -> Plan:
+        return make_plan(self.name, self.policy, Workload("runtime", tuple(requests)), self.budget)
+
+    def peak_bytes(self, asked: Sequence[TimedAsk]) -> int:
+        """Return the most bytes of weights and activations that the plan of requests can hold. Raises InvalidPlan."""
+        plan, end = self.plan(asked)
+        plan = plan.shortened(KEPT_STEPS)  # later steps hold what the first ones do
+        loops = tuple(loop for loop in plan.loops if loop.end <= end)
+        plan = msgspec.structs.replace(plan, tasks=plan.tasks[:end], loops=loops)
+        requests = (replace(request, steps=min(request.steps, KEPT_STEPS)) for request in self.requests(asked))
+        return simulate(plan, Workload("runtime", tuple(requests)), speeds=_INSTANT).peak_bytes

@@ -1,0 +1,205 @@
+"""The public face of the runtime: networks in, answers out, from any thread. Imports torch."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import torch
+
+from pytest_edgeload.base import arguments
+from pytest_edgeload.base.arguments import BadArgument
+from pytest_edgeload.base.errors import UsageError, suggestion
+from pytest_edgeload.base.units import format_size, parse_size
+from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.planning.budget import budget_bytes
+from pytest_edgeload.planning.plan import Budget
+from pytest_edgeload.policies import FAMILIES, POLICIES, Policy
+from pytest_edgeload.runtime.inputs import tensors_of
+from pytest_edgeload.runtime.pending import Outputs, PendingRequest
+from pytest_edgeload.runtime.planning import Planner, TimedAsk
+from pytest_edgeload.runtime.server import AT_ONCE, PAST, WindowServer
+from pytest_edgeload.runtime.stored import find_network
+from pytest_edgeload.workload import Request, Workload
+
+
+class Runtime:
+    """Answers requests of several networks in this process, in little memory, by a loading policy.
+
+    Use it in a `with` block. All methods may be called from several threads at the same time.
+
+    `networks` has a folder of a stored network, or a function such as `my_models:detector`, by name. `memory` is the
+    most that weights and activations take together, such as `"300M"` or a number of bytes; None sets no limit. The
+    inputs and outputs that callers hold are not part of it. `policy` is the name of a loading policy, or a function
+    such as a policy of your own. `reader` is `read`, `mmap` or `direct`. `threads` is the number of threads that one
+    operator may use, in the whole process; None leaves it as it is.
+
+    Raises UsageError if an argument is wrong or a network does not fit in `memory` under the policy; and
+    PreparationFailed, DamagedNetwork or BadCheckpoint if a network cannot be made or read.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, str | os.PathLike[str]],
+        *,
+        memory: str | int | None = None,
+        policy: str | Policy = "stream",
+        reader: str = "direct",
+        threads: int | None = None,
+    ) -> None:
+        reader = arguments.choice("reader", reader, tuple(READERS))
+        memory_bytes = _memory_bytes(memory)
+        name, function = _policy(policy)
+        if not networks:
+            raise BadArgument.of("networks", networks, "has no network", "give one such as {'detector': folder}")
+        if threads is not None:
+            torch.set_num_threads(arguments.whole("threads", threads, 1))
+        self._networks = {each: OpenNetwork(find_network(each, source), reader) for each, source in networks.items()}
+        planner = _planner(self._networks, name, function, memory_bytes)
+        self._changed = threading.Condition()
+        self._waiting: list[PendingRequest] = []
+        self._is_closed = False
+        self._server = WindowServer(self._networks, planner)
+        self._thread = threading.Thread(target=self._serve, name="edgeload runtime", daemon=True)
+        self._thread.start()
+
+    def ask(self, network: str, *inputs: Any, deadline_s: float | None = None, **keywords: Any) -> Outputs:
+        """Return the outputs of `network` for these inputs, which are as the module takes them.
+
+        Waits for the answer. Policies that know deadlines serve the request that is due first; this one is due
+        `deadline_s` seconds from now. Raises UsageError if the inputs are not like those that the network was stored
+        with, MemoryError if memory is refused, and the exception of an operator that fails.
+        """
+        (pending,) = self._submit([self._pending(network, 1, deadline_s, inputs, keywords)])
+        (outputs,) = pending.results()
+        return outputs
+
+    def ask_all(self, *asked: tuple[Any, ...], deadline_s: float | None = None) -> list[Outputs]:
+        """Return the outputs of several requests, such as `("detector", image), ("faces", image)`, in order.
+
+        They are planned together, so that one network is read while another is executed. See `ask`.
+        """
+        pending = [self._pending(network, 1, deadline_s, inputs, {}) for network, *inputs in asked]
+        self._submit(pending)
+        return [outputs for each in pending for outputs in each.results()]
+
+    def sequence(
+        self, network: str, *inputs: Any, steps: int, deadline_s: float | None = None, **keywords: Any
+    ) -> Generator[Outputs, None, None]:
+        """Return the outputs of each of `steps` steps, when they are there; the inputs are those of the first step.
+
+        Each later step takes its inputs from the one before, as the network's feeds say. State that steps pass on is
+        not among the outputs. To stop early, leave the loop. See `ask`.
+        """
+        steps = arguments.whole("steps", steps, 1)
+        pending = self._pending(network, steps, deadline_s, inputs, keywords)
+        if steps > 1 and not pending.network.network.feeds:
+            hint = "store it with feeds, or ask for one step"
+            raise UsageError(f"network {network}", "its steps take nothing from each other", hint)
+        (pending,) = self._submit([pending])
+        return pending.results()
+
+    def _pending(
+        self,
+        network: str,
+        steps: int,
+        deadline_s: float | None,
+        inputs: Sequence[Any],
+        keywords: Mapping[str, Any],
+    ) -> PendingRequest:
+        """Return a request that has not been submitted. Raises UsageError."""
+        if network not in self._networks:
+            raise UsageError(f"network {network!r}", "not in this runtime", suggestion(str(network), self._networks))
+        deadline_s = arguments.optional(arguments.seconds, "deadline_s", deadline_s)
+        if deadline_s is not None and deadline_s <= 0:
+            raise BadArgument.of("deadline_s", deadline_s, "can never be met", "give more than 0 seconds")
+        opened = self._networks[network]
+        tensors = tensors_of(network, opened.network, inputs, keywords)
+        return PendingRequest(TimedAsk(network, 0.0, steps, deadline_s), opened, tensors)
+
+    def _submit(self, pending: Sequence[PendingRequest]) -> Sequence[PendingRequest]:
+        """Let requests arrive now. Raises UsageError if the runtime is closed."""
+        with self._changed:
+            if self._is_closed:
+                raise UsageError("the runtime", "closed", "ask inside its `with` block")
+            now_s = time.perf_counter()
+            for each in pending:
+                each.ask = each.ask._replace(arrived_s=now_s)
+            self._waiting += pending
+            self._changed.notify_all()
+        return pending
+
+    def _serve(self) -> None:
+        """Serve the requests that wait until the runtime is closed and none is left."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_closed)
+                waiting, self._waiting = self._waiting, []
+            if not waiting:
+                return
+            self._server.serve(waiting)
+
+    def close(self) -> None:
+        """Wait for the requests that were asked, free all memory, and close all files."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._server.close()
+        for network in self._networks.values():
+            network.close()
+
+    def __enter__(self) -> Self:
+        """Return the runtime itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the runtime."""
+        self.close()
+
+
+def _memory_bytes(memory: str | int | None) -> int | None:
+    """Return a size in bytes. Raises BadArgument."""
+    if memory is None or not isinstance(memory, str):
+        return arguments.optional(lambda name, value: arguments.whole(name, value, 1), "memory", memory)
+    try:
+        return parse_size(memory, "try 300M or 1G")
+    except ValueError as error:
+        raise BadArgument.of("memory", memory, str(error)) from None
+
+
+def _policy(policy: str | Policy) -> tuple[str, Policy]:
+    """Return the name and the function of a policy. Raises UsageError."""
+    if callable(policy):
+        return getattr(policy, "__name__", "of your own"), policy
+    name = arguments.text("policy", policy)
+    if name not in POLICIES:
+        raise UsageError(f"policy {name!r}", "not known", suggestion(name, [*POLICIES, *FAMILIES]))
+    return name, POLICIES[name]
+
+
+def _planner(networks: Mapping[str, OpenNetwork], name: str, policy: Policy, memory_bytes: int | None) -> Planner:
+    """Return the planner. Raises UsageError if the memory is too small for a network under the policy."""
+    # policies know the networks by the names that this runtime gives them
+    by_name = {each: msgspec.structs.replace(network.network, name=each) for each, network in networks.items()}
+    if memory_bytes is None:
+        return Planner(by_name, name, policy, Budget())
+    longest = max(by_name.values(), key=lambda network: len(network.layers))
+    window = Workload("runtime", (Request(longest),) * (PAST + AT_ONCE + 2 * len(networks)))
+    planner = Planner(by_name, name, policy, Budget(budget_bytes(memory_bytes, 0, window)))
+    available_bytes = planner.budget.memory_bytes or 0
+    for each in networks:
+        needed_bytes = planner.peak_bytes([TimedAsk(each)])
+        if needed_bytes > available_bytes:
+            missing = format_size(memory_bytes - available_bytes + needed_bytes)
+            reason = f"policy {name} needs {missing} for it, and memory is {format_size(memory_bytes)}"
+            raise UsageError(f"network {each}", reason, "give more memory, or another policy")
+    return planner

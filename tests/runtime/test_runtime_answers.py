@@ -1,0 +1,196 @@
+"""A runtime answers as plain PyTorch does, from any thread, under every policy, and stays usable."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.networks.folder import read_graph
+from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Plan
+from pytest_edgeload.policies import POLICIES, Policy
+from pytest_edgeload.runtime import Runtime
+from pytest_edgeload.workload import Workload
+from tests.engine.performers import anonymous_bytes
+from tests.runtime.conftest import STEPS, TOKENS, StoredModules, first_inputs
+
+MEMORY = "48M"
+
+
+def of_my_own(workload: Workload, budget: Budget) -> Plan:
+    """Load all inputs first, and then serve the last request first: a plan that cannot go on."""
+    plan = Builder(workload, lanes=budget.lanes)
+    inits = [plan.add("init", r) for r in range(len(workload.requests))]
+    for r in reversed(range(len(workload.requests))):
+        step = inits[r]
+        layers = range(len(workload.requests[r].network.layers))
+        with plan.loop(workload.requests[r].steps):
+            for i in layers:
+                for kind in ("load", "exec", "free"):
+                    step = plan.add(kind, r, i, after=step)
+    return plan.done()
+
+
+@torch.no_grad()
+def check(runtime: Runtime, networks: StoredModules, token: int = 5) -> None:
+    """Ask each network, and compare the outputs with those of its module."""
+    for name, inputs in (("image", torch.rand(1, 3, 10, 10)), ("wide", torch.rand(1, 512))):
+        (output,) = runtime.ask(name, inputs, deadline_s=2.0)
+        torch.testing.assert_close(output, networks.modules[name](inputs), rtol=1e-4, atol=1e-5)
+    first = first_inputs(token)
+    (number,), keywords = first.args, dict(first.kwargs)
+    for (output,) in runtime.sequence("decoder", *first.args, **first.kwargs, steps=STEPS):
+        expected, keywords["keys"] = networks.modules["decoder"](number, **keywords)
+        torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+        number, keywords["place"] = expected.argmax(-1), keywords["place"] + 1
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, "ttl(1s)", "pin(wide)", of_my_own])
+def test_outputs_are_those_of_plain_pytorch(asked_networks: StoredModules, policy: str | Policy) -> None:
+    """Under each policy, and one's own, all requests are answered right: the first, repeated ones, and together."""
+    with Runtime(asked_networks.folders, memory=MEMORY, policy=policy) as runtime, torch.no_grad():
+        for token in range(3):
+            check(runtime, asked_networks, token)
+        x, image = torch.rand(1, 512), torch.rand(1, 3, 10, 10)
+        (wide,), (classes,), (again,) = runtime.ask_all(("wide", x), ("image", image), ("wide", x))
+        torch.testing.assert_close(wide, asked_networks.modules["wide"](x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(classes, asked_networks.modules["image"](image), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(again, wide)
+
+
+@pytest.mark.parametrize("policy", ["stream", "masa", "lru"])
+def test_several_threads_may_ask(asked_networks: StoredModules, policy: str) -> None:
+    """Four threads that ask at the same time get their own answers."""
+    with Runtime(asked_networks.folders, memory=MEMORY, policy=policy) as runtime, ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(check, runtime, asked_networks, token) for token in range(8)]:
+            done.result()
+
+
+def read_bytes() -> int:
+    """Return the bytes that this process has read from files."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("policy", ["lru", "stream"])
+def test_weights_stay_in_memory_if_the_policy_keeps_them(asked_networks: StoredModules, policy: str) -> None:
+    """The second requests of networks that fit in memory read no weights again; bulk reads all of them."""
+    weights = sum(read_graph(folder).distinct_bytes for folder in asked_networks.folders.values())
+    with Runtime(asked_networks.folders, memory=MEMORY, policy=policy) as runtime, torch.no_grad():
+        check(runtime, asked_networks)
+        check(runtime, asked_networks)
+        before = read_bytes()
+        check(runtime, asked_networks)
+        assert read_bytes() - before < weights / 10
+    with Runtime(asked_networks.folders, memory=MEMORY, policy="bulk") as runtime, torch.no_grad():
+        check(runtime, asked_networks)
+        before = read_bytes()
+        check(runtime, asked_networks)
+        assert read_bytes() - before > weights
+
+
+def test_failed_request_leaves_the_runtime_usable(asked_networks: StoredModules) -> None:
+    """A token that the table does not have fails in the engine; its caller gets the error, and others are served."""
+    with Runtime(asked_networks.folders, memory=MEMORY) as runtime, torch.no_grad():
+        for _ in range(2):
+            first = first_inputs(TOKENS + 1)
+            with pytest.raises(IndexError, match="looked up"):
+                list(runtime.sequence("decoder", *first.args, **first.kwargs, steps=3))
+            check(runtime, asked_networks)
+
+
+def test_caller_may_leave_a_sequence(asked_networks: StoredModules) -> None:
+    """A sequence of which only two steps are wanted ends, and others are served."""
+    first = first_inputs(1)
+    with Runtime(asked_networks.folders, memory=MEMORY) as runtime, torch.no_grad():
+        steps = runtime.sequence("decoder", *first.args, **first.kwargs, steps=1_000_000)
+        assert [len(next(steps)) for _ in range(2)] == [1, 1]
+        steps.close()
+        check(runtime, asked_networks)
+
+
+def test_inputs_are_not_changed(asked_networks: StoredModules) -> None:
+    """The state that a caller gives stays as it is, although steps overwrite state."""
+    first = first_inputs(1)
+    with Runtime({"decoder": asked_networks.folders["decoder"]}) as runtime:
+        list(runtime.sequence("decoder", *first.args, **first.kwargs, steps=STEPS))
+    assert not first.kwargs["keys"].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"memory": "17M"},
+            "network wide: policy bulk needs 19.0M for it, and memory is 17M; give more memory, or another policy",
+        ),
+        ({"memory": "12X"}, "memory='12X': not a size; try 300M or 1G"),
+        ({"policy": "bluk"}, "policy 'bluk': not known; did you mean bulk?"),
+        ({"reader": "fast"}, "reader='fast': not a choice; choose from read, mmap, direct"),
+    ],
+)
+def test_wrong_arguments_are_refused(asked_networks: StoredModules, arguments: dict[str, Any], message: str) -> None:
+    """One sentence names the argument, its value and the way out, before anything is asked."""
+    with pytest.raises(UsageError) as refused:
+        Runtime(asked_networks.folders, **{"policy": "bulk", **arguments})
+    assert str(refused.value) == message
+
+
+def test_wrong_requests_are_refused(asked_networks: StoredModules) -> None:
+    """One sentence names the input and the way out, and the runtime stays usable."""
+    keywords = "no keywords instead of the keywords keys, place"
+    with Runtime(asked_networks.folders) as runtime, torch.no_grad():
+        for name, inputs, message in (
+            ("wide", [torch.rand(1, 3)], "network wide: input 0: float32 [1, 3] instead of float32 [1, 512]; give the"),
+            ("wide", [], "network wide: the inputs: 0 tensors instead of 1; give the inputs that the network was"),
+            ("wide", [[1.0]], "network wide: the inputs: 0 tensors instead of 1; give the inputs that the network was"),
+            ("wise", [], "network 'wise': not in this runtime; did you mean wide?"),
+            ("decoder", first_inputs(1).args, f"network decoder: the inputs: {keywords}; give the inputs that"),
+        ):
+            with pytest.raises(UsageError) as refused:
+                runtime.ask(name, *inputs)
+            assert str(refused.value).startswith(message)
+        with pytest.raises(UsageError, match="network wide: its steps take nothing from each other; store it with"):
+            runtime.sequence("wide", torch.rand(1, 512), steps=2)
+        check(runtime, asked_networks)
+    with pytest.raises(UsageError, match="the runtime: closed; ask inside its `with` block"):
+        runtime.ask("wide", torch.rand(1, 512))
+
+
+def test_wrong_policy_of_ones_own_is_refused(asked_networks: StoredModules) -> None:
+    """A plan that cannot be carried out is refused by the name of the policy."""
+
+    def empty(workload: Workload, budget: Budget) -> Plan:
+        return Plan(())
+
+    with pytest.raises(InvalidPlan, match="policy empty: the plan lacks 1 exec of request 0, layer 0"):
+        Runtime(asked_networks.folders, memory=MEMORY, policy=empty)
+
+
+def test_closing_returns_the_memory(tmp_path: Path, asked_networks: StoredModules) -> None:
+    """After a runtime that kept all weights is closed, this process has no more memory than before it, but caches."""
+    with Runtime(asked_networks.folders, policy="lru") as runtime:
+        check(runtime, asked_networks)
+    gc.collect()
+    before = anonymous_bytes()
+    threads = threading.active_count()
+    with Runtime(asked_networks.folders, policy="lru") as runtime:
+        check(runtime, asked_networks)
+        assert anonymous_bytes() - before > 3 << 20  # the weights
+    gc.collect()
+    assert anonymous_bytes() - before < 1 << 20
+    assert threading.active_count() == threads
+
+
+def test_import_needs_no_pytest() -> None:
+    """The runtime imports neither pytest nor hypothesis: a device needs neither."""
+    code = "import sys, pytest_edgeload.runtime; print({'pytest', 'hypothesis', '_pytest'} & sys.modules.keys())"
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert process.stdout.strip() == "set()"
