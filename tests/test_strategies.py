@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import assert_type
+from typing import Any, assert_type
 
 import msgspec
 import numpy as np
@@ -75,8 +75,8 @@ BRANCHING = Workload(
 class Remembering(Performer):
     """Remembers which conditions held when they were asked about."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.held: dict[int, bool] = {}
 
     def holds(self, request: int) -> bool:
@@ -90,7 +90,7 @@ def carry_out(plan: Plan, workload: Workload, root: Path) -> tuple[Remembering, 
     folders = {request.network.name: str(materialise(request.network, root)) for request in workload.requests}
     indices = {name: index for index, name in enumerate(folders)}
     requests = job_requests(workload, [indices[request.network.name] for request in workload.requests])
-    performer = Remembering(Job(plan, tuple(folders.values()), requests, "read", 1))
+    performer = Remembering.of(Job(plan, tuple(folders.values()), requests, "read", 1))
     return performer, run(plan, performer, requests)
 
 

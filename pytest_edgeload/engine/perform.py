@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -69,7 +69,7 @@ class Performer:
         self.notices = tuple(dict.fromkeys(n.weights.notice for n in networks if n.weights.notice))
 
     @classmethod
-    def of(cls, job: Job) -> Performer:
+    def of(cls, job: Job) -> Self:
         """Return the performer of a job, whose networks it opens."""
         networks = [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
         requests = [OpenRequest(networks[r.network], r.sample, r.steps, r.when, r.feeds) for r in job.requests]
