@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.networks.tile import Tile, tile_bytes
-from pytest_edgeload.planning.plan import Plan
-from pytest_edgeload.planning.simulate import peak_bytes
+from pytest_edgeload.networks.tile import Tile
+from pytest_edgeload.planning.account import Account
+from pytest_edgeload.planning.plan import Plan, Span
+from pytest_edgeload.planning.simulate import simulate
+from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.workload import Workload
 
 DIRECT, THROUGH_CACHE = "direct", "read"
+
+WORTHWHILE_SHARE = 0.25
+"""The share of bytes that the page cache must serve to be worth its cost: all other bytes are copied once more."""
+
+_WeightsKey = tuple[int, int | None, Tile]  # the network's id, the layer, and its tile
 
 
 def accept_direct(files: Iterable[Path]) -> bool:
@@ -25,29 +34,61 @@ def accept_direct(files: Iterable[Path]) -> bool:
 
 
 def best_reader(plan: Plan, workload: Workload, memory_bytes: int | None) -> str:
-    """Return `direct`, or `read` if the page cache can serve weights that the plan loads again.
+    """Return `read` if the page cache serves a good share of the bytes that the plan loads, otherwise `direct`.
 
-    It can if it has room for all of them beside the peak of the plan: read in a circle, it would lose each weight
-    before that is needed again. `memory_bytes` is the budget, None without a limit. A plan with places for its weights
-    has chosen what stays in memory.
+    `memory_bytes` is the budget, None without a limit. A plan with places for its weights has chosen itself what stays
+    in memory.
     """
-    again_bytes = reloaded_bytes(plan, workload)
-    if plan.arena_bytes or not again_bytes:
+    if plan.arena_bytes or cached_share(plan, workload, memory_bytes) < WORTHWHILE_SHARE:
         return DIRECT
-    if memory_bytes is None or again_bytes <= memory_bytes - peak_bytes(plan, workload):
-        return THROUGH_CACHE
-    return DIRECT
+    return THROUGH_CACHE
 
 
-def reloaded_bytes(plan: Plan, workload: Workload) -> int:
-    """Return the bytes of the weights that a plan loads more than once, each counted once."""
-    loads: dict[tuple[str, int, Tile], int] = {}
-    sizes: dict[tuple[str, int, Tile], int] = {}
-    for index, task in enumerate(plan.tasks):
-        if task.kind == "load" and task.layer is not None:
-            network = workload.requests[task.request].network
-            weights = (network.name, task.layer, task.tile)
-            steps = next((loop.steps for loop in plan.loops if index in loop), 1)
-            loads[weights] = loads.get(weights, 0) + steps
-            sizes[weights] = tile_bytes(network, task.layer, task.tile)
-    return sum(sizes[weights] for weights, count in loads.items() if count > 1)
+def cached_share(plan: Plan, workload: Workload, memory_bytes: int | None) -> float:
+    """Return the share of all loaded bytes that the page cache still has from an earlier load of the same weights.
+
+    The plan runs at nominal speeds. The cache has the memory that weights and activations leave at the moment, and
+    loses the bytes first that were read the longest time ago: weights read in a circle that is larger than the cache
+    are never found. The last kept step of a loop counts for all later steps.
+    """
+    cached: OrderedDict[_WeightsKey, int] = OrderedDict()
+    cached_bytes = found_bytes = loaded_bytes = 0
+    for key, size_bytes, times, held_bytes in _uses(plan, workload):
+        if size_bytes:
+            loaded_bytes += times * size_bytes
+            found_bytes += times * size_bytes if key in cached else 0
+            cached_bytes += size_bytes - cached.pop(key, 0)
+            cached[key] = size_bytes
+        while memory_bytes is not None and cached and cached_bytes > memory_bytes - held_bytes:
+            cached_bytes -= cached.popitem(last=False)[1]
+    return found_bytes / loaded_bytes if loaded_bytes else 0.0
+
+
+def _uses(plan: Plan, workload: Workload) -> Iterator[tuple[_WeightsKey, int, int, int]]:
+    """Yield the begin of each task in order of time: its weights, the bytes that it loads, how often, all bytes held.
+
+    Only loads load bytes. Each step that is kept stands for itself, and the last one for all later steps as well.
+    """
+    requests = tuple(replace(request, steps=min(request.steps, KEPT_STEPS)) for request in workload.requests)
+    simulation = simulate(plan.shortened(KEPT_STEPS), replace(workload, requests=requests))
+    account = Account([r.network for r in requests], plan.arena_bytes, [r.steps for r in requests])
+    for span, has_ended in _moments(simulation.spans):
+        task = plan.tasks[span.task]
+        if has_ended:
+            account.end(task)
+            continue
+        loaded_bytes = account.begin(task)
+        request = workload.requests[task.request]
+        times = request.steps - KEPT_STEPS + 1 if span.step == KEPT_STEPS - 1 else 1
+        yield (id(request.network), task.layer, task.tile), loaded_bytes, times, account.held_bytes
+
+
+def _moments(spans: Iterable[Span]) -> Iterator[tuple[Span, bool]]:
+    """Yield the begin (False) and the end (True) of each span in order of time; ends go before begins."""
+    running: list[Span] = []
+    for span in spans:
+        for ended in sorted((each for each in running if each.end_s <= span.start_s), key=lambda each: each.end_s):
+            running.remove(ended)
+            yield ended, True
+        running.append(span)
+        yield span, False
