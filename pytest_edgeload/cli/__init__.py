@@ -13,7 +13,20 @@ from functools import partial
 
 from pytest_edgeload.base.errors import Refusal, Setting, notes
 from pytest_edgeload.base.interrupts import ended_alike
-from pytest_edgeload.cli import cache, compare, doctor, history, minmem, noise, plan, programs, report, run, terminal
+from pytest_edgeload.cli import (
+    cache,
+    compare,
+    doctor,
+    history,
+    minmem,
+    noise,
+    plan,
+    programs,
+    report,
+    run,
+    store,
+    terminal,
+)
 from pytest_edgeload.cli.subcommand import ERROR_STATUS, Subcommand
 
 SUBCOMMANDS: Mapping[str, Subcommand] = {
@@ -24,6 +37,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "noise": noise.SUBCOMMAND,
     "minmem": minmem.SUBCOMMAND,
     "plan": plan.SUBCOMMAND,
+    "store": store.SUBCOMMAND,
     "cache": cache.SUBCOMMAND,
     "doctor": doctor.SUBCOMMAND,
 }

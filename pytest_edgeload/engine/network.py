@@ -16,7 +16,7 @@ from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.engine.tied import TiedTensors
 from pytest_edgeload.engine.tiles import ROW_NUMBERS, CompiledLayer, TileTensors
 from pytest_edgeload.engine.weight_files import open_weights
-from pytest_edgeload.networks.folder import SAMPLES, read_graph
+from pytest_edgeload.networks.folder import read_graph, samples_path
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec, weight_stretches
 from pytest_edgeload.networks.tile import WHOLE, RowRange, Tile, find_tiling, pages_bytes, specs
 from pytest_edgeload.planning.plan import WeightKey
@@ -35,7 +35,7 @@ class OpenNetwork:
         firsts = [None if layer.first is None else CompiledLayer(layer.in_first_step) for layer in layers]
         self.first_layers = [first or later for first, later in zip(firsts, self.layers, strict=True)]
         self.weights = open_weights(reader, folder, self.network)
-        self._samples = ReadReader(folder / SAMPLES)
+        self._samples = ReadReader(samples_path(folder))
         self._finalizer = weakref.finalize(self, _close, self.weights, self._samples)
         self._is_channels_last = may_be_channels_last(self.network)
 

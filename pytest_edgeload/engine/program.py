@@ -27,7 +27,7 @@ from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.steps import StepsOfRequest
 from pytest_edgeload.job import Done, Job, JobRequest, Program
-from pytest_edgeload.networks.folder import WEIGHTS
+from pytest_edgeload.networks.folder import weights_path
 from pytest_edgeload.networks.inputs import arranged
 from pytest_edgeload.tensors import tensors_in
 
@@ -97,7 +97,7 @@ def _network_files(job: Job, program: Program, networks: Sequence[OpenNetwork]) 
     for network, folder, files, module in zip(networks, job.networks, program.files, skeletons, strict=False):
         state = network.network.buffers
         checkpoint = tuple(Path(file.path) for file in network.network.checkpoint_files)
-        yield NetworkFiles(checkpoint or (Path(folder) / WEIGHTS,), Path(files), job.threads, module, state)
+        yield NetworkFiles(checkpoint or (weights_path(Path(folder)),), Path(files), job.threads, module, state)
 
 
 def _open(job: Job) -> list[OpenNetwork]:

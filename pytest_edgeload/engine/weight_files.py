@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_edgeload.engine.readers import READERS, Reader
-from pytest_edgeload.networks.folder import WEIGHTS
+from pytest_edgeload.networks.folder import weights_path
 from pytest_edgeload.networks.layer import Network
 
 
@@ -43,6 +43,6 @@ class WeightFilesReader:
 def open_weights(reader: str, folder: Path, network: Network) -> Reader:
     """Return a reader of all weights of `network`, which is stored in `folder`; `reader` is a name in READERS."""
     open_file = READERS[reader]
-    readers = {0: open_file(folder / WEIGHTS)}
+    readers = {0: open_file(weights_path(folder))}
     readers |= {file.begin: open_file(Path(file.path)) for file in network.checkpoint_files}
     return WeightFilesReader(readers) if network.checkpoint_files else readers[0]

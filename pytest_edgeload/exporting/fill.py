@@ -11,8 +11,9 @@ import torch
 
 from pytest_edgeload.exporting.blocks import StoredWeight
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, Checkpoint
-from pytest_edgeload.networks.folder import map_file, write_tensors
+from pytest_edgeload.networks.folder import map_file
 from pytest_edgeload.networks.layer import TensorSpec
+from pytest_edgeload.networks.tensor_file import write_tensors
 from pytest_edgeload.tensors import tensor_in
 
 _COPIES = "copies.safetensors"

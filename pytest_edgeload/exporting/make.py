@@ -21,11 +21,12 @@ from pytest_edgeload.exporting.model import check_type, open_model
 from pytest_edgeload.exporting.tolerance import tolerance_of
 from pytest_edgeload.networks.checkpoint import read_checkpoint
 from pytest_edgeload.networks.dependencies import imported_since
-from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
+from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph
 from pytest_edgeload.networks.inputs import Inputs, as_samples, nest_of
 from pytest_edgeload.networks.layer import FirstStep, Layer, Network, Sample, TensorSpec, WeightFile
 from pytest_edgeload.networks.making import Event, MakeNetwork, Progress, Waiting, is_saved_model
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.networks.tensor_file import write_tensors
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.tensors import spec_and_bytes, tensors_in
 

@@ -17,9 +17,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812  # its customary name
 
 from pytest_edgeload.base import arguments
-from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph, write_tensors
+from pytest_edgeload.networks.folder import SAMPLES, WEIGHTS, write_graph
 from pytest_edgeload.networks.layer import Network, TensorSpec
 from pytest_edgeload.networks.store import Store, recipe_key
+from pytest_edgeload.networks.tensor_file import write_tensors
 from pytest_edgeload.tensors import dtype_of, spec_and_bytes
 
 _FUNCTIONS: Mapping[str, Callable[..., torch.Tensor]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.networks.feed import Feed
-from pytest_edgeload.networks.folder import SAMPLES
+from pytest_edgeload.networks.folder import samples_path
 from pytest_edgeload.networks.layer import TensorSpec
 from pytest_edgeload.workload import Workload
 from pytest_edgeload.workload.pipelines import made_with, tensor_feeds
@@ -62,7 +62,7 @@ def _read(folder: Path, spec: TensorSpec) -> np.ndarray[Any, np.dtype[np.float64
     """Return a tensor of the samples of a network as numbers of 64 bits."""
     import numpy as np  # noqa: PLC0415  # only pipelines need it
 
-    with (folder / SAMPLES).open("rb") as file:
+    with samples_path(folder).open("rb") as file:
         file.seek(spec.offset)
         data = file.read(spec.size_bytes)
     if spec.dtype == "bfloat16":  # the first half of a float32; NumPy has no type for it

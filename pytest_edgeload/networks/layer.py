@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_edgeload.base import decoding
 from pytest_edgeload.networks.feed import Feed, compared
 
 FORMAT = 8
@@ -318,3 +319,17 @@ class Network(msgspec.Struct, frozen=True, dict=True):
     def state_bytes(self) -> int:
         """Bytes of the inputs that each step passes on to the next one."""
         return sum(self.samples[0].inputs[i].size_bytes for i in self.state)
+
+
+class _Version(msgspec.Struct):
+    """The format of a graph."""
+
+    format: int = FORMAT
+
+
+def decode_graph(text: bytes | str) -> Network:
+    """Return the network that JSON describes. Raises ValueError, also for a network of another format."""
+    version = decoding.decode(text, _Version).format  # first, because another format may lack fields of this one
+    if version != FORMAT:
+        raise ValueError(f"it has format {version}, and this version reads format {FORMAT}")
+    return decoding.decode(text, Network)

@@ -2,7 +2,7 @@
 
 A network is registered as `module:function`, a function without arguments that returns the module and its samples, or
 as the path of a .pt2 file. The maker calls the function in a process of its own, so neither pytest nor the measured
-worker holds the model's code or memory.
+worker holds the model's code or memory. An .edgenet file is a network that is made already.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.errors import Refusal, UsageError, check_name, suggestion
 from pytest_edgeload.base.functions import check_function, search_path
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
+from pytest_edgeload.networks.edgenet import is_edgenet
 from pytest_edgeload.networks.folder import converted_folder, file_stamps, read_graph, verify_network
 from pytest_edgeload.networks.layer import FORMAT, Network
 from pytest_edgeload.networks.making import ConvertNetwork, MakeNetwork, check_format, is_saved_model
@@ -31,7 +34,7 @@ class UnknownNetwork(UsageError):
 
 
 _LIVE_MODEL = "a model of a test"
-_NO_MODULE = UsageError("it was made without a module", hint="run it under a policy")
+_NO_MODULE = UsageError("it has no module", hint="run it under a policy")
 _SKELETON = "pytest_edgeload.exporting.weightless:write_skeleton"
 _RATIO = "give the largest relative difference, such as 0.001"
 
@@ -53,7 +56,7 @@ class Recipe(NamedTuple):
     @property
     def source_module(self) -> str | None:
         """The module of the factory; None for a saved model."""
-        return None if is_saved_model(self.factory) else self.factory.partition(":")[0]
+        return None if is_file(self.factory) else self.factory.partition(":")[0]
 
     def weight_files(self) -> list[Path]:
         """Return the user's files that contain the weights. Raises BadCheckpoint."""
@@ -70,10 +73,11 @@ class _StoredNetwork(NamedTuple):
     stamps: Mapping[Path, object]
 
     @classmethod
-    def verified(cls, folder: Path) -> _StoredNetwork:
-        """Return the network in `folder` after verifying it. Raises DamagedNetwork or BadCheckpoint."""
+    def verified(cls, folder: Path, name: str) -> _StoredNetwork:
+        """Return the network `name` in `folder` after verifying it. Raises DamagedNetwork or BadCheckpoint."""
         stamps = file_stamps(folder, read_graph(folder))  # first, so that a later check notices a change meanwhile
-        return cls(folder, verify_network(folder), stamps)
+        network = verify_network(folder)  # an .edgenet file may have been stored under another name
+        return cls(folder, msgspec.structs.replace(network, name=name), stamps)
 
     def current(self) -> _StoredNetwork:
         """Return this network, verified again if its files have changed. Raises DamagedNetwork or BadCheckpoint."""
@@ -81,7 +85,7 @@ class _StoredNetwork(NamedTuple):
         changed = [path for path in stamps if stamps[path] != self.stamps[path]]
         if not changed:
             return self
-        network = _StoredNetwork.verified(self.folder)
+        network = _StoredNetwork.verified(self.folder, self.network.name)
         for path in changed:
             if path.parent != self.folder:  # a file of a checkpoint, which has no digest to compare with
                 raise changed_file(path)
@@ -100,7 +104,7 @@ class Registry:
         self.base = Path.cwd() if base is None else base
         self._recipes: dict[str, Recipe] = {}
         self._stored: dict[str, _StoredNetwork] = {}
-        self._live: dict[str, Path | Refusal] = {}
+        self._skeletons: dict[str, Path | Refusal] = {}  # of the networks that no factory makes
 
     def register(
         self,
@@ -110,7 +114,7 @@ class Registry:
         *,
         tolerance: float | None = None,
     ) -> None:
-        """Register the network `name`, made by `factory`: `module:function` or the path of a .pt2 file.
+        """Register the network `name`, made by `factory`: `module:function`, or the path of a .pt2 or .edgenet file.
 
         `checkpoint` is a safetensors file, an index of shards, the folder of either, or a GGUF file; the function's
         module gets its weights from it. `tolerance` is the largest difference from plain PyTorch's outputs, relative to
@@ -119,9 +123,11 @@ class Registry:
         """
         check_name("network", name)
         factory = os.fsdecode(factory) if isinstance(factory, bytes | os.PathLike) else factory
-        if is_saved_model(factory):
+        if is_file(factory):
             if checkpoint is not None:
                 raise UsageError(f"network {name}", f"{factory} has its own weights", "leave the checkpoint out")
+            if is_edgenet(factory) and tolerance is not None:
+                raise UsageError(f"network {name}", f"{factory} has its own tolerance", "leave the tolerance out")
             factory = str(self.base / factory)
         else:
             check_format(f"network {name}:", factory)
@@ -131,6 +137,8 @@ class Registry:
         if self._recipes.get(name) != recipe:
             self.check_free(name, recipe)
         self._recipes[name] = recipe
+        if is_edgenet(factory):
+            self._skeletons[name] = _NO_MODULE
 
     def check_free(self, name: str, source: object = _LIVE_MODEL) -> None:
         """Raise UsageError if `name` is taken and therefore cannot name the network of `source`."""
@@ -143,7 +151,7 @@ class Registry:
 
         `skeleton` is the folder of its module without weights, or the reason why there is none.
         """
-        self._live[name] = skeleton
+        self._skeletons[name] = skeleton
         network = read_graph(folder)
         self._stored[name] = _StoredNetwork(folder, network, file_stamps(folder, network))
 
@@ -165,7 +173,7 @@ class Registry:
         """
         if name not in self._stored:
             self.check(name)
-            self._stored[name] = _StoredNetwork.verified(self._make(name, show))
+            self._stored[name] = _StoredNetwork.verified(self._make(name, show), name)
         stored = self._stored[name] = self._stored[name].current()
         return stored.folder, stored.network
 
@@ -187,15 +195,15 @@ class Registry:
         Raises as `convert`.
         """
         folder, _ = self.get(name, show)
-        if name in self._live:
-            return self._live_skeleton(name)
+        if name in self._skeletons:
+            return self._skeleton_without_factory(name)
         # Every session makes its own, because a worker unpickles it.
         key = recipe_key(_SKELETON, (), (str(root), folder.name))
         request = self._request(name, _SKELETON, key, root / folder.name)
         return _convert(request, f"{name} without its weights", _no_skeleton(name), show)
 
-    def _live_skeleton(self, name: str) -> Path:
-        skeleton = self._live[name]
+    def _skeleton_without_factory(self, name: str) -> Path:
+        skeleton = self._skeletons[name]
         if isinstance(skeleton, Refusal):
             raise UsageError(_no_skeleton(name), skeleton.statement, skeleton.hint)
         return skeleton
@@ -204,7 +212,7 @@ class Registry:
         """Return the request for the folder `files`, which `function` makes of a network. Raises UsageError."""
         recipe = self._recipes.get(name, Recipe(""))
         checkpoint = None if recipe.checkpoint is None else str(recipe.checkpoint)
-        skeleton = str(self._live_skeleton(name)) if name in self._live else None
+        skeleton = str(self._skeleton_without_factory(name)) if name in self._skeletons else None
         network = str(self._stored[name].folder)
         return ConvertNetwork(
             self._root, key, search_path(), recipe.factory, network, function, str(files), checkpoint, skeleton
@@ -212,6 +220,8 @@ class Registry:
 
     def _make(self, name: str, show: ShowProgress) -> Path:
         recipe = self._recipes[name]
+        if is_edgenet(recipe.factory):
+            return Path(recipe.factory)
         subject = f"network {name} ({recipe}) could not be made"
         sources = [] if recipe.source_module is None else _sources(name, recipe.source_module)
         try:
@@ -229,6 +239,11 @@ class Registry:
             return prepare(request, name, show)
         except PreparationFailed as error:
             raise error.about(subject) from None
+
+
+def is_file(factory: str) -> bool:
+    """Return whether a factory is the path of a file rather than a function."""
+    return is_saved_model(factory) or is_edgenet(factory)
 
 
 def _no_skeleton(name: str) -> str:

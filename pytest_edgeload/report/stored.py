@@ -1,4 +1,4 @@
-"""The networks in the cache as a table: size and last use."""
+"""Stored networks as tables: those in the cache with size and last use, and those in files with what they contain."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from pytest_edgeload.base.units import format_size
+from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.usage import StoredFolder
 
 _AGES = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
@@ -21,6 +22,22 @@ def table(stored: Sequence[StoredFolder], root: Path, now_s: float) -> str:
     total = format_size(sum(one.size_bytes for one in stored))
     rows.append((f"{len(stored)} in {root}", total, ""))
     return tabulate(rows, ("network", "size", "last use"), colalign=("left", "right", "right"), disable_numparse=True)
+
+
+def table_of_files(stored: Sequence[tuple[str, Network]]) -> str:
+    """Return the networks in files, each given by the name of the file."""
+    rows = [
+        (file, network.name, len(network.layers), *_weights(network), len(network.samples), network.samples[0].steps)
+        for file, network in stored
+    ]
+    headers = ("file", "network", "layers", "weights", "types", "samples", "steps")
+    return tabulate(rows, headers, colalign=("left", "left", *["right"] * 2, "left", *["right"] * 2))
+
+
+def _weights(network: Network) -> tuple[str, str]:
+    """Return the size of all weights, and their types."""
+    types = {weight.dtype for layer in network.layers for weight in layer.weights}
+    return format_size(network.distinct_bytes), ", ".join(sorted(types))
 
 
 def age(seconds: float) -> str:

@@ -20,10 +20,11 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, read_checkpoint
-from pytest_edgeload.networks.folder import GRAPH, SAMPLES, WEIGHTS, DamagedNetwork, read_graph, verify_network
+from pytest_edgeload.networks.folder import GRAPH, SAMPLES, WEIGHTS, read_graph, verify_network
 from pytest_edgeload.networks.layer import FORMAT, Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.networks.tensor_file import DamagedNetwork
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.sandbox.caps import CAPS, Cap, Group

@@ -19,12 +19,11 @@ from pytest_edgeload.networks.folder import (
     GRAPH,
     SAMPLES,
     WEIGHTS,
-    DamagedNetwork,
     read_graph,
     verify_network,
-    write_tensors,
 )
 from pytest_edgeload.networks.layer import FORMAT, TensorSpec
+from pytest_edgeload.networks.tensor_file import DamagedNetwork, write_tensors
 from pytest_edgeload.networks.tile import WHOLE, stretches
 from tests.builders import stored
 

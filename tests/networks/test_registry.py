@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import save_file
 
 from pytest_edgeload.base.errors import UsageError, notes
-from pytest_edgeload.networks.folder import WEIGHTS, DamagedNetwork, verify_network
+from pytest_edgeload.networks.folder import WEIGHTS, verify_network
 from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.registry import Registry, UnknownNetwork
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.networks.tensor_file import DamagedNetwork
 
 FACTORY = """
 import torch

@@ -1,0 +1,88 @@
+"""`edgeload store`: networks as files that can be copied to another machine, and what such files contain."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.units import format_size
+from pytest_edgeload.cli import arguments, terminal
+from pytest_edgeload.cli.project import Project
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
+from pytest_edgeload.networks.edgenet import SUFFIX
+from pytest_edgeload.networks.edgenet_writer import check_output, write_edgenet
+from pytest_edgeload.networks.folder import verify_network
+from pytest_edgeload.networks.registry import Registry, is_file
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.report.stored import table_of_files
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("networks", metavar="NETWORK", nargs="+",
+        help=f"a registered network, module:function, or a .pt2 file; with --show an {SUFFIX} file")  # fmt: skip
+    add("-o", "--output", type=Path, metavar="PATH",
+        help=f"file to write, or an existing folder for NAME{SUFFIX} (default: the current folder)")  # fmt: skip
+    add("--force", action="store_true", help="replace files that exist already")
+    add("--show", action="store_true", help="compare files with their digests, and list what they contain")
+    arguments.add_cache(parser)
+
+
+def _run(args: argparse.Namespace) -> CommandResult:
+    if args.show:
+        return CommandResult(table_of_files([(name, verify_network(_edgenet(name))) for name in args.networks]))
+    registry = Project(Path.cwd()).registry(Store(args.cache_dir or arguments.cache()))
+    outputs = _outputs([_registered(word, registry) for word in args.networks], args.output)
+    for output in outputs.values():
+        check_output(output, is_replaced=args.force)
+    return CommandResult("\n".join(_store(name, output, registry) for name, output in outputs.items()))
+
+
+def _edgenet(name: str) -> Path:
+    if not name.endswith(SUFFIX):
+        raise UsageError(name, f"not an {SUFFIX} file", "name a file that edgeload store has written")
+    return Path(name)
+
+
+def _registered(word: str, registry: Registry) -> str:
+    """Return the name of the network that a word of the command line means. Raises UsageError."""
+    if word in registry.names:
+        return word
+    if is_file(word):
+        name = Path(word).stem
+    elif ":" in word:
+        name = word.rpartition(":")[2]
+    elif registry.names:
+        registry.check(word)
+    else:
+        raise UsageError(f"network {word!r}", "no conftest.py here registers networks", "write it as module:function")
+    registry.register(name, word)
+    return name
+
+
+def _outputs(names: Sequence[str], output: Path | None) -> Mapping[str, Path]:
+    """Return the file for each network. Raises UsageError if several would become one file."""
+    folder = Path() if output is None else output
+    if folder.is_dir():
+        return {name: folder / f"{name}{SUFFIX}" for name in names}
+    if len(set(names)) > 1:
+        raise UsageError(str(folder), "each network is a file of its own, and this is not a folder", "create it")
+    return {names[0]: folder}
+
+
+def _store(name: str, output: Path, registry: Registry) -> str:
+    """Write one network to a file, and return a sentence about it."""
+    stored, network = registry.get(name, terminal.show_making)
+    write_edgenet(output, stored, lambda done, total: terminal.show_making(f"file {output}", done, total))
+    return f"stored {name} in {output}: {format_size(network.distinct_bytes)} of weights"
+
+
+SUBCOMMAND = Subcommand(
+    "store networks as files, for another machine or for the runtime",
+    f"An {SUFFIX} file contains the layers, weights and samples of one network, and no code. It can be registered like "
+    "a .pt2 file.",
+    _add_arguments,
+    _run,
+)
