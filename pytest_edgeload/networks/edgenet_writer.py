@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.networks.edgenet import SUFFIX, Metadata, is_edgenet, with_specs
 from pytest_edgeload.networks.folder import read_graph, samples_path, weights_path
 from pytest_edgeload.networks.layer import Network, TensorSpec
@@ -45,7 +45,10 @@ def check_output(path: Path, *, is_replaced: bool) -> None:
         raise UsageError(str(path), f"there is no folder {path.parent}", "create it, or name another one")
     if os.path.lexists(path) and not (is_replaced and path.is_file()):
         reason = "exists already" if path.is_file() else "exists already, and is not a file"
-        raise UsageError(str(path), reason, "remove it, or name another file")
+        hint = (
+            ("replace it with ", Setting("force"), ", or name another file") if path.is_file() else "name another file"
+        )
+        raise UsageError(str(path), reason, hint)
 
 
 def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None] = lambda _done, _total: None) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RegisterNetwork(Protocol):
-    """Takes the name of a network and its factory: `module:function`, or the path of a .pt2 file."""
+    """Takes the name of a network and its factory: `module:function`, or the path of a .pt2 or .edgenet file."""
 
     def __call__(
         self,
@@ -49,12 +49,13 @@ def pytest_edge_networks(register: RegisterNetwork) -> None:
     process of its own, and only if the network is not stored yet. Instead of the module it can return a
     `torch.export.ExportedProgram` or the path of a saved one, also without samples. A module without weights gets the
     weights of a safetensors `checkpoint`: a file, an index of shards, or the folder of either. `tolerance` is the
-    largest difference from plain PyTorch's outputs, relative to the largest value. Relative paths start at pytest's
-    rootdir:
+    largest difference from plain PyTorch's outputs, relative to the largest value. A file of `edgeload store` is used
+    as it is. Relative paths start at pytest's rootdir:
 
         def pytest_edge_networks(register):
             register("my_net", "my_models:my_net")
             register("saved", "models/saved.pt2")
+            register("stored", "models/stored.edgenet")
             register("large", "my_models:large", checkpoint="weights/large")
     """
 

@@ -19,6 +19,7 @@ from pytest_edgeload.measuring.calibration import Calibration, FigureKey
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared
+from pytest_edgeload.networks.edgenet_writer import write_edgenet
 from pytest_edgeload.networks.folder import verify_network
 from pytest_edgeload.networks.preparation import PreparationFailed
 from pytest_edgeload.networks.registry import Registry
@@ -32,6 +33,7 @@ from pytest_edgeload.sandbox import swap as swaps
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.lock import host_lock
 from pytest_edgeload.sandbox.swap import Swap, open_swap
+from tests.builders import stored
 from tests.plugin.sessions import Begin, write
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
@@ -146,6 +148,19 @@ def test_network_without_its_note_is_not_stored(disk: Disk) -> None:
     disk.empty()
     with store.making("key") as folder:
         assert store.keep("key", folder, "digest") == store.find("key")
+
+
+@pytest.mark.parametrize("is_full", [True, False], ids=["from the start", "in the middle"])
+def test_file_of_a_network_is_whole_or_unchanged(disk: Disk, tmp_path: Path, is_full: bool) -> None:  # noqa: FBT001
+    """A network's file without room is refused in one sentence; the old file stays, and no part of the new one."""
+    source, path = stored(tmp_path, torch.nn.Linear(600, 600), (torch.rand(1, 600),)), disk.folder / "net.edgenet"
+    path.write_text("old")
+    if is_full:
+        disk.fill()
+    hint = "free some space, or name a file on another disk"
+    with pytest.raises(UsageError, match=f"^{path}: {FULL}; {hint}$"):
+        write_edgenet(path, source)
+    assert [(file, file.read_text()) for file in disk.left] == [(path, "old")]
 
 
 # ---- swap ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,255 @@
+"""Networks as single files: the same bytes as in the store, anywhere, and any damage noticed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.edgenet import read_edgenet
+from pytest_edgeload.networks.edgenet_writer import check_output, write_edgenet
+from pytest_edgeload.networks.folder import read_graph, samples_path, verify_network, weight_files, weights_path
+from pytest_edgeload.networks.layer import Network, TensorSpec
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.networks.tensor_file import DamagedNetwork
+from pytest_edgeload.networks.tile import WHOLE, stretches
+from pytest_edgeload.planning.plan import Budget
+from pytest_edgeload.policies import POLICIES, make_plan
+from tests.builders import asked_steps, stored
+from tests.engine.performers import execute, on_one_lane
+from tests.engine.test_perform import Tied
+from tests.exporting import prompted
+
+
+class Widened(nn.Module):
+    """A layer of 8-bit numbers with scales in a wider type, and a table whose size is not a multiple of four bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("numbers", torch.randint(-9, 9, (5, 7), dtype=torch.int8))
+        self.register_buffer("scale", torch.rand(5, 1).half())
+        self.last = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply both."""
+        weight = self.get_buffer("numbers") * self.get_buffer("scale").float()
+        return self.last(nn.functional.linear(x, weight))  # type: ignore[no-any-return]
+
+
+def _tied(folder: Path) -> Path:
+    return stored(folder, Tied(3), (torch.rand(1, 3),), (torch.rand(1, 3),))
+
+
+def _prompted(folder: Path) -> Path:
+    module, samples = prompted.decoder()
+    return stored(folder, module, *samples)
+
+
+def _quantized(folder: Path) -> Path:
+    return stored(folder, Widened(), (torch.rand(2, 7),))
+
+
+def _checkpoint(folder: Path) -> Path:
+    def module() -> nn.Module:
+        return nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2))
+
+    save_file(module().state_dict(), folder / "weights.safetensors")
+    with torch.device("meta"):
+        empty = module()
+    return stored(folder, empty, (torch.rand(1, 3),), checkpoint=folder / "weights.safetensors")
+
+
+def _gguf(folder: Path) -> Path:
+    pytest.importorskip("gguf", reason="it reads GGUF files")
+    from tests.exporting import test_gguf  # noqa: PLC0415  # imports gguf
+
+    checkpoint = test_gguf.written(folder / "model.gguf", "Q4_K")
+    return stored(folder, test_gguf.empty(), (torch.tensor([[3, 1, 39]]),), checkpoint=checkpoint)
+
+
+def _bytes(files: list[Path], begins: list[int], spec: TensorSpec) -> bytes:
+    path, begin = max(
+        (each for each in zip(files, begins, strict=True) if each[1] <= spec.offset), key=lambda each: each[1]
+    )
+    return path.read_bytes()[spec.offset - begin : spec.offset - begin + spec.size_bytes]
+
+
+def _weights(path: Path, network: Network) -> list[bytes]:
+    begins = [0, *(file.begin for file in network.checkpoint_files)]
+    return [_bytes(weight_files(path), begins, spec) for layer in network.layers for spec in layer.weights]
+
+
+def _samples(path: Path, network: Network) -> list[bytes]:
+    return [_bytes([samples_path(path)], [0], spec) for sample in network.samples for spec in sample.tensors]
+
+
+@pytest.mark.parametrize("make", [_tied, _prompted, _quantized, _checkpoint, _gguf])
+def test_file_is_all_of_the_network(tmp_path: Path, make: object) -> None:
+    """A file has the network's bytes, in as few stretches, and runs through every reader when nothing else is left."""
+    assert callable(make)
+    (tmp_path / "made").mkdir()
+    folder = make(tmp_path / "made")
+    before, path = read_graph(folder), tmp_path / "copy.edgenet"
+    write_edgenet(path, folder)
+    after = verify_network(path)
+    assert (_weights(path, after), _samples(path, after)) == (_weights(folder, before), _samples(folder, before))
+    for old, new in zip(before.layers, after.layers, strict=True):
+        assert len(stretches(new, WHOLE)) <= len(stretches(old, WHOLE))
+        assert [spec.offset % 64 for spec in new.weights] == [spec.offset % 64 for spec in old.weights]
+    again = tmp_path / "again.edgenet"
+    write_edgenet(again, path)
+    assert again.read_bytes() == path.read_bytes()
+
+    shutil.rmtree(tmp_path / "made")
+    asked = asked_steps(path, *(sample.steps for sample in after.samples))
+    for reader in READERS:
+        plan = on_one_lane(make_plan("stream", POLICIES["stream"], asked, Budget(1 << 22)))
+        performer, _ = execute(plan, asked, path, reader=reader)
+        for r in range(len(asked.requests)):
+            error, detail = performer.compare(r)
+            assert error is not None, detail
+            assert error <= performer.tolerance(r), detail
+
+
+def test_tied_weights_are_in_the_file_once(tmp_path: Path) -> None:
+    """The safetensors library lists each weight once, with its value, and the samples; the graph is in the metadata."""
+    module = Tied(16)
+    write_edgenet(tmp_path / "net.edgenet", stored(tmp_path, module, (torch.rand(1, 16),)))
+    with safe_open(tmp_path / "net.edgenet", "pt") as file:
+        names = {name for name in file.keys() if not name.startswith("padding before ")}  # noqa: SIM118  # not a dict
+        assert torch.equal(file.get_tensor("second.weight"), module.second.weight)
+        assert json.loads(file.metadata()["graph"])["name"] == "stored"
+    samples = {"samples/0.input.0", "samples/0.output.0", "samples/0.noise.0"}
+    assert names - samples in (
+        {f"{layer}.{kind}" for layer in ("first", "second") for kind in ("weight", "bias")},
+        {"same", "first.bias", "second.weight", "second.bias"},
+    )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a small network."""
+    folder = tmp_path_factory.mktemp("small")
+    write_edgenet(folder / "small.edgenet", stored(folder, nn.Linear(3, 5), (torch.rand(1, 3),)))
+    return folder / "small.edgenet"
+
+
+@given(position=st.integers(0, 1 << 20), bit=st.integers(0, 7))
+@example(position=0, bit=0)
+@example(position=7, bit=7)
+def test_changed_bit_is_noticed(small: Path, position: int, bit: int) -> None:
+    """A file with another bit is refused; or it is the same network, because the bit is not of the network."""
+    data = bytearray(small.read_bytes())
+    data[position % len(data)] ^= 1 << bit
+    changed = small.with_name("changed.edgenet")
+    changed.write_bytes(data)
+    try:
+        found = verify_network(changed)
+    except DamagedNetwork as error:
+        assert str(error).startswith(str(changed))  # noqa: PT017  # either is right
+    else:
+        assert found == verify_network(small)
+
+
+@given(size=st.integers(0, 1 << 20))
+@example(size=7)
+def test_shorter_file_is_refused_without_reading_it(small: Path, size: int) -> None:
+    """A copy that ends early is refused when its graph is read."""
+    data = small.read_bytes()
+    short = small.with_name("short.edgenet")
+    short.write_bytes(data[: size % len(data)])
+    with pytest.raises(DamagedNetwork, match=r"; copy it again, or store the network again$"):
+        read_graph(short)
+
+
+def _refusal(path: Path, data: bytes | None = None) -> str:
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(DamagedNetwork) as caught:
+        verify_network(path)
+    return str(caught.value).removeprefix(str(path))
+
+
+def test_each_damage_has_its_own_sentence(tmp_path: Path, small: Path) -> None:
+    """The sentences name the file, what is wrong with it, and the way out."""
+    path, data = tmp_path / "a.edgenet", small.read_bytes()
+    again = "; copy it again, or store the network again"
+    assert _refusal(path) == ": No such file or directory; name an existing .edgenet file"
+    assert _refusal(path, b"word") == ": not an .edgenet file, or its header is damaged" + again
+    save_file({"x": torch.zeros(2)}, path)
+    assert _refusal(path) == ": not an .edgenet file, or its header is damaged" + again
+    flipped = data[:-1] + bytes([data[-1] ^ 1])
+    assert _refusal(path, flipped) == " is damaged: its bytes are not the ones that were written" + again
+    shorter = r" is damaged: it has \d+ bytes of data, and \d+ were written" + again
+    assert re.fullmatch(shorter, _refusal(path, data[:-1]))
+    renamed = data.replace(b'\\"stored\\"', b'\\"storex\\"', 1)
+    assert _refusal(path, renamed) == " is damaged: its graph is not the one that was written" + again
+
+
+def test_file_of_another_format_is_refused(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of another format is refused with both numbers."""
+    path = tmp_path / "b.edgenet"
+    path.write_bytes(small.read_bytes())
+    monkeypatch.setattr("pytest_edgeload.networks.layer.FORMAT", 99)
+    reason = r"it has format \d+, and this version reads format 99; store the network again, with this version"
+    assert re.fullmatch(f": {reason}", _refusal(path))
+
+
+def test_output_is_checked_before_the_network_is_made(tmp_path: Path) -> None:
+    """The name, the folder and an existing file are checked; an existing file is replaced only if that is wanted."""
+    old = tmp_path / "old.edgenet"
+    old.touch()
+    for path, reason in {
+        old: "exists already; replace it with force, or name another file",
+        tmp_path / "net": "the name of a stored network ends in .edgenet; try net.edgenet",
+        tmp_path / "no" / "net.edgenet": f"there is no folder {tmp_path / 'no'}; create it, or name another one",
+    }.items():
+        with pytest.raises(UsageError, match=f"^{re.escape(f'{path}: {reason}')}$"):
+            check_output(path, is_replaced=False)
+    check_output(old, is_replaced=True)
+    with pytest.raises(UsageError, match=r"exists already, and is not a file; name another file$"):
+        check_output(_folder(tmp_path / "net.edgenet"), is_replaced=True)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def test_registered_file_is_a_network_of_any_name(tmp_path: Path, small: Path) -> None:
+    """A file is registered like a saved model, under a name of its own, and needs no store."""
+    path = tmp_path / "small.edgenet"
+    path.write_bytes(small.read_bytes())
+    registry = Registry(Store(tmp_path / "store"), tmp_path)
+    registry.register("mine", "small.edgenet")
+    where, network = registry.get("mine", lambda *_: None)
+    assert (where, network.name) == (path, "mine")
+    assert network.layers == read_edgenet(path).layers
+    assert weights_path(where) == path
+    assert not (tmp_path / "store").exists()
+    with pytest.raises(UsageError, match=r"^network mine cannot be sent to a peer: it has no module; run it under a"):
+        registry.skeleton("mine", tmp_path, lambda *_: None)
+    path.write_bytes(small.read_bytes()[:-1])
+    with pytest.raises(DamagedNetwork, match="is damaged: it has "):
+        registry.get("mine", lambda *_: None)
+
+
+def test_file_has_its_own_weights_and_tolerance(tmp_path: Path) -> None:
+    """A checkpoint or a tolerance beside an .edgenet file is refused."""
+    registry = Registry(Store(tmp_path), tmp_path)
+    with pytest.raises(UsageError, match=r"^network mine: a.edgenet has its own weights; leave the checkpoint out$"):
+        registry.register("mine", "a.edgenet", "weights")
+    with pytest.raises(UsageError, match=r"^network mine: a.edgenet has its own tolerance; leave the tolerance out$"):
+        registry.register("mine", "a.edgenet", tolerance=0.1)
