@@ -34,7 +34,7 @@ class Runtime:
 
     Use it in a `with` block. All methods may be called from several threads at the same time.
 
-    `networks` has a folder of a stored network, or a function such as `my_models:detector`, by name. `memory` is the
+    `networks` has a file of `edgeload store`, or a function such as `my_models:detector`, by name. `memory` is the
     most that weights and activations take together, such as `"300M"` or a number of bytes; None sets no limit. The
     inputs and outputs that callers hold are not part of it. `policy` is the name of a loading policy, or a function
     such as a policy of your own. `reader` is `read`, `mmap` or `direct`. `threads` is the number of threads that one
