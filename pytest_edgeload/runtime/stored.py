@@ -17,8 +17,8 @@ from pytest_edgeload.networks.store import Store
 def find_network(name: str, source: str | os.PathLike[str]) -> Path:
     """Return where a network is stored: in `source` itself, or where the function `module:function` stores it.
 
-    Every byte of an .edgenet file is compared with its digest. A function is called in a process of its own, unless the cache has its network. Raises UsageError,
-    PreparationFailed, DamagedNetwork or BadCheckpoint.
+    Every byte of an .edgenet file is compared with its digest. A function is called in a process of its own, unless the
+    cache has its network. Raises UsageError, PreparationFailed, DamagedNetwork or BadCheckpoint.
     """
     text = arguments.path(f"networks[{name!r}]", source)
     if is_edgenet(text):
