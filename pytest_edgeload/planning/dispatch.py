@@ -36,7 +36,7 @@ class Dispatcher:
         self._fresh: set[int | None] = set()
         self._turn = 0
         self._left_of_begun = 0  # tasks of batches that have begun
-        self._running = 0
+        self._begun: dict[int, tuple[int, float]] = {}  # the lanes and the starts of tasks that run
         self._reserved: dict[WeightKey, int] = {}
         self._reserved_bytes = 0
         self._loaded: set[WeightKey] = set()
@@ -211,6 +211,9 @@ class Dispatcher:
         """Let a request arrive, and drop those that it pushes out of its queue."""
         request = self._requests[r]
         request.arrived_s = due_s
+        if self._order == "deadline":
+            until_s = due_s + request.deadline_s
+            self._urgency.arrive(r, request.stream, until_s, request.service_s, request.left_until_answer)
         for init in request.inits:
             if self._release(init, due_s):
                 self._finish(init, due_s)
@@ -231,12 +234,12 @@ class Dispatcher:
             self._reserved_bytes += task.reserve
         if task.kind in {"load", "exec"}:
             self._queues.leave(task.request)
-        self._running += 1
+        self._begun[choice.task] = lane, now_s
         return choice.task
 
     def is_stuck(self, now_s: float = 0.0) -> bool:
         """Return whether tasks are left but none can ever run, for example for lack of memory."""
-        if self.finished or self._running or self._arrivals.next_s is not None:
+        if self.finished or self._begun or self._arrivals.next_s is not None:
             return False
         return all(self._choose(lane, now_s) is None for lane in range(self._lanes))
 
@@ -254,12 +257,12 @@ class Dispatcher:
         elif task.kind == "free":
             self._loaded.discard(task.weights)
         self._turn += 1
-        self._running -= 1
+        lane, start_s = self._begun.pop(index)
         self._finish(state, now_s)
+        self._urgency.run(task.request, lane, now_s - start_s, request.left_until_answer)
         decided: list[int] = []
         if task.kind in {"init", "exec"} and not request.left_until_answer:
-            if self._order == "deadline" and task.request not in self._dropped:
-                self._urgency.answer(request.stream, (request.arrived_s or 0.0) + request.deadline_s, now_s)
+            self._urgency.answer(task.request)
             decided = [r for r in request.decided if r not in self._dropped]
         if not decided:
             self.advance(now_s)
@@ -277,6 +280,7 @@ class Dispatcher:
             if r not in self._dropped:
                 self._dropped.add(r)
                 self._queues.leave(r)
+                self._urgency.leave(r)
                 to_drop += self._requests[r].dependents
                 if not self._requests[r].left:
                     self._to_discard.append(r)
@@ -305,19 +309,21 @@ class Dispatcher:
         if self._order in {"created", "ready"}:
             return None
         rank = self._by_deadline if self._order == "deadline" else self._by_response_ratio
-        return cache(lambda index: rank(self._requests[self._tasks[index].task.request], now_s))
+        return cache(lambda index: rank(self._tasks[index].task.request, now_s))
 
-    def _by_deadline(self, request: RequestState, now_s: float) -> tuple[float, float]:
+    def _by_deadline(self, r: int, now_s: float) -> tuple[float, float]:
         """Return the rank by deadline; see `planning.urgency`."""
+        request = self._requests[r]
         arrived_s = request.arrived_s or 0.0
         turn_s = arrived_s if request.turn_s is None else request.turn_s
-        return self._urgency.rank(request.stream, request.deadline_s, arrived_s, turn_s, now_s)
+        return self._urgency.rank(r, request.deadline_s, arrived_s, turn_s, now_s)
 
-    def _by_response_ratio(self, request: RequestState, now_s: float) -> tuple[float, float]:
+    def _by_response_ratio(self, r: int, now_s: float) -> tuple[float, float]:
         """Return the rank by response ratio; of equal ratios, the shorter request goes first.
 
         The same order holds a moment later: requests that arrived together keep their order at any time.
         """
+        request = self._requests[r]
         service_s = request.service_s
         waited_s = now_s - (request.arrived_s or 0.0)
         return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s

@@ -309,9 +309,10 @@ class Builder:
         """Return the tasks that answer the earlier requests which feed or trigger `request`."""
         return [self._answers.get(source) for source in sorted(awaited_requests(self._workload.requests[request]))]
 
-    def done(self) -> Plan:
-        """Return the plan."""
-        return Plan(tuple(self._tasks), *self._rest, tuple(self._loops), self._deadlines_s)
+    def done(self, service_s: tuple[float, ...] = ()) -> Plan:
+        """Return the plan; `service_s` replaces that of the builder, if it is known only now."""
+        plan = Plan(tuple(self._tasks), *self._rest, tuple(self._loops), self._deadlines_s)
+        return msgspec.structs.replace(plan, service_s=service_s) if service_s else plan
 
 
 def _barrier(tasks: Sequence[Task], first: int) -> Iterator[tuple[int, int]]:

@@ -7,15 +7,18 @@ when a tile of one takes the memory of a tile of another. So an urgent request i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, LoopBuilder, Plan
 from pytest_edgeload.policies.parts import scratch_bytes
 from pytest_edgeload.policies.streaming.memory import Ring, activations_bytes
 from pytest_edgeload.policies.streaming.resident import Demand, Residents
+from pytest_edgeload.policies.streaming.room import Room
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse, first_requests, serve
 from pytest_edgeload.workload import Workload, awaited_requests
 
@@ -28,6 +31,14 @@ RING_TILES = 4
 RINGS_SHARE, FIXED_SHARE = 1 / 8, 3 / 4
 """The most of the memory for all rings, unless a tile is larger, and for activations and rings with chains of their
 own. Waiting for other networks costs more than reading again, so little may be left for tiles that stay."""
+
+TWICE_SHARE = 1 / 3
+"""The most of the memory for activations, rings and pinned tiles if two requests of a network are served at a time:
+then a request that is late does not delay the next one."""
+
+ANSWERS_AHEAD, ANSWERS_SHARE = 8, 1 / 16
+"""The answers for which memory is set aside, and the most of all memory for them: a request waits only for memory that
+was given back so many requests ago."""
 
 COMPUTE, READERS = 0, (1, 2)
 """Lanes, as in the other plans of `stream`."""
@@ -53,42 +64,55 @@ def by_deadline(workload: Workload, budget: Budget) -> Plan:
 
 @dataclass(slots=True)
 class _Kept:
-    """A tile that stays: the request that loaded it, the load, the request that used it last, and its last task."""
+    """A tile that stays: the request that loaded it, the load, the request that used it last, and its last tasks.
+
+    There is a last task for each chain that has used it, by the chain's number.
+    """
 
     owner: int
     load: int
     user: int
-    last: int
+    last: dict[int, int]
     use: TileUse
 
 
 @dataclass(slots=True)
 class _ChainState:
-    """Requests that are served one after the other: the ring of the tiles that do not stay, and the last task.
+    """Requests that are served one after the other: the ring of the tiles that do not stay, and the last task."""
 
-    `room_made` is the last free that made room for the answer of the last request: the next request waits for it.
-    """
-
+    number: int
     ring: Ring
     last: int | None = None
-    room_made: int | None = None
     count: int = 0  # of uses so far
     frees: dict[int, int] = field(default_factory=dict)  # of tiles in the ring, by number of the use
 
 
 @dataclass(frozen=True, slots=True)
 class _ChainNetworks:
-    """Networks that share a chain, as the first request of each, and their tiles."""
+    """Networks that share chains, as the first request of each, and their tiles. `pinned` tiles stay until the end.
+
+    `chains` is the number of chains: so many requests are served at a time. Bytes of activations and of rings are those
+    of one chain. `answers_bytes` are for the next `answers_ahead` answers of each network.
+    """
 
     uses: dict[int, list[TileUse]]
+    pinned: dict[TileKey, int]
     activations_bytes: int
     ring_bytes: int
+    answers_bytes: int
+    answers_ahead: int
+    chains: int = 1
+
+    @property
+    def fixed_bytes(self) -> int:
+        """The memory for activations, rings, pinned tiles and the next answers."""
+        return self.chains * (self.activations_bytes + self.ring_bytes) + sum(self.pinned.values()) + self.answers_bytes
 
 
 def _grouped(workload: Workload, budget: Budget) -> list[_ChainNetworks]:
     """Return the groups of networks: each network is one, as long as the memory for activations and rings allows it.
 
-    Otherwise the networks with the longest deadlines share a chain.
+    Otherwise the networks with the longest deadlines share a chain. If memory is plentiful, each group has two chains.
     """
     networks = first_requests(workload)
     deadlines = _deadlines(workload)
@@ -96,26 +120,53 @@ def _grouped(workload: Workload, budget: Budget) -> list[_ChainNetworks]:
     parts = [[first] for first in sorted(longest, key=lambda first: (longest[first], first))]
     while True:
         groups = [_group(workload, budget, part, len(parts)) for part in parts]
-        fixed_bytes = sum(group.activations_bytes + group.ring_bytes for group in groups)
-        if len(parts) == 1 or budget.memory_bytes is None or fixed_bytes <= FIXED_SHARE * budget.memory_bytes:
+        twice = [replace(group, chains=2) for group in groups]
+        memory_bytes = math.inf if budget.memory_bytes is None else budget.memory_bytes
+        if sum(group.fixed_bytes for group in twice) <= TWICE_SHARE * memory_bytes:
+            return twice
+        if len(parts) == 1 or sum(group.fixed_bytes for group in groups) <= FIXED_SHARE * memory_bytes:
             return groups
         parts[-2:] = [parts[-2] + parts[-1]]
 
 
-def _group(workload: Workload, budget: Budget, part: Sequence[int], count: int) -> _ChainNetworks:
-    """Return the group of the networks of these first requests; it is one of `count` groups."""
+def _group(workload: Workload, budget: Budget, part: Sequence[int], parts: int) -> _ChainNetworks:
+    """Return the group of the networks of these first requests; it is one of `parts` groups."""
     tile_bytes = TILE_BYTES
     if budget.memory_bytes is not None:
-        tile_bytes = max(PAGE, min(TILE_BYTES, int(RINGS_SHARE * budget.memory_bytes) // (RING_TILES * count)))
+        tile_bytes = max(PAGE, min(TILE_BYTES, int(RINGS_SHARE * budget.memory_bytes) // (RING_TILES * parts)))
     networks = first_requests(workload)
-    uses, activations, rings = {}, [0], [0]
+    uses, activations, rings, pinned = {}, [0], [0], dict[TileKey, int]()
     for first in part:
         like = max((r for r, f in enumerate(networks) if f == first), key=lambda r: workload.requests[r].steps)
         uses[first] = list(serve(workload, (like,), tile_bytes, budget.speeds))
         activations.append(activations_bytes(uses[first], workload))
-        sizes = [use.size_bytes for use in uses[first] if use.has_place]
-        rings.append(min(sum(sizes), max([RING_TILES * tile_bytes, *sizes])) // PAGE * PAGE)
-    return _ChainNetworks(uses, max(activations), 0 if budget.memory_bytes is None else max(rings))
+        sizes = {use.key: use.size_bytes for use in uses[first] if use.has_place}
+        if budget.memory_bytes is not None:
+            own = _pinned(sizes, RING_TILES * tile_bytes)
+            pinned |= own
+            others = [size_bytes for key, size_bytes in sizes.items() if key not in own]
+            rings.append(min(sum(others), max([RING_TILES * tile_bytes, *others])) // PAGE * PAGE)
+    return _ChainNetworks(uses, pinned, max(activations), max(rings), *_answers(workload, budget, part, parts))
+
+
+def _answers(workload: Workload, budget: Budget, part: Sequence[int], parts: int) -> tuple[int, int]:
+    """Return the memory to set aside for answers of each of these networks, and for how many it is."""
+    sizes = [workload.requests[first].network.answer_bytes for first in part]
+    if budget.memory_bytes is None:
+        return 0, 0
+    ahead = min(ANSWERS_AHEAD, int(ANSWERS_SHARE * budget.memory_bytes) // parts // max(1, *sizes, sum(sizes)))
+    return ahead * sum(sizes), ahead
+
+
+def _pinned(sizes: Mapping[TileKey, int], ring_bytes: int) -> dict[TileKey, int]:
+    """Return the tiles that stay because a ring for them would need as much memory.
+
+    They are those of a network that fits in the ring, and a tile that alone exceeds it.
+    """
+    if sum(sizes.values()) <= ring_bytes:
+        return dict(sizes)
+    large = {key: size_bytes for key, size_bytes in sizes.items() if size_bytes > ring_bytes}
+    return large if len(large) == 1 else {}
 
 
 def _deadlines(workload: Workload) -> tuple[float, ...]:
@@ -130,23 +181,31 @@ class _Server:
     def __init__(self, workload: Workload, budget: Budget) -> None:
         self._workload = workload
         self._networks = first_requests(workload)
-        self._chains: dict[int, _ChainState] = {}
+        self._chains: dict[int, deque[_ChainState]] = {}  # the one that is used next comes first
         self._uses: dict[int, list[TileUse]] = {}
-        groups, end = _grouped(workload, budget), 0
+        self._pinned: set[TileKey] = set()
+        groups, end, numbers = _grouped(workload, budget), 0, count()
         for group in groups:
-            chain = _ChainState(Ring(end, end + group.ring_bytes))
-            end += group.ring_bytes
+            chains = deque[_ChainState]()
+            for _ in range(group.chains):
+                chains.append(_ChainState(next(numbers), Ring(end, end + group.ring_bytes)))
+                end += group.ring_bytes
             self._uses |= group.uses
-            self._chains |= dict.fromkeys(group.uses, chain)
+            self._pinned |= group.pinned.keys()
+            self._chains |= dict.fromkeys(group.uses, chains)
         room: float = math.inf
         if budget.memory_bytes is not None:
             scratch = scratch_bytes((workload.requests[first].network for first in self._uses), budget.memory_bytes)
-            room = budget.memory_bytes - scratch - end - sum(group.activations_bytes for group in groups)
+            room = budget.memory_bytes - scratch - sum(group.fixed_bytes for group in groups)
+        self._room = Room(room)
+        self._answers = {
+            first: deque[list[int]]([[]] * group.answers_ahead) for group in groups for first in group.uses
+        }
         self._due_s: list[float] = []  # when requests are due, if those that they wait for are in time
+        self._service_s: list[float] = []
         self._deadlines_s = _deadlines(workload)
         self._residents = Residents(self._demands(), room)
         self._kept: dict[TileKey, _Kept] = {}
-        self._last_free: int | None = None  # of tiles that stayed
         self._count = 0  # of loads, so that the lanes read equally many
         self._plan = Builder(
             workload,
@@ -163,37 +222,58 @@ class _Server:
         for r, first in enumerate(self._networks):
             longest_s[first] = max(longest_s[first], self._deadlines_s[r])
             steps[first] = max(steps[first], self._workload.requests[r].steps)
-        return {first: Demand(uses, longest_s[first], steps[first]) for first, uses in self._uses.items()}
+        return {
+            first: Demand([use for use in uses if use.key not in self._pinned], longest_s[first], steps[first])
+            for first, uses in self._uses.items()
+        }
 
     def done(self) -> Plan:
         """Return the plan; tiles that still stay are freed at its end."""
         for kept in self._kept.values():
-            self._free(kept, None)
-        return self._plan.done()
+            self._free(kept)
+        return self._plan.done(service_s=tuple(self._service_s))
 
     def serve(self, r: int) -> None:
         """Add the tasks of request `r`: loads of the tiles that stay from now on, and then all of its steps."""
         request, first = self._workload.requests[r], self._networks[r]
         awaited = awaited_requests(request) | (set() if request.when is None else {request.when.request})
         self._due_s.append(max([request.arrival_s, *(self._due_s[a] for a in awaited)]) + self._deadlines_s[r])
-        chain, uses = self._chains[first], self._uses[first]
-        init = self._plan.add("init", r, after=(chain.last, chain.room_made), lane=READERS[0])
-        chain.last, chain.room_made = init, None
+        chain, uses = self._chains[first][0], self._uses[first]
+        self._chains[first].rotate()
+        coming: list[TileUse] = []
         if uses:
             self._residents.room_bytes -= request.network.answer_bytes
-            self._settle(r, init, chain)
+            going, coming = self._residents.ask(first, request.steps, request.arrival_s, self._due_s[r])
+            for key in going:
+                kept = self._kept.pop(key)
+                self._room.give(self._free(kept), kept.use.size_bytes)
+        self._answers[first].append(self._room.take(request.network.answer_bytes))
+        after = (chain.last, *self._answers[first].popleft())
+        init = chain.last = self._plan.add("init", r, after=after, lane=READERS[0])
+        self._service_s.append(self._alone_s(r, coming))
+        if uses:
+            self._load_kept(r, init, chain, coming)
             with self._plan.loop(request.steps, overlapping=True) as loop:
                 self._add_step(r, init, chain, uses, loop)
 
-    def _settle(self, r: int, init: int, chain: _ChainState) -> None:
-        """Add the frees of the tiles that no longer stay, and the loads of the tiles that stay from now on."""
-        request = self._workload.requests[r]
-        going, coming = self._residents.ask(self._networks[r], request.steps, request.arrival_s, self._due_s[r])
-        for key in going:
-            self._last_free = chain.room_made = self._free(self._kept.pop(key), self._last_free)
+    def _alone_s(self, r: int, coming: Iterable[TileUse]) -> float:
+        """Return the seconds that request `r` takes alone: of computing, or of reading if that takes longer."""
+        uses, steps = self._uses[self._networks[r]], self._workload.requests[r].steps
+        once = {use.key for use in coming} | self._pinned
+        read_s = [use.read_s * (1 if use.key in once else steps) for use in uses if use.key not in self._kept]
+        return max(steps * sum(use.exec_s for use in uses), sum(read_s))
+
+    def _load_kept(self, r: int, init: int, chain: _ChainState, coming: Iterable[TileUse]) -> None:
+        """Add the loads of the tiles that stay from now on; pinned ones have room of their own."""
+        for use in self._uses[self._networks[r]]:
+            if use.key in self._pinned and use.key not in self._kept:
+                self._keep(r, chain, use, (init,))
         for use in coming:
-            load = self._load(r, use, (init, self._last_free))
-            self._kept[use.key] = _Kept(r, load, r, load, use)
+            self._keep(r, chain, use, (init, *self._room.take(use.size_bytes)))
+
+    def _keep(self, r: int, chain: _ChainState, use: TileUse, after: Iterable[int]) -> None:
+        load = self._load(r, use, after)
+        self._kept[use.key] = _Kept(r, load, r, {chain.number: load}, use)
 
     def _add_step(self, r: int, init: int, chain: _ChainState, uses: Sequence[TileUse], loop: LoopBuilder) -> None:
         """Add a step of request `r`. In a loop, tiles have the same places in each step."""
@@ -204,7 +284,8 @@ class _Server:
         for use in uses:
             if use.key in self._kept:
                 kept = self._kept[use.key]
-                kept.user, kept.last = r, self._execute(r, init, chain, use, kept.load, kept.owner)
+                kept.user = r
+                kept.last[chain.number] = self._execute(r, init, chain, use, kept.load, kept.owner)
             else:
                 load = self._pass(r, init, chain, use)
                 loads.append((chain.count - 1, load, use))
@@ -243,14 +324,14 @@ class _Server:
         self._count += 1
         return self._plan.add("load", r, use.layer, after=after, lane=lane, tile=use.tile, place=place)
 
-    def _free(self, kept: _Kept, after: int | None) -> int:
+    def _free(self, kept: _Kept) -> int:
         """Add the free of a tile that stayed; return it."""
         weights_of = None if kept.owner == kept.user else kept.owner
         return self._plan.add(
             "free",
             kept.user,
             kept.use.layer,
-            after=(kept.last, after),
+            after=kept.last.values(),
             lane=COMPUTE,
             tile=kept.use.tile,
             weights_of=weights_of,
