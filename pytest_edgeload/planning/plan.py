@@ -170,7 +170,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     Among ready tasks of the same priority, `order` decides. `created`: the task that was created first goes first;
     `ready`: the task that became ready first (a queue); `response-ratio`: the task of the request with the highest
     (waited + `service_s`) / `service_s`; `deadline`: the task of the request that is due first, `deadlines_s` after its
-    arrival, with exceptions for requests that are late or waited for too long; see `planning.urgency`.
+    arrival, with exceptions for requests that cannot be in time or waited for too long; see `planning.urgency`.
+    `service_s` has the expected time of each request alone.
 
     A task that reserves starts when all reservations stay within `memory_bytes` (None: always), or nothing else is
     reserved. A task that waits for memory may be passed over by `patience` other tasks that reserve, and then by none.

@@ -1,0 +1,76 @@
+"""Urgency: as many requests as possible can be in time, and expected times are corrected by measured ones."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST
+from pytest_edgeload.planning.urgency import Urgency
+
+WORK = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 20)), min_size=1, max_size=6)
+"""The work of some requests, and when they are due."""
+
+
+def _urgency(work: list[tuple[int, int]]) -> Urgency:
+    urgency = Urgency()
+    for r, (service_s, due_s) in enumerate(work):
+        urgency.arrive(r, f"stream {r}", due_s, service_s, 1)
+    return urgency
+
+
+def _class(urgency: Urgency, request: int, due_s: float, now_s: float) -> float:
+    """Return the class of a request that arrived at the start."""
+    return urgency.rank(request, due_s, 0.0, now_s, now_s)[0]
+
+
+def _can_be_in_time(work: list[tuple[int, int]]) -> bool:
+    """Return whether all requests are in time if the earliest deadline is served first."""
+    end_s = 0
+    for service_s, due_s in sorted(work, key=lambda each: each[1]):
+        end_s += service_s
+        if end_s > due_s:
+            return False
+    return True
+
+
+@given(WORK)
+def test_as_many_requests_as_possible_can_be_in_time(work: list[tuple[int, int]]) -> None:
+    """The requests of the first class can all be in time, and no larger set of requests can."""
+    urgency = _urgency(work)
+    first = [each for r, each in enumerate(work) if _class(urgency, r, each[1], 0.0) == 1]
+    assert _can_be_in_time(first)
+    larger = combinations(work, len(first) + 1)
+    assert not any(_can_be_in_time([*some]) for some in larger)
+
+
+def test_work_that_is_done_counts_no_more() -> None:
+    """A request that has too little time for all of its work is in time again when half of it is done."""
+    urgency = Urgency()
+    urgency.arrive(0, "camera", 4.0, 6.0, 2)
+    assert _class(urgency, 0, 4.0, 0.0) == 2
+    urgency.run(0, 0, 1.0, 1)
+    assert _class(urgency, 0, 4.0, 1.0) == 1
+
+
+def test_expected_times_follow_the_last_answer() -> None:
+    """After an answer that took twice as long as expected on one lane, the others of its stream take twice as long."""
+    urgency = Urgency()
+    urgency.arrive(0, "camera", 9.0, 2.0, 2)
+    urgency.run(0, 0, 4.0, 1)
+    urgency.run(0, 1, 1.0, 0)
+    urgency.answer(0)
+    for r, stream in enumerate(("camera", "microphone"), 1):
+        urgency.arrive(r, stream, 7.0, 2.0, 1)
+        assert _class(urgency, r, 7.0, 3.0) == 1
+        assert _class(urgency, r, 7.0, 3.5) == 2
+        urgency.leave(r)
+
+
+def test_late_requests_go_last_until_they_waited_for_too_long() -> None:
+    """A late request goes after all others, and before them after DEADLINES_UNTIL_FIRST deadlines."""
+    urgency = _urgency([(1, 2)])
+    assert _class(urgency, 0, 2.0, 2.5) == 3
+    assert urgency.rank(0, 2.0, 0.0, 1.0, 2.0 * DEADLINES_UNTIL_FIRST + 1.5) == (0, 1.0)
