@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.job import JobRequest
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Plan, Task, WeightKey
+from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Order, Plan, Task, WeightKey
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Condition, Workload
 from tests.builders import BUDGETS, SPEEDS, shared_workloads, timed_workloads
@@ -34,7 +34,7 @@ def plans(draw: st.DrawFn) -> Plan:
         )
         for i in range(count)
     )
-    order = draw(st.sampled_from(["created", "ready", "response-ratio", "deadline"]))
+    order: Order = draw(st.sampled_from(["created", "ready", "response-ratio", "deadline"]))
     return Plan(
         tasks,
         lanes,
