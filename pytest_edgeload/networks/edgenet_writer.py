@@ -29,7 +29,7 @@ _SAMPLES = "samples/"
 _Place = tuple[int, int]  # the first byte and the size; the same bytes may have several names
 
 
-class _Part(NamedTuple):
+class _TensorSource(NamedTuple):
     """A tensor, the file that contains it now, and its first byte there."""
 
     spec: TensorSpec
@@ -58,7 +58,7 @@ def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None]
     DamagedNetwork or OSError if `stored` cannot be read.
     """
     network = read_graph(stored)
-    parts = _Parts.of(network, stored)
+    parts = _TensorSources.of(network, stored)
     layout = TensorLayout.of([part.spec for part in parts.in_order], _gap_bytes)
     packed = parts.moved(network, layout.offsets)
     unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
@@ -87,28 +87,28 @@ def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None]
             unfinished.unlink(missing_ok=True)
 
 
-class _Parts(NamedTuple):
+class _TensorSources(NamedTuple):
     """Each tensor of a network once: the weights in execution order, and the samples."""
 
-    weights: Mapping[_Place, _Part]
-    samples: Mapping[_Place, _Part]
+    weights: Mapping[_Place, _TensorSource]
+    samples: Mapping[_Place, _TensorSource]
 
     @classmethod
-    def of(cls, network: Network, stored: Path) -> _Parts:
+    def of(cls, network: Network, stored: Path) -> _TensorSources:
         """Return the tensors of the network in `stored`, and where they are."""
         begins = [0, *(file.begin for file in network.checkpoint_files)]
         paths = [weights_path(stored), *(Path(file.path) for file in network.checkpoint_files)]
 
-        def weight(spec: TensorSpec) -> _Part:
+        def weight(spec: TensorSpec) -> _TensorSource:
             i = bisect_right(begins, spec.offset) - 1
-            return _Part(spec, paths[i], spec.offset - begins[i])
+            return _TensorSource(spec, paths[i], spec.offset - begins[i])
 
         weights = {_place(spec): weight(spec) for layer in network.layers for spec in layer.weights}
         samples = [_renamed(spec) for sample in network.samples for spec in sample.tensors]
-        return cls(weights, {_place(spec): _Part(spec, samples_path(stored), spec.offset) for spec in samples})
+        return cls(weights, {_place(spec): _TensorSource(spec, samples_path(stored), spec.offset) for spec in samples})
 
     @property
-    def in_order(self) -> list[_Part]:
+    def in_order(self) -> list[_TensorSource]:
         """All tensors, as they follow each other in the file."""
         return [*self.weights.values(), *self.samples.values()]
 
@@ -146,7 +146,7 @@ def _head(packed: Network, layout: TensorLayout, digest: str) -> bytes:
     return layout.head(msgspec.to_builtins(Metadata.of(network, layout.size_bytes)))
 
 
-def _data(parts: list[_Part], layout: TensorLayout) -> Iterator[bytes]:
+def _data(parts: list[_TensorSource], layout: TensorLayout) -> Iterator[bytes]:
     """Yield the data of the file in pieces. Raises OSError or DamagedNetwork if a file of the network is gone."""
     end = 0
     for part, offset in zip(parts, layout.offsets, strict=True):
