@@ -61,44 +61,83 @@ def run(
     raises an exception, the requests that `fail` returns are dropped; without `fail`, all lanes end, and the exception
     is raised again.
     """
-    lanes = _Lanes(plan, performer, requests, time.perf_counter() if begin_s is None else begin_s, fail)
-    others = [threading.Thread(target=lanes.work, args=(lane,), name=f"lane {lane}") for lane in range(1, plan.lanes)]
-    for thread in others:
-        thread.start()
-    lanes.work(0)
-    for thread in others:
-        thread.join()
-    if lanes.error is not None:
-        raise lanes.error
-    return lanes.result()
+    return Lanes(plan, performer, requests, begin_s=begin_s, fail=fail).run()
 
 
-class _Lanes:
+class Lanes:
+    """The lanes of a plan, which may grow while they run; see `run`.
+
+    With `is_open`, lanes without a task wait for more until it is False, see `extend` and `close`.
+    """
+
     def __init__(
         self,
         plan: Plan,
         performer: TaskPerformer,
         requests: Sequence[TimedRequest],
-        begin_s: float,
-        fail: Failing | None,
+        *,
+        begin_s: float | None = None,
+        fail: Failing | None = None,
+        is_open: bool = False,
     ) -> None:
+        self._begin = time.perf_counter() if begin_s is None else begin_s
+        self._fail = fail
+        self._is_open = is_open
+        self._has_ended = False
+        self._count = plan.lanes
         self._dispatcher = Dispatcher(plan, requests)
         self._performer = performer
         self._lock = threading.Lock()
         self._changes = [threading.Condition(self._lock) for _ in range(plan.lanes)]  # that each lane waits for
         self._arrival_s: float | None = None  # the next one that waiting lanes know of
-        self._begin = begin_s
-        self._fail = fail
         self._log = SpanLog()
         self.error: BaseException | None = None
 
-    def result(self) -> LaneResult:
-        """Return the record of the run."""
+    def run(self) -> LaneResult:
+        """Run tasks on all lanes, of which the calling thread is the first, until none is left."""
+        lanes = range(1, self._count)
+        others = [threading.Thread(target=self._work, args=(lane,), name=f"lane {lane}") for lane in lanes]
+        for thread in others:
+            thread.start()
+        self._work(0)
+        for thread in others:
+            thread.join()
+        if self.error is not None:
+            raise self.error
+        return self._result()
+
+    def extend(self, plan: Plan, requests: Sequence[TimedRequest], first: int, *, is_open: bool) -> bool:
+        """Add requests, from the one with index `first` on, and the tasks of `plan`, whose indices go on from before.
+
+        Return False, and change nothing, if the lanes have ended.
+        """
+        with self._lock:
+            if self._has_ended or self.error is not None:
+                return False
+            self._dispatcher.extend(
+                plan.tasks,
+                requests,
+                plan.loops,
+                service_s=plan.service_s[first : first + len(requests)],
+                deadlines_s=plan.deadlines_s[first : first + len(requests)],
+                now_s=self._now_s(),
+            )
+            self._is_open = is_open
+            self._wake_all()
+            return True
+
+    def close(self) -> None:
+        """Let the lanes end when no task is left."""
+        with self._lock:
+            self._is_open = False
+            self._wake_all()
+
+    def _result(self) -> LaneResult:
         arrived_s = tuple(at or 0.0 for at in self._dispatcher.arrived_s)
         dropped, overrun = self._dispatcher.dropped, self._dispatcher.overrun
         return LaneResult(self._log.spans, arrived_s, dropped, self._log.totals, overrun, self._begin)
 
-    def work(self, lane: int) -> None:
+    def _work(self, lane: int) -> None:
         """Run tasks until none is left or a task fails on any lane."""
         try:
             while (index := self._next(lane)) is not None:
@@ -147,7 +186,9 @@ class _Lanes:
                 now_s = self._now_s()
                 self._dispatcher.advance(now_s)
                 self._wake()
-                if self._dispatcher.finished:  # after advance(): the arrival of a dropped request can be the end
+                if self._has_ended or (self._dispatcher.finished and not self._is_open):
+                    # after advance(): the arrival of a dropped request can be the end
+                    self._has_ended = True
                     self._wake_all()
                     break
                 index = self._dispatcher.take(lane, now_s)
