@@ -107,7 +107,7 @@ class Lanes:
         return self._result()
 
     def extend(self, plan: Plan, requests: Sequence[TimedRequest], first: int, *, is_open: bool) -> bool:
-        """Add requests, from the one with index `first` on, and the tasks of `plan`, whose indices go on from before.
+        """Add requests, whose indices go on from `first`, and the tasks of `plan`, whose indices go on from before.
 
         Return False, and change nothing, if the lanes have ended.
         """

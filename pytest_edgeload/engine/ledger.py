@@ -17,6 +17,11 @@ class Ledger:
         self._lock = threading.Lock()
         self._account = Account(networks, arena_bytes, steps)
 
+    def add(self, network: Network, steps: int) -> None:
+        """Add a request of `network` with so many steps."""
+        with self._lock:
+            self._account.add(network, steps)
+
     def begin(self, task: Task) -> None:
         """Add the bytes that `task` needs while it runs."""
         with self._lock:

@@ -31,7 +31,8 @@ _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": ope
 class OpenRequest:
     """A request of an open network, for a stored sample or with the inputs that `inputs` returns by name.
 
-    `report` is called with the outputs of each step, without the buffers that the module changes.
+    `report` is called with the outputs of each step, without the buffers that the module changes, and the performer
+    does not keep them.
     """
 
     network: OpenNetwork
@@ -46,7 +47,7 @@ class OpenRequest:
 class Performer:
     """The activations of each request, and the weights that are loaded, by the tasks of a plan.
 
-    Loads that have a place put their weights in `memory`, the plan's arena.
+    Loads that have a place put their weights in `memory`, the plan's arena. The list of `tasks` may grow.
     """
 
     def __init__(
@@ -57,14 +58,16 @@ class Performer:
         arena_bytes: int = 0,
     ) -> None:
         self._tasks = tasks
-        self._requests = requests
-        self._values: list[dict[str, Any]] = [{} for _ in requests]
-        self._progress = [LayerProgress() for _ in requests]
-        self.steps = [StepsOfRequest(r.network, r.sample, r.steps) for r in requests]
+        self._requests: list[OpenRequest] = []
+        self._values: list[dict[str, Any]] = []
+        self._progress: list[LayerProgress] = []
+        self.steps: list[StepsOfRequest] = []
         self._weights: dict[WeightKey, TileTensors] = {}
         self._tied = TiedTensors()
         self._arena = memory
-        self.ledger = Ledger([r.network.network for r in requests], arena_bytes, [r.steps for r in requests])
+        self.ledger = Ledger((), arena_bytes)
+        for request in requests:
+            self.add(request)
         networks = dict.fromkeys(r.network for r in requests)
         self.notices = tuple(dict.fromkeys(n.weights.notice for n in networks if n.weights.notice))
 
@@ -75,6 +78,14 @@ class Performer:
         requests = [OpenRequest(networks[r.network], r.sample, r.steps, r.when, r.feeds) for r in job.requests]
         arena_bytes = job.plan.arena_bytes
         return cls(job.plan.tasks, requests, arena(arena_bytes) if arena_bytes else None, arena_bytes)
+
+    def add(self, request: OpenRequest) -> None:
+        """Add a request, whose index is the next one."""
+        self._requests.append(request)
+        self._values.append({})
+        self._progress.append(LayerProgress())
+        self.steps.append(StepsOfRequest(request.network, request.sample, request.steps))
+        self.ledger.add(request.network.network, request.steps)
 
     def perform(self, index: int) -> None:
         """Perform the task with this index; return when it has ended."""
@@ -91,6 +102,9 @@ class Performer:
         else:
             self._free(task, task.layer, network)
         self.ledger.end(task)
+        if task.kind == "exec" and self._requests[task.request].report and self.steps[task.request].has_ended:
+            self._values[task.request] = {}  # the caller has the outputs
+            self.ledger.discard(task.request)
 
     def _inputs(self, r: int) -> dict[str, Any]:
         """Return the inputs of request `r`, with copies of the outputs that it takes from earlier requests."""

@@ -25,6 +25,11 @@ class StepsOfRequest:
         self._numbers: dict[int, torch.Tensor] = {}  # that the rule argmax found, by input; the first axis is the step
         self.ends_s = array("d")  # a few bytes for each step, of which there may be thousands
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last step has ended."""
+        return len(self.ends_s) == self._steps
+
     def begin(self, inputs: Mapping[str, torch.Tensor]) -> None:
         """Keep the inputs of the first step that the next one needs."""
         if self._steps > 1:
@@ -37,7 +42,7 @@ class StepsOfRequest:
     def end(self, outputs: Sequence[torch.Tensor]) -> Mapping[str, torch.Tensor] | None:
         """Count a step with these outputs as ended; return the inputs of the next one, None if it was the last."""
         self.ends_s.append(time.perf_counter())
-        if len(self.ends_s) == self._steps:
+        if self.has_ended:
             self._inputs = {}
             return None
         inputs = dict(self._inputs)

@@ -24,15 +24,24 @@ class Account:
     """
 
     def __init__(self, networks: Sequence[Network], arena_bytes: int = 0, steps: Sequence[int] = ()) -> None:
-        self._networks = networks
-        self._steps = [steps[r] if steps else 1 for r in range(len(networks))]  # those that are left
-        self._kept_bytes = [network.kept_bytes if self._steps[r] > 1 else 0 for r, network in enumerate(networks)]
+        self._networks: list[Network] = []
+        self._steps: list[int] = []  # those that are left
+        self._kept_bytes: list[int] = []
+        self._activations: list[int] = []
+        for r, network in enumerate(networks):
+            self.add(network, steps[r] if steps else 1)
         self._tiles: dict[WeightKey, int] = {}
         self._holders = Holders()
-        self._activations = [0] * len(networks)
         self.weight_bytes = self.peak_weight_bytes = arena_bytes
         self.activation_bytes = 0
         self.peak_bytes = arena_bytes
+
+    def add(self, network: Network, steps: int = 1) -> None:
+        """Add a request of `network` with so many steps."""
+        self._networks.append(network)
+        self._steps.append(steps)
+        self._kept_bytes.append(network.kept_bytes if steps > 1 else 0)
+        self._activations.append(0)
 
     @property
     def held_bytes(self) -> int:

@@ -23,7 +23,7 @@ class PendingRequest:
     """A request for an open network, with `inputs` in order.
 
     The server calls `report` for each step, and `fail` if there is none; the caller takes the outputs from `results`.
-    After the first step, these are the outputs that no step passes on: state may be overwritten in the next one.
+    In a sequence, these are the outputs that no step passes on as they are, or all of them if all are passed on.
     """
 
     def __init__(self, ask: TimedAsk, network: OpenNetwork, inputs: Sequence[torch.Tensor]) -> None:
@@ -31,6 +31,7 @@ class PendingRequest:
         self.is_over = False
         self._inputs = inputs
         self._shown = range(len(network.network.own_outputs)) if ask.steps == 1 else network.network.compared
+        self._passed_on = {feed.output for feed in network.network.feeds if feed.rule == "same"}
         self._left = ask.steps
         self._is_abandoned = False
         self._results: SimpleQueue[Outputs | BaseException] = SimpleQueue()
@@ -48,7 +49,7 @@ class PendingRequest:
         """Give the outputs of a step to the caller. Raises AbandonedRequest if the caller is gone."""
         self._left -= 1
         self.is_over = not self._left
-        self._results.put(tuple(_own(outputs[i]) for i in self._shown))
+        self._results.put(tuple(_own(outputs[i], is_state=i in self._passed_on) for i in self._shown))
         if self._is_abandoned and not self.is_over:
             raise AbandonedRequest
 
@@ -70,6 +71,6 @@ class PendingRequest:
             self._is_abandoned = True
 
 
-def _own(output: torch.Tensor) -> torch.Tensor:
-    """Return an output, or a copy if it is part of larger memory, such as a weight that is about to be freed."""
-    return output if output.untyped_storage().nbytes() == output.nbytes else output.clone()
+def _own(output: torch.Tensor, *, is_state: bool) -> torch.Tensor:
+    """Return an output, or a copy of state, and of a part of larger memory, such as a weight that is freed soon."""
+    return output.clone() if is_state or output.untyped_storage().nbytes() != output.nbytes else output

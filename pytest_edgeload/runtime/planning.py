@@ -37,6 +37,20 @@ class OpenPlan(NamedTuple):
     plan: Plan
     end: int
 
+    def continues(self, before: OpenPlan) -> bool:
+        """Return whether this plan begins with all tasks of `before`, and is carried out in the same way."""
+        return (
+            self.end >= before.end
+            and self.plan.tasks[: before.end] == before.plan.tasks[: before.end]
+            and _frame(self.plan, before.end) == _frame(before.plan, before.end)
+        )
+
+
+def _frame(plan: Plan, end: int) -> Plan:
+    """Return a plan without tasks, times of requests, and loops from `end` on."""
+    loops = tuple(loop for loop in plan.loops if loop.first < end)
+    return msgspec.structs.replace(plan, tasks=(), service_s=(), deadlines_s=(), loops=loops)
+
 
 @dataclass(frozen=True)
 class Planner:
@@ -76,6 +90,11 @@ class Planner:
 
     def _make(self, requests: Sequence[Request]) -> Plan:
         return make_plan(self.name, self.policy, Workload("runtime", tuple(requests)), self.budget)
+
+    def fit(self, asked: Sequence[TimedAsk]) -> bool:
+        """Return whether requests fit in the budget together. Raises InvalidPlan."""
+        memory_bytes = self.budget.memory_bytes
+        return memory_bytes is None or self.peak_bytes(asked) <= memory_bytes
 
     def peak_bytes(self, asked: Sequence[TimedAsk]) -> int:
         """Return the most bytes of weights and activations that the plan of requests can hold. Raises InvalidPlan."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -24,8 +22,9 @@ from pytest_edgeload.policies import FAMILIES, POLICIES, Policy
 from pytest_edgeload.runtime.inputs import tensors_of
 from pytest_edgeload.runtime.pending import Outputs, PendingRequest
 from pytest_edgeload.runtime.planning import Planner, TimedAsk
-from pytest_edgeload.runtime.server import AT_ONCE, PAST, WindowServer
+from pytest_edgeload.runtime.server import PAST, WindowServer
 from pytest_edgeload.runtime.stored import find_network
+from pytest_edgeload.runtime.window import FULL
 from pytest_edgeload.workload import Request, Workload
 
 
@@ -62,12 +61,7 @@ class Runtime:
             torch.set_num_threads(arguments.whole("threads", threads, 1))
         self._networks = {each: OpenNetwork(find_network(each, source), reader) for each, source in networks.items()}
         planner = _planner(self._networks, name, function, memory_bytes)
-        self._changed = threading.Condition()
-        self._waiting: list[PendingRequest] = []
-        self._is_closed = False
         self._server = WindowServer(self._networks, planner)
-        self._thread = threading.Thread(target=self._serve, name="edgeload runtime", daemon=True)
-        self._thread.start()
 
     def ask(self, network: str, *inputs: Any, deadline_s: float | None = None, **keywords: Any) -> Outputs:
         """Return the outputs of `network` for these inputs, which are as the module takes them.
@@ -76,7 +70,8 @@ class Runtime:
         `deadline_s` seconds from now. Raises UsageError if the inputs are not like those that the network was stored
         with, MemoryError if memory is refused, and the exception of an operator that fails.
         """
-        (pending,) = self._submit([self._pending(network, 1, deadline_s, inputs, keywords)])
+        pending = self._pending(network, 1, deadline_s, inputs, keywords)
+        self._server.submit([pending])
         (outputs,) = pending.results()
         return outputs
 
@@ -86,7 +81,7 @@ class Runtime:
         They are planned together, so that one network is read while another is executed. See `ask`.
         """
         pending = [self._pending(network, 1, deadline_s, inputs, {}) for network, *inputs in asked]
-        self._submit(pending)
+        self._server.submit(pending)
         return [outputs for each in pending for outputs in each.results()]
 
     def sequence(
@@ -102,7 +97,7 @@ class Runtime:
         if steps > 1 and not pending.network.network.feeds:
             hint = "store it with feeds, or ask for one step"
             raise UsageError(f"network {network}", "its steps take nothing from each other", hint)
-        (pending,) = self._submit([pending])
+        self._server.submit([pending])
         return pending.results()
 
     def _pending(
@@ -123,34 +118,8 @@ class Runtime:
         tensors = tensors_of(network, opened.network, inputs, keywords)
         return PendingRequest(TimedAsk(network, 0.0, steps, deadline_s), opened, tensors)
 
-    def _submit(self, pending: Sequence[PendingRequest]) -> Sequence[PendingRequest]:
-        """Let requests arrive now. Raises UsageError if the runtime is closed."""
-        with self._changed:
-            if self._is_closed:
-                raise UsageError("the runtime", "closed", "ask inside its `with` block")
-            now_s = time.perf_counter()
-            for each in pending:
-                each.ask = each.ask._replace(arrived_s=now_s)
-            self._waiting += pending
-            self._changed.notify_all()
-        return pending
-
-    def _serve(self) -> None:
-        """Serve the requests that wait until the runtime is closed and none is left."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._is_closed)
-                waiting, self._waiting = self._waiting, []
-            if not waiting:
-                return
-            self._server.serve(waiting)
-
     def close(self) -> None:
         """Wait for the requests that were asked, free all memory, and close all files."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-        self._thread.join()
         self._server.close()
         for network in self._networks.values():
             network.close()
@@ -193,7 +162,7 @@ def _planner(networks: Mapping[str, OpenNetwork], name: str, policy: Policy, mem
     if memory_bytes is None:
         return Planner(by_name, name, policy, Budget())
     longest = max(by_name.values(), key=lambda network: len(network.layers))
-    window = Workload("runtime", (Request(longest),) * (PAST + AT_ONCE + 2 * len(networks)))
+    window = Workload("runtime", (Request(longest),) * (PAST + FULL + 2 * len(networks)))
     planner = Planner(by_name, name, policy, Budget(budget_bytes(memory_bytes, 0, window)))
     available_bytes = planner.budget.memory_bytes or 0
     for each in networks:

@@ -48,13 +48,20 @@ class StoredModules(NamedTuple):
 
 @pytest.fixture(scope="session")
 def asked_networks(tmp_path_factory: pytest.TempPathFactory) -> StoredModules:
-    """Return an image network, a larger one without images, and a decoder."""
+    """Return an image network, a larger one without images, a decoder, and a network that its steps repeat."""
     torch.manual_seed(0)
     modules = {
         "image": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(512, 9)).eval(),
         "wide": nn.Sequential(*(nn.Linear(512, 512) for _ in range(3))).eval(),
         "decoder": Decoder().eval(),
+        "loop": nn.Linear(64, 64).eval(),
     }
-    samples = {"image": (torch.rand(1, 3, 10, 10),), "wide": (torch.rand(1, 512),), "decoder": first_inputs(3)}
+    loop = Inputs((torch.rand(1, 64),), steps=2, feeds=(Feed(0),))
+    samples = {
+        "image": (torch.rand(1, 3, 10, 10),),
+        "wide": (torch.rand(1, 512),),
+        "decoder": first_inputs(3),
+        "loop": loop,
+    }
     folders = {name: stored(tmp_path_factory.mktemp(name), modules[name], samples[name]) for name in modules}
     return StoredModules(folders, modules)

@@ -93,7 +93,7 @@ def test_weights_stay_in_memory_if_the_policy_keeps_them(asked_networks: StoredM
         check(runtime, asked_networks)
         before = read_bytes()
         check(runtime, asked_networks)
-        assert read_bytes() - before > weights
+        assert read_bytes() - before > 0.9 * weights
 
 
 def test_failed_request_leaves_the_runtime_usable(asked_networks: StoredModules) -> None:
@@ -108,12 +108,33 @@ def test_failed_request_leaves_the_runtime_usable(asked_networks: StoredModules)
 
 def test_caller_may_leave_a_sequence(asked_networks: StoredModules) -> None:
     """A sequence of which only two steps are wanted ends, and others are served."""
-    first = first_inputs(1)
-    with Runtime(asked_networks.folders, memory=MEMORY) as runtime, torch.no_grad():
-        steps = runtime.sequence("decoder", *first.args, **first.kwargs, steps=1000)
+    with Runtime(asked_networks.folders, memory=MEMORY) as runtime:
+        steps = runtime.sequence("loop", torch.rand(1, 64), steps=1000)
         assert [len(next(steps)) for _ in range(2)] == [1, 1]
         steps.close()
         check(runtime, asked_networks)
+
+
+def test_urgent_request_is_served_while_a_long_one_runs(asked_networks: StoredModules) -> None:
+    """With `stream`, a request with a short deadline is answered before a sequence of 20,000 steps has ended."""
+    begun, enough = threading.Event(), threading.Event()
+
+    def follow(runtime: Runtime) -> int:
+        count = 0
+        for _ in runtime.sequence("loop", torch.rand(1, 64), steps=20_000, deadline_s=100.0):
+            begun.set()
+            count += 1
+            if enough.is_set():
+                break
+        return count
+
+    with Runtime(asked_networks.folders, memory=MEMORY) as runtime, ThreadPoolExecutor(1) as thread:
+        count = thread.submit(follow, runtime)
+        begun.wait()
+        for _ in range(3):
+            runtime.ask("wide", torch.rand(1, 512), deadline_s=0.5)
+        enough.set()
+        assert count.result() < 20_000
 
 
 def test_inputs_are_not_changed(asked_networks: StoredModules) -> None:
