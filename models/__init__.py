@@ -24,6 +24,7 @@ DECODERS: dict[str, str] = {
     "smol_360m": "models.decoders:smol_360m",
     "smol_360m_bf16": "models.decoders:smol_360m_bf16",
     "smol_360m_int8": "models.decoders:smol_360m_int8",
+    "smol_360m_cached": "models.cached:smol_360m_cached",
 }
 """The same for decoders, which need the package transformers."""
 

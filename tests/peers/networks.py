@@ -1,4 +1,4 @@
-"""Two small networks that every peer must be able to run."""
+"""Small networks that every peer must be able to run."""
 
 from __future__ import annotations
 
@@ -56,6 +56,32 @@ def tied() -> tuple[nn.Module, list[Inputs]]:
     ids, feeds = torch.arange(8).reshape(1, 8), (Feed("ids", output=0, rule="argmax"),)
     masks = torch.ones(1, 8), torch.zeros(1, 8)
     return Tied("meta").eval(), [Inputs((), {"ids": ids, "mask": mask}, steps=3, feeds=feeds) for mask in masks]
+
+
+class Cached(nn.Module):
+    """A decoder whose keys of earlier tokens are an input and an output of each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.head = nn.Embedding(100, 64), nn.Linear(64, 100)
+        self.query, self.key = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.register_buffer("places", torch.arange(8).reshape(1, 8, 1), persistent=False)
+
+    def forward(
+        self, token: torch.Tensor, keys: torch.Tensor, place: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the scores of the next token, and the keys with that of this one at its place."""
+        found = self.words(token)
+        keys = torch.where(self.get_buffer("places") == place, self.key(found), keys)
+        return self.head(found + torch.softmax(self.query(found) @ keys.transpose(1, 2), -1) @ keys), keys
+
+
+def cached() -> tuple[nn.Module, list[Inputs]]:
+    """Return the network and two samples of 4 steps."""
+    torch.manual_seed(0)
+    feeds = Feed(0, rule="argmax"), Feed(1, output=1), Feed(2, rule="next")
+    firsts = ((torch.tensor([[token]]), torch.zeros(1, 8, 64), torch.tensor([0])) for token in (7, 8))
+    return Cached().eval(), [Inputs(first, steps=4, feeds=feeds) for first in firsts]
 
 
 def save_shards(folder: Path) -> Path:

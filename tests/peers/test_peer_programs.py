@@ -18,15 +18,15 @@ from tests.engine.test_worker import worker
 from tests.peers.networks import save_shards
 from tests.sandbox import witness
 
-STEPS = {"branching": 1, "tied": 3, "prompted": 4}
+STEPS = {"branching": 1, "tied": 3, "cached": 4, "prompted": 4}
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """Return the registry of three networks.
+    """Return the registry of four networks.
 
-    The first has many types of layers, the second keywords and a checkpoint in shards, and the third a state in its
-    buffers and a prompt.
+    The first has many types of layers, the second keywords and a checkpoint in shards, the third a cache that it takes
+    and returns, and the fourth a state in its buffers and a prompt.
     """
     folder = tmp_path_factory.mktemp("store")
     if witness.in_memory(folder):
@@ -34,6 +34,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     registry = Registry(Store(folder), folder)
     registry.register("branching", "tests.peers.networks:branching")
     registry.register("tied", "tests.peers.networks:tied", checkpoint=save_shards(folder / "checkpoint"))
+    registry.register("cached", "tests.peers.networks:cached")
     registry.register("prompted", "tests.exporting.prompted:decoder")
     return registry
 
