@@ -18,7 +18,14 @@ from itertools import chain, groupby
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
-from pytest_edgeload.policies.streaming.interleave import RINGS, best_ring_bytes, makespan_s, orders, response_s
+from pytest_edgeload.policies.streaming.interleave import (
+    AHEAD_BYTES,
+    RINGS,
+    best_ring_bytes,
+    makespan_s,
+    orders,
+    response_s,
+)
 from pytest_edgeload.policies.streaming.memory import (
     Ring,
     activations_bytes,
@@ -127,8 +134,13 @@ def _candidates(
     tile_bytes = TILE_BYTES if memory_bytes is None else max(PAGE, min(TILE_BYTES, memory_bytes // TILES))
     apart = [(r,) for group in stage for r in group]
     for groups in (stage,) if apart == stage else (stage, apart):
-        chains = [serve(workload, group, tile_bytes, budget.speeds) for group in groups]
-        yield from orders([[replace(u, read_s=0.0) if u.key in loaded else u for u in chain] for chain in chains])
+        chains = [[*serve(workload, group, tile_bytes, budget.speeds)] for group in groups]
+        ring_bytes = AHEAD_BYTES
+        if memory_bytes is not None:
+            ring_bytes = min(ring_bytes, room_bytes([*chain.from_iterable(chains)], workload, memory_bytes))
+        yield from orders(
+            [[replace(u, read_s=0.0) if u.key in loaded else u for u in uses] for uses in chains], ring_bytes
+        )
 
 
 def _cost(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tuple[int, float]:

@@ -233,10 +233,10 @@ CHAINS = st.lists(st.lists(st.tuples(st.integers(0, 6), TIMES, TIMES), max_size=
 )
 
 
-@given(CHAINS, st.integers(1, 3))
-def test_merging_keeps_each_chain_in_order(chains: list[list[TileUse]], window: int) -> None:
+@given(CHAINS, st.integers(1, 3), st.integers(0, 20))
+def test_merging_keeps_each_chain_in_order(chains: list[list[TileUse]], window: int, pages: int) -> None:
     """Merged chains have all their uses, each chain's in its order, and never more chains begun and not ended."""
-    merged = merge(chains, window)
+    merged = merge(chains, window, pages * PAGE)
     assert len(merged) == sum(map(len, chains))
     begun: set[int] = set()
     for use in merged:
@@ -251,7 +251,7 @@ def test_merging_keeps_each_chain_in_order(chains: list[list[TileUse]], window: 
 @given(CHAINS)
 def test_each_order_has_all_uses(chains: list[list[TileUse]]) -> None:
     """The first order is the one that was asked for, and each has all uses."""
-    found = list(orders(chains))
+    found = list(orders(chains, 100 * PAGE))
     assert found[0] == [use for chain in chains for use in chain]
     for order in found:
         assert sorted(use.layer for use in order) == sorted(use.layer for use in found[0])
@@ -264,7 +264,17 @@ def test_convolutions_beside_fully_connected_layers(turned: bool) -> None:  # no
     connected = [_use_of(10 + i, read_s=1.0, exec_s=0.125) for i in range(5)]
     chains = [connected, convolutions] if turned else [convolutions, connected]
     work_s = sum(max(use.read_s, use.exec_s) for chain in chains for use in chain)
-    assert min(makespan_s(order, 100 * PAGE) for order in orders(chains)) <= 0.6 * work_s
+    assert min(makespan_s(order, 100 * PAGE) for order in orders(chains, 100 * PAGE)) <= 0.6 * work_s
+
+
+def test_interleaving_reads_no_further_ahead_than_the_ring() -> None:
+    """Each of several long execs hides as many reads of another network as fit in the ring, so none is left over."""
+    convolutions = [_use_of(i, read_s=0.125, exec_s=6.0) for i in range(4)]
+    connected = [_use_of(10 + i, read_s=1.0, exec_s=0.125) for i in range(10)]
+    small, large = 4 * PAGE, 100 * PAGE
+    work_s = sum(use.exec_s for use in (*convolutions, *connected))
+    assert makespan_s(merge([convolutions, connected], 2, small), small) == 0.125 + work_s
+    assert makespan_s(merge([convolutions, connected], 2, large), small) > 0.125 + work_s
 
 
 @st.composite

@@ -14,18 +14,25 @@ RINGS = tuple(size << 20 for size in (32, 64, 128, 256, 512))
 ALLOCATED_BYTES_PER_S = 1e10
 """How fast the system provides memory, in proportion to the nominal speeds of the disk and the processor."""
 
+AHEAD_BYTES = 128 << 20
+"""How far ahead of execution networks are interleaved, even if there is more memory: large tiles of one network that
+are read while another computes for long only take memory until they are executed."""
+
 WINDOWS = (1, 2, 3)
 """How many networks may be interleaved at a time; each of them holds activations."""
 
 
-def orders(chains: Sequence[Chain]) -> Iterator[list[TileUse]]:
-    """Yield candidate orders: first as requested, then sorted by several measures and interleaved in each window."""
+def orders(chains: Sequence[Chain], ring_bytes: int) -> Iterator[list[TileUse]]:
+    """Yield candidate orders: first as requested, then sorted by several measures and interleaved in each window.
+
+    `ring_bytes` is the memory that the uses are expected to have.
+    """
     yield [use for chain in chains for use in chain]
     if len(chains) > 1:
         for measure in (_lead_s, _exec_s, _service_s):
             by_measure = sorted(chains, key=measure)
             for window in WINDOWS:
-                yield merge(by_measure, window)
+                yield merge(by_measure, window, ring_bytes)
 
 
 def _exec_s(chain: Chain) -> float:
@@ -45,45 +52,64 @@ def _lead_s(chain: Chain) -> float:
     return max_lead
 
 
-def merge(chains: Sequence[Chain], window: int) -> list[TileUse]:
+def merge(chains: Sequence[Chain], window: int, ring_bytes: int) -> list[TileUse]:
     """Return the uses of all chains in one order, interleaving at most `window` chains at a time.
 
     If the remaining execution takes longer than the next read, the next use is one that is mostly reading, otherwise
     one that is mostly executing. Ties go to the earlier chain.
     """
     waiting = [deque(chain) for chain in chains if chain]
-    read_s = exec_s = 0.0  # the times at which the uses so far have been read and executed
+    flow = _Flow(ring_bytes)
     merged: list[TileUse] = []
     while waiting:
         heads = waiting[:window]
         reading = [chain for chain in heads if chain[0].read_s >= chain[0].exec_s]
         executing = [chain for chain in heads if chain[0].read_s < chain[0].exec_s]
-        has_time = bool(reading) and exec_s > read_s + reading[0][0].read_s
+        has_time = bool(reading) and flow.exec_s > flow.read_end_s(reading[0][0])
         chain = (reading if has_time or not executing else executing)[0]
         use = chain.popleft()
-        read_s += use.read_s
-        exec_s = max(exec_s, read_s) + use.exec_s
+        flow.add(use)
         merged.append(use)
         if not chain:
             waiting.remove(chain)
     return merged
 
 
+class _Flow:
+    """The times at which the uses so far have been read and executed; reads are sequential and at most a ring ahead."""
+
+    def __init__(self, ring_bytes: int) -> None:
+        self.exec_s = 0.0
+        self._read_s = 0.0
+        self._left_bytes = ring_bytes
+        self._ring: deque[tuple[float, int]] = deque()  # the end of the execution of each use in it, and its size
+
+    def add(self, use: TileUse) -> None:
+        """Read and execute a use after all others."""
+        self._read_s = self.read_end_s(use)
+        while self._ring and self._left_bytes < use.size_bytes:
+            self._left_bytes += self._ring.popleft()[1]
+        self.exec_s = max(self.exec_s, self._read_s) + use.exec_s
+        self._ring.append((self.exec_s, use.size_bytes))
+        self._left_bytes -= use.size_bytes
+
+    def read_end_s(self, use: TileUse) -> float:
+        """Return the time at which this use would have been read if it were the next one."""
+        left_bytes, start_s = self._left_bytes, self._read_s
+        for end_s, size_bytes in self._ring:
+            if left_bytes >= use.size_bytes:
+                break
+            left_bytes += size_bytes
+            start_s = max(start_s, end_s)
+        return start_s + use.read_s
+
+
 def ends_s(uses: Iterable[TileUse], ring_bytes: int) -> Iterator[float]:
     """Yield the time at which each use has been executed; reads are sequential and at most a ring ahead."""
-    read_s = exec_s = 0.0
-    ring: deque[tuple[float, int]] = deque()  # the uses in the ring: the end of their execution, and their size
-    held_bytes = 0
+    flow = _Flow(ring_bytes)
     for use in uses:
-        while ring and held_bytes + use.size_bytes > ring_bytes:
-            end_s, size_bytes = ring.popleft()
-            held_bytes -= size_bytes
-            read_s = max(read_s, end_s)
-        read_s += use.read_s
-        exec_s = max(exec_s, read_s) + use.exec_s
-        ring.append((exec_s, use.size_bytes))
-        held_bytes += use.size_bytes
-        yield exec_s
+        flow.add(use)
+        yield flow.exec_s
 
 
 def makespan_s(uses: Iterable[TileUse], ring_bytes: int) -> float:
