@@ -138,12 +138,13 @@ class Checked(msgspec.Struct, frozen=True, tag="checked"):
 
     An error is None if no finite number expresses it: NaN at other places, another shape or type. `tolerance` contains
     the largest error allowed per request; see `Network.tolerance`. `details` describe the largest difference of each
-    request that exceeds it.
+    request that exceeds it. `notices` are sentences about what was not compared.
     """
 
     output_error: dict[int, float | None]
     tolerance: dict[int, float] = {}
     details: dict[int, str] = {}
+    notices: tuple[str, ...] = ()
 
 
 class Returned(msgspec.Struct, frozen=True, tag="returned"):

@@ -22,6 +22,12 @@ class Deviation(NamedTuple):
     detail: str = ""
 
 
+class PartedSteps(Deviation):
+    """A deviation that gives later steps other inputs than plain PyTorch's, so that these are not compared."""
+
+    __slots__ = ()
+
+
 def compare(
     outputs: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], tolerance: float, noise: Sequence[float] = ()
 ) -> Deviation:
@@ -42,6 +48,26 @@ def compare(
     return worst
 
 
+def index_error(scores: torch.Tensor, found: torch.Tensor, correct: torch.Tensor) -> float | None:
+    """Return the least output error of `scores` with which `found` are the indices of the largest, and not `correct`.
+
+    The indices are those of the last rows. Two scores are in the other order if each is wrong by half of their
+    difference. The error is None if no finite number expresses it.
+    """
+    rows = scores.double().reshape(-1, scores.shape[-1])[-correct.numel() :]
+    found, correct = found.reshape(-1, 1).long(), correct.reshape(-1, 1).long()
+    if not bool(((found >= 0) & (found < rows.shape[1])).all()):
+        return None
+    gap = (rows.gather(1, correct) - rows.gather(1, found)).max().item()
+    error = gap / 2 / (_scale(scores) or 1.0)
+    return error if math.isfinite(error) else None
+
+
+def _scale(expected: torch.Tensor) -> float:
+    """Return the largest finite value, without its sign."""
+    return torch.where(expected.isfinite(), expected.double().abs(), 0.0).max().item()
+
+
 def _compare(output: torch.Tensor, expected: torch.Tensor, min_scale: float) -> Deviation:
     """Compare one output. Its error is the largest difference over the largest expected value, or over `min_scale`.
 
@@ -60,8 +86,7 @@ def _compare(output: torch.Tensor, expected: torch.Tensor, min_scale: float) -> 
     differences = torch.where(differences < _TINY, 0.0, differences)
     position = int(differences.nan_to_num(nan=math.inf).argmax())
     detail = _words(output, expected, position)
-    scale = torch.where(expected.isfinite(), expected.double().abs(), 0.0).max().item()
-    error = differences.max().item() / (max(scale, min_scale) or 1.0)
+    error = differences.max().item() / (max(_scale(expected), min_scale) or 1.0)
     if error and not expected.is_floating_point():
         return Deviation(max(error, 1.0), detail)  # an integer is right or wrong, even if coarse types computed it
     return Deviation(error if math.isfinite(error) else None, detail)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from pytest_edgeload.engine.compare import Deviation
+from pytest_edgeload.engine.compare import Deviation, PartedSteps, index_error
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.tensors import fed
@@ -62,7 +62,8 @@ class StepsOfRequest:
     def compare(self, outputs: Sequence[torch.Tensor]) -> Deviation:
         """Return how far the outputs of the last step are from plain PyTorch's, or how the first wrong number differs.
 
-        Numbers that the rule argmax found are right or wrong, in each step.
+        A number that the rule argmax found is right if outputs within the tolerance give it. If it is another one than
+        plain PyTorch's, the steps after it are others as well, so they are not compared.
         """
         network = self._network.network
         for step in range(1, len(self.ends_s)):
@@ -71,8 +72,9 @@ class StepsOfRequest:
                 number = self._numbers[int(feed.input)][step - 1]
                 correct = fed(feed, [expected.get(i, number) for i in range(len(network.outputs))], number)
                 if not torch.equal(number, correct):
+                    error = index_error(expected[feed.output], number, correct)
                     found = f"{number.flatten().tolist()} instead of {correct.flatten().tolist()}"
-                    return Deviation(None, f"after step {step} of {self._steps}, its next input is {found}")
+                    return PartedSteps(error, f"after step {step} of {self._steps}, its next input is {found}")
         if self._steps == 1:
             return self._network.compare(outputs, self._sample)
         last = self._expected(self._steps - 1)

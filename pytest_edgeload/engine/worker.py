@@ -12,11 +12,14 @@ import msgspec
 import torch
 
 from pytest_edgeload.engine.channel import Send, serve
+from pytest_edgeload.engine.compare import PartedSteps
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.perform import Performer
 from pytest_edgeload.engine.program import ProgramJob
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Job, Ready
 from pytest_edgeload.planning.span_log import makespan_s
+
+_PARTED = "which rounding explains; later steps were not compared"
 
 
 def _work(commands: BinaryIO, send: Send) -> None:
@@ -35,7 +38,9 @@ def _work(commands: BinaryIO, send: Send) -> None:
     tolerance = {r: performer.tolerance(r) for r in answered}
     compared = {r: performer.compare(r) for r in answered}
     details = {r: c.detail for r, c in compared.items() if c.error is None or c.error > tolerance[r]}
-    send(Checked({r: c.error for r, c in compared.items()}, tolerance, details))
+    parted = [r for r, c in compared.items() if isinstance(c, PartedSteps) and r not in details]
+    notices = tuple(f"request {r}: {compared[r].detail}, {_PARTED}" for r in parted)
+    send(Checked({r: c.error for r, c in compared.items()}, tolerance, details, notices))
 
 
 def _execute(job: Job, performer: Performer) -> Done:

@@ -178,7 +178,7 @@ class _Dialogue:
             overrun=done.overrun,
             output_error=max((error for error in errors if error is not None), default=None),
             returned=last.value if isinstance(last, Returned) else None,
-            notices=last.notices if isinstance(last, Returned) else done.notices,
+            notices=(*done.notices, *(last.notices if isinstance(last, Returned | Checked) else ())),
         )
 
     def reports(self, worker: Worker) -> Iterator[ReportedValue]:  # noqa: ARG002

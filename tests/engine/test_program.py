@@ -8,11 +8,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
 from pytest_edgeload.base.functions import search_path
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Failed, Job, JobRequest, Program, Ready
+from pytest_edgeload.networks.feed import Feed
+from pytest_edgeload.networks.inputs import Inputs
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.planning.plan import Plan
+from tests.builders import stored
+from tests.engine.test_steps import Close
 from tests.engine.test_worker import Worker, worker
 
 HEAD = """
@@ -221,3 +226,20 @@ def test_refused_memory_is_distinguished(programs: Programs) -> None:
         failed = process.send(GO)
         assert isinstance(failed, Failed)
         assert failed.memory
+
+
+def test_token_that_rounding_decides_is_right_and_in_a_notice(tmp_path: Path) -> None:
+    """If rounding explains another token, the answer is right, and a notice says that later steps were not compared."""
+    sample = Inputs((torch.tensor([[0]]),), steps=4, feeds=(Feed(0, rule="argmax"),))
+    programs = Programs(tmp_path, stored(tmp_path / "close", Close(1e-5), sample))
+    swap = "def swap(job): return network_by_network(job, lambda _: lambda: lambda _: torch.tensor([[0.0, 8.0, 8.1]]))"
+    job = msgspec.structs.replace(programs.job(swap, "swap"), requests=(JobRequest(0, steps=4),))
+    with worker() as process:
+        assert process.ask(job) == Ready()
+        assert isinstance(process.send(GO), Done)
+        checked = process.send(CHECK)
+    assert isinstance(checked, Checked)
+    assert checked.output_error == {0: pytest.approx(5e-6, rel=0.1)}
+    assert checked.details == {}
+    words = "after step 1 of 4, its next input is [2] instead of [1], which rounding explains"
+    assert checked.notices == (f"request 0: {words}; later steps were not compared",)

@@ -11,6 +11,7 @@ from torch import nn
 
 from pytest_edgeload import tensors
 from pytest_edgeload.engine import steps
+from pytest_edgeload.engine.compare import PartedSteps
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.exporting.model import CannotExport
 from pytest_edgeload.networks.feed import Feed
@@ -87,6 +88,40 @@ def test_stale_input_is_noticed(decoder: Path, stale: int, monkeypatch: pytest.M
     monkeypatch.undo()
     error, _ = performer.compare(0)
     assert error is None or error > performer.tolerance(0)
+
+
+class Close(nn.Module):
+    """Scores two tokens alike: they differ by `gap` times their size."""
+
+    def __init__(self, gap: float) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 3, bias=False)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.tensor([[0.0], [1 + gap], [1.0]]).expand(3, 8))
+
+    def forward(self, token: torch.Tensor) -> torch.Tensor:
+        """Return the scores of three tokens, which do not depend on this one."""
+        return torch.as_tensor(self.head(torch.ones(1, 8) + 0 * token))
+
+
+@pytest.mark.parametrize(("gap", "right"), [(1e-5, True), (1e-3, False)])
+def test_token_that_rounding_decides_is_right(
+    tmp_path: Path,
+    gap: float,
+    right: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second of two tokens has the error that swaps them, which is within the tolerance if rounding explains it."""
+    folder = stored(tmp_path, Close(gap), Inputs((torch.tensor([[0]]),), steps=4, feeds=(Feed(0, rule="argmax"),)))
+    asked = asked_steps(folder, 4)
+    monkeypatch.setattr(steps, "fed", lambda *_: torch.tensor([[2]]))
+    performer, _ = execute(make_plan("bulk", POLICIES["bulk"], asked, Budget()), asked, folder)
+    monkeypatch.undo()
+    found = performer.compare(0)
+    assert isinstance(found, PartedSteps)
+    assert found.detail == "after step 1 of 4, its next input is [2] instead of [1]"
+    assert found.error == pytest.approx(gap / 2, rel=0.1)
+    assert (gap / 2 <= performer.tolerance(0)) == right
 
 
 @pytest.mark.parametrize(
