@@ -12,7 +12,7 @@ import enum
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ class NamedTile(enum.Enum):
 
     WHOLE = "whole"
     REQUESTED = "requested"
+
+    __hash__ = object.__hash__  # quicker than that of an Enum: tiles are part of many keys
 
 
 WHOLE: Final = NamedTile.WHOLE
@@ -107,10 +109,9 @@ class Tiling:
         return fits and is_whole and self.ids is None
 
 
-@lru_cache(maxsize=4096)
-def _tiling(key: _LayerKey) -> Tiling | None:
+def _tiling(layer: Layer) -> Tiling | None:
     """Return how a layer can be cut in all steps."""
-    later, first = _tiling_of_ops(key.layer), _tiling_of_ops(key.layer.in_first_step)
+    later, first = _tiling_of_ops(layer), _tiling_of_ops(layer.in_first_step)
     is_same = later is not None and first is not None and _slices(later) == _slices(first)
     return later if is_same else None
 
@@ -162,24 +163,13 @@ def _plain_row_cut(layer: Layer) -> RowCut | None:
     return RowCut(users[0], users[0], rows, {weight.name: 0, **({} if bias is None else {bias["weight"]: 0})}, rows)
 
 
-class _LayerKey:
-    """A layer as a cache key. Compares by identity, because comparing by value walks through all ops."""
-
-    __slots__ = ("layer",)
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _LayerKey) and self.layer is other.layer
-
-    def __hash__(self) -> int:
-        return id(self.layer)
-
-
 def find_tiling(layer: Layer) -> Tiling | None:
-    """Return how `layer` can be cut; None if it cannot."""
-    return _tiling(_LayerKey(layer))
+    """Return how `layer` can be cut; None if it cannot. It is computed once and kept with the layer, as a property."""
+    known = layer.__dict__
+    if "tiling" not in known:
+        known["tiling"] = _tiling(layer)
+    tiling: Tiling | None = known["tiling"]
+    return tiling
 
 
 def _uses(argument: Any, weight: str) -> bool:

@@ -61,7 +61,7 @@ class Account:
             read_bytes = self._load(task, network, task.layer)
         elif task.kind == "exec":
             self._hold_activations(task.request, working_bytes(network.layers[task.layer], task.tile))
-        self.peak_bytes = max(self.peak_bytes, self.held_bytes)
+        self.peak_bytes = max(self.peak_bytes, self.weight_bytes + self.activation_bytes)
         self.peak_weight_bytes = max(self.peak_weight_bytes, self.weight_bytes)
         return read_bytes
 
@@ -69,7 +69,7 @@ class Account:
         """Add the weights of a load; return the bytes that it reads."""
         if task.place is not None:
             return tile_bytes(network, layer, task.tile)
-        if task.tile is WHOLE:
+        if task.tile is WHOLE and network.tied_weights:
             new = self._holders.load(task.weights, network.layers[layer].weights)
             read_bytes = sum(weight.size_bytes for weight in new)
         else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import REQUESTED, WHOLE, Tile, find_tiling, has_requested_rows
-from pytest_edgeload.planning.check_loops import check_loops, check_steps, not_awaited
+from pytest_edgeload.planning.ancestry import Ancestry
+from pytest_edgeload.planning.check_loops import check_loops, check_steps
 from pytest_edgeload.planning.plan import InvalidPlan, Kind, Plan, Task, WeightKey
 from pytest_edgeload.planning.words import describe, target_words, task_words
 from pytest_edgeload.workload import Workload, awaited_requests
@@ -15,6 +16,8 @@ from pytest_edgeload.workload import Workload, awaited_requests
 _TaskKey = tuple[Kind, int, int | None, Tile]
 _Tiles = Mapping[tuple[int, int], Sequence[Tile]]
 """The tiles in which each layer of each request is executed, by (request, layer)."""
+
+_UNCUT = (WHOLE,)
 
 
 def check_plan(plan: Plan, workload: Workload) -> None:
@@ -33,18 +36,19 @@ def check_plan(plan: Plan, workload: Workload) -> None:
         _check_task(i, task, plan.lanes)
         _check_source(i, task, workload)
     check_loops(plan)
-    tiles = _check_tasks(plan, workload)
     index = {_key(task): i for i, task in enumerate(plan.tasks)}
+    tiles = _check_tasks(plan, workload, index.keys())
+    ancestry = Ancestry(plan.tasks)
     users: dict[WeightKey, list[int]] = {}
     for i, task in enumerate(plan.tasks):
         if task.kind == "exec":
             users.setdefault(task.weights, []).append(i)
     for i, task in enumerate(plan.tasks):
         needs = users[task.weights] if task.kind == "free" else [index[n] for n in _needs(task, workload, tiles)]
-        for awaited in not_awaited(plan.tasks, i, needs):
+        for awaited in ancestry.not_awaited(i, needs):
             needed = f"the {plan.tasks[awaited].kind} of {task_words(plan.tasks[awaited])}"
             raise InvalidPlan(describe(i, task), f"does not wait for {needed}", f"add task {awaited} to its `after`")
-    check_steps(plan, workload)
+    check_steps(plan, ancestry, workload)
 
 
 def _key(task: Task) -> _TaskKey:
@@ -52,8 +56,11 @@ def _key(task: Task) -> _TaskKey:
     return (task.kind, *task.weights) if task.kind == "free" else (task.kind, task.request, task.layer, task.tile)
 
 
-def _check_tasks(plan: Plan, workload: Workload) -> _Tiles:
-    """Raise InvalidPlan unless the tasks are exactly those that the workload needs; return the executed tiles."""
+def _check_tasks(plan: Plan, workload: Workload, keys: KeysView[_TaskKey]) -> _Tiles:
+    """Raise InvalidPlan unless the tasks are exactly those that the workload needs; return the executed tiles.
+
+    `keys` are those of all tasks, each once.
+    """
     if plan.lanes < 1:
         raise InvalidPlan(f"a plan with {plan.lanes} lanes", "cannot run", "give it at least one lane")
     for order, name, times in (
@@ -67,10 +74,19 @@ def _check_tasks(plan: Plan, workload: Workload) -> _Tiles:
                 "give one time per request",
             )
     tiles = _executed_tiles(plan, workload)
-    weights: dict[_TaskKey, WeightKey] = {
-        ("exec", r, i, tile): (r, i, tile) for (r, i), layer_tiles in tiles.items() for tile in layer_tiles
-    }
     inits: list[_TaskKey] = [("init", r, None, WHOLE) for r in range(len(workload.requests))]
+    weights = {task.weights for task in plan.tasks if task.kind == "exec"}
+    used: list[_TaskKey] = [(kind, *key) for key in weights for kind in ("load", "free")]
+    execs: list[_TaskKey] = [("exec", r, i, tile) for (r, i), layer_tiles in tiles.items() for tile in layer_tiles]
+    if len(keys) == len(plan.tasks) and keys == {*inits, *used, *execs}:
+        return tiles
+    _raise_difference(plan, inits, execs)
+    return tiles
+
+
+def _raise_difference(plan: Plan, inits: Iterable[_TaskKey], execs: Iterable[_TaskKey]) -> None:
+    """Raise InvalidPlan for a task that is missing or too many; these inits and execs are needed."""
+    weights: dict[_TaskKey, WeightKey] = {key: key[1:] for key in execs}
     expected = Counter([*weights, *inits])
     weights |= {_key(task): task.weights for task in plan.tasks if task.kind == "exec"}
     for key in dict.fromkeys(weights.values()):
@@ -80,7 +96,6 @@ def _check_tasks(plan: Plan, workload: Workload) -> _Tiles:
         raise InvalidPlan(f"the plan lacks {count} {kind} of {target_words(r, i, tile)}")
     for (kind, r, i, tile), count in (actual - expected).items():
         raise InvalidPlan(f"the plan has {count} {kind} too many of {target_words(r, i, tile)}")
-    return tiles
 
 
 def _executed_tiles(plan: Plan, workload: Workload) -> _Tiles:
@@ -90,7 +105,7 @@ def _executed_tiles(plan: Plan, workload: Workload) -> _Tiles:
         if task.kind == "exec" and task.layer is not None and task.tile is not WHOLE:
             executed.setdefault((task.request, task.layer), set()).add(task.tile)
     return {
-        (r, i): list(_complete(executed.get((r, i), set()), request.network, i))
+        (r, i): [*_complete(executed[r, i], request.network, i)] if (r, i) in executed else _UNCUT
         for r, request in enumerate(workload.requests)
         for i in range(len(request.network.layers))
     }

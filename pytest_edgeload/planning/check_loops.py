@@ -6,10 +6,12 @@ steps holds between any two that follow each other.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 
 from pytest_edgeload.networks.tile import PAGE, span_bytes
+from pytest_edgeload.planning.ancestry import Ancestry
 from pytest_edgeload.planning.plan import InvalidPlan, Plan, Task, Unrolled, WeightKey, needs_of_steps, unrolled
 from pytest_edgeload.planning.words import describe, task_words
 from pytest_edgeload.workload import Workload
@@ -31,17 +33,23 @@ def check_loops(plan: Plan) -> None:
                 raise InvalidPlan(describe(i, task), reason, "let it wait for other tasks of its loop")
 
 
-def check_steps(plan: Plan, workload: Workload) -> None:
-    """Raise InvalidPlan unless each request has its steps, each step waits for the one before, and places are free."""
+def check_steps(plan: Plan, ancestry: Ancestry, workload: Workload) -> None:
+    """Raise InvalidPlan unless each request has its steps, each step waits for the one before, and places are free.
+
+    `ancestry` is that of the plan's tasks.
+    """
+    if not plan.loops and all(request.steps == 1 for request in workload.requests):
+        _check_places(Unrolled(plan, [(i, 0) for i in range(len(plan.tasks))]), ancestry, workload)
+        return
     _check_counts(plan, workload)
-    flat = unrolled(plan, 2) if plan.loops else Unrolled(plan, [(i, 0) for i in range(len(plan.tasks))])
-    at = {origin: index for index, origin in enumerate(flat.origins)}
+    flat = unrolled(plan, 2)
+    ancestry, at = Ancestry(flat.plan.tasks), {origin: index for index, origin in enumerate(flat.origins)}
     for loop in (loop for loop in plan.loops if loop.steps > 1):
         for i, needed in needs_of_steps(plan.tasks, loop.first, loop.end):
-            if not_awaited(flat.plan.tasks, at[i, 1], [at[needed, 0]]):
+            if ancestry.not_awaited(at[i, 1], [at[needed, 0]]):
                 reason = f"does not wait for the {plan.tasks[needed].kind} of {task_words(plan.tasks[needed])}, step 0"
                 raise InvalidPlan(describe(i, plan.tasks[i], 1), reason, f"add task {needed} to its `carried`")
-    _check_places(flat, workload)
+    _check_places(flat, ancestry, workload)
 
 
 def _check_counts(plan: Plan, workload: Workload) -> None:
@@ -63,10 +71,10 @@ def _check_counts(plan: Plan, workload: Workload) -> None:
             raise InvalidPlan(describe(i, task), "is not in the loop of its load", "execute it there, or load before")
 
 
-def _check_places(flat: Unrolled, workload: Workload) -> None:
+def _check_places(flat: Unrolled, ancestry: Ancestry, workload: Workload) -> None:
     """Raise InvalidPlan unless each load's place is inside the arena, and free when the load begins."""
     plan, frees = flat.plan, _frees(flat.plan.tasks)
-    occupied: list[tuple[int, int, int]] = []  # first byte, end, and the load
+    occupied: list[tuple[int, int, int]] = []  # first byte, end, and the load; sorted, and none overlaps another
     for i, task in enumerate(plan.tasks):
         if task.place is None or task.layer is None:
             continue
@@ -78,16 +86,19 @@ def _check_places(flat: Unrolled, workload: Workload) -> None:
                 f"has its place at bytes {task.place} to {end} of an arena of {plan.arena_bytes} bytes",
                 f"choose a place inside the arena that begins at a multiple of {PAGE}",
             )
-        kept = []
-        for first, last, load in occupied:
-            if first < end and task.place < last and not_awaited(plan.tasks, i, [frees[load]]):
+        begin = bisect_left(occupied, task.place, key=lambda place: place[1] - 1)  # the first that ends behind it
+        rests: list[tuple[int, int, int]] = []
+        stop = begin
+        while stop < len(occupied) and occupied[stop][0] < end:
+            first, last, load = occupied[stop]
+            if ancestry.not_awaited(i, [frees[load]]):
                 free, _ = flat.origins[frees[load]]
                 reason = f"does not wait until {task_words(plan.tasks[load])} is freed from its place"
                 raise InvalidPlan(describe(origin, task), reason, f"add task {free} to its `after`")
             # Later loads must still wait for the rest of an earlier one, to the left and right of the new place.
-            rests = ((first, min(last, task.place), load), (max(first, end), last, load))
-            kept += [rest for rest in rests if rest[0] < rest[1]]
-        occupied = [*kept, (task.place, end, i)]
+            rests += ((first, min(last, task.place), load), (max(first, end), last, load))
+            stop += 1
+        occupied[begin:stop] = sorted([*(rest for rest in rests if rest[0] < rest[1]), (task.place, end, i)])
 
 
 def _frees(tasks: Sequence[Task]) -> dict[int, int]:
@@ -100,16 +111,3 @@ def _frees(tasks: Sequence[Task]) -> dict[int, int]:
         elif task.kind == "free":
             frees[loads[task.weights]] = i
     return frees
-
-
-def not_awaited(tasks: Sequence[Task], waiting: int, awaited: Sequence[int]) -> list[int]:
-    """Return those of the tasks `awaited` for which task `waiting` waits neither directly nor through other tasks."""
-    left, first = set(awaited), min(awaited, default=0)
-    to_visit, visited = [waiting], {waiting}
-    while left and to_visit:
-        after = tasks[to_visit.pop()].after
-        left.difference_update(after)
-        new = {index for index in after if index > first} - visited  # tasks before the first of them cannot wait for it
-        visited |= new
-        to_visit += new
-    return [index for index in awaited if index in left]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from functools import cache
 
-from pytest_edgeload.networks.tile import WHOLE
 from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
 from pytest_edgeload.planning.plan import Plan, StepLoop, Task, WeightKey
-from pytest_edgeload.planning.progress import RequestState, TaskState, Uses, loops_of
+from pytest_edgeload.planning.progress import RequestState, TaskState, WeightState, loops_of
 from pytest_edgeload.planning.ready import Choice, Rank, ReadyClass, ReadyTasks
 from pytest_edgeload.planning.urgency import Urgency
 from pytest_edgeload.workload import awaited_requests
@@ -30,18 +28,15 @@ class Dispatcher:
         self._task_count = 0
         self._requests: dict[int, RequestState] = {}
         self._request_count = 0
-        self._over: list[int] = []  # requests whose tasks have all ended
-        self._uses = Uses()
+        self._over: list[RequestState] = []  # their tasks have all ended
+        self._weights: dict[WeightKey, WeightState] = {}  # that have not been freed
         self._ready = ReadyTasks(plan.patience)
         self._fresh: set[int | None] = set()
         self._turn = 0
         self._left_of_begun = 0  # tasks of batches that have begun
         self._begun: dict[int, tuple[int, float]] = {}  # the lanes and the starts of tasks that run
-        self._reserved: dict[WeightKey, int] = {}
-        self._reserved_bytes = 0
-        self._loaded: set[WeightKey] = set()
-        self._dropped: set[int] = set()
-        self._overrun: set[int] = set()
+        self._reservations = self._reserved_bytes = 0
+        self._has_dropped = False
         self._to_discard: list[int] = []
         self.extend(plan.tasks, requests, plan.loops, service_s=plan.service_s, deadlines_s=plan.deadlines_s)
 
@@ -64,7 +59,6 @@ class Dispatcher:
         evaluated now, as `end` does.
         """
         self._forget()
-        self._uses.add(tasks)
         first = self._request_count
         self._add_requests(requests, tasks, max((loop.steps for loop in loops), default=1))
         added = range(first, self._request_count)
@@ -80,10 +74,8 @@ class Dispatcher:
     def _forget(self) -> None:
         """Forget the requests whose tasks have all ended."""
         for request in self._over:
-            if request in self._requests and not self._requests[request].left:
-                del self._requests[request]
-                self._dropped.discard(request)
-                self._overrun.discard(request)
+            if not request.left:
+                self._requests.pop(request.index, None)
         self._over.clear()
 
     def _add_requests(self, requests: Sequence[TimedRequest], tasks: Sequence[Task], steps: int) -> None:
@@ -91,22 +83,24 @@ class Dispatcher:
         first = self._request_count
         self._request_count = max([first + len(requests), *(task.request + 1 for task in tasks)])
         for r, request in enumerate(requests, first):
-            state = self._requests[r] = RequestState(request.steps, request.stream, request.queue)
-            trigger = request.after if request.after in self._requests else None
-            if trigger is not None and self._requests[trigger].is_answered:
-                trigger = None
+            state = self._requests[r] = RequestState(r, request.steps, request.stream, request.queue)
+            source = None if request.after is None else self._requests.get(request.after)
+            trigger = None if source is None or source.is_answered else source.index
             state.has_begun = self._arrivals.add(r, request.arrival_s, request.batch, trigger)
         for r in range(first + len(requests), self._request_count):
-            self._requests[r] = RequestState(steps, has_begun=self._arrivals.add(r, 0.0, 0, None))
+            self._requests[r] = RequestState(r, steps, has_begun=self._arrivals.add(r, 0.0, 0, None))
 
     def _add_tasks(self, tasks: Sequence[Task], loops: Sequence[StepLoop], now_s: float) -> None:
         """Add the tasks of the plan, each to its request and to the tasks that it waits for."""
         first = self._task_count
         self._task_count += len(tasks)
-        added = [
-            self._new_task(index, task, loop)
-            for index, (task, loop) in enumerate(zip(tasks, loops_of(len(tasks), first, loops), strict=True), first)
-        ]
+        added = [self._new_task(index, task) for index, task in enumerate(tasks, first)]
+        for state, loop in zip(added, loops_of(len(tasks), first, loops), strict=True):
+            if loop is not None:
+                users = state.weights.users if state.weights is not None and state.task.kind != "exec" else ()
+                state.loop, state.steps = loop, loop.steps
+                state.runs = min(loop.steps, max(request.steps for request in users or (state.request,)))
+            self._count_new(state)
         self._tasks.update(enumerate(added, first))
         for state in added:
             self._link(state)
@@ -114,34 +108,44 @@ class Dispatcher:
             if not state.waiting:
                 self._push(state, now_s)
 
-    def _new_task(self, index: int, task: Task, loop: StepLoop | None) -> TaskState:
-        """Return the state of a task, and count it as a part of its request."""
-        steps = runs = 1
-        if loop is not None:
-            steps = loop.steps
-            runs = min(steps, max(self._request(r).steps for r in self._uses.needed_by(task)))
-        state, request = TaskState(index, task, loop, steps, runs), self._request(task.request)
-        request.left += steps
-        if request.has_begun:
-            self._left_of_begun += steps
+    def _new_task(self, index: int, task: Task) -> TaskState:
+        """Return the state of a task, and let its weights know of it."""
+        request = self._request(task.request)
         if task.kind == "init":
+            return TaskState(index, task, request)
+        weights = self._weights.get(task.weights)
+        if weights is None:
+            weights = self._weights[task.weights] = WeightState()
+        if task.kind == "exec":
+            weights.users.add(request)
+        elif task.kind == "free":
+            weights.has_free = True
+        return TaskState(index, task, request, weights)
+
+    def _count_new(self, state: TaskState) -> None:
+        """Count a new task as a part of its request."""
+        request, kind = state.request, state.task.kind
+        request.left += state.steps
+        if request.has_begun:
+            self._left_of_begun += state.steps
+        if kind == "init":
             request.inits.append(state)
             state.waiting = 1  # for its arrival
-        if task.kind in {"init", "exec"}:
-            request.left_until_answer += runs
-        return state
+        if kind in {"init", "exec"}:
+            request.left_until_answer += state.runs
 
     def _request(self, r: int) -> RequestState:
         """Return a request. One that was forgotten has been answered; a free of weights that it used is left."""
         if r not in self._requests:
-            self._requests[r] = RequestState(is_answered=True)
+            self._requests[r] = RequestState(r, is_answered=True)
         return self._requests[r]
 
     def _link(self, state: TaskState) -> None:
         """Let a new task wait for the tasks that it names, except those that have ended."""
         for index in dict.fromkeys(state.task.after):
-            if index in self._tasks:
-                self._tasks[index].followers.append(state)
+            awaited = self._tasks.get(index)
+            if awaited is not None:
+                awaited.followers.append(state)
                 state.waiting += 1
         if state.steps > 1:
             for index in {*state.task.carried} - {state.index, *state.task.after}:
@@ -151,16 +155,19 @@ class Dispatcher:
         """Add the new requests to those they depend on. Return those whose conditions can be evaluated already."""
         decided: list[int] = []
         for r, request in enumerate(requests, first):
-            deciding = set() if request.when is None else {request.when.request}
-            for source in (awaited_requests(request) | deciding) & self._requests.keys():
-                self._requests[source].dependents.append(r)
-                if source in self._dropped:
+            deciding = None if request.when is None else request.when.request
+            for source in awaited_requests(request) | {deciding}:
+                awaited = None if source is None else self._requests.get(source)
+                if awaited is None:
+                    continue
+                awaited.dependents.append(r)
+                if source == deciding:
+                    awaited.decided.append(r)
+                if awaited.is_dropped:
                     self.drop(r, now_s)
-            if request.when is not None and request.when.request in self._requests and r not in self._dropped:
-                self._requests[request.when.request].decided.append(r)
-                if self._requests[request.when.request].is_answered:
+                elif source == deciding and awaited.is_answered:
                     decided.append(r)
-        return decided
+        return [r for r in decided if not self._requests[r].is_dropped]
 
     def step(self, index: int) -> int:
         """Return how often task `index`, which has not ended, has run: the number of the step that it is in."""
@@ -184,12 +191,12 @@ class Dispatcher:
     @property
     def dropped(self) -> tuple[int, ...]:
         """The requests that were dropped, in order."""
-        return tuple(sorted(self._dropped))
+        return tuple(sorted(request.index for request in self._requests.values() if request.is_dropped))
 
     @property
     def overrun(self) -> tuple[int, ...]:
         """The requests that were dropped because newer ones filled their queue, in order."""
-        return tuple(sorted(self._overrun))
+        return tuple(sorted(request.index for request in self._requests.values() if request.is_overrun))
 
     @property
     def next_arrival_s(self) -> float | None:
@@ -214,12 +221,13 @@ class Dispatcher:
         if self._order == "deadline":
             until_s = due_s + request.deadline_s
             self._urgency.arrive(r, request.stream, until_s, request.service_s, request.left_until_answer)
-        for init in request.inits:
+        inits, request.inits = request.inits, []
+        for init in inits:
             if self._release(init, due_s):
                 self._finish(init, due_s)
-        if request.stream is not None and r not in self._dropped:
+        if request.stream is not None and not request.is_dropped:
             for older in self._queues.arrive(r, request.stream, request.queue):
-                self._overrun.add(older)
+                self._requests[older].is_overrun = True
                 self.drop(older, due_s)
 
     def take(self, lane: int = 0, now_s: float = 0.0) -> int | None:
@@ -228,12 +236,14 @@ class Dispatcher:
         if choice is None:
             return None
         self._ready.take(choice)
-        task = self._tasks[choice.task].task
-        if task.reserve:
-            self._reserved[task.weights] = task.reserve
-            self._reserved_bytes += task.reserve
-        if task.kind in {"load", "exec"}:
-            self._queues.leave(task.request)
+        state = self._tasks[choice.task]
+        if state.task.reserve:
+            holder = state.request if state.weights is None else state.weights
+            holder.reserved_bytes = state.task.reserve
+            self._reservations += 1
+            self._reserved_bytes += state.task.reserve
+        if state.task.kind in {"load", "exec"}:
+            self._queues.leave(state.task.request)
         self._begun[choice.task] = lane, now_s
         return choice.task
 
@@ -251,19 +261,17 @@ class Dispatcher:
         """
         self.advance(now_s)  # in order of time: requests that are due arrive before the task ends
         state = self._tasks[index]
-        task, request = state.task, self._requests[state.task.request]
-        if task.kind == "load":
-            self._loaded.add(task.weights)
-        elif task.kind == "free":
-            self._loaded.discard(task.weights)
+        kind, request = state.task.kind, state.request
+        if state.weights is not None and kind != "exec":
+            state.weights.is_loaded = kind == "load"
         self._turn += 1
         lane, start_s = self._begun.pop(index)
         self._finish(state, now_s)
-        self._urgency.run(task.request, lane, now_s - start_s, request.left_until_answer)
+        self._urgency.run(request.index, lane, now_s - start_s, request.left_until_answer)
         decided: list[int] = []
-        if task.kind in {"init", "exec"} and not request.left_until_answer:
-            self._urgency.answer(task.request)
-            decided = [r for r in request.decided if r not in self._dropped]
+        if kind in {"init", "exec"} and not request.left_until_answer:
+            self._urgency.answer(request.index)
+            decided = [r for r in request.decided if not self._requests[r].is_dropped]
         if not decided:
             self.advance(now_s)
         return decided
@@ -274,17 +282,18 @@ class Dispatcher:
         A task of theirs that is running ends like any other. Their other tasks end when their turn comes, without being
         run.
         """
+        self._has_dropped = True
         to_drop = [request]
         while to_drop:
-            r = to_drop.pop()
-            if r not in self._dropped:
-                self._dropped.add(r)
-                self._queues.leave(r)
-                self._urgency.leave(r)
-                to_drop += self._requests[r].dependents
-                if not self._requests[r].left:
-                    self._to_discard.append(r)
-        for index in self._ready.remove_if(lambda index: self._is_void(self._tasks[index])):
+            dropped = self._requests[to_drop.pop()]
+            if not dropped.is_dropped:
+                dropped.is_dropped = True
+                self._queues.leave(dropped.index)
+                self._urgency.leave(dropped.index)
+                to_drop += dropped.dependents
+                if not dropped.left:
+                    self._to_discard.append(dropped.index)
+        for index in self._ready.remove_if(lambda index: self._tasks[index].is_void):
             self._finish(self._tasks[index], now_s)
 
     def fresh_lanes(self) -> set[int | None]:
@@ -300,7 +309,7 @@ class Dispatcher:
     def _choose(self, lane: int, now_s: float) -> Choice | None:
         """Return the task that `lane` may run now."""
         free_bytes = math.inf
-        if self._memory_bytes is not None and self._reserved:
+        if self._memory_bytes is not None and self._reservations:
             free_bytes = self._memory_bytes - self._reserved_bytes
         return self._ready.choose(lane, free_bytes, self._rank(now_s))
 
@@ -309,36 +318,22 @@ class Dispatcher:
         if self._order in {"created", "ready"}:
             return None
         rank = self._by_deadline if self._order == "deadline" else self._by_response_ratio
-        return cache(lambda index: rank(self._tasks[index].task.request, now_s))
+        return lambda index: rank(self._tasks[index].request, now_s)
 
-    def _by_deadline(self, r: int, now_s: float) -> tuple[float, float]:
+    def _by_deadline(self, request: RequestState, now_s: float) -> tuple[float, float]:
         """Return the rank by deadline; see `planning.urgency`."""
-        request = self._requests[r]
         arrived_s = request.arrived_s or 0.0
         turn_s = arrived_s if request.turn_s is None else request.turn_s
-        return self._urgency.rank(r, request.deadline_s, arrived_s, turn_s, now_s)
+        return self._urgency.rank(request.index, request.deadline_s, arrived_s, turn_s, now_s)
 
-    def _by_response_ratio(self, r: int, now_s: float) -> tuple[float, float]:
+    def _by_response_ratio(self, request: RequestState, now_s: float) -> tuple[float, float]:
         """Return the rank by response ratio; of equal ratios, the shorter request goes first.
 
         The same order holds a moment later: requests that arrived together keep their order at any time.
         """
-        request = self._requests[r]
         service_s = request.service_s
         waited_s = now_s - (request.arrived_s or 0.0)
         return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
-
-    def _is_void(self, state: TaskState) -> bool:
-        """Return whether a task need not run: the requests that need it are dropped or done, and it frees no memory."""
-        task, step = state.task, state.done
-        if step < state.runs and not self._dropped:
-            return False  # as mostly, and quickly
-        known = self._requests
-        if any(r in known and r not in self._dropped and step < known[r].steps for r in self._uses.needed_by(task)):
-            return False
-        if task.kind == "load":
-            return not self._uses.may_grow(task.weights)
-        return task.kind != "free" or task.weights not in self._loaded
 
     def _finish(self, state: TaskState, now_s: float) -> None:
         """Count the step of a task as ended, and all tasks that thereby end without being run."""
@@ -354,30 +349,37 @@ class Dispatcher:
                 met.append(state)
             else:
                 del self._tasks[state.index]
+                state.followers = []  # tasks of a loop follow each other, and only a collection would end such a cycle
             ended += [follower for follower in met if self._release(follower, now_s)]
 
     def _count(self, state: TaskState, now_s: float) -> None:
         """Count the step of a task as ended: as a part of its request, and of that request's answer."""
-        task, r = state.task, state.task.request
-        request = self._requests[r]
+        request, kind = state.request, state.task.kind
         request.left -= 1
         self._left_of_begun -= 1
-        if task.kind in {"init", "exec"} and state.done < state.runs:
+        if kind in {"init", "exec"} and state.done < state.runs:
             request.left_until_answer -= 1
             if not request.left_until_answer:
                 request.is_answered = True
-                self._queues.leave(r)
-                self._arrivals.answer(r, now_s)
+                self._queues.leave(request.index)
+                self._arrivals.answer(request.index, now_s)
         state.done += 1
-        if task.kind == "free":
-            self._release_bytes(task.weights)
-        if state.done == state.steps:
-            self._uses.end(task)
+        if state.weights is not None:
+            self._count_use(state, state.weights)
         if not request.left:
-            self._release_bytes((r, None, WHOLE))
-            self._over.append(r)
-            if r in self._dropped:
-                self._to_discard.append(r)
+            self._release_bytes(request)
+            self._over.append(request)
+            if request.is_dropped:
+                self._to_discard.append(request.index)
+
+    def _count_use(self, state: TaskState, weights: WeightState) -> None:
+        """Count the step of a task as ended for the weights that it uses or frees."""
+        if state.task.kind == "free":
+            self._release_bytes(weights)
+            if state.done == state.steps:
+                self._weights.pop(state.task.weights, None)
+        elif state.task.kind == "exec" and state.done == state.steps:
+            weights.users.discard(state.request)
 
     def _unmet(self, state: TaskState) -> int:
         """Return how many tasks the step of a task that comes next, and is not its first, still waits for."""
@@ -391,25 +393,25 @@ class Dispatcher:
         state.waiting -= 1
         if state.waiting:
             return False
-        if self._is_void(state):
+        if (self._has_dropped or state.done >= state.runs) and state.is_void:
             return True
         self._push(state, now_s)
         return False
 
-    def _release_bytes(self, weights: WeightKey) -> None:
-        """Return the reservation of `weights`, if there is one: then other ready tasks may fit."""
-        size_bytes = self._reserved.pop(weights, None)
-        if size_bytes is not None:
-            self._reserved_bytes -= size_bytes
+    def _release_bytes(self, holder: RequestState | WeightState) -> None:
+        """Return the reservation of a request or of weights, if there is one: then other ready tasks may fit."""
+        if holder.reserved_bytes is not None:
+            self._reserved_bytes -= holder.reserved_bytes
+            self._reservations -= 1
+            holder.reserved_bytes = None
             self._fresh.add(None)
 
     def _push(self, state: TaskState, now_s: float) -> None:
         """Add a task to those that are ready."""
-        task, since = state.task, (0.0, 0)
+        task, request, since = state.task, state.request, (0.0, 0)
         common_rank: Hashable = None
         state.ready_s = now_s
         self._fresh.add(task.lane)
-        request = self._requests[task.request]
         if task.kind == "init":
             request.turn_s = now_s
         if self._order == "ready":
@@ -417,7 +419,7 @@ class Dispatcher:
         elif self._order == "response-ratio":  # of requests with the same service time, the first to arrive goes first
             since, common_rank = (request.arrived_s or 0.0, 0), (task.priority, request.service_s)
         elif self._order == "deadline":
-            common_rank = task.request
+            common_rank = request.index
         first = state.index if state.loop is None else state.loop.first
         self._ready.add(
             (task.priority, since, first, state.done, state.index), ReadyClass(task.lane, task.reserve, common_rank)

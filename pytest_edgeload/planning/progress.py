@@ -1,29 +1,11 @@
-"""The tasks and requests of a plan while it is carried out, without those that are over. Pure; no torch or clock."""
+"""The tasks, weights and requests of a plan while it is carried out. Pure; no torch or clock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pytest_edgeload.planning.plan import StepLoop, Task, WeightKey
-
-
-@dataclass(slots=True, eq=False)
-class TaskState:
-    """A task that has not ended: it runs in `steps` steps of its loop, and a request needs it in the first `runs`.
-
-    `done` steps have ended. The next one waits for `waiting` events; `followers` are the tasks that wait for this one.
-    """
-
-    index: int
-    task: Task
-    loop: StepLoop | None
-    steps: int
-    runs: int
-    done: int = 0
-    waiting: int = 0
-    followers: list[TaskState] = field(default_factory=list)
-    ready_s: float = 0.0
+from pytest_edgeload.planning.plan import StepLoop, Task
 
 
 @dataclass(slots=True, eq=False)
@@ -31,9 +13,10 @@ class RequestState:
     """A request, and how much of it is left: of all its tasks, and of those up to its answer.
 
     `decided` are the requests whose conditions depend on it, and `dependents` those that are dropped with it. `turn_s`
-    is the time at which its init was ready.
+    is the time at which its init was ready. Its init holds `reserved_bytes`, None if it has reserved nothing.
     """
 
+    index: int
     steps: int = 1
     stream: str | None = None
     queue: int | None = None
@@ -41,47 +24,65 @@ class RequestState:
     deadline_s: float = 0.0
     has_begun: bool = True
     is_answered: bool = False
+    is_dropped: bool = False
+    is_overrun: bool = False
     left: int = 0
     left_until_answer: int = 0
     arrived_s: float | None = None
     turn_s: float | None = None
+    reserved_bytes: int | None = None
     inits: list[TaskState] = field(default_factory=list)
     decided: list[int] = field(default_factory=list)
     dependents: list[int] = field(default_factory=list)
 
 
-class Uses:
-    """The requests that still need the weights of a plan."""
+@dataclass(slots=True, eq=False)
+class WeightState:
+    """Weights of a plan: the requests that are still to be executed with them, and whether a task frees them.
 
-    def __init__(self) -> None:
-        self._users: dict[WeightKey, set[int]] = {}
-        self._to_free: set[WeightKey] = set()
+    Their load holds `reserved_bytes`, None if it has reserved nothing.
+    """
 
-    def add(self, tasks: Iterable[Task]) -> None:
-        """Add the tasks of a plan."""
-        for task in tasks:
-            if task.kind == "exec":
-                self._users.setdefault(task.weights, set()).add(task.request)
-            elif task.kind == "free":
-                self._to_free.add(task.weights)
+    users: set[RequestState] = field(default_factory=set)
+    has_free: bool = False
+    is_loaded: bool = False
+    reserved_bytes: int | None = None
 
-    def end(self, task: Task) -> None:
-        """Forget the weights that a task has freed, or that its request needs them."""
-        if task.kind == "exec":
-            self._users[task.weights].discard(task.request)
-        elif task.kind == "free":
-            self._users.pop(task.weights, None)
-            self._to_free.discard(task.weights)
 
-    def may_grow(self, weights: WeightKey) -> bool:
-        """Return whether a request to come may use these weights, because no task frees them so far."""
-        return weights not in self._to_free
+@dataclass(slots=True, eq=False)
+class TaskState:
+    """A task that has not ended: it runs in `steps` steps of its loop, and a request needs it in the first `runs`.
 
-    def needed_by(self, task: Task) -> Iterable[int]:
-        """Return the requests that need `task`. Weights that one request loads may be used by others."""
-        if task.kind in {"load", "free"}:
-            return self._users.get(task.weights) or (task.request,)
-        return (task.request,)
+    `weights` are those that it loads, uses or frees. `done` steps have ended. The next one waits for `waiting` events;
+    `followers` are the tasks that wait for this one.
+    """
+
+    index: int
+    task: Task
+    request: RequestState
+    weights: WeightState | None = None
+    loop: StepLoop | None = None
+    steps: int = 1
+    runs: int = 1
+    done: int = 0
+    waiting: int = 0
+    ready_s: float = 0.0
+    followers: list[TaskState] = field(default_factory=list)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the task need not run: the requests that need it are dropped or done, and it frees no memory.
+
+        A load runs if no task frees the weights so far, because a later request may use them.
+        """
+        if self.weights is None or self.task.kind == "exec":
+            return not self._is_needed_by((self.request,))
+        if self._is_needed_by(self.weights.users or (self.request,)):
+            return False
+        return self.weights.has_free if self.task.kind == "load" else not self.weights.is_loaded
+
+    def _is_needed_by(self, requests: Iterable[RequestState]) -> bool:
+        return any(not request.is_dropped and self.done < request.steps for request in requests)
 
 
 def loops_of(count: int, first: int, loops: Sequence[StepLoop]) -> list[StepLoop | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -56,23 +56,24 @@ class ReadyTasks:
 
     def choose(self, lane: int, free_bytes: float, rank: Rank | None) -> Choice | None:
         """Return the task that `lane` may run next, if `free_bytes` can be reserved; None if there is none."""
-        own = [
-            (_key(tasks[0], rank), ready_class)
-            for ready_class, tasks in self._classes.items()
-            if ready_class.lane is None or ready_class.lane == lane
-        ]
-        fitting = [each for each in own if not each[1].reserve or each[1].reserve <= free_bytes]
-        if not fitting:
-            return None
-        key, ready_class = min(fitting)
-        passed: tuple[int, ...] = ()
-        if ready_class.reserve and self._patience is not None:
-            waiting = (each for _, each in own if each.reserve > free_bytes)
-            passed = tuple(index for each in waiting for index in self._before(key, each, rank))
-            if any(self._passed_over[index] >= self._patience for index in passed):
-                free = [each for each in own if not each[1].reserve]
-                return Choice(min(free)[0][-1], min(free)[1]) if free else None
-        return Choice(key[-1], ready_class, passed)
+        own = [each for each in self._classes if each.lane is None or each.lane == lane]
+        first = self._first((each for each in own if not each.reserve or each.reserve <= free_bytes), rank)
+        if first is None or not first[1].reserve or self._patience is None:
+            return None if first is None else Choice(first[0][-1], first[1])
+        waiting = (each for each in own if each.reserve > free_bytes)
+        passed = tuple(index for each in waiting for index in self._before(first[0], each, rank))
+        if any(self._passed_over[index] >= self._patience for index in passed):
+            first, passed = self._first((each for each in own if not each.reserve), rank), ()
+        return None if first is None else Choice(first[0][-1], first[1], passed)
+
+    def _first(self, classes: Iterable[ReadyClass], rank: Rank | None) -> tuple[_Key, ReadyClass] | None:
+        """Return the key and the class of the task of these classes that goes first; None if there is none."""
+        first: tuple[_Key, ReadyClass] | None = None
+        for ready_class in classes:
+            key = _key(self._classes[ready_class][0], rank)
+            if first is None or key < first[0]:
+                first = key, ready_class
+        return first
 
     def _before(self, key: _Key, ready_class: ReadyClass, rank: Rank | None) -> Iterator[int]:
         """Yield the tasks of a class that go before the task with this key."""
@@ -80,10 +81,10 @@ class ReadyTasks:
 
     def take(self, choice: Choice) -> None:
         """Remove the chosen task."""
-        self._passed_over.update(choice.passed)
-        self._passed_over.pop(choice.task, None)
         tasks = self._classes[choice.ready_class]
         if choice.ready_class.reserve:
+            self._passed_over.update(choice.passed)
+            self._passed_over.pop(choice.task, None)
             del tasks[0]
         else:
             heappop(tasks)

@@ -59,7 +59,8 @@ class _Simulator:
             plan.arena_bytes,
             [request.steps for request in workload.requests],
         )
-        self._idle_lanes = list(range(plan.lanes))
+        self._idle_lanes = set(range(plan.lanes))
+        self._fresh_lanes: set[int | None] = set(self._idle_lanes)  # that may have a task, as others have not
         self._running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
         self._log = SpanLog()
         self._now_s = 0.0
@@ -83,7 +84,9 @@ class _Simulator:
 
     def _start_tasks(self) -> None:
         """Start a task on each idle lane that can run one."""
-        for lane in list(self._idle_lanes):
+        fresh = self._fresh_lanes | self._dispatcher.fresh_lanes()
+        self._fresh_lanes = set()
+        for lane in sorted(self._idle_lanes if None in fresh else self._idle_lanes & fresh):
             index = self._dispatcher.take(lane, self._now_s)
             if index is not None:
                 task = self._plan.tasks[index]
@@ -97,13 +100,15 @@ class _Simulator:
     def _end_task(self) -> None:
         """Advance to the end of the task that ends next."""
         self._now_s, index, lane = heapq.heappop(self._running)
-        self._idle_lanes.append(lane)
-        self._idle_lanes.sort()
+        self._idle_lanes.add(lane)
+        self._fresh_lanes.add(lane)
         self._account.end(self._plan.tasks[index])
-        for request in self._dispatcher.end(index, self._now_s):
+        decided = self._dispatcher.end(index, self._now_s)
+        for request in decided:
             if not self._holds(request):
                 self._dispatcher.drop(request, self._now_s)
-        self._dispatcher.advance(self._now_s)
+        if decided:
+            self._dispatcher.advance(self._now_s)
         for request in self._dispatcher.discarded():
             self._account.discard(request)
 
