@@ -32,7 +32,7 @@ RINGS_SHARE, FIXED_SHARE = 1 / 8, 3 / 4
 """The most of the memory for all rings, unless a tile is larger, and for activations and rings with chains of their
 own. Waiting for other networks costs more than reading again, so little may be left for tiles that stay."""
 
-TWICE_SHARE = 1 / 3
+TWICE_SHARE = 1 / 4
 """The most of the memory for activations, rings and pinned tiles if two requests of a network are served at a time:
 then a request that is late does not delay the next one."""
 
@@ -120,7 +120,7 @@ def _grouped(workload: Workload, budget: Budget) -> list[_ChainNetworks]:
     parts = [[first] for first in sorted(longest, key=lambda first: (longest[first], first))]
     while True:
         groups = [_group(workload, budget, part, len(parts)) for part in parts]
-        twice = [replace(group, chains=2) for group in groups]
+        twice = [replace(_group(workload, budget, part, 2 * len(parts)), chains=2) for part in parts]
         memory_bytes = math.inf if budget.memory_bytes is None else budget.memory_bytes
         if sum(group.fixed_bytes for group in twice) <= TWICE_SHARE * memory_bytes:
             return twice
@@ -129,13 +129,13 @@ def _grouped(workload: Workload, budget: Budget) -> list[_ChainNetworks]:
         parts[-2:] = [parts[-2] + parts[-1]]
 
 
-def _group(workload: Workload, budget: Budget, part: Sequence[int], parts: int) -> _ChainNetworks:
-    """Return the group of the networks of these first requests; it is one of `parts` groups."""
+def _group(workload: Workload, budget: Budget, part: Sequence[int], rings: int) -> _ChainNetworks:
+    """Return the group of the networks of these first requests; all networks have `rings` rings."""
     tile_bytes = TILE_BYTES
     if budget.memory_bytes is not None:
-        tile_bytes = max(PAGE, min(TILE_BYTES, int(RINGS_SHARE * budget.memory_bytes) // (RING_TILES * parts)))
+        tile_bytes = max(PAGE, min(TILE_BYTES, int(RINGS_SHARE * budget.memory_bytes) // (RING_TILES * rings)))
     networks = first_requests(workload)
-    uses, activations, rings, pinned = {}, [0], [0], dict[TileKey, int]()
+    uses, activations, ring_sizes, pinned = {}, [0], [0], dict[TileKey, int]()
     for first in part:
         like = max((r for r, f in enumerate(networks) if f == first), key=lambda r: workload.requests[r].steps)
         uses[first] = list(serve(workload, (like,), tile_bytes, budget.speeds))
@@ -145,17 +145,17 @@ def _group(workload: Workload, budget: Budget, part: Sequence[int], parts: int) 
             own = _pinned(sizes, RING_TILES * tile_bytes)
             pinned |= own
             others = [size_bytes for key, size_bytes in sizes.items() if key not in own]
-            rings.append(min(sum(others), max([RING_TILES * tile_bytes, *others])) // PAGE * PAGE)
-    return _ChainNetworks(uses, pinned, max(activations), max(rings), *_answers(workload, budget, part, parts))
+            ring_sizes.append(min(sum(others), max([RING_TILES * tile_bytes, *others])) // PAGE * PAGE)
+    return _ChainNetworks(uses, pinned, max(activations), max(ring_sizes), *_answers(workload, budget, part))
 
 
-def _answers(workload: Workload, budget: Budget, part: Sequence[int], parts: int) -> tuple[int, int]:
+def _answers(workload: Workload, budget: Budget, part: Sequence[int]) -> tuple[int, int]:
     """Return the memory to set aside for answers of each of these networks, and for how many it is."""
-    sizes = [workload.requests[first].network.answer_bytes for first in part]
     if budget.memory_bytes is None:
         return 0, 0
-    ahead = min(ANSWERS_AHEAD, int(ANSWERS_SHARE * budget.memory_bytes) // parts // max(1, *sizes, sum(sizes)))
-    return ahead * sum(sizes), ahead
+    sizes = {first: workload.requests[first].network.answer_bytes for first in first_requests(workload)}
+    ahead = min(ANSWERS_AHEAD, int(ANSWERS_SHARE * budget.memory_bytes) // max(1, sum(sizes.values())))
+    return ahead * sum(sizes[first] for first in part), ahead
 
 
 def _pinned(sizes: Mapping[TileKey, int], ring_bytes: int) -> dict[TileKey, int]:
