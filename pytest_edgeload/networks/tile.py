@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pytest_edgeload.networks.layer import Layer, Network, RowCut, TensorSpec, merge, weight_stretches
+from pytest_edgeload.networks.layer import Layer, Network, Op, RowCut, TensorSpec, merge, weight_stretches
 
 PAGE = 4096
 """Bytes to which direct reads are aligned, in the file and in memory; enough for every common file system."""
@@ -48,6 +48,7 @@ Tile = RowRange | NamedTile
 LINEAR = "aten.linear.default"
 CONVOLUTIONS = {"aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default"}
 EMBEDDING = "aten.embedding.default"
+RESHAPES = {"aten.reshape.default", "aten.view.default", "aten.unsqueeze.default"}
 BIAS_AT, GROUPS_AT = 2, 6
 """Positions of arguments: conv(input, weight, bias, stride, padding, dilation, groups), linear(input, weight, bias)."""
 
@@ -56,7 +57,8 @@ BIAS_AT, GROUPS_AT = 2, 6
 class Tiling:
     """How a layer can be cut: by rows of `weights`, which only the ops of its row cut use.
 
-    `groups` is the number of groups of a convolution. `ids` is the value that an embedding looks up, None otherwise.
+    `groups` is the number of groups of a convolution. `ids` is the value with the numbers of the rows that an embedding
+    looks up, in any shape, None otherwise.
     """
 
     row_cut: RowCut
@@ -135,9 +137,17 @@ def _tiling_of_ops(layer: Layer) -> Tiling | None:
         return None  # a larger weight would stay in memory from the first tile to the last
     op = layer.ops[row_cut.op]
     if op.target == EMBEDDING:
-        return Tiling(row_cut, weights, ids=op.args[1]["value"])
+        return Tiling(row_cut, weights, ids=_before_reshaping(layer.ops[: row_cut.first], op.args[1]["value"]))
     groups = op.args[GROUPS_AT] if op.target in CONVOLUTIONS and len(op.args) > GROUPS_AT else 1
     return Tiling(row_cut, weights, groups)
+
+
+def _before_reshaping(ops: Sequence[Op], value: str) -> str:
+    """Return the value that has the same numbers as `value` in another shape, before `ops` have run."""
+    for op in reversed(ops):
+        if op.output == value and op.target in RESHAPES:
+            value = op.args[0]["value"]
+    return value
 
 
 def _plain_row_cut(layer: Layer) -> RowCut | None:

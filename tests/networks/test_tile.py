@@ -269,6 +269,14 @@ def test_embedding_of_an_input_loads_requested_rows(tmp_path: Path, shape: tuple
     assert live_out_bytes(layer, REQUESTED) == layer.live_out_bytes
 
 
+def test_embedding_of_a_reshaped_input_loads_requested_rows(tmp_path: Path) -> None:
+    """Its tile is the requested rows, because another shape does not change which rows they are."""
+    module = Function(lambda m, x: F.embedding(x.reshape(-1, 2), m.w), w=(9, 6))
+    network = read_graph(stored(tmp_path, module, (torch.tensor([[1, 2, 1, 3]]),)))
+    assert cut(network, 0, 0) == (REQUESTED,)
+    assert tile_bytes(network, 0, REQUESTED) == 4 * 4 * 6
+
+
 def test_no_range_of_an_embedding_is_allowed(tmp_path: Path) -> None:
     """No range of an embedding's rows can be applied on its own."""
     (layer,) = read_graph(stored(tmp_path, nn.Embedding(10, 6), (torch.tensor([1]),))).layers
