@@ -23,6 +23,7 @@ import msgspec
 
 from pytest_edgeload.base.decoding import Count, Duration, Seconds
 from pytest_edgeload.base.functions import SearchPath
+from pytest_edgeload.networks.compressed import PLAIN, StoreForm
 from pytest_edgeload.networks.feed import Feed
 from pytest_edgeload.planning.plan import Plan, Span, TaskTotal
 from pytest_edgeload.workload import Condition, Workload
@@ -85,7 +86,8 @@ class Program(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True):
     """Everything a worker needs: a plan, or a program and an empty plan.
 
-    `networks` are folders of the store. `threads` is the number of threads that one operator may use.
+    `networks` are folders of the store, whose weights are read in the form `store`. `threads` is the number of threads
+    that one operator may use.
     """
 
     plan: Plan
@@ -94,6 +96,7 @@ class Job(msgspec.Struct, frozen=True):
     reader: str
     threads: int
     program: Program | None = None
+    store: StoreForm = PLAIN
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -21,10 +21,12 @@ SEED = 2020
 @pytest.mark.full
 @pytest.mark.parametrize("load", LOADS)
 @pytest.mark.parametrize("mix", [pytest.param(mix, id=name) for name, mix in MIXES.items()])
-def test_open_loop(edge: Edge, mix: Mix, load: str, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_open_loop(
+    edge: Edge, mix: Mix, load: str, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str
+) -> None:
     """Every request arrives on schedule and is answered, even while earlier ones are still running."""
     scheduled = mix.in_service_times().arriving(Exponential(LOADS[load]), seed=SEED)
-    measurement = edge.run(scheduled, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(scheduled, policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail
     unit_s = measurement.service_time_s or 0.0
     assert edge.disabled or measurement.arrived_s == tuple(ask.arrival_s * unit_s for ask in scheduled.asks)
@@ -32,13 +34,17 @@ def test_open_loop(edge: Edge, mix: Mix, load: str, edge_policy: str, edge_mem: 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("edge_round", [0], ids=["round0"])
-def test_heavy_load_once(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_heavy_load_once(
+    edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str
+) -> None:
     """The main mix at the heavy load, in one round: enough for the claims of test_claims.py, but not for a winner."""
-    test_open_loop(edge, MIXES["run-pipeline"], "heavy", edge_policy, edge_mem, edge_reader)
+    test_open_loop(edge, MIXES["run-pipeline"], "heavy", edge_policy, edge_mem, edge_reader, edge_store)
 
 
 @pytest.mark.full
-def test_closed_loop(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_closed_loop(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str) -> None:
     """Each image arrives when all requests about the one before are answered."""
-    measurement = edge.run(run_pipeline().closed(), policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(
+        run_pipeline().closed(), policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store
+    )
     assert measurement.outcome == "ok", measurement.detail

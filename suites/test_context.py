@@ -27,9 +27,11 @@ def _case(mix: Mix, conditions: Conditions) -> object:
 @pytest.mark.parametrize(
     "mix", [_case(mix, conditions) for mix in (fga(), yfgae()) for conditions in ("wait", "early", "ignore")]
 )
-def test_context(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_context(
+    edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str
+) -> None:
     """Exactly the requests whose condition fails are dropped; if conditions are ignored, all are answered."""
-    measurement = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail
     expected = () if mix.conditions == "ignore" else DROPPED[mix.name]
     assert edge.disabled or measurement.dropped == expected, f"face > {MIN_FACE}, person > {MIN_PERSON}"

@@ -13,9 +13,9 @@ from pytest_edgeload import Edge, Limit
 
 @pytest.mark.full
 @pytest.mark.quick
-def test_run_pipeline(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_run_pipeline(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str) -> None:
     """All fifteen requests are answered, with the outputs of plain PyTorch."""
-    measurement = edge.run(run_pipeline(), policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(run_pipeline(), policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail
     response_s = measurement.response_s  # one time per request; None for a peer, which is measured from outside
     assert edge.disabled or response_s is None or len(response_s) == len(run_pipeline().asks)

@@ -29,21 +29,21 @@ SMALL, FULL = (
 
 
 @pytest.mark.parametrize("edge_policy", ["stream"])
-def test_small_image(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_small_image(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str) -> None:
     """The rows of an image begin the prompt of the decoder, which gives the tokens of plain PyTorch."""
-    measurement = edge.run(SMALL, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(SMALL, policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail
 
 
 @pytest.mark.full
-def test_image(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_image(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str) -> None:
     """The encoder and decoder of SmolVLM, under each policy, give the tokens of plain PyTorch."""
-    measurement = edge.run(FULL, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(FULL, policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail
 
 
 @pytest.mark.full
-def test_speech(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_speech(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str) -> None:
     """Under each policy the decoder waits for the states of the encoder, and gives the tokens of plain PyTorch."""
-    measurement = edge.run(SPEECH, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(SPEECH, policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail

@@ -17,15 +17,19 @@ pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="the n
 
 @pytest.mark.full
 @pytest.mark.parametrize("mix", [pytest.param(make(), id=name) for name, make in TODAY_MIXES.items()])
-def test_streams(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_streams(
+    edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str
+) -> None:
     """Requests that are answered have the outputs of plain PyTorch."""
-    measurement = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("edge_round", [0], ids=["round0"])
 @pytest.mark.parametrize("edge_policy", ["lru", "stream"])
-def test_more_weights_than_memory(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_more_weights_than_memory(
+    edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str
+) -> None:
     """Chat, captions and images have 1.2 GB of weights: servers unload networks, and `stream` keeps parts of them."""
-    test_streams(edge, consumer(), edge_policy, edge_mem, edge_reader)
+    test_streams(edge, consumer(), edge_policy, edge_mem, edge_reader, edge_store)

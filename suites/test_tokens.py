@@ -25,16 +25,18 @@ MANY = [
 
 
 @pytest.mark.parametrize("edge_policy", ["bulk", "linear", "stream"])
-def test_few_tokens(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_few_tokens(edge: Edge, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str) -> None:
     """Keeping all weights, none, or what fits: each gives the tokens of plain PyTorch."""
-    measurement = edge.run(FEW, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(FEW, policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail
     assert edge.disabled or measurement.step_mean_s is not None
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("mix", [pytest.param(mix, id=mix.name) for mix in MANY])
-def test_tokens(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str) -> None:
+def test_tokens(
+    edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str, edge_store: str
+) -> None:
     """Every policy gives the tokens of plain PyTorch, also for two sequences at once."""
-    measurement = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=edge_reader)
+    measurement = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=edge_reader, store=edge_store)
     assert measurement.outcome == "ok", measurement.detail

@@ -14,6 +14,7 @@ from pytest_edgeload.cli.project import Project, check_policies, mix_of, network
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.networks.compressed import PLAIN, STORES, StoreForm
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.measurement import Measurement
@@ -22,9 +23,10 @@ from pytest_edgeload.workload import Mix
 
 
 def add_workload(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
-    """Add the arguments about networks. The reader is None unless it is given."""
+    """Add the arguments about networks. The reader and the store are None unless they are given."""
     arguments.add_workload(parser, is_optional=is_optional)
     parser.add_argument("--reader", choices=(AUTO, *READERS), help=f"how weights are read (default: {AUTO})")
+    parser.add_argument("--store", choices=STORES, help=f"how weights are stored (default: {PLAIN})")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class PreparedWorkload:
     cap: str
     reader: str
     threads: int
+    store: StoreForm = PLAIN
 
     def case(self, policy: str, limit: Limit | None, swap: Swap | None = None) -> Case:
         """Return the case of this policy and limit, with `swap` instead of the machine's if it is given."""
@@ -46,6 +49,7 @@ class PreparedWorkload:
             limit=None if limit is None else str(limit),
             constraints=Constraints(self.bench.calibration.limit_bytes(limit), threads=self.threads),
             reader=self.reader,
+            store=self.store,
             cap=self.cap,
             swap=str(swap or self.bench.launcher.swap),
         )
@@ -75,4 +79,4 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
             progress=terminal.show_making,
             peers=peers,
         )
-        yield PreparedWorkload(bench, mix, prepared.cap, args.reader or AUTO, prepared.threads)
+        yield PreparedWorkload(bench, mix, prepared.cap, args.reader or AUTO, prepared.threads, args.store or PLAIN)

@@ -27,7 +27,7 @@ from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox.command import MIN_BYTES
 from pytest_edgeload.sandbox.swap import Swap
 
-_OF_NETWORKS = ("policy", "reader", "images")
+_OF_NETWORKS = ("policy", "reader", "store", "images")
 _OF_PROGRAMS = ("name", "device", "cold", "prepare", "ready", "ask", "metric", "view")
 
 

@@ -16,6 +16,7 @@ from pytest_edgeload.engine.readers.read import ReadReader
 from pytest_edgeload.engine.tied import TiedTensors
 from pytest_edgeload.engine.tiles import ROW_NUMBERS, CompiledLayer, TileTensors
 from pytest_edgeload.engine.weight_files import open_weights
+from pytest_edgeload.networks.compressed import PLAIN, StoreForm
 from pytest_edgeload.networks.folder import read_graph, samples_path
 from pytest_edgeload.networks.layer import Layer, Sample, TensorSpec, weight_stretches
 from pytest_edgeload.networks.tile import WHOLE, RowRange, Tile, find_tiling, pages_bytes, specs
@@ -28,13 +29,13 @@ _IMAGE_NDIM = 4  # batch, channels, height, width
 class OpenNetwork:
     """A stored network with compiled layers and open files, and no weights in memory."""
 
-    def __init__(self, folder: Path, reader: str) -> None:
+    def __init__(self, folder: Path, reader: str, store: StoreForm = PLAIN) -> None:
         self.network = read_graph(folder)
         layers = self.network.layers
         self.layers = [CompiledLayer(layer) for layer in layers]
         firsts = [None if layer.first is None else CompiledLayer(layer.in_first_step) for layer in layers]
         self.first_layers = [first or later for first, later in zip(firsts, self.layers, strict=True)]
-        self.weights = open_weights(reader, folder, self.network)
+        self.weights = open_weights(reader, folder, self.network, store)
         self._samples = ReadReader(samples_path(folder))
         self._finalizer = weakref.finalize(self, _close, self.weights, self._samples)
         self._is_channels_last = may_be_channels_last(self.network)

@@ -74,7 +74,7 @@ class Performer:
     @classmethod
     def of(cls, job: Job) -> Self:
         """Return the performer of a job, whose networks it opens."""
-        networks = [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
+        networks = [OpenNetwork(Path(folder), job.reader, job.store) for folder in job.networks]
         requests = [OpenRequest(networks[r.network], r.sample, r.steps, r.when, r.feeds) for r in job.requests]
         arena_bytes = job.plan.arena_bytes
         return cls(job.plan.tasks, requests, arena(arena_bytes) if arena_bytes else None, arena_bytes)

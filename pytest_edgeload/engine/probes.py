@@ -22,6 +22,7 @@ from pytest_edgeload.engine.tied import TiedTensors
 from pytest_edgeload.engine.tiles import LayerProgress, TileTensors, Values
 from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.job import Job
+from pytest_edgeload.networks.compressed import StoreForm
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import PAGE, REQUESTED, WHOLE, Tile, cut, required_stretches
@@ -34,8 +35,11 @@ _Piece = tuple[Reader, int, int]  # reader, offset, size
 
 
 def reading(job: Job) -> Callable[[], Answers]:
-    """Return a function that reads all weights that every answer needs, once, past the page cache."""
-    pieces = [piece for folder in job.networks for piece in _pieces(Path(folder))]
+    """Return a function that reads all weights that every answer needs, once, past the page cache.
+
+    Compressed weights are restored as well.
+    """
+    pieces = [piece for folder in job.networks for piece in _pieces(Path(folder), job.store)]
     ring = arena(_IN_FLIGHT * _PIECE_BYTES)
     ring[:] = bytes(len(ring))  # makes it resident
     free = SimpleQueue[memoryview]()
@@ -59,10 +63,10 @@ def reading(job: Job) -> Callable[[], Answers]:
     return answer
 
 
-def _pieces(folder: Path) -> list[_Piece]:
+def _pieces(folder: Path, store: StoreForm) -> list[_Piece]:
     """Return the needed weights of the network in `folder` in pieces; each begins at a page boundary."""
     network = read_graph(folder)
-    reader = open_weights("direct", folder, network)
+    reader = open_weights("direct", folder, network, store)
     return [
         (reader, begin, min(_PIECE_BYTES, offset + size_bytes - begin))
         for offset, size_bytes in required_stretches(network)

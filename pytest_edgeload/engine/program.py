@@ -101,7 +101,7 @@ def _network_files(job: Job, program: Program, networks: Sequence[OpenNetwork]) 
 
 
 def _open(job: Job) -> list[OpenNetwork]:
-    return [OpenNetwork(Path(folder), job.reader) for folder in job.networks]
+    return [OpenNetwork(Path(folder), job.reader, job.store) for folder in job.networks]
 
 
 class _AnswersInSteps(dict[int, list[torch.Tensor]]):

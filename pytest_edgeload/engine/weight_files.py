@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_edgeload.engine.readers import READERS, Reader
+from pytest_edgeload.networks.compressed import PLAIN, StoreForm, blocks_file, read_index
 from pytest_edgeload.networks.folder import weights_path
 from pytest_edgeload.networks.layer import Network
 
@@ -40,9 +41,21 @@ class WeightFilesReader:
             reader.close()
 
 
-def open_weights(reader: str, folder: Path, network: Network) -> Reader:
-    """Return a reader of all weights of `network`, which is stored in `folder`; `reader` is a name in READERS."""
-    open_file = READERS[reader]
-    readers = {0: open_file(weights_path(folder))}
-    readers |= {file.begin: open_file(Path(file.path)) for file in network.checkpoint_files}
-    return WeightFilesReader(readers) if network.checkpoint_files else readers[0]
+def open_weights(reader: str, folder: Path, network: Network, store: StoreForm = PLAIN) -> Reader:
+    """Return a reader of all weights of `network`, stored in `folder` in the form `store`.
+
+    `reader` is a name in READERS. Raises DamagedNetwork.
+    """
+    begins = [0, *(file.begin for file in network.checkpoint_files)]
+    files = [weights_path(folder), *(Path(file.path) for file in network.checkpoint_files)]
+    is_plain = store == PLAIN
+    opened = [READERS[reader](file) if is_plain else _open(reader, folder, i) for i, file in enumerate(files)]
+    return WeightFilesReader(dict(zip(begins, opened, strict=True))) if network.checkpoint_files else opened[0]
+
+
+def _open(reader: str, folder: Path, file: int) -> Reader:
+    """Return a reader of the compressed weights file with this number."""
+    from pytest_edgeload.engine.compressed_reader import CompressedReader  # noqa: PLC0415  # memory that other workers save
+
+    path, index = blocks_file(folder, file), read_index(folder, file)
+    return CompressedReader(path, index, READERS[reader](path))

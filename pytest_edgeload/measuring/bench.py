@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.fed_samples import check_fed_samples
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.measuring.reader_choice import THROUGH_CACHE, accept_direct, best_reader
+from pytest_edgeload.measuring.reader_choice import MAPPING, THROUGH_CACHE, accept_direct, best_reader
+from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, SCRATCH_BYTES, stored_share
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.preparation import ShowProgress
@@ -35,6 +36,11 @@ from pytest_edgeload.workload import Mix, Workload
 from pytest_edgeload.workload.conditions import check_conditions, check_last_arrival, check_step_counts
 
 _UNKNOWN_BYTES = 1 << 30
+
+_PLAIN_STORE = ("choose ", Setting("store", PLAIN))
+
+_Stored = Mapping[str, tuple[Path, Network]]
+"""Networks by name, each with its folder."""
 
 _NOT_COMPARED = "its outputs were not compared with those of plain PyTorch"
 
@@ -80,16 +86,16 @@ class Bench:
         check_conditions(workload)
         check_step_counts(workload)
         check_fed_samples(workload, [stored[ask.network][0] for ask in mix.asks])
-        folders = {name: str(folder) for name, (folder, _) in stored.items()}
-        method = self._method(case, workload, folders)
+        method = self._method(case, workload, stored)
         indices = {name: index for index, name in enumerate(stored)}
         job = Job(
             plan=method.plan,
-            networks=tuple(folders.values()),
+            networks=tuple(str(folder) for folder, _ in stored.values()),
             requests=job_requests(workload, [indices[ask.network] for ask in mix.asks]),
             reader=case.reader,
             threads=case.threads,
             program=method.program,
+            store=case.store,
         )
         cached_bytes = sum(network.distinct_bytes for _, network in stored.values())  # of the page cache, at most
         measurement = self.launcher.launch(job, case.enforced, cached_bytes + method.peak_bytes, case.view)
@@ -112,14 +118,19 @@ class Bench:
         if case.policy in self.policies:
             _, stored, workload = self._prepare(case, mix)
             if accept_direct(file for folder, _ in stored.values() for file in weight_files(folder)):
-                reader = best_reader(self._plan(case, workload), workload, self._budget_bytes(case, workload))
+                plan = self._plan(case, workload, stored)
+                reader = best_reader(plan, workload, self._budget_bytes(case, workload))
         return msgspec.structs.replace(case, reader=reader, is_reader_auto=True)
 
-    def _prepare(self, case: Case, mix: Mix) -> tuple[float | None, dict[str, tuple[Path, Network]], Workload]:
+    def _prepare(self, case: Case, mix: Mix) -> tuple[float | None, _Stored, Workload]:
         """Return the service time if it is the clock, the networks with their folders, and the workload."""
         service_s = self.calibration.service_s(mix, case.enforced) if mix.clock == "service" else None
         check_last_arrival(mix, service_s, self.launcher.timeout_s)
+        _check_store(case, self.peers)
         stored = {name: self.registry.get(name, self.progress) for name in mix.networks}
+        if case.store == COMPRESSED:
+            for name in stored:
+                self.registry.compress(name, self.progress)
         workload = mix.workload({name: network for name, (_, network) in stored.items()}, service_s=service_s or 1.0)
         return service_s, stored, workload
 
@@ -153,31 +164,44 @@ class Bench:
         measurement = self.run(case, replace(function, files=files))
         return msgspec.structs.replace(measurement, notices=(*measurement.notices, _NOT_COMPARED))
 
-    def _method(self, case: Case, workload: Workload, folders: dict[str, str]) -> _Method:
-        """Return how to answer `workload`. `folders` are those of the networks, by name.
+    def _method(self, case: Case, workload: Workload, stored: _Stored) -> _Method:
+        """Return how to answer `workload`.
 
         Raises InvalidPlan, PreparationFailed or UsageError.
         """
         peer = self.peers.get(case.policy)
         if peer is not None:
             check_askable(case.policy, peer, workload)
+            folders = {name: str(folder) for name, (folder, _) in stored.items()}
             program = peer.program_for(folders, self.registry, self.folder / "skeletons", self.progress)
             largest_bytes = max(request.network.peak_bytes for request in workload.requests)
             return _Method(Plan(()), _PEER_COPIES * largest_bytes, program)
-        plan = self._plan(case, workload)
+        plan = self._plan(case, workload, stored)
         try:
             return _Method(plan, peak_bytes(plan, workload))
         except InvalidPlan as error:
             raise error.within(f"policy {case.policy}") from None
 
-    def _plan(self, case: Case, workload: Workload) -> Plan:
-        budget = Budget(self._budget_bytes(case, workload), speeds=speeds(case.enforced.read_bps))
+    def _plan(self, case: Case, workload: Workload, stored: _Stored) -> Plan:
+        share = stored_share(stored.values()) if case.store == COMPRESSED else 1.0
+        budget = Budget(self._budget_bytes(case, workload), speeds=speeds(case.enforced.read_bps, share))
         return make_plan(case.policy, self.policies[case.policy], workload, budget)
 
     def _budget_bytes(self, case: Case, workload: Workload) -> int | None:
         if case.limit_bytes is None:
             return None
-        return budget_bytes(case.limit_bytes, self.calibration.idle_bytes(), workload)
+        scratch_bytes = SCRATCH_BYTES if case.store == COMPRESSED else 0
+        return budget_bytes(case.limit_bytes, self.calibration.idle_bytes(), workload, scratch_bytes)
+
+
+def _check_store(case: Case, peers: Container[str]) -> None:
+    """Raise UsageError if the weights are compressed and the reader or the peer cannot read them so."""
+    if case.store == PLAIN:
+        return
+    if case.policy in peers:
+        raise UsageError(f"peer {case.policy}", "it reads files of its own, which are not compressed", _PLAIN_STORE)
+    if case.reader == MAPPING:
+        raise UsageError(f"reader {MAPPING}", "compressed weights cannot be mapped", "choose read or direct")
 
 
 def _check_own_code(name: str, mix: Mix, function: Calling) -> None:

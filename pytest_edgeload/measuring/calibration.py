@@ -25,6 +25,7 @@ from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.job import Job, JobRequest, Program
 from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, StoreForm, stored_share
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.tile import last_required_bytes, required_stretches
@@ -54,6 +55,7 @@ class FigureKey(msgspec.Struct, frozen=True):
     networks: tuple[str, ...] = ()
     constraints: Constraints = Constraints()
     steps: int = 1
+    store: StoreForm = PLAIN
 
     @property
     def file_name(self) -> str:
@@ -113,13 +115,16 @@ class Calibration:
 
         Returns None for a mix that arrives over time or has conditions, because no bound follows there. Each network is
         read and computed by itself, without a memory limit; if reads are throttled, one worker reads all networks.
+        Compressed weights count as the bytes that are stored, and restoring them is part of reading.
         A loop reads again, in each step, the weights that exceed the limit above the idle worker's memory. Without
         loops, the bound that knows the memory is computed if the weights exceed it. Raises Unsupported if a probe
         fails, and what `Registry.get` raises.
         """
         if not mix.is_at_once:
             return None
-        networks = {name: self.registry.get(name, self.progress)[1] for name in mix.networks}
+        stored = {name: self.registry.get(name, self.progress) for name in mix.networks}
+        networks = {name: network for name, (_, network) in stored.items()}
+        share = stored_share(stored.values()) if case.store == COMPRESSED else 1.0
         computing = case.enforced.only("cpus", "cores", "threads")
         reading = case.enforced.only("cpus", "cores", "read_bps")
         compute_s = {name: self._compute_s(name, computing) for name in networks}
@@ -132,7 +137,7 @@ class Calibration:
         }
         once = Bound(
             read_bytes=sum(read_bytes.values()),
-            read_s=self._read_s(sorted(networks), reading),
+            read_s=self._read_s(sorted(networks), reading, case.store),
             compute_s=sum(compute_s[ask.network] for ask in mix.asks)
             + sum((ask.steps - 1) * later_s[ask.network] for ask in mix.asks if ask.steps > 1),
         )
@@ -143,7 +148,7 @@ class Calibration:
         ]
         room_bytes = self._room_bytes(case)
         if loops or room_bytes is None or room_bytes >= once.read_bytes:
-            return once.with_loops(loops, room_bytes)
+            return once.with_loops(loops, room_bytes).of_stored(share)
         chains = [
             Chain(
                 last_required_bytes(network),
@@ -152,7 +157,8 @@ class Calibration:
             )
             for name, network in networks.items()
         ]
-        return replace(once, memory_s=memory_bound_s(chains, max(0, room_bytes), once.s_per_byte))
+        memory_s = memory_bound_s(chains, max(0, room_bytes), once.s_per_byte)
+        return replace(once, memory_s=memory_s).of_stored(share)
 
     def _room_bytes(self, case: Case) -> int | None:
         """Return the bytes of weights that fit beside the idle worker; None without a limit that holds them.
@@ -184,16 +190,17 @@ class Calibration:
         self.registry.get(name, self.progress)  # raises if the weights changed meanwhile
         return plan, run
 
-    def _read_s(self, names: list[str], constraints: Constraints) -> float:
+    def _read_s(self, names: list[str], constraints: Constraints, store: StoreForm) -> float:
         if constraints.read_bps is not None:
             # A throttle lets the first bytes of a process pass freely, so one worker has to read all networks.
-            figure = FigureKey("read", tuple(names), constraints)
-            return self._figure_s(figure, lambda: self._probe_s("reading", names, constraints))
+            figure = FigureKey("read", tuple(names), constraints, store=store)
+            return self._figure_s(figure, lambda: self._probe_s("reading", names, constraints, store=store))
 
         def fastest_s(name: str) -> float:
-            return min(self._probe_s("reading", [name], constraints) for _ in range(_PROBES))
+            return min(self._probe_s("reading", [name], constraints, store=store) for _ in range(_PROBES))
 
-        return sum(self._figure_s(FigureKey("read", (name,), constraints), partial(fastest_s, name)) for name in names)
+        keys = {name: FigureKey("read", (name,), constraints, store=store) for name in names}
+        return sum(self._figure_s(key, partial(fastest_s, name)) for name, key in keys.items())
 
     def _compute_s(self, name: str, constraints: Constraints, steps: int = 1) -> float:
         """Return the time of the last of so many steps."""
@@ -226,7 +233,12 @@ class Calibration:
         return self._figure(FigureKey("layers", (name,), constraints), measure)
 
     def _probe_s(
-        self, function: str, names: Iterable[str], constraints: Constraints, requests: tuple[JobRequest, ...] = ()
+        self,
+        function: str,
+        names: Iterable[str],
+        constraints: Constraints,
+        requests: tuple[JobRequest, ...] = (),
+        store: StoreForm = PLAIN,
     ) -> float:
         """Return the wall-clock time that a function of `engine.probes` takes. Raises Unsupported."""
         stored = [self.registry.get(name, self.progress) for name in names]
@@ -238,6 +250,7 @@ class Calibration:
             "read",
             constraints.threads or 1,
             program,
+            store,
         )
         run = self.launcher.launch(job, constraints, sum(network.peak_bytes for _, network in stored))
         if run.outcome != "ok" or run.makespan_s is None:

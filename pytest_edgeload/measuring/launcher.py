@@ -20,7 +20,7 @@ from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.devices import Device
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
-from pytest_edgeload.networks.folder import weight_files
+from pytest_edgeload.networks.compressed import read_weight_files
 from pytest_edgeload.results.case import HOST, Visible
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox import visible
@@ -58,7 +58,7 @@ class Launcher:
 
     def launch(self, job: Job, constraints: Constraints, expected_bytes: int, view: Visible = HOST) -> Measurement:
         """Start a worker that carries out `job` and return its measurement. Raises Unsupported."""
-        weights = [path for folder in job.networks for path in weight_files(Path(folder))]
+        weights = [path for folder in job.networks for path in read_weight_files(Path(folder), job.store)]
         return self.launch_with(partial(launch, job), weights, constraints, expected_bytes, view)
 
     def launch_with(

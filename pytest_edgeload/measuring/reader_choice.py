@@ -15,7 +15,7 @@ from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.workload import Workload
 
-DIRECT, THROUGH_CACHE = "direct", "read"
+DIRECT, THROUGH_CACHE, MAPPING = "direct", "read", "mmap"
 
 WORTHWHILE_SHARE = 0.25
 """The share of bytes that the page cache must serve to be worth its cost: all other bytes are copied once more."""

@@ -11,15 +11,17 @@ import importlib.metadata
 import math
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from pytest_edgeload.base import arguments
-from pytest_edgeload.base.errors import Refusal, UsageError, check_name, suggestion
+from pytest_edgeload.base.errors import Refusal, Setting, UsageError, check_name, suggestion
 from pytest_edgeload.base.functions import check_function, search_path
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
+from pytest_edgeload.networks.compressed import PLAIN, compress_network, verify_copy
 from pytest_edgeload.networks.edgenet import is_edgenet
 from pytest_edgeload.networks.folder import converted_folder, file_stamps, read_graph, verify_network
 from pytest_edgeload.networks.layer import FORMAT, Network
@@ -36,6 +38,7 @@ class UnknownNetwork(UsageError):
 _LIVE_MODEL = "a model of a test"
 _NO_MODULE = UsageError("it has no module", hint="run it under a policy")
 _SKELETON = "pytest_edgeload.exporting.weightless:write_skeleton"
+_PLAIN_STORE = Setting("store", PLAIN)
 _RATIO = "give the largest relative difference, such as 0.001"
 
 
@@ -105,6 +108,7 @@ class Registry:
         self._recipes: dict[str, Recipe] = {}
         self._stored: dict[str, _StoredNetwork] = {}
         self._skeletons: dict[str, Path | Refusal] = {}  # of the networks that no factory makes
+        self._compressed: set[Path] = set()
 
     def register(
         self,
@@ -176,6 +180,19 @@ class Registry:
             self._stored[name] = _StoredNetwork.verified(self._make(name, show), name)
         stored = self._stored[name] = self._stored[name].current()
         return stored.folder, stored.network
+
+    def compress(self, name: str, show: ShowProgress) -> None:
+        """Make the compressed copy of the network `name` if it is not stored, and verify it once.
+
+        Raises CannotCompress, UsageError for an .edgenet file, and the errors of `get`.
+        """
+        folder, network = self.get(name, show)
+        if is_edgenet(folder):
+            raise UsageError(f"network {name}", "an .edgenet file has no compressed copy", ("choose ", _PLAIN_STORE))
+        if folder not in self._compressed:
+            compress_network(folder, network, partial(show, f"{name}, compressed"))
+            verify_copy(folder, 1 + len(network.checkpoint_files))
+            self._compressed.add(folder)
 
     def convert(self, name: str, function: str, show: ShowProgress) -> Path:
         """Return the folder of files that `function` makes of the network `name`. Makes them if they are not stored.

@@ -33,15 +33,23 @@ def enforced_bytes(
     return size
 
 
-def speeds(read_bps: int | None) -> Speeds:
-    """Return the speeds that a policy may assume: nominal ones, with reads at most at the limit `read_bps`."""
+def speeds(read_bps: int | None, stored_share: float = 1.0) -> Speeds:
+    """Return the speeds that a policy may assume: nominal ones, with reads at most at the limit `read_bps`.
+
+    Weights are read faster if only a share of their bytes is stored.
+    """
     nominal = Speeds()
-    return nominal if read_bps is None else Speeds(min(nominal.read_bytes_per_s, read_bps), nominal.flops_per_s)
+    if read_bps is None:
+        return nominal
+    return Speeds(min(nominal.read_bytes_per_s, read_bps / stored_share), nominal.flops_per_s)
 
 
-def budget_bytes(limit_bytes: int, idle_bytes: int, workload: Workload) -> int:
-    """Return the bytes that a policy may plan with for `workload` under an enforced limit."""
-    return max(0, limit_bytes - idle_bytes - MARGIN_BYTES - _bookkeeping_bytes(workload))
+def budget_bytes(limit_bytes: int, idle_bytes: int, workload: Workload, scratch_bytes: int = 0) -> int:
+    """Return the bytes that a policy may plan with for `workload` under an enforced limit.
+
+    The worker needs `scratch_bytes` to read weights.
+    """
+    return max(0, limit_bytes - idle_bytes - MARGIN_BYTES - scratch_bytes - _bookkeeping_bytes(workload))
 
 
 def _bookkeeping_bytes(workload: Workload) -> int:

@@ -27,6 +27,7 @@ from pytest_edgeload.plugin.fixtures import (
     edge_records,
     edge_round,
     edge_seed,
+    edge_store,
 )
 from pytest_edgeload.plugin.start import directories_of, start
 
@@ -46,6 +47,7 @@ __all__ = [
     "edge_records",
     "edge_round",
     "edge_seed",
+    "edge_store",
 ]
 
 MARKERS = (

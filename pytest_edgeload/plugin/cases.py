@@ -10,6 +10,7 @@ from pytest_edgeload.base.arguments import whole
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import SIZE_HINT, Limit, format_size
 from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.networks.compressed import PLAIN, STORES, StoreForm
 from pytest_edgeload.plugin.axes import Turn
 from pytest_edgeload.plugin.items import own_parameters, test_name
 from pytest_edgeload.results.case import AUTO, PROGRAM, Case
@@ -42,6 +43,7 @@ class WorkloadRun:
     policy: str
     memory: Limit | None = None
     reader: str = AUTO
+    store: StoreForm = PLAIN
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -61,6 +63,7 @@ class ProgramRun:
     program: Calling | Command
     memory: Limit | None = None
     workload: Mix | None = None
+    store: StoreForm = PLAIN
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -76,6 +79,7 @@ def unlimited_case(run: WorkloadRun | ProgramRun, threads: int) -> Case:
         workload=workload,
         policy=policy,
         reader=reader,
+        store=run.store,
         cap="none",
         swap="none",
         constraints=Constraints(threads=threads),
@@ -84,6 +88,14 @@ def unlimited_case(run: WorkloadRun | ProgramRun, threads: int) -> Case:
 
 Memory = Limit | str | int | None
 """A limit as a test gives it: a limit or its text, a number of bytes, or None."""
+
+
+def to_store(store: str) -> StoreForm:
+    """Return the form of weights that a test gives. Raises UsageError."""
+    for form in STORES:
+        if form == store:
+            return form
+    raise UsageError(f"store={store!r}", "not a form of weights", f"choose from {', '.join(STORES)}")
 
 
 def to_limit(memory: Memory) -> Limit | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pytest
 
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.peers import missing
+from pytest_edgeload.peers import PEERS, missing
 from pytest_edgeload.plugin import axes, thresholds
 from pytest_edgeload.plugin.items import comparison_group, measures, parameters_of, round_of, runs_networks
 from pytest_edgeload.plugin.options import as_pytest_errors
@@ -81,6 +81,8 @@ class Collection:
         for refusal in (missing(given[axis]) for axis in (axes.POLICY, axes.PEER) if axis in given):
             if refusal is not None:
                 item.add_marker(pytest.mark.skip(reason=str(refusal)))
+        if (reason := _unreadable(given)) and measures(item):
+            item.add_marker(pytest.mark.skip(reason=reason))
         if settings.skip and measures(item):
             item.add_marker(pytest.mark.skip(reason="measures, and --edge-skip is given"))
         if settings.only and not (measures(item) or _judges(item)):
@@ -95,6 +97,16 @@ class Collection:
         if measuring:
             # In other sessions, only the tests that run networks are refused, each when it runs.
             self.prepare([item.nodeid for item in measuring], must_fit_networks=all(map(runs_networks, measuring)))
+
+
+def _unreadable(given: Mapping[str, object]) -> str:
+    """Return the reason why a test with these parameters cannot read compressed weights; empty if it can."""
+    if given.get(axes.STORE) != "compressed":
+        return ""
+    if given.get(axes.READER) == "mmap":
+        return "compressed weights cannot be mapped"
+    names = {given.get(axes.POLICY), given.get(axes.PEER)}
+    return "a peer reads files of its own, which are not compressed" if names & PEERS.keys() else ""
 
 
 def _judges(item: pytest.Item) -> bool:

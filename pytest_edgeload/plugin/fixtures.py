@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_edgeload.base.errors import Refusal
-from pytest_edgeload.plugin.axes import DEVICE, MEMORY, PEER, POLICY, READER, ROUND, Turn
+from pytest_edgeload.plugin.axes import DEVICE, MEMORY, PEER, POLICY, READER, ROUND, STORE, Turn
 from pytest_edgeload.plugin.options import sent, spell
 from pytest_edgeload.plugin.start import start
 
@@ -56,20 +56,21 @@ class Edge:
         policy: str = "bulk",
         memory: Limit | str | int | None = None,
         reader: str = "auto",
+        store: str = "plain",
     ) -> Measurement:
         """Carry out `workload` once under `policy`, in a worker with the limit `memory`, and return the measurement.
 
         `workload` is a `Mix`, or the names of networks to ask once each. `policy` may also name a peer. `memory` is a
         limit, its text (`"512M"`, `"base+256M"`) or a number of bytes; None means the memory of the device, or no limit
         without a device. `reader` is the name of a reader: `"read"`, `"mmap"`, `"direct"`, or `"auto"` for the best
-        one. If the worker is killed, takes too long, crashes or computes wrong outputs, the `outcome` of the
-        measurement says so. Raises UsageError for an unknown name, a limit that an idle worker exceeds, or a workload
-        that a peer cannot answer; DamagedNetwork or PreparationFailed if a network cannot be loaded or made; and
-        InvalidPlan if the policy fails.
+        one. `store` is the form in which weights are stored, `"plain"` or `"compressed"`. If the worker is killed,
+        takes too long, crashes or computes wrong outputs, the `outcome` of the measurement says so. Raises UsageError
+        for an unknown name, a limit that an idle worker exceeds, or a workload that a peer cannot answer;
+        DamagedNetwork or PreparationFailed if a network cannot be loaded or made; and InvalidPlan if the policy fails.
         """
         __tracebackhide__ = True
         with _ShortRefusals():
-            return self._running.run(self._turn, workload, policy=policy, memory=memory, reader=reader)
+            return self._running.run(self._turn, workload, policy=policy, memory=memory, reader=reader, store=store)
 
     def call(
         self,
@@ -241,6 +242,12 @@ def edge_mem(request: pytest.FixtureRequest) -> Limit | None:
 def edge_reader(request: pytest.FixtureRequest) -> str:
     """Return the name of a reader. The test runs once for each reader of --edge-reader."""
     return cast("str", _value(request, READER))
+
+
+@pytest.fixture(scope="session")
+def edge_store(request: pytest.FixtureRequest) -> str:
+    """Return the form in which weights are stored. The test runs once for each form of --edge-store."""
+    return cast("str", _value(request, STORE))
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from pytest_edgeload.plugin.axes import (
     POLICY,
     READER,
     ROUND,
+    STORE,
     Parameters,
     Turn,
 )
@@ -25,7 +26,7 @@ from pytest_edgeload.plugin.labels import label
 from pytest_edgeload.results.case import Case
 
 _MAX_ID_CHARACTERS = 200
-_FIELDS = {MEMORY: "limit", POLICY: "policy", PEER: "policy", READER: "given_reader"}
+_FIELDS = {MEMORY: "limit", POLICY: "policy", PEER: "policy", READER: "given_reader", STORE: "store"}
 """The parameters that a test passes to `edge` itself, and the fields of the case that then have them."""
 _SCOPES: dict[str, Any] = {
     "class": pytest.Class,
@@ -42,7 +43,7 @@ def measures(item: pytest.Item) -> bool:
 
 def runs_networks(item: pytest.Item) -> bool:
     """Return whether the item uses a fixture that only tests of networks need."""
-    return not {POLICY, PEER, READER, "edge_network"}.isdisjoint(getattr(item, "fixturenames", ()))
+    return not {POLICY, PEER, READER, STORE, "edge_network"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def round_of(item: pytest.Item) -> int:
@@ -74,15 +75,15 @@ def comparison_group(item: pytest.Item) -> object:
     if node is not None:
         return scope, node.nodeid
     given = parameters_of(item)
-    return test_name(item), own_parameters(item), *(str(given.get(axis)) for axis in (DEVICE, MEMORY, READER))
+    return test_name(item), own_parameters(item), *(str(given.get(axis)) for axis in (DEVICE, MEMORY, READER, STORE))
 
 
 def is_of(case: Case, item: pytest.Item) -> bool:
     """Return whether `case` is in the comparison group of `item`."""
     given = {name: str(value) for name, value in parameters_of(item).items() if name in AXES and value is not None}
     limit, reader = given.get(MEMORY, case.limit), given.get(READER, case.given_reader)
-    own = (test_name(item), own_parameters(item), given.get(DEVICE), limit, reader)
-    return (case.test, case.parameters, case.device, case.limit, case.given_reader) == own
+    own = (test_name(item), own_parameters(item), given.get(DEVICE), limit, reader, given.get(STORE, case.store))
+    return (case.test, case.parameters, case.device, case.limit, case.given_reader, case.store) == own
 
 
 def unused_parameters(item: pytest.Item, cases: Sequence[Case]) -> list[str]:

@@ -94,6 +94,7 @@ class SessionBench:
             workload=workload,
             policy=policy,
             reader=reader,
+            store=run.store,
             cap=shared.cap,
             swap=str(shared.swap),
             limit=None if memory is None else str(memory),

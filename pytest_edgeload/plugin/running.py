@@ -14,7 +14,7 @@ from pytest_edgeload.base.errors import Refusal, UsageError, check_name
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
 from pytest_edgeload.plugin.axes import Turn
-from pytest_edgeload.plugin.cases import Caller, Memory, ProgramRun, WorkloadRun, to_limit
+from pytest_edgeload.plugin.cases import Caller, Memory, ProgramRun, WorkloadRun, to_limit, to_store
 from pytest_edgeload.plugin.items import (
     comparison_group,
     is_of,
@@ -148,12 +148,12 @@ class Running:
         return self.live.make(name, model, *samples, tolerance=tolerance, own=own)
 
     def run(
-        self, turn: Turn, workload: Mix | Sequence[str], *, policy: str, memory: Memory, reader: str
+        self, turn: Turn, workload: Mix | Sequence[str], *, policy: str, memory: Memory, reader: str, store: str
     ) -> Measurement:
         """Measure a workload once for the running test; see `fixtures.Edge.run`."""
         item = self._running_item("run", turn)
         policy, reader = text("policy", policy), text("reader", reader)
-        run = WorkloadRun(Caller.of(item, turn), as_mix(workload), policy, to_limit(memory), reader)
+        run = WorkloadRun(Caller.of(item, turn), as_mix(workload), policy, to_limit(memory), reader, to_store(store))
         if self.setup.settings.disable:
             return self._bench.try_workload(run)
         return self._keep(item, run, self._bench.measure_workload(run))

@@ -37,6 +37,7 @@ from pytest_edgeload.plugin.values import (
     to_rounds,
     to_seed,
     to_sort,
+    to_stores,
     to_swap,
     to_switch,
     to_thresholds,
@@ -146,6 +147,12 @@ class Settings:
         to_names, "auto", "NAMES",
         "Readers of weights, separated by commas: read, mmap, direct, or auto (the best one for the policy, the memory "
         "and the file system)",
+        is_list=True,
+    )
+    store = Option(
+        to_stores, "plain", "FORMS",
+        "Forms in which weights are stored, separated by commas: plain, or compressed (without loss; each load "
+        "restores them, which is faster if reading is slow)",
         is_list=True,
     )
     rounds = Option(

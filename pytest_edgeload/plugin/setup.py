@@ -70,5 +70,5 @@ class Setup:
         policies_and_peers = names if settings.peer else tuple(dict.fromkeys([*names, *peers(hook)]))
         rounds = range(1 if settings.disable else settings.rounds.max)
         devices = tuple(self.devices.devices)
-        values = (devices, settings.mem, settings.reader, names, policies_and_peers, rounds)
+        values = (devices, settings.mem, settings.reader, settings.store, names, policies_and_peers, rounds)
         return dict(zip(AXES, values, strict=True))

@@ -15,6 +15,7 @@ from pytest_edgeload.base.text import as_path, follow_links
 
 if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
+    from pytest_edgeload.networks.compressed import StoreForm
     from pytest_edgeload.results.case import Visible
     from pytest_edgeload.results.threshold import Threshold
 
@@ -28,6 +29,9 @@ EXPORTS = ("bmf", "gab", "gab-bigger")
 
 CAP_NAMES = ("auto", "cgroup2", "cgroup1", "systemd", "none")
 """`auto` and the keys of `sandbox.caps.CAPS`. They are repeated because every pytest start would import that module."""
+
+STORES: tuple[StoreForm, ...] = ("plain", "compressed")
+"""The values of `networks.compressed.StoreForm`, for the same reason."""
 
 VIEWS: tuple[Visible, ...] = ("host", "limit")
 """The values of `results.case.Visible`, for the same reason."""
@@ -49,6 +53,11 @@ def to_names(text: str) -> tuple[str, ...]:
     if not names:
         raise ValueError("an empty list; give at least one name")
     return names
+
+
+def to_stores(text: str) -> tuple[StoreForm, ...]:
+    """Return the forms of weights in a comma list, without duplicates."""
+    return tuple(_one_of(STORES, name, "form of weights") for name in to_names(text))
 
 
 def to_limits(text: str) -> tuple[Limit | None, ...]:

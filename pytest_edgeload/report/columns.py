@@ -131,7 +131,7 @@ def full_name(case: Case) -> str:
     conditions = "" if case.conditions == "wait" else f"conditions {case.conditions}"
     loop = "" if case.loop == "once" else f"{case.loop} loop {case.arrivals}".rstrip()
     place = f"{case.test} {case.workload} at {case.limit or 'no limit'}".lstrip()  # the command line has no test
-    always = [case.policy, place, f"reader {case.reader}"]
+    always = [case.policy, place, f"reader {case.reader}", case.form]
     constraints = case.constraints.without(["memory_bytes"]).words.values()
     view = "" if case.view == HOST else f"view {case.view}"
     parts = [*always, *constraints, view, loop, seed, conditions, case.device or ""]
@@ -150,6 +150,7 @@ KEYS: Mapping[str, Callable[[Case], str]] = {
     "limit": lambda case: case.limit or "none",
     "view": lambda case: case.view,
     "reader": lambda case: case.reader,
+    "store": lambda case: case.store,
     **{row.column: partial(_constraint, row) for row in CONSTRAINTS.values() if row.column},
     "unenforced": lambda case: ", ".join(map(str, case.unenforced)),
     "loop": lambda case: case.loop,

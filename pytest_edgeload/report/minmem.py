@@ -49,6 +49,7 @@ def line(trial: Trial, figures: Mapping[str, Metric]) -> str:
 def _title(result: Smallest) -> str:
     case = result.case
     subject = case.policy if case.is_program else f"{case.workload} under {case.policy}, reader {case.reader}"
+    subject = ", ".join(filter(None, [subject, case.form]))
     return printable(f"{subject}, {case.threads} threads, cap {case.cap}, swap {case.swap}")
 
 

@@ -67,6 +67,10 @@ class Bound:
             step_s=step_s / sum(loop.steps - 1 for loop in loops),
         )
 
+    def of_stored(self, share: float) -> Bound:
+        """Return the same bound with only this share of the bytes, because compressed weights are fewer bytes."""
+        return replace(self, read_bytes=round(share * self.read_bytes))
+
     def complete(self, measurement: Measurement) -> Measurement:
         """Return `measurement` with the metrics of this bound."""
         return msgspec.structs.replace(

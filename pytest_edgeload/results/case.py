@@ -7,6 +7,7 @@ import msgspec
 
 from pytest_edgeload.base.text import MAX_NAME_CHARACTERS
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
+from pytest_edgeload.networks.compressed import PLAIN, StoreForm
 from pytest_edgeload.workload import Ask
 
 PROGRAM = "program"
@@ -41,7 +42,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     name of the workload and `requests` its requests. `loop` and `arrivals` define when requests arrive, with random
     numbers from `seed` if there is one, and `conditions` how requests with a condition are treated. `clock` is the unit
     of arrivals and deadlines: `s`, or `service` for service times. For a function or command, `workload` is `program`,
-    `policy` its name, and `reader` is `none`. `is_reader_auto` if `auto` chose the reader.
+    `policy` its name, and `reader` is `none`. `is_reader_auto` if `auto` chose the reader. `store` is the form in
+    which the weights are stored.
 
     `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
     `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, and `swap` the
@@ -56,6 +58,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     reader: str
     is_reader_auto: bool = False
+    store: StoreForm = PLAIN
     cap: str
     swap: str
     view: Visible = HOST
@@ -113,7 +116,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> str:
         """The limit, the device and the view in words: `at no limit`, `at 768M on rpi3`, `at 512M, view limit`."""
         view = "" if self.view == HOST else f", view {self.view}"
-        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}{view}"
+        form = self.form and f", {self.form}"
+        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}{view}{form}"
+
+    @property
+    def form(self) -> str:
+        """The form of the weights in words: `compressed weights`; empty if they are plain."""
+        return "" if self.store == PLAIN else f"{self.store} weights"
 
     @property
     def title(self) -> str:

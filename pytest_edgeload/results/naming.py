@@ -16,15 +16,16 @@ STATISTICS = ("median", "mean", "min", "max")
 """The statistics of rounds, besides percentiles such as `p90` or `p99.9`."""
 
 COLUMNS = frozenset({
-    "policy", "device", "workload", "limit", "reader", "threads", "read_bw", "write_bw", "cpus", "cores", "unenforced",
-    "loop", "arrivals", "seed", "conditions", "clock", "test", "cap", "swap", "view", "ratio", "bound", "memory_bound",
-    "step_bound", "interval", "swap_in_out", "rounds", "outcome", "name", "case", "limit_bytes", "round", "detail",
+    "policy", "device", "workload", "limit", "reader", "store", "threads", "read_bw", "write_bw", "cpus", "cores",
+    "unenforced", "loop", "arrivals", "seed", "conditions", "clock", "test", "cap", "swap", "view", "ratio", "bound",
+    "memory_bound", "step_bound", "interval", "swap_in_out", "rounds", "outcome", "name", "case", "limit_bytes",
+    "round", "detail",
 })  # fmt: skip
 """The names of all columns that are not metrics."""
 
 _PERCENTILE = re.compile(r"p(?P<percent>\d{1,2}(?:\.\d+)?)")
 _NEARLY = re.compile(r"p[\d.]+")
-_MIN_COMPARED = 5  # characters: many words differ from a shorter name of a column in one letter
+_MIN_COMPARED = 6  # characters: many words differ from a shorter name of a column in one letter
 
 
 def percent_of(stat: str) -> float | None:

@@ -17,7 +17,8 @@ from pytest_edgeload.base.functions import search_path
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.job import CHECK, GO, Call, Checked, Done, Event, Failed, Job, Ready, Returned
-from pytest_edgeload.networks.folder import samples_path, weight_files
+from pytest_edgeload.networks.compressed import read_weight_files
+from pytest_edgeload.networks.folder import samples_path
 from pytest_edgeload.networks.layer import OUTPUT_TOLERANCE
 from pytest_edgeload.results.measurement import Measurement, Outcome
 from pytest_edgeload.results.reported import ReportedValue
@@ -100,7 +101,7 @@ def _drop(files: Iterable[Path]) -> None:
 
 def _files(job: Job) -> list[Path]:
     """Return the files of the weights and samples that the worker may read."""
-    stored = [path for n in map(Path, job.networks) for path in (*weight_files(n), samples_path(n))]
+    stored = [path for n in map(Path, job.networks) for path in (*read_weight_files(n, job.store), samples_path(n))]
     folders = [Path(folder) for folder in job.program.files if folder] if job.program is not None else []
     made = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return [*stored, *made]

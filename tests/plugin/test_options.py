@@ -17,6 +17,7 @@ VALUES = {
     "mem": ("300M", "400M", "500M"),
     "policy": ("bulk", "linear", "partial"),
     "reader": ("a", "b", "c"),
+    "store": ("compressed", "plain,compressed", "plain"),
     "peer": ("torch-load", "safetensors", "all"),
     "rounds": ("2", "3-5", "4"),
     "precision": ("1%", "2.5%", "5 %"),
