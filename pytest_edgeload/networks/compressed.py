@@ -21,8 +21,9 @@ import msgspec
 from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.locks import hold
-from pytest_edgeload.networks.folder import DamagedNetwork, weight_files
+from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.layer import Network, TensorSpec
+from pytest_edgeload.networks.tensor_file import DamagedNetwork
 from pytest_edgeload.networks.tile import required_stretches
 
 if TYPE_CHECKING:

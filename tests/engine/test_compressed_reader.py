@@ -15,7 +15,8 @@ from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import Reader
 from pytest_edgeload.engine.weight_files import open_weights
 from pytest_edgeload.networks.compressed import blocks_file, compress_network
-from pytest_edgeload.networks.folder import WEIGHTS, DamagedNetwork, read_graph
+from pytest_edgeload.networks.folder import WEIGHTS, read_graph
+from pytest_edgeload.networks.tensor_file import DamagedNetwork
 from pytest_edgeload.networks.tile import PAGE, cut, pages_bytes
 from tests.builders import stored
 

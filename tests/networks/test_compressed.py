@@ -19,7 +19,8 @@ from pytest_edgeload.networks.compressed import (
     stored_share,
     verify_copy,
 )
-from pytest_edgeload.networks.folder import DamagedNetwork, read_graph, verify_network
+from pytest_edgeload.networks.folder import read_graph, verify_network
+from pytest_edgeload.networks.tensor_file import DamagedNetwork
 from tests.builders import stored
 
 
