@@ -45,6 +45,7 @@ SESSIONS: Final = {
             "holds-32M *ok*",
         ),
     ),
+    "docs/application.md": Session("", 2, None, ("camera *ok", "server* *ok")),
     "docs/models.md": Session("--edge-policy=stream --edge-mem=512M", 8),
     "docs/peers.md": Session(
         "test_mine.py --edge-mem=none --edge-policy=linear,read-all,my-runtime",
