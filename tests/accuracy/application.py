@@ -89,9 +89,13 @@ def _measure(folder: Path, limits: str, swap: str, *names: str) -> None:
         port = str(free.getsockname()[1])
     url = f"http://127.0.0.1:{port}/"
     words = [f"--mem={limits}", f"--swap={swap}", "--rounds=1", "--timeout=300", f"--ready={url}"]
-    words += [f"--ask={sys.executable} client.py {url}", "--metric=median:s=$.median", "--metric=worst:s=$.worst"]
+    words += [
+        f"--ask={sys.executable} client.py {url}",
+        "--metric=median_answer:s=$.median",
+        "--metric=worst_answer:s=$.worst",
+    ]
     words += [f"--cold=models/{file.name}" for file in sorted((folder / "models").iterdir())]
-    words += ["--columns=startup,median,worst,peak_anon,peak_file,swap_in,read"]
+    words += ["--columns=startup,median_answer,worst_answer,peak_anon,peak_file,swap_in,read"]
     words += [f"--name={name}" for name in names]
     for name in names:
         words += ["--", sys.executable, f"{name}.py", port]
