@@ -9,7 +9,7 @@ from pytest_edgeload.results.document import Document, machine, render
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.metric import OwnMetric
 from pytest_edgeload.results.record import SCHEMA, Record
-from tests.accuracy.token_table import CELLS, Cell, tables
+from tests.accuracy.token_table import CELLS, THROTTLED, Cell, measured, tables
 
 
 def _record(cell: Cell, *rounds: Measurement) -> Record:
@@ -51,7 +51,27 @@ def test_ratios_are_those_of_medians_and_missing_cells_are_left_out(tmp_path: Pa
         ["f16 half / llama.cpp", "0.150", "<= 0.2", "met"],
         ["f16 half / best other peer", "0.500", "<= 0.3", "missed"],
         ["tokens/s of two sequences / of one", "3.000", ">= 1.8", "met"],
+        ["most MiB swapped by stream", "0.000", "<= 0", "met"],
+        ["most major faults of stream", "0.000", "<= 0", "met"],
+        ["runs of stream that exceed the limit or fail", "0.000", "<= 0", "met"],
     ]
+
+
+def test_rounds_of_several_sessions_are_those_of_one_cell(tmp_path: Path) -> None:
+    """Measurements of a cell in several files are its rounds."""
+    files = [tmp_path / "1.json", tmp_path / "2.json"]
+    for number, file in enumerate(files, 1):
+        record = _record(Cell("stream", "half"), *[_steps(0.1 * number)] * number)
+        file.write_bytes(render(Document(SCHEMA, "", machine(), {}, (record,))))
+    assert [run.step_mean_s for run in measured(files)[Cell("stream", "half")]] == [0.1, 0.2, 0.2]
+
+
+def test_each_cell_gets_its_rounds_also_in_a_second_session() -> None:
+    """Policies have five rounds, other programs three and throttled reads two; a session measures those missing."""
+    for cell, rounds in ((Cell("stream", "half"), 5), (Cell("generate", "none"), 3), (THROTTLED, 2)):
+        for measured_rounds in range(rounds + 1):
+            due = sum(cell.is_due(edge_round, measured_rounds) for edge_round in range(5))
+            assert due == rounds - measured_rounds
 
 
 def test_each_cell_has_a_name_of_its_own() -> None:
