@@ -1,0 +1,62 @@
+"""`stream` answers at least as many requests of streams in time as the other policies, in virtual time."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_edgeload.planning.plan import Budget, Speeds
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.workload import Mix
+from pytest_edgeload.workload.arrivals import Periodic, Poisson
+from pytest_edgeload.workload.streams import Stream
+from tests.accuracy.shared_machine import outcome
+from tests.policies.test_stream_deadlines import _deep
+
+NETWORKS = {made.name: made for made in (_deep(4, 128, "small"), _deep(6, 256, "medium"), _deep(8, 512, "large"))}
+"""Networks of 258 KiB, 1.5 MiB and 8 MiB."""
+
+SPEEDS = Speeds(read_bytes_per_s=20e6, flops_per_s=40e6)
+"""At these speeds, the networks take 16 to 525 ms alone, most of it to read."""
+
+OTHERS = ("bulk", "lru", "masa", "mema")
+MAX_BEHIND = 0.1
+"""How far the share in time of `stream` may be below that of the best of the others."""
+
+SCRATCH_BYTES = 4 << 20
+
+
+@st.composite
+def streams(draw: st.DrawFn, number: int) -> Stream:
+    """Draw a stream that asks its network once in half to eight times its service time; the first one at even times."""
+    network = draw(st.sampled_from(sorted(NETWORKS)))
+    every_s = SPEEDS.service_s(NETWORKS[network]) * draw(st.sampled_from([0.5, 1, 2, 4, 8]))
+    is_periodic = number == 0 or draw(st.booleans())
+    return Stream(
+        f"stream {number}",
+        network,
+        Periodic(every_s, every_s / 10) if is_periodic else Poisson(1 / every_s),
+        deadline_s=every_s * draw(st.sampled_from([0.5, 1, 1, 2])),
+        queue=draw(st.sampled_from([None, 1, 2])),
+        steps=draw(st.sampled_from([1, 1, 1, 4])),
+    )
+
+
+@settings(max_examples=10)
+@given(st.data(), st.integers(2, 4), st.sampled_from([None, 0.4, 0.7, 1.0, 1.5]))
+def test_no_policy_is_far_ahead_of_stream(data: st.DataObject, count: int, share: float | None) -> None:
+    """No policy that stays within memory has a much higher share of requests in time than `stream`.
+
+    Memory is unlimited, or this share of the weights of all networks.
+    """
+    drawn = [data.draw(streams(number)) for number in range(count)]
+    shortest_s = min(SPEEDS.service_s(NETWORKS[stream.network]) for stream in drawn)
+    mix = Mix.of_streams("drawn", drawn, duration_s=min(3.0, 20 * shortest_s), seed=data.draw(st.integers(0, 99)))
+    asked = mix.workload({name: NETWORKS[name] for name in mix.networks})
+    weights_bytes = sum(NETWORKS[name].distinct_bytes for name in mix.networks)
+    memory_bytes = None if share is None else int(share * weights_bytes) + SCRATCH_BYTES
+    shares = {}
+    for policy in ("stream", *OTHERS):
+        found = outcome(POLICIES[policy](asked, Budget(memory_bytes, speeds=SPEEDS)), asked, SPEEDS)
+        shares[policy] = found.share if memory_bytes is None or found.peak_bytes <= memory_bytes else 0.0
+    assert shares["stream"] >= max(shares[policy] for policy in OTHERS) - MAX_BEHIND, shares
