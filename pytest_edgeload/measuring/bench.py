@@ -47,6 +47,10 @@ _NOT_COMPARED = "its outputs were not compared with those of plain PyTorch"
 _PEER_COPIES = 2  # of the weights, in a peer that copies them into a module
 
 
+_PlanQuestion = tuple[str, Mapping[str, Policy], Budget, Workload]
+"""All that a plan depends on: the policy's name, the policies, the budget and the workload."""
+
+
 class _Method(NamedTuple):
     """How a worker answers a workload: a plan, or a peer's program and an empty plan; and the peak of either."""
 
@@ -59,7 +63,8 @@ class _Method(NamedTuple):
 class Bench:
     """Everything that all measurements of a session on this host share. `folder` is the session's folder.
 
-    `needs` has the most bytes that the program of a test and row has taken so far.
+    `needs` has the most bytes that the program of a test and row has taken so far, and `plans` the last plan that was
+    made, after the question that it answers.
     """
 
     launcher: Launcher
@@ -69,6 +74,7 @@ class Bench:
     progress: ShowProgress
     peers: Mapping[str, Peer] = field(default_factory=dict)
     needs: dict[tuple[str, str], int] = field(default_factory=dict)
+    plans: list[tuple[_PlanQuestion, Plan]] = field(default_factory=list)
 
     @property
     def calibration(self) -> Calibration:
@@ -183,9 +189,16 @@ class Bench:
             raise error.within(f"policy {case.policy}") from None
 
     def _plan(self, case: Case, workload: Workload, stored: _Stored) -> Plan:
+        """Return the plan of a case. A plan that was made to choose the case's reader is not made again."""
         share = stored_share(stored.values()) if case.store == COMPRESSED else 1.0
         budget = Budget(self._budget_bytes(case, workload), speeds=speeds(case.enforced.read_bps, share))
-        return make_plan(case.policy, self.policies[case.policy], workload, budget)
+        question = case.policy, self.policies, budget, workload
+        for known, plan in self.plans:
+            if known == question:
+                return plan
+        plan = make_plan(case.policy, self.policies[case.policy], workload, budget)
+        self.plans[:] = [(question, plan)]
+        return plan
 
     def _budget_bytes(self, case: Case, workload: Workload) -> int | None:
         if case.limit_bytes is None:

@@ -92,7 +92,8 @@ def answered(
     for total in totals:
         task = plan.tasks[total.task]
         rest[task.request].setdefault(task.kind, []).append(total)
-    return [_answer(r, own[r], rest[r], arrived_s[r]) for r in range(len(own)) if r not in dropped]
+    gone = {*dropped}
+    return [_answer(r, own[r], rest[r], arrived_s[r]) for r in range(len(own)) if r not in gone]
 
 
 def _answer(
@@ -136,11 +137,14 @@ def by_network(workload: Workload, answers: Sequence[Answer], dropped: Sequence[
     requests: dict[str, set[int]] = {}
     for r, request in enumerate(workload.requests):
         requests.setdefault(request.network.name, set()).add(r)
-    return {name: _stats(own, workload, answers, dropped) for name, own in requests.items()}
+    own: dict[str, list[Answer]] = {name: [] for name in requests}
+    for answer in answers:
+        own[workload.requests[answer.request].network.name].append(answer)
+    return {name: _stats(requests[name], workload, own[name], dropped) for name in requests}
 
 
-def _stats(requests: set[int], workload: Workload, answers: Iterable[Answer], dropped: Sequence[int]) -> ServiceStats:
-    own = [answer for answer in answers if answer.request in requests]
+def _stats(requests: set[int], workload: Workload, own: Sequence[Answer], dropped: Sequence[int]) -> ServiceStats:
+    """Return the statistics of the requests of a network; `own` are the answers to them."""
     times = response_times(own)
     return ServiceStats(
         len(requests),
@@ -197,7 +201,8 @@ def _lane_use(plan: Plan, spans: Sequence[Span], totals: Sequence[TaskTotal]) ->
 
 def _dropped_s(plan: Plan, spans: Iterable[Span], dropped: Sequence[int]) -> float | None:
     """Return the time of the tasks of dropped requests; None if none was dropped."""
-    lost = [(span.start_s, span.end_s) for span in spans if plan.tasks[span.task].request in dropped]
+    gone = {*dropped}
+    lost = [(span.start_s, span.end_s) for span in spans if plan.tasks[span.task].request in gone]
     return _length(lost) if dropped else None
 
 

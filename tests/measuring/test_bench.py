@@ -313,6 +313,22 @@ def test_auto_is_the_best_reader_for_the_policy(bench: Bench, case: Case, counti
     assert counting.opened == opened
 
 
+def test_plan_that_chose_the_reader_is_measured(bench: Bench, case: Case) -> None:
+    """The policy is asked once for a case: for the choice of its reader, and not again for its measurement."""
+    asked: list[Workload] = []
+
+    def counted(workload: Workload, budget: Budget) -> Plan:
+        asked.append(workload)
+        return POLICIES["linear"](workload, budget)
+
+    counting = replace(bench, policies={"bulk": counted})
+    for mix in (TINY, WIDE, TINY):
+        found = counting.with_reader(msgspec.structs.replace(case, reader="auto"), mix)
+    assert len(asked) == 3
+    assert counting.measure(found, TINY).outcome == "ok"
+    assert len(asked) == 3
+
+
 def test_unknown_network_is_refused_before_any_process(bench: Bench, case: Case, counting: CountingCap) -> None:
     """A network that is not registered is an error before any process starts."""
     opened = counting.opened
