@@ -63,15 +63,19 @@ def compile_op(op: Op) -> OpCall:
     """Return `op` ready to run. Raises LookupError if this PyTorch does not have its operator."""
     args, bound_args = _divide(dict(enumerate(op.args)))
     kwargs, bound_kwargs = _divide(op.kwargs)
-    function = _REPLACEMENTS.get(op.target) or _BINDINGS.get(op.target) or find_operator(op.target)
     values = tuple(args.get(i) for i in range(len(op.args)))
-    return OpCall(function, values, bound_args, kwargs, bound_kwargs, op.output, op.drops)
+    return OpCall(find_function(op.target), values, bound_args, kwargs, bound_kwargs, op.output, op.drops)
 
 
 def _divide(arguments: Mapping[_Key, Any]) -> tuple[dict[_Key, Any], tuple[tuple[_Key, BoundArgument], ...]]:
     """Return the constants among stored `arguments`, and the others bound."""
-    constants = {key: bind(argument)({}, {}) for key, argument in arguments.items() if not _refers(argument)}
+    constants = {key: bind(argument)({}, {}) for key, argument in arguments.items() if not refers(argument)}
     return constants, tuple((key, bind(argument)) for key, argument in arguments.items() if key not in constants)
+
+
+def find_function(target: str) -> Callable[..., Any]:
+    """Return a function for the operator of this name. Raises LookupError if this PyTorch does not have it."""
+    return _REPLACEMENTS.get(target) or _BINDINGS.get(target) or find_operator(target)
 
 
 def find_operator(target: str) -> Callable[..., Any]:
@@ -212,13 +216,13 @@ _BINDINGS: Mapping[str, Callable[..., Any]] = {
 """The same operators as functions that Python calls in a microsecond less; a step of a decoder has a thousand ops."""
 
 
-def _refers(argument: Any) -> bool:
+def refers(argument: Any) -> bool:
     """Return whether the stored `argument` contains a value or a weight; all others are constants."""
     match argument:
         case {"value": str()} | {"weight": str()}:
             return True
         case list():
-            return any(_refers(item) for item in argument)
+            return any(refers(item) for item in argument)
     return False
 
 

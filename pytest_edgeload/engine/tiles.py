@@ -7,7 +7,7 @@ of a narrow type are widened in blocks of rows, whether the layer is whole or in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,9 @@ import torch
 from pytest_edgeload.engine.integers import find_integer_product
 from pytest_edgeload.engine.kernels import OpCall, compile_op
 from pytest_edgeload.engine.shared_heads import share_heads
-from pytest_edgeload.networks.layer import Layer, RowCut
-from pytest_edgeload.networks.tile import EMBEDDING, GROUPS_AT, REQUESTED, RowRange, Tile, Tiling, find_tiling
+from pytest_edgeload.engine.straight import compile_ops
+from pytest_edgeload.networks.layer import Layer, Op, RowCut
+from pytest_edgeload.networks.tile import EMBEDDING, GROUPS_AT, REQUESTED, WHOLE, RowRange, Tile, find_tiling
 
 Values = MutableMapping[str, Any]
 """Activations by name."""
@@ -61,108 +62,111 @@ class CompiledLayer:
     """A layer that is ready to run."""
 
     def __init__(self, layer: Layer) -> None:
-        self._tiling = find_tiling(layer)
-        before = 0 if self._tiling is None else self._tiling.row_cut.op + 1
-        before = max(before, 0 if layer.row_cut is None else layer.row_cut.op + 1)  # indices of ops up to here count
+        tiling = find_tiling(layer)
+        cut = layer.row_cut or (None if tiling is None else tiling.row_cut)
+        before = 0 if cut is None else cut.op + 1  # indices of ops up to here count
         ops = (*layer.ops[:before], *share_heads(layer.ops[before:]))
-        self._calls = tuple(compile_op(op) for op in ops)
-        self._row_cut = layer.row_cut
-        self._product = find_integer_product(layer)
+        self._run_ops = compile_ops(ops if layer.row_cut is None else ())
+        self._rows = None if cut is None else _RowByRow(layer, cut, ops)
+        self._tiled = frozenset[str]() if tiling is None else {spec.name for spec in tiling.weights}
+        self._is_plain = layer.row_cut is None  # computes with its weights as they are
         self._is_embedding = layer.row_cut is not None and layer.ops[layer.row_cut.op].target == EMBEDDING
 
     def run(self, tile: Tile, values: Values, weights: TileTensors, progress: LayerProgress) -> None:
         """Execute one tile; the tiles of a layer come in order, with one `progress`. Change `values` and `progress`."""
-        if self._tiling is not None and tile is REQUESTED:
-            self._look_up(self._tiling.row_cut, values, weights, {spec.name for spec in self._tiling.weights})
-        elif self._tiling is not None and isinstance(tile, tuple):
-            self._run_rows(self._tiling, tile, values, weights, progress)
-        elif self._row_cut is None:
-            for call in self._calls:
-                call(values, weights)
+        if self._rows is None or (self._is_plain and tile is WHOLE):
+            self._run_ops(values, weights)
+        elif tile is REQUESTED:
+            self._rows.look_up(values, weights, self._tiled)
+        elif isinstance(tile, tuple):
+            self._rows.run_tile(tile, values, weights, self._tiled, progress)
         elif self._is_embedding:
-            self._look_up(self._row_cut, values, weights, ())
+            self._rows.look_up(values, weights, ())
         else:
-            self._run_whole(self._row_cut, values, weights)
+            self._rows.run_whole(values, weights)
 
-    def _run_whole(self, row_cut: RowCut, values: Values, weights: TileTensors) -> None:
+
+class _RowByRow:
+    """A layer that is executed row by row: the op at `cut.op` has a result for each row of a matrix.
+
+    The ops `widen` make that matrix of weights.
+    """
+
+    def __init__(self, layer: Layer, cut: RowCut, ops: Sequence[Op]) -> None:
+        self._cut = cut
+        self._product = find_integer_product(layer)
+        widen = ops[cut.first : cut.op]
+        self._before, self._widen, self._after = map(compile_ops, (ops[: cut.first], widen, ops[cut.op + 1 :]))
+        self._widened = [op.output for op in widen]
+        self._op = compile_op(ops[cut.op])
+
+    def run_whole(self, values: Values, weights: TileTensors) -> None:
         """Execute a layer whose weights are all in memory."""
-        for call in self._calls[: row_cut.first]:
-            call(values, weights)
-        all_rows = (0, row_cut.rows)
-        output = self._apply(row_cut, all_rows, values, _HeldWeights(row_cut, weights), None)
-        self._finish(row_cut, output, values, weights)
+        self._before(values, weights)
+        output = self._apply((0, self._cut.rows), values, _HeldWeights(self._cut, weights), None)
+        self._finish(output, values, weights)
 
-    def _run_rows(
-        self, cut: Tiling, rows: RowRange, values: Values, weights: TileTensors, progress: LayerProgress
+    def run_tile(
+        self, rows: RowRange, values: Values, weights: TileTensors, tiled: Collection[str], progress: LayerProgress
     ) -> None:
-        """Execute a tile that is a range of rows."""
+        """Execute a tile that is a range of rows of the weights `tiled`."""
         first, last = rows
-        part = {spec.name: weights[spec.name] for spec in cut.weights}
+        part = {name: weights[name] for name in tiled}
         if first == 0:
-            progress.others = {name: weight.clone() for name, weight in weights.items() if name not in part}
-            for call in self._calls[: cut.row_cut.first]:
-                call(values, progress.others)
-        held = _HeldWeights(cut.row_cut, progress.others, part, rows)
-        progress.output = self._apply(cut.row_cut, rows, values, held, progress.output)
-        if last == cut.rows:
-            self._finish(cut.row_cut, progress.output, values, progress.others)
+            progress.others = {name: weight.clone() for name, weight in weights.items() if name not in tiled}
+            self._before(values, progress.others)
+        held = _HeldWeights(self._cut, progress.others, part, rows)
+        progress.output = self._apply(rows, values, held, progress.output)
+        if last == self._cut.rows:
+            self._finish(progress.output, values, progress.others)
             progress.others, progress.output = {}, None
 
     def _apply(
-        self, row_cut: RowCut, rows: RowRange, values: Values, weights: _HeldWeights, output: torch.Tensor | None
+        self, rows: RowRange, values: Values, weights: _HeldWeights, output: torch.Tensor | None
     ) -> torch.Tensor:
         """Return `output` with the results of these rows, computed block by block."""
         product = self._product if self._product and self._product.applies(values) else None
-        for block in row_cut.blocks(*rows, product.block_rows(values) if product else None):
+        for block in self._cut.blocks(*rows, product.block_rows(values) if product else None):
             held = weights.of(block)
-            part, axis = (product(values, held), -1) if product else self._block(row_cut, block, values, held)
-            if output is None and block == (0, row_cut.rows):
+            part, axis = (product(values, held), -1) if product else self._block(block, values, held)
+            if output is None and block == (0, self._cut.rows):
                 return part
             if output is None:
-                output = _empty_like(part, axis, row_cut.rows)
+                output = _empty_like(part, axis, self._cut.rows)
             output.narrow(axis, block[0], block[1] - block[0]).copy_(part)
         assert output is not None  # no rows are not a tile
         return output
 
-    def _block(
-        self, row_cut: RowCut, block: RowRange, values: Values, weights: TileTensors
-    ) -> tuple[torch.Tensor, int]:
+    def _block(self, block: RowRange, values: Values, weights: TileTensors) -> tuple[torch.Tensor, int]:
         """Return the results of a block of rows, and the axis along which rows are arranged."""
-        widen = self._calls[row_cut.first : row_cut.op]
-        for each in widen:
-            each(values, weights)
-        call = self._calls[row_cut.op]
-        values[call.output], axis = _part(row_cut, call, block, values, weights)
-        for each in widen:
-            values.pop(each.output, None)
-        return values.pop(call.output), axis
+        self._widen(values, weights)
+        part, axis = _part(self._cut, self._op, block, values, weights)
+        self._delete_widened(values)
+        return part, axis
 
-    def _finish(self, row_cut: RowCut, output: torch.Tensor, values: Values, weights: TileTensors) -> None:
+    def _delete_widened(self, values: Values) -> None:
+        for name in self._widened:
+            values.pop(name, None)
+
+    def _finish(self, output: torch.Tensor, values: Values, weights: TileTensors) -> None:
         """Execute the ops after the op of the rows, whose output is complete."""
-        call = self._calls[row_cut.op]
-        values[call.output] = output
-        call.drop(values)
-        for after in self._calls[row_cut.op + 1 :]:
-            after(values, weights)
+        values[self._op.output] = output
+        self._op.drop(values)
+        self._after(values, weights)
 
-    def _look_up(self, row_cut: RowCut, values: Values, weights: TileTensors, requested: Collection[str]) -> None:
+    def look_up(self, values: Values, weights: TileTensors, requested: Collection[str]) -> None:
         """Execute an embedding: take the rows that are looked up and widen them; `requested` weights have no others."""
-        for call in self._calls[: row_cut.first]:
-            call(values, weights)
-        call = self._calls[row_cut.op]
-        ids: torch.Tensor = call.argument(1, values, weights)
+        self._before(values, weights)
+        ids: torch.Tensor = self._op.argument(1, values, weights)
         places = torch.searchsorted(weights[ROW_NUMBERS], ids) if requested else ids
         own = {
             name: weights[name].index_select(axis, (places if name in requested else ids).flatten())
-            for name, axis in row_cut.axes.items()
+            for name, axis in self._cut.axes.items()
         }
-        widen = self._calls[row_cut.first : row_cut.op]
-        for each in widen:
-            each(values, {**weights, **own})
-        rows: torch.Tensor = call.argument(0, values, {**weights, **own})
-        for each in widen:
-            values.pop(each.output, None)
-        self._finish(row_cut, rows.reshape(*ids.shape, *rows.shape[1:]), values, weights)
+        self._widen(values, {**weights, **own})
+        rows: torch.Tensor = self._op.argument(0, values, {**weights, **own})
+        self._delete_widened(values)
+        self._finish(rows.reshape(*ids.shape, *rows.shape[1:]), values, weights)
 
 
 def _part(
