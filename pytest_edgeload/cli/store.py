@@ -75,7 +75,7 @@ def _outputs(names: Sequence[str], output: Path | None) -> Mapping[str, Path]:
 def _store(name: str, output: Path, registry: Registry) -> str:
     """Write one network to a file, and return a sentence about it."""
     stored, _ = registry.get(name, terminal.show_making)
-    write_edgenet(output, stored, lambda done, total: terminal.show_making(f"file {output}", done, total))
+    write_edgenet(output, stored, lambda done, total: terminal.show(f"edgeload: writing {output}: {done / total:.0%}"))
     return f"stored {name} in {output} ({format_size(output.stat().st_size)})"
 
 

@@ -173,7 +173,8 @@ def edge_network(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
     """Turn a model into a network: `edge_network(name, model, *samples)` returns its name, for `edge.run`.
 
     The model is an `nn.Module`, a `torch.export.ExportedProgram` or the path of a .pt2 file. The last two have the
-    inputs of their export, which are used if no samples are given. A sample is a tuple of positional inputs, a dict of
+    inputs of their export, which are used if no samples are given. It may also be an .edgenet file, which has its own
+    samples. A sample is a tuple of positional inputs, a dict of
     keyword inputs, or `pytest_edgeload.Inputs`. A model is exported again only if its weights, its computation or the
     samples change. `tolerance=` is the largest difference from plain PyTorch's outputs, relative to the largest value.
     """
