@@ -16,7 +16,7 @@ import pytest_edgeload
 from tests.docs.pages import BLOCKS, ROOT
 
 MAX_OBVIOUS = 2  # arguments that a function may have without a word on each
-PUBLIC = {"pytest_edgeload", "pytest_edgeload.strategies"}
+PUBLIC = {"pytest_edgeload", "pytest_edgeload.runtime", "pytest_edgeload.strategies"}
 
 FILES = [
     ROOT / "conftest.py",
@@ -38,7 +38,7 @@ def imports(text: str) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_only_public_modules_are_imported(source: str) -> None:
-    """Documentation, suites and models import `pytest_edgeload` and `pytest_edgeload.strategies`, no other module."""
+    """Documentation, suites and models import `pytest_edgeload`, its runtime and its strategies, no other module."""
     ours = {module for module, _ in imports(SOURCES[source]) if module.partition(".")[0] == "pytest_edgeload"}
     assert ours <= PUBLIC
 
