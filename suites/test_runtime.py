@@ -1,0 +1,101 @@
+"""Does an application get what was measured? Measures the same mixes by a policy and through a Runtime.
+
+Both have a row of the same table. The runtime has the same networks as files of `edgeload store`, and the memory that
+the limit leaves to it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import NETWORKS
+from pytest_edgeload import Edge, Limit, Mix
+
+MIXES = (
+    Mix.of("age, gender", ["age_net", "gender_net"]),
+    Mix.of("sos_googlenet, age", ["sos_googlenet", "age_net"], images=2),
+)
+
+MAX_ERROR = 1e-4
+"""The largest difference from plain PyTorch, relative to the largest value; sums in another order explain it."""
+
+EXAMPLES = """
+import importlib, sys, torch
+
+module, _, function = sys.argv[1].partition(":")
+model, samples = getattr(importlib.import_module(module), function)()
+with torch.inference_mode():
+    torch.save([(inputs, model.eval()(*inputs)) for inputs in samples[:2]], sys.argv[2])
+"""
+"""A program that writes inputs of a network, and the outputs of plain PyTorch for them."""
+
+
+class Opening:
+    """A runtime that is opened, like the networks of a policy, before the clock starts: when a worker receives it."""
+
+    def __init__(self, folder: Path, mix: Mix, policy: str, reader: str, limit: Limit | None) -> None:
+        limit_bytes = None if limit is None else limit.size_bytes
+        self._arguments = (folder, mix.networks, policy, reader, limit_bytes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make it."""
+        return open_runtime, self._arguments
+
+
+def open_runtime(
+    folder: Path, networks: Sequence[str], policy: str, reader: str, limit_bytes: int | None
+) -> tuple[Any, dict[str, Any]]:
+    """Return a runtime with the memory that the limit leaves, and the examples of each network."""
+    import psutil  # noqa: PLC0415  # only workers need these
+    import torch  # noqa: PLC0415
+
+    from pytest_edgeload.runtime import Runtime  # noqa: PLC0415
+
+    examples = {name: torch.load(folder / f"{name}.pt") for name in networks}
+    memory = None if limit_bytes is None else limit_bytes - psutil.Process().memory_info().rss
+    files = {name: folder / f"{name}.edgenet" for name in networks}
+    return Runtime(files, memory=memory, policy=policy, reader=reader), examples
+
+
+def answer(opened: Any, asked: Sequence[tuple[str, int]]) -> None:
+    """Ask all requests at once, and compare each answer with plain PyTorch's."""
+    runtime, examples = opened
+    answers = runtime.ask_all(*((name, *examples[name][sample][0]) for name, sample in asked))
+    for (name, sample), (output, *_) in zip(asked, answers, strict=True):
+        expected = examples[name][sample][1]
+        assert (output - expected).abs().max() <= MAX_ERROR * expected.abs().max(), f"{name}, sample {sample}"
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """Return a folder with each network of the mixes as a file, and its examples."""
+    folder = tmp_path_factory.mktemp("runtime")
+    folder.chmod(0o755)  # for workers, which may have another user
+    names = sorted({name for mix in MIXES for name in mix.networks})
+    edgeload = Path(sys.executable).with_name("edgeload")
+    subprocess.run([edgeload, "store", *names, "-o", folder], cwd=pytestconfig.rootpath, check=True)
+    for name in names:
+        command = [sys.executable, "-c", EXAMPLES, NETWORKS[name], str(folder / f"{name}.pt")]
+        subprocess.run(command, cwd=pytestconfig.rootpath, check=True)
+    return folder
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mix", [pytest.param(mix, id=mix.name) for mix in MIXES])
+def test_runtime(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str, files: Path) -> None:
+    """The policy answers as plain PyTorch does, in a worker and in a runtime alike."""
+    if edge_mem is not None and edge_mem.above_base:
+        pytest.skip("idle workers of functions and of policies differ; give --edge-mem a size such as 512M")
+    reader = "direct" if edge_reader == "auto" else edge_reader
+    measured = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=reader)
+    assert measured.outcome == "ok", measured.detail
+    asked = [(ask.network, ask.sample) for ask in mix.asks]
+    opening = Opening(files, mix, edge_policy, reader, edge_mem)
+    shipped = edge.call(answer, opening, asked, memory=edge_mem, name=f"{edge_policy}.runtime", workload=mix)
+    assert shipped.outcome == "ok", shipped.detail
