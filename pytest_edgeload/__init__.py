@@ -1,8 +1,8 @@
 """Benchmark loading policies: how the layers of neural networks are loaded and executed in little memory.
 
 The public API is the names in `__all__`, `pytest_edgeload.strategies` for hypothesis, and `pytest_edgeload.runtime`.
-All other modules are private and can change in any release. A public name is imported when it is first used, so importing
-the package costs nothing.
+All other modules are private and can change in any release. A public name is imported when it is first used, so
+importing the package costs nothing.
 """
 
 from __future__ import annotations
