@@ -134,14 +134,16 @@ BUDGETS = st.builds(
 """Budgets without memory limit, smaller than a layer, about as large as a network, or plenty."""
 
 
-def stored(folder: Path, module: torch.nn.Module, *samples: Any, checkpoint: Path | None = None) -> Path:
+def stored(
+    folder: Path, module: torch.nn.Module, *samples: Any, checkpoint: Path | None = None, **options: Any
+) -> Path:
     """Store `module` and plain PyTorch's outputs for `samples` in `folder`; return the folder, named as in a store."""
     from pytest_edgeload.exporting.make import store_module  # noqa: PLC0415  # most tests need no torch
 
     part = folder / "part"
     part.mkdir(parents=True)
     where = None if checkpoint is None else str(checkpoint)
-    return part.rename(folder / store_module(part, "stored", module, list(samples), checkpoint=where))
+    return part.rename(folder / store_module(part, "stored", module, list(samples), checkpoint=where, **options))
 
 
 def job(policy: str, folder: Path, *, requests: int = 1, lanes: int = 2) -> tuple[Job, Workload]:

@@ -54,7 +54,8 @@ def _opened(request: ConvertNetwork, folder: Path) -> tuple[torch.nn.Module, lis
     if request.checkpoint is None:
         skeleton.assign_weights(module, _weights(stored, network))  # the factory may draw other weights each time
     else:
-        fill(module, read_checkpoint(Path(request.checkpoint), 0), request.checkpoint, folder)
+        checkpoint = read_checkpoint(Path(request.checkpoint), 0)
+        fill(module, checkpoint, request.checkpoint, folder, request.names)
     return module, samples
 
 

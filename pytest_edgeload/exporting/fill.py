@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import torch
@@ -20,17 +21,24 @@ _COPIES = "copies.safetensors"
 _BUILD_SAME = "build the module that it was saved from"
 
 
-def fill(module: torch.nn.Module, checkpoint: Checkpoint, path: str, folder: Path) -> dict[str, TensorSpec]:
+def fill(
+    module: torch.nn.Module,
+    checkpoint: Checkpoint,
+    path: str,
+    folder: Path,
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, TensorSpec]:
     """Set the weights of `module` to those of the checkpoint at `path`; return the place of each by all its names.
 
     The tensors are views of mapped files, whose pages the kernel reads when they are used and drops when it needs
     memory. A tensor that is not aligned for its type has no place: a worker would have to copy it, so it must be stored
-    again. Until then it is a view of a file in `folder`. Types are those of the checkpoint. Tied weights need one of
+    again. Until then it is a view of a file in `folder`. `names` has the names of tensors in the checkpoint by those in
+    the module, if they differ. Types are those of the checkpoint. Tied weights need one of
     their names in it. Raises BadCheckpoint for a tensor that is missing, unknown, of another shape, or left without
     values.
     """
     tensors = {name: tensor for name, tensor in module.state_dict(keep_vars=True).items() if _is_tensor(tensor)}
-    checkpoint = checkpoint.named_as(tensors)
+    checkpoint = checkpoint.with_names(names, tensors, path).named_as(tensors)
     unknown = sorted(checkpoint.tensors.keys() - tensors.keys())
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
@@ -40,15 +48,15 @@ def fill(module: torch.nn.Module, checkpoint: Checkpoint, path: str, folder: Pat
         tied_names.setdefault(id(tensor), []).append(name)
     places: dict[str, TensorSpec] = {}
     views = _views(checkpoint, folder)
-    for names in tied_names.values():
-        spec = _find(names, checkpoint, path)
-        _check_tied(spec.name, [name for name in names if name in views], views, path)
-        old, new = tensors[names[0]], views[spec.name]
+    for own in tied_names.values():
+        spec = _find(own, checkpoint, path)
+        _check_tied(spec.name, [name for name in own if name in views], views, path)
+        old, new = tensors[own[0]], views[spec.name]
         if spec.name in checkpoint.widened:
             new = _widened(new, *checkpoint.widened[spec.name], old.dtype)
-        _assign(module, names, old, new, path)
+        _assign(module, own, old, new, path)
         if not spec.padding_bytes:
-            exported = [_exported_name(name) if isinstance(new, StoredWeight) else name for name in names]
+            exported = [_exported_name(name) if isinstance(new, StoredWeight) else name for name in own]
             places |= {name: msgspec.structs.replace(spec, name=name) for name in exported}
     _check_values(module, path)
     return places

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -39,10 +40,10 @@ class _CheckpointWeights:
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, module: torch.nn.Module, checkpoint: str, folder: Path) -> _CheckpointWeights:
+    def of(cls, module: torch.nn.Module, checkpoint: str, names: Mapping[str, str], folder: Path) -> _CheckpointWeights:
         """Let the weights of `module` be those in a checkpoint, and return them; see `fill`. Raises BadCheckpoint."""
         files = read_checkpoint(Path(checkpoint), 0)  # addresses move when the size of the stored weights is known
-        return cls(files.files, fill(module, files, checkpoint, folder))
+        return cls(files.files, fill(module, files, checkpoint, folder, names))
 
     def behind(self, size_bytes: int) -> _CheckpointWeights:
         """Return these files and weights at addresses behind a file of `size_bytes`."""
@@ -82,7 +83,9 @@ def make_network(request: MakeNetwork, send: Callable[[Event], None]) -> Path:
         def show(done_bytes: int, total_bytes: int) -> None:
             send(Progress(done_bytes, total_bytes))
 
-        digest = store_module(folder, request.name, module, samples, show, request.checkpoint, request.tolerance)
+        digest = store_module(
+            folder, request.name, module, samples, show, request.checkpoint, request.tolerance, request.names
+        )
         return store.keep(request.key, folder, digest, imported_since(before))
 
 
@@ -94,15 +97,17 @@ def store_module(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     checkpoint: str | None = None,
     tolerance: float | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Write `module` as the network `name` into `folder`; return the digest of its graph.
 
     `samples` are inputs of equal shapes, see `networks.inputs`; the first one is traced. `progress` is called with the
     bytes written and the total. Weights in `checkpoint` are copied only if they are not aligned. `tolerance` is the
-    largest output error, None if it follows from the types. Raises CannotExport, NotPlain, BadCheckpoint or UsageError.
+    largest output error, None if it follows from the types. `names` has the names of tensors in the checkpoint by those
+    in the module, if they differ. Raises CannotExport, NotPlain, BadCheckpoint or UsageError.
     """
     inputs = as_samples(samples)
-    external = _CheckpointWeights() if checkpoint is None else _CheckpointWeights.of(module, checkpoint, folder)
+    external = _CheckpointWeights() if checkpoint is None else _CheckpointWeights.of(module, checkpoint, names, folder)
     answered = answers(module, inputs)  # first, because an export may change the module's caches
     later = next_sample(inputs[0], answered[0].outputs) if answered[0].later else inputs[0]
     layered = export(module, inputs[0], later if signature(later) != signature(inputs[0]) else None)

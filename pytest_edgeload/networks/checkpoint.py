@@ -20,7 +20,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from pytest_edgeload.base import decoding, files
-from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.errors import Refusal, nearest
 from pytest_edgeload.networks.gguf import BLOCK_TYPES, PLAIN_TYPES, read_gguf
 from pytest_edgeload.networks.layer import DTYPES, TensorSpec, WeightFile
 
@@ -67,9 +67,32 @@ class Checkpoint(NamedTuple):
         renamed = {name: msgspec.structs.replace(spec, name=name) for name, spec in tensors.items()}
         return Checkpoint(self.files, renamed, {others.get(name, name): kind for name, kind in self.widened.items()})
 
+    def with_names(self, names: Mapping[str, str], known: Collection[str], path: str) -> Checkpoint:
+        """Return the checkpoint with its tensors named as in a module; `names` has their names in the files by these.
+
+        Raises BadCheckpoint if the module, which has the tensors `known`, or the file at `path` has no such tensor.
+        """
+        for name, stored in names.items():
+            if name not in known:
+                raise BadCheckpoint("the names of tensors", f"the module has no tensor {name}", _nearest(name, known))
+            if stored not in self.tensors:
+                reason = f"it has no tensor {stored}, which the names give to {name}"
+                raise BadCheckpoint(path, reason, _nearest(stored, self.tensors))
+        others = {stored: name for name, stored in names.items()}
+        tensors = {others.get(stored, stored): spec for stored, spec in self.tensors.items()}
+        renamed = {name: msgspec.structs.replace(spec, name=name) for name, spec in tensors.items()}
+        widened = {others.get(stored, stored): kind for stored, kind in self.widened.items()}
+        return self._replace(tensors=renamed, widened=widened)
+
     def _stored_name(self, name: str, depth: int) -> str:
         """Return the name in the files of a tensor whose module is inside of so many others."""
         return self.name_of(name.split(".", depth)[-1])
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """Return the hint for a tensor that does not exist; there may be too many others to list."""
+    near = nearest(name, known)
+    return f"did you mean {near}?" if near else "correct the names"
 
 
 class _TensorEntry(msgspec.Struct):

@@ -23,7 +23,8 @@ class MakeNetwork(msgspec.Struct, frozen=True, tag="make"):
     """Make the network `name` and keep it in the store at `root` under the recipe `key`.
 
     `factory` is written as `module:function` and imported from `path`, or is the path of a saved model. `checkpoint` is
-    the path of the checkpoint that contains the weights, if the factory's module gets its weights from one.
+    the path of the checkpoint that contains the weights, if the factory's module gets its weights from one, and `names`
+    the names of tensors in it by those in the module, if they differ.
     `tolerance` is the largest output error, None if it follows from the network's types.
     """
 
@@ -34,12 +35,13 @@ class MakeNetwork(msgspec.Struct, frozen=True, tag="make"):
     name: str
     checkpoint: str | None = None
     tolerance: float | None = None
+    names: dict[str, str] = {}
 
 
 class ConvertNetwork(msgspec.Struct, frozen=True, tag="convert"):
     """Convert the stored network in the folder `network` by `function`, and keep the result as the folder `files`.
 
-    `factory` and `checkpoint` are those of the network, see `MakeNetwork`, and `function` is written as
+    `factory`, `checkpoint` and `names` are those of the network, see `MakeNetwork`, and `function` is written as
     `module:function`. A network of a test's own model has a `skeleton` instead of a factory.
     """
 
@@ -52,6 +54,7 @@ class ConvertNetwork(msgspec.Struct, frozen=True, tag="convert"):
     files: str
     checkpoint: str | None = None
     skeleton: str | None = None
+    names: dict[str, str] = {}
 
 
 Request = MakeNetwork | ConvertNetwork

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -45,12 +46,14 @@ _RATIO = "give the largest relative difference, such as 0.001"
 class Recipe(NamedTuple):
     """The source of a network: a function or the path of a .pt2 file, and the checkpoint with the weights, if any.
 
-    `tolerance` is the largest output error of its runs, None if it follows from the network's types.
+    `tolerance` is the largest output error of its runs, None if it follows from the network's types. `names` has the
+    names of tensors in the module and in the checkpoint, if they differ.
     """
 
     factory: str
     checkpoint: Path | None = None
     tolerance: float | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         checkpoint = "" if self.checkpoint is None else f" with {self.checkpoint}"
@@ -117,13 +120,15 @@ class Registry:
         checkpoint: str | os.PathLike[str] | None = None,
         *,
         tolerance: float | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         """Register the network `name`, made by `factory`: `module:function`, or the path of a .pt2 or .edgenet file.
 
         `checkpoint` is a safetensors file, an index of shards, the folder of either, or a GGUF file; the function's
         module gets its weights from it. `tolerance` is the largest difference from plain PyTorch's outputs, relative to
-        the largest value; by default it follows from the network's types. Raises UsageError if the factory has another
-        form, the tolerance is not a positive number or the name is taken.
+        the largest value; by default it follows from the network's types. `names` has the names of tensors in the
+        checkpoint by those in the module, for tensors whose names differ. Raises UsageError if the factory has another
+        form, the tolerance is not a positive number, `names` are not texts or the name is taken.
         """
         check_name("network", name)
         factory = os.fsdecode(factory) if isinstance(factory, bytes | os.PathLike) else factory
@@ -137,7 +142,9 @@ class Registry:
             check_format(f"network {name}:", factory)
             check_function(f"network {name}: factory", factory)
         checkpoint_path = None if checkpoint is None else self.base / arguments.path("checkpoint", checkpoint)
-        recipe = Recipe(factory, checkpoint_path, checked_tolerance(tolerance))
+        if names and checkpoint is None:
+            raise UsageError(f"network {name}", "it has names of tensors, but no checkpoint", "leave the names out")
+        recipe = Recipe(factory, checkpoint_path, checked_tolerance(tolerance), _checked_names(names))
         if self._recipes.get(name) != recipe:
             self.check_free(name, recipe)
         self._recipes[name] = recipe
@@ -232,7 +239,16 @@ class Registry:
         skeleton = str(self._skeleton_without_factory(name)) if name in self._skeletons else None
         network = str(self._stored[name].folder)
         return ConvertNetwork(
-            self._root, key, search_path(), recipe.factory, network, function, str(files), checkpoint, skeleton
+            self._root,
+            key,
+            search_path(),
+            recipe.factory,
+            network,
+            function,
+            str(files),
+            checkpoint,
+            skeleton,
+            dict(recipe.names),
         )
 
     def _make(self, name: str, show: ShowProgress) -> Path:
@@ -246,12 +262,14 @@ class Registry:
         except BadCheckpoint as error:
             raise PreparationFailed(subject, error.statement, error.hint) from error
         versions = (name, str(FORMAT), importlib.metadata.version("torch"), *stamps)
-        key = recipe_key(str(recipe), sources, versions)
+        key = recipe_key(str(recipe), sources, (*versions, *map(str, recipe.names)))
         stored = self._store.find(key)
         if stored is not None:
             return stored
         checkpoint = None if recipe.checkpoint is None else str(recipe.checkpoint)
-        request = MakeNetwork(self._root, key, search_path(), recipe.factory, name, checkpoint, recipe.tolerance)
+        request = MakeNetwork(
+            self._root, key, search_path(), recipe.factory, name, checkpoint, recipe.tolerance, dict(recipe.names)
+        )
         try:
             return prepare(request, name, show)
         except PreparationFailed as error:
@@ -279,6 +297,19 @@ def _convert(request: ConvertNetwork, label: str, failed: str, show: ShowProgres
         raise error.about(failed) from None
     finally:
         show(label, 1, 1)
+
+
+def _checked_names(names: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Return the names of tensors as pairs. Raises BadArgument unless they are texts, each given once."""
+    hint = "give a dict with the names in the checkpoint by those in the module"
+    given: object = {} if names is None else names
+    pairs = tuple(given.items()) if isinstance(given, Mapping) else ()
+    if not isinstance(given, Mapping) or any(not isinstance(each, str) for pair in pairs for each in pair):
+        raise arguments.BadArgument("names", "not a dict of texts", hint)
+    counts = Counter(stored for _, stored in pairs)
+    for stored in (stored for stored, count in counts.items() if count > 1):
+        raise arguments.BadArgument.of("names", stored, "given to two tensors", "name each tensor once")
+    return pairs
 
 
 def checked_tolerance(tolerance: object) -> float | None:

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from pytest_edgeload.policies import Policy  # at run time, every pytest start would import it
 
@@ -22,6 +23,7 @@ class RegisterNetwork(Protocol):
         checkpoint: str | os.PathLike[str] | None = None,
         *,
         tolerance: float | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         """Register the network `name`."""
 
@@ -48,9 +50,10 @@ def pytest_edge_networks(register: RegisterNetwork) -> None:
     is a tuple of positional inputs, a dict of keyword inputs, or `pytest_edgeload.Inputs`. The function runs in a
     process of its own, and only if the network is not stored yet. Instead of the module it can return a
     `torch.export.ExportedProgram` or the path of a saved one, also without samples. A module without weights gets the
-    weights of a safetensors `checkpoint`: a file, an index of shards, or the folder of either. `tolerance` is the
-    largest difference from plain PyTorch's outputs, relative to the largest value. A file of `edgeload store` is used
-    as it is. Relative paths start at pytest's rootdir:
+    weights of a `checkpoint`: a safetensors file, an index of shards, the folder of either, or a GGUF file; `names` has
+    the names of its tensors by those in the module, for tensors whose names differ. `tolerance` is the largest
+    difference from plain PyTorch's outputs, relative to the largest value. A file of `edgeload store` is used as it is.
+    Relative paths start at pytest's rootdir:
 
         def pytest_edge_networks(register):
             register("my_net", "my_models:my_net")

@@ -173,6 +173,50 @@ def test_damaged_gguf_file_is_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "model.gguf", 0)
 
 
+class OwnNames(nn.Module):
+    """The layers of `Net`, under names that no architecture has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.scale = nn.Embedding(40, 256), nn.LayerNorm(256, bias=False)
+        self.last = nn.Linear(256, 40, bias=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Score the words."""
+        return self.last(self.scale(self.words(ids)))  # type: ignore[no-any-return]
+
+
+NAMES = {"words.weight": "token_embd.weight", "scale.weight": "output_norm.weight", "last.weight": "output.weight"}
+
+
+def test_given_names_find_tensors_that_no_architecture_names(tmp_path: Path) -> None:
+    """With names by those of the module, each tensor is read where it is, and outputs are plain PyTorch's."""
+    checkpoint = written(tmp_path / "model.gguf", "Q8_0")
+    with torch.device("meta"):
+        module = OwnNames().eval()
+    folder = stored(tmp_path, module, (torch.tensor([[3, 1, 39]]),), checkpoint=checkpoint, names=NAMES)
+    assert (folder / WEIGHTS).stat().st_size <= 4096
+    opened = OpenNetwork(folder, "read")
+    assert opened.compare(execute(opened, dict.fromkeys(range(9), (WHOLE,))), 0).error == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (NAMES | {"last.weight": "outptu.weight"}, "no tensor outptu.weight, which the names give to last.weight; did"),
+        (NAMES | {"lsat.weight": "output.weight"}, "^the names of tensors: the module has no tensor lsat.weight; did"),
+        ({"words.weight": "token_embd.weight"}, "it has a tensor output.weight and 1 more, unknown to the module"),
+    ],
+)
+def test_wrong_names_are_refused_by_name(tmp_path: Path, names: dict[str, str], reason: str) -> None:
+    """A tensor that the file or the module lacks, or that the names leave over, is named."""
+    checkpoint = written(tmp_path / "model.gguf", "F16")
+    with torch.device("meta"):
+        module = OwnNames().eval()
+    with pytest.raises(BadCheckpoint, match=reason):
+        stored(tmp_path, module, (torch.tensor([[3]]),), checkpoint=checkpoint, names=names)
+
+
 def test_tensor_unknown_to_the_module_is_refused(tmp_path: Path) -> None:
     """A tensor that neither the module nor the names of the architecture have is refused."""
     checkpoint = written(tmp_path / "model.gguf", "Q8_0", output="other.weight")

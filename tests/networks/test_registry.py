@@ -202,6 +202,28 @@ def test_a_tolerance_is_a_positive_number(project: Project, tolerance: Any) -> N
         project.registry().register("other", "my_factories:make", tolerance=tolerance)
 
 
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ([("a", "b")], r"^names: not a dict of texts; give a dict"),
+        ({"a": 1}, r"^names: not a dict of texts; give a dict"),
+        ({"a": "x", "b": "x"}, r"^names=.*x.*: given to two tensors; name each tensor once"),
+    ],
+)
+def test_names_of_tensors_are_texts_given_once(project: Project, names: Any, reason: str) -> None:
+    """Names that are not texts, or a tensor with two names, are refused before the network is made."""
+    with pytest.raises(UsageError, match=reason):
+        project.registry().register("other", "my_factories:make", checkpoint="x.gguf", names=names)
+
+
+def test_names_of_tensors_need_a_checkpoint(project: Project) -> None:
+    """Names without a checkpoint are refused."""
+    with pytest.raises(
+        UsageError, match=r"^network other: it has names of tensors, but no checkpoint; leave the names"
+    ):
+        project.registry().register("other", "my_factories:make", names={"a": "b"})
+
+
 def test_a_tolerance_is_part_of_the_network(project: Project) -> None:
     """A network that is registered with a tolerance has it; the name is taken for the same model without one."""
     registry, half = project.registry(), cast("float", torch.tensor(0.5))  # converted, like all scalars
