@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 
 from pytest_edgeload.engine.memory import arena
@@ -23,6 +24,7 @@ class ReusedArena:
         """Return memory for an arena of this size, None for 0. The bytes of the one before stay if it `fits`."""
         if not self.fits(size_bytes):
             self._memory = None  # before the new one is taken
+            gc.collect()  # an earlier window is part of a cycle, and its tensors are views of the old one
             self._memory = arena(size_bytes) if size_bytes else None
         elif self._memory is not None:
             _return_pages(self._memory, size_bytes)
