@@ -11,7 +11,7 @@ SIZE = 32 << 20
 
 
 def test_old_arena_is_freed_before_a_larger_one_is_taken() -> None:
-    """Even if a view of the old arena is in a cycle of objects, its memory is returned when a plan needs a larger one."""
+    """Its memory is returned to the system, even if one of its views is in a cycle of objects."""
     arena = ReusedArena()
     window: list[Any] = [arena.of(SIZE)]
     window[0][:] = bytes(SIZE)
