@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import mmap
 
 from pytest_edgeload.engine.memory import arena
@@ -22,12 +21,13 @@ class ReusedArena:
 
     def of(self, size_bytes: int) -> memoryview | None:
         """Return memory for an arena of this size, None for 0. The bytes of the one before stay if it `fits`."""
-        if not self.fits(size_bytes):
-            self._memory = None  # before the new one is taken
-            gc.collect()  # an earlier window is part of a cycle, and its tensors are views of the old one
+        fits = self.fits(size_bytes)
+        if (
+            self._memory is not None
+        ):  # others may still refer to it, such as an earlier window, which is part of a cycle
+            _return_pages(self._memory, size_bytes if fits else 0)
+        if not fits:
             self._memory = arena(size_bytes) if size_bytes else None
-        elif self._memory is not None:
-            _return_pages(self._memory, size_bytes)
         return self._memory if size_bytes else None
 
 

@@ -51,7 +51,7 @@ class WeightMemory:
     def clear(self) -> None:
         """Free all tiles, and return their memory to the system."""
         self._drop([*self._tiles])
-        self._arena = ReusedArena()
+        self._arena.of(0)
         trim()
 
     def _drop(self, tiles: Collection[StoredTile]) -> None:
