@@ -29,7 +29,7 @@ pure: $(VENV)/ready
 	$(RUN) pytest --quiet --numprocesses=2 -m "not full and not slow" --hypothesis-profile=quick $(PURE)
 
 test: $(VENV)/ready system ## three processes, because measured runs take turns and booting kernels wait
-	$(RUN) $(if $(COVERAGE),slipcover --source pytest_edgeload --skip-covered -m) pytest tests $(PARALLEL)
+	$(RUN) $(if $(COVERAGE),slipcover --source pytest_edgeload --skip-covered -m) pytest tests $(PARALLEL) --durations=25 --durations-min=10
 
 check: lint types contracts docs test
 
