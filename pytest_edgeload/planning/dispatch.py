@@ -6,8 +6,9 @@ import math
 from collections.abc import Hashable, Sequence
 
 from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
-from pytest_edgeload.planning.plan import Plan, StepLoop, Task, WeightKey
-from pytest_edgeload.planning.progress import RequestState, TaskState, WeightState, loops_of
+from pytest_edgeload.planning.open_tasks import OpenTasks, meets
+from pytest_edgeload.planning.plan import Plan, StepLoop, Task
+from pytest_edgeload.planning.progress import RequestState, TaskState, WeightState
 from pytest_edgeload.planning.ready import Choice, Rank, ReadyClass, ReadyTasks
 from pytest_edgeload.planning.urgency import Urgency
 from pytest_edgeload.workload import awaited_requests
@@ -24,12 +25,8 @@ class Dispatcher:
     def __init__(self, plan: Plan, requests: Sequence[TimedRequest] = ()) -> None:
         self._lanes, self._order, self._memory_bytes = plan.lanes, plan.order, plan.memory_bytes
         self._arrivals, self._queues, self._urgency = Arrivals(), Queues(), Urgency()
-        self._tasks: dict[int, TaskState] = {}
-        self._task_count = 0
-        self._requests: dict[int, RequestState] = {}
-        self._request_count = 0
-        self._over: list[RequestState] = []  # their tasks have all ended
-        self._weights: dict[WeightKey, WeightState] = {}  # that have not been freed
+        self._open = OpenTasks(self._arrivals)
+        self._tasks, self._requests = self._open.by_index, self._open.requests
         self._ready = ReadyTasks(plan.patience)
         self._fresh: set[int | None] = set()
         self._turn = 0
@@ -58,98 +55,22 @@ class Dispatcher:
         that is over; it is dropped if a request that it depends on is. Return the requests whose conditions can be
         evaluated now, as `end` does.
         """
-        self._forget()
-        first = self._request_count
-        self._add_requests(requests, tasks, max((loop.steps for loop in loops), default=1))
-        added = range(first, self._request_count)
+        self._open.forget()
+        first = self._open.request_count
+        self._open.add_requests(requests, tasks, max((loop.steps for loop in loops), default=1))
+        added = range(first, self._open.request_count)
         for request, seconds in zip(added, service_s, strict=False):  # other orders may have other numbers of times
             self._requests[request].service_s = seconds
         for request, seconds in zip(added, deadlines_s, strict=False):
             self._requests[request].deadline_s = seconds
-        self._add_tasks(tasks, loops, now_s)
+        for state in self._open.add_tasks(tasks, loops):
+            if state.request.has_begun:
+                self._left_of_begun += state.steps
+            if not state.waiting:
+                self._push(state, now_s)
         decided = self._connect(requests, first, now_s)
         self.advance(now_s)
         return decided
-
-    def _forget(self) -> None:
-        """Forget the requests whose tasks have all ended."""
-        for request in self._over:
-            if not request.left:
-                self._requests.pop(request.index, None)
-        self._over.clear()
-
-    def _add_requests(self, requests: Sequence[TimedRequest], tasks: Sequence[Task], steps: int) -> None:
-        """Add the new requests, and those that only their tasks are known of: these have `steps` steps."""
-        first = self._request_count
-        self._request_count = max([first + len(requests), *(task.request + 1 for task in tasks)])
-        for r, request in enumerate(requests, first):
-            state = self._requests[r] = RequestState(r, request.steps, request.stream, request.queue)
-            source = None if request.after is None else self._requests.get(request.after)
-            trigger = None if source is None or source.is_answered else source.index
-            state.has_begun = self._arrivals.add(r, request.arrival_s, request.batch, trigger)
-        for r in range(first + len(requests), self._request_count):
-            self._requests[r] = RequestState(r, steps, has_begun=self._arrivals.add(r, 0.0, 0, None))
-
-    def _add_tasks(self, tasks: Sequence[Task], loops: Sequence[StepLoop], now_s: float) -> None:
-        """Add the tasks of the plan, each to its request and to the tasks that it waits for."""
-        first = self._task_count
-        self._task_count += len(tasks)
-        added = [self._new_task(index, task) for index, task in enumerate(tasks, first)]
-        for state, loop in zip(added, loops_of(len(tasks), first, loops), strict=True):
-            if loop is not None:
-                users = state.weights.users if state.weights is not None and state.task.kind != "exec" else ()
-                state.loop, state.steps = loop, loop.steps
-                state.runs = min(loop.steps, max(request.steps for request in users or (state.request,)))
-            self._count_new(state)
-        self._tasks.update(enumerate(added, first))
-        for state in added:
-            self._link(state)
-        for state in added:
-            if not state.waiting:
-                self._push(state, now_s)
-
-    def _new_task(self, index: int, task: Task) -> TaskState:
-        """Return the state of a task, and let its weights know of it."""
-        request = self._request(task.request)
-        if task.kind == "init":
-            return TaskState(index, task, request)
-        weights = self._weights.get(task.weights)
-        if weights is None:
-            weights = self._weights[task.weights] = WeightState()
-        if task.kind == "exec":
-            weights.users.add(request)
-        elif task.kind == "free":
-            weights.has_free = True
-        return TaskState(index, task, request, weights)
-
-    def _count_new(self, state: TaskState) -> None:
-        """Count a new task as a part of its request."""
-        request, kind = state.request, state.task.kind
-        request.left += state.steps
-        if request.has_begun:
-            self._left_of_begun += state.steps
-        if kind == "init":
-            request.inits.append(state)
-            state.waiting = 1  # for its arrival
-        if kind in {"init", "exec"}:
-            request.left_until_answer += state.runs
-
-    def _request(self, r: int) -> RequestState:
-        """Return a request. One that was forgotten has been answered; a free of weights that it used is left."""
-        if r not in self._requests:
-            self._requests[r] = RequestState(r, is_answered=True)
-        return self._requests[r]
-
-    def _link(self, state: TaskState) -> None:
-        """Let a new task wait for the tasks that it names, except those that have ended."""
-        for index in dict.fromkeys(state.task.after):
-            awaited = self._tasks.get(index)
-            if awaited is not None:
-                awaited.followers.append(state)
-                state.waiting += 1
-        if state.steps > 1:
-            for index in {*state.task.carried} - {state.index, *state.task.after}:
-                self._tasks[index].followers.append(state)
 
     def _connect(self, requests: Sequence[TimedRequest], first: int, now_s: float) -> list[int]:
         """Add the new requests to those they depend on. Return those whose conditions can be evaluated already."""
@@ -181,7 +102,7 @@ class Dispatcher:
     def arrived_s(self) -> list[float | None]:
         """The time of arrival of each request; None for one that has not arrived, or is forgotten."""
         known = self._requests
-        return [known[r].arrived_s if r in known else None for r in range(self._request_count)]
+        return [known[r].arrived_s if r in known else None for r in range(self._open.request_count)]
 
     @property
     def finished(self) -> bool:
@@ -343,9 +264,9 @@ class Dispatcher:
             self._count(state, now_s)
             met = state.followers
             if state.loop is not None:
-                met = [follower for follower in met if _meets(state, follower)]
+                met = [follower for follower in met if meets(state, follower)]
             if state.done < state.steps:  # the next step of the task itself also waits for this one
-                state.waiting = 1 + self._unmet(state)
+                state.waiting = 1 + self._open.unmet(state)
                 met.append(state)
             else:
                 del self._tasks[state.index]
@@ -368,7 +289,7 @@ class Dispatcher:
             self._count_use(state, state.weights)
         if not request.left:
             self._release_bytes(request)
-            self._over.append(request)
+            self._open.over.append(request)
             if request.is_dropped:
                 self._to_discard.append(request.index)
 
@@ -377,16 +298,9 @@ class Dispatcher:
         if state.task.kind == "free":
             self._release_bytes(weights)
             if state.done == state.steps:
-                self._weights.pop(state.task.weights, None)
+                self._open.weights.pop(state.task.weights, None)
         elif state.task.kind == "exec" and state.done == state.steps:
             weights.users.discard(state.request)
-
-    def _unmet(self, state: TaskState) -> int:
-        """Return how many tasks the step of a task that comes next, and is not its first, still waits for."""
-        done, loop = state.done, state.loop
-        assert loop is not None  # only a loop has a second step
-        own = sum(a in self._tasks and self._tasks[a].done <= done for a in {*state.task.after} if a in loop)
-        return own + sum(c in self._tasks and self._tasks[c].done < done for c in {*state.task.carried})
 
     def _release(self, state: TaskState, now_s: float) -> bool:
         """Count one event that a task waits for as over; return whether the task thereby ends without running."""
@@ -424,11 +338,3 @@ class Dispatcher:
         self._ready.add(
             (task.priority, since, first, state.done, state.index), ReadyClass(task.lane, task.reserve, common_rank)
         )
-
-
-def _meets(state: TaskState, follower: TaskState) -> bool:
-    """Return whether the step of a task that has just ended is one that `follower` waits for."""
-    if state.loop is None or follower.index not in state.loop:
-        return state.done == state.steps
-    is_own = state.index in follower.task.after and state.done == follower.done + 1
-    return is_own or (state.index in follower.task.carried and state.done == follower.done)
