@@ -57,7 +57,7 @@ def open_runtime(
 
     from pytest_edgeload.runtime import Runtime  # noqa: PLC0415
 
-    examples = {name: torch.load(folder / f"{name}.pt") for name in networks}
+    examples = {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in networks}
     memory = None if limit_bytes is None else limit_bytes - psutil.Process().memory_info().rss
     files = {name: folder / f"{name}.edgenet" for name in networks}
     return Runtime(files, memory=memory, policy=policy, reader=reader), examples

@@ -25,10 +25,16 @@ ALLOWED = {
     ("pytest_edgeload/base/pickling.py", "marshal.loads"): "named for a worker, which reads the code of its session",
     ("pytest_edgeload/engine/call.py", "pickle.load"): "a worker reads the function that its parent sends",
     (
+        "pytest_edgeload/engine/straight.py",
+        "compile",
+    ): "a function of numbered variables; names and values of a network are arguments",
+    ("pytest_edgeload/engine/straight.py", "exec"): "the same function",
+    (
         "pytest_edgeload/exporting/model.py",
         "torch.export.load",
     ): "the user supplies the program, like any code",
     ("pytest_edgeload/peers/torch_load.py", "torch.load"): "tensors only: weights_only=True",
+    ("suites/test_runtime.py", "torch.load"): "tensors only: weights_only=True",
     ("pytest_edgeload/skeleton.py", "pickle.load"): "a worker reads the module that its own session pickled",
 }
 """The only uses, each with the reason why it does not read a cache, a baseline or a worker."""
