@@ -339,5 +339,5 @@ def test_network_without_a_module_has_no_skeleton(project: Project, tmp_path: Pa
     """A network that this process adopts without a module cannot be run by a peer that needs the module."""
     registry = project.registry()
     registry.adopt("made", project.get(registry)[0])
-    with pytest.raises(UsageError, match=r"^network made cannot be sent to a peer: it was made without a m"):
+    with pytest.raises(UsageError, match=r"^network made cannot be sent to a peer: it has no module"):
         registry.skeleton("made", tmp_path, lambda _name, _done, _total: None)
