@@ -22,6 +22,9 @@ MIXES = (
     Mix.of("sos_googlenet, age", ["sos_googlenet", "age_net"], images=2),
 )
 
+READER = "direct"
+"""The reader of both rows: a runtime's own default."""
+
 MAX_ERROR = 1e-4
 """The largest difference from plain PyTorch, relative to the largest value; sums in another order explain it."""
 
@@ -39,9 +42,9 @@ with torch.inference_mode():
 class Opening:
     """A runtime that is opened, like the networks of a policy, before the clock starts: when a worker receives it."""
 
-    def __init__(self, folder: Path, mix: Mix, policy: str, reader: str, limit: Limit | None) -> None:
+    def __init__(self, folder: Path, mix: Mix, policy: str, limit: Limit | None) -> None:
         limit_bytes = None if limit is None else limit.size_bytes
-        self._arguments = (folder, mix.networks, policy, reader, limit_bytes)
+        self._arguments = (folder, mix.networks, policy, limit_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to make it."""
@@ -49,7 +52,7 @@ class Opening:
 
 
 def open_runtime(
-    folder: Path, networks: Sequence[str], policy: str, reader: str, limit_bytes: int | None
+    folder: Path, networks: Sequence[str], policy: str, limit_bytes: int | None
 ) -> tuple[Any, dict[str, Any]]:
     """Return a runtime with the memory that the limit leaves, and the examples of each network."""
     import psutil  # noqa: PLC0415  # only workers need these
@@ -60,7 +63,7 @@ def open_runtime(
     examples = {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in networks}
     memory = None if limit_bytes is None else limit_bytes - psutil.Process().memory_info().rss
     files = {name: folder / f"{name}.edgenet" for name in networks}
-    return Runtime(files, memory=memory, policy=policy, reader=reader), examples
+    return Runtime(files, memory=memory, policy=policy, reader=READER), examples
 
 
 def answer(opened: Any, asked: Sequence[tuple[str, int]]) -> None:
@@ -88,14 +91,14 @@ def files(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
 
 @pytest.mark.full
 @pytest.mark.parametrize("mix", [pytest.param(mix, id=mix.name) for mix in MIXES])
-def test_runtime(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, edge_reader: str, files: Path) -> None:
+def test_runtime(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None, files: Path) -> None:
     """The policy answers as plain PyTorch does, in a worker and in a runtime alike."""
     if edge_mem is not None and edge_mem.above_base:
         pytest.skip("idle workers of functions and of policies differ; give --edge-mem a size such as 512M")
-    reader = "direct" if edge_reader == "auto" else edge_reader
-    measured = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=reader)
+    measured = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=READER)
     assert measured.outcome == "ok", measured.detail
     asked = [(ask.network, ask.sample) for ask in mix.asks]
-    opening = Opening(files, mix, edge_policy, reader, edge_mem)
-    shipped = edge.call(answer, opening, asked, memory=edge_mem, name=f"{edge_policy}.runtime", workload=mix)
+    opening = Opening(files, mix, edge_policy, edge_mem)
+    row = f"{edge_policy}.runtime"
+    shipped = edge.call(answer, opening, asked, memory=edge_mem, name=row, workload=mix, reader=READER)
     assert shipped.outcome == "ok", shipped.detail

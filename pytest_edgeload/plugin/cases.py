@@ -55,7 +55,7 @@ class WorkloadRun:
 class ProgramRun:
     """A program that `edge.call` or `edge.command` runs, the name of its row, and the test that calls it.
 
-    A function that answers a `workload` has its row among those of the policies.
+    A function that answers a `workload` has its row among those of the policies with the same reader.
     """
 
     caller: Caller
@@ -63,12 +63,13 @@ class ProgramRun:
     program: Calling | Command
     memory: Limit | None = None
     workload: Mix | None = None
+    reader: str = AUTO
     store: StoreForm = PLAIN
 
     @property
     def row(self) -> tuple[str, str, str]:
         """The workload, policy and reader of the case."""
-        return (PROGRAM, self.name, "none") if self.workload is None else (self.workload.name, self.name, AUTO)
+        return (PROGRAM, self.name, "none") if self.workload is None else (self.workload.name, self.name, self.reader)
 
 
 def unlimited_case(run: WorkloadRun | ProgramRun, threads: int) -> Case:

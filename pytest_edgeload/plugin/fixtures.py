@@ -81,6 +81,7 @@ class Edge:
         metrics: Mapping[str, MetricSource | str] | Sequence[str] | None = None,
         repeat: int = 1,
         workload: Mix | Sequence[str] | None = None,
+        reader: str = "auto",
         **kwargs: object,
     ) -> Measurement:
         """Call `function` once, in a worker without PyTorch with the limit `memory`, and return the measurement.
@@ -90,17 +91,17 @@ class Edge:
         `wrong`, any other exception `crashed`. `name` names the row. `metrics` are keys of the mapping that it returns,
         or paths by name of the metric: `{"tokens_per_s": "$.timings.predicted"}`. It is called `repeat` times in one
         worker; if that is more than once, the seconds of each repetition, the memory after it, and the `leak` are
-        metrics. A function that answers `workload`, like `edge.run`, has its row among those of the policies; only its
-        outputs are not compared. The worker gets the functions, classes and data of
-        the test's own module by value, and imports all other modules. Raises UsageError for arguments that cannot be
-        pickled, or a limit that the worker itself exceeds.
+        metrics. A function that answers `workload`, like `edge.run`, has its row among those of the policies with the
+        same `reader`; only its outputs are not compared. The worker gets the functions, classes and data of the test's
+        own module by value, and imports all other modules. Raises UsageError for arguments that cannot be pickled, or a
+        limit that the worker itself exceeds.
         """
         __tracebackhide__ = True
         from pytest_edgeload.plugin.programs import CallSpec  # noqa: PLC0415  # see the first lines
 
         with _ShortRefusals():
             spec = CallSpec(function, args, kwargs, name, metrics, repeat)
-            return self._running.run_program(self._turn, spec, memory, workload)
+            return self._running.run_program(self._turn, spec, memory, workload, reader)
 
     def command(
         self,

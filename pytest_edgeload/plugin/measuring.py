@@ -51,6 +51,7 @@ class SessionBench:
         Raises the errors of `Bench.run`, `Bench.answer` and `Calibration.program_limit_bytes`, and UsageError for a
         function that answers a workload and has the name of a policy or peer.
         """
+        _check_reader(run)
         bench = self._machine.bench
         if run.workload is not None and isinstance(run.program, Calling):  # no command has a workload
             if run.name in {*bench.policies, *bench.peers}:
@@ -69,6 +70,7 @@ class SessionBench:
 
     def try_program(self, run: ProgramRun) -> Measurement:
         """Run a program without a limit, and write nothing."""
+        _check_reader(run)
         return self._unlimited.run(unlimited_case(run, self._setup.settings.threads), run.program)
 
     def service_s(self, mix: Mix, device: str | None) -> float:
@@ -115,4 +117,11 @@ def _check_names(run: WorkloadRun, bench: Bench) -> None:
         check_name("policy", run.policy, [*bench.policies, *bench.peers])
     if (refusal := missing(run.policy)) is not None:
         raise refusal
+    _check_reader(run)
+
+
+def _check_reader(run: WorkloadRun | ProgramRun) -> None:
     check_name("reader", run.reader, [AUTO, *READERS])
+    if run.workload is None and run.reader != AUTO:
+        reason, hint = "only a function that answers a workload has one", "give workload=, or the argument by position"
+        raise UsageError(f"reader={run.reader!r}", reason, hint)

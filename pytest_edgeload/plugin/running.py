@@ -33,7 +33,7 @@ from pytest_edgeload.plugin.properties import properties, without_measurements
 from pytest_edgeload.plugin.registrations import check_registered
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results import journal
-from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Entry, Record, collect
 from pytest_edgeload.results.statistics import is_precise
@@ -164,6 +164,7 @@ class Running:
         spec: CallSpec | CommandSpec,
         memory: Memory,
         workload: Mix | Sequence[str] | None = None,
+        reader: str = AUTO,
     ) -> Measurement:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
         item, limit = self._running_item(spec.method, turn), to_limit(memory)
@@ -171,7 +172,7 @@ class Running:
         if spec.name is None:
             self._check_unique(name, program.key)
         mix = None if workload is None else as_mix(workload)
-        run = ProgramRun(Caller.of(item, turn), name, program, limit, mix)
+        run = ProgramRun(Caller.of(item, turn), name, program, limit, mix, text("reader", reader))
         self._is_busy = True
         try:
             if self.setup.settings.disable:

@@ -94,6 +94,9 @@ def test_of_policy(edge):
 def test_of_workload(edge):
     edge.call(int, workload=["net"], repeat=2)
 
+def test_of_reader(edge):
+    edge.call(int, reader="direct")
+
 def test_of_stream(edge):
     from pytest_edgeload import Constant, Mix
     edge.call(int, workload=Mix.of("net", ["net"]).arriving(Constant(1)))
@@ -211,7 +214,7 @@ def test_refused_program_fails_its_test_in_one_sentence(begin: Begin, tmp_path: 
     (tmp_path / "inner" / "conftest.py").touch()
     (tmp_path / "inner" / "test_inner.py").write_text("def test_it(edge):\n    edge.call(int)\n")
     ended = begin(tmp_path, "--junitxml=junit.xml").end()
-    ended.lines.fnmatch_lines(["* 15 failed, 2 passed*"])  # two folders may have a conftest.py each
+    ended.lines.fnmatch_lines(["* 16 failed, 2 passed*"])  # two folders may have a conftest.py each
     for test, sentence in {
         "test_lock": "edge.call of lambda: it cannot be sent to a worker: cannot pickle '_thread.lock' object; *",
         "test_none": "edge.call: None is not a function; give a function and its arguments",
@@ -222,6 +225,7 @@ def test_refused_program_fails_its_test_in_one_sentence(begin: Begin, tmp_path: 
         "test_twice": "program true: two programs of this test have this name; give them names by name=",
         "test_of_policy": "program bulk: a policy or peer has this name; give it another by name=",
         "test_of_workload": "program int, workload net: a workload is answered once, not 2 times; leave repeat= out",
+        "test_of_reader": "reader='direct': only a function that answers a workload has one; give workload=, *",
         "test_of_stream": "program int, workload net: a function cannot answer requests that arrive over time; let *",
         "test_bytes": "memory=512: no process fits into 512 bytes; did you mean 512M?",
         "test_variable": "env[[]'N']=None: neither text, a number nor a path; give text in quotes, *",
