@@ -61,8 +61,9 @@ class WindowServer:
     def _serve(self) -> None:
         """Serve windows until the server is closed and no request is left."""
         while (waiting := self._next()) is not None:
+            asked: list[TimedAsk] = []  # no weights are left of a window that fails: the next one begins like the first
             try:
-                self._serve_window(waiting)
+                asked = self._serve_window(waiting)
             except BaseException as error:  # noqa: BLE001  # of a plan or the engine; the callers get it
                 self._memory.clear()
                 for each in waiting:
@@ -70,7 +71,6 @@ class WindowServer:
                 if self._window is not None:
                     self._window.fail_all(error)
             with self._changed:
-                asked = [each.ask for each in waiting] if self._window is None else self._window.asked
                 self._past = _recent(asked)
                 self._window = None
 
@@ -90,8 +90,8 @@ class WindowServer:
         except Exception:  # noqa: BLE001  # of a policy; each is planned alone, and one of them may fail with it
             return False
 
-    def _serve_window(self, pending: Sequence[PendingRequest]) -> None:
-        """Serve requests, and those that come meanwhile if the window can take them."""
+    def _serve_window(self, pending: Sequence[PendingRequest]) -> list[TimedAsk]:
+        """Serve requests, and those that come meanwhile if the window can take them; return all, and past ones."""
         window = Window(self._networks, self._planner, self._past, pending, self._memory)
         with self._changed:
             self._window = window
@@ -99,6 +99,8 @@ class WindowServer:
             if self._is_closed:
                 window.close()
         window.run()
+        with self._changed:  # another thread may still be adding requests
+            return window.asked
 
     def _extend(self) -> None:
         """Give the requests that wait to the window that runs, if it can take them."""

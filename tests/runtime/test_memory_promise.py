@@ -1,0 +1,117 @@
+"""A runtime keeps within its memory under a real limit, returns it, and survives memory that the kernel refuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.plugin.programs import pack_call
+from pytest_edgeload.sandbox.caps import Cap
+from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.enclosure import Enclosure
+from pytest_edgeload.sandbox.launch import launch_call
+from tests.builders import stored
+from tests.runtime.conftest import StoredModules
+from tests.sandbox.child import MIB
+from tests.sandbox.conftest import cap, cap_name, fresh, session
+
+__all__ = ["cap", "cap_name", "fresh", "session"]  # fixtures
+
+LIMIT = 512 * MIB
+PROMISED = 42 * MIB
+"""Enough for each of two networks of 24 MiB, which do not fit together."""
+
+ALLOWANCE = 2 * MIB
+"""More than what PyTorch and malloc keep after the last request."""
+
+REFUSED_FROM = 16 * MIB
+"""The memory that is not refused: for a thread's stack of 8 MiB and a small network, not for one of 24 MiB."""
+
+
+def _keep_promises(folders: Mapping[str, str], policies: list[str]) -> dict[str, Any]:
+    """Return the peak and the rest of a runtime above the idle process, by policy."""
+    found = {}
+    _ask(folders, policies[0])  # loads the libraries that operators need
+    for policy in policies:
+        idle = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is that of the memory now
+        _ask(folders, policy)
+        found[policy] = {"peak": _status("VmHWM") - idle, "rest": _status("VmRSS") - idle}
+    return found
+
+
+def _ask(folders: Mapping[str, str], policy: str) -> None:
+    from pytest_edgeload.runtime import Runtime  # noqa: PLC0415  # only the worker needs it
+
+    with Runtime(folders, memory=PROMISED, policy=policy, threads=1) as runtime:
+        for i in range(10):
+            runtime.ask(("left", "right")[i % 2], torch.ones(1, 1024))
+
+
+def _status(name: str) -> int:
+    """Return a figure of this process in bytes."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) << 10
+
+
+def _refuse(folders: Mapping[str, str], policies: list[str]) -> dict[str, Any]:
+    """Return the errors of requests for which there is no memory, by policy, and whether the next one is answered."""
+    import resource  # noqa: PLC0415
+
+    from pytest_edgeload.runtime import Runtime  # noqa: PLC0415
+
+    found = {}
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    for policy in policies:
+        with Runtime(folders, policy=policy, threads=1) as runtime:
+            (before,) = runtime.ask("small", torch.ones(1, 64))
+            resource.setrlimit(resource.RLIMIT_DATA, (_status("VmData") + REFUSED_FROM, hard))
+            try:
+                runtime.ask("left", torch.ones(1, 1024))
+                error = ""
+            except MemoryError as refused:
+                error = str(refused)
+            (after,) = runtime.ask("small", torch.ones(1, 64))
+            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+            found[policy] = [error, bool(torch.equal(before, after))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def call(
+    cap: Cap, fresh: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, asked_networks: StoredModules
+) -> Callable[..., Any]:
+    """Return a function that calls a function under a real limit, with the folders of two networks and a small one."""
+    large = nn.Sequential(*(nn.Linear(1024, 1024) for _ in range(6)))
+    folder = stored(tmp_path_factory.mktemp("large"), large, (torch.ones(1, 1024),))
+    folders = {"left": folder, "right": folder, "small": asked_networks.folders["loop"]}
+
+    def call(function: Callable[..., object], *policies: str) -> Any:
+        given = {name: str(folder) for name, folder in folders.items()}
+        packed = pack_call("it", function, [given, list(policies)], {}, [sys.modules[__name__]])
+        run = launch_call(packed, 1, Enclosure(cap, fresh(), Limits(Constraints(LIMIT)), 60))
+        assert run.outcome == "ok", run.detail
+        return run.returned
+
+    return call
+
+
+def test_peak_is_within_the_memory_of_the_runtime(call: Callable[..., Any]) -> None:
+    """The process never has more memory above its idle state than it gave the runtime, and none after closing."""
+    for policy, found in call(_keep_promises, "stream", "lru", "bulk").items():
+        assert 20 * MIB < found["peak"] <= PROMISED, policy
+        assert found["rest"] < ALLOWANCE, policy
+
+
+def test_refused_memory_fails_one_request(call: Callable[..., Any]) -> None:
+    """A request for which the kernel refuses memory raises MemoryError, and the next one that fits is answered."""
+    for policy, (error, is_answered) in call(_refuse, "bulk", "stream").items():
+        assert "no memory for" in error, policy
+        assert is_answered, policy
