@@ -57,12 +57,7 @@ if TYPE_CHECKING:
     from pytest_edgeload.results.statistics import ratio as ratio
     from pytest_edgeload.results.statistics import spread as spread
     from pytest_edgeload.skeleton import assign_weights as assign_weights
-    from pytest_edgeload.workload import Ask as Ask
-    from pytest_edgeload.workload import Condition as Condition
-    from pytest_edgeload.workload import Conditions as Conditions
     from pytest_edgeload.workload import Mix as Mix
-    from pytest_edgeload.workload import Request as Request
-    from pytest_edgeload.workload import Workload as Workload
     from pytest_edgeload.workload.arrivals import Constant as Constant
     from pytest_edgeload.workload.arrivals import Exponential as Exponential
     from pytest_edgeload.workload.arrivals import Gamma as Gamma
@@ -72,6 +67,11 @@ if TYPE_CHECKING:
     from pytest_edgeload.workload.arrivals import Trace as Trace
     from pytest_edgeload.workload.arrivals import Uniform as Uniform
     from pytest_edgeload.workload.arrivals import Weibull as Weibull
+    from pytest_edgeload.workload.request import Ask as Ask
+    from pytest_edgeload.workload.request import Condition as Condition
+    from pytest_edgeload.workload.request import Conditions as Conditions
+    from pytest_edgeload.workload.request import Request as Request
+    from pytest_edgeload.workload.request import Workload as Workload
     from pytest_edgeload.workload.streams import Stream as Stream
 
 __version__ = "0.1.0"
@@ -100,7 +100,7 @@ _MODULES = {
     "results.source": ("MetricSource",),
     "results.statistics": ("Spread", "ratio", "spread"),
     "skeleton": ("assign_weights",),
-    "workload": ("Ask", "Condition", "Conditions", "Mix", "Request", "Workload"),
+    "workload": ("Mix",),
     "workload.arrivals": (
         "Constant",
         "Exponential",
@@ -112,6 +112,7 @@ _MODULES = {
         "Uniform",
         "Weibull",
     ),
+    "workload.request": ("Ask", "Condition", "Conditions", "Request", "Workload"),
     "workload.streams": ("Stream",),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
