@@ -106,7 +106,7 @@ def call(
 def test_peak_is_within_the_memory_of_the_runtime(call: Callable[..., Any]) -> None:
     """The process never has more memory above its idle state than it gave the runtime, and none after closing."""
     for policy, found in call(_keep_promises, "stream", "lru", "bulk").items():
-        assert 20 * MIB < found["peak"] <= PROMISED, policy
+        assert 8 * MIB < found["peak"] <= PROMISED, policy
         assert found["rest"] < ALLOWANCE, policy
 
 
