@@ -23,7 +23,9 @@ def tensors_of(name: str, network: Network, args: Sequence[Any], kwargs: Mapping
     """
     found: dict[int, tuple[str, torch.Tensor]] = {}
     try:
-        if network.nest is None or unsupported_type(network.nest) is not None:
+        if network.nest is None:
+            _collect_tensors(args, kwargs, found)
+        elif unsupported_type(network.nest) is not None:
             _collect(args, kwargs, found)
         else:
             positional, keywords = network.nest
@@ -40,6 +42,14 @@ def _collect(args: Sequence[Any], kwargs: Mapping[str, Any], found: dict[int, tu
     for where, value in [*((str(i), value) for i, value in enumerate(args)), *kwargs.items()]:
         for tensor in tensors_in(value):
             found[len(found)] = (where, tensor)
+
+
+def _collect_tensors(
+    args: Sequence[Any], kwargs: Mapping[str, Any], found: dict[int, tuple[str, torch.Tensor]]
+) -> None:
+    """Add arguments, of which each must be a tensor. Raises UsageError."""
+    for where, value in [*((str(i), value) for i, value in enumerate(args)), *kwargs.items()]:
+        _match({"tensor": len(found)}, value, where, found)
 
 
 def _match(nest: Any, value: Any, where: str, found: dict[int, tuple[str, torch.Tensor]]) -> None:
@@ -78,6 +88,11 @@ def _check(network: Network, found: Mapping[int, tuple[str, torch.Tensor]]) -> N
         raise UsageError("the inputs", f"{len(found)} tensors instead of {len(specs)}", _STORE_HINT)
     for i, spec in enumerate(specs):
         where, tensor = found[i]
+        if tensor.device.type != "cpu":
+            raise UsageError(f"input {where}", f"on the device {tensor.device}, not the CPU", "give it as x.cpu()")
+        if tensor.layout != torch.strided:
+            layout = str(tensor.layout).removeprefix("torch.")
+            raise UsageError(f"input {where}", f"of the layout {layout}, not dense", "give it as x.to_dense()")
         actual = f"{str(tensor.dtype).removeprefix('torch.')} {[*tensor.shape]}"
         expected = f"{spec.dtype} {[*spec.shape]}"
         if actual != expected:

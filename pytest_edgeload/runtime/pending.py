@@ -7,6 +7,7 @@ from queue import SimpleQueue
 
 import torch
 
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import OpenRequest
 from pytest_edgeload.runtime.planning import TimedAsk
@@ -15,8 +16,8 @@ Outputs = tuple[torch.Tensor, ...]
 """The outputs of a network in one step."""
 
 
-class AbandonedRequest(Exception):
-    """The caller does not want the other steps of its request."""
+class AbandonedRequest(UsageError):
+    """The caller does not want the other steps of its request, or its runtime is being closed."""
 
 
 class PendingRequest:
@@ -51,7 +52,8 @@ class PendingRequest:
         self.is_over = not self._left
         self._results.put(tuple(_own(outputs[i], is_state=i in self._passed_on) for i in self._shown))
         if self._is_abandoned and not self.is_over:
-            raise AbandonedRequest
+            reason = "the runtime was closed before its last step"
+            raise AbandonedRequest(f"network {self.ask.network}", reason, "close it after the sequence")
 
     def fail(self, error: BaseException) -> None:
         """Let the caller get `error` instead of the outputs that are left."""
@@ -68,9 +70,20 @@ class PendingRequest:
                     raise result
                 yield result
         finally:
-            self._is_abandoned = True
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End the request after its next step."""
+        self._is_abandoned = True
 
 
 def _own(output: torch.Tensor, *, is_state: bool) -> torch.Tensor:
-    """Return an output, or a copy of state, and of a part of larger memory, such as a weight that is freed soon."""
-    return output.clone() if is_state or output.untyped_storage().nbytes() != output.nbytes else output
+    """Return an output, or a copy of state, and of a part of larger memory, such as a weight that is freed soon.
+
+    It is not an inference tensor, which callers could neither change in place nor train with.
+    """
+    with torch.inference_mode(mode=False):
+        if is_state or output.untyped_storage().nbytes() != output.nbytes or output.is_conj() or output.is_neg():
+            return output.clone()
+        own = torch.empty(0, dtype=output.dtype)
+        return own.set_(output.untyped_storage(), 0, output.shape, output.stride())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
@@ -55,8 +56,7 @@ class Runtime:
         reader = arguments.choice("reader", reader, tuple(READERS))
         memory_bytes = _memory_bytes(memory)
         name, function = _policy(policy)
-        if not networks:
-            raise BadArgument.of("networks", networks, "has no network", "give one such as {'detector': folder}")
+        networks = _sources(networks)
         if threads is not None:
             torch.set_num_threads(arguments.whole("threads", threads, 1))
         self._networks = {each: OpenNetwork(find_network(each, source), reader) for each, source in networks.items()}
@@ -80,7 +80,8 @@ class Runtime:
 
         They are planned together, so that one network is read while another is executed. See `ask`.
         """
-        pending = [self._pending(network, 1, deadline_s, inputs, {}) for network, *inputs in asked]
+        requests = [_network_and_inputs(f"asked[{i}]", each) for i, each in enumerate(asked)]
+        pending = [self._pending(network, 1, deadline_s, inputs, {}) for network, inputs in requests]
         self._server.submit(pending)
         return [outputs for each in pending for outputs in each.results()]
 
@@ -109,18 +110,20 @@ class Runtime:
         keywords: Mapping[str, Any],
     ) -> PendingRequest:
         """Return a request that has not been submitted. Raises UsageError."""
+        network = arguments.text("network", network)
         if network not in self._networks:
-            raise UsageError(f"network {network!r}", "not in this runtime", suggestion(str(network), self._networks))
-        deadline_s = arguments.optional(arguments.seconds, "deadline_s", deadline_s)
-        if deadline_s is not None and deadline_s <= 0:
-            raise BadArgument.of("deadline_s", deadline_s, "can never be met", "give more than 0 seconds")
+            raise UsageError(f"network {network!r}", "not in this runtime", suggestion(network, self._networks))
+        deadline_s = arguments.optional(_deadline_s, "deadline_s", deadline_s)
         opened = self._networks[network]
         tensors = tensors_of(network, opened.network, inputs, keywords)
         return PendingRequest(TimedAsk(network, 0.0, steps, deadline_s), opened, tensors)
 
     def close(self) -> None:
         """Wait for the requests that were asked, free all memory, and close all files."""
-        self._server.close()
+        self._close(is_waiting=True)
+
+    def _close(self, *, is_waiting: bool) -> None:
+        self._server.close(is_waiting=is_waiting)
         for network in self._networks.values():
             network.close()
 
@@ -131,8 +134,18 @@ class Runtime:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the runtime."""
-        self.close()
+        """Close the runtime; after an exception, sequences end at their next step."""
+        self._close(is_waiting=error is None)
+
+
+def _sources(networks: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | os.PathLike[str]]:
+    """Return the sources of networks by name. Raises BadArgument."""
+    hint = "give one such as {'detector': 'detector.edgenet'}"
+    if not isinstance(networks, Mapping):
+        raise BadArgument.of("networks", networks, "not a mapping", hint)
+    if not networks:
+        raise BadArgument.of("networks", networks, "has no network", hint)
+    return {arguments.text("name of a network", name): source for name, source in networks.items()}
 
 
 def _memory_bytes(memory: str | int | None) -> int | None:
@@ -143,6 +156,24 @@ def _memory_bytes(memory: str | int | None) -> int | None:
         return parse_size(memory, "try 300M or 1G")
     except ValueError as error:
         raise BadArgument.of("memory", memory, str(error)) from None
+
+
+def _network_and_inputs(name: str, asked: Any) -> tuple[str, Sequence[Any]]:
+    """Return the parts of a request. Raises BadArgument."""
+    if isinstance(asked, tuple | list) and asked:
+        return asked[0], asked[1:]
+    hint = "give a network and its inputs, such as ('detector', image)"
+    raise BadArgument.of(name, asked, "not a request", hint)
+
+
+def _deadline_s(name: str, value: object) -> float:
+    """Return the seconds until a deadline. Raises BadArgument."""
+    seconds = arguments.seconds(name, value)
+    if not math.isfinite(seconds):
+        raise BadArgument.of(name, value, "not finite", "leave it out if nothing is due")
+    if seconds <= 0:
+        raise BadArgument.of(name, value, "can never be met", "give more than 0 seconds")
+    return seconds
 
 
 def _policy(policy: str | Policy) -> tuple[str, Policy]:

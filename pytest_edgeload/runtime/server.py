@@ -5,6 +5,8 @@ A window has a bounded number of requests, so planning takes as long for the las
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -32,12 +34,16 @@ class WindowServer:
         self._changed = threading.Condition()
         self._waiting: list[PendingRequest] = []
         self._window: Window | None = None
-        self._is_closed = False
+        self._is_closed = self._is_abandoned = False
+        self._pid = os.getpid()
+        atexit.register(self._end)  # Python aborts if it ends a thread that is in an operator
         self._thread = threading.Thread(target=self._serve, name="edgeload runtime", daemon=True)
         self._thread.start()
 
     def submit(self, pending: Sequence[PendingRequest]) -> None:
-        """Let requests arrive now. Raises UsageError if the server is closed."""
+        """Let requests arrive now. Raises UsageError if the server is closed, or was opened before a fork."""
+        if self._pid != os.getpid():  # a fork copies no thread but the one that forks
+            raise UsageError("the runtime", "opened before this process was forked", "open another one in it")
         with self._changed:
             if self._is_closed:
                 raise UsageError("the runtime", "closed", "ask inside its `with` block")
@@ -48,15 +54,27 @@ class WindowServer:
             self._extend()
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """Wait for the requests that were submitted, and free all memory."""
+    def close(self, *, is_waiting: bool = True) -> None:
+        """Wait for the requests that were submitted, or only for a step of each, and free all memory."""
+        if self._pid != os.getpid():
+            return
         with self._changed:
             self._is_closed = True
-            if self._window is not None:
-                self._window.close()
+            self._is_abandoned |= not is_waiting
+            self._close_window()
             self._changed.notify_all()
         self._thread.join()
         self._memory.clear()
+        atexit.unregister(self._end)
+
+    def _end(self) -> None:
+        self.close(is_waiting=False)
+
+    def _close_window(self) -> None:
+        if self._window is not None:
+            self._window.close()
+            if self._is_abandoned:
+                self._window.abandon_all()
 
     def _serve(self) -> None:
         """Serve windows until the server is closed and no request is left."""
@@ -97,7 +115,7 @@ class WindowServer:
             self._window = window
             self._extend()
             if self._is_closed:
-                window.close()
+                self._close_window()
         window.run()
         with self._changed:  # another thread may still be adding requests
             return window.asked

@@ -8,8 +8,9 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from pytest_edgeload.base import arguments
-from pytest_edgeload.networks.edgenet import is_edgenet
-from pytest_edgeload.networks.folder import verify_network
+from pytest_edgeload.base.arguments import BadArgument
+from pytest_edgeload.networks.edgenet import SUFFIX, is_edgenet
+from pytest_edgeload.networks.folder import GRAPH, verify_network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 
@@ -21,10 +22,14 @@ def find_network(name: str, source: str | os.PathLike[str]) -> Path:
     cache has its network. Raises UsageError, PreparationFailed, DamagedNetwork or BadCheckpoint.
     """
     text = arguments.path(f"networks[{name!r}]", source)
+    is_folder = os.path.isfile(os.path.join(text, GRAPH))  # noqa: PTH113, PTH118  # they never raise
     if is_edgenet(text):
         verify_network(text)
-    elif ":" in text and not os.path.isdir(text):  # noqa: PTH112  # it never raises
+    elif ":" in text and not is_folder:
         registry = Registry(Store(user_cache_path("edgeload")))
         registry.register(name, text)
         return registry.get(name, lambda *_: None)[0]
+    elif not is_folder:
+        hint = f"give the {SUFFIX} file of edgeload store, or a function such as my_models:detector"
+        raise BadArgument.of(f"networks[{name!r}]", text, "not a stored network", hint)
     return Path(text)

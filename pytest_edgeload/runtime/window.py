@@ -104,6 +104,11 @@ class Window:
         """Let the window end when its requests are over."""
         self._lanes.close()
 
+    def abandon_all(self) -> None:
+        """Let all requests end after their next step."""
+        for each in self._pending:
+            each.abandon()
+
     def fail_all(self, error: BaseException) -> None:
         """Let all requests that are left fail with `error`."""
         for each in self._pending:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES, Policy
@@ -164,6 +165,27 @@ def test_wrong_arguments_are_refused(asked_networks: StoredModules, arguments: d
     assert str(refused.value) == message
 
 
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ("wide.edgenet", "networks='wide.edgenet': not a mapping; give one such as {'detector': 'detector.edgenet'}"),
+        ({1: "wide.edgenet"}, "name of a network=1: not text; give text in quotes"),
+        (
+            {"wide": "wide"},
+            "networks['wide']='wide': not a stored network; give the .edgenet file of edgeload store, or",
+        ),
+        ({"wide": ""}, "networks['wide']='': not a stored network; give the .edgenet file of edgeload store, or"),
+        ({"wide": "a\0"}, "networks['wide']='a\\x00': not a stored network; give the .edgenet file of edgeload store"),
+        ({"wide": "no.edgenet"}, "no.edgenet: No such file or directory; name an existing .edgenet file"),
+    ],
+)
+def test_wrong_networks_are_refused(networks: Any, message: str) -> None:
+    """One sentence names the network and the way out, and none advises to delete a folder that is not the cache's."""
+    with pytest.raises(Refusal) as refused:
+        Runtime(networks)
+    assert str(refused.value).startswith(message)
+
+
 def test_wrong_requests_are_refused(asked_networks: StoredModules) -> None:
     """One sentence names the input and the way out, and the runtime stays usable."""
     keywords = "no keywords instead of the keywords keys, place"
@@ -171,13 +193,32 @@ def test_wrong_requests_are_refused(asked_networks: StoredModules) -> None:
         for name, inputs, message in (
             ("wide", [torch.rand(1, 3)], "network wide: input 0: float32 [1, 3] instead of float32 [1, 512]; give the"),
             ("wide", [], "network wide: the inputs: 0 tensors instead of 1; give the inputs that the network was"),
-            ("wide", [[1.0]], "network wide: the inputs: 0 tensors instead of 1; give the inputs that the network was"),
+            (
+                "wide",
+                [[1.0]],
+                "network wide: input 0: of type list, not a tensor; give the inputs that the network was",
+            ),
+            (
+                "wide",
+                [torch.rand(1, 512, device="meta")],
+                "network wide: input 0: on the device meta, not the CPU; give",
+            ),
+            ("wide", [torch.rand(1, 512).to_sparse()], "network wide: input 0: of the layout sparse_coo, not dense; g"),
             ("wise", [], "network 'wise': not in this runtime; did you mean wide?"),
             ("decoder", first_inputs(1).args, f"network decoder: the inputs: {keywords}; give the inputs that"),
         ):
             with pytest.raises(UsageError) as refused:
                 runtime.ask(name, *inputs)
             assert str(refused.value).startswith(message)
+        for deadline_s in (float("nan"), float("inf")):
+            with pytest.raises(
+                UsageError, match=f"deadline_s={deadline_s}: not finite; leave it out if nothing is due"
+            ):
+                runtime.ask("wide", torch.rand(1, 512), deadline_s=deadline_s)
+        with pytest.raises(UsageError, match=r"network=\['wide'\]: not text; give text in quotes"):
+            runtime.ask(["wide"], torch.rand(1, 512))  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=r"asked\[0\]='wide': not a request; give a network and its inputs"):
+            runtime.ask_all("wide", torch.rand(1, 512))  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="network wide: its steps take nothing from each other; store it with"):
             runtime.sequence("wide", torch.rand(1, 512), steps=2)
         check(runtime, asked_networks)
@@ -193,6 +234,67 @@ def test_wrong_policy_of_ones_own_is_refused(asked_networks: StoredModules) -> N
 
     with pytest.raises(InvalidPlan, match="policy empty: the plan lacks 1 exec of request 0, layer 0"):
         Runtime(asked_networks.folders, memory=MEMORY, policy=empty)
+
+
+def test_failing_policy_of_ones_own_serves_the_next_request(asked_networks: StoredModules) -> None:
+    """A policy that raises an exception for one request is not asked about it again."""
+
+    def picky(workload: Workload, budget: Budget) -> Plan:
+        if any(request.deadline_s == 1.0 for request in workload.requests):
+            raise KeyError("picky")
+        return of_my_own(workload, budget)
+
+    with Runtime(asked_networks.folders, policy=picky) as runtime:
+        with pytest.raises(KeyError, match="picky"):
+            runtime.ask("wide", torch.rand(1, 512), deadline_s=1.0)
+        check(runtime, asked_networks)
+
+
+def test_outputs_belong_to_the_caller(asked_networks: StoredModules) -> None:
+    """Outputs are normal tensors: they can be changed in place, and train another module."""
+    with Runtime({"wide": asked_networks.folders["wide"]}) as runtime:
+        (output,) = runtime.ask("wide", torch.rand(1, 512))
+    output.clamp_(0.0, 1.0)
+    nn.Linear(512, 1)(output).sum().backward()
+
+
+def test_exception_ends_sequences(asked_networks: StoredModules) -> None:
+    """A block that ends with an exception does not wait for the steps that nobody takes."""
+    asked = []
+
+    def fail_after_a_step() -> None:
+        with Runtime(asked_networks.folders) as runtime:
+            asked.append(runtime.sequence("loop", torch.rand(1, 64), steps=50_000))
+            next(asked[0])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_a_step()
+    with pytest.raises(UsageError, match="network loop: the runtime was closed before its last step; close it after"):
+        list(asked[0])
+
+
+def test_forked_child_is_refused_and_the_process_ends(asked_networks: StoredModules) -> None:
+    """A child has no thread that serves; and a process that never closes its runtime ends while a sequence runs."""
+    code = f"""if True:
+        import os, torch
+        from pytest_edgeload.runtime import Runtime
+        runtime = Runtime({{"loop": {str(asked_networks.folders["loop"])!r}}})
+        steps = runtime.sequence("loop", torch.rand(1, 64), steps=50_000)
+        next(steps)
+        child = os.fork()
+        if not child:
+            try:
+                runtime.ask("loop", torch.rand(1, 64))
+            finally:
+                runtime.close()
+        os.waitpid(child, 0)
+    """
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert (
+        process.stderr.count("Error: the runtime: opened before this process was forked; open another one in it") == 1
+    )
 
 
 def test_closing_returns_the_memory(tmp_path: Path, asked_networks: StoredModules) -> None:
