@@ -145,7 +145,7 @@ class Dispatcher:
         inits, request.inits = request.inits, []
         for init in inits:
             if self._release(init, due_s):
-                self._finish(init, due_s)
+                self._finish([init], due_s)
         if request.stream is not None and not request.is_dropped:
             for older in self._queues.arrive(r, request.stream, request.queue):
                 self._requests[older].is_overrun = True
@@ -187,7 +187,7 @@ class Dispatcher:
             state.weights.is_loaded = kind == "load"
         self._turn += 1
         lane, start_s = self._begun.pop(index)
-        self._finish(state, now_s)
+        self._finish([state], now_s)
         self._urgency.run(request.index, lane, now_s - start_s, request.left_until_answer)
         decided: list[int] = []
         if kind in {"init", "exec"} and not request.left_until_answer:
@@ -214,8 +214,8 @@ class Dispatcher:
                 to_drop += dropped.dependents
                 if not dropped.left:
                     self._to_discard.append(dropped.index)
-        for index in self._ready.remove_if(lambda index: self._tasks[index].is_void):
-            self._finish(self._tasks[index], now_s)
+        void = self._ready.remove_if(lambda index: self._tasks[index].is_void)
+        self._finish([self._tasks[index] for index in void], now_s)
 
     def fresh_lanes(self) -> set[int | None]:
         """Return the lanes that may have a task since the last call; None if any lane may."""
@@ -256,12 +256,16 @@ class Dispatcher:
         waited_s = now_s - (request.arrived_s or 0.0)
         return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
 
-    def _finish(self, state: TaskState, now_s: float) -> None:
-        """Count the step of a task as ended, and all tasks that thereby end without being run."""
-        ended = [state]
+    def _finish(self, states: Sequence[TaskState], now_s: float) -> None:
+        """Count the step of each task as ended, and all tasks that thereby end without being run."""
+        ended = [*reversed(states)]
         while ended:
             state = ended.pop()
             self._count(state, now_s)
+            if state.loop is not None and state.index == state.loop.end - 1 and self._is_over(state):
+                ended = [other for other in ended if other.loop is not state.loop]
+                ended += self._end_loop(state.loop, now_s)
+                continue
             met = state.followers
             if state.loop is not None:
                 met = [follower for follower in met if meets(state, follower)]
@@ -269,22 +273,46 @@ class Dispatcher:
                 state.waiting = 1 + self._open.unmet(state)
                 met.append(state)
             else:
-                del self._tasks[state.index]
-                state.followers = []  # tasks of a loop follow each other, and only a collection would end such a cycle
+                self._forget(state)
             ended += [follower for follower in met if self._release(follower, now_s)]
 
-    def _count(self, state: TaskState, now_s: float) -> None:
-        """Count the step of a task as ended: as a part of its request, and of that request's answer."""
+    def _is_over(self, last: TaskState) -> bool:
+        """Return whether all that is left of a loop are tasks that need not run, by the state of its `last` one.
+
+        Each has had a first step, so they only wait for each other.
+        """
+        if last.done == last.steps or not self._may_be_void(last) or last.loop is None:
+            return False
+        tasks = (self._tasks.get(index) for index in range(last.loop.first, last.loop.end))
+        return all(each.done and each.is_void and each.index not in self._begun for each in tasks if each is not None)
+
+    def _end_loop(self, loop: StepLoop, now_s: float) -> list[TaskState]:
+        """Count all steps that are left of a loop as ended; return the later tasks that thereby end."""
+        states = [self._tasks[index] for index in range(loop.first, loop.end) if index in self._tasks]
+        for state in states:
+            self._count(state, now_s, state.steps - state.done)
+        followers = [each for state in states for each in state.followers if each.loop is not loop]
+        for state in states:
+            self._forget(state)
+        return [follower for follower in followers if self._release(follower, now_s)]
+
+    def _forget(self, state: TaskState) -> None:
+        """Remove a task that has ended."""
+        del self._tasks[state.index]
+        state.followers = []  # tasks of a loop follow each other, and only a collection would end such a cycle
+
+    def _count(self, state: TaskState, now_s: float, steps: int = 1) -> None:
+        """Count the next steps of a task as ended: as a part of its request, and of that request's answer."""
         request, kind = state.request, state.task.kind
-        request.left -= 1
-        self._left_of_begun -= 1
+        request.left -= steps
+        self._left_of_begun -= steps
         if kind in {"init", "exec"} and state.done < state.runs:
-            request.left_until_answer -= 1
+            request.left_until_answer -= min(steps, state.runs - state.done)
             if not request.left_until_answer:
                 request.is_answered = True
                 self._queues.leave(request.index)
                 self._arrivals.answer(request.index, now_s)
-        state.done += 1
+        state.done += steps
         if state.weights is not None:
             self._count_use(state, state.weights)
         if not request.left:
@@ -307,10 +335,13 @@ class Dispatcher:
         state.waiting -= 1
         if state.waiting:
             return False
-        if (self._has_dropped or state.done >= state.runs) and state.is_void:
+        if self._may_be_void(state) and state.is_void:
             return True
         self._push(state, now_s)
         return False
+
+    def _may_be_void(self, state: TaskState) -> bool:
+        return self._has_dropped or state.done >= state.runs
 
     def _release_bytes(self, holder: RequestState | WeightState) -> None:
         """Return the reservation of a request or of weights, if there is one: then other ready tasks may fit."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -17,6 +19,8 @@ from pytest_edgeload.planning.span_log import KEPT_STEPS, SpanLog
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
+
+NONE: Mapping[int, int] = MappingProxyType({})
 
 
 @st.composite
@@ -35,28 +39,56 @@ def loops(draw: st.DrawFn) -> Plan:
     return Plan(tuple(tasks), lanes, draw(st.sampled_from(["created", "ready"])), loops=tuple(found))
 
 
-def _starts(plan: Plan, choices: list[int], lanes: int) -> list[tuple[int, int]]:
-    """Carry out `plan`, ending the running task that `choices` select; return each task's request and lane."""
+def _starts(plan: Plan, choices: list[int], drops: Mapping[int, int] = NONE) -> list[tuple[int, int]]:
+    """Carry out `plan`, ending the running task that `choices` select; return each task's request and lane.
+
+    `drops` has the requests that are dropped, by turn.
+    """
     dispatcher, turn = Dispatcher(plan), 0
     running: list[tuple[int, int]] = []
     started: list[tuple[int, int]] = []
     while not dispatcher.finished:
-        for lane in range(lanes):
+        for lane in range(plan.lanes):
             index = None if any(of == lane for _, of in running) else dispatcher.take(lane, float(turn))
             if index is not None:
                 running.append((index, lane))
                 started.append((plan.tasks[index].request, lane))
         turn += 1
-        index, _ = running.pop(choices[turn % len(choices)] % len(running))
-        dispatcher.end(index, float(turn))
+        if turn in drops and drops[turn] < len(dispatcher.arrived_s):
+            dispatcher.drop(drops[turn], float(turn))
+        if running:
+            index, _ = running.pop(choices[turn % len(choices)] % len(running))
+            dispatcher.end(index, float(turn))
     return started
 
 
-@given(loops(), st.lists(st.integers(0, 5), min_size=1, max_size=8))
-def test_loop_is_what_it_stands_for(plan: Plan, choices: list[int]) -> None:
+@given(
+    loops(),
+    st.lists(st.integers(0, 5), min_size=1, max_size=8),
+    st.dictionaries(st.integers(1, 12), st.integers(0, 7), max_size=8),
+)
+def test_loop_is_what_it_stands_for(plan: Plan, choices: list[int], drops: dict[int, int]) -> None:
     """The same tasks start in the same order on the same lanes, with the loops and without them."""
     flat, _ = unrolled(plan, 4)
-    assert _starts(plan, choices, plan.lanes) == _starts(flat, choices, plan.lanes)
+    assert _starts(plan, choices, drops) == _starts(flat, choices, drops)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_dropped_loop_ends_at_once(policy: str) -> None:
+    """A sequence that is dropped ends after the few tasks that run or free weights, however many steps are left."""
+    decoder, other = network((8, 4, 4), (16, 6, 4)), network((8, 4, 4), name="other")
+    asked = Workload("long", (Request(decoder, steps=10**9), Request(other)))
+    plan = POLICIES[policy](asked, Budget(memory_bytes=100, speeds=SPEEDS))
+    dispatcher, ran = Dispatcher(plan, asked.asked), Counter[int]()
+    while not dispatcher.finished:
+        index = next(i for lane in range(plan.lanes) if (i := dispatcher.take(lane)) is not None)
+        ran[plan.tasks[index].request] += 1
+        if ran[0] == 20:
+            dispatcher.drop(0)
+        dispatcher.end(index)
+    assert ran[0] <= 20 + len(plan.tasks)
+    assert ran[1] == sum(task.request == 1 for task in plan.tasks)
+    assert dispatcher.discarded() == [0]
 
 
 @given(loops(), st.integers(1, 4))

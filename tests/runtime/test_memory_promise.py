@@ -28,7 +28,7 @@ LIMIT = 512 * MIB
 PROMISED = 42 * MIB
 """Enough for each of two networks of 24 MiB, which do not fit together."""
 
-ALLOWANCE = 2 * MIB
+ALLOWANCE = 4 * MIB
 """More than what PyTorch and malloc keep after the last request."""
 
 REFUSED_FROM = 16 * MIB
