@@ -17,6 +17,9 @@ from pytest_edgeload.base.units import format_size
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The errors of a full disk and of a user's full quota."""
 
+_UNNAMED_REFUSED = frozenset({errno.EOPNOTSUPP, errno.EISDIR})
+"""The errors of file systems and kernels that know no files without a name."""
+
 OURS = 0o644
 """The mode of files of the session and the store: workers may read them, and no other user may write them."""
 
@@ -75,6 +78,42 @@ def write(path: Path, data: bytes, mode: int | None = None) -> None:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BufferedWriter]:
+    """Yield a new file, which replaces `path` when the block ends, and is on the disk then.
+
+    If the block raises an exception or the process is killed, `path` stays as it is and no file is left, except on file
+    systems that know no files without a name. Raises OSError with the file's name, but without it if writing fails.
+    """
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with naming(path):
+            file = _create_unnamed(part)
+        with file:
+            yield file
+            with naming(path):
+                file.flush()
+                os.fsync(file.fileno())
+                if not part.exists():
+                    # Python follows the link, as linkat(2) shows, only if it is given a folder, which is not used
+                    os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=file.fileno(), follow_symlinks=True)
+                part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _create_unnamed(part: Path) -> BufferedWriter:
+    """Create a file without a name in the folder of `part`, or else with this name. Raises OSError."""
+    flags = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+    try:
+        return open(part.parent, "wb", opener=lambda folder, _: os.open(folder, flags, 0o644))
+    except OSError as error:
+        if error.errno not in _UNNAMED_REFUSED:
+            raise
+        return create(part)
 
 
 def _mode(path: Path) -> int | None:

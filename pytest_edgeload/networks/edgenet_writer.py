@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,11 +59,10 @@ def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None]
     parts = _TensorSources.of(network, stored)
     layout = TensorLayout.of([part.spec for part in parts.in_order], _gap_bytes)
     packed = parts.moved(network, layout.offsets)
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
     head = _head(packed, layout, _NO_DIGEST)
     digest, done_bytes = hashlib.sha256(), 0
     try:
-        with files.create(unfinished) as file:
+        with files.replacing(path) as file:
             file.write(head)
             for piece in _data(parts.in_order, layout):
                 file.write(piece)
@@ -74,17 +71,11 @@ def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None]
                 progress(done_bytes, layout.size_bytes)
             file.seek(0)
             file.write(_head(packed, layout, digest.hexdigest()))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
     except OSError as error:
-        if error.filename not in {None, str(unfinished)}:
+        if error.filename not in {None, str(path)}:
             raise  # a file of the network
         hint = "free some space, or name a file on another disk" if error.errno in files.FULL else "name another file"
         raise UsageError(str(path), error.strerror or "cannot be written", hint) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 class _TensorSources(NamedTuple):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -226,6 +229,31 @@ def test_output_is_checked_before_the_network_is_made(tmp_path: Path) -> None:
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def test_killed_writer_leaves_no_file(tmp_path: Path, small: Path) -> None:
+    """A process that is killed while it replaces a file leaves the old file, and no other."""
+    target = tmp_path / "net work é.edgenet"
+    write_edgenet(target, small)
+    code = f"""if True:
+        import os
+        from pathlib import Path
+        from pytest_edgeload.networks.edgenet_writer import write_edgenet
+        write_edgenet(Path({str(target)!r}), Path({str(small)!r}), lambda *_: os.kill(os.getpid(), 9))
+    """
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert [*tmp_path.iterdir()] == [target]
+    verify_network(target)
+
+
+def test_file_is_written_where_each_file_has_a_name(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the kernel refuses a file without a name, as an old kernel does, the unfinished file has one."""
+    monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)
+    write_edgenet(tmp_path / "named.edgenet", small)
+    assert [*tmp_path.iterdir()] == [tmp_path / "named.edgenet"]
+    verify_network(tmp_path / "named.edgenet")
 
 
 def test_registered_file_is_a_network_of_any_name(tmp_path: Path, small: Path) -> None:
