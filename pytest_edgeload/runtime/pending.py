@@ -62,8 +62,17 @@ class PendingRequest:
             self._results.put(error)
 
     def results(self) -> Generator[Outputs, None, None]:
-        """Wait for each step, and yield its outputs. Raises the exception with which the request failed."""
+        """Wait for each step, and yield its outputs; the request ends with the generator.
+
+        The generator raises the exception with which the request failed.
+        """
+        results = self._results_after_start()
+        next(results)  # closing a generator that has not started would not end the request
+        return results
+
+    def _results_after_start(self) -> Generator[Outputs, None, None]:
         try:
+            yield ()
             for _ in range(self.ask.steps):
                 result = self._results.get()
                 if isinstance(result, BaseException):

@@ -108,11 +108,12 @@ def test_failed_request_leaves_the_runtime_usable(asked_networks: StoredModules)
 
 
 def test_caller_may_leave_a_sequence(asked_networks: StoredModules) -> None:
-    """A sequence of which only two steps are wanted ends, however long it is, and others are served."""
+    """A sequence of which only two steps are wanted, or none, ends, however long it is, and others are served."""
     with Runtime(asked_networks.folders, memory=MEMORY) as runtime:
         steps = runtime.sequence("loop", torch.rand(1, 64), steps=10**9)
         assert [len(next(steps)) for _ in range(2)] == [1, 1]
         steps.close()
+        runtime.sequence("loop", torch.rand(1, 64), steps=10**9).close()  # before its first step
         check(runtime, asked_networks)
 
 
