@@ -49,7 +49,12 @@ def budget_bytes(limit_bytes: int, idle_bytes: int, workload: Workload, scratch_
 
     The worker needs `scratch_bytes` to read weights.
     """
-    return max(0, limit_bytes - idle_bytes - MARGIN_BYTES - scratch_bytes - _bookkeeping_bytes(workload))
+    return max(0, limit_bytes - idle_bytes - reserved_bytes(workload, scratch_bytes))
+
+
+def reserved_bytes(workload: Workload, scratch_bytes: int = 0) -> int:
+    """Return the bytes that are left out of the budget for `workload`, besides those of the idle worker."""
+    return MARGIN_BYTES + scratch_bytes + _bookkeeping_bytes(workload)
 
 
 def _bookkeeping_bytes(workload: Workload) -> int:

@@ -17,7 +17,7 @@ from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.planning.budget import budget_bytes
+from pytest_edgeload.planning.budget import reserved_bytes
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.policies import FAMILIES, POLICIES, Policy
 from pytest_edgeload.runtime.inputs import tensors_of
@@ -194,12 +194,14 @@ def _planner(networks: Mapping[str, OpenNetwork], name: str, policy: Policy, mem
         return Planner(by_name, name, policy, Budget())
     longest = max(by_name.values(), key=lambda network: len(network.layers))
     window = Workload("runtime", (Request(longest),) * (PAST + FULL + 2 * len(networks)))
-    planner = Planner(by_name, name, policy, Budget(budget_bytes(memory_bytes, 0, window)))
-    available_bytes = planner.budget.memory_bytes or 0
+    reserved = reserved_bytes(window)
+    available_bytes = max(0, memory_bytes - reserved)
+    planner = Planner(by_name, name, policy, Budget(available_bytes))
     for each in networks:
         needed_bytes = planner.peak_bytes([TimedAsk(each)])
         if needed_bytes > available_bytes:
-            missing = format_size(memory_bytes - available_bytes + needed_bytes)
-            reason = f"policy {name} needs {missing} for it, and memory is {format_size(memory_bytes)}"
+            # in whole MiB, because a rounded size would be too small
+            enough = format_size(-(-(reserved + needed_bytes) >> 20 << 20))
+            reason = f"policy {name} needs {enough} for it, and memory is {format_size(memory_bytes)}"
             raise UsageError(f"network {each}", reason, "give more memory, or another policy")
     return planner

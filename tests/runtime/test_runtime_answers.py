@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import subprocess
 import sys
 import threading
@@ -152,7 +153,7 @@ def test_inputs_are_not_changed(asked_networks: StoredModules) -> None:
     [
         (
             {"memory": "17M"},
-            "network wide: policy bulk needs 19.0M for it, and memory is 17M; give more memory, or another policy",
+            "network wide: policy bulk needs 20M for it, and memory is 17M; give more memory, or another policy",
         ),
         ({"memory": "12X"}, "memory='12X': not a size; try 300M or 1G"),
         ({"policy": "bluk"}, "policy 'bluk': not known; did you mean bulk?"),
@@ -185,6 +186,17 @@ def test_wrong_networks_are_refused(networks: Any, message: str) -> None:
     with pytest.raises(Refusal) as refused:
         Runtime(networks)
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize("policy", ["bulk", "linear", "stream"])
+def test_named_memory_is_enough(asked_networks: StoredModules, policy: str) -> None:
+    """A runtime that is refused for far too little memory is opened with the size that the message names."""
+    networks = {"wide": asked_networks.folders["wide"]}
+    with pytest.raises(UsageError) as refused:
+        Runtime(networks, memory="1K", policy=policy)
+    found = re.search(r"needs (\S+) for it", str(refused.value))
+    assert found is not None
+    Runtime(networks, memory=found[1], policy=policy).close()
 
 
 def test_wrong_requests_are_refused(asked_networks: StoredModules) -> None:
