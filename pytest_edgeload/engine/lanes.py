@@ -102,6 +102,7 @@ class Lanes:
         self._work(0)
         for thread in others:
             thread.join()
+        self._fail = None  # of the owner of the lanes: only a collection would end the cycle
         if self.error is not None:
             raise self.error
         return self._result()

@@ -7,7 +7,7 @@ their place; those that are not there are loaded just before their first use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -19,16 +19,15 @@ StoredTile = tuple[str, int | None, Tile]
 
 
 class Remainder:
-    """The tasks that are left of a plan whose first `past` requests have been served.
+    """The tasks that are left of a plan whose first requests, for the networks `past`, have been served.
 
-    `places` has the tiles in memory, and the place of each in the arena (None without one). `name_of` returns the
-    network of a request. `kept` has the loads whose weights are in memory.
+    `places` has the tiles in memory, and the place of each in the arena (None without one). `kept` has the loads whose
+    weights are in memory.
     """
 
-    def __init__(self, past: int, places: Mapping[StoredTile, int | None], name_of: Callable[[int], str]) -> None:
+    def __init__(self, past: Sequence[str], places: Mapping[StoredTile, int | None]) -> None:
         self._past = past
         self._places = dict(places)
-        self._name_of = name_of
         self._loaded: dict[WeightKey, Task] = {}  # by past requests, as the plan says
         self._begun = False  # whether tasks of new requests have come
         self._absent: dict[WeightKey, Task] = {}
@@ -56,7 +55,7 @@ class Remainder:
 
     def _add(self, tasks: Sequence[Task], first: int, end: int) -> bool:
         """Add a task, or all tasks of a loop; return whether they are left to do."""
-        if tasks[first].request < self._past and (tasks[first].kind != "free" or not self._begun):
+        if tasks[first].request < len(self._past) and (tasks[first].kind != "free" or not self._begun):
             self._skip(tasks[first:end])
             return False
         self._begin()
@@ -99,7 +98,7 @@ class Remainder:
         self._begun = True
         for key, load in self._loaded.items():
             request, layer, tile = key
-            stored = (self._name_of(request), layer, tile)
+            stored = (self._past[request], layer, tile)
             is_there = tile is not REQUESTED and stored in self._places and self._places[stored] == load.place
             if is_there and stored not in self.kept:
                 self.kept[stored] = load

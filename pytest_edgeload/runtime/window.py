@@ -41,7 +41,7 @@ class Window:
         self.asked = [*past, *(each.ask for each in pending)]
         self._open = planner.plan(self.asked)
         plan = self._open.plan
-        self._left = Remainder(len(past), memory.places(plan.arena_bytes), lambda r: self.asked[r].network)
+        self._left = Remainder([ask.network for ask in past], memory.places(plan.arena_bytes))
         loops = self._left.add(*self._open)
         arena = memory.keep(self._left.kept, plan.arena_bytes)
         requests = [*(OpenRequest(networks[ask.network]) for ask in past), *(each.opened for each in pending)]

@@ -62,7 +62,7 @@ def test_tasks_that_are_left_have_their_weights(
     loads = [task for task in plan.tasks[:end] if task.kind == "load" and task.request < past]
     stored: dict[StoredTile, int | None] = {(asked[t.request].network, t.layer, t.tile): t.place for t in loads}
     places = {tile: stored[tile] for tile in data.draw(st.sets(st.sampled_from([*stored]) if stored else st.nothing()))}
-    left = Remainder(past, places, lambda r: asked[r].network)
+    left = Remainder([ask.network for ask in asked[:past]], places)
     loops = left.add(plan, end)
     assert left.kept.keys() <= places.keys()
     _check(left, loops, asked, past)

@@ -310,6 +310,20 @@ def test_forked_child_is_refused_and_the_process_ends(asked_networks: StoredModu
     )
 
 
+def test_requests_leave_no_garbage(asked_networks: StoredModules) -> None:
+    """Served requests are freed at once, because a collection comes late in a process with as many objects."""
+    with Runtime(asked_networks.folders, memory=MEMORY) as runtime:
+        check(runtime, asked_networks)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(40):
+                runtime.ask("wide", torch.rand(1, 512))
+            assert gc.collect() < 40
+        finally:
+            gc.enable()
+
+
 def test_closing_returns_the_memory(tmp_path: Path, asked_networks: StoredModules) -> None:
     """After a runtime that kept all weights is closed, this process has no more memory than before it, but caches."""
     with Runtime(asked_networks.folders, policy="lru") as runtime:
