@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def _registered(word: str, registry: Registry) -> str:
 def _outputs(names: Sequence[str], output: Path | None) -> Mapping[str, Path]:
     """Return the file for each network. Raises UsageError if several would become one file."""
     folder = Path() if output is None else output
-    if folder.is_dir():
+    if os.path.isdir(folder):  # noqa: PTH112  # it never raises
         return {name: folder / f"{name}{SUFFIX}" for name in names}
     if len(set(names)) > 1:
         raise UsageError(str(folder), "each network is a file of its own, and this is not a folder", "create it")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,16 +36,33 @@ class _TensorSource(NamedTuple):
 
 def check_output(path: Path, *, is_replaced: bool) -> None:
     """Raise UsageError if no .edgenet file can be written at `path`."""
+    try:
+        _check_output(path, is_replaced=is_replaced)
+    except OSError as error:
+        raise UsageError(str(path), error.strerror or "cannot be written", "name another file") from error
+
+
+def _check_output(path: Path, *, is_replaced: bool) -> None:
+    """Do as `check_output`. Raises OSError as well, if a name is too long or a folder cannot be entered."""
     if not is_edgenet(path):
         raise UsageError(str(path), f"the name of a stored network ends in {SUFFIX}", f"try {path.name}{SUFFIX}")
     if not path.parent.is_dir():
         raise UsageError(str(path), f"there is no folder {path.parent}", "create it, or name another one")
-    if os.path.lexists(path) and not (is_replaced and path.is_file()):
+    if _is_there(path) and not (is_replaced and path.is_file()):
         reason = "exists already" if path.is_file() else "exists already, and is not a file"
         hint = (
             ("replace it with ", Setting("force"), ", or name another file") if path.is_file() else "name another file"
         )
         raise UsageError(str(path), reason, hint)
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a file or a link has this name. Raises OSError if no file can have it."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None] = lambda _done, _total: None) -> None:

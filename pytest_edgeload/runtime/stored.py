@@ -9,6 +9,7 @@ from platformdirs import user_cache_path
 
 from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
+from pytest_edgeload.base.errors import Refusal, Setting
 from pytest_edgeload.networks.edgenet import SUFFIX, is_edgenet
 from pytest_edgeload.networks.folder import GRAPH, verify_network
 from pytest_edgeload.networks.registry import Registry
@@ -28,8 +29,16 @@ def find_network(name: str, source: str | os.PathLike[str]) -> Path:
     elif ":" in text and not is_folder:
         registry = Registry(Store(user_cache_path("edgeload")))
         registry.register(name, text)
-        return registry.get(name, lambda *_: None)[0]
+        try:
+            return registry.get(name, lambda *_: None)[0]
+        except Refusal as error:
+            raise error.spelled(_spelled) from None
     elif not is_folder:
         hint = f"give the {SUFFIX} file of edgeload store, or a function such as my_models:detector"
         raise BadArgument.of(f"networks[{name!r}]", text, "not a stored network", hint)
     return Path(text)
+
+
+def _spelled(setting: Setting) -> str:
+    """Return the way to another cache: a runtime has no option for it."""
+    return "the environment variable XDG_CACHE_HOME" if setting.name == "cache-dir" else str(setting)

@@ -216,6 +216,7 @@ def test_output_is_checked_before_the_network_is_made(tmp_path: Path) -> None:
     old.touch()
     for path, reason in {
         old: "exists already; replace it with force, or name another file",
+        tmp_path / f"{'n' * 300}.edgenet": "File name too long; name another file",
         tmp_path / "net": "the name of a stored network ends in .edgenet; try net.edgenet",
         tmp_path / "no" / "net.edgenet": f"there is no folder {tmp_path / 'no'}; create it, or name another one",
     }.items():

@@ -188,6 +188,16 @@ def test_wrong_networks_are_refused(networks: Any, message: str) -> None:
     assert str(refused.value).startswith(message)
 
 
+def test_cache_that_cannot_be_written_has_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint names the environment variable that moves the cache."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(
+        Refusal, match="Not a directory; name another folder with the environment variable XDG_CACHE_HOME"
+    ):
+        Runtime({"text": "json:loads"})
+
+
 @pytest.mark.parametrize("policy", ["bulk", "linear", "stream"])
 def test_named_memory_is_enough(asked_networks: StoredModules, policy: str) -> None:
     """A runtime that is refused for far too little memory is opened with the size that the message names."""
