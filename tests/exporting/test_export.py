@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from torch.nn import functional as F  # noqa: N812  # its customary name
 from torch.utils._pytree import tree_leaves
 
 from pytest_edgeload import Inputs
+from pytest_edgeload.engine import kernels, straight
+from pytest_edgeload.engine.kernels import find_function
 from pytest_edgeload.engine.lanes import run
 from pytest_edgeload.engine.memory import trim
 from pytest_edgeload.engine.perform import Performer
@@ -210,22 +213,40 @@ SHAPES = {
 }  # fmt: skip
 
 
-class WatchedValues(dict[str, Any]):
-    """The values of a request, which record the peak of their bytes; the bytes of weights do not count."""
+class LiveBytes:
+    """The bytes of the values of all requests while ops run, and their peak; the bytes of weights do not count."""
 
-    def __init__(self, values: dict[str, Any], performer: Performer) -> None:
-        super().__init__(values)
-        self._performer = performer
+    def __init__(self) -> None:
+        self._values: list[ref[torch.Tensor]] = []
+        self._weights: list[ref[torch.Tensor]] = []
         self.max_bytes = 0
 
-    def __setitem__(self, name: str, value: object) -> None:
-        super().__setitem__(name, value)
-        self.max_bytes = max(self.max_bytes, self.live_bytes())
+    def begin(self, values: object, weights: Iterable[torch.Tensor]) -> None:
+        """Begin with these values of earlier layers."""
+        self._values, self.max_bytes = [], 0
+        self._weights = [ref(tensor) for tensor in weights]
+        self._add(values)
 
-    def live_bytes(self) -> int:
+    def watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function whose results count as long as something refers to them."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            self._add(result)
+            self.max_bytes = max(self.max_bytes, self.now())
+            return result
+
+        return call
+
+    def _add(self, values: object) -> None:
+        self._values += [ref(leaf) for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
+
+    def now(self) -> int:
         """Return the bytes of all storages of values, except those of weights."""
-        weights = {_storage(tensor)[0] for layer in self._performer._weights.values() for tensor in layer.values()}
-        storages = dict(_storage(leaf) for leaf in tree_leaves(dict(self)) if isinstance(leaf, torch.Tensor))
+        storages, weights = (
+            dict(_storage(tensor) for each in refs if (tensor := each()) is not None)
+            for refs in (self._values, self._weights)
+        )
         return sum(size for address, size in storages.items() if address not in weights)
 
 
@@ -248,17 +269,22 @@ class LayeredRun:
 def run_layers(folder: Path, module: nn.Module, *samples: Any) -> LayeredRun:
     """Store `module` and run it layer by layer on `samples`."""
     made, _ = job("linear", stored(folder, module, *samples), requests=len(samples))
-    performer = Performer.of(made)
+    live = LiveBytes()
+    with pytest.MonkeyPatch.context() as patch:
+        for file in (kernels, straight):
+            patch.setattr(file, "find_function", lambda target: live.watched(find_function(target)))
+        performer = Performer.of(made)
     seen = LayeredRun(read_graph(Path(made.networks[0])))
 
     def perform(index: int) -> None:
         task = made.plan.tasks[index]
         if task.kind == "exec":
-            performer._values[task.request] = watched = WatchedValues(performer._values[task.request], performer)
+            weights = [tensor for layer in performer._weights.values() for tensor in layer.values()]
+            live.begin(dict(performer._values[task.request]), weights)
         performer.perform(index)
         if task.kind == "exec":
-            seen.max_bytes.append(watched.max_bytes)
-            seen.live_out_bytes.append(watched.live_bytes())
+            seen.max_bytes.append(live.max_bytes)
+            seen.live_out_bytes.append(live.now())
 
     run(made.plan, CallbackPerformer(perform))
     seen.errors += [performer.compare(r).error for r in range(len(samples))]
