@@ -64,39 +64,29 @@ def create(path: Path, mode: int | None = None) -> BufferedWriter:
 
 
 def write(path: Path, data: bytes, mode: int | None = None) -> None:
-    """Write a whole file. An existing file stays unchanged until then, and if writing fails.
+    """Write a whole file; see `replacing`. Raises OSError with the file's name."""
+    with naming(path), replacing(path, mode) as file:
+        file.write(data)
 
-    The mode is `mode`, or else that of the existing file, or else as in `create`. Raises OSError with the file's name.
+
+@contextmanager
+def replacing(path: Path, mode: int | None = None) -> Iterator[BufferedWriter]:
+    """Yield a new file, which replaces `path` when the block ends.
+
+    If the block raises an exception or the process is killed, `path` stays as it is and no file is left, except on file
+    systems that know no files without a name. The mode is `mode`, or else that of the existing file, or else as in
+    `create`. Raises OSError with the file's name, but without it if writing fails.
     """
     # The writer may be root, and the folder may be another user's, who could put a link at a name known in advance.
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with naming(path):
-            with create(part, _mode(path) if mode is None else mode) as file:
-                file.write(data)
-            part.replace(path)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BufferedWriter]:
-    """Yield a new file, which replaces `path` when the block ends, and is on the disk then.
-
-    If the block raises an exception or the process is killed, `path` stays as it is and no file is left, except on file
-    systems that know no files without a name. Raises OSError with the file's name, but without it if writing fails.
-    """
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with naming(path):
-            file = _create_unnamed(part)
+            file, is_named = _create_unnamed(part, _mode(path) if mode is None else mode)
         with file:
             yield file
             with naming(path):
                 file.flush()
-                os.fsync(file.fileno())
-                if not part.exists():
+                if not is_named:
                     # Python follows the link, as linkat(2) shows, only if it is given a folder, which is not used
                     os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=file.fileno(), follow_symlinks=True)
                 part.replace(path)
@@ -105,15 +95,18 @@ def replacing(path: Path) -> Iterator[BufferedWriter]:
             part.unlink(missing_ok=True)
 
 
-def _create_unnamed(part: Path) -> BufferedWriter:
-    """Create a file without a name in the folder of `part`, or else with this name. Raises OSError."""
+def _create_unnamed(part: Path, mode: int | None) -> tuple[BufferedWriter, bool]:
+    """Create a file without a name in the folder of `part`, or else with this name; return which. Raises OSError."""
     flags = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
     try:
-        return open(part.parent, "wb", opener=lambda folder, _: os.open(folder, flags, 0o644))
+        file = open(part.parent, "wb", opener=lambda folder, _: os.open(folder, flags, 0o644))  # noqa: SIM115
     except OSError as error:
         if error.errno not in _UNNAMED_REFUSED:
             raise
-        return create(part)
+        return create(part, mode), True
+    if mode is not None:
+        os.fchmod(file.fileno(), mode)
+    return file, False
 
 
 def _mode(path: Path) -> int | None:

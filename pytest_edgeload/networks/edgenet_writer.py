@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -87,6 +88,8 @@ def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None]
                 progress(done_bytes, layout.size_bytes)
             file.seek(0)
             file.write(_head(packed, layout, digest.hexdigest()))
+            file.flush()
+            os.fsync(file.fileno())  # dirty pages could not be dropped from the page cache before a run
     except OSError as error:
         if error.filename not in {None, str(path)}:
             raise  # a file of the network
