@@ -1,0 +1,229 @@
+"""The measured speeds of a machine, which give the durations of tasks in virtual time. Pure data.
+
+`edgeload calibrate` measures them. Without a measurement, the default values describe an imagined device with the
+nominal `Speeds`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from pytest_edgeload.base.decoding import Count, Duration
+from pytest_edgeload.networks.layer import Layer
+from pytest_edgeload.planning.plan import Speeds
+
+_NOMINAL = Speeds()
+_CACHE_BYTES_PER_S = 5e9
+
+_T = TypeVar("_T")
+
+
+class ReadSpeed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The speed of loads of `size_bytes` by one reader, in `lanes` lanes at once.
+
+    `bytes_per_s` is the sum of all lanes, into memory that is resident already. With `is_cached`, the page cache has
+    the bytes: `read` copies them, and `mmap` only maps their pages. Without it, they come from the disk.
+    """
+
+    reader: str
+    size_bytes: Count
+    lanes: int
+    bytes_per_s: float
+    is_cached: bool = False
+
+
+class SwapSpeed(msgspec.Struct, frozen=True):
+    """The speed of swap, measured in a process that touches more private memory than its limit.
+
+    `out_bytes_per_s` is the speed of writing fresh memory while the kernel swaps out as much, `in_bytes_per_s` that of
+    touching swapped memory in order, each with nothing else running. `fault_s` is the time to touch one swapped page
+    at a random place, which brings a cluster of neighbors as well. `kind` is `file` or `zram`.
+    """
+
+    out_bytes_per_s: float
+    in_bytes_per_s: float
+    fault_s: Duration
+    kind: str = "file"
+
+
+class LayerSize(NamedTuple):
+    """Everything that the time of a layer depends on, as far as the calibration knows it."""
+
+    kind: str
+    ops: int
+    flops: int
+    weight_bytes: int
+    activation_bytes: int
+
+    @classmethod
+    def of(cls, layer: Layer) -> LayerSize:
+        """Return the size of a layer, as it is in later steps; see `Layer.in_first_step`."""
+        return cls(layer.kind, len(layer.ops), layer.flops, layer.weight_bytes, layer.activation_bytes)
+
+
+class LayerTime(msgspec.Struct, frozen=True):
+    """The measured time of layers of one size, with `threads` threads of an operator and nothing else running.
+
+    `first_s` is the time of the first execution of such a layer in a process, which creates the operators, and
+    `later_s` that of all later ones.
+    """
+
+    size: LayerSize
+    threads: int
+    first_s: Duration
+    later_s: Duration
+
+
+class ComputeSpeed(msgspec.Struct, frozen=True):
+    """The time of a layer that was not measured itself, as a sum over its size, for `threads` threads of an operator.
+
+    It is fitted to the measured layers of this kind, or to all of them if `kind` is empty. `first_s` is the addition
+    for the first execution of a layer of its size in a process. Operators without weights count as ops and activations.
+    """
+
+    kind: str
+    threads: int
+    s_per_op: float
+    s_per_flop: float
+    s_per_weight_byte: float
+    s_per_activation_byte: float
+    first_s: Duration = 0.0
+
+    def seconds(self, size: LayerSize) -> float:
+        """Return the time of an execution that is not the first one."""
+        return (
+            size.ops * self.s_per_op
+            + size.flops * self.s_per_flop
+            + size.weight_bytes * self.s_per_weight_byte
+            + size.activation_bytes * self.s_per_activation_byte
+        )
+
+
+class Contention(msgspec.Struct, frozen=True):
+    """How much longer work takes, as a factor of at least 1, while other lanes work, with all threads.
+
+    Reading and computing are measured alone and together, with loads by `direct` and a large layer. `computing` is the
+    factor of each of two layers that are computed at once.
+    """
+
+    reading_beside_computing: float = 1.0
+    computing_beside_reading: float = 1.0
+    computing_beside_computing: float = 2.0
+
+
+class WorkerCost(msgspec.Struct, frozen=True):
+    """The cost of a worker besides its loads and executions.
+
+    `start_s` is the time until it is ready for its first task. `task_s` is the time between two tasks of a lane, and
+    `request_s` that of an init, which reads the inputs. `idle_bytes` is the resident memory of an idle worker.
+    """
+
+    start_s: Duration = 1.0
+    task_s: Duration = 1e-4
+    request_s: Duration = 1e-3
+    idle_bytes: Count = 200 << 20
+
+
+class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
+    """The speeds of a machine, or of a device that is emulated on it.
+
+    `reads` has a row for each reader, size and number of lanes; `read_latency_s` is the time of one read of a page from
+    the disk. `fresh_s_per_page` is the time of the first write to a page of memory that was never used, allocated as
+    weights are; a load into such memory takes it in addition. `swap` is None on machines without swap. `layers` are the
+    measured layers, and `computing` the sums for all others.
+    """
+
+    reads: tuple[ReadSpeed, ...] = (
+        ReadSpeed("direct", 1 << 20, 1, _NOMINAL.read_bytes_per_s),
+        ReadSpeed("read", 1 << 20, 1, _NOMINAL.read_bytes_per_s),
+        ReadSpeed("mmap", 1 << 20, 1, _NOMINAL.read_bytes_per_s),
+        ReadSpeed("read", 1 << 20, 1, _CACHE_BYTES_PER_S, is_cached=True),
+        ReadSpeed("mmap", 1 << 20, 1, 4 * _CACHE_BYTES_PER_S, is_cached=True),
+    )
+    read_latency_s: Duration = 1e-4
+    write_bytes_per_s: float = _NOMINAL.read_bytes_per_s
+    swap: SwapSpeed | None = SwapSpeed(_NOMINAL.read_bytes_per_s, _NOMINAL.read_bytes_per_s, 1e-4)
+    fresh_s_per_page: Duration = 0.0
+    layers: tuple[LayerTime, ...] = ()
+    computing: tuple[ComputeSpeed, ...] = (ComputeSpeed("", 1, 0.0, 1 / _NOMINAL.flops_per_s, 0.0, 0.0),)
+    contention: Contention = Contention()
+    worker: WorkerCost = WorkerCost()
+
+    def read_s(self, reader: str, size_bytes: int, lanes: int = 1, *, is_cached: bool = False) -> float:
+        """Return the seconds of one load of `size_bytes` while `lanes` lanes load, each as much.
+
+        The time between two measured sizes lies on a line; beyond them the speed of the nearest one counts. More lanes
+        than were measured share the speed of the most. `direct` finds nothing in the page cache.
+        """
+        curves = self._curves.get((reader, is_cached)) or self._curves.get((reader, False)) or self._curves["", False]
+        measured = max((each for each in curves if each <= lanes), default=min(curves))
+        seconds = _on_curve(curves[measured], size_bytes)
+        return seconds * max(1.0, lanes / measured)
+
+    def exec_s(self, layer: Layer, threads: int | None = None, *, is_first: bool = False) -> float:
+        """Return the seconds that `layer` takes with so many threads of an operator, by default the most measured.
+
+        It is the measured time of layers of the same size, or else a sum, see `ComputeSpeed`. `is_first`: no layer of
+        this size was executed in the process before. A tile takes its share.
+        """
+        size = LayerSize.of(layer)
+        measured = self._layers.get(size, {})
+        if measured:
+            time = _nearest(measured, threads)
+            return time.first_s if is_first else time.later_s
+        sums = self._sums.get(size.kind) or self._sums.get("") or {}
+        if not sums:
+            return size.flops / _NOMINAL.flops_per_s
+        speed = _nearest(sums, threads)
+        return speed.seconds(size) + (speed.first_s if is_first else 0.0)
+
+    @cached_property
+    def _curves(self) -> Mapping[tuple[str, bool], Mapping[int, list[tuple[int, float]]]]:
+        """The sizes and times of loads, by reader and cache and then by lanes; the name "" has the first reader's."""
+        curves: dict[tuple[str, bool], dict[int, list[tuple[int, float]]]] = {}
+        for row in self.reads:
+            points = curves.setdefault((row.reader, row.is_cached), {}).setdefault(row.lanes, [])
+            points.append((row.size_bytes, row.size_bytes * row.lanes / row.bytes_per_s))
+        for by_lanes in curves.values():
+            for points in by_lanes.values():
+                points.sort()
+        nominal = {1: [(1 << 20, (1 << 20) / _NOMINAL.read_bytes_per_s)]}
+        return {("", False): next(iter(curves.values()), nominal), **curves}
+
+    @cached_property
+    def _layers(self) -> Mapping[LayerSize, Mapping[int, LayerTime]]:
+        found: dict[LayerSize, dict[int, LayerTime]] = {}
+        for time in self.layers:
+            found.setdefault(time.size, {})[time.threads] = time
+        return found
+
+    @cached_property
+    def _sums(self) -> Mapping[str, Mapping[int, ComputeSpeed]]:
+        found: dict[str, dict[int, ComputeSpeed]] = {}
+        for speed in self.computing:
+            found.setdefault(speed.kind, {})[speed.threads] = speed
+        return found
+
+
+def _nearest(by_threads: Mapping[int, _T], threads: int | None) -> _T:
+    """Return the value for as many threads, or for the nearest number; for the most if `threads` is None."""
+    return by_threads[max(by_threads) if threads is None else _closest(by_threads, threads)]
+
+
+def _closest(numbers: Iterable[int], wanted: int) -> int:
+    return min(numbers, key=lambda number: (abs(number - wanted), -number))
+
+
+def _on_curve(points: list[tuple[int, float]], size_bytes: int) -> float:
+    """Return the time of a load of this size, on the lines between the sizes and times of `points`, in order."""
+    i = bisect_left(points, (size_bytes, 0.0))
+    if i in (0, len(points)):
+        nearest_bytes, nearest_s = points[min(i, len(points) - 1)]
+        return size_bytes * nearest_s / nearest_bytes
+    (low_bytes, low_s), (high_bytes, high_s) = points[i - 1], points[i]
+    return low_s + (high_s - low_s) * (size_bytes - low_bytes) / (high_bytes - low_bytes)
