@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from pytest_edgeload.networks.tile import share
 from pytest_edgeload.planning.account import Account
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, Task, TaskTotal
+from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, TaskTotal
+from pytest_edgeload.planning.running_work import RunningWork
 from pytest_edgeload.planning.span_log import KEPT_STEPS, SpanLog, makespan_s
+from pytest_edgeload.planning.virtual_machine import NominalMachine, OutOfMemory, VirtualMachine
 from pytest_edgeload.workload import Workload
 
 
@@ -20,7 +21,8 @@ class Simulation:
 
     `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone; both include the plan's whole arena.
     `dropped` contains the requests that were dropped, and `overrun` those of them that newer ones pushed out of their
-    queue. `totals` has the tasks of later steps, see `SpanLog`.
+    queue. `totals` has the tasks of later steps, see `SpanLog`. `failure` is the reason why a machine without enough
+    memory could not carry out all tasks; it is empty if they all ended.
     """
 
     spans: tuple[Span, ...]
@@ -30,6 +32,7 @@ class Simulation:
     dropped: tuple[int, ...]
     totals: tuple[TaskTotal, ...] = ()
     overrun: tuple[int, ...] = ()
+    failure: str = ""
 
     @property
     def makespan_s(self) -> float:
@@ -38,21 +41,37 @@ class Simulation:
 
 
 def simulate(
-    plan: Plan, workload: Workload, *, speeds: Speeds | None = None, holds: Callable[[int], bool] = lambda _: True
+    plan: Plan,
+    workload: Workload,
+    *,
+    speeds: Speeds | None = None,
+    holds: Callable[[int], bool] = lambda _: True,
+    machine: VirtualMachine | None = None,
 ) -> Simulation:
     """Carry out `plan` for `workload` in virtual time.
 
-    `speeds` set the duration of loads and execs; other tasks take no time. `holds` returns whether the condition of a
-    request holds. Raises InvalidPlan if tasks are left that can never run.
+    `speeds` set the duration of loads and execs; other tasks take no time, and tasks do not slow each other. `machine`
+    replaces them, see `planning.virtual_machine`. `holds` returns whether the condition of a request holds. Raises
+    InvalidPlan if tasks are left that can never run.
     """
-    return _Simulator(plan, workload, speeds or Speeds(), holds).run()
+    return _Simulator(plan, workload, machine or NominalMachine(workload, speeds or Speeds()), holds).run()
+
+
+class _Start(NamedTuple):
+    """The start of a task that runs: its place among all starts, its lane and step, and when it was ready."""
+
+    turn: int
+    lane: int
+    step: int
+    ready_s: float
+    start_s: float
 
 
 class _Simulator:
     """A plan while it is carried out in virtual time."""
 
-    def __init__(self, plan: Plan, workload: Workload, speeds: Speeds, holds: Callable[[int], bool]) -> None:
-        self._plan, self._workload, self._speeds, self._holds = plan, workload, speeds, holds
+    def __init__(self, plan: Plan, workload: Workload, machine: VirtualMachine, holds: Callable[[int], bool]) -> None:
+        self._plan, self._machine, self._holds = plan, machine, holds
         self._dispatcher = Dispatcher(plan, workload.asked)
         self._account = Account(
             [request.network for request in workload.requests],
@@ -61,26 +80,35 @@ class _Simulator:
         )
         self._idle_lanes = set(range(plan.lanes))
         self._fresh_lanes: set[int | None] = set(self._idle_lanes)  # that may have a task, as others have not
-        self._running: list[tuple[float, int, int]] = []  # a heap: end, index, lane
+        self._running = RunningWork(machine.paces)
+        self._starts: dict[int, _Start] = {}
+        self._turn = 0
         self._log = SpanLog()
         self._now_s = 0.0
 
     def run(self) -> Simulation:
         """Carry out all tasks."""
+        failure = ""
+        try:
+            self._carry_out()
+        except OutOfMemory as error:
+            failure = str(error)
+        account, arrived_s = self._account, tuple(self._dispatcher.arrived_s)
+        spans, totals, dropped = self._log.spans, self._log.totals, self._dispatcher.dropped
+        peaks = account.peak_bytes, account.peak_weight_bytes
+        return Simulation(spans, *peaks, arrived_s, dropped, totals, self._dispatcher.overrun, failure)
+
+    def _carry_out(self) -> None:
         while not self._dispatcher.finished:
             self._start_tasks()
             arrival_s = self._dispatcher.next_arrival_s
-            if self._running and (arrival_s is None or self._running[0][0] <= arrival_s):
-                self._end_task()
+            if self._running and (arrival_s is None or self._running.next_end_s <= arrival_s):
+                self._end_work()
             elif arrival_s is not None:
                 self._now_s = arrival_s
                 self._dispatcher.advance(arrival_s)
             else:
                 raise InvalidPlan(STUCK)
-        account, arrived_s = self._account, tuple(self._dispatcher.arrived_s)
-        spans, totals, dropped = self._log.spans, self._log.totals, self._dispatcher.dropped
-        peaks = account.peak_bytes, account.peak_weight_bytes
-        return Simulation(spans, *peaks, arrived_s, dropped, totals, self._dispatcher.overrun)
 
     def _start_tasks(self) -> None:
         """Start a task on each idle lane that can run one."""
@@ -89,20 +117,30 @@ class _Simulator:
         for lane in sorted(self._idle_lanes if None in fresh else self._idle_lanes & fresh):
             index = self._dispatcher.take(lane, self._now_s)
             if index is not None:
-                task = self._plan.tasks[index]
-                self._idle_lanes.remove(lane)
-                read_bytes = self._account.begin(task)
-                end_s = self._now_s + _seconds(task, read_bytes, self._workload, self._speeds)
-                ready_s, step = self._dispatcher.ready_s(index), self._dispatcher.step(index)
-                self._log.add(Span(index, lane, ready_s, self._now_s, end_s, step))
-                heapq.heappush(self._running, (end_s, index, lane))
+                self._start(index, lane)
 
-    def _end_task(self) -> None:
-        """Advance to the end of the task that ends next."""
-        self._now_s, index, lane = heapq.heappop(self._running)
-        self._idle_lanes.add(lane)
-        self._fresh_lanes.add(lane)
-        self._account.end(self._plan.tasks[index])
+    def _start(self, index: int, lane: int) -> None:
+        task, step = self._plan.tasks[index], self._dispatcher.step(index)
+        self._idle_lanes.remove(lane)
+        read_bytes = self._account.begin(task)
+        work = self._machine.begin(task, step, read_bytes, self._account.activation_bytes)
+        self._turn += 1
+        self._starts[index] = _Start(self._turn, lane, step, self._dispatcher.ready_s(index), self._now_s)
+        self._running.start(index, work, self._now_s)
+
+    def _end_work(self) -> None:
+        """Advance to the end of the work that ends next, and of its task if that has no other work."""
+        self._now_s = max(self._now_s, self._running.next_end_s)
+        index = self._running.end(self._now_s)
+        if index is not None:
+            self._end_task(index)
+
+    def _end_task(self, index: int) -> None:
+        start, task = self._starts.pop(index), self._plan.tasks[index]
+        self._log.add(Span(index, start.lane, start.ready_s, start.start_s, self._now_s, start.step), start.turn)
+        self._idle_lanes.add(start.lane)
+        self._fresh_lanes.add(start.lane)
+        self._account.end(task)
         decided = self._dispatcher.end(index, self._now_s)
         for request in decided:
             if not self._holds(request):
@@ -111,6 +149,7 @@ class _Simulator:
             self._dispatcher.advance(self._now_s)
         for request in self._dispatcher.discarded():
             self._account.discard(request)
+        self._machine.end(task, self._account.activation_bytes)
 
 
 def peak_bytes(plan: Plan, workload: Workload) -> int:
@@ -122,12 +161,3 @@ def peak_bytes(plan: Plan, workload: Workload) -> int:
     """
     requests = tuple(replace(request, steps=min(request.steps, KEPT_STEPS)) for request in workload.requests)
     return simulate(plan.shortened(KEPT_STEPS), replace(workload, requests=requests)).peak_bytes
-
-
-def _seconds(task: Task, read_bytes: int, workload: Workload, speeds: Speeds) -> float:
-    if task.kind == "load":
-        return read_bytes / speeds.read_bytes_per_s
-    if task.layer is None or task.kind == "free":
-        return 0.0
-    layer = workload.requests[task.request].network.layers[task.layer]
-    return speeds.exec_s(layer) * share(layer, task.tile)

@@ -14,20 +14,20 @@ class SpanLog:
     """The spans of all tasks in the first steps, and the totals of each task in the later ones."""
 
     def __init__(self) -> None:
-        self._spans: list[Span] = []
+        self._spans: list[tuple[int, Span]] = []
         self._totals: dict[int, TaskTotal] = {}
 
-    def add(self, span: Span) -> None:
-        """Add a task that ran."""
+    def add(self, span: Span, turn: int = 0) -> None:
+        """Add a task that ran. Of tasks that started at the same time, the one with the smaller `turn` was first."""
         if span.step < KEPT_STEPS:
-            self._spans.append(span)
+            self._spans.append((turn, span))
         else:
             self._totals[span.task] = self._totals.get(span.task, TaskTotal(span.task)).with_span(span)
 
     @property
     def spans(self) -> tuple[Span, ...]:
         """The spans that are kept, in order of start."""
-        return tuple(sorted(self._spans, key=lambda span: span.start_s))
+        return tuple(span for _, span in sorted(self._spans, key=lambda entry: (entry[1].start_s, entry[0])))
 
     @property
     def totals(self) -> tuple[TaskTotal, ...]:
