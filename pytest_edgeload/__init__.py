@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from pytest_edgeload.inside import mark as mark
     from pytest_edgeload.inside import record as record
     from pytest_edgeload.job import Job as Job
+    from pytest_edgeload.measuring.prediction import predict as predict
     from pytest_edgeload.networks.feed import Feed as Feed
     from pytest_edgeload.networks.folder import verify_network as verify_network
     from pytest_edgeload.networks.inputs import Inputs as Inputs
     from pytest_edgeload.networks.layer import Layer as Layer
     from pytest_edgeload.networks.layer import Network as Network
     from pytest_edgeload.planning.check import check_plan as check_plan
+    from pytest_edgeload.planning.machine_speeds import MachineSpeeds as MachineSpeeds
     from pytest_edgeload.planning.plan import Budget as Budget
     from pytest_edgeload.planning.plan import Builder as Builder
     from pytest_edgeload.planning.plan import InvalidPlan as InvalidPlan
@@ -83,11 +85,13 @@ _MODULES = {
     "exporting.materialise": ("materialise", "plain_module"),
     "inside": ("mark", "record"),
     "job": ("Job",),
+    "measuring.prediction": ("predict",),
     "networks.folder": ("verify_network",),
     "networks.feed": ("Feed",),
     "networks.inputs": ("Inputs",),
     "networks.layer": ("Layer", "Network"),
     "planning.check": ("check_plan",),
+    "planning.machine_speeds": ("MachineSpeeds",),
     "planning.plan": ("Budget", "Builder", "InvalidPlan", "Plan", "Speeds", "Task"),
     "planning.simulate": ("Simulation", "simulate"),
     "plugin.fixtures": ("Edge",),

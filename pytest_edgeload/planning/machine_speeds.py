@@ -155,10 +155,11 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
     worker: WorkerCost = WorkerCost()
 
     def read_s(self, reader: str, size_bytes: int, lanes: int = 1, *, is_cached: bool = False) -> float:
-        """Return the seconds of one load of `size_bytes` while `lanes` lanes load, each as much.
+        """Return the seconds of one load of `size_bytes` by `reader` while `lanes` lanes load, each as much.
 
         The time between two measured sizes lies on a line; beyond them the speed of the nearest one counts. More lanes
-        than were measured share the speed of the most. `direct` finds nothing in the page cache.
+        than were measured share the speed of the most. With `is_cached`, the page cache has the bytes; `direct` finds
+        nothing there.
         """
         curves = self._curves.get((reader, is_cached)) or self._curves.get((reader, False)) or self._curves["", False]
         measured = max((each for each in curves if each <= lanes), default=min(curves))
@@ -166,7 +167,7 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
         return seconds * max(1.0, lanes / measured)
 
     def exec_s(self, layer: Layer, threads: int | None = None, *, is_first: bool = False) -> float:
-        """Return the seconds that `layer` takes with so many threads of an operator, by default the most measured.
+        """Return the seconds that `layer` takes with `threads` threads of an operator, by default the most measured.
 
         It is the measured time of layers of the same size, or else a sum, see `ComputeSpeed`. `is_first`: no layer of
         this size was executed in the process before. A tile takes its share.

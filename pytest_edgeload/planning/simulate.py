@@ -6,13 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from pytest_edgeload.networks.tile import is_last
 from pytest_edgeload.planning.account import Account
 from pytest_edgeload.planning.dispatch import Dispatcher
-from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, TaskTotal
+from pytest_edgeload.planning.plan import STUCK, InvalidPlan, Plan, Span, Speeds, Task, TaskTotal
 from pytest_edgeload.planning.running_work import RunningWork
 from pytest_edgeload.planning.span_log import KEPT_STEPS, SpanLog, makespan_s
 from pytest_edgeload.planning.virtual_machine import NominalMachine, OutOfMemory, VirtualMachine
 from pytest_edgeload.workload import Workload
+
+Holds = Callable[[int], bool]
+"""Returns whether the condition of a request holds."""
+
+
+def always(_request: int) -> bool:
+    """Let the condition of each request hold."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +31,8 @@ class Simulation:
     `peak_bytes` counts weights and activations, `peak_weight_bytes` weights alone; both include the plan's whole arena.
     `dropped` contains the requests that were dropped, and `overrun` those of them that newer ones pushed out of their
     queue. `totals` has the tasks of later steps, see `SpanLog`. `failure` is the reason why a machine without enough
-    memory could not carry out all tasks; it is empty if they all ended.
+    memory could not carry out all tasks; it is empty if they all ended. `step_ends_s` has the end of each step of the
+    requests with several.
     """
 
     spans: tuple[Span, ...]
@@ -33,6 +43,7 @@ class Simulation:
     totals: tuple[TaskTotal, ...] = ()
     overrun: tuple[int, ...] = ()
     failure: str = ""
+    step_ends_s: tuple[tuple[float, ...], ...] = ()
 
     @property
     def makespan_s(self) -> float:
@@ -45,7 +56,7 @@ def simulate(
     workload: Workload,
     *,
     speeds: Speeds | None = None,
-    holds: Callable[[int], bool] = lambda _: True,
+    holds: Holds = always,
     machine: VirtualMachine | None = None,
 ) -> Simulation:
     """Carry out `plan` for `workload` in virtual time.
@@ -57,7 +68,7 @@ def simulate(
     return _Simulator(plan, workload, machine or NominalMachine(workload, speeds or Speeds()), holds).run()
 
 
-class _Start(NamedTuple):
+class _TaskStart(NamedTuple):
     """The start of a task that runs: its place among all starts, its lane and step, and when it was ready."""
 
     turn: int
@@ -70,7 +81,7 @@ class _Start(NamedTuple):
 class _Simulator:
     """A plan while it is carried out in virtual time."""
 
-    def __init__(self, plan: Plan, workload: Workload, machine: VirtualMachine, holds: Callable[[int], bool]) -> None:
+    def __init__(self, plan: Plan, workload: Workload, machine: VirtualMachine, holds: Holds) -> None:
         self._plan, self._machine, self._holds = plan, machine, holds
         self._dispatcher = Dispatcher(plan, workload.asked)
         self._account = Account(
@@ -81,9 +92,12 @@ class _Simulator:
         self._idle_lanes = set(range(plan.lanes))
         self._fresh_lanes: set[int | None] = set(self._idle_lanes)  # that may have a task, as others have not
         self._running = RunningWork(machine.paces)
-        self._starts: dict[int, _Start] = {}
+        self._starts: dict[int, _TaskStart] = {}
         self._turn = 0
         self._log = SpanLog()
+        self._steps = [request.steps for request in workload.requests]
+        self._step_ends_s: list[list[float]] = [[] for _ in workload.requests]
+        self._networks = [request.network for request in workload.requests]
         self._now_s = 0.0
 
     def run(self) -> Simulation:
@@ -96,7 +110,8 @@ class _Simulator:
         account, arrived_s = self._account, tuple(self._dispatcher.arrived_s)
         spans, totals, dropped = self._log.spans, self._log.totals, self._dispatcher.dropped
         peaks = account.peak_bytes, account.peak_weight_bytes
-        return Simulation(spans, *peaks, arrived_s, dropped, totals, self._dispatcher.overrun, failure)
+        overrun, step_ends_s = self._dispatcher.overrun, tuple(map(tuple, self._step_ends_s))
+        return Simulation(spans, *peaks, arrived_s, dropped, totals, overrun, failure, step_ends_s)
 
     def _carry_out(self) -> None:
         while not self._dispatcher.finished:
@@ -125,7 +140,7 @@ class _Simulator:
         read_bytes = self._account.begin(task)
         work = self._machine.begin(task, step, read_bytes, self._account.activation_bytes)
         self._turn += 1
-        self._starts[index] = _Start(self._turn, lane, step, self._dispatcher.ready_s(index), self._now_s)
+        self._starts[index] = _TaskStart(self._turn, lane, step, self._dispatcher.ready_s(index), self._now_s)
         self._running.start(index, work, self._now_s)
 
     def _end_work(self) -> None:
@@ -141,6 +156,8 @@ class _Simulator:
         self._idle_lanes.add(start.lane)
         self._fresh_lanes.add(start.lane)
         self._account.end(task)
+        if task.kind == "exec" and self._steps[task.request] > 1 and self._ends_step(task):
+            self._step_ends_s[task.request].append(self._now_s)
         decided = self._dispatcher.end(index, self._now_s)
         for request in decided:
             if not self._holds(request):
@@ -150,6 +167,10 @@ class _Simulator:
         for request in self._dispatcher.discarded():
             self._account.discard(request)
         self._machine.end(task, self._account.activation_bytes)
+
+    def _ends_step(self, task: Task) -> bool:
+        layers = self._networks[task.request].layers
+        return task.layer == len(layers) - 1 and is_last(layers[-1], task.tile)
 
 
 def peak_bytes(plan: Plan, workload: Workload) -> int:

@@ -1,0 +1,198 @@
+"""A virtual machine with measured speeds, and a worker's memory under a limit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.tile import share, span_bytes
+from pytest_edgeload.planning.machine_speeds import LayerSize, MachineSpeeds
+from pytest_edgeload.planning.plan import Plan, Task, WeightKey
+from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
+from pytest_edgeload.planning.virtual_memory import PIECE_BYTES, VirtualMemory
+from pytest_edgeload.workload import Workload
+
+_MAPPING, _THROUGH_CACHE = "mmap", "read"
+_PAGE_BYTES = 4096
+_TYPICAL_BYTES = 4 << 20  # of a load, for the pace of several at once
+
+_PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
+_COLD_SHARE = 0.8  # of that private memory, what it does not need any more
+_KERNEL_BYTES = 4 << 20  # that the kernel counts against the limit as well
+_SCRATCH_BYTES, _CONVOLUTION_SCRATCH_BYTES = 8 << 20, 20 << 20  # of the operators, besides activations
+_RESTORED_BYTES_PER_S = 1e9  # by one core, from compressed weights
+
+
+class WorkerSetup(NamedTuple):
+    """The setup of a worker: its reader, memory limit, swap, threads of an operator, and bytes read per second.
+
+    `swap_bytes` None: as much swap as it needs. `threads` None: the most that were measured. `stored_share` is the
+    share of the bytes of weights that is stored, if they are compressed.
+    """
+
+    reader: str = "direct"
+    memory_bytes: int | None = None
+    swap_bytes: int | None = None
+    threads: int | None = None
+    read_bps: int | None = None
+    stored_share: float = 1.0
+
+
+_Block = tuple[Hashable, int]
+"""A part of the memory: its key, and its bytes."""
+
+
+class CalibratedMachine:
+    """A worker on a machine with these speeds, which carries out `plan` once."""
+
+    def __init__(self, plan: Plan, workload: Workload, speeds: MachineSpeeds, setup: WorkerSetup) -> None:
+        self._networks = [request.network for request in workload.requests]
+        self.speeds, self._setup, self._arena_bytes = speeds, setup, plan.arena_bytes
+        private_bytes = round(_PRIVATE_SHARE * speeds.worker.idle_bytes)
+        cold_bytes = round(_COLD_SHARE * private_bytes)
+        has_convolutions = any(layer.is_convolution for network in self._networks for layer in network.layers)
+        scratch_bytes = _CONVOLUTION_SCRATCH_BYTES if has_convolutions else _SCRATCH_BYTES
+        fixed_bytes = private_bytes - cold_bytes + scratch_bytes + _KERNEL_BYTES
+        self.memory = VirtualMemory(setup.memory_bytes, setup.swap_bytes, fixed_bytes)
+        self.memory.write("idle", cold_bytes)
+        self._mapped_bytes = speeds.worker.idle_bytes - private_bytes - _KERNEL_BYTES
+        self._blocks: dict[WeightKey, list[_Block]] = {}
+        self._places: set[Hashable] = set()  # parts of the arena that were written
+        self._read_into_arena: set[Hashable] = set()
+        self._executed: set[LayerSize] = set()
+        self._exec_s: dict[tuple[int, int, bool, bool], float] = {}
+        self._paces: dict[tuple[int, int], tuple[float, float]] = {}
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most resident memory so far, with the files that the worker has mapped."""
+        mapped_bytes = self.memory.peak_cached_bytes if self._setup.reader == _MAPPING else 0
+        return self._mapped_bytes + self.memory.peak_private_bytes + mapped_bytes
+
+    def begin(self, task: Task, step: int, read_bytes: int, activation_bytes: int) -> Work:
+        """Return the work of a task, and of the traffic that its memory causes. Raises OutOfMemory."""
+        before, worker = self.memory.traffic, self.speeds.worker
+        loading_s = computing_s = 0.0
+        self.memory.hold_activations(activation_bytes)
+        if task.layer is None:
+            computing_s = worker.request_s
+        elif task.kind == "load":
+            loading_s = self._load(task, task.layer, read_bytes)
+        elif task.kind == "exec":
+            self._touch(task.weights)
+            computing_s = self._executing_s(task, task.layer, step)
+        else:
+            self._free(task.weights)
+        moved = self.memory.traffic.since(before)
+        loading_s += self._swapping_s(moved.out_bytes, moved.in_bytes)
+        if task.kind == "exec" and moved.file_bytes:
+            loading_s += self._reading_s(moved.file_bytes)
+        last: Resource = DISK if task.kind == "load" else PROCESSOR
+        return (DISK, loading_s), (PROCESSOR, computing_s), (last, worker.task_s)
+
+    def end(self, task: Task, activation_bytes: int) -> None:  # noqa: ARG002
+        """Let the activations that are no longer needed go."""
+        self.memory.hold_activations(activation_bytes)
+
+    # ---- time --------------------------------------------------------------------------------------------------
+
+    def paces(self, on_disk: int, on_processor: int) -> tuple[float, float]:
+        """Return the paces of loads and of execs, as measured alone, with each other, and beside the other kind."""
+        key = on_disk, on_processor
+        if key not in self._paces:
+            self._paces[key] = 1 / self._loads_slowed(*key), 1 / self._execs_slowed(*key)
+        return self._paces[key]
+
+    def _loads_slowed(self, on_disk: int, on_processor: int) -> float:
+        if not on_disk:
+            return 1.0
+        reader, contention = self._setup.reader, self.speeds.contention
+        alone_s, together_s = (self.speeds.read_s(reader, _TYPICAL_BYTES, lanes) for lanes in (1, on_disk))
+        slowed = on_disk if self._setup.read_bps is not None else together_s / alone_s
+        return max(1.0, slowed) * (contention.reading_beside_computing if on_processor else 1.0)
+
+    def _execs_slowed(self, on_disk: int, on_processor: int) -> float:
+        contention = self.speeds.contention
+        together = 1 + (contention.computing_beside_computing - 1) * max(0, on_processor - 1)
+        return together * (contention.computing_beside_reading if on_disk else 1.0)
+
+    def _executing_s(self, task: Task, i: int, step: int) -> float:
+        network = self._networks[task.request]
+        layer = network.layers[i]
+        in_step = layer.in_first_step if step == 0 else layer
+        size = LayerSize.of(in_step)
+        is_first = size not in self._executed
+        self._executed.add(size)
+        key = id(network), i, step == 0, is_first
+        if key not in self._exec_s:
+            self._exec_s[key] = self.speeds.exec_s(in_step, self._setup.threads, is_first=is_first)
+        return self._exec_s[key] * share(layer, task.tile)
+
+    def _reading_s(self, size_bytes: int, *, is_cached: bool = False) -> float:
+        """Return the seconds to read weights of this size, in the form in which they are stored."""
+        if not size_bytes:
+            return 0.0
+        stored_bytes = round(size_bytes * self._setup.stored_share)
+        seconds = self.speeds.read_s(self._setup.reader, stored_bytes, is_cached=is_cached)
+        if self._setup.read_bps is not None and not is_cached:
+            seconds = max(seconds, stored_bytes / self._setup.read_bps)
+        return seconds + (size_bytes / _RESTORED_BYTES_PER_S if self._setup.stored_share < 1 else 0.0)
+
+    def _swapping_s(self, out_bytes: int, in_bytes: int) -> float:
+        swap = self.speeds.swap
+        if swap is None:
+            return (out_bytes + in_bytes) / self.speeds.write_bytes_per_s
+        return out_bytes / swap.out_bytes_per_s + in_bytes / swap.in_bytes_per_s
+
+    # ---- memory ------------------------------------------------------------------------------------------------
+
+    def _load(self, task: Task, i: int, read_bytes: int) -> float:
+        """Bring the weights of a load into memory; return its seconds, without those for swap."""
+        network, before = self._networks[task.request], self.memory.traffic
+        file = (network.name, i, task.tile)
+        found_bytes = 0
+        if self._setup.reader in {_MAPPING, _THROUGH_CACHE}:
+            self.memory.fetch(file, read_bytes)
+            found_bytes = read_bytes - self.memory.traffic.since(before).file_bytes
+        else:
+            self.memory.read_past_cache(read_bytes)
+        fresh_bytes = 0
+        if self._setup.reader == _MAPPING:
+            self._blocks[task.weights] = [(file, read_bytes)]
+        elif task.place is not None:
+            fresh_bytes = self._load_into_arena(task, network, i, file, read_bytes)
+        else:
+            fresh_bytes = read_bytes
+            self._blocks[task.weights] = [(task.weights, read_bytes)]
+            self.memory.write(task.weights, read_bytes)
+        seconds = self._reading_s(read_bytes - found_bytes) + self._reading_s(found_bytes, is_cached=True)
+        return seconds + fresh_bytes / _PAGE_BYTES * self.speeds.fresh_s_per_page
+
+    def _load_into_arena(self, task: Task, network: Network, i: int, file: Hashable, read_bytes: int) -> int:
+        """Write weights to their place in the arena; return the bytes of it that are written for the first time."""
+        assert task.place is not None  # the caller has asked
+        end = task.place + span_bytes(network.layers[i], task.tile)
+        pieces = range(task.place // PIECE_BYTES, -(-end // PIECE_BYTES))
+        blocks: list[_Block] = [(("arena", p), min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES)) for p in pieces]
+        for block in blocks:
+            self.memory.write(*block)
+        if self._setup.reader == _THROUGH_CACHE:  # which keeps what it reads into a place in the cache only once
+            if file in self._read_into_arena:
+                self.memory.drop(file, read_bytes)
+            self._read_into_arena.add(file)
+        fresh_bytes = sum(size_bytes for key, size_bytes in blocks if key not in self._places)
+        self._places.update(key for key, _ in blocks)
+        self._blocks[task.weights] = blocks
+        return fresh_bytes
+
+    def _touch(self, weights: WeightKey) -> None:
+        access = self.memory.fetch if self._setup.reader == _MAPPING else self.memory.read
+        for block in self._blocks.get(weights, ()):
+            access(*block)
+
+    def _free(self, weights: WeightKey) -> None:
+        release = self.memory.drop if self._setup.reader == _MAPPING else self.memory.free
+        for key, size_bytes in self._blocks.pop(weights, ()):
+            if key not in self._places:
+                release(key, size_bytes)
