@@ -41,7 +41,8 @@ def predict(
     `"base+256M"`) or a number of bytes; None means no limit. `swap_bytes` None: as much swap as it needs. `reader` is
     `read`, `mmap`, `direct`, or `auto` for the best one. `threads` is the number of threads of an operator, by default
     the most that were measured, `read_bps` the bytes that may be read per second, and `lanes` the most lanes that the
-    policy may use. `speeds` are those of the machine; without them, those of an imagined device. `holds` returns whether the condition of a request holds.
+    policy may use. `speeds` are those of the machine; without them, those of an imagined device. `holds` returns
+    whether the condition of a request holds.
 
     The outcome is `oom` if memory and swap do not suffice. Metrics that a simulation does not know are None. Raises
     UsageError for an unknown name or a limit that an idle worker exceeds, and InvalidPlan if the policy fails.

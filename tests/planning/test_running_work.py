@@ -31,8 +31,8 @@ def ends(running: RunningWork, works: Sequence[Work]) -> dict[int, float]:
     found: dict[int, float] = {}
     while running:
         now_s = running.next_end_s
-        if (index := running.end(now_s)) is not None:
-            found[index] = now_s
+        if (ended := running.end(now_s)) is not None:
+            found[ended] = now_s
     return found
 
 
