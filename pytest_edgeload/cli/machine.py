@@ -6,12 +6,14 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
+from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.base.locks import once
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.devices import Device
-from pytest_edgeload.measuring.devices import common_swap
+from pytest_edgeload.devices import OWN_FILE, Device, known_devices
+from pytest_edgeload.measuring.devices import common_swap, overruled
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared
@@ -72,4 +74,24 @@ def set_up(args: argparse.Namespace, device: Device | None = None) -> Iterator[P
             user=user,
             say=once(terminal.say),
         )
-        yield PreparedMachine(launcher, name, args.threads or len(os.sched_getaffinity(0)), directories)
+        yield PreparedMachine(launcher, name, args.threads or processors(), directories)
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def device_of(args: argparse.Namespace) -> Device | None:
+    """Return the device that the arguments name, if any, without constraints that other arguments set.
+
+    Raises UsageError.
+    """
+    if args.device is None:
+        return None
+    own = Path(OWN_FILE)
+    known = known_devices(own if own.exists() else None)
+    if args.device not in known:
+        raise UsageError(Setting("device", args.device), "no such device", suggestion(args.device, known))
+    options = {"swap_bytes": args.swap, "threads": args.threads}
+    return overruled(known[args.device], [name for name, given in options.items() if given is not None])

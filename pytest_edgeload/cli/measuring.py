@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +11,13 @@ from pathlib import Path
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, machine, terminal
 from pytest_edgeload.cli.project import Project, check_policies, mix_of, networks_of
-from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.devices import Device
+from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.devices import on_device
 from pytest_edgeload.networks.compressed import PLAIN, STORES, StoreForm
+from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.measurement import Measurement
@@ -31,7 +34,7 @@ def add_workload(parser: argparse.ArgumentParser, *, is_optional: bool = False) 
 
 @dataclass(frozen=True)
 class PreparedWorkload:
-    """A prepared machine, one workload, and how it is measured there."""
+    """A prepared machine, perhaps as an emulated device, one workload, and how it is measured there."""
 
     bench: Bench
     mix: Mix
@@ -39,6 +42,8 @@ class PreparedWorkload:
     reader: str
     threads: int
     store: StoreForm = PLAIN
+    device: Device | None = None
+    unenforced: tuple[Shortfall, ...] = ()
 
     def case(self, policy: str, limit: Limit | None, swap: Swap | None = None) -> Case:
         """Return the case of this policy and limit, with `swap` instead of the machine's if it is given."""
@@ -53,7 +58,13 @@ class PreparedWorkload:
             cap=self.cap,
             swap=str(swap or self.bench.launcher.swap),
         )
+        if self.device is not None:
+            case = on_device(case, self.device, self.unenforced, sets_memory=limit == self.device.memory)
         return self.bench.with_reader(case, self.mix)
+
+    def with_reader(self, reader: str, threads: int) -> PreparedWorkload:
+        """Return the same workload with another reader and number of threads."""
+        return replace(self, reader=reader, threads=threads)
 
     def measure(self, case: Case, swap: Swap | None = None) -> Measurement:
         """Measure once, with `swap` instead of the machine's if it is given. Raises Refusal."""
@@ -67,9 +78,23 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
     project = Project(Path.cwd())
     registry = project.registry(Store(args.cache_dir or arguments.cache()))
     mix = mix_of(args.networks, args.images)
+    with prepare(args, project, registry, mix, policies) as prepared:
+        yield prepared
+
+
+@contextmanager
+def prepare(
+    args: argparse.Namespace,
+    project: Project,
+    registry: Registry,
+    mix: Mix,
+    policies: Sequence[str],
+    device: Device | None = None,
+) -> Iterator[PreparedWorkload]:
+    """Prepare the machine, perhaps as a device, and the networks of `mix`, and restore it. Raises Refusal."""
     known_policies, peers = project.policies(), project.peers()
     check_policies(policies, known_policies, peers)
-    with machine.set_up(args) as prepared:
+    with machine.set_up(args, device) as prepared:
         networks_of(mix, registry)
         bench = Bench(
             launcher=prepared.launcher,
@@ -79,4 +104,6 @@ def set_up(args: argparse.Namespace, policies: tuple[str, ...]) -> Iterator[Prep
             progress=terminal.show_making,
             peers=peers,
         )
-        yield PreparedWorkload(bench, mix, prepared.cap, args.reader or AUTO, prepared.threads, args.store or PLAIN)
+        unenforced = () if device is None else bench.launcher.shortfalls(device, Path.cwd())
+        forms = args.reader or AUTO, prepared.threads, args.store or PLAIN
+        yield PreparedWorkload(bench, mix, prepared.cap, *forms, device, unenforced)

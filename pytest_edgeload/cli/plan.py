@@ -65,10 +65,15 @@ def _run(args: argparse.Namespace) -> CommandResult:
 
 def _memory_bytes(limit: Limit, workload: Workload) -> int:
     """Return the memory budget of a policy for `workload` under `limit`. Raises UsageError or Unsupported."""
+    idle = idle_bytes()
+    return budget_bytes(enforced_bytes(limit, idle), idle, workload)
+
+
+def idle_bytes() -> int:
+    """Return the memory of an idle worker, which is measured. Raises Unsupported."""
     terminal.show("edgeload: measuring the memory of an idle worker")
     with host_lock(terminal.say):
-        idle_bytes = measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S, user=choose(AUTO)))
-    return budget_bytes(enforced_bytes(limit, idle_bytes), idle_bytes, workload)
+        return measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S, user=choose(AUTO)))
 
 
 SUBCOMMAND = Subcommand(

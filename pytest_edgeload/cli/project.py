@@ -15,7 +15,7 @@ from pytest_edgeload.base.text import MAX_NAME_CHARACTERS, bounded
 from pytest_edgeload.base.tracebacks import with_user_lines
 from pytest_edgeload.cli import terminal
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.registry import Registry, is_file
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import known_peers, missing
 from pytest_edgeload.peers.peer import Peer
@@ -62,9 +62,14 @@ class Project:
                 function(register=register)
 
 
+def is_workload_file(networks: str) -> bool:
+    """Return whether the word about networks is the name of a workload file."""
+    return Path(networks).suffix.lower() in _WORKLOAD_FILES
+
+
 def mix_of(networks: str, images: int | None) -> Mix:
     """Return the workload that the command line names. Raises UsageError."""
-    if Path(networks).suffix.lower() not in _WORKLOAD_FILES:
+    if not is_workload_file(networks):
         names = [name.strip() for name in networks.split(",")]
         for name in names:
             check_name("network", name)
@@ -83,6 +88,25 @@ def networks_of(mix: Mix, registry: Registry) -> dict[str, Network]:
     for name in mix.networks:
         registry.check(name)  # all of them before the first is made, which may take minutes
     return {name: registry.get(name, terminal.show_making)[1] for name in mix.networks}
+
+
+def registered(word: str, registry: Registry) -> str:
+    """Return the name of the network that a word of the command line means. Raises UsageError.
+
+    It is a registered network, or a function or file that is registered now.
+    """
+    if word in registry.names:
+        return word
+    if is_file(word):
+        name = Path(word).stem
+    elif ":" in word:
+        name = word.rpartition(":")[2]
+    elif registry.names:
+        registry.check(word)
+    else:
+        raise UsageError(f"network {word!r}", "no conftest.py here registers networks", "write it as module:function")
+    registry.register(name, word)
+    return name
 
 
 def check_policies(names: Iterable[str], policies: Collection[str], peers: Collection[str]) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload.base.errors import Setting, UsageError, suggestion
+from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import machine, terminal
 from pytest_edgeload.cli.machine import PreparedMachine
 from pytest_edgeload.cli.programs import NamedCommand
 from pytest_edgeload.cli.recording import Recording
-from pytest_edgeload.devices import OWN_FILE, Device, known_devices
+from pytest_edgeload.devices import Device
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.measuring.bench import Bench
-from pytest_edgeload.measuring.devices import on_device, overruled
+from pytest_edgeload.measuring.devices import on_device
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.results.case import HOST, LIMIT, PROGRAM, Case, Visible
@@ -81,7 +81,7 @@ class ProgramSession:
 @contextmanager
 def set_up(args: argparse.Namespace) -> Iterator[ProgramSession]:
     """Prepare the machine for programs, and restore it in every case; begin a session's journal. Raises Refusal."""
-    device = None if args.device is None else _device(args)
+    device = machine.device_of(args)
     with machine.set_up(args, device) as prepared:
         visible.check(args.view, is_enforced=prepared.launcher.cap.enforces)
         recording = Recording.begin(args, prepared.directories)
@@ -90,13 +90,3 @@ def set_up(args: argparse.Namespace) -> Iterator[ProgramSession]:
         unenforced = () if device is None else bench.launcher.shortfalls(device, Path.cwd())
         threads = prepared.threads if device is None else device.constraints.threads or prepared.threads
         yield ProgramSession(bench, prepared._replace(threads=threads), recording, args.view, device, unenforced)
-
-
-def _device(args: argparse.Namespace) -> Device:
-    """Return the device that the arguments name, without constraints that other arguments set. Raises UsageError."""
-    own = Path(OWN_FILE)
-    known = known_devices(own if own.exists() else None)
-    if args.device not in known:
-        raise UsageError(Setting("device", args.device), "no such device", suggestion(args.device, known))
-    options = {"swap_bytes": args.swap, "threads": args.threads}
-    return overruled(known[args.device], [name for name, given in options.items() if given is not None])

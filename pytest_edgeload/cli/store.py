@@ -10,12 +10,12 @@ from pathlib import Path
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.cli import arguments, terminal
-from pytest_edgeload.cli.project import Project
+from pytest_edgeload.cli.project import Project, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.networks.edgenet import SUFFIX
 from pytest_edgeload.networks.edgenet_writer import check_output, write_edgenet
 from pytest_edgeload.networks.folder import verify_network
-from pytest_edgeload.networks.registry import Registry, is_file
+from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.report.stored import table_of_files
 
@@ -35,7 +35,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     if args.show:
         return CommandResult(table_of_files([(name, verify_network(_edgenet(name))) for name in args.networks]))
     registry = Project(Path.cwd()).registry(Store(args.cache_dir or arguments.cache()))
-    outputs = _outputs([_registered(word, registry) for word in args.networks], args.output)
+    outputs = _outputs([registered(word, registry) for word in args.networks], args.output)
     for output in outputs.values():
         check_output(output, is_replaced=args.force)
     return CommandResult("\n".join(_store(name, output, registry) for name, output in outputs.items()))
@@ -45,22 +45,6 @@ def _edgenet(name: str) -> Path:
     if not name.endswith(SUFFIX):
         raise UsageError(name, f"not an {SUFFIX} file", "name a file that edgeload store has written")
     return Path(name)
-
-
-def _registered(word: str, registry: Registry) -> str:
-    """Return the name of the network that a word of the command line means. Raises UsageError."""
-    if word in registry.names:
-        return word
-    if is_file(word):
-        name = Path(word).stem
-    elif ":" in word:
-        name = word.rpartition(":")[2]
-    elif registry.names:
-        registry.check(word)
-    else:
-        raise UsageError(f"network {word!r}", "no conftest.py here registers networks", "write it as module:function")
-    registry.register(name, word)
-    return name
 
 
 def _outputs(names: Sequence[str], output: Path | None) -> Mapping[str, Path]:

@@ -1,0 +1,214 @@
+"""`edgeload recommend`: the policy, reader and threads for each memory limit, and the smallest limit that will do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from pytest_edgeload.base import files
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
+from pytest_edgeload.base.units import Limit, format_size
+from pytest_edgeload.cli import arguments, confirming, machine, measuring, next_steps, terminal
+from pytest_edgeload.cli.plan import idle_bytes
+from pytest_edgeload.cli.project import Project, explaining, is_workload_file, mix_of, networks_of, registered
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
+from pytest_edgeload.devices import Device
+from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.measuring.advising import Advisor, Options
+from pytest_edgeload.measuring.confirmations import Confirmations
+from pytest_edgeload.measuring.predictor import Predictor
+from pytest_edgeload.measuring.reader_choice import accept_direct
+from pytest_edgeload.networks.folder import weight_files
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.planning.budget import enforced_bytes
+from pytest_edgeload.planning.plan import Budget, Plan
+from pytest_edgeload.policies import Policy
+from pytest_edgeload.report import advice as texts
+from pytest_edgeload.results import document
+from pytest_edgeload.results.advice import SLOWEST, Advice, Objective, certainty
+from pytest_edgeload.results.case import AUTO, Case
+from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.workload.arrivals import Periodic
+from pytest_edgeload.workload.streams import Stream
+
+_FAILURE_STATUS = 1
+_REQUESTS = 40  # of each network at a rate
+_RATE_SHARE = 0.9
+"""The share of requests to answer in time at a rate: the first ones find no weights in memory."""
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 1000:  # noqa: PLR2004  # requests per second
+        raise ValueError("not a rate; try 5, which is 5 requests a second")
+    return rate
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    measuring.add_workload(parser)
+    add = parser.add_argument
+    add("--device", metavar="NAME", help="device to run on: rpi4-1g, rpi3, ..., or one of edge-devices.toml here")
+    within = "a goal: the slowest response takes at most this time; with --rate, the deadline of each request"
+    add("--within", type=arguments.duration, metavar="TIME", help=within)
+    rate = (
+        f"a goal: each network is asked N times a second, and {_RATE_SHARE:.0%}% of the requests are answered in time"
+    )
+    add("--rate", type=arguments.refusing(_rate), metavar="N", help=rate)
+    mem = "memory limits, comma-separated: 256M,512M (default: from the least that a policy needs to everything)"
+    add("--mem", type=arguments.limits, metavar="SIZES", help=mem)
+    add("--policy", type=arguments.names, metavar="NAMES", help="policies to choose from (default: all)")
+    add("--confirm", action="store_true", help="also run the best choices, and show prediction and measurement")
+    add("--json", type=arguments.output, metavar="FILE", help="also write the advice as JSON")
+    machine.add_arguments(parser)
+
+
+def _run(args: argparse.Namespace) -> CommandResult:
+    if args.mem is not None and None in args.mem:
+        raise UsageError(Setting("mem", "none"), "the advice is about limits", "leave it out to see the largest")
+    project = Project(Path.cwd())
+    cache = args.cache_dir or arguments.cache()
+    registry = project.registry(Store(cache))
+    device, mix = machine.device_of(args), _mix(args, registry)
+    policies = {name: _explained(name, project.policy(name)) for name in args.policy or project.policies()}
+    predictor = _predictor(mix, registry, policies, device)
+    objective = _objective(args, mix)
+    advisor = Advisor(predictor, objective, _options(args, policies, device), _show)
+    limits = _limits(args, advisor, device)
+    best, changes = advisor.advise(limits)
+    terminal.show("")
+    kept, kind = Confirmations(cache), document.machine().key
+    device_name = None if device is None else device.name
+    advice = Advice(
+        workload=mix.name,
+        networks=mix.networks,
+        device=device_name,
+        objective=objective,
+        idle_bytes=predictor.idle_bytes,
+        is_calibrated=False,
+        limits=tuple(advisor.limits[limit] for limit in sorted(advisor.limits)),
+        recommended=None if best is None else best.best,
+        tied=() if best is None else best.tied,
+        changes=changes,
+    )
+    if args.confirm:
+        with measuring.prepare(args, project, registry, mix, [], device) as prepared:
+            confirmations = confirming.confirm(advice, prepared, kept, kind)
+        advice = msgspec.structs.replace(advice, confirmations=confirmations)
+    errors = kept.errors(kind, device_name, is_calibrated=advice.is_calibrated)
+    advice = msgspec.structs.replace(advice, certainty=certainty(errors))
+    written = _write(args, advice)
+    steps = next_steps.text(advice)
+    return CommandResult(
+        "\n\n".join(filter(None, [texts.text(advice), steps, written])), 0 if advice.recommended else _FAILURE_STATUS
+    )
+
+
+def _mix(args: argparse.Namespace, registry: Registry) -> Mix:
+    """Return the workload that the arguments name, at their rate. Raises UsageError."""
+    if is_workload_file(args.networks):
+        if args.rate is not None:
+            reason = f"the file {args.networks} sets when requests arrive"
+            raise UsageError(Setting("rate", f"{args.rate:g}"), reason, "leave it out")
+        return mix_of(args.networks, args.images)
+    names = [registered(word.strip(), registry) for word in args.networks.split(",")]
+    mix = mix_of(",".join(names), args.images)
+    if args.rate is None:
+        return mix
+    if args.images is not None:
+        raise UsageError(Setting("images", str(args.images)), "a rate sets the number of requests", "leave it out")
+    process, deadline_s = Periodic(1 / args.rate), args.within or 1 / args.rate
+    streams = [Stream(name, name, process, deadline_s=deadline_s, queue=1) for name in mix.networks]
+    return Mix.of_streams(mix.name, streams, duration_s=(_REQUESTS - 0.5) / args.rate)
+
+
+def _objective(args: argparse.Namespace, mix: Mix) -> Objective:
+    """Return the goal of the arguments; without one, the metric that policies are compared by."""
+    if args.rate is not None:
+        return Objective("in_time", _RATE_SHARE)
+    if args.within is not None:
+        return Objective(SLOWEST, args.within)
+    case = Case(test="", workload=mix.name, policy="", reader=AUTO, cap="", swap="", requests=mix.asks, loop=mix.loop)
+    return Objective(case.main_metric)
+
+
+def _predictor(
+    mix: Mix,
+    registry: Registry,
+    policies: Mapping[str, Policy],
+    device: Device | None,
+) -> Predictor:
+    """Return the predictor; networks that are not stored yet are made. Raises Refusal."""
+    networks = networks_of(mix, registry)
+    folders = [registry.get(name, terminal.show_making)[0] for name in mix.networks]
+    constraints = Constraints() if device is None else device.constraints.without(["memory_bytes"])
+    is_direct_possible = accept_direct(file for folder in folders for file in weight_files(folder))
+    return Predictor(mix, networks, policies, idle_bytes(), is_direct_possible, constraints)
+
+
+def _options(args: argparse.Namespace, policies: Mapping[str, Policy], device: Device | None) -> Options:
+    """Return the choices that the arguments allow."""
+    readers = () if args.reader in (None, AUTO) else (args.reader,)
+    threads = args.threads or (None if device is None else device.constraints.threads) or machine.processors()
+    return Options(tuple(policies), readers, (threads,))
+
+
+def _limits(args: argparse.Namespace, advisor: Advisor, device: Device | None) -> Sequence[int]:
+    """Return the limits to predict for. Raises UsageError if no policy works, or a limit is too small."""
+    idle = advisor.predictor.idle_bytes
+    if args.mem is not None:
+        return sorted(enforced_bytes(limit, idle) for limit in args.mem)
+    steps = advisor.ladder(None if device is None else device.memory.size_bytes)
+    if not steps:
+        raise UsageError(advisor.predictor.mix.name, "no policy has a plan for it", "name other policies")
+    if device is not None and device.memory.size_bytes < steps[0]:
+        reason = f"the worker needs {format_size(idle)} before it holds any weights"
+        raise UsageError(Setting("device", device.name), reason, "name a device with more memory")
+    return steps
+
+
+def _show(limit_bytes: int) -> None:
+    terminal.show(f"edgeload: predicting at {Limit(limit_bytes)}")
+
+
+def _explained(name: str, policy: Policy) -> Policy:
+    """Return the policy with errors of the user's own code that name it."""
+
+    def plan(workload: Workload, budget: Budget) -> Plan:
+        with explaining(f"policy {name}"):
+            return policy(workload, budget)
+
+    return plan
+
+
+def _write(args: argparse.Namespace, advice: Advice) -> str:
+    """Write the files; return lines about them. Raises Unsupported."""
+    lines = []
+    outputs: list[tuple[str, Path | None, Callable[[Advice], bytes]]] = [("json", args.json, _json)]
+    for name, path, render in outputs:
+        if path is not None:
+            try:
+                files.write(path, render(advice))
+            except OSError as error:
+                reason = error.strerror or "cannot be written"
+                raise Unsupported(Setting(name, str(path)), reason, "name a file elsewhere") from error
+            lines.append(f"advice written to {path}")
+    return "\n".join(lines)
+
+
+def _json(advice: Advice) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(advice))
+
+
+SUBCOMMAND = Subcommand(
+    "choose the policy, reader and threads for each memory limit, and the smallest limit that will do",
+    "Everything is predicted in virtual time, within seconds; with --confirm the best choices are run as well.",
+    _add_arguments,
+    _run,
+)

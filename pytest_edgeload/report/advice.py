@@ -1,0 +1,187 @@
+"""Advice as text: the best choice under each limit with a bar, the limit to use, how sure it is, what would change it.
+
+Pure. The commands to use next are not part of it, because only front ends spell options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.base.units import exact_size, format_duration, format_number, format_size
+from pytest_edgeload.report.bars import bar
+from pytest_edgeload.report.grid import Cell, Grid
+from pytest_edgeload.results.advice import (
+    SLOWEST,
+    TIE_SHARE,
+    Advice,
+    AdviceChange,
+    Confirmation,
+    LimitAdvice,
+    PolicyChoice,
+)
+
+_WIDTH, _GAP = 80, 2
+_MAX_TIES = 3  # that a line names
+_FIGURES = {
+    SLOWEST: "slowest response",
+    "makespan_s": "makespan",
+    "response_mean_s": "mean response",
+    "in_time": "in time",
+}
+
+
+def text(advice: Advice) -> str:
+    """Return the advice with its curve, for a terminal."""
+    parts = [_title(advice), _curve(advice), "\n".join(sentences(advice)), _confirmations(advice)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def sentences(advice: Advice) -> Iterator[str]:
+    """Yield the advice in sentences."""
+    yield _recommendation(advice)
+    yield from _contradictions(advice)
+    yield _certainty(advice)
+    for change in advice.changes:
+        yield _change(advice, change)
+
+
+def figure(advice: Advice) -> str:
+    """Return the name of the figure by which choices are compared."""
+    return _FIGURES[advice.objective.metric]
+
+
+def shown(advice: Advice, value: float) -> str:
+    """Return a value of the figure as a short text with its unit."""
+    return format_duration(value) if advice.objective.kind.unit == "s" else f"{value:.0%}"
+
+
+def _title(advice: Advice) -> str:
+    device = "" if advice.device is None else f" on {advice.device}"
+    source = "the calibration of this machine" if advice.is_calibrated else "nominal speeds, not those of this machine"
+    return printable(f"{advice.workload}{device}: {figure(advice)} by memory limit, predicted with {source}")
+
+
+def _curve(advice: Advice) -> str:
+    """Return a row for each limit, the largest first, with its best choice and a bar."""
+    rows = [_row(advice, each) for each in reversed(advice.limits)]
+    headers = ("limit", "policy", "reader", "threads", figure(advice), "peak", "")
+    texts, everything = frozenset({1, 2, 6}), frozenset(range(7))
+    grid = Grid(headers, tuple((*row, Cell("")) for row in rows), texts, everything)
+    values = [0.0 if each.best is None else each.best.value or 0.0 for each in reversed(advice.limits)]
+    room, largest = max(0, _WIDTH - grid.width - _GAP), max(values, default=0.0) or 1.0
+    bars = (Cell(bar(value / largest * room)) for value in values)
+    drawn = tuple((*row, end) for row, end in zip(rows, bars, strict=True))
+    return Grid(headers, drawn, texts, everything).lines() if rows else ""
+
+
+def _row(advice: Advice, limit: LimitAdvice) -> tuple[Cell, ...]:
+    best = limit.best
+    if best is None or best.value is None:
+        return (Cell(format_size(limit.limit_bytes)), Cell("none works"), *(Cell("-") for _ in range(4)))
+    choice, peak = best.choice, "-" if best.peak_bytes is None else format_size(best.peak_bytes)
+    words = printable(choice.policy), choice.reader, str(choice.threads), shown(advice, best.value), peak
+    return Cell(format_size(limit.limit_bytes)), *map(Cell, words)
+
+
+def _recommendation(advice: Advice) -> str:
+    best = advice.recommended
+    if best is None or best.value is None:
+        return _refusal(advice)
+    worst, limits = advice.objective.worst, [each.limit_bytes for each in advice.limits]
+    if worst is not None:
+        reason = f"the smallest limit tried with a {figure(advice)} of {_bound(advice, worst)}"
+    elif best.limit_bytes == max(limits):
+        reason = f"smaller limits have a clearly worse {figure(advice)}"
+    else:
+        reason = f"more memory hardly improves the {figure(advice)}"
+    choice = _choice(best.choice)
+    ties = _ties(advice)
+    found = f"{figure(advice)} {shown(advice, best.value)}"
+    return f"use {choice} at {exact_size(best.limit_bytes)}: {found}; {reason}{ties}"
+
+
+def _bound(advice: Advice, worst: float) -> str:
+    return f"at {'least' if advice.objective.kind.better == 'higher' else 'most'} {shown(advice, worst)}"
+
+
+def _refusal(advice: Advice) -> str:
+    working = [each.best for each in advice.limits if each.best is not None]
+    worst = advice.objective.worst
+    if not working or worst is None:
+        return "no policy works under any of these limits; more memory or smaller networks would help"
+    best = min(working, key=lambda each: advice.objective.excess(each.value or 0.0, worst))
+    found = f"{shown(advice, best.value or 0.0)}, by {_choice(best.choice)} at {exact_size(best.limit_bytes)}"
+    return f"no limit gives a {figure(advice)} of {_bound(advice, worst)}; the best is {found}"
+
+
+def _choice(choice: PolicyChoice) -> str:
+    threads = "1 thread" if choice.threads == 1 else f"{choice.threads} threads"
+    return printable(f"{choice.policy}, reader {choice.reader}, {threads}")
+
+
+def _ties(advice: Advice) -> str:
+    if not advice.tied:
+        return ""
+    rest = len(advice.tied) - _MAX_TIES
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"; tied with {printable(', '.join(advice.tied[:_MAX_TIES]))}{more}, within {TIE_SHARE:.0%}"
+
+
+def _certainty(advice: Advice) -> str:
+    known = advice.certainty
+    if known is None:
+        return "how sure: not confirmed; no prediction was compared with a run on this machine"
+    count = f"{known.confirmed} confirmed prediction{'' if known.confirmed == 1 else 's'}"
+    return (
+        f"how sure: {count} on this machine differed from the runs by {known.median_error:.0%} (median) and at most "
+        f"{known.max_error:.0%}"
+    )
+
+
+def _contradictions(advice: Advice) -> Iterator[str]:
+    """Yield a sentence if the run of the recommended choice fails, or misses the goal that its prediction meets."""
+    for each in advice.confirmations:
+        if each.predicted != advice.recommended:
+            continue
+        value, worst = each.measured.value, advice.objective.worst
+        if value is None:
+            yield f"but its run at {exact_size(each.measured.limit_bytes)} ended with {each.measured.outcome}"
+        elif worst is not None and not advice.objective.is_met(value):
+            found = f"{figure(advice)} of {shown(advice, value)}"
+            yield f"but its run has a {found}, which misses the goal; try more memory"
+
+
+def _change(advice: Advice, change: AdviceChange) -> str:
+    """Return a sentence on another choice that is better in other circumstances."""
+    policy = printable(change.choice.policy)
+    where = {
+        "less memory": f"at {exact_size(round(change.at))} and less",
+        "more memory": f"from {exact_size(round(change.at))} on",
+        "slower reads": f"with reads at {format_size(change.at)}/s",
+        "slower processor": f"with a processor {format_number(1 / change.at)} times slower",
+    }[change.circumstance]
+    assert advice.recommended is not None  # without one nothing changes it
+    own = printable(advice.recommended.choice.policy)
+    if change.gain is None:
+        return f"it would change: {where}, {policy} works and {own} does not"
+    return f"it would change: {where}, {policy} is {change.gain:.0%} better than {own}"
+
+
+def _confirmations(advice: Advice) -> str:
+    """Return a table of the runs that were made, each next to its prediction."""
+    if not advice.confirmations:
+        return ""
+    headers = ("confirmed", "reader", "threads", "limit", "predicted", "measured", "error")
+    rows = tuple(_confirmation(advice, each) for each in advice.confirmations)
+    return Grid(headers, rows, frozenset({0, 1}), frozenset(range(7))).lines()
+
+
+def _confirmation(advice: Advice, each: Confirmation) -> tuple[Cell, ...]:
+    choice, measured = each.predicted.choice, each.measured
+    found = measured.outcome if measured.value is None else shown(advice, measured.value)
+    predicted = each.predicted.outcome if each.predicted.value is None else shown(advice, each.predicted.value)
+    error = "-" if each.error is None else f"{each.error:.0%}"
+    limit = exact_size(measured.limit_bytes)
+    words = printable(choice.policy), choice.reader, str(choice.threads), limit, predicted, found, error
+    return tuple(map(Cell, words))

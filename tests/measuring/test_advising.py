@@ -1,0 +1,99 @@
+"""The search for advice in virtual time, over networks that are only numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_edgeload.measuring.advising import Advisor, Options
+from pytest_edgeload.measuring.predictor import Predictor, Slowdown
+from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
+from pytest_edgeload.policies import POLICIES
+from pytest_edgeload.results.advice import LimitAdvice, Objective, PolicyChoice
+from pytest_edgeload.workload import Mix, Workload
+from tests.builders import network
+
+M = 1 << 20
+IDLE_BYTES = 100 * M
+NETWORKS = {
+    name: network(*((8 * M, M, M) for _ in range(count)), name=name, flops=[80 * M] * count)
+    for name, count in (("small", 4), ("large", 12))
+}
+POLICY_NAMES = ("bulk", "linear", "partial", "mema", "stream")
+
+
+def _never(workload: Workload, budget: Budget) -> Plan:
+    raise InvalidPlan("", "has no plan")
+
+
+def _advisor(objective: Objective, policies: Sequence[str] = POLICY_NAMES) -> Advisor:
+    mix = Mix.of("both", ["small", "large"])
+    predictor = Predictor(mix, NETWORKS, {**POLICIES, "never": _never}, IDLE_BYTES)
+    return Advisor(predictor, objective, Options(policies), lambda _: None)
+
+
+def test_every_limit_of_the_ladder_works_and_more_memory_is_not_slower() -> None:
+    """Some policy works from the smallest limit on, and the last limit is enough for all weights at once."""
+    advisor = _advisor(Objective("makespan_s"))
+    steps = advisor.ladder(None)
+    best = [advisor.at(limit).best for limit in steps]
+    values = [each.value for each in best if each is not None and each.value is not None]
+    assert len(values) == len(steps) > 3
+    assert values[-1] == min(values) < values[0]
+    assert "bulk" in advisor.at(steps[-1]).working
+    assert "bulk" not in advisor.at(steps[0]).working
+
+
+def test_device_ends_the_ladder() -> None:
+    """With the memory of a device, it is the largest limit."""
+    advisor = _advisor(Objective("makespan_s"))
+    assert max(advisor.ladder(None)) > 160 * M
+    assert max(advisor.ladder(160 * M)) == 160 * M
+
+
+def test_goal_is_met_by_the_smallest_limit() -> None:
+    """The limit to use meets the goal, and is smaller than the limit of the ladder that meets it."""
+    free, unbound = _advisor(Objective("makespan_s")), None
+    steps = free.ladder(None)
+    unbound = [free.at(limit).best for limit in steps]
+    goal = sorted(each.value for each in unbound if each is not None and each.value is not None)[2]
+    advisor = _advisor(Objective("makespan_s", goal * 1.01))
+    advice, _ = advisor.advise(steps)
+    assert advice is not None
+    assert advice.best is not None
+    assert advice.best.value is not None
+    assert advice.best.value <= goal * 1.01
+    smaller = [each for each in advisor.limits.values() if each.limit_bytes < advice.limit_bytes]
+    assert smaller
+    assert not any(_meets(each, goal * 1.01) for each in smaller)
+
+
+def _meets(limit: LimitAdvice, goal: float) -> bool:
+    return limit.best is not None and limit.best.value is not None and limit.best.value <= goal
+
+
+def test_goal_out_of_reach_gives_no_advice() -> None:
+    """Without a limit that meets the goal, there is no advice and nothing that would change it."""
+    advisor = _advisor(Objective("makespan_s", 1e-6))
+    assert advisor.advise(advisor.ladder(None)) == (None, ())
+
+
+def test_policy_without_a_plan_is_left_out() -> None:
+    """A policy that finds no plan is an outcome, and a choice of such policies alone has no ladder."""
+    advisor = _advisor(Objective("makespan_s"), ("never", "linear"))
+    found = advisor.at(200 * M)
+    assert [(each.choice.policy, each.outcome) for each in found.predictions] == [
+        ("linear", "ok"),
+        ("never", "no plan"),
+    ]
+    assert _advisor(Objective("makespan_s"), ("never",)).ladder(None) == []
+
+
+@pytest.mark.parametrize("slowdown", [Slowdown(read=2.0), Slowdown(compute=2.0), Slowdown(2.0, 2.0)])
+def test_slower_machine_is_slower(slowdown: Slowdown) -> None:
+    """Slower reads or a slower processor lengthen a run that waits for both by at most as much."""
+    predictor = _advisor(Objective("makespan_s")).predictor
+    runs = [predictor.run(PolicyChoice("linear", "direct", 1), 200 * M, each) for each in (Slowdown(), slowdown)]
+    times = [run.makespan_s for run in runs if run is not None and run.makespan_s is not None]
+    assert times[0] < times[1] <= 2.01 * times[0]
