@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
-from pytest_edgeload.base.units import Limit, format_size
+from pytest_edgeload.base.units import Limit, format_size, parse_swap_area
 from pytest_edgeload.cli import arguments, confirming, machine, measuring, next_steps, terminal
 from pytest_edgeload.cli.plan import idle_bytes
 from pytest_edgeload.cli.project import Project, explaining, is_workload_file, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
-from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.advising import Advisor, Options
 from pytest_edgeload.measuring.confirmations import Confirmations
 from pytest_edgeload.measuring.predictor import Predictor
@@ -25,6 +25,7 @@ from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.report import advice as texts
@@ -77,7 +78,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     registry = project.registry(Store(cache))
     device, mix = machine.device_of(args), _mix(args, registry)
     policies = {name: _explained(name, project.policy(name)) for name in args.policy or project.policies()}
-    predictor = _predictor(mix, registry, policies, device)
+    predictor = _predictor(args, mix, registry, policies, device)
     objective = _objective(args, mix)
     advisor = Advisor(predictor, objective, _options(args, policies, device), _show)
     limits = _limits(args, advisor, device)
@@ -139,17 +140,31 @@ def _objective(args: argparse.Namespace, mix: Mix) -> Objective:
 
 
 def _predictor(
-    mix: Mix,
-    registry: Registry,
-    policies: Mapping[str, Policy],
-    device: Device | None,
+    args: argparse.Namespace, mix: Mix, registry: Registry, policies: Mapping[str, Policy], device: Device | None
 ) -> Predictor:
     """Return the predictor; networks that are not stored yet are made. Raises Refusal."""
     networks = networks_of(mix, registry)
     folders = [registry.get(name, terminal.show_making)[0] for name in mix.networks]
-    constraints = Constraints() if device is None else device.constraints.without(["memory_bytes"])
-    is_direct_possible = accept_direct(file for folder in folders for file in weight_files(folder))
-    return Predictor(mix, networks, policies, idle_bytes(), is_direct_possible, constraints)
+    return Predictor(
+        mix,
+        networks,
+        policies,
+        MachineSpeeds(worker=WorkerCost(idle_bytes=idle_bytes())),
+        swap_bytes=_swap_bytes(args.swap, device),
+        read_bps=None if device is None else device.constraints.read_bps,
+        is_direct_possible=accept_direct(file for folder in folders for file in weight_files(folder)),
+    )
+
+
+def _swap_bytes(swap: str | None, device: Device | None) -> int:
+    """Return the bytes of swap that the arguments, the device or the machine give a worker."""
+    if swap == "off":
+        return 0
+    if swap not in {None, "auto", "existing"}:
+        return parse_swap_area(str(swap), "not a size")[1]
+    if device is not None and device.constraints.swap_bytes is not None:
+        return device.constraints.swap_bytes
+    return psutil.swap_memory().total
 
 
 def _options(args: argparse.Namespace, policies: Mapping[str, Policy], device: Device | None) -> Options:

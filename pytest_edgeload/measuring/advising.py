@@ -6,6 +6,7 @@ tried with the other readers and numbers of threads. A goal is then searched bet
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from pytest_edgeload.results.advice import (
 )
 
 _STEPS = 7  # of the ladder
+_TOP = 3  # policies, which are tried with all readers and threads
 _PROBES = 5  # between two limits of the ladder
 _SLOWER = 2.0
 _CIRCUMSTANCES: tuple[tuple[Circumstance, Slowdown], ...] = (
@@ -36,7 +38,10 @@ _CIRCUMSTANCES: tuple[tuple[Circumstance, Slowdown], ...] = (
 
 
 class Options(NamedTuple):
-    """The policies, the readers and the numbers of threads to choose from; without readers, each policy's best one."""
+    """The policies, the readers and the numbers of threads to choose from.
+
+    Without readers, each policy has the reader `auto`; if there are several, only the best policies are tried with all.
+    """
 
     policies: Sequence[str]
     readers: Sequence[str] = ()
@@ -106,20 +111,28 @@ class Advisor:
                 continue
             policy = advice.best.choice.policy
             if policy not in (others.best.choice.policy, *others.tied):
-                at = self.predictor.speeds.read_bytes_per_s / slowdown.read if slowdown.read > 1 else 1 / _SLOWER
+                is_read = circumstance == "slower reads"
+                at = self.predictor.read_bytes_per_s(advice.best.choice.reader) / _SLOWER if is_read else 1 / _SLOWER
                 found.append(AdviceChange(circumstance, at, others.best.choice, gain_over(policy, others)))
         return found
 
     def _predict(self, limit_bytes: int, slowdown: Slowdown) -> LimitAdvice:
-        """Return the predictions of all policies under a limit."""
-        readers, threads = self.options.readers, self.options.threads
-        choices = [
-            PolicyChoice(policy, reader, count)
-            for policy in self.options.policies
-            for reader in readers or (self.predictor.reader(policy, limit_bytes),)
-            for count in threads
-        ]
-        return best_first([self._prediction(choice, limit_bytes, slowdown) for choice in choices], self.objective)
+        """Return the predictions of all policies under a limit: of the best ones with each reader and all threads."""
+        options, most = self.options, max(self.options.threads)
+        tried = {
+            choice: self._prediction(choice, limit_bytes, slowdown)
+            for policy in options.policies
+            for reader in (
+                options.readers if len(options.readers) == 1 else (self.predictor.reader(policy, limit_bytes),)
+            )
+            for choice in (PolicyChoice(policy, reader, most),)
+        }
+        top = best_first(tried.values(), self.objective).working[:_TOP]
+        for policy, reader, threads in itertools.product(top, options.readers, options.threads):
+            choice = PolicyChoice(policy, reader, threads)
+            if choice not in tried:
+                tried[choice] = self._prediction(choice, limit_bytes, slowdown)
+        return best_first(tried.values(), self.objective)
 
     def _prediction(self, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown) -> Prediction:
         run = self.predictor.run(choice, limit_bytes, slowdown)

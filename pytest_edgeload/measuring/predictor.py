@@ -1,23 +1,26 @@
-"""Predictions: the measurement that a choice would have under a limit, from its plan in virtual time. Runs nothing."""
+"""Predictions of one workload on one machine: the measurement that each choice would have under each limit. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
-from pytest_edgeload.devices.constraints import Constraints
+import msgspec
+
 from pytest_edgeload.measuring.reader_choice import THROUGH_CACHE, best_reader
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning import budget
-from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan, Speeds
-from pytest_edgeload.planning.simulate import peak_bytes, simulate
+from pytest_edgeload.planning.calibrated import WorkerSetup
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds
+from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
+from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.advice import PolicyChoice
-from pytest_edgeload.results.derived import complete
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.simulated import simulated_run
 from pytest_edgeload.workload import Mix, Workload
 
 
@@ -35,27 +38,30 @@ AS_IT_IS = Slowdown()
 class Predictor:
     """Everything that the predictions of a workload have in common.
 
-    `idle_bytes` is the memory of an idle worker. `is_direct_possible`: the file systems of the networks let the reader
-    `direct` read past the page cache. `constraints` are those of a device; its memory is not among them.
+    `machine` has the speeds, and the memory of an idle worker. `swap_bytes` is the swap that a worker may use, and
+    `read_bps` the limit of its reads in bytes per second. `is_direct_possible`: the file systems of the networks let
+    the reader `direct` read past the page cache.
     """
 
     mix: Mix
     networks: Mapping[str, Network]
     policies: Mapping[str, Policy]
-    idle_bytes: int
+    machine: MachineSpeeds
+    swap_bytes: int = 0
+    read_bps: int | None = None
     is_direct_possible: bool = True
-    constraints: Constraints = field(default_factory=Constraints)
     plans: dict[tuple[str, int], Plan | None] = field(default_factory=dict)
 
     @property
-    def speeds(self) -> Speeds:
-        """The speeds that policies may assume."""
-        return budget.speeds(self.constraints.read_bps)
+    def idle_bytes(self) -> int:
+        """The memory of an idle worker."""
+        return self.machine.worker.idle_bytes
 
     @cached_property
     def workload(self) -> Workload:
-        """The requests. A service time, if that is the unit of their times, is that of the assumed speeds."""
-        service_s = {name: self.speeds.service_s(network) for name, network in self.networks.items()}
+        """The requests. A service time, if that is the unit of their times, is that of the speeds policies assume."""
+        speeds = budget.speeds(self.read_bps)
+        service_s = {name: speeds.service_s(network) for name, network in self.networks.items()}
         return self.mix.workload(self.networks, service_s=self.mix.per_batch(service_s))
 
     @cached_property
@@ -68,8 +74,13 @@ class Predictor:
         """The limit under which all networks are in memory at once."""
         return self.min_limit_bytes + sum(network.peak_bytes for network in self.networks.values())
 
+    def read_bytes_per_s(self, reader: str) -> float:
+        """Return the speed of large reads."""
+        size_bytes = 16 << 20
+        return min(size_bytes / self.machine.read_s(reader, size_bytes), self.read_bps or float("inf"))
+
     def low_limit_bytes(self, policies: Iterable[str]) -> int | None:
-        """Return the smallest limit under which one of these policies works; None if none has a plan."""
+        """Return the smallest limit under which one of these policies works without swap; None if none has a plan."""
         peaks = [peak for policy in policies if (peak := self._peak_bytes(policy)) is not None]
         return self.min_limit_bytes + min(peaks) if peaks else None
 
@@ -84,13 +95,10 @@ class Predictor:
         """Return the plan of a policy under a limit; None if it finds none."""
         key = policy, limit_bytes
         if key not in self.plans:
-            memory_bytes = budget.budget_bytes(limit_bytes, self.idle_bytes, self.workload)
-            try:
-                self.plans[key] = make_plan(
-                    policy, self.policies[policy], self.workload, Budget(memory_bytes, speeds=self.speeds)
-                )
-            except InvalidPlan:
-                self.plans[key] = None
+            available = Budget(self._memory_bytes(limit_bytes), speeds=budget.speeds(self.read_bps))
+            self.plans[key] = None
+            with suppress(InvalidPlan):
+                self.plans[key] = make_plan(policy, self.policies[policy], self.workload, available)
         return self.plans[key]
 
     def reader(self, policy: str, limit_bytes: int) -> str:
@@ -98,32 +106,53 @@ class Predictor:
         plan = self.plan(policy, limit_bytes) if self.is_direct_possible else None
         with suppress(InvalidPlan):
             if plan is not None:
-                memory_bytes = budget.budget_bytes(limit_bytes, self.idle_bytes, self.workload)
-                return best_reader(plan, self.workload, memory_bytes)
+                return best_reader(plan, self.workload, self._memory_bytes(limit_bytes))
         return THROUGH_CACHE
 
     def run(self, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown = AS_IT_IS) -> Measurement | None:
-        """Return the measurement that a choice would have under a limit; None if the policy has no plan.
-
-        The outcome is `oom` if the plan holds more than the limit leaves.
-        """
+        """Return the measurement that a choice would have under a limit; None if its policy has no plan that ends."""
         plan = self.plan(choice.policy, limit_bytes)
         if plan is None:
             return None
-        speeds = Speeds(self.speeds.read_bytes_per_s / slowdown.read, self.speeds.flops_per_s / slowdown.compute)
-        try:
-            found = simulate(plan, self.workload, speeds=speeds)
-        except InvalidPlan:
-            return None
-        fits = self.min_limit_bytes + found.peak_bytes <= limit_bytes
-        run = Measurement(
-            outcome="ok" if fits else "oom",
-            makespan_s=found.makespan_s,
-            peak_bytes=self.idle_bytes + found.peak_bytes,
-            tasks=found.spans,
-            totals=found.totals,
-            arrived_s=tuple(each or 0.0 for each in found.arrived_s),
-            dropped=found.dropped,
-            overrun=found.overrun,
+        setup = WorkerSetup(choice.reader, limit_bytes, self.swap_bytes, choice.threads, self._read_bps(slowdown))
+        with suppress(InvalidPlan):
+            return simulated_run(plan, self.workload, _slower(self.machine, slowdown), setup).summary()
+        return None
+
+    def _memory_bytes(self, limit_bytes: int) -> int:
+        return budget.budget_bytes(limit_bytes, self.idle_bytes, self.workload)
+
+    def _read_bps(self, slowdown: Slowdown) -> int | None:
+        return None if self.read_bps is None else round(self.read_bps / slowdown.read)
+
+
+@cache
+def _slower(machine: MachineSpeeds, slowdown: Slowdown) -> MachineSpeeds:
+    """Return the speeds of a machine that is so many times slower."""
+    replace = msgspec.structs.replace
+    return (
+        machine
+        if slowdown == AS_IT_IS
+        else replace(
+            machine,
+            reads=tuple(
+                row if row.is_cached else replace(row, bytes_per_s=row.bytes_per_s / slowdown.read)
+                for row in machine.reads
+            ),
+            layers=tuple(
+                replace(row, first_s=row.first_s * slowdown.compute, later_s=row.later_s * slowdown.compute)
+                for row in machine.layers
+            ),
+            computing=tuple(
+                replace(
+                    row,
+                    s_per_op=row.s_per_op * slowdown.compute,
+                    s_per_flop=row.s_per_flop * slowdown.compute,
+                    s_per_weight_byte=row.s_per_weight_byte * slowdown.compute,
+                    s_per_activation_byte=row.s_per_activation_byte * slowdown.compute,
+                    first_s=row.first_s * slowdown.compute,
+                )
+                for row in machine.computing
+            ),
         )
-        return complete(run, plan, self.workload, found.peak_bytes).summary()
+    )
