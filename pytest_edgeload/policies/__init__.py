@@ -57,6 +57,27 @@ _BUILT_IN: Mapping[str, Policy] = {
 POLICIES: Mapping[str, Policy] = PolicyTable(_BUILT_IN, FAMILIES)
 """All built-in policies by name. It lists none with parameters, but `POLICIES["ttl(30s)"]` is one."""
 
+BY_ORDER = frozenset(
+    {
+        "bulk",
+        "bulk-unchained",
+        "multi-bulk",
+        "linear",
+        "partial",
+        "execprio",
+        "execprio-inter",
+        "deepeye",
+        "deepeye-preload",
+        "deepeye-frugal",
+        "masa-hrrn",
+        "lru",
+        "lru-layers",
+        "pin",
+        "stream",
+    }
+)
+"""The policies and families whose plans depend on the order of arrivals only, not on times, without deadlines."""
+
 
 def known_policies(call_hook: Callable[[Callable[[str, Policy], None]], object]) -> PolicyTable:
     """Return the built-in policies and those that `call_hook` registers with the function that it is given.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ from pytest_edgeload.planning.plan import Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.policies import Policy, make_plan
+from pytest_edgeload.runtime.open_plan import KnownPlans, OpenPlan
 from pytest_edgeload.workload import Request, Workload
 
 LATER_S = 1.0
@@ -31,35 +32,19 @@ class TimedAsk(NamedTuple):
     deadline_s: float | None = None
 
 
-class OpenPlan(NamedTuple):
-    """A plan that may go on; its tasks up to `end` are those of the requests that are known."""
-
-    plan: Plan
-    end: int
-
-    def continues(self, before: OpenPlan) -> bool:
-        """Return whether this plan begins with all tasks of `before`, and is carried out in the same way."""
-        return (
-            self.end >= before.end
-            and self.plan.tasks[: before.end] == before.plan.tasks[: before.end]
-            and _frame(self.plan, before.end) == _frame(before.plan, before.end)
-        )
-
-
-def _frame(plan: Plan, end: int) -> Plan:
-    """Return a plan without tasks, times of requests, and loops from `end` on."""
-    loops = tuple(loop for loop in plan.loops if loop.first < end)
-    return msgspec.structs.replace(plan, tasks=(), service_s=(), deadlines_s=(), loops=loops)
-
-
 @dataclass(frozen=True)
 class Planner:
-    """Makes plans by the policy of this name, for networks by name."""
+    """Makes plans by the policy of this name, for networks by name.
+
+    With `is_by_order`, plans of requests without deadlines depend on the order of their arrivals only, not on times.
+    """
 
     networks: Mapping[str, Network]
     name: str
     policy: Policy
     budget: Budget
+    is_by_order: bool = False
+    _known: KnownPlans = field(default_factory=KnownPlans, init=False, repr=False, compare=False)
 
     def plan(self, asked: Sequence[TimedAsk]) -> OpenPlan:
         """Return the plan of requests, in order of arrival, as if each network were asked once more afterwards.
@@ -67,6 +52,16 @@ class Planner:
         So it has no frees of weights that the policy would keep for these. A policy that creates tasks of requests
         after tasks of later ones keeps nothing. Raises InvalidPlan.
         """
+        return self._known.plan(self._pattern(asked), lambda: self._plan(asked))
+
+    def _pattern(self, asked: Sequence[TimedAsk]) -> Hashable | None:
+        """Return all that a plan depends on, or None if that includes times."""
+        if not self.is_by_order or any(each.deadline_s is not None for each in asked):
+            return None
+        turns = {arrived_s: turn for turn, arrived_s in enumerate(dict.fromkeys(each.arrived_s for each in asked))}
+        return tuple((each.network, each.steps, turns[each.arrived_s]) for each in asked)
+
+    def _plan(self, asked: Sequence[TimedAsk]) -> OpenPlan:
         requests = self.requests(asked)
         last = {name: TimedAsk(name) for name in self.networks} | {each.network: each for each in asked}
         later_s = requests[-1].arrival_s + LATER_S
@@ -80,9 +75,10 @@ class Planner:
             end = len(plan.tasks)
         return OpenPlan(plan, end)
 
-    def requests(self, asked: Sequence[TimedAsk]) -> list[Request]:
-        """Return requests whose times count from the first of them."""
-        return [self._request(each, each.arrived_s - asked[0].arrived_s) for each in asked]
+    def requests(self, asked: Sequence[TimedAsk], begin_s: float | None = None) -> list[Request]:
+        """Return requests whose times count from `begin_s`, or from the first of them."""
+        begin_s = asked[0].arrived_s if begin_s is None else begin_s
+        return [self._request(each, each.arrived_s - begin_s) for each in asked]
 
     def _request(self, ask: TimedAsk, arrival_s: float) -> Request:
         network = self.networks[ask.network]
@@ -100,6 +96,9 @@ class Planner:
 
     def peak_bytes(self, asked: Sequence[TimedAsk]) -> int:
         """Return the most bytes of weights and activations that the plan of requests can hold. Raises InvalidPlan."""
+        return self._known.peak_bytes(self._pattern(asked), lambda: self._peak_bytes(asked))
+
+    def _peak_bytes(self, asked: Sequence[TimedAsk]) -> int:
         plan, end = self.plan(asked)
         plan = plan.shortened(KEPT_STEPS)  # later steps hold what the first ones do
         loops = tuple(loop for loop in plan.loops if loop.end <= end)

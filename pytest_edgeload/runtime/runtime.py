@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import torch
@@ -19,7 +19,7 @@ from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.planning.budget import reserved_bytes
 from pytest_edgeload.planning.plan import Budget
-from pytest_edgeload.policies import FAMILIES, POLICIES, Policy
+from pytest_edgeload.policies import BY_ORDER, FAMILIES, POLICIES, Policy
 from pytest_edgeload.runtime.inputs import tensors_of
 from pytest_edgeload.runtime.pending import Outputs, PendingRequest
 from pytest_edgeload.runtime.planning import Planner, TimedAsk
@@ -55,12 +55,12 @@ class Runtime:
     ) -> None:
         reader = arguments.choice("reader", reader, tuple(READERS))
         memory_bytes = _memory_bytes(memory)
-        name, function = _policy(policy)
+        chosen = _policy(policy)
         networks = _sources(networks)
         if threads is not None:
             torch.set_num_threads(arguments.whole("threads", threads, 1))
         self._networks = {each: OpenNetwork(find_network(each, source), reader) for each, source in networks.items()}
-        planner = _planner(self._networks, name, function, memory_bytes)
+        planner = _planner(self._networks, chosen, memory_bytes)
         self._server = WindowServer(self._networks, planner)
 
     def ask(self, network: str, *inputs: Any, deadline_s: float | None = None, **keywords: Any) -> Outputs:
@@ -176,32 +176,40 @@ def _deadline_s(name: str, value: object) -> float:
     return seconds
 
 
-def _policy(policy: str | Policy) -> tuple[str, Policy]:
-    """Return the name and the function of a policy. Raises UsageError."""
+class _ChosenPolicy(NamedTuple):
+    """A policy and its name. With `is_by_order`, see `Planner`."""
+
+    name: str
+    policy: Policy
+    is_by_order: bool = False
+
+
+def _policy(policy: str | Policy) -> _ChosenPolicy:
+    """Return a policy by its name or function. Raises UsageError."""
     if callable(policy):
-        return getattr(policy, "__name__", "of your own"), policy
+        return _ChosenPolicy(getattr(policy, "__name__", "of your own"), policy)
     name = arguments.text("policy", policy)
     if name not in POLICIES:
         raise UsageError(f"policy {name!r}", "not known", suggestion(name, [*POLICIES, *FAMILIES]))
-    return name, POLICIES[name]
+    return _ChosenPolicy(name, POLICIES[name], name.partition("(")[0] in BY_ORDER)
 
 
-def _planner(networks: Mapping[str, OpenNetwork], name: str, policy: Policy, memory_bytes: int | None) -> Planner:
+def _planner(networks: Mapping[str, OpenNetwork], chosen: _ChosenPolicy, memory_bytes: int | None) -> Planner:
     """Return the planner. Raises UsageError if the memory is too small for a network under the policy."""
     # policies know the networks by the names that this runtime gives them
     by_name = {each: msgspec.structs.replace(network.network, name=each) for each, network in networks.items()}
     if memory_bytes is None:
-        return Planner(by_name, name, policy, Budget())
+        return Planner(by_name, chosen.name, chosen.policy, Budget(), chosen.is_by_order)
     longest = max(by_name.values(), key=lambda network: len(network.layers))
     window = Workload("runtime", (Request(longest),) * (PAST + FULL + 2 * len(networks)))
     reserved = reserved_bytes(window)
     available_bytes = max(0, memory_bytes - reserved)
-    planner = Planner(by_name, name, policy, Budget(available_bytes))
+    planner = Planner(by_name, chosen.name, chosen.policy, Budget(available_bytes), chosen.is_by_order)
     for each in networks:
         needed_bytes = planner.peak_bytes([TimedAsk(each)])
         if needed_bytes > available_bytes:
             # in whole MiB, because a rounded size would be too small
             enough = format_size(-(-(reserved + needed_bytes) >> 20 << 20))
-            reason = f"policy {name} needs {enough} for it, and memory is {format_size(memory_bytes)}"
+            reason = f"policy {chosen.name} needs {enough} for it, and memory is {format_size(memory_bytes)}"
             raise UsageError(f"network {each}", reason, "give more memory, or another policy")
     return planner

@@ -11,8 +11,9 @@ from pytest_edgeload.engine.network import OpenNetwork
 from pytest_edgeload.engine.perform import OpenRequest, Performer
 from pytest_edgeload.planning.plan import Plan, StepLoop
 from pytest_edgeload.runtime.memory import WeightMemory
+from pytest_edgeload.runtime.open_plan import OpenPlan
 from pytest_edgeload.runtime.pending import PendingRequest
-from pytest_edgeload.runtime.planning import OpenPlan, Planner, TimedAsk
+from pytest_edgeload.runtime.planning import Planner, TimedAsk
 from pytest_edgeload.runtime.remainder import Remainder
 
 OPEN, FULL = 16, 32
@@ -90,7 +91,7 @@ class Window:
         loops = self._left.add(*found)
         for each in pending:
             self._performer.add(each.opened)
-        requests = self._planner.requests(asked)[first_request:]
+        requests = self._planner.requests(asked[first_request:], asked[0].arrived_s)
         rest, is_open = self._rest(found.plan, loops, first), len(self._pending) + len(pending) < OPEN
         pending_before = len(self._pending)
         self._pending += pending  # before the lanes see them

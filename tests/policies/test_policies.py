@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload import policies
 from pytest_edgeload.planning.plan import Budget, Order, Plan, Task
-from pytest_edgeload.policies import FAMILIES, POLICIES
+from pytest_edgeload.policies import BY_ORDER, FAMILIES, POLICIES
 from pytest_edgeload.results.case import REFERENCE
 from pytest_edgeload.workload import Request, Workload
 from tests.builders import BUDGETS, SPEEDS, network, timed_workloads
@@ -283,6 +283,16 @@ def test_no_policy_looks_ahead(asked: Workload, budget: Budget, at: int) -> None
             tasks.pop()
         assert list(plan.tasks[: len(tasks)]) == tasks
         assert plan.service_s[: len(first.service_s)] == first.service_s
+
+
+@given(timed_workloads(), BUDGETS, st.floats(0.1, 10))
+def test_plans_by_order_need_no_times(asked: Workload, budget: Budget, power: float) -> None:
+    """The plans in BY_ORDER stay the same if requests arrive in the same order at other times."""
+    plain = replace(asked, requests=tuple(replace(request, deadline_s=None) for request in asked.requests))
+    others = (replace(request, arrival_s=request.arrival_s**power) for request in plain.requests)
+    stretched = replace(plain, requests=tuple(others))
+    for name in BY_ORDER - {"pin"} | {f"pin({plain.requests[0].network.name})"}:
+        assert POLICIES[name](stretched, budget) == POLICIES[name](plain, budget), name
 
 
 def test_policies_need_no_torch() -> None:
