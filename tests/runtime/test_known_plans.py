@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,5 +57,5 @@ def test_known_plans_are_bounded() -> None:
         return OpenPlan(Plan(tuple(Task("exec", number, i) for i in range(MAX_TASKS // 4))), 0)
 
     for number in (0, 1, 2, 3, 0, 3, 4, 4, 0):
-        assert known.plan(number, lambda number=number: make(number)).plan.tasks[0].request == number
+        assert known.plan(number, partial(make, number)).plan.tasks[0].request == number
     assert made == [0, 1, 2, 3, 4, 0]
