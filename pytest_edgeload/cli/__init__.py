@@ -15,6 +15,7 @@ from pytest_edgeload.base.errors import Refusal, Setting, notes
 from pytest_edgeload.base.interrupts import ended_alike
 from pytest_edgeload.cli import (
     cache,
+    calibrate,
     compare,
     doctor,
     history,
@@ -39,6 +40,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "minmem": minmem.SUBCOMMAND,
     "recommend": recommend.SUBCOMMAND,
     "plan": plan.SUBCOMMAND,
+    "calibrate": calibrate.SUBCOMMAND,
     "store": store.SUBCOMMAND,
     "cache": cache.SUBCOMMAND,
     "doctor": doctor.SUBCOMMAND,

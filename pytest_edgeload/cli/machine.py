@@ -38,12 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=arguments.count, metavar="N", help=threads)
     timeout = "maximum time of one worker (default: 300s)"
     add("--timeout", type=arguments.duration, default=TIMEOUT_S, metavar="TIME", help=timeout)
+    add_user(parser)
+    arguments.add_cache(parser)
+
+
+def add_user(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the user of the workers."""
     user = (
         "user of the workers, if root starts them: a name, same for root, or auto for the user who called sudo, "
         "else nobody (default: auto)"
     )
-    add("--user", default=AUTO, metavar="NAME", help=user)
-    arguments.add_cache(parser)
+    parser.add_argument("--user", default=AUTO, metavar="NAME", help=user)
 
 
 class PreparedMachine(NamedTuple):

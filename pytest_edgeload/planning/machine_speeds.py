@@ -6,6 +6,7 @@ nominal `Speeds`.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from pytest_edgeload.base.decoding import Count, Duration
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.networks.layer import Layer
 from pytest_edgeload.planning.plan import Speeds
 
@@ -134,8 +136,8 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
 
     `reads` has a row for each reader, size and number of lanes; `read_latency_s` is the time of one read of a page from
     the disk. `fresh_s_per_page` is the time of the first write to a page of memory that was never used, allocated as
-    weights are; a load into such memory takes it in addition. `swap` is None on machines without swap. `layers` are the
-    measured layers, and `computing` the sums for all others.
+    weights are; a load into such memory takes it in addition. `free_s_per_page` is the time of giving a page back.
+    `swap` is None on machines without swap. `layers` are the measured layers, and `computing` the sums for all others.
     """
 
     reads: tuple[ReadSpeed, ...] = (
@@ -149,6 +151,7 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
     write_bytes_per_s: float = _NOMINAL.read_bytes_per_s
     swap: SwapSpeed | None = SwapSpeed(_NOMINAL.read_bytes_per_s, _NOMINAL.read_bytes_per_s, 1e-4)
     fresh_s_per_page: Duration = 0.0
+    free_s_per_page: Duration = 0.0
     layers: tuple[LayerTime, ...] = ()
     computing: tuple[ComputeSpeed, ...] = (ComputeSpeed("", 1, 0.0, 1 / _NOMINAL.flops_per_s, 0.0, 0.0),)
     contention: Contention = Contention()
@@ -182,6 +185,23 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
             return size.flops / _NOMINAL.flops_per_s
         speed = _nearest(sums, threads)
         return speed.seconds(size) + (speed.first_s if is_first else 0.0)
+
+    def held_to(self, constraints: Constraints) -> MachineSpeeds:
+        """Return the speeds under the throttles of `constraints`; its other fields do not count."""
+        read_bps, write_bps = constraints.read_bps or math.inf, constraints.write_bps or math.inf
+        swap = self.swap
+        if swap is not None and swap.kind != "zram":  # which is memory
+            out_bytes_per_s, in_bytes_per_s = min(swap.out_bytes_per_s, write_bps), min(swap.in_bytes_per_s, read_bps)
+            swap = msgspec.structs.replace(swap, out_bytes_per_s=out_bytes_per_s, in_bytes_per_s=in_bytes_per_s)
+        return msgspec.structs.replace(
+            self,
+            reads=tuple(
+                row if row.is_cached else msgspec.structs.replace(row, bytes_per_s=min(row.bytes_per_s, read_bps))
+                for row in self.reads
+            ),
+            write_bytes_per_s=min(self.write_bytes_per_s, write_bps),
+            swap=swap,
+        )
 
     @cached_property
     def _curves(self) -> Mapping[tuple[str, bool], Mapping[int, list[tuple[int, float]]]]:

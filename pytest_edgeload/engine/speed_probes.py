@@ -1,0 +1,162 @@
+"""Functions that a worker calls to measure readers, fresh memory and swap; see `planning.machine_speeds`. No torch."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_edgeload.engine.memory import allocate, arena
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.tile import PAGE
+
+_LATENCY_READS, _FAULTS = 100, 300
+_FRESH_BYTES, _FRESH_ROUNDS = 16 << 20, 8
+_PATTERN_BYTES = 1 << 20
+_SEED = 0  # any other would do
+
+
+class ReadProbe(NamedTuple):
+    """Loads of `size_bytes` by one reader in `lanes` lanes at once. With `is_cached`, the page cache has the file."""
+
+    reader: str
+    size_bytes: int
+    lanes: int
+    is_cached: bool
+
+
+def read_speeds(file: str, probes: Sequence[ReadProbe], max_s: float) -> list[float]:
+    """Return the bytes per second of each probe, which reads parts of `file` for at most about `max_s` seconds."""
+    return [_read_speed(Path(file), probe, max_s) for probe in probes]
+
+
+def _read_speed(file: Path, probe: ReadProbe, max_s: float) -> float:
+    _fill_cache(file) if probe.is_cached else _drop(file)
+    per_lane_bytes = file.stat().st_size // probe.lanes // PAGE * PAGE
+    buffers = [_resident(probe.size_bytes + PAGE) for _ in range(probe.lanes)]
+    reader = READERS[probe.reader](file)
+    ready, read_bytes = threading.Barrier(probe.lanes + 1), [0] * probe.lanes
+
+    def lane(i: int) -> None:
+        ready.wait()
+        end_s = time.perf_counter() + max_s
+        first = i * per_lane_bytes
+        for offset in range(first, first + per_lane_bytes - probe.size_bytes + 1, probe.size_bytes):
+            reader.read(offset, probe.size_bytes, buffers[i])
+            read_bytes[i] += probe.size_bytes
+            if time.perf_counter() > end_s:
+                break
+
+    threads = [threading.Thread(target=lane, args=(i,)) for i in range(probe.lanes)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    begin_s = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - begin_s
+    reader.close()
+    return sum(read_bytes) / seconds
+
+
+def read_latency_s(file: str) -> float:
+    """Return the median seconds of a read of one page at a random place in `file`, past the page cache."""
+    reader, buffer = READERS["direct"](Path(file)), _resident(PAGE)
+    _drop(Path(file))
+    places = _places(Path(file).stat().st_size, _LATENCY_READS)
+    seconds = statistics.median(_timed(partial(reader.read, place, PAGE, buffer)) for place in places)
+    reader.close()
+    return seconds
+
+
+def fresh_s_per_page() -> float:
+    """Return the median seconds per page of writing to memory that was never used, allocated as weights are."""
+    seconds = []
+    for _ in range(_FRESH_ROUNDS):
+        with allocate(_FRESH_BYTES) as memory:
+            seconds.append(_timed(partial(_touch, memory)))
+    return statistics.median(seconds) * PAGE / _FRESH_BYTES
+
+
+def swap_speed(size_bytes: int) -> tuple[float, float, float]:
+    """Return the bytes per second of swapping out and in, and the seconds of one fault, all in this process.
+
+    It writes and touches `size_bytes`, which are more than its limit. The kernel's counters of the whole machine give
+    the bytes that were swapped. Raises ValueError if nothing was.
+    """
+    memory = allocate(size_bytes)
+    pattern = os.urandom(_PATTERN_BYTES)  # the kernel keeps pages of zeros without swap
+
+    def write() -> None:
+        for offset in range(0, size_bytes, _PATTERN_BYTES):
+            memory[offset : offset + _PATTERN_BYTES] = pattern
+
+    def read() -> None:
+        _sum(memory, range(0, size_bytes, PAGE))
+
+    out_bytes_per_s = _swapped("pswpout", write)
+    read()  # writes the rest to swap, so that the next pass only reads
+    in_bytes_per_s = _swapped("pswpin", read)
+    fault_s = statistics.median(_timed(partial(_sum, memory, (place,))) for place in _places(size_bytes, _FAULTS))
+    return out_bytes_per_s, in_bytes_per_s, fault_s
+
+
+def _places(size_bytes: int, number: int) -> list[int]:
+    """Return the starts of random pages of `size_bytes`, each at most once."""
+    pages = random.Random(_SEED).sample(range(size_bytes // PAGE), number)  # noqa: S311  # nothing secret
+    return [page * PAGE for page in pages]
+
+
+def _swapped(counter: str, do: Callable[[], None]) -> float:
+    """Return the bytes per second that the kernel's `counter` of pages gains while `do` runs."""
+    before = _pages(counter)
+    seconds = _timed(do)
+    swapped_bytes = (_pages(counter) - before) * PAGE
+    if not swapped_bytes:
+        raise ValueError("nothing was swapped")
+    return swapped_bytes / seconds
+
+
+def _pages(counter: str) -> int:
+    lines = Path("/proc/vmstat").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{counter} "))
+
+
+def _timed(do: Callable[[], object]) -> float:
+    begin_s = time.perf_counter()
+    do()
+    return time.perf_counter() - begin_s
+
+
+def _touch(memory: mmap.mmap | memoryview) -> None:
+    for offset in range(0, len(memory), PAGE):
+        memory[offset] = 1
+
+
+def _sum(memory: mmap.mmap, offsets: Sequence[int]) -> int:
+    return sum(memory[offset] for offset in offsets)
+
+
+def _resident(size_bytes: int) -> memoryview:
+    memory = arena(size_bytes + PAGE)
+    _touch(memory)
+    return memory
+
+
+def _drop(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _fill_cache(file: Path) -> None:
+    with file.open("rb", buffering=0) as opened:
+        buffer = bytearray(_PATTERN_BYTES)
+        while opened.readinto(buffer):
+            pass

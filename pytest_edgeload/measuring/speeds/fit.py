@@ -1,0 +1,57 @@
+"""The sums that estimate the times of layers that were not measured, fitted to those that were. Pure functions."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from pytest_edgeload.planning.machine_speeds import ComputeSpeed, LayerSize, LayerTime
+
+_MIN_LAYERS = 3  # of a kind, for a sum of its own
+_ROUNDS = 500  # of the fit; it converges in far fewer
+
+
+def merged(times: Iterable[LayerTime]) -> tuple[LayerTime, ...]:
+    """Return the times with one for each size and number of threads: the mean of several workers' times."""
+    groups: dict[tuple[LayerSize, int], list[LayerTime]] = {}
+    for time in times:
+        groups.setdefault((time.size, time.threads), []).append(time)
+    return tuple(
+        LayerTime(*key, statistics.fmean(t.first_s for t in group), statistics.fmean(t.later_s for t in group))
+        for key, group in groups.items()
+    )
+
+
+def compute_speeds(times: Iterable[LayerTime]) -> tuple[ComputeSpeed, ...]:
+    """Return the sums for each number of threads: of all layers together, and of each kind with enough layers."""
+    groups: dict[tuple[str, int], list[LayerTime]] = {}
+    for time in times:
+        groups.setdefault(("", time.threads), []).append(time)
+        groups.setdefault((time.size.kind, time.threads), []).append(time)
+    return tuple(
+        _fitted(kind, threads, group)
+        for (kind, threads), group in groups.items()
+        if not kind or len(group) >= _MIN_LAYERS
+    )
+
+
+def _fitted(kind: str, threads: int, times: Sequence[LayerTime]) -> ComputeSpeed:
+    """Return the sum with the smallest squares of relative errors; none of its factors is negative."""
+    rows = [[value / time.later_s for value in time.size[1:]] for time in times]
+    extra_s = statistics.median(max(0.0, time.first_s - time.later_s) for time in times)
+    per_op, per_flop, per_weight, per_activation = least_squares(rows, [1.0] * len(rows))
+    return ComputeSpeed(kind, threads, per_op, per_flop, per_weight, per_activation, extra_s)
+
+
+def least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
+    """Return the factors x >= 0 that make `rows` times x nearest to `values`, by coordinate descent."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    squares = [sum(a * a for a in column) for column in columns]
+    factors, rest = [0.0] * len(columns), list(values)
+    for _ in range(_ROUNDS):
+        for j, column in enumerate(columns):
+            if squares[j]:
+                step = max(sum(map(float.__mul__, column, rest)) / squares[j], -factors[j])
+                factors[j] += step
+                rest = [r - step * a for r, a in zip(rest, column, strict=True)]
+    return factors
