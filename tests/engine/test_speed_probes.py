@@ -1,0 +1,42 @@
+"""The probes read a real file with the real readers, and touch real memory."""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.engine.speed_probes import ReadProbe, fresh_s_per_page, read_latency_s, read_speeds, swap_speed
+
+SIZE_BYTES = 1 << 20
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """Return a file of some megabytes."""
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(8 * SIZE_BYTES))
+    return str(path)
+
+
+def test_each_probe_has_a_speed(file: str) -> None:
+    """Every reader reads in one lane and in several, from the disk and from the page cache."""
+    probes = [ReadProbe(*each) for each in product(READERS, (SIZE_BYTES,), (1, 3), (False, True))]
+    speeds = read_speeds(file, probes, 0.01)
+    assert len(speeds) == len(probes)
+    assert min(speeds) > 0
+
+
+def test_pages_have_a_latency_and_fresh_memory_a_time(file: str) -> None:
+    """A page takes less than the whole second that anything would notice."""
+    assert 0 < read_latency_s(file) < 1
+    assert 0 < fresh_s_per_page() < 1e-3
+
+
+def test_memory_that_fits_is_not_swapped() -> None:
+    """Without a limit, the probe has nothing to measure and says so."""
+    with pytest.raises(ValueError, match="nothing was swapped"):
+        swap_speed(4 * SIZE_BYTES)

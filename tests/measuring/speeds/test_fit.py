@@ -1,0 +1,45 @@
+"""The sums for layers that were not measured follow from those that were."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.measuring.speeds.fit import compute_speeds, least_squares, merged
+from pytest_edgeload.planning.machine_speeds import ComputeSpeed, LayerSize, LayerTime
+
+TRUE = ComputeSpeed("linear", 1, 1e-4, 1e-10, 1e-9, 0.0, first_s=0.5)
+SIZES = [LayerSize("linear", ops, 10**8 * i, 10**6 * (i % 4 + 1), 10**5) for i, ops in enumerate((1, 2, 5, 3, 9, 4))]
+
+
+def test_sum_of_a_kind_is_found_again() -> None:
+    """Layers whose times are a sum of their sizes give that sum."""
+    times = [LayerTime(size, 1, TRUE.seconds(size) + 0.5, TRUE.seconds(size)) for size in SIZES]
+    [everything, linear] = compute_speeds(times)
+    assert (everything.kind, linear.kind) == ("", "linear")
+    assert linear.first_s == pytest.approx(0.5)
+    for size in SIZES:
+        assert linear.seconds(size) == pytest.approx(TRUE.seconds(size), rel=0.01)
+
+
+def test_kind_with_few_layers_has_no_sum_of_its_own() -> None:
+    """Two layers are too few for four factors."""
+    times = [LayerTime(size, threads, 1.0, 1.0) for size in SIZES[:2] for threads in (1, 2)]
+    assert [(speed.kind, speed.threads) for speed in compute_speeds(times)] == [("", 1), ("", 2)]
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 10)] * 3), min_size=1, max_size=6))
+def test_factors_are_not_negative_and_better_than_none(rows: list[tuple[float, ...]]) -> None:
+    """No factor makes time negative, and the sum of squares is at most that of zeros."""
+    factors = least_squares(rows, [1.0] * len(rows))
+    rest = [1.0 - sum(f * a for f, a in zip(factors, row, strict=True)) for row in rows]
+    assert min(factors) >= 0
+    assert sum(r * r for r in rest) <= len(rows) + 1e-9
+
+
+def test_times_of_several_workers_are_averaged() -> None:
+    """A size that occurs in two networks has one time for each number of threads."""
+    size = SIZES[0]
+    times = [LayerTime(size, 1, 1.0, 0.5), LayerTime(size, 1, 3.0, 1.5), LayerTime(size, 2, 1.0, 1.0)]
+    assert merged(times) == (LayerTime(size, 1, 2.0, 1.0), LayerTime(size, 2, 1.0, 1.0))
