@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_edgeload.inside import record as record
     from pytest_edgeload.job import Job as Job
     from pytest_edgeload.measuring.prediction import predict as predict
+    from pytest_edgeload.measuring.speeds.store import load_speeds as load_speeds
     from pytest_edgeload.networks.feed import Feed as Feed
     from pytest_edgeload.networks.folder import verify_network as verify_network
     from pytest_edgeload.networks.inputs import Inputs as Inputs
@@ -87,6 +88,7 @@ _MODULES = {
     "job": ("Job",),
     "measuring.prediction": ("predict",),
     "networks.folder": ("verify_network",),
+    "measuring.speeds.store": ("load_speeds",),
     "networks.feed": ("Feed",),
     "networks.inputs": ("Inputs",),
     "networks.layer": ("Layer", "Network"),

@@ -88,13 +88,13 @@ class LoadedSpeeds(NamedTuple):
     faults: tuple[str, ...] = ()
 
 
-class _Head(msgspec.Struct):
+class _SchemaOnly(msgspec.Struct):
     schema: int
 
 
 def parse(text: bytes) -> StoredSpeeds:
     """Return the speeds in a file. Raises ValueError if it is not such a file or has another schema."""
-    schema = decoding.decode(text, _Head).schema
+    schema = decoding.decode(text, _SchemaOnly).schema
     if schema != SCHEMA:
         raise ValueError(f"its schema is {schema}, but this version reads {SCHEMA}")
     return decoding.decode(text, StoredSpeeds)

@@ -11,7 +11,7 @@ from pytest_edgeload.workload import Workload
 
 _ALONE, _BESIDE_LOADS = range(1, 4), range(4, 14)  # requests that compute
 _PAIR = range(14, 18), range(18, 22)  # that compute at once
-_LOADS_BESIDE, _LOADS_ALONE = range(4, 7), range(7, 10)  # requests with loads beside, whose weights nothing uses
+_LOADS_BESIDE, _LOADS_ALONE = range(4, 7), range(7, 10)  # requests with loads whose weights nothing uses
 
 REQUESTS = _PAIR[1].stop
 """The requests of one network that the plan needs."""
@@ -84,7 +84,7 @@ def _by_layer(plan: Plan, spans: Iterable[Span]) -> _LayerSpans:
 
 
 def _factor(alone: _LayerSpans, beside: _LayerSpans) -> float:
-    """Return the time of the layers beside other work over their time alone, at least 1."""
+    """Return the time of the layers during other work over their time alone, at least 1."""
     both = alone.keys() & beside.keys()
     alone_s = sum(_mean_s(alone[i]) for i in both)
     return max(1.0, sum(_mean_s(beside[i]) for i in both) / alone_s) if alone_s else 1.0

@@ -84,7 +84,7 @@ def measure_speeds(tools: SpeedTools, networks: Sequence[str], constraints: Cons
     show("swap")
     swap, remarks = _swap(probes)
     linear = [_linear(runs, name, threads, show) for name in names for threads in thread_counts]
-    show("reading beside computing")
+    show("reading during computing")
     times = merged(time for run in linear for time in run.layer_times())
     speeds = MachineSpeeds(
         reads=reads,

@@ -14,6 +14,7 @@ import psutil
 from pytest_edgeload.base import files
 from pytest_edgeload.devices import Device
 from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.results.document import machine
 from pytest_edgeload.results.stored_speeds import SCHEMA, LoadedSpeeds, SpeedsOrigin, StoredSpeeds, parse
@@ -49,12 +50,13 @@ def store_speeds(
     return stored
 
 
-def load_speeds(cache: Path, device: Device | None = None) -> LoadedSpeeds:
-    """Return the speeds of this machine, or of a device on it.
+def load_speeds(cache: Path | None = None, device: Device | None = None) -> LoadedSpeeds:
+    """Return the speeds of this machine, or of a device on it, from the cache folder, by default the user's.
 
     If they were not measured, or not under the present conditions, `faults` says so. A device that was not calibrated
     has the speeds of the machine, under the device's throttles.
     """
+    cache = cache or SessionDirectories.new(None).cache
     now = origin_now(cache, device)
     stored, problem = _read(speeds_file(cache, now))
     if stored is not None:
