@@ -27,7 +27,7 @@ def properties(entry: Entry, earlier: Sequence[tuple[str, object]]) -> list[tupl
     already has, contain one measurement.
     """
     case, measurement = entry.case, entry.measurement
-    values = {name: getattr(case, name) for name in ("workload", "policy", "device", "limit", "reader", "store")}
+    values = {name: getattr(case, name) for name in ("workload", "policy", "host", "device", "limit", "reader", "store")}
     values["outcome"] = measurement.outcome
     values |= {name: measurement.value(name) for name in METRICS if name != "response_s"}
     values |= {figure.metric: measurement.value(figure.metric) for figure in stream_figures([_record(entry)])}

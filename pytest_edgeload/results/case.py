@@ -49,7 +49,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, and `swap` the
     swap that the process could use: `none`, `off`, or its size. `view` is the memory that it saw.
 
-    `device` names the device, and after a merge also the machine. `by_device` lists the constraints, by field, that the
+    `host` names the machine if a session measured on several. `device` names the device, and after a merge also the
+    machine. `by_device` lists the constraints, by field, that the
     device set and no option did; `unenforced` lists those that this machine did not enforce.
     """
 
@@ -64,6 +65,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     view: Visible = HOST
     limit: str | None = None
     constraints: Constraints = Constraints()
+    host: str | None = None
     device: str | None = None
     requests: tuple[Ask, ...] = ()
     loop: str = "once"
@@ -114,10 +116,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """The limit, the device and the view in words: `at no limit`, `at 768M on rpi3`, `at 512M, view limit`."""
+        """The limit, the device, the host and the view in words: `at 768M on rpi3`, `at 512M on host pi4, view limit`."""
         view = "" if self.view == HOST else f", view {self.view}"
         form = self.form and f", {self.form}"
-        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}{view}{form}"
+        device = "" if self.device is None else f" on {self.device}"
+        host = "" if self.host is None else f" on host {self.host}"
+        return f"at {self.limit or 'no limit'}{device}{host}{view}{form}"
 
     @property
     def form(self) -> str:
