@@ -95,7 +95,9 @@ def _host(name: str, table: object, subject: str, text: str) -> Host:
         raise UsageError(place, "not a name for a host", "use letters, digits, '.', '-' and '_', such as pi4")
     for key in table:
         if key not in KEYS:
-            raise UsageError(f"{subject}:{_line(text, name, key)}: [{name}] {key}", "no such key", suggestion(key, KEYS))
+            raise UsageError(
+                f"{subject}:{_line(text, name, key)}: [{name}] {key}", "no such key", suggestion(key, KEYS)
+            )
     if "ssh" not in table:
         raise UsageError(place, "has no ssh", 'add ssh = "pi@192.168.1.14", a destination as ssh takes it')
     try:

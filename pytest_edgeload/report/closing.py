@@ -55,7 +55,8 @@ class _Contest:
         case = self.winner.record.case
         loop = "" if case.loop == "once" else f", {case.loop} loop"
         workload = "" if case.is_program else f"{case.workload} "
-        return printable(f"{workload}at {case.limit or 'no limit'}{loop}")
+        host = "" if case.host is None else f" on host {case.host}"
+        return printable(f"{workload}at {case.limit or 'no limit'}{host}{loop}")
 
     @property
     def where(self) -> str:

@@ -319,12 +319,12 @@ def _circumstances(case: Case) -> list[str]:
 
 def _bound(members: Sequence[Row]) -> list[str]:
     """Return a line on the bound of each host and device, if it is known."""
-    known = {_place(row.record): row.record for row in reversed(members) if spread(row.record, "bound_s")}
-    places = [place for place in dict.fromkeys(_place(row.record) for row in members) if place in known]
+    known = {_location(row.record): row.record for row in reversed(members) if spread(row.record, "bound_s")}
+    places = [place for place in dict.fromkeys(_location(row.record) for row in members) if place in known]
     return [f"{f'{place}: ' if len(known) > 1 else ''}{_bound_of(known[place])}" for place in places]
 
 
-def _place(record: Record) -> str:
+def _location(record: Record) -> str:
     case = record.case
     return ", ".join(filter(None, [case.host, case.device])) or "none"
 

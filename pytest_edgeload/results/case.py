@@ -116,7 +116,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """The limit, the device, the host and the view in words: `at 768M on rpi3`, `at 512M on host pi4, view limit`."""
+        """The limit, the device, the host and the view in words: `at 768M on rpi3`, `at 512M, view limit`."""
         view = "" if self.view == HOST else f", view {self.view}"
         form = self.form and f", {self.form}"
         device = "" if self.device is None else f" on {self.device}"
