@@ -19,7 +19,12 @@ try:
 except ImportError:  # before Python 3.8
     metadata = None  # type: ignore[assignment]
 
-_DOCTOR = "import sys; from pytest_edgeload.cli import main; sys.exit(main(sys.argv[1:]))"
+_DOCTOR = """\
+import pathlib, sys
+from pytest_edgeload.report import doctor
+from pytest_edgeload.sandbox.doctor import examine
+print(doctor.json(examine(pathlib.Path(sys.argv[1]))))
+"""
 
 
 def facts(folder: str, *packages: str, with_doctor: bool) -> dict[str, object]:
@@ -69,8 +74,8 @@ def _first(file: str, keys: tuple[str, ...]) -> str:
 
 
 def _doctor(cache: str) -> str:
-    """Return the checks of `edgeload doctor` as JSON; empty if it fails."""
-    command = [sys.executable, "-c", _DOCTOR, "doctor", "--json", "--cache-dir", cache]
+    """Return the checks of the doctor as JSON; empty if it fails."""
+    command = [sys.executable, "-c", _DOCTOR, cache]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
     )

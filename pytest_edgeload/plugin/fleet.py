@@ -202,8 +202,8 @@ class HostsSession(DSession):  # type: ignore[misc]
             self.sched.schedule()
 
     def _fail(self, node: Any, nodeid: str, reason: str) -> None:
-        path = nodeid.partition("::")[0]
-        report = pytest.TestReport(nodeid, (path, None, path), {}, "failed", reason, "call")
+        path, _, test = nodeid.partition("::")
+        report = pytest.TestReport(nodeid, (path, None, test), {}, "failed", reason, "call")
         report.node = node  # type: ignore[attr-defined]
         self.config.hook.pytest_runtest_logreport(report=report)
 

@@ -41,6 +41,14 @@ class OnHost:
         except Refusal as error:
             self._running.refuse(error.spelled(spell))
 
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Run nothing if only tests of other hosts failed last time; alone, pytest would run everything then."""
+        cache: pytest.Cache | None = getattr(config, "cache", None)
+        failed = cache.get("cache/lastfailed", {}) if cache is not None and config.getoption("lf", None) else {}
+        if failed and failed.keys().isdisjoint(item.nodeid for item in items):
+            config.hook.pytest_deselected(items=items[:])
+            items.clear()
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Restore the machine. A session that ran to its end has sent all measurements to the controller."""

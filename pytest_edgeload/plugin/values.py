@@ -220,10 +220,7 @@ class HostsFile(NamedTuple):
 def to_hosts(text: str, folder: Path) -> HostsFile:
     """Return the file of hosts and the chosen ones in `FILE[:NAMES]`."""
     file, colon, names = text.partition(":")
-    path = as_path(file, folder)
-    if not path.is_file():
-        raise ValueError("no such file; name a file of hosts as described in docs/hosts.md")
-    return HostsFile(path, to_names(names) if colon else ())
+    return HostsFile(as_path(file, folder), to_names(names) if colon else ())
 
 
 def to_output(text: str, folder: Path) -> Path:

@@ -16,6 +16,7 @@ NAMES = ("alpha", "beta", "gamma")
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 _IP = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+_ENTER = ("nsenter",)  # unlike `ip netns exec`, it keeps the mounted cgroups
 _PATIENCE_S = 20.0
 _CONFIG = """\
 HostKey {folder}/host_key
@@ -56,6 +57,17 @@ class Machine(NamedTuple):
         known = {"ssh": self.ssh, "folder": str(self.folder / "edgeload"), "python": sys.executable} | keys
         return "\n".join([f"[{self.name}]", *(f'{key} = "{value}"' for key, value in known.items()), ""])
 
+    @contextmanager
+    def small_disk(self) -> Iterator[Path]:
+        """Mount a disk of 2 MiB for the host, and return its folder."""
+        folder = self.folder / "small"
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(folder)], check=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
     def cut_off(self) -> None:
         """Take the network away from the host, as if its cable was pulled."""
         _ip("link", "set", self.link, "down")
@@ -93,7 +105,9 @@ def _machine(name: str, shared: Path, number: int) -> Iterator[Machine]:
         _ip("-n", space, "link", "set", "eth0", "up")
         sshd = [str(_SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
         with (folder / "sshd.log").open("wb") as log:
-            process = subprocess.Popen([str(_IP), "netns", "exec", space, *sshd], stdin=subprocess.DEVNULL, stderr=log)
+            process = subprocess.Popen(
+                [*_ENTER, f"--net=/run/netns/{space}", *sshd], stdin=subprocess.DEVNULL, stderr=log
+            )
         undo.callback(process.wait, _PATIENCE_S)
         undo.callback(process.terminate)
         known = f"-oUserKnownHostsFile={folder}/known_hosts -oStrictHostKeyChecking=accept-new"
