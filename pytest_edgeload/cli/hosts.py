@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from tabulate import tabulate
 
 from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.base.text import as_path, printable
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.cli import arguments, terminal
+from pytest_edgeload.cli import terminal
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.hosts.check import Examined, Problem, examine, mismatches, shortages
 from pytest_edgeload.hosts.connection import on_each
@@ -30,16 +29,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("file", metavar="FILE", type=as_path, help="TOML file of hosts")
     add("names", metavar="NAME", nargs="*", help="names or tags of hosts (default: all of the file)")
     wheel = "wheel of pytest-edgeload for install, as pip wheel --no-deps writes it"
-    add("--wheel", type=arguments.refusing(_wheel), metavar="WHEEL", help=wheel)
+    add("--wheel", type=as_path, metavar="FILE", help=wheel)
     pip = "further arguments of pip on the hosts, such as '--extra-index-url URL'"
     add("--pip", default="", metavar="ARGS", help=pip)
-
-
-def _wheel(text: str) -> Path:
-    path = as_path(text)
-    if path.suffix != ".whl" or not path.is_file():
-        raise ValueError("not a wheel; write one with pip wheel --no-deps pytest-edgeload")
-    return path
 
 
 def _run(args: argparse.Namespace) -> CommandResult:
@@ -94,6 +86,8 @@ def _row(host: Host, found: Examined | Refusal, problems: list[Problem]) -> Iter
 def _install(hosts: tuple[Host, ...], args: argparse.Namespace) -> CommandResult:
     if args.wheel is None:
         raise UsageError("install", "no wheel is given", "add --wheel=FILE, which pip wheel --no-deps writes")
+    if args.wheel.suffix != ".whl" or not args.wheel.is_file():
+        raise UsageError(f"--wheel={args.wheel}", "not a wheel", "write one with pip wheel --no-deps pytest-edgeload")
     terminal.show(f"edgeload: installing on {len(hosts)} hosts, which takes minutes")
     done = on_each(hosts, lambda host: install(host, args.wheel, args.pip))
     lines = [

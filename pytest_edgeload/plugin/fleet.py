@@ -99,7 +99,7 @@ class _Tests(EachScheduling):  # type: ignore[misc]  # xdist has no types
         return None
 
 
-class _Host(WorkerController):  # type: ignore[misc]
+class _HostProcess(WorkerController):  # type: ignore[misc]
     """The process of pytest on a host, as xdist controls it."""
 
     def __init__(self, manager: Any, gateway: Any, config: pytest.Config, put: Any, fleet: Fleet) -> None:
@@ -144,7 +144,7 @@ class _Manager(NodeManager):  # type: ignore[misc]
 
     def _start(self, gateway: Any, putevent: Any) -> Any:
         self.config.hook.pytest_xdist_newgateway(gateway=gateway)
-        node = _Host(self, gateway, self.config, putevent, self._fleet)
+        node = _HostProcess(self, gateway, self.config, putevent, self._fleet)
         gateway.node = node  # keeps it alive
         node.setup()
         return node
