@@ -19,7 +19,6 @@ from pytest_edgeload.cli import (
     compare,
     doctor,
     history,
-    hosts,
     minmem,
     noise,
     plan,
@@ -45,7 +44,6 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "store": store.SUBCOMMAND,
     "cache": cache.SUBCOMMAND,
     "doctor": doctor.SUBCOMMAND,
-    "hosts": hosts.SUBCOMMAND,
 }
 """All subcommands, in the order of `edgeload --help`."""
 

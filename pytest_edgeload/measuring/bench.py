@@ -10,11 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from pytest_edgeload.base.errors import Setting, UsageError
-from pytest_edgeload.engine.reader_choice import MAPPING, THROUGH_CACHE, accept_direct, best_reader
 from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.fed_samples import check_fed_samples
 from pytest_edgeload.measuring.launcher import Launcher
+from pytest_edgeload.measuring.reader_choice import MAPPING, THROUGH_CACHE, accept_direct, best_reader
 from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, SCRATCH_BYTES, stored_share
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.layer import Network
@@ -132,7 +132,7 @@ class Bench:
         """Return the service time if it is the clock, the networks with their folders, and the workload."""
         service_s = self.calibration.service_s(mix, case.enforced) if mix.clock == "service" else None
         check_last_arrival(mix, service_s, self.launcher.timeout_s)
-        _check_store(case, self.peers)
+        check_store(case, self.peers)
         stored = {name: self.registry.get(name, self.progress) for name in mix.networks}
         if case.store == COMPRESSED:
             for name in stored:
@@ -207,7 +207,7 @@ class Bench:
         return budget_bytes(case.limit_bytes, self.calibration.idle_bytes(), workload, scratch_bytes)
 
 
-def _check_store(case: Case, peers: Container[str]) -> None:
+def check_store(case: Case, peers: Container[str]) -> None:
     """Raise UsageError if the weights are compressed and the reader or the peer cannot read them so."""
     if case.store == PLAIN:
         return

@@ -1,23 +1,15 @@
-"""Checks that samples were made with the outputs that a pipeline feeds to them: else their own outputs are not known.
-
-Reads stored samples with NumPy, because the process that measures imports no torch.
-"""
+"""Checks that samples were made with the outputs that a pipeline feeds to them: else theirs are not known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.measuring.stored_samples import read_sample
 from pytest_edgeload.networks.feed import Feed
-from pytest_edgeload.networks.folder import samples_path
-from pytest_edgeload.networks.layer import TensorSpec
 from pytest_edgeload.workload import Workload
 from pytest_edgeload.workload.pipelines import made_with, tensor_feeds
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def check_fed_samples(workload: Workload, folders: Sequence[Path]) -> None:
@@ -47,8 +39,8 @@ def _difference(feed: Feed, workload: Workload, r: int, folders: Sequence[Path])
         return ""
     samples = request.network.samples
     wanted = samples[request.sample % len(samples)].inputs[int(feed.input)]
-    given = _read(folders[r], wanted)
-    output = _read(folders[feed.request or 0], spec)
+    given = read_sample(folders[r], wanted)
+    output = read_sample(folders[feed.request or 0], spec)
     if feed.rule == "argmax":
         numbers = output.argmax(-1)
         numbers = (numbers if numbers.size == given.size else numbers[..., -1:]).reshape(given.shape)
@@ -56,17 +48,3 @@ def _difference(feed: Feed, workload: Workload, r: int, folders: Sequence[Path])
         return "" if same else f"it is {given.astype(int).flatten().tolist()} instead of {numbers.flatten().tolist()}"
     error = abs(output - given).max(initial=0.0) / (abs(output).max(initial=0.0) or 1.0)
     return "" if error <= source.network.tolerance else f"they differ by {error:.1%} of its largest value"
-
-
-def _read(folder: Path, spec: TensorSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return a tensor of the samples of a network as numbers of 64 bits."""
-    import numpy as np  # noqa: PLC0415  # only pipelines need it
-
-    with samples_path(folder).open("rb") as file:
-        file.seek(spec.offset)
-        data = file.read(spec.size_bytes)
-    if spec.dtype == "bfloat16":  # the first half of a float32; NumPy has no type for it
-        numbers = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
-    else:
-        numbers = np.frombuffer(data, spec.dtype)
-    return numbers.astype(np.float64).reshape(spec.shape)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pytest_edgeload.base.arguments import whole
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import SIZE_HINT, Limit
-from pytest_edgeload.engine.reader_choice import best_reader
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.measuring.reader_choice import best_reader
+from pytest_edgeload.networks.compressed import SCRATCH_BYTES
 from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
 from pytest_edgeload.planning.budget import speeds as planned_speeds
 from pytest_edgeload.planning.calibrated import WorkerSetup
@@ -50,14 +53,39 @@ def predict(
     name, function = _policy(policy)
     if reader != AUTO and reader not in READERS:
         raise UsageError(f"reader={reader!r}", "unknown", suggestion(reader, [AUTO, *READERS]))
-    idle_bytes = speeds.worker.idle_bytes
-    limit_bytes = None if memory is None else enforced_bytes(_limit(memory), idle_bytes)
-    memory_bytes = None if limit_bytes is None else budget_bytes(limit_bytes, idle_bytes, workload)
-    plan = make_plan(name, function, workload, Budget(memory_bytes, lanes, planned_speeds(read_bps)))
-    if reader == AUTO:
-        reader = best_reader(plan, workload, memory_bytes)
+    limit_bytes = None if memory is None else enforced_bytes(_limit(memory), speeds.worker.idle_bytes)
     setup = WorkerSetup(reader, limit_bytes, swap_bytes, threads, read_bps)
-    return simulated_run(plan, workload, speeds, setup, holds=holds)
+    return simulate_policy(workload, name, function, setup, speeds, lanes=lanes, holds=holds).measurement
+
+
+class SimulatedRun(NamedTuple):
+    """The reader of a run in virtual time, which `auto` may have chosen, and its measurement."""
+
+    reader: str
+    measurement: Measurement
+
+
+def simulate_policy(
+    workload: Workload,
+    name: str,
+    policy: Policy,
+    setup: WorkerSetup,
+    speeds: MachineSpeeds,
+    *,
+    lanes: int = 2,
+    timeout_s: float | None = None,
+    holds: Holds = always,
+) -> SimulatedRun:
+    """Make the plan of a policy, and carry it out in virtual time; `name` is for messages. Raises InvalidPlan."""
+    memory_bytes = None
+    if setup.memory_bytes is not None:
+        scratch_bytes = SCRATCH_BYTES if setup.stored_share < 1 else 0
+        memory_bytes = budget_bytes(setup.memory_bytes, speeds.worker.idle_bytes, workload, scratch_bytes)
+    budget = Budget(memory_bytes, lanes, planned_speeds(setup.read_bps, setup.stored_share))
+    plan = make_plan(name, policy, workload, budget)
+    if setup.reader == AUTO:
+        setup = setup._replace(reader=best_reader(plan, workload, memory_bytes))
+    return SimulatedRun(setup.reader, simulated_run(plan, workload, speeds, setup, timeout_s=timeout_s, holds=holds))
 
 
 def _policy(policy: str | Policy) -> tuple[str, Policy]:

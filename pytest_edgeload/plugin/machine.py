@@ -14,18 +14,25 @@ from pytest_edgeload.base import decoding
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.locks import once
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared
+from pytest_edgeload.measuring.speeds.store import load_speeds
+from pytest_edgeload.measuring.virtual_bench import VirtualBench
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.planning.budget import enforced_bytes
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.registrations import peers, policies
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.plugin.terminal import SessionProgress
+from pytest_edgeload.results.case import SIMULATED
+from pytest_edgeload.results.stored_speeds import LoadedSpeeds
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.sandbox.swap import Swap
+from pytest_edgeload.sandbox.swap import Swap, planned
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -56,6 +63,7 @@ class SessionMachine:
         self._progress = SessionProgress(config)
         self._say_wait = once(self._progress.say)
         self._restore = ExitStack()
+        self._speeds: dict[str | None, LoadedSpeeds] = {}
 
     def prepare(self, *, must_fit_networks: bool) -> None:
         """Clean up after dead sessions, switch swap on, and check the constraints. For the owner.
@@ -64,6 +72,9 @@ class SessionMachine:
         Unsupported, and then leaves nothing behind.
         """
         setup, directories = self._setup, self._directories
+        if setup.settings.simulate:
+            self._prepare_simulation()
+            return
         try:
             with Interrupts():
                 outer = CAPS[setup.cap].outer()
@@ -81,6 +92,22 @@ class SessionMachine:
         except BaseException:
             self.restore()
             raise
+
+    def _prepare_simulation(self) -> None:
+        """Check the limits, and say which speeds count. Nothing of the machine changes."""
+        setup, directories = self._setup, self._directories
+        directories.make(directories.runs)
+        swap = planned(setup.settings.swap, setup.devices.swap)
+        unenforced: dict[str, tuple[Shortfall, ...]] = {name: () for name in setup.devices.devices if name is not None}
+        shared = Shared(SIMULATED, swap.size_bytes, swap.usable, swap.kind, unenforced)
+        directories.write(self._note, msgspec.json.encode(shared))
+        directories.write(directories.unreported_marker, b"")
+        for name, limits in setup.devices.memory.items():
+            for fault in self._loaded_speeds(name).faults:
+                command = f"edgeload calibrate{'' if name is None else f' --device={name}'}"
+                self._progress.say(f"edgeload: {fault}; try {command}")
+            for limit in limits:
+                self.limit_bytes(limit, name)
 
     def restore(self) -> None:
         """Remove everything that the session made on the machine, except its results. For the owner."""
@@ -102,6 +129,24 @@ class SessionMachine:
     def bench(self) -> Bench:
         """The bench of all measurements with the session's cap and swap."""
         return self.bench_with(self.shared.cap, self.shared.swap)
+
+    @cached_property
+    def virtual_bench(self) -> VirtualBench:
+        """The bench of simulations."""
+        return VirtualBench(self.registry, policies(self._config.hook), self._progress, self._setup.settings.timeout)
+
+    def speeds(self, device: str | None) -> MachineSpeeds:
+        """Return the speeds of this machine, or of a device on it, for simulations."""
+        return self._loaded_speeds(device).speeds
+
+    def _loaded_speeds(self, device: str | None) -> LoadedSpeeds:
+        if device not in self._speeds:
+            self._speeds[device] = load_speeds(self._directories.cache, self._setup.devices.device(device))
+        return self._speeds[device]
+
+    def limit_bytes(self, limit: Limit | None, device: str | None) -> int | None:
+        """Return the bytes of a limit in a simulation. Raises UsageError if an idle worker already exceeds it."""
+        return None if limit is None else enforced_bytes(limit, self.speeds(device).worker.idle_bytes)
 
     def bench_with(self, cap: str, swap: Swap) -> Bench:
         """Return a bench with another cap and swap."""

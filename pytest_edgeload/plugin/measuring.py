@@ -38,12 +38,24 @@ class SessionBench:
         Raises UsageError for an unknown name, Unsupported for a peer whose package is not installed, and the errors of
         `Bench.measure`.
         """
+        if self._setup.settings.simulate:
+            return self._simulate(run)
         bench = self._machine.bench
         _check_names(run, bench)
         case = bench.with_reader(self._case(run, bench.calibration.limit_bytes), run.workload)
         bound = bench.calibration.bound(case, run.workload) if self._setup.settings.bound else None
         measurement = bench.measure(case, run.workload)
         return Entry(case, measurement if bound is None else bound.complete(measurement))
+
+    def _simulate(self, run: WorkloadRun) -> Entry:
+        """Carry out a workload once in virtual time. Raises the errors of `VirtualBench.measure`."""
+        machine, device = self._machine, run.caller.device
+        check_name("policy", run.policy, machine.virtual_bench.policies)
+        _check_reader(run)
+        case = self._case(run, lambda memory: machine.limit_bytes(memory, device))
+        swap = machine.shared.swap
+        swap_bytes = swap.size_bytes if case.constraints.swap_bytes is None else case.constraints.swap_bytes
+        return machine.virtual_bench.measure(case, run.workload, machine.speeds(device), swap_bytes)
 
     def measure_program(self, run: ProgramRun) -> Entry:
         """Measure a program once.
@@ -78,6 +90,8 @@ class SessionBench:
         if self._setup.settings.disable:
             return 1.0  # nothing is measured, so nothing depends on it
         case = self._case(WorkloadRun(Caller(device=device), mix, "bulk"), lambda _memory: None)
+        if self._setup.settings.simulate:
+            return self._machine.virtual_bench.service_s(mix, case, self._machine.speeds(device))
         return self._machine.bench.calibration.service_s(mix, case.enforced)
 
     @cached_property
@@ -93,7 +107,6 @@ class SessionBench:
         workload, policy, reader = run.row
         case = Case(
             test=run.caller.test,
-            host=self._setup.host,
             workload=workload,
             policy=policy,
             reader=reader,

@@ -30,7 +30,7 @@ from pytest_edgeload.plugin.measuring import SessionBench
 from pytest_edgeload.plugin.options import spell
 from pytest_edgeload.plugin.programs import CallSpec, CommandSpec, own_modules
 from pytest_edgeload.plugin.properties import properties, without_measurements
-from pytest_edgeload.plugin.registrations import check_registered
+from pytest_edgeload.plugin.registrations import check_registered, peers
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.case import AUTO, Case
@@ -78,11 +78,7 @@ class Running:
             if self.setup.is_owner:
                 raise pytest.UsageError(str(error)) from error
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Make each test that measures raise `refusal`, because here pytest could not show it at once."""
-        self._refusal = self._refusal or refusal
-
-    def prepare_tests(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:  # noqa: ARG002  # for the owner
+    def announce(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:  # noqa: ARG002  # for the owner
         """Note the ids of the tests that will measure, for the owner to prepare the machine. For a worker of xdist.
 
         If the session is refused, note the reason instead.
@@ -114,7 +110,7 @@ class Running:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Begin an attempt. Skip an optional round if the rounds so far are precise enough; see --edge-precision."""
         self._begin_attempt(item)
-        rounds, precision = self.setup.settings.rounds, self.setup.settings.precision
+        rounds, precision = self.setup.rounds, self.setup.settings.precision
         if precision is None or not measures(item) or round_of(item) < rounds.min:
             return
         own = [record for record in self._journal.of_test(test_name(item)) if is_of(record.case, item)]
@@ -156,6 +152,8 @@ class Running:
     ) -> Measurement:
         """Measure a workload once for the running test; see `fixtures.Edge.run`."""
         item = self._running_item("run", turn)
+        if self.setup.settings.simulate and policy in peers(item.ihook):
+            pytest.skip(f"peer {policy} cannot be simulated")
         policy, reader = text("policy", policy), text("reader", reader)
         run = WorkloadRun(Caller.of(item, turn), as_mix(workload), policy, to_limit(memory), reader, to_store(store))
         if self.setup.settings.disable:
@@ -172,6 +170,8 @@ class Running:
     ) -> Measurement:
         """Run a program once for the running test; see `fixtures.Edge.call` and `command`."""
         item, limit = self._running_item(spec.method, turn), to_limit(memory)
+        if self.setup.settings.simulate:
+            pytest.skip(f"edge.{spec.method} runs a program, which cannot be simulated")
         name, program = spec.build(item, inherited(self.setup.settings.keep_env))
         if spec.name is None:
             self._check_unique(name, program.key)
@@ -229,18 +229,15 @@ class Running:
 
     @cached_property
     def _journal(self) -> journal.Follower:
-        return journal.Follower(self._directories.runs, is_alone=self.setup.is_owner or self.setup.host is not None)
+        return journal.Follower(self._directories.runs, is_alone=self.setup.is_owner)
 
     def _keep(self, item: pytest.Item, run: WorkloadRun | ProgramRun, entry: Entry) -> Measurement:
         """Write a measurement to its file and to the properties of the test. Raises UsageError if the disk is full."""
         measurement = msgspec.structs.replace(
-            entry.measurement,
-            round=run.caller.round,
-            attempt=self._attempt,
-            interleaved=self.setup.is_owner or self.setup.host is not None,
+            entry.measurement, round=run.caller.round, attempt=self._attempt, interleaved=self.setup.is_owner
         )
         entry = journal.place(self._directories.runs, Entry(entry.case, measurement))
-        item.user_properties += properties(entry, item.user_properties, is_whole=self.setup.host is not None)
+        item.user_properties += properties(entry, item.user_properties)
         self._cases.append(entry.case)
         with noting(self._directories.cache):
             journal.write(entry)

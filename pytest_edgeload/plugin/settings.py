@@ -27,7 +27,6 @@ from pytest_edgeload.plugin.values import (
     to_folder,
     to_github,
     to_group_by,
-    to_hosts,
     to_input,
     to_limits,
     to_name,
@@ -205,12 +204,6 @@ class Settings:
         "TOML file with devices of your own",
         default_words="edge-devices.toml in rootdir, if it exists", is_path=True,
     )
-    hosts = Option(
-        or_none(to_hosts), "", "FILE[:NAMES]",
-        "TOML file of hosts to measure on, over ssh, instead of this machine; all hosts, or those with these names or "
-        "tags. Needs pytest-xdist",
-        is_path=True,
-    )
     user = Option(
         str, "auto", "NAME",
         "User that workers run as when pytest runs as root: a user name (workers may still read every file), same "
@@ -295,6 +288,10 @@ class Settings:
         or_none(to_folder), "", "DIR",
         "Folder of stored networks, sessions and swap files",
         default_words="the cache folder of the user", is_path=True,
+    )
+    simulate = _switch(
+        "Carry out each run once in virtual time, with the speeds that edgeload calibrate measured, and without a "
+        "worker; programs, functions and peers are skipped"
     )
     only = _switch("Run only tests that measure; skip all others")
     skip = _switch("Skip tests that measure")

@@ -18,11 +18,10 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
     settings, seed = setup.settings, setup.seed
     if settings.skip:
         return None
-    if setup.hosts:
-        names = ", ".join(host.name if host.device is None else f"{host.name} ({host.device})" for host in setup.hosts)
-        return f"edgeload: on hosts {names}, rounds {settings.rounds}, seed {seed}"
     if settings.disable:
         return f"edgeload: disabled, every case runs once without a limit and nothing is recorded, seed {seed}"
+    if settings.simulate:
+        return f"edgeload: {setup.devices}, simulated: no worker starts and nothing is measured, seed {seed}"
     enforced = f"enforced by {setup.cap}" if setup.is_enforced else "NOT enforced (cap none)"
     reads = "" if settings.read_bw is None else f"reads at {exact_size(settings.read_bw)}/s, "
     view = "" if settings.view == HOST else f"view {settings.view}, "

@@ -54,9 +54,9 @@ class _Contest:
         """The workload and the limit, and the loop if requests do not arrive all at once; of programs the limit."""
         case = self.winner.record.case
         loop = "" if case.loop == "once" else f", {case.loop} loop"
+        simulated = f", {case.simulated}" if case.simulated else ""
         workload = "" if case.is_program else f"{case.workload} "
-        host = "" if case.host is None else f" on host {case.host}"
-        return printable(f"{workload}at {case.limit or 'no limit'}{host}{loop}")
+        return printable(f"{workload}at {case.limit or 'no limit'}{loop}{simulated}")
 
     @property
     def where(self) -> str:

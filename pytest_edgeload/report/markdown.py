@@ -78,7 +78,8 @@ def _origin(document: Document) -> str:
     machine, commit = document.machine, document.commit
     where = f"{machine.processors}x {machine.processor}, {round(machine.memory_bytes / (1 << 30))} GiB"
     version = "" if commit is None else f", commit {commit.id[:12]}{' and changes' if commit.is_dirty else ''}"
-    return f"Measured {document.created} on {where}, Linux {machine.kernel}, PyTorch {machine.torch}{version}"
+    verb = "Simulated" if document.is_simulated else "Measured"
+    return f"{verb} {document.created} on {where}, Linux {machine.kernel}, PyTorch {machine.torch}{version}"
 
 
 def code(text: str) -> str:

@@ -61,13 +61,12 @@ def winner(records: Sequence[Record], figure: Figure | None = None) -> Winner | 
         return None
     best, *others = ordered[: len(values)]
     reference = next((r for r in others if r.case.policy == REFERENCE and figure.reference is None), None)
-    interval = interval_in(records, best, figure)
     return Winner(
         best,
         figure,
         values[0],
         None if reference is None else ratio(best, reference, figure.metric),
-        tuple(record for record in others if _overlap(interval, interval_in(records, record, figure))),
+        tuple(record for record in others if _may_be_as_good(records, best, record, figure)),
     )
 
 
@@ -111,6 +110,13 @@ def interval_in(records: Sequence[Record], record: Record, figure: Figure) -> In
     """Return the 95 % interval of the figure; None for a single run."""
     main = estimate(_runs(records, record, figure), figure.stat)
     return None if main is None else main.interval
+
+
+def _may_be_as_good(records: Sequence[Record], best: Record, other: Record, figure: Figure) -> bool:
+    """Return whether the intervals of two records overlap. Two simulations differ unless their figures are equal."""
+    if best.case.is_simulated:
+        return value_in(records, best, figure) == value_in(records, other, figure)
+    return _overlap(interval_in(records, best, figure), interval_in(records, other, figure))
 
 
 def _overlap(one: Interval | None, other: Interval | None) -> bool:

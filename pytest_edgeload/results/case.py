@@ -20,6 +20,9 @@ HOST: Visible = "host"
 LIMIT: Visible = "limit"
 VIEWS: tuple[Visible, ...] = (HOST, LIMIT)
 
+SIMULATED = "simulated"
+"""The cap of a case that was carried out in virtual time: no kernel enforced anything, and nothing was measured."""
+
 AUTO = "auto"
 """The name for the best reader of a policy."""
 
@@ -46,11 +49,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     which the weights are stored.
 
     `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
-    `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, and `swap` the
-    swap that the process could use: `none`, `off`, or its size. `view` is the memory that it saw.
+    `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, or `simulated`,
+    and `swap` the swap that the process could use: `none`, `off`, or its size. `view` is the memory that it saw.
 
-    `host` names the machine if a session measured on several. `device` names the device, and after a merge also the
-    machine. `by_device` lists the constraints, by field, that the
+    `device` names the device, and after a merge also the machine. `by_device` lists the constraints, by field, that the
     device set and no option did; `unenforced` lists those that this machine did not enforce.
     """
 
@@ -65,7 +67,6 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     view: Visible = HOST
     limit: str | None = None
     constraints: Constraints = Constraints()
-    host: str | None = None
     device: str | None = None
     requests: tuple[Ask, ...] = ()
     loop: str = "once"
@@ -107,6 +108,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return self.workload == PROGRAM
 
     @property
+    def is_simulated(self) -> bool:
+        """Whether the case was carried out in virtual time."""
+        return self.cap == SIMULATED
+
+    @property
     def group(self) -> Self:
         """The same case without its policy; cases with the same group are compared with each other.
 
@@ -116,17 +122,20 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """The limit, the device, the host and the view in words: `at 768M on rpi3`, `at 512M, view limit`."""
+        """The limit, the device and the view in words: `at no limit`, `at 768M on rpi3`, `at 512M, view limit`."""
         view = "" if self.view == HOST else f", view {self.view}"
-        form = self.form and f", {self.form}"
-        device = "" if self.device is None else f" on {self.device}"
-        host = "" if self.host is None else f" on host {self.host}"
-        return f"at {self.limit or 'no limit'}{device}{host}{view}{form}"
+        form = "".join(f", {words}" for words in (self.form, self.simulated) if words)
+        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}{view}{form}"
 
     @property
     def form(self) -> str:
         """The form of the weights in words: `compressed weights`; empty if they are plain."""
         return "" if self.store == PLAIN else f"{self.store} weights"
+
+    @property
+    def simulated(self) -> str:
+        """The word `simulated` for a case that was carried out in virtual time; otherwise empty."""
+        return SIMULATED if self.is_simulated else ""
 
     @property
     def title(self) -> str:

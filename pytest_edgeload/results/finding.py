@@ -159,12 +159,18 @@ def _may_be(one: Case, other: Case) -> bool:
 def identity(case: Case) -> Case:
     """Return the part of a case that is the same in every session: without the bytes of `base+`, the cap and the swap.
 
-    A reader that `auto` chose is `auto`. The parameters are part of it, because the id of a test joins them by a
-    hyphen, which they may contain.
+    A simulated case keeps its cap, so it is never compared with a measured one. A reader that `auto` chose is `auto`.
+    The parameters are part of it, because the id of a test joins them by a hyphen, which they may contain.
     """
     constraints = case.constraints.without(["memory_bytes"])
     return msgspec.structs.replace(
-        case, constraints=constraints, reader=case.given_reader, cap="", swap="", by_device=(), unenforced=()
+        case,
+        constraints=constraints,
+        reader=case.given_reader,
+        cap=case.simulated,
+        swap="",
+        by_device=(),
+        unenforced=(),
     )
 
 

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from pytest_edgeload.runtime.runtime import Runtime as Runtime
-from pytest_edgeload.runtime.server import TooManyRequests as TooManyRequests
 
-__all__ = ["Runtime", "TooManyRequests"]
+__all__ = ["Runtime"]

@@ -66,6 +66,22 @@ class Swap:
                 raise Unsupported(what, f"cannot be removed: {reason_of(error)}", hint) from error
 
 
+def planned(setting: str, wanted: tuple[str, int] | None = None) -> Swap:
+    """Return the swap that a session with `setting` would have, for a simulation; nothing is switched on.
+
+    `wanted` is the kind and the size that devices ask for. `auto` without a swap of the machine's own is a file.
+    """
+    if wanted is not None:
+        return Swap(wanted[1], kind=wanted[0])
+    if setting == "off":
+        return Swap(0, usable=False)
+    kind, _, text = setting.rpartition(":")
+    if text not in {"existing", "auto"}:
+        return Swap(parse_size(text), kind=kind or "file")
+    existing = sum(size for path, size in active() if not path.name.startswith(PREFIX))
+    return Swap(AUTO_BYTES if setting == "auto" and not existing else existing)
+
+
 def open_wanted(kind: str, size_bytes: int, folder: Path, session: str, outer: OuterLimit | None = None) -> Swap | None:
     """Return a swap of this kind and at least this size, the machine's own if possible; None if there cannot be one."""
     existing = open_swap("existing", folder, session, outer)

@@ -53,6 +53,7 @@ VALUES = {
     "name": ("long", "short", "long"),
     "quiet": ("true", "false", "true"),
     "cache-dir": ("a", "b", "c"),
+    "simulate": ("true", "false", "true"),
     "only": ("true", "false", "true"),
     "skip": ("true", "false", "true"),
     "disable": ("true", "false", "true"),

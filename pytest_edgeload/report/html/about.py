@@ -45,7 +45,7 @@ def about(document: Document) -> list[tuple[str, str]]:
     terms = {
         "project": document.project,
         "command": document.command,
-        "measured": document.created,
+        "simulated" if document.is_simulated else "measured": document.created,
         "processor": _processor(document),
         "memory": format_size(machine.memory_bytes),
         "kernel": machine.kernel,
