@@ -19,6 +19,7 @@ from pytest_edgeload.cli import (
     compare,
     doctor,
     history,
+    hosts,
     minmem,
     noise,
     plan,
@@ -44,6 +45,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "store": store.SUBCOMMAND,
     "cache": cache.SUBCOMMAND,
     "doctor": doctor.SUBCOMMAND,
+    "hosts": hosts.SUBCOMMAND,
 }
 """All subcommands, in the order of `edgeload --help`."""
 

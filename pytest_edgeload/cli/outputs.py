@@ -14,7 +14,7 @@ from pytest_edgeload.report import files, session
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, comparison
 from pytest_edgeload.results.comparison import NEWEST, BaselineComparison
-from pytest_edgeload.results.document import Document
+from pytest_edgeload.results.document import Document, machine
 from pytest_edgeload.results.finding import Judgement
 from pytest_edgeload.results.gate import Gate
 
@@ -139,6 +139,8 @@ def _comparison(args: argparse.Namespace) -> BaselineComparison:
     if args.compare is None and not args.compare_fail:
         return BaselineComparison(Gate())
     try:
-        return comparison.find(args.storage, args.compare or NEWEST, args.compare_fail, is_strict=args.strict)
+        return comparison.find(
+            args.storage, args.compare or NEWEST, args.compare_fail, machine(), is_strict=args.strict
+        )
     except UsageError as error:
         raise error.within(Setting("compare")) from None

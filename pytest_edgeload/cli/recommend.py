@@ -17,10 +17,10 @@ from pytest_edgeload.cli.plan import idle_bytes
 from pytest_edgeload.cli.project import Project, explaining, is_workload_file, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
+from pytest_edgeload.engine.reader_choice import accept_direct
 from pytest_edgeload.measuring.advising import Advisor, Options
 from pytest_edgeload.measuring.confirmations import Confirmations
 from pytest_edgeload.measuring.predictor import Predictor
-from pytest_edgeload.measuring.reader_choice import accept_direct
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store

@@ -141,7 +141,9 @@ class Lanes:
     def _work(self, lane: int) -> None:
         """Run tasks until none is left or a task fails on any lane."""
         try:
-            while (index := self._next(lane)) is not None:
+            with self._lock:
+                index = self._next(lane)
+            while index is not None:
                 start_s = self._now_s()
                 failed = self._perform(index)
                 end_s = self._now_s()
@@ -151,7 +153,7 @@ class Lanes:
                     ready_s, step = self._dispatcher.ready_s(index), self._dispatcher.step(index)
                     self._log.add(Span(index, lane, ready_s, start_s, end_s, step))
                     self._end(index)
-                    self._wake()
+                    index = self._next(lane)
         except BaseException as error:  # noqa: BLE001  # raised again by run(), on the caller's thread
             with self._lock:
                 self.error = self.error or error
@@ -181,25 +183,24 @@ class Lanes:
             self._performer.discard(request)
 
     def _next(self, lane: int) -> int | None:
-        """Wait for a task and return its index; None if no task is left or a lane has failed."""
-        with self._lock:
-            while self.error is None:
-                now_s = self._now_s()
-                self._dispatcher.advance(now_s)
-                self._wake()
-                if self._has_ended or (self._dispatcher.finished and not self._is_open):
-                    # after advance(): the arrival of a dropped request can be the end
-                    self._has_ended = True
-                    self._wake_all()
-                    break
-                index = self._dispatcher.take(lane, now_s)
-                if index is not None:
-                    return index
-                if self._dispatcher.is_stuck(now_s):
-                    raise InvalidPlan(STUCK)
-                arrival_s = self._dispatcher.next_arrival_s
-                self._changes[lane].wait(None if arrival_s is None else max(0.0, arrival_s - self._now_s()))
-            return None
+        """Wait for a task and return its index; None if no task is left or a lane has failed. The lock is held."""
+        while self.error is None:
+            now_s = self._now_s()
+            self._dispatcher.advance(now_s)
+            self._wake()
+            if self._has_ended or (self._dispatcher.finished and not self._is_open):
+                # after advance(): the arrival of a dropped request can be the end
+                self._has_ended = True
+                self._wake_all()
+                break
+            index = self._dispatcher.take(lane, now_s)
+            if index is not None:
+                return index
+            if self._dispatcher.is_stuck(now_s):
+                raise InvalidPlan(STUCK)
+            arrival_s = self._dispatcher.next_arrival_s
+            self._changes[lane].wait(None if arrival_s is None else max(0.0, arrival_s - self._now_s()))
+        return None
 
     def _wake(self) -> None:
         """Wake the lanes that may have a task now, or that would wait beyond the next arrival.

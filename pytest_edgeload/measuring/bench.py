@@ -10,11 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from pytest_edgeload.base.errors import Setting, UsageError
+from pytest_edgeload.engine.reader_choice import MAPPING, THROUGH_CACHE, accept_direct, best_reader
 from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.fed_samples import check_fed_samples
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.measuring.reader_choice import MAPPING, THROUGH_CACHE, accept_direct, best_reader
 from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, SCRATCH_BYTES, stored_share
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.layer import Network

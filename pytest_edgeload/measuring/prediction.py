@@ -7,8 +7,8 @@ from typing import NamedTuple
 from pytest_edgeload.base.arguments import whole
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import SIZE_HINT, Limit
+from pytest_edgeload.engine.reader_choice import best_reader
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.measuring.reader_choice import best_reader
 from pytest_edgeload.networks.compressed import SCRATCH_BYTES
 from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
 from pytest_edgeload.planning.budget import speeds as planned_speeds

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pytest_edgeload.measuring.reader_choice import THROUGH_CACHE, best_reader
+from pytest_edgeload.engine.reader_choice import THROUGH_CACHE, best_reader
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning import budget
 from pytest_edgeload.planning.calibrated import WorkerSetup

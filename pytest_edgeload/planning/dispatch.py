@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Sequence
 
 from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
-from pytest_edgeload.planning.open_tasks import OpenTasks, meets
+from pytest_edgeload.planning.open_tasks import OpenTasks
 from pytest_edgeload.planning.plan import Plan, StepLoop, Task
 from pytest_edgeload.planning.progress import RequestState, TaskState, WeightState
 from pytest_edgeload.planning.ready import Choice, Rank, ReadyClass, ReadyTasks
@@ -266,11 +266,9 @@ class Dispatcher:
                 ended = [other for other in ended if other.loop is not state.loop]
                 ended += self._end_loop(state.loop, now_s)
                 continue
-            met = state.followers
-            if state.loop is not None:
-                met = [follower for follower in met if meets(state, follower)]
+            met = state.met()
             if state.done < state.steps:  # the next step of the task itself also waits for this one
-                state.waiting = 1 + self._open.unmet(state)
+                state.waiting = 1 + state.unmet()
                 met.append(state)
             else:
                 self._forget(state)
@@ -291,7 +289,7 @@ class Dispatcher:
         states = [self._tasks[index] for index in range(loop.first, loop.end) if index in self._tasks]
         for state in states:
             self._count(state, now_s, state.steps - state.done)
-        followers = [each for state in states for each in state.followers if each.loop is not loop]
+        followers = [each for state in states for each in state.followers]
         for state in states:
             self._forget(state)
         return [follower for follower in followers if self._release(follower, now_s)]
@@ -299,7 +297,7 @@ class Dispatcher:
     def _forget(self, state: TaskState) -> None:
         """Remove a task that has ended."""
         del self._tasks[state.index]
-        state.followers = []  # tasks of a loop follow each other, and only a collection would end such a cycle
+        state.followers, state.links = [], None  # tasks of a loop wait for each other: a cycle of references
 
     def _count(self, state: TaskState, now_s: float, steps: int = 1) -> None:
         """Count the next steps of a task as ended: as a part of its request, and of that request's answer."""

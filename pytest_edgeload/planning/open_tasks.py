@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_edgeload.planning.arrivals import Arrivals, TimedRequest
 from pytest_edgeload.planning.plan import StepLoop, Task, WeightKey
-from pytest_edgeload.planning.progress import RequestState, TaskState, WeightState, loops_of
+from pytest_edgeload.planning.progress import LoopLinks, RequestState, TaskState, WeightState, loops_of
 
 
 class OpenTasks:
@@ -51,7 +51,7 @@ class OpenTasks:
         for state, loop in zip(added, loops_of(len(tasks), first, loops), strict=True):
             if loop is not None:
                 users = state.weights.users if state.weights is not None and state.task.kind != "exec" else ()
-                state.loop, state.steps = loop, loop.steps
+                state.loop, state.steps, state.links = loop, loop.steps, LoopLinks()
                 state.runs = min(loop.steps, max(request.steps for request in users or (state.request,)))
             _count_new(state)
         self.by_index.update(enumerate(added, first))
@@ -84,18 +84,10 @@ class OpenTasks:
         for index in dict.fromkeys(state.task.after):
             awaited = self.by_index.get(index)
             if awaited is not None:
-                awaited.followers.append(state)
-                state.waiting += 1
-        if state.steps > 1:
-            for index in {*state.task.carried} - {state.index, *state.task.after}:
-                self.by_index[index].followers.append(state)
-
-    def unmet(self, state: TaskState) -> int:
-        """Return how many tasks the step of a task that comes next, and is not its first, still waits for."""
-        done, loop = state.done, state.loop
-        assert loop is not None  # only a loop has a second step
-        own = sum(a in self.by_index and self.by_index[a].done <= done for a in {*state.task.after} if a in loop)
-        return own + sum(c in self.by_index and self.by_index[c].done < done for c in {*state.task.carried})
+                state.link(awaited)
+        if state.links is not None:
+            for index in {*state.task.carried} - {state.index}:
+                state.link(self.by_index[index], is_carried=True)
 
 
 def _count_new(state: TaskState) -> None:
@@ -107,11 +99,3 @@ def _count_new(state: TaskState) -> None:
         state.waiting = 1  # for its arrival
     if kind in {"init", "exec"}:
         request.left_until_answer += state.runs
-
-
-def meets(state: TaskState, follower: TaskState) -> bool:
-    """Return whether the step of a task that has just ended is one that `follower` waits for."""
-    if state.loop is None or follower.index not in state.loop:
-        return state.done == state.steps
-    is_own = state.index in follower.task.after and state.done == follower.done + 1
-    return is_own or (state.index in follower.task.carried and state.done == follower.done)

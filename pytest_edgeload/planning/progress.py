@@ -50,11 +50,25 @@ class WeightState:
 
 
 @dataclass(slots=True, eq=False)
+class LoopLinks:
+    """The tasks of the same loop that a task waits for, and those that wait for it.
+
+    Its step waits for the same step of `after` and for the step before of `carried`; the same step of `same` and the
+    next one of `later` wait for it.
+    """
+
+    after: list[TaskState] = field(default_factory=list)
+    carried: list[TaskState] = field(default_factory=list)
+    same: list[TaskState] = field(default_factory=list)
+    later: list[TaskState] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
 class TaskState:
     """A task that has not ended: it runs in `steps` steps of its loop, and a request needs it in the first `runs`.
 
     `weights` are those that it loads, uses or frees. `done` steps have ended. The next one waits for `waiting` events;
-    `followers` are the tasks that wait for this one.
+    `followers` are the tasks outside the loop that wait for this one.
     """
 
     index: int
@@ -68,6 +82,34 @@ class TaskState:
     waiting: int = 0
     ready_s: float = 0.0
     followers: list[TaskState] = field(default_factory=list)
+    links: LoopLinks | None = None
+
+    def link(self, awaited: TaskState, *, is_carried: bool = False) -> None:
+        """Wait for another task: outside a loop for its end, and in the same loop for its step, or the one before."""
+        if self.links is None or awaited.links is None or awaited.loop is not self.loop:
+            awaited.followers.append(self)
+            self.waiting += 1
+        elif is_carried:
+            self.links.carried.append(awaited)
+            awaited.links.later.append(self)
+        else:
+            self.links.after.append(awaited)
+            awaited.links.same.append(self)
+            self.waiting += 1
+
+    def met(self) -> list[TaskState]:
+        """Return the tasks whose next step has waited for the step of this one that has just ended."""
+        met = [*self.followers] if self.done == self.steps else []
+        if self.links is not None:
+            met += [each for each in self.links.same if each.done + 1 == self.done]
+            met += [each for each in self.links.later if each.done == self.done]
+        return met
+
+    def unmet(self) -> int:
+        """Return how many tasks the step that comes next, and is not the first, still waits for."""
+        assert self.links is not None  # only a task of a loop has a second step
+        own = [None for each in self.links.after if each.done <= self.done]
+        return len(own) + len([None for each in self.links.carried if each.done < self.done])
 
     @property
     def is_void(self) -> bool:

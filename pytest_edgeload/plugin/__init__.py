@@ -18,6 +18,7 @@ from pytest_edgeload.plugin.fixtures import (
     edge,
     edge_device,
     edge_examples,
+    edge_host,
     edge_mem,
     edge_network,
     edge_peer,
@@ -38,6 +39,7 @@ __all__ = [
     "edge",
     "edge_device",
     "edge_examples",
+    "edge_host",
     "edge_mem",
     "edge_network",
     "edge_peer",
@@ -73,6 +75,25 @@ def pytest_configure(config: pytest.Config) -> None:
     hooks = (config.hook.pytest_edge_networks, config.hook.pytest_edge_policies, config.hook.pytest_edge_peers)
     if options.read(config) or any(hook.get_hookimpls() for hook in hooks):
         start(config)
+
+
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Measure on the hosts if the options name some."""
+    if "hosts" in options.read(config) and options.sent(config) is None and not config.getoption("collectonly"):
+        config.pluginmanager.register(_OnHosts())
+
+
+class _OnHosts:
+    """The session on hosts, which begins where xdist's own session would begin."""
+
+    @pytest.hookimpl(trylast=True)  # after pytest has its terminal
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Take the place of xdist's session. Raises pytest.UsageError."""
+        if not config.pluginmanager.hasplugin("xdist"):
+            raise pytest.UsageError("--edge-hosts: pytest-xdist is missing; run pip install 'pytest-edgeload[xdist]'")
+        from pytest_edgeload.plugin.fleet import begin  # noqa: PLC0415  # needs xdist
+
+        begin(config, start(config))
 
 
 _IS_OURS = pytest.StashKey[bool]()
@@ -121,7 +142,9 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
-    """Prepare the machine as soon as a worker of xdist has collected tests that measure."""
+    """Prepare the machine as soon as a worker of xdist on it has collected tests that measure."""
+    if "hosts" in options.read(node.config):
+        return
     directories = directories_of(node.config)
     if directories.refusal.exists():
         raise pytest.UsageError(directories.refusal.read_text(encoding="utf-8", errors="surrogateescape"))

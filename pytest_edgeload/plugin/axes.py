@@ -11,9 +11,9 @@ import pytest
 if TYPE_CHECKING:
     from pytest_edgeload.base.units import Limit
 
-DEVICE, MEMORY, READER, STORE = "edge_device", "edge_mem", "edge_reader", "edge_store"
+HOST, DEVICE, MEMORY, READER, STORE = "edge_host", "edge_device", "edge_mem", "edge_reader", "edge_store"
 POLICY, PEER, ROUND = "edge_policy", "edge_peer", "edge_round"
-AXES = (DEVICE, MEMORY, READER, STORE, POLICY, PEER, ROUND)
+AXES = (HOST, DEVICE, MEMORY, READER, STORE, POLICY, PEER, ROUND)
 """The fixtures that the options parametrize. The last one varies fastest."""
 
 _SCOPES = ("function", "class", "module", "package", "session")
@@ -97,9 +97,17 @@ def parametrize(
     `memory` has the limits of each device.
     """
     own = {name for names in parameters.calls for name in names}
-    # Without a device, with plain weights and with one round, the fixture has its only value and is not in the id.
-    hidden = {axis for axis, alone in ((DEVICE, None), (STORE, "plain"), (ROUND, 0)) if list(axes[axis]) == [alone]}
+    # Without hosts, without a device, with plain weights and with one round, the fixture has its only value and is
+    # not in the id.
+    hidden = {
+        axis
+        for axis, alone in ((HOST, None), (DEVICE, None), (STORE, "plain"), (ROUND, 0))
+        if list(axes[axis]) == [alone]
+    }
     left = [axis for axis in AXES if axis in metafunc.fixturenames and axis not in own | hidden]
+    if left[:1] == [HOST]:
+        _give(metafunc, (HOST,), [(value,) for value in axes[HOST]])
+        left = left[1:]
     if left[:2] == [DEVICE, MEMORY]:
         pairs = [(device, limit) for device in axes[DEVICE] for limit in memory[device]]
         _give(metafunc, (DEVICE, MEMORY), pairs)

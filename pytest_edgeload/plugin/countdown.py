@@ -35,6 +35,10 @@ class Countdown:
         self._total = len(self._left)
         self._remaining = RemainingTime(map(function_of, self._left))
 
+    def expect(self, tests: Sequence[str]) -> None:
+        """Count the tests with these ids as well."""
+        self.begin([*self._left, *tests])
+
     def show(self, nodeid: str) -> None:
         """Show the state of the session while the test with this id runs."""
         seconds = self._remaining.seconds

@@ -52,6 +52,12 @@ class SessionDevices(NamedTuple):
         return tuple(dict.fromkeys([*(limit for limits in self.memory.values() for limit in limits), *own]))
 
 
+def devices_in(settings: Settings, rootdir: Path) -> dict[str, Device]:
+    """Return all known devices: the shipped ones, and those of the project. Raises UsageError."""
+    own = rootdir / OWN_FILE
+    return known_devices(settings.devices or (own if os.path.lexists(own) else None))
+
+
 def session_devices(settings: Settings, given: Mapping[str, Given], rootdir: Path) -> SessionDevices:
     """Return the devices of a session. Raises UsageError for an unknown device, or a device without a limit.
 
@@ -60,8 +66,7 @@ def session_devices(settings: Settings, given: Mapping[str, Given], rootdir: Pat
     """
     if settings.device == (None,):
         return SessionDevices({None: None}, {None: settings.mem})
-    own = rootdir / OWN_FILE
-    known = known_devices(settings.devices or (own if os.path.lexists(own) else None))
+    known = devices_in(settings, rootdir)
     overruling = {name for name in given if not given[name].is_in_ini or given["device"].is_in_ini}
     fields = [row.field for row in CONSTRAINTS.values() if row.option in overruling and row.option != "mem"]
     devices: dict[str | None, Device | None] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_edgeload.base.errors import Refusal
-from pytest_edgeload.plugin.axes import DEVICE, MEMORY, PEER, POLICY, READER, ROUND, STORE, Turn
+from pytest_edgeload.plugin.axes import DEVICE, HOST, MEMORY, PEER, POLICY, READER, ROUND, STORE, Turn
 from pytest_edgeload.plugin.options import sent, spell
 from pytest_edgeload.plugin.start import start
 
@@ -159,13 +159,14 @@ def _value(request: pytest.FixtureRequest, axis: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def edge(request: pytest.FixtureRequest, edge_device: str | None, edge_round: int) -> Edge:
+def edge(request: pytest.FixtureRequest, edge_host: str | None, edge_device: str | None, edge_round: int) -> Edge:
     """Measure a workload in a worker process with a memory limit: `edge.run(workload, policy=..., memory=...)`.
 
     `edge.call(function, *args, memory=...)` measures a function, and `edge.command([...], memory=...)` any program. The
     fixture is session-scoped, so tests with hypothesis' `@given` and fixtures of any scope can use it. A fixture that
     uses it is set up again for each device and round.
     """
+    del edge_host  # it makes the name of the host a part of the id of the test
     return Edge(start(request.config).running, Turn(edge_device, edge_round))
 
 
@@ -226,6 +227,12 @@ def edge_policy(request: pytest.FixtureRequest) -> str:
 def edge_peer(request: pytest.FixtureRequest) -> str:
     """Return the name of a policy or peer. The test runs once for each of --edge-policy, and of --edge-peer or all."""
     return cast("str", _value(request, PEER))
+
+
+@pytest.fixture(scope="session")
+def edge_host(request: pytest.FixtureRequest) -> str | None:
+    """Return the name of the host, or None. A test that uses `edge` runs on each host of --edge-hosts."""
+    return cast("str | None", _value(request, HOST))
 
 
 @pytest.fixture(scope="session")

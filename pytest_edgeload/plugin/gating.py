@@ -63,6 +63,10 @@ class SessionGate:
         self._followers: defaultdict[Case, dict[Case, None]] = defaultdict(dict)  # by the case they are compared with
         self._pending: dict[Case, _Pending] = {}
 
+    def expect(self, measuring: Iterable[str]) -> None:
+        """Expect the reports of further items with these ids."""
+        self._unseen |= set(map(test_of, measuring))
+
     def take(self, nodeid: str, entries: Iterable[Entry], ceilings: Sequence[Ceiling]) -> list[Finding]:
         """Take the report of an item and its entries. Return the findings that fail, of all cases complete now."""
         test = test_of(nodeid)

@@ -107,6 +107,7 @@ class SessionBench:
         workload, policy, reader = run.row
         case = Case(
             test=run.caller.test,
+            host=self._setup.host,
             workload=workload,
             policy=policy,
             reader=reader,

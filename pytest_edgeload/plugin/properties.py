@@ -20,14 +20,17 @@ PROPERTY = "edgeload"
 _WORD = re.compile(rf"{PROPERTY}(\.(?P<number>\d{{1,9}}))?\.[a-z]\w*", re.ASCII)
 
 
-def properties(entry: Entry, earlier: Sequence[tuple[str, object]]) -> list[tuple[str, str]]:
+def properties(entry: Entry, earlier: Sequence[tuple[str, object]], *, is_whole: bool = False) -> list[tuple[str, str]]:
     """Return the properties of an entry: the packed entry, and one for each key of its case and each metric.
 
     These have names like `edgeload.makespan_s`, or `edgeload.2.makespan_s` if `earlier`, the properties that the test
-    already has, contain one measurement.
+    already has, contain one measurement. If it `is_whole`, spans and timeline are packed as well, because the
+    controller cannot read the file of the run.
     """
     case, measurement = entry.case, entry.measurement
-    values = {name: getattr(case, name) for name in ("workload", "policy", "device", "limit", "reader", "store")}
+    values = {
+        name: getattr(case, name) for name in ("workload", "policy", "host", "device", "limit", "reader", "store")
+    }
     values["outcome"] = measurement.outcome
     values |= {name: measurement.value(name) for name in METRICS if name != "response_s"}
     values |= {figure.metric: measurement.value(figure.metric) for figure in stream_figures([_record(entry)])}
@@ -35,7 +38,7 @@ def properties(entry: Entry, earlier: Sequence[tuple[str, object]]) -> list[tupl
     count = _count(earlier)
     start = PROPERTY if count == 0 else f"{PROPERTY}.{count + 1}"
     words = [(f"{start}.{name}", str(value)) for name, value in values.items() if value is not None]
-    return [(PROPERTY, pack(entry)), *words]
+    return [(PROPERTY, pack(entry, is_whole=is_whole)), *words]
 
 
 def _record(entry: Entry) -> Record:
@@ -74,8 +77,22 @@ def entries_in(user_properties: Iterable[tuple[str, object]]) -> Iterator[Entry]
                 yield unpack(str(text))
 
 
-def pack(entry: Entry) -> str:
-    """Return the entry without spans and timeline as one JSON string, which crosses xdist."""
+def slim(user_properties: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
+    """Return the properties of a test without the spans and timelines of its measurements."""
+    return [(name, _slim(str(text)) if name == PROPERTY else text) for name, text in user_properties]
+
+
+def _slim(text: str) -> str:
+    try:
+        return pack(unpack(text))
+    except ValueError:  # a property of that name that the test recorded itself
+        return text
+
+
+def pack(entry: Entry, *, is_whole: bool = False) -> str:
+    """Return the entry as one JSON string, which crosses xdist, without spans and timeline unless it `is_whole`."""
+    if is_whole:
+        return msgspec.json.encode(entry).decode()
     return msgspec.json.encode(msgspec.structs.replace(entry, measurement=entry.measurement.summary())).decode()
 
 

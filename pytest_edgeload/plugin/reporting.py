@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +22,7 @@ from pytest_edgeload.plugin import github_actions, thresholds
 from pytest_edgeload.plugin.countdown import Countdown
 from pytest_edgeload.plugin.items import function_of
 from pytest_edgeload.plugin.options import as_pytest_errors
-from pytest_edgeload.plugin.properties import entries_in
+from pytest_edgeload.plugin.properties import entries_in, slim
 from pytest_edgeload.plugin.results import Results
 from pytest_edgeload.plugin.running import Running
 from pytest_edgeload.plugin.setup import Setup
@@ -30,6 +30,7 @@ from pytest_edgeload.plugin.summary import header
 from pytest_edgeload.report import comparison, github
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
+from pytest_edgeload.results.document import Machine
 from pytest_edgeload.results.finding import Finding
 
 _MAX_COMMAND = 10_000  # characters; a command line can name thousands of tests
@@ -73,7 +74,7 @@ class Reporting:
 
     # ---- the session -------------------------------------------------------------------------------------------
 
-    def prepare(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:
+    def prepare_tests(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:
         """Open the results and prepare the machine, once. `measuring` are the ids of the tests that will measure.
 
         See `SessionMachine.prepare` for `must_fit_networks`. Raises pytest.UsageError.
@@ -85,6 +86,20 @@ class Reporting:
                 self._running.prepare(must_fit_networks=must_fit_networks)
                 self._countdown.begin(measuring)
                 self._is_open = True
+
+    def expect(self, tests: Sequence[str]) -> None:
+        """Open the results, and expect the tests that a host has collected, by id. Raises pytest.UsageError."""
+        if not self._is_open and tests:
+            self._until_the_end.enter_context(ended_alike())
+            with as_pytest_errors():
+                self._results.open(())
+            self._is_open = True
+        self._results.expect(tests)
+        self._countdown.expect(tests)
+
+    def use_machines(self, machines: Mapping[str, Machine]) -> None:
+        """Take the machines of the hosts, by name."""
+        self._results.machines = machines
 
     def pytest_keyboard_interrupt(self) -> None:
         """Stop the workers of xdist from beginning more tests. Ctrl-C may have reached only their controller."""
@@ -154,7 +169,10 @@ class Reporting:
         if line is not None:
             self._lines[function_of(report.nodeid)] = line + 1
         ceilings = thresholds.ceilings_of(report.user_properties)
-        entries = entries_in(report.user_properties)
+        entries = list(entries_in(report.user_properties))
+        if self._setup.hosts:
+            entries = [self._results.bring_home(entry) for entry in entries]
+            report.user_properties[:] = slim(report.user_properties)
         if report.outcome not in {"passed", "failed", "skipped"}:  # a plugin runs the test again
             self._results.note(report.nodeid, entries, ceilings)
             return

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from pytest_edgeload.base.errors import Refusal, Setting, UsageError
 from pytest_edgeload.base.files import noting
@@ -22,9 +25,10 @@ from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline, journal
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.comparison import BaselineComparison
-from pytest_edgeload.results.document import Document, document
+from pytest_edgeload.results.document import Document, Machine, document, machine
 from pytest_edgeload.results.finding import Finding, Judgement
 from pytest_edgeload.results.gate import Gate
+from pytest_edgeload.results.merge import common_machine
 from pytest_edgeload.results.record import Entry, Record
 from pytest_edgeload.results.threshold import Ceiling
 
@@ -47,6 +51,7 @@ class Results:
         self._baseline: Path | None = None
         self._written: list[File] = []
         self.unwritten: list[str] = []
+        self.machines: Mapping[str, Machine] = {}
         self.judgement = Judgement()
 
     def open(self, measuring: Sequence[str]) -> None:
@@ -55,7 +60,7 @@ class Results:
         Raises UsageError.
         """
         setup = self._setup
-        self._comparison = find(setup.settings, setup.given)
+        self._comparison = find(setup.settings, setup.given, self._machine)
         empty = self._make_document(())
         setup.directories.make(setup.directories.runs)
         with noting(setup.directories.cache):
@@ -71,6 +76,24 @@ class Results:
                 baseline.check(setup.settings.storage)
             except OSError as error:
                 raise self._unsaved(error) from None
+
+    def expect(self, measuring: Iterable[str]) -> None:
+        """Expect further items with these ids."""
+        self._gate.expect(measuring)
+
+    def bring_home(self, entry: Entry) -> Entry:
+        """Return an entry of a host with a file of this machine, and write it there if possible."""
+        name = f"{entry.case.host}-{Path(entry.file).name}".replace("/", "-")
+        entry = msgspec.structs.replace(entry, file=str(self._setup.directories.runs / name))
+        if entry.file not in self._arrived:
+            with suppress(OSError):  # without its file, the entry is in the reports all the same
+                journal.write(entry)
+        return entry
+
+    @property
+    def _machine(self) -> Machine:
+        """The machine that measures; of several hosts, all that they have in common."""
+        return common_machine([*self.machines.values()]) if self.machines else machine()
 
     @property
     def arrived(self) -> Mapping[str, Entry]:
@@ -178,4 +201,5 @@ class Results:
         texts = {name: option.default for name, option in OPTIONS.items()}
         texts |= {name: printable(given.text) for name, given in setup.given.items()}
         texts |= {"seed": str(setup.seed), "user": setup.user.name}
-        return document(records, texts, self._project, self._command, versions(r.case.policy for r in records))
+        used = versions(r.case.policy for r in records)
+        return document(records, texts, self._project, self._command, used, self._machine, self.machines)

@@ -78,7 +78,11 @@ class Running:
             if self.setup.is_owner:
                 raise pytest.UsageError(str(error)) from error
 
-    def announce(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:  # noqa: ARG002  # for the owner
+    def refuse(self, refusal: Refusal) -> None:
+        """Make each test that measures raise `refusal`, because here pytest could not show it at once."""
+        self._refusal = self._refusal or refusal
+
+    def prepare_tests(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:  # noqa: ARG002  # for the owner
         """Note the ids of the tests that will measure, for the owner to prepare the machine. For a worker of xdist.
 
         If the session is refused, note the reason instead.
@@ -229,15 +233,18 @@ class Running:
 
     @cached_property
     def _journal(self) -> journal.Follower:
-        return journal.Follower(self._directories.runs, is_alone=self.setup.is_owner)
+        return journal.Follower(self._directories.runs, is_alone=self.setup.is_owner or self.setup.host is not None)
 
     def _keep(self, item: pytest.Item, run: WorkloadRun | ProgramRun, entry: Entry) -> Measurement:
         """Write a measurement to its file and to the properties of the test. Raises UsageError if the disk is full."""
         measurement = msgspec.structs.replace(
-            entry.measurement, round=run.caller.round, attempt=self._attempt, interleaved=self.setup.is_owner
+            entry.measurement,
+            round=run.caller.round,
+            attempt=self._attempt,
+            interleaved=self.setup.is_owner or self.setup.host is not None,
         )
         entry = journal.place(self._directories.runs, Entry(entry.case, measurement))
-        item.user_properties += properties(entry, item.user_properties)
+        item.user_properties += properties(entry, item.user_properties, is_whole=self.setup.host is not None)
         self._cases.append(entry.case)
         with noting(self._directories.cache):
             journal.write(entry)

@@ -27,6 +27,7 @@ from pytest_edgeload.plugin.values import (
     to_folder,
     to_github,
     to_group_by,
+    to_hosts,
     to_input,
     to_limits,
     to_name,
@@ -203,6 +204,12 @@ class Settings:
         or_none(to_input), "", "FILE",
         "TOML file with devices of your own",
         default_words="edge-devices.toml in rootdir, if it exists", is_path=True,
+    )
+    hosts = Option(
+        or_none(to_hosts), "", "FILE[:NAMES]",
+        "TOML file of hosts to measure on, over ssh, instead of this machine; all hosts, or those with these names or "
+        "tags. Needs pytest-xdist",
+        is_path=True,
     )
     user = Option(
         str, "auto", "NAME",

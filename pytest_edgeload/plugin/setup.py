@@ -5,14 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_edgeload.base.errors import UsageError, suggestion
+from pytest_edgeload.hosts.file import Host, load
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.plugin import options
 from pytest_edgeload.plugin.axes import AXES
-from pytest_edgeload.plugin.devices import SessionDevices, session_devices
+from pytest_edgeload.plugin.devices import SessionDevices, devices_in, session_devices
 from pytest_edgeload.plugin.options import Given
 from pytest_edgeload.plugin.registrations import check_readers, peers, policy_names
 from pytest_edgeload.plugin.settings import Settings
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 class Setup:
     """The settings of a session, and the values that follow from them on this machine.
 
-    The owner is the process that prepares the machine and writes the results: pytest itself, or xdist's controller.
+    The owner is the process that writes the results: pytest itself, or xdist's controller. It also prepares the
+    machine, unless the session measures on `hosts`. There the process on the host, whose name is `host`,
+    prepares its machine.
     """
 
     settings: Settings
@@ -39,6 +44,8 @@ class Setup:
     directories: SessionDirectories
     seed: int
     is_owner: bool
+    host: str | None = None
+    hosts: tuple[Host, ...] = ()
 
     @classmethod
     def of(cls, config: pytest.Config, directories: SessionDirectories) -> Setup:
@@ -46,7 +53,8 @@ class Setup:
         given = options.read(config)
         settings = options.parse(given, config.rootpath)
         check_readers(settings, given)
-        starts_workers = not (settings.disable or settings.simulate)
+        sent, hosts = options.sent(config), _hosts(settings, config.rootpath)
+        starts_workers = not (settings.disable or settings.simulate or hosts)  # under a limit, in this process
         cap = caps.choose(settings.cap, settings.read_bw)[0] if starts_workers else "none"
         if starts_workers:
             visible.check(settings.view, is_enforced=caps.CAPS[cap].enforces)
@@ -55,10 +63,12 @@ class Setup:
             given=given,
             devices=session_devices(settings, given, config.rootpath),
             cap=cap,
-            user=user.choose(settings.user),
+            user=user.ourselves() if hosts else user.choose(settings.user),
             directories=directories,
             seed=zlib.crc32(directories.folder.name.encode()) if settings.seed is None else settings.seed,
-            is_owner=options.sent(config) is None,
+            is_owner=sent is None,
+            host=None if sent is None else sent.get("host"),
+            hosts=hosts,
         )
 
     @property
@@ -78,5 +88,27 @@ class Setup:
         policies_and_peers = names if settings.peer else tuple(dict.fromkeys([*names, *peers(hook)]))
         rounds = range(self.rounds.max)
         devices = tuple(self.devices.devices)
-        values = (devices, settings.mem, settings.reader, settings.store, names, policies_and_peers, rounds)
+        values = (
+            (self.host,),
+            devices,
+            settings.mem,
+            settings.reader,
+            settings.store,
+            names,
+            policies_and_peers,
+            rounds,
+        )
         return dict(zip(AXES, values, strict=True))
+
+
+def _hosts(settings: Settings, rootdir: Path) -> tuple[Host, ...]:
+    """Return the hosts that measure instead of this machine. Raises UsageError."""
+    if settings.hosts is None:
+        return ()
+    hosts = load(settings.hosts.path, settings.hosts.chosen)
+    devices = devices_in(settings, rootdir)
+    for host in hosts:
+        if host.device is not None and host.device not in devices:
+            subject = f"{settings.hosts.path}: [{host.name}] device = {host.device!r}"
+            raise UsageError(subject, "no such device", suggestion(host.device, devices))
+    return hosts

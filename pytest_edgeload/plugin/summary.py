@@ -18,6 +18,9 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
     settings, seed = setup.settings, setup.seed
     if settings.skip:
         return None
+    if setup.hosts:
+        names = ", ".join(host.name if host.device is None else f"{host.name} ({host.device})" for host in setup.hosts)
+        return f"edgeload: on hosts {names}, rounds {settings.rounds}, seed {seed}"
     if settings.disable:
         return f"edgeload: disabled, every case runs once without a limit and nothing is recorded, seed {seed}"
     if settings.simulate:

@@ -210,6 +210,19 @@ def to_input(text: str, folder: Path) -> Path:
     return path
 
 
+class HostsFile(NamedTuple):
+    """A file of hosts, and the names and tags of those that are wanted; all without any."""
+
+    path: Path
+    chosen: tuple[str, ...] = ()
+
+
+def to_hosts(text: str, folder: Path) -> HostsFile:
+    """Return the file of hosts and the chosen ones in `FILE[:NAMES]`."""
+    file, colon, names = text.partition(":")
+    return HostsFile(as_path(file, folder), to_names(names) if colon else ())
+
+
 def to_output(text: str, folder: Path) -> Path:
     """Return the path of a file that can be written."""
     given = as_path(text, folder)

@@ -56,7 +56,8 @@ class _Contest:
         loop = "" if case.loop == "once" else f", {case.loop} loop"
         simulated = f", {case.simulated}" if case.simulated else ""
         workload = "" if case.is_program else f"{case.workload} "
-        return printable(f"{workload}at {case.limit or 'no limit'}{loop}{simulated}")
+        host = "" if case.host is None else f" on host {case.host}"
+        return printable(f"{workload}at {case.limit or 'no limit'}{host}{loop}{simulated}")
 
     @property
     def where(self) -> str:

@@ -134,8 +134,13 @@ def full_name(case: Case) -> str:
     always = [case.policy, place, f"reader {case.reader}", case.form]
     constraints = case.constraints.without(["memory_bytes"]).words.values()
     view = "" if case.view == HOST else f"view {case.view}"
-    parts = [*always, *constraints, view, loop, seed, conditions, case.device or "", case.simulated]
+    device = case.device or ""
+    parts = [*always, *constraints, view, loop, seed, conditions, device, _host(case), case.simulated]
     return ", ".join(part for part in parts if part)
+
+
+def _host(case: Case) -> str:
+    return "" if case.host is None else f"host {case.host}"
 
 
 def _constraint(row: Constraint, case: Case) -> str:
@@ -145,6 +150,7 @@ def _constraint(row: Constraint, case: Case) -> str:
 
 KEYS: Mapping[str, Callable[[Case], str]] = {
     "policy": lambda case: case.policy,
+    "host": lambda case: case.host or "",
     "device": lambda case: case.device or "",
     "workload": lambda case: case.workload,
     "limit": lambda case: case.limit or "none",

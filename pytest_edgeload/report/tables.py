@@ -122,14 +122,14 @@ class Table:
 def tables(records: Sequence[Record], view: View) -> list[Table]:
     """Return the tables of a view: one for each comparison group, or one for each group of the view.
 
-    Rows of several devices or merged machines share a table, and so do programs of no test under several limits.
+    Rows of several devices, hosts or merged machines share a table, and so do programs of no test under several limits.
     """
-    has_devices = len({record.case.device for record in records}) > 1
+    has_places = len({(record.case.device, record.case.host) for record in records}) > 1
     own = optional_metrics(records)
     grouped: dict[object, list[Row]] = {}
     for row in rows(records):
         case = row.record.case
-        place = _values(case, view) if view.group_by else _compared(case, has_devices=has_devices)
+        place = _values(case, view) if view.group_by else _compared(case, has_places=has_places)
         grouped.setdefault(place, []).append(row)
     return [_table(members, view, own) for members in grouped.values()]
 
@@ -138,13 +138,15 @@ def _values(case: Case, view: View) -> tuple[str, ...]:
     return tuple(key(name)(case) for name in view.group_by)
 
 
-def _compared(case: Case, *, has_devices: bool) -> Case:
+def _compared(case: Case, *, has_places: bool) -> Case:
     if case.is_program and not case.test:
         # A command is measured under several limits to compare them.
         case = msgspec.structs.replace(case, limit=None, constraints=case.constraints.without(["memory_bytes"]))
-    if not has_devices:
+    if not has_places:
         return case.group
-    common = msgspec.structs.replace(identity(case.group), device=None)
+    common = msgspec.structs.replace(identity(case.group), device=None, host=None)
+    if case.host is not None:  # by default, hosts have as many threads as processors
+        common = msgspec.structs.replace(common, constraints=common.constraints.without(["threads"]))
     if not case.by_device:
         return common
     # Limits from an option have a table each, because that option is a list; all other constraints are the device's.
@@ -222,8 +224,8 @@ def _labels(members: Sequence[Row], view: View, shown: Collection[str]) -> tuple
     """Return the columns that distinguish the rows: the policy and as many other coordinates as are needed."""
     if view.name == "long":
         return (_CASE,)
-    has_devices = len({row.record.case.device for row in members}) > 1
-    names = ["policy", *(["device"] if has_devices else [])]
+    places = [name for name in ("host", "device") if len({KEYS[name](row.record.case) for row in members}) > 1]
+    names = ["policy", *places]
     for name in KEYS:
         labels = {tuple(KEYS[label](row.record.case) for label in [*names, name]) for row in members}
         if len(labels) > len({label[:-1] for label in labels}):
@@ -317,10 +319,15 @@ def _circumstances(case: Case) -> list[str]:
 
 
 def _bound(members: Sequence[Row]) -> list[str]:
-    """Return a line on the bound of each device, if it is known."""
-    known = {row.record.case.device: row.record for row in reversed(members) if spread(row.record, "bound_s")}
-    devices = [device for device in dict.fromkeys(row.record.case.device for row in members) if device in known]
-    return [f"{f'{device}: ' if len(known) > 1 else ''}{_bound_of(known[device])}" for device in devices]
+    """Return a line on the bound of each host and device, if it is known."""
+    known = {_location(row.record): row.record for row in reversed(members) if spread(row.record, "bound_s")}
+    places = [place for place in dict.fromkeys(_location(row.record) for row in members) if place in known]
+    return [f"{f'{place}: ' if len(known) > 1 else ''}{_bound_of(known[place])}" for place in places]
+
+
+def _location(record: Record) -> str:
+    case = record.case
+    return ", ".join(filter(None, [case.host, case.device])) or "none"
 
 
 def _bound_of(record: Record) -> str:

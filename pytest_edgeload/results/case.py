@@ -52,7 +52,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, or `simulated`,
     and `swap` the swap that the process could use: `none`, `off`, or its size. `view` is the memory that it saw.
 
-    `device` names the device, and after a merge also the machine. `by_device` lists the constraints, by field, that the
+    `host` names the machine if a session measured on several. `device` names the device, and after a merge also the
+    machine. `by_device` lists the constraints, by field, that the
     device set and no option did; `unenforced` lists those that this machine did not enforce.
     """
 
@@ -67,6 +68,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     view: Visible = HOST
     limit: str | None = None
     constraints: Constraints = Constraints()
+    host: str | None = None
     device: str | None = None
     requests: tuple[Ask, ...] = ()
     loop: str = "once"
@@ -122,10 +124,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """The limit, the device and the view in words: `at no limit`, `at 768M on rpi3`, `at 512M, view limit`."""
+        """The limit, the device, the host and the view in words: `at 768M on rpi3`, `at 512M, view limit`."""
         view = "" if self.view == HOST else f", view {self.view}"
         form = "".join(f", {words}" for words in (self.form, self.simulated) if words)
-        return f"at {self.limit or 'no limit'}{'' if self.device is None else f' on {self.device}'}{view}{form}"
+        device = "" if self.device is None else f" on {self.device}"
+        host = "" if self.host is None else f" on host {self.host}"
+        return f"at {self.limit or 'no limit'}{device}{host}{view}{form}"
 
     @property
     def form(self) -> str:

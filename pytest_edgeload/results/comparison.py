@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.results import baseline
-from pytest_edgeload.results.document import machine
+from pytest_edgeload.results.document import Machine
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.threshold import Threshold
 
@@ -25,14 +25,19 @@ class BaselineComparison:
     sentence: str = ""
 
 
-def find(storage: Path, name: str, thresholds: Iterable[Threshold], *, is_strict: bool) -> BaselineComparison:
-    """Return the comparison with a baseline, given by number, name, file or as `newest`. Raises UsageError."""
-    path = baseline.find(storage, "" if name == NEWEST else name, machine())
+def find(
+    storage: Path, name: str, thresholds: Iterable[Threshold], machine: Machine, *, is_strict: bool
+) -> BaselineComparison:
+    """Return the comparison of records of `machine` with a baseline, given by number, name, file or as `newest`.
+
+    Raises UsageError.
+    """
+    path = baseline.find(storage, "" if name == NEWEST else name, machine)
     if path is None and is_strict:
         reason = (f"no baseline in {storage}, and ", Setting("strict"), " is given")
         raise UsageError(reason, hint="save one first")
     document = None if path is None else baseline.load(path)
-    is_alike = document is None or document.machine.key == machine().key
+    is_alike = document is None or document.machine.key == machine.key
     gate = Gate(tuple(thresholds), document, is_alike, is_strict)
     if path is None:
         return BaselineComparison(gate, f"no baseline in {storage}, so nothing is compared")

@@ -51,7 +51,8 @@ class Commit(msgspec.Struct, frozen=True):
 class Document(msgspec.Struct, frozen=True):
     """Records with the time, machine, settings and commit of their measurement.
 
-    `project` is the name of the project, and `command` the command line that measured.
+    `project` is the name of the project, and `command` the command line that measured. `hosts` are the machines by
+    name if the session measured on several; then `machine` is all that they have in common.
     """
 
     schema: int
@@ -63,6 +64,7 @@ class Document(msgspec.Struct, frozen=True):
     versions: dict[str, str] = {}
     project: str = ""
     command: str = ""
+    hosts: dict[str, Machine] = {}
 
     @property
     def is_simulated(self) -> bool:
@@ -88,21 +90,25 @@ def document(
     project: Path,
     command: str = "",
     versions: Mapping[str, str] | None = None,
+    measured_on: Machine | None = None,
+    hosts: Mapping[str, Machine] | None = None,
 ) -> Document:
-    """Return `records` with a description of this machine, of `project`, and of the repository that contains it.
+    """Return `records` with a description of the machine, of `project`, and of the repository that contains it.
 
-    `versions` are those of the packages that were measured, by name.
+    `versions` are those of the packages that were measured, by name. They were measured on this machine, or else on
+    `measured_on`, which is all that `hosts` have in common.
     """
     return Document(
         schema=SCHEMA,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        machine=machine(),
+        machine=measured_on or machine(),
         settings=dict(settings),
         records=tuple(records),
         commit=commit(project),
         versions={name: importlib.metadata.version(name) for name in _VERSIONS} | dict(versions or {}),
         project=_project_name(project),
         command=command,
+        hosts=dict(hosts or {}),
     )
 
 

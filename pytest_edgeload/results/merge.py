@@ -72,17 +72,18 @@ def _described(parts: Sequence[Part], records: tuple[Record, ...]) -> Document:
     return Document(
         schema=documents[0].schema,
         created=max(document.created for document in documents),
-        machine=_machine([document.machine for document in documents]),
+        machine=common_machine([document.machine for document in documents]),
         settings=_agreed([document.settings for document in documents]),
         records=records,
         commit=commits.pop() if len(commits) == 1 else None,
         versions=_agreed([document.versions for document in documents]),
         project=_common(document.project for document in documents),
         command=_common(document.command for document in documents),
+        hosts={name: one for document in documents for name, one in document.hosts.items()},
     )
 
 
-def _machine(machines: Sequence[Machine]) -> Machine:
+def common_machine(machines: Sequence[Machine]) -> Machine:
     """Return one description of all machines: their different texts, and the minimum of their numbers."""
 
     def words(texts: Iterable[str]) -> str:

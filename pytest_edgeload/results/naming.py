@@ -16,10 +16,10 @@ STATISTICS = ("median", "mean", "min", "max")
 """The statistics of rounds, besides percentiles such as `p90` or `p99.9`."""
 
 COLUMNS = frozenset({
-    "policy", "device", "workload", "limit", "reader", "store", "threads", "read_bw", "write_bw", "cpus", "cores",
-    "unenforced", "loop", "arrivals", "seed", "conditions", "clock", "test", "cap", "swap", "view", "ratio", "bound",
-    "memory_bound", "step_bound", "interval", "swap_in_out", "rounds", "outcome", "name", "case", "limit_bytes",
-    "round", "detail",
+    "policy", "host", "device", "workload", "limit", "reader", "store", "threads", "read_bw", "write_bw", "cpus",
+    "cores", "unenforced", "loop", "arrivals", "seed", "conditions", "clock", "test", "cap", "swap", "view", "ratio",
+    "bound", "memory_bound", "step_bound", "interval", "swap_in_out", "rounds", "outcome", "name", "case",
+    "limit_bytes", "round", "detail",
 })  # fmt: skip
 """The names of all columns that are not metrics."""
 

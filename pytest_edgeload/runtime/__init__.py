@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pytest_edgeload.runtime.runtime import Runtime as Runtime
+from pytest_edgeload.runtime.server import TooManyRequests as TooManyRequests
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "TooManyRequests"]

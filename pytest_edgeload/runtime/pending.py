@@ -61,16 +61,16 @@ class PendingRequest:
             self.is_over = True
             self._results.put(error)
 
-    def results(self) -> Generator[Outputs, None, None]:
+    def results(self, of: object = None) -> Generator[Outputs, None, None]:
         """Wait for each step, and yield its outputs; the request ends with the generator.
 
-        The generator raises the exception with which the request failed.
+        The generator raises the exception with which the request failed. It refers to the object `of`.
         """
-        results = self._results_after_start()
+        results = self._results_after_start(of)
         next(results)  # closing a generator that has not started would not end the request
         return results
 
-    def _results_after_start(self) -> Generator[Outputs, None, None]:
+    def _results_after_start(self, of: object) -> Generator[Outputs, None, None]:
         try:
             yield ()
             for _ in range(self.ask.steps):
@@ -79,6 +79,7 @@ class PendingRequest:
                     raise result
                 yield result
         finally:
+            del of
             self.abandon()
 
     def abandon(self) -> None:

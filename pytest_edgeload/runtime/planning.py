@@ -66,12 +66,12 @@ class Planner:
         last = {name: TimedAsk(name) for name in self.networks} | {each.network: each for each in asked}
         later_s = requests[-1].arrival_s + LATER_S
         imagined = [self._request(each, later_s) for each in last.values()]
-        plan = self._make([*requests, *imagined])
+        plan = self.whole_plan([*requests, *imagined])
         count = len(requests)
         end = next((i for i, task in enumerate(plan.tasks) if task.request >= count), len(plan.tasks))
         end = min([end, *(loop.first for loop in plan.loops if loop.first < end < loop.end)])
         if any(task.kind != "free" and task.request < count for task in plan.tasks[end:]):
-            plan = self._make(requests)
+            plan = self.whole_plan(requests)
             end = len(plan.tasks)
         return OpenPlan(plan, end)
 
@@ -84,7 +84,8 @@ class Planner:
         network = self.networks[ask.network]
         return Request(network, arrival_s=arrival_s, deadline_s=ask.deadline_s, steps=ask.steps)
 
-    def _make(self, requests: Sequence[Request]) -> Plan:
+    def whole_plan(self, requests: Sequence[Request]) -> Plan:
+        """Return the plan of these requests, as if none were to follow. Raises InvalidPlan."""
         return make_plan(self.name, self.policy, Workload("runtime", tuple(requests)), self.budget)
 
     def fit(self, asked: Sequence[TimedAsk]) -> bool:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Mapping, Sequence
+import warnings
+import weakref
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -16,7 +20,10 @@ from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.engine.network import OpenNetwork
+from pytest_edgeload.engine.reader_choice import THROUGH_CACHE, accept_direct, best_reader
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.folder import read_graph, weight_files
+from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.budget import reserved_bytes
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.policies import BY_ORDER, FAMILIES, POLICIES, Policy
@@ -28,6 +35,8 @@ from pytest_edgeload.runtime.stored import find_network
 from pytest_edgeload.runtime.window import FULL
 from pytest_edgeload.workload import Request, Workload
 
+AUTO = "auto"
+
 
 class Runtime:
     """Answers requests of several networks in this process, in little memory, by a loading policy.
@@ -37,11 +46,13 @@ class Runtime:
     `networks` has a file of `edgeload store`, or a function such as `my_models:detector`, by name. `memory` is the
     most that weights and activations take together, such as `"300M"` or a number of bytes; None sets no limit. The
     inputs and outputs that callers hold are not part of it. `policy` is the name of a loading policy, or a function
-    such as a policy of your own. `reader` is `read`, `mmap` or `direct`. `threads` is the number of threads that one
-    operator may use, in the whole process; None leaves it as it is.
+    such as a policy of your own. `reader` is `read`, `mmap`, `direct`, or `auto` for the best one for the policy and
+    the file system. `threads` is the number of threads that one operator may use, in the whole process; None leaves it
+    as it is. `max_waiting` is the most requests that may wait for answers at the same time; None sets no limit.
 
-    Raises UsageError if an argument is wrong or a network does not fit in `memory` under the policy; and
-    PreparationFailed, DamagedNetwork or BadCheckpoint if a network cannot be made or read.
+    A runtime is closed if nothing refers to it any more. Raises UsageError if an argument is wrong or a network does
+    not fit in `memory` under the policy; and PreparationFailed, DamagedNetwork or BadCheckpoint if a network cannot be
+    made or read.
     """
 
     def __init__(
@@ -50,25 +61,37 @@ class Runtime:
         *,
         memory: str | int | None = None,
         policy: str | Policy = "stream",
-        reader: str = "direct",
+        reader: str = "auto",
         threads: int | None = None,
+        max_waiting: int | None = None,
     ) -> None:
-        reader = arguments.choice("reader", reader, tuple(READERS))
+        reader = arguments.choice("reader", reader, (*READERS, AUTO))
+        max_waiting = arguments.optional(
+            lambda name, value: arguments.whole(name, value, 1), "max_waiting", max_waiting
+        )
         memory_bytes = _memory_bytes(memory)
         chosen = _policy(policy)
         networks = _sources(networks)
         if threads is not None:
             torch.set_num_threads(arguments.whole("threads", threads, 1))
-        self._networks = {each: OpenNetwork(find_network(each, source), reader) for each, source in networks.items()}
-        planner = _planner(self._networks, chosen, memory_bytes)
-        self._server = WindowServer(self._networks, planner)
+        found = {each: find_network(each, source) for each, source in networks.items()}
+        # policies know the networks by the names that this runtime gives them
+        graphs = {each: msgspec.structs.replace(read_graph(stored), name=each) for each, stored in found.items()}
+        planner = _planner(graphs, chosen, memory_bytes)
+        if reader == AUTO:
+            reader = _best_reader(planner, found.values())
+        self._networks = {each: OpenNetwork(stored, reader) for each, stored in found.items()}
+        self._server = WindowServer(self._networks, planner, max_waiting)
+        self._finalizer = weakref.finalize(self, _close_dropped, self._server, self._networks)
+        self._finalizer.atexit = False  # the server has an end of its own
 
     def ask(self, network: str, *inputs: Any, deadline_s: float | None = None, **keywords: Any) -> Outputs:
         """Return the outputs of `network` for these inputs, which are as the module takes them.
 
         Waits for the answer. Policies that know deadlines serve the request that is due first; this one is due
         `deadline_s` seconds from now. Raises UsageError if the inputs are not like those that the network was stored
-        with, MemoryError if memory is refused, and the exception of an operator that fails.
+        with, TooManyRequests if too many others wait, MemoryError if memory is refused, and the exception of an
+        operator that fails.
         """
         pending = self._pending(network, 1, deadline_s, inputs, keywords)
         self._server.submit([pending])
@@ -99,7 +122,7 @@ class Runtime:
             hint = "store it with feeds, or ask for one step"
             raise UsageError(f"network {network}", "its steps take nothing from each other", hint)
         self._server.submit([pending])
-        return pending.results()
+        return pending.results(of=self)
 
     def _pending(
         self,
@@ -123,9 +146,8 @@ class Runtime:
         self._close(is_waiting=True)
 
     def _close(self, *, is_waiting: bool) -> None:
-        self._server.close(is_waiting=is_waiting)
-        for network in self._networks.values():
-            network.close()
+        self._finalizer.detach()
+        _close(self._server, self._networks, is_waiting=is_waiting)
 
     def __enter__(self) -> Self:
         """Return the runtime itself."""
@@ -138,6 +160,19 @@ class Runtime:
         self._close(is_waiting=error is None)
 
 
+def _close(server: WindowServer, networks: Mapping[str, OpenNetwork], *, is_waiting: bool) -> None:
+    server.close(is_waiting=is_waiting)
+    for network in networks.values():
+        network.close()
+
+
+def _close_dropped(server: WindowServer, networks: Mapping[str, OpenNetwork]) -> None:
+    """Close a runtime that was not closed. Any thread may run this at any time, so another one does the work."""
+    warnings.warn("a runtime was not closed; use it in a `with` block", ResourceWarning, stacklevel=2)
+    closing = {"is_waiting": False}
+    Thread(target=_close, args=(server, networks), kwargs=closing, name="edgeload close", daemon=True).start()
+
+
 def _sources(networks: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | os.PathLike[str]]:
     """Return the sources of networks by name. Raises BadArgument."""
     hint = "give one such as {'detector': 'detector.edgenet'}"
@@ -148,10 +183,14 @@ def _sources(networks: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | 
     return {arguments.text("name of a network", name): source for name, source in networks.items()}
 
 
+def _at_least_one(name: str, value: object) -> int:
+    return arguments.whole(name, value, 1)
+
+
 def _memory_bytes(memory: str | int | None) -> int | None:
     """Return a size in bytes. Raises BadArgument."""
     if memory is None or not isinstance(memory, str):
-        return arguments.optional(lambda name, value: arguments.whole(name, value, 1), "memory", memory)
+        return arguments.optional(_at_least_one, "memory", memory)
     try:
         return parse_size(memory, "try 300M or 1G")
     except ValueError as error:
@@ -194,17 +233,15 @@ def _policy(policy: str | Policy) -> _ChosenPolicy:
     return _ChosenPolicy(name, POLICIES[name], name.partition("(")[0] in BY_ORDER)
 
 
-def _planner(networks: Mapping[str, OpenNetwork], chosen: _ChosenPolicy, memory_bytes: int | None) -> Planner:
+def _planner(networks: Mapping[str, Network], chosen: _ChosenPolicy, memory_bytes: int | None) -> Planner:
     """Return the planner. Raises UsageError if the memory is too small for a network under the policy."""
-    # policies know the networks by the names that this runtime gives them
-    by_name = {each: msgspec.structs.replace(network.network, name=each) for each, network in networks.items()}
     if memory_bytes is None:
-        return Planner(by_name, chosen.name, chosen.policy, Budget(), chosen.is_by_order)
-    longest = max(by_name.values(), key=lambda network: len(network.layers))
+        return Planner(networks, chosen.name, chosen.policy, Budget(), chosen.is_by_order)
+    longest = max(networks.values(), key=lambda network: len(network.layers))
     window = Workload("runtime", (Request(longest),) * (PAST + FULL + 2 * len(networks)))
     reserved = reserved_bytes(window)
     available_bytes = max(0, memory_bytes - reserved)
-    planner = Planner(by_name, chosen.name, chosen.policy, Budget(available_bytes), chosen.is_by_order)
+    planner = Planner(networks, chosen.name, chosen.policy, Budget(available_bytes), chosen.is_by_order)
     for each in networks:
         needed_bytes = planner.peak_bytes([TimedAsk(each)])
         if needed_bytes > available_bytes:
@@ -213,3 +250,11 @@ def _planner(networks: Mapping[str, OpenNetwork], chosen: _ChosenPolicy, memory_
             reason = f"policy {chosen.name} needs {enough} for it, and memory is {format_size(memory_bytes)}"
             raise UsageError(f"network {each}", reason, "give more memory, or another policy")
     return planner
+
+
+def _best_reader(planner: Planner, stored: Iterable[Path]) -> str:
+    """Return the best reader for networks that are asked in turn. Raises InvalidPlan."""
+    if not accept_direct(file for each in stored for file in weight_files(each)):
+        return THROUGH_CACHE
+    requests = planner.requests([TimedAsk(name, float(turn)) for turn in range(2) for name in planner.networks])
+    return best_reader(planner.whole_plan(requests), Workload("runtime", tuple(requests)), planner.budget.memory_bytes)

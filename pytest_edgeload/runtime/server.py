@@ -24,12 +24,18 @@ PAST = 8
 which counts or times requests knows of the past."""
 
 
-class WindowServer:
-    """Serves requests that any thread submits."""
+class TooManyRequests(UsageError):
+    """More requests would wait than a runtime allows."""
 
-    def __init__(self, networks: Mapping[str, OpenNetwork], planner: Planner) -> None:
+
+class WindowServer:
+    """Serves requests that any thread submits, of which at most `max_waiting` wait (None: any number)."""
+
+    def __init__(self, networks: Mapping[str, OpenNetwork], planner: Planner, max_waiting: int | None = None) -> None:
         self._networks = networks
         self._planner = planner
+        self._max_waiting = max_waiting
+        self._counted: list[PendingRequest] = []  # that were not answered, if there is a maximum
         self._past: list[TimedAsk] = []
         self._memory = WeightMemory(networks)
         self._changed = threading.Condition()
@@ -42,18 +48,32 @@ class WindowServer:
         self._thread.start()
 
     def submit(self, pending: Sequence[PendingRequest]) -> None:
-        """Let requests arrive now. Raises UsageError if the server is closed, or was opened before a fork."""
+        """Let requests arrive now.
+
+        Raises TooManyRequests, and UsageError if the server is closed or was opened before a fork.
+        """
         if self._pid != os.getpid():  # a fork copies no thread but the one that forks
             raise UsageError("the runtime", "opened before this process was forked", "open another one in it")
         with self._changed:
             if self._is_closed:
                 raise UsageError("the runtime", "closed", "ask inside its `with` block")
+            self._count(pending)
             now_s = time.perf_counter()
             for each in pending:
                 each.ask = each.ask._replace(arrived_s=now_s)
             self._waiting += pending
             self._extend()
             self._changed.notify_all()
+
+    def _count(self, pending: Sequence[PendingRequest]) -> None:
+        """Count requests as waiting. Raises TooManyRequests if they would be too many."""
+        if self._max_waiting is None:
+            return
+        self._counted = [each for each in self._counted if not each.is_over]
+        if len(self._counted) + len(pending) > self._max_waiting:
+            reason = f"{len(self._counted)} requests wait for answers, and at most {self._max_waiting} may"
+            raise TooManyRequests("the runtime", reason, "ask again later, or raise max_waiting")
+        self._counted += pending
 
     def close(self, *, is_waiting: bool = True) -> None:
         """Wait for the requests that were submitted, or only for a step of each, and free all memory."""

@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from pytest_edgeload.base.errors import Refusal, UsageError
+from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES, Policy
-from pytest_edgeload.runtime import Runtime
+from pytest_edgeload.runtime import Runtime, TooManyRequests
 from pytest_edgeload.workload import Workload
 from tests.engine.performers import anonymous_bytes
 from tests.runtime.conftest import STEPS, TOKENS, StoredModules, first_inputs
@@ -157,7 +158,8 @@ def test_inputs_are_not_changed(asked_networks: StoredModules) -> None:
         ),
         ({"memory": "12X"}, "memory='12X': not a size; try 300M or 1G"),
         ({"policy": "bluk"}, "policy 'bluk': not known; did you mean bulk?"),
-        ({"reader": "fast"}, "reader='fast': not a choice; choose from read, mmap, direct"),
+        ({"max_waiting": 0}, "max_waiting=0: too small; give at least 1"),
+        ({"reader": "fast"}, "reader='fast': not a choice; choose from read, mmap, direct, auto"),
     ],
 )
 def test_wrong_arguments_are_refused(asked_networks: StoredModules, arguments: dict[str, Any], message: str) -> None:
@@ -301,7 +303,7 @@ def test_forked_child_is_refused_and_the_process_ends(asked_networks: StoredModu
     """A child has no thread that serves; and a process that never closes its runtime ends while a sequence runs."""
     code = f"""if True:
         import os, torch
-        from pytest_edgeload.runtime import Runtime
+        from pytest_edgeload.runtime import Runtime, TooManyRequests
         runtime = Runtime({{"loop": {str(asked_networks.folders["loop"])!r}}})
         steps = runtime.sequence("loop", torch.rand(1, 64), steps=50_000)
         next(steps)
@@ -318,6 +320,40 @@ def test_forked_child_is_refused_and_the_process_ends(asked_networks: StoredModu
     assert (
         process.stderr.count("Error: the runtime: opened before this process was forked; open another one in it") == 1
     )
+
+
+def test_requests_beyond_the_most_that_may_wait_are_refused(asked_networks: StoredModules) -> None:
+    """The third request is refused while a sequence and an image wait, and served after the sequence has ended."""
+    with Runtime(asked_networks.folders, memory=MEMORY, max_waiting=2) as runtime, torch.no_grad():
+        steps = runtime.sequence("loop", torch.rand(1, 64), steps=10**9)
+        with pytest.raises(TooManyRequests) as refused:
+            runtime.ask_all(("wide", torch.rand(1, 512)), ("wide", torch.rand(1, 512)))
+        expected = "the runtime: 1 requests wait for answers, and at most 2 may; ask again later, or raise max_waiting"
+        assert str(refused.value) == expected
+        steps.close()
+        check(runtime, asked_networks)
+
+
+def test_dropped_runtime_is_closed(asked_networks: StoredModules) -> None:
+    """A runtime without a reference ends its thread, but not while somebody takes the steps of a sequence."""
+    before = threading.active_count()
+    runtime = Runtime(asked_networks.folders)
+    steps = runtime.sequence("loop", torch.rand(1, 64), steps=3)
+    del runtime
+    assert [len(next(steps)) for _ in range(2)] == [1, 1]
+    with pytest.warns(ResourceWarning, match="a runtime was not closed; use it in a `with` block"):
+        del steps
+    for thread in threading.enumerate():
+        if thread.name.startswith("edgeload"):
+            thread.join(60)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("policy", "reader"), [("bulk", "read"), ("lru", "direct"), ("stream", "direct")])
+def test_best_reader_is_chosen(asked_networks: StoredModules, policy: str, reader: str) -> None:
+    """Weights that a policy reads again come through the page cache, and those that it keeps past it."""
+    with Runtime(asked_networks.folders, policy=policy) as runtime:
+        assert type(runtime._networks["wide"].weights) is READERS[reader]  # only its time shows it
 
 
 def test_requests_leave_no_garbage(asked_networks: StoredModules) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_edgeload.measuring.reader_choice import accept_direct, best_reader, cached_share
+from pytest_edgeload.engine.reader_choice import accept_direct, best_reader, cached_share
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.workload import Request, Workload

@@ -1,0 +1,62 @@
+"""Programs on a host by ssh: run once, with their output, or a sentence on the reason why the host did not run them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from pytest_edgeload.base.errors import Refusal, Unsupported
+from pytest_edgeload.base.text import printable
+from pytest_edgeload.hosts.file import Host
+
+OPTIONS = ("-oBatchMode=yes", "-oConnectTimeout=10", "-oServerAliveInterval=10", "-oServerAliveCountMax=3")
+"""Options of ssh, unless the host sets them: never ask, and notice within half a minute that a host is gone."""
+
+_NO_CONNECTION = 255  # ssh's exit status for its own failures; see ssh(1)
+_NOT_FOUND = (126, 127)  # a shell's exit status for a program that it cannot run
+
+T = TypeVar("T")
+
+
+def address(host: Host) -> str:
+    """Return the address of a host for execnet, which becomes an option of pytest-xdist."""
+    return f"ssh={' '.join([*host.arguments, *OPTIONS])}//python={host.interpreter}//id={host.name}"
+
+
+def on_each(hosts: Sequence[Host], work: Callable[[Host], T]) -> list[T | Refusal]:
+    """Return the result of `work` for each host, or its error. All hosts work at the same time."""
+
+    def attempt(host: Host) -> T | Refusal:
+        try:
+            return work(host)
+        except Refusal as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
+        return list(pool.map(attempt, hosts))
+
+
+def ask(host: Host, command: str, data: bytes = b"", *, timeout_s: float = 300.0) -> bytes:
+    """Return the output of a shell command on a host, with `data` as its input. Raises Unsupported."""
+    argv = ["ssh", *host.arguments, *OPTIONS, command]
+    try:
+        done = subprocess.run(argv, input=data, capture_output=True, timeout=timeout_s, check=False)
+    except FileNotFoundError as error:
+        raise Unsupported("ssh", "not found", "install it (Debian package openssh-client)") from error
+    except subprocess.TimeoutExpired as error:
+        raise Unsupported(host.name, f"no answer within {timeout_s:.0f} s", "look at the host") from error
+    if done.returncode:
+        raise _failure(host, done.returncode, done.stderr.decode("utf-8", "replace"))
+    return done.stdout
+
+
+def _failure(host: Host, status: int, said: str) -> Unsupported:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    reason = printable(lines[-1]) if lines else f"exit status {status}"
+    if status == _NO_CONNECTION:
+        return Unsupported(host.name, f"not reachable: {reason}", f"try ssh {host.ssh} true")
+    if status in _NOT_FOUND:
+        return Unsupported(host.name, reason, "run edgeload hosts install, or name another python in the file of hosts")
+    return Unsupported(host.name, reason)
