@@ -9,18 +9,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models import NETWORKS
-from pytest_edgeload import Edge, Limit, Mix
+from pytest_edgeload import Ask, Edge, Limit, Mix
 
 MIXES = (
     Mix.of("age, gender", ["age_net", "gender_net"]),
     Mix.of("sos_googlenet, age", ["sos_googlenet", "age_net"], images=2),
+    Mix.of("age, gender in a loop", ["age_net", "gender_net"], images=10).closed(),
 )
+"""Two that are asked at once, and one whose images follow each other: a runtime plans the first of them only."""
 
 READER = "direct"
 """The reader of both rows: a runtime's own default."""
@@ -54,25 +57,41 @@ class Opening:
 def open_runtime(
     folder: Path, networks: Sequence[str], policy: str, limit_bytes: int | None
 ) -> tuple[Any, dict[str, Any]]:
-    """Return a runtime with the memory that the limit leaves, and the examples of each network."""
+    """Return a runtime with the memory that the limit leaves, and the examples of each network.
+
+    Examples are compared once, because PyTorch loads code for it.
+    """
     import psutil  # noqa: PLC0415  # only workers need these
     import torch  # noqa: PLC0415
 
     from pytest_edgeload.runtime import Runtime  # noqa: PLC0415
 
     examples = {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in networks}
+    for (_, expected), *_ in examples.values():
+        compare(expected, expected)
     memory = None if limit_bytes is None else limit_bytes - psutil.Process().memory_info().rss
     files = {name: folder / f"{name}.edgenet" for name in networks}
     return Runtime(files, memory=memory, policy=policy, reader=READER), examples
 
 
-def answer(opened: Any, asked: Sequence[tuple[str, int]]) -> None:
-    """Ask all requests at once, and compare each answer with plain PyTorch's."""
+def answer(opened: Any, batches: Sequence[Sequence[tuple[str, int]]]) -> None:
+    """Ask all requests of a batch at once, one batch after the other, and compare the answers with plain PyTorch's."""
     runtime, examples = opened
-    answers = runtime.ask_all(*((name, *examples[name][sample][0]) for name, sample in asked))
-    for (name, sample), (output, *_) in zip(asked, answers, strict=True):
-        expected = examples[name][sample][1]
-        assert (output - expected).abs().max() <= MAX_ERROR * expected.abs().max(), f"{name}, sample {sample}"
+    for batch in batches:
+        asked = [(name, *examples[name][sample % len(examples[name])]) for name, sample in batch]
+        answers = runtime.ask_all(*((name, *inputs) for name, inputs, _ in asked))
+        for (_, _, expected), (output, *_) in zip(asked, answers, strict=True):
+            compare(output, expected)
+
+
+def compare(output: Any, expected: Any) -> None:
+    """Raise AssertionError if an output is not that of plain PyTorch."""
+    assert (output - expected).abs().max() <= MAX_ERROR * expected.abs().max()
+
+
+def batches_of(mix: Mix) -> list[list[Ask]]:
+    """Return the requests that arrive together."""
+    return [[*batch] for _, batch in groupby(mix.asks, lambda ask: ask.batch if mix.loop == "closed" else 0)]
 
 
 @pytest.fixture(scope="session")
@@ -97,8 +116,8 @@ def test_runtime(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None,
         pytest.skip("idle workers of functions and of policies differ; give --edge-mem a size such as 512M")
     measured = edge.run(mix, policy=edge_policy, memory=edge_mem, reader=READER)
     assert measured.outcome == "ok", measured.detail
-    asked = [(ask.network, ask.sample) for ask in mix.asks]
+    batches = [[(ask.network, ask.sample) for ask in batch] for batch in batches_of(mix)]
     opening = Opening(files, mix, edge_policy, edge_mem)
     row = f"{edge_policy}.runtime"
-    shipped = edge.call(answer, opening, asked, memory=edge_mem, name=row, workload=mix, reader=READER)
+    shipped = edge.call(answer, opening, batches, memory=edge_mem, name=row, workload=mix, reader=READER)
     assert shipped.outcome == "ok", shipped.detail

@@ -54,6 +54,13 @@ class Planner:
         """
         return self._known.plan(self._pattern(asked), lambda: self._plan(asked))
 
+    def plan_ahead(self) -> None:
+        """Plan the likely first requests, so that they do not wait for it: each network alone, and all together."""
+        asks = [TimedAsk(name) for name in self.networks]
+        for likely in (*([ask] for ask in asks), asks) if self.is_by_order else ():
+            if self.fit(likely):
+                self.plan(likely)
+
     def _pattern(self, asked: Sequence[TimedAsk]) -> Hashable | None:
         """Return all that a plan depends on, or None if that includes times."""
         if not self.is_by_order or any(each.deadline_s is not None for each in asked):

@@ -81,6 +81,7 @@ class Runtime:
         if reader == AUTO:
             reader = _best_reader(planner, found.values())
         self._networks = {each: OpenNetwork(stored, reader) for each, stored in found.items()}
+        planner.plan_ahead()
         self._server = WindowServer(self._networks, planner, max_waiting)
         self._finalizer = weakref.finalize(self, _close_dropped, self._server, self._networks)
         self._finalizer.atexit = False  # the server has an end of its own

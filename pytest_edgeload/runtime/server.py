@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.engine.network import OpenNetwork
@@ -99,7 +98,6 @@ class WindowServer:
 
     def _serve(self) -> None:
         """Serve windows until the server is closed and no request is left."""
-        self._plan_ahead()
         while (waiting := self._next()) is not None:
             asked: list[TimedAsk] = []  # no weights are left of a window that fails: the next one begins like the first
             try:
@@ -113,16 +111,6 @@ class WindowServer:
             with self._changed:
                 self._past = _recent(asked)
                 self._window = None
-
-    def _plan_ahead(self) -> None:
-        """Plan the likely first requests while there are none: each network alone, and all of them together."""
-        asks = [TimedAsk(name) for name in self._networks]
-        for likely in (*([ask] for ask in asks), asks) if self._planner.is_by_order else ():
-            if self._waiting or self._is_closed:
-                return
-            with suppress(Exception):  # of a policy; the request that needs this plan reports it
-                self._planner.fit(likely)
-                self._planner.plan(likely)
 
     def _next(self) -> list[PendingRequest] | None:
         """Wait for requests, and return those of the next window; None if there will be none."""

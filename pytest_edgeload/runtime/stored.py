@@ -11,21 +11,23 @@ from pytest_edgeload.base import arguments
 from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import Refusal, Setting
 from pytest_edgeload.networks.edgenet import SUFFIX, is_edgenet
-from pytest_edgeload.networks.folder import GRAPH, verify_network
+from pytest_edgeload.networks.folder import GRAPH
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.networks.verified import verify_once
 
 
 def find_network(name: str, source: str | os.PathLike[str]) -> Path:
     """Return where a network is stored: in `source` itself, or where the function `module:function` stores it.
 
-    Every byte of an .edgenet file is compared with its digest. A function is called in a process of its own, unless the
+    Every byte of an .edgenet file is compared with its digest, unless it was before and the file has not changed. A
+    function is called in a process of its own, unless the
     cache has its network. Raises UsageError, PreparationFailed, DamagedNetwork or BadCheckpoint.
     """
     text = arguments.path(f"networks[{name!r}]", source)
     is_folder = os.path.isfile(os.path.join(text, GRAPH))  # noqa: PTH113, PTH118  # they never raise
     if is_edgenet(text):
-        verify_network(text)
+        verify_once(Path(text), user_cache_path("edgeload"))
     elif ":" in text and not is_folder:
         registry = Registry(Store(user_cache_path("edgeload")))
         registry.register(name, text)
