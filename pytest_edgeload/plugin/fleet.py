@@ -20,11 +20,12 @@ from xdist.dsession import DSession
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import Marker, NodeManager, WorkerController
 
-from pytest_edgeload.base.errors import Refusal
+from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.hosts import project
 from pytest_edgeload.hosts.check import Examined, Facts, examine, refuse_mismatches
 from pytest_edgeload.hosts.connection import address, on_each
 from pytest_edgeload.hosts.file import Host
+from pytest_edgeload.plugin.on_host import GROUPS
 from pytest_edgeload.plugin.options import SENT, Given, as_pytest_errors
 from pytest_edgeload.plugin.reporting import Reporting
 from pytest_edgeload.plugin.settings import OPTIONS
@@ -40,6 +41,7 @@ class Fleet:
         self._config = config
         self._given = setup.given
         self.hosts = setup.hosts
+        self.is_shared = config.getoption("dist") == "load"
         self.examined: dict[str, Examined] = {}
 
     def examine(self) -> None:
@@ -48,6 +50,10 @@ class Fleet:
             if isinstance(found, Refusal):
                 raise found
             self.examined[found.host.name] = found
+        kinds = {_kind(found): found.host.name for found in self.examined.values()}
+        if self.is_shared and len(kinds) > 1:
+            different = " and ".join(list(kinds.values())[:2])
+            raise UsageError(different, "different machines or devices", "leave out --dist=load, or choose equal hosts")
 
     @property
     def root(self) -> Path:
@@ -76,7 +82,7 @@ class Fleet:
         given["cache-dir"] = Given(project.cache_of(found), source)
         if found.host.device is not None:
             given["device"] = Given(found.host.device, source)
-        return json.dumps({"given": given, "directories": None, "host": name})
+        return json.dumps({"given": given, "directories": None, "host": name, "is_shared": self.is_shared})
 
 
 def _fit(host: Host) -> Examined:
@@ -84,6 +90,11 @@ def _fit(host: Host) -> Examined:
     found = examine(host)
     refuse_mismatches(found)
     return found
+
+
+def _kind(found: Examined) -> tuple[str, str | None]:
+    """Return the kind of machine that a host is, and the device that it emulates."""
+    return _machine(found.facts).key, found.host.device
 
 
 class _Tests(EachScheduling):  # type: ignore[misc]  # xdist has no types
@@ -98,6 +109,36 @@ class _Tests(EachScheduling):  # type: ignore[misc]  # xdist has no types
         self.collection_is_completed = len(self.node2collection) >= self.numnodes > 0
         return None
 
+    @property
+    def count(self) -> int:
+        """The number of tests, of all hosts."""
+        return sum(map(len, self.node2collection.values()))
+
+
+class _SharedTests(_Tests):
+    """Tests that equal hosts share. Each group goes to the host with the fewest tests so far, before any test runs."""
+
+    @property
+    def count(self) -> int:
+        """The number of tests, each of which runs on one host."""
+        return max(map(len, self.node2collection.values()), default=0)
+
+    def schedule(self) -> None:
+        """Send each host its tests. Raises pytest.UsageError."""
+        nodes = [node for node in self.node2pending if node not in self._started]
+        if len({tuple(self.node2collection[node]) for node in nodes}) > 1:
+            raise pytest.UsageError("--dist=load: the hosts collected different tests; leave it out")
+        groups: dict[str, list[int]] = {}
+        for index, group in enumerate(nodes[0].groups if nodes else ()):
+            groups.setdefault(group, []).append(index)
+        for tests in groups.values():
+            self.node2pending[min(nodes, key=lambda node: len(self.node2pending[node]))] += tests
+        for node in nodes:
+            self.node2pending[node].sort()
+            node.send_runtest_some(self.node2pending[node])
+            node.shutdown()
+            self._started.append(node)
+
 
 class _HostProcess(WorkerController):  # type: ignore[misc]
     """The process of pytest on a host, as xdist controls it."""
@@ -105,6 +146,14 @@ class _HostProcess(WorkerController):  # type: ignore[misc]
     def __init__(self, manager: Any, gateway: Any, config: pytest.Config, put: Any, fleet: Fleet) -> None:
         super().__init__(manager, gateway, config, put)
         self._fleet = fleet
+        self.groups: list[str] = []
+
+    def process_from_remote(self, eventcall: Any) -> None:
+        """Take the groups of the tests, and leave everything else to xdist."""
+        if eventcall is not Marker.END and eventcall[0] == GROUPS:
+            self.groups = eventcall[1]["groups"]
+        else:
+            super().process_from_remote(eventcall)
 
     def setup(self) -> None:
         """Start pytest on the host."""
@@ -173,14 +222,14 @@ class HostsSession(DSession):  # type: ignore[misc]
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Return the tests of all hosts."""
-        return _Tests(config, log)
+        return (_SharedTests if self._fleet.is_shared else _Tests)(config, log)
 
     def worker_collectionfinish(self, node: Any, ids: Sequence[str]) -> None:
         """Expect the tests of a host; all hosts begin when the last one has collected."""
         if not self.shuttingdown:
             self._reporting.expect(ids)
         super().worker_collectionfinish(node, ids)
-        self._session.testscollected = sum(map(len, self.sched.node2collection.values()))
+        self._session.testscollected = self.sched.count
 
     def worker_errordown(self, node: Any, error: object | None) -> None:
         """Give up a host that does not answer any more: each of its unfinished tests fails, and the others go on."""
@@ -215,6 +264,9 @@ def begin(config: pytest.Config, plugins: Plugins) -> None:
     if config.getoption("numprocesses", None) or config.getoption("tx", None):
         source = setup.given["hosts"].source
         raise pytest.UsageError(f"{source}: each host has one process; leave out -n and --tx, or {source}")
+    if (dist := config.getoption("dist")) not in {"no", "each", "load"}:
+        hint = "leave it out, or give --dist=load to share the tests between equal hosts"
+        raise pytest.UsageError(f"--dist={dist}: each host runs all tests, or hosts share them; {hint}")
     config.pluginmanager.register(HostsSession(config, Fleet(config, setup), reporting), "dsession")
 
 

@@ -107,7 +107,7 @@ class SessionBench:
         workload, policy, reader = run.row
         case = Case(
             test=run.caller.test,
-            host=self._setup.host,
+            host=self._setup.case_host,
             workload=workload,
             policy=policy,
             reader=reader,

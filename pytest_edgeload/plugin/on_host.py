@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import pytest
 
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.interrupts import Interrupts, ended_alike
+from pytest_edgeload.plugin.items import comparison_group, measures
 from pytest_edgeload.plugin.options import spell
 from pytest_edgeload.plugin.running import Running
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results import journal
 from pytest_edgeload.results.document import document
+
+GROUPS = "edgeload_groups"
+"""The name of the event that has the group of each test."""
 
 
 class OnHost:
@@ -40,6 +45,13 @@ class OnHost:
             self._running.prepare(must_fit_networks=False)
         except Refusal as error:
             self._running.refuse(error.spelled(spell))
+
+    @pytest.hookimpl(tryfirst=True)  # before xdist sends the ids
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Send the group of each test, because a group is measured on one host."""
+        interactor: Any = next(each for each in self._config.pluginmanager.get_plugins() if hasattr(each, "sendevent"))
+        groups = [str(comparison_group(item)) if measures(item) else item.nodeid for item in session.items]
+        interactor.sendevent(GROUPS, groups=groups)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Run nothing if only tests of other hosts failed last time; alone, pytest would run everything then."""

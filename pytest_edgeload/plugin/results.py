@@ -83,7 +83,7 @@ class Results:
 
     def bring_home(self, entry: Entry) -> Entry:
         """Return an entry of a host with a file of this machine, and write it there if possible."""
-        name = f"{entry.case.host}-{Path(entry.file).name}".replace("/", "-")
+        name = f"{entry.measurement.host}-{Path(entry.file).name}".replace("/", "-")
         entry = msgspec.structs.replace(entry, file=str(self._setup.directories.runs / name))
         if entry.file not in self._arrived:
             with suppress(OSError):  # without its file, the entry is in the reports all the same

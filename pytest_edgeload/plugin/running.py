@@ -242,6 +242,7 @@ class Running:
             round=run.caller.round,
             attempt=self._attempt,
             interleaved=self.setup.is_owner or self.setup.host is not None,
+            host=self.setup.host or "",
         )
         entry = journal.place(self._directories.runs, Entry(entry.case, measurement))
         item.user_properties += properties(entry, item.user_properties, is_whole=self.setup.host is not None)

@@ -33,7 +33,7 @@ class Setup:
 
     The owner is the process that writes the results: pytest itself, or xdist's controller. It also prepares the
     machine, unless the session measures on `hosts`. There the process on the host, whose name is `host`,
-    prepares its machine.
+    prepares its machine. If hosts share the tests (`is_shared`), the cases do not have the name of a host.
     """
 
     settings: Settings
@@ -46,6 +46,7 @@ class Setup:
     is_owner: bool
     host: str | None = None
     hosts: tuple[Host, ...] = ()
+    is_shared: bool = False
 
     @classmethod
     def of(cls, config: pytest.Config, directories: SessionDirectories) -> Setup:
@@ -69,6 +70,7 @@ class Setup:
             is_owner=sent is None,
             host=None if sent is None else sent.get("host"),
             hosts=hosts,
+            is_shared=sent is not None and sent.get("is_shared", False),
         )
 
     @property
@@ -82,6 +84,11 @@ class Setup:
         settings = self.settings
         return Rounds(1, 1) if settings.disable or settings.simulate else settings.rounds
 
+    @property
+    def case_host(self) -> str | None:
+        """The host that is a coordinate of the cases."""
+        return None if self.is_shared else self.host
+
     def axes(self, hook: HookRelay) -> dict[str, Sequence[Any]]:
         """Return the values of the parametrized fixtures, by name, with the policies and peers that `hook` knows."""
         settings, names = self.settings, policy_names(self.settings, hook)
@@ -89,7 +96,7 @@ class Setup:
         rounds = range(self.rounds.max)
         devices = tuple(self.devices.devices)
         values = (
-            (self.host,),
+            (self.case_host,),
             devices,
             settings.mem,
             settings.reader,

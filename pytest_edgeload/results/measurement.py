@@ -75,14 +75,15 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `attempt` counts the earlier runs of the test in this round, which failed and made a plugin run it again. `detail`
     explains an outcome other than ok in one sentence, and `traceback` has the lines of the user's own code that raised
     an exception. `started` and `ended` are Unix times by the clock of this machine; nothing depends on them.
-    `interleaved`: whether rounds were ordered A B C, A B C. `machine_wide` names the metrics that the kernel counts
-    only for the whole machine. `arrived_s` and `response_s` are per request, in seconds; the response of a request that
-    was `dropped` is None. `overrun` are the dropped requests that newer ones of their stream pushed out of a full
-    queue; the others depend on one of them, or on a condition that failed. `service` is by network and `streams` by
-    stream. `tasks` are the spans of the tasks that ran; the index of a task in `steps` leads to its description.
-    `totals` has the tasks of later steps of a loop, and `step_ends_s` the ends of steps by request, if one has several:
-    of all steps, or of the ones in `results.steps.kept_steps`. `own` are the metrics that the program reported about
-    itself, by name. `returned` is the result of a called function as JSON types: lists, dicts, texts, numbers.
+    `interleaved`: whether rounds were ordered A B C, A B C. `host` is the machine if a session measured on several.
+    `machine_wide` names the metrics that the kernel counts only for the whole machine. `arrived_s` and `response_s` are
+    per request, in seconds; the response of a request that was `dropped` is None. `overrun` are the dropped requests
+    that newer ones of their stream pushed out of a full queue; the others depend on one of them, or on a condition that
+    failed. `service` is by network and `streams` by stream. `tasks` are the spans of the tasks that ran; the index of a
+    task in `steps` leads to its description. `totals` has the tasks of later steps of a loop, and `step_ends_s` the
+    ends of steps by request, if one has several: of all steps, or of the ones in `results.steps.kept_steps`. `own` are
+    the metrics that the program reported about itself, by name. `returned` is the result of a called function as JSON
+    types: lists, dicts, texts, numbers.
     """
 
     outcome: Outcome
@@ -93,6 +94,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     started: Seconds = 0.0
     ended: Seconds = 0.0
     interleaved: bool = True
+    host: str = ""
     makespan_s: Annotated[
         Seconds | None, _metric("s", "lower", "from the start of the first task to the end of the last")
     ] = None

@@ -124,6 +124,19 @@ def test_unfit_host_is_refused_in_one_sentence(
     assert "/nowhere/python" in said
 
 
+def test_equal_hosts_share_the_tests(hosts: tuple[Machine, ...], session: Session) -> None:
+    """With --dist=load each group of cases is measured on one host, and the cases do not depend on the host."""
+    options = ("--edge-mem=64M,80M,96M", "--edge-rounds=2", "--dist=load", "--edge-json=out.json")
+    ended = session(SLEEPS, tables(hosts), *options).end()
+    assert ended.status == 0, ended.said
+    assert {record.case.limit: record.case.host for record in ended.records} == dict.fromkeys(("64M", "80M", "96M"))
+    assert [len({m.host for m in record.rounds}) for record in ended.records] == [1, 1, 1]
+    assert {m.host for m in ended.measurements} == set(NAMES)
+    file = "\n".join([hosts[0].table(device="rpi3"), hosts[1].table()])
+    refused = session(SLEEPS, file, "--dist=load").end()
+    assert "ERROR: alpha and beta: different machines or devices; leave out --dist=load" in refused.said
+
+
 def test_two_controllers_share_a_host(hosts: tuple[Machine, ...], session: Session) -> None:
     """Two sessions on one host at the same time take turns, and each has all of its records."""
     options = ("--edge-mem=64M", "--edge-rounds=3")
