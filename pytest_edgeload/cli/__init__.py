@@ -27,6 +27,7 @@ from pytest_edgeload.cli import (
     recommend,
     report,
     run,
+    search,
     store,
     terminal,
 )
@@ -40,6 +41,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "noise": noise.SUBCOMMAND,
     "minmem": minmem.SUBCOMMAND,
     "recommend": recommend.SUBCOMMAND,
+    "search": search.SUBCOMMAND,
     "plan": plan.SUBCOMMAND,
     "calibrate": calibrate.SUBCOMMAND,
     "store": store.SUBCOMMAND,

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.base.locks import once
+from pytest_edgeload.base.units import parse_swap_area
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.devices import OWN_FILE, Device, known_devices
 from pytest_edgeload.measuring.devices import common_swap, overruled
@@ -100,3 +103,14 @@ def device_of(args: argparse.Namespace) -> Device | None:
         raise UsageError(Setting("device", args.device), "no such device", suggestion(args.device, known))
     options = {"swap_bytes": args.swap, "threads": args.threads}
     return overruled(known[args.device], [name for name, given in options.items() if given is not None])
+
+
+def swap_bytes(swap: str | None, device: Device | None) -> int:
+    """Return the bytes of swap that the arguments, the device or the machine give a worker."""
+    if swap == "off":
+        return 0
+    if swap not in {None, "auto", "existing"}:
+        return parse_swap_area(str(swap), "not a size")[1]
+    if device is not None and device.constraints.swap_bytes is not None:
+        return device.constraints.swap_bytes
+    return psutil.swap_memory().total

@@ -19,8 +19,9 @@ from pytest_edgeload.networks.registry import Registry, is_file
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.peers import known_peers, missing
 from pytest_edgeload.peers.peer import Peer
+from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.policies import Policy, known_policies
-from pytest_edgeload.workload import Mix
+from pytest_edgeload.workload import Mix, Workload
 
 _WORKLOAD_FILES = {".yaml", ".yml", ".json"}
 
@@ -54,6 +55,16 @@ class Project:
             reason = "a peer, which has no plan" if name in self.peers() else "unknown"
             raise UsageError(Setting("policy", name), reason, suggestion(name, known))
         return known[name]
+
+    def explained_policy(self, name: str) -> Policy:
+        """Return the policy with this name; an error of its own code names it. Raises UsageError."""
+        function = self.policy(name)
+
+        def plan(workload: Workload, budget: Budget) -> Plan:
+            with explaining(f"policy {name}"):
+                return function(workload, budget)
+
+        return plan
 
     def _call(self, hook: str, register: Callable[..., None]) -> None:
         function: Any = getattr(self._conftest, hook, None)

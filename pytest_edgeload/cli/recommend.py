@@ -7,37 +7,35 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
-from pytest_edgeload.base.units import Limit, format_size, parse_swap_area
+from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, confirming, machine, measuring, next_steps, terminal
 from pytest_edgeload.cli.plan import idle_bytes
-from pytest_edgeload.cli.project import Project, explaining, is_workload_file, mix_of, networks_of, registered
+from pytest_edgeload.cli.project import Project, is_workload_file, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
 from pytest_edgeload.engine.reader_choice import accept_direct
 from pytest_edgeload.measuring.advising import Advisor, Options
 from pytest_edgeload.measuring.confirmations import Confirmations
-from pytest_edgeload.measuring.predictor import Predictor
+from pytest_edgeload.measuring.predictor import Predictor, main_objective
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
-from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.report import advice as texts
 from pytest_edgeload.results import document
 from pytest_edgeload.results.advice import SLOWEST, Advice, Objective, certainty
-from pytest_edgeload.results.case import AUTO, Case
-from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.results.case import AUTO
+from pytest_edgeload.workload import Mix
 from pytest_edgeload.workload.arrivals import Periodic
 from pytest_edgeload.workload.streams import Stream
 
 _FAILURE_STATUS = 1
-_REQUESTS = 40  # of each network at a rate
+_REQUESTS = 20  # of each network at a rate
 _RATE_SHARE = 0.9
 """The share of requests to answer in time at a rate: the first ones find no weights in memory."""
 
@@ -77,7 +75,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     cache = args.cache_dir or arguments.cache()
     registry = project.registry(Store(cache))
     device, mix = machine.device_of(args), _mix(args, registry)
-    policies = {name: _explained(name, project.policy(name)) for name in args.policy or project.policies()}
+    policies = {name: project.explained_policy(name) for name in args.policy or project.policies()}
     predictor = _predictor(args, mix, registry, policies, device)
     objective = _objective(args, mix)
     advisor = Advisor(predictor, objective, _options(args, policies, device), _show)
@@ -135,8 +133,7 @@ def _objective(args: argparse.Namespace, mix: Mix) -> Objective:
         return Objective("in_time", _RATE_SHARE)
     if args.within is not None:
         return Objective(SLOWEST, args.within)
-    case = Case(test="", workload=mix.name, policy="", reader=AUTO, cap="", swap="", requests=mix.asks, loop=mix.loop)
-    return Objective(case.main_metric)
+    return main_objective(mix)
 
 
 def _predictor(
@@ -150,21 +147,10 @@ def _predictor(
         networks,
         policies,
         MachineSpeeds(worker=WorkerCost(idle_bytes=idle_bytes())),
-        swap_bytes=_swap_bytes(args.swap, device),
+        swap_bytes=machine.swap_bytes(args.swap, device),
         read_bps=None if device is None else device.constraints.read_bps,
         is_direct_possible=accept_direct(file for folder in folders for file in weight_files(folder)),
     )
-
-
-def _swap_bytes(swap: str | None, device: Device | None) -> int:
-    """Return the bytes of swap that the arguments, the device or the machine give a worker."""
-    if swap == "off":
-        return 0
-    if swap not in {None, "auto", "existing"}:
-        return parse_swap_area(str(swap), "not a size")[1]
-    if device is not None and device.constraints.swap_bytes is not None:
-        return device.constraints.swap_bytes
-    return psutil.swap_memory().total
 
 
 def _options(args: argparse.Namespace, policies: Mapping[str, Policy], device: Device | None) -> Options:
@@ -190,16 +176,6 @@ def _limits(args: argparse.Namespace, advisor: Advisor, device: Device | None) -
 
 def _show(limit_bytes: int) -> None:
     terminal.show(f"edgeload: predicting at {Limit(limit_bytes)}")
-
-
-def _explained(name: str, policy: Policy) -> Policy:
-    """Return the policy with errors of the user's own code that name it."""
-
-    def plan(workload: Workload, budget: Budget) -> Plan:
-        with explaining(f"policy {name}"):
-            return policy(workload, budget)
-
-    return plan
 
 
 def _write(args: argparse.Namespace, advice: Advice) -> str:

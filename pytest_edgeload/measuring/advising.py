@@ -1,7 +1,7 @@
 """The search for advice: which choices are predicted under which limits. It runs nothing.
 
-First all policies run in virtual time under each limit of a ladder, each with its own best reader. The best of them are
-tried with the other readers and numbers of threads. A goal is then searched between two limits of the ladder.
+First all policies run in virtual time under each limit of a ladder, with the usual reader. The best of them are tried
+with the other readers and numbers of threads. A goal is then searched between two limits of the ladder.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pytest_edgeload.results.advice import (
 
 _STEPS = 7  # of the ladder
 _TOP = 3  # policies, which are tried with all readers and threads
+_CONTENDERS = 4  # policies that may be better in other circumstances
 _PROBES = 5  # between two limits of the ladder
 _SLOWER = 2.0
 _CIRCUMSTANCES: tuple[tuple[Circumstance, Slowdown], ...] = (
@@ -38,9 +39,9 @@ _CIRCUMSTANCES: tuple[tuple[Circumstance, Slowdown], ...] = (
 
 
 class Options(NamedTuple):
-    """The policies, the readers and the numbers of threads to choose from.
+    """The policies, the readers and the numbers of threads to choose from; without readers, the reader `auto`.
 
-    Without readers, each policy has the reader `auto`; if there are several, only the best policies are tried with all.
+    Only the best policies are tried with all readers and threads.
     """
 
     policies: Sequence[str]
@@ -71,7 +72,7 @@ class Advisor:
         """Return the advice for a limit."""
         if limit_bytes not in self.limits:
             self.show(limit_bytes)
-            self.limits[limit_bytes] = self._predict(limit_bytes, AS_IT_IS)
+            self.limits[limit_bytes] = self._predict(limit_bytes, AS_IT_IS, self.options.policies)
         return self.limits[limit_bytes]
 
     def advise(self, limits: Sequence[int]) -> tuple[LimitAdvice | None, tuple[AdviceChange, ...]]:
@@ -104,34 +105,32 @@ class Advisor:
         return enough
 
     def _in_other_circumstances(self, advice: LimitAdvice) -> list[AdviceChange]:
-        found = []
+        """Return the better choices on a slower machine, among the best ones on this machine."""
+        best, found = advice.best, []
+        if best is None:
+            return []
         for circumstance, slowdown in _CIRCUMSTANCES:
-            others = self._predict(advice.limit_bytes, slowdown)
-            if advice.best is None or others.best is None:
+            others = self._predict(advice.limit_bytes, slowdown, advice.working[:_CONTENDERS])
+            if others.best is None or best.choice.policy in (others.best.choice.policy, *others.tied):
                 continue
-            policy = advice.best.choice.policy
-            if policy not in (others.best.choice.policy, *others.tied):
-                is_read = circumstance == "slower reads"
-                at = self.predictor.read_bytes_per_s(advice.best.choice.reader) / _SLOWER if is_read else 1 / _SLOWER
-                found.append(AdviceChange(circumstance, at, others.best.choice, gain_over(policy, others)))
+            is_read = circumstance == "slower reads"
+            at = self.predictor.read_bytes_per_s(best.choice.reader) / _SLOWER if is_read else 1 / _SLOWER
+            found.append(AdviceChange(circumstance, at, others.best.choice, gain_over(best.choice.policy, others)))
         return found
 
-    def _predict(self, limit_bytes: int, slowdown: Slowdown) -> LimitAdvice:
-        """Return the predictions of all policies under a limit: of the best ones with each reader and all threads."""
-        options, most = self.options, max(self.options.threads)
-        tried = {
-            choice: self._prediction(choice, limit_bytes, slowdown)
-            for policy in options.policies
-            for reader in (
-                options.readers if len(options.readers) == 1 else (self.predictor.reader(policy, limit_bytes),)
-            )
-            for choice in (PolicyChoice(policy, reader, most),)
-        }
-        top = best_first(tried.values(), self.objective).working[:_TOP]
-        for policy, reader, threads in itertools.product(top, options.readers, options.threads):
-            choice = PolicyChoice(policy, reader, threads)
-            if choice not in tried:
-                tried[choice] = self._prediction(choice, limit_bytes, slowdown)
+    def _predict(self, limit_bytes: int, slowdown: Slowdown, policies: Sequence[str]) -> LimitAdvice:
+        """Return the predictions of policies under a limit: of the best ones with all readers and threads."""
+        options, first = self.options, self.predictor.usual_reader
+        if len(options.readers) == 1:
+            first = options.readers[0]
+        choices = [PolicyChoice(policy, first, max(options.threads)) for policy in policies]
+        tried = {choice: self._prediction(choice, limit_bytes, slowdown) for choice in choices}
+        for policy in best_first(tried.values(), self.objective).working[:_TOP]:
+            readers = options.readers or (self.predictor.reader(policy, limit_bytes),)
+            for reader, threads in itertools.product(readers, options.threads):
+                choice = PolicyChoice(policy, reader, threads)
+                if choice not in tried:
+                    tried[choice] = self._prediction(choice, limit_bytes, slowdown)
         return best_first(tried.values(), self.objective)
 
     def _prediction(self, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown) -> Prediction:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pytest_edgeload.engine.reader_choice import THROUGH_CACHE, best_reader
+from pytest_edgeload.engine.reader_choice import DIRECT, THROUGH_CACHE, best_reader
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning import budget
 from pytest_edgeload.planning.calibrated import WorkerSetup
@@ -18,7 +18,8 @@ from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy, make_plan
-from pytest_edgeload.results.advice import PolicyChoice
+from pytest_edgeload.results.advice import Objective, PolicyChoice
+from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.simulated import simulated_run
 from pytest_edgeload.workload import Mix, Workload
@@ -101,6 +102,11 @@ class Predictor:
                 self.plans[key] = make_plan(policy, self.policies[policy], self.workload, available)
         return self.plans[key]
 
+    @property
+    def usual_reader(self) -> str:
+        """The reader of most policies."""
+        return DIRECT if self.is_direct_possible else THROUGH_CACHE
+
     def reader(self, policy: str, limit_bytes: int) -> str:
         """Return the reader `auto` of a policy under a limit."""
         plan = self.plan(policy, limit_bytes) if self.is_direct_possible else None
@@ -124,6 +130,12 @@ class Predictor:
 
     def _read_bps(self, slowdown: Slowdown) -> int | None:
         return None if self.read_bps is None else round(self.read_bps / slowdown.read)
+
+
+def main_objective(mix: Mix) -> Objective:
+    """Return the objective without a goal: the metric that policies are compared by."""
+    case = Case(test="", workload=mix.name, policy="", reader=AUTO, cap="", swap="", requests=mix.asks, loop=mix.loop)
+    return Objective(case.main_metric)
 
 
 @cache

@@ -18,6 +18,7 @@ from pytest_edgeload.results.advice import (
     AdviceChange,
     Confirmation,
     LimitAdvice,
+    Objective,
     PolicyChoice,
 )
 
@@ -46,26 +47,28 @@ def sentences(advice: Advice) -> Iterator[str]:
         yield _change(advice, change)
 
 
-def figure(advice: Advice) -> str:
+def figure_name(objective: Objective) -> str:
     """Return the name of the figure by which choices are compared."""
-    return _FIGURES[advice.objective.metric]
+    return _FIGURES[objective.metric]
 
 
-def shown(advice: Advice, value: float) -> str:
+def shown_value(objective: Objective, value: float) -> str:
     """Return a value of the figure as a short text with its unit."""
-    return format_duration(value) if advice.objective.kind.unit == "s" else f"{value:.0%}"
+    return format_duration(value) if objective.kind.unit == "s" else f"{value:.0%}"
 
 
 def _title(advice: Advice) -> str:
     device = "" if advice.device is None else f" on {advice.device}"
     source = "the calibration of this machine" if advice.is_calibrated else "nominal speeds, not those of this machine"
-    return printable(f"{advice.workload}{device}: {figure(advice)} by memory limit, predicted with {source}")
+    return printable(
+        f"{advice.workload}{device}: {figure_name(advice.objective)} by memory limit, predicted with {source}"
+    )
 
 
 def _curve(advice: Advice) -> str:
     """Return a row for each limit, the largest first, with its best choice and a bar."""
     rows = [_row(advice, each) for each in reversed(advice.limits)]
-    headers = ("limit", "policy", "reader", "threads", figure(advice), "peak", "")
+    headers = ("limit", "policy", "reader", "threads", figure_name(advice.objective), "peak", "")
     texts, everything = frozenset({1, 2, 6}), frozenset(range(7))
     grid = Grid(headers, tuple((*row, Cell("")) for row in rows), texts, everything)
     values = [0.0 if each.best is None else each.best.value or 0.0 for each in reversed(advice.limits)]
@@ -80,7 +83,13 @@ def _row(advice: Advice, limit: LimitAdvice) -> tuple[Cell, ...]:
     if best is None or best.value is None:
         return (Cell(format_size(limit.limit_bytes)), Cell("none works"), *(Cell("-") for _ in range(4)))
     choice, peak = best.choice, "-" if best.peak_bytes is None else format_size(best.peak_bytes)
-    words = printable(choice.policy), choice.reader, str(choice.threads), shown(advice, best.value), peak
+    words = (
+        printable(choice.policy),
+        choice.reader,
+        str(choice.threads),
+        shown_value(advice.objective, best.value),
+        peak,
+    )
     return Cell(format_size(limit.limit_bytes)), *map(Cell, words)
 
 
@@ -90,19 +99,21 @@ def _recommendation(advice: Advice) -> str:
         return _refusal(advice)
     worst, limits = advice.objective.worst, [each.limit_bytes for each in advice.limits]
     if worst is not None:
-        reason = f"the smallest limit tried with a {figure(advice)} of {_bound(advice, worst)}"
+        reason = f"the smallest limit tried with a {figure_name(advice.objective)} of {_bound(advice, worst)}"
     elif best.limit_bytes == max(limits):
-        reason = f"smaller limits have a clearly worse {figure(advice)}"
+        reason = f"smaller limits have a clearly worse {figure_name(advice.objective)}"
     else:
-        reason = f"more memory hardly improves the {figure(advice)}"
+        reason = f"more memory hardly improves the {figure_name(advice.objective)}"
     choice = _choice(best.choice)
     ties = _ties(advice)
-    found = f"{figure(advice)} {shown(advice, best.value)}"
+    found = f"{figure_name(advice.objective)} {shown_value(advice.objective, best.value)}"
     return f"use {choice} at {exact_size(best.limit_bytes)}: {found}; {reason}{ties}"
 
 
 def _bound(advice: Advice, worst: float) -> str:
-    return f"at {'least' if advice.objective.kind.better == 'higher' else 'most'} {shown(advice, worst)}"
+    return (
+        f"at {'least' if advice.objective.kind.better == 'higher' else 'most'} {shown_value(advice.objective, worst)}"
+    )
 
 
 def _refusal(advice: Advice) -> str:
@@ -111,8 +122,9 @@ def _refusal(advice: Advice) -> str:
     if not working or worst is None:
         return "no policy works under any of these limits; more memory or smaller networks would help"
     best = min(working, key=lambda each: advice.objective.excess(each.value or 0.0, worst))
-    found = f"{shown(advice, best.value or 0.0)}, by {_choice(best.choice)} at {exact_size(best.limit_bytes)}"
-    return f"no limit gives a {figure(advice)} of {_bound(advice, worst)}; the best is {found}"
+    value = shown_value(advice.objective, best.value or 0.0)
+    found = f"{value}, by {_choice(best.choice)} at {exact_size(best.limit_bytes)}"
+    return f"no limit gives a {figure_name(advice.objective)} of {_bound(advice, worst)}; the best is {found}"
 
 
 def _choice(choice: PolicyChoice) -> str:
@@ -148,7 +160,7 @@ def _contradictions(advice: Advice) -> Iterator[str]:
         if value is None:
             yield f"but its run at {exact_size(each.measured.limit_bytes)} ended with {each.measured.outcome}"
         elif worst is not None and not advice.objective.is_met(value):
-            found = f"{figure(advice)} of {shown(advice, value)}"
+            found = f"{figure_name(advice.objective)} of {shown_value(advice.objective, value)}"
             yield f"but its run has a {found}, which misses the goal; try more memory"
 
 
@@ -179,8 +191,10 @@ def _confirmations(advice: Advice) -> str:
 
 def _confirmation(advice: Advice, each: Confirmation) -> tuple[Cell, ...]:
     choice, measured = each.predicted.choice, each.measured
-    found = measured.outcome if measured.value is None else shown(advice, measured.value)
-    predicted = each.predicted.outcome if each.predicted.value is None else shown(advice, each.predicted.value)
+    found = measured.outcome if measured.value is None else shown_value(advice.objective, measured.value)
+    predicted = (
+        each.predicted.outcome if each.predicted.value is None else shown_value(advice.objective, each.predicted.value)
+    )
     error = "-" if each.error is None else f"{each.error:.0%}"
     limit = exact_size(measured.limit_bytes)
     words = printable(choice.policy), choice.reader, str(choice.threads), limit, predicted, found, error

@@ -1,0 +1,206 @@
+"""`edgeload search`: the workload under which a policy loses most to others, found in virtual time and then run."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from pytest_edgeload.base import files
+from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
+from pytest_edgeload.base.units import Limit
+from pytest_edgeload.cli import arguments, machine, measuring, terminal
+from pytest_edgeload.cli.plan import idle_bytes
+from pytest_edgeload.cli.project import Project, mix_of, networks_of, registered
+from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
+from pytest_edgeload.measuring.predictor import Predictor, main_objective
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.registry import Registry
+from pytest_edgeload.networks.store import Store
+from pytest_edgeload.planning.budget import enforced_bytes
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
+from pytest_edgeload.policies import Policy
+from pytest_edgeload.report import losses as texts
+from pytest_edgeload.results.advice import Objective, PolicyChoice, Prediction
+from pytest_edgeload.workload import Mix
+from pytest_edgeload.workload.file import parse
+from pytest_edgeload.workload.writing import yaml_text
+
+if TYPE_CHECKING:
+    from pytest_edgeload.worst_mix import WorkloadForm
+
+_ANY = "any"
+_SECONDS = 60.0
+_ROUNDS = 3
+_NAME = "worst.yaml"
+_FAILURE_STATUS = 1
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--policy", required=True, metavar="NAME", help="the policy that shall lose")
+    against = f"a policy to compare with, several, or {_ANY} for the best of all (default: %(default)s)"
+    add("--against", type=arguments.names, default=(_ANY,), metavar="NAMES", help=against)
+    mem = "memory limit: 512M, 1G or base+256M"
+    add("--mem", type=arguments.refusing(Limit.parse), required=True, metavar="SIZE", help=mem)
+    networks = "networks of the workloads, comma-separated (default: all registered ones)"
+    add("--networks", type=arguments.names, metavar="NAMES", help=networks)
+    seconds = f"time of the search (default: {_SECONDS:.0f}s)"
+    add("--seconds", type=arguments.duration, default=_SECONDS, metavar="TIME", help=seconds)
+    add("-o", "--output", type=arguments.output, metavar="FILE", help="file for the workload, such as worst.yaml")
+    add("--no-confirm", action="store_true", help="do not run the policies under the workload that was found")
+    machine.add_arguments(parser)
+    parser.set_defaults(reader=None, store=None)
+
+
+class _Contest(NamedTuple):
+    """The policy that shall lose, its rivals, and everything that their predictions depend on."""
+
+    policy: str
+    rivals: Sequence[str]
+    networks: Mapping[str, Network]
+    policies: Mapping[str, Policy]
+    machine: MachineSpeeds
+    swap_bytes: int
+    limit_bytes: int
+    threads: int
+
+    def predictions(self, mix: Mix) -> dict[str, Prediction]:
+        """Return the prediction of each policy that works under `mix`."""
+        networks = {name: self.networks[name] for name in mix.networks}
+        predictor = Predictor(mix, networks, self.policies, self.machine, self.swap_bytes)
+        objective, found = main_objective(mix), {}
+        for policy in (self.policy, *self.rivals):
+            choice = PolicyChoice(policy, predictor.usual_reader, self.threads)
+            run = predictor.run(choice, self.limit_bytes)
+            if run is not None:
+                prediction = Prediction.of(choice, self.limit_bytes, objective, run)
+                if prediction.value is not None:
+                    found[policy] = prediction
+        return found
+
+
+def _run(args: argparse.Namespace) -> CommandResult:
+    try:
+        from pytest_edgeload import worst_mix  # noqa: PLC0415  # needs hypothesis, which other subcommands do not
+    except ModuleNotFoundError as error:
+        raise Unsupported("edgeload search", "needs hypothesis", "pip install 'pytest-edgeload[hypothesis]'") from error
+    project = Project(Path.cwd())
+    registry = project.registry(Store(args.cache_dir or arguments.cache()))
+    contest = _contest(args, project, registry)
+
+    def loss(document: WorkloadForm) -> float:
+        mix = _mix(document)
+        values = {policy: each.value for policy, each in contest.predictions(mix).items() if each.value is not None}
+        return _loss(values, contest, main_objective(mix), worst_mix.MAX_LOSS)
+
+    drawn = worst_mix.documents(tuple(contest.networks), _alone_s(contest))
+    found = worst_mix.search(drawn, loss, args.seconds, _show)
+    terminal.show("")
+    if found is None:
+        rivals = ", ".join(args.against)
+        return CommandResult(f"{contest.policy} lost to {rivals} under no workload that was tried at {args.mem}")
+    mix, text = _mix(found.document), yaml_text(found.document)
+    if args.output is not None:
+        _write(args.output, text)
+    predicted = {policy: each.value for policy, each in contest.predictions(mix).items() if each.value is not None}
+    best = _best(predicted, contest.rivals, main_objective(mix))
+    measured: Mapping[str, Sequence[float | None]] = {}
+    if not args.no_confirm:
+        measured = _confirm(args, project, registry, mix, [contest.policy, best])
+    shown = texts.FoundLoss(contest.policy, best, str(args.mem), main_objective(mix), found.tried, predicted, measured)
+    name = _NAME if args.output is None else args.output.name
+    return CommandResult(texts.text(shown, name, text))
+
+
+def _contest(args: argparse.Namespace, project: Project, registry: Registry) -> _Contest:
+    """Return the policies, networks and speeds of the arguments. Raises Refusal."""
+    names = [*project.policies()] if _ANY in args.against else [*args.against]
+    rivals = [name for name in names if name != args.policy]
+    if not rivals:
+        raise UsageError(Setting("against", ",".join(args.against)), "no other policy", f"name one, or {_ANY}")
+    policies = {name: project.explained_policy(name) for name in (args.policy, *rivals)}
+    words = args.networks or registry.names
+    names = [registered(word, registry) for word in words]
+    networks = networks_of(mix_of(",".join(names), None), registry)
+    idle = idle_bytes()
+    return _Contest(
+        args.policy,
+        rivals,
+        networks,
+        policies,
+        MachineSpeeds(worker=WorkerCost(idle_bytes=idle)),
+        machine.swap_bytes(args.swap, None),
+        enforced_bytes(args.mem, idle),
+        args.threads or machine.processors(),
+    )
+
+
+def _alone_s(contest: _Contest) -> float:
+    """Return the mean time of one request of a network alone, under the quickest policy. Raises UsageError."""
+    times = []
+    for name in contest.networks:
+        values = [each.value for each in contest.predictions(Mix.of(name, [name])).values() if each.value is not None]
+        if not values:
+            raise UsageError(f"network {name}", "no policy works with it under this limit", "give more memory")
+        times.append(min(values))
+    return statistics.fmean(times)
+
+
+def _mix(document: WorkloadForm) -> Mix:
+    return parse(msgspec.json.encode(document).decode(), "worst.json")
+
+
+def _loss(values: Mapping[str, float], contest: _Contest, objective: Objective, max_loss: float) -> float:
+    """Return the share by which the policy is worse than its best rival; -1 if no rival works."""
+    if not any(rival in values for rival in contest.rivals):
+        return -1.0
+    if contest.policy not in values:
+        return max_loss
+    best = _best(values, contest.rivals, objective)
+    return max(-1.0, objective.excess(values[contest.policy], values[best]))
+
+
+def _best(values: Mapping[str, float], rivals: Sequence[str], objective: Objective) -> str:
+    better = max if objective.kind.better == "higher" else min
+    return better((rival for rival in rivals if rival in values), key=lambda rival: values[rival])
+
+
+def _confirm(
+    args: argparse.Namespace, project: Project, registry: Registry, mix: Mix, policies: Sequence[str]
+) -> Mapping[str, Sequence[float | None]]:
+    """Return the values of each policy in some runs; None for a run that failed. Raises Refusal."""
+    objective = main_objective(mix)
+    values: dict[str, list[float | None]] = {policy: [] for policy in policies}
+    with measuring.prepare(args, project, registry, mix, policies) as prepared:
+        for number in range(_ROUNDS):
+            for policy in policies:
+                terminal.show(f"edgeload: running {policy}, round {number + 1} of {_ROUNDS}")
+                run = prepared.measure(prepared.case(policy, args.mem))
+                values[policy].append(objective.value(run) if run.outcome == "ok" else None)
+        terminal.show("")
+    return values
+
+
+def _show(tried: int, loss: float) -> None:
+    terminal.show(f"edgeload: {tried} workloads tried, largest loss {loss:.0%}")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        files.write(path, text.encode())
+    except OSError as error:
+        reason = error.strerror or "cannot be written"
+        raise Unsupported(Setting("output", str(path)), reason, "name a file elsewhere") from error
+
+
+SUBCOMMAND = Subcommand(
+    "find the workload under which a policy loses most to others",
+    "Hypothesis searches in virtual time and simplifies the workload; then the policies are run under it.",
+    _add_arguments,
+    _run,
+)
