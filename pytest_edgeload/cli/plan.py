@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import msgspec
+
 from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.project import Project, explaining, mix_of, networks_of
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
+from pytest_edgeload.devices import Device
 from pytest_edgeload.measuring.calibration import measure_idle_bytes
+from pytest_edgeload.measuring.speeds.store import load_speeds
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import make_plan
@@ -74,6 +79,18 @@ def idle_bytes() -> int:
     terminal.show("edgeload: measuring the memory of an idle worker")
     with host_lock(terminal.say):
         return measure_idle_bytes(Enclosure(CAPS["none"], "", Limits(), _IDLE_TIMEOUT_S, user=choose(AUTO)))
+
+
+def known_speeds(cache: Path, device: Device | None) -> tuple[MachineSpeeds, tuple[str, ...]]:
+    """Return the speeds of this machine or device, and sentences about why they may be others. Raises Unsupported.
+
+    The memory of an idle worker is measured now if the machine was not calibrated.
+    """
+    loaded = load_speeds(cache, device)
+    if loaded.speeds.layers:
+        return loaded.speeds, loaded.faults
+    worker = msgspec.structs.replace(loaded.speeds.worker, idle_bytes=idle_bytes())
+    return msgspec.structs.replace(loaded.speeds, worker=worker), loaded.faults
 
 
 SUBCOMMAND = Subcommand(

@@ -12,11 +12,12 @@ from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.units import Limit, format_size
 from pytest_edgeload.cli import arguments, confirming, machine, measuring, next_steps, terminal
-from pytest_edgeload.cli.plan import idle_bytes
+from pytest_edgeload.cli.plan import known_speeds
 from pytest_edgeload.cli.project import Project, is_workload_file, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
 from pytest_edgeload.engine.reader_choice import accept_direct
+from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.advising import Advisor, Options
 from pytest_edgeload.measuring.confirmations import Confirmations
 from pytest_edgeload.measuring.predictor import Predictor, main_objective
@@ -24,7 +25,7 @@ from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
-from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.report import advice as texts
 from pytest_edgeload.results import document
@@ -76,9 +77,10 @@ def _run(args: argparse.Namespace) -> CommandResult:
     registry = project.registry(Store(cache))
     device, mix = machine.device_of(args), _mix(args, registry)
     policies = {name: project.explained_policy(name) for name in args.policy or project.policies()}
-    predictor = _predictor(args, mix, registry, policies, device)
+    speeds, faults = known_speeds(cache, device)
+    predictor = _predictor(args, mix, registry, policies, device, speeds)
     objective = _objective(args, mix)
-    advisor = Advisor(predictor, objective, _options(args, policies, device), _show)
+    advisor = Advisor(predictor, objective, _options(args, policies, device, is_calibrated=bool(speeds.layers)), _show)
     limits = _limits(args, advisor, device)
     best, changes = advisor.advise(limits)
     terminal.show("")
@@ -90,7 +92,8 @@ def _run(args: argparse.Namespace) -> CommandResult:
         device=device_name,
         objective=objective,
         idle_bytes=predictor.idle_bytes,
-        is_calibrated=False,
+        is_calibrated=bool(speeds.layers),
+        faults=faults,
         limits=tuple(advisor.limits[limit] for limit in sorted(advisor.limits)),
         recommended=None if best is None else best.best,
         tied=() if best is None else best.tied,
@@ -137,7 +140,12 @@ def _objective(args: argparse.Namespace, mix: Mix) -> Objective:
 
 
 def _predictor(
-    args: argparse.Namespace, mix: Mix, registry: Registry, policies: Mapping[str, Policy], device: Device | None
+    args: argparse.Namespace,
+    mix: Mix,
+    registry: Registry,
+    policies: Mapping[str, Policy],
+    device: Device | None,
+    speeds: MachineSpeeds,
 ) -> Predictor:
     """Return the predictor; networks that are not stored yet are made. Raises Refusal."""
     networks = networks_of(mix, registry)
@@ -146,18 +154,23 @@ def _predictor(
         mix,
         networks,
         policies,
-        MachineSpeeds(worker=WorkerCost(idle_bytes=idle_bytes())),
+        speeds,
         swap_bytes=machine.swap_bytes(args.swap, device),
         read_bps=None if device is None else device.constraints.read_bps,
         is_direct_possible=accept_direct(file for folder in folders for file in weight_files(folder)),
     )
 
 
-def _options(args: argparse.Namespace, policies: Mapping[str, Policy], device: Device | None) -> Options:
-    """Return the choices that the arguments allow."""
-    readers = () if args.reader in (None, AUTO) else (args.reader,)
-    threads = args.threads or (None if device is None else device.constraints.threads) or machine.processors()
-    return Options(tuple(policies), readers, (threads,))
+def _options(
+    args: argparse.Namespace, policies: Mapping[str, Policy], device: Device | None, *, is_calibrated: bool
+) -> Options:
+    """Return the choices that the arguments allow. Only measured speeds differ between readers and threads."""
+    readers = tuple(READERS) if is_calibrated else ()
+    if args.reader not in (None, AUTO):
+        readers = (args.reader,)
+    most = (None if device is None else device.constraints.threads) or machine.processors()
+    threads = tuple(dict.fromkeys((most, 1) if is_calibrated else (most,)))
+    return Options(tuple(policies), readers, (args.threads,) if args.threads else threads)
 
 
 def _limits(args: argparse.Namespace, advisor: Advisor, device: Device | None) -> Sequence[int]:

@@ -14,7 +14,7 @@ from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, machine, measuring, terminal
-from pytest_edgeload.cli.plan import idle_bytes
+from pytest_edgeload.cli.plan import known_speeds
 from pytest_edgeload.cli.project import Project, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.predictor import Predictor, main_objective
@@ -22,7 +22,7 @@ from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
-from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.report import losses as texts
 from pytest_edgeload.results.advice import Objective, PolicyChoice, Prediction
@@ -127,15 +127,17 @@ def _contest(args: argparse.Namespace, project: Project, registry: Registry) -> 
     words = args.networks or registry.names
     names = [registered(word, registry) for word in words]
     networks = networks_of(mix_of(",".join(names), None), registry)
-    idle = idle_bytes()
+    speeds, faults = known_speeds(args.cache_dir or arguments.cache(), None)
+    for fault in faults:
+        terminal.say(f"edgeload: {fault}")
     return _Contest(
         args.policy,
         rivals,
         networks,
         policies,
-        MachineSpeeds(worker=WorkerCost(idle_bytes=idle)),
+        speeds,
         machine.swap_bytes(args.swap, None),
-        enforced_bytes(args.mem, idle),
+        enforced_bytes(args.mem, speeds.worker.idle_bytes),
         args.threads or machine.processors(),
     )
 

@@ -27,10 +27,10 @@ from pytest_edgeload.results.advice import (
     rounded,
 )
 
-_STEPS = 7  # of the ladder
+_STEPS = 6  # of the ladder
 _TOP = 3  # policies, which are tried with all readers and threads
 _CONTENDERS = 4  # policies that may be better in other circumstances
-_PROBES = 5  # between two limits of the ladder
+_PROBES = 4  # between two limits of the ladder
 _SLOWER = 2.0
 _CIRCUMSTANCES: tuple[tuple[Circumstance, Slowdown], ...] = (
     ("slower reads", Slowdown(read=_SLOWER)),

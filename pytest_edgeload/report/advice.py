@@ -28,7 +28,7 @@ _FIGURES = {
     SLOWEST: "slowest response",
     "makespan_s": "makespan",
     "response_mean_s": "mean response",
-    "in_time": "in time",
+    "in_time": "share in time",
 }
 
 
@@ -43,6 +43,7 @@ def sentences(advice: Advice) -> Iterator[str]:
     yield _recommendation(advice)
     yield from _contradictions(advice)
     yield _certainty(advice)
+    yield from (f"the speeds: {printable(fault)}" for fault in advice.faults)
     for change in advice.changes:
         yield _change(advice, change)
 

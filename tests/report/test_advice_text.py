@@ -37,6 +37,7 @@ ADVICE = Advice(
     objective=GOAL,
     idle_bytes=50 * M,
     is_calibrated=True,
+    faults=(),
     limits=LIMITS,
     recommended=LIMITS[1].best,
     tied=("lru", "mema", "masa", "pin"),
