@@ -101,10 +101,10 @@ def search(
     `loss` returns how much worse the policy is, as a share, or a negative number. `show` is called now and then with
     the number of workloads so far and the largest loss. A search takes about `seconds`.
     """
-    return _Search(drawn, loss, seconds, show).run()
+    return _MixSearch(drawn, loss, seconds, show).run()
 
 
-class _Search:
+class _MixSearch:
     def __init__(
         self,
         drawn: st.SearchStrategy[WorkloadForm],

@@ -57,7 +57,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(reader=None, store=None)
 
 
-class _Contest(NamedTuple):
+class _Rivalry(NamedTuple):
     """The policy that shall lose, its rivals, and everything that their predictions depend on."""
 
     policy: str
@@ -91,33 +91,33 @@ def _run(args: argparse.Namespace) -> CommandResult:
         raise Unsupported("edgeload search", "needs hypothesis", "pip install 'pytest-edgeload[hypothesis]'") from error
     project = Project(Path.cwd())
     registry = project.registry(Store(args.cache_dir or arguments.cache()))
-    contest = _contest(args, project, registry)
+    rivalry = _rivalry(args, project, registry)
 
     def loss(document: WorkloadForm) -> float:
         mix = _mix(document)
-        values = {policy: each.value for policy, each in contest.predictions(mix).items() if each.value is not None}
-        return _loss(values, contest, main_objective(mix), worst_mix.MAX_LOSS)
+        values = {policy: each.value for policy, each in rivalry.predictions(mix).items() if each.value is not None}
+        return _loss(values, rivalry, main_objective(mix), worst_mix.MAX_LOSS)
 
-    drawn = worst_mix.documents(tuple(contest.networks), _alone_s(contest))
+    drawn = worst_mix.documents(tuple(rivalry.networks), _alone_s(rivalry))
     found = worst_mix.search(drawn, loss, args.seconds, _show)
     terminal.show("")
     if found is None:
         rivals = ", ".join(args.against)
-        return CommandResult(f"{contest.policy} lost to {rivals} under no workload that was tried at {args.mem}")
+        return CommandResult(f"{rivalry.policy} lost to {rivals} under no workload that was tried at {args.mem}")
     mix, text = _mix(found.document), yaml_text(found.document)
     if args.output is not None:
         _write(args.output, text)
-    predicted = {policy: each.value for policy, each in contest.predictions(mix).items() if each.value is not None}
-    best = _best(predicted, contest.rivals, main_objective(mix))
+    predicted = {policy: each.value for policy, each in rivalry.predictions(mix).items() if each.value is not None}
+    best = _best(predicted, rivalry.rivals, main_objective(mix))
     measured: Mapping[str, Sequence[float | None]] = {}
     if not args.no_confirm:
-        measured = _confirm(args, project, registry, mix, [contest.policy, best])
-    shown = texts.FoundLoss(contest.policy, best, str(args.mem), main_objective(mix), found.tried, predicted, measured)
+        measured = _confirm(args, project, registry, mix, [rivalry.policy, best])
+    shown = texts.FoundLoss(rivalry.policy, best, str(args.mem), main_objective(mix), found.tried, predicted, measured)
     name = _NAME if args.output is None else args.output.name
     return CommandResult(texts.text(shown, name, text))
 
 
-def _contest(args: argparse.Namespace, project: Project, registry: Registry) -> _Contest:
+def _rivalry(args: argparse.Namespace, project: Project, registry: Registry) -> _Rivalry:
     """Return the policies, networks and speeds of the arguments. Raises Refusal."""
     names = [*project.policies()] if _ANY in args.against else [*args.against]
     rivals = [name for name in names if name != args.policy]
@@ -130,7 +130,7 @@ def _contest(args: argparse.Namespace, project: Project, registry: Registry) -> 
     speeds, faults = known_speeds(args.cache_dir or arguments.cache(), None)
     for fault in faults:
         terminal.say(f"edgeload: {fault}")
-    return _Contest(
+    return _Rivalry(
         args.policy,
         rivals,
         networks,
@@ -142,11 +142,11 @@ def _contest(args: argparse.Namespace, project: Project, registry: Registry) -> 
     )
 
 
-def _alone_s(contest: _Contest) -> float:
+def _alone_s(rivalry: _Rivalry) -> float:
     """Return the mean time of one request of a network alone, under the quickest policy. Raises UsageError."""
     times = []
-    for name in contest.networks:
-        values = [each.value for each in contest.predictions(Mix.of(name, [name])).values() if each.value is not None]
+    for name in rivalry.networks:
+        values = [each.value for each in rivalry.predictions(Mix.of(name, [name])).values() if each.value is not None]
         if not values:
             raise UsageError(f"network {name}", "no policy works with it under this limit", "give more memory")
         times.append(min(values))
@@ -157,14 +157,14 @@ def _mix(document: WorkloadForm) -> Mix:
     return parse(msgspec.json.encode(document).decode(), "worst.json")
 
 
-def _loss(values: Mapping[str, float], contest: _Contest, objective: Objective, max_loss: float) -> float:
+def _loss(values: Mapping[str, float], rivalry: _Rivalry, objective: Objective, max_loss: float) -> float:
     """Return the share by which the policy is worse than its best rival; -1 if no rival works."""
-    if not any(rival in values for rival in contest.rivals):
+    if not any(rival in values for rival in rivalry.rivals):
         return -1.0
-    if contest.policy not in values:
+    if rivalry.policy not in values:
         return max_loss
-    best = _best(values, contest.rivals, objective)
-    return max(-1.0, objective.excess(values[contest.policy], values[best]))
+    best = _best(values, rivalry.rivals, objective)
+    return max(-1.0, objective.excess(values[rivalry.policy], values[best]))
 
 
 def _best(values: Mapping[str, float], rivals: Sequence[str], objective: Objective) -> str:

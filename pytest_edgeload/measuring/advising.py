@@ -89,11 +89,13 @@ class Advisor:
         return advice, (*by_limit, *self._in_other_circumstances(advice))
 
     def _narrowed(self, enough: LimitAdvice, smaller: Sequence[int]) -> LimitAdvice:
-        """Return the advice for the smallest limit that meets the goal, between the largest that does not and one."""
-        room = self.predictor.min_limit_bytes
-        low = max(smaller, default=room)
+        """Return the advice for the smallest limit that meets the goal, between the largest that does not and one.
+
+        No limit below all others is tried: a policy would have to swap.
+        """
+        low = max(smaller, default=enough.limit_bytes)
         for _ in range(_PROBES):
-            middle = rounded((low + enough.limit_bytes) // 2, enough.limit_bytes - room)
+            middle = rounded((low + enough.limit_bytes) // 2, enough.limit_bytes - self.predictor.min_limit_bytes)
             if not low < middle < enough.limit_bytes:
                 break
             tried = self.at(middle)

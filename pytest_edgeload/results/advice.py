@@ -142,7 +142,8 @@ class Advice(msgspec.Struct, frozen=True):
     """The advice for a workload: the limits from small to large, the one to use, and what would change it.
 
     `recommended` is None if nothing works, or meets the goal. `is_calibrated`: the speeds of this machine were
-    measured, and `faults` says why they may be others now. `certainty` is None if nothing was ever confirmed on this machine.
+    measured, and `faults` says why they may be others now. `certainty` is None if nothing was ever confirmed on this
+    machine.
     """
 
     workload: str
