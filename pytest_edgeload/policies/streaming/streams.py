@@ -321,7 +321,10 @@ class _Server:
 
     def _load(self, r: int, use: TileUse, after: Iterable[int | None], place: int | None = None) -> int:
         lane = READERS[self._count % len(READERS)]
-        self._count += 1
+        if use.steps > 1 and not use.has_place:
+            lane = COMPUTE  # has nothing else to do for this request, and the readers may be busy with large tiles
+        else:
+            self._count += 1
         return self._plan.add("load", r, use.layer, after=after, lane=lane, tile=use.tile, place=place)
 
     def _free(self, kept: _Kept) -> int:
