@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from pytest_edgeload.planning.arrivals import Arrivals, Queues, TimedRequest
 from pytest_edgeload.planning.open_tasks import OpenTasks
@@ -141,7 +141,11 @@ class Dispatcher:
         request.arrived_s = due_s
         if self._order == "deadline":
             until_s = due_s + request.deadline_s
-            self._urgency.arrive(r, request.stream, until_s, request.service_s, request.left_until_answer)
+            self._urgency.arrive(
+                *(r, request.stream, until_s, request.service_s, request.left_until_answer),
+                steps=request.steps,
+                behind=self._awaited_by(request.inits),
+            )
         inits, request.inits = request.inits, []
         for init in inits:
             if self._release(init, due_s):
@@ -150,6 +154,11 @@ class Dispatcher:
             for older in self._queues.arrive(r, request.stream, request.queue):
                 self._requests[older].is_overrun = True
                 self.drop(older, due_s)
+
+    def _awaited_by(self, inits: Iterable[TaskState]) -> set[int]:
+        """Return the requests that are not answered and whose tasks one of these inits waits for."""
+        awaited = (self._tasks[index] for init in inits for index in init.task.after if index in self._tasks)
+        return {state.task.request for state in awaited if not state.request.is_answered}
 
     def take(self, lane: int = 0, now_s: float = 0.0) -> int | None:
         """Return the index of the task that `lane` runs now and mark it as running; None if there is none."""
@@ -239,21 +248,24 @@ class Dispatcher:
         if self._order in {"created", "ready"}:
             return None
         rank = self._by_deadline if self._order == "deadline" else self._by_response_ratio
-        return lambda index: rank(self._tasks[index].request, now_s)
+        return lambda index: rank(self._tasks[index], now_s)
 
-    def _by_deadline(self, request: RequestState, now_s: float) -> tuple[float, float]:
-        """Return the rank by deadline; see `planning.urgency`."""
+    def _by_deadline(self, state: TaskState, now_s: float) -> tuple[float, float]:
+        """Return the rank by deadline, see `planning.urgency`; frees go first, because others may wait for memory."""
+        if state.task.kind == "free":
+            return -1.0, 0.0
+        request = state.request
         arrived_s = request.arrived_s or 0.0
         turn_s = arrived_s if request.turn_s is None else request.turn_s
         return self._urgency.rank(request.index, request.deadline_s, arrived_s, turn_s, now_s)
 
-    def _by_response_ratio(self, request: RequestState, now_s: float) -> tuple[float, float]:
+    def _by_response_ratio(self, state: TaskState, now_s: float) -> tuple[float, float]:
         """Return the rank by response ratio; of equal ratios, the shorter request goes first.
 
         The same order holds a moment later: requests that arrived together keep their order at any time.
         """
-        service_s = request.service_s
-        waited_s = now_s - (request.arrived_s or 0.0)
+        service_s = state.request.service_s
+        waited_s = now_s - (state.request.arrived_s or 0.0)
         return -(1 + waited_s / service_s) if service_s > 0 else -math.inf, service_s
 
     def _finish(self, states: Sequence[TaskState], now_s: float) -> None:
@@ -362,7 +374,7 @@ class Dispatcher:
         elif self._order == "response-ratio":  # of requests with the same service time, the first to arrive goes first
             since, common_rank = (request.arrived_s or 0.0, 0), (task.priority, request.service_s)
         elif self._order == "deadline":
-            common_rank = request.index
+            common_rank = "free" if task.kind == "free" else request.index
         first = state.index if state.loop is None else state.loop.first
         self._ready.add(
             (task.priority, since, first, state.done, state.index), ReadyClass(task.lane, task.reserve, common_rank)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST
+
+UNKNOWN_SHARE = 0.5
+"""The part of its expected time that a request counts as long as its stream has no answer. The expected time may be
+wrong by a factor, and a request that gives way for nothing is late for certain."""
 
 
 @dataclass(slots=True)
 class _Open:
     """A request that has arrived and is not answered: when it is due, and the tasks that are left, of so many.
 
-    `service_s` is the time that it was expected to take, and `busy_s` the time of its tasks so far, by lane.
+    `service_s` is the time that it was expected to take, `busy_s` the time of its tasks so far, by lane, and `exec_s`
+    the time of those that count as tasks: its init and execs. It begins after the requests `behind` have been answered.
     """
 
     stream: str
@@ -20,7 +26,10 @@ class _Open:
     service_s: float
     tasks: int
     left: int
+    steps: int = 1
+    behind: Collection[int] = ()
     busy_s: dict[int, float] = field(default_factory=dict)
+    exec_s: float = 0.0
 
 
 class Urgency:
@@ -29,36 +38,53 @@ class Urgency:
     A request whose init was ready for more than DEADLINES_UNTIL_FIRST deadlines goes first. Then come the requests that
     can be in time, in order of deadline. If they cannot all be, those with the most work left give way until the others
     can: this keeps as many as possible in time (Moore, An n Job, One Machine Sequencing Algorithm for Minimizing the
-    Number of Late Jobs, 1968). Late requests go after all others.
+    Number of Late Jobs, 1968). Late requests go after all others. If a request that can be in time waits for one that
+    cannot, the latter is as urgent, and the work of the former includes it if it is late.
 
-    A stream's expected times are corrected by the time that its last answer took, and before its first answer by the
-    mean of the other streams.
+    A stream's expected times are corrected by the time that its last answer took, and before its first answer by those
+    of the other streams, with the benefit of the doubt. A request of several steps takes at least as long for each as
+    for those that have ended.
     """
 
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}
-        self._slowness: dict[str, float] = {}  # the time that the last answer took over the expected time, by stream
-        self._feasible: set[int] = set()
+        self._answers: dict[str, tuple[float, float]] = {}  # the time that the last answer took, and was expected to
+        self._feasible: dict[int, float] = {}  # the requests that can be in time, or must be over before: when
         self._known_s: float | None = None  # the time at which `_feasible` was found
 
-    def arrive(self, request: int, stream: str | None, due_s: float, service_s: float, tasks: int) -> None:
-        """Add a request that needs so many tasks and is expected to take `service_s` alone."""
-        self._open[request] = _Open(stream or "", due_s, service_s, tasks, tasks)
+    def arrive(
+        self,
+        request: int,
+        stream: str | None,
+        due_s: float,
+        service_s: float,
+        tasks: int,
+        *,
+        steps: int = 1,
+        behind: Collection[int] = (),
+    ) -> None:
+        """Add a request that needs so many tasks and is expected to take `service_s` alone.
+
+        Its tasks begin when the requests `behind` have been answered.
+        """
+        self._open[request] = _Open(stream or "", due_s, service_s, tasks, tasks, steps, behind)
         self._known_s = None
 
     def run(self, request: int, lane: int, seconds: float, left: int) -> None:
         """Count the time of a task of a request, which needs so many more."""
         if request in self._open:
-            busy_s = self._open[request].busy_s
-            busy_s[lane] = busy_s.get(lane, 0.0) + seconds
-            self._open[request].left = left
+            state = self._open[request]
+            state.busy_s[lane] = state.busy_s.get(lane, 0.0) + seconds
+            if left < state.left:
+                state.exec_s += seconds
+            state.left = left
             self._known_s = None
 
     def answer(self, request: int) -> None:
         """Remove a request that is answered, and learn from the time that it took."""
         ended = self._open.get(request)
         if ended is not None and ended.service_s > 0:
-            self._slowness[ended.stream] = max(ended.busy_s.values(), default=0.0) / ended.service_s
+            self._answers[ended.stream] = max(ended.busy_s.values(), default=0.0), ended.service_s
         self.leave(request)
 
     def leave(self, request: int) -> None:
@@ -73,27 +99,58 @@ class Urgency:
         due_s = arrived_s + deadline_s
         if now_s - turn_s > DEADLINES_UNTIL_FIRST * deadline_s:
             return 0, turn_s
-        if now_s > due_s:
-            return 3, due_s
         if self._known_s != now_s:
             self._feasible, self._known_s = self._find_feasible(now_s), now_s
-        return 1 if request in self._feasible else 2, due_s
+        if request in self._feasible:
+            return 1, self._feasible[request]
+        return (2 if now_s <= due_s else 3), due_s
 
-    def _find_feasible(self, now_s: float) -> set[int]:
-        """Return the largest set of requests that can all be in time if they are served by deadline from now on."""
+    def _find_feasible(self, now_s: float) -> dict[int, float]:
+        """Return the largest set of requests that can all be in time if they are served by deadline from now on.
+
+        It has the times at which they are due, and includes the requests that they wait for.
+        """
         end_s = now_s
         found: list[tuple[float, int]] = []  # a heap: the most work first
+        counted: set[int] = set()
         in_time = ((request.due_s, r) for r, request in self._open.items() if request.due_s >= now_s)
         for due_s, r in sorted(in_time):
-            left_s = self._left_s(self._open[r])
+            late = [each for each in self._blocking(r, counted) if self._open[each].due_s < now_s]
+            left_s = sum(self._left_s(self._open[each]) for each in (r, *late))
             heapq.heappush(found, (-left_s, r))
             end_s += left_s
             if end_s > due_s:
                 end_s += heapq.heappop(found)[0]
-        return {r for _, r in found}
+        feasible = {r: self._open[r].due_s for _, r in found}
+        reached = set(feasible)
+        for r in sorted(feasible, key=lambda each: (feasible[each], each)):
+            feasible |= dict.fromkeys(self._blocking(r, reached), feasible[r])
+        return feasible
+
+    def _blocking(self, request: int, reached: set[int]) -> list[int]:
+        """Return the requests that `request` waits for, directly or not, except those reached before; add them."""
+        found: list[int] = []
+        waiting = [request]
+        while waiting:
+            behind = self._open[waiting.pop()].behind
+            new = [each for each in behind if each in self._open and each not in reached]
+            reached.update(new)
+            found += new
+            waiting += new
+        return found
 
     def _left_s(self, request: _Open) -> float:
         """Return the seconds of work that are left of a request."""
-        known = self._slowness
-        slowness = known.get(request.stream) or sum(known.values()) / max(1, len(known)) or 1.0
-        return request.service_s * slowness * request.left / max(1, request.tasks)
+        done = request.tasks - request.left
+        expected_s = request.service_s * self._slowness(request.stream) * request.left / max(1, request.tasks)
+        if request.steps > 1 and done * request.steps >= request.tasks:
+            return max(expected_s, request.exec_s / done * request.left)
+        return expected_s
+
+    def _slowness(self, stream: str) -> float:
+        """Return the time that the last answer of a stream took, over the expected one."""
+        if stream in self._answers:
+            took_s, service_s = self._answers[stream]
+            return took_s / service_s
+        took_s, service_s = (sum(times_s) for times_s in zip((0.0, 0.0), *self._answers.values(), strict=True))
+        return UNKNOWN_SHARE * (took_s / service_s if took_s else 1.0)

@@ -346,9 +346,21 @@ def test_priority_goes_before_the_response_ratio() -> None:
     assert _take_all(dispatcher, 9.0) == [1, 0]
 
 
+def test_frees_go_before_all_others() -> None:
+    """The free of a late request goes before the exec of one that can be in time: others may wait for the memory."""
+    tasks = [Task("init", 0), Task("load", 0, 0, (0,)), Task("exec", 0, 0, (1,)), Task("free", 0, 0, (2,))]
+    plan = Plan((*tasks, Task("init", 1)), 1, "deadline", deadlines_s=(1.0, 9.0), service_s=(1.0, 1.0))
+    dispatcher = Dispatcher(plan, _at(0.0, 2.0))
+    for index in range(3):
+        assert dispatcher.take() == index
+        dispatcher.end(index)
+    dispatcher.advance(2.0)
+    assert _take_all(dispatcher, 2.0) == [3, 4]
+
+
 def test_requests_give_way_if_not_all_can_be_in_time() -> None:
     """The request with the most work goes last if only the others can be in time; after its answer it is known."""
-    plan = _inits(0, 0, 0, 0, order="deadline", deadlines_s=(3.0, 4.0, 5.0, 9.0), service_s=(3.0, 1.0, 2.0, 3.0))
+    plan = _inits(0, 0, 0, 0, order="deadline", deadlines_s=(3.0, 4.0, 5.0, 9.0), service_s=(6.0, 1.0, 4.0, 6.0))
     requests = [JobRequest(0, arrival_s=at_s, stream=name) for at_s, name in ((0, "a"), (0, "b"), (0, "c"), (6, "a"))]
     dispatcher = Dispatcher(plan, requests)
     assert dispatcher.take() == 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST
-from pytest_edgeload.planning.urgency import Urgency
+from pytest_edgeload.planning.urgency import UNKNOWN_SHARE, Urgency
 
 WORK = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 20)), min_size=1, max_size=6)
 """The work of some requests, and when they are due."""
@@ -17,7 +17,7 @@ WORK = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 20)), min_size=1, ma
 def _urgency(work: list[tuple[int, int]]) -> Urgency:
     urgency = Urgency()
     for r, (service_s, due_s) in enumerate(work):
-        urgency.arrive(r, f"stream {r}", due_s, service_s, 1)
+        urgency.arrive(r, f"stream {r}", due_s, service_s / UNKNOWN_SHARE, 1)
     return urgency
 
 
@@ -49,24 +49,51 @@ def test_as_many_requests_as_possible_can_be_in_time(work: list[tuple[int, int]]
 def test_work_that_is_done_counts_no_more() -> None:
     """A request that has too little time for all of its work is in time again when half of it is done."""
     urgency = Urgency()
-    urgency.arrive(0, "camera", 4.0, 6.0, 2)
+    urgency.arrive(0, "camera", 4.0, 6.0 / UNKNOWN_SHARE, 2)
     assert _class(urgency, 0, 4.0, 0.0) == 2
     urgency.run(0, 0, 1.0, 1)
     assert _class(urgency, 0, 4.0, 1.0) == 1
 
 
 def test_expected_times_follow_the_last_answer() -> None:
-    """After an answer that took twice as long as expected on one lane, the others of its stream take twice as long."""
+    """After an answer that took twice as long as expected on one lane, the others of its stream take twice as long.
+
+    Those of other streams do as well, but for UNKNOWN_SHARE.
+    """
     urgency = Urgency()
     urgency.arrive(0, "camera", 9.0, 2.0, 2)
     urgency.run(0, 0, 4.0, 1)
     urgency.run(0, 1, 1.0, 0)
     urgency.answer(0)
-    for r, stream in enumerate(("camera", "microphone"), 1):
-        urgency.arrive(r, stream, 7.0, 2.0, 1)
+    for r, stream, service_s in ((1, "camera", 2.0), (2, "microphone", 2.0 / UNKNOWN_SHARE)):
+        urgency.arrive(r, stream, 7.0, service_s, 1)
         assert _class(urgency, r, 7.0, 3.0) == 1
         assert _class(urgency, r, 7.0, 3.5) == 2
         urgency.leave(r)
+
+
+def test_steps_take_as_long_as_those_before() -> None:
+    """A request of 4 steps cannot be in time any more when the first one took too long; reading does not count."""
+    urgency = Urgency()
+    urgency.arrive(0, "chat", 20.0, 1.0, 8, steps=4)
+    urgency.run(0, 1, 9.0, 8)
+    urgency.run(0, 0, 3.0, 7)
+    assert _class(urgency, 0, 20.0, 5.0) == 1
+    urgency.run(0, 0, 3.0, 6)
+    assert _class(urgency, 0, 20.0, 2.0) == 1
+    assert _class(urgency, 0, 20.0, 2.5) == 2
+
+
+def test_a_late_request_is_as_urgent_as_one_behind_it() -> None:
+    """A late request goes by the deadline of one that waits for it, as long as both together can be in time."""
+    urgency = Urgency()
+    urgency.arrive(0, "camera", 2.0, 3.0 / UNKNOWN_SHARE, 3)
+    urgency.run(0, 0, 2.0, 1)
+    urgency.arrive(1, "camera", 6.0, 2.0 / UNKNOWN_SHARE, 1, behind=(0,))
+    assert urgency.rank(0, 2.0, 0.0, 0.0, 2.5) == (1, 6.0)
+    assert _class(urgency, 0, 2.0, 3.0) == 1
+    assert _class(urgency, 0, 2.0, 3.5) == 3
+    assert _class(urgency, 1, 6.0, 3.5) == 2
 
 
 def test_late_requests_go_last_until_they_waited_for_too_long() -> None:
