@@ -31,7 +31,7 @@ WorkloadForm = WorkloadDocument | StreamsDocument
 """A workload as a file describes it."""
 
 MAX_LOSS = 10.0
-"""The loss of a policy that does not work at all; larger losses count as this one."""
+"""The largest loss; larger ones count as this one."""
 
 _CLIMBING_SHARE = 0.6  # of the time; the rest is for simplifying
 _ROUND = 50  # workloads between two looks at the clock

@@ -43,7 +43,7 @@ def test_loss_is_computed_once_for_each_workload() -> None:
 
 @pytest.mark.parametrize(("value", "is_found"), [(-1.0, False), (0.0, False), (99.0, True)])
 def test_only_losses_above_zero_are_found(value: float, is_found: bool) -> None:  # noqa: FBT001
-    """A policy that loses nowhere has no worst workload; one that fails has the largest loss."""
+    """A policy that loses nowhere has no worst workload; and no loss exceeds the largest one."""
     found = search(DRAWN, lambda _: value, 0.5, lambda *_: None)
     assert (found is not None) == is_found
     assert found is None or found.loss == MAX_LOSS

@@ -96,7 +96,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     def loss(document: WorkloadForm) -> float:
         mix = _mix(document)
         values = {policy: each.value for policy, each in rivalry.predictions(mix).items() if each.value is not None}
-        return _loss(values, rivalry, main_objective(mix), worst_mix.MAX_LOSS)
+        return _loss(values, rivalry, main_objective(mix))
 
     drawn = worst_mix.documents(tuple(rivalry.networks), _alone_s(rivalry))
     found = worst_mix.search(drawn, loss, args.seconds, _show)
@@ -157,12 +157,10 @@ def _mix(document: WorkloadForm) -> Mix:
     return parse(msgspec.json.encode(document).decode(), "worst.json")
 
 
-def _loss(values: Mapping[str, float], rivalry: _Rivalry, objective: Objective, max_loss: float) -> float:
-    """Return the share by which the policy is worse than its best rival; -1 if no rival works."""
-    if not any(rival in values for rival in rivalry.rivals):
+def _loss(values: Mapping[str, float], rivalry: _Rivalry, objective: Objective) -> float:
+    """Return how much worse the policy is than its best rival; -1 if it does not work, or no rival does."""
+    if rivalry.policy not in values or not any(rival in values for rival in rivalry.rivals):
         return -1.0
-    if rivalry.policy not in values:
-        return max_loss
     best = _best(values, rivalry.rivals, objective)
     return max(-1.0, objective.excess(values[rivalry.policy], values[best]))
 

@@ -49,9 +49,12 @@ class Objective(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.worst is None or self.excess(value, self.worst) <= 0
 
     def excess(self, value: float, other: float) -> float:
-        """Return how much worse a value is than another one, as a share of the other; negative if it is better."""
+        """Return how much worse a value is than another one, negative if it is better.
+
+        It is a share of the other value, but the plain difference of two shares.
+        """
         worse = other - value if self.kind.better == "higher" else value - other
-        return worse / abs(other) if other else worse
+        return worse / abs(other) if other and self.kind.unit != "ratio" else worse
 
 
 class PolicyChoice(msgspec.Struct, frozen=True):

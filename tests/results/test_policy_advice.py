@@ -92,6 +92,13 @@ def test_slowest_response_counts_without_dropped_requests() -> None:
     assert not Objective("in_time", 0.9).is_met(0.8)
 
 
+def test_shares_are_compared_by_their_difference() -> None:
+    """A time is worse by a share of the better one; a share in time by the plain difference, also from 0."""
+    assert MAKESPAN.excess(1.5, 1.0) == 0.5
+    assert IN_TIME.excess(0.0, 0.03) == 0.03
+    assert IN_TIME.excess(0.9, 0.8) < 0
+
+
 def test_certainty_is_that_of_confirmed_predictions() -> None:
     """Errors are relative to the measured value; a run that failed has none."""
     pairs = [(1.0, 2.0), (3.0, 2.0), (2.2, 2.0), (1.0, None)]
