@@ -96,11 +96,12 @@ nightly: ## for a scheduler: longer than a change should wait for, and random
 	$(MAKE) fuzz MINUTES=10
 
 system: ## Debian's packages of programs that tests need and pip does not provide
-	@missing=; for program in linux.uml mkfs.ext4 systemd-run chromium chromedriver dot; do \
+	@missing=; for program in linux.uml mkfs.ext4 systemd-run chromium chromedriver dot sshd ip; do \
 		command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -z "$$missing" ]; then exit; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -qq user-mode-linux e2fsprogs systemd chromium chromium-driver graphviz >/dev/null; \
+		apt-get install -qq user-mode-linux e2fsprogs systemd chromium chromium-driver graphviz \
+		openssh-server iproute2 >/dev/null; \
 	else echo "not installed, so tests that need them will be skipped:$$missing"; fi
 
 $(VENV)/ready: pyproject.toml constraints.txt

@@ -91,7 +91,7 @@ def _install(hosts: tuple[Host, ...], args: argparse.Namespace) -> CommandResult
     terminal.show(f"edgeload: installing on {len(hosts)} hosts, which takes minutes")
     done = on_each(hosts, lambda host: install(host, args.wheel, args.pip))
     lines = [
-        f"{host.name}: {each}" if isinstance(each, Refusal) else f"{host.name}: installed, PyTorch {each}"
+        str(each) if isinstance(each, Refusal) else f"{host.name}: installed, PyTorch {each}"
         for host, each in zip(hosts, done, strict=True)
     ]
     return CommandResult("\n".join(lines), _UNFIT_STATUS if any(isinstance(each, Refusal) for each in done) else 0)

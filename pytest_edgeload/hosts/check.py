@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,8 +87,8 @@ def mismatches(examined: Examined) -> Iterator[Problem]:
     if _minor(known.python) != _minor(platform.python_version()):
         hint = "name another python in the file of hosts"
         yield Problem(f"Python {known.python}, but {platform.python_version()} here", hint)
-    for name in PACKAGES:
-        here, there = importlib.metadata.version(name), known.versions.get(name)
+    for name, here in versions_here().items():
+        there = known.versions.get(name)
         if there is None:
             yield Problem(f"{name} is not installed", install)
         elif _public(there) != _public(here):
@@ -108,6 +109,15 @@ def shortages(examined: Examined) -> Iterator[Problem]:
     if abs(examined.ahead_s) > _MAX_CLOCK_S:
         words = f"its clock is {_in_words(examined.ahead_s)}"
         yield Problem(words, f"run ssh {host.ssh} sudo timedatectl set-ntp true", is_fatal=False)
+
+
+def versions_here() -> dict[str, str]:
+    """Return the versions of the packages that this machine has."""
+    versions = {}
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def refuse_mismatches(examined: Examined) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shlex
 from pathlib import Path
 
-from pytest_edgeload.hosts.check import PACKAGES
+from pytest_edgeload.hosts.check import versions_here
 from pytest_edgeload.hosts.connection import ask
 from pytest_edgeload.hosts.file import Host
 
@@ -31,7 +30,5 @@ def install(host: Host, wheel: Path, options: str = "") -> str:
 
 def _pinned() -> list[str]:
     """Return the packages of this machine whose versions must be the same, as requirements of pip."""
-    public = {
-        name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES if name != "pytest-edgeload"
-    }
-    return [f"{name}=={version}" for name, version in public.items()]
+    here = versions_here()
+    return [f"{name}=={here[name].partition('+')[0]}" for name in here if name != "pytest-edgeload"]
