@@ -16,6 +16,7 @@ from pytest_edgeload.measuring.calibration import measure_idle_bytes
 from pytest_edgeload.measuring.speeds.store import load_speeds
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
+from pytest_edgeload.planning.calibrated import CalibratedMachine, WorkerSetup
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan
 from pytest_edgeload.planning.simulate import simulate
@@ -61,11 +62,14 @@ def _run(args: argparse.Namespace) -> CommandResult:
     if args.format != "text":
         return CommandResult(graph.FORMATS[args.format](plan, workload))
     memory = "no memory limit" if memory_bytes is None else f"memory {args.mem}, budget {format_size(memory_bytes)}"
+    loaded = load_speeds(args.cache_dir or arguments.cache())
+    calibrated = CalibratedMachine(plan, workload, loaded.speeds, WorkerSetup())
     try:
-        simulation = simulate(plan, workload)
+        simulation = simulate(plan, workload, machine=None if loaded.stored is None else calibrated)
     except InvalidPlan as error:
         raise error.within(f"policy {args.policy}") from None
-    return CommandResult(graph.text(plan, workload, simulation, f"policy {args.policy}, {memory}"))
+    times = "at nominal speeds" if loaded.stored is None else "at the calibrated speeds of this machine"
+    return CommandResult(graph.text(plan, workload, simulation, f"policy {args.policy}, {memory}", times))
 
 
 def _memory_bytes(limit: Limit, workload: Workload) -> int:

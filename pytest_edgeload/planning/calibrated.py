@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import share, span_bytes
-from pytest_edgeload.planning.machine_speeds import LayerSize, MachineSpeeds
+from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, LayerSize, MachineSpeeds
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
 from pytest_edgeload.planning.virtual_memory import PIECE_BYTES, VirtualMemory
@@ -21,6 +21,7 @@ _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are 
 _COLD_SHARE = 0.8  # of that private memory, what it does not need any more
 _KERNEL_BYTES = 4 << 20  # that the kernel counts against the limit as well
 _SCRATCH_BYTES, _CONVOLUTION_SCRATCH_BYTES = 8 << 20, 20 << 20  # of the operators, besides activations
+_TILED_SCRATCH_BYTES = 24 << 20  # in addition, if convolutions are executed tile by tile
 _RESTORED_BYTES_PER_S = 1e9  # by one core, from compressed weights
 
 
@@ -53,6 +54,8 @@ class CalibratedMachine:
         cold_bytes = round(_COLD_SHARE * private_bytes)
         has_convolutions = any(layer.is_convolution for network in self._networks for layer in network.layers)
         scratch_bytes = _CONVOLUTION_SCRATCH_BYTES if has_convolutions else _SCRATCH_BYTES
+        if has_convolutions and plan.arena_bytes:
+            scratch_bytes += _TILED_SCRATCH_BYTES
         fixed_bytes = private_bytes - cold_bytes + scratch_bytes + _KERNEL_BYTES
         self.memory = VirtualMemory(setup.memory_bytes, setup.swap_bytes, fixed_bytes)
         self.memory.write("idle", cold_bytes)
@@ -83,7 +86,7 @@ class CalibratedMachine:
             self._touch(task.weights)
             computing_s = self._executing_s(task, task.layer, step)
         else:
-            self._free(task.weights)
+            computing_s = self._free(task.weights) / _PAGE_BYTES * self.speeds.free_s_per_page
         moved = self.memory.traffic.since(before)
         loading_s += self._swapping_s(moved.out_bytes, moved.in_bytes)
         if task.kind == "exec" and moved.file_bytes:
@@ -157,16 +160,17 @@ class CalibratedMachine:
             found_bytes = read_bytes - self.memory.traffic.since(before).file_bytes
         else:
             self.memory.read_past_cache(read_bytes)
-        fresh_bytes = 0
+        fresh_bytes = small_bytes = 0
         if self._setup.reader == _MAPPING:
             self._blocks[task.weights] = [(file, read_bytes)]
         elif task.place is not None:
             fresh_bytes = self._load_into_arena(task, network, i, file, read_bytes)
         else:
-            fresh_bytes = read_bytes
+            fresh_bytes, small_bytes = read_bytes, min(read_bytes, HUGE_BYTES)
             self._blocks[task.weights] = [(task.weights, read_bytes)]
             self.memory.write(task.weights, read_bytes)
         seconds = self._reading_s(read_bytes - found_bytes) + self._reading_s(found_bytes, is_cached=True)
+        seconds += self.speeds.worker.load_s + small_bytes * self.speeds.worker.small_page_s_per_byte
         return seconds + fresh_bytes / _PAGE_BYTES * self.speeds.fresh_s_per_page
 
     def _load_into_arena(self, task: Task, network: Network, i: int, file: Hashable, read_bytes: int) -> int:
@@ -191,8 +195,10 @@ class CalibratedMachine:
         for block in self._blocks.get(weights, ()):
             access(*block)
 
-    def _free(self, weights: WeightKey) -> None:
+    def _free(self, weights: WeightKey) -> int:
+        """Give the memory of weights back, unless it is in the arena; return its bytes."""
         release = self.memory.drop if self._setup.reader == _MAPPING else self.memory.free
-        for key, size_bytes in self._blocks.pop(weights, ()):
-            if key not in self._places:
-                release(key, size_bytes)
+        blocks = [block for block in self._blocks.pop(weights, ()) if block[0] not in self._places]
+        for block in blocks:
+            release(*block)
+        return sum(size_bytes for _, size_bytes in blocks)

@@ -118,16 +118,24 @@ class Contention(msgspec.Struct, frozen=True):
     computing_beside_computing: float = 2.0
 
 
+HUGE_BYTES = 2 << 20
+"""Bytes of a huge page."""
+
+
 class WorkerCost(msgspec.Struct, frozen=True):
     """The cost of a worker besides its loads and executions.
 
     `start_s` is the time until it is ready for its first task. `task_s` is the time between two tasks of a lane, and
-    `request_s` that of an init, which reads the inputs. `idle_bytes` is the resident memory of an idle worker.
+    `request_s` that of an init, which reads the inputs. `load_s` is the time of a load besides reading its bytes, and
+    `small_page_s_per_byte` that of each of its first bytes, up to `HUGE_BYTES`: small pages are slower than huge ones.
+    `idle_bytes` is the resident memory of an idle worker.
     """
 
     start_s: Duration = 1.0
     task_s: Duration = 1e-4
     request_s: Duration = 1e-3
+    load_s: Duration = 0.0
+    small_page_s_per_byte: float = 0.0
     idle_bytes: Count = 200 << 20
 
 

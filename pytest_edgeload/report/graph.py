@@ -25,11 +25,13 @@ _MERMAID_SHAPES: dict[Kind, str] = {"init": '(["{}"])', "load": '[/"{}"/]', "exe
 _DOT_SHAPES: dict[Kind, str] = {"init": "ellipse", "load": "box3d", "exec": "box", "free": "note"}
 
 
-def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "") -> str:
+def text(
+    plan: Plan, workload: Workload, simulated: Simulation, title: str = "", speeds: str = "at nominal speeds"
+) -> str:
     """Return a table of the tasks in the order of execution, below the predicted peak and makespan of the plan.
 
     Of a loop, it has the first step. A workload with streams has a table of these as well.
-    `title` adds facts that the plan does not contain: its policy and the memory.
+    `title` adds facts that the plan does not contain: its policy and the memory. `speeds` says at which speeds it ran.
     """
     head = [f"workload {printable(workload.name)}", title, _count(plan.lanes, "lane"), _count(len(plan.tasks), "task")]
     peak = f"{format_size(simulated.peak_bytes)} (weights {format_size(simulated.peak_weight_bytes)})"
@@ -39,7 +41,7 @@ def text(plan: Plan, workload: Workload, simulated: Simulation, title: str = "")
         [
             ", ".join(part for part in head if part),
             f"predicted peak: {peak}",
-            f"predicted makespan: {_milliseconds(simulated.makespan_s)} ms; all times are estimates at nominal speeds",
+            f"predicted makespan: {_milliseconds(simulated.makespan_s)} ms; all times are estimates {speeds}",
             *([_TIED] if any(request.network.tied_weights for request in workload.requests) else []),
             *_feeds(workload),
             *map(_loop, plan.loops),

@@ -16,9 +16,9 @@ from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.measuring.calibration import measure_idle_bytes
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.speeds.contention import REQUESTS, contention_of, contention_plan
-from pytest_edgeload.measuring.speeds.fit import compute_speeds, merged
+from pytest_edgeload.measuring.speeds.fit import compute_speeds, load_costs, merged
 from pytest_edgeload.measuring.speeds.probes import Probes, scratch_file
-from pytest_edgeload.measuring.speeds.runs import PlanRuns
+from pytest_edgeload.measuring.speeds.runs import READER, PlanRuns
 from pytest_edgeload.measuring.speeds.timed_plan import TimedPlan
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
@@ -98,7 +98,18 @@ def measure_speeds(tools: SpeedTools, networks: Sequence[str], constraints: Cons
         contention=_contention(runs, thread_counts[-1]),
         worker=_worker(linear, idle_bytes),
     )
-    return MeasuredSpeeds(speeds.held_to(constraints), remarks)
+    return MeasuredSpeeds(_with_load_costs(speeds, linear).held_to(constraints), remarks)
+
+
+def _with_load_costs(speeds: MachineSpeeds, runs: Sequence[TimedPlan]) -> MachineSpeeds:
+    """Return the speeds with the costs of a load besides reading and touching its bytes, from the loads of `runs`."""
+    fresh_s_per_byte = speeds.fresh_s_per_page / PAGE
+    load_s, small_s_per_byte = load_costs(
+        (load for run in runs for load in run.loads()),
+        lambda size_bytes: speeds.read_s(READER, size_bytes) + fresh_s_per_byte * size_bytes,
+    )
+    worker = msgspec.structs.replace(speeds.worker, load_s=load_s, small_page_s_per_byte=small_s_per_byte)
+    return msgspec.structs.replace(speeds, worker=worker)
 
 
 def _swap(probes: Probes) -> tuple[SwapSpeed | None, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.workload import Mix, Workload
 
-_READER = "direct"
+READER = "direct"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class PlanRuns:
         steps = min(max_steps, *(sample.steps for sample in network.samples))
         workload = Mix.of(name, [name], images=requests, steps=steps).workload({name: network})
         plan = make_plan(workload)
-        job = Job(plan, (str(folder),), job_requests(workload, [0] * requests), _READER, threads)
+        job = Job(plan, (str(folder),), job_requests(workload, [0] * requests), READER, threads)
         held = self.constraints | Constraints(threads=threads)
         run = self.launcher.launch(job, held, network.distinct_bytes + peak_bytes(plan, workload))
         if run.outcome != "ok":

@@ -61,6 +61,14 @@ class TimedPlan:
                 freed_bytes += self.workload.requests[task.request].network.layers[task.layer].weight_bytes
         return seconds / freed_bytes if freed_bytes else 0.0
 
+    def loads(self) -> Iterator[tuple[int, float]]:
+        """Yield the bytes and the seconds of each load of a whole layer."""
+        for span in self.spans:
+            task = self.plan.tasks[span.task]
+            if task.kind == "load" and task.layer is not None and task.tile is WHOLE:
+                size_bytes = self.workload.requests[task.request].network.layers[task.layer].weight_bytes
+                yield size_bytes, span.end_s - span.start_s
+
     def pause_s(self) -> float:
         """Return the median time between the end of a task and the start of the next, in a plan of one lane."""
         ordered = sorted(self.spans, key=lambda span: span.start_s)
