@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 from pytest_edgeload.networks.layer import Network
@@ -20,7 +20,8 @@ _TYPICAL_BYTES = 4 << 20  # of a load, for the pace of several at once
 _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
 _COLD_SHARE = 0.8  # of that private memory, what it does not need any more
 _KERNEL_BYTES = 4 << 20  # that the kernel counts against the limit as well
-_SCRATCH_BYTES, _CONVOLUTION_SCRATCH_BYTES = 8 << 20, 20 << 20  # of the operators, besides activations
+_SCRATCH_BYTES, _CONVOLUTION_SCRATCH_BYTES = 8 << 20, 16 << 20  # of the operators, besides activations
+_BYTES_PER_CONVOLUTION = 400 << 10  # in addition, for each size of a convolution
 _TILED_SCRATCH_BYTES = 24 << 20  # in addition, if convolutions are executed tile by tile
 _RESTORED_BYTES_PER_S = 1e9  # by one core, from compressed weights
 
@@ -52,10 +53,7 @@ class CalibratedMachine:
         self.speeds, self._setup, self._arena_bytes = speeds, setup, plan.arena_bytes
         private_bytes = round(_PRIVATE_SHARE * speeds.worker.idle_bytes)
         cold_bytes = round(_COLD_SHARE * private_bytes)
-        has_convolutions = any(layer.is_convolution for network in self._networks for layer in network.layers)
-        scratch_bytes = _CONVOLUTION_SCRATCH_BYTES if has_convolutions else _SCRATCH_BYTES
-        if has_convolutions and plan.arena_bytes:
-            scratch_bytes += _TILED_SCRATCH_BYTES
+        scratch_bytes = _scratch_bytes(self._networks, is_tiled=plan.arena_bytes > 0)
         fixed_bytes = private_bytes - cold_bytes + scratch_bytes + _KERNEL_BYTES
         self.memory = VirtualMemory(setup.memory_bytes, setup.swap_bytes, fixed_bytes)
         self.memory.write("idle", cold_bytes)
@@ -202,3 +200,13 @@ class CalibratedMachine:
         for block in blocks:
             release(*block)
         return sum(size_bytes for _, size_bytes in blocks)
+
+
+def _scratch_bytes(networks: Iterable[Network], *, is_tiled: bool) -> int:
+    """Return the memory of the operators of these networks besides activations, which grows with their number."""
+    distinct = {network.name: network for network in networks}.values()
+    convolutions = {LayerSize.of(layer) for network in distinct for layer in network.layers if layer.is_convolution}
+    if not convolutions:
+        return _SCRATCH_BYTES
+    own_bytes = _CONVOLUTION_SCRATCH_BYTES + len(convolutions) * _BYTES_PER_CONVOLUTION
+    return own_bytes + (_TILED_SCRATCH_BYTES if is_tiled else 0)
