@@ -39,7 +39,8 @@ def compute_speeds(times: Iterable[LayerTime]) -> tuple[ComputeSpeed, ...]:
 def _fitted(times: Sequence[LayerTime]) -> ComputeSpeed:
     """Return the sum with the smallest squares of relative errors; none of its factors is negative."""
     rows = [[value / time.later_s for value in time.size[1:]] for time in times]
-    return ComputeSpeed("", times[0].threads, *least_squares(rows, [1.0] * len(rows)), _extra_s(times))
+    per_op, per_flop, per_weight, per_activation = least_squares(rows, [1.0] * len(rows))
+    return ComputeSpeed("", times[0].threads, per_op, per_flop, per_weight, per_activation, _extra_s(times))
 
 
 def _fitted_of_kind(kind: str, common: ComputeSpeed, times: Sequence[LayerTime]) -> ComputeSpeed:
