@@ -105,7 +105,7 @@ def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
         loaded_networks = {key[0] for key in loaded or ()}
         kinds = tuple((networks[g[0]], networks[g[0]] in loaded_networks, _steps(workload, g)) for g in stage)
         if kinds not in known:
-            candidates = _candidates(workload, stage, budget, loaded or ())
+            candidates = _candidates(workload, networks, stage, budget, loaded or ())
             known[kinds] = stage, min(candidates, key=lambda uses: _cost(uses, workload, budget))
         like, uses = known[kinds]
         renumbered = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
@@ -127,14 +127,17 @@ def _fit(sizes: Mapping[TileKey, int], uses: Sequence[TileUse], workload: Worklo
 
 
 def _candidates(
-    workload: Workload, stage: Stage, budget: Budget, loaded: Container[TileKey]
+    workload: Workload, networks: Sequence[int], stage: Stage, budget: Budget, loaded: Container[TileKey]
 ) -> Iterator[list[TileUse]]:
-    """Yield orders of a stage's tile uses: with the requests of a network together, and one after the other."""
+    """Yield orders of a stage's tile uses: with the requests of a network together, and one after the other.
+
+    `networks` has the first request of each request's network.
+    """
     memory_bytes = budget.memory_bytes
     tile_bytes = TILE_BYTES if memory_bytes is None else max(PAGE, min(TILE_BYTES, memory_bytes // TILES))
     apart = [(r,) for group in stage for r in group]
     for groups in (stage,) if apart == stage else (stage, apart):
-        chains = [[*serve(workload, group, tile_bytes, budget.speeds)] for group in groups]
+        chains = [[*serve(workload, networks[group[0]], group, tile_bytes, budget.speeds)] for group in groups]
         ring_bytes = AHEAD_BYTES
         if memory_bytes is not None:
             ring_bytes = min(ring_bytes, room_bytes([*chain.from_iterable(chains)], workload, memory_bytes))

@@ -158,7 +158,7 @@ def test_uses_have_each_tile_once_and_in_order(asked: Workload, budget: Budget) 
     """What serves a stage's requests of one network together has each of its tiles once, in order, for all of them."""
     for stage in stages(asked):
         for group in stage:
-            uses = list(serve(asked, group, PAGE, budget.speeds))
+            uses = list(serve(asked, first_requests(asked)[group[0]], group, PAGE, budget.speeds))
             assert all(use.requests == group for use in uses)
             assert len({use.key for use in uses}) == len(uses)
             layers = asked.requests[group[0]].network.layers

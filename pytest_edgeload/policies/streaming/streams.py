@@ -119,11 +119,11 @@ def _grouped(workload: Workload, budget: Budget) -> list[_ChainNetworks]:
     longest = {first: max(d for r, d in enumerate(deadlines) if networks[r] == first) for first in set(networks)}
     parts = [[first] for first in sorted(longest, key=lambda first: (longest[first], first))]
     while True:
-        groups = [_group(workload, budget, part, len(parts)) for part in parts]
         twice = [replace(_group(workload, budget, part, 2 * len(parts)), chains=2) for part in parts]
         memory_bytes = math.inf if budget.memory_bytes is None else budget.memory_bytes
         if sum(group.fixed_bytes for group in twice) <= TWICE_SHARE * memory_bytes:
             return twice
+        groups = [_group(workload, budget, part, len(parts)) for part in parts]
         if len(parts) == 1 or sum(group.fixed_bytes for group in groups) <= FIXED_SHARE * memory_bytes:
             return groups
         parts[-2:] = [parts[-2] + parts[-1]]
@@ -138,7 +138,7 @@ def _group(workload: Workload, budget: Budget, part: Sequence[int], rings: int) 
     uses, activations, ring_sizes, pinned = {}, [0], [0], dict[TileKey, int]()
     for first in part:
         like = max((r for r, f in enumerate(networks) if f == first), key=lambda r: workload.requests[r].steps)
-        uses[first] = list(serve(workload, (like,), tile_bytes, budget.speeds))
+        uses[first] = list(serve(workload, first, (like,), tile_bytes, budget.speeds))
         activations.append(activations_bytes(uses[first], workload))
         sizes = {use.key: use.size_bytes for use in uses[first] if use.has_place}
         if budget.memory_bytes is not None:

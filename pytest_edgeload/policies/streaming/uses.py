@@ -74,10 +74,14 @@ def first_requests(workload: Workload) -> list[int]:
     return [first.setdefault(id(request.network), r) for r, request in enumerate(workload.requests)]
 
 
-def serve(workload: Workload, requests: tuple[int, ...], max_bytes: int, speeds: Speeds) -> Iterator[TileUse]:
-    """Yield the tile uses that serve `requests`, all of one network, with tiles of at most `max_bytes` if possible."""
-    network = workload.requests[requests[0]].network
-    first = first_requests(workload)[requests[0]]
+def serve(
+    workload: Workload, first: int, requests: tuple[int, ...], max_bytes: int, speeds: Speeds
+) -> Iterator[TileUse]:
+    """Yield the tile uses that serve `requests`, with tiles of at most `max_bytes` if possible.
+
+    All ask one network, whose first request in the workload is `first`.
+    """
+    network = workload.requests[first].network
     for i, layer in enumerate(network.layers):
         for tile in cut(network, i, max_bytes):
             size_bytes = tile_bytes(network, i, tile) if tile is REQUESTED else span_bytes(layer, tile)
