@@ -11,8 +11,9 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.cli import arguments
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.directories import living_sessions
+from pytest_edgeload.measuring.speeds.store import stored_files
 from pytest_edgeload.networks.usage import StoredFolder, beyond, remove, stored_folders, unused_since
-from pytest_edgeload.report.stored import table
+from pytest_edgeload.report.stored import age, table
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,8 @@ def _run(args: argparse.Namespace) -> CommandResult:
     now_s = time.time()
     stored = stored_folders(root)
     if args.prune_unused is None and args.prune_to is None:
-        return CommandResult(table(stored, root, now_s))
+        speeds = [f"speeds of {file.stem}: {age(now_s - file.stat().st_mtime)}" for file in stored_files(root)]
+        return CommandResult("\n".join([table(stored, root, now_s), *([""] if speeds else []), *speeds]))
     if running := living_sessions(root):
         hint = "prune when it has ended"
         raise UsageError(str(running[0]), "this session still runs, and may read what would be removed", hint)

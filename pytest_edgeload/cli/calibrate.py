@@ -55,7 +55,8 @@ def _stored(cache: Path, device: Device | None) -> LoadedSpeeds:
     """Return the stored speeds. Raises UsageError if there are none."""
     loaded = load_speeds(cache, device)
     if loaded.stored is None:
-        raise UsageError(Setting("show"), "; ".join(loaded.faults), "leave it out to measure them")
+        subject = "this machine" if device is None else f"device {device.name}"
+        raise UsageError(Setting("show"), f"{subject} is not calibrated", "leave it out to measure the speeds")
     return loaded
 
 

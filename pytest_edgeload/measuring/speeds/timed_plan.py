@@ -27,6 +27,11 @@ class TimedPlan:
     spans: tuple[Span, ...]
     startup_s: float
 
+    @property
+    def makespan_s(self) -> float:
+        """The end of the last task."""
+        return max(span.end_s for span in self.spans)
+
     def layer_times(self) -> list[LayerTime]:
         """Return the times of the layers that ran whole: the first of each size, and the median of the others."""
         times_s: dict[LayerSize, list[float]] = {}
