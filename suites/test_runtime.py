@@ -21,7 +21,7 @@ from pytest_edgeload import Ask, Edge, Limit, Mix
 MIXES = (
     Mix.of("age, gender", ["age_net", "gender_net"]),
     Mix.of("sos_googlenet, age", ["sos_googlenet", "age_net"], images=2),
-    Mix.of("age, gender in a loop", ["age_net", "gender_net"], images=10).closed(),
+    Mix.of("age, gender in a loop", ["age_net", "gender_net"], images=100).closed(),
 )
 """Two whose requests are asked at once, and one whose images follow each other, as a program would ask for long.
 
@@ -123,6 +123,6 @@ def test_runtime(edge: Edge, mix: Mix, edge_policy: str, edge_mem: Limit | None,
     batches = [[(ask.network, ask.sample) for ask in batch] for batch in batches_of(mix)]
     opening = Opening(files, mix, edge_policy, edge_mem)
     row = f"{edge_policy}.runtime"
-    common = mix if mix.loop == "once" else None
-    shipped = edge.call(answer, opening, batches, memory=edge_mem, name=row, workload=common, reader=READER)
+    common: dict[str, Any] = {"workload": mix, "reader": READER} if mix.loop == "once" else {}
+    shipped = edge.call(answer, opening, batches, memory=edge_mem, name=row, **common)
     assert shipped.outcome == "ok", shipped.detail
