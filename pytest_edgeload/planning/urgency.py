@@ -143,7 +143,7 @@ class Urgency:
         """Return the seconds of work that are left of a request."""
         done = request.tasks - request.left
         expected_s = request.service_s * self._slowness(request.stream) * request.left / max(1, request.tasks)
-        if request.steps > 1 and done * request.steps >= request.tasks:
+        if request.steps > 1 and 0 < request.tasks <= done * request.steps:
             return max(expected_s, request.exec_s / done * request.left)
         return expected_s
 
