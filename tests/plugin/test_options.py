@@ -30,6 +30,7 @@ VALUES = {
     "read-bw": ("none", "25M", "90M/s"),
     "device": ("rpi3", "rpi4-1g,none", "none"),
     "devices": ("d.toml", "e.toml", "f.toml"),
+    "hosts": ("d.toml", "e.toml:pi4", "f.toml:pi4,bench"),
     "keep-env": ("LD_PRELOAD", "MALLOC_CONF,LD_AUDIT", "PYTHONMALLOC"),
     "bound": ("true", "false", "true"),
     "examples": ("7", "8", "9"),
@@ -399,7 +400,8 @@ def test_every_path_of_the_ini_file_starts_at_the_ini_file(
     monkeypatch.chdir(bare.mkdir("sub"))
     made = bare.parseconfig()
     found = parse(read(made), made.rootpath)
-    paths = {name: found.values[name] for name in names} | {"export": found.export[0][1]}
+    assert found.hosts is not None
+    paths = {name: found.values[name] for name in names} | {"export": found.export[0][1], "hosts": found.hosts.path}
     assert paths == {name: bare.path / value.partition(":")[2] for name, value in [("export", values["export"])]} | {
         name: str(bare.path / value) if name == "compare" else bare.path / value
         for name, value in values.items()

@@ -32,7 +32,7 @@ CASE = Case(
     constraints=Constraints(512 << 20, threads=2),
 )
 ABOUT = {"outcome", "round", "attempt", "detail", "traceback", "started", "ended"}
-ABOUT |= {"interleaved", "machine_wide", "notices"}
+ABOUT |= {"interleaved", "machine_wide", "notices", "host"}
 PARTS = {
     "overrun",
     "streams",
