@@ -30,7 +30,7 @@ of `--edge-json`.
 """
 
 READER = "direct"
-"""The reader of both rows: a runtime's own default."""
+"""The reader of both rows."""
 
 MAX_ERROR = 1e-4
 """The largest difference from plain PyTorch, relative to the largest value; sums in another order explain it."""

@@ -10,7 +10,7 @@ import msgspec
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
-from pytest_edgeload.base.units import Limit, format_size
+from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, confirming, machine, measuring, next_steps, terminal
 from pytest_edgeload.cli.plan import known_speeds
 from pytest_edgeload.cli.project import Project, is_workload_file, mix_of, networks_of, registered
@@ -178,12 +178,9 @@ def _limits(args: argparse.Namespace, advisor: Advisor, device: Device | None) -
     idle = advisor.predictor.idle_bytes
     if args.mem is not None:
         return sorted(enforced_bytes(limit, idle) for limit in args.mem)
-    steps = advisor.ladder(None if device is None else device.memory.size_bytes)
+    steps = advisor.ladder(None if device is None else enforced_bytes(device.memory, idle))
     if not steps:
         raise UsageError(advisor.predictor.mix.name, "no policy has a plan for it", "name other policies")
-    if device is not None and device.memory.size_bytes < steps[0]:
-        reason = f"the worker needs {format_size(idle)} before it holds any weights"
-        raise UsageError(Setting("device", device.name), reason, "name a device with more memory")
     return steps
 
 

@@ -85,11 +85,11 @@ class Advisor:
             return None, ()
         if self.objective.worst is not None:
             advice = self._narrowed(advice, [limit for limit in limits if limit < advice.limit_bytes])
-        by_limit = changes_by_limit([self.limits[limit] for limit in sorted(self.limits)], advice)
+        by_limit = changes_by_limit([self.limits[limit] for limit in sorted(self.limits)], advice, self.objective)
         return advice, (*by_limit, *self._in_other_circumstances(advice))
 
     def _narrowed(self, enough: LimitAdvice, smaller: Sequence[int]) -> LimitAdvice:
-        """Return the advice for the smallest limit that meets the goal, between the largest that does not and one.
+        """Return the advice for the smallest limit that meets the goal, which is above the largest one that does not.
 
         No limit below all others is tried: a policy would have to swap.
         """
@@ -117,7 +117,8 @@ class Advisor:
                 continue
             is_read = circumstance == "slower reads"
             at = self.predictor.read_bytes_per_s(best.choice.reader) / _SLOWER if is_read else 1 / _SLOWER
-            found.append(AdviceChange(circumstance, at, others.best.choice, gain_over(best.choice.policy, others)))
+            gain = gain_over(best.choice.policy, others, self.objective)
+            found.append(AdviceChange(circumstance, at, others.best.choice, gain))
         return found
 
     def _predict(self, limit_bytes: int, slowdown: Slowdown, policies: Sequence[str]) -> LimitAdvice:

@@ -14,7 +14,7 @@ from pytest_edgeload.engine.reader_choice import DIRECT, THROUGH_CACHE, best_rea
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning import budget
 from pytest_edgeload.planning.calibrated import WorkerSetup
-from pytest_edgeload.planning.machine_speeds import MachineSpeeds
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds, SwapSpeed
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy, make_plan
@@ -147,6 +147,7 @@ def _slower(machine: MachineSpeeds, slowdown: Slowdown) -> MachineSpeeds:
         if slowdown == AS_IT_IS
         else replace(
             machine,
+            swap=_slower_swap(machine.swap, slowdown),
             reads=tuple(
                 row if row.is_cached else replace(row, bytes_per_s=row.bytes_per_s / slowdown.read)
                 for row in machine.reads
@@ -168,3 +169,10 @@ def _slower(machine: MachineSpeeds, slowdown: Slowdown) -> MachineSpeeds:
             ),
         )
     )
+
+
+def _slower_swap(swap: SwapSpeed | None, slowdown: Slowdown) -> SwapSpeed | None:
+    """Return the speed of swap if reading takes so many times longer; zram is memory."""
+    if swap is None or swap.kind == "zram":
+        return swap
+    return msgspec.structs.replace(swap, in_bytes_per_s=swap.in_bytes_per_s / slowdown.read)

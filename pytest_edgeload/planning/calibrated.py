@@ -52,11 +52,10 @@ class CalibratedMachine:
         self._networks = [request.network for request in workload.requests]
         self.speeds, self._setup, self._arena_bytes = speeds, setup, plan.arena_bytes
         private_bytes = round(_PRIVATE_SHARE * speeds.worker.idle_bytes)
-        cold_bytes = round(_COLD_SHARE * private_bytes)
+        self._cold_bytes = cold_bytes = round(_COLD_SHARE * private_bytes)  # of the idle worker, which it may swap out
         scratch_bytes = _scratch_bytes(self._networks, is_tiled=plan.arena_bytes > 0)
         fixed_bytes = private_bytes - cold_bytes + scratch_bytes + _KERNEL_BYTES
         self.memory = VirtualMemory(setup.memory_bytes, setup.swap_bytes, fixed_bytes)
-        self.memory.write("idle", cold_bytes)
         self._mapped_bytes = speeds.worker.idle_bytes - private_bytes - _KERNEL_BYTES
         self._blocks: dict[WeightKey, list[_Block]] = {}
         self._places: set[Hashable] = set()  # parts of the arena that were written
@@ -68,11 +67,13 @@ class CalibratedMachine:
     @property
     def peak_bytes(self) -> int:
         """The most resident memory so far, with the files that the worker has mapped."""
-        mapped_bytes = self.memory.peak_cached_bytes if self._setup.reader == _MAPPING else 0
-        return self._mapped_bytes + self.memory.peak_private_bytes + mapped_bytes
+        is_mapping = self._setup.reader == _MAPPING
+        return self._mapped_bytes + (self.memory.peak_held_bytes if is_mapping else self.memory.peak_private_bytes)
 
     def begin(self, task: Task, step: int, read_bytes: int, activation_bytes: int) -> Work:
         """Return the work of a task, and of the traffic that its memory causes. Raises OutOfMemory."""
+        self.memory.write("idle", self._cold_bytes)  # only once, before the first task
+        self._cold_bytes = 0
         before, worker = self.memory.traffic, self.speeds.worker
         loading_s = computing_s = 0.0
         self.memory.hold_activations(activation_bytes)

@@ -49,6 +49,7 @@ class VirtualMemory:
         self._cached: OrderedDict[_PieceKey, int] = OrderedDict()
         self._held_bytes = self.peak_private_bytes = fixed_bytes  # all that counts against the limit
         self._cached_bytes = self._in_swap_bytes = self._activation_bytes = 0
+        self.peak_held_bytes = fixed_bytes
         self.peak_cached_bytes = self.peak_swapped_bytes = 0
         self._out_bytes = self._in_bytes = self._file_bytes = 0
 
@@ -100,6 +101,7 @@ class VirtualMemory:
             self._in_bytes += size_bytes
 
     def _count_private(self) -> None:
+        self.peak_held_bytes = max(self.peak_held_bytes, self._held_bytes)
         self.peak_private_bytes = max(self.peak_private_bytes, self._held_bytes - self._cached_bytes)
 
     # ---- page cache --------------------------------------------------------------------------------------------
@@ -115,6 +117,7 @@ class VirtualMemory:
             self._held_bytes += piece_bytes
             self._cached_bytes += piece_bytes
             self._file_bytes += piece_bytes
+            self.peak_held_bytes = max(self.peak_held_bytes, self._held_bytes)
             self.peak_cached_bytes = max(self.peak_cached_bytes, self._cached_bytes)
 
     def read_past_cache(self, size_bytes: int) -> None:
@@ -142,7 +145,10 @@ class VirtualMemory:
 
     @property
     def _can_swap_out(self) -> bool:
-        return bool(self._private) and (self._swap_bytes is None or self._in_swap_bytes < self._swap_bytes)
+        piece, size_bytes = next(iter(self._private.items()), (None, 0))
+        if piece is None or piece in self._copied or self._swap_bytes is None:
+            return piece is not None
+        return self._in_swap_bytes + size_bytes <= self._swap_bytes
 
     def _swap_out(self, limit_bytes: int) -> None:
         """Swap out the piece that was used the longest time ago. One with a copy in swap is not written again."""

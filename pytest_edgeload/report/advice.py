@@ -178,7 +178,7 @@ def _change(advice: Advice, change: AdviceChange) -> str:
     own = printable(advice.recommended.choice.policy)
     if change.gain is None:
         return f"it would change: {where}, {policy} works and {own} does not"
-    return f"it would change: {where}, {policy} is {change.gain:.0%} better than {own}"
+    return f"it would change: {where}, {own} is {change.gain:.0%} behind {policy}"
 
 
 def _confirmations(advice: Advice) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.advice import figure_name, shown_value
-from pytest_edgeload.results.advice import Objective
+from pytest_edgeload.results.advice import TIE_SHARE, Objective
 
 
 class FoundLoss(NamedTuple):
@@ -48,9 +48,20 @@ def _figures(found: FoundLoss) -> Iterator[str]:
         if None not in values
     }
     yield f"measured, median of {rounds} runs: {_pair(found, medians)}"
-    if found.policy in medians and found.rival in medians:
-        loss = objective.excess(medians[found.policy], medians[found.rival])
-        yield "confirmed" if loss > 0 else f"not confirmed: {printable(found.policy)} does not lose when it runs"
+    yield _verdict(found, medians)
+
+
+def _verdict(found: FoundLoss, medians: Mapping[str, float]) -> str:
+    """Return whether the runs confirm the loss."""
+    policy, rival = printable(found.policy), printable(found.rival)
+    if found.rival not in medians:
+        return f"not confirmed: a run under {rival} failed"
+    if found.policy not in medians:
+        return f"confirmed: a run under {policy} failed"
+    loss = found.objective.excess(medians[found.policy], medians[found.rival])
+    if loss > TIE_SHARE:
+        return "confirmed"
+    return f"not confirmed: {policy} does not lose more than {TIE_SHARE:.0%} when it runs"
 
 
 def _pair(found: FoundLoss, values: Mapping[str, float]) -> str:

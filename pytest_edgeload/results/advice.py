@@ -207,7 +207,9 @@ def recommended(limits: Sequence[LimitAdvice], objective: Objective) -> LimitAdv
     return min(enough, key=lambda each: each.limit_bytes, default=None)
 
 
-def changes_by_limit(limits: Sequence[LimitAdvice], advice: LimitAdvice) -> tuple[AdviceChange, ...]:
+def changes_by_limit(
+    limits: Sequence[LimitAdvice], advice: LimitAdvice, objective: Objective
+) -> tuple[AdviceChange, ...]:
     """Return the nearest smaller and the nearest larger limit at which another policy is clearly better."""
     if advice.best is None:
         return ()
@@ -222,17 +224,18 @@ def changes_by_limit(limits: Sequence[LimitAdvice], advice: LimitAdvice) -> tupl
     for circumstance, others in directions:
         for each in others:
             if each.best is not None and policy not in (each.best.choice.policy, *each.tied):
-                found.append(AdviceChange(circumstance, each.limit_bytes, each.best.choice, gain_over(policy, each)))
+                gain = gain_over(policy, each, objective)
+                found.append(AdviceChange(circumstance, each.limit_bytes, each.best.choice, gain))
                 break
     return tuple(found)
 
 
-def gain_over(policy: str, limit: LimitAdvice) -> float | None:
-    """Return the share by which the best choice under a limit is better than a policy; None if that does not work."""
+def gain_over(policy: str, limit: LimitAdvice, objective: Objective) -> float | None:
+    """Return how far a policy is behind the best choice under a limit; None if it does not work there."""
     own = next((each.value for each in limit.predictions if each.choice.policy == policy), None)
-    if own is None or limit.best is None or limit.best.value is None or not own:
+    if own is None or limit.best is None or limit.best.value is None:
         return None
-    return abs(limit.best.value - own) / abs(own)
+    return objective.excess(own, limit.best.value)
 
 
 def certainty(errors: Sequence[float]) -> Certainty | None:

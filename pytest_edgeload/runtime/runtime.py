@@ -169,9 +169,9 @@ def _close(server: WindowServer, networks: Mapping[str, OpenNetwork], *, is_wait
 
 def _close_dropped(server: WindowServer, networks: Mapping[str, OpenNetwork]) -> None:
     """Close a runtime that was not closed. Any thread may run this at any time, so another one does the work."""
-    warnings.warn("a runtime was not closed; use it in a `with` block", ResourceWarning, stacklevel=2)
     closing = {"is_waiting": False}
     Thread(target=_close, args=(server, networks), kwargs=closing, name="edgeload close", daemon=True).start()
+    warnings.warn("a runtime was not closed; use it in a `with` block", ResourceWarning, stacklevel=2)
 
 
 def _sources(networks: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | os.PathLike[str]]:

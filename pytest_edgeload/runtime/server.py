@@ -70,7 +70,8 @@ class WindowServer:
             return
         self._counted = [each for each in self._counted if not each.is_over]
         if len(self._counted) + len(pending) > self._max_waiting:
-            reason = f"{len(self._counted)} requests wait for answers, and at most {self._max_waiting} may"
+            waiting, more = len(self._counted), len(pending)
+            reason = f"at most {self._max_waiting} may wait for answers, but {waiting} did and {more} more came"
             raise TooManyRequests("the runtime", reason, "ask again later, or raise max_waiting")
         self._counted += pending
 

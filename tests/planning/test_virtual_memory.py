@@ -106,8 +106,7 @@ def test_memory_never_exceeds_its_limit(actions: list[tuple[str, int, int]]) -> 
             getattr(memory, action)(
                 (key, action) if action == "fetch" else key, sizes.setdefault((action, key), mib * MIB)
             )
-        assert memory.peak_private_bytes <= 64 * MIB
-        assert memory.peak_cached_bytes <= 56 * MIB
+        assert memory.peak_private_bytes <= memory.peak_held_bytes <= 64 * MIB
     for (action, key), size_bytes in sizes.items():
         if action == "write":
             memory.free(key, size_bytes)
@@ -115,3 +114,14 @@ def test_memory_never_exceeds_its_limit(actions: list[tuple[str, int, int]]) -> 
     before = memory.traffic.out_bytes
     memory.read("all", 56 * MIB - KEPT_CACHE_BYTES - PIECE_BYTES)
     assert memory.traffic.out_bytes == before
+
+
+def test_cache_goes_before_memory_runs_out() -> None:
+    """If the swap that is left holds no piece of memory, the rest of the page cache is dropped."""
+    memory = VirtualMemory(32 * MIB, MIB)
+    memory.write("weights", 20 * MIB)
+    memory.fetch("file", 12 * MIB)
+    memory.write("more", 10 * MIB)
+    assert memory.traffic.out_bytes == 0
+    with pytest.raises(OutOfMemory):
+        memory.write("too much", 4 * MIB)

@@ -89,9 +89,9 @@ def test_each_change_is_a_sentence() -> None:
     )
     assert _lines(changes=changes)[10:] == [
         "it would change: at 150M and less, linear works and stream does not",
-        "it would change: from 800M on, linear is 20% better than stream",
-        "it would change: with reads at 45M/s, linear is 12% better than stream",
-        "it would change: with a processor 2 times slower, linear is 10% better than stream",
+        "it would change: from 800M on, stream is 20% behind linear",
+        "it would change: with reads at 45M/s, stream is 12% behind linear",
+        "it would change: with a processor 2 times slower, stream is 10% behind linear",
     ]
 
 

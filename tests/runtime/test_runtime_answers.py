@@ -303,7 +303,7 @@ def test_forked_child_is_refused_and_the_process_ends(asked_networks: StoredModu
     """A child has no thread that serves; and a process that never closes its runtime ends while a sequence runs."""
     code = f"""if True:
         import os, torch
-        from pytest_edgeload.runtime import Runtime, TooManyRequests
+        from pytest_edgeload.runtime import Runtime
         runtime = Runtime({{"loop": {str(asked_networks.folders["loop"])!r}}})
         steps = runtime.sequence("loop", torch.rand(1, 64), steps=50_000)
         next(steps)
@@ -328,7 +328,10 @@ def test_requests_beyond_the_most_that_may_wait_are_refused(asked_networks: Stor
         steps = runtime.sequence("loop", torch.rand(1, 64), steps=10**9)
         with pytest.raises(TooManyRequests) as refused:
             runtime.ask_all(("wide", torch.rand(1, 512)), ("wide", torch.rand(1, 512)))
-        expected = "the runtime: 1 requests wait for answers, and at most 2 may; ask again later, or raise max_waiting"
+        expected = (
+            "the runtime: at most 2 may wait for answers, but 1 did and 2 more came; ask again later, "
+            "or raise max_waiting"
+        )
         assert str(refused.value) == expected
         steps.close()
         check(runtime, asked_networks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -20,6 +19,7 @@ from pytest_edgeload.measuring.speeds.contention import REQUESTS, contention_of,
 from pytest_edgeload.measuring.speeds.fit import compute_speeds, load_costs, merged
 from pytest_edgeload.measuring.speeds.probes import Probes, scratch_file
 from pytest_edgeload.measuring.speeds.runs import READER, PlanRuns
+from pytest_edgeload.measuring.speeds.store import operator_threads
 from pytest_edgeload.measuring.speeds.timed_plan import TimedPlan
 from pytest_edgeload.networks.preparation import ShowProgress
 from pytest_edgeload.networks.registry import Registry
@@ -70,7 +70,7 @@ def measure_speeds(tools: SpeedTools, networks: Sequence[str], constraints: Cons
     held = constraints.only(*COMPUTING)
     probes = Probes(tools.launcher, held)
     runs = PlanRuns(tools.launcher, tools.registry, tools.progress, held)
-    thread_counts = sorted({1, held.threads or len(os.sched_getaffinity(0))})
+    thread_counts = sorted({1, operator_threads(constraints)})
     numbers, total = count(), 4 + len(thread_counts) * len(names)
 
     def show(step: str) -> None:

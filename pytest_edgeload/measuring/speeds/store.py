@@ -32,10 +32,15 @@ def origin_now(cache: Path, device: Device | None = None) -> SpeedsOrigin:
         machine=machine(),
         disk=_disk(cache),
         version=importlib.metadata.version("pytest-edgeload"),
-        threads=constraints.threads or len(cores_of(constraints.cores or os.cpu_count() or 1)),
+        threads=operator_threads(constraints),
         device="" if device is None else device.name,
         constraints=constraints,
     )
+
+
+def operator_threads(constraints: Constraints) -> int:
+    """Return the most threads of an operator under `constraints`."""
+    return constraints.threads or len(cores_of(constraints.cores or os.cpu_count() or 1))
 
 
 def store_speeds(
