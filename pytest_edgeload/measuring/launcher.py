@@ -24,6 +24,7 @@ from pytest_edgeload.networks.compressed import read_weight_files
 from pytest_edgeload.results.case import HOST, Visible
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.sandbox import visible
+from pytest_edgeload.sandbox.board.monitor import Board
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.caps.outer import OuterLimit, tighter
 from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of, unthrottled
@@ -54,6 +55,7 @@ class Launcher:
     user: User = field(default_factory=ourselves)
     say: Callable[[str], None] = silent
     keep: Sequence[str] = ()
+    board: Board = field(default_factory=Board.of_host)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
 
     def launch(self, job: Job, constraints: Constraints, expected_bytes: int, view: Visible = HOST) -> Measurement:
@@ -77,6 +79,7 @@ class Launcher:
         with self.turn():
             # The limits are computed in our turn: the swap of others may have come or gone.
             limits = self._limits(constraints, [file for file in files if file not in free])
+            self.board.rest()
             with visible.shown(view, limits) as behind:
                 measurement = start(self.enclosure(limits, expected_bytes, behind))
         notices = [
@@ -104,6 +107,7 @@ class Launcher:
             env=inherited(self.keep),
             scratch=Scratch.of_host(),
             behind=behind,
+            board=self.board,
         )
 
     def check_reads(self, read_bps: int, folder: Path) -> None:

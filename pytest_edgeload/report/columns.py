@@ -44,7 +44,7 @@ _THOUSAND = 1000
 _BRIEF, _TINY = 0.1, 0.01  # seconds
 _NEARLY_ONE = 0.99
 _PARAMETER = "param:"
-_PLAIN = {"bytes", "count", "ratio"}  # units that the values themselves or the names show
+_PLAIN = {"bytes", "count", "ratio", "J", "W", "°C"}  # units that the values themselves or the names show
 
 Value = float | str | None
 

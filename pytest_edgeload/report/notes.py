@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_edgeload.base.text import listed, printable
+from pytest_edgeload.base.units import format_number
 from pytest_edgeload.report.columns import NAME, column, number
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
@@ -65,6 +66,8 @@ def remarks(records: Sequence[Record], view: View) -> list[str]:
         lines.append("peak includes pages of shared libraries, most of which the limit does not count")
     if retried := sum(len(record.retried) for record in records):
         lines.append(f"measurements of failed attempts, kept in the records but not counted: {retried}")
+    if idle_w := next((m.idle_power_w for m in everything if m.idle_power_w is not None), None):
+        lines.append(f"energy_j is without the {format_number(idle_w)} W that the machine takes when nothing runs")
     shared = _shared(everything)
     if shared:
         lines.append(

@@ -187,7 +187,8 @@ def _usual(members: Sequence[Row]) -> tuple[Column, ...]:
         absent.append(NAMED["ratio"])
     titled = [replace(column(name), title=title) if title else column(name) for name, title in usual.items()]
     main, *others = (col for col in titled if col not in absent)
-    return (main, *own_columns(members), *others, NAMED["outcome"])
+    energy = [column("energy_j")] if any(spread(row.record, "energy_j") for row in members) else []
+    return (main, *own_columns(members), *others, *energy, NAMED["outcome"])
 
 
 def _of_requests(cases: Sequence[Case]) -> Mapping[str, str]:

@@ -42,6 +42,7 @@ def complete(measurement: Measurement, plan: Plan, workload: Workload, plan_peak
         response_load_s=_mean(answer.load_s for answer in answers),
         response_exec_s=_mean(answer.exec_s for answer in answers),
         worst_slowdown=max((s.slowdown for s in service.values() if s.slowdown is not None), default=None),
+        energy_per_answer_j=_per_answer(measurement.energy_j, len(answers)),
         throughput_per_s=len(answers) / whole_s if whole_s > 0 else None,
         lane_use=_lane_use(plan, spans, totals),
         dropped_s=_dropped_s(plan, spans, measurement.dropped),
@@ -167,6 +168,10 @@ def _by_request(answers: Iterable[Answer], requests: int) -> tuple[float | None,
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
+
+
+def _per_answer(amount: float | None, answers: int) -> float | None:
+    return None if amount is None or not answers else amount / answers
 
 
 def _late(requests: Iterable[int], workload: Workload, answers: Iterable[Answer]) -> int | None:

@@ -20,6 +20,7 @@ from pytest_edgeload.results.statistics import both, change_of, lacking, outcome
 from pytest_edgeload.results.threshold import Ceiling, Figure, Threshold
 
 _MAX_ROUNDS = 100  # more are not recommended
+_OF_HEAT = {"throttled_s", "max_temperature_c", "min_frequency_share"}  # valid exactly because it was throttled
 _WARM = 0.5  # of the weights: a run that read less found the rest in the page cache
 
 
@@ -55,7 +56,7 @@ def _obstacle(figure: Figure, before: Side, after: Side, *, is_alike: bool) -> t
     then, now = outcomes(before.record), outcomes(after.record)
     different = incomparable(figure, before.record.case, after.record.case, is_alike=is_alike)
     different = different or _changed_unit(figure, before, after)
-    invalid = _invalid(after) or _invalid(before)
+    invalid = _invalid(after, figure) or _invalid(before, figure)
     if invalid is None and set(then) == {"ok"} and set(now) != {"ok"}:
         failed = ", ".join(f"{count} {outcome}" for outcome, count in now.items())
         return "regressed", f"all rounds were ok then; now {failed}"
@@ -77,7 +78,7 @@ def judge_ceiling(ceiling: Ceiling, after: Side) -> Judged:
     """Return the finding on a figure and the ceiling that its test declares. A single run has to keep to it as well."""
     figure, case = ceiling.figure.known(optional_metrics([after.record])), after.record.case
     runs = after.runs(figure)
-    reason = _invalid(after) or _too_few(runs, figure)
+    reason = _invalid(after, figure) or _too_few(runs, figure)
     if reason is not None:
         return Finding(case, figure, ceiling.text, "invalid", reason)
     unfit = _unfit(ceiling, figure)
@@ -169,8 +170,8 @@ def _too_noisy(half: float, distance: float, runs: int) -> str:
     return f"too noisy; about {max(math.ceil(rounds), runs + 1)} rounds would decide"
 
 
-def _invalid(side: Side) -> str | None:
-    """Return why the figures of a record are invalid; None if they are valid."""
+def _invalid(side: Side, figure: Figure) -> str | None:
+    """Return why the values of a figure are invalid in a record; None if they are valid."""
     case = side.record.case
     if case.limit is not None and case.cap == "none":
         return "its limit was not enforced (cap none)"
@@ -178,6 +179,8 @@ def _invalid(side: Side) -> str | None:
     for m in good:
         if m.read_bytes is not None and m.bound_read_bytes and m.read_bytes < _WARM * m.bound_read_bytes:
             return f"round {m.round} found its weights in the page cache"
+        if m.throttled_s and not figure.is_exact and figure.metric not in _OF_HEAT:
+            return f"the processor was throttled in round {m.round}"
     return None
 
 

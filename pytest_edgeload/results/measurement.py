@@ -287,6 +287,23 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sampler_cpu_share: Annotated[
         Number | None, _metric("ratio", "lower", "CPU time of the sampler over the time it ran")
     ] = None
+    energy_j: Annotated[
+        Number | None, _metric("J", "lower", "energy of the run, less the energy of the idle machine in the same time")
+    ] = None
+    energy_per_answer_j: Annotated[Number | None, _metric("J", "lower", "energy_j over the answered requests")] = None
+    idle_power_w: Annotated[
+        Number | None, _metric("W", "neither", "power of the idle machine before the first run of the session")
+    ] = None
+    max_temperature_c: Annotated[
+        Number | None, _metric("°C", "lower", "highest temperature of the processor during the plan")
+    ] = None
+    min_frequency_share: Annotated[
+        Number | None,
+        _metric("ratio", "higher", "lowest frequency of the fastest core at the time, over its highest possible one"),
+    ] = None
+    throttled_s: Annotated[
+        Seconds | None, _metric("s", "lower", "time during which heat or a weak power supply slowed the processor")
+    ] = None
     own: dict[OwnName, OwnMetric] = {}
     returned: Any = None
     machine_wide: tuple[str, ...] = ()

@@ -22,7 +22,8 @@ OwnUnit = Annotated[str, Meta(max_length=MAX_UNIT_CHARACTERS)]
 class Metric(msgspec.Struct, frozen=True):
     """A named number of a run: its unit, whether lower or higher is better, and its meaning in one line.
 
-    The unit of a built-in metric is `s`, `bytes`, `count`, `ratio` or `1/s`. A program may give its own any unit.
+    The unit of a built-in metric is `s`, `bytes`, `count`, `ratio`, `1/s`, `J`, `W` or `°C`. A program may give its own
+    any unit.
     """
 
     unit: str

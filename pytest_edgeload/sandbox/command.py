@@ -167,7 +167,7 @@ class _Run:
         """Wait for the end."""
         self.out.drain()
         before = worker.start_clock()
-        with worker.timed():
+        with worker.timed(), worker.monitor:
             worker.wait_in_time()
             self._makespan_s = time.monotonic() - worker.began_s
             worker.record_growth(before)

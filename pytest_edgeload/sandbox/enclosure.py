@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from pytest_edgeload.sandbox.board.monitor import Board
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits
 from pytest_edgeload.sandbox.environment import inherited
@@ -20,7 +21,8 @@ class Enclosure:
 
     `expected_bytes` is how much memory the run will take from the system unless it is limited. `env` is the environment
     that it inherits from this process, and `scratch` the folder for its temporary files, if it has one of its own.
-    `behind` is a command prefix for the group's processes, as from `visible.shown`.
+    `behind` is a command prefix for the group's processes, as from `visible.shown`. `board` has the sensors that are
+    read during the run.
     """
 
     cap: Cap
@@ -32,6 +34,7 @@ class Enclosure:
     env: Mapping[str, str] = field(default_factory=inherited)
     scratch: Scratch | None = None
     behind: tuple[str, ...] = ()
+    board: Board = field(default_factory=Board)
 
     @property
     def max_bytes(self) -> int:

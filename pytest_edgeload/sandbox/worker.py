@@ -21,6 +21,7 @@ from pytest_edgeload.base.tracebacks import bounded_lines
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.measurement import Measurement, Outcome
 from pytest_edgeload.sandbox import counters, peak
+from pytest_edgeload.sandbox.board.monitor import Monitor
 from pytest_edgeload.sandbox.caps import Group
 from pytest_edgeload.sandbox.counters import Memory, Totals
 from pytest_edgeload.sandbox.enclosure import Enclosure, Start
@@ -33,6 +34,7 @@ _PERIOD_S = 0.005
 _KILL_S = 5.0
 _MAX_POLL_S = 2_000_000.0  # poll(2) counts milliseconds in an int
 _MAX_DETAIL_CHARACTERS = 1000
+_THROTTLED = "the processor was throttled during a round; cool the board, or use a stronger power supply"
 
 
 class Worker:
@@ -47,6 +49,7 @@ class Worker:
         self.enclosure = enclosure
         self.inbox = inbox
         self.errors = Tail()
+        self.monitor = Monitor(enclosure.board)
         self.awaited = "done"
         self.notices: tuple[str, ...] = ()
         self.startup_s: float | None = None
@@ -130,11 +133,12 @@ class Worker:
 
     @contextmanager
     def on_the_clock(self) -> Iterator[None]:
-        """Record the growth of each running total in this context."""
+        """Record the growth of each running total in this context, and the board's sensors."""
         before = self._totals()
-        self._clock_s = time.monotonic()
-        yield
-        self.record_growth(before)
+        with self.monitor:
+            self._clock_s = time.monotonic()
+            yield
+            self.record_growth(before)
 
     def start_clock(self) -> Totals:
         """Return the totals at the start, when the process itself has done nothing yet."""
@@ -235,6 +239,8 @@ class Worker:
         growth = cast("Mapping[str, float]", self._growth)
         totals = {name: max(value, getattr(reported, name) or 0) for name, value in growth.items()}
         machine_totals = counters.machine()
+        board = self.monitor.metrics()
+        throttled = (_THROTTLED,) if board.get("throttled_s") else ()
         group_peak_bytes = peak.group_peak_bytes(timeline, self._final_totals)
         highest = max(sampler.highest_resident, self._highest_resident(), group_peak_bytes)
         return self._with_refusals(
@@ -242,7 +248,7 @@ class Worker:
                 reported,
                 detail=_one_line(reported.detail),
                 traceback=bounded_lines(reported.traceback),
-                notices=(*reported.notices, *self.notices),
+                notices=(*reported.notices, *self.notices, *throttled),
                 started=started,
                 ended=started + (time.monotonic() - self.began_s),  # the system's clock may have been set meanwhile
                 startup_s=self.startup_s,
@@ -256,6 +262,7 @@ class Worker:
                 machine_wide=tuple(n for n in machine_totals if n in self._growth and n not in self._final_totals),
                 timeline=timeline,
                 **totals,
+                **board,
             )
         )
 

@@ -29,6 +29,7 @@ from tests.sandbox.child import MIB
 NOT_OF_A_RUN = {
     "dropped_s", "service_time_s", "first_step_s", "state_bytes", "read_per_step_bytes",
     "worst_in_time", "overruns", "fairness", "xr_score",
+    "energy_j", "energy_per_answer_j", "idle_power_w", "max_temperature_c", "min_frequency_share", "throttled_s",
     *(name for name in METRICS if name.startswith(("bound_", "step_", "steps_"))),
 }  # fmt: skip
 

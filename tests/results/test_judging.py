@@ -211,6 +211,16 @@ def test_warm_run_is_invalid() -> None:
     assert (found.verdict, found.reason) == ("invalid", "round 0 found its weights in the page cache")
 
 
+def test_times_of_a_throttled_round_are_invalid() -> None:
+    """The times of a round during which the processor was throttled are invalid; its bytes are not."""
+    hot = record(1.0, throttled_s=0.3, peak_bytes=2 << 30)
+    found = verdict("makespan:10%", around(1.0), hot)
+    assert (found.verdict, found.reason) == ("invalid", "the processor was throttled in round 0")
+    assert verdict("peak:10%", record(1.0, peak_bytes=1 << 30), hot).verdict == "regressed"
+    assert verdict("throttled:0.1s", record(1.0, throttled_s=0.0), hot).verdict != "invalid"
+    assert verdict("makespan:10%", around(1.0), record(1.0, throttled_s=0.0)).verdict != "invalid"
+
+
 def test_case_that_the_baseline_lacks_is_new() -> None:
     """A case that the baseline does not have is new."""
     assert verdict("makespan:10%", None, around(1.0)).verdict == "new"

@@ -47,7 +47,7 @@ PARTS = {
     "timeline",
     "returned",
 }
-ENDINGS = {"s": "_s", "1/s": "_per_s", "bytes": "_bytes"}
+ENDINGS = {"s": "_s", "1/s": "_per_s", "bytes": "_bytes", "J": "_j", "W": "_w", "°C": "_c"}
 SECONDS, COUNTS = st.floats(0, 1e6), st.integers(0, 1 << 62)
 
 

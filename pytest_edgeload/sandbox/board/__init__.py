@@ -1,0 +1,1 @@
+"""The board's own sensors: energy, power, heat, frequency and throttling. A sensor that is missing has no metrics."""
