@@ -41,10 +41,7 @@ def test_run_on_a_jetson_has_energy_and_is_marked(tmp_path: Path, fresh: Callabl
     board.idle_power_w = 4.2
     run = measured(board, fresh())
     assert (run.idle_power_w, run.max_temperature_c, run.min_frequency_share) == (4.2, 49.25, None)
-    assert run.makespan_s is not None
-    assert run.energy_j is not None
-    assert run.energy_j >= 2 * 0.9 * run.makespan_s
-    assert run.throttled_s is not None
+    assert run.throttled_s  # the whole run, during which the board takes 6.2 W
     assert run.energy_j == pytest.approx(2 * run.throttled_s)
     assert run.notices == (
         "the processor was throttled during a round; cool the board, or use a stronger power supply",
