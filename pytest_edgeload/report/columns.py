@@ -218,7 +218,7 @@ def _shown(row: Row, figure: Figure) -> str:
     own = own_interval(row.record, figure)
     if own is not None:
         return number(value, figure.unit) + _ends(own, figure.unit)
-    varies = figure.unit == "s" or (figure.is_own and not figure.is_exact)
+    varies = figure.unit in {"s", "J"} or (figure.is_own and not figure.is_exact)
     values = spread(row.record, figure.metric) if varies and figure.stat == "median" else None
     return number(value, figure.unit) if values is None else _with_range(values, figure.unit)
 

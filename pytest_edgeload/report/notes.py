@@ -66,8 +66,8 @@ def remarks(records: Sequence[Record], view: View) -> list[str]:
         lines.append("peak includes pages of shared libraries, most of which the limit does not count")
     if retried := sum(len(record.retried) for record in records):
         lines.append(f"measurements of failed attempts, kept in the records but not counted: {retried}")
-    if idle_w := next((m.idle_power_w for m in everything if m.idle_power_w is not None), None):
-        lines.append(f"energy_j is without the {format_number(idle_w)} W that the machine takes when nothing runs")
+    if idle := _idle_powers(records):
+        lines.append(f"energy_j is without the power of the idle machine: {', '.join(idle)}")
     shared = _shared(everything)
     if shared:
         lines.append(
@@ -84,6 +84,12 @@ def _absent(records: Sequence[Record], view: View) -> list[str]:
     names = dict.fromkeys([*view.columns, *([view.sort] if view.sort not in {"", NAME} else [])])
     figures = (figure for name in names if (figure := column(name).figure) is not None)
     return [line for figure in figures if (line := unreported(figure, reported)) is not None]
+
+
+def _idle_powers(records: Sequence[Record]) -> list[str]:
+    """Return each power that was subtracted from the energy, with the name of its host if it has one."""
+    known = ((r.case.host, m.idle_power_w) for r in records for m in r.rounds if m.idle_power_w is not None)
+    return [f"{host or ''} {format_number(watts)} W".lstrip() for host, watts in dict.fromkeys(known)]
 
 
 def _shared(everything: Sequence[Measurement]) -> list[str]:

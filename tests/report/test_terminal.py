@@ -326,6 +326,15 @@ def test_each_failed_round_has_a_line() -> None:
     ]
 
 
+def test_energy_has_a_column_and_its_idle_power_a_note() -> None:
+    """A table has a column of energy if a row has energy, and a note states the subtracted power of each host."""
+    energy = [record("bulk", *({"energy_j": j, "idle_power_w": 3.25} for j in (1.5, 2.5)), host=h) for h in ("a", "b")]
+    text = render(energy)
+    assert row(text, "bulk")["energy_j"] == "2.00 (1.50-2.50)"
+    assert text.endswith("energy_j is without the power of the idle machine: a 3.25 W, b 3.25 W")
+    assert "energy" not in render([record("bulk", {"makespan_s": 1.0, "max_temperature_c": 61.0})])
+
+
 def test_notes_appear_once_and_only_if_needed() -> None:
     """Notes on the figures are below the tables, once, and only if they apply."""
     well = record("bulk", {}, {})
