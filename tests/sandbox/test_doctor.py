@@ -11,8 +11,9 @@ import pytest
 
 from pytest_edgeload.base.errors import joined
 from pytest_edgeload.sandbox import swap_area
+from pytest_edgeload.sandbox.board.sensors import Sensors
 from pytest_edgeload.sandbox.caps import CAPS, choose
-from pytest_edgeload.sandbox.doctor import Check, examine, machine
+from pytest_edgeload.sandbox.doctor import Check, examine, machine, sensors
 from pytest_edgeload.sandbox.doctor.storage import checks as storage_checks
 from tests.sandbox import witness
 
@@ -38,6 +39,14 @@ def tree(root: Path, files: dict[str, str]) -> Path:
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Check]:
     """Return the checks of this machine by name, for a cache folder that does not exist."""
     return by_name(examine(tmp_path_factory.mktemp("doctor") / "not" / "there"))
+
+
+def test_sensors_of_a_board_are_listed() -> None:
+    """The row of sensors lists the kinds of metrics that they give."""
+    board = Sensors(zones=(Path("temp"),), pi_command="/usr/bin/vcgencmd")
+    [some], [none] = sensors.checks(board), sensors.checks(Sensors())
+    assert (some.ok, some.found) == (True, "temperature, throttling")
+    assert (none.ok, none.found) == (False, "none")
 
 
 def test_every_failed_check_has_a_hint(found: dict[str, Check]) -> None:
