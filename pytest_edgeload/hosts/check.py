@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -120,12 +120,11 @@ def versions_here() -> dict[str, str]:
     return versions
 
 
-def refuse_mismatches(examined: Examined) -> None:
+def refuse(host: Host, problems: Iterable[Problem]) -> None:
     """Raise Unsupported with the first problem that keeps the host from measuring."""
-    problems = [*mismatches(examined), *shortages(examined)]
     for problem in problems:
         if problem.is_fatal:
-            raise Unsupported(examined.host.name, problem.words, problem.hint)
+            raise Unsupported(host.name, problem.words, problem.hint)
 
 
 def _minor(version: str) -> str:

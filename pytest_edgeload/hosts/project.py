@@ -6,6 +6,8 @@ import hashlib
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import execnet
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.hosts.check import Examined
+from pytest_edgeload.hosts.file import Host
 
+_LOST = (OSError, EOFError, execnet.RemoteError)
 _NEVER = {"__pycache__", "node_modules"}
 _HIDDEN_BUT_SENT = {".pytest_cache"}  # with the failures of the last session
 _ENVIRONMENT = "pyvenv.cfg"
@@ -25,6 +29,12 @@ def folder_of(examined: Examined, project: Path) -> str:
     digest = hashlib.sha256(f"{platform.node()}:{project}".encode(errors="surrogateescape")).hexdigest()[:8]
     name = re.sub(r"[^\w.-]", "-", project.name, flags=re.ASCII) or "project"
     return os.path.join(examined.facts.folder, "projects", f"{name}-{digest}")  # a path of the host
+
+
+def relocated(word: str, here: str, there: str) -> str:
+    """Return an argument of pytest with the folder `there` instead of `here` in each path in or below it."""
+    begin, end = r"(?:(?<![\w./~+@%-])|(?<=^-\w))", r"(?![\w.~+@%-])"  # of a path; the second begin is that of -cFILE
+    return re.sub(f"{begin}{re.escape(here)}{end}", lambda _: there, word)
 
 
 def cache_of(examined: Examined) -> str:
@@ -52,11 +62,26 @@ def send(project: Path, gateway: Any, examined: Examined) -> None:
     try:
         files.add_target(gateway, folder, delete=True)
         files.send()
-    except (OSError, EOFError, execnet.RemoteError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        reason = printable(lines[-1]) if lines else "the connection was lost"
+    except _LOST as error:
         hint = "free some space there, or name another folder in the file of hosts"
-        raise Unsupported(f"{examined.host.name}: {folder}", reason, hint) from error
+        raise Unsupported(f"{examined.host.name}: {folder}", reason_of(error), hint) from error
+
+
+@contextmanager
+def connecting(host: Host) -> Iterator[None]:
+    """Turn execnet's errors into Unsupported with the name of the host."""
+    try:
+        yield
+    except execnet.HostNotFound as error:
+        raise Unsupported(host.name, "not reachable", f"try ssh {host.ssh} true") from error
+    except _LOST as error:
+        raise Unsupported(host.name, reason_of(error)) from error
+
+
+def reason_of(error: object) -> str:
+    """Return the last line of an error of execnet, which is the reason."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return printable(lines[-1]) if lines else "the connection was lost"
 
 
 def enter(gateway: Any, folder: str) -> None:

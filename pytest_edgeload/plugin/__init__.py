@@ -79,8 +79,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Measure on the hosts if the options name some."""
-    if "hosts" in options.read(config) and options.sent(config) is None and not config.getoption("collectonly"):
+    if _has_hosts(config) and options.sent(config) is None and not config.getoption("collectonly"):
         config.pluginmanager.register(_OnHosts())
+
+
+def _has_hosts(config: pytest.Config) -> bool:
+    """Return whether the options name hosts; an empty value takes back that of the ini file."""
+    given = options.read(config).get("hosts")
+    return given is not None and bool(given.text)
 
 
 class _OnHosts:
@@ -91,7 +97,7 @@ class _OnHosts:
         """Take the place of xdist's session. Raises pytest.UsageError."""
         if not config.pluginmanager.hasplugin("xdist"):
             raise pytest.UsageError("--edge-hosts: pytest-xdist is missing; run pip install 'pytest-edgeload[xdist]'")
-        from pytest_edgeload.plugin.fleet import begin  # noqa: PLC0415  # needs xdist
+        from pytest_edgeload.plugin.host_session import begin  # noqa: PLC0415  # needs xdist
 
         begin(config, start(config))
 
@@ -143,7 +149,7 @@ def pytest_configure_node(node: WorkerController) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: WorkerController) -> None:
     """Prepare the machine as soon as a worker of xdist on it has collected tests that measure."""
-    if "hosts" in options.read(node.config):
+    if _has_hosts(node.config):
         return
     directories = directories_of(node.config)
     if directories.refusal.exists():

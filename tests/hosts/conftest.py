@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,8 +18,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, .
     """Return three hosts; skip if this machine cannot have them."""
     if reason := missing():
         pytest.skip(reason)
-    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    with machines(tmp_path_factory.mktemp("hosts"), int(number)) as found:
+    with machines(tmp_path_factory.mktemp("hosts")) as found:
         yield found
 
 

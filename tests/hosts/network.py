@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import subprocess
@@ -78,22 +79,22 @@ class Machine(NamedTuple):
 
 
 @contextmanager
-def machines(folder: Path, number: int) -> Iterator[tuple[Machine, ...]]:
-    """Make the hosts with their files in `folder`. `number` (0 to 80) keeps those of several processes apart."""
+def machines(folder: Path) -> Iterator[tuple[Machine, ...]]:
+    """Make the hosts with their files in `folder`."""
     with ExitStack() as undo:
         key = folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-        yield tuple(undo.enter_context(_machine(name, folder, number * 3 + i)) for i, name in enumerate(NAMES))
+        yield tuple(undo.enter_context(_machine(name, folder, i)) for i, name in enumerate(NAMES))
 
 
 @contextmanager
 def _machine(name: str, shared: Path, number: int) -> Iterator[Machine]:
-    folder, space, link = shared / name, f"edgeload-{os.getpid()}-{name}", f"edgel{number}"
+    folder, space, link = shared / name, f"edgeload-{os.getpid()}-{name}", f"edgel{os.getpid()}-{name[0]}"
     (folder / "tmp").mkdir(parents=True)
     (folder / "authorized_keys").write_bytes((shared / "key.pub").read_bytes())
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")], check=True)
     (folder / "sshd_config").write_text(_CONFIG.format(folder=folder))
-    here, there = f"10.213.{number}.1", f"10.213.{number}.2"
+    here, there = _addresses(number)
     Path("/run/sshd").mkdir(exist_ok=True)  # for sshd's separation of privileges
     with ExitStack() as undo:
         _ip("netns", "add", space)
@@ -115,6 +116,13 @@ def _machine(name: str, shared: Path, number: int) -> Iterator[Machine]:
         machine = Machine(name, folder, f"-i {shared}/key {known} {alive} root@{there}", link)
         _wait(machine)
         yield machine
+
+
+def _addresses(number: int) -> tuple[str, str]:
+    """Return this machine's and the host's address in the network of a host: those of other processes differ."""
+    first = (os.getpid() % 10_000 * len(NAMES) + number) * 4  # a network of four addresses for each host
+    network = ipaddress.ip_address("198.18.0.0") + first  # 198.18.0.0/15 is for tests; see RFC 2544
+    return str(network + 1), str(network + 2)
 
 
 def _wait(machine: Machine) -> None:

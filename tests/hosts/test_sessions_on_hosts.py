@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tests.plugin.sessions import Ended, overlaps
 pytestmark = pytest.mark.xdist_group("hosts")
 
 SLEEPS = """\
-def test_sleep(edge, edge_mem, edge_host):
+def test_sleep(edge, edge_mem, edge_host, edge_seed, record_property):
+    record_property("seed", edge_seed)
     assert edge.command(["sleep", "0.01"], memory=edge_mem).outcome == "ok"
 """
 
@@ -55,6 +57,14 @@ def python(folder: Path, **modules: str) -> str:
     return str(program)
 
 
+def without_groups(program: Path) -> str:
+    """Return the path of an interpreter that sees no control groups, so that it cannot enforce a limit."""
+    script = f'umount --recursive --lazy /sys/fs/cgroup && exec {sys.executable} "$@"'
+    program.write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{script}' sh \"$@\"\n")
+    program.chmod(0o755)
+    return str(program)
+
+
 def by_host(ended: Ended) -> dict[str | None, list[int]]:
     """Return the rounds of each host."""
     return {record.case.host: [m.round for m in record.rounds] for record in ended.records}
@@ -75,6 +85,8 @@ def test_suite_comes_home_as_one_table(hosts: tuple[Machine, ...], session: Sess
     assert all(record.case.limit == "64M" and record.case.cap != "none" for record in ended.records)
     assert all(m.interleaved and m.timeline.at_s for m in ended.measurements), "whole, with the timeline"
     assert len(ended.running.on_disk) == 6
+    seeds = {test.find("properties/property[@name='seed']").attrib["value"] for test in ended.tests.values()}  # type: ignore[union-attr]
+    assert seeds == {ended.settings["seed"]}, "each host draws the printed seed"
     assert {f"test_sleep[{host}-64M-round{i}]" for host in by_host(ended) for i in range(2)} == set(ended.tests)
     ended.lines.fnmatch_lines(["*hosts alpha, beta, gamma, rounds 2*", "program  * host *", "sleep    * alpha *"])
     assert (ended.running.folder / "out.csv").read_text().splitlines()[0].startswith("policy,host,device,")
@@ -108,15 +120,18 @@ def test_lost_host_loses_only_its_unfinished_tests(hosts: tuple[Machine, ...], s
 def test_unfit_host_is_refused_in_one_sentence(
     hosts: tuple[Machine, ...], session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A host with another version of the package, or without its Python, is named before anything is measured."""
+    """A host with another version of the package, without its Python or without limits is named before any test."""
     alpha, beta, gamma = hosts
     old = python(
         tmp_path / "old", **{"pytest_edgeload-0.0.9.dist-info__METADATA": "Name: pytest-edgeload\nVersion: 0.0.9\n"}
     )
+    ended = session(SLEEPS, beta.table(python=without_groups(tmp_path / "python-without-groups"))).end()
+    assert ended.status == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: beta: memory controller: none is mounted; boot with the kernel parameter" in ended.said
     file = "\n".join([alpha.table(python=old), beta.table(), gamma.table(python="/nowhere/python")])
     ended = session(SLEEPS, file).end()
     assert ended.status == pytest.ExitCode.USAGE_ERROR
-    assert "ERROR: alpha: pytest-edgeload 0.0.9, but 0.1.0 here; run edgeload hosts install" in ended.said
+    assert f"ERROR: alpha: pytest-edgeload 0.0.9, but {version('pytest-edgeload')} here; run edgeload" in ended.said
     assert cli.main(["hosts", "check", str(tmp_path / "boards.toml")]) == 1
     said = capsys.readouterr().out
     pytest.LineMatcher(said.splitlines()).fnmatch_lines(["alpha * NO *", "beta * yes *", "gamma * NO *"])

@@ -1,0 +1,29 @@
+"""Paths of the project in pytest's arguments, which are other ones on a host."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("execnet")
+
+from pytest_edgeload.hosts.project import relocated
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("/me/suite", "/h"),
+        ("/me/suite/", "/h/"),
+        ("/me/suite/test_a.py::test_b", "/h/test_a.py::test_b"),
+        ("--rootdir=/me/suite", "--rootdir=/h"),
+        ("-c/me/suite/pytest.ini", "-c/h/pytest.ini"),
+        ("--ignore=/me/suite/a:/me/suite", "--ignore=/h/a:/h"),
+        ("/me/suite2/test_a.py", "/me/suite2/test_a.py"),
+        ("/me/suite.old", "/me/suite.old"),
+        ("/mnt/me/suite/test_a.py", "/mnt/me/suite/test_a.py"),
+        ("../me/suite", "../me/suite"),
+    ],
+)
+def test_only_whole_paths_of_the_project_are_relocated(word: str, expected: str) -> None:
+    """The project's folder and paths below it change; a folder whose name begins or ends alike does not."""
+    assert relocated(word, "/me/suite", "/h") == expected
