@@ -16,12 +16,14 @@ from pytest_edgeload.cli.plan import known_speeds
 from pytest_edgeload.cli.project import Project, is_workload_file, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
-from pytest_edgeload.engine.reader_choice import accept_direct
+from pytest_edgeload.engine.reader_choice import MAPPING
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.advising import Advisor, Options
+from pytest_edgeload.measuring.bench import check_reader
 from pytest_edgeload.measuring.confirmations import Confirmations
 from pytest_edgeload.measuring.predictor import Predictor, main_objective
-from pytest_edgeload.networks.folder import weight_files
+from pytest_edgeload.measuring.stored_mix import read_stored
+from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
@@ -148,16 +150,15 @@ def _predictor(
     speeds: MachineSpeeds,
 ) -> Predictor:
     """Return the predictor; networks that are not stored yet are made. Raises Refusal."""
-    networks = networks_of(mix, registry)
-    folders = [registry.get(name, terminal.show_making)[0] for name in mix.networks]
+    check_reader(args.store or PLAIN, args.reader or AUTO)
+    networks_of(mix, registry)
     return Predictor(
         mix,
-        networks,
+        read_stored(mix, args.store or PLAIN, registry, terminal.show_making),
         policies,
         speeds,
         swap_bytes=machine.swap_bytes(args.swap, device),
         read_bps=None if device is None else device.constraints.read_bps,
-        is_direct_possible=accept_direct(file for folder in folders for file in weight_files(folder)),
     )
 
 
@@ -165,7 +166,9 @@ def _options(
     args: argparse.Namespace, policies: Mapping[str, Policy], device: Device | None, *, is_calibrated: bool
 ) -> Options:
     """Return the choices that the arguments allow. Only measured speeds differ between readers and threads."""
-    readers = tuple(READERS) if is_calibrated else ()
+    readers: tuple[str, ...] = ()
+    if is_calibrated:
+        readers = tuple(name for name in READERS if name != MAPPING or args.store != COMPRESSED)
     if args.reader not in (None, AUTO):
         readers = (args.reader,)
     most = (None if device is None else device.constraints.threads) or machine.processors()

@@ -18,7 +18,8 @@ from pytest_edgeload.cli.plan import known_speeds
 from pytest_edgeload.cli.project import Project, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.measuring.predictor import Predictor, main_objective
-from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.measuring.stored_mix import StoredMix, read_stored
+from pytest_edgeload.networks.compressed import PLAIN
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
@@ -26,6 +27,7 @@ from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.report import losses as texts
 from pytest_edgeload.results.advice import Objective, PolicyChoice, Prediction
+from pytest_edgeload.results.case import AUTO
 from pytest_edgeload.workload import Mix
 from pytest_edgeload.workload.file import parse
 from pytest_edgeload.workload.writing import yaml_text
@@ -37,7 +39,6 @@ _ANY = "any"
 _SECONDS = 60.0
 _ROUNDS = 3
 _NAME = "worst.yaml"
-_FAILURE_STATUS = 1
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +63,7 @@ class _Rivalry(NamedTuple):
 
     policy: str
     rivals: Sequence[str]
-    networks: Mapping[str, Network]
+    stored: StoredMix
     policies: Mapping[str, Policy]
     machine: MachineSpeeds
     swap_bytes: int
@@ -71,11 +72,11 @@ class _Rivalry(NamedTuple):
 
     def predictions(self, mix: Mix) -> dict[str, Prediction]:
         """Return the prediction of each policy that works under `mix`."""
-        networks = {name: self.networks[name] for name in mix.networks}
-        predictor = Predictor(mix, networks, self.policies, self.machine, self.swap_bytes)
+        own = self.stored._replace(networks={name: self.stored.networks[name] for name in mix.networks})
+        predictor = Predictor(mix, own, self.policies, self.machine, self.swap_bytes)
         objective, found = main_objective(mix), {}
         for policy in (self.policy, *self.rivals):
-            choice = PolicyChoice(policy, predictor.usual_reader, self.threads)
+            choice = PolicyChoice(policy, AUTO, self.threads)
             run = predictor.run(choice, self.limit_bytes)
             if run is not None:
                 prediction = Prediction.of(choice, self.limit_bytes, objective, run)
@@ -98,7 +99,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
         values = {policy: each.value for policy, each in rivalry.predictions(mix).items() if each.value is not None}
         return _loss(values, rivalry, main_objective(mix))
 
-    drawn = worst_mix.documents(tuple(rivalry.networks), _alone_s(rivalry))
+    drawn = worst_mix.documents(tuple(rivalry.stored.networks), _alone_s(rivalry))
     found = worst_mix.search(drawn, loss, args.seconds, _show)
     terminal.show("")
     if found is None:
@@ -126,14 +127,15 @@ def _rivalry(args: argparse.Namespace, project: Project, registry: Registry) -> 
     policies = {name: project.explained_policy(name) for name in (args.policy, *rivals)}
     words = args.networks or registry.names
     names = [registered(word, registry) for word in words]
-    networks = networks_of(mix_of(",".join(names), None), registry)
+    every = mix_of(",".join(names), None)
+    networks_of(every, registry)
     speeds, faults = known_speeds(args.cache_dir or arguments.cache(), None)
     for fault in faults:
         terminal.say(f"edgeload: {fault}")
     return _Rivalry(
         args.policy,
         rivals,
-        networks,
+        read_stored(every, PLAIN, registry, terminal.show_making),
         policies,
         speeds,
         machine.swap_bytes(args.swap, None),
@@ -145,7 +147,7 @@ def _rivalry(args: argparse.Namespace, project: Project, registry: Registry) -> 
 def _alone_s(rivalry: _Rivalry) -> float:
     """Return the mean time of one request of a network alone, under the quickest policy. Raises UsageError."""
     times = []
-    for name in rivalry.networks:
+    for name in rivalry.stored.networks:
         values = [each.value for each in rivalry.predictions(Mix.of(name, [name])).values() if each.value is not None]
         if not values:
             raise UsageError(f"network {name}", "no policy works with it under this limit", "give more memory")

@@ -15,7 +15,7 @@ from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.fed_samples import check_fed_samples
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, SCRATCH_BYTES, stored_share
+from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, SCRATCH_BYTES, StoreForm, stored_share
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.preparation import ShowProgress
@@ -213,7 +213,12 @@ def check_store(case: Case, peers: Container[str]) -> None:
         return
     if case.policy in peers:
         raise UsageError(f"peer {case.policy}", "it reads files of its own, which are not compressed", _PLAIN_STORE)
-    if case.reader == MAPPING:
+    check_reader(case.store, case.reader)
+
+
+def check_reader(store: StoreForm, reader: str) -> None:
+    """Raise UsageError if weights that are stored so cannot be read by this reader."""
+    if store == COMPRESSED and reader == MAPPING:
         raise UsageError(f"reader {MAPPING}", "compressed weights cannot be mapped", "choose read or direct")
 
 

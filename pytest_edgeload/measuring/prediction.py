@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pytest_edgeload.base.arguments import whole
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import SIZE_HINT, Limit
-from pytest_edgeload.engine.reader_choice import best_reader
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.networks.compressed import SCRATCH_BYTES
-from pytest_edgeload.planning.budget import budget_bytes, enforced_bytes
-from pytest_edgeload.planning.budget import speeds as planned_speeds
+from pytest_edgeload.measuring.virtual_workload import VirtualWorkload
+from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.calibrated import WorkerSetup
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
-from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.planning.simulate import Holds, always
-from pytest_edgeload.policies import POLICIES, Policy, make_plan
+from pytest_edgeload.policies import POLICIES, Policy
 from pytest_edgeload.results.case import AUTO, REFERENCE
 from pytest_edgeload.results.measurement import Measurement
-from pytest_edgeload.results.simulated import simulated_run
 from pytest_edgeload.workload import Workload
 
 _IMAGINED = MachineSpeeds()
@@ -54,38 +48,8 @@ def predict(
     if reader != AUTO and reader not in READERS:
         raise UsageError(f"reader={reader!r}", "unknown", suggestion(reader, [AUTO, *READERS]))
     limit_bytes = None if memory is None else enforced_bytes(_limit(memory), speeds.worker.idle_bytes)
-    setup = WorkerSetup(reader, limit_bytes, swap_bytes, threads, read_bps)
-    return simulate_policy(workload, name, function, setup, speeds, lanes=lanes, holds=holds).measurement
-
-
-class SimulatedRun(NamedTuple):
-    """The reader of a run in virtual time, which `auto` may have chosen, and its measurement."""
-
-    reader: str
-    measurement: Measurement
-
-
-def simulate_policy(
-    workload: Workload,
-    name: str,
-    policy: Policy,
-    setup: WorkerSetup,
-    speeds: MachineSpeeds,
-    *,
-    lanes: int = 2,
-    timeout_s: float | None = None,
-    holds: Holds = always,
-) -> SimulatedRun:
-    """Make the plan of a policy, and carry it out in virtual time; `name` is for messages. Raises InvalidPlan."""
-    memory_bytes = None
-    if setup.memory_bytes is not None:
-        scratch_bytes = SCRATCH_BYTES if setup.stored_share < 1 else 0
-        memory_bytes = budget_bytes(setup.memory_bytes, speeds.worker.idle_bytes, workload, scratch_bytes)
-    budget = Budget(memory_bytes, lanes, planned_speeds(setup.read_bps, setup.stored_share))
-    plan = make_plan(name, policy, workload, budget)
-    if setup.reader == AUTO:
-        setup = setup._replace(reader=best_reader(plan, workload, memory_bytes))
-    return SimulatedRun(setup.reader, simulated_run(plan, workload, speeds, setup, timeout_s=timeout_s, holds=holds))
+    setup = WorkerSetup(reader, limit_bytes, swap_bytes, threads)
+    return VirtualWorkload(workload, speeds, read_bps, lanes, holds=holds).run(name, function, setup).measurement
 
 
 def _policy(policy: str | Policy) -> tuple[str, Policy]:

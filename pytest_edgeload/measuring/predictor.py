@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import NamedTuple
 
 import msgspec
 
-from pytest_edgeload.engine.reader_choice import DIRECT, THROUGH_CACHE, best_reader
-from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.engine.reader_choice import DIRECT, THROUGH_CACHE
+from pytest_edgeload.measuring.stored_mix import StoredMix
+from pytest_edgeload.measuring.virtual_workload import VirtualWorkload, scratch_bytes, service_s
 from pytest_edgeload.planning import budget
 from pytest_edgeload.planning.calibrated import WorkerSetup
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds, SwapSpeed
-from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
+from pytest_edgeload.planning.plan import InvalidPlan
 from pytest_edgeload.planning.simulate import peak_bytes
-from pytest_edgeload.policies import Policy, make_plan
+from pytest_edgeload.policies import Policy
 from pytest_edgeload.results.advice import Objective, PolicyChoice
 from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.measurement import Measurement
-from pytest_edgeload.results.simulated import simulated_run
-from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.workload import Mix
 
 
 class Slowdown(NamedTuple):
@@ -40,18 +40,17 @@ class Predictor:
     """Everything that the predictions of a workload have in common.
 
     `machine` has the speeds, and the memory of an idle worker. `swap_bytes` is the swap that a worker may use, and
-    `read_bps` the limit of its reads in bytes per second. `is_direct_possible`: the file systems of the networks let
-    the reader `direct` read past the page cache.
+    `read_bps` the limit of its reads in bytes per second. `virtual` has the workload in virtual time, by the threads
+    that its clock depends on.
     """
 
     mix: Mix
-    networks: Mapping[str, Network]
+    stored: StoredMix
     policies: Mapping[str, Policy]
     machine: MachineSpeeds
     swap_bytes: int = 0
     read_bps: int | None = None
-    is_direct_possible: bool = True
-    plans: dict[tuple[str, int], Plan | None] = field(default_factory=dict)
+    virtual: dict[int | None, VirtualWorkload] = field(default_factory=dict)
 
     @property
     def idle_bytes(self) -> int:
@@ -59,26 +58,20 @@ class Predictor:
         return self.machine.worker.idle_bytes
 
     @cached_property
-    def workload(self) -> Workload:
-        """The requests. A service time, if that is the unit of their times, is that of the speeds policies assume."""
-        speeds = budget.speeds(self.read_bps)
-        service_s = {name: speeds.service_s(network) for name, network in self.networks.items()}
-        return self.mix.workload(self.networks, service_s=self.mix.per_batch(service_s))
-
-    @cached_property
     def min_limit_bytes(self) -> int:
         """The memory of a worker besides weights and activations."""
-        return self.idle_bytes + budget.reserved_bytes(self.workload)
+        scratch = scratch_bytes(self.stored.stored_share)
+        return self.idle_bytes + budget.reserved_bytes(self._virtual(None).workload, scratch)
 
     @property
     def ample_limit_bytes(self) -> int:
         """The limit under which all networks are in memory at once."""
-        return self.min_limit_bytes + sum(network.peak_bytes for network in self.networks.values())
+        return self.min_limit_bytes + sum(network.peak_bytes for network in self.stored.networks.values())
 
     def read_bytes_per_s(self, reader: str) -> float:
         """Return the speed of large reads."""
         size_bytes = 16 << 20
-        return min(size_bytes / self.machine.read_s(reader, size_bytes), self.read_bps or float("inf"))
+        return size_bytes / self._virtual(None).held_speeds.read_s(reader, size_bytes)
 
     def low_limit_bytes(self, policies: Iterable[str]) -> int | None:
         """Return the smallest limit under which one of these policies works without swap; None if none has a plan."""
@@ -87,49 +80,52 @@ class Predictor:
 
     def _peak_bytes(self, policy: str) -> int | None:
         """Return the least bytes of weights and activations that a policy needs; None if it has no plan that ends."""
-        plan = self.plan(policy, self.min_limit_bytes)
+        virtual, setup = self._virtual(None), self._setup(AUTO, self.min_limit_bytes, None)
         with suppress(InvalidPlan):
-            return None if plan is None else peak_bytes(plan, self.workload)
+            return peak_bytes(virtual.plan(policy, self.policies[policy], setup), virtual.workload)
         return None
-
-    def plan(self, policy: str, limit_bytes: int) -> Plan | None:
-        """Return the plan of a policy under a limit; None if it finds none."""
-        key = policy, limit_bytes
-        if key not in self.plans:
-            available = Budget(self._memory_bytes(limit_bytes), speeds=budget.speeds(self.read_bps))
-            self.plans[key] = None
-            with suppress(InvalidPlan):
-                self.plans[key] = make_plan(policy, self.policies[policy], self.workload, available)
-        return self.plans[key]
 
     @property
     def usual_reader(self) -> str:
         """The reader of most policies."""
-        return DIRECT if self.is_direct_possible else THROUGH_CACHE
+        return DIRECT if self.stored.is_direct_possible else THROUGH_CACHE
 
     def reader(self, policy: str, limit_bytes: int) -> str:
         """Return the reader `auto` of a policy under a limit."""
-        plan = self.plan(policy, limit_bytes) if self.is_direct_possible else None
         with suppress(InvalidPlan):
-            if plan is not None:
-                return best_reader(plan, self.workload, self._memory_bytes(limit_bytes))
-        return THROUGH_CACHE
+            return self._virtual(None).reader(policy, self.policies[policy], self._setup(AUTO, limit_bytes, None))
+        return self.usual_reader
 
     def run(self, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown = AS_IT_IS) -> Measurement | None:
         """Return the measurement that a choice would have under a limit; None if its policy has no plan that ends."""
-        plan = self.plan(choice.policy, limit_bytes)
-        if plan is None:
-            return None
-        setup = WorkerSetup(choice.reader, limit_bytes, self.swap_bytes, choice.threads, self._read_bps(slowdown))
+        virtual = self._virtual(choice.threads)
+        if slowdown != AS_IT_IS:
+            virtual = replace(virtual, speeds=_slower(virtual.held_speeds, slowdown))
+        setup = self._setup(choice.reader, limit_bytes, choice.threads)
         with suppress(InvalidPlan):
-            return simulated_run(plan, self.workload, _slower(self.machine, slowdown), setup).summary()
+            return virtual.run(choice.policy, self.policies[choice.policy], setup).measurement.summary()
         return None
 
-    def _memory_bytes(self, limit_bytes: int) -> int:
-        return budget.budget_bytes(limit_bytes, self.idle_bytes, self.workload)
+    def _setup(self, reader: str, limit_bytes: int, threads: int | None) -> WorkerSetup:
+        return WorkerSetup(reader, limit_bytes, self.swap_bytes, threads, self.stored.stored_share)
 
-    def _read_bps(self, slowdown: Slowdown) -> int | None:
-        return None if self.read_bps is None else round(self.read_bps / slowdown.read)
+    def _virtual(self, threads: int | None) -> VirtualWorkload:
+        """Return the workload in virtual time; a service time, if that is its clock, depends on the threads."""
+        clock_threads = threads if self.mix.clock == "service" else None
+        if clock_threads not in self.virtual:
+            self.virtual[clock_threads] = VirtualWorkload(
+                self.mix.workload(self.stored.networks, service_s=self._service_s(clock_threads)),
+                self.machine,
+                self.read_bps,
+                holds=self.stored.holds,
+                is_direct_possible=self.stored.is_direct_possible,
+            )
+        return self.virtual[clock_threads]
+
+    def _service_s(self, threads: int | None) -> float:
+        if self.mix.clock != "service":
+            return 1.0
+        return service_s(self.mix, self.stored.networks, self.machine, threads, self.read_bps)
 
 
 def main_objective(mix: Mix) -> Objective:
@@ -141,33 +137,29 @@ def main_objective(mix: Mix) -> Objective:
 @cache
 def _slower(machine: MachineSpeeds, slowdown: Slowdown) -> MachineSpeeds:
     """Return the speeds of a machine that is so many times slower."""
-    replace = msgspec.structs.replace
-    return (
-        machine
-        if slowdown == AS_IT_IS
-        else replace(
-            machine,
-            swap=_slower_swap(machine.swap, slowdown),
-            reads=tuple(
-                row if row.is_cached else replace(row, bytes_per_s=row.bytes_per_s / slowdown.read)
-                for row in machine.reads
-            ),
-            layers=tuple(
-                replace(row, first_s=row.first_s * slowdown.compute, later_s=row.later_s * slowdown.compute)
-                for row in machine.layers
-            ),
-            computing=tuple(
-                replace(
-                    row,
-                    s_per_op=row.s_per_op * slowdown.compute,
-                    s_per_flop=row.s_per_flop * slowdown.compute,
-                    s_per_weight_byte=row.s_per_weight_byte * slowdown.compute,
-                    s_per_activation_byte=row.s_per_activation_byte * slowdown.compute,
-                    first_s=row.first_s * slowdown.compute,
-                )
-                for row in machine.computing
-            ),
-        )
+    replaced = msgspec.structs.replace
+    return replaced(
+        machine,
+        swap=_slower_swap(machine.swap, slowdown),
+        reads=tuple(
+            row if row.is_cached else replaced(row, bytes_per_s=row.bytes_per_s / slowdown.read)
+            for row in machine.reads
+        ),
+        layers=tuple(
+            replaced(row, first_s=row.first_s * slowdown.compute, later_s=row.later_s * slowdown.compute)
+            for row in machine.layers
+        ),
+        computing=tuple(
+            replaced(
+                row,
+                s_per_op=row.s_per_op * slowdown.compute,
+                s_per_flop=row.s_per_flop * slowdown.compute,
+                s_per_weight_byte=row.s_per_weight_byte * slowdown.compute,
+                s_per_activation_byte=row.s_per_activation_byte * slowdown.compute,
+                first_s=row.first_s * slowdown.compute,
+            )
+            for row in machine.computing
+        ),
     )
 
 

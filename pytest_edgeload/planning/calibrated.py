@@ -27,7 +27,7 @@ _RESTORED_BYTES_PER_S = 1e9  # by one core, from compressed weights
 
 
 class WorkerSetup(NamedTuple):
-    """The setup of a worker: its reader, memory limit, swap, threads of an operator, and bytes read per second.
+    """The setup of a worker: its reader, memory limit, swap, and threads of an operator.
 
     `swap_bytes` None: as much swap as it needs. `threads` None: the most that were measured. `stored_share` is the
     share of the bytes of weights that is stored, if they are compressed.
@@ -37,7 +37,6 @@ class WorkerSetup(NamedTuple):
     memory_bytes: int | None = None
     swap_bytes: int | None = None
     threads: int | None = None
-    read_bps: int | None = None
     stored_share: float = 1.0
 
 
@@ -111,8 +110,7 @@ class CalibratedMachine:
             return 1.0
         reader, contention = self._setup.reader, self.speeds.contention
         alone_s, together_s = (self.speeds.read_s(reader, _TYPICAL_BYTES, lanes) for lanes in (1, on_disk))
-        slowed = on_disk if self._setup.read_bps is not None else together_s / alone_s
-        return max(1.0, slowed) * (contention.reading_beside_computing if on_processor else 1.0)
+        return max(1.0, together_s / alone_s) * (contention.reading_beside_computing if on_processor else 1.0)
 
     def _execs_slowed(self, on_disk: int, on_processor: int) -> float:
         contention = self.speeds.contention
@@ -137,8 +135,6 @@ class CalibratedMachine:
             return 0.0
         stored_bytes = round(size_bytes * self._setup.stored_share)
         seconds = self.speeds.read_s(self._setup.reader, stored_bytes, is_cached=is_cached)
-        if self._setup.read_bps is not None and not is_cached:
-            seconds = max(seconds, stored_bytes / self._setup.read_bps)
         return seconds + (size_bytes / _RESTORED_BYTES_PER_S if self._setup.stored_share < 1 else 0.0)
 
     def _swapping_s(self, out_bytes: int, in_bytes: int) -> float:

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_edgeload.measuring.advising import Advisor, Options
 from pytest_edgeload.measuring.predictor import Predictor, Slowdown
+from pytest_edgeload.measuring.stored_mix import StoredMix
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
@@ -30,7 +31,7 @@ def _never(workload: Workload, budget: Budget) -> Plan:
 
 def _advisor(objective: Objective, policies: Sequence[str] = POLICY_NAMES) -> Advisor:
     mix = Mix.of("both", ["small", "large"])
-    predictor = Predictor(mix, NETWORKS, {**POLICIES, "never": _never}, MACHINE)
+    predictor = Predictor(mix, StoredMix(NETWORKS), {**POLICIES, "never": _never}, MACHINE)
     return Advisor(predictor, objective, Options(policies), lambda _: None)
 
 

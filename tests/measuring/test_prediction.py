@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from pytest_edgeload import MachineSpeeds, UsageError, predict
+from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.planning.machine_speeds import Contention, SwapSpeed, WorkerCost
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.workload import Condition, Request, Workload
@@ -103,3 +104,16 @@ def test_a_wrong_argument_is_named(options: dict[str, str], message: str) -> Non
     with pytest.raises(UsageError) as refused:
         predict(ASKED, speeds=SPEEDS, **options)  # type: ignore[arg-type]
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize("reader", ["direct", "read", "mmap"])
+def test_limit_of_reads_is_the_throttle_of_a_device(reader: str) -> None:
+    """Pages that come back from swap and files have the limit; bytes in the page cache have none."""
+    throttled = SPEEDS.held_to(Constraints(read_bps=20 * MIB))
+    for policy, memory in (("bulk", "base+100M"), ("bulk", None), ("partial", "base+100M")):
+        by_limit = predicted(policy, memory, reader=reader, read_bps=20 * MIB)
+        assert by_limit.makespan_s == predicted(policy, memory, reader=reader, speeds=throttled).makespan_s
+        unlimited_s = predicted(policy, memory, reader=reader).makespan_s
+        assert by_limit.makespan_s
+        assert unlimited_s
+        assert by_limit.makespan_s > 2 * unlimited_s
