@@ -16,10 +16,13 @@ from pytest_edgeload.base.errors import UsageError, suggestion
 
 _MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
-_ONE_LINE = r"^[^\n\r]+$"
+_ONE_LINE = r"^[^\n\r]+\Z"
+_SSH = r"^[^\x00-\x1f'\"\\]*[^\x00-\x20'\"\\][^\x00-\x1f'\"\\]*\Z"  # not blank; ssh gets its words, without a shell
+_SHELL_SAFE = r"^[A-Za-z0-9_./+][A-Za-z0-9_./+-]*\Z"
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
 
 Line = Annotated[str, Meta(pattern=_ONE_LINE, max_length=1000)]
+PathThere = Annotated[str, Meta(pattern=_SHELL_SAFE, max_length=1000)]
 Tag = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=100)]
 
 
@@ -32,17 +35,22 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words that choose hosts.
     """
 
-    ssh: Line
-    folder: Annotated[str, Meta(pattern=r"^[^\s'\"$`\\]+$", max_length=1000)] = "edgeload"
-    python: Annotated[str, Meta(pattern=r"^[^\s'\"$`\\]+$", max_length=1000)] = ""
+    ssh: Annotated[str, Meta(pattern=_SSH, max_length=1000)]
+    folder: PathThere = "edgeload"
+    python: PathThere | None = None
     device: Line | None = None
     tags: tuple[Tag, ...] = ()
     name: str = ""
 
     @property
+    def environment(self) -> str:
+        """The folder of the virtual environment of ours; a relative path starts at the home directory."""
+        return f"{self.folder}/venv"
+
+    @property
     def interpreter(self) -> str:
         """The path of the interpreter; a relative path starts at the home directory."""
-        return self.python or f"{self.folder}/venv/bin/python"
+        return self.python or f"{self.environment}/bin/python"
 
     @property
     def arguments(self) -> list[str]:
@@ -112,10 +120,11 @@ def _host(name: str, table: object, subject: str, text: str) -> Host:
     return host
 
 
+_CHARACTERS = "of letters, digits and ._/+-; without / in front it starts at the home directory"
 _EXAMPLES = {
-    "ssh": '"pi@192.168.1.14"',
-    "folder": '"edgeload", without spaces and quotes',
-    "python": '"/usr/bin/python3", without spaces and quotes',
+    "ssh": '"pi@192.168.1.14"; options with quotes or spaces belong into ~/.ssh/config',
+    "folder": f'"edgeload", {_CHARACTERS}',
+    "python": f'"/usr/bin/python3", {_CHARACTERS}',
     "device": '"rpi3"',
     "tags": '["arm", "4g"]',
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.hosts.check import versions_here
 from pytest_edgeload.hosts.connection import ask
 from pytest_edgeload.hosts.file import Host
@@ -16,16 +17,25 @@ _WHEELS = "wheels"
 def install(host: Host, wheel: Path, options: str = "") -> str:
     """Make the environment of a host, with the versions of this machine. Return the version of PyTorch there.
 
-    `options` are further arguments of pip, such as an index. Raises Unsupported.
+    `options` are further arguments of pip, such as an index. Raises UsageError for a host whose interpreter is not that
+    of the environment, and Unsupported.
     """
-    folder, copied = host.folder, f"{host.folder}/{_WHEELS}/{wheel.name}"
-    ask(host, f"mkdir -p {folder}/{_WHEELS} && cat > {copied}", wheel.read_bytes())
-    ask(host, f"test -x {host.interpreter} || python3 -m venv {folder}/venv", timeout_s=_PATIENCE_S)
-    words = [f"./{copied}" if not copied.startswith("/") else copied, *_pinned()]
-    pip = f"{host.interpreter} -m pip install --quiet --disable-pip-version-check {options}"
-    ask(host, f"{pip} {' '.join(map(shlex.quote, words))}", timeout_s=_PATIENCE_S)
+    python = f"{host.environment}/bin/python"
+    if host.interpreter != python:
+        reason = f"not the interpreter of {host.environment}, the only environment that is changed"
+        hint = "leave python out of the file of hosts, or install the wheel there by hand"
+        raise UsageError(f"{host.name}: python = {host.python}", reason, hint)
+    copied = f"{host.folder}/{_WHEELS}/{wheel.name}"
+    ask(host, f"mkdir -p {host.folder}/{_WHEELS} && cat > {shlex.quote(copied)}", wheel.read_bytes())
+    has_pip = f"{python} -c 'import pip' 2> /dev/null"
+    ask(host, f"{has_pip} || python3 -m venv --clear {host.environment}", timeout_s=_PATIENCE_S)
+    path = copied if copied.startswith("/") else f"./{copied}"
+    # pip takes a wheel of the same version for the installed one, so it gets the wheel twice.
+    for words in ([path, *_pinned()], ["--force-reinstall", "--no-deps", path]):
+        pip = f"{python} -m pip install --quiet --disable-pip-version-check {options}"
+        ask(host, f"{pip} {' '.join(map(shlex.quote, words))}", timeout_s=_PATIENCE_S)
     script = "import importlib.metadata as m; print(m.version('torch'))"
-    return ask(host, f"{host.interpreter} -c {shlex.quote(script)}").decode().strip()
+    return ask(host, f"{python} -c {shlex.quote(script)}").decode().strip()
 
 
 def _pinned() -> list[str]:
