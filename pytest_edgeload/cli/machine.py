@@ -9,11 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
 from pytest_edgeload.base.errors import Setting, UsageError, suggestion
 from pytest_edgeload.base.locks import once
-from pytest_edgeload.base.units import parse_swap_area
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.devices import OWN_FILE, Device, known_devices
 from pytest_edgeload.measuring.devices import common_swap, overruled
@@ -22,6 +19,7 @@ from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared
 from pytest_edgeload.sandbox import caps
 from pytest_edgeload.sandbox.environment import removed
+from pytest_edgeload.sandbox.swap import planned
 from pytest_edgeload.sandbox.user import AUTO, choose
 
 _SWAP = "existing"
@@ -106,11 +104,6 @@ def device_of(args: argparse.Namespace) -> Device | None:
 
 
 def swap_bytes(swap: str | None, device: Device | None) -> int:
-    """Return the bytes of swap that the arguments, the device or the machine give a worker."""
-    if swap == "off":
-        return 0
-    if swap not in {None, "auto", "existing"}:
-        return parse_swap_area(str(swap), "not a size")[1]
-    if device is not None and device.constraints.swap_bytes is not None:
-        return device.constraints.swap_bytes
-    return psutil.swap_memory().total
+    """Return the bytes of swap that the arguments, the device or the machine will give a worker."""
+    own_bytes = None if device is None else device.constraints.swap_bytes
+    return planned(swap or _SWAP, common_swap([device])).size_bytes if own_bytes is None else own_bytes

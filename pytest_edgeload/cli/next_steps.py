@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.networks.edgenet import SUFFIX, is_edgenet
+from pytest_edgeload.policies import POLICIES, Policy
 from pytest_edgeload.results.advice import Advice, Prediction
 from pytest_edgeload.results.case import REFERENCE
 
 
-def text(advice: Advice) -> str:
-    """Return the next steps; empty if nothing is recommended."""
-    if advice.recommended is None:
+def text(advice: Advice, sources: Mapping[str, str], policies: Mapping[str, Policy]) -> str:
+    """Return the next steps; empty if nothing is recommended.
+
+    `sources` has the networks of the advice by name: the word on the command line, which may be a function or a file.
+    `policies` has the functions of all policies.
+    """
+    best = advice.recommended
+    if best is None:
         return ""
-    lines = [f"edgeload store {' '.join(advice.networks)}", _runtime(advice, advice.recommended)]
-    return printable_lines(["next:", *lines, _pytest(advice, advice.recommended)])
+    unstored = [word for word in sources.values() if not is_edgenet(word)]
+    store = [shlex.join(["edgeload", "store", *unstored])] if unstored else []
+    files = {name: word if is_edgenet(word) else f"{name}{SUFFIX}" for name, word in sources.items()}
+    runtime = _runtime(best, best.limit_bytes - advice.idle_bytes, files, policies[best.choice.policy])
+    return printable_lines(["next:", *store, runtime, _pytest(advice, best)])
 
 
 def printable_lines(lines: list[str]) -> str:
@@ -24,20 +36,23 @@ def printable_lines(lines: list[str]) -> str:
     return "\n".join([title, *(f"    {line}" for line in rest)])
 
 
-def _runtime(advice: Advice, best: Prediction) -> str:
-    """Return the call of the runtime. Its memory is for weights and activations, so the idle worker's is left out."""
-    choice, memory_bytes = best.choice, best.limit_bytes - advice.idle_bytes
-    networks = ", ".join(f"{json.dumps(name)}: {json.dumps(f'{name}.edgenet')}" for name in advice.networks)
+def _runtime(best: Prediction, memory_bytes: int, files: Mapping[str, str], function: Policy) -> str:
+    """Return the call of the runtime. Its memory is for weights and activations, without that of the idle worker.
+
+    It takes a policy of the user's own as a function.
+    """
+    choice = best.choice
+    policy = json.dumps(choice.policy) if choice.policy in POLICIES else getattr(function, "__name__", choice.policy)
+    networks = ", ".join(f"{json.dumps(name)}: {json.dumps(file)}" for name, file in files.items())
     memory = exact_size(max(1 << 20, memory_bytes >> 20 << 20))
-    settings = f'policy="{choice.policy}", reader="{choice.reader}", threads={choice.threads}'
+    settings = f'policy={policy}, reader="{choice.reader}", threads={choice.threads}'
     return f'Runtime({{{networks}}}, memory="{memory}", {settings})'
 
 
 def _pytest(advice: Advice, best: Prediction) -> str:
     choice = best.choice
     policies = ",".join(dict.fromkeys([REFERENCE, *advice.tied[:1], choice.policy]))
-    device = "" if advice.device is None else f" --edge-device={advice.device}"
-    return (
-        f"pytest{device} --edge-mem={exact_size(best.limit_bytes)} --edge-policy={policies} "
-        f"--edge-reader={choice.reader} --edge-threads={choice.threads} --edge-rounds=3"
-    )
+    device = [] if advice.device is None else [f"--edge-device={advice.device}"]
+    limit = [f"--edge-mem={exact_size(best.limit_bytes)}", f"--edge-policy={policies}"]
+    forms = [f"--edge-reader={choice.reader}", f"--edge-threads={choice.threads}"]
+    return shlex.join(["pytest", *device, *limit, *forms, "--edge-rounds=3"])

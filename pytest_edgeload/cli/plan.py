@@ -63,6 +63,9 @@ def _run(args: argparse.Namespace) -> CommandResult:
         return CommandResult(graph.FORMATS[args.format](plan, workload))
     memory = "no memory limit" if memory_bytes is None else f"memory {args.mem}, budget {format_size(memory_bytes)}"
     loaded = load_speeds(args.cache_dir or arguments.cache())
+    if loaded.stored is not None:  # else the text says that the speeds are nominal
+        for fault in loaded.faults:
+            terminal.say(f"edgeload: {fault}; try edgeload calibrate")
     calibrated = CalibratedMachine(plan, workload, loaded.speeds, WorkerSetup())
     try:
         simulation = simulate(plan, workload, machine=None if loaded.stored is None else calibrated)

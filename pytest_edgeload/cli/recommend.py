@@ -77,7 +77,8 @@ def _run(args: argparse.Namespace) -> CommandResult:
     project = Project(Path.cwd())
     cache = args.cache_dir or arguments.cache()
     registry = project.registry(Store(cache))
-    device, mix = machine.device_of(args), _mix(args, registry)
+    device, sources = machine.device_of(args), _sources(args, registry)
+    mix = _mix(args, sources)
     policies = {name: project.explained_policy(name) for name in args.policy or project.policies()}
     speeds, faults = known_speeds(cache, device)
     predictor = _predictor(args, mix, registry, policies, device, speeds)
@@ -108,21 +109,29 @@ def _run(args: argparse.Namespace) -> CommandResult:
     errors = kept.errors(kind, device_name, is_calibrated=advice.is_calibrated)
     advice = msgspec.structs.replace(advice, certainty=certainty(errors))
     written = _write(args, advice)
-    steps = next_steps.text(advice)
+    steps = next_steps.text(advice, sources or {name: name for name in mix.networks}, project.policies())
     return CommandResult(
         "\n\n".join(filter(None, [texts.text(advice), steps, written])), 0 if advice.recommended else _FAILURE_STATUS
     )
 
 
-def _mix(args: argparse.Namespace, registry: Registry) -> Mix:
+def _sources(args: argparse.Namespace, registry: Registry) -> dict[str, str]:
+    """Return the words of the arguments by the names of their networks; {} for a workload file. Raises UsageError."""
+    if is_workload_file(args.networks):
+        return {}
+    words = dict.fromkeys(word.strip() for word in args.networks.split(","))
+    return {registered(word, registry): word for word in words}
+
+
+def _mix(args: argparse.Namespace, sources: Mapping[str, str]) -> Mix:
     """Return the workload that the arguments name, at their rate. Raises UsageError."""
     if is_workload_file(args.networks):
         if args.rate is not None:
             reason = f"the file {args.networks} sets when requests arrive"
             raise UsageError(Setting("rate", f"{args.rate:g}"), reason, "leave it out")
         return mix_of(args.networks, args.images)
-    names = [registered(word.strip(), registry) for word in args.networks.split(",")]
-    mix = mix_of(",".join(names), args.images)
+    names = {word: name for name, word in sources.items()}
+    mix = mix_of(",".join(names[word.strip()] for word in args.networks.split(",")), args.images)
     if args.rate is None:
         return mix
     if args.images is not None:

@@ -9,16 +9,20 @@ import re
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from pytest_edgeload.measuring.speeds.store import origin_now, store_speeds
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
+from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.planning.plan import Budget
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report import graph
 from pytest_edgeload.workload import Mix, Workload
-from tests.cli.commands import COMMAND, Run, environment
+from tests.cli.commands import COMMAND, Run, environment, run_in
+from tests.network_cache import copy_store
 
 
 @pytest.fixture
@@ -46,6 +50,15 @@ def test_terminal_shows_the_making_of_networks_until_the_end(source: Path, tmp_p
     assert re.search(r"\r\033\[Kedgeload: making network small", shown)
     assert re.search(r"\r\033\[Kedgeload: making network wide: \d+%", shown)
     assert shown.endswith("\r\033[K")
+
+
+def test_stale_speeds_are_named(source: Path, cache: Path, tmp_path: Path) -> None:
+    """A line on standard error says why the speeds may be others now."""
+    copy_store(cache, tmp_path)
+    store_speeds(tmp_path, msgspec.structs.replace(origin_now(tmp_path), version="0.0.1"), MachineSpeeds())
+    done = run_in(source, "plan", "small", cache=tmp_path)
+    assert "calibrated speeds" in done.stdout
+    assert done.stderr.startswith("edgeload: measured with pytest-edgeload 0.0.1; now it is pytest-edgeload ")
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -22,7 +22,9 @@ def test_found_workload_is_a_file_and_a_test(run: Run, tmp_path: Path) -> None:
     assert "measured, median of 3 runs: linear " in done.stdout
     assert file.read_text() in done.stdout
     assert {*Mix.load(file).networks} <= {"small", "wide"}
-    compile(done.stdout.partition("# test_worst.py\n")[2], "test_worst.py", "exec")
+    test = done.stdout.partition("# test_worst.py\n")[2]
+    assert "def test_worst" in test
+    compile(test, "test_worst.py", "exec")
 
 
 @pytest.mark.parametrize(
