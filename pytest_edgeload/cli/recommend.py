@@ -16,7 +16,6 @@ from pytest_edgeload.cli.plan import known_speeds
 from pytest_edgeload.cli.project import Project, is_workload_file, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
-from pytest_edgeload.engine.reader_choice import MAPPING
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.advising import Advisor, Options
 from pytest_edgeload.measuring.bench import check_reader
@@ -28,6 +27,7 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
+from pytest_edgeload.planning.reader_names import MAPPING
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.report import advice as texts
 from pytest_edgeload.results import document

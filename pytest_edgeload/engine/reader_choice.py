@@ -11,11 +11,10 @@ from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.tile import Tile
 from pytest_edgeload.planning.account import Account
 from pytest_edgeload.planning.plan import Plan, Span
+from pytest_edgeload.planning.reader_names import DIRECT, THROUGH_CACHE
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.workload import Workload
-
-DIRECT, THROUGH_CACHE, MAPPING = "direct", "read", "mmap"
 
 WORTHWHILE_SHARE = 0.25
 """The share of bytes that the page cache must serve to be worth its cost: all other bytes are copied once more."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from pytest_edgeload.base.errors import Setting, UsageError
-from pytest_edgeload.engine.reader_choice import MAPPING, THROUGH_CACHE, accept_direct, best_reader
+from pytest_edgeload.engine.reader_choice import accept_direct, best_reader
 from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.fed_samples import check_fed_samples
@@ -23,6 +23,7 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.peers.peer import Peer, check_askable
 from pytest_edgeload.planning.budget import budget_bytes, speeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
+from pytest_edgeload.planning.reader_names import MAPPING, THROUGH_CACHE
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.case import AUTO, Case

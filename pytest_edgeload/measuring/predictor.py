@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from pytest_edgeload.engine.reader_choice import DIRECT, THROUGH_CACHE
 from pytest_edgeload.measuring.stored_mix import StoredMix
 from pytest_edgeload.measuring.virtual_workload import VirtualWorkload, scratch_bytes, service_s
 from pytest_edgeload.planning import budget
 from pytest_edgeload.planning.calibrated import WorkerSetup
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds, SwapSpeed
 from pytest_edgeload.planning.plan import InvalidPlan
+from pytest_edgeload.planning.reader_names import DIRECT, THROUGH_CACHE
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.results.advice import Objective, PolicyChoice

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from pytest_edgeload.devices.constraints import Constraints
-from pytest_edgeload.engine.reader_choice import THROUGH_CACHE, best_reader
+from pytest_edgeload.engine.reader_choice import best_reader
 from pytest_edgeload.networks.compressed import SCRATCH_BYTES
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.budget import budget_bytes
@@ -16,6 +16,7 @@ from pytest_edgeload.planning.budget import speeds as planned_speeds
 from pytest_edgeload.planning.calibrated import WorkerSetup
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.planning.plan import Budget, Plan
+from pytest_edgeload.planning.reader_names import THROUGH_CACHE
 from pytest_edgeload.planning.simulate import Holds, always
 from pytest_edgeload.policies import POLICIES, Policy, make_plan
 from pytest_edgeload.results.case import AUTO, REFERENCE

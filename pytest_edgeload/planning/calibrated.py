@@ -6,15 +6,14 @@ from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import share, span_bytes
+from pytest_edgeload.networks.tile import PAGE, share, span_bytes
 from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, LayerSize, MachineSpeeds
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
+from pytest_edgeload.planning.reader_names import DIRECT, MAPPING, THROUGH_CACHE
 from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
 from pytest_edgeload.planning.virtual_memory import PIECE_BYTES, VirtualMemory
 from pytest_edgeload.workload import Workload
 
-_MAPPING, _THROUGH_CACHE = "mmap", "read"
-_PAGE_BYTES = 4096
 _TYPICAL_BYTES = 4 << 20  # of a load, for the pace of several at once
 
 _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
@@ -33,7 +32,7 @@ class WorkerSetup(NamedTuple):
     share of the bytes of weights that is stored, if they are compressed.
     """
 
-    reader: str = "direct"
+    reader: str = DIRECT
     memory_bytes: int | None = None
     swap_bytes: int | None = None
     threads: int | None = None
@@ -66,7 +65,7 @@ class CalibratedMachine:
     @property
     def peak_bytes(self) -> int:
         """The most resident memory so far, with the files that the worker has mapped."""
-        is_mapping = self._setup.reader == _MAPPING
+        is_mapping = self._setup.reader == MAPPING
         return self._mapped_bytes + (self.memory.peak_held_bytes if is_mapping else self.memory.peak_private_bytes)
 
     def begin(self, task: Task, step: int, read_bytes: int, activation_bytes: int) -> Work:
@@ -84,7 +83,7 @@ class CalibratedMachine:
             self._touch(task.weights)
             computing_s = self._executing_s(task, task.layer, step)
         else:
-            computing_s = self._free(task.weights) / _PAGE_BYTES * self.speeds.free_s_per_page
+            computing_s = self._free(task.weights) / PAGE * self.speeds.free_s_per_page
         moved = self.memory.traffic.since(before)
         loading_s += self._swapping_s(moved.out_bytes, moved.in_bytes)
         if task.kind == "exec" and moved.file_bytes:
@@ -150,13 +149,13 @@ class CalibratedMachine:
         network, before = self._networks[task.request], self.memory.traffic
         file = (network.name, i, task.tile)
         found_bytes = 0
-        if self._setup.reader in {_MAPPING, _THROUGH_CACHE}:
+        if self._setup.reader in {MAPPING, THROUGH_CACHE}:
             self.memory.fetch(file, read_bytes)
             found_bytes = read_bytes - self.memory.traffic.since(before).file_bytes
         else:
             self.memory.read_past_cache(read_bytes)
         fresh_bytes = small_bytes = 0
-        if self._setup.reader == _MAPPING:
+        if self._setup.reader == MAPPING:
             self._blocks[task.weights] = [(file, read_bytes)]
         elif task.place is not None:
             fresh_bytes = self._load_into_arena(task, network, i, file, read_bytes)
@@ -166,7 +165,7 @@ class CalibratedMachine:
             self.memory.write(task.weights, read_bytes)
         seconds = self._reading_s(read_bytes - found_bytes) + self._reading_s(found_bytes, is_cached=True)
         seconds += self.speeds.worker.load_s + small_bytes * self.speeds.worker.small_page_s_per_byte
-        return seconds + fresh_bytes / _PAGE_BYTES * self.speeds.fresh_s_per_page
+        return seconds + fresh_bytes / PAGE * self.speeds.fresh_s_per_page
 
     def _load_into_arena(self, task: Task, network: Network, i: int, file: Hashable, read_bytes: int) -> int:
         """Write weights to their place in the arena; return the bytes of it that are written for the first time."""
@@ -176,7 +175,7 @@ class CalibratedMachine:
         blocks: list[_Block] = [(("arena", p), min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES)) for p in pieces]
         for block in blocks:
             self.memory.write(*block)
-        if self._setup.reader == _THROUGH_CACHE:  # which keeps what it reads into a place in the cache only once
+        if self._setup.reader == THROUGH_CACHE:  # which keeps what it reads into a place in the cache only once
             if file in self._read_into_arena:
                 self.memory.drop(file, read_bytes)
             self._read_into_arena.add(file)
@@ -186,13 +185,13 @@ class CalibratedMachine:
         return fresh_bytes
 
     def _touch(self, weights: WeightKey) -> None:
-        access = self.memory.fetch if self._setup.reader == _MAPPING else self.memory.read
+        access = self.memory.fetch if self._setup.reader == MAPPING else self.memory.read
         for block in self._blocks.get(weights, ()):
             access(*block)
 
     def _free(self, weights: WeightKey) -> int:
         """Give the memory of weights back, unless it is in the arena; return its bytes."""
-        release = self.memory.drop if self._setup.reader == _MAPPING else self.memory.free
+        release = self.memory.drop if self._setup.reader == MAPPING else self.memory.free
         blocks = [block for block in self._blocks.pop(weights, ()) if block[0] not in self._places]
         for block in blocks:
             release(*block)

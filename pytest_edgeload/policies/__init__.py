@@ -57,25 +57,9 @@ _BUILT_IN: Mapping[str, Policy] = {
 POLICIES: Mapping[str, Policy] = PolicyTable(_BUILT_IN, FAMILIES)
 """All built-in policies by name. It lists none with parameters, but `POLICIES["ttl(30s)"]` is one."""
 
-BY_ORDER = frozenset(
-    {
-        "bulk",
-        "bulk-unchained",
-        "multi-bulk",
-        "linear",
-        "partial",
-        "execprio",
-        "execprio-inter",
-        "deepeye",
-        "deepeye-preload",
-        "deepeye-frugal",
-        "masa-hrrn",
-        "lru",
-        "lru-layers",
-        "pin",
-        "stream",
-    }
-)
+_BY_TIME = {"sjf", "masa", "mema", "ttl"}
+
+BY_ORDER = frozenset({*_BUILT_IN, *FAMILIES} - _BY_TIME)
 """The policies and families whose plans depend on the order of arrivals only, not on times, without deadlines."""
 
 

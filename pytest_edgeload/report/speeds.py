@@ -8,11 +8,10 @@ import msgspec
 from tabulate import tabulate
 
 from pytest_edgeload.base.units import format_duration, format_size
+from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.machine_speeds import LayerTime, MachineSpeeds
 from pytest_edgeload.report.stored import age
 from pytest_edgeload.results.stored_speeds import SpeedsOrigin, StoredSpeeds
-
-_PAGE_BYTES = 4096
 
 
 def text(stored: StoredSpeeds, faults: Sequence[str], now_s: float) -> str:
@@ -90,7 +89,7 @@ def _figures(speeds: MachineSpeeds) -> str:
         "swap out": "not measured" if swap is None else _rate(swap.out_bytes_per_s),
         "swap in": "not measured" if swap is None else _rate(swap.in_bytes_per_s),
         "one page from swap": "not measured" if swap is None else format_duration(swap.fault_s),
-        "first write to memory": _rate(_PAGE_BYTES / speeds.fresh_s_per_page if speeds.fresh_s_per_page else None),
+        "first write to memory": _rate(PAGE / speeds.fresh_s_per_page if speeds.fresh_s_per_page else None),
         "reading during computing": f"{factors.reading_beside_computing:.2f} times as long",
         "computing during reading": f"{factors.computing_beside_reading:.2f} times as long",
         "two layers at once": f"{factors.computing_beside_computing:.2f} times as long",

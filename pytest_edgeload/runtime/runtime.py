@@ -20,12 +20,13 @@ from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.engine.network import OpenNetwork
-from pytest_edgeload.engine.reader_choice import THROUGH_CACHE, accept_direct, best_reader
+from pytest_edgeload.engine.reader_choice import accept_direct, best_reader
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.folder import read_graph, weight_files
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.budget import reserved_bytes
 from pytest_edgeload.planning.plan import Budget
+from pytest_edgeload.planning.reader_names import THROUGH_CACHE
 from pytest_edgeload.policies import BY_ORDER, FAMILIES, POLICIES, Policy
 from pytest_edgeload.runtime.inputs import tensors_of
 from pytest_edgeload.runtime.pending import Outputs, PendingRequest
