@@ -79,8 +79,8 @@ def connecting(host: Host) -> Iterator[None]:
 
 
 def reason_of(error: object) -> str:
-    """Return the last line of an error of execnet, which is the reason."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    """Return the reason in an error of execnet: the last line that is not a detail, which would be indented."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
     return printable(lines[-1]) if lines else "the connection was lost"
 
 

@@ -71,8 +71,8 @@ def test_last_of_equal_hosts_loses_all_tests(pytestconfig: pytest.Config, monkey
 
 
 def test_reason_of_a_host_that_cannot_start_is_shown() -> None:
-    """A host that failed says the last line of its error; one whose connection ended was lost."""
-    said = "".join(traceback.format_exception(pytest.UsageError("no such device")))
+    """A host that failed says the last line of its error that is no detail; one whose connection ended was lost."""
+    said = "".join(traceback.format_exception(pytest.UsageError("no such device\n  rootdir: /")))
     sentence = "pi4 ended before it had collected its tests: no such device"
     assert without_tests("pi4", execnet.RemoteError(said)) == sentence
     assert without_tests("pi4", "Not properly terminated") == "pi4 was lost before it had collected its tests"
