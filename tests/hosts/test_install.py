@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from pytest_edgeload import cli
 from pytest_edgeload.hosts.check import versions_here
 from tests.hosts.network import Machine
 
-pytestmark = pytest.mark.xdist_group("hosts")
+pytestmark = [
+    pytest.mark.xdist_group("hosts"),
+    pytest.mark.skipif(find_spec("pip") is None, reason="pip is not installed"),
+]
 
 
 def wheel(folder: Path) -> Path:
