@@ -8,17 +8,18 @@ from collections.abc import Mapping
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.networks.compressed import PLAIN, StoreForm
 from pytest_edgeload.networks.edgenet import SUFFIX, is_edgenet
 from pytest_edgeload.policies import POLICIES, Policy
 from pytest_edgeload.results.advice import Advice, Prediction
 from pytest_edgeload.results.case import REFERENCE
 
 
-def text(advice: Advice, sources: Mapping[str, str], policies: Mapping[str, Policy]) -> str:
+def text(advice: Advice, sources: Mapping[str, str], policies: Mapping[str, Policy], form: StoreForm = PLAIN) -> str:
     """Return the next steps; empty if nothing is recommended.
 
     `sources` has the networks of the advice by name: the word on the command line, which may be a function or a file.
-    `policies` has the functions of all policies.
+    `policies` has the functions of all policies, and `form` is the form of the weights.
     """
     best = advice.recommended
     if best is None:
@@ -27,7 +28,7 @@ def text(advice: Advice, sources: Mapping[str, str], policies: Mapping[str, Poli
     store = [shlex.join(["edgeload", "store", *unstored])] if unstored else []
     files = {name: word if is_edgenet(word) else f"{name}{SUFFIX}" for name, word in sources.items()}
     runtime = _runtime(best, best.limit_bytes - advice.idle_bytes, files, policies[best.choice.policy])
-    return printable_lines(["next:", *store, runtime, _pytest(advice, best)])
+    return printable_lines(["next:", *store, runtime, _pytest(advice, best, form)])
 
 
 def printable_lines(lines: list[str]) -> str:
@@ -49,10 +50,11 @@ def _runtime(best: Prediction, memory_bytes: int, files: Mapping[str, str], func
     return f'Runtime({{{networks}}}, memory="{memory}", {settings})'
 
 
-def _pytest(advice: Advice, best: Prediction) -> str:
+def _pytest(advice: Advice, best: Prediction, form: StoreForm) -> str:
     choice = best.choice
     policies = ",".join(dict.fromkeys([REFERENCE, *advice.tied[:1], choice.policy]))
     device = [] if advice.device is None else [f"--edge-device={advice.device}"]
     limit = [f"--edge-mem={exact_size(best.limit_bytes)}", f"--edge-policy={policies}"]
     forms = [f"--edge-reader={choice.reader}", f"--edge-threads={choice.threads}"]
+    forms += [] if form == PLAIN else [f"--edge-store={form}"]
     return shlex.join(["pytest", *device, *limit, *forms, "--edge-rounds=3"])

@@ -109,7 +109,9 @@ def _run(args: argparse.Namespace) -> CommandResult:
     errors = kept.errors(kind, device_name, is_calibrated=advice.is_calibrated)
     advice = msgspec.structs.replace(advice, certainty=certainty(errors))
     written = _write(args, advice)
-    steps = next_steps.text(advice, sources or {name: name for name in mix.networks}, project.policies())
+    steps = next_steps.text(
+        advice, sources or {name: name for name in mix.networks}, project.policies(), args.store or PLAIN
+    )
     return CommandResult(
         "\n\n".join(filter(None, [texts.text(advice), steps, written])), 0 if advice.recommended else _FAILURE_STATUS
     )

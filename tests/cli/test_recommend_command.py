@@ -29,6 +29,14 @@ def test_advice_has_a_limit_a_choice_and_the_next_steps(run: Run, tmp_path: Path
     assert f"--edge-mem={limit} --edge-policy=" in done.stdout
 
 
+def test_advice_for_compressed_weights_is_about_compressed_weights(run: Run) -> None:
+    """The next step for pytest compresses them as well, and a reader that cannot read them is refused."""
+    words = ("recommend", "small", "--store=compressed", "--policy=linear")
+    assert " --edge-store=compressed " in run(*words).stdout
+    refused = run(*words, "--reader=mmap")
+    assert refused.stderr == "edgeload: reader mmap: compressed weights cannot be mapped; choose read or direct\n"
+
+
 def test_goal_out_of_reach_is_status_1(run: Run) -> None:
     """A goal that no limit meets gives status 1 and names the best that there is."""
     done = run("recommend", "small", "--within=0.001ms", "--policy=linear,stream")
