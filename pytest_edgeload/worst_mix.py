@@ -161,9 +161,12 @@ class _MixSearch:
         self._show(len(self._losses), 0.0 if self._best is None else self._losses[self._best])
 
     def _loss_of(self, document: WorkloadForm) -> float:
-        """Return the loss; at the end of the time only of workloads that are known, and -1 for all others."""
+        """Return the loss; at the end of the time only of workloads that are known, and -1 for all others.
+
+        A slow machine tries the workloads of one round as well.
+        """
         if document not in self._losses:
-            if self._is_over(1.0):
+            if len(self._losses) >= _ROUND and self._is_over(1.0):
                 return -1.0
             self._losses[document] = value = min(MAX_LOSS, self._loss(document))
             if value > (0.0 if self._best is None else self._losses[self._best]):
