@@ -142,7 +142,11 @@ class Dispatcher:
         if self._order == "deadline":
             until_s = due_s + request.deadline_s
             self._urgency.arrive(
-                *(r, request.stream, until_s, request.service_s, request.left_until_answer),
+                r,
+                request.stream,
+                until_s,
+                request.service_s,
+                request.left_until_answer,
                 steps=request.steps,
                 behind=self._awaited_by(request.inits),
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +23,7 @@ _NOMINAL = Speeds()
 _CACHE_BYTES_PER_S = 5e9
 
 _T = TypeVar("_T")
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 class ReadSpeed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -226,17 +227,19 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _layers(self) -> Mapping[LayerSize, Mapping[int, LayerTime]]:
-        found: dict[LayerSize, dict[int, LayerTime]] = {}
-        for time in self.layers:
-            found.setdefault(time.size, {})[time.threads] = time
-        return found
+        return _by_threads((time.size, time.threads, time) for time in self.layers)
 
     @cached_property
     def _sums(self) -> Mapping[str, Mapping[int, ComputeSpeed]]:
-        found: dict[str, dict[int, ComputeSpeed]] = {}
-        for speed in self.computing:
-            found.setdefault(speed.kind, {})[speed.threads] = speed
-        return found
+        return _by_threads((speed.kind, speed.threads, speed) for speed in self.computing)
+
+
+def _by_threads(entries: Iterable[tuple[_Key, int, _T]]) -> dict[_Key, dict[int, _T]]:
+    """Return values by key and number of threads."""
+    found: dict[_Key, dict[int, _T]] = {}
+    for key, threads, value in entries:
+        found.setdefault(key, {})[threads] = value
+    return found
 
 
 def _nearest(by_threads: Mapping[int, _T], threads: int | None) -> _T:

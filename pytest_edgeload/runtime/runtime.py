@@ -67,9 +67,7 @@ class Runtime:
         max_waiting: int | None = None,
     ) -> None:
         reader = arguments.choice("reader", reader, (*READERS, AUTO))
-        max_waiting = arguments.optional(
-            lambda name, value: arguments.whole(name, value, 1), "max_waiting", max_waiting
-        )
+        max_waiting = arguments.optional(_at_least_one, "max_waiting", max_waiting)
         memory_bytes = _memory_bytes(memory)
         chosen = _policy(policy)
         networks = _sources(networks)
