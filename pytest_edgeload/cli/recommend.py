@@ -223,7 +223,7 @@ def _json(advice: Advice) -> bytes:
 
 SUBCOMMAND = Subcommand(
     "choose the policy, reader and threads for each memory limit, and the smallest limit that will do",
-    "Everything is predicted in virtual time, within seconds; with --confirm the best choices are run as well.",
+    "Everything is predicted in virtual time; with --confirm the best choices are run as well.",
     _add_arguments,
     _run,
 )
