@@ -12,7 +12,9 @@ from filelock import FileLock, Timeout
 from pytest_edgeload.base import kernel_text
 from pytest_edgeload.base.text import printable
 
-_QUIET_S = 1.0
+QUIET_S = 1.0
+"""How long a process waits for a lock before it says so."""
+
 _OWNER, _INODE = 4, 5  # words of a line of /proc/locks; see proc_locks(5)
 
 
@@ -33,11 +35,11 @@ def once(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 @contextmanager
-def hold(path: Path, on_wait: Callable[[str], None] = silent) -> Iterator[None]:
-    """Hold the lock of this file. If that takes more than a second, `on_wait` gets its holder. Raises OSError."""
+def hold(path: Path, on_wait: Callable[[str], None] = silent, quiet_s: float = QUIET_S) -> Iterator[None]:
+    """Hold the lock of this file. If that takes more than `quiet_s`, `on_wait` gets its holder. Raises OSError."""
     lock = FileLock(path, mode=0o644)  # under any umask
     try:
-        lock.acquire(timeout=_QUIET_S)
+        lock.acquire(timeout=quiet_s)
     except Timeout:
         on_wait(holder(path))
         lock.acquire()

@@ -261,8 +261,10 @@ class Calibration:
 
     def _idle_bytes(self, figure: FigureKey, measure: Callable[[Enclosure], int]) -> int:
         note = self.folder / figure.file_name
+        if note.exists():
+            return int(note.read_text())
         with self.launcher.turn():
-            if note.exists():
+            if note.exists():  # another process of the session measured it while this one waited
                 return int(note.read_text())
             idle_bytes = measure(self.launcher.enclosure(Limits(may_swap=self.launcher.swap.usable)))
             with noting(self.folder):

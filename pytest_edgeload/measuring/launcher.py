@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import msgspec
 import psutil
 
 from pytest_edgeload.base.errors import Setting, Unsupported, pieces
-from pytest_edgeload.base.locks import silent
+from pytest_edgeload.base.locks import QUIET_S, silent
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.devices import Device
@@ -45,7 +45,7 @@ class Launcher:
 
     They inherit the environment without the variables of instruments, except those that `keep` names.
     `session` is the tag of the session's owner, and part of the name of each group. `say` receives a line about each
-    wait for another session.
+    wait of more than `quiet_s` for another run.
     """
 
     cap: Cap
@@ -54,9 +54,11 @@ class Launcher:
     timeout_s: float
     user: User = field(default_factory=ourselves)
     say: Callable[[str], None] = silent
+    quiet_s: float = QUIET_S
     keep: Sequence[str] = ()
     board: Board = field(default_factory=Board.of_host)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
+    _waits_s: list[float] = field(default_factory=list)  # since the last measurement
 
     def launch(self, job: Job, constraints: Constraints, expected_bytes: int, view: Visible = HOST) -> Measurement:
         """Start a worker that carries out `job` and return its measurement. Raises Unsupported."""
@@ -89,11 +91,16 @@ class Launcher:
         notices += _beyond_machine(constraints)
         if self.user.notice:
             notices.append(self.user.notice)
-        return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices))
+        waited_s = sum(self._waits_s)
+        self._waits_s.clear()
+        return msgspec.structs.replace(measurement, waited_s=waited_s, notices=(*measurement.notices, *notices))
 
-    def turn(self) -> AbstractContextManager[None]:
-        """Return the lock that lets one measured run at a time happen on this host."""
-        return host_lock(self.say)
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the lock that lets one measured run at a time happen on this host. Raises Unsupported."""
+        with host_lock(self.say, self.quiet_s) as waited_s:
+            self._waits_s.append(waited_s)
+            yield
 
     def enclosure(self, limits: Limits, expected_bytes: int = 0, behind: tuple[str, ...] = ()) -> Enclosure:
         """Return a new enclosure with these limits. Start a process in it only in this session's `turn`."""

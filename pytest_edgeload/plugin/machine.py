@@ -13,7 +13,7 @@ import pytest
 from pytest_edgeload.base import decoding
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.interrupts import Interrupts
-from pytest_edgeload.base.locks import once
+from pytest_edgeload.base.locks import QUIET_S, once
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.measuring.bench import Bench
@@ -33,6 +33,9 @@ from pytest_edgeload.results.case import SIMULATED
 from pytest_edgeload.results.stored_speeds import LoadedSpeeds
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.swap import Swap, planned
+
+_QUIET_OF_MANY_S = 15.0
+"""How long one of several processes waits before it says so: they wait for each other all the time."""
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -61,7 +64,7 @@ class SessionMachine:
         self._setup = setup
         self._directories = setup.directories
         self._progress = SessionProgress(config)
-        self._say_wait = once(self._progress.say)
+        self._say_wait = once(self._progress.say_anywhere)
         self._restore = ExitStack()
         self._speeds: dict[str | None, LoadedSpeeds] = {}
 
@@ -150,6 +153,7 @@ class SessionMachine:
 
     def bench_with(self, cap: str, swap: Swap) -> Bench:
         """Return a bench with another cap and swap."""
+        is_alone = self._setup.is_owner or self._setup.host is not None
         launcher = Launcher(
             cap=CAPS[cap],
             swap=swap,
@@ -157,6 +161,7 @@ class SessionMachine:
             timeout_s=self._setup.settings.timeout,
             user=self._setup.user,
             say=self._say_wait,
+            quiet_s=QUIET_S if is_alone or self._config.get_verbosity() > 0 else _QUIET_OF_MANY_S,
             keep=self._setup.settings.keep_env,
         )
         return Bench(

@@ -26,7 +26,7 @@ from pytest_edgeload.plugin.properties import entries_in, slim
 from pytest_edgeload.plugin.results import Results
 from pytest_edgeload.plugin.running import Running
 from pytest_edgeload.plugin.setup import Setup
-from pytest_edgeload.plugin.summary import header
+from pytest_edgeload.plugin.summary import header, waits
 from pytest_edgeload.report import comparison, github
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
@@ -190,7 +190,8 @@ class Reporting:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the tables, the comparison with the baseline, and the paths of the files."""
         seed = [f"seed {self._setup.seed}"] if self._config.get_verbosity() < 0 else []  # -q hides the header
-        parts = [self._results.text(self._view(terminalreporter)), "\n".join(self._results.notes(seed))]
+        first = [*seed, *waits(self._results.arrived.values(), self._processes)]
+        parts = [self._results.text(self._view(terminalreporter)), "\n".join(self._results.notes(first))]
         shown = "\n\n".join(part for part in parts if part)
         unwritten = [*self._results.unwritten, *self._unwritten_summary]
         is_github = self._setup.settings.github
@@ -207,6 +208,12 @@ class Reporting:
         if is_github:
             for line in self._results.annotations(self._source_line):
                 terminalreporter.write_line(line)
+
+    @property
+    def _processes(self) -> str:
+        """The option that set the number of processes; empty without one."""
+        number = self._config.getoption("numprocesses", None)
+        return f"-n {number}" if number else ""
 
     def _view(self, terminalreporter: Any) -> View:
         """Return the view with the width of the terminal, and without a width if the output is a log."""

@@ -1,16 +1,21 @@
-"""The header of a session. Pure functions."""
+"""The header of a session, and the line on its waits. Pure functions."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results.case import HOST
+from pytest_edgeload.results.record import Entry
 from pytest_edgeload.sandbox.caps import CAPS
 from pytest_edgeload.sandbox.caps.outer import below_machine
 from pytest_edgeload.sandbox.environment import removed
+
+_MIN_WAIT_S, _MIN_SHARE = 1.0, 0.05
 
 
 def header(setup: Setup, *, is_interleaved: bool) -> str | None:
@@ -39,6 +44,22 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
         f"{reads}{view}{threads}rounds {settings.rounds}{order}, {user}{without}seed {seed}"
     )
     return "\n".join(filter(None, [line, _outer(setup)]))
+
+
+def waits(entries: Iterable[Entry], option: str) -> list[str]:
+    """Return a line on the time that runs waited for their turns, if it is noticeable.
+
+    `option` is the one that set the number of processes, such as `-n 3`; empty if nothing did.
+    """
+    entries = list(entries)
+    waited_s = sum(entry.measurement.waited_s for entry in entries)
+    ran_s = sum(entry.measurement.ended - entry.measurement.started for entry in entries)
+    if waited_s < max(_MIN_WAIT_S, _MIN_SHARE * ran_s):
+        return []
+    processes = {Path(entry.file).stem.rpartition("-")[2] for entry in entries}
+    if len(processes) == 1:
+        return [f"runs waited {waited_s:.0f} s for runs of other sessions, because they take turns"]
+    return [f"runs took turns: {waited_s:.0f} s of waiting over {len(processes)} processes{option and f' ({option})'}"]
 
 
 def _outer(setup: Setup) -> str:

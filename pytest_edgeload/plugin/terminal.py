@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -41,6 +42,16 @@ class SessionProgress:
         with self._uncaptured() as reporter:
             if reporter is not None:
                 self._line.say(line)
+
+    def say_anywhere(self, line: str) -> None:
+        """Write a line that stays. A worker of xdist writes it to its error output, which is the same terminal."""
+        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        if worker is None:
+            self.say(line)
+            return
+        with self._uncaptured():
+            sys.stderr.write(f"\n[{worker}] {line}\n")
+            sys.stderr.flush()
 
     def write(self, text: str, /) -> None:
         """Write text to pytest's terminal."""

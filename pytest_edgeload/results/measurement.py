@@ -75,6 +75,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `attempt` counts the earlier runs of the test in this round, which failed and made a plugin run it again. `detail`
     explains an outcome other than ok in one sentence, and `traceback` has the lines of the user's own code that raised
     an exception. `started` and `ended` are Unix times by the clock of this machine; nothing depends on them.
+    `waited_s` is how long its process waited for turns on the machine since the measurement before.
     `interleaved`: whether rounds were ordered A B C, A B C. `host` is the machine if a session measured on several.
     `machine_wide` names the metrics that the kernel counts only for the whole machine. `arrived_s` and `response_s` are
     per request, in seconds; the response of a request that was `dropped` is None. `overrun` are the dropped requests
@@ -93,6 +94,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     traceback: str = ""
     started: Seconds = 0.0
     ended: Seconds = 0.0
+    waited_s: Seconds = 0.0
     interleaved: bool = True
     host: str = ""
     makespan_s: Annotated[

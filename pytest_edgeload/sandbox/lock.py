@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pytest_edgeload.base.errors import Unsupported
-from pytest_edgeload.base.locks import hold, holder, silent
+from pytest_edgeload.base.locks import QUIET_S, hold, holder, silent
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _HINT = "set TMPDIR to a folder of your own"
 
 
 @contextmanager
-def host_lock(say: Callable[[str], None] = silent) -> Iterator[None]:
-    """Hold the lock of measured runs. `say` gets a line that names the process this one waits for.
+def host_lock(say: Callable[[str], None] = silent, quiet_s: float = QUIET_S) -> Iterator[float]:
+    """Hold the lock of measured runs, and yield the seconds that it took to get it.
+
+    If that is more than `quiet_s`, `say` gets a line that names the process this one waits for.
 
     The kernel releases the lock when its holder dies. Processes get it in the order in which they ask, so a waiting
     one comes before the holder's next run. Raises Unsupported if the lock could be another user's.
@@ -29,13 +32,14 @@ def host_lock(say: Callable[[str], None] = silent) -> Iterator[None]:
     def on_wait(who: str) -> None:
         say(f"edgeload: waits for {who}, because measured runs on one host take turns")
 
+    asked_s = time.monotonic()
     with ExitStack() as turn:
         try:
-            with hold(queue, lambda _next: on_wait(holder(run))):
-                turn.enter_context(hold(run, on_wait))
+            with hold(queue, lambda _next: on_wait(holder(run)), quiet_s):
+                turn.enter_context(hold(run, on_wait, quiet_s))
         except OSError as error:
             raise Unsupported(str(folder), error.strerror or "", f"repair it, or {_HINT}") from error
-        yield
+        yield time.monotonic() - asked_s
 
 
 def _folder() -> Path:

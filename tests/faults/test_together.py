@@ -63,15 +63,22 @@ def test_two(edge):
 """
 
 
-def test_waiting_session_names_the_other(start: Begin, tmp_path: Path, own_lock: Path) -> None:
-    """A session that has to wait names the other, although output of tests is captured; another one is silent."""
+@pytest.mark.parametrize(("options", "who"), [((), ""), (("-n1", "-v"), "[gw0] ")])
+def test_waiting_session_names_the_other(
+    start: Begin, tmp_path: Path, own_lock: Path, options: tuple[str, ...], who: str
+) -> None:
+    """A session that has to wait names the other, once, although output of tests is captured, and states the wait.
+
+    Under xdist the process that waits says so.
+    """
     project = write(tmp_path, test_tiny=TWICE, conftest="")
     with host_lock():
-        session = start(project, TMPDIR=str(own_lock))
-        said = heard(session, waiting())
+        session = start(project, *options, TMPDIR=str(own_lock))
+        said = heard(session, f"{who}{waiting()}\n")
     ended = session.end()
     assert ended.status == 0, ended.said
     assert f"{said}{ended.said}".count("edgeload: waits") == 1
+    ended.lines.fnmatch_lines(["runs waited [1-9]* s for runs of other sessions, because they take turns"])
     assert session.leavings == []
 
 
