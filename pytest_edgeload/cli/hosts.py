@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from tabulate import tabulate
 
 from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.base.text import as_path, printable
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.cli import terminal
+from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.hosts.check import Examined, Problem, examine, mismatches, shortages
 from pytest_edgeload.hosts.connection import on_each
 from pytest_edgeload.hosts.doctor import faults
 from pytest_edgeload.hosts.file import Host, load
 from pytest_edgeload.hosts.install import install
+from pytest_edgeload.hosts.lost import fetch
 
 _UNFIT_STATUS = 1
 _COLUMNS = ("host", "fit", "processor", "memory", "Python", "pytest-edgeload", "free disk", "clock")
@@ -25,17 +27,21 @@ _COLUMNS = ("host", "fit", "processor", "memory", "Python", "pytest-edgeload", "
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("action", choices=("check", "install"), help="examine the hosts, or make their environments")
+    add("action", choices=("check", "install", "fetch"),
+        help="examine the hosts, make their environments, or fetch the runs of sessions that lost them")  # fmt: skip
     add("file", metavar="FILE", type=as_path, help="TOML file of hosts")
     add("names", metavar="NAME", nargs="*", help="names or tags of hosts (default: all of the file)")
     wheel = "wheel of pytest-edgeload for install, as pip wheel --no-deps writes it"
     add("--wheel", type=as_path, metavar="FILE", help=wheel)
     pip = "further arguments of pip on the hosts, such as '--extra-index-url URL'"
     add("--pip", default="", metavar="ARGS", help=pip)
+    arguments.add_cache(parser)
 
 
 def _run(args: argparse.Namespace) -> CommandResult:
     hosts = load(args.file, args.names)
+    if args.action == "fetch":
+        return _fetch(hosts, args.cache_dir or arguments.cache())
     return _check(hosts) if args.action == "check" else _install(hosts, args)
 
 
@@ -97,11 +103,20 @@ def _install(hosts: tuple[Host, ...], args: argparse.Namespace) -> CommandResult
     return CommandResult("\n".join(lines), _UNFIT_STATUS if any(isinstance(each, Refusal) for each in done) else 0)
 
 
+def _fetch(hosts: tuple[Host, ...], cache: Path) -> CommandResult:
+    found = on_each(hosts, lambda host: list(fetch(examine(host), cache / "sessions")))
+    lines = []
+    for host, each in zip(hosts, found, strict=True):
+        lines += [str(each)] if isinstance(each, Refusal) else map(str, each or [f"{host.name}: nothing to fetch"])
+    return CommandResult("\n".join(lines), _UNFIT_STATUS if any(isinstance(each, Refusal) for each in found) else 0)
+
+
 SUBCOMMAND = Subcommand(
     "examine the hosts that sessions measure on, or set them up",
     "`check` connects to each host by ssh and names everything that is missing, with the command that helps; the exit "
     "status is 1 if a host cannot measure. `install` copies a wheel to each host and makes an environment there, with "
-    "the versions of this machine. pip runs on the host, with the host's own settings.",
+    "the versions of this machine. pip runs on the host, with the host's own settings. `fetch` brings the runs home "
+    "that a host made for a session that lost it.",
     _add_arguments,
     _run,
 )

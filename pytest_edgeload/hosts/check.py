@@ -27,6 +27,14 @@ _MAX_CLOCK_S = 2.0
 _LOCAL = "+"  # before the build in a version, which may differ between architectures
 
 
+class LostSession(msgspec.Struct, frozen=True):
+    """A session on a host whose controller may lack some of its measurements; see `hosts.lost`."""
+
+    session: str
+    origin: str
+    is_running: bool
+
+
 class Facts(msgspec.Struct, frozen=True):
     """The facts that a host answers. `time_s` is its clock, and `doctor` the output of its doctor."""
 
@@ -43,6 +51,7 @@ class Facts(msgspec.Struct, frozen=True):
     can_write: bool = False
     folder_error: str = ""
     doctor: str = ""
+    lost: tuple[LostSession, ...] = ()
 
 
 class Examined(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,8 @@ from pytest_edgeload.hosts.file import Host
 OPTIONS = ("-oBatchMode=yes", "-oConnectTimeout=10", "-oServerAliveInterval=10", "-oServerAliveCountMax=3")
 """Options of ssh, unless the host sets them: never ask, and notice within half a minute that a host is gone."""
 
+_MIN_PATIENCE_S, _MAX_PATIENCE_S = 10.0, 900.0
+_ALIVE = re.compile(r"^serveralive(?:interval|countmax) (\d+)$", re.MULTILINE)
 _NO_CONNECTION = 255  # ssh's exit status for its own failures; see ssh(1)
 _NOT_FOUND = (126, 127)  # a shell's exit status for a program that it cannot run
 
@@ -50,6 +54,17 @@ def ask(host: Host, command: str, data: bytes = b"", *, timeout_s: float = 300.0
     if done.returncode:
         raise _failure(host, done.returncode, done.stderr.decode("utf-8", "replace"))
     return done.stdout
+
+
+def patience_s(host: Host) -> float:
+    """Return the seconds of silence after which a host gives up its controller: twice those of ssh here.
+
+    If ssh here never gives up, these are 15 minutes.
+    """
+    argv = ["ssh", "-G", *host.arguments, *OPTIONS]
+    shown = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
+    silence_s = math.prod(map(int, _ALIVE.findall(shown)))
+    return max(_MIN_PATIENCE_S, 2.0 * silence_s) if silence_s else _MAX_PATIENCE_S
 
 
 def _failure(host: Host, status: int, said: str) -> Unsupported:

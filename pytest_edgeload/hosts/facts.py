@@ -6,6 +6,7 @@ folder of ours on that host, the word `doctor` or `brief`, and the packages whos
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import platform
@@ -18,6 +19,9 @@ try:
     from importlib import metadata
 except ImportError:  # before Python 3.8
     metadata = None  # type: ignore[assignment]
+
+ORIGIN = "origin"
+"""The name of the file in a session's folder that exists until its controller has all measurements."""
 
 _DOCTOR = """\
 import pathlib, sys
@@ -50,6 +54,7 @@ def facts(folder: str, *packages: str, with_doctor: bool) -> dict[str, object]:
         known["can_write"] = os.access(path, os.W_OK)
     except OSError as error:
         known["folder_error"] = error.strerror or str(error)
+    known["lost"] = _lost(os.path.join(path, "cache", "sessions"))
     if with_doctor and "pytest-edgeload" in versions:
         known["doctor"] = _doctor(os.path.join(path, "cache"))
     known["time_s"] = time.time()  # last, because the answer is read right after it
@@ -71,6 +76,21 @@ def _first(file: str, keys: tuple[str, ...]) -> str:
     except OSError:
         return ""
     return next((values[key] for key in keys if values.get(key)), "")
+
+
+def _lost(sessions: str) -> list[dict[str, object]]:
+    """Return the sessions whose measurements their controllers may lack, with the notes of their origins."""
+    found = []
+    for note in sorted(glob.glob(os.path.join(glob.escape(sessions), "*", ORIGIN))):
+        session = os.path.basename(os.path.dirname(note))
+        pid = session.partition("edgeload-")[2].partition("-")[0]
+        is_running = os.path.exists(os.path.join("/proc", pid))
+        try:
+            with open(note, encoding="utf-8", errors="replace") as file:
+                found.append({"session": session, "origin": file.read(), "is_running": is_running})
+        except OSError:  # its controller has just come for it
+            continue
+    return found
 
 
 def _doctor(cache: str) -> str:

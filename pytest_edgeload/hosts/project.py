@@ -9,26 +9,35 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import execnet
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
+from pytest_edgeload.hosts import copies
 from pytest_edgeload.hosts.check import Examined
 from pytest_edgeload.hosts.file import Host
 
 _LOST = (OSError, EOFError, execnet.RemoteError)
 _NEVER = {"__pycache__", "node_modules"}
 _HIDDEN_BUT_SENT = {".pytest_cache"}  # with the failures of the last session
+_KEPT_COPIES = 10  # those of projects that were used longest ago are removed
 _ENVIRONMENT = "pyvenv.cfg"
 
 
-def folder_of(examined: Examined, project: Path) -> str:
-    """Return the folder on the host for `project`, a folder of this machine: each copy of it has its own."""
+class Copy(NamedTuple):
+    """The copy of a project on a host: its folder, and the names of old copies that were removed for it."""
+
+    folder: str
+    removed: tuple[str, ...]
+
+
+def _name(project: Path) -> str:
+    """Return the name of the copies of `project`, a folder of this machine."""
     digest = hashlib.sha256(f"{platform.node()}:{project}".encode(errors="surrogateescape")).hexdigest()[:8]
-    name = re.sub(r"[^\w.-]", "-", project.name, flags=re.ASCII) or "project"
-    return os.path.join(examined.facts.folder, "projects", f"{name}-{digest}")  # a path of the host
+    name = re.sub(r"[^\w.-]", "-", project.name, flags=re.ASCII).lstrip(".") or "project"
+    return f"{name}-{digest}"
 
 
 def relocated(word: str, here: str, there: str) -> str:
@@ -55,16 +64,20 @@ class _Files(execnet.RSync):
         return os.path.isfile(path) or os.path.islink(path)
 
 
-def send(project: Path, gateway: Any, examined: Examined) -> None:
-    """Make the copy of `project` on a host equal to it. Raises Unsupported."""
-    folder = folder_of(examined, project)
+def send(project: Path, gateway: Any, examined: Examined) -> Copy:
+    """Return a copy of `project` on a host, equal to it now, which no other session changes. Raises Unsupported."""
+    folder = os.path.join(examined.facts.folder, "projects")
     files = _Files(project, verbose=False)
     try:
+        channel = gateway.remote_exec(copies)
+        channel.send((folder, _name(project), _KEPT_COPIES))
+        folder, removed = channel.receive()
         files.add_target(gateway, folder, delete=True)
         files.send()
     except _LOST as error:
         hint = "free some space there, or name another folder in the file of hosts"
         raise Unsupported(f"{examined.host.name}: {folder}", reason_of(error), hint) from error
+    return Copy(folder, tuple(removed))
 
 
 @contextmanager

@@ -34,14 +34,9 @@ def prepared(
     `swap_setting`. It is what the groups around pytest, `outer`, leave of it. `say` receives a line about each thing
     that was cleaned up. Only the owner of the session calls this. Raises UsageError or Unsupported.
     """
-    directories.make(directories.runs)
-    reported = set()
-    for folder, line in _unreported(directories.folder.parent):
-        say(line)
-        reported.add(folder)
+    tidy(directories, say)
     for name in [*swaps.sweep(directories.swaps), *(name for cap in CAPS.values() for name in cap.sweep(None))]:
         say(f"edgeload: removed {name}, a leftover of a dead session")
-    _prune(directories.folder.parent, reported)
     swap: Swap | None = None
     try:
         with Interrupts():
@@ -59,6 +54,19 @@ def prepared(
                     swap.close()
                 except Unsupported as error:  # the measurements are worth more than this
                     say(f"edgeload: {error}")
+
+
+def tidy(directories: SessionDirectories, say: Callable[[str], None]) -> None:
+    """Make the folder of a session, remove old ones, and `say` where the results of dead sessions are.
+
+    Raises UsageError.
+    """
+    directories.make(directories.runs)
+    reported = set()
+    for folder, line in _unreported(directories.folder.parent):
+        say(line)
+        reported.add(folder)
+    _prune(directories.folder.parent, reported)
 
 
 def _dead(sessions: Path) -> list[Path]:

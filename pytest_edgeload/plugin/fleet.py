@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pytest_edgeload.base.errors import Refusal, UsageError
-from pytest_edgeload.hosts import project
+from pytest_edgeload.hosts import lost, project
 from pytest_edgeload.hosts.check import Examined, Facts, examine, mismatches, refuse, shortages
 from pytest_edgeload.hosts.connection import on_each
 from pytest_edgeload.hosts.doctor import faults
@@ -37,6 +37,7 @@ class Fleet:
             raise UsageError(str(here), reason, f"start pytest in {self.root}")
         self.is_shared = config.getoption("dist") == "load"
         self.examined: dict[str, Examined] = {}
+        self.copies: dict[str, project.Copy] = {}
 
     def examine(self) -> None:
         """Connect to all hosts. Raises Unsupported if one is not fit to measure."""
@@ -64,27 +65,45 @@ class Fleet:
     def folder(self, name: str) -> str:
         """Return the folder on a host that corresponds to the current folder here."""
         here = Path(os.path.relpath(self._config.invocation_params.dir, self.root))
-        return os.path.normpath(os.path.join(project.folder_of(self.examined[name], self.root), here))  # noqa: PTH118
+        return os.path.normpath(os.path.join(self.copies[name].folder, here))  # noqa: PTH118
 
     def arguments(self, name: str) -> list[str]:
         """Return pytest's arguments for a host, on which the project is elsewhere."""
-        there = project.folder_of(self.examined[name], self.root)
         words = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, self._config.invocation_params.args)]
-        return [project.relocated(word, str(self.root), there) for word in words]
+        return [project.relocated(word, str(self.root), self.copies[name].folder) for word in words]
 
     def message(self, name: str) -> str:
         """Return the options for a host. Files of reports and folders of this machine are not among them."""
         found, source = self.examined[name], f"[{name}] of {self._given['hosts'].text}"
         given = {option: value for option, value in self._given.items() if not OPTIONS[option].is_path}
         if "devices" in self._given:
-            there = project.folder_of(found, self.root)
             inside = os.path.relpath(Path(self._given["devices"].folder, self._given["devices"].text), self.root)
-            given["devices"] = self._given["devices"]._replace(text=os.path.join(there, inside))  # noqa: PTH118
+            given["devices"] = self._given["devices"]._replace(text=os.path.join(self.copies[name].folder, inside))  # noqa: PTH118
         given["cache-dir"] = Given(project.cache_of(found), source)
         given["seed"] = Given(str(self._setup.seed), flag("seed"))
         if found.host.device is not None:
             given["device"] = Given(found.host.device, source)
-        return json.dumps({"given": given, "directories": None, "host": name, "is_shared": self.is_shared})
+        origin = lost.origin_of(self._setup.directories.folder)
+        host = {"host": name, "is_shared": self.is_shared, "origin": origin}
+        return json.dumps({"given": given, "directories": None} | host)
+
+    def fetch_earlier(self) -> Iterator[str]:
+        """Fetch the runs of dead sessions here from all hosts. Yield a line about each session and each failure."""
+        for found in on_each(self.hosts, lambda host: self._fetch(self.examined[host.name], lost.has_ended)):
+            yield from [str(found)] if isinstance(found, Refusal) else map(str, found)
+
+    def fetch_own(self, names: Collection[str]) -> Iterator[str]:
+        """Fetch the runs of this session from hosts that it lost. Yield a line about each."""
+        hosts = [host for host in self.hosts if host.name in names]
+        own = self._setup.directories.folder
+        for host, found in zip(hosts, on_each(hosts, lambda host: self._fetch(examine(host), own.__eq__)), strict=True):
+            if isinstance(found, Refusal):
+                yield f"{host.name} still does not answer; its next session fetches the rest of its runs"
+            else:
+                yield from (f"{host.name} answers again; fetched {each.runs}" for each in found)
+
+    def _fetch(self, examined: Examined, is_wanted: Callable[[Path], bool]) -> list[lost.Fetched]:
+        return list(lost.fetch(examined, self._setup.directories.folder.parent, is_wanted))
 
 
 def _fit(host: Host, *, has_limits: bool) -> Examined:

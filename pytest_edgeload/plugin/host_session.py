@@ -19,12 +19,13 @@ from xdist.workermanage import Marker, NodeManager, WorkerController
 
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.hosts import project
-from pytest_edgeload.hosts.connection import address, on_each
+from pytest_edgeload.hosts.connection import address, on_each, patience_s
 from pytest_edgeload.hosts.file import Host
 from pytest_edgeload.plugin.fleet import Fleet
 from pytest_edgeload.plugin.host_tests import HostTests, SharedHostTests, without_tests
 from pytest_edgeload.plugin.on_host import GROUPS
 from pytest_edgeload.plugin.options import SENT, as_pytest_errors
+from pytest_edgeload.plugin.pulse import PULSE, Heart
 from pytest_edgeload.plugin.reporting import Reporting
 from pytest_edgeload.plugin.start import Plugins
 
@@ -36,6 +37,7 @@ class _HostProcess(WorkerController):  # type: ignore[misc]
         super().__init__(manager, gateway, config, put)
         self._fleet = fleet
         self.groups: list[str] = []
+        self._heart: Heart | None = None
 
     def process_from_remote(self, eventcall: Any) -> None:
         """Take the groups of the tests, and leave everything else to xdist."""
@@ -56,9 +58,17 @@ class _HostProcess(WorkerController):  # type: ignore[misc]
         project.enter(self.gateway, self._fleet.folder(name))
         self.config.hook.pytest_configure_node(node=self)
         self.workerinput[SENT] = self._fleet.message(name)
+        pulse, patience = self.gateway.newchannel(), patience_s(self._fleet.examined[name].host)
+        self.workerinput[PULSE] = (pulse, patience)
         self.channel = self.gateway.remote_exec(xdist.remote)
         self.channel.send((self.workerinput, self._fleet.arguments(name), {}, None))
+        self._heart = Heart(pulse, patience)
         self.channel.setcallback(self.process_from_remote, endmarker=Marker.END)
+
+    def confirm(self) -> None:
+        """Let the host know that all its measurements are here."""
+        if self._heart is not None:
+            self._heart.stop(has_all=True)
 
 
 class _Manager(NodeManager):  # type: ignore[misc]
@@ -81,17 +91,19 @@ class _Manager(NodeManager):  # type: ignore[misc]
             with project.connecting(host):
                 gateways.append(self.group.makegateway(spec))
         by_name = {gateway.id: gateway for gateway in gateways}
-        for failure in on_each(self._fleet.hosts, lambda host: self._send(by_name[host.name], host)):
-            if isinstance(failure, Refusal):
-                raise failure
+        sent = on_each(self._fleet.hosts, lambda host: self._send(by_name[host.name], host))
+        for host, copy in zip(self._fleet.hosts, sent, strict=True):
+            if isinstance(copy, Refusal):
+                raise copy
+            self._fleet.copies[host.name] = copy
         nodes = []
         for host in self._fleet.hosts:
             with project.connecting(host):
                 nodes.append(self._start(by_name[host.name], putevent))
         return nodes
 
-    def _send(self, gateway: Any, host: Host) -> None:
-        project.send(self._fleet.root, gateway, self._fleet.examined[host.name])
+    def _send(self, gateway: Any, host: Host) -> project.Copy:
+        return project.send(self._fleet.root, gateway, self._fleet.examined[host.name])
 
     def _start(self, gateway: Any, putevent: Any) -> Any:
         self.config.hook.pytest_xdist_newgateway(gateway=gateway)
@@ -108,6 +120,7 @@ class HostsSession(DSession):  # type: ignore[misc]
         super().__init__(config)
         self._fleet = fleet
         self._reporting = reporting
+        self._lost: list[str] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -116,9 +129,22 @@ class HostsSession(DSession):  # type: ignore[misc]
         with as_pytest_errors():
             self._fleet.examine()
             self._reporting.use_machines(self._fleet.machines)
+            for line in self._fleet.fetch_earlier():
+                self.report_line(f"edgeload: {line}")
             self.nodemanager = _Manager(self.config, self._fleet)
             self._active_nodes.update(self.nodemanager.setup_nodes(putevent=self.queue.put))
+        for name, copy in self._fleet.copies.items():
+            if copy.removed:
+                self.report_line(f"edgeload: {name}: removed old copies of projects: {', '.join(copy.removed)}")
         self._session = session
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End the processes on the hosts. If a lost host answers again, fetch its runs before they are reported."""
+        super().pytest_sessionfinish()
+        if self._lost and session.exitstatus != pytest.ExitCode.INTERRUPTED:
+            for line in self._fleet.fetch_own(self._lost):
+                self.report_line(f"\nedgeload: {line}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -132,6 +158,12 @@ class HostsSession(DSession):  # type: ignore[misc]
         super().worker_collectionfinish(node, ids)
         self._session.testscollected = self.sched.count
 
+    def worker_workerfinished(self, node: Any) -> None:
+        """Let a host that ran to its end know that all its measurements are here."""
+        if node.workeroutput["exitstatus"] in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+            node.confirm()
+        super().worker_workerfinished(node)
+
     def worker_errordown(self, node: Any, error: object | None) -> None:
         """Give up a host that does not answer any more: each of its unfinished tests fails, and the others go on."""
         self.config.hook.pytest_testnodedown(node=node, error=error)
@@ -141,6 +173,7 @@ class HostsSession(DSession):  # type: ignore[misc]
             report = pytest.CollectReport(name, "failed", without_tests(name, error), [])
             self._failed_worker_collectreport(node, report)
         else:
+            self._lost.append(name)
             count = f"{len(unfinished)} of its tests have not ended" if unfinished else "no test is lost with it"
             self.report_line(f"\nedgeload: {name} was lost; {count}")
             for nodeid in unfinished:

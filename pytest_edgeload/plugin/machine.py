@@ -18,7 +18,7 @@ from pytest_edgeload.base.units import Limit
 from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.measuring.machine import prepared
+from pytest_edgeload.measuring.machine import prepared, tidy
 from pytest_edgeload.measuring.speeds.store import load_speeds
 from pytest_edgeload.measuring.virtual_bench import VirtualBench
 from pytest_edgeload.networks.registry import Registry
@@ -95,6 +95,11 @@ class SessionMachine:
         except BaseException:
             self.restore()
             raise
+
+    def open(self) -> None:
+        """Open the session's folder on this machine, on which nothing is measured. Raises UsageError."""
+        tidy(self._directories, self._progress.say)
+        self._directories.write(self._directories.unreported_marker, b"")
 
     def _prepare_simulation(self) -> None:
         """Check the limits, and say which speeds count. Nothing of the machine changes."""

@@ -11,8 +11,11 @@ import pytest
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.interrupts import Interrupts, ended_alike
+from pytest_edgeload.hosts import lost
+from pytest_edgeload.hosts.facts import ORIGIN
 from pytest_edgeload.plugin.items import comparison_group, measures
-from pytest_edgeload.plugin.options import spell
+from pytest_edgeload.plugin.options import sent, spell
+from pytest_edgeload.plugin.pulse import PULSE, Watch
 from pytest_edgeload.plugin.running import Running
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.plugin.setup import Setup
@@ -31,6 +34,9 @@ class OnHost:
         self._setup = setup
         self._running = running
         self._until_the_end = ExitStack()
+        workerinput: Any = config.workerinput  # type: ignore[attr-defined]  # of xdist
+        self._origin = str((sent(config) or {})["origin"])
+        self._watch = Watch(self._forget_origin, *workerinput[PULSE])
 
     def prepare_tests(self, measuring: Sequence[str], *, must_fit_networks: bool) -> None:  # noqa: ARG002  # as the owner's
         """Prepare the machine. If that is refused, each test raises the refusal, because xdist shows no other."""
@@ -42,6 +48,7 @@ class OnHost:
             texts |= {name: given.text for name, given in self._setup.given.items()}
             with noting(directories.cache):
                 journal.begin(directories.folder, document((), texts, self._config.rootpath))
+                lost.note(directories.folder, self._origin)
             self._running.prepare(must_fit_networks=False)
         except Refusal as error:
             self._running.refuse(error.spelled(spell))
@@ -62,15 +69,21 @@ class OnHost:
             items.clear()
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Restore the machine. A session that ran to its end has sent all measurements to the controller."""
+    def pytest_sessionfinish(self) -> None:
+        """Restore the machine."""
         with suppress(KeyboardInterrupt), Interrupts():
             self._running.restore()
-            if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-                self._setup.directories.unreported_marker.unlink(missing_ok=True)
 
     def pytest_unconfigure(self) -> None:
         """Restore it as well if pytest failed before it could finish the session."""
         with suppress(KeyboardInterrupt), Interrupts():
             self._running.restore()
         self._until_the_end.close()
+        self._watch.end()
+
+    def _forget_origin(self) -> None:
+        """Forget the session here: its controller has all measurements."""
+        directories = self._setup.directories
+        with suppress(OSError):
+            for path in (directories.folder / ORIGIN, directories.unreported_marker):
+                path.unlink(missing_ok=True)

@@ -93,6 +93,7 @@ class Reporting:
             self._until_the_end.enter_context(ended_alike())
             with as_pytest_errors():
                 self._results.open(())
+                self._running.open()
             self._is_open = True
         self._results.expect(tests)
         self._countdown.expect(tests)

@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from pytest_edgeload.base.errors import Refusal, Setting, UsageError
 from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.text import printable
@@ -83,8 +81,7 @@ class Results:
 
     def bring_home(self, entry: Entry) -> Entry:
         """Return an entry of a host with a file of this machine, and write it there if possible."""
-        name = f"{entry.measurement.host}-{Path(entry.file).name}".replace("/", "-")
-        entry = msgspec.structs.replace(entry, file=str(self._setup.directories.runs / name))
+        entry = journal.brought_home(self._setup.directories.runs, entry)
         if entry.file not in self._arrived:
             with suppress(OSError):  # without its file, the entry is in the reports all the same
                 journal.write(entry)

@@ -64,6 +64,10 @@ class Running:
         """Prepare the machine; see `SessionMachine.prepare`. For the owner. Raises UsageError or Unsupported."""
         self._machine.prepare(must_fit_networks=must_fit_networks)
 
+    def open(self) -> None:
+        """Open the session's folder, if hosts measure. For the owner. Raises UsageError."""
+        self._machine.open()
+
     def restore(self) -> None:
         """Restore the machine. For the owner."""
         self._machine.restore()

@@ -19,7 +19,9 @@ from pytest_edgeload.results import baseline
 from pytest_edgeload.results.document import Document, render
 from pytest_edgeload.results.record import Entry, Record, collect
 
-_HEAD = "session.json"
+HEAD = "session.json"
+"""The name of the file with the document of a session, without its measurements."""
+
 _MAX_FILE_BYTES = 1 << 28  # far above the longest run so far
 
 
@@ -27,6 +29,12 @@ def place(folder: Path, entry: Entry) -> Entry:
     """Return `entry` with the path of the file in `folder` that it will be written to."""
     path = folder / f"{time.monotonic_ns():020}-{os.getpid()}.json"
     return msgspec.structs.replace(entry, file=str(path))
+
+
+def brought_home(folder: Path, entry: Entry) -> Entry:
+    """Return an entry of a host with the path of the file in `folder` here that it belongs into."""
+    name = f"{entry.measurement.host}-{Path(entry.file).name}".replace("/", "-")
+    return msgspec.structs.replace(entry, file=str(folder / name))
 
 
 def write(entry: Entry) -> None:
@@ -73,12 +81,12 @@ class Follower:
 
 def begin(session: Path, empty: Document) -> None:
     """Write the document of a session before its first measurement into its folder. Raises OSError."""
-    files.write(session / _HEAD, render(empty), files.OURS)
+    files.write(session / HEAD, render(empty), files.OURS)
 
 
 def recovered(session: Path, runs: Path) -> Document:
     """Return the document of the session with this folder, complete or interrupted. Raises UsageError."""
-    if not (session / _HEAD).is_file():
+    if not (session / HEAD).is_file():
         raise UsageError(str(session), "not the folder of a session", "name one, or a file of records")
     entries = filter(None, map(read, sorted(runs.glob("*.json"))))
-    return msgspec.structs.replace(baseline.load(session / _HEAD), records=collect(entries))
+    return msgspec.structs.replace(baseline.load(session / HEAD), records=collect(entries))

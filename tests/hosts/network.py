@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 NAMES = ("alpha", "beta", "gamma")
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -68,6 +70,27 @@ class Machine(NamedTuple):
             yield folder
         finally:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+    @property
+    def sessions(self) -> list[psutil.Process]:
+        """The processes of pytest on the host."""
+        names = [path.name for path in self._cache.glob("sessions/*.edgeload-*")]
+        pids = [int(name.split("-")[1]) for name in names]
+        return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+
+    def runs(self, process: psutil.Process) -> list[Path]:
+        """Return the files of measurements in the session of a process on the host."""
+        return [*self._cache.glob(f"sessions/*.edgeload-{process.pid}-*/runs/*.json")]
+
+    @staticmethod
+    def groups(process: psutil.Process) -> list[str]:
+        """Return the control groups of a session of the host, which may have ended."""
+        names = (name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names)
+        return [name for name in names if name.startswith(f"edgeload-{process.pid}-")]
+
+    @property
+    def _cache(self) -> Path:
+        return self.folder / "edgeload/cache"
 
     def cut_off(self) -> None:
         """Take the network away from the host, as if its cable was pulled."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from pytest_edgeload import cli
 from tests.hosts.conftest import Session
 from tests.hosts.network import NAMES, Machine
-from tests.plugin.sessions import Ended, overlaps
+from tests.plugin.sessions import PATIENCE_S, Ended, overlaps
 
 pytestmark = pytest.mark.xdist_group("hosts")
 
@@ -20,6 +19,40 @@ SLEEPS = """\
 def test_sleep(edge, edge_mem, edge_host, edge_seed, record_property):
     record_property("seed", edge_seed)
     assert edge.command(["sleep", "0.01"], memory=edge_mem).outcome == "ok"
+"""
+
+LOSES_BETA = """\
+import pathlib, time
+
+def test_sleep(edge, edge_mem, edge_host, edge_round):
+    if edge_host == "alpha" and edge_round == 3:
+        while not pathlib.Path("{returned}").exists():
+            time.sleep(0.1)
+    if edge_host == "beta" and edge_round == 1:
+        pathlib.Path("{begun}").touch()
+    seconds = (0.01, 3, 600, 600)[edge_round] if edge_host == "beta" else 0.01
+    assert edge.command(["sleep", str(seconds)], memory=edge_mem).outcome == "ok"
+"""
+
+SHARES = """\
+import pathlib, time
+
+def test_share(edge, edge_mem):
+    marks, data = pathlib.Path("{marks}"), pathlib.Path("data.txt")
+    (marks / data.read_text()).touch()
+    before = data.read_text()
+    while not (marks / "second").exists():
+        time.sleep(0.1)
+    assert edge.command(["sleep", "0.01"], memory=edge_mem).outcome == "ok"
+    assert data.read_text() == before
+"""
+
+HANGS = """\
+import time
+
+def test_hang(edge):
+    edge.command(["true"])
+    time.sleep(600)
 """
 
 FILLS_A_DISK = """\
@@ -93,30 +126,60 @@ def test_suite_comes_home_as_one_table(hosts: tuple[Machine, ...], session: Sess
     assert (ended.running.folder / "out.csv").read_text().splitlines()[0].startswith("policy,host,device,")
 
 
-def test_lost_host_loses_only_its_unfinished_tests(hosts: tuple[Machine, ...], session: Session) -> None:
-    """A host without network is given up: the others finish, its open tests fail by name, and --lf runs these."""
+def test_lost_host_loses_only_its_unfinished_tests(
+    hosts: tuple[Machine, ...], session: Session, tmp_path: Path
+) -> None:
+    """A host without network ends by itself, and its open tests fail by name; its run meanwhile comes home.
+
+    --lf runs these tests again.
+    """
     _, beta, _ = hosts
+    begun, returned = tmp_path / "begun", tmp_path / "returned"
     options = ("--edge-mem=64M", "--edge-rounds=4", "--edge-json=out.json")
-    running = session(SLEEPS.replace("0.01", "0.4"), tables(hosts), *options)
-    running.until(lambda: any(entry.case.host == "beta" for entry in running.on_disk))
+    running = session(LOSES_BETA.format(begun=begun, returned=returned), tables(hosts), *options)
+    running.until(begun.exists)
+    [process] = beta.sessions
     beta.cut_off()
     try:
-        ended = running.end()
+        running.until(lambda: not process.is_running())
+        assert beta.groups(process) == []
     finally:
         beta.connect()
+    returned.touch()
+    ended = running.end()
     assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
-    found = by_host(ended)
-    assert found["alpha"] == found["gamma"] == list(range(4))
-    assert found["beta"] == list(range(len(found["beta"]))), "no measurement counts twice"
-    said = re.search(r"edgeload: beta was lost; (\d+) of its tests have not ended", ended.said)
-    assert said is not None, ended.said
-    lost = range(4 - int(said[1]), 4)
-    assert lost.start in {len(found["beta"]), len(found["beta"]) - 1}, "a test may be lost after its measurement came"
-    ended.lines.fnmatch_lines(["*records written*"])
-    ended.lines.fnmatch_lines([f"FAILED test_it.py::test_sleep[[]beta-64M-round{i}[]]*" for i in lost])
+    assert by_host(ended) == {"alpha": [0, 1, 2, 3], "beta": [0, 1], "gamma": [0, 1, 2, 3]}
+    ended.lines.fnmatch_lines(
+        [
+            "edgeload: beta was lost; 3 of its tests have not ended",
+            "edgeload: beta answers again; fetched 1 run",
+            "*records written*",
+        ]
+    )
+    ended.lines.fnmatch_lines([f"FAILED test_it.py::test_sleep[[]beta-64M-round{i}[]]*" for i in (1, 2, 3)])
     again = session(SLEEPS, tables(hosts), *options, "--lf").end()
     assert again.status == 0, again.said
-    assert by_host(again) == {"beta": list(lost)}
+    assert by_host(again) == {"beta": [1, 2, 3]}
+
+
+def test_runs_of_a_killed_session_are_fetched_by_the_next_one(
+    hosts: tuple[Machine, ...], session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If pytest here is killed, the host ends by itself; its run that was in no report comes home, once."""
+    alpha, cache = hosts[0], str(tmp_path / "cache")
+    running = session(HANGS, alpha.table(), PYTEST_EDGE_CACHE_DIR=cache)
+    running.until(lambda: any(map(alpha.runs, alpha.sessions)))
+    [process] = alpha.sessions
+    running.kill()
+    process.wait(PATIENCE_S)
+    assert alpha.groups(process) == []
+    assert running.on_disk == []
+    ended = session("def test_nothing():\n    pass\n", alpha.table(), PYTEST_EDGE_CACHE_DIR=cache).end()
+    ended.lines.fnmatch_lines(["edgeload: alpha: fetched 1 run of an earlier session; see: edgeload report *"])
+    [entry] = running.on_disk
+    assert (entry.case.host, entry.measurement.outcome) == ("alpha", "ok")
+    assert cli.main(["hosts", "fetch", str(tmp_path / "boards.toml"), f"--cache-dir={cache}"]) == 0
+    assert capsys.readouterr().out == "alpha: nothing to fetch\n"
 
 
 def test_unfit_host_is_refused_in_one_sentence(
@@ -154,13 +217,19 @@ def test_equal_hosts_share_the_tests(hosts: tuple[Machine, ...], session: Sessio
     assert "ERROR: alpha and beta: different machines or devices; leave out --dist=load" in refused.said
 
 
-def test_two_controllers_share_a_host(hosts: tuple[Machine, ...], session: Session) -> None:
-    """Two sessions on one host at the same time take turns, and each has all of its records."""
-    options = ("--edge-mem=64M", "--edge-rounds=3")
-    both = [session(SLEEPS, hosts[0].table(), *options, f"--edge-json={name}.json") for name in ("out", "other")]
-    first, second = [running.end() for running in both]
-    assert (first.status, second.status) == (0, 0), first.said + second.said
-    runs = sorted((e.measurement for ended in (first, second) for e in ended.running.on_disk), key=lambda m: m.started)
+def test_two_controllers_share_a_host(hosts: tuple[Machine, ...], session: Session, tmp_path: Path) -> None:
+    """Two sessions of one project on one machine take turns, and each sees its own files, also if it is there twice."""
+    alpha, marks, data = hosts[0], tmp_path / "marks", tmp_path / "project/data.txt"
+    marks.mkdir()
+    test, options = SHARES.format(marks=marks), ("--edge-mem=64M", "--edge-rounds=2")
+    data.write_text("first")
+    first = session(test, alpha.table(), *options)
+    first.until((marks / "first").exists)
+    data.write_text("second")
+    second = session(test, alpha.table() + alpha._replace(name="twin").table(), *options)
+    for ended in (second.end(), first.end()):
+        assert ended.status == 0, ended.said
+    runs = [entry.measurement for running in (first, second) for entry in running.on_disk]
     assert len(runs) == 6
     assert overlaps(runs) == []
 
