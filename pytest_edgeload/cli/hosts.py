@@ -105,9 +105,10 @@ def _install(hosts: tuple[Host, ...], args: argparse.Namespace) -> CommandResult
 
 def _fetch(hosts: tuple[Host, ...], cache: Path) -> CommandResult:
     found = on_each(hosts, lambda host: list(fetch(examine(host), cache / "sessions")))
-    lines = []
+    lines: list[str] = []
     for host, each in zip(hosts, found, strict=True):
-        lines += [str(each)] if isinstance(each, Refusal) else map(str, each or [f"{host.name}: nothing to fetch"])
+        lines += [str(each)] if isinstance(each, Refusal) else map(str, each)
+        lines += [] if each else [f"{host.name}: nothing to fetch"]
     return CommandResult("\n".join(lines), _UNFIT_STATUS if any(isinstance(each, Refusal) for each in found) else 0)
 
 
