@@ -11,10 +11,11 @@ It wins if memory is smaller than the weights, and if several requests need the 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, groupby
+from operator import itemgetter
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
@@ -49,6 +50,13 @@ PASSING_TILES = 4
 """The same if all requests are loops, in tiles: two are read, one waits, and one is executed. A loop reads the rest of
 the weights in each step, at an even pace, so that more places would only leave less memory for tiles that are kept."""
 
+TOGETHER_GAIN = 1.1
+"""Requests of one network that arrive at once go together if one by one the last answer would take so many times as
+long. A smaller gain is not worth that all answers come at the end."""
+
+_Duration = Callable[[Sequence[TileUse], int], float]
+"""Returns the makespan or the mean response time of uses, by the bytes of the ring."""
+
 COMPUTE, READERS = 0, (1, 2)
 """Lanes: one executes with all threads; two read, so that the disk always has the next read queued.
 
@@ -73,16 +81,25 @@ def stream(workload: Workload, budget: Budget) -> Plan:
 
 def _memory(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tuple[dict[TileKey, int], Ring]:
     """Return the places of the tiles that are kept, and the ring for all other tiles."""
-    sizes = {use.key: use.size_bytes for use in uses if use.has_place}
-    room = sum(sizes.values())
-    if budget.memory_bytes is not None:
-        room = min(room, room_bytes(uses, workload, budget.memory_bytes))
-    passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(_passing_bytes(uses), room // 2)])
-    places = kept(uses, room - passing)
-    kept_bytes = sum(sizes[key] for key in places)
+    room = _room_bytes(uses, workload, budget)
+    places = _places(uses, room)
+    kept_bytes = sum(use.size_bytes for use in {use.key: use for use in uses if use.key in places}.values())
     others = {use.key: use for use in uses if use.has_place and use.key not in places}
     ring_bytes = best_ring_bytes([*others.values()], room - kept_bytes)
     return places, Ring(kept_bytes, kept_bytes + ring_bytes)
+
+
+def _room_bytes(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> int:
+    """Return the memory for weights, at most as much as they need."""
+    all_bytes = sum({use.key: use.size_bytes for use in uses if use.has_place}.values())
+    return all_bytes if budget.memory_bytes is None else min(all_bytes, room_bytes(uses, workload, budget.memory_bytes))
+
+
+def _places(uses: Sequence[TileUse], room: int) -> dict[TileKey, int]:
+    """Return the places of the tiles that are kept."""
+    sizes = {use.key: use.size_bytes for use in uses if use.has_place}
+    passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(_passing_bytes(uses), room // 2)])
+    return kept(uses, room - passing)
 
 
 def _passing_bytes(uses: Sequence[TileUse]) -> int:
@@ -105,8 +122,7 @@ def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
         loaded_networks = {key[0] for key in loaded or ()}
         kinds = tuple((networks[g[0]], networks[g[0]] in loaded_networks, _steps(workload, g)) for g in stage)
         if kinds not in known:
-            candidates = _candidates(workload, networks, stage, budget, loaded or ())
-            known[kinds] = stage, min(candidates, key=lambda uses: _cost(uses, workload, budget))
+            known[kinds] = stage, _best_order(workload, networks, stage, budget, loaded or ())
         like, uses = known[kinds]
         renumbered = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
         ordered += [replace(use, requests=tuple(renumbered[r] for r in use.requests), stage=number) for use in uses]
@@ -126,33 +142,61 @@ def _fit(sizes: Mapping[TileKey, int], uses: Sequence[TileUse], workload: Worklo
     return memory_bytes is None or sum(sizes.values()) <= room_bytes(uses, workload, memory_bytes)
 
 
-def _candidates(
+def _best_order(
     workload: Workload, networks: Sequence[int], stage: Stage, budget: Budget, loaded: Container[TileKey]
-) -> Iterator[list[TileUse]]:
-    """Yield orders of a stage's tile uses: with the requests of a network together, and one after the other.
+) -> list[TileUse]:
+    """Return the best order of a stage's tile uses: the requests of a network together, or one after the other.
 
-    `networks` has the first request of each request's network.
-    """
-    memory_bytes = budget.memory_bytes
-    tile_bytes = TILE_BYTES if memory_bytes is None else max(PAGE, min(TILE_BYTES, memory_bytes // TILES))
-    apart = [(r,) for group in stage for r in group]
-    for groups in (stage,) if apart == stage else (stage, apart):
-        chains = [[*serve(workload, networks[group[0]], group, tile_bytes, budget.speeds)] for group in groups]
-        ring_bytes = AHEAD_BYTES
-        if memory_bytes is not None:
-            ring_bytes = min(ring_bytes, room_bytes([*chain.from_iterable(chains)], workload, memory_bytes))
-        yield from orders(
-            [[replace(u, read_s=0.0) if u.key in loaded else u for u in uses] for uses in chains], ring_bytes
-        )
-
-
-def _cost(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tuple[int, float]:
-    """Return the bytes by which an order must exceed the budget, and its duration in seconds.
-
-    The duration is the makespan if all requests arrive at once, and the mean response time otherwise.
+    The best order has the shortest makespan if all requests arrive at once, and else the shortest mean response time.
+    Together, requests read each tile once, but all of them are answered at the end. `networks` has the first request
+    of each request's network.
     """
     is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
-    duration_s = makespan_s if is_once else response_s
+
+    def cost(uses: list[TileUse], duration_s: _Duration = makespan_s if is_once else response_s) -> tuple[int, float]:
+        return _cost(uses, workload, budget, duration_s)
+
+    def best(groups: Stage) -> tuple[tuple[int, float], list[TileUse]]:
+        candidates = _candidates(workload, networks, groups, budget, loaded)
+        return min(((cost(uses), uses) for uses in candidates), key=itemgetter(0))
+
+    (excess_bytes, duration_s), together = best(stage)
+    apart: Stage = [(r,) for group in stage for r in group]
+    if apart == stage or any(use.steps > 1 for use in together):  # the answers of a loop come at its end
+        return together
+    apart_cost, one_by_one = best(apart)
+    is_quick = apart_cost <= (excess_bytes, duration_s * (TOGETHER_GAIN if is_once else 1.0))
+    return one_by_one if is_quick and cost(one_by_one, response_s) < cost(together, response_s) else together
+
+
+def _candidates(
+    workload: Workload, networks: Sequence[int], groups: Stage, budget: Budget, loaded: Container[TileKey]
+) -> Iterator[list[TileUse]]:
+    """Yield orders of the tile uses of groups of requests."""
+    memory_bytes = budget.memory_bytes
+    tile_bytes = TILE_BYTES if memory_bytes is None else max(PAGE, min(TILE_BYTES, memory_bytes // TILES))
+    chains = [[*serve(workload, networks[group[0]], group, tile_bytes, budget.speeds)] for group in groups]
+    uses = [*chain.from_iterable(chains)]
+    ring_bytes = AHEAD_BYTES
+    if memory_bytes is not None:
+        ring_bytes = min(ring_bytes, room_bytes(uses, workload, memory_bytes))
+    staying = _places(uses, _room_bytes(uses, workload, budget)) if len({use.key for use in uses}) < len(uses) else ()
+    chains = [[replace(u, read_s=0.0) if u.key in loaded else u for u in each] for each in chains]
+    for order in orders(chains, ring_bytes):
+        yield [*_read_once(order, staying)] if staying else order
+
+
+def _read_once(uses: Iterable[TileUse], staying: Container[TileKey]) -> Iterator[TileUse]:
+    """Yield the uses; those of tiles that stay take no time to read, except the first of each tile."""
+    begun: set[TileKey] = set()
+    for use in uses:
+        yield replace(use, read_s=0.0) if use.key in begun else use
+        if use.key in staying:
+            begun.add(use.key)
+
+
+def _cost(uses: Sequence[TileUse], workload: Workload, budget: Budget, duration_s: _Duration) -> tuple[int, float]:
+    """Return the bytes by which an order must exceed the budget, and its duration in seconds."""
     if budget.memory_bytes is None:
         return 0, duration_s(uses, RINGS[-1])
     left = budget.memory_bytes - activations_bytes(uses, workload)

@@ -111,8 +111,9 @@ def test_a_large_tile_has_room() -> None:
 def test_inputs_are_read_shortly_before() -> None:
     """Of many requests that are served together no more than so many have read their inputs and are not executed."""
     asked = workload(*[network((PAGE, 1, 1), input_bytes=1000)] * 50)
-    plan = stream(asked, Budget(PAGE + 50 + 1000 * (AHEAD + 2), speeds=SPEEDS))
-    assert [len(use.requests) for use in _ordered(asked, Budget(speeds=SPEEDS))] == [50]
+    budget = Budget(PAGE + 50 + 1000 * (AHEAD + 2), speeds=SPEEDS)
+    plan = stream(asked, budget)
+    assert [len(use.requests) for use in _ordered(asked, budget)] == [50]
     found = simulate(plan, asked, speeds=SPEEDS)
     assert found.peak_bytes <= PAGE + 50 + 1000 * (AHEAD + 1)
 
@@ -198,6 +199,31 @@ def test_tiles_are_read_once_for_requests_at_once() -> None:
     assert len(loads) > 20
     assert {*loads.values()} == {1, 2}
     assert simulate(plan, asked).peak_bytes <= 80 << 10
+
+
+@pytest.mark.parametrize(
+    ("flops_per_s", "memory_bytes", "is_together"),
+    [(1e9, 80 << 10, True), (1e5, 80 << 10, False), (1e5, None, False)],
+    ids=["reading dominates", "computing dominates", "all tiles stay"],
+)
+def test_requests_at_once_go_together_if_that_saves_much_time(
+    flops_per_s: float,
+    memory_bytes: int | None,
+    is_together: bool,  # noqa: FBT001
+) -> None:
+    """Requests go together if reading their tiles again would take long, and otherwise one is answered after another.
+
+    The first answers come earlier then, and the last one at most a tenth later.
+    """
+    composer = Composer(1, 64)
+    made = composer.done(composer.linear(composer.relu(composer.linear(composer.input, 512)), 64))
+    asked = Workload("at once", (Request(made),) * 4)
+    budget = Budget(memory_bytes, speeds=Speeds(1e6, flops_per_s))
+    plan = stream(asked, budget)
+    check_plan(plan, asked)
+    spans = simulate(plan, asked, speeds=budget.speeds).spans
+    ends = {plan.tasks[span.task].request: span.end_s for span in spans if plan.tasks[span.task].kind == "exec"}
+    assert (min(ends.values()) > 0.9 * max(ends.values())) == is_together
 
 
 @given(ASKED | batches(), BUDGETS)
