@@ -140,12 +140,17 @@ class Urgency:
         return found
 
     def _left_s(self, request: _Open) -> float:
-        """Return the seconds of work that are left of a request."""
+        """Return the seconds of work that are left of a request: by its time so far, or by its tasks if that is less.
+
+        Tasks alone mislead: those of a few convolutions take longer than those of many small tiles.
+        """
         done = request.tasks - request.left
-        expected_s = request.service_s * self._slowness(request.stream) * request.left / max(1, request.tasks)
+        expected_s = request.service_s * self._slowness(request.stream)
+        spent_s = max(request.busy_s.values(), default=0.0)
+        left_s = min(max(0.0, expected_s - spent_s), expected_s * request.left / max(1, request.tasks))
         if request.steps > 1 and 0 < request.tasks <= done * request.steps:
-            return max(expected_s, request.exec_s / done * request.left)
-        return expected_s
+            return max(left_s, request.exec_s / done * request.left)
+        return left_s
 
     def _slowness(self, stream: str) -> float:
         """Return the time that the last answer of a stream took, over the expected one."""

@@ -55,6 +55,15 @@ def test_work_that_is_done_counts_no_more() -> None:
     assert _class(urgency, 0, 4.0, 1.0) == 1
 
 
+def test_time_that_has_passed_counts_if_few_tasks_have_ended() -> None:
+    """A request whose first tasks take most of its time is in time after them, although most tasks are left."""
+    urgency = Urgency()
+    urgency.arrive(0, "camera", 6.0, 5.0 / UNKNOWN_SHARE, 100)
+    urgency.run(0, 0, 4.0, 99)
+    assert _class(urgency, 0, 6.0, 5.0) == 1
+    assert _class(urgency, 0, 6.0, 5.5) == 2
+
+
 def test_expected_times_follow_the_last_answer() -> None:
     """After an answer that took twice as long as expected on one lane, the others of its stream take twice as long.
 
