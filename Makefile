@@ -13,9 +13,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH = pip install --quiet --no-deps --retries=1 --extra-index-url=$(TORCH_INDEX)
 PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 LOWEST = build/lowest
+NO_BROWSER = --ignore=tests/report/test_html.py --ignore=tests/report/test_advice_page.py
 # The tests that start no worker. Without --hypothesis-profile=quick and with slow tests they take five times as long.
 PURE = tests/base tests/devices tests/workload tests/planning tests/policies tests/results tests/report tests/docs \
-	tests/test_names.py tests/test_sources.py --ignore=tests/report/test_html.py --ignore=tests/docs/test_doc_projects.py
+	tests/test_names.py tests/test_sources.py $(NO_BROWSER) --ignore=tests/docs/test_doc_projects.py
 
 .PHONY: suites quick pure test check lint types contracts docs links accuracy dist lowest fuzz nightly system clean
 
@@ -78,7 +79,7 @@ $(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so both can be b
 # The tests that depend on other packages: pytest and xdist, msgspec and numpy, plotly, jinja2 and tabulate, yaml,
 # hypothesis, cloudpickle, and the peers. The browser's version does not matter.
 lowest: $(LOWEST)/ready
-	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) --ignore=tests/report/test_html.py \
+	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) $(NO_BROWSER) \
 		tests/peers tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
 		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_items.py tests/plugin/test_calls.py tests/plugin/test_xdist.py

@@ -15,26 +15,22 @@ from pytest_edgeload.results.advice import Advice, Prediction
 from pytest_edgeload.results.case import REFERENCE
 
 
-def text(advice: Advice, sources: Mapping[str, str], policies: Mapping[str, Policy], form: StoreForm = PLAIN) -> str:
-    """Return the next steps; empty if nothing is recommended.
+def next_steps(
+    advice: Advice, sources: Mapping[str, str], policies: Mapping[str, Policy], form: StoreForm = PLAIN
+) -> list[str]:
+    """Return the next steps, a line each; none if nothing is recommended.
 
     `sources` has the networks of the advice by name: the word on the command line, which may be a function or a file.
     `policies` has the functions of all policies, and `form` is the form of the weights.
     """
     best = advice.recommended
     if best is None:
-        return ""
+        return []
     unstored = [word for word in sources.values() if not is_edgenet(word)]
     store = [shlex.join(["edgeload", "store", *unstored])] if unstored else []
     files = {name: word if is_edgenet(word) else f"{name}{SUFFIX}" for name, word in sources.items()}
     runtime = _runtime(best, best.limit_bytes - advice.idle_bytes, files, policies[best.choice.policy])
-    return printable_lines(["next:", *store, runtime, _pytest(advice, best, form)])
-
-
-def printable_lines(lines: list[str]) -> str:
-    """Return a title, and the other lines indented below it."""
-    title, *rest = map(printable, lines)
-    return "\n".join([title, *(f"    {line}" for line in rest)])
+    return [printable(line) for line in (*store, runtime, _pytest(advice, best, form))]
 
 
 def _runtime(best: Prediction, memory_bytes: int, files: Mapping[str, str], function: Policy) -> str:

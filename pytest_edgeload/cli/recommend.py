@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from pytest_edgeload.base import files
-from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
+from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.units import Limit
-from pytest_edgeload.cli import arguments, confirming, machine, measuring, next_steps, terminal
+from pytest_edgeload.cli import advice_files, arguments, confirming, machine, measuring, terminal
+from pytest_edgeload.cli.next_steps import next_steps
 from pytest_edgeload.cli.plan import known_speeds
 from pytest_edgeload.cli.project import Project, is_workload_file, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
@@ -67,6 +67,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mem", type=arguments.limits, metavar="SIZES", help=mem)
     add("--policy", type=arguments.names, metavar="NAMES", help="policies to choose from (default: all)")
     add("--confirm", action="store_true", help="also run the best choices, and show prediction and measurement")
+    add("--html", type=arguments.output, metavar="FILE", help="also write the advice as a page with its chart")
     add("--json", type=arguments.output, metavar="FILE", help="also write the advice as JSON")
     machine.add_arguments(parser)
 
@@ -74,6 +75,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> CommandResult:
     if args.mem is not None and None in args.mem:
         raise UsageError(Setting("mem", "none"), "the advice is about limits", "leave it out to see the largest")
+    advice_files.check(args.html, args.json)
     project = Project(Path.cwd())
     cache = args.cache_dir or arguments.cache()
     registry = project.registry(Store(cache))
@@ -108,13 +110,14 @@ def _run(args: argparse.Namespace) -> CommandResult:
         advice = msgspec.structs.replace(advice, confirmations=confirmations)
     errors = kept.errors(kind, device_name, is_calibrated=advice.is_calibrated)
     advice = msgspec.structs.replace(advice, certainty=certainty(errors))
-    written = _write(args, advice)
-    steps = next_steps.text(
+    steps = next_steps(
         advice, sources or {name: name for name in mix.networks}, project.policies(), args.store or PLAIN
     )
-    return CommandResult(
-        "\n\n".join(filter(None, [texts.text(advice), steps, written])), 0 if advice.recommended else _FAILURE_STATUS
+    shown = "\n    ".join(["next:", *steps]) if steps else ""
+    text = "\n\n".join(
+        filter(None, [texts.text(advice), shown, advice_files.write(args.html, args.json, advice, steps)])
     )
+    return CommandResult(text, 0 if advice.recommended else _FAILURE_STATUS)
 
 
 def _sources(args: argparse.Namespace, registry: Registry) -> dict[str, str]:
@@ -200,25 +203,6 @@ def _limits(args: argparse.Namespace, advisor: Advisor, device: Device | None) -
 
 def _show(limit_bytes: int) -> None:
     terminal.show(f"edgeload: predicting at {Limit(limit_bytes)}")
-
-
-def _write(args: argparse.Namespace, advice: Advice) -> str:
-    """Write the files; return lines about them. Raises Unsupported."""
-    lines = []
-    outputs: list[tuple[str, Path | None, Callable[[Advice], bytes]]] = [("json", args.json, _json)]
-    for name, path, render in outputs:
-        if path is not None:
-            try:
-                files.write(path, render(advice))
-            except OSError as error:
-                reason = error.strerror or "cannot be written"
-                raise Unsupported(Setting(name, str(path)), reason, "name a file elsewhere") from error
-            lines.append(f"advice written to {path}")
-    return "\n".join(lines)
-
-
-def _json(advice: Advice) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(advice))
 
 
 SUBCOMMAND = Subcommand(

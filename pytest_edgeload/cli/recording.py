@@ -38,8 +38,7 @@ class Recording:
         If the session does not note that it reported, the next session names the folder of its measurements.
         """
         settings = {name: str(value) for name, value in vars(args).items() if isinstance(value, str | int | float)}
-        command = printable(shlex.join(["edgeload", *sys.argv[1:]]))[:_MAX_COMMAND]
-        empty = document((), settings, Path.cwd(), command)
+        empty = document((), settings, Path.cwd(), command_line())
         with noting(directories.cache):
             journal.begin(directories.folder, empty)
         directories.write(directories.unreported_marker, b"")
@@ -60,3 +59,8 @@ class Recording:
     def document(self) -> Document:
         """The document with all records so far."""
         return msgspec.structs.replace(self.empty, records=collect(self.entries))
+
+
+def command_line() -> str:
+    """Return the words that started this process, as a shell takes them; the end of a long command is left out."""
+    return printable(shlex.join(["edgeload", *sys.argv[1:]]))[:_MAX_COMMAND]

@@ -20,6 +20,7 @@ from pytest_edgeload.results.advice import (
     LimitAdvice,
     Objective,
     PolicyChoice,
+    Prediction,
 )
 
 _WIDTH, _GAP = 80, 2
@@ -34,7 +35,9 @@ _FIGURES = {
 
 def text(advice: Advice) -> str:
     """Return the advice with its curve, for a terminal."""
-    parts = [_title(advice), _curve(advice), "\n".join(sentences(advice)), _confirmations(advice)]
+    runs = confirmations(advice)
+    title_line = f"{title(advice)}, predicted with {source(advice)}"
+    parts = [title_line, _curve(advice), "\n".join(sentences(advice)), "" if runs is None else runs.lines()]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -58,31 +61,78 @@ def shown_value(objective: Objective, value: float) -> str:
     return format_duration(value) if objective.kind.unit == "s" else f"{value:.0%}"
 
 
-def _title(advice: Advice) -> str:
+def title(advice: Advice) -> str:
+    """Return the title: the workload, the device and the figure."""
     device = "" if advice.device is None else f" on {advice.device}"
-    source = "the calibration of this machine" if advice.is_calibrated else "nominal speeds, not those of this machine"
-    return printable(
-        f"{advice.workload}{device}: {figure_name(advice.objective)} by memory limit, predicted with {source}"
+    return printable(f"{advice.workload}{device}: {figure_name(advice.objective)} by memory limit")
+
+
+def source(advice: Advice) -> str:
+    """Return the source of the speeds of all predictions."""
+    return "the calibration of this machine" if advice.is_calibrated else "nominal speeds, not those of this machine"
+
+
+def goal(objective: Objective) -> str:
+    """Return the goal in words: `at most 0.5s`; any value without one."""
+    if objective.worst is None:
+        return "any"
+    return f"at {'least' if objective.kind.better == 'higher' else 'most'} {shown_value(objective, objective.worst)}"
+
+
+def thread_words(threads: int) -> str:
+    """Return a number of threads in words."""
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def best_by_limit(advice: Advice) -> Grid:
+    """Return a row for each limit, the largest first, with its best choice."""
+    headers = ("limit", "policy", "reader", "threads", figure_name(advice.objective), "peak")
+    rows = tuple(_row(advice, each) for each in reversed(advice.limits))
+    return Grid(headers, rows, frozenset({1, 2}), frozenset(range(6)))
+
+
+def by_policy(advice: Advice) -> Grid:
+    """Return a row for each policy, the best first, with its figure under each limit, or the outcome instead."""
+    found = [{each.choice.policy: each for each in limit.predictions} for limit in advice.limits]
+    policies = dict.fromkeys(policy for limit in reversed(found) for policy in limit)
+    rows = tuple(
+        (
+            Cell(printable(policy)),
+            *(_figure(advice, limit, own.get(policy)) for limit, own in zip(advice.limits, found, strict=True)),
+        )
+        for policy in policies
     )
+    headers = ("policy", *(exact_size(limit.limit_bytes) for limit in advice.limits))
+    return Grid(headers, rows, frozenset({0}), frozenset(range(len(headers))))
+
+
+def _figure(advice: Advice, limit: LimitAdvice, each: Prediction | None) -> Cell:
+    if each is None:
+        return Cell("-")
+    if each.value is None:
+        return Cell(each.outcome)
+    is_best = limit.best is not None and each.choice.policy in (limit.best.choice.policy, *limit.tied)
+    return Cell(shown_value(advice.objective, each.value), "best" if is_best else "")
 
 
 def _curve(advice: Advice) -> str:
-    """Return a row for each limit, the largest first, with its best choice and a bar."""
-    rows = [_row(advice, each) for each in reversed(advice.limits)]
-    headers = ("limit", "policy", "reader", "threads", figure_name(advice.objective), "peak", "")
-    texts, everything = frozenset({1, 2, 6}), frozenset(range(7))
-    grid = Grid(headers, tuple((*row, Cell("")) for row in rows), texts, everything)
+    """Return the rows of all limits, each with a bar."""
+    grid = best_by_limit(advice)
+    if not grid.rows:
+        return ""
+    headers, texts, everything = (*grid.headers, ""), frozenset({*grid.texts, 6}), frozenset(range(7))
     values = [0.0 if each.best is None else each.best.value or 0.0 for each in reversed(advice.limits)]
-    room, largest = max(0, _WIDTH - grid.width - _GAP), max(values, default=0.0) or 1.0
+    width = Grid(headers, tuple((*row, Cell("")) for row in grid.rows), texts, everything).width
+    room, largest = max(0, _WIDTH - width - _GAP), max(values, default=0.0) or 1.0
     bars = (Cell(bar(value / largest * room)) for value in values)
-    drawn = tuple((*row, end) for row, end in zip(rows, bars, strict=True))
-    return Grid(headers, drawn, texts, everything).lines() if rows else ""
+    rows = tuple((*row, end) for row, end in zip(grid.rows, bars, strict=True))
+    return Grid(headers, rows, texts, everything).lines()
 
 
 def _row(advice: Advice, limit: LimitAdvice) -> tuple[Cell, ...]:
     best = limit.best
     if best is None or best.value is None:
-        return (Cell(format_size(limit.limit_bytes)), Cell("none works"), *(Cell("-") for _ in range(4)))
+        return (Cell(exact_size(limit.limit_bytes)), Cell("none works"), *(Cell("-") for _ in range(4)))
     choice, peak = best.choice, "-" if best.peak_bytes is None else format_size(best.peak_bytes)
     words = (
         printable(choice.policy),
@@ -91,7 +141,7 @@ def _row(advice: Advice, limit: LimitAdvice) -> tuple[Cell, ...]:
         shown_value(advice.objective, best.value),
         peak,
     )
-    return Cell(format_size(limit.limit_bytes)), *map(Cell, words)
+    return Cell(exact_size(limit.limit_bytes)), *map(Cell, words)
 
 
 def _recommendation(advice: Advice) -> str:
@@ -100,7 +150,7 @@ def _recommendation(advice: Advice) -> str:
         return _refusal(advice)
     worst, limits = advice.objective.worst, [each.limit_bytes for each in advice.limits]
     if worst is not None:
-        reason = f"the smallest limit tried with a {figure_name(advice.objective)} of {_bound(advice, worst)}"
+        reason = f"the smallest limit tried with a {figure_name(advice.objective)} of {goal(advice.objective)}"
     elif best.limit_bytes == max(limits):
         reason = f"smaller limits have a clearly worse {figure_name(advice.objective)}"
     else:
@@ -111,12 +161,6 @@ def _recommendation(advice: Advice) -> str:
     return f"use {choice} at {exact_size(best.limit_bytes)}: {found}; {reason}{ties}"
 
 
-def _bound(advice: Advice, worst: float) -> str:
-    return (
-        f"at {'least' if advice.objective.kind.better == 'higher' else 'most'} {shown_value(advice.objective, worst)}"
-    )
-
-
 def _refusal(advice: Advice) -> str:
     working = [each.best for each in advice.limits if each.best is not None]
     worst = advice.objective.worst
@@ -125,12 +169,11 @@ def _refusal(advice: Advice) -> str:
     best = min(working, key=lambda each: advice.objective.excess(each.value or 0.0, worst))
     value = shown_value(advice.objective, best.value or 0.0)
     found = f"{value}, by {_choice(best.choice)} at {exact_size(best.limit_bytes)}"
-    return f"no limit gives a {figure_name(advice.objective)} of {_bound(advice, worst)}; the best is {found}"
+    return f"no limit gives a {figure_name(advice.objective)} of {goal(advice.objective)}; the best is {found}"
 
 
 def _choice(choice: PolicyChoice) -> str:
-    threads = "1 thread" if choice.threads == 1 else f"{choice.threads} threads"
-    return printable(f"{choice.policy}, reader {choice.reader}, {threads}")
+    return printable(f"{choice.policy}, reader {choice.reader}, {thread_words(choice.threads)}")
 
 
 def _ties(advice: Advice) -> str:
@@ -181,13 +224,13 @@ def _change(advice: Advice, change: AdviceChange) -> str:
     return f"it would change: {where}, {own} is {change.gain:.0%} behind {policy}"
 
 
-def _confirmations(advice: Advice) -> str:
-    """Return a table of the runs that were made, each next to its prediction."""
+def confirmations(advice: Advice) -> Grid | None:
+    """Return a table of the runs that were made, each next to its prediction; None without a run."""
     if not advice.confirmations:
-        return ""
+        return None
     headers = ("confirmed", "reader", "threads", "limit", "predicted", "measured", "error")
     rows = tuple(_confirmation(advice, each) for each in advice.confirmations)
-    return Grid(headers, rows, frozenset({0, 1}), frozenset(range(7))).lines()
+    return Grid(headers, rows, frozenset({0, 1}), frozenset(range(7)))
 
 
 def _confirmation(advice: Advice, each: Confirmation) -> tuple[Cell, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_edgeload.cli.next_steps import text
+from pytest_edgeload.cli.next_steps import next_steps
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.policies import POLICIES, known_policies
 from pytest_edgeload.results.advice import Advice, Objective, PolicyChoice, Prediction
@@ -18,17 +18,17 @@ def _own_plan(workload: Workload, budget: Budget) -> Plan:
 def _lines(policy: str, **sources: str) -> list[str]:
     best = Prediction(PolicyChoice(policy, "direct", 2), 300 * M, "ok", 1.0)
     advice = Advice("mix", tuple(sources), None, Objective("makespan_s"), 200 * M, True, (), (), best)  # noqa: FBT003
-    return text(advice, sources, known_policies(lambda register: register("own", _own_plan))).splitlines()[1:]
+    return next_steps(advice, sources, known_policies(lambda register: register("own", _own_plan)))
 
 
 def test_words_of_the_command_line_are_stored_and_files_are_not_stored_again() -> None:
     """A function and a saved model are stored by the words that name them; a stored file is used from its place."""
     store, runtime, _ = _lines("stream", net="net", detector="models:detector", face="boards/face.edgenet")
-    assert store == "    edgeload store net models:detector"
+    assert store == "edgeload store net models:detector"
     files = '{"net": "net.edgenet", "detector": "detector.edgenet", "face": "boards/face.edgenet"}'
-    assert runtime == f'    Runtime({files}, memory="100M", policy="stream", reader="direct", threads=2)'
+    assert runtime == f'Runtime({files}, memory="100M", policy="stream", reader="direct", threads=2)'
     first, *_ = _lines("stream", face="face.edgenet")
-    assert first.startswith("    Runtime(")
+    assert first.startswith("Runtime(")
 
 
 def test_own_policy_is_a_function_for_the_runtime_and_a_name_for_pytest() -> None:

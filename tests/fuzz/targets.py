@@ -30,7 +30,8 @@ from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.report import FORMATS
 from pytest_edgeload.report.columns import parse_columns, parse_group_by, parse_sort
 from pytest_edgeload.report.html.experiment import experiments
-from pytest_edgeload.report.html.figures import encoded, figures
+from pytest_edgeload.report.html.figures import figures
+from pytest_edgeload.report.html.frame import encoded
 from pytest_edgeload.report.html.summary import titles
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline

@@ -7,41 +7,13 @@ import msgspec
 from pytest_edgeload.report.advice import text
 from pytest_edgeload.results.advice import (
     SLOWEST,
-    Advice,
     AdviceChange,
     Certainty,
     Confirmation,
     Objective,
     PolicyChoice,
-    Prediction,
-    best_first,
 )
-
-M = 1 << 20
-GOAL = Objective(SLOWEST, 0.5)
-
-
-def _prediction(policy: str, value: float | None, megabytes: int) -> Prediction:
-    choice = PolicyChoice(policy, "direct", 2)
-    return Prediction(choice, megabytes * M, "oom" if value is None else "ok", value, 90 * M)
-
-
-LIMITS = tuple(
-    best_first([_prediction("stream", stream, limit), _prediction("bulk", bulk, limit)], GOAL)
-    for limit, stream, bulk in ((100, None, None), (200, 0.4, None), (400, 0.21, 0.2))
-)
-ADVICE = Advice(
-    workload="both",
-    networks=("small", "large"),
-    device="rpi3",
-    objective=GOAL,
-    idle_bytes=50 * M,
-    is_calibrated=True,
-    faults=(),
-    limits=LIMITS,
-    recommended=LIMITS[1].best,
-    tied=("lru", "mema", "masa", "pin"),
-)
+from tests.report.advices import ADVICE, M, prediction
 
 
 def _lines(**changed: object) -> list[str]:
@@ -102,7 +74,7 @@ def test_runs_are_next_to_their_predictions() -> None:
         0.8: "but its run has a slowest response of 0.8s, which misses the goal; try more memory",
         None: "but its run at 200M ended with oom",
     }.items():
-        lines = _lines(confirmations=(Confirmation(ADVICE.recommended, _prediction("stream", value, 200)),))
+        lines = _lines(confirmations=(Confirmation(ADVICE.recommended, prediction("stream", value, 200)),))
         assert lines[9] == words
         assert lines[-1].split()[:5] == ["stream", "direct", "2", "200M", "0.4s"]
         assert lines[-1].split()[5:] == (["0.8s", "50%"] if value else ["oom", "-"])

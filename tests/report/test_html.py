@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.devices.constraints import Shortfall
@@ -29,76 +27,19 @@ from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Record
 from pytest_edgeload.results.threshold import Figure
 from pytest_edgeload.workload import Workload
+from tests.report.browser import PHONE, OpenPage
 from tests.report.documents import IDLE
 from tests.report.virtual import LIMITS, MIB, POLICIES, asked, document, record, run, study
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-OPTIONS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-    "--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9",
-)  # fmt: skip
 CHARTS = ("curves", "responses", "memory", "lanes")
-PHONE = 390
-_OWN = ("data:", "blob:", "chrome:")  # the browser fetches its own pages as well, which no page of ours can
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Start a browser without a network that logs messages and requests of its pages."""
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("Chromium and its driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-class Page:
+class Page(OpenPage):
     """A report that is open in the browser."""
 
     def __init__(self, browser: webdriver.Chrome, path: Path, made: Document) -> None:
-        self.browser = browser
-        self.url = path.as_uri()
+        super().__init__(browser, path)
         self.stored = json.loads(render(made))
-        self.messages("browser")
-        self.messages("performance")
-        self.resize(1200)
-        self.dark(is_on=False)
-        browser.get(self.url)
-
-    def messages(self, kind: str) -> list[dict[str, Any]]:
-        """Return the log since the last call."""
-        return list(self.browser.get_log(kind))  # type: ignore[no-untyped-call]
-
-    def ask(self, script: str, *args: object) -> Any:
-        """Return the value of a script expression in the page."""
-        return self.browser.execute_script(f"return {script}", *args)
-
-    def resize(self, width: int) -> None:
-        """Resize the page to this width in pixels."""
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width <= PHONE}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def dark(self, *, is_on: bool) -> None:
-        """Switch the preferred colours to dark or light."""
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_on else "light"}
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-
-    def count(self, selector: str) -> int:
-        """Return the number of elements."""
-        return len(self.browser.find_elements(By.CSS_SELECTOR, selector))
-
-    def data(self, chart: str) -> dict[str, dict[str, Any]]:
-        """Return the data of a chart by the name of the trace, without those of a second panel."""
-        found = self.ask(f"JSON.parse(JSON.stringify(document.getElementById('{chart}').data))")
-        return {trace.get("name", ""): trace for trace in found if trace.get("yaxis", "y") == "y"}
 
     def choose(self, select: str, title: str) -> None:
         """Choose an option of a select element."""
@@ -122,22 +63,11 @@ class Page:
         """Return the colour of the texts on a chart."""
         return str(self.ask("getComputedStyle(document.querySelector('#lanes .ytick text')).fill"))
 
-    def wait_for(self, holds: Callable[[], bool]) -> None:
-        """Wait until a condition holds that becomes true when the page is drawn again."""
-        WebDriverWait(self.browser, 30).until(lambda _: holds())
-
     def rounds(self, policy: str, limit: str | None, workload: str = "mix") -> list[dict[str, Any]]:
         """Return the rounds of a case in the JSON."""
         wanted = {"policy": policy, "limit": limit, "workload": workload}
         [found] = [one["rounds"] for one in self.stored["records"] if wanted.items() <= one["case"].items()]
         return list(found)
-
-    def assert_quiet(self) -> None:
-        """Assert that the console is empty and that only the page itself was fetched."""
-        assert self.messages("browser") == []
-        messages = [json.loads(entry["message"])["message"] for entry in self.messages("performance")]
-        urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        assert [url for url in urls if not url.startswith(_OWN)] == [self.url]
 
 
 def write(path: Path, made: Document, findings: Sequence[Finding] = (), idle: tuple[str, ...] = ()) -> Path:
@@ -513,7 +443,7 @@ def test_names_are_shown_literally(browser: webdriver.Chrome, tmp_path: Path, na
     findings = [Finding(made.records[0].case, Figure("makespan_s"), name, "regressed", name)]
     page = Page(browser, write(tmp_path / "report.html", made, findings), made)
     assert page.ask("window.hacked === undefined")
-    assert page.count("script") == 3
+    assert page.count("script") == 4
     assert page.count("body img, body svg[onload], body a:not([href^='#']):not(.modebar-btn)") == 0
     shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
     words = " ".join(shown.split())

@@ -17,7 +17,8 @@ from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.report.html import about, cases
 from pytest_edgeload.report.html.charts import by_limit, responses
 from pytest_edgeload.report.html.experiment import experiments, typical
-from pytest_edgeload.report.html.figures import conditions, encoded, figures
+from pytest_edgeload.report.html.figures import conditions, figures
+from pytest_edgeload.report.html.frame import encoded
 from pytest_edgeload.report.html.marks import FIXED, label, marks, seconds, spaced
 from pytest_edgeload.report.html.run import lanes, memory, steps, thinned
 from pytest_edgeload.report.html.summary import headlines, titles, winners

@@ -45,7 +45,7 @@ def about(document: Document) -> list[tuple[str, str]]:
     terms = {
         "project": document.project,
         "command": document.command,
-        "simulated" if document.is_simulated else "measured": document.created,
+        _verb(document): document.created,
         "processor": _processor(document),
         "memory": format_size(machine.memory_bytes),
         "kernel": machine.kernel,
@@ -71,3 +71,10 @@ def _processor(document: Document) -> str:
 
 def _each(values: Iterable[object]) -> str:
     return ", ".join(map(str, dict.fromkeys(values)))
+
+
+def _verb(document: Document) -> str:
+    """Return the word for the time of a document; one without records describes only the machine."""
+    if not document.records:
+        return "written"
+    return "simulated" if document.is_simulated else "measured"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.report.html.charts import by_limit, response_times, responses
 from pytest_edgeload.report.html.experiment import Experiment, typical
@@ -78,12 +76,6 @@ def _missing(one: Experiment, limit: str) -> str:
     if response_times(one, limit):
         return "Each policy has a single response time here; the table of cases has them."
     return "There are no response times here: peers, functions and commands report only their total time."
-
-
-def encoded(value: object) -> str:
-    """Return JSON for a script element: it contains no tag that ends the element or begins another."""
-    text = msgspec.json.encode(value).decode()
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _typical(one: Experiment) -> Iterator[tuple[Case, Measurement]]:
