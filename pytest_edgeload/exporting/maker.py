@@ -38,6 +38,7 @@ def main(parent: int) -> int:
     from pytest_edgeload.exporting.convert import convert_network  # noqa: PLC0415  # these import PyTorch
     from pytest_edgeload.exporting.make import make_network  # noqa: PLC0415
 
+    gc.freeze()
     gc.enable()
     signal.signal(signal.SIGINT, _interrupt)
     events = os.fdopen(os.dup(1), "wb")
