@@ -36,10 +36,11 @@ class Urgency:
     """The urgency of requests.
 
     A request whose init was ready for more than DEADLINES_UNTIL_FIRST deadlines goes first. Then come the requests that
-    can be in time, in order of deadline. If they cannot all be, those with the most work left give way until the others
-    can: this keeps as many as possible in time (Moore, An n Job, One Machine Sequencing Algorithm for Minimizing the
-    Number of Late Jobs, 1968). Late requests go after all others. If a request that can be in time waits for one that
-    cannot, the latter is as urgent, and the work of the former includes it if it is late.
+    can be in time, in order of deadline, and the one with the least work left first of those that are due at once. If
+    they cannot all be, those with the most work left give way until the others can: this keeps as many as possible in
+    time (Moore, An n Job, One Machine Sequencing Algorithm for Minimizing the Number of Late Jobs, 1968). Late requests
+    go after all others. If a request that can be in time waits for one that cannot, the latter is as urgent, and the
+    work of the former includes it if it is late.
 
     A stream's expected times are corrected by the time that its last answer took, and before its first answer by those
     of the other streams, with the benefit of the doubt. A request of several steps takes at least as long for each as
@@ -49,7 +50,7 @@ class Urgency:
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}
         self._answers: dict[str, tuple[float, float]] = {}  # the time that the last answer took, and was expected to
-        self._feasible: dict[int, float] = {}  # the requests that can be in time, or must be over before: when
+        self._feasible: dict[int, int] = {}  # the requests that can be in time, or must be over before, with places
         self._known_s: float | None = None  # the time at which `_feasible` was found
 
     def arrive(
@@ -105,10 +106,11 @@ class Urgency:
             return 1, self._feasible[request]
         return (2 if now_s <= due_s else 3), due_s
 
-    def _find_feasible(self, now_s: float) -> dict[int, float]:
+    def _find_feasible(self, now_s: float) -> dict[int, int]:
         """Return the largest set of requests that can all be in time if they are served by deadline from now on.
 
-        It has the times at which they are due, and includes the requests that they wait for.
+        It has their places in that order, in which the least work goes first of what is due at once. It includes the
+        requests that they wait for.
         """
         end_s = now_s
         found: list[tuple[float, int]] = []  # a heap: the most work first
@@ -121,10 +123,11 @@ class Urgency:
             end_s += left_s
             if end_s > due_s:
                 end_s += heapq.heappop(found)[0]
-        feasible = {r: self._open[r].due_s for _, r in found}
-        reached = set(feasible)
-        for r in sorted(feasible, key=lambda each: (feasible[each], each)):
-            feasible |= dict.fromkeys(self._blocking(r, reached), feasible[r])
+        ordered = [r for _, _, r in sorted((self._open[r].due_s, -minus_s, r) for minus_s, r in found)]
+        reached = set(ordered)
+        feasible: dict[int, int] = {}
+        for place, r in enumerate(ordered):
+            feasible |= dict.fromkeys([r, *self._blocking(r, reached)], place)
         return feasible
 
     def _blocking(self, request: int, reached: set[int]) -> list[int]:

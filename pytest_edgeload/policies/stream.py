@@ -11,11 +11,12 @@ It wins if memory is smaller than the weights, and if several requests need the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, groupby
-from operator import itemgetter
+from typing import NamedTuple
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
@@ -23,9 +24,8 @@ from pytest_edgeload.policies.streaming.interleave import (
     AHEAD_BYTES,
     RINGS,
     best_ring_bytes,
-    makespan_s,
+    durations_s,
     orders,
-    response_s,
 )
 from pytest_edgeload.policies.streaming.memory import (
     Ring,
@@ -50,12 +50,9 @@ PASSING_TILES = 4
 """The same if all requests are loops, in tiles: two are read, one waits, and one is executed. A loop reads the rest of
 the weights in each step, at an even pace, so that more places would only leave less memory for tiles that are kept."""
 
-TOGETHER_GAIN = 1.1
-"""Requests of one network that arrive at once go together if one by one the last answer would take so many times as
-long. A smaller gain is not worth that all answers come at the end."""
-
-_Duration = Callable[[Sequence[TileUse], int], float]
-"""Returns the makespan or the mean response time of uses, by the bytes of the ring."""
+MAX_SLOWER = 1.01
+"""If all requests arrive at once, the order with the shortest mean response time counts as the best if its makespan is
+at most so many times the shortest one: the model is not more exact."""
 
 COMPUTE, READERS = 0, (1, 2)
 """Lanes: one executes with all threads; two read, so that the disk always has the next read queued.
@@ -147,26 +144,22 @@ def _best_order(
 ) -> list[TileUse]:
     """Return the best order of a stage's tile uses: the requests of a network together, or one after the other.
 
-    The best order has the shortest makespan if all requests arrive at once, and else the shortest mean response time.
-    Together, requests read each tile once, but all of them are answered at the end. `networks` has the first request
-    of each request's network.
+    The best order has the shortest mean response time; if all requests arrive at once, its makespan is nearly the
+    shortest. Together, requests read each tile once, but all of them are answered at the end. `networks` has the first
+    request of each request's network.
     """
-    is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
-
-    def cost(uses: list[TileUse], duration_s: _Duration = makespan_s if is_once else response_s) -> tuple[int, float]:
-        return _cost(uses, workload, budget, duration_s)
-
-    def best(groups: Stage) -> tuple[tuple[int, float], list[TileUse]]:
-        candidates = _candidates(workload, networks, groups, budget, loaded)
-        return min(((cost(uses), uses) for uses in candidates), key=itemgetter(0))
-
-    (excess_bytes, duration_s), together = best(stage)
     apart: Stage = [(r,) for group in stage for r in group]
-    if apart == stage or any(use.steps > 1 for use in together):  # the answers of a loop come at its end
-        return together
-    apart_cost, one_by_one = best(apart)
-    is_quick = apart_cost <= (excess_bytes, duration_s * (TOGETHER_GAIN if is_once else 1.0))
-    return one_by_one if is_quick and cost(one_by_one, response_s) < cost(together, response_s) else together
+    is_loop = any(workload.requests[r].steps > 1 for (r,) in apart)  # whose answers all come at its end
+    found = [
+        (_cost(uses, workload, budget), uses)
+        for groups in ([stage] if is_loop or apart == stage else [stage, apart])
+        for uses in _candidates(workload, networks, groups, budget, loaded)
+    ]
+    least_bytes, shortest_s = min(cost[:2] for cost, _ in found)
+    is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
+    longest_s = MAX_SLOWER * shortest_s if is_once else math.inf
+    quick = ((cost, uses) for cost, uses in found if cost.excess_bytes == least_bytes and cost.makespan_s <= longest_s)
+    return min(quick, key=lambda each: each[0].response_s)[1]
 
 
 def _candidates(
@@ -195,13 +188,20 @@ def _read_once(uses: Iterable[TileUse], staying: Container[TileKey]) -> Iterator
             begun.add(use.key)
 
 
-def _cost(uses: Sequence[TileUse], workload: Workload, budget: Budget, duration_s: _Duration) -> tuple[int, float]:
-    """Return the bytes by which an order must exceed the budget, and its duration in seconds."""
+class _Cost(NamedTuple):
+    """The bytes by which an order must exceed the budget, its makespan, and the mean response time of its requests."""
+
+    excess_bytes: int
+    makespan_s: float
+    response_s: float
+
+
+def _cost(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> _Cost:
     if budget.memory_bytes is None:
-        return 0, duration_s(uses, RINGS[-1])
+        return _Cost(0, *durations_s(uses, RINGS[-1]))
     left = budget.memory_bytes - activations_bytes(uses, workload)
     largest = max((use.size_bytes for use in uses), default=0)
-    return max(0, largest - left), duration_s(uses, min(left, RINGS[-1]))
+    return _Cost(max(0, largest - left), *durations_s(uses, min(left, RINGS[-1])))
 
 
 class _Layout:

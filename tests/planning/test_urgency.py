@@ -99,10 +99,18 @@ def test_a_late_request_is_as_urgent_as_one_behind_it() -> None:
     urgency.arrive(0, "camera", 2.0, 3.0 / UNKNOWN_SHARE, 3)
     urgency.run(0, 0, 2.0, 1)
     urgency.arrive(1, "camera", 6.0, 2.0 / UNKNOWN_SHARE, 1, behind=(0,))
-    assert urgency.rank(0, 2.0, 0.0, 0.0, 2.5) == (1, 6.0)
+    assert urgency.rank(0, 2.0, 0.0, 0.0, 2.5) == urgency.rank(1, 4.0, 2.0, 2.0, 2.5)
     assert _class(urgency, 0, 2.0, 3.0) == 1
     assert _class(urgency, 0, 2.0, 3.5) == 3
     assert _class(urgency, 1, 6.0, 3.5) == 2
+
+
+def test_least_work_goes_first_of_requests_due_at_once() -> None:
+    """Of requests with the same deadline, the one with less work left goes first."""
+    urgency = _urgency([(3, 6), (1, 6)])
+    assert urgency.rank(1, 6.0, 0.0, 0.0, 0.0) < urgency.rank(0, 6.0, 0.0, 0.0, 0.0)
+    urgency.run(0, 0, 2.5 / UNKNOWN_SHARE, 1)
+    assert urgency.rank(0, 6.0, 0.0, 0.0, 2.0) < urgency.rank(1, 6.0, 0.0, 0.0, 2.0)
 
 
 def test_late_requests_go_last_until_they_waited_for_too_long() -> None:

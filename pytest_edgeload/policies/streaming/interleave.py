@@ -117,10 +117,12 @@ def makespan_s(uses: Iterable[TileUse], ring_bytes: int) -> float:
     return max(ends_s(uses, ring_bytes), default=0.0)
 
 
-def response_s(uses: Sequence[TileUse], ring_bytes: int) -> float:
-    """Return the mean time at which requests are answered."""
-    answers_s = {r: end_s for use, end_s in zip(uses, ends_s(uses, ring_bytes), strict=True) for r in use.requests}
-    return sum(answers_s.values()) / max(1, len(answers_s))
+def durations_s(uses: Sequence[TileUse], ring_bytes: int) -> tuple[float, float]:
+    """Return the time at which the last request is answered, and the mean time at which requests are."""
+    answers_s: dict[int, float] = {}
+    for use, end_s in zip(uses, ends_s(uses, ring_bytes), strict=True):
+        answers_s.update(dict.fromkeys(use.requests, end_s))
+    return max(answers_s.values(), default=0.0), sum(answers_s.values()) / max(1, len(answers_s))
 
 
 def best_ring_bytes(uses: Sequence[TileUse], max_bytes: int) -> int:
