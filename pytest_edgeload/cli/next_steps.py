@@ -27,7 +27,8 @@ def next_steps(
     if best is None:
         return []
     unstored = [word for word in sources.values() if not is_edgenet(word)]
-    store = [shlex.join(["edgeload", "store", *unstored])] if unstored else []
+    words = [*unstored, *([] if form == PLAIN else [f"--store={form}"])]
+    store = [shlex.join(["edgeload", "store", *words])] if unstored else []
     files = {name: word if is_edgenet(word) else f"{name}{SUFFIX}" for name, word in sources.items()}
     runtime = _runtime(best, best.limit_bytes - advice.idle_bytes, files, policies[best.choice.policy])
     return [printable(line) for line in (*store, runtime, _pytest(advice, best, form))]

@@ -16,9 +16,9 @@ from pytest_edgeload.cli.plan import known_speeds
 from pytest_edgeload.cli.project import Project, is_workload_file, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
+from pytest_edgeload.engine.reader_choice import check_reader
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.measuring.advising import Advisor, Options
-from pytest_edgeload.measuring.bench import check_reader
 from pytest_edgeload.measuring.confirmations import Confirmations
 from pytest_edgeload.measuring.predictor import Predictor, main_objective
 from pytest_edgeload.measuring.stored_mix import read_stored

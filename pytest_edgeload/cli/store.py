@@ -12,6 +12,7 @@ from pytest_edgeload.base.units import format_size
 from pytest_edgeload.cli import arguments, terminal
 from pytest_edgeload.cli.project import Project, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
+from pytest_edgeload.networks.compressed import PLAIN, STORES, StoreForm, weights_share
 from pytest_edgeload.networks.edgenet import SUFFIX
 from pytest_edgeload.networks.edgenet_writer import check_output, write_edgenet
 from pytest_edgeload.networks.folder import verify_network
@@ -26,6 +27,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a registered network, module:function, or a .pt2 file; with --show an {SUFFIX} file")  # fmt: skip
     add("-o", "--output", type=Path, metavar="PATH",
         help=f"file to write, or an existing folder for NAME{SUFFIX} (default: the current folder)")  # fmt: skip
+    add("--store", choices=STORES, default=PLAIN, help=f"form of the weights in the files (default: {PLAIN})")
     add("--force", action="store_true", help="replace files that exist already")
     add("--show", action="store_true", help="compare files with their digests, and list what they contain")
     arguments.add_cache(parser)
@@ -33,12 +35,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> CommandResult:
     if args.show:
-        return CommandResult(table_of_files([(name, verify_network(_edgenet(name))) for name in args.networks]))
+        return CommandResult(table_of_files([(path, verify_network(path)) for path in map(_edgenet, args.networks)]))
     registry = Project(Path.cwd()).registry(Store(args.cache_dir or arguments.cache()))
     outputs = _outputs([registered(word, registry) for word in args.networks], args.output)
     for output in outputs.values():
         check_output(output, is_replaced=args.force)
-    return CommandResult("\n".join(_store(name, output, registry) for name, output in outputs.items()))
+    return CommandResult("\n".join(_store(name, output, args.store, registry) for name, output in outputs.items()))
 
 
 def _edgenet(name: str) -> Path:
@@ -57,11 +59,17 @@ def _outputs(names: Sequence[str], output: Path | None) -> Mapping[str, Path]:
     return {names[0]: folder}
 
 
-def _store(name: str, output: Path, registry: Registry) -> str:
+def _store(name: str, output: Path, form: StoreForm, registry: Registry) -> str:
     """Write one network to a file, and return a sentence about it."""
     stored, _ = registry.get(name, terminal.show_making)
-    write_edgenet(output, stored, lambda done, total: terminal.show(f"edgeload: writing {output}: {done / total:.0%}"))
-    return f"stored {name} in {output} ({format_size(output.stat().st_size)})"
+
+    def show(done: int, total: int) -> None:
+        terminal.show(f"edgeload: writing {output}: {done / total:.0%}")
+
+    write_edgenet(output, stored, show, form)
+    size = format_size(output.stat().st_size)
+    share = "" if form == PLAIN else f", weights at {weights_share(output):.0%} of their size"
+    return f"stored {name} in {output} ({size}{share})"
 
 
 SUBCOMMAND = Subcommand(

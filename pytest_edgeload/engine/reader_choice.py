@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.compressed import COMPRESSED, StoreForm
 from pytest_edgeload.networks.tile import Tile
 from pytest_edgeload.planning.account import Account
 from pytest_edgeload.planning.plan import Plan, Span
-from pytest_edgeload.planning.reader_names import DIRECT, THROUGH_CACHE
+from pytest_edgeload.planning.reader_names import DIRECT, MAPPING, THROUGH_CACHE
 from pytest_edgeload.planning.simulate import simulate
 from pytest_edgeload.planning.span_log import KEPT_STEPS
 from pytest_edgeload.workload import Workload
@@ -20,6 +22,12 @@ WORTHWHILE_SHARE = 0.25
 """The share of bytes that the page cache must serve to be worth its cost: all other bytes are copied once more."""
 
 _WeightsKey = tuple[int, int | None, Tile]  # the network's id, the layer, and its tile
+
+
+def check_reader(store: StoreForm, reader: str) -> None:
+    """Raise UsageError if weights that are stored so cannot be read by this reader."""
+    if store == COMPRESSED and reader == MAPPING:
+        raise UsageError(f"reader {MAPPING}", "compressed weights cannot be mapped", "choose read or direct")
 
 
 def accept_direct(files: Iterable[Path]) -> bool:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import msgspec
 
 from pytest_edgeload.base.errors import Setting, UsageError
-from pytest_edgeload.engine.reader_choice import accept_direct, best_reader
+from pytest_edgeload.engine.reader_choice import accept_direct, best_reader, check_reader
 from pytest_edgeload.job import Job, Program, job_requests
 from pytest_edgeload.measuring.calibration import Calibration
 from pytest_edgeload.measuring.fed_samples import check_fed_samples
 from pytest_edgeload.measuring.launcher import Launcher
-from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, SCRATCH_BYTES, StoreForm, stored_share
+from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, SCRATCH_BYTES, stored_share
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.preparation import ShowProgress
@@ -23,7 +23,7 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.peers.peer import Peer, check_askable
 from pytest_edgeload.planning.budget import budget_bytes, speeds
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
-from pytest_edgeload.planning.reader_names import MAPPING, THROUGH_CACHE
+from pytest_edgeload.planning.reader_names import THROUGH_CACHE
 from pytest_edgeload.planning.simulate import peak_bytes
 from pytest_edgeload.policies import Policy, make_plan
 from pytest_edgeload.results.case import AUTO, Case
@@ -135,9 +135,8 @@ class Bench:
         check_last_arrival(mix, service_s, self.launcher.timeout_s)
         check_store(case, self.peers)
         stored = {name: self.registry.get(name, self.progress) for name in mix.networks}
-        if case.store == COMPRESSED:
-            for name in stored:
-                self.registry.compress(name, self.progress)
+        for name in stored:
+            self.registry.check_form(name, case.store, self.progress)
         workload = mix.workload({name: network for name, (_, network) in stored.items()}, service_s=service_s or 1.0)
         return service_s, stored, workload
 
@@ -215,12 +214,6 @@ def check_store(case: Case, peers: Container[str]) -> None:
     if case.policy in peers:
         raise UsageError(f"peer {case.policy}", "it reads files of its own, which are not compressed", _PLAIN_STORE)
     check_reader(case.store, case.reader)
-
-
-def check_reader(store: StoreForm, reader: str) -> None:
-    """Raise UsageError if weights that are stored so cannot be read by this reader."""
-    if store == COMPRESSED and reader == MAPPING:
-        raise UsageError(f"reader {MAPPING}", "compressed weights cannot be mapped", "choose read or direct")
 
 
 def _check_own_code(name: str, mix: Mix, function: Calling) -> None:

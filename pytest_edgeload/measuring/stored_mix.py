@@ -38,9 +38,8 @@ def read_stored(mix: Mix, store: StoreForm, registry: Registry, progress: ShowPr
     CannotCompress, and UsageError if a condition or a feed refers to an output that does not exist.
     """
     stored = {name: registry.get(name, progress) for name in mix.networks}
-    if store == COMPRESSED:
-        for name in stored:
-            registry.compress(name, progress)
+    for name in stored:
+        registry.check_form(name, store, progress)
     networks = {name: network for name, (_, network) in stored.items()}
     workload = mix.workload(networks)  # the times of its requests do not matter here
     check_conditions(workload)

@@ -21,6 +21,7 @@ import msgspec
 from pytest_edgeload.base import decoding, files
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.locks import hold
+from pytest_edgeload.networks.edgenet import damaged_edgenet, is_edgenet, plain_bytes
 from pytest_edgeload.networks.folder import weight_files
 from pytest_edgeload.networks.layer import Network, TensorSpec
 from pytest_edgeload.networks.tensor_file import DamagedNetwork
@@ -58,7 +59,7 @@ def read_weight_files(folder: Path, store: StoreForm) -> list[Path]:
 
 def blocks_file(folder: Path, file: int) -> Path:
     """Return the file of blocks of the weights file with this number."""
-    return compressed_folder(folder) / f"{file}.blocks"
+    return folder if is_edgenet(folder) else compressed_folder(folder) / f"{file}.blocks"
 
 
 def compressed_folder(folder: Path) -> Path:
@@ -137,8 +138,17 @@ def _write_blocks(
     return blocks.BlockIndex(plain_bytes, sizes.tobytes(), item_bytes, digest.hexdigest())
 
 
+def edgenet_form(path: Path) -> StoreForm:
+    """Return the form of the weights in an .edgenet file. Raises DamagedNetwork."""
+    return PLAIN if plain_bytes(path) is None else COMPRESSED
+
+
 def read_index(folder: Path, file: int) -> BlockIndex:
     """Return the index of the compressed weights file with this number. Raises DamagedNetwork."""
+    if is_edgenet(folder):
+        from pytest_edgeload.networks.compressed_edgenet import index_in  # noqa: PLC0415  # see above
+
+        return index_in(folder)
     from pytest_edgeload.networks.compressed_blocks import BlockIndex  # noqa: PLC0415  # see above
 
     path = compressed_folder(folder) / f"{file}.json"
@@ -188,6 +198,21 @@ def _stored_bytes(folder: Path, network: Network, stretches: Iterable[tuple[int,
     return sum(read_index(folder, file).stored_bytes(own) for file, own in by_file.items())
 
 
+def weights_share(stored: Path) -> float | None:
+    """Return the share of the bytes of weights that their compressed form has; None if `stored` has only plain weights.
+
+    `stored` is a network's folder or .edgenet file. Raises DamagedNetwork.
+    """
+    if is_edgenet(stored):
+        indexes = [read_index(stored, 0)] if edgenet_form(stored) == COMPRESSED else []
+    else:
+        indexes = [read_index(stored, i) for i, _ in enumerate(sorted(compressed_folder(stored).glob("*.json")))]
+    plain_bytes = sum(index.plain_bytes for index in indexes)
+    return sum(index.blocks_bytes for index in indexes) / plain_bytes if plain_bytes else None
+
+
 def damaged_copy(path: Path, reason: str) -> DamagedNetwork:
-    """Return the error for a file of a compressed copy."""
+    """Return the error for a file with compressed weights."""
+    if is_edgenet(path):
+        return damaged_edgenet(path, reason)
     return DamagedNetwork(f"{path} is damaged", reason, f"delete the folder {path.parent}, and it is made again")

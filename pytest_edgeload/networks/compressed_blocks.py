@@ -42,7 +42,8 @@ class DamagedBlock(ValueError):
 class BlockIndex(msgspec.Struct, frozen=True, dict=True):
     """The sizes of all blocks of a file, and the bytes of one number in each; in native byte order.
 
-    `plain_bytes` is the size of the original file, and `sha256` the digest of the file of blocks.
+    `plain_bytes` is the size of the original file, and `begin` the offset of the first block in the file of blocks.
+    `sha256` is the digest of that file, empty if it has one itself.
     """
 
     plain_bytes: int
@@ -50,11 +51,18 @@ class BlockIndex(msgspec.Struct, frozen=True, dict=True):
     item_bytes: bytes
     sha256: str
     format: int = BLOCK_FORMAT
+    begin: int = 0
 
     @cached_property
     def ends(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The offset of each block in the file of blocks, and the end of the last one."""
-        return np.concatenate(([0], np.cumsum(np.frombuffer(self.sizes, np.uint32), dtype=np.int64)))
+        ends = np.cumsum(np.frombuffer(self.sizes, np.uint32), dtype=np.int64)
+        return self.begin + np.concatenate((np.zeros(1, np.int64), ends))
+
+    @property
+    def blocks_bytes(self) -> int:
+        """The size of all blocks."""
+        return int(self.ends[-1]) - self.begin
 
     def touched(self, offset: int, size_bytes: int) -> range:
         """Return the blocks that contain these bytes of the original file."""

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
-
-import msgspec
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Setting, UsageError
-from pytest_edgeload.networks.edgenet import SUFFIX, Metadata, is_edgenet, with_specs
-from pytest_edgeload.networks.folder import read_graph, samples_path, weights_path
-from pytest_edgeload.networks.layer import Network, TensorSpec
-from pytest_edgeload.networks.tensor_file import CHUNK_BYTES, DamagedNetwork, TensorLayout
+from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, StoreForm, edgenet_form
+from pytest_edgeload.networks.edgenet import SUFFIX, is_edgenet
+from pytest_edgeload.networks.edgenet_content import CompressedContent, PlainContent, TensorSources
+from pytest_edgeload.networks.folder import read_graph
 
-_ALIGNMENT = 64  # a tensor keeps its offset modulo this, and with it its alignment and its neighbors
 _NO_DIGEST = "0" * 64  # until the data are written; as long as a SHA-256
-
-
-_SAMPLES = "samples/"
-
-_Place = tuple[int, int]  # the first byte and the size; the same bytes may have several names
-
-
-class _TensorSource(NamedTuple):
-    """A tensor, the file that contains it now, and its first byte there."""
-
-    spec: TensorSpec
-    path: Path
-    begin: int
 
 
 def check_output(path: Path, *, is_replaced: bool) -> None:
@@ -66,28 +48,33 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None] = lambda _done, _total: None) -> None:
+def write_edgenet(
+    path: Path,
+    stored: Path,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    form: StoreForm = PLAIN,
+) -> None:
     """Write the network in the folder or file `stored` as the file `path`, whole or not at all.
 
-    `progress` is called with the bytes written and the total. Raises UsageError if the file cannot be written, and
+    `form` is the form of its weights there. `progress` is called with the bytes written, and the total if nothing
+    shrinks. Raises UsageError if the file cannot be written or `stored` is a file with compressed weights, and
     DamagedNetwork or OSError if `stored` cannot be read.
     """
+    if is_edgenet(stored) and edgenet_form(stored) == COMPRESSED:
+        raise UsageError(str(stored), "its weights are compressed already", "copy the file, or store the network again")
     network = read_graph(stored)
-    parts = _TensorSources.of(network, stored)
-    layout = TensorLayout.of([part.spec for part in parts.in_order], _gap_bytes)
-    packed = parts.moved(network, layout.offsets)
-    head = _head(packed, layout, _NO_DIGEST)
+    content = (CompressedContent if form == COMPRESSED else PlainContent)(network, TensorSources.of(network, stored))
     digest, done_bytes = hashlib.sha256(), 0
     try:
         with files.replacing(path) as file:
-            file.write(head)
-            for piece in _data(parts.in_order, layout):
+            file.write(content.head(_NO_DIGEST))
+            for piece in content.data():
                 file.write(piece)
                 digest.update(piece)
                 done_bytes += len(piece)
-                progress(done_bytes, layout.size_bytes)
+                progress(done_bytes, content.max_bytes)
             file.seek(0)
-            file.write(_head(packed, layout, digest.hexdigest()))
+            file.write(content.head(digest.hexdigest()))
             file.flush()
             os.fsync(file.fileno())  # dirty pages could not be dropped from the page cache before a run
     except OSError as error:
@@ -95,78 +82,3 @@ def write_edgenet(path: Path, stored: Path, progress: Callable[[int, int], None]
             raise  # a file of the network
         hint = "free some space, or name a file on another disk" if error.errno in files.FULL else "name another file"
         raise UsageError(str(path), error.strerror or "cannot be written", hint) from error
-
-
-class _TensorSources(NamedTuple):
-    """Each tensor of a network once: the weights in execution order, and the samples."""
-
-    weights: Mapping[_Place, _TensorSource]
-    samples: Mapping[_Place, _TensorSource]
-
-    @classmethod
-    def of(cls, network: Network, stored: Path) -> _TensorSources:
-        """Return the tensors of the network in `stored`, and where they are."""
-        begins = [0, *(file.begin for file in network.checkpoint_files)]
-        paths = [weights_path(stored), *(Path(file.path) for file in network.checkpoint_files)]
-
-        def weight(spec: TensorSpec) -> _TensorSource:
-            i = bisect_right(begins, spec.offset) - 1
-            return _TensorSource(spec, paths[i], spec.offset - begins[i])
-
-        weights = {_place(spec): weight(spec) for layer in network.layers for spec in layer.weights}
-        samples = [_renamed(spec) for sample in network.samples for spec in sample.tensors]
-        return cls(weights, {_place(spec): _TensorSource(spec, samples_path(stored), spec.offset) for spec in samples})
-
-    @property
-    def in_order(self) -> list[_TensorSource]:
-        """All tensors, as they follow each other in the file."""
-        return [*self.weights.values(), *self.samples.values()]
-
-    def moved(self, network: Network, offsets: Sequence[int]) -> Network:
-        """Return `network` with `offsets`, in the order of the file, instead of its own."""
-        weights = dict(zip(self.weights, offsets[: len(self.weights)], strict=True))
-        samples = dict(zip(self.samples, offsets[len(self.weights) :], strict=True))
-        return with_specs(
-            msgspec.structs.replace(network, checkpoint_files=()),
-            lambda spec: _moved(spec, weights),
-            lambda spec: _moved(_renamed(spec), samples),
-        )
-
-
-def _place(spec: TensorSpec) -> _Place:
-    return spec.offset, spec.size_bytes
-
-
-def _renamed(spec: TensorSpec) -> TensorSpec:
-    """Return a tensor of a sample with a name that no weight has."""
-    return msgspec.structs.replace(spec, name=f"{_SAMPLES}{spec.name.removeprefix(_SAMPLES)}")
-
-
-def _moved(spec: TensorSpec, offsets: Mapping[_Place, int]) -> TensorSpec:
-    """Return `spec` at its new place; an input of which each byte is zero has none."""
-    return msgspec.structs.replace(spec, offset=offsets.get(_place(spec), 0))
-
-
-def _gap_bytes(end: int, spec: TensorSpec) -> int:
-    return (spec.offset - end) % _ALIGNMENT if spec.size_bytes else 0
-
-
-def _head(packed: Network, layout: TensorLayout, digest: str) -> bytes:
-    network = msgspec.structs.replace(packed, weights_sha256=digest, samples_sha256=digest)
-    return layout.head(msgspec.to_builtins(Metadata.of(network, layout.size_bytes)))
-
-
-def _data(parts: list[_TensorSource], layout: TensorLayout) -> Iterator[bytes]:
-    """Yield the data of the file in pieces. Raises OSError or DamagedNetwork if a file of the network is gone."""
-    end = 0
-    for part, offset in zip(parts, layout.offsets, strict=True):
-        if offset > end:
-            yield bytes(offset - end)
-        end = offset + part.spec.size_bytes
-        with files.naming(part.path), files.open_file(part.path) as file:
-            file.seek(part.begin)
-            for rest in range(part.spec.size_bytes, 0, -CHUNK_BYTES):
-                piece = file.read(min(rest, CHUNK_BYTES))
-                if len(piece) < min(rest, CHUNK_BYTES):
-                    raise DamagedNetwork(str(part.path), "it has become shorter", "start again")
-                yield piece

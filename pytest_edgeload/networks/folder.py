@@ -18,7 +18,7 @@ import msgspec
 
 from pytest_edgeload.base import arguments, files
 from pytest_edgeload.networks.checkpoint import check_file
-from pytest_edgeload.networks.edgenet import is_edgenet, read_edgenet, verify_edgenet
+from pytest_edgeload.networks.edgenet import is_edgenet, plain_bytes, read_edgenet, verify_edgenet
 from pytest_edgeload.networks.layer import Network, decode_graph
 from pytest_edgeload.networks.tensor_file import DamagedNetwork
 
@@ -69,7 +69,9 @@ def verify_network(folder: str | os.PathLike[str]) -> Network:
     """
     stored = Path(arguments.path("folder", folder))
     network = verify_edgenet(stored) if is_edgenet(stored) else _verify_folder(stored)
-    stray = _stray_tensor(network, weights_path(stored).stat().st_size, samples_path(stored).stat().st_size)
+    restored_bytes = plain_bytes(stored) if is_edgenet(stored) else None
+    weights_bytes = weights_path(stored).stat().st_size if restored_bytes is None else restored_bytes
+    stray = _stray_tensor(network, weights_bytes, samples_path(stored).stat().st_size)
     if stray is not None:
         raise _damaged(stored / GRAPH, f"{stray} is outside the network's files")
     return network

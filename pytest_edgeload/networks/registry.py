@@ -22,7 +22,7 @@ from pytest_edgeload.base import arguments
 from pytest_edgeload.base.errors import Refusal, Setting, UsageError, check_name, suggestion
 from pytest_edgeload.base.functions import check_function, search_path
 from pytest_edgeload.networks.checkpoint import BadCheckpoint, changed_file, checkpoint_files, file_stamp
-from pytest_edgeload.networks.compressed import PLAIN, compress_network, verify_copy
+from pytest_edgeload.networks.compressed import PLAIN, StoreForm, compress_network, edgenet_form, verify_copy
 from pytest_edgeload.networks.edgenet import is_edgenet
 from pytest_edgeload.networks.folder import converted_folder, file_stamps, read_graph, verify_network
 from pytest_edgeload.networks.layer import FORMAT, Network
@@ -39,7 +39,6 @@ class UnknownNetwork(UsageError):
 _LIVE_MODEL = "a model of a test"
 _NO_MODULE = UsageError("it has no module", hint="run it under a policy")
 _SKELETON = "pytest_edgeload.exporting.weightless:write_skeleton"
-_PLAIN_STORE = Setting("store", PLAIN)
 _RATIO = "give the largest relative difference, such as 0.001"
 
 
@@ -188,15 +187,18 @@ class Registry:
         stored = self._stored[name] = self._stored[name].current()
         return stored.folder, stored.network
 
-    def compress(self, name: str, show: ShowProgress) -> None:
-        """Make the compressed copy of the network `name` if it is not stored, and verify it once.
+    def check_form(self, name: str, form: StoreForm, show: ShowProgress) -> None:
+        """Make the compressed copy of the network `name` if its `form` needs it and it is not there; verify it once.
 
-        Raises CannotCompress, UsageError for an .edgenet file, and the errors of `get`.
+        Raises CannotCompress, UsageError for an .edgenet file of the other form, and the errors of `get`.
         """
         folder, network = self.get(name, show)
         if is_edgenet(folder):
-            raise UsageError(f"network {name}", "an .edgenet file has no compressed copy", ("choose ", _PLAIN_STORE))
-        if folder not in self._compressed:
+            if (own := edgenet_form(folder)) != form:
+                raise UsageError(
+                    f"network {name}", f"the weights in its file are {own}", ("choose ", Setting("store", own))
+                )
+        elif form != PLAIN and folder not in self._compressed:
             compress_network(folder, network, partial(show, f"{name}, compressed"))
             verify_copy(folder, 1 + len(network.checkpoint_files))
             self._compressed.add(folder)

@@ -55,11 +55,12 @@ class TensorLayout(NamedTuple):
             offsets.append(begin)
         return cls(entries, offsets, end)
 
-    def head(self, metadata: Mapping[str, str] | None = None) -> bytes:
-        """Return the bytes of the file before the data."""
+    def head(self, metadata: Mapping[str, str] | None = None, min_bytes: int = 0) -> bytes:
+        """Return the bytes of the file before the data, at least `min_bytes`."""
         header = self.entries if metadata is None else {"__metadata__": metadata, **self.entries}
         text = json.dumps(header, separators=(",", ":")).encode()
-        text = text.ljust(-(-(8 + len(text)) // _DATA_ALIGNMENT) * _DATA_ALIGNMENT - 8)
+        size_bytes = max(8 + len(text), min_bytes)
+        text = text.ljust(-(-size_bytes // _DATA_ALIGNMENT) * _DATA_ALIGNMENT - 8)
         return len(text).to_bytes(8, "little") + text
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from pytest_edgeload.base.units import format_size
+from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, weights_share
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.usage import StoredFolder
 
@@ -24,14 +25,28 @@ def table(stored: Sequence[StoredFolder], root: Path, now_s: float) -> str:
     return tabulate(rows, ("network", "size", "last use"), colalign=("left", "right", "right"), disable_numparse=True)
 
 
-def table_of_files(stored: Sequence[tuple[str, Network]]) -> str:
-    """Return the networks in files, each given by the name of the file."""
+def table_of_files(stored: Sequence[tuple[Path, Network]]) -> str:
+    """Return the networks in .edgenet files."""
     rows = [
-        (file, network.name, len(network.layers), *_weights(network), len(network.samples), network.samples[0].steps)
+        (
+            file,
+            network.name,
+            len(network.layers),
+            *_weights(network),
+            _form(file),
+            len(network.samples),
+            network.samples[0].steps,
+        )
         for file, network in stored
     ]
-    headers = ("file", "network", "layers", "weights", "types", "samples", "steps")
-    return tabulate(rows, headers, colalign=("left", "left", *["right"] * 2, "left", *["right"] * 2))
+    headers = ("file", "network", "layers", "weights", "types", "stored", "samples", "steps")
+    return tabulate(rows, headers, colalign=("left", "left", *["right"] * 2, *["left"] * 2, *["right"] * 2))
+
+
+def _form(stored: Path) -> str:
+    """Return `plain`, or `compressed to 85%`."""
+    share = weights_share(stored)
+    return PLAIN if share is None else f"{COMPRESSED} to {share:.0%}"
 
 
 def _weights(network: Network) -> tuple[str, str]:

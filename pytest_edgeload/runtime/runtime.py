@@ -20,8 +20,10 @@ from pytest_edgeload.base.arguments import BadArgument
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.base.units import format_size, parse_size
 from pytest_edgeload.engine.network import OpenNetwork
-from pytest_edgeload.engine.reader_choice import accept_direct, best_reader
+from pytest_edgeload.engine.reader_choice import accept_direct, best_reader, check_reader
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, SCRATCH_BYTES, StoreForm, edgenet_form
+from pytest_edgeload.networks.edgenet import is_edgenet
 from pytest_edgeload.networks.folder import read_graph, weight_files
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.planning.budget import reserved_bytes
@@ -76,10 +78,11 @@ class Runtime:
         found = {each: find_network(each, source) for each, source in networks.items()}
         # policies know the networks by the names that this runtime gives them
         graphs = {each: msgspec.structs.replace(read_graph(stored), name=each) for each, stored in found.items()}
-        planner = _planner(graphs, chosen, memory_bytes)
+        forms = {each: _form(each, stored, reader) for each, stored in found.items()}
+        planner = _planner(graphs, chosen, memory_bytes, SCRATCH_BYTES if COMPRESSED in forms.values() else 0)
         if reader == AUTO:
             reader = _best_reader(planner, found.values())
-        self._networks = {each: OpenNetwork(stored, reader) for each, stored in found.items()}
+        self._networks = {each: OpenNetwork(stored, reader, forms[each]) for each, stored in found.items()}
         planner.plan_ahead()
         self._server = WindowServer(self._networks, planner, max_waiting)
         self._finalizer = weakref.finalize(self, _close_dropped, self._server, self._networks)
@@ -233,13 +236,28 @@ def _policy(policy: str | Policy) -> _ChosenPolicy:
     return _ChosenPolicy(name, POLICIES[name], name.partition("(")[0] in BY_ORDER)
 
 
-def _planner(networks: Mapping[str, Network], chosen: _ChosenPolicy, memory_bytes: int | None) -> Planner:
-    """Return the planner. Raises UsageError if the memory is too small for a network under the policy."""
+def _form(name: str, stored: Path, reader: str) -> StoreForm:
+    """Return the form of the weights of a network. Raises UsageError if the reader cannot read them."""
+    form = edgenet_form(stored) if is_edgenet(stored) else PLAIN
+    try:
+        check_reader(form, reader)
+    except UsageError as error:
+        raise error.within(f"network {name}", error.hint) from None
+    return form
+
+
+def _planner(
+    networks: Mapping[str, Network], chosen: _ChosenPolicy, memory_bytes: int | None, scratch_bytes: int
+) -> Planner:
+    """Return the planner. Raises UsageError if the memory is too small for a network under the policy.
+
+    Reading weights needs `scratch_bytes`.
+    """
     if memory_bytes is None:
         return Planner(networks, chosen.name, chosen.policy, Budget(), chosen.is_by_order)
     longest = max(networks.values(), key=lambda network: len(network.layers))
     window = Workload("runtime", (Request(longest),) * (PAST + FULL + 2 * len(networks)))
-    reserved = reserved_bytes(window)
+    reserved = reserved_bytes(window, scratch_bytes)
     available_bytes = max(0, memory_bytes - reserved)
     planner = Planner(networks, chosen.name, chosen.policy, Budget(available_bytes), chosen.is_by_order)
     for each in networks:

@@ -10,6 +10,7 @@ import msgspec
 
 from pytest_edgeload.engine.lanes import LaneResult, run
 from pytest_edgeload.engine.perform import Performer
+from pytest_edgeload.networks.compressed import PLAIN, StoreForm
 from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.workload import Workload
 from tests.builders import job_of
@@ -45,9 +46,11 @@ class CallbackPerformer:
         self.discarded.append(request)
 
 
-def execute(plan: Plan, workload: Workload, *folders: Path, reader: str = "read") -> tuple[Performer, LaneResult]:
+def execute(
+    plan: Plan, workload: Workload, *folders: Path, reader: str = "read", store: StoreForm = PLAIN
+) -> tuple[Performer, LaneResult]:
     """Execute `plan` with the networks of `workload` in `folders`; return the performer and the result of its lanes."""
-    job = msgspec.structs.replace(job_of(plan, workload, *folders), reader=reader)
+    job = msgspec.structs.replace(job_of(plan, workload, *folders), reader=reader, store=store)
     performer = Performer.of(job)
     return performer, run(plan, performer, job.requests)
 

@@ -20,10 +20,12 @@ from torch import nn
 
 from pytest_edgeload.base.errors import UsageError
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.engine.weight_files import open_weights
+from pytest_edgeload.networks.compressed import PLAIN, STORES, StoreForm, edgenet_form, read_index, weights_share
 from pytest_edgeload.networks.edgenet import read_edgenet
 from pytest_edgeload.networks.edgenet_writer import check_output, write_edgenet
-from pytest_edgeload.networks.folder import read_graph, samples_path, verify_network, weight_files, weights_path
-from pytest_edgeload.networks.layer import Network, TensorSpec
+from pytest_edgeload.networks.folder import read_graph, samples_path, verify_network, weights_path
+from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.networks.tensor_file import DamagedNetwork
@@ -82,44 +84,41 @@ def _gguf(folder: Path) -> Path:
     return stored(folder, test_gguf.empty(), (torch.tensor([[3, 1, 39]]),), checkpoint=checkpoint)
 
 
-def _bytes(files: list[Path], begins: list[int], spec: TensorSpec) -> bytes:
-    path, begin = max(
-        (each for each in zip(files, begins, strict=True) if each[1] <= spec.offset), key=lambda each: each[1]
-    )
-    return path.read_bytes()[spec.offset - begin : spec.offset - begin + spec.size_bytes]
-
-
-def _weights(path: Path, network: Network) -> list[bytes]:
-    begins = [0, *(file.begin for file in network.checkpoint_files)]
-    return [_bytes(weight_files(path), begins, spec) for layer in network.layers for spec in layer.weights]
+def _weights(path: Path, network: Network, form: StoreForm = PLAIN) -> list[bytes]:
+    reader = open_weights("read", path, network, form)
+    specs = (spec for layer in network.layers for spec in layer.weights)
+    return [bytes(reader.read(spec.offset, spec.size_bytes)) for spec in specs]
 
 
 def _samples(path: Path, network: Network) -> list[bytes]:
-    return [_bytes([samples_path(path)], [0], spec) for sample in network.samples for spec in sample.tensors]
+    data, specs = samples_path(path).read_bytes(), (spec for sample in network.samples for spec in sample.tensors)
+    return [data[spec.offset : spec.offset + spec.size_bytes] for spec in specs]
 
 
+@pytest.mark.parametrize("form", STORES)
 @pytest.mark.parametrize("make", [_tied, _prompted, _quantized, _checkpoint, _gguf])
-def test_file_is_all_of_the_network(tmp_path: Path, make: object) -> None:
+def test_file_is_all_of_the_network(tmp_path: Path, make: object, form: StoreForm) -> None:
     """A file has the network's bytes, in as few stretches, and runs through every reader when nothing else is left."""
     assert callable(make)
     (tmp_path / "made").mkdir()
     folder = make(tmp_path / "made")
     before, path = read_graph(folder), tmp_path / "copy.edgenet"
-    write_edgenet(path, folder)
+    write_edgenet(path, folder, form=form)
+    assert edgenet_form(path) == form
     after = verify_network(path)
-    assert (_weights(path, after), _samples(path, after)) == (_weights(folder, before), _samples(folder, before))
+    assert (_weights(path, after, form), _samples(path, after)) == (_weights(folder, before), _samples(folder, before))
     for old, new in zip(before.layers, after.layers, strict=True):
         assert len(stretches(new, WHOLE)) <= len(stretches(old, WHOLE))
         assert [spec.offset % 64 for spec in new.weights] == [spec.offset % 64 for spec in old.weights]
     again = tmp_path / "again.edgenet"
-    write_edgenet(again, path)
+    write_edgenet(again, path if form == PLAIN else folder, form=form)
     assert again.read_bytes() == path.read_bytes()
 
     shutil.rmtree(tmp_path / "made")
     asked = asked_steps(path, *(sample.steps for sample in after.samples))
-    for reader in READERS:
+    for reader in READERS if form == PLAIN else ("read", "direct"):
         plan = on_one_lane(make_plan("stream", POLICIES["stream"], asked, Budget(1 << 22)))
-        performer, _ = execute(plan, asked, path, reader=reader)
+        performer, _ = execute(plan, asked, path, reader=reader, store=form)
         for r in range(len(asked.requests)):
             error, detail = performer.compare(r)
             assert error is not None, detail
@@ -141,37 +140,78 @@ def test_tied_weights_are_in_the_file_once(tmp_path: Path) -> None:
     )
 
 
+def _small(folder: Path, form: StoreForm) -> Path:
+    write_edgenet(folder / "small.edgenet", stored(folder, nn.Linear(3, 5), (torch.rand(1, 3),)), form=form)
+    return folder / "small.edgenet"
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a small network."""
-    folder = tmp_path_factory.mktemp("small")
-    write_edgenet(folder / "small.edgenet", stored(folder, nn.Linear(3, 5), (torch.rand(1, 3),)))
-    return folder / "small.edgenet"
+    return _small(tmp_path_factory.mktemp("small"), PLAIN)
+
+
+@pytest.fixture(scope="module", params=STORES)
+def either(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """Return the file of a small network in each form."""
+    return _small(tmp_path_factory.mktemp("either"), request.param)
+
+
+def test_compressed_weights_are_fewer_bytes(tmp_path: Path) -> None:
+    """Weights of bfloat16 shrink, the safetensors library reads the file, and the other form is refused."""
+    made = stored(tmp_path, nn.Linear(300, 500, dtype=torch.bfloat16), (torch.rand(1, 300).bfloat16(),))
+    path = tmp_path / "net.edgenet"
+    write_edgenet(path, made, form="compressed")
+    share = weights_share(path)
+    assert share is not None
+    assert 0.5 < share < 0.8
+    with safe_open(path, "pt") as file:
+        assert len(file.get_tensor("blocks")) == round(share * read_index(path, 0).plain_bytes)
+    with pytest.raises(UsageError, match="its weights are compressed already; copy the file, or store the network ag"):
+        write_edgenet(tmp_path / "again.edgenet", path)
+    registry = Registry(Store(tmp_path / "store"), tmp_path)
+    registry.register("mine", "net.edgenet")
+    registry.check_form("mine", "compressed", lambda *_: None)
+    with pytest.raises(
+        UsageError, match=r"^network mine: the weights in its file are compressed; choose store=compres"
+    ):
+        registry.check_form("mine", "plain", lambda *_: None)
+
+
+def test_index_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    """The sizes of the blocks are checked each time the file is opened, although its digest is compared only once."""
+    path = tmp_path / "net.edgenet"
+    write_edgenet(path, stored(tmp_path, nn.Linear(300, 500), (torch.rand(1, 300),)), form="compressed")
+    data = bytearray(path.read_bytes())
+    data[-11] ^= 0x80  # of the ten blocks, each has a byte at the end, and four before them
+    path.write_bytes(data)
+    with pytest.raises(DamagedNetwork, match="is damaged: its index does not describe its blocks; copy it again, or s"):
+        read_index(path, 0)
 
 
 @given(position=st.integers(0, 1 << 20), bit=st.integers(0, 7))
 @example(position=0, bit=0)
 @example(position=7, bit=7)
-def test_changed_bit_is_noticed(small: Path, position: int, bit: int) -> None:
+def test_changed_bit_is_noticed(either: Path, position: int, bit: int) -> None:
     """A file with another bit is refused; or it is the same network, because the bit is not of the network."""
-    data = bytearray(small.read_bytes())
+    data = bytearray(either.read_bytes())
     data[position % len(data)] ^= 1 << bit
-    changed = small.with_name("changed.edgenet")
+    changed = either.with_name("changed.edgenet")
     changed.write_bytes(data)
     try:
         found = verify_network(changed)
     except DamagedNetwork as error:
         assert str(error).startswith(str(changed))  # noqa: PT017  # either is right
     else:
-        assert found == verify_network(small)
+        assert found == verify_network(either)
 
 
 @given(size=st.integers(0, 1 << 20))
 @example(size=7)
-def test_shorter_file_is_refused_without_reading_it(small: Path, size: int) -> None:
+def test_shorter_file_is_refused_without_reading_it(either: Path, size: int) -> None:
     """A copy that ends early is refused when its graph is read."""
-    data = small.read_bytes()
-    short = small.with_name("short.edgenet")
+    data = either.read_bytes()
+    short = either.with_name("short.edgenet")
     short.write_bytes(data[: size % len(data)])
     with pytest.raises(DamagedNetwork, match=r"; copy it again, or store the network again$"):
         read_graph(short)

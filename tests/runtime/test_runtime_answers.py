@@ -17,6 +17,7 @@ from torch import nn
 
 from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.edgenet_writer import write_edgenet
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES, Policy
@@ -393,3 +394,30 @@ def test_import_needs_no_pytest() -> None:
     code = "import sys, pytest_edgeload.runtime; print({'pytest', 'hypothesis', '_pytest'} & sys.modules.keys())"
     process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert process.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("reader", ["read", "direct"])
+def test_compressed_weights_give_the_same_outputs(tmp_path: Path, asked_networks: StoredModules, reader: str) -> None:
+    """Outputs from a file with compressed weights equal those from plain weights bit by bit, beside a plain network."""
+    file = tmp_path / "wide.edgenet"
+    write_edgenet(file, asked_networks.folders["wide"], form="compressed")
+    networks = {"plain": asked_networks.folders["wide"], "compressed": file}
+    with Runtime(networks, memory=MEMORY, reader=reader) as runtime:
+        for _ in range(3):
+            x = torch.rand(1, 512)
+            (expected,), (found,) = runtime.ask_all(("plain", x), ("compressed", x))
+            assert torch.equal(found, expected)
+    with pytest.raises(
+        UsageError, match="network compressed: reader mmap: compressed weights cannot be mapped; choose"
+    ):
+        Runtime(networks, reader="mmap")
+
+
+def test_memory_to_restore_weights_is_part_of_the_promise(tmp_path: Path, asked_networks: StoredModules) -> None:
+    """A network needs more memory if its weights are compressed: the library, and a piece for each lane."""
+    file = tmp_path / "wide.edgenet"
+    write_edgenet(file, asked_networks.folders["wide"], form="compressed")
+    reason = "network wide: policy bulk needs 26M for it, and memory is 25M; give more memory, or another policy"
+    with pytest.raises(UsageError, match=reason):
+        Runtime({"wide": file}, memory="25M", policy="bulk")
+    Runtime({"wide": asked_networks.folders["wide"]}, memory="25M", policy="bulk").close()
