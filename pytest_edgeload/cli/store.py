@@ -16,6 +16,7 @@ from pytest_edgeload.networks.compressed import PLAIN, STORES, StoreForm, weight
 from pytest_edgeload.networks.edgenet import SUFFIX
 from pytest_edgeload.networks.edgenet_writer import check_output, write_edgenet
 from pytest_edgeload.networks.folder import verify_network
+from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.report.stored import table_of_files
@@ -35,12 +36,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> CommandResult:
     if args.show:
-        return CommandResult(table_of_files([(path, verify_network(path)) for path in map(_edgenet, args.networks)]))
+        return CommandResult(table_of_files([_listed(name) for name in args.networks]))
     registry = Project(Path.cwd()).registry(Store(args.cache_dir or arguments.cache()))
     outputs = _outputs([registered(word, registry) for word in args.networks], args.output)
     for output in outputs.values():
         check_output(output, is_replaced=args.force)
     return CommandResult("\n".join(_store(name, output, args.store, registry) for name, output in outputs.items()))
+
+
+def _listed(name: str) -> tuple[str, Network, float | None]:
+    """Return a verified file as a row of the table. Raises DamagedNetwork."""
+    path = _edgenet(name)
+    return name, verify_network(path), weights_share(path)
 
 
 def _edgenet(name: str) -> Path:

@@ -13,8 +13,10 @@ import msgspec
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import UsageError
+from pytest_edgeload.networks.compressed import weights_share
 from pytest_edgeload.networks.folder import GRAPH, MAX_GRAPH_BYTES
 from pytest_edgeload.networks.store import recipes
+from pytest_edgeload.networks.tensor_file import DamagedNetwork
 
 _UNREADABLE = "(unreadable)"
 
@@ -24,12 +26,16 @@ class _Name(msgspec.Struct):
 
 
 class StoredFolder(NamedTuple):
-    """A network in the store: its folder, its name, the bytes of its files, and its last use in seconds since 1970."""
+    """A network in the store: its folder, its name, the bytes of its files, and its last use in seconds since 1970.
+
+    If it has a compressed copy, `compressed_share` is the share of the weights' bytes that the copy has.
+    """
 
     folder: Path
     name: str
     size_bytes: int
     used_s: float
+    compressed_share: float | None = None
 
 
 def stored_folders(root: Path) -> list[StoredFolder]:
@@ -40,7 +46,7 @@ def stored_folders(root: Path) -> list[StoredFolder]:
         for folder in (root / "networks").iterdir():
             if folder.is_dir() and not folder.name.startswith("."):
                 used_s = used.get(folder.name, folder.stat().st_mtime)
-                found.append(StoredFolder(folder, _name(folder), _size_bytes(folder), used_s))
+                found.append(StoredFolder(folder, _name(folder), _size_bytes(folder), used_s, _share(folder)))
     return sorted(found, key=lambda stored: stored.used_s)
 
 
@@ -80,6 +86,13 @@ def _name(folder: Path) -> str:
         return msgspec.json.decode(files.read(folder / GRAPH, MAX_GRAPH_BYTES), type=_Name).name
     except (OSError, ValueError):
         return _UNREADABLE
+
+
+def _share(folder: Path) -> float | None:
+    try:
+        return weights_share(folder)
+    except DamagedNetwork:
+        return None
 
 
 def _size_bytes(folder: Path) -> int:

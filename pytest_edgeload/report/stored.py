@@ -8,7 +8,6 @@ from pathlib import Path
 from tabulate import tabulate
 
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.networks.compressed import COMPRESSED, PLAIN, weights_share
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.usage import StoredFolder
 
@@ -19,34 +18,36 @@ def table(stored: Sequence[StoredFolder], root: Path, now_s: float) -> str:
     """Return the stored networks, the last used first, and their sum; `now_s` is in seconds since 1970."""
     if not stored:
         return f"no networks in {root}"
-    rows = [(one.name, format_size(one.size_bytes), age(now_s - one.used_s)) for one in reversed(stored)]
+    rows = [
+        (one.name, format_size(one.size_bytes), _percent(one.compressed_share), age(now_s - one.used_s))
+        for one in reversed(stored)
+    ]
     total = format_size(sum(one.size_bytes for one in stored))
-    rows.append((f"{len(stored)} in {root}", total, ""))
-    return tabulate(rows, ("network", "size", "last use"), colalign=("left", "right", "right"), disable_numparse=True)
+    rows.append((f"{len(stored)} in {root}", total, "", ""))
+    headers = ("network", "size", "compressed to", "last use")
+    return tabulate(rows, headers, colalign=("left", *["right"] * 3), disable_numparse=True)
 
 
-def table_of_files(stored: Sequence[tuple[Path, Network]]) -> str:
-    """Return the networks in .edgenet files."""
+def table_of_files(stored: Sequence[tuple[str, Network, float | None]]) -> str:
+    """Return the networks in files: each with the name of the file, and the share that compressed weights have left."""
     rows = [
         (
             file,
             network.name,
             len(network.layers),
             *_weights(network),
-            _form(file),
+            _percent(share),
             len(network.samples),
             network.samples[0].steps,
         )
-        for file, network in stored
+        for file, network, share in stored
     ]
-    headers = ("file", "network", "layers", "weights", "types", "stored", "samples", "steps")
-    return tabulate(rows, headers, colalign=("left", "left", *["right"] * 2, *["left"] * 2, *["right"] * 2))
+    headers = ("file", "network", "layers", "weights", "types", "compressed to", "samples", "steps")
+    return tabulate(rows, headers, colalign=("left", "left", *["right"] * 2, "left", *["right"] * 3))
 
 
-def _form(stored: Path) -> str:
-    """Return `plain`, or `compressed to 85%`."""
-    share = weights_share(stored)
-    return PLAIN if share is None else f"{COMPRESSED} to {share:.0%}"
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _weights(network: Network) -> tuple[str, str]:

@@ -20,9 +20,19 @@ def test_networks_become_files(run: Run, source: Path, tmp_path: Path) -> None:
     assert [verify_network(file).name for file in files] == ["small", "wide"]
     (source / "copy.edgenet").symlink_to(files[1])
     listed = run("store", "--show", str(files[0]), "copy.edgenet").stdout.splitlines()
-    assert listed[0].split() == ["file", "network", "layers", "weights", "types", "stored", "samples", "steps"]
-    assert listed[2].split() == [str(files[0]), "small", "2", "4.0M", "float32", "plain", "2", "1"]
-    assert listed[3].split() == ["copy.edgenet", "wide", "2", "29.0M", "float32", "plain", "2", "1"]
+    assert listed[0].split() == [
+        "file",
+        "network",
+        "layers",
+        "weights",
+        "types",
+        "compressed",
+        "to",
+        "samples",
+        "steps",
+    ]
+    assert listed[2].split() == [str(files[0]), "small", "2", "4.0M", "float32", "2", "1"]
+    assert listed[3].split() == ["copy.edgenet", "wide", "2", "29.0M", "float32", "2", "1"]
     (source / "copy.edgenet").unlink()
 
     before = files[0].read_bytes()
@@ -42,7 +52,7 @@ def test_compressed_file_says_how_much_it_saves(run: Run, tmp_path: Path) -> Non
     found = re.fullmatch(rf"stored small in {file} \(3.\dM, weights at (8\d)% of their size\)\n", done.stdout)
     assert found is not None, done
     listed = run("store", "--show", str(file)).stdout.splitlines()
-    assert listed[2].split()[1:] == ["small", "2", "4.0M", "float32", "compressed", "to", f"{found[1]}%", "2", "1"]
+    assert listed[2].split()[1:] == ["small", "2", "4.0M", "float32", f"{found[1]}%", "2", "1"]
 
 
 def test_function_needs_no_registration(run: Run, source: Path, tmp_path: Path) -> None:

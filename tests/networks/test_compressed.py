@@ -18,6 +18,7 @@ from pytest_edgeload.networks.compressed import (
     read_weight_files,
     stored_share,
     verify_copy,
+    weights_share,
 )
 from pytest_edgeload.networks.folder import read_graph, verify_network
 from pytest_edgeload.networks.tensor_file import DamagedNetwork
@@ -40,6 +41,7 @@ def test_copy_is_made_once(folder: Path) -> None:
     assert blocks_file(folder, 0).stat().st_mtime_ns == before.st_mtime_ns
     plain, compressed = (sum(p.stat().st_size for p in read_weight_files(folder, s)) for s in ("plain", "compressed"))
     assert compressed < 0.8 * plain
+    assert weights_share(folder) == pytest.approx(compressed / plain)
     assert 0.5 < stored_share([(folder, verify_network(folder))]) < 0.8
     assert {path.name for path in folder.iterdir() if path.name.startswith(".")} <= {".compressing.lock"}
 

@@ -46,9 +46,12 @@ def test_finding_a_network_is_a_use(tmp_path: Path) -> None:
 
 def test_a_damaged_network_is_listed(tmp_path: Path) -> None:
     """A network whose graph cannot be read has no name, but a size, and can be removed."""
-    (_keep(tmp_path, "1", "net", 5000, HOUR_S) / "graph.json").write_text("{")
+    folder = _keep(tmp_path, "1", "net", 5000, HOUR_S)
+    (folder / "graph.json").write_text("{")
+    (folder / "compressed-1").mkdir()
+    (folder / "compressed-1" / "0.json").write_text("{")
     (found,) = stored_folders(tmp_path)
-    assert found.name == "(unreadable)"
+    assert (found.name, found.compressed_share) == ("(unreadable)", None)
     remove(tmp_path, [found])
     assert stored_folders(tmp_path) == []
     assert Store(tmp_path).find("1") is None
