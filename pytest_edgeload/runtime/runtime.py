@@ -219,11 +219,12 @@ def _deadline_s(name: str, value: object) -> float:
 
 
 class _ChosenPolicy(NamedTuple):
-    """A policy and its name. With `is_by_order`, see `Planner`."""
+    """A policy and its name. With `is_by_order` and `is_checked`, see `Planner`."""
 
     name: str
     policy: Policy
     is_by_order: bool = False
+    is_checked: bool = True
 
 
 def _policy(policy: str | Policy) -> _ChosenPolicy:
@@ -233,7 +234,7 @@ def _policy(policy: str | Policy) -> _ChosenPolicy:
     name = arguments.text("policy", policy)
     if name not in POLICIES:
         raise UsageError(f"policy {name!r}", "not known", suggestion(name, [*POLICIES, *FAMILIES]))
-    return _ChosenPolicy(name, POLICIES[name], name.partition("(")[0] in BY_ORDER)
+    return _ChosenPolicy(name, POLICIES[name], name.partition("(")[0] in BY_ORDER, is_checked=False)
 
 
 def _form(name: str, stored: Path, reader: str) -> StoreForm:
@@ -254,12 +255,12 @@ def _planner(
     Reading weights needs `scratch_bytes`.
     """
     if memory_bytes is None:
-        return Planner(networks, chosen.name, chosen.policy, Budget(), chosen.is_by_order)
+        return Planner(networks, *chosen[:2], Budget(), *chosen[2:])
     longest = max(networks.values(), key=lambda network: len(network.layers))
     window = Workload("runtime", (Request(longest),) * (PAST + FULL + 2 * len(networks)))
     reserved = reserved_bytes(window, scratch_bytes)
     available_bytes = max(0, memory_bytes - reserved)
-    planner = Planner(networks, chosen.name, chosen.policy, Budget(available_bytes), chosen.is_by_order)
+    planner = Planner(networks, *chosen[:2], Budget(available_bytes), *chosen[2:])
     for each in networks:
         needed_bytes = planner.peak_bytes([TimedAsk(each)])
         if needed_bytes > available_bytes:
