@@ -19,7 +19,12 @@ from pytest_edgeload.hosts import copies
 from pytest_edgeload.hosts.check import Examined
 from pytest_edgeload.hosts.file import Host
 
-_LOST = (OSError, EOFError, execnet.RemoteError)
+LOST = (OSError, EOFError, execnet.RemoteError)
+"""The errors of execnet if a host is lost, or if the code on it fails."""
+
+LARGE_BYTES = 16 << 20
+"""The size from which a file is copied into the cache of the host instead: RSync has whole files in memory."""
+
 _NEVER = {"__pycache__", "node_modules"}
 _HIDDEN_BUT_SENT = {".pytest_cache"}  # with the failures of the last session
 _KEPT_COPIES = 10  # those of projects that were used longest ago are removed
@@ -51,17 +56,37 @@ def cache_of(examined: Examined) -> str:
     return os.path.join(examined.facts.folder, "cache")
 
 
+def travels(path: str) -> bool:
+    """Return whether a file or folder travels: all but hidden files, bytecode, environments, and anything but files."""
+    name = os.path.basename(path)  # execnet has texts
+    if (name.startswith(".") and name not in _HIDDEN_BUT_SENT) or name in _NEVER:
+        return False
+    if os.path.isdir(path):
+        return not os.path.exists(os.path.join(path, _ENVIRONMENT))
+    return os.path.isfile(path) or os.path.islink(path)
+
+
+def is_large(path: str) -> bool:
+    """Return whether a path is that of a large file, or of a link to one."""
+    return os.path.isfile(path) and os.path.getsize(path) >= LARGE_BYTES
+
+
+def large_files(project: Path) -> dict[str, Path]:
+    """Return the large files of a project that travel, by their paths in it."""
+    found: dict[str, Path] = {}
+    for folder, folders, names in os.walk(project):
+        folders[:] = [name for name in folders if travels(os.path.join(folder, name))]
+        paths = [os.path.join(folder, name) for name in names]
+        found |= {os.path.relpath(path, project): Path(path) for path in paths if travels(path) and is_large(path)}
+    return found
+
+
 class _Files(execnet.RSync):
-    """The files of a project that travel: all but hidden files, bytecode, environments, and anything but files."""
+    """The files of a project that travel by RSync."""
 
     def filter(self, path: str) -> bool:
-        """Return whether a file or folder travels."""
-        name = os.path.basename(path)  # execnet has texts
-        if (name.startswith(".") and name not in _HIDDEN_BUT_SENT) or name in _NEVER:
-            return False
-        if os.path.isdir(path):
-            return not os.path.exists(os.path.join(path, _ENVIRONMENT))
-        return os.path.isfile(path) or os.path.islink(path)
+        """Return whether a file or folder travels by RSync."""
+        return travels(path) and not is_large(path)
 
 
 def send(project: Path, gateway: Any, examined: Examined) -> Copy:
@@ -74,10 +99,22 @@ def send(project: Path, gateway: Any, examined: Examined) -> Copy:
         folder, removed = channel.receive()
         files.add_target(gateway, folder, delete=True)
         files.send()
-    except _LOST as error:
+    except LOST as error:
         hint = "free some space there, or name another folder in the file of hosts"
         raise Unsupported(f"{examined.host.name}: {folder}", reason_of(error), hint) from error
     return Copy(folder, tuple(removed))
+
+
+def receive_large(channel: object, cache: str, folder: str) -> None:
+    """Receive the large files of a project. Runs on the host, whose errors the controller has got as a message."""
+    from contextlib import suppress  # noqa: PLC0415  # execnet sends the text of this function only
+    from pathlib import Path  # noqa: PLC0415
+
+    from pytest_edgeload.base.errors import Refusal  # noqa: PLC0415
+    from pytest_edgeload.hosts.incoming import receive  # noqa: PLC0415
+
+    with suppress(Refusal):
+        receive(channel, Path(cache), Path(folder))
 
 
 @contextmanager
@@ -87,7 +124,7 @@ def connecting(host: Host) -> Iterator[None]:
         yield
     except execnet.HostNotFound as error:
         raise Unsupported(host.name, "not reachable", f"try ssh {host.ssh} true") from error
-    except _LOST as error:
+    except LOST as error:
         raise Unsupported(host.name, reason_of(error)) from error
 
 

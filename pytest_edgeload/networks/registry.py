@@ -11,7 +11,7 @@ import importlib.metadata
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -100,14 +100,17 @@ class _StoredNetwork(NamedTuple):
 class Registry:
     """Networks by name. In the life of this object each is made at most once and verified once.
 
-    Relative paths of files start at the folder `base`.
+    Relative paths of files start at the folder `base`. `fetch` returns the path of a copy of a file that is missing; it
+    raises a Refusal if there is none.
     """
 
-    def __init__(self, store: Store, base: Path | None = None) -> None:
+    def __init__(self, store: Store, base: Path | None = None, fetch: Callable[[Path], Path] | None = None) -> None:
         self._store = store
         self._root = str(store.root)
         self.base = Path.cwd() if base is None else base
+        self._fetch = fetch
         self._recipes: dict[str, Recipe] = {}
+        self._local: dict[str, Recipe] = {}  # with the copies of files that were fetched
         self._stored: dict[str, _StoredNetwork] = {}
         self._skeletons: dict[str, Path | Refusal] = {}  # of the networks that no factory makes
         self._compressed: set[Path] = set()
@@ -236,7 +239,7 @@ class Registry:
 
     def _request(self, name: str, function: str, key: str, files: Path) -> ConvertNetwork:
         """Return the request for the folder `files`, which `function` makes of a network. Raises UsageError."""
-        recipe = self._recipes.get(name, Recipe(""))
+        recipe = self._local.get(name, Recipe(""))
         checkpoint = None if recipe.checkpoint is None else str(recipe.checkpoint)
         skeleton = str(self._skeleton_without_factory(name)) if name in self._skeletons else None
         network = str(self._stored[name].folder)
@@ -254,10 +257,10 @@ class Registry:
         )
 
     def _make(self, name: str, show: ShowProgress) -> Path:
-        recipe = self._recipes[name]
+        subject = f"network {name} ({self._recipes[name]}) could not be made"
+        recipe = self._local[name] = self._with_files(self._recipes[name], subject)
         if is_edgenet(recipe.factory):
             return Path(recipe.factory)
-        subject = f"network {name} ({recipe}) could not be made"
         sources = [] if recipe.source_module is None else _sources(name, recipe.source_module)
         try:
             stamps = [file_stamp(file) for file in recipe.weight_files()]
@@ -276,6 +279,19 @@ class Registry:
             return prepare(request, name, show)
         except PreparationFailed as error:
             raise error.about(subject) from None
+
+    def _with_files(self, recipe: Recipe, subject: str) -> Recipe:
+        """Return the recipe with copies of its files that are missing. Raises PreparationFailed, about `subject`."""
+        if self._fetch is None:
+            return recipe
+        try:
+            if is_file(recipe.factory) and not Path(recipe.factory).exists():
+                return recipe._replace(factory=str(self._fetch(Path(recipe.factory))))
+            if recipe.checkpoint is not None and not recipe.checkpoint.exists():
+                return recipe._replace(checkpoint=self._fetch(recipe.checkpoint))
+        except Refusal as error:
+            raise PreparationFailed(subject, error.statement, error.hint) from error
+        return recipe
 
 
 def is_file(factory: str) -> bool:

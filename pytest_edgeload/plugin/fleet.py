@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,12 @@ from pytest_edgeload.hosts.check import Examined, Facts, examine, mismatches, re
 from pytest_edgeload.hosts.connection import on_each
 from pytest_edgeload.hosts.doctor import faults
 from pytest_edgeload.hosts.file import Host
+from pytest_edgeload.hosts.outgoing import Digests, send_checkpoint, send_large
 from pytest_edgeload.plugin.options import Given, flag
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.plugin.setup import Setup
+from pytest_edgeload.plugin.terminal import SessionProgress
+from pytest_edgeload.plugin.transfers import Transfers
 from pytest_edgeload.results.document import Machine
 
 
@@ -38,6 +42,8 @@ class Fleet:
         self.is_shared = config.getoption("dist") == "load"
         self.examined: dict[str, Examined] = {}
         self.copies: dict[str, project.Copy] = {}
+        self._transfers = Transfers(SessionProgress(config))
+        self._digests = Digests(setup.directories.cache / "digests")
 
     def examine(self) -> None:
         """Connect to all hosts. Raises Unsupported if one is not fit to measure."""
@@ -61,6 +67,22 @@ class Fleet:
     def root(self) -> Path:
         """The folder of the project, which travels."""
         return self._config.rootpath
+
+    def send_project(self, gateway: Any, host: Host) -> project.Copy:
+        """Return a copy of the project on a host, equal to it now. Raises Unsupported."""
+        examined = self.examined[host.name]
+        copy = project.send(self.root, gateway, examined)
+        with self._transfers.to(host.name) as begin:
+            send_large(gateway, examined, self.root, copy.folder, self._digests, begin)
+        return copy
+
+    def send_checkpoint(self, name: str, channel: Any, path: str) -> None:
+        """Send a checkpoint of this machine to a host that lacks it. A relative path starts at the project.
+
+        Raises Unsupported.
+        """
+        with self._transfers.to(name) as begin:
+            send_checkpoint(channel, name, self.root / path, self._digests, begin)
 
     def folder(self, name: str) -> str:
         """Return the folder on a host that corresponds to the current folder here."""

@@ -6,6 +6,7 @@ are sent for each host, and a host that is lost only loses its own tests.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from pytest_edgeload.hosts import project
 from pytest_edgeload.hosts.connection import address, on_each, patience_s
 from pytest_edgeload.hosts.file import Host
 from pytest_edgeload.plugin.fleet import Fleet
+from pytest_edgeload.plugin.host_files import FETCH
 from pytest_edgeload.plugin.host_tests import HostTests, SharedHostTests, without_tests
 from pytest_edgeload.plugin.on_host import GROUPS
 from pytest_edgeload.plugin.options import SENT, as_pytest_errors
@@ -40,11 +42,19 @@ class _HostProcess(WorkerController):  # type: ignore[misc]
         self._heart: Heart | None = None
 
     def process_from_remote(self, eventcall: Any) -> None:
-        """Take the groups of the tests, and leave everything else to xdist."""
-        if eventcall is not Marker.END and eventcall[0] == GROUPS:
-            self.groups = eventcall[1]["groups"]
+        """Take the groups of the tests, send files that the host lacks, and leave everything else to xdist."""
+        name, values = ("", {}) if eventcall is Marker.END else eventcall
+        if name == GROUPS:
+            self.groups = values["groups"]
+        elif name == FETCH:
+            # On a thread of its own, because this one receives everything from the host.
+            threading.Thread(target=self._send_checkpoint, kwargs=values, daemon=True).start()
         else:
             super().process_from_remote(eventcall)
+
+    def _send_checkpoint(self, channel: Any, path: str) -> None:
+        with suppress(Refusal):  # the host knows the reason as well
+            self._fleet.send_checkpoint(self.gateway.id, channel, path)
 
     def sendcommand(self, name: str, **kwargs: object) -> None:
         """Send a command. If the host is lost, an event says so."""
@@ -103,7 +113,7 @@ class _Manager(NodeManager):  # type: ignore[misc]
         return nodes
 
     def _send(self, gateway: Any, host: Host) -> project.Copy:
-        return project.send(self._fleet.root, gateway, self._fleet.examined[host.name])
+        return self._fleet.send_project(gateway, host)
 
     def _start(self, gateway: Any, putevent: Any) -> Any:
         self.config.hook.pytest_xdist_newgateway(gateway=gateway)

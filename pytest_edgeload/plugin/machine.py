@@ -25,6 +25,7 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
+from pytest_edgeload.plugin.host_files import MissingFiles
 from pytest_edgeload.plugin.live import LiveNetworks
 from pytest_edgeload.plugin.registrations import peers, policies
 from pytest_edgeload.plugin.setup import Setup
@@ -181,7 +182,9 @@ class SessionMachine:
     @cached_property
     def registry(self) -> Registry:
         """The networks that hooks register, and those that tests make of their own models."""
-        registry = Registry(Store(self._directories.cache), self._config.rootpath)
+        cache = self._directories.cache
+        fetch = None if self._setup.host is None else MissingFiles(self._config, cache)
+        registry = Registry(Store(cache), self._config.rootpath, fetch)
         self._config.hook.pytest_edge_networks(register=registry.register)
         return registry
 

@@ -13,6 +13,7 @@ from pytest_edgeload.base.files import noting
 from pytest_edgeload.base.interrupts import Interrupts, ended_alike
 from pytest_edgeload.hosts import lost
 from pytest_edgeload.hosts.facts import ORIGIN
+from pytest_edgeload.plugin.host_files import controller
 from pytest_edgeload.plugin.items import comparison_group, measures
 from pytest_edgeload.plugin.options import sent, spell
 from pytest_edgeload.plugin.pulse import PULSE, Watch
@@ -56,9 +57,8 @@ class OnHost:
     @pytest.hookimpl(tryfirst=True)  # before xdist sends the ids
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Send the group of each test, because a group is measured on one host."""
-        interactor: Any = next(each for each in self._config.pluginmanager.get_plugins() if hasattr(each, "sendevent"))
         groups = [str(comparison_group(item)) if measures(item) else item.nodeid for item in session.items]
-        interactor.sendevent(GROUPS, groups=groups)
+        controller(self._config).sendevent(GROUPS, groups=groups)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Run nothing if only tests of other hosts failed last time; alone, pytest would run everything then."""

@@ -53,6 +53,12 @@ class SessionProgress:
             sys.stderr.write(f"\n[{worker}] {line}\n")
             sys.stderr.flush()
 
+    def show(self, text: str) -> None:
+        """Replace the line of a terminal by `text`; an empty text removes it."""
+        with self._uncaptured() as reporter:
+            if reporter is not None:
+                self._line.show(text)
+
     def write(self, text: str, /) -> None:
         """Write text to pytest's terminal."""
         reporter = self._reporter

@@ -19,6 +19,7 @@ NAMES = ("alpha", "beta", "gamma")
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 _IP = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+_TC = shutil.which("tc", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 _ENTER = ("nsenter",)  # unlike `ip netns exec`, it keeps the mounted cgroups
 _PATIENCE_S = 20.0
 _CONFIG = """\
@@ -61,11 +62,11 @@ class Machine(NamedTuple):
         return "\n".join([f"[{self.name}]", *(f'{key} = "{value}"' for key, value in known.items()), ""])
 
     @contextmanager
-    def small_disk(self) -> Iterator[Path]:
-        """Mount a disk of 2 MiB for the host, and return its folder."""
+    def small_disk(self, size: str = "2M") -> Iterator[Path]:
+        """Mount a small disk for the host, and return its folder."""
         folder = self.folder / "small"
         folder.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(folder)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
         try:
             yield folder
         finally:
@@ -91,6 +92,20 @@ class Machine(NamedTuple):
     @property
     def _cache(self) -> Path:
         return self.folder / "edgeload/cache"
+
+    @contextmanager
+    def slow_link(self, rate: str) -> Iterator[None]:
+        """Let no more than this rate of tc's reach the host during the block, or until the link is freed."""
+        words = ["root", "tbf", "rate", rate, "burst", "256k", "latency", "50ms"]
+        subprocess.run([str(_TC), "qdisc", "add", "dev", self.link, *words], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            self.free_link()
+
+    def free_link(self) -> None:
+        """Let everything reach the host at once."""
+        subprocess.run([str(_TC), "qdisc", "delete", "dev", self.link, "root"], check=False, capture_output=True)
 
     def cut_off(self) -> None:
         """Take the network away from the host, as if its cable was pulled."""

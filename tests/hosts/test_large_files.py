@@ -1,0 +1,206 @@
+"""Large files on their way to hosts: copied once, continued after a lost connection, and refused without room."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("execnet")
+
+import execnet
+
+from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.hosts.check import Examined, examine
+from pytest_edgeload.hosts.connection import address
+from pytest_edgeload.hosts.file import parse
+from pytest_edgeload.hosts.outgoing import Digests, send_large
+from pytest_edgeload.hosts.project import send
+from tests.hosts.conftest import Session
+from tests.hosts.network import Machine
+from tests.plugin.sessions import PATIENCE_S
+
+pytestmark = pytest.mark.xdist_group("hosts")
+
+MIB = 1 << 20
+
+CHECKPOINT = """\
+def pytest_edge_networks(register):
+    register("tiny", "net:tiny", checkpoint="../weights/tiny.safetensors")
+"""
+
+NETWORK = """\
+import torch
+
+def tiny():
+    with torch.device("meta"):
+        module = torch.nn.Sequential(torch.nn.Linear(8, 8))
+    return module, [(torch.ones(1, 8),)]
+"""
+
+RUNS = """\
+def test_run(edge):
+    assert edge.run(["tiny"], policy="bulk").outcome == "ok"
+"""
+
+
+class Controller:
+    """A controller with a project of one large file, which has two names."""
+
+    def __init__(self, here: Path, host: Machine, size: int, **keys: str) -> None:
+        self.project = here / "project"
+        (self.project / "weights").mkdir(parents=True, exist_ok=True)
+        content = os.urandom(size)
+        self.digest = hashlib.sha256(content).hexdigest()
+        (self.project / "weights/large.bin").write_bytes(content)
+        (self.project / "weights/again.bin").symlink_to("large.bin")
+        [self.host] = parse(host.table(**keys), "boards.toml")
+        self.folder = ""
+        self.digests = Digests(here / "digests")
+
+    @cached_property
+    def examined(self) -> Examined:
+        """The host."""
+        return examine(self.host)
+
+    def copy(self, shown: list[tuple[int, int, str]] | None = None) -> list[tuple[int, int, str]]:
+        """Copy the file over a new connection. Return everything that is shown, also in the list `shown` at once."""
+        shown = [] if shown is None else shown
+        group = execnet.Group()
+        try:
+            gateway = group.makegateway(address(self.host))
+            self.folder = send(self.project, gateway, self.examined).folder
+            begin = lambda _: lambda *each: shown.append(each)  # noqa: E731
+            send_large(gateway, self.examined, self.project, self.folder, self.digests, begin)
+        finally:
+            group.terminate(timeout=1)
+        return shown
+
+    def cached(self, machine: Machine) -> dict[str, Path]:
+        """Return the files of this content in the cache of a host, by the ends of their names."""
+        found = (machine.folder / "edgeload/cache/files").glob(f"{self.digest}*")
+        return {path.suffix: path for path in found if path.suffix != ".lock"}
+
+    def copies(self) -> list[bytes]:
+        """Return the content of the file on the host, by its two names."""
+        return [(Path(self.folder) / "weights" / name).read_bytes() for name in ("large.bin", "again.bin")]
+
+
+@contextmanager
+def in_background(work: Callable[[], object]) -> Iterator[list[object]]:
+    """Run `work` on a thread during the block. Its result, or its error, is in the list afterwards."""
+    ended: list[object] = []
+
+    def run() -> None:
+        try:
+            ended.append(work())
+        except Unsupported as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield ended
+    thread.join(PATIENCE_S)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_large_file_is_copied_once(hosts: tuple[Machine, ...], tmp_path: Path) -> None:
+    """A host gets a file once, whatever its names; a file that was written to there is copied again."""
+    machine = hosts[0]
+    controller = Controller(tmp_path, machine, 17 * MIB)
+    shown = controller.copy()
+    assert shown[0] == (0, 17 * MIB, "")
+    assert shown[-1] == (17 * MIB, 17 * MIB, "")
+    content = (controller.project / "weights/large.bin").read_bytes()
+    assert controller.copies() == [content] * 2
+    assert [*controller.cached(machine)] == [""]
+    assert controller.copy() == []
+    with controller.cached(machine)[""].open("r+b") as file:
+        file.write(b"changed")
+    assert controller.copy()[-1] == (17 * MIB, 17 * MIB, "")
+    assert controller.copies() == [content] * 2
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_copy_continues_after_a_lost_connection(
+    hosts: tuple[Machine, ...], tmp_path: Path, *, is_damaged: bool
+) -> None:
+    """The next session copies the rest; if the first part is damaged, as by a power cut, it copies all of it."""
+    machine = hosts[0]
+    controller = Controller(tmp_path, machine, 24 * MIB)
+    assert controller.examined
+
+    def size() -> int:
+        return sum(path.stat().st_size for path in controller.cached(machine).values())
+
+    with machine.slow_link("160mbit"), in_background(controller.copy) as ended:
+        until(lambda: size() > 2 * MIB)
+        machine.cut_off()
+        until(lambda: ended)
+        machine.connect()
+    assert str(ended[0]).endswith("; start the session again; it continues the copy")
+    begun = size()
+    assert 2 * MIB < begun < 24 * MIB
+    if is_damaged:
+        with controller.cached(machine)[".part"].open("r+b") as file:
+            file.write(bytes(4096))
+    shown = [each for each in controller.copy() if not each[2]]
+    assert shown[-1][0] == 24 * MIB - begun + (24 * MIB if is_damaged else 0)
+    assert controller.copies() == [(controller.project / "weights/large.bin").read_bytes()] * 2
+
+
+def test_two_controllers_copy_one_file_once(hosts: tuple[Machine, ...], tmp_path: Path) -> None:
+    """The second controller waits for the first one, says so, and sends nothing."""
+    machine = hosts[1]
+    controller = Controller(tmp_path, machine, 24 * MIB)
+    assert controller.examined
+    first: list[tuple[int, int, str]] = []
+    second: list[tuple[int, int, str]] = []
+    with machine.slow_link("40mbit"), in_background(lambda: controller.copy(first)):
+        until(lambda: first)
+        with in_background(lambda: controller.copy(second)):
+            until(lambda: second and second[-1][2])
+            machine.free_link()
+    assert first[-1] == (24 * MIB, 24 * MIB, "")
+    assert {done for done, _, _ in second} == {0}
+    assert second[-1][2].startswith("process ")
+    assert controller.copies() == [(controller.project / "weights/large.bin").read_bytes()] * 2
+
+
+def test_host_without_room_is_refused_before_the_first_byte(hosts: tuple[Machine, ...], tmp_path: Path) -> None:
+    """The sentence names the folder, the file, and both sizes."""
+    machine = hosts[2]
+    with machine.small_disk("16M") as folder:
+        controller = Controller(tmp_path, machine, 17 * MIB, folder=str(folder))
+        with pytest.raises(Unsupported, match=r"gamma: .*/small/cache/files: 17M are needed for .*, and 1.* are free"):
+            controller.copy()
+        assert [path.name for path in folder.glob("cache/files/*")] == []
+
+
+def test_host_fetches_a_checkpoint_outside_of_the_project(
+    hosts: tuple[Machine, ...], session: Session, tmp_path: Path
+) -> None:
+    """A registered checkpoint that is not in the project is fetched when its network is made."""
+    torch, safetensors = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
+    (tmp_path / "weights").mkdir()
+    weights = {"0.weight": torch.ones(8, 8), "0.bias": torch.ones(8)}
+    safetensors.save_file(weights, tmp_path / "weights/tiny.safetensors")
+    (tmp_path / "project/conftest.py").write_text(CHECKPOINT)
+    (tmp_path / "project/net.py").write_text(NETWORK)
+    ended = session(RUNS, hosts[0].table(), "--edge-cap=none").end()
+    assert ended.status == 0, ended.said
+    ended.lines.fnmatch_lines(["*edgeload: copied tiny.safetensors (*) to alpha in * s, */s"])
