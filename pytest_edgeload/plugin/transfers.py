@@ -7,22 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol
 
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.hosts.outgoing import BeginCopy
+from pytest_edgeload.plugin.terminal import SessionProgress
 
 _REFRESH_S = 0.1
-
-
-class Progress(Protocol):
-    """The terminal, as far as it is needed: a line that changes, and lines that stay."""
-
-    def show(self, text: str) -> None:
-        """Replace the line."""
-
-    def say(self, line: str) -> None:
-        """Write a line that stays."""
 
 
 class Transfers:
@@ -31,7 +21,7 @@ class Transfers:
     Output that is not a terminal, and the log of CI, get only the sentence at the end of each copy.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: SessionProgress) -> None:
         self._progress = progress
         self._lock = threading.Lock()  # each host is served by a thread of its own
         self._lines: dict[str, str] = {}
