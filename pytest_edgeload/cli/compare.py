@@ -11,6 +11,7 @@ from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.report import FORMATS, comparison
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results import baseline
+from pytest_edgeload.results.comparison import strangers
 from pytest_edgeload.results.document import Document, machine
 from pytest_edgeload.results.gate import Gate
 from pytest_edgeload.results.threshold import Threshold
@@ -48,17 +49,25 @@ def _run(args: argparse.Namespace) -> CommandResult:
         )
     before, after = (_document(name, args.storage) for name in (args.before, args.after))
     _check_references(args.fail, after)
-    gate = Gate(tuple(args.fail), before, before.machine.key == after.machine.key, args.strict)
+    gate = Gate(tuple(args.fail), before, strangers(before, after.machine, after.hosts), args.strict)
     judgement = gate.judge_all(after.records)
     has_failed = any(map(gate.fails, judgement.findings)) or (args.strict and judgement.idle)
     status = _REGRESSION_STATUS if has_failed else 0
     if args.format != "terminal":
         return CommandResult(FORMATS[args.format](after, judgement, View()), status)
-    table = comparison.table(before.records, after.records, is_alike=gate.is_alike, width=terminal.width())
-    notes = "" if gate.is_alike else "two kinds of machine: only ratios, bytes and counts are compared"
+    table = comparison.table(before.records, after.records, strangers=gate.strangers, width=terminal.width())
+    notes = _notes(gate, after)
     shown = table or comparison.without_common_case(before.records, after.records)
     parts = [shown, notes, comparison.judged(judgement)]
     return CommandResult("\n\n".join(part for part in parts if part), status)
+
+
+def _notes(gate: Gate, after: Document) -> str:
+    """Return a sentence on the hosts that are different machines in the two sessions."""
+    different = {record.case.host for record in after.records} & gate.strangers
+    on = ", ".join(sorted(name for name in different if name is not None))
+    words = f"two kinds of machine{on and f' on {on}'}: only ratios, bytes and counts are compared"
+    return words if different else ""
 
 
 def _document(name: str, storage: Path) -> Document:

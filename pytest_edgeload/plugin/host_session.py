@@ -138,7 +138,7 @@ class HostsSession(DSession):  # type: ignore[misc]
         self.config.option.tx = [address(host) for host in self._fleet.hosts]
         with as_pytest_errors():
             self._fleet.examine()
-            self._reporting.use_machines(self._fleet.machines)
+            self._reporting.use_machines(self._fleet.machines, is_shared=self._fleet.is_shared)
             for line in self._fleet.fetch_earlier():
                 self.report_line(f"edgeload: {line}")
             self.nodemanager = _Manager(self.config, self._fleet)

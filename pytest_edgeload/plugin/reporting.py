@@ -98,9 +98,9 @@ class Reporting:
         self._results.expect(tests)
         self._countdown.expect(tests)
 
-    def use_machines(self, machines: Mapping[str, Machine]) -> None:
-        """Take the machines of the hosts, by name."""
-        self._results.machines = machines
+    def use_machines(self, machines: Mapping[str, Machine], *, is_shared: bool) -> None:
+        """Take the machines of the hosts, by name. If they share the tests, no case has the name of a host."""
+        self._results.machines, self._results.is_shared = machines, is_shared
 
     def pytest_keyboard_interrupt(self) -> None:
         """Stop the workers of xdist from beginning more tests. Ctrl-C may have reached only their controller."""

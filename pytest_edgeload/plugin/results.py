@@ -50,6 +50,7 @@ class Results:
         self._written: list[File] = []
         self.unwritten: list[str] = []
         self.machines: Mapping[str, Machine] = {}
+        self.is_shared = False
         self.judgement = Judgement()
 
     def open(self, measuring: Sequence[str]) -> None:
@@ -58,7 +59,7 @@ class Results:
         Raises UsageError.
         """
         setup = self._setup
-        self._comparison = find(setup.settings, setup.given, self._machine)
+        self._comparison = find(setup.settings, setup.given, self._machine, {} if self.is_shared else self.machines)
         empty = self._make_document(())
         setup.directories.make(setup.directories.runs)
         with noting(setup.directories.cache):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from pytest_edgeload.base.text import printable
@@ -23,8 +23,16 @@ _HEADERS = ("policy", "workload", "limit", "reader", "figure", "then", "now", "c
 _TEXTS, _ESSENTIAL = frozenset({0, 1, 3, 4}), frozenset({0, 1, 2, 4, 5, 6, 7})
 
 
-def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, width: int | None = None) -> str:
+def table(
+    before: Iterable[Record],
+    after: Sequence[Record],
+    *,
+    strangers: Collection[str | None] = (),
+    width: int | None = None,
+) -> str:
     """Return rows for each case that both sessions have: its main figure, those that its program reports, its memory.
+
+    `strangers` are the hosts that are different machines in the sessions, and None if this machine is.
 
     If lines are longer than `width`, a last line names the columns that were left out.
     """
@@ -35,7 +43,7 @@ def table(before: Iterable[Record], after: Sequence[Record], *, is_alike: bool, 
         if old is not None and new is not None:
             own = [one for one in own_figures([record, old.record]) if old.has(one) or new.has(one)]
             figures = [Figure(record.case.main_metric), *own, Figure(record.case.memory_metric)]
-            rows += [_row(figure, old, new, is_alike=is_alike) for figure in figures]
+            rows += [_row(figure, old, new, is_alike=record.case.host not in strangers) for figure in figures]
     if not rows:
         return ""
     cells = tuple(tuple(Cell(printable(text)) for text in row) for row in rows)

@@ -26,7 +26,7 @@ def text(
         parts = ["\n".join(failures(document.records)), compared.sentence, "" if is_well else verdicts]
     else:
         before = () if gate.baseline is None else gate.baseline.records
-        changes = comparison.table(before, document.records, is_alike=gate.is_alike, width=view.width)
+        changes = comparison.table(before, document.records, strangers=gate.strangers, width=view.width)
         shown = terminal.summary(document, judgement, view)
         parts = [shown, compared.sentence, changes, verdicts, closing(document.records, view)]
     return "\n\n".join(part for part in parts if part)

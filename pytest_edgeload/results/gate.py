@@ -24,13 +24,17 @@ _STRICT: frozenset[Verdict] = _FAILING | {"inconclusive", "invalid", "incomparab
 class Gate:
     """Thresholds on the change of figures since a baseline; if strict, each verdict that is not good fails.
 
-    `is_alike` says whether the baseline was measured on the same kind of machine.
+    `strangers` are the hosts that are another kind of machine than in the baseline; None is this machine.
     """
 
     thresholds: tuple[Threshold, ...] = ()
     baseline: Document | None = None
-    is_alike: bool = True
+    strangers: frozenset[str | None] = frozenset()
     is_strict: bool = False
+
+    def is_alike(self, case: Case) -> bool:
+        """Return whether the baseline was measured on the same kind of machine as a case."""
+        return case.host not in self.strangers
 
     def fails(self, finding: Finding) -> bool:
         """Return whether a finding fails the session."""
@@ -52,7 +56,7 @@ class Gate:
             known = case if side is None else side.record.case  # with the reader that `auto` chose
             before = None if self._then is None else self._then.side(known, threshold.figure.reference)
             if self._then is not None and side is not None and _concerns(threshold, side, before):
-                judged.append(judge(threshold, before, side, is_alike=self.is_alike))
+                judged.append(judge(threshold, before, side, is_alike=self.is_alike(side.record.case)))
         for ceiling in ceilings:
             side = side_of(ceiling.figure)
             if side is not None:

@@ -48,6 +48,14 @@ def test_share(edge, edge_mem):
     assert data.read_text() == before
 """
 
+ALLOCATES = """\
+import sys
+
+def test_allocate(edge, edge_host):
+    size = 5
+    assert edge.command([sys.executable, "-c", f"x = bytearray(1 + ({size} << 20))"]).outcome == "ok"
+"""
+
 HANGS = """\
 import time
 
@@ -216,6 +224,24 @@ def test_equal_hosts_share_the_tests(hosts: tuple[Machine, ...], session: Sessio
     file = "\n".join([hosts[0].table(device="rpi3"), hosts[1].table()])
     refused = session(SLEEPS, file, "--dist=load").end()
     assert "ERROR: alpha and beta: different machines or devices; leave out --dist=load" in refused.said
+
+
+def test_each_host_is_compared_with_itself(hosts: tuple[Machine, ...], session: Session, tmp_path: Path) -> None:
+    """A finding names its host; the baseline of one host is not used for another one, nor for its new machine."""
+    alpha, beta, gamma = hosts
+    storage = f"--edge-storage={tmp_path / 'baselines'}"
+    saved = session(ALLOCATES, alpha.table() + beta.table(), storage, "--edge-save=main").end()
+    assert saved.status == 0, saved.said
+    changed = python(tmp_path / "changed", **{"sitecustomize.py": "import os\nos.cpu_count = lambda: 77\n"})
+    file = alpha.table() + beta.table(python=changed) + gamma.table()
+    larger = ALLOCATES.replace("= 5", "= 60 if edge_host == 'beta' else 5")
+    options = ("--edge-compare=main", "--edge-compare-fail=peak:10M,makespan:50%")
+    ended = session(larger, file, storage, *options).end()
+    assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
+    assert ", without host gamma, of another machine on beta: only ratios, bytes and counts" in ended.said
+    found = re.findall(r"^(\w+): python at no limit on host (\w+): (\w+)", ended.said, re.MULTILINE)
+    expected = [("inconclusive", "alpha", "makespan"), ("new", "gamma", "peak"), ("incomparable", "beta", "makespan")]
+    assert {*found} == {*expected, ("regressed", "beta", "peak")}
 
 
 def test_two_controllers_share_a_host(hosts: tuple[Machine, ...], session: Session, tmp_path: Path) -> None:

@@ -26,19 +26,19 @@ def _row(text: str, *words: str) -> list[str]:
 
 def test_cases_of_both_sessions_are_compared() -> None:
     """A case of both sessions has a row per figure: then, now, the change and its interval."""
-    text = table([_record("bulk", 2.0, 2.0), _record("gone", 1.0)], [_record("bulk", 3.0, 3.0)], is_alike=True)
+    text = table([_record("bulk", 2.0, 2.0), _record("gone", 1.0)], [_record("bulk", 3.0, 3.0)])
     case = ("bulk", "mix", "512M", "read")
     assert _row(text, *case, "makespan") == ["2s", "3s", "+50.0%", "+50.0%", "to", "+50.0%"]
     assert _row(text, *case, "peak") == ["300M", "300M", "+0.0%", "+0.0%", "to", "+0.0%"]
     assert "gone" not in text
-    assert table([], [_record("bulk", 3.0)], is_alike=True) == ""
+    assert table([], [_record("bulk", 3.0)]) == ""
 
 
 def test_incomparable_times_have_no_change() -> None:
     """Times of another machine or cap are shown without a change; a single round has no interval."""
-    for changed in ({"is_alike": False, "cap": "cgroup2"}, {"is_alike": True, "cap": "cgroup1"}):
-        cap, is_alike = str(changed["cap"]), bool(changed["is_alike"])
-        text = table([_record("bulk", 2.0)], [_record("bulk", 3.0, cap=cap)], is_alike=is_alike)
+    changes: list[tuple[set[str | None], str]] = [({None}, "cgroup2"), ({"other"}, "cgroup1")]
+    for strangers, cap in changes:
+        text = table([_record("bulk", 2.0)], [_record("bulk", 3.0, cap=cap)], strangers=strangers)
         assert _row(text, "bulk", "mix", "512M", "read", "makespan") == ["2s", "3s", "-", "-"]
         assert _row(text, "bulk", "mix", "512M", "read", "peak")[2:] == ["+0.0%", "-"]
 
@@ -49,14 +49,14 @@ def test_change_of_zero_is_in_its_unit() -> None:
         [_record("bulk", 0.0, 0.0), _record("linear", 1.0)],
         [_record("bulk", 0.0, 2.0), _record("linear", 1.0002)],
     )
-    text = table(then, now, is_alike=True)
+    text = table(then, now)
     assert _row(text, "bulk", "mix", "512M", "read", "makespan") == ["0s", "1s", "+1s", "+0s", "to", "+2s"]
     assert _row(text, "linear", "mix", "512M", "read", "makespan")[2:] == ["+0.02%", "-"]
 
 
 def test_narrow_table_keeps_the_limit() -> None:
     """If there is no room for all columns, the limit stays: rows of one policy differ in nothing else."""
-    text = table([_record("bulk", 2.0)], [_record("bulk", 3.0)], is_alike=True, width=60)
+    text = table([_record("bulk", 2.0)], [_record("bulk", 3.0)], width=60)
     assert _row(text, "bulk", "mix", "512M", "makespan") == ["2s", "3s", "+50.0%"]
 
 

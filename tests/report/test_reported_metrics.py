@@ -152,11 +152,11 @@ def test_junit_has_reported_metrics_as_properties() -> None:
 
 def test_comparison_has_a_row_for_each_reported_metric() -> None:
     """Both sessions' values of a reported metric are compared, also if only one has it."""
-    text = table([program("fast", 20.0)], [FAST], is_alike=True)
+    text = table([program("fast", 20.0)], [FAST])
     [line] = [line.split() for line in text.splitlines() if " tokens_per_s " in line]
     assert line[3:6] == ["20", "30", "+50.0%"]
     silent = record("fast", {"makespan_s": 1.0}, workload=PROGRAM, reader="none")
-    [line] = [line.split() for line in table([silent], [FAST], is_alike=True).splitlines() if " speed " in line]
+    [line] = [line.split() for line in table([silent], [FAST]).splitlines() if " speed " in line]
     assert line[3:] == ["-", "90", "frames/s", "-", "-"]
 
 
