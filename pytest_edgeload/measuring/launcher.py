@@ -1,4 +1,4 @@
-"""Launches the processes of a session, one at a time on this host, under the session's cap and swap."""
+"""Launches the processes of a session under its cap and swap: one at a time on this host, or on cores of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,22 +20,27 @@ from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.devices import Device
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
+from pytest_edgeload.measuring.sharing import Overlap, host_room, identities, without_machine_totals
 from pytest_edgeload.networks.compressed import read_weight_files
+from pytest_edgeload.planning.reader_names import DIRECT
 from pytest_edgeload.results.case import HOST, Visible
 from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.sharing import Sharing
 from pytest_edgeload.sandbox import visible
 from pytest_edgeload.sandbox.board.monitor import Board
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.caps.outer import OuterLimit, tighter
 from pytest_edgeload.sandbox.constraints import Limits, cores_of, limits_of, unthrottled
+from pytest_edgeload.sandbox.cores import on_cores
 from pytest_edgeload.sandbox.enclosure import Enclosure
 from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.sandbox.launch import launch
-from pytest_edgeload.sandbox.lock import host_lock
+from pytest_edgeload.sandbox.lock import host_lock, shared_turn
 from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.scratch import Scratch
+from pytest_edgeload.sandbox.sharing import Part, Room
 from pytest_edgeload.sandbox.swap import Swap
-from pytest_edgeload.sandbox.trial import shortfalls
+from pytest_edgeload.sandbox.trial import can_open, shortfalls
 from pytest_edgeload.sandbox.user import User, ourselves
 
 
@@ -45,7 +50,7 @@ class Launcher:
 
     They inherit the environment without the variables of instruments, except those that `keep` names.
     `session` is the tag of the session's owner, and part of the name of each group. `say` receives a line about each
-    wait of more than `quiet_s` for another run.
+    wait of more than `quiet_s` for another run. With `overlap`, runs overlap that fit in its room side by side.
     """
 
     cap: Cap
@@ -55,6 +60,7 @@ class Launcher:
     user: User = field(default_factory=ourselves)
     say: Callable[[str], None] = silent
     quiet_s: float = QUIET_S
+    overlap: Overlap | None = None
     keep: Sequence[str] = ()
     board: Board = field(default_factory=Board.of_host)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
@@ -63,7 +69,9 @@ class Launcher:
     def launch(self, job: Job, constraints: Constraints, expected_bytes: int, view: Visible = HOST) -> Measurement:
         """Start a worker that carries out `job` and return its measurement. Raises Unsupported."""
         weights = [path for folder in job.networks for path in read_weight_files(Path(folder), job.store)]
-        return self.launch_with(partial(launch, job), weights, constraints, expected_bytes, view)
+        cached = [] if job.reader == DIRECT and job.program is None else weights
+        start = partial(launch, job)
+        return self.launch_with(start, weights, constraints, expected_bytes, view, cached=cached, is_repeatable=True)
 
     def launch_with(
         self,
@@ -72,18 +80,34 @@ class Launcher:
         constraints: Constraints,
         expected_bytes: int,
         view: Visible = HOST,
+        *,
+        cached: Sequence[Path] | None = None,
+        is_repeatable: bool = False,
     ) -> Measurement:
         """Wait for this session's turn, and `start` a process that reads `files`. Raises Unsupported.
 
-        See `Enclosure` for `expected_bytes`. `view` is the memory that the process sees.
+        See `Enclosure` for `expected_bytes`. `view` is the memory that the process sees, and `cached` are the files
+        that it reads through the page cache, by default all. A run that `is_repeatable` can be started again.
         """
         free = unthrottled(constraints, files)
-        with self.turn():
+        throttled = [file for file in files if file not in free]
+
+        def run(part: Part | None, cores: tuple[int, ...]) -> Measurement:
             # The limits are computed in our turn: the swap of others may have come or gone.
-            limits = self._limits(constraints, [file for file in files if file not in free])
-            self.board.rest()
-            with visible.shown(view, limits) as behind:
-                measurement = start(self.enclosure(limits, expected_bytes, behind))
+            limits = self._limits(constraints, throttled, part, cores)
+            if not cores:
+                self.board.rest()
+            with visible.shown(view, limits) as behind, on_cores(cores):
+                return start(self.enclosure(limits, expected_bytes, behind, cores))
+
+        excluding = identities(files if cached is None else cached)
+        part = "" if self.overlap is None else self.overlap.room.part(constraints, excluding)
+        if self.overlap is not None and isinstance(part, Part):
+            measurement = self._beside_others(self.overlap, part, partial(run, part), is_repeatable=is_repeatable)
+        else:
+            with self.turn():
+                measurement = run(None, ())
+            measurement = msgspec.structs.replace(measurement, sharing=Sharing(reason=str(part)))
         notices = [
             printable(f"{file} is not on a disk that can be throttled, so it was read at full speed") for file in free
         ]
@@ -95,6 +119,23 @@ class Launcher:
         self._waits_s.clear()
         return msgspec.structs.replace(measurement, waited_s=waited_s, notices=(*measurement.notices, *notices))
 
+    def _beside_others(
+        self, overlap: Overlap, part: Part, run: Callable[[tuple[int, ...]], Measurement], *, is_repeatable: bool
+    ) -> Measurement:
+        """Run once there is room for this part of the machine; repeat it alone if the session needs such a pair."""
+        with shared_turn(part, overlap.room, self.say, self.quiet_s) as seat:
+            self._waits_s.append(seat.waited_s)
+            before = seat.neighbours()
+            measurement = run(seat.cores)
+            ready = measurement.started + (measurement.startup_s or 0.0)
+            is_beside = seat.neighbours(since=ready) > 0  # during the whole plan
+            neighbours = max(before, seat.neighbours())
+        sharing = Sharing(seat.cores, neighbours, seat.reason)
+        if is_repeatable and is_beside and measurement.outcome == "ok" and overlap.take_pair():
+            with self.turn():
+                sharing = msgspec.structs.replace(sharing, alone_s=run(seat.cores).makespan_s)
+        return without_machine_totals(measurement, sharing)
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Hold the lock that lets one measured run at a time happen on this host. Raises Unsupported."""
@@ -102,7 +143,9 @@ class Launcher:
             self._waits_s.append(waited_s)
             yield
 
-    def enclosure(self, limits: Limits, expected_bytes: int = 0, behind: tuple[str, ...] = ()) -> Enclosure:
+    def enclosure(
+        self, limits: Limits, expected_bytes: int = 0, behind: tuple[str, ...] = (), cores: tuple[int, ...] = ()
+    ) -> Enclosure:
         """Return a new enclosure with these limits. Start a process in it only in this session's `turn`."""
         return Enclosure(
             cap=self.cap,
@@ -112,7 +155,7 @@ class Launcher:
             expected_bytes=expected_bytes,
             user=self.user,
             env=inherited(self.keep),
-            scratch=Scratch.of_host(),
+            scratch=Scratch.of_host(cores),
             behind=behind,
             board=self.board,
         )
@@ -126,6 +169,12 @@ class Launcher:
             hint = (*pieces(error.hint), ", or leave it out") if error.hint else "leave it out"
             raise error.within(Setting("read-bw", exact_size(read_bps)), hint) from error
 
+    def room_of_host(self) -> Room:
+        """Return this machine as runs share it, after a trial of the cpuset. Raises Unsupported."""
+        cores = Limits(own_cores=cores_of(os.cpu_count() or 1))
+        by_cpuset = can_open(self.cap, self._group_name(), lambda: cores)
+        return host_room(self.cap, self.swap, by_cpuset=by_cpuset)
+
     def shortfalls(self, device: Device, folder: Path) -> tuple[Shortfall, ...]:
         """Return the device's constraints that this machine does not enforce for a worker that reads in `folder`."""
         return shortfalls(
@@ -137,9 +186,23 @@ class Launcher:
             device.swap_kind,
         )
 
-    def _limits(self, constraints: Constraints, files: Iterable[Path]) -> Limits:
-        """Return the limits of a worker that reads `files`. Raises Unsupported."""
-        return limits_of(constraints, files, self.swap)
+    def _limits(
+        self,
+        constraints: Constraints,
+        files: Iterable[Path],
+        part: Part | None = None,
+        cores: tuple[int, ...] = (),
+    ) -> Limits:
+        """Return the limits of a worker that reads `files` and has these cores and this part of the machine.
+
+        Raises Unsupported.
+        """
+        limits = limits_of(constraints, files, self.swap)
+        if part is None:
+            return limits
+        held = msgspec.structs.replace(constraints, swap_bytes=part.swap_bytes)
+        by_cpuset = self.overlap is not None and self.overlap.room.by_cpuset
+        return replace(limits, constraints=held, own_cores=cores if by_cpuset else ())
 
     def _held_to(self, constraints: Constraints) -> list[OuterLimit]:
         """Return the limits of outer groups that hold a worker tighter than `constraints` and the swap do."""

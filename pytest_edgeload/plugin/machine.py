@@ -19,6 +19,7 @@ from pytest_edgeload.devices.constraints import Shortfall
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.launcher import Launcher
 from pytest_edgeload.measuring.machine import prepared, tidy
+from pytest_edgeload.measuring.sharing import Overlap
 from pytest_edgeload.measuring.speeds.store import load_speeds
 from pytest_edgeload.measuring.virtual_bench import VirtualBench
 from pytest_edgeload.networks.registry import Registry
@@ -33,6 +34,7 @@ from pytest_edgeload.plugin.terminal import SessionProgress
 from pytest_edgeload.results.case import SIMULATED
 from pytest_edgeload.results.stored_speeds import LoadedSpeeds
 from pytest_edgeload.sandbox.caps import CAPS
+from pytest_edgeload.sandbox.sharing import Room
 from pytest_edgeload.sandbox.swap import Swap, planned
 
 _QUIET_OF_MANY_S = 15.0
@@ -42,7 +44,8 @@ _QUIET_OF_MANY_S = 15.0
 class Shared(msgspec.Struct, frozen=True):
     """The decisions of the owner that xdist's workers need, in a file of the session's folder.
 
-    `unenforced` has, for each device, the constraints that this machine cannot enforce.
+    `unenforced` has, for each device, the constraints that this machine cannot enforce. `room` is the machine as
+    runs share it, if they may overlap.
     """
 
     cap: str
@@ -50,6 +53,7 @@ class Shared(msgspec.Struct, frozen=True):
     swap_usable: bool
     swap_kind: str
     unenforced: dict[str, tuple[Shortfall, ...]] = {}
+    room: Room | None = None
 
     @property
     def swap(self) -> Swap:
@@ -84,8 +88,9 @@ class SessionMachine:
                 outer = CAPS[setup.cap].outer()
                 ready = prepared(directories, setup.settings.swap, self._progress.say, outer, setup.devices.swap)
                 swap = self._restore.enter_context(ready)
-            unenforced = self._unenforced(self.bench_with(setup.cap, swap))
-            shared = Shared(setup.cap, swap.size_bytes, swap.usable, swap.kind, unenforced)
+            bench = self.bench_with(setup.cap, swap)
+            room = bench.launcher.room_of_host() if setup.settings.parallel.overlaps else None
+            shared = Shared(setup.cap, swap.size_bytes, swap.usable, swap.kind, self._unenforced(bench), room)
             directories.write(self._note, msgspec.json.encode(shared))
             directories.write(directories.unreported_marker, b"")
             if setup.settings.read_bw is not None:
@@ -137,7 +142,7 @@ class SessionMachine:
     @cached_property
     def bench(self) -> Bench:
         """The bench of all measurements with the session's cap and swap."""
-        return self.bench_with(self.shared.cap, self.shared.swap)
+        return self.bench_with(self.shared.cap, self.shared.swap, self.shared.room)
 
     @cached_property
     def virtual_bench(self) -> VirtualBench:
@@ -157,14 +162,15 @@ class SessionMachine:
         """Return the bytes of a limit in a simulation. Raises UsageError if an idle worker already exceeds it."""
         return None if limit is None else enforced_bytes(limit, self.speeds(device).worker.idle_bytes)
 
-    def bench_with(self, cap: str, swap: Swap) -> Bench:
-        """Return a bench with another cap and swap."""
+    def bench_with(self, cap: str, swap: Swap, room: Room | None = None) -> Bench:
+        """Return a bench with another cap and swap, whose runs overlap only with `room`."""
         is_alone = self._setup.is_owner or self._setup.host is not None
         launcher = Launcher(
             cap=CAPS[cap],
             swap=swap,
             session=self._directories.session,
             timeout_s=self._setup.settings.timeout,
+            overlap=None if room is None else Overlap(room, self._directories.folder, self._directories.runs),
             user=self._setup.user,
             say=self._say_wait,
             quiet_s=QUIET_S if is_alone or self._config.get_verbosity() > 0 else _QUIET_OF_MANY_S,

@@ -191,7 +191,8 @@ class Reporting:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the tables, the comparison with the baseline, and the paths of the files."""
         seed = [f"seed {self._setup.seed}"] if self._config.get_verbosity() < 0 else []  # -q hides the header
-        first = [*seed, *waits(self._results.arrived.values(), self._processes)]
+        may_overlap = self._setup.settings.parallel.overlaps
+        first = [*seed, *waits(self._results.arrived.values(), self._processes, may_overlap=may_overlap)]
         parts = [self._results.text(self._view(terminalreporter)), "\n".join(self._results.notes(first))]
         shown = "\n\n".join(part for part in parts if part)
         unwritten = [*self._results.unwritten, *self._unwritten_summary]

@@ -33,6 +33,7 @@ from pytest_edgeload.plugin.values import (
     to_name,
     to_names,
     to_output,
+    to_parallel,
     to_precision,
     to_rate,
     to_rounds,
@@ -210,6 +211,12 @@ class Settings:
         "TOML file of hosts to measure on, over ssh, instead of this machine; all hosts, or those with these names or "
         "tags. Needs pytest-xdist",
         is_path=True,
+    )
+    parallel = Option(
+        to_parallel, "no", "WHEN",
+        "Let runs of several processes (-n) or sessions overlap if their memory limits fit side by side and each has "
+        "cores of its own: yes, no, or comparable (yes, and compare them with runs that took turns)",
+        default_words="no: measured runs take turns", bare="yes",
     )
     user = Option(
         str, "auto", "NAME",

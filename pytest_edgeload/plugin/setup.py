@@ -13,7 +13,7 @@ import pytest
 from pytest_edgeload.base.errors import UsageError, suggestion
 from pytest_edgeload.hosts.file import Host, load
 from pytest_edgeload.measuring.directories import SessionDirectories
-from pytest_edgeload.plugin import options
+from pytest_edgeload.plugin import options, parallel
 from pytest_edgeload.plugin.axes import AXES
 from pytest_edgeload.plugin.devices import SessionDevices, devices_in, session_devices
 from pytest_edgeload.plugin.options import Given
@@ -59,10 +59,12 @@ class Setup:
         cap = caps.choose(settings.cap, settings.read_bw)[0] if starts_workers else "none"
         if starts_workers:
             visible.check(settings.view, is_enforced=caps.CAPS[cap].enforces)
+        devices = session_devices(settings, given, config.rootpath)
+        parallel.check(settings, given, devices, cap)
         return cls(
             settings=settings,
             given=given,
-            devices=session_devices(settings, given, config.rootpath),
+            devices=devices,
             cap=cap,
             user=user.ourselves() if hosts else user.choose(settings.user),
             directories=directories,

@@ -35,18 +35,19 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
     view = "" if settings.view == HOST else f"view {settings.view}, "
     threads = f"threads {settings.threads}, " if setup.devices.devices.keys() == {None} else ""
     order = "" if is_interleaved else " not interleaved (xdist)"
+    overlap = "runs may overlap, " if settings.parallel.overlaps else ""
     # As another user than root, there is no choice of a user, so the header does not name it.
     user = "" if setup.user.ids is None and os.geteuid() != 0 else f"workers as {setup.user.name}, "
     instruments = removed(settings.keep_env)
     without = f"runs without {instruments} (see --edge-keep-env), " if instruments else ""
     line = (
         f"edgeload: {setup.devices} {enforced}, swap {settings.swap}, "
-        f"{reads}{view}{threads}rounds {settings.rounds}{order}, {user}{without}seed {seed}"
+        f"{reads}{view}{threads}rounds {settings.rounds}{order}, {overlap}{user}{without}seed {seed}"
     )
     return "\n".join(filter(None, [line, _outer(setup)]))
 
 
-def waits(entries: Iterable[Entry], option: str) -> list[str]:
+def waits(entries: Iterable[Entry], option: str, *, may_overlap: bool) -> list[str]:
     """Return a line on the time that runs waited for their turns, if it is noticeable.
 
     `option` is the one that set the number of processes, such as `-n 3`; empty if nothing did.
@@ -59,7 +60,9 @@ def waits(entries: Iterable[Entry], option: str) -> list[str]:
     processes = {Path(entry.file).stem.rpartition("-")[2] for entry in entries}
     if len(processes) == 1:
         return [f"runs waited {waited_s:.0f} s for runs of other sessions, because they take turns"]
-    return [f"runs took turns: {waited_s:.0f} s of waiting over {len(processes)} processes{option and f' ({option})'}"]
+    what = f"{waited_s:.0f} s of waiting over {len(processes)} processes{option and f' ({option})'}"
+    hint = "; --edge-parallel lets runs overlap that fit side by side"
+    return [f"runs waited for memory or cores: {what}" if may_overlap else f"runs took turns: {what}{hint}"]
 
 
 def _outer(setup: Setup) -> str:

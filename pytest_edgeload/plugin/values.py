@@ -176,6 +176,24 @@ def to_github(text: str) -> bool:
         raise ValueError("not yes, no or auto; if it is a test path, write --edge-github=yes before it") from None
 
 
+class Parallel(NamedTuple):
+    """Whether runs may overlap, and whether they are then compared with runs that took turns."""
+
+    overlaps: bool
+    is_comparable: bool = False
+
+
+def to_parallel(text: str) -> Parallel:
+    """Return whether runs may overlap."""
+    if text == "comparable":
+        return Parallel(overlaps=True, is_comparable=True)
+    try:
+        return Parallel(to_switch(text))
+    except ValueError:
+        hint = "if it is a test path, write --edge-parallel=yes before it"
+        raise ValueError(f"not yes, no or comparable; {hint}") from None
+
+
 def to_thresholds(text: str) -> tuple[Threshold, ...]:
     """Return the thresholds of a comma list."""
     from pytest_edgeload.results.threshold import parse_thresholds

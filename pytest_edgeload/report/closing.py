@@ -89,7 +89,8 @@ def closing(records: Iterable[Record], view: View) -> str:
     for one in contests:
         by_praise.setdefault(one.winner.superlative if not one.winner.is_quickest else "", []).append(one)
     sentences = [sentence for alike in by_praise.values() for sentence in _sentences(alike)]
-    return "\n".join([*_chart(clearest, view.width or _WIDTH), "", *sentences, _most_swapped(contests)])
+    sentences += filter(None, [_most_swapped(contests)])
+    return "\n".join([*_chart(clearest, view.width or _WIDTH), "", *sentences])
 
 
 # ---- the chart -------------------------------------------------------------------------------------------------------
@@ -192,6 +193,9 @@ def _distance(contests: Sequence[_Contest]) -> Iterator[str]:
 
 
 def _most_swapped(contests: Sequence[_Contest]) -> str:
+    """Return a sentence about the row that swapped most; empty if that is not known of any."""
+    if not any(spread(record, "swap_out_bytes") for contest in contests for record in contest.records):
+        return ""
     contest, record = max(
         ((contest, record) for contest in contests for record in contest.records),
         key=lambda pair: _swapped_bytes(pair[1]),

@@ -135,7 +135,8 @@ def full_name(case: Case) -> str:
     constraints = case.constraints.without(["memory_bytes"]).words.values()
     view = "" if case.view == HOST else f"view {case.view}"
     device = case.device or ""
-    parts = [*always, *constraints, view, loop, seed, conditions, device, _host(case), case.simulated]
+    parallel = "in parallel" if case.parallel else ""
+    parts = [*always, *constraints, view, parallel, loop, seed, conditions, device, _host(case), case.simulated]
     return ", ".join(part for part in parts if part)
 
 
@@ -155,6 +156,7 @@ KEYS: Mapping[str, Callable[[Case], str]] = {
     "workload": lambda case: case.workload,
     "limit": lambda case: case.limit or "none",
     "view": lambda case: case.view,
+    "parallel": lambda case: "yes" if case.parallel else "no",
     "reader": lambda case: case.reader,
     "store": lambda case: case.store,
     **{row.column: partial(_constraint, row) for row in CONSTRAINTS.values() if row.column},

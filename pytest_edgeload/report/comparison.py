@@ -103,7 +103,8 @@ def limit_of(case: Case) -> str:
     """Return the limit of a case and its device for the cell of a table."""
     host = "" if case.host is None else f"host {case.host}"
     view = "" if case.view == HOST else f"view {case.view}"
-    details = [case.device or "", host, view, case.form, case.simulated]
+    parallel = "in parallel" if case.parallel else ""
+    details = [case.device or "", host, view, parallel, case.form, case.simulated]
     words = ", ".join(filter(None, details))
     return f"{case.limit or 'none'}{words and f' ({words})'}"
 

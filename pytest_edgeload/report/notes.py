@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pytest_edgeload.base.text import listed, printable
 from pytest_edgeload.base.units import format_number
 from pytest_edgeload.report.columns import NAME, column, number
+from pytest_edgeload.report.sharing import sharing
 from pytest_edgeload.report.view import View
 from pytest_edgeload.results.case import Case
 from pytest_edgeload.results.measurement import METRICS, Measurement
@@ -75,7 +76,7 @@ def remarks(records: Sequence[Record], view: View) -> list[str]:
         )
     if not all(measurement.interleaved for measurement in everything):
         lines.append("rounds were not interleaved, because xdist distributes the tests")
-    return list(map(printable, lines))
+    return list(map(printable, [*lines, *sharing(records)]))
 
 
 def _absent(records: Sequence[Record], view: View) -> list[str]:

@@ -295,6 +295,7 @@ def _title(members: Sequence[Row], view: View) -> list[str]:
     view_words = [] if views.keys() == {HOST} else [f"view {' or '.join(views)}"]
     reader = [] if case.is_program else [f"reader {' or '.join(dict.fromkeys(one.reader for one in cases))}"]
     reader += filter(None, dict.fromkeys(one.form for one in cases))
+    view_words += ["in parallel"] if any(one.parallel for one in cases) else []
     where = ", ".join([f"cap {cap}, swap {swap}", *reader, *view_words, *constraints])
     if lines:
         first = f"{_subject(cases)} on {', '.join(map(str, lines))}{simulated}"

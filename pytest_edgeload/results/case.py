@@ -51,6 +51,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     `limit` is the memory limit as an option, a test or a device gives it (`512M`, `base+256M`), None without one;
     `constraints` has its bytes and all other constraints. `cap` is the mechanism that enforced them, or `simulated`,
     and `swap` the swap that the process could use: `none`, `off`, or its size. `view` is the memory that it saw.
+    `parallel`: whether runs of the case may overlap with others, on cores of their own; see `Measurement.sharing`.
 
     `host` names the machine if a session measured on several. `device` names the device, and after a merge also the
     machine. `by_device` lists the constraints, by field, that the
@@ -66,6 +67,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     cap: str
     swap: str
     view: Visible = HOST
+    parallel: bool = False
     limit: str | None = None
     constraints: Constraints = Constraints()
     host: str | None = None
@@ -126,6 +128,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> str:
         """The limit, the device, the host and the view in words: `at 768M on rpi3`, `at 512M, view limit`."""
         view = "" if self.view == HOST else f", view {self.view}"
+        view += ", in parallel" if self.parallel else ""
         form = "".join(f", {words}" for words in (self.form, self.simulated) if words)
         device = "" if self.device is None else f" on {self.device}"
         host = "" if self.host is None else f" on host {self.host}"

@@ -13,6 +13,7 @@ from pytest_edgeload.base.decoding import Count, Seconds
 from pytest_edgeload.planning.plan import Kind, Span, TaskTotal
 from pytest_edgeload.results.metric import Metric, Number, OwnMetric, OwnName, metrics_of
 from pytest_edgeload.results.metric import metric_field as _metric
+from pytest_edgeload.results.sharing import Sharing
 from pytest_edgeload.results.stream_stats import STREAM_METRICS, StreamStats, split_name
 
 Outcome = Literal["ok", "oom", "timeout", "crashed", "wrong"]
@@ -95,6 +96,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     started: Seconds = 0.0
     ended: Seconds = 0.0
     waited_s: Seconds = 0.0
+    sharing: Sharing = Sharing()
     interleaved: bool = True
     host: str = ""
     makespan_s: Annotated[

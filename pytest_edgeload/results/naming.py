@@ -17,8 +17,8 @@ STATISTICS = ("median", "mean", "min", "max")
 
 COLUMNS = frozenset({
     "policy", "host", "device", "workload", "limit", "reader", "store", "threads", "read_bw", "write_bw", "cpus",
-    "cores", "unenforced", "loop", "arrivals", "seed", "conditions", "clock", "test", "cap", "swap", "view", "ratio",
-    "bound", "memory_bound", "step_bound", "interval", "swap_in_out", "rounds", "outcome", "name", "case",
+    "cores", "unenforced", "loop", "arrivals", "seed", "conditions", "clock", "test", "cap", "swap", "view", "parallel",
+    "ratio", "bound", "memory_bound", "step_bound", "interval", "swap_in_out", "rounds", "outcome", "name", "case",
     "limit_bytes", "round", "detail",
 })  # fmt: skip
 """The names of all columns that are not metrics."""

@@ -28,13 +28,15 @@ class Limits:
 
     `may_swap` allows swap at all. Reads and writes are throttled on each of `disks`, which have the kernel's names
     `MAJOR:MINOR`. Two kinds of writes are not throttled: those through the page cache or to swap by version 1 of
-    cgroups, and by version 2 on file systems that do not record which group wrote a page.
+    cgroups, and by version 2 on file systems that do not record which group wrote a page. `own_cores` are the numbers
+    of the cores that no other run uses.
     """
 
     constraints: Constraints = field(default_factory=Constraints)
     may_swap: bool = False
     disks: tuple[str, ...] = ()
     max_processes: int = MAX_PROCESSES
+    own_cores: tuple[int, ...] = ()
 
     @property
     def max_swap_bytes(self) -> int | None:
@@ -44,7 +46,9 @@ class Limits:
     @property
     def core_numbers(self) -> tuple[int, ...]:
         """The numbers of the cores that the group may run on; empty if it may run on all."""
-        return () if self.constraints.cores is None else cores_of(self.constraints.cores)
+        if self.own_cores or self.constraints.cores is None:
+            return self.own_cores
+        return cores_of(self.constraints.cores)
 
 
 def limits_of(constraints: Constraints, files: Iterable[Path], swap: Swap) -> Limits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,15 @@ _VARIABLE = "TMPDIR"
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """A folder for the temporary files of one run at a time."""
+    """A folder for the temporary files of one run at a time, or of one run at a time on these cores."""
 
     folder: Path
 
     @classmethod
-    def of_host(cls) -> Self:
-        """Return the folder of the runs of this user on this host, which take turns."""
-        return cls(Path(tempfile.gettempdir()) / f"edgeload-{os.getuid()}-run")
+    def of_host(cls, cores: Sequence[int] = ()) -> Self:
+        """Return the folder of the runs of this user on this host that take turns, or have these cores."""
+        place = f"-{cores[0]}" if cores else ""
+        return cls(Path(tempfile.gettempdir()) / f"edgeload-{os.getuid()}-run{place}")
 
     def prepare(self, user: User) -> None:
         """Make the folder empty, and give it to the user of the run. Raises Unsupported."""

@@ -33,14 +33,15 @@ def shortfalls(
             continue
         alone = constraints.only("memory_bytes", name)
         available = _available(alone, swap, swap_kind, outer)
-        if not cap.enforces or not _can_open(cap, new_name(), partial(limits, alone)):
+        if not cap.enforces or not can_open(cap, new_name(), partial(limits, alone)):
             missing.append(Shortfall(name))
         elif available:
             missing.append(Shortfall(name, available))
     return tuple(missing)
 
 
-def _can_open(cap: Cap, name: str, limits: Callable[[], Limits]) -> bool:
+def can_open(cap: Cap, name: str, limits: Callable[[], Limits]) -> bool:
+    """Return whether the cap can open a group of this name with these limits."""
     try:
         cap.open(name, limits()).close()
     except Unsupported:

@@ -1,9 +1,12 @@
-"""The launcher tests a read throttle before anything is measured."""
+"""The launcher tests a read throttle before anything is measured, and repeats runs that overlapped."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +14,15 @@ from pathlib import Path
 import pytest
 
 from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.job import Job
 from pytest_edgeload.measuring.bench import Bench
+from pytest_edgeload.measuring.sharing import Overlap
+from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.sandbox.caps import Cap
-from pytest_edgeload.sandbox.constraints import Limits
+from pytest_edgeload.sandbox.constraints import Limits, cores_of
 from pytest_edgeload.sandbox.owner import PREFIX
+from pytest_edgeload.sandbox.sharing import Room
 from tests.measuring.parts import BPS
 
 
@@ -46,3 +54,44 @@ def test_throttle_error_keeps_the_hint_of_the_cap(
     words = "read-bw=90M: /sys/fs/cgroup/a: its cgroup.procs is locked; have root run: chown 1000 cgroup.procs"
     with pytest.raises(Unsupported, match=f"^{words}, or leave it out$"):
         replace(bench.launcher, cap=cap).check_reads(BPS, storage)
+
+
+NEIGHBOUR = """
+import sys
+from pytest_edgeload.sandbox.lock import shared_turn
+from pytest_edgeload.sandbox.sharing import Part, Room
+with shared_turn(Part(1), Room(1 << 40, 0, tuple(map(int, sys.argv[1:])))):
+    print("here", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="no two runs have cores of their own here")
+def test_run_beside_another_is_repeated_alone(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of networks beside another is repeated alone once, on the same core; the pair gives the interference."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    first, second = cores_of(2)
+    pipe = subprocess.PIPE
+    said: list[str] = []
+    command = [sys.executable, "-c", NEIGHBOUR, str(first), str(second)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as neighbour:
+        assert neighbour.stdout is not None
+        assert neighbour.stdout.readline() == "here\n"
+
+        def tell(line: str) -> None:
+            said.append(line)
+            neighbour.communicate()
+
+        room = Room(1 << 40, 0, (first, second))
+        launcher = replace(bench.launcher, overlap=Overlap(room, tmp_path, tmp_path / "runs"), say=tell, quiet_s=0.1)
+        job = Job(Plan(()), (), (), "read", 1)
+        held = Constraints(1 << 30, threads=1)
+        run = launcher.launch(job, held, 0)
+        again = launcher.launch(job, held, 0)
+    assert (run.outcome, run.sharing.cores, run.sharing.neighbours) == ("ok", (second,), 1)
+    assert run.sharing.alone_s is not None
+    assert len(said) == 1
+    assert run.waited_s > 0.1
+    assert (again.sharing.cores, again.sharing.neighbours, again.sharing.alone_s) == ((first,), 0, None)
+    assert os.sched_getaffinity(0) >= {first, second}

@@ -25,6 +25,7 @@ VALUES = {
     "timeout": ("8s", "9s", "10s"),
     "cap": ("none", "cgroup1", "cgroup2"),
     "swap": ("off", "auto", "4G"),
+    "parallel": ("yes", "no", "comparable"),
     "user": ("same", "nobody", "daemon"),
     "view": ("limit", "host", "limit"),
     "read-bw": ("none", "25M", "90M/s"),

@@ -31,7 +31,7 @@ CASE = Case(
     limit="512M",
     constraints=Constraints(512 << 20, threads=2),
 )
-ABOUT = {"outcome", "round", "attempt", "detail", "traceback", "started", "ended", "waited_s"}
+ABOUT = {"outcome", "round", "attempt", "detail", "traceback", "started", "ended", "waited_s", "sharing"}
 ABOUT |= {"interleaved", "machine_wide", "notices", "host"}
 PARTS = {
     "overrun",

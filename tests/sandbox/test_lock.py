@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from filelock import FileLock, Timeout
 
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.locks import hold, holder
-from pytest_edgeload.sandbox.lock import host_lock
+from pytest_edgeload.sandbox.lock import host_lock, shared_turn
+from pytest_edgeload.sandbox.sharing import SAME_FILES, Part, Room
 from tests.sandbox.witness import until
 
 TAKE_TURNS = """
@@ -122,6 +124,79 @@ def test_waiting_is_announced_once(temporary: Path) -> None:
             pass
     words = f"edgeload: waits for process {holder.pid} in {temporary}, because measured runs on one host take turns"
     assert said == [words]
+
+
+SIT = """
+import sys
+from pytest_edgeload.sandbox.lock import shared_turn
+from pytest_edgeload.sandbox.sharing import Part, Room
+with shared_turn(Part(1, files=frozenset(sys.argv[1])), Room(2, 0, (0, 1))) as seat:
+    print(*seat.cores, flush=True)
+    sys.stdin.read()
+"""
+
+
+def sit(folder: Path, files: str = "a") -> subprocess.Popen[str]:
+    """Start a process that holds a core until its input ends."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", SIT, files], stdin=pipe, stdout=pipe, text=True, cwd=folder)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "0\n"
+    return process
+
+
+def test_shared_turns_overlap_on_different_cores(temporary: Path) -> None:
+    """Two runs that fit hold a core each at the same time, and each counts the other as its neighbour."""
+    began = time.time()
+    with sit(temporary) as neighbour, shared_turn(Part(1), Room(2, 0, (0, 1))) as seat:
+        assert seat.cores == (1,)
+        assert (seat.neighbours(), seat.neighbours(since=began), seat.neighbours(since=time.time())) == (1, 0, 1)
+        neighbour.communicate()
+        assert seat.neighbours() == 0
+
+
+def test_run_that_does_not_fit_waits_for_the_other(temporary: Path) -> None:
+    """A run that would read the same files waits for its neighbour, says why, and notes the reason."""
+    said: list[str] = []
+    with sit(temporary, "ab") as neighbour:
+
+        def tell(line: str) -> None:
+            said.append(line)
+            neighbour.communicate()
+
+        with shared_turn(Part(1, files=frozenset("b")), Room(2, 0, (0, 1)), tell, quiet_s=0.1) as seat:
+            assert (seat.cores, seat.reason) == ((0,), SAME_FILES)
+            assert seat.waited_s > 0.1
+    assert said == [f"edgeload: waits for process {neighbour.pid} in {temporary}, because {SAME_FILES}"]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, None])
+def test_lone_run_waits_for_all_that_overlap(temporary: Path, end: signal.Signals | None) -> None:
+    """A run that takes turns waits until no run holds a core; the kernel frees those of a process that was killed."""
+    with sit(temporary) as neighbour:
+
+        def tell(line: str) -> None:
+            assert f"process {neighbour.pid} in {temporary}" in line
+            if end is None:
+                neighbour.communicate()
+            else:
+                neighbour.send_signal(end)
+
+        with host_lock(tell) as waited_s:
+            assert waited_s > 1.0
+            assert neighbour.poll() is not None or end is None
+    with shared_turn(Part(2), Room(2, 0, (0,)), pytest.fail) as seat:  # although its note is still there
+        assert seat.cores == (0,)
+
+
+def test_run_beside_one_without_a_note_waits(temporary: Path) -> None:
+    """A core that is held without a readable note counts as all of the memory."""
+    folder = temporary / f"edgeload-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    (folder / "core-0.json").write_text("{")
+    lock = FileLock(folder / "core-0.lock")
+    with lock, shared_turn(Part(1), Room(2, 0, (0, 1)), lambda _line: lock.release(), quiet_s=0.0) as seat:
+        assert seat.waited_s > 0
 
 
 def test_holder_is_of_this_file(temporary: Path) -> None:

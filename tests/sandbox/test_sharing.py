@@ -1,0 +1,93 @@
+"""Runs fit side by side, or there is a reason why not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_edgeload.devices.constraints import Constraints
+from pytest_edgeload.sandbox import sharing
+from pytest_edgeload.sandbox.sharing import Part, Room, room_of
+
+MIB = 1 << 20
+ROOM = Room(1024 * MIB, 512 * MIB, (0, 1, 2, 3))
+PARTS = st.builds(
+    Part,
+    memory_bytes=st.integers(1, 512).map(lambda size: size * MIB),
+    swap_bytes=st.integers(0, 300).map(lambda size: size * MIB),
+    cores=st.integers(1, 2),
+    files=st.frozensets(st.sampled_from("abc"), max_size=2),
+    is_throttled=st.booleans(),
+)
+
+
+@given(st.lists(PARTS, max_size=8), st.integers(0, 1024))
+def test_runs_side_by_side_have_everything_for_themselves(asking: list[Part], available: int) -> None:
+    """Whatever asks, the runs that are let in fit in memory and swap together, and share no core and no file."""
+    beside: dict[int, Part] = {}
+    inside = []
+    for part in asking:
+        cores = ROOM.cores_for(part, beside, available * MIB)
+        if isinstance(cores, str):
+            assert beside, "a run that is alone never waits"
+            continue
+        assert len(cores) == part.cores
+        assert not set(cores) & beside.keys()
+        beside |= dict(zip(cores, [part, Part(0)], strict=False))
+        inside.append(part)
+    assert sum(part.memory_bytes for part in inside) <= ROOM.memory_bytes
+    assert sum(part.swap_bytes for part in inside) <= ROOM.swap_bytes
+    assert len({part.is_throttled for part in inside}) <= 1
+    files = [file for part in inside for file in part.files]
+    assert len(files) == len(set(files))
+
+
+SMALL = Part(100 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("part", "beside", "available", "reason"),
+    [
+        (Part(MIB, files=frozenset("a")), {0: Part(MIB, files=frozenset("ab"))}, 1024, sharing.SAME_FILES),
+        (Part(MIB, is_throttled=True), {0: SMALL}, 1024, sharing.THROTTLE),
+        (Part(500 * MIB), {0: Part(525 * MIB)}, 1024, sharing.MEMORY),
+        (Part(500 * MIB), {0: SMALL}, 499, sharing.MEMORY),  # another user has it
+        (Part(MIB, 300 * MIB), {0: Part(MIB, 213 * MIB)}, 1024, sharing.SWAP),
+        (SMALL, dict.fromkeys(range(4), Part(0)), 1024, sharing.NO_CORE),
+        (SMALL, {7: sharing.UNKNOWN}, 1024, sharing.MEMORY),
+    ],
+)
+def test_run_waits_for_a_reason(part: Part, beside: dict[int, Part], available: int, reason: str) -> None:
+    """A run that does not fit beside the others waits, and the reason names what is missing."""
+    assert ROOM.cores_for(part, beside, available * MIB) == reason
+
+
+def test_part_follows_from_the_constraints() -> None:
+    """A run has as many cores as it may use or has threads for, and the share of its cores of the swap, or its own."""
+    free = Constraints(256 * MIB, threads=1)
+    assert ROOM.part(free) == Part(256 * MIB, 128 * MIB)
+    assert ROOM.part(free | Constraints(threads=2)) == Part(256 * MIB, 256 * MIB, 2)
+    assert ROOM.part(free | Constraints(threads=4, cores=1)) == Part(256 * MIB, 128 * MIB)
+    assert ROOM.part(free | Constraints(swap_bytes=0, read_bps=1)) == Part(256 * MIB, is_throttled=True)
+    compressed = Room(1024 * MIB, 512 * MIB, (0, 1, 2, 3), swap_is_memory=True)
+    assert compressed.part(free) == Part(384 * MIB, 128 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "reason"),
+    [
+        (Constraints(threads=1), "a run has no memory limit"),
+        (Constraints(MIB, threads=3), "two runs of 3 cores need more than the 4 of the machine"),
+        (Constraints(513 * MIB), "two runs of this limit do not fit in the memory of the machine"),
+    ],
+)
+def test_run_that_can_never_share_has_no_part(constraints: Constraints, reason: str) -> None:
+    """A run that could never have another beside it has a reason instead of a part."""
+    assert ROOM.part(constraints) == reason
+
+
+@pytest.mark.parametrize(("memory", "left"), [(1024, 768), (16384, 14336), (128, 0)])
+def test_reserve_is_for_everything_else(memory: int, left: int) -> None:
+    """An eighth of the memory, and at least 256 MiB, is left to everything else."""
+    assert room_of(memory * MIB, 0, (0,), swap_is_memory=False, by_cpuset=True).memory_bytes == left * MIB
