@@ -43,6 +43,8 @@ from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.sandbox.trial import can_open, shortfalls
 from pytest_edgeload.sandbox.user import User, ourselves
 
+_BY_AFFINITY = "no cpuset held it to its cores, only an affinity, which a program can change"
+
 
 @dataclass(frozen=True)
 class Launcher:
@@ -103,7 +105,7 @@ class Launcher:
         excluding = identities(files if cached is None else cached)
         part = "" if self.overlap is None else self.overlap.room.part(constraints, excluding)
         if self.overlap is not None and isinstance(part, Part):
-            measurement = self._beside_others(self.overlap, part, partial(run, part), is_repeatable=is_repeatable)
+            measurement = self._next_to_others(self.overlap, part, partial(run, part), is_repeatable=is_repeatable)
         else:
             with self.turn():
                 measurement = run(None, ())
@@ -119,7 +121,7 @@ class Launcher:
         self._waits_s.clear()
         return msgspec.structs.replace(measurement, waited_s=waited_s, notices=(*measurement.notices, *notices))
 
-    def _beside_others(
+    def _next_to_others(
         self, overlap: Overlap, part: Part, run: Callable[[tuple[int, ...]], Measurement], *, is_repeatable: bool
     ) -> Measurement:
         """Run once there is room for this part of the machine; repeat it alone if the session needs such a pair."""
@@ -128,13 +130,15 @@ class Launcher:
             before = seat.neighbours()
             measurement = run(seat.cores)
             ready = measurement.started + (measurement.startup_s or 0.0)
-            is_beside = seat.neighbours(since=ready) > 0  # during the whole plan
+            has_neighbour = seat.neighbours(since=ready) > 0  # during the whole plan
             neighbours = max(before, seat.neighbours())
         sharing = Sharing(seat.cores, neighbours, seat.reason)
-        if is_repeatable and is_beside and measurement.outcome == "ok" and overlap.take_pair():
+        if is_repeatable and has_neighbour and measurement.outcome == "ok" and overlap.take_pair():
             with self.turn():
                 sharing = msgspec.structs.replace(sharing, alone_s=run(seat.cores).makespan_s)
-        return without_machine_totals(measurement, sharing)
+        measurement = without_machine_totals(measurement, sharing)
+        notices = () if overlap.room.by_cpuset else (_BY_AFFINITY,)
+        return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices))
 
     @contextmanager
     def turn(self) -> Iterator[None]:

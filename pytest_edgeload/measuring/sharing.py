@@ -48,7 +48,7 @@ def identities(paths: Iterable[Path]) -> frozenset[str]:
 
 
 def without_machine_totals(measurement: Measurement, sharing: Sharing) -> Measurement:
-    """Return the measurement of a run beside others, without the totals of the machine, which include the others."""
+    """Return the measurement of a run next to others, without the totals of the machine, which include the others."""
     totals = {name for name in measurement.machine_wide if name in METRICS} | {"energy_j", "idle_power_w"}
     return msgspec.structs.replace(measurement, sharing=sharing, machine_wide=(), **dict.fromkeys(totals))
 
@@ -62,7 +62,7 @@ class Overlap:
     runs: Path
 
     def take_pair(self) -> bool:
-        """Return whether to repeat a run alone that was beside others. Only one process gets each such pair.
+        """Return whether to repeat a run alone that was next to others. Only one process gets each such pair.
 
         A session has three: the first one at once, the others after 8 and 16 runs, so that small sessions stay quick.
         """

@@ -53,11 +53,13 @@ def waits(entries: Iterable[Entry], option: str, *, may_overlap: bool) -> list[s
     `option` is the one that set the number of processes, such as `-n 3`; empty if nothing did.
     """
     entries = list(entries)
+    processes = {Path(entry.file).stem.rpartition("-")[2] for entry in entries}
+    if may_overlap and len(processes) == 1:
+        return ["one process measured, so its runs could overlap only with those of other sessions; add -n 2"]
     waited_s = sum(entry.measurement.waited_s for entry in entries)
     ran_s = sum(entry.measurement.ended - entry.measurement.started for entry in entries)
     if waited_s < max(_MIN_WAIT_S, _MIN_SHARE * ran_s):
         return []
-    processes = {Path(entry.file).stem.rpartition("-")[2] for entry in entries}
     if len(processes) == 1:
         return [f"runs waited {waited_s:.0f} s for runs of other sessions, because they take turns"]
     what = f"{waited_s:.0f} s of waiting over {len(processes)} processes{option and f' ({option})'}"

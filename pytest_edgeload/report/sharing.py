@@ -24,12 +24,12 @@ def sharing(records: Iterable[Record]) -> Iterator[str]:
     if ratios:
         spanned = f", {ratios[0]:.2f} to {ratios[-1]:.2f}" if len(ratios) > 1 else ""
         pairs = f"median of {len(ratios)} pairs{spanned}" if len(ratios) > 1 else "1 pair"
-        yield f"beside others, runs took {statistics.median(ratios):.2f} times as long as alone ({pairs})"
+        yield f"next to others, runs took {statistics.median(ratios):.2f} times as long as alone ({pairs})"
     elif beside:
         yield "the interference of runs that overlapped was not measured: no run of networks was repeated alone"
 
 
 def interference(run: Measurement) -> float | None:
-    """Return the makespan of a run beside others, relative to that of the same run alone; None if it is not known."""
+    """Return the makespan of a run next to others, relative to that of the same run alone; None if it is not known."""
     alone_s = run.sharing.alone_s
     return run.makespan_s / alone_s if run.makespan_s is not None and alone_s else None

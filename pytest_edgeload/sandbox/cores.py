@@ -11,7 +11,7 @@ from contextlib import contextmanager
 def on_cores(cores: Collection[int]) -> Iterator[None]:
     """Let this thread, and everything that it starts, run only on these cores; on all as before if there are none.
 
-    So the sampler of a run does not disturb the run beside it, and a run stays on its cores without a cpuset.
+    So the sampler of a run does not disturb the run next to it, and a run stays on its cores without a cpuset.
     """
     if not cores:
         yield

@@ -2,7 +2,7 @@
 
 `queue.lock` gives turns in the order in which processes ask, `run.lock` is held by a run that has the machine for
 itself, and by a run that overlaps only until it has its cores: then it holds a `core-N.lock` for each of them. The
-kernel releases a lock when its holder dies, so no state is stale: a note beside a lock counts only while that is held.
+kernel releases a lock when its holder dies, so no state is stale: a note next to a lock counts only while that is held.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAX_NOTE_BYTES = 1 << 20
 
 @contextmanager
 def host_lock(say: Callable[[str], None] = silent, quiet_s: float = QUIET_S) -> Iterator[float]:
-    """Hold the lock of measured runs, and yield the seconds that it took to get it. No other run is beside it.
+    """Hold the lock of measured runs, and yield the seconds that it took to get it. No other run is next to it.
 
     If that is more than `quiet_s`, `say` gets a line that names the process this one waits for.
     The kernel releases the lock when its holder dies. Processes get it in the order in which they ask, so a waiting
@@ -61,7 +61,7 @@ class Seat:
         self._folder = folder
 
     def neighbours(self, since: float = math.inf) -> int:
-        """Return the number of runs that are beside it now, and were so before the Unix time `since`."""
+        """Return the number of runs that are next to it now, and were so before the Unix time `since`."""
         parts = _parts(self._folder, self.cores)
         return sum(
             part.memory_bytes > 0 and _written(_note(self._folder, core)) < since for core, part in parts.items()
@@ -72,7 +72,7 @@ class Seat:
 def shared_turn(
     part: Part, room: Room, say: Callable[[str], None] = silent, quiet_s: float = QUIET_S
 ) -> Iterator[Seat]:
-    """Wait until a run with this part of the machine fits beside the others, and hold its cores.
+    """Wait until a run with this part of the machine fits next to the others, and hold its cores.
 
     See `host_lock` for `say`, `quiet_s`, the order and the errors.
     """
@@ -127,14 +127,14 @@ def _wait_for_cores(part: Part, room: Room, turn: _Turn) -> tuple[tuple[int, ...
     """Wait until the part fits. Return its cores, and the last reason to wait other than a lack of cores."""
     reason, has_said = "", False
     while True:
-        beside = _parts(turn.folder)
-        found = room.cores_for(part, beside, psutil.virtual_memory().available)
+        taken = _parts(turn.folder)
+        found = room.cores_for(part, taken, psutil.virtual_memory().available)
         if not isinstance(found, str):
             return found, reason
         if found != NO_CORE:
             reason = found
-        if beside and not has_said and turn.waited_s > turn.quiet_s:
-            turn.on_wait(holder(_lock(turn.folder, min(beside))), found)
+        if taken and not has_said and turn.waited_s > turn.quiet_s:
+            turn.on_wait(holder(_lock(turn.folder, min(taken))), found)
             has_said = True
         time.sleep(_POLL_S)
 

@@ -17,7 +17,7 @@ from pytest_edgeload.devices.constraints import Constraints
 _RESERVE_DIVISOR, _MIN_RESERVE_BYTES = 8, 256 << 20  # for the kernel, pytest's processes, and everything else
 
 NO_CORE = "no core was free"
-SAME_FILES = "a run beside it read the same files through the page cache"
+SAME_FILES = "a run next to it read the same files through the page cache"
 MEMORY = "their limits together exceed the memory of the machine"
 SWAP = "the swap that they may use exceeds that of the machine"
 THROTTLE = "only one of them has a read or write throttle"
@@ -37,7 +37,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 UNKNOWN = Part(1 << 62)
-"""The part of a run whose note cannot be read: nothing fits beside it."""
+"""The part of a run whose note cannot be read: nothing fits next to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +73,23 @@ class Room:
             return "two runs of this limit do not fit in the memory of the machine"
         return Part(memory_bytes, swap_bytes, cores, files, is_throttled)
 
-    def cores_for(self, part: Part, beside: Mapping[int, Part], available_bytes: int) -> tuple[int, ...] | str:
-        """Return the cores for a run, or why it has to wait. `beside` has the parts of other runs, by core.
+    def cores_for(self, part: Part, taken: Mapping[int, Part], available_bytes: int) -> tuple[int, ...] | str:
+        """Return the cores for a run, or why it has to wait. `taken` has the parts of other runs, by core.
 
         A run of several cores has its part at the first of them, and an empty part at the others. `available_bytes` is
         the memory that is available now.
         """
-        others = beside.values()
+        others = taken.values()
         if any(part.files & other.files for other in others):
             return SAME_FILES
         if any(part.is_throttled != other.is_throttled for other in others if other.memory_bytes):
             return THROTTLE
         taken_bytes = sum(other.memory_bytes for other in others)
-        if taken_bytes + part.memory_bytes > self.memory_bytes or (beside and part.memory_bytes > available_bytes):
+        if taken_bytes + part.memory_bytes > self.memory_bytes or (taken and part.memory_bytes > available_bytes):
             return MEMORY
         if sum(other.swap_bytes for other in others) + part.swap_bytes > self.swap_bytes:
             return SWAP
-        free = [core for core in self.cores if core not in beside]
+        free = [core for core in self.cores if core not in taken]
         return tuple(free[: part.cores]) if len(free) >= part.cores else NO_CORE
 
 

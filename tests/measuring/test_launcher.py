@@ -68,7 +68,7 @@ with shared_turn(Part(1), Room(1 << 40, 0, tuple(map(int, sys.argv[1:])))):
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="no two runs have cores of their own here")
 def test_run_beside_another_is_repeated_alone(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of networks beside another is repeated alone once, on the same core; the pair gives the interference."""
+    """A run of networks next to another is repeated alone once, on the same core; the pair gives the interference."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     first, second = cores_of(2)
@@ -95,3 +95,4 @@ def test_run_beside_another_is_repeated_alone(bench: Bench, tmp_path: Path, monk
     assert run.waited_s > 0.1
     assert (again.sharing.cores, again.sharing.neighbours, again.sharing.alone_s) == ((first,), 0, None)
     assert os.sched_getaffinity(0) >= {first, second}
+    assert not any("affinity" in notice for notice in run.notices)

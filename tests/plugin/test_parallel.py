@@ -56,7 +56,7 @@ def test_runs_that_fit_overlap_on_cores_of_their_own(begin: Begin, tmp_path: Pat
     assert ended.status == 0, ended.said
     left, right = ended.measurements
     assert [m.own["met"].value for m in (left, right)] == [1, 1]
-    cores = {int(m.own["core"].value) for m in (left, right)}
+    cores = {m.own["core"].value for m in (left, right)}
     assert cores == set(cores_of(2)) == {core for m in (left, right) for core in m.sharing.cores}
     assert left.sharing.neighbours or right.sharing.neighbours
     assert all(not m.machine_wide and m.energy_j is None for m in (left, right))
@@ -76,7 +76,9 @@ def test_run_without_a_limit_takes_turns(begin: Begin, tmp_path: Path) -> None:
     assert ended.status == 0, ended.said
     [record] = ended.records
     assert not record.case.parallel
-    ended.lines.fnmatch_lines(["0 of 1 runs overlapped *", "1 run waited for others: a run has no memory limit"])
+    ended.lines.fnmatch_lines(
+        ["0 of 1 runs overlapped *", "1 run waited for others: a run has no memory limit", "one process measured, *"]
+    )
 
 
 CORES = f"two runs of {os.cpu_count()} cores need more than the * of the machine"

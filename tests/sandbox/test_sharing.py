@@ -25,16 +25,16 @@ PARTS = st.builds(
 @given(st.lists(PARTS, max_size=8), st.integers(0, 1024))
 def test_runs_side_by_side_have_everything_for_themselves(asking: list[Part], available: int) -> None:
     """Whatever asks, the runs that are let in fit in memory and swap together, and share no core and no file."""
-    beside: dict[int, Part] = {}
+    taken: dict[int, Part] = {}
     inside = []
     for part in asking:
-        cores = ROOM.cores_for(part, beside, available * MIB)
+        cores = ROOM.cores_for(part, taken, available * MIB)
         if isinstance(cores, str):
-            assert beside, "a run that is alone never waits"
+            assert taken, "a run that is alone never waits"
             continue
         assert len(cores) == part.cores
-        assert not set(cores) & beside.keys()
-        beside |= dict(zip(cores, [part, Part(0)], strict=False))
+        assert not set(cores) & taken.keys()
+        taken |= dict(zip(cores, [part, Part(0)], strict=False))
         inside.append(part)
     assert sum(part.memory_bytes for part in inside) <= ROOM.memory_bytes
     assert sum(part.swap_bytes for part in inside) <= ROOM.swap_bytes
@@ -47,7 +47,7 @@ SMALL = Part(100 * MIB)
 
 
 @pytest.mark.parametrize(
-    ("part", "beside", "available", "reason"),
+    ("part", "taken", "available", "reason"),
     [
         (Part(MIB, files=frozenset("a")), {0: Part(MIB, files=frozenset("ab"))}, 1024, sharing.SAME_FILES),
         (Part(MIB, is_throttled=True), {0: SMALL}, 1024, sharing.THROTTLE),
@@ -58,9 +58,9 @@ SMALL = Part(100 * MIB)
         (SMALL, {7: sharing.UNKNOWN}, 1024, sharing.MEMORY),
     ],
 )
-def test_run_waits_for_a_reason(part: Part, beside: dict[int, Part], available: int, reason: str) -> None:
-    """A run that does not fit beside the others waits, and the reason names what is missing."""
-    assert ROOM.cores_for(part, beside, available * MIB) == reason
+def test_run_waits_for_a_reason(part: Part, taken: dict[int, Part], available: int, reason: str) -> None:
+    """A run that does not fit next to the others waits, and the reason names what is missing."""
+    assert ROOM.cores_for(part, taken, available * MIB) == reason
 
 
 def test_part_follows_from_the_constraints() -> None:
@@ -83,7 +83,7 @@ def test_part_follows_from_the_constraints() -> None:
     ],
 )
 def test_run_that_can_never_share_has_no_part(constraints: Constraints, reason: str) -> None:
-    """A run that could never have another beside it has a reason instead of a part."""
+    """A run that could never have another next to it has a reason instead of a part."""
     assert ROOM.part(constraints) == reason
 
 
