@@ -38,7 +38,7 @@ from pytest_edgeload.sandbox.launch import launch
 from pytest_edgeload.sandbox.lock import host_lock, shared_turn
 from pytest_edgeload.sandbox.owner import PREFIX
 from pytest_edgeload.sandbox.scratch import Scratch
-from pytest_edgeload.sandbox.sharing import Part, Room
+from pytest_edgeload.sandbox.sharing import MachinePart, SharedMachine
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.sandbox.trial import can_open, shortfalls
 from pytest_edgeload.sandbox.user import User, ourselves
@@ -94,7 +94,7 @@ class Launcher:
         free = unthrottled(constraints, files)
         throttled = [file for file in files if file not in free]
 
-        def run(part: Part | None, cores: tuple[int, ...]) -> Measurement:
+        def run(part: MachinePart | None, cores: tuple[int, ...]) -> Measurement:
             # The limits are computed in our turn: the swap of others may have come or gone.
             limits = self._limits(constraints, throttled, part, cores)
             if not cores:
@@ -104,7 +104,7 @@ class Launcher:
 
         excluding = identities(files if cached is None else cached)
         part = "" if self.overlap is None else self.overlap.room.part(constraints, excluding)
-        if self.overlap is not None and isinstance(part, Part):
+        if self.overlap is not None and isinstance(part, MachinePart):
             measurement = self._next_to_others(self.overlap, part, partial(run, part), is_repeatable=is_repeatable)
         else:
             with self.turn():
@@ -122,7 +122,7 @@ class Launcher:
         return msgspec.structs.replace(measurement, waited_s=waited_s, notices=(*measurement.notices, *notices))
 
     def _next_to_others(
-        self, overlap: Overlap, part: Part, run: Callable[[tuple[int, ...]], Measurement], *, is_repeatable: bool
+        self, overlap: Overlap, part: MachinePart, run: Callable[[tuple[int, ...]], Measurement], *, is_repeatable: bool
     ) -> Measurement:
         """Run once there is room for this part of the machine; repeat it alone if the session needs such a pair."""
         with shared_turn(part, overlap.room, self.say, self.quiet_s) as seat:
@@ -173,7 +173,7 @@ class Launcher:
             hint = (*pieces(error.hint), ", or leave it out") if error.hint else "leave it out"
             raise error.within(Setting("read-bw", exact_size(read_bps)), hint) from error
 
-    def room_of_host(self) -> Room:
+    def room_of_host(self) -> SharedMachine:
         """Return this machine as runs share it, after a trial of the cpuset. Raises Unsupported."""
         cores = Limits(own_cores=cores_of(os.cpu_count() or 1))
         by_cpuset = can_open(self.cap, self._group_name(), lambda: cores)
@@ -194,7 +194,7 @@ class Launcher:
         self,
         constraints: Constraints,
         files: Iterable[Path],
-        part: Part | None = None,
+        part: MachinePart | None = None,
         cores: tuple[int, ...] = (),
     ) -> Limits:
         """Return the limits of a worker that reads `files` and has these cores and this part of the machine.

@@ -17,14 +17,14 @@ from pytest_edgeload.results.measurement import METRICS, Measurement
 from pytest_edgeload.results.sharing import Sharing
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import cores_of
-from pytest_edgeload.sandbox.sharing import Room, room_of
+from pytest_edgeload.sandbox.sharing import SharedMachine, room_of
 from pytest_edgeload.sandbox.swap import Swap
 
 _MIN_BYTES = 1 << 20  # a smaller file is read in no time, with or without the page cache
 _MAX_PAIRS, _RUNS_PER_PAIR = 3, 8
 
 
-def host_room(cap: Cap, swap: Swap, *, by_cpuset: bool = True) -> Room:
+def host_room(cap: Cap, swap: Swap, *, by_cpuset: bool = True) -> SharedMachine:
     """Return this machine, or what the groups around leave of it, as runs share it. Raises Unsupported."""
     memory = [int(limit.value) for limit in cap.outer().limits if limit.resource == "memory_bytes"]
     return room_of(
@@ -57,7 +57,7 @@ def without_machine_totals(measurement: Measurement, sharing: Sharing) -> Measur
 class Overlap:
     """The room that the runs of a session share, and the session's folder, with the folder of its measurements."""
 
-    room: Room
+    room: SharedMachine
     session: Path
     runs: Path
 

@@ -34,7 +34,7 @@ from pytest_edgeload.plugin.terminal import SessionProgress
 from pytest_edgeload.results.case import SIMULATED
 from pytest_edgeload.results.stored_speeds import LoadedSpeeds
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.sandbox.sharing import Room
+from pytest_edgeload.sandbox.sharing import SharedMachine
 from pytest_edgeload.sandbox.swap import Swap, planned
 
 _QUIET_OF_MANY_S = 15.0
@@ -53,7 +53,7 @@ class Shared(msgspec.Struct, frozen=True):
     swap_usable: bool
     swap_kind: str
     unenforced: dict[str, tuple[Shortfall, ...]] = {}
-    room: Room | None = None
+    room: SharedMachine | None = None
 
     @property
     def swap(self) -> Swap:
@@ -162,7 +162,7 @@ class SessionMachine:
         """Return the bytes of a limit in a simulation. Raises UsageError if an idle worker already exceeds it."""
         return None if limit is None else enforced_bytes(limit, self.speeds(device).worker.idle_bytes)
 
-    def bench_with(self, cap: str, swap: Swap, room: Room | None = None) -> Bench:
+    def bench_with(self, cap: str, swap: Swap, room: SharedMachine | None = None) -> Bench:
         """Return a bench with another cap and swap, whose runs overlap only with `room`."""
         is_alone = self._setup.is_owner or self._setup.host is not None
         launcher = Launcher(

@@ -23,7 +23,7 @@ from pytest_edgeload.results.case import AUTO, Case
 from pytest_edgeload.results.measurement import Measurement
 from pytest_edgeload.results.record import Entry
 from pytest_edgeload.sandbox.launch import Calling
-from pytest_edgeload.sandbox.sharing import Part
+from pytest_edgeload.sandbox.sharing import MachinePart
 from pytest_edgeload.sandbox.swap import Swap
 from pytest_edgeload.workload import Mix
 
@@ -128,7 +128,7 @@ class SessionBench:
         if device is not None:
             case = on_device(case, device, shared.unenforced[device.name], sets_memory=devices.sets_memory)
         parallel = self._setup.settings.parallel
-        may_overlap = shared.room is not None and isinstance(shared.room.part(case.enforced), Part)
+        may_overlap = shared.room is not None and isinstance(shared.room.part(case.enforced), MachinePart)
         case = msgspec.structs.replace(case, parallel=may_overlap and not parallel.is_comparable)
         return case.seen_as(self._setup.settings.view)
 

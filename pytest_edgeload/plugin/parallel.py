@@ -11,7 +11,7 @@ from pytest_edgeload.plugin.devices import SessionDevices
 from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.sandbox.sharing import Part
+from pytest_edgeload.sandbox.sharing import MachinePart
 from pytest_edgeload.sandbox.swap import Swap
 
 
@@ -31,7 +31,7 @@ def check(settings: Settings, given: Mapping[str, Given], devices: SessionDevice
         )
     room = host_room(CAPS[cap], Swap(0))
     parts = [room.part(constraints) for constraints in _constraints(settings, devices)]
-    reasons = [part for part in parts if not isinstance(part, Part)]
+    reasons = [part for part in parts if not isinstance(part, MachinePart)]
     if len(reasons) == len(parts):
         less = ("try ", Setting("threads", "1"), " and a small ", Setting("mem"))
         raise UsageError(subject, f"no runs could overlap: {reasons[0]}", less)

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from pytest_edgeload.base import decoding, files, kernel_text
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.locks import QUIET_S, hold, holder, silent
-from pytest_edgeload.sandbox.sharing import NO_CORE, UNKNOWN, Part, Room
+from pytest_edgeload.sandbox.sharing import NO_CORE, UNKNOWN, MachinePart, SharedMachine
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _HINT = "set TMPDIR to a folder of your own"
@@ -70,7 +70,7 @@ class Seat:
 
 @contextmanager
 def shared_turn(
-    part: Part, room: Room, say: Callable[[str], None] = silent, quiet_s: float = QUIET_S
+    part: MachinePart, room: SharedMachine, say: Callable[[str], None] = silent, quiet_s: float = QUIET_S
 ) -> Iterator[Seat]:
     """Wait until a run with this part of the machine fits next to the others, and hold its cores.
 
@@ -79,7 +79,7 @@ def shared_turn(
     with ExitStack() as seat:
         with _next_turn(say, quiet_s) as turn, _repairable(turn.folder):
             cores, reason = _wait_for_cores(part, room, turn)
-            for core, own in zip(cores, [part, *[Part(0)] * part.cores], strict=False):
+            for core, own in zip(cores, [part, *[MachinePart(0)] * part.cores], strict=False):
                 seat.enter_context(hold(_lock(turn.folder, core)))
                 files.write(_note(turn.folder, core), msgspec.json.encode(own), files.OURS)
             waited_s = turn.waited_s
@@ -87,7 +87,7 @@ def shared_turn(
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class _Wait:
     folder: Path
     asked_s: float
     quiet_s: float
@@ -102,12 +102,12 @@ class _Turn:
 
 
 @contextmanager
-def _next_turn(say: Callable[[str], None], quiet_s: float) -> Iterator[_Turn]:
+def _next_turn(say: Callable[[str], None], quiet_s: float) -> Iterator[_Wait]:
     """Hold the lock of a run that has the machine for itself, after those who asked before. Raises Unsupported."""
     folder = _folder()
     queue, run = folder / "queue.lock", folder / "run.lock"
 
-    turn = _Turn(folder, time.monotonic(), quiet_s, say)
+    turn = _Wait(folder, time.monotonic(), quiet_s, say)
     with ExitStack() as stack:
         with _repairable(folder), hold(queue, lambda _next: turn.on_wait(holder(run)), quiet_s):
             stack.enter_context(hold(run, turn.on_wait, quiet_s))
@@ -123,7 +123,7 @@ def _repairable(folder: Path) -> Iterator[None]:
         raise Unsupported(str(folder), error.strerror or "", f"repair it, or {_HINT}") from error
 
 
-def _wait_for_cores(part: Part, room: Room, turn: _Turn) -> tuple[tuple[int, ...], str]:
+def _wait_for_cores(part: MachinePart, room: SharedMachine, turn: _Wait) -> tuple[tuple[int, ...], str]:
     """Wait until the part fits. Return its cores, and the last reason to wait other than a lack of cores."""
     reason, has_said = "", False
     while True:
@@ -139,7 +139,7 @@ def _wait_for_cores(part: Part, room: Room, turn: _Turn) -> tuple[tuple[int, ...
         time.sleep(_POLL_S)
 
 
-def _parts(folder: Path, own: Collection[int] = ()) -> dict[int, Part]:
+def _parts(folder: Path, own: Collection[int] = ()) -> dict[int, MachinePart]:
     """Return the parts of the runs that hold cores other than `own`, by core."""
     parts = {}
     for file in folder.glob("core-*.lock"):
@@ -154,9 +154,9 @@ def _parts(folder: Path, own: Collection[int] = ()) -> dict[int, Part]:
     return parts
 
 
-def _read(note: Path) -> Part:
+def _read(note: Path) -> MachinePart:
     try:
-        return decoding.decode(files.read(note, _MAX_NOTE_BYTES), Part)
+        return decoding.decode(files.read(note, _MAX_NOTE_BYTES), MachinePart)
     except (OSError, ValueError):
         return UNKNOWN
 

@@ -23,7 +23,7 @@ SWAP = "the swap that they may use exceeds that of the machine"
 THROTTLE = "only one of them has a read or write throttle"
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+class MachinePart(msgspec.Struct, frozen=True, omit_defaults=True):
     """The part of the machine that a run has for itself: memory and swap as limits, a number of cores, and files.
 
     The files, named by device and inode, are those that it reads through the page cache.
@@ -36,12 +36,12 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     is_throttled: bool = False
 
 
-UNKNOWN = Part(1 << 62)
+UNKNOWN = MachinePart(1 << 62)
 """The part of a run whose note cannot be read: nothing fits next to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class SharedMachine:
     """The machine as runs share it: memory without a reserve, swap, and the numbers of its cores.
 
     `by_cpuset`: whether the kernel can hold a group to its cores. If not, a run inherits an affinity, which a program
@@ -54,7 +54,7 @@ class Room:
     by_cpuset: bool = True
     swap_is_memory: bool = False
 
-    def part(self, constraints: Constraints, files: frozenset[str] = frozenset()) -> Part | str:
+    def part(self, constraints: Constraints, files: frozenset[str] = frozenset()) -> MachinePart | str:
         """Return the part of a run with these constraints, or the reason why it cannot share the machine.
 
         A run without a limit of swap gets the share of its cores.
@@ -71,9 +71,11 @@ class Room:
         memory_bytes = constraints.memory_bytes + (swap_bytes if self.swap_is_memory else 0)
         if 2 * memory_bytes > self.memory_bytes:
             return "two runs of this limit do not fit in the memory of the machine"
-        return Part(memory_bytes, swap_bytes, cores, files, is_throttled)
+        return MachinePart(memory_bytes, swap_bytes, cores, files, is_throttled)
 
-    def cores_for(self, part: Part, taken: Mapping[int, Part], available_bytes: int) -> tuple[int, ...] | str:
+    def cores_for(
+        self, part: MachinePart, taken: Mapping[int, MachinePart], available_bytes: int
+    ) -> tuple[int, ...] | str:
         """Return the cores for a run, or why it has to wait. `taken` has the parts of other runs, by core.
 
         A run of several cores has its part at the first of them, and an empty part at the others. `available_bytes` is
@@ -93,7 +95,9 @@ class Room:
         return tuple(free[: part.cores]) if len(free) >= part.cores else NO_CORE
 
 
-def room_of(memory_bytes: int, swap_bytes: int, cores: Sequence[int], *, swap_is_memory: bool, by_cpuset: bool) -> Room:
+def room_of(
+    memory_bytes: int, swap_bytes: int, cores: Sequence[int], *, swap_is_memory: bool, by_cpuset: bool
+) -> SharedMachine:
     """Return the room on a machine with so much memory: an eighth of it, and at least 256 MiB, is the reserve."""
     reserve_bytes = max(_MIN_RESERVE_BYTES, memory_bytes // _RESERVE_DIVISOR)
-    return Room(max(0, memory_bytes - reserve_bytes), swap_bytes, tuple(cores), by_cpuset, swap_is_memory)
+    return SharedMachine(max(0, memory_bytes - reserve_bytes), swap_bytes, tuple(cores), by_cpuset, swap_is_memory)

@@ -22,7 +22,7 @@ from pytest_edgeload.planning.plan import Plan
 from pytest_edgeload.sandbox.caps import Cap
 from pytest_edgeload.sandbox.constraints import Limits, cores_of
 from pytest_edgeload.sandbox.owner import PREFIX
-from pytest_edgeload.sandbox.sharing import Room
+from pytest_edgeload.sandbox.sharing import SharedMachine
 from tests.measuring.parts import BPS
 
 
@@ -59,15 +59,15 @@ def test_throttle_error_keeps_the_hint_of_the_cap(
 NEIGHBOUR = """
 import sys
 from pytest_edgeload.sandbox.lock import shared_turn
-from pytest_edgeload.sandbox.sharing import Part, Room
-with shared_turn(Part(1), Room(1 << 40, 0, tuple(map(int, sys.argv[1:])))):
+from pytest_edgeload.sandbox.sharing import MachinePart, SharedMachine
+with shared_turn(MachinePart(1), SharedMachine(1 << 40, 0, tuple(map(int, sys.argv[1:])))):
     print("here", flush=True)
     sys.stdin.read()
 """
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="no two runs have cores of their own here")
-def test_run_beside_another_is_repeated_alone(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_next_to_another_is_repeated_alone(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of networks next to another is repeated alone once, on the same core; the pair gives the interference."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -83,7 +83,7 @@ def test_run_beside_another_is_repeated_alone(bench: Bench, tmp_path: Path, monk
             said.append(line)
             neighbour.communicate()
 
-        room = Room(1 << 40, 0, (first, second))
+        room = SharedMachine(1 << 40, 0, (first, second))
         launcher = replace(bench.launcher, overlap=Overlap(room, tmp_path, tmp_path / "runs"), say=tell, quiet_s=0.1)
         job = Job(Plan(()), (), (), "read", 1)
         held = Constraints(1 << 30, threads=1)

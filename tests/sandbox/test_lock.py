@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.locks import hold, holder
 from pytest_edgeload.sandbox.lock import host_lock, shared_turn
-from pytest_edgeload.sandbox.sharing import SAME_FILES, Part, Room
+from pytest_edgeload.sandbox.sharing import SAME_FILES, MachinePart, SharedMachine
 from tests.sandbox.witness import until
 
 TAKE_TURNS = """
@@ -129,8 +129,8 @@ def test_waiting_is_announced_once(temporary: Path) -> None:
 SIT = """
 import sys
 from pytest_edgeload.sandbox.lock import shared_turn
-from pytest_edgeload.sandbox.sharing import Part, Room
-with shared_turn(Part(1, files=frozenset(sys.argv[1])), Room(2, 0, (0, 1))) as seat:
+from pytest_edgeload.sandbox.sharing import MachinePart, SharedMachine
+with shared_turn(MachinePart(1, files=frozenset(sys.argv[1])), SharedMachine(2, 0, (0, 1))) as seat:
     print(*seat.cores, flush=True)
     sys.stdin.read()
 """
@@ -148,7 +148,7 @@ def sit(folder: Path, files: str = "a") -> subprocess.Popen[str]:
 def test_shared_turns_overlap_on_different_cores(temporary: Path) -> None:
     """Two runs that fit hold a core each at the same time, and each counts the other as its neighbour."""
     began = time.time()
-    with sit(temporary) as neighbour, shared_turn(Part(1), Room(2, 0, (0, 1))) as seat:
+    with sit(temporary) as neighbour, shared_turn(MachinePart(1), SharedMachine(2, 0, (0, 1))) as seat:
         assert seat.cores == (1,)
         assert (seat.neighbours(), seat.neighbours(since=began), seat.neighbours(since=time.time())) == (1, 0, 1)
         neighbour.communicate()
@@ -164,7 +164,7 @@ def test_run_that_does_not_fit_waits_for_the_other(temporary: Path) -> None:
             said.append(line)
             neighbour.communicate()
 
-        with shared_turn(Part(1, files=frozenset("b")), Room(2, 0, (0, 1)), tell, quiet_s=0.1) as seat:
+        with shared_turn(MachinePart(1, files=frozenset("b")), SharedMachine(2, 0, (0, 1)), tell, quiet_s=0.1) as seat:
             assert (seat.cores, seat.reason) == ((0,), SAME_FILES)
             assert seat.waited_s > 0.1
     assert said == [f"edgeload: waits for process {neighbour.pid} in {temporary}, because {SAME_FILES}"]
@@ -185,17 +185,22 @@ def test_lone_run_waits_for_all_that_overlap(temporary: Path, end: signal.Signal
         with host_lock(tell) as waited_s:
             assert waited_s > 1.0
             assert neighbour.poll() is not None or end is None
-    with shared_turn(Part(2), Room(2, 0, (0,)), pytest.fail) as seat:  # although its note is still there
+    with shared_turn(
+        MachinePart(2), SharedMachine(2, 0, (0,)), pytest.fail
+    ) as seat:  # although its note is still there
         assert seat.cores == (0,)
 
 
-def test_run_beside_one_without_a_note_waits(temporary: Path) -> None:
+def test_run_next_to_one_without_a_note_waits(temporary: Path) -> None:
     """A core that is held without a readable note counts as all of the memory."""
     folder = temporary / f"edgeload-{os.getuid()}"
     folder.mkdir(mode=0o700)
     (folder / "core-0.json").write_text("{")
     lock = FileLock(folder / "core-0.lock")
-    with lock, shared_turn(Part(1), Room(2, 0, (0, 1)), lambda _line: lock.release(), quiet_s=0.0) as seat:
+    with (
+        lock,
+        shared_turn(MachinePart(1), SharedMachine(2, 0, (0, 1)), lambda _line: lock.release(), quiet_s=0.0) as seat,
+    ):
         assert seat.waited_s > 0
 
 

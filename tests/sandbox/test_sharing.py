@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.devices.constraints import Constraints
 from pytest_edgeload.sandbox import sharing
-from pytest_edgeload.sandbox.sharing import Part, Room, room_of
+from pytest_edgeload.sandbox.sharing import MachinePart, SharedMachine, room_of
 
 MIB = 1 << 20
-ROOM = Room(1024 * MIB, 512 * MIB, (0, 1, 2, 3))
+ROOM = SharedMachine(1024 * MIB, 512 * MIB, (0, 1, 2, 3))
 PARTS = st.builds(
-    Part,
+    MachinePart,
     memory_bytes=st.integers(1, 512).map(lambda size: size * MIB),
     swap_bytes=st.integers(0, 300).map(lambda size: size * MIB),
     cores=st.integers(1, 2),
@@ -23,9 +23,9 @@ PARTS = st.builds(
 
 
 @given(st.lists(PARTS, max_size=8), st.integers(0, 1024))
-def test_runs_side_by_side_have_everything_for_themselves(asking: list[Part], available: int) -> None:
+def test_runs_side_by_side_have_everything_for_themselves(asking: list[MachinePart], available: int) -> None:
     """Whatever asks, the runs that are let in fit in memory and swap together, and share no core and no file."""
-    taken: dict[int, Part] = {}
+    taken: dict[int, MachinePart] = {}
     inside = []
     for part in asking:
         cores = ROOM.cores_for(part, taken, available * MIB)
@@ -34,7 +34,7 @@ def test_runs_side_by_side_have_everything_for_themselves(asking: list[Part], av
             continue
         assert len(cores) == part.cores
         assert not set(cores) & taken.keys()
-        taken |= dict(zip(cores, [part, Part(0)], strict=False))
+        taken |= dict(zip(cores, [part, MachinePart(0)], strict=False))
         inside.append(part)
     assert sum(part.memory_bytes for part in inside) <= ROOM.memory_bytes
     assert sum(part.swap_bytes for part in inside) <= ROOM.swap_bytes
@@ -43,22 +43,27 @@ def test_runs_side_by_side_have_everything_for_themselves(asking: list[Part], av
     assert len(files) == len(set(files))
 
 
-SMALL = Part(100 * MIB)
+SMALL = MachinePart(100 * MIB)
 
 
 @pytest.mark.parametrize(
     ("part", "taken", "available", "reason"),
     [
-        (Part(MIB, files=frozenset("a")), {0: Part(MIB, files=frozenset("ab"))}, 1024, sharing.SAME_FILES),
-        (Part(MIB, is_throttled=True), {0: SMALL}, 1024, sharing.THROTTLE),
-        (Part(500 * MIB), {0: Part(525 * MIB)}, 1024, sharing.MEMORY),
-        (Part(500 * MIB), {0: SMALL}, 499, sharing.MEMORY),  # another user has it
-        (Part(MIB, 300 * MIB), {0: Part(MIB, 213 * MIB)}, 1024, sharing.SWAP),
-        (SMALL, dict.fromkeys(range(4), Part(0)), 1024, sharing.NO_CORE),
+        (
+            MachinePart(MIB, files=frozenset("a")),
+            {0: MachinePart(MIB, files=frozenset("ab"))},
+            1024,
+            sharing.SAME_FILES,
+        ),
+        (MachinePart(MIB, is_throttled=True), {0: SMALL}, 1024, sharing.THROTTLE),
+        (MachinePart(500 * MIB), {0: MachinePart(525 * MIB)}, 1024, sharing.MEMORY),
+        (MachinePart(500 * MIB), {0: SMALL}, 499, sharing.MEMORY),  # another user has it
+        (MachinePart(MIB, 300 * MIB), {0: MachinePart(MIB, 213 * MIB)}, 1024, sharing.SWAP),
+        (SMALL, dict.fromkeys(range(4), MachinePart(0)), 1024, sharing.NO_CORE),
         (SMALL, {7: sharing.UNKNOWN}, 1024, sharing.MEMORY),
     ],
 )
-def test_run_waits_for_a_reason(part: Part, taken: dict[int, Part], available: int, reason: str) -> None:
+def test_run_waits_for_a_reason(part: MachinePart, taken: dict[int, MachinePart], available: int, reason: str) -> None:
     """A run that does not fit next to the others waits, and the reason names what is missing."""
     assert ROOM.cores_for(part, taken, available * MIB) == reason
 
@@ -66,12 +71,12 @@ def test_run_waits_for_a_reason(part: Part, taken: dict[int, Part], available: i
 def test_part_follows_from_the_constraints() -> None:
     """A run has as many cores as it may use or has threads for, and the share of its cores of the swap, or its own."""
     free = Constraints(256 * MIB, threads=1)
-    assert ROOM.part(free) == Part(256 * MIB, 128 * MIB)
-    assert ROOM.part(free | Constraints(threads=2)) == Part(256 * MIB, 256 * MIB, 2)
-    assert ROOM.part(free | Constraints(threads=4, cores=1)) == Part(256 * MIB, 128 * MIB)
-    assert ROOM.part(free | Constraints(swap_bytes=0, read_bps=1)) == Part(256 * MIB, is_throttled=True)
-    compressed = Room(1024 * MIB, 512 * MIB, (0, 1, 2, 3), swap_is_memory=True)
-    assert compressed.part(free) == Part(384 * MIB, 128 * MIB)
+    assert ROOM.part(free) == MachinePart(256 * MIB, 128 * MIB)
+    assert ROOM.part(free | Constraints(threads=2)) == MachinePart(256 * MIB, 256 * MIB, 2)
+    assert ROOM.part(free | Constraints(threads=4, cores=1)) == MachinePart(256 * MIB, 128 * MIB)
+    assert ROOM.part(free | Constraints(swap_bytes=0, read_bps=1)) == MachinePart(256 * MIB, is_throttled=True)
+    compressed = SharedMachine(1024 * MIB, 512 * MIB, (0, 1, 2, 3), swap_is_memory=True)
+    assert compressed.part(free) == MachinePart(384 * MIB, 128 * MIB)
 
 
 @pytest.mark.parametrize(
