@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pytest_edgeload.networks.layer import Network
 from pytest_edgeload.networks.tile import PAGE, share, span_bytes
-from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, LayerSize, MachineSpeeds
+from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, Contention, LayerSize, MachineSpeeds
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.planning.reader_names import DIRECT, MAPPING, THROUGH_CACHE
 from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
@@ -43,6 +43,14 @@ _Block = tuple[Hashable, int]
 """A part of the memory: its key, and its bytes."""
 
 
+class _Slowed(NamedTuple):
+    """How much longer a load takes beside execs, an exec beside loads, and each of a pair of execs."""
+
+    reading: float
+    computing: float
+    pair: float
+
+
 class CalibratedMachine:
     """A worker on a machine with these speeds, which carries out `plan` once."""
 
@@ -61,6 +69,7 @@ class CalibratedMachine:
         self._executed: set[LayerSize] = set()
         self._exec_s: dict[tuple[int, int, bool, bool], float] = {}
         self._paces: dict[tuple[int, int], tuple[float, float]] = {}
+        self._slowed = _slowed_beside(speeds.contention, is_arena=plan.arena_bytes > 0)
 
     @property
     def peak_bytes(self) -> int:
@@ -107,14 +116,13 @@ class CalibratedMachine:
     def _loads_slowed(self, on_disk: int, on_processor: int) -> float:
         if not on_disk:
             return 1.0
-        reader, contention = self._setup.reader, self.speeds.contention
+        reader = self._setup.reader
         alone_s, together_s = (self.speeds.read_s(reader, _TYPICAL_BYTES, lanes) for lanes in (1, on_disk))
-        return max(1.0, together_s / alone_s) * (contention.reading_beside_computing if on_processor else 1.0)
+        return max(1.0, together_s / alone_s) * (self._slowed.reading if on_processor else 1.0)
 
     def _execs_slowed(self, on_disk: int, on_processor: int) -> float:
-        contention = self.speeds.contention
-        together = 1 + (contention.computing_beside_computing - 1) * max(0, on_processor - 1)
-        return together * (contention.computing_beside_reading if on_disk else 1.0)
+        together = 1 + (self._slowed.pair - 1) * max(0, on_processor - 1)
+        return together * (self._slowed.computing if on_disk else 1.0)
 
     def _executing_s(self, task: Task, i: int, step: int) -> float:
         network = self._networks[task.request]
@@ -196,6 +204,14 @@ class CalibratedMachine:
         for block in blocks:
             release(*block)
         return sum(size_bytes for _, size_bytes in blocks)
+
+
+def _slowed_beside(contention: Contention, *, is_arena: bool) -> _Slowed:
+    """Return the factors of a plan: those of loads into the arena if it has one, and so nearly all loads a place."""
+    pair = contention.computing_beside_computing
+    if is_arena:
+        return _Slowed(contention.arena_reading_beside_computing, contention.computing_beside_arena_reading, pair)
+    return _Slowed(contention.reading_beside_computing, contention.computing_beside_reading, pair)
 
 
 def _scratch_bytes(networks: Iterable[Network], *, is_tiled: bool) -> int:

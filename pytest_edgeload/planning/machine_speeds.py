@@ -110,13 +110,16 @@ class ComputeSpeed(msgspec.Struct, frozen=True):
 class Contention(msgspec.Struct, frozen=True):
     """How much longer work takes, as a factor of at least 1, while other lanes work, with all threads.
 
-    Reading and computing are measured alone and together, with loads by `direct` and a large layer. `computing` is the
-    factor of each of two layers that are computed at once.
+    Reading and computing are measured alone and together, with loads by `direct`. A load into new memory needs the
+    processor for it; one into the arena, which is resident, hardly does, so it has factors of its own.
+    `computing_beside_computing` is the factor of each of two layers that are computed at once.
     """
 
     reading_beside_computing: float = 1.0
     computing_beside_reading: float = 1.0
     computing_beside_computing: float = 2.0
+    arena_reading_beside_computing: float = 1.0
+    computing_beside_arena_reading: float = 1.0
 
 
 HUGE_BYTES = 2 << 20

@@ -92,6 +92,8 @@ def _figures(speeds: MachineSpeeds) -> str:
         "first write to memory": _rate(PAGE / speeds.fresh_s_per_page if speeds.fresh_s_per_page else None),
         "reading during computing": f"{factors.reading_beside_computing:.2f} times as long",
         "computing during reading": f"{factors.computing_beside_reading:.2f} times as long",
+        "reading into the arena during computing": f"{factors.arena_reading_beside_computing:.2f} times as long",
+        "computing during such reading": f"{factors.computing_beside_arena_reading:.2f} times as long",
         "two layers at once": f"{factors.computing_beside_computing:.2f} times as long",
         "start of a worker": format_duration(worker.start_s),
         "between two tasks": format_duration(worker.task_s),

@@ -1,6 +1,6 @@
 r"""Runs mixes for real and in virtual time on a calibration of the same session, and prints the errors as Markdown.
 
-    python -m tests.accuracy.simulation_errors            # all mixes, policies and limits; two hours
+    python -m tests.accuracy.simulation_errors            # all mixes, policies and limits; some hours
     python -m tests.accuracy.simulation_errors --quick    # eight cells of one mix; two minutes
 
 Ctrl-C ends it: the tables then contain the cells so far. The calibration and the real runs are kept in the folder,
@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from models.mixes import MIXES
+from models.mixes import MIXES as STUDY_MIXES
+from models.today import TODAY_MIXES
 from pytest_edgeload import Mix, predict
 from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.base.units import Limit
@@ -36,6 +37,13 @@ from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.case import AUTO
 from tests.accuracy.simulation_table import ComparedCell, Figures, tables
+
+MIXES: Mapping[str, Callable[[], Mix]] = {
+    **STUDY_MIXES,
+    **TODAY_MIXES,
+    "8-tokens": lambda: Mix.of("8-tokens", ["smol_135m"], steps=8),
+}
+"""The mixes of the study, the mixes of streams, and one of a sequence, by name."""
 
 SHARES = (None, 0.75, 0.5, 0.33, 0.2)
 """The parts of a mix's weights that a limit leaves room for; None is no limit."""
@@ -148,7 +156,7 @@ def _measured(workload: PreparedWorkload, question: _Question) -> RealRun:
     limit = None if question.limit == "none" else Limit.parse(question.limit)
     case = workload.case(question.policy, limit)
     run = workload.measure(case)
-    return RealRun(*question.key, case.reader, Figures.of(run), run.dropped)
+    return RealRun(*question.key, case.reader, Figures.of(run, has_streams=_has_streams(question.mix)), run.dropped)
 
 
 def _stored(folder: Path) -> list[RealRun]:
@@ -168,7 +176,11 @@ def _compared(run: RealRun, question: _Question, networks: dict[str, Network], s
         speeds=speeds,
         holds=lambda request: request not in run.dropped,
     )
-    return ComparedCell(*run.key, run.figures, Figures.of(predicted))
+    return ComparedCell(*run.key, run.figures, Figures.of(predicted, has_streams=_has_streams(question.mix)))
+
+
+def _has_streams(mix: Mix) -> bool:
+    return any(ask.stream for ask in mix.asks)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from pytest_edgeload.base.units import format_size
 from pytest_edgeload.results.measurement import Measurement
 
-GOALS = {"makespan": (0.15, 0.30), "peak": (0.05, None), "swapped": (0.25, None)}
+GOALS = {"makespan": (0.15, 0.30), "response": (0.15, 0.30), "peak": (0.05, None), "swapped": (0.25, None)}
 """The largest median error, and the largest error of nine cells of ten, if that has a goal."""
 
 ORDER_GOAL, CLEAR = 0.95, 0.20
@@ -23,19 +23,29 @@ _WORST = 10  # cells
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """The figures of one run, real or simulated. The others are None unless the outcome is ok."""
+    """The figures of one run, real or simulated. The others are None unless the outcome is ok.
+
+    `response_s` is the mean response time of streams. It replaces the makespan, which depends on the last arrival.
+    """
 
     outcome: str
     makespan_s: float | None = None
     peak_bytes: int | None = None
     swapped_bytes: int | None = None
+    response_s: float | None = None
 
     @classmethod
-    def of(cls, run: Measurement) -> Figures:
+    def of(cls, run: Measurement, *, has_streams: bool = False) -> Figures:
         """Return the figures of a measurement."""
         if run.outcome != "ok":
             return cls(run.outcome)
-        return cls(run.outcome, run.makespan_s, run.peak_bytes, run.swap_out_bytes)
+        response_s = run.response_mean_s if has_streams else None
+        return cls(run.outcome, run.makespan_s, run.peak_bytes, run.swap_out_bytes, response_s)
+
+    @property
+    def time_s(self) -> float | None:
+        """The time that policies are compared by."""
+        return self.makespan_s if self.response_s is None else self.response_s
 
 
 class ComparedCell(msgspec.Struct, frozen=True):
@@ -53,12 +63,17 @@ class ComparedCell(msgspec.Struct, frozen=True):
         return f"{self.mix}, {self.policy}, {self.limit}"
 
     @property
+    def time(self) -> str:
+        """The name of the time that is compared."""
+        return "makespan" if self.real.response_s is None else "response"
+
+    @property
     def errors(self) -> dict[str, float]:
         """The relative errors of the figures that can be compared, by name."""
         real, predicted = self.real, self.predicted
         swapped_bytes = max(real.swapped_bytes or 0, predicted.swapped_bytes or 0)
         pairs = {
-            "makespan": (real.makespan_s, predicted.makespan_s),
+            self.time: (real.time_s, predicted.time_s),
             "peak": (real.peak_bytes, predicted.peak_bytes),
             "swapped": (real.swapped_bytes, predicted.swapped_bytes) if swapped_bytes > _MIN_SWAPPED_BYTES else None,
         }
@@ -73,7 +88,7 @@ def order_of_pairs(cells: Iterable[ComparedCell]) -> tuple[int, int]:
     """Return how many pairs of policies with a clear real difference have the right order, and how many there are."""
     groups: dict[tuple[str, str], list[ComparedCell]] = {}
     for cell in cells:
-        if "makespan" in cell.errors:
+        if cell.time in cell.errors:
             groups.setdefault((cell.mix, cell.limit), []).append(cell)
     right = clear = 0
     for group in groups.values():
@@ -86,8 +101,8 @@ def order_of_pairs(cells: Iterable[ComparedCell]) -> tuple[int, int]:
 
 
 def _ratio(first: ComparedCell, second: ComparedCell, of: str) -> float:
-    makespans_s = [getattr(cell, of).makespan_s for cell in (first, second)]
-    return float(makespans_s[0] / makespans_s[1])
+    times_s = [getattr(cell, of).time_s for cell in (first, second)]
+    return float(times_s[0] / times_s[1])
 
 
 def tables(cells: Sequence[ComparedCell]) -> str:
@@ -96,7 +111,7 @@ def tables(cells: Sequence[ComparedCell]) -> str:
     order = f"Order of two policies that differ by more than {CLEAR:.0%}: right in {right} of {clear} pairs"
     share = f" ({right / clear:.1%}; goal {ORDER_GOAL:.0%})." if clear else "."
     same = sum(cell.real.outcome == cell.predicted.outcome for cell in cells)
-    worst = sorted(cells, key=lambda cell: -abs(cell.errors.get("makespan", 0.0)))[:_WORST]
+    worst = sorted(cells, key=lambda cell: -abs(cell.errors.get(cell.time, 0.0)))[:_WORST]
     parts = [
         _table(
             ("figure", "cells", "median error", "90 % within", "goal"), [_figure_row(name, cells) for name in GOALS]
@@ -107,7 +122,7 @@ def tables(cells: Sequence[ComparedCell]) -> str:
         _by("mix", cells, lambda cell: cell.mix),
         _by("limit", cells, lambda cell: cell.limit),
         _table(
-            ("cell", "makespan", "predicted", "error", "swapped", "predicted"),
+            ("cell", "time", "predicted", "error", "swapped", "predicted"),
             [(cell.name, *_both_times(cell), *_both_swapped(cell)) for cell in worst],
         ),
         _others([cell for cell in cells if cell.real.outcome != cell.predicted.outcome]),
@@ -136,17 +151,18 @@ def _by(name: str, cells: Iterable[ComparedCell], key: Callable[[ComparedCell], 
     rows = []
     for value, group in groups.items():
         errors: Mapping[str, list[float]] = {
-            name: [cell.errors[name] for cell in group if name in cell.errors] for name in GOALS
+            name: [cell.errors[name] for cell in group if name in cell.errors] for name in ("peak", "swapped")
         }
-        bias = f"{statistics.median(errors['makespan']):+.1%}" if errors["makespan"] else ""
-        spreads = [_spread([abs(each) for each in errors[name]]) for name in GOALS]
+        times = [cell.errors[cell.time] for cell in group if cell.time in cell.errors]
+        bias = f"{statistics.median(times):+.1%}" if times else ""
+        spreads = [_spread([abs(each) for each in found]) for found in (times, *errors.values())]
         rows.append((value, str(len(group)), *spreads[0], bias, spreads[1][0], spreads[2][0]))
-    return _table((name, "cells", "makespan", "90 % within", "bias", "peak", "swapped"), rows)
+    return _table((name, "cells", "time", "90 % within", "bias", "peak", "swapped"), rows)
 
 
 def _both_times(cell: ComparedCell) -> tuple[str, str, str]:
-    real_s, predicted_s = cell.real.makespan_s, cell.predicted.makespan_s
-    error = cell.errors.get("makespan")
+    real_s, predicted_s = cell.real.time_s, cell.predicted.time_s
+    error = cell.errors.get(cell.time)
     return _seconds(real_s), _seconds(predicted_s), "" if error is None else f"{error:+.0%}"
 
 

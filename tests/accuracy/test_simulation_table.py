@@ -29,6 +29,17 @@ def test_runs_that_failed_have_no_errors() -> None:
     assert "Outcome: the same in 1 of 2 cells." in tables([failed, cell("linear", 1.0, 1.0)])
 
 
+def test_streams_are_compared_by_their_responses() -> None:
+    """Their makespan is the last arrival's, so its error says nothing."""
+    found = ComparedCell("mix", "bulk", "none", Figures("ok", 4.0, response_s=0.2), Figures("ok", 4.0, response_s=0.3))
+    assert found.errors == pytest.approx({"response": 0.5})
+    assert next(line for line in tables([found]).splitlines() if line.startswith("| bulk")).split()[3:6] == [
+        "1",
+        "|",
+        "50.0%",
+    ]
+
+
 def test_only_clear_differences_have_an_order() -> None:
     """Of three pairs, the first two differ by less than a fifth, and one of the others has the wrong order."""
     cells = [cell("a", 1.0, 1.0), cell("b", 1.1, 1.5), cell("c", 2.0, 1.2)]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
+from pytest_edgeload.networks.tile import WHOLE, span_bytes
 from pytest_edgeload.planning.machine_speeds import Contention
 from pytest_edgeload.planning.plan import STAGES, Builder, Kind, Plan, Span
 from pytest_edgeload.workload import Workload
 
 _ALONE, _BESIDE_LOADS = range(1, 4), range(4, 14)  # requests that compute
 _PAIR = range(14, 18), range(18, 22)  # that compute at once
+_BESIDE_ARENA = range(22, 32)  # that compute beside loads into the arena
 _LOADS_BESIDE, _LOADS_ALONE = range(4, 7), range(7, 10)  # requests with loads whose weights nothing uses
+_ARENA_FIRST, _ARENA_BESIDE, _ARENA_ALONE = range(21, 22), range(22, 26), range(26, 30)  # the same, into the arena
 
-REQUESTS = _PAIR[1].stop
+REQUESTS = _BESIDE_ARENA.stop
 """The requests of one network that the plan needs."""
 
 _LayerSpans = Mapping[int, Sequence[Span]]
@@ -22,28 +25,39 @@ _LayerSpans = Mapping[int, Sequence[Span]]
 def contention_plan(workload: Workload) -> Plan:
     """Return the plan for `REQUESTS` requests of one network, which all use the weights that request 0 loads.
 
-    Lane 0 computes, and computes on while lane 1 reads; then lane 1 reads alone; at last both compute.
+    Lane 0 computes, and computes on while lane 1 reads; then lane 1 reads alone. The same follows with loads into the
+    arena, after the first ones have made it resident. At last both lanes compute.
     """
-    plan = Builder(workload, lanes=2)
+    layers = workload.requests[0].network.layers
+    plan = Builder(workload, lanes=2, arena_bytes=max(span_bytes(layer, WHOLE) for layer in layers))
     load, execute, free = STAGES
 
-    def chain(requests: Iterable[int], stages: Sequence[Kind], lane: int, after: Iterable[int]) -> int:
+    def chain(
+        requests: Iterable[int], stages: Sequence[Kind], lane: int, after: Iterable[int], place: int | None = None
+    ) -> int:
         """Add the stages of all layers of these requests, one after the other; return the last task."""
         awaited: int | Iterable[int] = after
         for r in requests:
             if execute in stages:
                 awaited = plan.add("init", r, after=awaited, lane=lane)
-            for i in range(len(workload.requests[r].network.layers)):
+            for i in range(len(layers)):
                 for stage in stages:
                     source = 0 if stage == execute else None
-                    awaited = plan.add(stage, r, i, after=awaited, lane=lane, weights_of=source)
+                    at = place if stage == load else None
+                    awaited = plan.add(stage, r, i, after=awaited, lane=lane, weights_of=source, place=at)
         assert isinstance(awaited, int)  # there is a request
         return awaited
 
+    def beside(computing: range, loading: range, alone: range, after: int, place: int | None = None) -> int:
+        """Let lane 0 compute while lane 1 reads, and then lane 1 read alone; return the last task."""
+        both = chain(computing, [execute], 0, [after]), chain(loading, [load, free], 1, [after], place)
+        return chain(alone, [load, free], 1, both, place)
+
     loaded = chain([0], [load], 0, [])
     alone = chain([0, *_ALONE], [execute], 0, [loaded])
-    beside = chain(_BESIDE_LOADS, [execute], 0, [alone]), chain(_LOADS_BESIDE, [load, free], 1, [alone])
-    read = chain(_LOADS_ALONE, [load, free], 1, beside)
+    read = beside(_BESIDE_LOADS, _LOADS_BESIDE, _LOADS_ALONE, alone)
+    resident = chain(_ARENA_FIRST, [load, free], 1, [read], 0)
+    read = beside(_BESIDE_ARENA, _ARENA_BESIDE, _ARENA_ALONE, resident, 0)
     pair = [chain(requests, [execute], lane, [read]) for lane, requests in enumerate(_PAIR)]
     chain([0], [free], 0, pair)
     return plan.done()
@@ -51,16 +65,22 @@ def contention_plan(workload: Workload) -> Plan:
 
 def contention_of(plan: Plan, ran: Sequence[Span]) -> Contention:
     """Return the factors from the spans of `contention_plan`."""
-    computed, loaded = _spans(plan, ran, "exec", _BESIDE_LOADS), _spans(plan, ran, "load", _LOADS_BESIDE)
     alone = _by_layer(plan, _spans(plan, ran, "exec", _ALONE))
     first, second = (_spans(plan, ran, "exec", requests) for requests in _PAIR)
-    return Contention(
-        reading_beside_computing=_factor(
-            _by_layer(plan, _spans(plan, ran, "load", _LOADS_ALONE)), _by_layer(plan, _during(loaded, computed))
-        ),
-        computing_beside_reading=_factor(alone, _by_layer(plan, _during(computed, loaded))),
-        computing_beside_computing=_factor(alone, _by_layer(plan, [*_during(first, second), *_during(second, first)])),
+
+    def factors(computing: range, loading: range, loading_alone: range) -> tuple[float, float]:
+        """Return the factors of reading beside computing, and of computing beside reading."""
+        computed, loaded = _spans(plan, ran, "exec", computing), _spans(plan, ran, "load", loading)
+        read_alone = _by_layer(plan, _spans(plan, ran, "load", loading_alone))
+        reading = _factor(read_alone, _by_layer(plan, _during(loaded, computed)))
+        return reading, _factor(alone, _by_layer(plan, _during(computed, loaded)))
+
+    pair = _factor(alone, _by_layer(plan, [*_during(first, second), *_during(second, first)]))
+    plain, arena = (
+        factors(_BESIDE_LOADS, _LOADS_BESIDE, _LOADS_ALONE),
+        factors(_BESIDE_ARENA, _ARENA_BESIDE, _ARENA_ALONE),
     )
+    return Contention(*plain, pair, *arena)
 
 
 def _spans(plan: Plan, spans: Iterable[Span], kind: Kind, requests: range) -> list[Span]:
