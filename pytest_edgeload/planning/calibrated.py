@@ -10,10 +10,11 @@ from pytest_edgeload.networks.tile import PAGE, share, span_bytes
 from pytest_edgeload.planning.machine_speeds import HUGE_BYTES, Contention, LayerSize, MachineSpeeds
 from pytest_edgeload.planning.plan import Plan, Task, WeightKey
 from pytest_edgeload.planning.reader_names import DIRECT, MAPPING, THROUGH_CACHE
-from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
-from pytest_edgeload.planning.virtual_memory import PIECE_BYTES, VirtualMemory
+from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Work
+from pytest_edgeload.planning.virtual_memory import PIECE_BYTES, Traffic, VirtualMemory
 from pytest_edgeload.workload import Workload
 
+_PART_BYTES = 16 << 20  # of a load under a limit: memory is taken part by part
 _TYPICAL_BYTES = 4 << 20  # of a load, for the pace of several at once
 
 _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
@@ -78,27 +79,21 @@ class CalibratedMachine:
         return self._mapped_bytes + (self.memory.peak_held_bytes if is_mapping else self.memory.peak_private_bytes)
 
     def begin(self, task: Task, step: int, read_bytes: int, activation_bytes: int) -> Work:
-        """Return the work of a task, and of the traffic that its memory causes. Raises OutOfMemory."""
+        """Yield the parts of a task, each with the traffic that its memory causes then. Raises OutOfMemory."""
+        before, task_s = self.memory.traffic, self.speeds.worker.task_s
         self.memory.write("idle", self._cold_bytes)  # only once, before the first task
         self._cold_bytes = 0
-        before, worker = self.memory.traffic, self.speeds.worker
-        loading_s = computing_s = 0.0
         self.memory.hold_activations(activation_bytes)
+        yield DISK, self._moving_s(before)
         if task.layer is None:
-            computing_s = worker.request_s
+            yield PROCESSOR, self.speeds.worker.request_s + task_s
         elif task.kind == "load":
-            loading_s = self._load(task, task.layer, read_bytes)
+            yield from self._load(task, task.layer, read_bytes)
         elif task.kind == "exec":
-            self._touch(task.weights)
-            computing_s = self._executing_s(task, task.layer, step)
+            yield from self._touch(task.weights)
+            yield PROCESSOR, self._executing_s(task, task.layer, step) + task_s
         else:
-            computing_s = self._free(task.weights) / PAGE * self.speeds.free_s_per_page
-        moved = self.memory.traffic.since(before)
-        loading_s += self._swapping_s(moved.out_bytes, moved.in_bytes)
-        if task.kind == "exec" and moved.file_bytes:
-            loading_s += self._reading_s(moved.file_bytes)
-        last: Resource = DISK if task.kind == "load" else PROCESSOR
-        return (DISK, loading_s), (PROCESSOR, computing_s), (last, worker.task_s)
+            yield PROCESSOR, self._free(task.weights) / PAGE * self.speeds.free_s_per_page + task_s
 
     def end(self, task: Task, activation_bytes: int) -> None:  # noqa: ARG002
         """Let the activations that are no longer needed go."""
@@ -144,58 +139,85 @@ class CalibratedMachine:
         seconds = self.speeds.read_s(self._setup.reader, stored_bytes, is_cached=is_cached)
         return seconds + (size_bytes / _RESTORED_BYTES_PER_S if self._setup.stored_share < 1 else 0.0)
 
-    def _swapping_s(self, out_bytes: int, in_bytes: int) -> float:
-        swap = self.speeds.swap
+    def _moving_s(self, before: Traffic) -> float:
+        """Return the seconds of the traffic to and from swap since `before`."""
+        if self.memory.traffic == before:
+            return 0.0
+        moved, swap = self.memory.traffic.since(before), self.speeds.swap
         if swap is None:
-            return (out_bytes + in_bytes) / self.speeds.write_bytes_per_s
-        return out_bytes / swap.out_bytes_per_s + in_bytes / swap.in_bytes_per_s
+            return (moved.out_bytes + moved.in_bytes) / self.speeds.write_bytes_per_s
+        return moved.out_bytes / swap.out_bytes_per_s + moved.in_bytes / swap.in_bytes_per_s
 
     # ---- memory ------------------------------------------------------------------------------------------------
 
-    def _load(self, task: Task, i: int, read_bytes: int) -> float:
-        """Bring the weights of a load into memory; return its seconds, without those for swap."""
-        network, before = self._networks[task.request], self.memory.traffic
+    def _load(self, task: Task, i: int, read_bytes: int) -> Work:
+        """Bring the weights of a load into memory part by part, because others take and free memory meanwhile."""
+        reader, worker, network = self._setup.reader, self.speeds.worker, self._networks[task.request]
         file = (network.name, i, task.tile)
-        found_bytes = 0
-        if self._setup.reader in {MAPPING, THROUGH_CACHE}:
-            self.memory.fetch(file, read_bytes)
-            found_bytes = read_bytes - self.memory.traffic.since(before).file_bytes
-        else:
-            self.memory.read_past_cache(read_bytes)
-        fresh_bytes = small_bytes = 0
-        if self._setup.reader == MAPPING:
-            self._blocks[task.weights] = [(file, read_bytes)]
-        elif task.place is not None:
-            fresh_bytes = self._load_into_arena(task, network, i, file, read_bytes)
-        else:
-            fresh_bytes, small_bytes = read_bytes, min(read_bytes, HUGE_BYTES)
-            self._blocks[task.weights] = [(task.weights, read_bytes)]
-            self.memory.write(task.weights, read_bytes)
-        seconds = self._reading_s(read_bytes - found_bytes) + self._reading_s(found_bytes, is_cached=True)
-        seconds += self.speeds.worker.load_s + small_bytes * self.speeds.worker.small_page_s_per_byte
-        return seconds + fresh_bytes / PAGE * self.speeds.fresh_s_per_page
+        parts = self._parts(task, file, span_bytes(network.layers[i], task.tile), read_bytes)
+        self._blocks[task.weights] = [block for part in parts for block in part]
+        whole_bytes = sum(size_bytes for _, size_bytes in self._blocks[task.weights])
+        has_small_pages = task.place is None and reader != MAPPING
+        small_bytes = min(read_bytes, HUGE_BYTES) if has_small_pages else 0
+        whole_s = self._reading_s(read_bytes)
+        cached_s = self._reading_s(read_bytes, is_cached=True) if reader in {MAPPING, THROUGH_CACHE} else 0.0
+        extra_s = worker.load_s + worker.task_s + small_bytes * worker.small_page_s_per_byte
+        for n, part in enumerate(parts):
+            before = self.memory.traffic
+            share_of_load = sum(size_bytes for _, size_bytes in part) / whole_bytes if whole_bytes else 1.0
+            part_bytes = round(share_of_load * read_bytes)
+            found = self._fetch((file, n), part_bytes) / part_bytes if part_bytes else 0.0
+            fresh_bytes = 0 if reader == MAPPING else self._write(part, is_placed=task.place is not None)
+            if task.place is not None and reader == THROUGH_CACHE:
+                self._forget_repeated((file, n), part_bytes)
+            seconds = share_of_load * (extra_s + found * cached_s + (1 - found) * whole_s)
+            yield DISK, seconds + fresh_bytes / PAGE * self.speeds.fresh_s_per_page + self._moving_s(before)
 
-    def _load_into_arena(self, task: Task, network: Network, i: int, file: Hashable, read_bytes: int) -> int:
-        """Write weights to their place in the arena; return the bytes of it that are written for the first time."""
-        assert task.place is not None  # the caller has asked
-        end = task.place + span_bytes(network.layers[i], task.tile)
-        pieces = range(task.place // PIECE_BYTES, -(-end // PIECE_BYTES))
-        blocks: list[_Block] = [(("arena", p), min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES)) for p in pieces]
-        for block in blocks:
-            self.memory.write(*block)
-        if self._setup.reader == THROUGH_CACHE:  # which keeps what it reads into a place in the cache only once
-            if file in self._read_into_arena:
-                self.memory.drop(file, read_bytes)
-            self._read_into_arena.add(file)
-        fresh_bytes = sum(size_bytes for key, size_bytes in blocks if key not in self._places)
-        self._places.update(key for key, _ in blocks)
-        self._blocks[task.weights] = blocks
+    def _parts(self, task: Task, file: Hashable, span: int, read_bytes: int) -> list[list[_Block]]:
+        """Return the memory of a load, divided in parts: one if there is no limit."""
+        part_bytes = _PART_BYTES if self._setup.memory_bytes is not None else max(1, read_bytes, span)
+        if task.place is not None:
+            pieces = range(task.place // PIECE_BYTES, -(-(task.place + span) // PIECE_BYTES))
+            sizes = {p: min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES) for p in pieces}
+            step = max(1, part_bytes // PIECE_BYTES)
+            return [[(("arena", p), sizes[p]) for p in pieces[at : at + step]] for at in range(0, len(pieces), step)]
+        key = file if self._setup.reader == MAPPING else task.weights
+        begins = range(0, read_bytes, part_bytes)
+        return [[((key, n), min(part_bytes, read_bytes - begin))] for n, begin in enumerate(begins)] or [[]]
+
+    def _fetch(self, file: Hashable, size_bytes: int) -> int:
+        """Read from a file; return the bytes that the page cache has."""
+        if self._setup.reader not in {MAPPING, THROUGH_CACHE}:
+            self.memory.read_past_cache(size_bytes)
+            return 0
+        before = self.memory.traffic
+        self.memory.fetch(file, size_bytes)
+        return size_bytes - self.memory.traffic.since(before).file_bytes
+
+    def _write(self, part: Iterable[_Block], *, is_placed: bool) -> int:
+        """Write weights; return the bytes of memory that are written for the first time."""
+        fresh_bytes = 0
+        for key, size_bytes in part:
+            self.memory.write(key, size_bytes)
+            fresh_bytes += 0 if key in self._places else size_bytes
+            if is_placed:
+                self._places.add(key)
         return fresh_bytes
 
-    def _touch(self, weights: WeightKey) -> None:
+    def _forget_repeated(self, file: Hashable, size_bytes: int) -> None:
+        """Drop what is read into a place from the page cache, which keeps it only once."""
+        if file in self._read_into_arena:
+            self.memory.drop(file, size_bytes)
+        self._read_into_arena.add(file)
+
+    def _touch(self, weights: WeightKey) -> Work:
+        """Use weights; yield the time to bring back those that are not in memory."""
         access = self.memory.fetch if self._setup.reader == MAPPING else self.memory.read
         for block in self._blocks.get(weights, ()):
+            before = self.memory.traffic
             access(*block)
+            file_bytes = self.memory.traffic.since(before).file_bytes
+            yield DISK, self._moving_s(before) + self._reading_s(file_bytes)
 
     def _free(self, weights: WeightKey) -> int:
         """Give the memory of weights back, unless it is in the arena; return its bytes."""

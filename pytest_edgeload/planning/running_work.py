@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
 
@@ -22,7 +22,7 @@ class RunningWork:
     def __init__(self, paces: Paces) -> None:
         self._paces = paces
         self._clocks = (_Clock(), _Clock())
-        self._rest: dict[int, list[tuple[Resource, float]]] = {}  # of each task, the last part first
+        self._rest: dict[int, Iterator[tuple[Resource, float]]] = {}  # of each task, the parts that have not begun
         self._over: list[tuple[float, int]] = []  # a heap of the tasks that have no work left, and since when
 
     def __bool__(self) -> bool:
@@ -36,8 +36,9 @@ class RunningWork:
 
     def start(self, index: int, work: Work, now_s: float) -> None:
         """Let the task `index` begin its work."""
-        self._rest[index] = [part for part in reversed(work) if part[1] > 0]
-        self._go_on(index, now_s)
+        self._rest[index] = iter(work)
+        if not self._goes_on(index, now_s):
+            heapq.heappush(self._over, (now_s, index))
 
     def end(self, now_s: float) -> int | None:
         """End the work that ends at `now_s`; return the task whose last part it was, None if it has more work.
@@ -49,21 +50,20 @@ class RunningWork:
             index = heapq.heappop(self._over)[1]
         else:
             index = clock.pop()
-            if self._rest[index]:
-                self._go_on(index, now_s)
+            if self._goes_on(index, now_s):
                 return None
             self._repace(now_s)
         del self._rest[index]
         return index
 
-    def _go_on(self, index: int, now_s: float) -> None:
-        """Begin the next part of a task."""
-        if not self._rest[index]:
-            heapq.heappush(self._over, (now_s, index))
-            return
-        resource, seconds = self._rest[index].pop()
-        self._clocks[resource].push(index, seconds, now_s)
-        self._repace(now_s)
+    def _goes_on(self, index: int, now_s: float) -> bool:
+        """Begin the next part of a task; return whether there is one."""
+        for resource, seconds in self._rest[index]:
+            if seconds > 0:
+                self._clocks[resource].push(index, seconds, now_s)
+                self._repace(now_s)
+                return True
+        return False
 
     def _repace(self, now_s: float) -> None:
         disk, processor = self._clocks[DISK], self._clocks[PROCESSOR]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final, Literal, Protocol
 
 from pytest_edgeload.networks.tile import share
@@ -15,8 +15,11 @@ Resource = Literal[0, 1]
 DISK: Final = 0
 PROCESSOR: Final = 1
 
-Work = Sequence[tuple[Resource, float]]
-"""The work of a task, one part after the other: what it occupies, and for how many seconds if nothing else runs."""
+Work = Iterable[tuple[Resource, float]]
+"""The work of a task, one part after the other: what it occupies, and for how many seconds if nothing else runs.
+
+The next part is asked for when the one before has ended, so it may depend on everything that has happened until then.
+"""
 
 
 class OutOfMemory(Exception):

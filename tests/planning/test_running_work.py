@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_edgeload.planning.running_work import RunningWork
-from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Work
+from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Resource, Work
 
 SECONDS = st.integers(0, 16).map(lambda eighths: eighths / 8)
 WORK = st.lists(st.tuples(st.sampled_from([DISK, PROCESSOR]), SECONDS), max_size=3)
@@ -63,3 +63,18 @@ def test_a_task_that_starts_later_slows_the_others_from_then_on() -> None:
     running.start(1, [(DISK, 1.0)], 1.0)
     assert running.next_end_s == 3.0
     assert [running.end(3.0), running.end(3.0)] == [0, 1]
+
+
+def test_the_next_part_is_asked_for_when_the_one_before_has_ended() -> None:
+    """So the time of a part may depend on what other tasks did until then."""
+    over: list[str] = []
+
+    def first() -> Iterator[tuple[Resource, float]]:
+        yield DISK, 1.0
+        yield DISK, 3.0 if over else 0.5
+
+    def second() -> Iterator[tuple[Resource, float]]:
+        yield PROCESSOR, 0.75
+        over.append("second")
+
+    assert ends(RunningWork(alone), [first(), second()]) == {0: 4.0, 1: 0.75}
