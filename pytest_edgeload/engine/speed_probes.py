@@ -18,7 +18,7 @@ from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.tile import PAGE
 
 _LATENCY_READS, _FAULTS = 100, 300
-_FRESH_BYTES, _FRESH_ROUNDS = 16 << 20, 8
+_FRESH_BYTES, _FRESH_ROUNDS = 128 << 20, 3  # more than a processor's cache, which would keep the zeroed pages
 _PATTERN_BYTES = 1 << 20
 _SEED = 0  # any other would do
 

@@ -14,9 +14,7 @@ from pytest_edgeload.planning.virtual_machine import DISK, PROCESSOR, Work
 from pytest_edgeload.planning.virtual_memory import PIECE_BYTES, Traffic, VirtualMemory
 from pytest_edgeload.workload import Workload
 
-_PART_BYTES = 16 << 20  # of a load under a limit: memory is taken part by part
-_TYPICAL_BYTES = 4 << 20  # of a load, for the pace of several at once
-
+_PART_BYTES = 64 << 20  # of a load under a limit: the kernel takes memory so far ahead of the bytes that it reads
 _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
 _COLD_SHARE = 0.8  # of that private memory, what it does not need any more
 _KERNEL_BYTES = 4 << 20  # that the kernel counts against the limit as well
@@ -111,9 +109,8 @@ class CalibratedMachine:
     def _loads_slowed(self, on_disk: int, on_processor: int) -> float:
         if not on_disk:
             return 1.0
-        reader = self._setup.reader
-        alone_s, together_s = (self.speeds.read_s(reader, _TYPICAL_BYTES, lanes) for lanes in (1, on_disk))
-        return max(1.0, together_s / alone_s) * (self._slowed.reading if on_processor else 1.0)
+        together = self.speeds.lanes_slowed(self._setup.reader, on_disk)
+        return together * (self._slowed.reading if on_processor else 1.0)
 
     def _execs_slowed(self, on_disk: int, on_processor: int) -> float:
         together = 1 + (self._slowed.pair - 1) * max(0, on_processor - 1)

@@ -7,6 +7,7 @@ nominal `Speeds`.
 from __future__ import annotations
 
 import math
+import statistics
 from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
@@ -180,6 +181,13 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
         measured = max((each for each in curves if each <= lanes), default=min(curves))
         seconds = _on_curve(curves[measured], size_bytes)
         return seconds * max(1.0, lanes / measured)
+
+    def lanes_slowed(self, reader: str, lanes: int) -> float:
+        """Return how many times as long a load takes in so many lanes at once: the median over sizes, at least 1."""
+        sizes = {row.size_bytes for row in self.reads if row.reader == reader and not row.is_cached} or {1 << 20}
+        return max(
+            1.0, statistics.median(self.read_s(reader, size, lanes) / self.read_s(reader, size) for size in sizes)
+        )
 
     def exec_s(self, layer: Layer, threads: int | None = None, *, is_first: bool = False) -> float:
         """Return the seconds that `layer` takes with `threads` threads of an operator, by default the most measured.

@@ -11,7 +11,7 @@ from pytest_edgeload.policies import POLICIES
 from tests.builders import network, workload
 
 MIB = 1 << 20
-LAYERS = network((40 * MIB, MIB, MIB), (40 * MIB, MIB, MIB))
+LAYERS = network((160 * MIB, MIB, MIB), (160 * MIB, MIB, MIB))
 ASKED = workload(LAYERS)
 SPEEDS = MachineSpeeds(contention=Contention(1.5, 2.0, 2.0, 1.1, 1.2), worker=WorkerCost(idle_bytes=100 * MIB))
 PLAN = POLICIES["linear"](ASKED, Budget())
@@ -25,9 +25,9 @@ def task(kind: str, layer: int) -> Task:
 @pytest.mark.parametrize("is_freed_meanwhile", [True, False])
 def test_memory_that_is_freed_during_a_load_is_there_for_the_rest_of_it(*, is_freed_meanwhile: bool) -> None:
     """Under a limit that holds one layer and a half, a second one fits if the first one goes while it is loaded."""
-    machine = CalibratedMachine(PLAN, ASKED, SPEEDS, WorkerSetup(memory_bytes=(100 - 42 + 12 + 60) * MIB))
-    list(machine.begin(task("load", 0), 0, 40 * MIB, 0))
-    second = iter(machine.begin(task("load", 1), 0, 40 * MIB, 0))
+    machine = CalibratedMachine(PLAN, ASKED, SPEEDS, WorkerSetup(memory_bytes=(100 - 42 + 12 + 240) * MIB))
+    list(machine.begin(task("load", 0), 0, 160 * MIB, 0))
+    second = iter(machine.begin(task("load", 1), 0, 160 * MIB, 0))
     for _ in range(2):  # without traffic, the first part is that of the activations
         next(second)
     if is_freed_meanwhile:

@@ -37,6 +37,14 @@ def test_loads_in_more_lanes_share_the_speed_of_the_most_lanes_measured() -> Non
     assert READS.read_s("direct", 1_000_000, lanes=4) == pytest.approx(0.0025)
 
 
+def test_one_odd_size_does_not_decide_how_much_lanes_slow_each_other() -> None:
+    """Two lanes share the disk evenly at two of three sizes; the third one was disturbed."""
+    rates = {1 << 20: 1e9, 4 << 20: 2e8, 16 << 20: 1e9}
+    rows = [ReadSpeed("direct", size, lanes, 1e9 if lanes == 1 else rates[size]) for size in rates for lanes in (1, 2)]
+    assert MachineSpeeds(tuple(rows)).lanes_slowed("direct", 2) == pytest.approx(2.0)
+    assert MachineSpeeds(reads=()).lanes_slowed("direct", 1) == 1.0
+
+
 def test_cached_bytes_have_a_speed_of_their_own() -> None:
     """The reader `direct` has none, because it reads past the page cache."""
     assert READS.read_s("read", 1_000_000, is_cached=True) == pytest.approx(0.0002)
