@@ -209,8 +209,13 @@ class CalibratedMachine:
 
     def _touch(self, weights: WeightKey) -> Work:
         """Use weights; yield the time to bring back those that are not in memory."""
-        access = self.memory.fetch if self._setup.reader == MAPPING else self.memory.read
-        for block in self._blocks.get(weights, ()):
+        blocks, access = self._blocks.get(weights, ()), self.memory.read
+        if self._setup.reader == MAPPING:
+            access = self.memory.fetch
+        elif self._setup.memory_bytes is not None:
+            for block in blocks:
+                self.memory.keep(*block)  # the threads of an operator use a layer in several places at once
+        for block in blocks:
             before = self.memory.traffic
             access(*block)
             file_bytes = self.memory.traffic.since(before).file_bytes

@@ -72,6 +72,12 @@ class VirtualMemory:
         for piece, piece_bytes in self._pieces(key, size_bytes):
             self._use(piece, piece_bytes)
 
+    def keep(self, key: Hashable, size_bytes: int) -> None:
+        """Let the resident part of the memory `key` be the most recently used one."""
+        for piece, _ in self._pieces(key, size_bytes):
+            if piece in self._private:
+                self._private.move_to_end(piece)
+
     def free(self, key: Hashable, size_bytes: int) -> None:
         """Give the memory `key` back, also the part that is in swap."""
         for piece, _ in self._pieces(key, size_bytes):

@@ -42,6 +42,17 @@ def test_the_least_recently_used_memory_is_swapped_out() -> None:
     assert traffic_of(memory)[1] == 20 + 20  # the rest of b goes out for the beginning of b
 
 
+def test_memory_in_use_is_not_swapped_out_for_its_other_part() -> None:
+    """Of a, the first 20 MiB are in swap; if the rest is kept before a is read, b goes out instead of it."""
+    memory = VirtualMemory(100 * MIB, None)
+    for key, mib in (("a", 60), ("b", 60)):
+        memory.write(key, mib * MIB)
+    memory.keep("a", 60 * MIB)
+    before = memory.traffic
+    memory.read("a", 60 * MIB)
+    assert memory.traffic.since(before) == Traffic(20 * MIB, 20 * MIB, 0)
+
+
 def test_a_circle_larger_than_memory_is_read_again_completely() -> None:
     """The worst case of this order: each round reads all, but writes nothing that has not changed."""
     memory = VirtualMemory(40 * MIB, None)
