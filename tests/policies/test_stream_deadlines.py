@@ -18,7 +18,7 @@ from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Plan, S
 from pytest_edgeload.planning.simulate import Simulation, simulate
 from pytest_edgeload.policies.stream import stream
 from pytest_edgeload.policies.streaming.resident import GAIN, Demand, Residents
-from pytest_edgeload.policies.streaming.streams import _grouped, is_of_streams
+from pytest_edgeload.policies.streaming.streams import TILE_S, _grouped, is_of_streams
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Condition, Request, Workload
 
@@ -108,6 +108,36 @@ def test_urgent_requests_do_not_wait_for_long_ones(memory_bytes: int | None) -> 
     requests = [*_every(LARGE, 4.0, 2), *_every(SMALL, 0.25, 20, 0.01)]
     _, _, responses_s = _simulated(requests, memory_bytes)
     assert max(responses_s.values()) < 1.0
+    small = [r for r, request in enumerate(sorted(requests, key=lambda r: r.arrival_s)) if request.network is SMALL]
+    assert max(responses_s[r] for r in small) < 0.25
+
+
+@pytest.mark.parametrize("memory_bytes", [None, 4 << 20])
+def test_two_streams_of_one_network_do_not_wait_for_each_other(memory_bytes: int | None) -> None:
+    """An urgent request is answered in time, although one of the same network with a long deadline came just before.
+
+    No task of one waits for tasks of the other, except for weights that both use.
+    """
+    slow = [Request(LARGE, 0, 1.0 * k, 0, 8.0, stream="slow") for k in range(4)]
+    urgent = [Request(LARGE, 0, 1.0 * k + 0.01, 0, 0.2, stream="urgent") for k in range(4)]
+    plan, _, responses_s = _simulated([*slow, *urgent], memory_bytes)
+    assert max(responses_s[2 * k + 1] for k in range(1, 4)) < 0.2 < max(responses_s[2 * k] for k in range(1, 4))
+    for task in plan.tasks:
+        if task.kind == "exec" and task.request % 2:
+            awaited = [plan.tasks[index] for index in task.after]
+            assert all(other.kind == "load" for other in awaited if other.request != task.request)
+
+
+@pytest.mark.parametrize("memory_bytes", [None, 4 << 20])
+def test_an_urgent_request_does_not_wait_for_a_long_exec(memory_bytes: int | None) -> None:
+    """A layer that computes for a second is cut, so that urgent requests wait for a fraction of it at a time."""
+    composer = Composer(1, 1000)
+    long = msgspec.structs.replace(composer.done(composer.linear(composer.input, 2000)), name="large")
+    assert SPEEDS.exec_s(long.layers[0]) == 1.0
+    requests = [*_every(long, 4.0, 2), *_every(SMALL, 0.25, 20, 0.01)]
+    plan, found, responses_s = _simulated(requests, memory_bytes)
+    execs = [span.end_s - span.start_s for span in found.spans if plan.tasks[span.task].kind == "exec"]
+    assert max(execs) <= TILE_S + 1e-9
     small = [r for r, request in enumerate(sorted(requests, key=lambda r: r.arrival_s)) if request.network is SMALL]
     assert max(responses_s[r] for r in small) < 0.25
 

@@ -25,6 +25,9 @@ from pytest_edgeload.workload import Workload, awaited_requests
 TILE_BYTES = 6 << 20
 """The largest tile: large enough to read at full speed, and small enough that an urgent exec begins soon."""
 
+TILE_S = 0.05
+"""The longest exec of a tile at the known speeds: a frame that arrives meanwhile waits for its end."""
+
 RING_TILES = 4
 """The tiles in a ring: two are read, one waits, and one is executed."""
 
@@ -138,7 +141,7 @@ def _group(workload: Workload, budget: Budget, part: Sequence[int], rings: int) 
     uses, activations, ring_sizes, pinned = {}, [0], [0], dict[TileKey, int]()
     for first in part:
         like = max((r for r, f in enumerate(networks) if f == first), key=lambda r: workload.requests[r].steps)
-        uses[first] = list(serve(workload, first, (like,), tile_bytes, budget.speeds))
+        uses[first] = list(serve(workload, first, (like,), tile_bytes, budget.speeds, TILE_S))
         activations.append(activations_bytes(uses[first], workload))
         sizes = {use.key: use.size_bytes for use in uses[first] if use.has_place}
         if budget.memory_bytes is not None:

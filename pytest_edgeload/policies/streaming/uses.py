@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -75,15 +76,21 @@ def first_requests(workload: Workload) -> list[int]:
 
 
 def serve(
-    workload: Workload, first: int, requests: tuple[int, ...], max_bytes: int, speeds: Speeds
+    workload: Workload,
+    first: int,
+    requests: tuple[int, ...],
+    max_bytes: int,
+    speeds: Speeds,
+    max_exec_s: float = math.inf,
 ) -> Iterator[TileUse]:
-    """Yield the tile uses that serve `requests`, with tiles of at most `max_bytes` if possible.
+    """Yield the tile uses that serve `requests`, with tiles of at most `max_bytes` and `max_exec_s` if possible.
 
     All ask one network, whose first request in the workload is `first`.
     """
     network = workload.requests[first].network
     for i, layer in enumerate(network.layers):
-        for tile in cut(network, i, max_bytes):
+        parts = max(1, math.ceil(speeds.exec_s(layer) / max_exec_s))
+        for tile in cut(network, i, max_bytes if parts == 1 else min(max_bytes, layer.weight_bytes // parts)):
             size_bytes = tile_bytes(network, i, tile) if tile is REQUESTED else span_bytes(layer, tile)
             read_s = size_bytes / speeds.read_bytes_per_s
             exec_s = speeds.exec_s(layer) * share(layer, tile)
