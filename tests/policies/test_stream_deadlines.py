@@ -128,6 +128,14 @@ def test_two_streams_of_one_network_do_not_wait_for_each_other(memory_bytes: int
             assert all(other.kind == "load" for other in awaited if other.request != task.request)
 
 
+def test_a_network_in_memory_answers_while_another_is_read() -> None:
+    """A request whose weights are in memory does not wait for reads of others, even if those are more urgent."""
+    requests = [Request(SMALL, 0, at_s, 0, 8.0) for at_s in (0.0, 0.51)] + [Request(LARGE, 0, 0.5, 0, 4.0)]
+    _, _, responses_s = _simulated(requests)
+    assert responses_s[2] < 2 * sum(map(SPEEDS.exec_s, SMALL.layers)) + SPEEDS.exec_s(LARGE.layers[0])
+    assert responses_s[1] > 4 * responses_s[2]
+
+
 @pytest.mark.parametrize("memory_bytes", [None, 4 << 20])
 def test_an_urgent_request_does_not_wait_for_a_long_exec(memory_bytes: int | None) -> None:
     """A layer that computes for a second is cut, so that urgent requests wait for a fraction of it at a time."""

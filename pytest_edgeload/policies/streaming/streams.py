@@ -252,7 +252,7 @@ class _Server:
                 self._room.give(self._free(kept), kept.use.size_bytes)
         self._answers[first].append(self._room.take(request.network.answer_bytes))
         after = (chain.last, *self._answers[first].popleft())
-        init = chain.last = self._plan.add("init", r, after=after, lane=READERS[0])
+        init = chain.last = self._plan.add("init", r, after=after, lane=COMPUTE)
         self._service_s.append(self._alone_s(r, coming))
         if uses:
             self._load_kept(r, init, chain, coming)
