@@ -43,6 +43,10 @@ TILE_BYTES, TILES = 6 << 20, 16
 """A tile is large enough to read at full speed, and small enough to stay in the processor's cache until it is executed.
 At least this many tiles should fit in memory."""
 
+LOOP_TILE_S, MIN_LOOP_TILE_BYTES = 0.01, 512 << 10
+"""A tile of a loop takes at most this long to read, unless it then has fewer bytes than this. A slow disk is busy with
+small tiles as well, and they leave more memory for tiles that are kept."""
+
 PASSING_BYTES = 64 << 20
 """Memory that is reserved for tiles that are not kept."""
 
@@ -167,7 +171,8 @@ def _candidates(
 ) -> Iterator[list[TileUse]]:
     """Yield orders of the tile uses of groups of requests."""
     memory_bytes = budget.memory_bytes
-    tile_bytes = TILE_BYTES if memory_bytes is None else max(PAGE, min(TILE_BYTES, memory_bytes // TILES))
+    is_loop = all(min(_steps(workload, group)) > 1 for group in groups)
+    tile_bytes = _max_tile_bytes(budget, is_loop=is_loop)
     chains = [[*serve(workload, networks[group[0]], group, tile_bytes, budget.speeds)] for group in groups]
     uses = [*chain.from_iterable(chains)]
     ring_bytes = AHEAD_BYTES
@@ -177,6 +182,14 @@ def _candidates(
     chains = [[replace(u, read_s=0.0) if u.key in loaded else u for u in each] for each in chains]
     for order in orders(chains, ring_bytes):
         yield [*_read_once(order, staying)] if staying else order
+
+
+def _max_tile_bytes(budget: Budget, *, is_loop: bool) -> int:
+    """Return the most bytes of a tile, unless a layer cannot be cut so small."""
+    most = TILE_BYTES if budget.memory_bytes is None else min(TILE_BYTES, budget.memory_bytes // TILES)
+    if is_loop:
+        most = min(most, max(MIN_LOOP_TILE_BYTES, int(LOOP_TILE_S * budget.speeds.read_bytes_per_s)))
+    return max(PAGE, most)
 
 
 def _read_once(uses: Iterable[TileUse], staying: Container[TileKey]) -> Iterator[TileUse]:
