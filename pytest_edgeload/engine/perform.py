@@ -193,6 +193,10 @@ class Performer:
         self._weights[load.weights] = {**tensors, **tied}
         self.ledger.end(load)
 
+    def free_arena(self) -> None:
+        """Return the plan's arena to the system. No weights are loaded any more."""
+        self._arena = None
+
     def release(self) -> Mapping[WeightKey, TileTensors]:
         """Return the weights that are loaded, and hold nothing any more."""
         weights, self._weights = self._weights, {}

@@ -45,6 +45,7 @@ def _work(commands: BinaryIO, send: Send) -> None:
 
 def _execute(job: Job, performer: Performer) -> Done:
     result = run(job.plan, performer, job.requests)
+    performer.free_arena()  # before the report of all tasks takes memory
     return Done(
         makespan_s(result.spans, result.totals),
         result.spans,

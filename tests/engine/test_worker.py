@@ -16,6 +16,7 @@ import msgspec
 import psutil
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from pytest_edgeload.job import CHECK, GO, Checked, Done, Event, Failed, Job, Ready
@@ -28,6 +29,7 @@ from tests.builders import job, job_of, plan_of, stored
 
 COMMAND = [sys.executable, "-m", "pytest_edgeload.engine.worker"]
 PATIENCE_S = 60
+GIB = 1 << 30
 DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
@@ -110,6 +112,19 @@ def test_job_go_and_check_are_answered(network: Path) -> None:
         assert isinstance(checked, Checked)
         assert checked.output_error == pytest.approx({0: 0.0, 1: 0.0}, abs=OUTPUT_TOLERANCE)
         assert process.end() == 0
+
+
+def test_arena_is_gone_when_the_tasks_have_ended(network: Path) -> None:
+    """The report of a plan with many tasks takes memory, which must not come on top of the arena."""
+    plan_job, _ = job("stream", network)
+    plan = replace(plan_job.plan, arena_bytes=GIB)
+    with worker() as process:
+        assert process.ask(replace(plan_job, plan=plan)) == Ready()
+        seen = psutil.Process(process.process.pid)
+        address_space_bytes = seen.memory_info().vms
+        assert isinstance(process.send(GO), Done)
+        assert seen.memory_info().vms < address_space_bytes - GIB // 2, "threads that were started have taken some"
+        assert isinstance(process.send(CHECK), Checked)
 
 
 def _of(plan: Plan, span: Span) -> int:

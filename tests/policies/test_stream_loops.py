@@ -33,9 +33,9 @@ DEEP = _deep(24)
 WEIGHTS_BYTES = sum(layer.weight_bytes for layer in DEEP.layers)
 
 
-def _loop(memory_bytes: int | None) -> tuple[Plan, Workload]:
+def _loop(memory_bytes: int | None, speeds: Speeds = SPEEDS) -> tuple[Plan, Workload]:
     asked = Workload("loop", (Request(DEEP, steps=STEPS),))
-    return stream(asked, Budget(memory_bytes, speeds=SPEEDS)), asked
+    return stream(asked, Budget(memory_bytes, speeds=speeds)), asked
 
 
 def _bytes_per_step(plan: Plan) -> int:
@@ -51,6 +51,14 @@ def test_step_reads_only_what_does_not_fit_and_a_ring_of_few_tiles(share: float)
     least_bytes = WEIGHTS_BYTES - memory_bytes
     read_bytes = _bytes_per_step(_loop(memory_bytes)[0])
     assert least_bytes < read_bytes < least_bytes + SCRATCH_BYTES + (PASSING_TILES + 1) * TILE_BYTES
+
+
+def test_tiles_of_a_loop_are_smaller_on_a_slow_disk() -> None:
+    """They take about 10 ms to read, so that the ring leaves more memory for tiles that are kept."""
+    plan, _ = _loop(WEIGHTS_BYTES // 2, Speeds(read_bytes_per_s=90e6))
+    loads = [task for task in plan.tasks if task.kind == "load"]
+    assert max(span_bytes(DEEP.layers[task.layer or 0], task.tile) for task in loads) <= 0.011 * 90e6
+    assert _bytes_per_step(plan) < _bytes_per_step(_loop(WEIGHTS_BYTES // 2)[0]) - (PASSING_TILES - 1) * TILE_BYTES / 2
 
 
 def test_step_reads_nothing_if_all_fits() -> None:
