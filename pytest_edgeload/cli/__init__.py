@@ -1,55 +1,58 @@
 """The command `edgeload`: everything that works without pytest. Imports neither torch nor pytest.
 
-A subcommand is one file and one line in `SUBCOMMANDS`.
+A subcommand is one file and one line in `_NAMES`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from pytest_edgeload.base.errors import Refusal, Setting, notes
 from pytest_edgeload.base.interrupts import ended_alike
-from pytest_edgeload.cli import (
-    cache,
-    calibrate,
-    compare,
-    doctor,
-    history,
-    hosts,
-    minmem,
-    noise,
-    plan,
-    programs,
-    recommend,
-    report,
-    run,
-    search,
-    store,
-    terminal,
-)
-from pytest_edgeload.cli.subcommand import ERROR_STATUS, Subcommand
+from pytest_edgeload.cli import terminal
+from pytest_edgeload.cli.subcommand import ERROR_STATUS, Subcommand, split_commands
 
-SUBCOMMANDS: Mapping[str, Subcommand] = {
-    "run": run.SUBCOMMAND,
-    "report": report.SUBCOMMAND,
-    "compare": compare.SUBCOMMAND,
-    "history": history.SUBCOMMAND,
-    "noise": noise.SUBCOMMAND,
-    "minmem": minmem.SUBCOMMAND,
-    "recommend": recommend.SUBCOMMAND,
-    "search": search.SUBCOMMAND,
-    "plan": plan.SUBCOMMAND,
-    "calibrate": calibrate.SUBCOMMAND,
-    "store": store.SUBCOMMAND,
-    "cache": cache.SUBCOMMAND,
-    "doctor": doctor.SUBCOMMAND,
-    "hosts": hosts.SUBCOMMAND,
-}
+_NAMES = (
+    "run",
+    "report",
+    "compare",
+    "history",
+    "noise",
+    "minmem",
+    "recommend",
+    "search",
+    "plan",
+    "calibrate",
+    "store",
+    "cache",
+    "doctor",
+    "hosts",
+)
 """All subcommands, in the order of `edgeload --help`."""
+
+
+class _Subcommands(Mapping[str, Subcommand]):
+    """The subcommands by name; the file of a subcommand, and all that it needs, is imported when it is used."""
+
+    def __getitem__(self, name: str) -> Subcommand:
+        if name not in _NAMES:
+            raise KeyError(name)
+        subcommand: Subcommand = importlib.import_module(f"{__package__}.{name}").SUBCOMMAND
+        return subcommand
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+SUBCOMMANDS = _Subcommands()
 
 _SUMMARY = "Measure model loading policies under memory limits, and work with the results."
 _STATUS = (
@@ -84,18 +87,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the arguments, parsed; `commands` are those behind `--` if the subcommand takes commands."""
-    subcommand = SUBCOMMANDS.get(arguments[0]) if arguments else None
-    if subcommand is None or not subcommand.takes_commands:
+    name = arguments[0] if arguments else ""
+    if name not in _NAMES:
         return main_parser().parse_args(arguments)
-    words, commands = programs.split(arguments)
-    return main_parser().parse_args(words, argparse.Namespace(commands=commands))
+    parser = main_parser([name])
+    if not SUBCOMMANDS[name].takes_commands:
+        return parser.parse_args(arguments)
+    words, commands = split_commands(arguments)
+    return parser.parse_args(words, argparse.Namespace(commands=commands))
 
 
-def main_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command and of all its subcommands."""
+def main_parser(names: Iterable[str] = _NAMES) -> argparse.ArgumentParser:
+    """Return the parser of the command and of these subcommands."""
     parser = argparse.ArgumentParser(prog="edgeload", description=_SUMMARY, epilog=_STATUS)
     subparsers = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
-    for name, subcommand in SUBCOMMANDS.items():
+    for name in names:
+        subcommand = SUBCOMMANDS[name]
         summary = subcommand.summary
         description = f"{summary[0].upper()}{summary[1:]}. {subcommand.details}"
         subcommand.add_arguments(subparsers.add_parser(name, help=summary, description=description))

@@ -15,18 +15,15 @@ from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.base.text import bounded
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import machine, shell
+from pytest_edgeload.cli.subcommand import SEPARATOR, Words
 from pytest_edgeload.results.case import HOST, PROGRAM_NAME, VIEWS, program_name
 from pytest_edgeload.results.source import MetricSource, parse_metric
 from pytest_edgeload.sandbox.command import MIN_BYTES, Command
 from pytest_edgeload.sandbox.environment import inherited
 from pytest_edgeload.sandbox.readiness import probe_of
 
-SEPARATOR = "--"
-
 _OPERATORS = {"|", "||", "&", "&&", ";", "<", ">", ">>"}
 _MAX_DEFAULT_NAME = 60
-
-Words = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +32,6 @@ class NamedCommand:
 
     name: str
     command: Command
-
-
-def split(words: Sequence[str]) -> tuple[list[str], tuple[Words, ...]]:
-    """Return the words before the first `--`, and the commands behind it, which further `--` separate."""
-    parts: list[list[str]] = [[]]
-    for word in words:
-        if word == SEPARATOR:
-            parts.append([])
-        else:
-            parts[-1].append(word)
-    return parts[0], tuple(map(tuple, parts[1:]))
 
 
 NETWORKS_OR_COMMAND = f"%(prog)s [OPTIONS] {{NETWORKS | {SEPARATOR} COMMAND}}"

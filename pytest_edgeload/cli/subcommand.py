@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 ERROR_STATUS = 2
 """The exit status after an error, as in argparse."""
+
+SEPARATOR = "--"
+
+Words = tuple[str, ...]
 
 
 class CommandResult(NamedTuple):
@@ -22,7 +26,7 @@ class Subcommand(NamedTuple):
 
     `summary` is a phrase for the list of subcommands; `details` are more sentences for the subcommand's own help. `run`
     raises Refusal for an error. If it `takes_commands`, the words behind `--` are the commands to measure; see
-    `programs.split`.
+    `split_commands`.
     """
 
     summary: str
@@ -30,3 +34,14 @@ class Subcommand(NamedTuple):
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], CommandResult]
     takes_commands: bool = False
+
+
+def split_commands(words: Sequence[str]) -> tuple[list[str], tuple[Words, ...]]:
+    """Return the words before the first `--`, and the commands behind it, which further `--` separate."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == SEPARATOR:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts[0], tuple(map(tuple, parts[1:]))

@@ -10,7 +10,8 @@ import pytest
 
 from pytest_edgeload import cli
 from pytest_edgeload.base.errors import UsageError
-from pytest_edgeload.cli.programs import NamedCommand, commands_of, split
+from pytest_edgeload.cli.programs import NamedCommand, commands_of
+from pytest_edgeload.cli.subcommand import split_commands
 from pytest_edgeload.results.source import MetricSource
 
 
@@ -28,8 +29,8 @@ def refusal(line: str) -> str:
 
 def test_separators_divide_options_and_commands() -> None:
     """The first separator ends the options, and each further one a command."""
-    assert split(["--mem=1G", "--", "a", "-x", "--", "b"]) == (["--mem=1G"], (("a", "-x"), ("b",)))
-    assert split(["--mem=1G"]) == (["--mem=1G"], ())
+    assert split_commands(["--mem=1G", "--", "a", "-x", "--", "b"]) == (["--mem=1G"], (("a", "-x"), ("b",)))
+    assert split_commands(["--mem=1G"]) == (["--mem=1G"], ())
 
 
 def test_other_subcommands_keep_the_separator() -> None:
