@@ -171,7 +171,8 @@ def test_failing_function_is_reported_with_its_reason(project: Project, function
     for _ in range(2):
         with pytest.raises(PreparationFailed, match=f"^network net.*: .*{words}"):
             registry.convert("net", function, silent)
-    registry.convert("net", "my_converters:convert", silent)  # also removes the files of a killed maker
+    if "die" in function:
+        registry.convert("net", "my_converters:convert", silent)  # removes the files of a killed maker
     assert project.unfinished == []
 
 
