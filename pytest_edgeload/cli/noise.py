@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_edgeload.base.errors import Setting, Unsupported, UsageError
 from pytest_edgeload.cli import arguments, measuring, programs, sessions, subjects, terminal
-from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
+from pytest_edgeload.cli.subcommand import SEPARATOR, CommandResult, Subcommand
 from pytest_edgeload.report import noise as texts
 from pytest_edgeload.results.case import REFERENCE, Case
 from pytest_edgeload.results.measurement import Measurement
@@ -132,7 +132,7 @@ def _figures(records: Sequence[Record]) -> list[Figure]:
 SUBCOMMAND = Subcommand(
     "measure identical code against itself, and find the tightest gate that holds under this machine's noise",
     "The command runs twice as many rounds as a session with a gate would, interleaved over the policies, or over the "
-    f"commands, each behind {programs.SEPARATOR}.",
+    f"commands, each behind {SEPARATOR}.",
     _add_arguments,
     _run,
     takes_commands=True,

@@ -14,9 +14,9 @@ from pytest_edgeload.base.interrupts import Interrupts
 from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import arguments, outputs, programs, sessions, terminal
 from pytest_edgeload.cli.outputs import Outputs
-from pytest_edgeload.cli.programs import SEPARATOR, NamedCommand
+from pytest_edgeload.cli.programs import NamedCommand
 from pytest_edgeload.cli.sessions import ProgramSession
-from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
+from pytest_edgeload.cli.subcommand import SEPARATOR, CommandResult, Subcommand
 from pytest_edgeload.measuring.progress import RemainingTime, in_words
 from pytest_edgeload.results.finding import Judgement
 

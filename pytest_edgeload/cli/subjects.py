@@ -18,6 +18,7 @@ from pytest_edgeload.cli.measuring import PreparedWorkload
 from pytest_edgeload.cli.programs import NamedCommand
 from pytest_edgeload.cli.recording import Recording
 from pytest_edgeload.cli.sessions import ProgramSession
+from pytest_edgeload.cli.subcommand import SEPARATOR
 from pytest_edgeload.measuring.bench import Bench
 from pytest_edgeload.measuring.directories import SessionDirectories
 from pytest_edgeload.measuring.launcher import Launcher
@@ -34,7 +35,7 @@ _OF_PROGRAMS = ("name", "device", "cold", "prepare", "ready", "ask", "metric", "
 def networks_of(args: argparse.Namespace) -> str | None:
     """Return the word that names the networks; None for commands. Raises UsageError for arguments of the other kind."""
     if len(args.networks) > 1:
-        hint = f"write {programs.SEPARATOR} before a command, and commas between networks"
+        hint = f"write {SEPARATOR} before a command, and commas between networks"
         raise UsageError(args.networks[1], "a second word about networks", hint)
     if args.networks and args.commands:
         raise UsageError(args.networks[0], "networks and a command cannot be measured together", "name one of them")
