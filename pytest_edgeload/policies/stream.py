@@ -44,8 +44,8 @@ TILE_BYTES, TILES = 6 << 20, 16
 At least this many tiles should fit in memory."""
 
 LOOP_TILE_S, MIN_LOOP_TILE_BYTES = 0.01, 512 << 10
-"""A tile of a loop takes about this long to read at most, unless it then has fewer bytes than this. A slow disk is busy with
-small tiles as well, and they leave more memory for tiles that are kept."""
+"""A tile of a loop takes about this long to read at most, unless it then has fewer bytes than this. A slow disk is
+busy with small tiles as well, and they leave more memory for tiles that are kept."""
 
 PASSING_BYTES = 64 << 20
 """Memory that is reserved for tiles that are not kept."""
