@@ -1,4 +1,4 @@
-"""The commands and the line of Python that put advice to use: store, run in an application, confirm in a suite."""
+"""The commands and the line of Python that put advice to use: calibrate, store, run in an application, measure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_edgeload.base.units import exact_size
 from pytest_edgeload.networks.compressed import PLAIN, StoreForm
 from pytest_edgeload.networks.edgenet import SUFFIX, is_edgenet
 from pytest_edgeload.policies import POLICIES, Policy
-from pytest_edgeload.results.advice import Advice, Prediction
+from pytest_edgeload.results.advice import Advice, ChoiceRun
 from pytest_edgeload.results.case import REFERENCE
 
 
@@ -31,10 +31,16 @@ def next_steps(
     store = [shlex.join(["edgeload", "store", *words])] if unstored else []
     files = {name: word if is_edgenet(word) else f"{name}{SUFFIX}" for name, word in sources.items()}
     runtime = _runtime(best, best.limit_bytes - advice.idle_bytes, files, policies[best.choice.policy])
-    return [printable(line) for line in (*store, runtime, _pytest(advice, best, form))]
+    return [printable(line) for line in (*_calibrate(advice), *store, runtime, _pytest(advice, best, form))]
 
 
-def _runtime(best: Prediction, memory_bytes: int, files: Mapping[str, str], function: Policy) -> str:
+def _calibrate(advice: Advice) -> list[str]:
+    """Return the command that measures the speeds, if they may be others than those that were used."""
+    device = [] if advice.device is None else [f"--device={advice.device}"]
+    return [shlex.join(["edgeload", "calibrate", *device])] if advice.faults else []
+
+
+def _runtime(best: ChoiceRun, memory_bytes: int, files: Mapping[str, str], function: Policy) -> str:
     """Return the call of the runtime. Its memory is for weights and activations, without that of the idle worker.
 
     It takes a policy of the user's own as a function.
@@ -47,7 +53,7 @@ def _runtime(best: Prediction, memory_bytes: int, files: Mapping[str, str], func
     return f'Runtime({{{networks}}}, memory="{memory}", {settings})'
 
 
-def _pytest(advice: Advice, best: Prediction, form: StoreForm) -> str:
+def _pytest(advice: Advice, best: ChoiceRun, form: StoreForm) -> str:
     choice = best.choice
     policies = ",".join(dict.fromkeys([REFERENCE, *advice.tied[:1], choice.policy]))
     device = [] if advice.device is None else [f"--edge-device={advice.device}"]

@@ -18,7 +18,8 @@ from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
 from pytest_edgeload.engine.reader_choice import check_reader
 from pytest_edgeload.engine.readers import READERS
-from pytest_edgeload.measuring.advising import Advisor, Options
+from pytest_edgeload.measuring.advising import Advisor
+from pytest_edgeload.measuring.choosing import Chooser, SearchSpace
 from pytest_edgeload.measuring.confirmations import Confirmations
 from pytest_edgeload.measuring.predictor import Predictor, main_objective
 from pytest_edgeload.measuring.stored_mix import read_stored
@@ -85,7 +86,8 @@ def _run(args: argparse.Namespace) -> CommandResult:
     speeds, faults = known_speeds(cache, device)
     predictor = _predictor(args, mix, registry, policies, device, speeds)
     objective = _objective(args, mix)
-    advisor = Advisor(predictor, objective, _options(args, policies, device, is_calibrated=bool(speeds.layers)), _show)
+    space = _search_space(args, policies, device, is_calibrated=bool(speeds.layers))
+    advisor = Advisor(Chooser(predictor, objective, space), _show)
     limits = _limits(args, advisor, device)
     best, changes = advisor.advise(limits)
     terminal.show("")
@@ -176,9 +178,9 @@ def _predictor(
     )
 
 
-def _options(
+def _search_space(
     args: argparse.Namespace, policies: Mapping[str, Policy], device: Device | None, *, is_calibrated: bool
-) -> Options:
+) -> SearchSpace:
     """Return the choices that the arguments allow. Only measured speeds differ between readers and threads."""
     readers: tuple[str, ...] = ()
     if is_calibrated:
@@ -187,7 +189,7 @@ def _options(
         readers = (args.reader,)
     most = (None if device is None else device.constraints.threads) or machine.processors()
     threads = tuple(dict.fromkeys((most, 1) if is_calibrated else (most,)))
-    return Options(tuple(policies), readers, (args.threads,) if args.threads else threads)
+    return SearchSpace(tuple(policies), readers, (args.threads,) if args.threads else threads)
 
 
 def _limits(args: argparse.Namespace, advisor: Advisor, device: Device | None) -> Sequence[int]:

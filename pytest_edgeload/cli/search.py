@@ -26,7 +26,7 @@ from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.report import losses as texts
-from pytest_edgeload.results.advice import Objective, PolicyChoice, Prediction
+from pytest_edgeload.results.advice import ChoiceRun, Objective, PolicyChoice
 from pytest_edgeload.results.case import AUTO
 from pytest_edgeload.workload import Mix
 from pytest_edgeload.workload.file import parse
@@ -70,16 +70,16 @@ class _Rivalry(NamedTuple):
     limit_bytes: int
     threads: int
 
-    def predictions(self, mix: Mix) -> dict[str, Prediction]:
+    def predictions(self, mix: Mix) -> dict[str, ChoiceRun]:
         """Return the prediction of each policy that works under `mix`."""
         own = self.stored._replace(networks={name: self.stored.networks[name] for name in mix.networks})
         predictor = Predictor(mix, own, self.policies, self.machine, self.swap_bytes)
         objective, found = main_objective(mix), {}
         for policy in (self.policy, *self.rivals):
             choice = PolicyChoice(policy, AUTO, self.threads)
-            run = predictor.run(choice, self.limit_bytes)
+            run = predictor.predict(choice, self.limit_bytes)
             if run is not None:
-                prediction = Prediction.of(choice, self.limit_bytes, objective, run)
+                prediction = ChoiceRun.of(choice, self.limit_bytes, objective, run)
                 if prediction.value is not None:
                     found[policy] = prediction
         return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import random
 import statistics
 import threading
 import time
@@ -17,10 +16,8 @@ from pytest_edgeload.engine.memory import allocate, arena
 from pytest_edgeload.engine.readers import READERS
 from pytest_edgeload.networks.tile import PAGE
 
-_LATENCY_READS, _FAULTS = 100, 300
 _FRESH_BYTES, _FRESH_ROUNDS = 128 << 20, 3  # more than a processor's cache, which would keep the zeroed pages
 _PATTERN_BYTES = 1 << 20
-_SEED = 0  # any other would do
 
 
 class ReadProbe(NamedTuple):
@@ -66,16 +63,6 @@ def _read_speed(file: Path, probe: ReadProbe, max_s: float) -> float:
     return sum(read_bytes) / seconds
 
 
-def read_latency_s(file: str) -> float:
-    """Return the median seconds of a read of one page at a random place in `file`, past the page cache."""
-    reader, buffer = READERS["direct"](Path(file)), _resident(PAGE)
-    _drop(Path(file))
-    places = _places(Path(file).stat().st_size, _LATENCY_READS)
-    seconds = statistics.median(_timed(partial(reader.read, place, PAGE, buffer)) for place in places)
-    reader.close()
-    return seconds
-
-
 def fresh_s_per_page() -> float:
     """Return the median seconds per page of writing to memory that was never used, allocated as weights are."""
     seconds = []
@@ -85,8 +72,8 @@ def fresh_s_per_page() -> float:
     return statistics.median(seconds) * PAGE / _FRESH_BYTES
 
 
-def swap_speed(size_bytes: int) -> tuple[float, float, float]:
-    """Return the bytes per second of swapping out and in, and the seconds of one fault, all in this process.
+def swap_speed(size_bytes: int) -> tuple[float, float]:
+    """Return the bytes per second of swapping out and in, in this process.
 
     It writes and touches `size_bytes`, which are more than its limit. The kernel's counters of the whole machine give
     the bytes that were swapped. Raises ValueError if nothing was.
@@ -104,14 +91,7 @@ def swap_speed(size_bytes: int) -> tuple[float, float, float]:
     out_bytes_per_s = _swapped("pswpout", write)
     read()  # writes the rest to swap, so that the next pass only reads
     in_bytes_per_s = _swapped("pswpin", read)
-    fault_s = statistics.median(_timed(partial(_sum, memory, (place,))) for place in _places(size_bytes, _FAULTS))
-    return out_bytes_per_s, in_bytes_per_s, fault_s
-
-
-def _places(size_bytes: int, number: int) -> list[int]:
-    """Return the starts of random pages of `size_bytes`, each at most once."""
-    pages = random.Random(_SEED).sample(range(size_bytes // PAGE), number)  # noqa: S311  # nothing secret
-    return [page * PAGE for page in pages]
+    return out_bytes_per_s, in_bytes_per_s
 
 
 def _swapped(counter: str, do: Callable[[], None]) -> float:

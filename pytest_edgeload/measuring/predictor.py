@@ -68,17 +68,31 @@ class Predictor:
         """The limit under which all networks are in memory at once."""
         return self.min_limit_bytes + sum(network.peak_bytes for network in self.stored.networks.values())
 
+    @property
+    def begins_alike(self) -> bool:
+        """Whether the first requests are answered as if no others followed: all arrive in order, at their own times."""
+        times = [ask.arrival_s for ask in self.mix.asks]
+        return self.mix.loop == "open" and times == sorted(times) and not any(ask.when for ask in self.mix.asks)
+
+    def beginning(self, count: int) -> Predictor:
+        """Return the predictor of the first `count` requests alone, which arrive as the first ones of all."""
+        return replace(self, mix=self.mix.beginning(count), virtual={})
+
     def read_bytes_per_s(self, reader: str) -> float:
         """Return the speed of large reads."""
         size_bytes = 16 << 20
         return size_bytes / self._virtual(None).held_speeds.read_s(reader, size_bytes)
 
     def low_limit_bytes(self, policies: Iterable[str]) -> int | None:
-        """Return the smallest limit under which one of these policies works without swap; None if none has a plan."""
-        peaks = [peak for policy in policies if (peak := self._peak_bytes(policy)) is not None]
+        """Return the smallest limit under which one of these policies works without swap; None if none has a plan.
+
+        Requests that keep arriving need at least the memory of the first ones.
+        """
+        first = self.beginning(len(self.mix.networks)) if self.begins_alike else self
+        peaks = [peak for policy in policies if (peak := first.min_peak_bytes(policy)) is not None]
         return self.min_limit_bytes + min(peaks) if peaks else None
 
-    def _peak_bytes(self, policy: str) -> int | None:
+    def min_peak_bytes(self, policy: str) -> int | None:
         """Return the least bytes of weights and activations that a policy needs; None if it has no plan that ends."""
         virtual, setup = self._virtual(None), self._setup(AUTO, self.min_limit_bytes, None)
         with suppress(InvalidPlan):
@@ -96,7 +110,7 @@ class Predictor:
             return self._virtual(None).reader(policy, self.policies[policy], self._setup(AUTO, limit_bytes, None))
         return self.usual_reader
 
-    def run(self, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown = AS_IT_IS) -> Measurement | None:
+    def predict(self, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown = AS_IT_IS) -> Measurement | None:
         """Return the measurement that a choice would have under a limit; None if its policy has no plan that ends."""
         virtual = self._virtual(choice.threads)
         if slowdown != AS_IT_IS:

@@ -45,13 +45,11 @@ class SwapSpeed(msgspec.Struct, frozen=True):
     """The speed of swap, measured in a process that touches more private memory than its limit.
 
     `out_bytes_per_s` is the speed of writing fresh memory while the kernel swaps out as much, `in_bytes_per_s` that of
-    touching swapped memory in order, each with nothing else running. `fault_s` is the time to touch one swapped page
-    at a random place, which brings a cluster of neighbors as well. `kind` is `file` or `zram`.
+    touching swapped memory in order, each with nothing else running. `kind` is `file` or `zram`.
     """
 
     out_bytes_per_s: float
     in_bytes_per_s: float
-    fault_s: Duration
     kind: str = "file"
 
 
@@ -147,10 +145,10 @@ class WorkerCost(msgspec.Struct, frozen=True):
 class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
     """The speeds of a machine, or of a device that is emulated on it.
 
-    `reads` has a row for each reader, size and number of lanes; `read_latency_s` is the time of one read of a page from
-    the disk. `fresh_s_per_page` is the time of the first write to a page of memory that was never used, allocated as
-    weights are; a load into such memory takes it in addition. `free_s_per_page` is the time of giving a page back.
-    `swap` is None on machines without swap. `layers` are the measured layers, and `computing` the sums for all others.
+    `reads` has a row for each reader, size and number of lanes. `fresh_s_per_page` is the time of the first write to a
+    page of memory that was never used, allocated as weights are; a load into such memory takes it in addition.
+    `free_s_per_page` is the time of giving a page back. `swap` is None on machines without swap. `layers` are the
+    measured layers, and `computing` the sums for all others.
     """
 
     reads: tuple[ReadSpeed, ...] = (
@@ -160,9 +158,8 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
         ReadSpeed("read", 1 << 20, 1, _CACHE_BYTES_PER_S, is_cached=True),
         ReadSpeed("mmap", 1 << 20, 1, 4 * _CACHE_BYTES_PER_S, is_cached=True),
     )
-    read_latency_s: Duration = 1e-4
     write_bytes_per_s: float = _NOMINAL.read_bytes_per_s
-    swap: SwapSpeed | None = SwapSpeed(_NOMINAL.read_bytes_per_s, _NOMINAL.read_bytes_per_s, 1e-4)
+    swap: SwapSpeed | None = SwapSpeed(_NOMINAL.read_bytes_per_s, _NOMINAL.read_bytes_per_s)
     fresh_s_per_page: Duration = 0.0
     free_s_per_page: Duration = 0.0
     layers: tuple[LayerTime, ...] = ()

@@ -16,11 +16,11 @@ from pytest_edgeload.results.advice import (
     TIE_SHARE,
     Advice,
     AdviceChange,
+    ChoiceRun,
     Confirmation,
     LimitAdvice,
     Objective,
     PolicyChoice,
-    Prediction,
 )
 
 _WIDTH, _GAP = 80, 2
@@ -106,11 +106,13 @@ def by_policy(advice: Advice) -> Grid:
     return Grid(headers, rows, frozenset({0}), frozenset(range(len(headers))))
 
 
-def _figure(advice: Advice, limit: LimitAdvice, each: Prediction | None) -> Cell:
+def _figure(advice: Advice, limit: LimitAdvice, each: ChoiceRun | None) -> Cell:
     if each is None:
         return Cell("-")
     if each.value is None:
         return Cell(each.outcome)
+    if each.is_bound:
+        return Cell(f"at most {shown_value(advice.objective, each.value)}")
     is_best = limit.best is not None and each.choice.policy in (limit.best.choice.policy, *limit.tied)
     return Cell(shown_value(advice.objective, each.value), "best" if is_best else "")
 

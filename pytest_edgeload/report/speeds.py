@@ -84,11 +84,9 @@ def _figures(speeds: MachineSpeeds) -> str:
     """Return the single figures, one per line."""
     worker, factors, swap = speeds.worker, speeds.contention, speeds.swap
     figures: Mapping[str, str] = {
-        "one page from the disk": format_duration(speeds.read_latency_s),
         "writes": _rate(speeds.write_bytes_per_s),
         "swap out": "not measured" if swap is None else _rate(swap.out_bytes_per_s),
         "swap in": "not measured" if swap is None else _rate(swap.in_bytes_per_s),
-        "one page from swap": "not measured" if swap is None else format_duration(swap.fault_s),
         "first write to memory": _rate(PAGE / speeds.fresh_s_per_page if speeds.fresh_s_per_page else None),
         "reading during computing": f"{factors.reading_beside_computing:.2f} times as long",
         "computing during reading": f"{factors.computing_beside_reading:.2f} times as long",

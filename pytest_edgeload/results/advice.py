@@ -65,11 +65,13 @@ class PolicyChoice(msgspec.Struct, frozen=True):
     threads: int
 
 
-class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+class ChoiceRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """The predicted run of a choice under a limit, or a measured one.
 
     `value` is that of the objective, None unless the `outcome` is ok. `no plan` is the outcome if the policy has none
-    for so little memory. `peak_bytes` is the peak of all memory of the worker, and `swap_out_bytes` what it swaps.
+    for so little memory. `peak_bytes` is the peak of all memory of the worker, and `swap_out_bytes` what it swaps. With
+    `is_bound`, only the first requests were predicted: no value of the whole workload is better than `value`, and that
+    is not good enough.
     """
 
     choice: PolicyChoice
@@ -78,9 +80,15 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float | None = None
     peak_bytes: int | None = None
     swap_out_bytes: int | None = None
+    is_bound: bool = False
+
+    @property
+    def works(self) -> bool:
+        """Whether the choice is known to work: all requests were predicted, and answered."""
+        return self.value is not None and not self.is_bound
 
     @classmethod
-    def of(cls, choice: PolicyChoice, limit_bytes: int, objective: Objective, run: Measurement) -> Prediction:
+    def of(cls, choice: PolicyChoice, limit_bytes: int, objective: Objective, run: Measurement) -> ChoiceRun:
         """Return the prediction that a run is."""
         value = objective.value(run) if run.outcome == "ok" else None
         return cls(choice, limit_bytes, run.outcome, value, run.peak_bytes, run.swap_out_bytes)
@@ -90,19 +98,19 @@ class LimitAdvice(msgspec.Struct, frozen=True):
     """The predictions under a limit, the best first, one for each policy; those that do not work are last."""
 
     limit_bytes: int
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[ChoiceRun, ...]
     tied: tuple[str, ...] = ()
 
     @property
-    def best(self) -> Prediction | None:
+    def best(self) -> ChoiceRun | None:
         """The best prediction; None if nothing works."""
         first = self.predictions[0] if self.predictions else None
-        return None if first is None or first.value is None else first
+        return first if first is not None and first.works else None
 
     @property
     def working(self) -> tuple[str, ...]:
         """The policies that work under the limit."""
-        return tuple(each.choice.policy for each in self.predictions if each.value is not None)
+        return tuple(each.choice.policy for each in self.predictions if each.works)
 
 
 class AdviceChange(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -122,8 +130,8 @@ class AdviceChange(msgspec.Struct, frozen=True, omit_defaults=True):
 class Confirmation(msgspec.Struct, frozen=True):
     """A prediction and the measured run of the same choice under the same limit."""
 
-    predicted: Prediction
-    measured: Prediction
+    predicted: ChoiceRun
+    measured: ChoiceRun
 
     @property
     def error(self) -> float | None:
@@ -157,36 +165,52 @@ class Advice(msgspec.Struct, frozen=True):
     is_calibrated: bool
     faults: tuple[str, ...]
     limits: tuple[LimitAdvice, ...]
-    recommended: Prediction | None = None
+    recommended: ChoiceRun | None = None
     tied: tuple[str, ...] = ()
     changes: tuple[AdviceChange, ...] = ()
     certainty: Certainty | None = None
     confirmations: tuple[Confirmation, ...] = ()
 
 
-def best_first(predictions: Iterable[Prediction], objective: Objective) -> LimitAdvice:
+def best_first(predictions: Iterable[ChoiceRun], objective: Objective) -> LimitAdvice:
     """Return the advice for a limit, given all predictions for it: the best reader and threads of each policy.
 
     Of equal values, the one with the lowest peak is the best. Raises ValueError without a prediction.
     """
-
-    def place(each: Prediction) -> tuple[bool, float, int]:
-        value = each.value or 0.0
-        return each.value is None, -value if objective.kind.better == "higher" else value, each.peak_bytes or 0
-
-    ordered = sorted(predictions, key=place)
+    ordered = in_order(predictions, objective)
     policies = dict.fromkeys(each.choice.policy for each in ordered)
     own = tuple(next(each for each in ordered if each.choice.policy == policy) for policy in policies)
     return LimitAdvice(min(each.limit_bytes for each in own), own, _tied(own, objective))
 
 
-def _tied(own: Sequence[Prediction], objective: Objective) -> tuple[str, ...]:
-    """Return the policies whose values are close to that of the first prediction."""
-    best = own[0].value
+def in_order(runs: Iterable[ChoiceRun], objective: Objective) -> list[ChoiceRun]:
+    """Return the runs, the best first; runs that do not work are last, after bounds."""
+
+    def place(each: ChoiceRun) -> tuple[bool, bool, float, int]:
+        value = each.value or 0.0
+        better = -value if objective.kind.better == "higher" else value
+        return each.value is None, each.is_bound, better, each.peak_bytes or 0
+
+    return sorted(runs, key=place)
+
+
+def bound_of_all(first: ChoiceRun, count: int, total: int) -> ChoiceRun:
+    """Return the largest share in time of all requests, given the run of the first `count` of them.
+
+    It has all the later ones in time. A choice that fails at the beginning fails.
+    """
+    if first.value is None:
+        return first
+    value = 1 - (1 - first.value) * count / total
+    return msgspec.structs.replace(first, value=value, is_bound=True)
+
+
+def _tied(own: Sequence[ChoiceRun], objective: Objective) -> tuple[str, ...]:
+    """Return the policies whose values are close to that of the first run."""
+    best, others = own[0].value, [each for each in own[1:] if each.works]
     if best is None:
         return ()
-    close = (each for each in own[1:] if each.value is not None and objective.excess(each.value, best) <= TIE_SHARE)
-    return tuple(each.choice.policy for each in close)
+    return tuple(each.choice.policy for each in others if objective.excess(each.value or 0.0, best) <= TIE_SHARE)
 
 
 def recommended(limits: Sequence[LimitAdvice], objective: Objective) -> LimitAdvice | None:
@@ -223,8 +247,8 @@ def changes_by_limit(
     )
     for circumstance, others in directions:
         for each in others:
-            if each.best is not None and policy not in (each.best.choice.policy, *each.tied):
-                gain = gain_over(policy, each, objective)
+            gain = gain_over(policy, each, objective)
+            if each.best is not None and (gain is None or gain > TIE_SHARE):
                 found.append(AdviceChange(circumstance, each.limit_bytes, each.best.choice, gain))
                 break
     return tuple(found)

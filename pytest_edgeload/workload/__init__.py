@@ -187,6 +187,10 @@ class Mix:
         """Return a mix of this mix's first request only, at the start."""
         return Mix(self.name, (Ask(self.asks[0].network, self.asks[0].sample),))
 
+    def beginning(self, count: int) -> Mix:
+        """Return the mix of the first `count` requests of this mix, which arrive in this order. Raises ValueError."""
+        return replace(self, asks=self.asks[:count])
+
     def workload(self, networks: Mapping[str, Network], *, service_s: float = 1.0) -> Workload:
         """Return the workload, with its names looked up in `networks`. Raises KeyError for an unknown name.
 

@@ -118,7 +118,7 @@ def loss_of(document: WorkloadForm, share: float, policies: Sequence[str] = (*PO
     objective = main_objective(mix)
     values = {}
     for policy in policies:
-        run = predictor.run(PolicyChoice(policy, AUTO, 1), predictor.min_limit_bytes + memory_bytes)
+        run = predictor.predict(PolicyChoice(policy, AUTO, 1), predictor.min_limit_bytes + memory_bytes)
         if run is not None and run.outcome == "ok" and (run.ledger_peak_bytes or 0) <= memory_bytes:
             value = objective.value(run)
             if value is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_edgeload.cli.next_steps import next_steps
 from pytest_edgeload.planning.plan import Budget, Plan
 from pytest_edgeload.policies import POLICIES, known_policies
-from pytest_edgeload.results.advice import Advice, Objective, PolicyChoice, Prediction
+from pytest_edgeload.results.advice import Advice, ChoiceRun, Objective, PolicyChoice
 from pytest_edgeload.workload import Workload
 
 M = 1 << 20
@@ -16,7 +16,7 @@ def _own_plan(workload: Workload, budget: Budget) -> Plan:
 
 
 def _lines(policy: str, **sources: str) -> list[str]:
-    best = Prediction(PolicyChoice(policy, "direct", 2), 300 * M, "ok", 1.0)
+    best = ChoiceRun(PolicyChoice(policy, "direct", 2), 300 * M, "ok", 1.0)
     advice = Advice("mix", tuple(sources), None, Objective("makespan_s"), 200 * M, True, (), (), best)  # noqa: FBT003
     return next_steps(advice, sources, known_policies(lambda register: register("own", _own_plan)))
 
@@ -36,6 +36,13 @@ def test_own_policy_is_a_function_for_the_runtime_and_a_name_for_pytest() -> Non
     _, runtime, suite = _lines("own", net="net")
     assert "policy=_own_plan, " in runtime
     assert "--edge-policy=bulk,own " in suite
+
+
+def test_speeds_in_doubt_are_measured_first() -> None:
+    """If the machine or the device is not calibrated, or its speeds are stale, the first step measures them."""
+    best = ChoiceRun(PolicyChoice("linear", "direct", 2), 300 * M, "ok", 1.0)
+    advice = Advice("mix", ("net",), "rpi3", Objective("makespan_s"), 200 * M, False, ("stale",), (), best)  # noqa: FBT003
+    assert next_steps(advice, {"net": "net"}, POLICIES)[0] == "edgeload calibrate --device=rpi3"
 
 
 def test_shell_takes_a_policy_with_parameters() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_edgeload.measuring.advising import Advisor, Options
+from pytest_edgeload.measuring.advising import Advisor
+from pytest_edgeload.measuring.choosing import Chooser, SearchSpace
 from pytest_edgeload.measuring.predictor import Predictor, Slowdown
 from pytest_edgeload.measuring.stored_mix import StoredMix
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
@@ -14,6 +15,8 @@ from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.advice import LimitAdvice, Objective, PolicyChoice
 from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.workload.arrivals import Periodic
+from pytest_edgeload.workload.streams import Stream
 from tests.builders import network
 
 M = 1 << 20
@@ -32,7 +35,7 @@ def _never(workload: Workload, budget: Budget) -> Plan:
 def _advisor(objective: Objective, policies: Sequence[str] = POLICY_NAMES) -> Advisor:
     mix = Mix.of("both", ["small", "large"])
     predictor = Predictor(mix, StoredMix(NETWORKS), {**POLICIES, "never": _never}, MACHINE)
-    return Advisor(predictor, objective, Options(policies), lambda _: None)
+    return Advisor(Chooser(predictor, objective, SearchSpace(policies)), lambda _: None)
 
 
 def test_every_limit_of_the_ladder_works_and_plenty_is_quicker_than_the_least() -> None:
@@ -81,6 +84,34 @@ def test_goal_out_of_reach_gives_no_advice() -> None:
     assert advisor.advise(advisor.ladder(None)) == (None, ())
 
 
+def _streaming(rate: float) -> Advisor:
+    """Return an advisor on two networks that are each asked 12 times, at this rate."""
+    streams = [Stream(name, name, Periodic(1 / rate), queue=1) for name in NETWORKS]
+    mix = Mix.of_streams("both", streams, duration_s=11.5 / rate)
+    space = SearchSpace(("bulk", "linear", "lru", "mema"), ("direct", "read"), (1,))
+    predictor = Predictor(mix, StoredMix(NETWORKS), POLICIES, MACHINE)
+    return Advisor(Chooser(predictor, Objective("in_time", 0.9), space), lambda _: None)
+
+
+@pytest.mark.parametrize("rate", [1.0, 3.0, 8.0])
+def test_first_requests_do_not_change_the_answer(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a rate, the predictions of most choices end early, and the advice is that of all predictions."""
+    advisor = _streaming(rate)
+    limits = advisor.ladder(None)[1:4]
+    quick, _ = advisor.advise(limits)
+    bounds = [each for limit in advisor.limits.values() for each in limit.predictions if each.is_bound]
+    assert bounds
+    monkeypatch.setattr(Predictor, "begins_alike", property(lambda _: False))
+    thorough, _ = _streaming(rate).advise(limits)
+    assert (quick is None) == (thorough is None)
+    if quick is not None and thorough is not None:
+        assert quick.limit_bytes == thorough.limit_bytes
+        assert quick.best is not None
+        assert thorough.best is not None
+        assert quick.best.value == thorough.best.value
+        assert {quick.best.choice.policy, *quick.tied} == {thorough.best.choice.policy, *thorough.tied}
+
+
 def test_policy_without_a_plan_is_left_out() -> None:
     """A policy that finds no plan is an outcome, and a choice of such policies alone has no ladder."""
     advisor = _advisor(Objective("makespan_s"), ("never", "linear"))
@@ -96,6 +127,6 @@ def test_policy_without_a_plan_is_left_out() -> None:
 def test_slower_machine_is_slower(slowdown: Slowdown) -> None:
     """Slower reads or a slower processor lengthen a run that waits for both by at most as much."""
     predictor = _advisor(Objective("makespan_s")).predictor
-    runs = [predictor.run(PolicyChoice("linear", "direct", 1), 200 * M, each) for each in (Slowdown(), slowdown)]
+    runs = [predictor.predict(PolicyChoice("linear", "direct", 1), 200 * M, each) for each in (Slowdown(), slowdown)]
     times = [run.makespan_s for run in runs if run is not None and run.makespan_s is not None]
     assert times[0] < times[1] <= 2.01 * times[0]

@@ -15,7 +15,7 @@ from tests.builders import network, workload
 MIB = 1 << 20
 LAYERS = network(*[(40 * MIB, MIB, MIB)] * 5, flops=[10**9] * 5)
 ASKED = workload(LAYERS, LAYERS)
-SPEEDS = MachineSpeeds(worker=WorkerCost(task_s=0.0, request_s=0.0), swap=SwapSpeed(1e8, 1e8, 1e-4))
+SPEEDS = MachineSpeeds(worker=WorkerCost(task_s=0.0, request_s=0.0), swap=SwapSpeed(1e8, 1e8))
 
 
 def predicted(policy: str, memory: str | None = None, **options: object) -> Measurement:

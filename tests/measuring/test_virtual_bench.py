@@ -62,7 +62,7 @@ def test_case_has_the_same_prediction_everywhere(
     entry = VirtualBench(registry, POLICIES, lambda *_: None, 300.0).measure(case, mix, SPEEDS, 1 << 30)
     stored = read_stored(mix, store, registry, lambda *_: None)
     predictor = Predictor(mix, stored, POLICIES, SPEEDS, swap_bytes=1 << 30, read_bps=read_bps)
-    assert predictor.run(PolicyChoice(policy, AUTO, threads), LIMIT_BYTES) == _plain(entry.measurement)
+    assert predictor.predict(PolicyChoice(policy, AUTO, threads), LIMIT_BYTES) == _plain(entry.measurement)
     assert predictor.reader(policy, LIMIT_BYTES) == entry.case.reader
     if store == PLAIN:
         workload = mix.workload(stored.networks, service_s=entry.measurement.service_time_s or 1.0)

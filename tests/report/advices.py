@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pytest_edgeload.results.advice import SLOWEST, Advice, Objective, PolicyChoice, Prediction, best_first
+from pytest_edgeload.results.advice import SLOWEST, Advice, ChoiceRun, Objective, PolicyChoice, best_first
 
 M = 1 << 20
 GOAL = Objective(SLOWEST, 0.5)
 
 
-def prediction(policy: str, value: float | None, megabytes: int) -> Prediction:
+def prediction(policy: str, value: float | None, megabytes: int) -> ChoiceRun:
     """Return a prediction, which fails without a value."""
     choice = PolicyChoice(policy, "direct", 2)
-    return Prediction(choice, megabytes * M, "oom" if value is None else "ok", value, 90 * M)
+    return ChoiceRun(choice, megabytes * M, "oom" if value is None else "ok", value, 90 * M)
 
 
 LIMITS = tuple(

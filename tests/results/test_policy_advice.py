@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.results.advice import (
     SLOWEST,
+    ChoiceRun,
     Confirmation,
     Objective,
     PolicyChoice,
-    Prediction,
     best_first,
+    bound_of_all,
     certainty,
     changes_by_limit,
     ladder,
@@ -26,8 +27,8 @@ MAKESPAN, IN_TIME = Objective("makespan_s"), Objective("in_time")
 
 def _prediction(
     policy: str, value: float | None, limit_bytes: int = 100 * M, peak_bytes: int = M, reader: str = "direct"
-) -> Prediction:
-    return Prediction(PolicyChoice(policy, reader, 1), limit_bytes, "oom" if value is None else "ok", value, peak_bytes)
+) -> ChoiceRun:
+    return ChoiceRun(PolicyChoice(policy, reader, 1), limit_bytes, "oom" if value is None else "ok", value, peak_bytes)
 
 
 def test_best_is_the_lowest_time_or_the_highest_share() -> None:
@@ -49,6 +50,16 @@ def test_equal_values_are_ordered_by_memory_and_tied() -> None:
         [_prediction("a", 1.0, peak_bytes=2 * M), _prediction("b", 1.0), _prediction("c", 1.1)], MAKESPAN
     )
     assert (found.best and found.best.choice.policy, found.tied) == ("b", ("a",))
+
+
+def test_late_first_requests_bound_the_share_of_all() -> None:
+    """The bound has all later requests in time; a choice that fails early fails, and a bound is behind what works."""
+    assert bound_of_all(_prediction("a", 0.4), 5, 20).value == pytest.approx(0.85)
+    assert bound_of_all(_prediction("a", None), 5, 20) == _prediction("a", None)
+    known = [bound_of_all(_prediction("a", 0.9), 5, 20), _prediction("b", 0.2), _prediction("c", None)]
+    found = best_first(known, IN_TIME)
+    assert [each.choice.policy for each in found.predictions] == ["b", "a", "c"]
+    assert (found.working, found.tied) == (("b",), ())
 
 
 def test_nothing_works() -> None:

@@ -81,7 +81,7 @@ def measure_speeds(tools: SpeedTools, networks: Sequence[str], constraints: Cons
         idle_bytes = measure_idle_bytes(tools.launcher.enclosure(Limits(held, may_swap=tools.launcher.swap.usable)))
     show("readers")
     with scratch_file(tools.folder / "scratch") as scratch:
-        reads, latency_s = probes.reads(scratch.path), probes.read_latency_s(scratch.path)
+        reads = probes.reads(scratch.path)
     fresh_s = probes.fresh_s_per_page()
     show("swap")
     swap, remarks = _swap(probes)
@@ -90,7 +90,6 @@ def measure_speeds(tools: SpeedTools, networks: Sequence[str], constraints: Cons
     times = merged(time for run in linear for time in run.layer_times())
     speeds = MachineSpeeds(
         reads=reads,
-        read_latency_s=latency_s,
         write_bytes_per_s=scratch.write_bytes_per_s,
         swap=swap,
         fresh_s_per_page=fresh_s,

@@ -80,10 +80,6 @@ class Probes:
             ]
         return tuple(found)
 
-    def read_latency_s(self, file: Path) -> float:
-        """Return the seconds of a read of one page. Raises Unsupported."""
-        return float(self._call(speed_probes.read_latency_s, str(file), files=[file]))
-
     def fresh_s_per_page(self) -> float:
         """Return the seconds of the first write to a page. Raises Unsupported."""
         return float(self._call(speed_probes.fresh_s_per_page))
@@ -99,8 +95,8 @@ class Probes:
             idle_bytes = measure_idle_call_bytes(self.launcher.enclosure(Limits(may_swap=True)))
         limit = Constraints(memory_bytes=idle_bytes + _ROOM_BYTES)
         figures = self._call(speed_probes.swap_speed, _SWAPPED_BYTES, constraints=limit)
-        out_bytes_per_s, in_bytes_per_s, fault_s = map(float, figures)
-        return SwapSpeed(out_bytes_per_s, in_bytes_per_s, fault_s, swap.kind or "file")
+        out_bytes_per_s, in_bytes_per_s = map(float, figures)
+        return SwapSpeed(out_bytes_per_s, in_bytes_per_s, swap.kind or "file")
 
     def _call(
         self,

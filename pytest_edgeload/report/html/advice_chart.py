@@ -11,7 +11,7 @@ from typing import Any
 from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.report import advice as texts
 from pytest_edgeload.report.html.marks import GREY, Mark, label, marks, seconds, spaced
-from pytest_edgeload.results.advice import Advice, Prediction
+from pytest_edgeload.results.advice import Advice, ChoiceRun
 from pytest_edgeload.results.case import REFERENCE
 
 Chart = dict[str, Any]
@@ -50,12 +50,12 @@ def curves(advice: Advice) -> Chart:
     return {"data": data, "layout": layout}
 
 
-def _lines(advice: Advice) -> dict[str, list[Prediction]]:
+def _lines(advice: Advice) -> dict[str, list[ChoiceRun]]:
     """Return the predictions of each policy that works under a limit, the best policies first."""
-    found: dict[str, list[Prediction]] = {}
+    found: dict[str, list[ChoiceRun]] = {}
     for limit in reversed(advice.limits):
         for each in limit.predictions:
-            if each.value is not None:
+            if each.works:
                 found.setdefault(each.choice.policy, []).insert(0, each)
     return found
 
@@ -66,7 +66,7 @@ def _best_anywhere(advice: Advice) -> set[str]:
     return {REFERENCE, *best, *(policy for each in advice.limits for policy in each.tied)}
 
 
-def _line(advice: Advice, policy: str, line: Sequence[Prediction], mark: Mark, *, is_shown: bool) -> Chart:
+def _line(advice: Advice, policy: str, line: Sequence[ChoiceRun], mark: Mark, *, is_shown: bool) -> Chart:
     return {
         "type": "scatter", "mode": "lines+markers", "name": label(policy),
         "visible": True if is_shown else "legendonly",
@@ -121,7 +121,7 @@ def _measured(advice: Advice, looks: Mapping[str, Mark]) -> list[Chart]:
     ]  # fmt: skip
 
 
-def _hover_text(advice: Advice, each: Prediction) -> str:
+def _hover_text(advice: Advice, each: ChoiceRun) -> str:
     choice, value = each.choice, texts.shown_value(advice.objective, each.value or 0.0)
     threads = texts.thread_words(choice.threads)
     lines = [
@@ -134,7 +134,7 @@ def _hover_text(advice: Advice, each: Prediction) -> str:
     return "<br>".join(lines)
 
 
-def _height(advice: Advice, each: Prediction) -> float:
+def _height(advice: Advice, each: ChoiceRun) -> float:
     return _scale(advice) * (each.value or 0.0)
 
 
