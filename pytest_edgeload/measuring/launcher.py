@@ -20,11 +20,12 @@ from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.devices import Device
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
 from pytest_edgeload.job import Job
+from pytest_edgeload.measuring.progress import in_words
 from pytest_edgeload.measuring.sharing import Overlap, host_room, identities, without_machine_totals
 from pytest_edgeload.networks.compressed import read_weight_files
 from pytest_edgeload.planning.reader_names import DIRECT
 from pytest_edgeload.results.case import HOST, Visible
-from pytest_edgeload.results.measurement import Measurement
+from pytest_edgeload.results.measurement import Measurement, ThrottledRun
 from pytest_edgeload.results.sharing import Sharing
 from pytest_edgeload.sandbox import visible
 from pytest_edgeload.sandbox.board.monitor import Board
@@ -52,7 +53,9 @@ class Launcher:
 
     They inherit the environment without the variables of instruments, except those that `keep` names.
     `session` is the tag of the session's owner, and part of the name of each group. `say` receives a line about each
-    wait of more than `quiet_s` for another run. With `overlap`, runs overlap that fit in its room side by side.
+    wait of more than `quiet_s` for another run. With `overlap`, runs overlap that fit in its room side by side. A run
+    alone during which the processor was throttled is repeated up to `repeats` times, each time after the board has
+    cooled; `tell` receives a line about each wait for that.
     """
 
     cap: Cap
@@ -64,6 +67,8 @@ class Launcher:
     quiet_s: float = QUIET_S
     overlap: Overlap | None = None
     keep: Sequence[str] = ()
+    repeats: int = 0
+    tell: Callable[[str], None] = silent
     board: Board = field(default_factory=Board.of_host)
     _serial: itertools.count[int] = field(default_factory=itertools.count)
     _waits_s: list[float] = field(default_factory=list)  # since the last measurement
@@ -108,13 +113,15 @@ class Launcher:
             measurement = self._next_to_others(self.overlap, part, partial(run, part), is_repeatable=is_repeatable)
         else:
             with self.turn():
-                measurement = run(None, ())
+                measurement = self._unthrottled(partial(run, None, ()))
             measurement = msgspec.structs.replace(measurement, sharing=Sharing(reason=str(part)))
         notices = [
             printable(f"{file} is not on a disk that can be throttled, so it was read at full speed") for file in free
         ]
         notices += [f"a group around it held it to {limit}" for limit in self._held_to(constraints)]
         notices += _beyond_machine(constraints)
+        if measurement.repeated:
+            notices.append("the processor was throttled in a round, which was repeated after the board had cooled")
         if self.user.notice:
             notices.append(self.user.notice)
         waited_s = sum(self._waits_s)
@@ -139,6 +146,23 @@ class Launcher:
         measurement = without_machine_totals(measurement, sharing)
         notices = () if overlap.room.by_cpuset else (_BY_AFFINITY,)
         return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices))
+
+    def _unthrottled(self, run: Callable[[], Measurement]) -> Measurement:
+        """Return the run, repeated while the processor was throttled during it, with the figures of those before."""
+        measurement = run()
+        while measurement.throttled_s and len(measurement.repeated) < self.repeats:
+            number = f"repeat {len(measurement.repeated) + 1} of at most {self.repeats}"
+            limit = f"waiting up to {in_words(self.board.cool_s)} until it is cool"
+            self.tell(f"edgeload: the processor was throttled for {measurement.throttled_s:.1f} s; {limit}, {number}")
+            cooled_s = self.board.cool()
+            throttled = ThrottledRun(
+                throttled_s=measurement.throttled_s,
+                cooled_s=cooled_s,
+                makespan_s=measurement.makespan_s,
+                max_temperature_c=measurement.max_temperature_c,
+            )
+            measurement = msgspec.structs.replace(run(), repeated=(*measurement.repeated, throttled))
+        return measurement
 
     @contextmanager
     def turn(self) -> Iterator[None]:

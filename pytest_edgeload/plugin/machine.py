@@ -175,6 +175,8 @@ class SessionMachine:
             say=self._say_wait,
             quiet_s=QUIET_S if is_alone or self._config.get_verbosity() > 0 else _QUIET_OF_MANY_S,
             keep=self._setup.settings.keep_env,
+            repeats=self._setup.settings.repeat_throttled or 0,
+            tell=self._progress.say_anywhere,
         )
         return Bench(
             launcher=launcher,

@@ -167,6 +167,11 @@ class Settings:
         "Run more rounds of a comparison group only while half the 95% interval of a median makespan is wider than "
         "this share of the median",
     )
+    repeat_throttled = Option(
+        or_none(to_count), "", "N",
+        "Repeat a run during which heat or a weak power supply slowed the processor, up to N times, each time after "
+        "the board has cooled",
+    )
     threads = Option(
         to_count, str(len(os.sched_getaffinity(0))), "N",
         "Maximum number of threads of one operator",

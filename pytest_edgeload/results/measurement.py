@@ -53,6 +53,18 @@ class TaskInfo(msgspec.Struct, frozen=True, array_like=True):
     weight_bytes: Count = 0
 
 
+class ThrottledRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run that was repeated because the processor was throttled; the next one began after `cooled_s`.
+
+    `makespan_s` is None if the run did not end, and `max_temperature_c` if no sensor has it.
+    """
+
+    throttled_s: Seconds
+    cooled_s: Seconds
+    makespan_s: Seconds | None = None
+    max_temperature_c: Number | None = None
+
+
 class ServiceStats(msgspec.Struct, frozen=True, omit_defaults=True):
     """The statistics of one network's requests; response times are those of answered ones, None if there are none.
 
@@ -312,6 +324,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     returned: Any = None
     machine_wide: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    repeated: tuple[ThrottledRun, ...] = ()
     arrived_s: tuple[Seconds, ...] = ()
     dropped: tuple[Count, ...] = ()
     overrun: tuple[Count, ...] = ()

@@ -21,6 +21,7 @@ VALUES = {
     "peer": ("torch-load", "safetensors", "all"),
     "rounds": ("2", "3-5", "4"),
     "precision": ("1%", "2.5%", "5 %"),
+    "repeat-throttled": ("1", "2", "none"),
     "threads": ("5", "6", "7"),
     "timeout": ("8s", "9s", "10s"),
     "cap": ("none", "cgroup1", "cgroup2"),

@@ -40,6 +40,7 @@ PARTS = {
     "step_ends_s",
     "own",
     "arrived_s",
+    "repeated",
     "dropped",
     "service",
     "tasks",
