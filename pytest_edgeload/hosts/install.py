@@ -25,17 +25,30 @@ def install(host: Host, wheel: Path, options: str = "") -> str:
         reason = f"not the interpreter of {host.environment}, the only environment that is changed"
         hint = "leave python out of the file of hosts, or install the wheel there by hand"
         raise UsageError(f"{host.name}: python = {host.python}", reason, hint)
-    copied = f"{host.folder}/{_WHEELS}/{wheel.name}"
-    ask(host, f"mkdir -p {host.folder}/{_WHEELS} && cat > {shlex.quote(copied)}", wheel.read_bytes())
-    has_pip = f"{python} -c 'import pip' 2> /dev/null"
-    ask(host, f"{has_pip} || python3 -m venv --clear {host.environment}", timeout_s=_PATIENCE_S)
-    path = copied if copied.startswith("/") else f"./{copied}"
-    # pip takes a wheel of the same version for the installed one, so it gets the wheel twice.
-    for words in ([path, *_pinned()], ["--force-reinstall", "--no-deps", path]):
-        pip = f"{python} -m pip install --quiet --disable-pip-version-check {options}"
-        ask(host, f"{pip} {' '.join(map(shlex.quote, words))}", timeout_s=_PATIENCE_S)
+    ask(host, _script(host, wheel.name, options), wheel.read_bytes(), timeout_s=_PATIENCE_S)
     script = "import importlib.metadata as m; print(m.version('torch'))"
     return ask(host, f"{python} -c {shlex.quote(script)}").decode().strip()
+
+
+def _script(host: Host, wheel: str, options: str) -> str:
+    """Return the shell's commands that install a wheel from standard input, and leave no wheel.
+
+    A lock keeps two installations from changing the environment at once: the second one waits for the first.
+    """
+    python, wheels = f"{host.environment}/bin/python", f"{host.folder}/{_WHEELS}"
+    copied = shlex.quote(f"{wheels if wheels.startswith('/') else f'./{wheels}'}/{wheel}")
+    pip = f"{python} -m pip install --quiet --disable-pip-version-check {options}"
+    steps = [
+        f"rm -rf {wheels}",
+        f"mkdir {wheels}",
+        f"cat > {copied}",
+        f"{{ {python} -c 'import pip' 2> /dev/null || python3 -m venv --clear {host.environment}; }}",
+        f"{pip} {copied} {' '.join(map(shlex.quote, _pinned()))}",
+        # pip takes a wheel of the same version for the installed one, so it gets the wheel twice.
+        f"{pip} --force-reinstall --no-deps {copied}",
+    ]
+    script = f"{' && '.join(steps)}; status=$?; rm -rf {wheels}; exit $status"
+    return f"mkdir -p {host.folder} && flock {host.folder}/install.lock sh -c {shlex.quote(script)}"
 
 
 def _pinned() -> list[str]:

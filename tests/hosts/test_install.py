@@ -56,3 +56,4 @@ def test_wheel_of_the_installed_version_is_installed(
     assert beta_said.startswith("beta: python = /usr/bin/python3: not the interpreter of")
     script = "import pytest_edgeload; print(pytest_edgeload.MARK)"
     assert subprocess.check_output([python, "-Ic", script], text=True) == "rebuilt\n"
+    assert not (alpha.folder / "edgeload/wheels").exists()
