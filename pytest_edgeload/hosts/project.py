@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import execnet
 
-from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.base.errors import Unsupported, UsageError
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.hosts import copies
 from pytest_edgeload.hosts.check import Examined
@@ -57,10 +57,17 @@ def cache_of(examined: Examined) -> str:
 
 
 def travels(path: str) -> bool:
-    """Return whether a file or folder travels: all but hidden files, bytecode, environments, and anything but files."""
+    """Return whether a file or folder travels: all but hidden files, bytecode, environments, and anything but files.
+
+    Raises UsageError for a name that is not UTF-8, which execnet cannot send.
+    """
     name = os.path.basename(path)  # execnet has texts
     if (name.startswith(".") and name not in _HIDDEN_BUT_SENT) or name in _NEVER:
         return False
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(printable(path), "its name is not UTF-8, so no host can get it", "rename it") from error
     if os.path.isdir(path):
         return not os.path.exists(os.path.join(path, _ENVIRONMENT))
     return os.path.isfile(path) or os.path.islink(path)

@@ -17,6 +17,7 @@ PULSE = "edgeload_pulse"
 """The key under which a controller sends its hosts the channel of the pulse."""
 
 _BEATS = 6  # within the patience of a host, so that a few may be late
+_CHECKS = 2  # before a host ends: after the whole machine stood still, pulses may wait to be read
 _GRACE_S = 30.0  # to restore the machine
 
 
@@ -67,9 +68,14 @@ class Watch:
         if has_all:
             self._on_all()
 
+    def _left_s(self) -> float:
+        return self._felt_s + self._patience_s - time.monotonic()
+
     def _watch(self) -> None:
-        while (left_s := self._felt_s + self._patience_s - time.monotonic()) > 0:
-            time.sleep(left_s)
+        checks = 0
+        while checks < _CHECKS:
+            time.sleep(max(1.0, self._left_s()))
+            checks = 0 if self._left_s() > 0 else checks + 1
         if not self._is_restored.is_set():
             os.kill(os.getpid(), signal.SIGINT)
             self._is_restored.wait(_GRACE_S)
