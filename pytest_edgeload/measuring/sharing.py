@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from pytest_edgeload.base import files
+from pytest_edgeload.base import files, kernel_text
 from pytest_edgeload.results.measurement import METRICS, Measurement
 from pytest_edgeload.results.sharing import Sharing
 from pytest_edgeload.sandbox.caps import Cap
@@ -30,10 +31,30 @@ def host_room(cap: Cap, swap: Swap, *, by_cpuset: bool = True) -> SharedMachine:
     return room_of(
         min([psutil.virtual_memory().total, *memory]),
         swap.size_bytes if swap.usable else 0,
-        cores_of(os.cpu_count() or 1),
+        physical_first(cores_of(os.cpu_count() or 1), _siblings),
         swap_is_memory=swap.kind == "zram",
         by_cpuset=by_cpuset,
     )
+
+
+def physical_first(cores: Iterable[int], siblings: Callable[[int], str]) -> tuple[int, ...]:
+    """Return the cores so that runs share a physical core last: those that are the second thread of one come behind.
+
+    `siblings` returns the threads of a core's physical core as the kernel lists them: `0,4` or `0-1`, empty if unknown.
+    """
+
+    def is_second(core: int) -> bool:
+        first = re.match(r"\d+", siblings(core))
+        return first is not None and int(first[0]) != core
+
+    return tuple(sorted(cores, key=lambda core: (is_second(core), core)))
+
+
+def _siblings(core: int) -> str:
+    try:
+        return kernel_text.read(Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list"))
+    except OSError:
+        return ""
 
 
 def identities(paths: Iterable[Path]) -> frozenset[str]:

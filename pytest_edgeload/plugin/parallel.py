@@ -43,4 +43,4 @@ def _constraints(settings: Settings, devices: SessionDevices) -> Iterator[Constr
         device = devices.devices[name]
         for limit in limits:
             own = Constraints(None if limit is None else limit.size_bytes, threads=settings.threads)
-            yield own if device is None else device.constraints | own.only("memory_bytes")
+            yield own if device is None else own | device.constraints.without(["memory_bytes"])
