@@ -77,13 +77,14 @@ $(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so both can be b
 	touch $@
 
 # The tests that depend on other packages: pytest and xdist, msgspec and numpy, plotly, jinja2 and tabulate, yaml,
-# hypothesis, cloudpickle, the peers, and the tables of hosts. The browser's version does not matter.
+# hypothesis, cloudpickle, the peers, and sessions on hosts. The browser's version does not matter.
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) $(NO_BROWSER) \
 		tests/peers tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
 		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_items.py tests/plugin/test_calls.py tests/plugin/test_xdist.py \
-		tests/hosts/test_hosts_file.py tests/hosts/test_project_on_hosts.py
+		tests/hosts/test_hosts_file.py tests/hosts/test_project_on_hosts.py tests/hosts/test_copies.py \
+		tests/hosts/test_sessions_on_hosts.py
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md for this machine; two minutes on a quiet one
 	$(RUN) tests.accuracy.tables

@@ -22,7 +22,7 @@ settings.register_profile("quick", deadline=None, derandomize=True, max_examples
 settings.register_profile("explore", deadline=None, max_examples=500)  # of `make fuzz`
 settings.load_profile("edgeload")
 
-_SLOWEST_FIRST = ("uml", "docs", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
+_SLOWEST_FIRST = ("uml", "docs", "hosts", "peers", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
 
 
 # A shell makes its background processes ignore Ctrl-C and children inherit this, but some tests send Ctrl-C to theirs.
