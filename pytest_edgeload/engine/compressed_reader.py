@@ -43,7 +43,7 @@ class CompressedReader:
     def read(self, offset: int, size_bytes: int, into: memoryview | None = None) -> memoryview:
         """Return private memory that contains these bytes of the original file."""
         if offset + size_bytes > self._index.plain_bytes:
-            raise EOFError(f"the weights end at byte {self._index.plain_bytes}")
+            raise EOFError(f"{self._path}: the weights end at byte {self._index.plain_bytes}")
         begin = offset % PAGE
         memory = memoryview(allocate(begin + size_bytes)) if into is None else into
         view = memory[begin : begin + size_bytes]

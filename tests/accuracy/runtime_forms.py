@@ -63,7 +63,7 @@ def main(read_bw: str = "43M", rounds: str = "2") -> None:
         folder = Path(temporary)
         folder.chmod(0o755)  # the programs run as nobody
         _write(folder)
-        (folder / "edge-devices.toml").write_text(f'[slow]\nread = "{read_bw}"\n')
+        (folder / "edge-devices.toml").write_text(f'[slow]\nmemory = "4G"\nread = "{read_bw}"\n')
         words = ["--device=slow", "--mem=none", f"--rounds={rounds}", "--columns=answer,outputs,read,peak_anon"]
         words += ["--metric=answer:s=$.answer", "--metric=outputs=$.outputs"]
         words += [f"--cold={file}" for file in folder.glob("*.edgenet")]

@@ -74,7 +74,9 @@ def test_reading_a_truncated_file_fails(words: Path, tmp_path: Path) -> None:
     os.truncate(folder / WEIGHTS, 8 << 20)
     with worker() as process:
         assert process.ask(_job("reading", folder)) == Ready()
-        assert process.send(GO) == Failed(f"EOFError: the weights file ends at byte {8 << 20}")
+        assert process.send(GO) == Failed(
+            f"EOFError: {folder / WEIGHTS}: the weights file ends at byte {8 << 20}; restore it"
+        )
         assert process.end() == 1
 
 

@@ -94,7 +94,7 @@ def test_page_cache_does_not_keep_repeated_reads(
 def test_reading_past_the_end_is_an_eof_error(path: Path, name: str, offset: int) -> None:
     """A read past the end of the file raises an EOFError with the file's size."""
     reader = READERS[name](path)
-    with pytest.raises(EOFError, match=f"the weights file ends at byte {FILE_BYTES}"):
+    with pytest.raises(EOFError, match=f"{path}: the weights file ends at byte {FILE_BYTES}; restore it"):
         reader.read(offset, FILE_BYTES + 1)
     reader.close()
 

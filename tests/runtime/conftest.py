@@ -19,23 +19,24 @@ TOKENS, PLACES, STEPS = 32, 8, 5
 class Decoder(nn.Module):
     """A decoder that takes and returns the keys of the tokens that it has seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 16, depth: int = 0) -> None:
         super().__init__()
-        self.table, self.key, self.head = nn.Embedding(TOKENS, 16), nn.Linear(16, 16), nn.Linear(16, TOKENS)
+        self.table, self.key, self.head = nn.Embedding(TOKENS, width), nn.Linear(width, width), nn.Linear(width, TOKENS)
+        self.body = nn.Sequential(*(nn.Linear(width, width) for _ in range(depth)))
 
     def forward(
         self, token: torch.Tensor, *, keys: torch.Tensor, place: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the numbers of the next token, and the keys with the one at `place`."""
-        x = self.table(token)
+        x = self.body(self.table(token))
         seen = keys.index_copy(1, place, self.key(x))
         return self.head(torch.tanh(x @ seen.transpose(1, 2) @ seen)), seen
 
 
-def first_inputs(token: int) -> Inputs:
+def first_inputs(token: int, width: int = 16) -> Inputs:
     """Return the inputs of the first step."""
     feeds = (Feed(0, 0, "argmax"), Feed("keys", 1), Feed("place", rule="next"))
-    keywords = {"keys": torch.zeros(1, PLACES, 16), "place": torch.tensor([0])}
+    keywords = {"keys": torch.zeros(1, PLACES, width), "place": torch.tensor([0])}
     return Inputs((torch.tensor([[token]]),), keywords, STEPS, feeds)
 
 

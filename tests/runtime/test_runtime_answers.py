@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from torch import nn
 
 from pytest_edgeload.base.errors import Refusal, UsageError
 from pytest_edgeload.engine.readers import READERS
+from pytest_edgeload.networks.compressed import STORES, StoreForm
 from pytest_edgeload.networks.edgenet_writer import write_edgenet
 from pytest_edgeload.networks.folder import read_graph
 from pytest_edgeload.planning.plan import Budget, Builder, InvalidPlan, Plan
@@ -421,3 +423,20 @@ def test_memory_to_restore_weights_is_part_of_the_promise(tmp_path: Path, asked_
     with pytest.raises(UsageError, match=reason):
         Runtime({"wide": file}, memory="25M", policy="bulk")
     Runtime({"wide": asked_networks.folders["wide"]}, memory="25M", policy="bulk").close()
+
+
+@pytest.mark.parametrize("form", STORES)
+def test_truncated_file_fails_each_request_by_its_name(
+    tmp_path: Path, asked_networks: StoredModules, form: StoreForm
+) -> None:
+    """A file that becomes shorter while it is open fails its requests with its path; other networks are answered."""
+    file = tmp_path / "wide.edgenet"
+    write_edgenet(file, asked_networks.folders["wide"], form=form)
+    networks = {"wide": file, "loop": asked_networks.folders["loop"]}
+    with Runtime(networks, memory=MEMORY, policy="bulk", reader="read") as runtime:
+        runtime.ask("wide", torch.rand(1, 512))
+        os.truncate(file, 100_000)
+        for _ in range(2):
+            with pytest.raises(EOFError, match=f"{file}: the weights file ends at byte 100000; restore it"):
+                runtime.ask("wide", torch.rand(1, 512))
+            runtime.ask("loop", torch.rand(1, 64))

@@ -16,6 +16,7 @@ class DirectReader:
 
     def __init__(self, path: Path) -> None:
         self.notice: str | None = None
+        self._path = path
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
             os.preadv(self._fd, [allocate(PAGE)], 0)  # some file systems refuse only the first read
@@ -30,7 +31,7 @@ class DirectReader:
         begin = offset % PAGE
         pages_bytes = -(-(begin + size_bytes) // PAGE) * PAGE
         view = memoryview(allocate(pages_bytes)) if into is None else into[:pages_bytes]
-        fill(self._fd, view, offset - begin, begin + size_bytes)
+        fill(self._fd, view, offset - begin, begin + size_bytes, self._path)
         return view[begin : begin + size_bytes]
 
     def drop(self, offset: int, size_bytes: int) -> None:

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_edgeload.engine.readers.read import ends_early
 from pytest_edgeload.networks.folder import map_file
 from pytest_edgeload.networks.tile import PAGE
 
@@ -19,6 +20,7 @@ class MmapReader:
     notice: str | None = None
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         size_bytes = os.fstat(self._fd).st_size
         try:
@@ -32,7 +34,7 @@ class MmapReader:
     def read(self, offset: int, size_bytes: int, into: memoryview | None = None) -> memoryview:  # noqa: ARG002
         """Return the mapping of these bytes after fetching them; ignore `into`."""
         if offset + size_bytes > len(self._view):
-            raise EOFError(f"the weights file ends at byte {len(self._view)}")
+            raise ends_early(self._path, len(self._view))
         begin, end = offset // PAGE * PAGE, offset + size_bytes
         self._fetch(begin, end)
         with suppress(OSError):  # an older kernel maps each page at its first access
@@ -48,7 +50,7 @@ class MmapReader:
         while begin < end:
             sent = os.sendfile(self._devnull, self._fd, begin, end - begin)
             if sent == 0:
-                raise EOFError(f"the weights file ends at byte {begin}")
+                raise ends_early(self._path, begin)
             begin += sent
 
     def drop(self, offset: int, size_bytes: int) -> None:

@@ -16,6 +16,7 @@ class ReadReader:
     notice: str | None = None
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._offsets_read_into: set[int] = set()
 
@@ -24,7 +25,7 @@ class ReadReader:
         begin = offset % _ALIGNMENT
         end = begin + size_bytes
         view = memoryview(allocate(end))[begin:] if into is None else into[begin:end]
-        fill(self._fd, view, offset, size_bytes)
+        fill(self._fd, view, offset, size_bytes, self._path)
         if into is not None and offset in self._offsets_read_into:
             # A caller with a place for these bytes has planned how long they stay. The page cache counts against the
             # same limit; after a second read it would keep the bytes and swap out planned memory instead.
@@ -41,11 +42,19 @@ class ReadReader:
         os.close(self._fd)
 
 
-def fill(fd: int, view: memoryview, offset: int, min_bytes: int) -> None:
-    """Read from the file until `view` contains at least `min_bytes`. Raises EOFError if the file ends before."""
+def fill(fd: int, view: memoryview, offset: int, min_bytes: int, path: Path) -> None:
+    """Read from the file `path` until `view` contains at least `min_bytes`. Raises EOFError if the file ends before."""
     end = os.fstat(fd).st_size
     if offset + min_bytes > end:
-        raise EOFError(f"the weights file ends at byte {end}")
+        raise ends_early(path, end)
     done = os.preadv(fd, [view], offset)
     while done < min_bytes:
-        done += os.preadv(fd, [view[done:]], offset + done)
+        count = os.preadv(fd, [view[done:]], offset + done)
+        if not count:  # the file has become shorter meanwhile
+            raise ends_early(path, offset + done)
+        done += count
+
+
+def ends_early(path: Path, end: int) -> EOFError:
+    """Return the error for a file that ends before the weights do."""
+    return EOFError(f"{path}: the weights file ends at byte {end}; restore it")
