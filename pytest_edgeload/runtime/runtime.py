@@ -46,12 +46,13 @@ class Runtime:
 
     Use it in a `with` block. All methods may be called from several threads at the same time.
 
-    `networks` has a file of `edgeload store`, or a function such as `my_models:detector`, by name. `memory` is the
-    most that weights and activations take together, such as `"300M"` or a number of bytes; None sets no limit. The
-    inputs and outputs that callers hold are not part of it. `policy` is the name of a loading policy, or a function
-    such as a policy of your own. `reader` is `read`, `mmap`, `direct`, or `auto` for the best one for the policy and
-    the file system. `threads` is the number of threads that one operator may use, in the whole process; None leaves it
-    as it is. `max_waiting` is the most requests that may wait for answers at the same time; None sets no limit.
+    `networks` has a file of `edgeload store`, or a function such as `my_models:detector`, by name. Files with
+    compressed weights are read as they are, by the readers `read` and `direct`. `memory` is the most that weights and
+    activations take together, such as `"300M"` or a number of bytes; None sets no limit. The inputs and outputs that
+    callers hold are not part of it. `policy` is the name of a loading policy, or a function such as a policy of your
+    own. `reader` is `read`, `mmap`, `direct`, or `auto` for the best one for the policy and the file system. `threads`
+    is the number of threads that one operator may use, in the whole process; None leaves it as it is. `max_waiting` is
+    the most requests that may wait for answers at the same time; None sets no limit.
 
     A runtime is closed if nothing refers to it any more. Raises UsageError if an argument is wrong or a network does
     not fit in `memory` under the policy; and PreparationFailed, DamagedNetwork or BadCheckpoint if a network cannot be
@@ -117,7 +118,8 @@ class Runtime:
         """Return the outputs of each of `steps` steps, when they are there; the inputs are those of the first step.
 
         Each later step takes its inputs from the one before, as the network's feeds say. State that steps pass on is
-        not among the outputs. To stop early, leave the loop. See `ask`.
+        not among the outputs. Steps do not wait until the outputs before are taken, which stay in memory besides
+        `memory`. To stop early, leave the loop. See `ask`.
         """
         steps = arguments.whole("steps", steps, 1)
         pending = self._pending(network, steps, deadline_s, inputs, keywords)
