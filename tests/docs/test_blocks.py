@@ -217,7 +217,7 @@ def _parse_python(words: list[str], _pytester: object) -> None:
 
 
 def _parse_uv(words: list[str], pytester: object) -> None:
-    assert words[:2] == ["pip", "install"] or words == ["sync", "--extra=test"]
+    assert words[:2] in (["pip", "install"], ["venv", "--seed"]) or words == ["sync", "--extra=test"]
     if words[0] == "pip":
         _parse_install(words[2:], pytester)
 
