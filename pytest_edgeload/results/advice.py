@@ -234,7 +234,10 @@ def recommended(limits: Sequence[LimitAdvice], objective: Objective) -> LimitAdv
 def changes_by_limit(
     limits: Sequence[LimitAdvice], advice: LimitAdvice, objective: Objective
 ) -> tuple[AdviceChange, ...]:
-    """Return the nearest smaller and the nearest larger limit at which another policy is clearly better."""
+    """Return the nearest smaller and the nearest larger limit at which another policy is clearly better.
+
+    With a goal, it also meets that.
+    """
     if advice.best is None:
         return ()
     policy = advice.best.choice.policy
@@ -247,9 +250,11 @@ def changes_by_limit(
     )
     for circumstance, others in directions:
         for each in others:
-            gain = gain_over(policy, each, objective)
-            if each.best is not None and (gain is None or gain > TIE_SHARE):
-                found.append(AdviceChange(circumstance, each.limit_bytes, each.best.choice, gain))
+            gain, best = gain_over(policy, each, objective), each.best
+            if best is None or best.value is None or not objective.is_met(best.value):
+                continue
+            if gain is None or gain > TIE_SHARE:
+                found.append(AdviceChange(circumstance, each.limit_bytes, best.choice, gain))
                 break
     return tuple(found)
 

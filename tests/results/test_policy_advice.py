@@ -62,6 +62,15 @@ def test_late_first_requests_bound_the_share_of_all() -> None:
     assert (found.working, found.tied) == (("b",), ())
 
 
+def test_choices_that_miss_the_goal_change_nothing() -> None:
+    """Under a smaller limit another policy is better, which counts without a goal that it misses."""
+    small = best_first([_prediction("a", None), _prediction("b", 0.3)], IN_TIME)
+    large = best_first([_prediction("a", 1.0, 200 * M), _prediction("b", 0.3, 200 * M)], IN_TIME)
+    [change] = changes_by_limit([small, large], large, IN_TIME)
+    assert (change.circumstance, change.choice.policy, change.gain) == ("less memory", "b", None)
+    assert changes_by_limit([small, large], large, Objective("in_time", 0.9)) == ()
+
+
 def test_nothing_works() -> None:
     """A limit under which nothing works has no best choice and no ties."""
     found = best_first([_prediction("a", None)], MAKESPAN)
