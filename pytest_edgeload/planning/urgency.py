@@ -18,7 +18,8 @@ class _Open:
     """A request that has arrived and is not answered: when it is due, and the tasks that are left, of so many.
 
     `service_s` is the time that it was expected to take, `busy_s` the time of its tasks so far, by lane, and `exec_s`
-    the time of those that count as tasks: its init and execs. It begins after the requests `behind` have been answered.
+    the time of its execs after the first step, which is slower than others. It begins after the requests `behind` have
+    been answered.
     """
 
     stream: str
@@ -30,6 +31,11 @@ class _Open:
     behind: Collection[int] = ()
     busy_s: dict[int, float] = field(default_factory=dict)
     exec_s: float = 0.0
+
+    @property
+    def is_after_first_step(self) -> bool:
+        """Whether the tasks of the first step have ended."""
+        return (self.tasks - self.left) * self.steps >= self.tasks
 
 
 class Urgency:
@@ -44,7 +50,7 @@ class Urgency:
 
     A stream's expected times are corrected by the time that its last answer took, and before its first answer by those
     of the other streams, with the benefit of the doubt. A request of several steps takes at least as long for each as
-    for those that have ended.
+    for those that have ended, without the first one, which reads weights and begins cold.
     """
 
     def __init__(self) -> None:
@@ -76,7 +82,7 @@ class Urgency:
         if request in self._open:
             state = self._open[request]
             state.busy_s[lane] = state.busy_s.get(lane, 0.0) + seconds
-            if left < state.left:
+            if left < state.left and state.is_after_first_step:
                 state.exec_s += seconds
             state.left = left
             self._known_s = None
@@ -147,12 +153,12 @@ class Urgency:
 
         Tasks alone mislead: those of a few convolutions take longer than those of many small tiles.
         """
-        done = request.tasks - request.left
         expected_s = request.service_s * self._slowness(request.stream)
         spent_s = max(request.busy_s.values(), default=0.0)
         left_s = min(max(0.0, expected_s - spent_s), expected_s * request.left / max(1, request.tasks))
-        if request.steps > 1 and 0 < request.tasks <= done * request.steps:
-            return max(left_s, request.exec_s / done * request.left)
+        later = request.tasks * (1 - 1 / request.steps) - request.left  # tasks after the first step that have ended
+        if request.steps > 1 and later > 0:
+            return max(left_s, request.exec_s / later * request.left)
         return left_s
 
     def _slowness(self, stream: str) -> float:

@@ -82,15 +82,20 @@ def test_expected_times_follow_the_last_answer() -> None:
 
 
 def test_steps_take_as_long_as_those_before() -> None:
-    """A request of 4 steps cannot be in time any more when the first one took too long; reading does not count."""
+    """A request of 4 steps cannot be in time any more when the second one took too long.
+
+    Reading does not count, nor does the first step, which begins cold.
+    """
     urgency = Urgency()
     urgency.arrive(0, "chat", 20.0, 1.0, 8, steps=4)
     urgency.run(0, 1, 9.0, 8)
-    urgency.run(0, 0, 3.0, 7)
-    assert _class(urgency, 0, 20.0, 5.0) == 1
-    urgency.run(0, 0, 3.0, 6)
-    assert _class(urgency, 0, 20.0, 2.0) == 1
-    assert _class(urgency, 0, 20.0, 2.5) == 2
+    urgency.run(0, 0, 9.0, 7)
+    urgency.run(0, 0, 9.0, 6)
+    assert _class(urgency, 0, 20.0, 19.0) == 1
+    urgency.run(0, 0, 3.0, 5)
+    urgency.run(0, 0, 3.0, 4)
+    assert _class(urgency, 0, 20.0, 8.0) == 1
+    assert _class(urgency, 0, 20.0, 8.5) == 2
 
 
 def test_a_late_request_is_as_urgent_as_one_behind_it() -> None:
