@@ -16,7 +16,7 @@ from pytest_edgeload.workload import Workload
 
 _PART_BYTES = 64 << 20  # of a load under a limit: the kernel takes memory so far ahead of the bytes that it reads
 _PRIVATE_SHARE = 0.58  # of the resident memory of an idle worker; the rest are files that others have mapped as well
-_COLD_SHARE = 0.8  # of that private memory, what it does not need any more
+_COLD_SHARE = 0.85  # of that private memory, what it does not need any more
 _KERNEL_BYTES = 4 << 20  # that the kernel counts against the limit as well
 _SCRATCH_BYTES, _CONVOLUTION_SCRATCH_BYTES = 8 << 20, 16 << 20  # of the operators, besides activations
 _BYTES_PER_CONVOLUTION = 400 << 10  # in addition, for each size of a convolution
@@ -158,7 +158,7 @@ class CalibratedMachine:
         small_bytes = min(read_bytes, HUGE_BYTES) if has_small_pages else 0
         whole_s = self._reading_s(read_bytes)
         cached_s = self._reading_s(read_bytes, is_cached=True) if reader in {MAPPING, THROUGH_CACHE} else 0.0
-        extra_s = worker.load_s + worker.task_s + small_bytes * worker.small_page_s_per_byte
+        small_s = small_bytes * worker.small_page_s_per_byte
         for n, part in enumerate(parts):
             before = self.memory.traffic
             share_of_load = sum(size_bytes for _, size_bytes in part) / whole_bytes if whole_bytes else 1.0
@@ -167,8 +167,12 @@ class CalibratedMachine:
             fresh_bytes = 0 if reader == MAPPING else self._write(part, is_placed=task.place is not None)
             if task.place is not None and reader == THROUGH_CACHE:
                 self._forget_repeated((file, n), part_bytes)
-            seconds = share_of_load * (extra_s + found * cached_s + (1 - found) * whole_s)
-            yield DISK, seconds + fresh_bytes / PAGE * self.speeds.fresh_s_per_page + self._moving_s(before)
+            touching_s = share_of_load * small_s + fresh_bytes / PAGE * self.speeds.fresh_s_per_page
+            if reader == THROUGH_CACHE:  # the kernel reads ahead from the disk while memory is written
+                touching_s *= found
+            reading_s = share_of_load * (found * cached_s + (1 - found) * whole_s)
+            fixed_s = share_of_load * (worker.load_s + worker.task_s)
+            yield DISK, reading_s + touching_s + fixed_s + self._moving_s(before)
 
     def _parts(self, task: Task, file: Hashable, span: int, read_bytes: int) -> list[list[_Block]]:
         """Return the memory of a load, divided in parts: one if there is no limit."""
