@@ -65,7 +65,7 @@ class Machine(NamedTuple):
     def small_disk(self, size: str = "2M") -> Iterator[Path]:
         """Mount a small disk for the host, and return its folder."""
         folder = self.folder / "small"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)  # of an earlier test
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
         try:
             yield folder
