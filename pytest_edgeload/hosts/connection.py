@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 from pytest_edgeload.base.errors import Refusal, Unsupported
@@ -17,7 +18,8 @@ OPTIONS = ("-oBatchMode=yes", "-oConnectTimeout=10", "-oServerAliveInterval=10",
 """Options of ssh, unless the host sets them: never ask, and notice within half a minute that a host is gone."""
 
 _MIN_PATIENCE_S, _MAX_PATIENCE_S = 10.0, 900.0
-_ALIVE = re.compile(r"^serveralive(?:interval|countmax) (\d+)$", re.MULTILINE)
+_ALIVE_OPTIONS = ("serveraliveinterval", "serveralivecountmax")  # as ssh -G prints them
+_ALIVE = re.compile(rf"^(?:{'|'.join(_ALIVE_OPTIONS)}) (\d+)$", re.MULTILINE)
 _NO_CONNECTION = 255  # ssh's exit status for its own failures; see ssh(1)
 _NOT_FOUND = (126, 127)  # a shell's exit status for a program that it cannot run
 
@@ -30,16 +32,23 @@ def address(host: Host) -> str:
 
 
 def on_each(hosts: Sequence[Host], work: Callable[[Host], T]) -> list[T | Refusal]:
-    """Return the result of `work` for each host, or its error. All hosts work at the same time."""
+    """Return the result of `work` for each host, or its error. All hosts work at the same time.
 
-    def attempt(host: Host) -> T | Refusal:
+    Ctrl-C does not wait for the work, which may be a copy of gigabytes.
+    """
+
+    def attempt(host: Host, result: Future[T | Refusal]) -> None:
         try:
-            return work(host)
+            result.set_result(work(host))
         except Refusal as error:
-            return error
+            result.set_result(error)
+        except BaseException as error:  # noqa: BLE001  # raised below
+            result.set_exception(error)
 
-    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-        return list(pool.map(attempt, hosts))
+    results: list[Future[T | Refusal]] = [Future() for _ in hosts]
+    for host, result in zip(hosts, results, strict=True):
+        threading.Thread(target=attempt, args=(host, result), daemon=True).start()
+    return [result.result() for result in results]
 
 
 def ask(host: Host, command: str, data: bytes = b"", *, timeout_s: float = 300.0) -> bytes:
@@ -59,11 +68,12 @@ def ask(host: Host, command: str, data: bytes = b"", *, timeout_s: float = 300.0
 def patience_s(host: Host) -> float:
     """Return the seconds of silence after which a host gives up its controller: twice those of ssh here.
 
-    If ssh here never gives up, these are 15 minutes.
+    If ssh here never gives up, or does not say when, these are 15 minutes.
     """
     argv = ["ssh", "-G", *host.arguments, *OPTIONS]
     shown = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
-    silence_s = math.prod(map(int, _ALIVE.findall(shown)))
+    found = _ALIVE.findall(shown)
+    silence_s = math.prod(map(int, found)) if len(found) == len(_ALIVE_OPTIONS) else 0
     return max(_MIN_PATIENCE_S, 2.0 * silence_s) if silence_s else _MAX_PATIENCE_S
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
+
+_LOCK = re.compile(r"\.(?P<copy>[^.].*)\.lock", re.DOTALL)
 
 
 def claim(projects: str, name: str, kept: int) -> tuple[str, list[str]]:
@@ -28,8 +31,12 @@ def claim(projects: str, name: str, kept: int) -> tuple[str, list[str]]:
 
 
 def _prune(projects: str, kept: int) -> list[str]:
-    """Remove all copies but the `kept` ones used last and those in use. Return their names."""
-    copies = [name for name in os.listdir(projects) if not name.startswith(".")]
+    """Remove all copies but the `kept` ones used last and those in use. Return their names.
+
+    A folder without a lock is not a copy of ours: the user may have chosen a folder with projects in it.
+    """
+    locks = [match for match in map(_LOCK.fullmatch, os.listdir(projects)) if match]
+    copies = [match["copy"] for match in locks if os.path.isdir(os.path.join(projects, match["copy"]))]
     removed = []
     for name in sorted(copies, key=lambda name: _used(projects, name), reverse=True)[kept:]:
         lock = _lock(projects, name)

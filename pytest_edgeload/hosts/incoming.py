@@ -155,9 +155,8 @@ def _fetch(connection: _Connection, folder: Path, index: int, file: Offer) -> No
     if digest != file.digest:
         part.unlink()
         raise Unsupported(file.name, "it changed while it was copied", "start the session again")
-    part.chmod(_READ_ONLY)
     os.utime(part, ns=(_WRITTEN_NS, _WRITTEN_NS))
-    part.replace(folder / file.digest)
+    part.replace(folder / file.digest).chmod(_READ_ONLY)  # in this order: a read-only part could not be continued
 
 
 def _write(part: Path, begun: int, pieces: Iterator[bytes]) -> str:
@@ -174,7 +173,10 @@ def _write(part: Path, begun: int, pieces: Iterator[bytes]) -> str:
 
 
 def _pieces(connection: _Connection, index: int, begin: int, end: int) -> Iterator[bytes]:
-    """Yield the bytes of a file, and ask for some pieces in advance. Raises Unsupported if they do not arrive."""
+    """Yield the bytes of a file, and ask for some pieces in advance.
+
+    Raises Unsupported if they do not arrive, or if the controller cannot read them.
+    """
     starts = range(begin, end, _PIECE_BYTES)
 
     def ask(starts: range) -> None:
@@ -184,5 +186,7 @@ def _pieces(connection: _Connection, index: int, begin: int, end: int) -> Iterat
     ask(starts[:_PIECES_AHEAD])
     for number in range(len(starts)):
         piece = connection.receive()
+        if isinstance(piece, str):
+            raise Unsupported(piece)
         ask(starts[number + _PIECES_AHEAD : number + _PIECES_AHEAD + 1])
         yield piece

@@ -11,7 +11,7 @@ from pytest_edgeload.hosts.connection import ask
 from pytest_edgeload.hosts.file import Host
 
 _PATIENCE_S = 3600.0  # PyTorch is large, and boards are slow
-_WHEELS = "wheels"
+_WHEELS = ".edgeload-wheels"  # removed, so no folder of the user may have this name
 
 
 def install(host: Host, wheel: Path, options: str = "") -> str:

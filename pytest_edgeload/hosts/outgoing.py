@@ -110,7 +110,13 @@ def send(channel: Any, host: str, offered: Sequence[Offer], paths: Mapping[str, 
         for word, *values in channel:
             if word == READ:
                 index, begin, size = values
-                channel.send(_piece(paths[offered[index].name], begin, size))
+                try:
+                    piece = _piece(paths[offered[index].name], begin, size)
+                except Unsupported as error:
+                    with suppress(OSError):
+                        channel.send(str(error))
+                    raise
+                channel.send(piece)
                 sent += size
             elif word == NEEDS:
                 needed += values[0]
@@ -125,6 +131,9 @@ def send(channel: Any, host: str, offered: Sequence[Offer], paths: Mapping[str, 
 
 
 def _piece(path: Path, begin: int, size: int) -> bytes:
-    """Return some bytes of a file. Raises OSError."""
-    with files.open_file(path) as file:
-        return os.pread(file.fileno(), size, begin)
+    """Return some bytes of a file. Raises Unsupported."""
+    try:
+        with files.open_file(path) as file:
+            return os.pread(file.fileno(), size, begin)
+    except OSError as error:
+        raise Unsupported(str(path), error.strerror or "cannot be read") from error

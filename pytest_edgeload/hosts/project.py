@@ -74,8 +74,11 @@ def travels(path: str) -> bool:
 
 
 def is_large(path: str) -> bool:
-    """Return whether a path is that of a large file, or of a link to one."""
-    return os.path.isfile(path) and os.path.getsize(path) >= LARGE_BYTES
+    """Return whether a path is that of a large file, or of a link to one; not if it has just been removed."""
+    try:
+        return os.path.isfile(path) and os.path.getsize(path) >= LARGE_BYTES
+    except FileNotFoundError:
+        return False
 
 
 def large_files(project: Path) -> dict[str, Path]:

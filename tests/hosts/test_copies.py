@@ -28,18 +28,19 @@ def test_copy_belongs_to_one_session_at_a_time(tmp_path: Path) -> None:
 
 
 def test_copies_used_longest_ago_are_removed(tmp_path: Path) -> None:
-    """The last ones stay, and those in use; a copy without a lock, of an earlier version, is the oldest."""
+    """The last ones stay, and those in use; a folder without a lock is the user's, and stays."""
     copies.claim(str(tmp_path), "in-use", 9)
     os.utime(tmp_path / ".in-use.lock", (0, 0))
     for used_s, name in enumerate(["old", "recent"], 1):
         claimed_before(tmp_path, name, used_s)
-    (tmp_path / "earlier").mkdir()
-    assert copies.claim(str(tmp_path), "new", 2) == (str(tmp_path / "new"), ["old", "earlier"])
+    (tmp_path / "of-the-user").mkdir()
+    assert copies.claim(str(tmp_path), "new", 2) == (str(tmp_path / "new"), ["old"])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".in-use.lock",
         ".new.lock",
         ".recent.lock",
         "in-use",
         "new",
+        "of-the-user",
         "recent",
     ]

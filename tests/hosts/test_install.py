@@ -49,6 +49,8 @@ def test_wheel_of_the_installed_version_is_installed(
     alpha, beta, _ = hosts
     python, file = environment(alpha), tmp_path / "boards.toml"
     file.write_text(alpha.table(python=str(python)) + beta.table(python="/usr/bin/python3"))
+    wheels = alpha.folder / "edgeload/wheels"
+    wheels.mkdir()
     command = ["hosts", "install", str(file), f"--wheel={wheel(tmp_path)}", "--pip=--no-index"]
     assert cli.main(command) == 1
     alpha_said, beta_said = capsys.readouterr().out.splitlines()[-2:]
@@ -56,4 +58,5 @@ def test_wheel_of_the_installed_version_is_installed(
     assert beta_said.startswith("beta: python = /usr/bin/python3: not the interpreter of")
     script = "import pytest_edgeload; print(pytest_edgeload.MARK)"
     assert subprocess.check_output([python, "-Ic", script], text=True) == "rebuilt\n"
-    assert not (alpha.folder / "edgeload/wheels").exists()
+    assert wheels.exists(), "a folder of the user stays"
+    assert not list((alpha.folder / "edgeload").glob(".*"))

@@ -18,11 +18,11 @@ pytest.importorskip("execnet")
 import execnet
 
 from pytest_edgeload.base.errors import Unsupported
+from pytest_edgeload.hosts import project
 from pytest_edgeload.hosts.check import Examined, examine
 from pytest_edgeload.hosts.connection import address
 from pytest_edgeload.hosts.file import parse
-from pytest_edgeload.hosts.outgoing import Digests, send_large
-from pytest_edgeload.hosts.project import send
+from pytest_edgeload.hosts.outgoing import Digests, offers, send, send_large
 from tests.hosts.conftest import Session
 from tests.hosts.network import Machine
 from tests.plugin.sessions import PATIENCE_S
@@ -76,7 +76,7 @@ class Controller:
         group = execnet.Group()
         try:
             gateway = group.makegateway(address(self.host))
-            self.folder = send(self.project, gateway, self.examined).folder
+            self.folder = project.send(self.project, gateway, self.examined).folder
             begin = lambda _: lambda *each: shown.append(each)  # noqa: E731
             send_large(gateway, self.examined, self.project, self.folder, self.digests, begin)
         finally:
@@ -179,6 +179,36 @@ def test_two_controllers_copy_one_file_once(hosts: tuple[Machine, ...], tmp_path
     assert {done for done, _, _ in second} == {0}
     assert second[-1][2].startswith("process ")
     assert controller.copies() == [(controller.project / "weights/large.bin").read_bytes()] * 2
+
+
+def receive_and_tell(channel: object, cache: str) -> None:
+    """Receive files as a host does, and send the reason why it did not get them. Runs in another process."""
+    from pathlib import Path  # noqa: PLC0415  # execnet sends the text of this function only
+
+    from pytest_edgeload.base.errors import Refusal  # noqa: PLC0415
+    from pytest_edgeload.hosts.incoming import receive  # noqa: PLC0415
+
+    try:
+        receive(channel, Path(cache))
+    except Refusal as error:
+        channel.send(("told", str(error)))  # type: ignore[attr-defined]  # of execnet
+
+
+def test_file_that_cannot_be_read_here_is_named(tmp_path: Path) -> None:
+    """The sentence here and the one on the host name the file of this machine, and no host is blamed."""
+    path = tmp_path / "weights.bin"
+    path.write_bytes(bytes(MIB))
+    offered = offers({path.name: path}, Digests(tmp_path / "digests"))
+    path.unlink()
+    group = execnet.Group()
+    try:
+        channel = group.makegateway("popen").remote_exec(receive_and_tell, cache=str(tmp_path / "cache"))
+        with pytest.raises(Unsupported) as refused:
+            send(channel, "alpha", offered, {path.name: path}, lambda *_: None)
+        assert str(refused.value) == f"{path}: No such file or directory"
+        assert [values for word, *values in channel if word == "told"] == [[str(refused.value)]]
+    finally:
+        group.terminate(timeout=1)
 
 
 def test_host_without_room_is_refused_before_the_first_byte(hosts: tuple[Machine, ...], tmp_path: Path) -> None:
