@@ -75,8 +75,9 @@ def _store(name: str, output: Path, form: StoreForm, registry: Registry) -> str:
 
     write_edgenet(output, stored, show, form)
     size = format_size(output.stat().st_size)
-    share = "" if form == PLAIN else f", weights at {weights_share(output):.0%} of their size"
-    return f"stored {name} in {output} ({size}{share})"
+    share = weights_share(output)
+    saved = "" if share is None else f", weights at {share:.0%} of their size"
+    return f"stored {name} in {output} ({size}{saved})"
 
 
 SUBCOMMAND = Subcommand(

@@ -70,9 +70,14 @@ class Predictor:
 
     @property
     def begins_alike(self) -> bool:
-        """Whether the first requests are answered as if no others followed: all arrive in order, at their own times."""
-        times = [ask.arrival_s for ask in self.mix.asks]
-        return self.mix.loop == "open" and times == sorted(times) and not any(ask.when for ask in self.mix.asks)
+        """Whether the first requests are answered as if no others followed: all arrive in order, at their own times.
+
+        A service time is that of all requests of a batch, so times in this unit change with the number of requests.
+        """
+        mix = self.mix
+        times = [ask.arrival_s for ask in mix.asks]
+        is_open = mix.loop == "open" and mix.clock == "s"
+        return is_open and times == sorted(times) and not any(ask.when for ask in mix.asks)
 
     def beginning(self, count: int) -> Predictor:
         """Return the predictor of the first `count` requests alone, which arrive as the first ones of all."""
@@ -86,9 +91,11 @@ class Predictor:
     def low_limit_bytes(self, policies: Iterable[str]) -> int | None:
         """Return the smallest limit under which one of these policies works without swap; None if none has a plan.
 
-        Requests that keep arriving need at least the memory of the first ones.
+        Requests that keep arriving need at least the memory of the first ones, up to the last network's first one.
         """
-        first = self.beginning(len(self.mix.networks)) if self.begins_alike else self
+        asked = [ask.network for ask in self.mix.asks]
+        count = 1 + max(map(asked.index, self.mix.networks))
+        first = self.beginning(count) if self.begins_alike else self
         peaks = [peak for policy in policies if (peak := first.min_peak_bytes(policy)) is not None]
         return self.min_limit_bytes + min(peaks) if peaks else None
 

@@ -122,14 +122,19 @@ class Unpacker:
             raise DamagedBlock
         *random, first = _planes(into, item_bytes)
         begin = 0
-        for plane in random:
-            plane[:] = np.frombuffer(stored[begin : begin + plane.nbytes], plane.dtype)
-            begin += plane.nbytes
         try:
-            restored = self._decompressor.decompress(stored[begin:], max_output_size=first.nbytes)
-            first[:] = np.frombuffer(restored, np.uint8)
+            for plane in random:
+                plane[:] = np.frombuffer(stored[begin : begin + plane.nbytes], plane.dtype)
+                begin += plane.nbytes
+            first[:] = np.frombuffer(self._decompressed(stored[begin:], first.nbytes), np.uint8)
         except (zstandard.ZstdError, ValueError) as error:
             raise DamagedBlock from error
+
+    def _decompressed(self, frame: memoryview, size_bytes: int) -> bytes:
+        """Return the bytes in a frame. Raises ZstdError, or ValueError if the frame states another size."""
+        if zstandard.frame_content_size(frame) != size_bytes:  # as much is allocated, whatever the maximum
+            raise ValueError
+        return self._decompressor.decompress(frame)
 
 
 def _planes(numbers: Bytes, item_bytes: int) -> Iterator[np.ndarray[Any, Any]]:

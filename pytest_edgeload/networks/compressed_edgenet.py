@@ -26,9 +26,10 @@ def index_in(path: Path) -> BlockIndex:
         with files.open_file(path) as file:
             end = path.stat().st_size - _ENTRY_BYTES * count
             file.seek(max(0, end))
-            sizes, widths = file.read(_SIZE_BYTES * count), file.read(count)
+            entries = file.read() if end > 0 else b""
     except OSError as error:
         raise damaged_edgenet(path, error.strerror or str(error)) from error
+    sizes, widths = entries[: _SIZE_BYTES * count], entries[_SIZE_BYTES * count :]
     if len(widths) == count:
         begin = end - int(np.frombuffer(sizes, np.uint32).sum(dtype=np.int64))
         index = BlockIndex(restored_bytes, sizes, widths, "", begin=begin)

@@ -143,6 +143,8 @@ def _open(path: Path) -> _Opened:
         restored_bytes = int(metadata.plain_bytes) if metadata.plain_bytes else None
     except ValueError as error:
         raise DamagedNetwork(str(path), str(error), "store the network again, with this version") from error
+    if restored_bytes is not None and restored_bytes < 0:
+        raise damaged_edgenet(path, f"its weights have {restored_bytes} bytes")
     if str(size_bytes - head_bytes) != metadata.data_bytes:
         reason = f"it has {size_bytes - head_bytes} bytes of data, and {metadata.data_bytes} were written"
         raise damaged_edgenet(path, reason)

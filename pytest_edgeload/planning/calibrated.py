@@ -177,7 +177,7 @@ class CalibratedMachine:
     def _parts(self, task: Task, file: Hashable, span: int, read_bytes: int) -> list[list[_Block]]:
         """Return the memory of a load, divided in parts: one if there is no limit."""
         part_bytes = _PART_BYTES if self._setup.memory_bytes is not None else max(1, read_bytes, span)
-        if task.place is not None:
+        if task.place is not None and self._setup.reader != MAPPING:
             pieces = range(task.place // PIECE_BYTES, -(-(task.place + span) // PIECE_BYTES))
             sizes = {p: min(PIECE_BYTES, self._arena_bytes - p * PIECE_BYTES) for p in pieces}
             step = max(1, part_bytes // PIECE_BYTES)

@@ -157,7 +157,7 @@ class Urgency:
         spent_s = max(request.busy_s.values(), default=0.0)
         left_s = min(max(0.0, expected_s - spent_s), expected_s * request.left / max(1, request.tasks))
         later = request.tasks * (1 - 1 / request.steps) - request.left  # tasks after the first step that have ended
-        if request.steps > 1 and later * request.steps >= request.tasks:  # a part of a step says little
+        if request.steps > 1 and 0 < request.tasks <= later * request.steps:  # a part of a step says little
             return max(left_s, request.exec_s / later * request.left)
         return left_s
 

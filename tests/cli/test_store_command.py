@@ -55,6 +55,17 @@ def test_compressed_file_says_how_much_it_saves(run: Run, tmp_path: Path) -> Non
     assert listed[2].split()[1:] == ["small", "2", "4.0M", "float32", f"{found[1]}%", "2", "1"]
 
 
+def test_network_without_weights_is_stored_in_each_form(run: Run, tmp_path: Path) -> None:
+    """There is no share of weights to show."""
+    (tmp_path / "bare.py").write_text(
+        "import torch\n\n\ndef bare():\n    return torch.nn.ReLU(), [(torch.rand(1, 3),)]\n"
+    )
+    for form in ("plain", "compressed"):
+        done = run("store", "bare:bare", "--force", f"--store={form}", folder=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.fullmatch(r"stored bare in bare.edgenet \([^,]*\)\n", done.stdout), done
+
+
 def test_function_needs_no_registration(run: Run, source: Path, tmp_path: Path) -> None:
     """Without a conftest.py, a network is a function; several networks need a folder; a file has to be one of ours."""
     (tmp_path / "tiny.py").write_text((source / "tiny.py").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
 from pytest_edgeload.policies import POLICIES
 from pytest_edgeload.results.advice import LimitAdvice, Objective, PolicyChoice
-from pytest_edgeload.workload import Mix, Workload
+from pytest_edgeload.workload import Ask, Mix, Workload
 from pytest_edgeload.workload.arrivals import Periodic
 from pytest_edgeload.workload.streams import Stream
 from tests.builders import network
@@ -110,6 +111,22 @@ def test_first_requests_do_not_change_the_answer(rate: float, monkeypatch: pytes
         assert thorough.best is not None
         assert quick.best.value == thorough.best.value
         assert {quick.best.choice.policy, *quick.tied} == {thorough.best.choice.policy, *thorough.tied}
+
+
+def test_least_limit_is_for_all_networks() -> None:
+    """It is that of all requests, also if the second network is first asked after several requests for the first."""
+    asks = tuple(Ask(name, arrival_s=float(i)) for i, name in enumerate(["small", "small", "small", "large"]))
+    predictor = Predictor(Mix("late", asks, "open"), StoredMix(NETWORKS), POLICIES, MACHINE)
+    needed_bytes = predictor.min_peak_bytes("linear")
+    assert needed_bytes is not None
+    assert predictor.low_limit_bytes(["linear"]) == predictor.min_limit_bytes + needed_bytes
+
+
+def test_first_requests_have_times_of_their_own_if_those_are_service_times() -> None:
+    """The service time of a third of the requests is another one, so they say nothing about all."""
+    seconds = _streaming(1.0).predictor
+    assert seconds.begins_alike
+    assert not replace(seconds, mix=replace(seconds.mix, clock="service")).begins_alike
 
 
 def test_policy_without_a_plan_is_left_out() -> None:

@@ -66,6 +66,11 @@ def test_mapped_weights_are_dropped_and_read_again() -> None:
     assert run.read_bytes > 400 * MIB
 
 
+def test_mapped_tiles_are_read_once() -> None:
+    """A mapping ignores the places of tiles, so the execs of `stream` find what its loads have read."""
+    assert predicted("stream", reader="mmap").read_bytes == predicted("stream").read_bytes == 200 * MIB
+
+
 def test_loads_and_execs_slow_each_other_as_measured() -> None:
     """With contention, a policy that overlaps them takes longer; a strict chain does not."""
     slow = msgspec.structs.replace(SPEEDS, contention=Contention(1.5, 1.5))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,11 +73,23 @@ def test_damaged_blocks_are_refused(cut: int, item_bytes: int) -> None:
     """A block that lacks its end, or has other bytes there, is refused."""
     block = _weights("float32", 4096)
     stored = Packer().pack(memoryview(block), 4)
-    for damaged in (stored[:-cut], stored[:12288] + b"\0" * cut):
+    others = zstandard.compress(bytes(4097))
+    for damaged in (stored[:-cut], stored[:cut], stored[:12288] + b"\0" * cut, stored[:12288] + others):
         with pytest.raises(DamagedBlock):
             _restored(damaged, 4, len(block))
     with pytest.raises(DamagedBlock):
         _restored(stored, 8, len(block) + 1)
+
+
+def test_frame_of_many_bytes_takes_no_memory() -> None:
+    """A block of a few bytes whose frame says that it has 32 MiB is refused before they are allocated."""
+    frame = zstandard.compress(bytes(32 << 20))
+    tracemalloc.start()
+    with pytest.raises(DamagedBlock):
+        _restored(frame, 1, BLOCK_BYTES)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1 << 20
 
 
 def test_each_block_has_the_numbers_of_most_of_its_bytes() -> None:

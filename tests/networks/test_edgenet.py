@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -186,6 +187,26 @@ def test_index_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     data[-11] ^= 0x80  # of the ten blocks, each has a byte at the end, and four before them
     path.write_bytes(data)
     with pytest.raises(DamagedNetwork, match="is damaged: its index does not describe its blocks; copy it again, or s"):
+        read_index(path, 0)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "reason"),
+    [("1" + "0" * 14, "its index does not describe its blocks"), ("-5", "its weights have -5 bytes")],
+)
+def test_impossible_size_of_weights_is_refused(tmp_path: Path, size_bytes: str, reason: str) -> None:
+    """A size that no file can have, with its digest, is refused in one sentence before memory is taken for it."""
+    path = tmp_path / "net.edgenet"
+    write_edgenet(path, stored(tmp_path, nn.Linear(300, 500), (torch.rand(1, 300),)), form="compressed")
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    metadata = header["__metadata__"]
+    metadata["plain_bytes"] = size_bytes
+    metadata["graph_sha256"] = hashlib.sha256((metadata["graph"] + size_bytes).encode()).hexdigest()
+    head = json.dumps(header).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + data[end:])
+    with pytest.raises(DamagedNetwork, match=f"is damaged: {reason}; copy it again, or store the network again"):
         read_index(path, 0)
 
 

@@ -46,6 +46,13 @@ def test_as_many_requests_as_possible_can_be_in_time(work: list[tuple[int, int]]
     assert not any(_can_be_in_time([*some]) for some in larger)
 
 
+def test_sequence_without_tasks_has_no_work_left() -> None:
+    """A request of several steps whose network has no layers can be in time."""
+    urgency = Urgency()
+    urgency.arrive(0, "camera", 4.0, 0.0, 0, steps=3)
+    assert _class(urgency, 0, 4.0, 0.0) == 1
+
+
 def test_work_that_is_done_counts_no_more() -> None:
     """A request that has too little time for all of its work is in time again when half of it is done."""
     urgency = Urgency()
