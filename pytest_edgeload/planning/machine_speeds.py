@@ -146,7 +146,8 @@ class MachineSpeeds(msgspec.Struct, frozen=True, dict=True):
     """The speeds of a machine, or of a device that is emulated on it.
 
     `reads` has a row for each reader, size and number of lanes. `fresh_s_per_page` is the time of the first write to a
-    page of memory that was never used, allocated as weights are; a load into such memory takes it in addition.
+    page of memory that was never used, allocated as weights are. A load into such memory takes it in addition,
+    with the reader `read` only for bytes in the page cache: the kernel reads others ahead meanwhile.
     `free_s_per_page` is the time of giving a page back. `swap` is None on machines without swap. `layers` are the
     measured layers, and `computing` the sums for all others.
     """
