@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size, format_size
 from pytest_edgeload.devices import Device
 from pytest_edgeload.devices.constraints import Constraints, Shortfall
+from pytest_edgeload.engine.reader_choice import accept_direct
 from pytest_edgeload.job import Job
 from pytest_edgeload.measuring.progress import in_words
 from pytest_edgeload.measuring.sharing import Overlap, host_room, identities, without_machine_totals
@@ -54,8 +55,8 @@ class Launcher:
     They inherit the environment without the variables of instruments, except those that `keep` names.
     `session` is the tag of the session's owner, and part of the name of each group. `say` receives a line about each
     wait of more than `quiet_s` for another run. With `overlap`, runs overlap that fit in its room side by side. A run
-    alone during which the processor was throttled is repeated up to `repeats` times, each time after the board has
-    cooled; `tell` receives a line about each wait for that.
+    alone during which the processor was throttled is repeated up to `repeats` times, if that has no effects, each time
+    after a wait for the board to cool; `tell` receives a line about each such wait.
     """
 
     cap: Cap
@@ -76,9 +77,11 @@ class Launcher:
     def launch(self, job: Job, constraints: Constraints, expected_bytes: int, view: Visible = HOST) -> Measurement:
         """Start a worker that carries out `job` and return its measurement. Raises Unsupported."""
         weights = [path for folder in job.networks for path in read_weight_files(Path(folder), job.store)]
-        cached = [] if job.reader == DIRECT and job.program is None else weights
+        is_direct = job.program is None and job.reader == DIRECT and self.overlap is not None and _all_direct(weights)
         start = partial(launch, job)
-        return self.launch_with(start, weights, constraints, expected_bytes, view, cached=cached, is_repeatable=True)
+        return self.launch_with(
+            start, weights, constraints, expected_bytes, view, is_direct=is_direct, is_repeatable=True
+        )
 
     def launch_with(
         self,
@@ -88,13 +91,13 @@ class Launcher:
         expected_bytes: int,
         view: Visible = HOST,
         *,
-        cached: Sequence[Path] | None = None,
+        is_direct: bool = False,
         is_repeatable: bool = False,
     ) -> Measurement:
         """Wait for this session's turn, and `start` a process that reads `files`. Raises Unsupported.
 
-        See `Enclosure` for `expected_bytes`. `view` is the memory that the process sees, and `cached` are the files
-        that it reads through the page cache, by default all. A run that `is_repeatable` can be started again.
+        See `Enclosure` for `expected_bytes`. `view` is the memory that the process sees. All its reads pass the page
+        cache if `is_direct`, and a run that `is_repeatable` can be started again.
         """
         free = unthrottled(constraints, files)
         throttled = [file for file in files if file not in free]
@@ -107,13 +110,14 @@ class Launcher:
             with visible.shown(view, limits) as behind, on_cores(cores):
                 return start(self.enclosure(limits, expected_bytes, behind, cores))
 
-        excluding = identities(files if cached is None else cached)
-        part = "" if self.overlap is None else self.overlap.room.part(constraints, excluding)
+        part: MachinePart | str = ""
+        if self.overlap is not None:
+            part = self.overlap.room.part(constraints, identities(files), is_direct=is_direct)
         if self.overlap is not None and isinstance(part, MachinePart):
             measurement = self._next_to_others(self.overlap, part, partial(run, part), is_repeatable=is_repeatable)
         else:
             with self.turn():
-                measurement = self._unthrottled(partial(run, None, ()))
+                measurement = self._unthrottled(partial(run, None, ()), self.repeats if is_repeatable else 0)
             measurement = msgspec.structs.replace(measurement, sharing=Sharing(reason=str(part)))
         notices = [
             printable(f"{file} is not on a disk that can be throttled, so it was read at full speed") for file in free
@@ -121,7 +125,8 @@ class Launcher:
         notices += [f"a group around it held it to {limit}" for limit in self._held_to(constraints)]
         notices += _beyond_machine(constraints)
         if measurement.repeated:
-            notices.append("the processor was throttled in a round, which was repeated after the board had cooled")
+            waits = ", then ".join(f"{each.cooled_s:.0f} s" for each in measurement.repeated)
+            notices.append(f"the processor was throttled in a round, which was repeated after a wait of {waits}")
         if self.user.notice:
             notices.append(self.user.notice)
         waited_s = sum(self._waits_s)
@@ -141,17 +146,19 @@ class Launcher:
             neighbours = max(before, seat.neighbours())
         sharing = Sharing(seat.cores, neighbours, seat.reason)
         if is_repeatable and has_neighbour and measurement.outcome == "ok" and overlap.take_pair():
-            with self.turn():
-                sharing = msgspec.structs.replace(sharing, alone_s=run(seat.cores).makespan_s)
+            with suppress(Unsupported), self.turn():  # the first run stays
+                alone = run(seat.cores)
+                if alone.outcome == "ok":
+                    sharing = msgspec.structs.replace(sharing, alone_s=alone.makespan_s)
         measurement = without_machine_totals(measurement, sharing)
         notices = () if overlap.room.by_cpuset else (_BY_AFFINITY,)
         return msgspec.structs.replace(measurement, notices=(*measurement.notices, *notices))
 
-    def _unthrottled(self, run: Callable[[], Measurement]) -> Measurement:
+    def _unthrottled(self, run: Callable[[], Measurement], repeats: int) -> Measurement:
         """Return the run, repeated while the processor was throttled during it, with the figures of those before."""
         measurement = run()
-        while measurement.throttled_s and len(measurement.repeated) < self.repeats:
-            number = f"repeat {len(measurement.repeated) + 1} of at most {self.repeats}"
+        while measurement.throttled_s and len(measurement.repeated) < repeats:
+            number = f"repeat {len(measurement.repeated) + 1} of at most {repeats}"
             limit = f"waiting up to {in_words(self.board.cool_s)} until it is cool"
             self.tell(f"edgeload: the processor was throttled for {measurement.throttled_s:.1f} s; {limit}, {number}")
             cooled_s = self.board.cool()
@@ -241,6 +248,12 @@ class Launcher:
 
     def _group_name(self) -> str:
         return f"{PREFIX}{self.session}-{os.getpid()}-{next(self._serial)}"
+
+
+def _all_direct(files: Iterable[Path]) -> bool:
+    with suppress(OSError):  # the run itself fails with it
+        return accept_direct(files)
+    return False
 
 
 def _beyond_machine(constraints: Constraints) -> list[str]:

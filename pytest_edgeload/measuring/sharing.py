@@ -26,10 +26,10 @@ _MAX_PAIRS, _RUNS_PER_PAIR = 3, 8
 
 
 def host_room(cap: Cap, swap: Swap, *, by_cpuset: bool = True) -> SharedMachine:
-    """Return this machine, or what the groups around leave of it, as runs share it. Raises Unsupported."""
+    """Return this machine as runs share it, without the memory that other programs use. Raises Unsupported."""
     memory = [int(limit.value) for limit in cap.outer().limits if limit.resource == "memory_bytes"]
     return room_of(
-        min([psutil.virtual_memory().total, *memory]),
+        min([psutil.virtual_memory().available, *memory]),
         swap.size_bytes if swap.usable else 0,
         physical_first(cores_of(os.cpu_count() or 1), _siblings),
         swap_is_memory=swap.kind == "zram",
@@ -89,7 +89,7 @@ class Overlap:
         """
         over = sum(1 for _ in self.runs.glob("*.json"))
         for number in range(min(_MAX_PAIRS, 1 + over // _RUNS_PER_PAIR)):
-            with suppress(FileExistsError):
+            with suppress(OSError):  # it exists, or the folder is gone: a pair is not worth a measured run
                 files.create(self.session / f"pair-{number}", files.OURS).close()
                 return True
         return False

@@ -23,6 +23,9 @@ def check(settings: Settings, given: Mapping[str, Given], devices: SessionDevice
     if settings.hosts is not None:
         hint = ("leave it out, or leave out ", Setting("hosts"))
         raise UsageError(subject, "each host has one process, so no runs could overlap", hint)
+    if settings.repeat_throttled:
+        hint = ("leave it out, or leave out ", Setting("repeat-throttled"))
+        raise UsageError(subject, "runs that overlap are not repeated, because their neighbours heat the board", hint)
     if settings.disable or settings.simulate:
         return
     if not CAPS[cap].enforces:

@@ -192,7 +192,8 @@ class Reporting:
         """Show the tables, the comparison with the baseline, and the paths of the files."""
         seed = [f"seed {self._setup.seed}"] if self._config.get_verbosity() < 0 else []  # -q hides the header
         may_overlap = self._setup.settings.parallel.overlaps
-        first = [*seed, *waits(self._results.arrived.values(), self._processes, may_overlap=may_overlap)]
+        entries, is_on_hosts = self._results.arrived.values(), bool(self._setup.hosts)
+        first = [*seed, *waits(entries, self._processes, may_overlap=may_overlap, is_on_hosts=is_on_hosts)]
         parts = [self._results.text(self._view(terminalreporter)), "\n".join(self._results.notes(first))]
         shown = "\n\n".join(part for part in parts if part)
         unwritten = [*self._results.unwritten, *self._unwritten_summary]

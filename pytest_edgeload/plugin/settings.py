@@ -169,8 +169,8 @@ class Settings:
     )
     repeat_throttled = Option(
         or_none(to_count), "", "N",
-        "Repeat a run during which heat or a weak power supply slowed the processor, up to N times, each time after "
-        "the board has cooled",
+        "Repeat a run of networks during which heat or a weak power supply slowed the processor, up to N times, each "
+        "time after a wait of at most 5 minutes for the board to cool; not with --edge-parallel",
     )
     threads = Option(
         to_count, str(len(os.sched_getaffinity(0))), "N",

@@ -47,10 +47,11 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
     return "\n".join(filter(None, [line, _outer(setup)]))
 
 
-def waits(entries: Iterable[Entry], option: str, *, may_overlap: bool) -> list[str]:
+def waits(entries: Iterable[Entry], option: str, *, may_overlap: bool, is_on_hosts: bool = False) -> list[str]:
     """Return a line on the time that runs waited for their turns, if it is noticeable.
 
-    `option` is the one that set the number of processes, such as `-n 3`; empty if nothing did.
+    `option` is the one that set the number of processes, such as `-n 3`; empty if nothing did. `is_on_hosts`: each
+    process has a host for itself, so only other sessions keep it waiting.
     """
     entries = list(entries)
     processes = {Path(entry.file).stem.rpartition("-")[2] for entry in entries}
@@ -60,7 +61,7 @@ def waits(entries: Iterable[Entry], option: str, *, may_overlap: bool) -> list[s
     ran_s = sum(entry.measurement.ended - entry.measurement.started for entry in entries)
     if waited_s < max(_MIN_WAIT_S, _MIN_SHARE * ran_s):
         return []
-    if len(processes) == 1:
+    if is_on_hosts or len(processes) == 1:
         return [f"runs waited {waited_s:.0f} s for runs of other sessions, because they take turns"]
     what = f"{waited_s:.0f} s of waiting over {len(processes)} processes{option and f' ({option})'}"
     hint = "; --edge-parallel lets runs overlap that fit side by side"

@@ -26,7 +26,7 @@ def sharing(records: Iterable[Record]) -> Iterator[str]:
         pairs = f"median of {len(ratios)} pairs{spanned}" if len(ratios) > 1 else "1 pair"
         yield f"next to others, runs took {statistics.median(ratios):.2f} times as long as alone ({pairs})"
     elif beside:
-        yield "the interference of runs that overlapped was not measured: no run of networks was repeated alone"
+        yield "the interference of runs that overlapped was not measured: none has the time of a repetition alone"
 
 
 def interference(run: Measurement) -> float | None:

@@ -1,7 +1,8 @@
 """Runs side by side: the part of the machine that each run has for itself, and whether the parts fit. Pure.
 
-Runs overlap only if the sum of their limits fits in memory and if each has cores of its own. Reads of the same file
-through the page cache exclude each other: the first one would warm the cache for the second, and be charged for it.
+Runs overlap only if the sum of their limits fits in memory and if each has cores of its own. Two runs of the same file
+exclude each other, unless both read past the page cache: one would warm the cache for the other and be charged for it,
+and each drops the file from the cache before it begins.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pytest_edgeload.devices.constraints import Constraints
 _RESERVE_DIVISOR, _MIN_RESERVE_BYTES = 8, 256 << 20  # for the kernel, pytest's processes, and everything else
 
 NO_CORE = "no core was free"
-SAME_FILES = "a run next to it read the same files through the page cache"
-MEMORY = "their limits together exceed the memory of the machine"
+SAME_FILES = "a run next to it read the same files, one of the two through the page cache"
+MEMORY = "their limits together exceed the available memory of the machine"
 SWAP = "the swap that they may use exceeds that of the machine"
 THROTTLE = "only one of them has a read or write throttle"
 
@@ -26,7 +27,7 @@ THROTTLE = "only one of them has a read or write throttle"
 class MachinePart(msgspec.Struct, frozen=True, omit_defaults=True):
     """The part of the machine that a run has for itself: memory and swap as limits, a number of cores, and files.
 
-    The files, named by device and inode, are those that it reads through the page cache.
+    The files, named by device and inode, are those that it reads; `is_direct` if all reads pass the page cache.
     """
 
     memory_bytes: Count
@@ -34,6 +35,7 @@ class MachinePart(msgspec.Struct, frozen=True, omit_defaults=True):
     cores: Count = 1
     files: frozenset[str] = frozenset()
     is_throttled: bool = False
+    is_direct: bool = False
 
 
 UNKNOWN = MachinePart(1 << 62)
@@ -54,10 +56,13 @@ class SharedMachine:
     by_cpuset: bool = True
     swap_is_memory: bool = False
 
-    def part(self, constraints: Constraints, files: frozenset[str] = frozenset()) -> MachinePart | str:
+    def part(
+        self, constraints: Constraints, files: frozenset[str] = frozenset(), *, is_direct: bool = False
+    ) -> MachinePart | str:
         """Return the part of a run with these constraints, or the reason why it cannot share the machine.
 
-        A run without a limit of swap gets the share of its cores.
+        It reads these files, past the page cache if `is_direct`. A run without a limit of swap gets the share of its
+        cores.
         """
         if constraints.memory_bytes is None:
             return "a run has no memory limit"
@@ -70,8 +75,8 @@ class SharedMachine:
         is_throttled = constraints.read_bps is not None or constraints.write_bps is not None
         memory_bytes = constraints.memory_bytes + (swap_bytes if self.swap_is_memory else 0)
         if 2 * memory_bytes > self.memory_bytes:
-            return "two runs of this limit do not fit in the memory of the machine"
-        return MachinePart(memory_bytes, swap_bytes, cores, files, is_throttled)
+            return "two runs of this limit do not fit in the available memory of the machine"
+        return MachinePart(memory_bytes, swap_bytes, cores, files, is_throttled, is_direct)
 
     def cores_for(
         self, part: MachinePart, taken: Mapping[int, MachinePart], available_bytes: int
@@ -82,7 +87,7 @@ class SharedMachine:
         the memory that is available now.
         """
         others = taken.values()
-        if any(part.files & other.files for other in others):
+        if any(part.files & other.files and not (part.is_direct and other.is_direct) for other in others):
             return SAME_FILES
         if any(part.is_throttled != other.is_throttled for other in others if other.memory_bytes):
             return THROTTLE

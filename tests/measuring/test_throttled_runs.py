@@ -1,4 +1,4 @@
-"""A run during which the processor was throttled is repeated on request, after the board has cooled."""
+"""A run during which the processor was throttled is repeated on request, after a wait for the board to cool."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HOT = {"class/thermal/cooling_device0/cur_state": "2", "class/thermal/thermal_zo
 COOL = {"class/thermal/cooling_device0/cur_state": "0", "class/thermal/thermal_zone0/temp": "48531"}
 
 
-def measured(launcher: Launcher) -> Measurement:
+def measured(launcher: Launcher, *, is_repeatable: bool = True) -> Measurement:
     """Run a program whose board is throttled, whatever it was before."""
     command = Command((sys.executable, "-c", "pass"), {}, "/", b"")
-    return launcher.launch_with(partial(launch_command, command, 1), (), Constraints(), 0)
+    return launcher.launch_with(partial(launch_command, command, 1), (), Constraints(), 0, is_repeatable=is_repeatable)
 
 
 def test_run_is_repeated_after_the_board_has_cooled(tmp_path: Path, session: str) -> None:
@@ -42,14 +42,15 @@ def test_run_is_repeated_after_the_board_has_cooled(tmp_path: Path, session: str
     [throttled] = run.repeated
     assert throttled.throttled_s > 0
     assert throttled.max_temperature_c == 88
-    assert run.notices == ("the processor was throttled in a round, which was repeated after the board had cooled",)
+    seconds = f"{throttled.cooled_s:.0f}"
+    assert run.notices == (f"the processor was throttled in a round, which was repeated after a wait of {seconds} s",)
     [line] = told
     assert line.startswith("edgeload: the processor was throttled for ")
     assert line.endswith(" s; waiting up to 5 min until it is cool, repeat 1 of at most 2")
 
 
 def test_board_that_stays_hot_is_not_waited_for_without_end(tmp_path: Path, session: str) -> None:
-    """After the last repetition the run stays throttled; without the request there is no repetition."""
+    """After the last repetition the run stays throttled; without the request, or with effects, it is not repeated."""
     board = Board(find_sensors(tree(tmp_path, JETSON | HOT)), cool_s=0.1)
     board.rest(0.1)
     launcher = partial(Launcher, CAPS["none"], Swap(0), session, 60.0, board=board)
@@ -58,3 +59,4 @@ def test_board_that_stays_hot_is_not_waited_for_without_end(tmp_path: Path, sess
     assert len(run.repeated) == 2
     assert all(each.cooled_s >= 0.1 for each in run.repeated)
     assert measured(launcher()).repeated == ()
+    assert measured(launcher(repeats=2), is_repeatable=False).repeated == ()

@@ -93,6 +93,7 @@ CORES = f"two runs of {os.cpu_count()} cores need more than the * of the machine
         (("--edge-mem=none", "--edge-threads=1"), "no runs could overlap: a run has no memory limit; try *"),
         (("--edge-mem=100T", "--edge-threads=1"), "no runs could overlap: two runs of this limit do not fit *"),
         (("--edge-cap=none",), "no cap keeps runs within their memory here; leave it out, or change --edge-cap"),
+        (("--edge-repeat-throttled=2",), "runs that overlap are not repeated, *; leave it out, or *throttled"),
         (("--edge-hosts=hosts.toml",), "each host has one process, so no runs could overlap; leave it out, or *"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -202,6 +203,18 @@ def test_run_next_to_one_without_a_note_waits(temporary: Path) -> None:
         shared_turn(MachinePart(1), SharedMachine(2, 0, (0, 1)), lambda _line: lock.release(), quiet_s=0.0) as seat,
     ):
         assert seat.waited_s > 0
+
+
+def test_questions_about_a_core_do_not_see_each_other(temporary: Path) -> None:
+    """A process that asks who holds a core is not taken for its holder, and a changed folder loses no run."""
+    with shared_turn(MachinePart(1), SharedMachine(2, 0, (0, 1))) as seat:
+        core = temporary / f"edgeload-{os.getuid()}" / "core-1.lock"
+        with core.open("w") as asking:
+            fcntl.flock(asking, fcntl.LOCK_SH)
+            assert seat.neighbours() == 0
+        core.unlink()
+        core.symlink_to("nowhere")
+        assert seat.neighbours() == 0
 
 
 def test_holder_is_of_this_file(temporary: Path) -> None:
