@@ -28,7 +28,7 @@ from pytest_edgeload.networks.registry import Registry
 from pytest_edgeload.networks.store import Store
 from pytest_edgeload.planning.budget import enforced_bytes
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds
-from pytest_edgeload.planning.reader_names import MAPPING
+from pytest_edgeload.planning.reader_names import DIRECT, MAPPING
 from pytest_edgeload.policies import Policy
 from pytest_edgeload.report import advice as texts
 from pytest_edgeload.results import document
@@ -86,7 +86,7 @@ def _run(args: argparse.Namespace) -> CommandResult:
     speeds, faults = known_speeds(cache, device)
     predictor = _predictor(args, mix, registry, policies, device, speeds)
     objective = _objective(args, mix)
-    space = _search_space(args, policies, device, is_calibrated=bool(speeds.layers))
+    space = _search_space(args, predictor, device)
     advisor = Advisor(Chooser(predictor, objective, space), _show)
     limits = _limits(args, advisor, device)
     best, changes = advisor.advise(limits)
@@ -178,18 +178,17 @@ def _predictor(
     )
 
 
-def _search_space(
-    args: argparse.Namespace, policies: Mapping[str, Policy], device: Device | None, *, is_calibrated: bool
-) -> SearchSpace:
-    """Return the choices that the arguments allow. Only measured speeds differ between readers and threads."""
-    readers: tuple[str, ...] = ()
-    if is_calibrated:
-        readers = tuple(name for name in READERS if name != MAPPING or args.store != COMPRESSED)
+def _search_space(args: argparse.Namespace, predictor: Predictor, device: Device | None) -> SearchSpace:
+    """Return the choices that arguments and files allow. Only measured speeds differ between readers and threads."""
+    is_calibrated = bool(predictor.machine.layers)
+    possible = dict.fromkeys(READERS, True)
+    possible |= {MAPPING: args.store != COMPRESSED, DIRECT: predictor.stored.is_direct_possible}
+    readers = tuple(name for name in READERS if possible[name]) if is_calibrated else ()
     if args.reader not in (None, AUTO):
         readers = (args.reader,)
     most = (None if device is None else device.constraints.threads) or machine.processors()
     threads = tuple(dict.fromkeys((most, 1) if is_calibrated else (most,)))
-    return SearchSpace(tuple(policies), readers, (args.threads,) if args.threads else threads)
+    return SearchSpace(tuple(predictor.policies), readers, (args.threads,) if args.threads else threads)
 
 
 def _limits(args: argparse.Namespace, advisor: Advisor, device: Device | None) -> Sequence[int]:

@@ -8,26 +8,25 @@ the `Advisor` the limit to use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pytest_edgeload.measuring.choosing import Chooser
 from pytest_edgeload.measuring.predictor import AS_IT_IS, Predictor, Slowdown
 from pytest_edgeload.results.advice import (
-    TIE_SHARE,
     AdviceChange,
+    ChoiceRun,
     Circumstance,
     LimitAdvice,
     Objective,
-    changes_by_limit,
-    gain_over,
+    change_to,
     ladder,
     recommended,
     rounded,
 )
 
 _STEPS = 6  # of the ladder
-_CONTENDERS = 4  # policies that may be better in other circumstances
 _PROBES = 4  # between two limits of the ladder
 _SLOWER = 2.0
 _CIRCUMSTANCES: tuple[tuple[Circumstance, Slowdown], ...] = (
@@ -81,8 +80,8 @@ class Advisor:
         if self.objective.worst is not None:
             advice = self._narrowed(advice, [limit for limit in limits if limit < advice.limit_bytes])
         advice = self.limits[advice.limit_bytes] = self.chooser.with_ties(advice)
-        by_limit = changes_by_limit([self.limits[limit] for limit in sorted(self.limits)], advice, self.objective)
-        return advice, (*by_limit, *self._in_other_circumstances(advice))
+        policies = [each.choice.policy for each in advice.predictions if each.value is not None]
+        return advice, () if advice.best is None else tuple(self._changes(advice.best, policies))
 
     def _narrowed(self, enough: LimitAdvice, smaller: Sequence[int]) -> LimitAdvice:
         """Return the advice for the smallest limit that meets the goal, which is above the largest one that does not.
@@ -95,24 +94,31 @@ class Advisor:
             if not low < middle < enough.limit_bytes:
                 break
             tried = self.at(middle)
-            best = None if tried.best is None else tried.best.value
-            if best is not None and self.objective.is_met(best):
+            if tried.meets(self.objective):
                 enough = tried
             else:
                 low = middle
         return enough
 
-    def _in_other_circumstances(self, advice: LimitAdvice) -> list[AdviceChange]:
-        """Return the better choices on a slower machine, among the best ones on this machine."""
-        best, found = advice.best, []
-        if best is None:
-            return []
+    def _changes(self, best: ChoiceRun, policies: Sequence[str]) -> Iterator[AdviceChange]:
+        """Yield the nearest limits, and the slower machines, for which another policy is clearly better."""
+        smaller = [limit for limit in sorted(self.limits, reverse=True) if limit < best.limit_bytes]
+        larger = [limit for limit in sorted(self.limits) if limit > best.limit_bytes]
+        directions: tuple[tuple[Circumstance, list[int]], ...] = (("less memory", smaller), ("more memory", larger))
+        for circumstance, limits in directions:
+            changes = (self._change(circumstance, limit, best, self.limits[limit], AS_IT_IS) for limit in limits)
+            yield from itertools.islice(filter(None, changes), 1)
         for circumstance, slowdown in _CIRCUMSTANCES:
-            others = self.chooser.choose(advice.limit_bytes, slowdown, advice.working[:_CONTENDERS])
-            gain = gain_over(best.choice.policy, others, self.objective)
-            if others.best is None or (gain is not None and gain <= TIE_SHARE):
-                continue
             is_read = circumstance == "slower reads"
             at = self.predictor.read_bytes_per_s(best.choice.reader) / _SLOWER if is_read else 1 / _SLOWER
-            found.append(AdviceChange(circumstance, at, others.best.choice, gain))
-        return found
+            others = self.chooser.choose(best.limit_bytes, slowdown, policies)
+            if (change := self._change(circumstance, at, best, others, slowdown)) is not None:
+                yield change
+
+    def _change(
+        self, circumstance: Circumstance, at: float, best: ChoiceRun, others: LimitAdvice, slowdown: Slowdown
+    ) -> AdviceChange | None:
+        policy = best.choice.policy
+        if others.meets(self.objective):
+            others = self.chooser.with_policy(others, policy, slowdown)
+        return change_to(circumstance, at, policy, others, self.objective)

@@ -61,6 +61,14 @@ class Chooser:
         """Return the advice for a limit with the predictions of all policies that may be tied with its best choice."""
         return best_first(self._finished(advice.predictions, AS_IT_IS, TIE_SHARE), self.objective)
 
+    def with_policy(self, advice: LimitAdvice, policy: str, slowdown: Slowdown) -> LimitAdvice:
+        """Return the advice for a limit in which the run of `policy` is no bound."""
+        if not any(each.is_bound for each in advice.predictions if each.choice.policy == policy):
+            return advice
+        own = self._spread(self.predictor, advice.limit_bytes, slowdown, [policy])
+        others = [each for each in advice.predictions if each.choice.policy != policy]
+        return best_first([*others, *own.values()], self.objective)
+
     @cached_property
     def _beginning(self) -> Predictor | None:
         """The predictor of the first requests; None if they say too little about the others."""

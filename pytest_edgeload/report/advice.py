@@ -214,8 +214,8 @@ def _change(advice: Advice, change: AdviceChange) -> str:
     """Return a sentence on another choice that is better in other circumstances."""
     policy = printable(change.choice.policy)
     where = {
-        "less memory": f"at {exact_size(round(change.at))} and less",
-        "more memory": f"from {exact_size(round(change.at))} on",
+        "less memory": f"at {exact_size(round(change.at))}",
+        "more memory": f"at {exact_size(round(change.at))}",
         "slower reads": f"with reads at {format_size(change.at)}/s",
         "slower processor": f"with a processor {format_number(1 / change.at)} times slower",
     }[change.circumstance]

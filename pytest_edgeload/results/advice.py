@@ -107,6 +107,10 @@ class LimitAdvice(msgspec.Struct, frozen=True):
         first = self.predictions[0] if self.predictions else None
         return first if first is not None and first.works else None
 
+    def meets(self, objective: Objective) -> bool:
+        """Return whether the best prediction meets the goal of an objective; without a goal, whether there is one."""
+        return self.best is not None and self.best.value is not None and objective.is_met(self.best.value)
+
     @property
     def working(self) -> tuple[str, ...]:
         """The policies that work under the limit."""
@@ -116,9 +120,9 @@ class LimitAdvice(msgspec.Struct, frozen=True):
 class AdviceChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """Another choice that is better in other circumstances.
 
-    `at` is the limit in bytes, up to which or from which the choice is the best; the speed of reads in bytes per second
-    or the share of the processor's speed otherwise. `gain` is the share by which it is better than the advice then,
-    None if the advice does not work there.
+    `at` is the limit in bytes, the nearest predicted one under which the choice is better; otherwise the speed of reads
+    in bytes per second, or the share of the processor's speed. `gain` is how much better it is than the recommended
+    policy then, None if that does not work there.
     """
 
     circumstance: Circumstance
@@ -231,40 +235,19 @@ def recommended(limits: Sequence[LimitAdvice], objective: Objective) -> LimitAdv
     return min(enough, key=lambda each: each.limit_bytes, default=None)
 
 
-def changes_by_limit(
-    limits: Sequence[LimitAdvice], advice: LimitAdvice, objective: Objective
-) -> tuple[AdviceChange, ...]:
-    """Return the nearest smaller and the nearest larger limit at which another policy is clearly better.
+def change_to(
+    circumstance: Circumstance, at: float, policy: str, others: LimitAdvice, objective: Objective
+) -> AdviceChange | None:
+    """Return the change from a policy to the best choice of `others`, in which its run is no bound.
 
-    With a goal, it also meets that.
+    None unless that choice is clearly better and meets the goal.
     """
-    if advice.best is None:
-        return ()
-    policy = advice.best.choice.policy
-    found: list[AdviceChange] = []
-    smaller = [each for each in limits if each.limit_bytes < advice.limit_bytes]
-    larger = [each for each in limits if each.limit_bytes > advice.limit_bytes]
-    directions: tuple[tuple[Circumstance, list[LimitAdvice]], ...] = (
-        ("less memory", smaller[::-1]),
-        ("more memory", larger),
-    )
-    for circumstance, others in directions:
-        for each in others:
-            gain, best = gain_over(policy, each, objective), each.best
-            if best is None or best.value is None or not objective.is_met(best.value):
-                continue
-            if gain is None or gain > TIE_SHARE:
-                found.append(AdviceChange(circumstance, each.limit_bytes, best.choice, gain))
-                break
-    return tuple(found)
-
-
-def gain_over(policy: str, limit: LimitAdvice, objective: Objective) -> float | None:
-    """Return how far a policy is behind the best choice under a limit; None if it does not work there."""
-    own = next((each.value for each in limit.predictions if each.choice.policy == policy), None)
-    if own is None or limit.best is None or limit.best.value is None:
+    best = others.best
+    if best is None or best.value is None or not others.meets(objective):
         return None
-    return objective.excess(own, limit.best.value)
+    own = next((each.value for each in others.predictions if each.choice.policy == policy), None)
+    gain = None if own is None else objective.excess(own, best.value)
+    return None if gain is not None and gain <= TIE_SHARE else AdviceChange(circumstance, at, best.choice, gain)
 
 
 def certainty(errors: Sequence[float]) -> Certainty | None:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_edgeload.measuring.advising import Advisor
 from pytest_edgeload.measuring.choosing import Chooser, SearchSpace
-from pytest_edgeload.measuring.predictor import Predictor, Slowdown
+from pytest_edgeload.measuring.predictor import AS_IT_IS, Predictor, Slowdown
 from pytest_edgeload.measuring.stored_mix import StoredMix
 from pytest_edgeload.planning.machine_speeds import MachineSpeeds, WorkerCost
 from pytest_edgeload.planning.plan import Budget, InvalidPlan, Plan
@@ -85,13 +85,13 @@ def test_goal_out_of_reach_gives_no_advice() -> None:
     assert advisor.advise(advisor.ladder(None)) == (None, ())
 
 
-def _streaming(rate: float) -> Advisor:
+def _streaming(rate: float, goal: float | None = 0.9) -> Advisor:
     """Return an advisor on two networks that are each asked 12 times, at this rate."""
     streams = [Stream(name, name, Periodic(1 / rate), queue=1) for name in NETWORKS]
     mix = Mix.of_streams("both", streams, duration_s=11.5 / rate)
     space = SearchSpace(("bulk", "linear", "lru", "mema"), ("direct", "read"), (1,))
     predictor = Predictor(mix, StoredMix(NETWORKS), POLICIES, MACHINE)
-    return Advisor(Chooser(predictor, Objective("in_time", 0.9), space), lambda _: None)
+    return Advisor(Chooser(predictor, Objective("in_time", goal), space), lambda _: None)
 
 
 @pytest.mark.parametrize("rate", [1.0, 3.0, 8.0])
@@ -127,6 +127,32 @@ def test_first_requests_have_times_of_their_own_if_those_are_service_times() -> 
     seconds = _streaming(1.0).predictor
     assert seconds.begins_alike
     assert not replace(seconds, mix=replace(seconds.mix, clock="service")).begins_alike
+
+
+@pytest.mark.parametrize(("rate", "goal", "limits"), [(6.0, 0.4, (126, 134)), (8.0, None, (200, 256))])
+def test_gains_are_those_of_all_requests(rate: float, goal: float | None, limits: Sequence[int]) -> None:
+    """What would change the advice meets the goal, and is compared with a prediction of all requests."""
+    advisor = _streaming(rate, goal)
+    advice, changes = advisor.advise([limit * M for limit in limits])
+    assert advice is not None
+    assert advice.best is not None
+    assert changes
+    slowdowns = {"slower reads": Slowdown(read=2.0), "slower processor": Slowdown(compute=2.0)}
+    for change in changes:
+        slowdown = slowdowns.get(change.circumstance, AS_IT_IS)
+        limit = advice.limit_bytes if change.circumstance in slowdowns else int(change.at)
+        readers = advisor.chooser.space.readers
+        own = [PolicyChoice(advice.best.choice.policy, reader, 1) for reader in readers]
+        [found, *values] = [_share(advisor, choice, limit, slowdown) for choice in (change.choice, *own)]
+        assert found is not None
+        assert advisor.objective.is_met(found)
+        known = [value for value in values if value is not None]
+        assert change.gain == (pytest.approx(found - max(known)) if known else None)
+
+
+def _share(advisor: Advisor, choice: PolicyChoice, limit_bytes: int, slowdown: Slowdown) -> float | None:
+    run = advisor.predictor.predict(choice, limit_bytes, slowdown)
+    return None if run is None else advisor.objective.value(run)
 
 
 def test_policy_without_a_plan_is_left_out() -> None:

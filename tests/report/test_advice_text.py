@@ -60,8 +60,8 @@ def test_each_change_is_a_sentence() -> None:
         AdviceChange("slower processor", 0.5, choice, 0.1),
     )
     assert _lines(changes=changes)[10:] == [
-        "it would change: at 150M and less, linear works and stream does not",
-        "it would change: from 800M on, stream is 20% behind linear",
+        "it would change: at 150M, linear works and stream does not",
+        "it would change: at 800M, stream is 20% behind linear",
         "it would change: with reads at 45M/s, stream is 12% behind linear",
         "it would change: with a processor 2 times slower, stream is 10% behind linear",
     ]

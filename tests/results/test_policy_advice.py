@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.results.advice import (
     SLOWEST,
+    AdviceChange,
     ChoiceRun,
     Confirmation,
     Objective,
@@ -15,7 +16,7 @@ from pytest_edgeload.results.advice import (
     best_first,
     bound_of_all,
     certainty,
-    changes_by_limit,
+    change_to,
     ladder,
     recommended,
 )
@@ -63,12 +64,11 @@ def test_late_first_requests_bound_the_share_of_all() -> None:
 
 
 def test_choices_that_miss_the_goal_change_nothing() -> None:
-    """Under a smaller limit another policy is better, which counts without a goal that it misses."""
+    """Under a limit another policy is better, which counts unless it misses a goal."""
     small = best_first([_prediction("a", None), _prediction("b", 0.3)], IN_TIME)
-    large = best_first([_prediction("a", 1.0, 200 * M), _prediction("b", 0.3, 200 * M)], IN_TIME)
-    [change] = changes_by_limit([small, large], large, IN_TIME)
-    assert (change.circumstance, change.choice.policy, change.gain) == ("less memory", "b", None)
-    assert changes_by_limit([small, large], large, Objective("in_time", 0.9)) == ()
+    change = change_to("less memory", 100 * M, "a", small, IN_TIME)
+    assert change == AdviceChange("less memory", 100 * M, PolicyChoice("b", "direct", 1))
+    assert change_to("less memory", 100 * M, "a", small, Objective("in_time", 0.9)) is None
 
 
 def test_nothing_works() -> None:
@@ -96,11 +96,13 @@ def test_limit_to_use_is_the_smallest_that_will_do(worst: float | None, limit: i
 
 
 def test_other_policies_are_named_where_they_are_better() -> None:
-    """The nearest limits with another clear winner are named, with its gain if the advice works there at all."""
-    below, above = changes_by_limit(CURVE, CURVE[1], MAKESPAN)
-    assert (below.circumstance, below.at, below.choice.policy, below.gain) == ("less memory", 100 * M, "linear", None)
-    assert (above.circumstance, above.at, above.choice.policy) == ("more memory", 800 * M, "bulk")
-    assert above.gain == pytest.approx(0.08 / 0.97)  # at 400 MiB it is a tie
+    """A limit with another clear winner is a change, with its gain if the advice works there at all."""
+    below, own, tie, above = (change_to("more memory", 0, "stream", each, MAKESPAN) for each in CURVE)
+    assert (own, tie) == (None, None)
+    assert below is not None
+    assert (below.choice.policy, below.gain) == ("linear", None)
+    assert above is not None
+    assert (above.choice.policy, above.gain) == ("bulk", pytest.approx(0.08 / 0.97))
 
 
 def test_slowest_response_counts_without_dropped_requests() -> None:
