@@ -62,7 +62,7 @@ class Chooser:
         return best_first(self._finished(advice.predictions, AS_IT_IS, TIE_SHARE), self.objective)
 
     def with_policy(self, advice: LimitAdvice, policy: str, slowdown: Slowdown) -> LimitAdvice:
-        """Return the advice for a limit in which the run of `policy` is no bound."""
+        """Return the advice for a limit with a prediction of all requests for `policy`."""
         if not any(each.is_bound for each in advice.predictions if each.choice.policy == policy):
             return advice
         own = self._spread(self.predictor, advice.limit_bytes, slowdown, [policy])

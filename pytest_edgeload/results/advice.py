@@ -108,7 +108,7 @@ class LimitAdvice(msgspec.Struct, frozen=True):
         return first if first is not None and first.works else None
 
     def meets(self, objective: Objective) -> bool:
-        """Return whether the best prediction meets the goal of an objective; without a goal, whether there is one."""
+        """Return whether the best choice works, and meets the goal of an objective."""
         return self.best is not None and self.best.value is not None and objective.is_met(self.best.value)
 
     @property
@@ -120,7 +120,7 @@ class LimitAdvice(msgspec.Struct, frozen=True):
 class AdviceChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """Another choice that is better in other circumstances.
 
-    `at` is the limit in bytes, the nearest predicted one under which the choice is better; otherwise the speed of reads
+    `at` is the limit in bytes, the nearest one that makes the choice better; otherwise the speed of reads
     in bytes per second, or the share of the processor's speed. `gain` is how much better it is than the recommended
     policy then, None if that does not work there.
     """
@@ -238,9 +238,9 @@ def recommended(limits: Sequence[LimitAdvice], objective: Objective) -> LimitAdv
 def change_to(
     circumstance: Circumstance, at: float, policy: str, others: LimitAdvice, objective: Objective
 ) -> AdviceChange | None:
-    """Return the change from a policy to the best choice of `others`, in which its run is no bound.
+    """Return the change from a policy to the best choice of `others`; None unless that is clearly better.
 
-    None unless that choice is clearly better and meets the goal.
+    With a goal, it also meets that. All requests of the policy must have been predicted.
     """
     best = others.best
     if best is None or best.value is None or not others.meets(objective):
