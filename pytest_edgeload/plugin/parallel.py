@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_edgeload.base.errors import Setting, UsageError
 from pytest_edgeload.devices.constraints import Constraints
@@ -11,7 +11,7 @@ from pytest_edgeload.plugin.devices import SessionDevices
 from pytest_edgeload.plugin.options import Given, source
 from pytest_edgeload.plugin.settings import Settings
 from pytest_edgeload.sandbox.caps import CAPS
-from pytest_edgeload.sandbox.sharing import MachinePart
+from pytest_edgeload.sandbox.sharing import MachinePart, SharedMachine
 from pytest_edgeload.sandbox.swap import Swap
 
 
@@ -33,11 +33,24 @@ def check(settings: Settings, given: Mapping[str, Given], devices: SessionDevice
             subject, "no cap keeps runs within their memory here", ("leave it out, or change ", Setting("cap"))
         )
     room = host_room(CAPS[cap], Swap(0))
-    parts = [room.part(constraints) for constraints in _constraints(settings, devices)]
+    # Tests may choose limits of their own, but not the number of cores.
+    reasons = _reasons(room, [each | Constraints(1) for each in _constraints(settings, devices)])
+    if reasons:
+        raise UsageError(subject, f"no runs could overlap: {reasons[0]}", ("try ", Setting("threads", "1")))
+
+
+def obstacle(settings: Settings, devices: SessionDevices, cap: str) -> str:
+    """Return why no two runs with the session's own limits could overlap; empty if some could, or none should."""
+    if not settings.parallel.overlaps:
+        return ""
+    return next(iter(_reasons(host_room(CAPS[cap], Swap(0)), _constraints(settings, devices))), "")
+
+
+def _reasons(room: SharedMachine, constraints: Iterable[Constraints]) -> list[str]:
+    """Return why runs with these constraints have the machine for themselves; none if one of them could share it."""
+    parts = [room.part(each) for each in constraints]
     reasons = [part for part in parts if not isinstance(part, MachinePart)]
-    if len(reasons) == len(parts):
-        less = ("try ", Setting("threads", "1"), " and a small ", Setting("mem"))
-        raise UsageError(subject, f"no runs could overlap: {reasons[0]}", less)
+    return reasons if len(reasons) == len(parts) else []
 
 
 def _constraints(settings: Settings, devices: SessionDevices) -> Iterator[Constraints]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.units import exact_size
+from pytest_edgeload.plugin.parallel import obstacle
 from pytest_edgeload.plugin.setup import Setup
 from pytest_edgeload.results.case import HOST
 from pytest_edgeload.results.record import Entry
@@ -44,7 +45,7 @@ def header(setup: Setup, *, is_interleaved: bool) -> str | None:
         f"edgeload: {setup.devices} {enforced}, swap {settings.swap}, "
         f"{reads}{view}{threads}rounds {settings.rounds}{order}, {overlap}{user}{without}seed {seed}"
     )
-    return "\n".join(filter(None, [line, _outer(setup)]))
+    return "\n".join(filter(None, [line, _obstacle(setup), _outer(setup)]))
 
 
 def waits(entries: Iterable[Entry], option: str, *, may_overlap: bool, is_on_hosts: bool = False) -> list[str]:
@@ -66,6 +67,12 @@ def waits(entries: Iterable[Entry], option: str, *, may_overlap: bool, is_on_hos
     what = f"{waited_s:.0f} s of waiting over {len(processes)} processes{option and f' ({option})'}"
     hint = "; --edge-parallel lets runs overlap that fit side by side"
     return [f"runs waited for memory or cores: {what}" if may_overlap else f"runs took turns: {what}{hint}"]
+
+
+def _obstacle(setup: Setup) -> str:
+    """Return a line about limits that keep runs from overlapping; empty if some could, or none should."""
+    reason = obstacle(setup.settings, setup.devices, setup.cap)
+    return f"edgeload: runs with the limits of the session do not overlap: {reason}" if reason else ""
 
 
 def _outer(setup: Setup) -> str:

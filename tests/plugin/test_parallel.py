@@ -89,9 +89,7 @@ CORES = f"two runs of {os.cpu_count()} cores need more than the * of the machine
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ((f"--edge-threads={os.cpu_count()}",), f"no runs could overlap: {CORES}; try --edge-threads=1 and a small *"),
-        (("--edge-mem=none", "--edge-threads=1"), "no runs could overlap: a run has no memory limit; try *"),
-        (("--edge-mem=100T", "--edge-threads=1"), "no runs could overlap: two runs of this limit do not fit *"),
+        ((f"--edge-threads={os.cpu_count()}",), f"no runs could overlap: {CORES}; try --edge-threads=1"),
         (("--edge-cap=none",), "no cap keeps runs within their memory here; leave it out, or change --edge-cap"),
         (("--edge-repeat-throttled=2",), "runs that overlap are not repeated, *; leave it out, or *throttled"),
         (("--edge-hosts=hosts.toml",), "each host has one process, so no runs could overlap; leave it out, or *"),
@@ -106,6 +104,18 @@ def test_session_in_which_nothing_could_overlap_is_refused(
     result = bare.runpytest("--edge-parallel", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --edge-parallel: {sentence}"])
+
+
+@needs_cores
+@pytest.mark.parametrize(
+    ("limit", "reason"), [("none", "a run has no memory limit"), ("100T", "two runs of this limit do not fit *")]
+)
+def test_limits_that_tests_may_change_are_a_line_of_the_header(bare: pytest.Pytester, limit: str, reason: str) -> None:
+    """If only the session's memory limit keeps runs from overlapping, the header says so: tests may choose another."""
+    bare.makepyfile("def test_it(): pass")
+    result = bare.runpytest("--edge-parallel", "--edge-threads=1", f"--edge-mem={limit}")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"edgeload: runs with the limits of the session do not overlap: {reason}"])
 
 
 def test_parallel_case_is_another_case() -> None:
