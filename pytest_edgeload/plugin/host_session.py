@@ -27,7 +27,7 @@ from pytest_edgeload.plugin.host_files import FETCH
 from pytest_edgeload.plugin.host_tests import HostTests, SharedHostTests, without_tests
 from pytest_edgeload.plugin.on_host import GROUPS
 from pytest_edgeload.plugin.options import SENT, as_pytest_errors
-from pytest_edgeload.plugin.pulse import PULSE, Heart
+from pytest_edgeload.plugin.pulse import GIVEN_UP, PULSE, Heart
 from pytest_edgeload.plugin.reporting import Reporting
 from pytest_edgeload.plugin.start import Plugins
 
@@ -169,8 +169,12 @@ class HostsSession(DSession):  # type: ignore[misc]
         self._session.testscollected = self.sched.count
 
     def worker_workerfinished(self, node: Any) -> None:
-        """Let a host that ran to its end know that all its measurements are here."""
-        if node.workeroutput["exitstatus"] in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        """Let a host that ran to its end know that all its measurements are here. One that gave up is lost."""
+        if node.workeroutput.get(GIVEN_UP):
+            self.worker_errordown(node, None)
+            return
+        is_whole = node.workeroutput["exitstatus"] in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+        if is_whole and self._reporting.has_kept(node.gateway.id):
             node.confirm()
         super().worker_workerfinished(node)
 

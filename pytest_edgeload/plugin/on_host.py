@@ -16,7 +16,7 @@ from pytest_edgeload.hosts.facts import ORIGIN
 from pytest_edgeload.plugin.host_files import controller
 from pytest_edgeload.plugin.items import comparison_group, measures
 from pytest_edgeload.plugin.options import sent, spell
-from pytest_edgeload.plugin.pulse import PULSE, Watch
+from pytest_edgeload.plugin.pulse import GIVEN_UP, PULSE, Watch
 from pytest_edgeload.plugin.running import Running
 from pytest_edgeload.plugin.settings import OPTIONS
 from pytest_edgeload.plugin.setup import Setup
@@ -71,6 +71,7 @@ class OnHost:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Restore the machine."""
+        self._config.workeroutput[GIVEN_UP] = self._watch.has_given_up  # type: ignore[attr-defined]  # of xdist
         with suppress(KeyboardInterrupt), Interrupts():
             self._running.restore()
 

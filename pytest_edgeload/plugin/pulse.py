@@ -16,6 +16,9 @@ from typing import Any
 PULSE = "edgeload_pulse"
 """The key under which a controller sends its hosts the channel of the pulse."""
 
+GIVEN_UP = "edgeload_given_up"
+"""The key under which a host says that it ended because it felt no pulse."""
+
 _BEATS = 6  # within the patience of a host, so that a few may be late
 _CHECKS = 2  # before a host ends: after the whole machine stood still, pulses may wait to be read
 _GRACE_S = 30.0  # to restore the machine
@@ -46,8 +49,8 @@ class Heart:
 class Watch:
     """Watches the pulse of the controller, in a process on a host.
 
-    After `patience_s` without a pulse, the session ends as by Ctrl-C, and the process with it. `on_all` is called when
-    the controller has all measurements.
+    After `patience_s` without a pulse, it `has_given_up`: the session ends as by Ctrl-C, and the process with it.
+    `on_all` is called when the controller has all measurements.
     """
 
     def __init__(self, on_all: Callable[[], None], channel: Any, patience_s: float) -> None:
@@ -55,6 +58,7 @@ class Watch:
         self._on_all = on_all
         self._felt_s = time.monotonic()
         self._is_restored = Event()
+        self.has_given_up = False
         channel.setcallback(self._feel)
         self._channel = channel  # execnet forgets it otherwise
         Thread(target=self._watch, name="edgeload-watch", daemon=True).start()
@@ -76,6 +80,7 @@ class Watch:
         while checks < _CHECKS:
             time.sleep(max(1.0, self._left_s()))
             checks = 0 if self._left_s() > 0 else checks + 1
+        self.has_given_up = True
         if not self._is_restored.is_set():
             os.kill(os.getpid(), signal.SIGINT)
             self._is_restored.wait(_GRACE_S)

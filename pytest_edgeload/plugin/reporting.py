@@ -102,6 +102,10 @@ class Reporting:
         """Take the machines of the hosts, by name. If they share the tests, no case has the name of a host."""
         self._results.machines, self._results.is_shared = machines, is_shared
 
+    def has_kept(self, host: str) -> bool:
+        """Return whether all measurements that came from a host are on the disk here."""
+        return host not in self._results.not_kept
+
     def pytest_keyboard_interrupt(self) -> None:
         """Stop the workers of xdist from beginning more tests. Ctrl-C may have reached only their controller."""
         if self._is_open:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +48,8 @@ class Results:
         self._baseline: Path | None = None
         self._written: list[File] = []
         self.unwritten: list[str] = []
+        self.not_kept: set[str] = set()
+        """The hosts with measurements that could not be written here."""
         self.machines: Mapping[str, Machine] = {}
         self.is_shared = False
         self.judgement = Judgement()
@@ -84,8 +85,10 @@ class Results:
         """Return an entry of a host with a file of this machine, and write it there if possible."""
         entry = journal.brought_home(self._setup.directories.runs, entry)
         if entry.file not in self._arrived:
-            with suppress(OSError):  # without its file, the entry is in the reports all the same
+            try:
                 journal.write(entry)
+            except OSError:  # without its file, the entry is in the reports all the same
+                self.not_kept.add(entry.measurement.host)
         return entry
 
     @property

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.hosts.outgoing import BeginCopy
+from pytest_edgeload.hosts.outgoing import BeginCopy, Show
 from pytest_edgeload.plugin.terminal import SessionProgress
 
 _REFRESH_S = 0.1
+
+
+@dataclass
+class _Copy:
+    """A copy of files to a host, and the bytes that it has got since the copy began."""
+
+    what: str
+    host: str
+    begun_s: float = field(default_factory=time.monotonic)
+    done_bytes: int = 0
+
+    @property
+    def time_s(self) -> float:
+        return time.monotonic() - self.begun_s
+
+    @property
+    def rate(self) -> str:
+        return f"{format_size(self.done_bytes / max(self.time_s, 1e-3))}/s"
 
 
 class Transfers:
@@ -29,31 +48,41 @@ class Transfers:
 
     @contextmanager
     def to(self, host: str) -> Iterator[BeginCopy]:
-        """Yield the function that begins to show a copy to this host. In the end it is not shown any more."""
-        try:
-            yield lambda what: partial(self._show, host, what, time.monotonic())
-        finally:
-            with self._lock:
-                if self._lines.pop(host, ""):
-                    self._progress.show(self._line)
+        """Yield the function that begins to show a copy to this host.
 
-    def _show(self, host: str, what: str, begun_s: float, done: int, needed: int, holder: str) -> None:
+        In the end it is not shown any more; if there was no error, a sentence says what was copied.
+        """
+        begun: list[_Copy] = []
+
+        def begin(what: str) -> Show:
+            begun.append(_Copy(what, host))
+            return partial(self._show, begun[-1])
+
+        ended: list[_Copy] = []
+        try:
+            yield begin
+            ended = [copy for copy in begun if copy.done_bytes]
+        finally:
+            self._end(host, ended)
+
+    def _show(self, copy: _Copy, done: int, needed: int, holder: str) -> None:
         with self._lock:
-            now_s = time.monotonic()
-            rate = format_size(done / max(now_s - begun_s, 1e-3))
-            if needed and done >= needed:
-                self._lines.pop(host, None)
-                self._progress.say(
-                    f"edgeload: copied {what} ({format_size(needed)}) to {host} in {now_s - begun_s:.1f} s, {rate}/s"
-                )
-            elif holder:
-                self._lines[host] = f"{host} waits for {holder}"
-            else:
-                share = f"{100 * done // max(needed, 1)}% of {format_size(needed)}"
-                self._lines[host] = f"{what} to {host}: {share}, {rate}/s"
-            if now_s - self._shown_s >= _REFRESH_S or host not in self._lines:
+            copy.done_bytes = done
+            share = f"{100 * done // max(needed, 1)}% of {format_size(needed)}"
+            shown = f"{copy.what} to {copy.host}: {share}, {copy.rate}"
+            self._lines[copy.host] = f"{copy.host} waits for {holder}" if holder else shown
+            if (now_s := time.monotonic()) - self._shown_s >= _REFRESH_S:
                 self._progress.show(self._line)
                 self._shown_s = now_s
+
+    def _end(self, host: str, ended: Sequence[_Copy]) -> None:
+        with self._lock:
+            was_shown = self._lines.pop(host, "")
+            for copy in ended:
+                size, time_s = format_size(copy.done_bytes), copy.time_s
+                self._progress.say(f"edgeload: copied {copy.what} ({size}) to {host} in {time_s:.1f} s, {copy.rate}")
+            if was_shown:
+                self._progress.show(self._line)
 
     @property
     def _line(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_edgeload.base import files
@@ -82,6 +84,21 @@ def find(storage: Path, query: str, machine: Machine) -> Path | None:
         return None
     names = sorted({_parts(path)["name"] for path in [*own, *others]})
     raise UsageError(query, f"no such baseline in {storage}", suggestion(query, names) if names else "save one first")
+
+
+def newest_of(storage: Path, hosts: Collection[str]) -> Path | None:
+    """Return the newest baseline with measurements of one of these hosts; None without one.
+
+    The machine of a baseline is what its hosts have in common, so baselines of one host are in several folders. Files
+    that cannot be read are left out.
+    """
+    found: list[tuple[str, int, Path]] = []
+    for path in (path for folder in storage.glob("*/") for path in _saved(folder)):
+        with suppress(UsageError):
+            document = load(path)
+            if any(record.case.host in hosts for record in document.records):
+                found.append((document.created, _number(path), path))
+    return max(found)[-1] if found else None
 
 
 def load(path: Path) -> Document:

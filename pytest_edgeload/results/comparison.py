@@ -42,7 +42,8 @@ def find(
 
     If cases have the names of `hosts`, each host is compared with itself. Raises UsageError.
     """
-    path = baseline.find(storage, "" if name == NEWEST else name, machine)
+    path = baseline.newest_of(storage, hosts) if name == NEWEST and hosts else None
+    path = path or baseline.find(storage, "" if name == NEWEST else name, machine)
     if path is None and is_strict:
         reason = (f"no baseline in {storage}, and ", Setting("strict"), " is given")
         raise UsageError(reason, hint="save one first")

@@ -234,3 +234,4 @@ def test_host_fetches_a_checkpoint_outside_of_the_project(
     ended = session(RUNS, hosts[0].table(), "--edge-cap=none").end()
     assert ended.status == 0, ended.said
     ended.lines.fnmatch_lines(["*edgeload: copied tiny.safetensors (*) to alpha in * s, */s"])
+    assert ended.said.count("edgeload: copied ") == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -62,6 +64,30 @@ import time
 def test_hang(edge):
     edge.command(["true"])
     time.sleep(600)
+"""
+
+STANDS_STILL = """\
+import pathlib, time
+
+def test_wait(edge, edge_host):
+    if edge_host == "alpha":
+        pathlib.Path("{begun}").touch()
+    while edge_host == "alpha" or not pathlib.Path("{returned}").exists():
+        time.sleep(0.1)
+    assert edge.command(["true"]).outcome == "ok"
+
+def test_after(edge):
+    assert edge.command(["true"]).outcome == "ok"
+"""
+
+BLOCKS_RUNS = """\
+import pathlib
+
+def test_block(edge):
+    [runs] = pathlib.Path("{sessions}").glob("*/runs")
+    runs.rmdir()
+    runs.touch()
+    assert edge.command(["true"]).outcome == "ok"
 """
 
 FILLS_A_DISK = """\
@@ -169,6 +195,41 @@ def test_lost_host_loses_only_its_unfinished_tests(
     again = session(SLEEPS, tables(hosts), *options, "--lf").end()
     assert again.status == 0, again.said
     assert by_host(again) == {"beta": [1, 2, 3]}
+
+
+def test_session_that_stood_still_loses_its_hosts(hosts: tuple[Machine, ...], session: Session, tmp_path: Path) -> None:
+    """A host that gave up a suspended session is lost when that continues, and the other host goes on."""
+    alpha, beta, _ = hosts
+    begun, returned = tmp_path / "begun", tmp_path / "returned"
+    test = STANDS_STILL.format(begun=begun, returned=returned)
+    patient = beta.ssh.replace("-oServerAliveInterval=1", "-oServerAliveInterval=100")
+    running = session(test, alpha.table() + beta.table(ssh=patient), "--edge-json=out.json")
+    running.until(begun.exists)
+    [process] = alpha.sessions
+    os.kill(running.pid, signal.SIGSTOP)
+    try:
+        process.wait(PATIENCE_S)
+        returned.touch()
+    finally:
+        os.kill(running.pid, signal.SIGCONT)
+    ended = running.end()
+    assert ended.status == pytest.ExitCode.TESTS_FAILED, ended.said
+    ended.lines.fnmatch_lines(["edgeload: alpha was lost; 2 of its tests have not ended"])
+    assert [record.case.host for record in ended.records] == ["beta", "beta"]
+
+
+def test_host_keeps_runs_that_could_not_be_written_here(
+    hosts: tuple[Machine, ...], session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are in the table, and are fetched later for the folder of this one."""
+    alpha, sessions = hosts[0], tmp_path / "cache0/sessions"
+    ended = session(BLOCKS_RUNS.format(sessions=sessions), alpha.table(), "--edge-json=out.json").end()
+    assert ended.status == 0, ended.said
+    assert by_host(ended) == {"alpha": [0]}
+    [blocked] = sessions.glob("*/runs")
+    blocked.unlink()
+    assert cli.main(["hosts", "fetch", str(tmp_path / "boards.toml"), f"--cache-dir={sessions.parent}"]) == 0
+    assert capsys.readouterr().out.startswith("alpha: fetched 1 run of an earlier session; see: edgeload report ")
 
 
 def test_runs_of_a_killed_session_are_fetched_by_the_next_one(
