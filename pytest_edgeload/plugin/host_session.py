@@ -1,7 +1,7 @@
 """The session on several hosts: pytest-xdist with one process on each host, which runs all tests.
 
-xdist's own session does the work. What differs: the project travels by execnet's RSync instead of xdist's, the options
-are sent for each host, and a host that is lost only loses its own tests.
+xdist's own session does the work. The differences: the project travels by execnet's RSync instead of xdist's, the
+options are sent for each host, and a host that is lost only loses its own tests.
 """
 
 from __future__ import annotations

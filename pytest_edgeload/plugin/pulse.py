@@ -1,6 +1,6 @@
 """The pulse between a controller and its hosts: a host that feels none for too long ends its session by itself.
 
-Without it, a host whose cable was pulled would measure to the end of its tests for nobody.
+Without it, a host whose cable was pulled would measure to the end of its tests for no one.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Transfers:
     def to(self, host: str) -> Iterator[BeginCopy]:
         """Yield the function that begins to show a copy to this host.
 
-        In the end it is not shown any more; if there was no error, a sentence says what was copied.
+        In the end it is not shown any more; if there was no error, a sentence names the copied files.
         """
         begun: list[_Copy] = []
 

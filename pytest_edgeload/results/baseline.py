@@ -89,7 +89,7 @@ def find(storage: Path, query: str, machine: Machine) -> Path | None:
 def newest_of(storage: Path, hosts: Collection[str]) -> Path | None:
     """Return the newest baseline with measurements of one of these hosts; None without one.
 
-    The machine of a baseline is what its hosts have in common, so baselines of one host are in several folders. Files
+    The folder of a baseline depends on all hosts of its session, so baselines of one host are in several folders. Files
     that cannot be read are left out.
     """
     found: list[tuple[str, int, Path]] = []
