@@ -17,7 +17,7 @@ _REFRESH_S = 0.1
 
 
 @dataclass
-class _Copy:
+class _Transfer:
     """A copy of files to a host, and the bytes that it has got since the copy began."""
 
     what: str
@@ -52,20 +52,20 @@ class Transfers:
 
         In the end it is not shown any more; if there was no error, a sentence names the copied files.
         """
-        begun: list[_Copy] = []
+        begun: list[_Transfer] = []
 
         def begin(what: str) -> Show:
-            begun.append(_Copy(what, host))
+            begun.append(_Transfer(what, host))
             return partial(self._show, begun[-1])
 
-        ended: list[_Copy] = []
+        ended: list[_Transfer] = []
         try:
             yield begin
             ended = [copy for copy in begun if copy.done_bytes]
         finally:
             self._end(host, ended)
 
-    def _show(self, copy: _Copy, done: int, needed: int, holder: str) -> None:
+    def _show(self, copy: _Transfer, done: int, needed: int, holder: str) -> None:
         with self._lock:
             copy.done_bytes = done
             share = f"{100 * done // max(needed, 1)}% of {format_size(needed)}"
@@ -75,7 +75,7 @@ class Transfers:
                 self._progress.show(self._line)
                 self._shown_s = now_s
 
-    def _end(self, host: str, ended: Sequence[_Copy]) -> None:
+    def _end(self, host: str, ended: Sequence[_Transfer]) -> None:
         with self._lock:
             was_shown = self._lines.pop(host, "")
             for copy in ended:
