@@ -33,8 +33,8 @@ def check(settings: Settings, given: Mapping[str, Given], devices: SessionDevice
             subject, "no cap keeps runs within their memory here", ("leave it out, or change ", Setting("cap"))
         )
     room = host_room(CAPS[cap], Swap(0))
-    # Tests may choose limits of their own, but not the number of cores.
-    reasons = _reasons(room, [each | Constraints(1) for each in _constraints(settings, devices)])
+    # Tests may choose limits of their own, but not the number of cores. So only the cores count here, with no memory.
+    reasons = _reasons(room, [each | Constraints(0) for each in _constraints(settings, devices)])
     if reasons:
         raise UsageError(subject, f"no runs could overlap: {reasons[0]}", ("try ", Setting("threads", "1")))
 

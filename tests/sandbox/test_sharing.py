@@ -83,6 +83,8 @@ def test_part_follows_from_the_constraints() -> None:
     assert ROOM.part(free | Constraints(threads=2)) == MachinePart(256 * MIB, 256 * MIB, 2)
     assert ROOM.part(free | Constraints(threads=4, cores=1)) == MachinePart(256 * MIB, 128 * MIB)
     assert ROOM.part(free | Constraints(swap_bytes=0, read_bps=1)) == MachinePart(256 * MIB, is_throttled=True)
+    full = SharedMachine(0, 0, (0, 1))
+    assert full.part(Constraints(512 * MIB, threads=1) | Constraints(0)) == MachinePart(0)  # it has cores for two
     compressed = SharedMachine(1024 * MIB, 512 * MIB, (0, 1, 2, 3), swap_is_memory=True)
     assert compressed.part(free) == MachinePart(384 * MIB, 128 * MIB)
 
