@@ -81,13 +81,21 @@ def is_workload_file(networks: str) -> bool:
 def mix_of(networks: str, images: int | None) -> Mix:
     """Return the workload that the command line names. Raises UsageError."""
     if not is_workload_file(networks):
-        names = [name.strip() for name in networks.split(",")]
+        names = listed(networks)
         for name in names:
             check_name("network", name)
         return Mix.of(bounded("+".join(names), MAX_NAME_CHARACTERS), names, images=images or 1)
     if images is not None:
         raise UsageError(Setting("images", str(images)), f"the file {networks} sets the images", "leave it out")
     return Mix.load(Path(networks))
+
+
+def listed(networks: str) -> list[str]:
+    """Return the words of a comma list of networks. Raises UsageError if one of several is empty."""
+    words = [word.strip() for word in networks.split(",")]
+    if len(words) > 1 and not all(words):
+        raise UsageError(f"networks {networks!r}", "a name is missing before or after a comma", "write them as a,b")
+    return words
 
 
 def networks_of(mix: Mix, registry: Registry) -> dict[str, Network]:

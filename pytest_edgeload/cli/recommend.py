@@ -13,7 +13,7 @@ from pytest_edgeload.base.units import Limit
 from pytest_edgeload.cli import advice_files, arguments, confirming, machine, measuring, terminal
 from pytest_edgeload.cli.next_steps import next_steps
 from pytest_edgeload.cli.plan import known_speeds
-from pytest_edgeload.cli.project import Project, is_workload_file, mix_of, networks_of, registered
+from pytest_edgeload.cli.project import Project, is_workload_file, listed, mix_of, networks_of, registered
 from pytest_edgeload.cli.subcommand import CommandResult, Subcommand
 from pytest_edgeload.devices import Device
 from pytest_edgeload.engine.reader_choice import check_reader
@@ -126,8 +126,7 @@ def _sources(args: argparse.Namespace, registry: Registry) -> dict[str, str]:
     """Return the words of the arguments by the names of their networks; {} for a workload file. Raises UsageError."""
     if is_workload_file(args.networks):
         return {}
-    words = dict.fromkeys(word.strip() for word in args.networks.split(","))
-    return {registered(word, registry): word for word in words}
+    return {registered(word, registry): word for word in dict.fromkeys(listed(args.networks))}
 
 
 def _mix(args: argparse.Namespace, sources: Mapping[str, str]) -> Mix:
@@ -138,7 +137,7 @@ def _mix(args: argparse.Namespace, sources: Mapping[str, str]) -> Mix:
             raise UsageError(Setting("rate", f"{args.rate:g}"), reason, "leave it out")
         return mix_of(args.networks, args.images)
     names = {word: name for name, word in sources.items()}
-    mix = mix_of(",".join(names[word.strip()] for word in args.networks.split(",")), args.images)
+    mix = mix_of(",".join(names[word] for word in listed(args.networks)), args.images)
     if args.rate is None:
         return mix
     if args.images is not None:

@@ -119,6 +119,7 @@ def test_limit_below_the_idle_worker_is_refused_with_a_larger_one(run: Run) -> N
     ("arguments", "words"),
     [
         (["smal"], "network 'smal': not registered; did you mean small?"),
+        (["small,,wide"], "networks 'small,,wide': a name is missing before or after a comma; write them as a,b"),
         ([""], "network '': not a name; give 1 to 1000 printable characters"),
         (["small", "--policy=lineer"], "--policy=lineer: unknown; did you mean linear?"),
         (["small", "--policy=lean"], "--policy=lean: a peer, which has no plan; did you mean linear?"),

@@ -65,6 +65,7 @@ def test_confirmed_choices_are_shown_with_their_predictions(run: Run, tmp_path: 
     [
         (["small", "--policy=bulc"], "--policy=bulc: unknown; did you mean bulk?"),
         (["smal"], "network 'smal': not registered; did you mean small?"),
+        (["small,"], "networks 'small,': a name is missing before or after a comma; write them as a,b"),
         (["small", "--mem=none"], "--mem=none: the advice is about limits; leave it out to see the largest"),
         (["small", "--rate=2", "--images=3"], "--images=3: a rate sets the number of requests; leave it out"),
         (["small", "--device=rpi33"], "--device=rpi33: no such device; did you mean rpi3?"),
