@@ -55,13 +55,15 @@ class Sensors:
     """The sensors of a machine, as files.
 
     `counters` are energy counters in microjoules with the value at which each wraps. `frequencies` are files of the
-    present frequency with the maximum in kHz. `pi_command` asks the firmware of a Raspberry Pi without a file.
+    present frequency with the maximum in kHz, and `frequency_limits` files of the highest one allowed now with that
+    allowed when they were found. `pi_command` asks the firmware of a Raspberry Pi without a file.
     """
 
     counters: tuple[tuple[Path, int], ...] = ()
     rails: tuple[PowerRail, ...] = ()
     zones: tuple[Path, ...] = ()
     frequencies: tuple[tuple[Path, int], ...] = ()
+    frequency_limits: tuple[tuple[Path, int], ...] = ()
     cooling: tuple[Path, ...] = ()
     throttle_counts: tuple[Path, ...] = ()
     pi_file: Path | None = None
@@ -85,6 +87,7 @@ class Sensors:
         """Read all sensors; the command, which starts a process, only on request."""
         states = [*_known(map(_number, self.cooling))]
         counts = [*_known(map(_number, self.throttle_counts))]
+        falls = [now_khz < khz for file, khz in self.frequency_limits if (now_khz := _number(file)) is not None]
         return BoardReading(
             at_s,
             energy_uj=tuple(_number(file) for file, _ in self.counters),
@@ -95,6 +98,7 @@ class Sensors:
                 Brake(is_on=any(state > 0 for state in states)) if states else None,
                 Brake(events=sum(counts)) if counts else None,
                 self._pi_brake(with_command=with_command),
+                Brake(is_on=any(falls)) if falls else None,
             ),
         )
 
@@ -137,6 +141,7 @@ def find_sensors(root: Path, pi_command: str | None = None) -> Sensors:
         rails=() if counters else _board_rails(root) or _batteries(root),
         zones=tuple(zone / "temp" for zone in processor or zones),
         frequencies=tuple(_frequencies(root)),
+        frequency_limits=tuple(_frequency_limits(root)),
         cooling=tuple(_cooling(root)),
         throttle_counts=tuple(_throttle_counts(root)),
         pi_file=pi_file if has_file else None,
@@ -193,6 +198,15 @@ def _frequencies(root: Path) -> Iterator[tuple[Path, int]]:
         file, max_khz = policy / "scaling_cur_freq", _number(policy / "cpuinfo_max_freq")
         if max_khz and _number(file) is not None:
             yield file, max_khz
+
+
+def _frequency_limits(root: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the limits that the kernel lowers for heat or firmware. A limit of the user is there from the start."""
+    for policy in _folders(root / "devices/system/cpu/cpufreq", "policy*"):
+        file = policy / "scaling_max_freq"
+        khz = _number(file)
+        if khz is not None:
+            yield file, khz
 
 
 def _cooling(root: Path) -> Iterator[Path]:

@@ -106,7 +106,7 @@ def test_laptop_counts_packages_and_memory(tmp_path: Path) -> None:
     """A laptop has counters of its package and its memory, so its battery is not asked; 3 of 4 is the fastest core."""
     found = read(tmp_path, LAPTOP)
     assert found == BoardReading(
-        1.0, (102000000, 7000000), None, 61.0, 0.75, (Brake(is_on=False), Brake(events=7), None)
+        1.0, (102000000, 7000000), None, 61.0, 0.75, (Brake(is_on=False), Brake(events=7), None, None)
     )
 
 
@@ -114,7 +114,7 @@ def test_jetson_has_the_power_of_its_input(tmp_path: Path) -> None:
     """A rail that contains the others is taken alone; a cooling device that acts shows a throttle."""
     found = read(tmp_path, JETSON)
     assert found.power_w == pytest.approx(6.2)
-    assert (found.temperature_c, found.brakes) == (49.25, (Brake(is_on=True), None, None))
+    assert (found.temperature_c, found.brakes) == (49.25, (Brake(is_on=True), None, None, None))
 
 
 def test_rails_without_an_input_are_added(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_rails_without_an_input_are_added(tmp_path: Path) -> None:
 def test_raspberry_pi_reports_its_throttling(tmp_path: Path) -> None:
     """Bits 1 to 3 are throttles, each with a sticky bit; low voltage alone is none. A Pi has no sensor of power."""
     found = read(tmp_path, PI)
-    assert found == BoardReading(1.0, (), None, 71.9, 0.4, (None, None, Brake(is_on=True, events=1)))
+    assert found == BoardReading(1.0, (), None, 71.9, 0.4, (None, None, Brake(is_on=True, events=1), None))
 
 
 def test_firmware_is_asked_on_request_if_it_has_no_file(tmp_path: Path) -> None:
@@ -136,10 +136,22 @@ def test_firmware_is_asked_on_request_if_it_has_no_file(tmp_path: Path) -> None:
     command.write_text('#!/bin/sh\n[ "$1" = get_throttled ] && echo throttled=0xe0008\n')
     command.chmod(0o755)
     sensors = find_sensors(tmp_path / "sys", str(command))
-    assert sensors.read(0.0).brakes == (None, None, None)
+    assert sensors.read(0.0).brakes == (None, None, None, None)
     assert sensors.read(0.0, with_command=True).brakes[2] == Brake(is_on=True, events=3)
     command.write_text("#!/bin/sh\nexit 1\n")
-    assert sensors.read(0.0, with_command=True).brakes == (None, None, None)
+    assert sensors.read(0.0, with_command=True).brakes == (None, None, None, None)
+
+
+def test_lower_frequency_limit_shows_a_throttle(tmp_path: Path) -> None:
+    """The kernel lowers `scaling_max_freq` for heat; a limit that was there before, such as a power mode's, is none."""
+    limit = "devices/system/cpu/cpufreq/policy0/scaling_max_freq"
+    tree(tmp_path, {limit: "1200000"})
+    sensors = find_sensors(tmp_path)
+    assert sensors.read(0.0).brakes[3] == Brake(is_on=False)
+    tree(tmp_path, {limit: "1000000"})
+    assert sensors.read(0.0).brakes[3] == Brake(is_on=True)
+    tree(tmp_path, {limit: "1200000"})
+    assert sensors.read(0.0).brakes[3] == Brake(is_on=False)
 
 
 def test_battery_counts_while_it_supplies_the_machine(tmp_path: Path) -> None:
