@@ -37,12 +37,13 @@ def _script(host: Host, wheel: str, options: str) -> str:
     """
     python, wheels = f"{host.environment}/bin/python", f"{host.folder}/{_WHEELS}"
     copied = shlex.quote(f"{wheels if wheels.startswith('/') else f'./{wheels}'}/{wheel}")
+    makes_pip = f"{python} -c 'import pip' || {python} -m ensurepip"  # an environment of uv has none
     pip = f"{python} -m pip install --quiet --disable-pip-version-check {options}"
     steps = [
         f"rm -rf {wheels}",
         f"mkdir {wheels}",
         f"cat > {copied}",
-        f"{{ {python} -c 'import pip' 2> /dev/null || python3 -m venv --clear {host.environment}; }}",
+        f"{{ {{ {makes_pip}; }} > /dev/null 2>&1 || python3 -m venv --clear {host.environment}; }}",
         f"{pip} {copied} {' '.join(map(shlex.quote, _pinned()))}",
         # pip takes a wheel of the same version for the installed one, so it gets the wheel twice.
         f"{pip} --force-reinstall --no-deps {copied}",
