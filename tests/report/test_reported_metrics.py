@@ -95,14 +95,13 @@ def test_ratio_to_another_row_is_a_column() -> None:
 
 
 def test_closing_compares_by_the_metric_that_orders_the_rows() -> None:
-    """The chart has bars of the metric, the best first, and the sentence names its direction."""
+    """The chart has bars of the metric, the best first, and the sentence names its direction. Swap is not known."""
     assert closing(BOTH, ORDERED).splitlines() == [
         "tokens_per_s by program at 512M, median of 3 rounds",
         f"fast  30  {'█' * 40}",
         f"slow  20  {'█' * 26}▌",
         "",
         "fast has the highest tokens_per_s in 1 of 1 comparison (at 512M).",
-        "Nothing was swapped.",
     ]
     bulk = [program("bulk", 20.0), FAST]
     assert "There it has 1.50 x the tokens_per_s of bulk." in closing(bulk, ORDERED)
