@@ -213,7 +213,7 @@ def test_requests_at_once_go_together_if_that_saves_much_time(
 ) -> None:
     """Requests go together if reading their tiles again would take long, and otherwise one is answered after another.
 
-    The first answers come earlier then, and the last one at most a tenth later.
+    The first answers come earlier then, and the last one hardly later.
     """
     composer = Composer(1, 64)
     made = composer.done(composer.linear(composer.relu(composer.linear(composer.input, 512)), 64))
