@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import msgspec
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.networks.compose import Composer
 from pytest_edgeload.networks.layer import Network
-from pytest_edgeload.networks.tile import PAGE, WHOLE
+from pytest_edgeload.networks.tile import PAGE, WHOLE, Tile
 from pytest_edgeload.planning.check import check_plan
 from pytest_edgeload.planning.plan import DEADLINES_UNTIL_FIRST, Budget, Plan, Speeds
 from pytest_edgeload.planning.simulate import Simulation, simulate
@@ -260,3 +262,41 @@ def test_a_tile_does_not_give_way_while_its_network_is_less_urgent() -> None:
     assert residents.ask(0, 1, 0.0, 8.0) == ([], one)
     assert residents.ask(1, 50, 1.0, 2.0) == ([], [])
     assert residents.ask(1, 1, 7.5, 8.5) == ([one[0].key], other)
+
+
+def _loads(plan: Plan) -> Counter[tuple[int | None, Tile]]:
+    """Return how often each tile is loaded, for plans of one network."""
+    return Counter((task.layer, task.tile) for task in plan.tasks if task.kind == "load")
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_tiles_stay_in_the_ring_if_nothing_passes_through_it(steps: int) -> None:
+    """A network that fits in memory, but not beside a ring, is read once: the tiles that do not stay fit in the ring.
+
+    Later, answers leave too little memory for it. Then tiles are read again, within the budget.
+    """
+    memory_bytes = LARGE.distinct_bytes * 3 // 2
+    requests = [replace(request, steps=steps) for request in _every(LARGE, 1.0, 100)]
+    asked = Workload("frames", tuple(requests))
+    [group] = _grouped(asked, Budget(memory_bytes, speeds=SPEEDS))
+    assert memory_bytes * 3 // 4 - group.fixed_bytes < LARGE.distinct_bytes
+    first = replace(asked, requests=asked.requests[:10])
+    plan = stream(first, Budget(memory_bytes, speeds=SPEEDS))
+    check_plan(plan, first)
+    assert set(_loads(plan).values()) == {1}
+    plan, found, _ = _simulated(requests, memory_bytes)
+    check_plan(plan, asked)
+    assert max(_loads(plan).values()) > 1
+    assert found.peak_bytes <= memory_bytes
+
+
+def test_two_requests_at_a_time_take_no_memory_from_tiles_that_stay() -> None:
+    """A network has two chains unless all of its tiles stay with one chain, but not beside the rings of two."""
+    asked = Workload("frames", tuple(_every(LARGE, 4.0, 4)))
+    found = []
+    for percent in range(100, 200, 5):
+        budget = Budget(LARGE.distinct_bytes * percent // 100, speeds=SPEEDS)
+        [group] = _grouped(asked, budget)
+        is_read_once = set(_loads(stream(asked, budget)).values()) == {1}
+        found.append((group.chains, is_read_once))
+    assert [each for each, _ in groupby(found)] == [(2, False), (1, True), (2, True)]

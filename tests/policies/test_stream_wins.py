@@ -101,7 +101,7 @@ KNOWN = {
     "weights fit, but not beside the rings and the memory of operators": (
         StreamsDocument((StreamEntry("mixed", "camera", Periodic(0.15), deadline_s=0.075),), 0.45),
         0.5,
-        0.75,
+        0.0,
     ),
     "little memory, of which a part is set aside for operators": (
         WorkloadDocument(("mixed", "mixed"), images=3, loop="closed"),

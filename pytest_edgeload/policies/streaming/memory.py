@@ -167,6 +167,11 @@ class Ring:
         self._next = first
         self._occupied: list[tuple[int, int, int]] = []  # first byte, end, and the number of the use
 
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all places together."""
+        return self.end - self._first
+
     def rewind(self) -> None:
         """Hand out places from the start again."""
         self._next = self._first

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -81,13 +81,17 @@ class _Kept:
 
 @dataclass(slots=True)
 class _ChainState:
-    """Requests that are served one after the other: the ring of the tiles that do not stay, and the last task."""
+    """Requests that are served one after the other: the ring of the tiles that do not stay, and the last task.
+
+    `held` has the tiles that stay in the ring until others take their places, each with the number of its use.
+    """
 
     number: int
     ring: Ring
     last: int | None = None
     count: int = 0  # of uses so far
     frees: dict[int, int] = field(default_factory=dict)  # of tiles in the ring, by number of the use
+    held: dict[TileKey, tuple[int, _Kept]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +127,12 @@ def _grouped(workload: Workload, budget: Budget) -> list[_ChainNetworks]:
     parts = [[first] for first in sorted(longest, key=lambda first: (longest[first], first))]
     while True:
         twice = [replace(_group(workload, budget, part, 2 * len(parts)), chains=2) for part in parts]
-        memory_bytes = math.inf if budget.memory_bytes is None else budget.memory_bytes
-        if sum(group.fixed_bytes for group in twice) <= TWICE_SHARE * memory_bytes:
-            return twice
         groups = [_group(workload, budget, part, len(parts)) for part in parts]
+        memory_bytes = math.inf if budget.memory_bytes is None else budget.memory_bytes
+        room = memory_bytes - _scratch_bytes(workload, budget)
+        costs_tiles = _all_stay(groups, room) and not _all_stay(twice, room)
+        if sum(group.fixed_bytes for group in twice) <= TWICE_SHARE * memory_bytes and not costs_tiles:
+            return twice
         if len(parts) == 1 or sum(group.fixed_bytes for group in groups) <= FIXED_SHARE * memory_bytes:
             return groups
         parts[-2:] = [parts[-2] + parts[-1]]
@@ -150,6 +156,22 @@ def _group(workload: Workload, budget: Budget, part: Sequence[int], rings: int) 
             others = [size_bytes for key, size_bytes in sizes.items() if key not in own]
             ring_sizes.append(min(sum(others), max([RING_TILES * tile_bytes, *others])) // PAGE * PAGE)
     return _ChainNetworks(uses, pinned, max(activations), max(ring_sizes), *_answers(workload, budget, part))
+
+
+def _scratch_bytes(workload: Workload, budget: Budget) -> int:
+    """Return the memory to set aside for operators."""
+    if budget.memory_bytes is None:
+        return 0
+    networks = (workload.requests[first].network for first in dict.fromkeys(first_requests(workload)))
+    return scratch_bytes(networks, budget.memory_bytes)
+
+
+def _all_stay(groups: Iterable[_ChainNetworks], room: float) -> bool:
+    """Return whether all tiles can stay: in so much memory besides the rings, and in the ring of a single chain."""
+    for group in groups:
+        room -= group.fixed_bytes - sum(group.pinned.values()) - (group.ring_bytes if group.chains == 1 else 0)
+        room -= sum({use.key: use.size_bytes for uses in group.uses.values() for use in uses if use.has_place}.values())
+    return room >= 0
 
 
 def _answers(workload: Workload, budget: Budget, part: Sequence[int]) -> tuple[int, int]:
@@ -196,10 +218,8 @@ class _Server:
             self._uses |= group.uses
             self._pinned |= group.pinned.keys()
             self._chains |= dict.fromkeys(group.uses, chains)
-        room: float = math.inf
-        if budget.memory_bytes is not None:
-            scratch = scratch_bytes((workload.requests[first].network for first in self._uses), budget.memory_bytes)
-            room = budget.memory_bytes - scratch - sum(group.fixed_bytes for group in groups)
+        memory_bytes = math.inf if budget.memory_bytes is None else budget.memory_bytes
+        room = memory_bytes - _scratch_bytes(workload, budget) - sum(group.fixed_bytes for group in groups)
         self._room = Room(room)
         self._answers = {
             first: deque[list[int]]([[]] * group.answers_ahead) for group in groups for first in group.uses
@@ -234,6 +254,8 @@ class _Server:
         """Return the plan; tiles that still stay are freed at its end."""
         for kept in self._kept.values():
             self._free(kept)
+        for chain in {chain.number: chain for chains in self._chains.values() for chain in chains}.values():
+            self._empty(chain)
         return self._plan.done(service_s=tuple(self._service_s))
 
     def serve(self, r: int) -> None:
@@ -253,17 +275,35 @@ class _Server:
         self._answers[first].append(self._room.take(request.network.answer_bytes))
         after = (chain.last, *self._answers[first].popleft())
         init = chain.last = self._plan.add("init", r, after=after, lane=COMPUTE)
-        self._service_s.append(self._alone_s(r, coming))
+        passing = self._passing(first, coming)
+        is_held = sum(use.size_bytes for use in passing if use.has_place) <= chain.ring.size_bytes
+        self._service_s.append(self._alone_s(r, chain, () if is_held else passing))
         if uses:
             self._load_kept(r, init, chain, coming)
+            if is_held:
+                self._hold(r, init, chain, [use for use in passing if use.has_place])
+            else:
+                self._empty(chain)
             with self._plan.loop(request.steps, overlapping=True) as loop:
                 self._add_step(r, init, chain, uses, loop)
 
-    def _alone_s(self, r: int, coming: Iterable[TileUse]) -> float:
-        """Return the seconds that request `r` takes alone: of computing, or of reading if that takes longer."""
+    def _passing(self, first: int, coming: Iterable[TileUse]) -> list[TileUse]:
+        """Return the tiles of a network that do not stay from now on."""
+        staying = self._kept.keys() | self._pinned | {use.key for use in coming}
+        return [use for use in self._uses[first] if use.key not in staying]
+
+    def _alone_s(self, r: int, chain: _ChainState, again: Iterable[TileUse]) -> float:
+        """Return the seconds that request `r` takes alone: of computing, or of reading if that takes longer.
+
+        Each step reads `again` these tiles.
+        """
         uses, steps = self._uses[self._networks[r]], self._workload.requests[r].steps
-        once = {use.key for use in coming} | self._pinned
-        read_s = [use.read_s * (1 if use.key in once else steps) for use in uses if use.key not in self._kept]
+        repeated = {use.key for use in again}
+        read_s = [
+            use.read_s * (steps if use.key in repeated or not use.has_place else 1)
+            for use in uses
+            if use.key not in self._kept and use.key not in chain.held
+        ]
         return max(steps * sum(use.exec_s for use in uses), sum(read_s))
 
     def _load_kept(self, r: int, init: int, chain: _ChainState, coming: Iterable[TileUse]) -> None:
@@ -278,6 +318,30 @@ class _Server:
         load = self._load(r, use, after)
         self._kept[use.key] = _Kept(r, load, r, {chain.number: load}, use)
 
+    def _hold(self, r: int, init: int, chain: _ChainState, uses: Sequence[TileUse]) -> None:
+        """Add the loads of tiles that fit in the ring together, and stay there until others take their places."""
+        new = [use for use in uses if use.key not in chain.held]
+        ring, gone = deepcopy(chain.ring), set[int]()
+        for use in new:
+            gone.update(ring.take(use.size_bytes, -1)[1])
+        if any(use.key in chain.held and chain.held[use.key][0] in gone for use in uses):
+            self._empty(chain)
+            chain.ring.rewind()
+            new = [*uses]
+        for use in new:
+            place, taken = chain.ring.take(use.size_bytes, chain.count)
+            self._empty(chain, taken)
+            load = self._load(r, use, (init, *(chain.frees[other] for other in taken)), place)
+            chain.held[use.key] = chain.count, _Kept(r, load, r, {chain.number: load}, use)
+            chain.count += 1
+
+    def _empty(self, chain: _ChainState, numbers: Container[int] | None = None) -> None:
+        """Add the frees of the tiles that stay in the ring: of these uses, or of all."""
+        for key, (number, kept) in [*chain.held.items()]:
+            if numbers is None or number in numbers:
+                del chain.held[key]
+                chain.frees[number] = self._free(kept)
+
     def _add_step(self, r: int, init: int, chain: _ChainState, uses: Sequence[TileUse], loop: LoopBuilder) -> None:
         """Add a step of request `r`. In a loop, tiles have the same places in each step."""
         steps = self._workload.requests[r].steps
@@ -285,8 +349,8 @@ class _Server:
             chain.ring.rewind()
         loads: list[tuple[int, int, TileUse]] = []  # of tiles that do not stay, with the numbers of their uses
         for use in uses:
-            if use.key in self._kept:
-                kept = self._kept[use.key]
+            kept = self._kept.get(use.key) or chain.held.get(use.key, (0, None))[1]
+            if kept is not None:
                 kept.user = r
                 kept.last[chain.number] = self._execute(r, init, chain, use, kept.load, kept.owner)
             else:
