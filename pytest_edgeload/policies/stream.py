@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from itertools import chain, groupby
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan

@@ -276,8 +276,9 @@ def test_merging_keeps_each_chain_in_order(chains: list[list[TileUse]], window: 
 
 @given(CHAINS)
 def test_each_order_has_all_uses(chains: list[list[TileUse]]) -> None:
-    """The first order is the one that was asked for, and each has all uses."""
+    """The first order is the one that was asked for, and each has all uses. A single network has one order."""
     found = list(orders(chains, 100 * PAGE))
+    assert len(chains) > 1 or len(found) == 1
     assert found[0] == [use for chain in chains for use in chain]
     for order in found:
         assert sorted(use.layer for use in order) == sorted(use.layer for use in found[0])
@@ -307,7 +308,7 @@ def test_interleaving_reads_no_further_ahead_than_the_ring() -> None:
 def repeated(draw: st.DrawFn) -> list[TileUse]:
     """Draw uses of a few tiles, those of one tile alike."""
     times = st.builds(_use_of, st.just(0), st.integers(0, 5), TIMES, TIMES)
-    kinds = [replace(use, key=(0, i, WHOLE)) for i, use in enumerate(draw(st.lists(times, min_size=1, max_size=7)))]
+    kinds = [msgspec.structs.replace(use, key=(0, i, WHOLE)) for i, use in enumerate(draw(st.lists(times, min_size=1, max_size=7)))]
     return draw(st.lists(st.sampled_from(kinds), max_size=20))
 
 

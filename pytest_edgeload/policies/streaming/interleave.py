@@ -27,12 +27,14 @@ def orders(chains: Sequence[Chain], ring_bytes: int) -> Iterator[list[TileUse]]:
 
     `ring_bytes` is the memory that the uses are expected to have.
     """
-    yield [use for chain in chains for use in chain]
-    if len(chains) > 1:
-        for measure in (_lead_s, _exec_s, _service_s):
-            by_measure = sorted(chains, key=measure)
-            for window in WINDOWS:
-                yield merge(by_measure, window, ring_bytes)
+    numbers = tuple(range(len(chains)))
+    found = {(numbers, 1): None}  # in order, each once: networks are often in the same order by several measures
+    for measure in (_lead_s, _exec_s, _service_s):
+        measured = [measure(chain) for chain in chains]
+        by_measure = tuple(sorted(numbers, key=measured.__getitem__))
+        found |= {(by_measure, min(window, len(chains))): None for window in WINDOWS if chains}
+    for order, window in found:
+        yield merge([chains[number] for number in order], window, ring_bytes)
 
 
 def _exec_s(chain: Chain) -> float:

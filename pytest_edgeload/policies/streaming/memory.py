@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_edgeload.networks.tile import is_last, live_out_bytes, working_bytes
 from pytest_edgeload.policies.parts import scratch_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
 from pytest_edgeload.workload import Request, Workload
@@ -88,12 +87,8 @@ def activations_bytes(uses: Sequence[TileUse], workload: Workload) -> int:
             if r not in started:
                 started.add(r)
                 total += begin(r)
-            network = workload.requests[r].network
-            layer = network.layers[use.layer]
-            copy_bytes = use.size_bytes if layer.is_convolution else 0
-            peak = max(peak, total - held[r] + kept_bytes[r] + working_bytes(layer, use.tile) + copy_bytes)
-            is_end = layer is network.layers[-1] and is_last(layer, use.tile)
-            left = network.answer_bytes if is_end else kept_bytes[r] + live_out_bytes(layer, use.tile)
+            peak = max(peak, total - held[r] + kept_bytes[r] + use.working_bytes)
+            left = use.left_bytes + (0 if use.ends_step else kept_bytes[r])
             total += left - held[r] - (0 if use.has_place else use.size_bytes)
             held[r] = left
     return peak

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from pytest_edgeload.networks.tile import REQUESTED, Tile, cut, share, span_bytes, tile_bytes
+import msgspec
+
+from pytest_edgeload.networks.layer import Network
+from pytest_edgeload.networks.tile import (
+    REQUESTED,
+    Tile,
+    cut,
+    is_last,
+    live_out_bytes,
+    share,
+    span_bytes,
+    tile_bytes,
+    working_bytes,
+)
 from pytest_edgeload.planning.plan import Speeds
 from pytest_edgeload.workload import Workload, awaited_requests
 
@@ -14,11 +26,12 @@ TileKey = tuple[int, int, Tile]
 """A tile of a workload: the first request of its network, the layer, and the slice of the layer."""
 
 
-@dataclass(frozen=True, slots=True)
-class TileUse:
+class TileUse(msgspec.Struct, frozen=True):
     """A tile that is loaded once and executed for `requests`, in each of their steps; `steps` is the most of them.
 
-    Times are in seconds for one step, `exec_s` for all requests. `stage` is the number of the stage.
+    Times are in seconds for one step, `exec_s` for all requests. `stage` is the number of the stage. `working_bytes`
+    are the activations of a request while the tile is executed, with the copy of its weights that a convolution makes,
+    and `left_bytes` those after it, which are the answer if the step ends with it.
     """
 
     requests: tuple[int, ...]
@@ -28,6 +41,9 @@ class TileUse:
     exec_s: float
     steps: int = 1
     stage: int = 0
+    working_bytes: int = 0
+    left_bytes: int = 0
+    ends_step: bool = False
 
     @property
     def layer(self) -> int:
@@ -94,7 +110,17 @@ def serve(
             size_bytes = tile_bytes(network, i, tile) if tile is REQUESTED else span_bytes(layer, tile)
             read_s = size_bytes / speeds.read_bytes_per_s
             exec_s = speeds.exec_s(layer) * share(layer, tile)
+            activations = _activations(network, i, tile, size_bytes)
             groups = [(r,) for r in requests] if tile is REQUESTED else [requests]
             for group in groups:
                 steps = max(workload.requests[r].steps for r in group)
-                yield TileUse(group, (first, i, tile), size_bytes, read_s, exec_s * len(group), steps)
+                key = (first, i, tile)
+                yield TileUse(group, key, size_bytes, read_s, exec_s * len(group), steps, 0, *activations)
+
+
+def _activations(network: Network, i: int, tile: Tile, size_bytes: int) -> tuple[int, int, bool]:
+    """Return the activations while a tile is executed, those after it, and whether it ends a step."""
+    layer = network.layers[i]
+    ends_step = i == len(network.layers) - 1 and is_last(layer, tile)
+    left_bytes = network.answer_bytes if ends_step else live_out_bytes(layer, tile)
+    return working_bytes(layer, tile) + (size_bytes if layer.is_convolution else 0), left_bytes, ends_step
