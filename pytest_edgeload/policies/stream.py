@@ -33,6 +33,7 @@ from pytest_edgeload.policies.streaming.memory import (
     activations_bytes,
     appearance,
     kept,
+    places,
     predecessors,
     room_bytes,
 )
@@ -84,11 +85,11 @@ def stream(workload: Workload, budget: Budget) -> Plan:
 def _memory(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tuple[dict[TileKey, int], Ring]:
     """Return the places of the tiles that are kept, and the ring for all other tiles."""
     room = _room_bytes(uses, workload, budget)
-    places = _places(uses, room)
-    kept_bytes = sum(use.size_bytes for use in {use.key: use for use in uses if use.key in places}.values())
-    others = {use.key: use for use in uses if use.has_place and use.key not in places}
+    sizes = _kept(uses, room)
+    kept_bytes = sum(sizes.values())
+    others = {use.key: use for use in uses if use.has_place and use.key not in sizes}
     ring_bytes = best_ring_bytes([*others.values()], room - kept_bytes)
-    return places, Ring(kept_bytes, kept_bytes + ring_bytes)
+    return places(sizes, uses, workload), Ring(kept_bytes, kept_bytes + ring_bytes)
 
 
 def _room_bytes(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> int:
@@ -97,8 +98,8 @@ def _room_bytes(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> 
     return all_bytes if budget.memory_bytes is None else min(all_bytes, room_bytes(uses, workload, budget.memory_bytes))
 
 
-def _places(uses: Sequence[TileUse], room: int) -> dict[TileKey, int]:
-    """Return the places of the tiles that are kept."""
+def _kept(uses: Sequence[TileUse], room: int) -> dict[TileKey, int]:
+    """Return the tiles that are kept, and their sizes."""
     sizes = {use.key: use.size_bytes for use in uses if use.has_place}
     passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(_passing_bytes(uses), room // 2)])
     return kept(uses, room - passing)
@@ -179,7 +180,7 @@ def _candidates(
     ring_bytes = AHEAD_BYTES
     if memory_bytes is not None:
         ring_bytes = min(ring_bytes, room_bytes(uses, workload, memory_bytes))
-    staying = _places(uses, _room_bytes(uses, workload, budget)) if len({use.key for use in uses}) < len(uses) else ()
+    staying = _kept(uses, _room_bytes(uses, workload, budget)) if len({use.key for use in uses}) < len(uses) else ()
     chains = [[replace(u, read_s=0.0) if u.key in loaded else u for u in each] for each in chains]
     for order in orders(chains, ring_bytes):
         yield [*_read_once(order, staying)] if staying else order

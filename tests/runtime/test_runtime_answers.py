@@ -102,6 +102,21 @@ def test_weights_stay_in_memory_if_the_policy_keeps_them(asked_networks: StoredM
         assert read_bytes() - before > 0.9 * weights
 
 
+@pytest.mark.parametrize("policy", ["lru", "stream"])
+def test_order_of_requests_reads_nothing_again(asked_networks: StoredModules, policy: str) -> None:
+    """Networks that fit in memory are not read again when they are asked in other orders."""
+    inputs = {"image": (1, 3, 10, 10), "wide": (1, 512), "loop": (1, 64)}
+    folders = {name: asked_networks.folders[name] for name in inputs}
+    weights = sum(read_graph(folder).distinct_bytes for folder in folders.values())
+    with Runtime(folders, memory=MEMORY, policy=policy) as runtime:
+        for name in (*inputs, *inputs):
+            runtime.ask(name, torch.rand(inputs[name]))
+        before = read_bytes()
+        for name in ("loop", "loop", "wide", "image", "image", "wide", "loop", "wide", "wide", "image"):
+            runtime.ask(name, torch.rand(inputs[name]))
+        assert read_bytes() - before < weights / 10
+
+
 def test_failed_request_leaves_the_runtime_usable(asked_networks: StoredModules) -> None:
     """A token that the table does not have fails in the engine; its caller gets the error, and others are served."""
     with Runtime(asked_networks.folders, memory=MEMORY) as runtime, torch.no_grad():

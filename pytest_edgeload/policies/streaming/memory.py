@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from pytest_edgeload.policies.parts import scratch_bytes
 from pytest_edgeload.policies.streaming.uses import TileKey, TileUse
@@ -102,29 +103,47 @@ def room_bytes(uses: Sequence[TileUse], workload: Workload, memory_bytes: int) -
 
 
 def kept(uses: Sequence[TileUse], room_bytes: int) -> dict[TileKey, int]:
-    """Return the places, from 0 up to `room_bytes`, of the tiles that are kept from their first use to their last.
+    """Return the tiles that are kept from their first use to their last, and their sizes, at most `room_bytes`.
 
     Tiles that save the most time per byte go first. Each use but the first saves the part of the tile's reading that
     its execution cannot hide. Of tiles that save as much, those that are kept are spread evenly over the step, so that
     neither the disk nor the processors wait for long.
     """
-    counts, firsts = Counter[TileKey](), dict[TileKey, TileUse]()
-    for use in uses:
-        counts[use.key] += use.steps if use.has_place else 0
-        firsts.setdefault(use.key, use)
     alike: dict[tuple[float, int], dict[TileKey, int]] = {}
-    for key, use in firsts.items():
-        if counts[key] > 1 and use.size_bytes:
-            repeats = counts[key] - 1
-            saved_s_per_byte = float(f"{repeats * _saved_s(use) / use.size_bytes:.6g}")
-            alike.setdefault((saved_s_per_byte, repeats), {})[key] = use.size_bytes
-    places: dict[TileKey, int] = {}
-    position = 0
+    firsts = {use.key: use for use in reversed(uses)}
+    for key, repeats in _repeats(uses).items():
+        use = firsts[key]
+        saved_s_per_byte = float(f"{repeats * _saved_s(use) / use.size_bytes:.6g}")
+        alike.setdefault((saved_s_per_byte, repeats), {})[key] = use.size_bytes
+    found: dict[TileKey, int] = {}
+    left_bytes = room_bytes
     for worth in sorted(alike, reverse=True):
-        for key in _spread(alike[worth], room_bytes - position):
-            places[key] = position
-            position += alike[worth][key]
-    return places
+        chosen = {key: alike[worth][key] for key in _spread(alike[worth], left_bytes)}
+        left_bytes -= sum(chosen.values())
+        found |= chosen
+    return found
+
+
+def _repeats(uses: Sequence[TileUse]) -> dict[TileKey, int]:
+    """Return how often tiles are used again, by tile in the order of their first uses; rows on request are not."""
+    counts = Counter[TileKey]()
+    for use in uses:
+        counts[use.key] += use.steps if use.has_place and use.size_bytes else 0
+    return {key: count - 1 for key, count in counts.items() if count > 1}
+
+
+def places(sizes: Mapping[TileKey, int], uses: Sequence[TileUse], workload: Workload) -> dict[TileKey, int]:
+    """Return the places of tiles of these sizes, which are kept, from 0 up without gaps.
+
+    If all tiles that are used again are kept, their places do not depend on the order of the requests: then the plan of
+    the next requests has them at the same places. Otherwise the tiles that are worth the most, and stay the longest,
+    come first.
+    """
+    order = list(sizes)
+    if sizes.keys() == _repeats(uses).keys():
+        names = {key[0]: workload.requests[key[0]].network.name for key in sizes}
+        order.sort(key=lambda key: (names[key[0]], *key[:2], key[2] if isinstance(key[2], tuple) else ()))
+    return dict(zip(order, accumulate((sizes[key] for key in order), initial=0), strict=False))
 
 
 def _saved_s(use: TileUse) -> float:
