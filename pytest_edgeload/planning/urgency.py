@@ -50,7 +50,8 @@ class Urgency:
 
     A stream's expected times are corrected by the time that its last answer took, and before its first answer by those
     of the other streams, with the benefit of the doubt. A request of several steps takes at least as long for each as
-    for those that have ended, without the first one, which reads weights and begins cold.
+    for those that have ended, without the first one, which reads weights and begins cold. It has the benefit of the
+    doubt as well, but less with each step: the second one may be slow only because another network is read meanwhile.
     """
 
     def __init__(self) -> None:
@@ -158,7 +159,8 @@ class Urgency:
         left_s = min(max(0.0, expected_s - spent_s), expected_s * request.left / max(1, request.tasks))
         later = request.tasks * (1 - 1 / request.steps) - request.left  # tasks after the first step that have ended
         if request.steps > 1 and 0 < request.tasks <= later * request.steps:  # a part of a step says little
-            return max(left_s, request.exec_s / later * request.left)
+            doubt = (1 - UNKNOWN_SHARE) * request.left / request.tasks
+            return max(left_s, (1 - doubt) * request.exec_s / later * request.left)
         return left_s
 
     def _slowness(self, stream: str) -> float:

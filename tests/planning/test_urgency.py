@@ -89,9 +89,10 @@ def test_expected_times_follow_the_last_answer() -> None:
 
 
 def test_steps_take_as_long_as_those_before() -> None:
-    """A request of 4 steps cannot be in time any more when the second one took too long.
+    """A request of 4 steps cannot be in time any more when the second one took too long, and certainly the third one.
 
-    Reading does not count, nor does the first step, which begins cold.
+    Reading does not count, nor does the first step, which begins cold. After half of the steps, half of the doubt is
+    left.
     """
     urgency = Urgency()
     urgency.arrive(0, "chat", 20.0, 1.0, 8, steps=4)
@@ -101,8 +102,14 @@ def test_steps_take_as_long_as_those_before() -> None:
     assert _class(urgency, 0, 20.0, 19.0) == 1
     urgency.run(0, 0, 3.0, 5)
     urgency.run(0, 0, 3.0, 4)
-    assert _class(urgency, 0, 20.0, 8.0) == 1
-    assert _class(urgency, 0, 20.0, 8.5) == 2
+    left_s = 12.0 * (1 + UNKNOWN_SHARE) / 2
+    assert _class(urgency, 0, 20.0, 20.0 - left_s) == 1
+    assert _class(urgency, 0, 20.0, 20.5 - left_s) == 2
+    urgency.run(0, 0, 3.0, 3)
+    urgency.run(0, 0, 3.0, 2)
+    left_s = 6.0 * (3 + UNKNOWN_SHARE) / 4
+    assert _class(urgency, 0, 20.0, 20.0 - left_s) == 1
+    assert _class(urgency, 0, 20.0, 20.5 - left_s) == 2
 
 
 def test_a_late_request_is_as_urgent_as_one_behind_it() -> None:
