@@ -19,7 +19,7 @@ from pytest_edgeload.base.errors import Unsupported
 from pytest_edgeload.base.text import printable
 from pytest_edgeload.base.tracebacks import bounded_lines
 from pytest_edgeload.base.units import format_size
-from pytest_edgeload.results.measurement import Measurement, Outcome
+from pytest_edgeload.results.measurement import Measurement, Outcome, Timeline
 from pytest_edgeload.sandbox import counters, peak
 from pytest_edgeload.sandbox.board.monitor import Monitor
 from pytest_edgeload.sandbox.caps import Group
@@ -34,6 +34,7 @@ _PERIOD_S = 0.005
 _KILL_S = 5.0
 _MAX_POLL_S = 2_000_000.0  # poll(2) counts milliseconds in an int
 _MAX_DETAIL_CHARACTERS = 1000
+_SWAP = frozenset({"swap_in_bytes", "swap_out_bytes"})
 _THROTTLED = "the processor was throttled during a round; cool the board, or use a stronger power supply"
 
 
@@ -236,9 +237,12 @@ class Worker:
         the Unix time of the start.
         """
         timeline = sampler.timeline(self._clock_s)
-        growth = cast("Mapping[str, float]", self._growth)
+        growth = {**cast("Mapping[str, float]", self._growth)}
+        machine_wide = [name for name in counters.machine() if name in growth and name not in self._final_totals]
+        if self._cannot_have_swapped(timeline):
+            growth |= dict.fromkeys(_SWAP & {*machine_wide}, 0)
+            machine_wide = [name for name in machine_wide if name not in _SWAP]
         totals = {name: max(value, getattr(reported, name) or 0) for name, value in growth.items()}
-        machine_totals = counters.machine()
         board = self.monitor.metrics()
         throttled = (_THROTTLED,) if board.get("throttled_s") else ()
         group_peak_bytes = peak.group_peak_bytes(timeline, self._final_totals)
@@ -259,12 +263,21 @@ class Worker:
                 peak_file_bytes=max(timeline.file_bytes, default=None),
                 peak_swap_bytes=max(timeline.swap_bytes, default=None),
                 sampler_cpu_share=round(sampler.cpu_share, 4),
-                machine_wide=tuple(n for n in machine_totals if n in self._growth and n not in self._final_totals),
+                machine_wide=tuple(machine_wide),
                 timeline=timeline,
                 **totals,
                 **board,
             )
         )
+
+    def _cannot_have_swapped(self, timeline: Timeline) -> bool:
+        """Return whether no limit made the group swap, and none of its memory was seen in swap.
+
+        Then the swap traffic of the machine is that of other programs, or the kernel swapped memory that nobody used.
+        """
+        if any(timeline.swap_bytes) or any(limit.resource == "memory_bytes" for limit in self._outer.limits):
+            return False
+        return peak.is_below(self.enclosure.limits.constraints.memory_bytes, self._final_totals)
 
     def outside_end(self) -> tuple[Outcome, str] | None:
         """Return the outcome of a worker that lost its group, or was ended for its time or its memory."""

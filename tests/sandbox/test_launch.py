@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -128,13 +129,20 @@ def test_good_run_has_every_metric(ok: Measurement, any_cap_name: str) -> None:
     assert ok.started < ok.ended
 
 
-def test_machine_wide_metrics_are_named(ok: Measurement, any_cap_name: str) -> None:
-    """Metrics of the whole machine are named: with version 2 at most swap, otherwise pressure as well."""
-    pressure = ["stall_s"] if Path("/proc/pressure/memory").exists() else []
-    if any_cap_name == "cgroup2":
+def test_machine_wide_metrics_are_named(ok: Measurement, any_cap: Cap, any_cap_name: str) -> None:
+    """Metrics of the whole machine are named: pressure except with version 2, and swap if the group may have some."""
+    pressure = ["stall_s"] if Path("/proc/pressure/memory").exists() and any_cap_name != "cgroup2" else []
+    if any_cap_name != "none" and not is_in_limited_group(any_cap):
+        assert [*ok.machine_wide] == pressure
+    elif any_cap_name == "cgroup2":
         assert {*ok.machine_wide} <= {"swap_in_bytes", "swap_out_bytes"}  # which newer kernels count by group, too
     else:
         assert [*ok.machine_wide] == ["swap_in_bytes", "swap_out_bytes", *pressure]
+
+
+def is_in_limited_group(cap: Cap) -> bool:
+    """Return whether a group around those of runs has a memory limit, at which the kernel swaps memory of any run."""
+    return any(limit.resource == "memory_bytes" for limit in cap.outer().limits)
 
 
 def test_peaks_include_the_weights(ok: Measurement, folders: Callable[[str], Path], any_cap: Cap) -> None:
@@ -221,6 +229,23 @@ def test_worker_swaps_beyond_its_limit(
     assert run.peak_anon_bytes is not None
     assert run.peak_swap_bytes > 64 * MIB
     assert run.peak_anon_bytes <= limit
+
+
+def test_swap_of_other_programs_does_not_count(
+    enclosure: Enclosure, fresh: Callable[[], str], folders: Callable[[str], Path], idle_anon: int, swap: Swap
+) -> None:
+    """A run that stays below its limit has no swap traffic, while another one swaps."""
+    if is_in_limited_group(enclosure.cap):
+        pytest.skip("a group around the runs has a memory limit")
+    one, _ = builders.job("bulk", folders("wide"))
+    small = Limits(Constraints(idle_anon + 104 * MIB), may_swap=True)
+    large = Limits(Constraints(idle_anon + 2048 * MIB), may_swap=True)
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(launch, one, Enclosure(enclosure.cap, fresh(), small, timeout_s=60))
+        many, _ = builders.job("bulk", folders("wide"), requests=4)
+        run = launch(many, dataclasses.replace(enclosure, limits=large))
+    assert (other.result().swap_out_bytes or 0) > 64 * MIB
+    assert (run.outcome, run.swap_in_bytes, run.swap_out_bytes) == ("ok", 0, 0)
 
 
 def test_limit_too_small_to_start_is_oom(enclosure: Enclosure) -> None:

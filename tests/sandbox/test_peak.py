@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_edgeload.results.measurement import Timeline
 from pytest_edgeload.sandbox.counters import Totals
-from pytest_edgeload.sandbox.peak import group_peak_bytes
+from pytest_edgeload.sandbox.peak import group_peak_bytes, is_below
 from tests.sandbox.child import MIB
 
 
@@ -54,3 +54,18 @@ def test_peak_is_at_most_the_charge(samples: list[tuple[int, int]], charged: int
     peak = group_peak_bytes(timeline(*samples), Totals(peak_charged_bytes=charged * MIB), late * MIB)
     largest = max(anon for anon, _ in samples) * MIB
     assert largest <= peak <= max(largest, charged * MIB)
+
+
+@pytest.mark.parametrize(
+    ("limit", "charged", "is_proven"),
+    [
+        (64, 61, True),
+        (64, 63, False),  # a huge page did not fit
+        (64, None, False),  # a kernel without the mark
+        (None, 61, True),
+    ],
+)
+def test_group_below_its_limit_is_known_by_the_mark(limit: int | None, charged: int | None, *, is_proven: bool) -> None:
+    """A group certainly never reached its limit if the kernel's mark is a huge page below it."""
+    totals = Totals() if charged is None else Totals(peak_charged_bytes=MIB * charged)
+    assert is_below(limit and MIB * limit, totals) == is_proven
