@@ -12,7 +12,7 @@ It wins if memory is smaller than the weights, and if several requests need the 
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import chain, groupby
 from typing import NamedTuple
@@ -21,18 +21,12 @@ from msgspec.structs import replace
 
 from pytest_edgeload.networks.tile import PAGE
 from pytest_edgeload.planning.plan import Budget, Builder, Plan
-from pytest_edgeload.policies.streaming.interleave import (
-    AHEAD_BYTES,
-    RINGS,
-    best_ring_bytes,
-    durations_s,
-    orders,
-)
+from pytest_edgeload.policies.streaming.division import Division, divided, read_once
+from pytest_edgeload.policies.streaming.interleave import AHEAD_BYTES, RINGS, durations_s, orders
 from pytest_edgeload.policies.streaming.memory import (
     Ring,
     activations_bytes,
     appearance,
-    kept,
     places,
     predecessors,
     room_bytes,
@@ -49,16 +43,12 @@ LOOP_TILE_S, MIN_LOOP_TILE_BYTES = 0.01, 512 << 10
 """A tile of a loop takes about this long to read at most, unless it then has fewer bytes than this. A slow disk is
 busy with small tiles as well, and they leave more memory for tiles that are kept."""
 
-PASSING_BYTES = 64 << 20
-"""Memory that is reserved for tiles that are not kept."""
-
-PASSING_TILES = 4
-"""The same if all requests are loops, in tiles: two are read, one waits, and one is executed. A loop reads the rest of
-the weights in each step, at an even pace, so that more places would only leave less memory for tiles that are kept."""
-
 MAX_SLOWER = 1.01
 """If all requests arrive at once, the order with the shortest mean response time counts as the best if its makespan is
 at most so many times the shortest one: the model is not more exact."""
+
+REQUEST_S = 1e-3
+"""The same if the makespan is longer by so many seconds: a request takes them besides its tiles, in no model."""
 
 COMPUTE, READERS = 0, (1, 2)
 """Lanes: one executes with all threads; two read, so that the disk always has the next read queued.
@@ -84,12 +74,9 @@ def stream(workload: Workload, budget: Budget) -> Plan:
 
 def _memory(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> tuple[dict[TileKey, int], Ring]:
     """Return the places of the tiles that are kept, and the ring for all other tiles."""
-    room = _room_bytes(uses, workload, budget)
-    sizes = _kept(uses, room)
-    kept_bytes = sum(sizes.values())
-    others = {use.key: use for use in uses if use.has_place and use.key not in sizes}
-    ring_bytes = best_ring_bytes([*others.values()], room - kept_bytes)
-    return places(sizes, uses, workload), Ring(kept_bytes, kept_bytes + ring_bytes)
+    division = divided(uses, _room_bytes(uses, workload, budget))
+    ring = Ring(division.kept_bytes, division.kept_bytes + division.ring_bytes)
+    return places(division.sizes, uses, workload), ring
 
 
 def _room_bytes(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> int:
@@ -98,37 +85,29 @@ def _room_bytes(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> 
     return all_bytes if budget.memory_bytes is None else min(all_bytes, room_bytes(uses, workload, budget.memory_bytes))
 
 
-def _kept(uses: Sequence[TileUse], room: int) -> dict[TileKey, int]:
-    """Return the tiles that are kept, and their sizes."""
-    sizes = {use.key: use.size_bytes for use in uses if use.has_place}
-    passing = 0 if room == sum(sizes.values()) else max([*sizes.values(), min(_passing_bytes(uses), room // 2)])
-    return kept(uses, room - passing)
-
-
-def _passing_bytes(uses: Sequence[TileUse]) -> int:
-    """Return the memory to reserve for tiles that are not kept, if there is enough."""
-    if any(use.steps == 1 for use in uses):
-        return PASSING_BYTES
-    return min(PASSING_BYTES, PASSING_TILES * max((use.size_bytes for use in uses), default=0))
-
-
 def _ordered(workload: Workload, budget: Budget) -> list[TileUse]:
     """Return the tile uses of all stages, each stage in the best order that was found.
 
-    No order depends on later stages. As long as all tiles so far fit in memory, they count as loaded.
+    No order depends on later stages. As long as all tiles so far fit in memory, they count as loaded; later, the tiles
+    do that are kept for a stage.
     """
     networks = first_requests(workload)
-    known: dict[tuple[tuple[int, bool, tuple[int, ...]], ...], tuple[Stage, list[TileUse]]] = {}
+    known: dict[tuple[tuple[tuple[int, bool, tuple[int, ...]], ...], bool], tuple[Stage, list[TileUse]]] = {}
     loaded: dict[TileKey, int] | None = {}  # sizes by key; None as soon as they exceed the memory
+    asked: set[int] = set()
     ordered: list[TileUse] = []
     for number, stage in enumerate(stages(workload)):
-        loaded_networks = {key[0] for key in loaded or ()}
-        kinds = tuple((networks[g[0]], networks[g[0]] in loaded_networks, _steps(workload, g)) for g in stage)
-        if kinds not in known:
-            known[kinds] = stage, _best_order(workload, networks, stage, budget, loaded or ())
-        like, uses = known[kinds]
+        kinds = tuple((networks[g[0]], networks[g[0]] in asked, _steps(workload, g)) for g in stage)
+        if (kinds, loaded is None) not in known:
+            before = _Before(asked, loaded)
+            known[kinds, loaded is None] = stage, _best_order(workload, networks, stage, budget, before)
+        like, uses = known[kinds, loaded is None]
         renumbered = dict(zip(chain.from_iterable(like), chain.from_iterable(stage), strict=True))
-        ordered += [replace(use, requests=tuple(renumbered[r] for r in use.requests), stage=number) for use in uses]
+        for use in uses:
+            requests = tuple(renumbered[r] for r in use.requests)
+            read_s = use.size_bytes / budget.speeds.read_bytes_per_s  # also of tiles that count as loaded
+            ordered.append(replace(use, requests=requests, read_s=read_s, stage=number))
+        asked |= {networks[g[0]] for g in stage}
         new = {use.key: use.size_bytes for use in uses if use.has_place}
         if loaded is not None and not new.keys() <= loaded.keys():
             loaded = loaded | new if _fit(loaded | new, ordered, workload, budget) else None
@@ -145,8 +124,15 @@ def _fit(sizes: Mapping[TileKey, int], uses: Sequence[TileUse], workload: Worklo
     return memory_bytes is None or sum(sizes.values()) <= room_bytes(uses, workload, memory_bytes)
 
 
+class _Before(NamedTuple):
+    """The networks that earlier stages asked, as their first requests, and their tiles if all of them are loaded."""
+
+    asked: Container[int]
+    loaded: Container[TileKey] | None
+
+
 def _best_order(
-    workload: Workload, networks: Sequence[int], stage: Stage, budget: Budget, loaded: Container[TileKey]
+    workload: Workload, networks: Sequence[int], stage: Stage, budget: Budget, before: _Before
 ) -> list[TileUse]:
     """Return the best order of a stage's tile uses: the requests of a network together, or one after the other.
 
@@ -157,21 +143,21 @@ def _best_order(
     apart: Stage = [(r,) for group in stage for r in group]
     is_loop = any(workload.requests[r].steps > 1 for (r,) in apart)  # whose answers all come at its end
     found = [
-        (_cost(uses, workload, budget), uses)
+        (_cost(uses, division, workload, budget), uses)
         for groups in ([stage] if is_loop or apart == stage else [stage, apart])
-        for uses in _candidates(workload, networks, groups, budget, loaded)
+        for uses, division in _candidates(workload, networks, groups, budget, before)
     ]
     least_bytes, shortest_s = min(cost[:2] for cost, _ in found)
     is_once = all(request.batch == request.arrival_s == 0 for request in workload.asked)
-    longest_s = MAX_SLOWER * shortest_s if is_once else math.inf
+    longest_s = MAX_SLOWER * shortest_s + REQUEST_S if is_once else math.inf
     quick = ((cost, uses) for cost, uses in found if cost.excess_bytes == least_bytes and cost.makespan_s <= longest_s)
     return min(quick, key=lambda each: each[0].response_s)[1]
 
 
 def _candidates(
-    workload: Workload, networks: Sequence[int], groups: Stage, budget: Budget, loaded: Container[TileKey]
-) -> Iterator[list[TileUse]]:
-    """Yield orders of the tile uses of groups of requests."""
+    workload: Workload, networks: Sequence[int], groups: Stage, budget: Budget, before: _Before
+) -> Iterator[tuple[list[TileUse], Division | None]]:
+    """Yield orders of the tile uses of groups of requests, each with the division of memory if tiles are used again."""
     memory_bytes = budget.memory_bytes
     is_loop = all(min(_steps(workload, group)) > 1 for group in groups)
     tile_bytes = _max_tile_bytes(budget, is_loop=is_loop)
@@ -180,10 +166,14 @@ def _candidates(
     ring_bytes = AHEAD_BYTES
     if memory_bytes is not None:
         ring_bytes = min(ring_bytes, room_bytes(uses, workload, memory_bytes))
-    staying = _kept(uses, _room_bytes(uses, workload, budget)) if len({use.key for use in uses}) < len(uses) else ()
+    known = [use for use in uses if use.key[0] in before.asked] if before.loaded is None else []
+    division, loaded = None, before.loaded or ()
+    if known or len({use.key for use in uses}) < len(uses):
+        division = divided([*known, *uses], _room_bytes(uses, workload, budget))
+        loaded = {use.key for use in known if use.key in division.sizes} if known else loaded
     chains = [[replace(u, read_s=0.0) if u.key in loaded else u for u in each] for each in chains]
     for order in orders(chains, ring_bytes):
-        yield [*_read_once(order, staying)] if staying else order
+        yield [*read_once(order, division.sizes)] if division is not None else order, division
 
 
 def _max_tile_bytes(budget: Budget, *, is_loop: bool) -> int:
@@ -194,15 +184,6 @@ def _max_tile_bytes(budget: Budget, *, is_loop: bool) -> int:
     return max(PAGE, most)
 
 
-def _read_once(uses: Iterable[TileUse], staying: Container[TileKey]) -> Iterator[TileUse]:
-    """Yield the uses; those of tiles that stay take no time to read, except the first of each tile."""
-    begun: set[TileKey] = set()
-    for use in uses:
-        yield replace(use, read_s=0.0) if use.key in begun else use
-        if use.key in staying:
-            begun.add(use.key)
-
-
 class _Cost(NamedTuple):
     """The bytes by which an order must exceed the budget, its makespan, and the mean response time of its requests."""
 
@@ -211,12 +192,16 @@ class _Cost(NamedTuple):
     response_s: float
 
 
-def _cost(uses: Sequence[TileUse], workload: Workload, budget: Budget) -> _Cost:
-    if budget.memory_bytes is None:
-        return _Cost(0, *durations_s(uses, RINGS[-1]))
-    left = budget.memory_bytes - activations_bytes(uses, workload)
-    largest = max((use.size_bytes for use in uses), default=0)
-    return _Cost(max(0, largest - left), *durations_s(uses, min(left, RINGS[-1])))
+def _cost(uses: Sequence[TileUse], division: Division | None, workload: Workload, budget: Budget) -> _Cost:
+    ring_bytes, excess_bytes = RINGS[-1], 0
+    if budget.memory_bytes is not None:
+        left = budget.memory_bytes - activations_bytes(uses, workload)
+        largest = max((use.size_bytes for use in uses), default=0)
+        ring_bytes, excess_bytes = min(left, ring_bytes), max(0, largest - left)
+    if division is not None:
+        ring_bytes = division.ring_bytes
+        uses = [*division.passing(uses)]
+    return _Cost(excess_bytes, *durations_s(uses, ring_bytes))
 
 
 class _Layout:

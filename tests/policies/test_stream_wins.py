@@ -103,15 +103,20 @@ KNOWN = {
         0.5,
         0.0,
     ),
-    "little memory, of which a part is set aside for operators": (
+    "little memory for a network that is asked again and again": (
+        WorkloadDocument(("mixed",), images=3, loop="closed"),
+        0.25,
+        0.08,
+    ),
+    "little memory for two requests at once, again and again": (
         WorkloadDocument(("mixed", "mixed"), images=3, loop="closed"),
         0.25,
-        0.25,
+        0.08,
     ),
     "tiny network, whose tasks take longer than its reads": (
         WorkloadDocument(("small", "small"), loop="closed"),
         0.5,
-        0.3,
+        0.02,
     ),
 }
 """The causes of larger losses: for each a mix, its share of memory, and the largest loss that there may be."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_edgeload.networks.tile import PAGE
+from pytest_edgeload.policies.streaming.memory import Ring
 from pytest_edgeload.policies.streaming.uses import Chain, TileUse
 
 RINGS = tuple(size << 20 for size in (32, 64, 128, 256, 512))
@@ -107,11 +108,23 @@ class _Flow:
 
 
 def ends_s(uses: Iterable[TileUse], ring_bytes: int) -> Iterator[float]:
-    """Yield the time at which each use has been executed; reads are sequential and at most a ring ahead."""
-    flow = _Flow(ring_bytes)
-    for use in uses:
-        flow.add(use)
-        yield flow.exec_s
+    """Yield the time at which each use has been executed; one is read at a time, when it has its place in the ring.
+
+    Uses of no bytes need no place in the ring. They are read while others wait for theirs.
+    """
+    ring, read_end_s, idle_s, ends = Ring(0, ring_bytes), 0.0, 0.0, [0.0]
+    for number, use in enumerate(uses, 1):
+        if use.size_bytes:
+            gone = ring.take(use.size_bytes, number)[1]
+            start_s = max([read_end_s, *(ends[other] for other in gone)])
+            idle_s += start_s - read_end_s
+            read_end_s = start_s + use.read_s
+        else:
+            early_s = min(idle_s, use.read_s)
+            idle_s -= early_s
+            read_end_s += use.read_s - early_s
+        ends.append(max(ends[-1], read_end_s) + use.exec_s)
+        yield ends[-1]
 
 
 def makespan_s(uses: Iterable[TileUse], ring_bytes: int) -> float:
