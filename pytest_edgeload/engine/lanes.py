@@ -43,6 +43,9 @@ class LaneResult:
     begin_s: float = field(default=0.0, compare=False)
 
 
+_Ended = tuple[int, float, float]
+"""A task that has ended, with its start and end."""
+
 Failing = Callable[[int, Exception], Collection[int]]
 """Takes a task and its exception; returns the requests to drop."""
 
@@ -89,6 +92,7 @@ class Lanes:
         self._performer = performer
         self._lock = threading.Lock()
         self._changes = [threading.Condition(self._lock) for _ in range(plan.lanes)]  # that each lane waits for
+        self._is_fresh = [False] * plan.lanes  # whether each lane may have another task than those that it has taken
         self._arrival_s: float | None = None  # the next one that waiting lanes know of
         self._log = SpanLog()
         self.error: BaseException | None = None
@@ -142,24 +146,33 @@ class Lanes:
         """Run tasks until none is left or a task fails on any lane."""
         try:
             with self._lock:
-                index = self._next(lane)
-            while index is not None:
-                start_s = self._now_s()
-                failed = self._perform(index)
-                end_s = self._now_s()
+                chain = self._next(lane)
+            while chain:
+                ended, failed = self._perform(chain, lane)
                 with self._lock:
                     for request in failed:
                         self._dispatcher.drop(request, self._now_s())
-                    ready_s, step = self._dispatcher.ready_s(index), self._dispatcher.step(index)
-                    self._log.add(Span(index, lane, ready_s, start_s, end_s, step))
-                    self._end(index)
-                    index = self._next(lane)
+                    self._end(ended, lane)
+                    chain = self._next(lane)
         except BaseException as error:  # noqa: BLE001  # raised again by run(), on the caller's thread
             with self._lock:
                 self.error = self.error or error
                 self._wake_all()
 
-    def _perform(self, index: int) -> Collection[int]:
+    def _perform(self, chain: Sequence[int], lane: int) -> tuple[list[_Ended], Collection[int]]:
+        """Perform tasks in turn, until another task may go before the next one; return the requests that fail."""
+        ended: list[_Ended] = []
+        for index in chain:
+            if ended and self._is_fresh[lane]:
+                break
+            start_s = self._now_s()
+            failed = self._perform_task(index)
+            ended.append((index, start_s, self._now_s()))
+            if failed:
+                return ended, failed
+        return ended, ()
+
+    def _perform_task(self, index: int) -> Collection[int]:
         """Perform a task; return the requests that fail with it."""
         try:
             self._performer.perform(index)
@@ -172,18 +185,26 @@ class Lanes:
     def _now_s(self) -> float:
         return time.perf_counter() - self._begin
 
-    def _end(self, index: int) -> None:
-        """Record the end of a task, and drop the requests whose condition fails because of it."""
+    def _end(self, ended: Sequence[_Ended], lane: int) -> None:
+        """Record the end of tasks, and drop the requests whose condition fails because of it. The lock is held."""
+        (first, _, _), *chain = ended
+        ready_s, step = self._dispatcher.ready_s(first), self._dispatcher.step(first)
+        for index, start_s, end_s in ended:
+            self._log.add(Span(index, lane, ready_s, start_s, end_s, step))
+            ready_s = end_s
         now_s = self._now_s()  # read under the lock, so that the dispatcher's time never goes back
-        for request in self._dispatcher.end(index, now_s):
+        for request in self._dispatcher.end(first, now_s, [index for index, *_ in chain]):
             if not self._performer.holds(request):
                 self._dispatcher.drop(request, now_s)
         self._dispatcher.advance(now_s)
         for request in self._dispatcher.discarded():
             self._performer.discard(request)
 
-    def _next(self, lane: int) -> int | None:
-        """Wait for a task and return its index; None if no task is left or a lane has failed. The lock is held."""
+    def _next(self, lane: int) -> Sequence[int]:
+        """Wait for a task; return its index and those of its chain. The lock is held.
+
+        Return nothing if no task is left or a lane has failed.
+        """
         while self.error is None:
             now_s = self._now_s()
             self._dispatcher.advance(now_s)
@@ -195,12 +216,13 @@ class Lanes:
                 break
             index = self._dispatcher.take(lane, now_s)
             if index is not None:
-                return index
+                self._is_fresh[lane] = False
+                return index, *self._dispatcher.chain(index)
             if self._dispatcher.is_stuck(now_s):
                 raise InvalidPlan(STUCK)
             arrival_s = self._dispatcher.next_arrival_s
             self._changes[lane].wait(None if arrival_s is None else max(0.0, arrival_s - self._now_s()))
-        return None
+        return ()
 
     def _wake(self) -> None:
         """Wake the lanes that may have a task now, or that would wait beyond the next arrival.
@@ -214,8 +236,13 @@ class Lanes:
             return
         for lane in lanes:
             if lane is not None:
-                self._changes[lane].notify()
+                self._wake_lane(lane)
 
     def _wake_all(self) -> None:
-        for change in self._changes:
-            change.notify()
+        for lane in range(self._count):
+            self._wake_lane(lane)
+
+    def _wake_lane(self, lane: int) -> None:
+        """Let a lane look for a task, at once or after the one that it runs."""
+        self._is_fresh[lane] = True
+        self._changes[lane].notify()

@@ -237,8 +237,10 @@ def _max_requested_rows(network: Network, tiling: Tiling) -> int | None:
 
 def is_last(layer: Layer, tile: Tile) -> bool:
     """Return whether the layer is complete after this tile."""
+    if not isinstance(tile, tuple):
+        return True
     tiling = find_tiling(layer)
-    return tiling is None or not isinstance(tile, tuple) or tile[1] == tiling.rows
+    return tiling is None or tile[1] == tiling.rows
 
 
 def share(layer: Layer, tile: Tile) -> float:

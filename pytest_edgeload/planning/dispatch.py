@@ -181,15 +181,34 @@ class Dispatcher:
         self._begun[choice.task] = lane, now_s
         return choice.task
 
+    def chain(self, index: int) -> list[int]:
+        """Return the tasks that `take` would return one after the other as soon as task `index`, which runs, has ended.
+
+        They are execs of a loop whose weights are loaded, in a step that is neither the first nor the last one, and the
+        lane of `index` has no other task. This holds until a task becomes ready on that lane, see `fresh_lanes`.
+        """
+        state, found = self._tasks[index], list[int]()
+        lane, _ = self._begun[index]
+        if not 0 < state.done < state.runs - 1 or self._has_dropped or self._ready.has_task(lane):
+            return found
+        if self._order == "deadline":  # which learns from the time of each task
+            return found
+        following = state.successor
+        while following is not None and following.waiting == 1 and following.done == state.done < following.runs - 1:
+            found.append(following.index)
+            following = following.successor
+        return found
+
     def is_stuck(self, now_s: float = 0.0) -> bool:
         """Return whether tasks are left but none can ever run, for example for lack of memory."""
         if self.finished or self._begun or self._arrivals.next_s is not None:
             return False
         return all(self._choose(lane, now_s) is None for lane in range(self._lanes))
 
-    def end(self, index: int, now_s: float = 0.0) -> list[int]:
+    def end(self, index: int, now_s: float = 0.0, chain: Sequence[int] = ()) -> list[int]:
         """Mark task `index` as ended; return the requests whose conditions can be evaluated now.
 
+        `chain` has the first tasks of its `chain` that have ended as well.
         Drop those whose condition fails, and then advance, before the next task is taken. Nothing arrives in between:
         an answer triggers only requests whose condition holds.
         """
@@ -200,7 +219,7 @@ class Dispatcher:
             state.weights.is_loaded = kind == "load"
         self._turn += 1
         lane, start_s = self._begun.pop(index)
-        self._finish([state], now_s)
+        self._finish(self._end_chain(state, chain, now_s) if chain else [state], now_s)
         self._urgency.run(request.index, lane, now_s - start_s, request.left_until_answer)
         decided: list[int] = []
         if kind in {"init", "exec"} and not request.left_until_answer:
@@ -210,6 +229,20 @@ class Dispatcher:
             self.advance(now_s)
         return decided
 
+    def _end_chain(self, first: TaskState, chain: Sequence[int], now_s: float) -> list[TaskState]:
+        """Count a step of each task of a chain as ended, but not of the last one; return the tasks left to be counted.
+
+        Only the last one has other tasks that wait for it.
+        """
+        *before, last = first, *(self._tasks[index] for index in chain)
+        for state in before:
+            state.done += 1
+            state.request.left -= 1
+            state.request.left_until_answer -= 1
+        self._left_of_begun -= len(before)
+        first.waiting = 1 + first.unmet()  # the others wait for the one before them again
+        return [last, first] if self._release(first, now_s) else [last]
+
     def drop(self, request: int, now_s: float = 0.0) -> None:
         """Drop `request` and those whose conditions or inputs depend on it: only frees of loaded weights still run.
 
@@ -217,6 +250,7 @@ class Dispatcher:
         run.
         """
         self._has_dropped = True
+        self._fresh.add(None)  # a lane may be about to run a task of it
         to_drop = [request]
         while to_drop:
             dropped = self._requests[to_drop.pop()]
@@ -313,7 +347,7 @@ class Dispatcher:
     def _forget(self, state: TaskState) -> None:
         """Remove a task that has ended."""
         del self._tasks[state.index]
-        state.followers, state.links = [], None  # tasks of a loop wait for each other: a cycle of references
+        state.forget()
 
     def _count(self, state: TaskState, now_s: float, steps: int = 1) -> None:
         """Count the next steps of a task as ended: as a part of its request, and of that request's answer."""

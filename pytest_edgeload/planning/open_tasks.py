@@ -57,6 +57,8 @@ class OpenTasks:
         self.by_index.update(enumerate(added, first))
         for state in added:
             self._link(state)
+        for state in added:
+            state.successor = state.find_successor()
         return added
 
     def _new_task(self, index: int, task: Task) -> TaskState:

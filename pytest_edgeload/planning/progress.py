@@ -68,7 +68,8 @@ class TaskState:
     """A task that has not ended: it runs in `steps` steps of its loop, and a request needs it in the first `runs`.
 
     `weights` are those that it loads, uses or frees. `done` steps have ended. The next one waits for `waiting` events;
-    `followers` are the tasks outside the loop that wait for this one.
+    `followers` are the tasks outside the loop that wait for this one. `successor` is the exec of the loop that can
+    follow at once on the same lane: it waits for this exec alone, and is the only task that does.
     """
 
     index: int
@@ -83,6 +84,7 @@ class TaskState:
     ready_s: float = 0.0
     followers: list[TaskState] = field(default_factory=list)
     links: LoopLinks | None = None
+    successor: TaskState | None = None
 
     def link(self, awaited: TaskState, *, is_carried: bool = False) -> None:
         """Wait for another task: outside a loop for its end, and in the same loop for its step, or the one before."""
@@ -96,6 +98,19 @@ class TaskState:
             self.links.after.append(awaited)
             awaited.links.same.append(self)
             self.waiting += 1
+
+    def find_successor(self) -> TaskState | None:
+        """Return the `successor`, when all tasks of the loop are linked."""
+        if self.links is None or len(self.links.same) != 1 or self.links.later:
+            return None
+        [other] = self.links.same
+        is_alone = other.links is not None and other.links.after == [self] and not other.links.carried
+        is_on_lane = self.task.lane is not None and self.task.lane == other.task.lane
+        return other if is_alone and is_on_lane and self.task.kind == other.task.kind == "exec" else None
+
+    def forget(self) -> None:
+        """Forget all other tasks: those of a loop wait for each other, which is a cycle of references."""
+        self.followers, self.links, self.successor = [], None, None
 
     def met(self) -> list[TaskState]:
         """Return the tasks whose next step has waited for the step of this one that has just ended."""

@@ -54,6 +54,10 @@ class ReadyTasks:
         else:
             heappush(tasks, ready)
 
+    def has_task(self, lane: int) -> bool:
+        """Return whether `lane` may run a task as soon as there is enough memory for it."""
+        return any(each.lane is None or each.lane == lane for each in self._classes)
+
     def choose(self, lane: int, free_bytes: float, rank: Rank | None) -> Choice | None:
         """Return the task that `lane` may run next, if `free_bytes` can be reserved; None if there is none."""
         own = [each for each in self._classes if each.lane is None or each.lane == lane]

@@ -39,34 +39,90 @@ def loops(draw: st.DrawFn) -> Plan:
     return Plan(tuple(tasks), lanes, draw(st.sampled_from(["created", "ready"])), loops=tuple(found))
 
 
-def _starts(plan: Plan, choices: list[int], drops: Mapping[int, int] = NONE) -> list[tuple[int, int]]:
+@st.composite
+def chains(draw: st.DrawFn) -> Plan:
+    """Draw a plan with a loop, in which most tasks of a lane wait for the one before alone."""
+    count, steps = draw(st.integers(2, 7)), draw(st.integers(3, 4))
+    tasks = [Task("exec", 0, 0, lane=0, carried=(count - 1,))]
+    for i in range(1, count):
+        lane = draw(st.sampled_from([0, 0, 0, 1]))
+        others = draw(st.sampled_from([(), (), (), (max(0, i - 2),)]))
+        tasks.append(Task("exec", i, 0, tuple(dict.fromkeys((i - 1, *others))), lane))
+    if draw(st.booleans()):
+        tasks.append(Task("exec", count, 0, (), 0, priority=draw(st.sampled_from([(), (1.0,)]))))
+    return Plan(tuple(tasks), 2, loops=(StepLoop(0, count, steps),))
+
+
+def _starts(
+    plan: Plan, choices: list[int], drops: Mapping[int, int] = NONE, *, in_chains: bool = False
+) -> list[tuple[int, int]]:
     """Carry out `plan`, ending the running task that `choices` select; return each task's request and lane.
 
-    `drops` has the requests that are dropped, by turn.
+    `drops` has the requests that are dropped, by turn. With `in_chains`, the end of a task that is followed by another
+    one of its chain is not reported until the chain has ended, as lanes do.
     """
     dispatcher, turn = Dispatcher(plan), 0
-    running: list[tuple[int, int]] = []
+    running: list[tuple[list[int], int]] = []  # the tasks of a chain so far, and their lane
+    fresh: set[int] = set()
     started: list[tuple[int, int]] = []
+
+    def note_fresh() -> None:
+        lanes = dispatcher.fresh_lanes()
+        fresh.update(range(plan.lanes) if None in lanes else [lane for lane in lanes if lane is not None])
+
     while not dispatcher.finished:
         for lane in range(plan.lanes):
             index = None if any(of == lane for _, of in running) else dispatcher.take(lane, float(turn))
             if index is not None:
-                running.append((index, lane))
+                note_fresh()
+                fresh.discard(lane)
+                running.append(([index], lane))
                 started.append((plan.tasks[index].request, lane))
         turn += 1
         if turn in drops and drops[turn] < len(dispatcher.arrived_s):
             dispatcher.drop(drops[turn], float(turn))
+            note_fresh()
         if running:
-            index, _ = running.pop(choices[turn % len(choices)] % len(running))
-            dispatcher.end(index, float(turn))
+            (first, *ended), lane = chosen = running.pop(choices[turn % len(choices)] % len(running))
+            chain = dispatcher.chain(first) if in_chains and lane not in fresh else []
+            if len(ended) < len(chain):
+                chosen[0].append(chain[len(ended)])
+                running.append(chosen)
+                started.append((plan.tasks[chosen[0][-1]].request, lane))
+            else:
+                dispatcher.end(first, float(turn), ended)
+                note_fresh()
     return started
 
 
-@given(
-    loops(),
-    st.lists(st.integers(0, 5), min_size=1, max_size=8),
-    st.dictionaries(st.integers(1, 12), st.integers(0, 7), max_size=8),
-)
+DROPS = st.dictionaries(st.integers(1, 12), st.integers(0, 7), max_size=8)
+
+
+@given(loops() | chains(), st.lists(st.integers(0, 5), min_size=1, max_size=8), DROPS)
+def test_chain_is_what_its_tasks_are(plan: Plan, choices: list[int], drops: dict[int, int]) -> None:
+    """The same tasks start on the same lanes whether the end of each is reported, or of several at once."""
+    by_lane = [
+        [[start for start in _starts(plan, choices, drops, in_chains=own) if start[1] == lane] for lane in range(3)]
+        for own in (False, True)
+    ]
+    assert by_lane[0] == by_lane[1]
+
+
+def test_tasks_with_loaded_weights_are_a_chain() -> None:
+    """All execs of a step follow the first one, if their weights are kept; of the first and the last step, none do."""
+    asked = Workload("loop", (Request(network((8, 4, 4), (16, 6, 4), (8, 4, 4)), steps=4),))
+    plan = POLICIES["stream"](asked, Budget(speeds=SPEEDS))
+    dispatcher, chains_by_step = Dispatcher(plan, asked.asked), dict[int, list[int]]()
+    while not dispatcher.finished:
+        index = next(i for lane in range(plan.lanes) if (i := dispatcher.take(lane)) is not None)
+        step, task, chain = dispatcher.step(index), plan.tasks[index], dispatcher.chain(index)
+        if task.kind == "exec" and task.layer == 0:
+            chains_by_step[step] = [plan.tasks[each].layer or 0 for each in chain]
+        dispatcher.end(index, 0.0, chain)
+    assert chains_by_step == {0: [], 1: [1, 2], 2: [1, 2], 3: []}
+
+
+@given(loops(), st.lists(st.integers(0, 5), min_size=1, max_size=8), DROPS)
 def test_loop_is_what_it_stands_for(plan: Plan, choices: list[int], drops: dict[int, int]) -> None:
     """The same tasks start in the same order on the same lanes, with the loops and without them."""
     flat, _ = unrolled(plan, 4)
