@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
+
+from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, is_own, tag
 
 # PyTorch 2.13's oneDNN dereferences a null pointer in some bfloat16 convolutions on processors with AVX512-FP16 or AMX.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
@@ -21,6 +24,8 @@ settings.register_profile("edgeload", deadline=None, derandomize=True, max_examp
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)  # of `make quick`
 settings.register_profile("explore", deadline=None, max_examples=500)  # of `make fuzz`
 settings.load_profile("edgeload")
+
+_TESTS = "-tests"
 
 _SLOWEST_FIRST = ("uml", "docs", "hosts", "peers", "plugin", "faults", "cli", "suites", "accuracy", "sandbox")
 
@@ -46,12 +51,19 @@ def turns(worker_id: str) -> Iterator[None]:
     if worker_id == "master":
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="tests-of-one-process-") as folder, pytest.MonkeyPatch.context() as patch:
-        Path(folder).chmod(0o711)  # users in a namespace of their own go through it
+    temporary = Path(tempfile.gettempdir())
+    for left in temporary.glob(f"{PREFIX}*{_TESTS}"):
+        if is_abandoned(left.name) and is_own(left):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+    folder = temporary / f"{PREFIX}{tag(os.getpid())}{_TESTS}"
+    folder.mkdir()
+    folder.chmod(0o711)  # users in a namespace of their own go through it
+    with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SLIPCOVER_ENABLED", raising=False)
-        patch.setenv("TMPDIR", folder)
+        patch.setenv("TMPDIR", str(folder))
         patch.setattr(tempfile, "tempdir", None)
         yield
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

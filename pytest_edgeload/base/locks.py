@@ -49,6 +49,21 @@ def hold(path: Path, on_wait: Callable[[str], None] = silent, quiet_s: float = Q
         lock.release()
 
 
+@contextmanager
+def hold_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock of this file if no process holds it. Yields whether it is held now. Raises OSError."""
+    lock = FileLock(path, mode=0o644)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def holder(path: Path) -> str:
     """Return the holder of the lock of this file in words: `process 4711 in /home/me/project`."""
     with suppress(OSError):

@@ -2,9 +2,11 @@
 
     files/<digest>        a whole file
     files/<digest>.part   the first part of a file whose connection was lost
-    files/<digest>.lock   held while the file arrives, so that two sessions do not write it at once
+    files/<digest>.lock   held while the file arrives, so that two sessions do not write it at once; its modification
+                          time is that of the last session that needed the file
     checkpoints/<key>/    links to files that are one checkpoint, by their names
 
+A file that no session has needed for a month is removed when another one arrives; its lock stays.
 The host asks for each piece, so that pieces never wait in the memory of a board whose disk is slow.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +23,7 @@ from typing import Any, NamedTuple
 
 from pytest_edgeload.base import files
 from pytest_edgeload.base.errors import Refusal, Unsupported
-from pytest_edgeload.base.locks import hold
+from pytest_edgeload.base.locks import hold, hold_if_free
 from pytest_edgeload.base.units import format_size
 
 NEEDS, READ, WAITS, REFUSED, DONE = "needs", "read", "waits", "refused", "done"
@@ -28,9 +31,11 @@ NEEDS, READ, WAITS, REFUSED, DONE = "needs", "read", "waits", "refused", "done"
 
 _FILES = "files"
 _CHECKPOINTS = "checkpoints"
+_PART, _LOCK = ".part", ".lock"
 _PIECE_BYTES = 1 << 18
 _PIECES_AHEAD = 8  # on their way at once, so that a long way does not slow the copy
 _SILENCE_S = 60.0
+_KEPT_S = 30 * 86400.0
 _READ_ONLY = 0o444
 _WRITTEN_NS = 0  # the modification time of a whole file; another time means that someone has written to it
 _HINT = "free some space there, or name another folder in the file of hosts"
@@ -106,14 +111,26 @@ def _link(link: Path, path: Path) -> None:
 def _receive(connection: _Connection, folder: Path, offers: Sequence[Offer]) -> list[Path]:
     try:
         files.make_folder(folder)
+        for each in offers:
+            (folder / f"{each.digest}{_LOCK}").touch()
+        _prune(folder, time.time() - _KEPT_S)
         _check_room(connection, folder, offers)
         for index, each in enumerate(offers):
-            with hold(folder / f"{each.digest}.lock", lambda holder: connection.send(WAITS, holder)):
+            with hold(folder / f"{each.digest}{_LOCK}", lambda holder: connection.send(WAITS, holder)):
                 if not _is_whole(folder, each):
                     _fetch(connection, folder, index, each)
     except OSError as error:
         raise Unsupported(str(folder), error.strerror or "cannot be written", _HINT) from error
     return [folder / each.digest for each in offers]
+
+
+def _prune(folder: Path, moment_s: float) -> None:
+    """Remove the files that no session has needed since `moment_s`, in seconds since 1970. Raises OSError."""
+    for lock in folder.glob(f"*{_LOCK}"):
+        if lock.stat().st_mtime < moment_s:
+            with hold_if_free(lock) as is_held:
+                for path in (lock.with_suffix(""), lock.with_suffix(_PART)) if is_held else ():
+                    path.unlink(missing_ok=True)
 
 
 def _check_room(connection: _Connection, folder: Path, offers: Sequence[Offer]) -> None:
@@ -140,14 +157,14 @@ def _is_whole(folder: Path, file: Offer) -> bool:
 def _begun(folder: Path, file: Offer) -> int:
     """Return the bytes of a file that arrived before the connection was lost."""
     with suppress(OSError):
-        size = (folder / f"{file.digest}.part").stat().st_size
+        size = (folder / f"{file.digest}{_PART}").stat().st_size
         return size if size <= file.size_bytes else 0
     return 0
 
 
 def _fetch(connection: _Connection, folder: Path, index: int, file: Offer) -> None:
     """Fetch the rest of a file; all of it if the first part is damaged. Raises Unsupported or OSError."""
-    part, begun = folder / f"{file.digest}.part", _begun(folder, file)
+    part, begun = folder / f"{file.digest}{_PART}", _begun(folder, file)
     digest = _write(part, begun, _pieces(connection, index, begun, file.size_bytes))
     if digest != file.digest and begun:
         connection.send(NEEDS, file.size_bytes)

@@ -22,6 +22,7 @@ from pytest_edgeload.base.errors import Refusal
 from pytest_edgeload.hosts import project
 from pytest_edgeload.hosts.connection import address, on_each, patience_s
 from pytest_edgeload.hosts.file import Host
+from pytest_edgeload.hosts.silence import limited_silence
 from pytest_edgeload.plugin.fleet import Fleet
 from pytest_edgeload.plugin.host_files import FETCH
 from pytest_edgeload.plugin.host_tests import HostTests, SharedHostTests, without_tests
@@ -108,12 +109,13 @@ class _Manager(NodeManager):  # type: ignore[misc]
             self._fleet.copies[host.name] = copy
         nodes = []
         for host in self._fleet.hosts:
-            with project.connecting(host):
+            with project.connecting(host), limited_silence(by_name[host.name], host):
                 nodes.append(self._start(by_name[host.name], putevent))
         return nodes
 
     def _send(self, gateway: Any, host: Host) -> project.Copy:
-        return self._fleet.send_project(gateway, host)
+        with limited_silence(gateway, host):
+            return self._fleet.send_project(gateway, host)
 
     def _start(self, gateway: Any, putevent: Any) -> Any:
         self.config.hook.pytest_xdist_newgateway(gateway=gateway)

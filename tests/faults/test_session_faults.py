@@ -77,8 +77,8 @@ import psutil
 import pytest
 from pytest_edgeload import Mix
 
-LONG = Mix.of("long", ["wide"], images=60)
-LEAST, MOST = 200 << 20, 1500 << 20  # what the interpreter reads, and nearly what the whole run does
+LONG = Mix.of("long", ["wide"], images=200)
+LEAST, MOST = 200 << 20, 1500 << 20  # what the interpreter reads, and a quarter of what the whole run does
 
 def kill_after(read_bytes):
     while True:

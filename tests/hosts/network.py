@@ -5,23 +5,28 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+from pytest_edgeload.hosts.facts import ORIGIN
+from pytest_edgeload.sandbox.owner import PREFIX, is_abandoned, tag
+from tests.plugin.sessions import PATIENCE_S
 
 NAMES = ("alpha", "beta", "gamma")
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 _IP = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 _TC = shutil.which("tc", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+_SPACES = Path("/run/netns")
 _ENTER = ("nsenter",)  # unlike `ip netns exec`, it keeps the mounted cgroups
-_PATIENCE_S = 20.0
 _CONFIG = """\
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized_keys
@@ -61,6 +66,11 @@ class Machine(NamedTuple):
         known = {"ssh": self.ssh, "folder": str(self.folder / "edgeload"), "python": sys.executable} | keys
         return "\n".join([f"[{self.name}]", *(f'{key} = "{value}"' for key, value in known.items()), ""])
 
+    @property
+    def impatient_ssh(self) -> str:
+        """The destination for tests that cut the host off, which is noticed within 3 s instead of 30."""
+        return f"-oServerAliveInterval=1 -oServerAliveCountMax=2 {self.ssh}"
+
     @contextmanager
     def small_disk(self, size: str = "2M") -> Iterator[Path]:
         """Mount a small disk for the host, and return its folder."""
@@ -72,16 +82,21 @@ class Machine(NamedTuple):
         finally:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
-    @property
-    def sessions(self) -> list[psutil.Process]:
-        """The processes of pytest on the host."""
-        names = [path.name for path in self._cache.glob("sessions/*.edgeload-*")]
-        pids = [int(name.split("-")[1]) for name in names]
-        return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    def process(self, controller: int) -> psutil.Process:
+        """Return the process on the host of a session, which runs a test, by the process of that session here."""
+        [folder] = self._folders(controller)
+        return psutil.Process(int(folder.name.split("-")[1]))
 
-    def runs(self, process: psutil.Process) -> list[Path]:
-        """Return the files of measurements in the session of a process on the host."""
-        return [*self._cache.glob(f"sessions/*.edgeload-{process.pid}-*/runs/*.json")]
+    def runs(self, controller: int) -> list[Path]:
+        """Return the files of measurements on the host in the session of a process here."""
+        return [path for folder in self._folders(controller) for path in folder.glob("runs/*.json")]
+
+    def _folders(self, controller: int) -> Iterator[Path]:
+        """Yield the folders on the host of the session of a process here, which have its note until it has ended."""
+        for note in self._cache.glob(f"sessions/*/{ORIGIN}"):
+            with suppress(FileNotFoundError):  # of a session that has just ended
+                if f".edgeload-{controller}-" in note.read_text():
+                    yield note.parent
 
     @staticmethod
     def groups(process: psutil.Process) -> list[str]:
@@ -119,15 +134,25 @@ class Machine(NamedTuple):
 @contextmanager
 def machines(folder: Path) -> Iterator[tuple[Machine, ...]]:
     """Make the hosts with their files in `folder`."""
+    _remove_abandoned()
     with ExitStack() as undo:
         key = folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
         yield tuple(undo.enter_context(_machine(name, folder, i)) for i, name in enumerate(NAMES))
 
 
+def _remove_abandoned() -> None:
+    """Remove the hosts of test runs that were killed: their processes, and their namespaces with the links."""
+    for space in [path.name for path in _SPACES.glob(f"{PREFIX}*") if is_abandoned(path.name)]:
+        with suppress(subprocess.CalledProcessError, ProcessLookupError):  # another run may have been quicker
+            for pid in map(int, _ip("netns", "pids", space).split()):
+                os.kill(pid, signal.SIGKILL)
+            _ip("netns", "delete", space)
+
+
 @contextmanager
 def _machine(name: str, shared: Path, number: int) -> Iterator[Machine]:
-    folder, space, link = shared / name, f"edgeload-{os.getpid()}-{name}", f"edgel{os.getpid()}-{name[0]}"
+    folder, space, link = shared / name, f"{PREFIX}{tag(os.getpid())}-{name}", f"edgel{os.getpid()}-{name[0]}"
     (folder / "tmp").mkdir(parents=True)
     (folder / "authorized_keys").write_bytes((shared / "key.pub").read_bytes())
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")], check=True)
@@ -145,13 +170,12 @@ def _machine(name: str, shared: Path, number: int) -> Iterator[Machine]:
         sshd = [str(_SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
         with (folder / "sshd.log").open("wb") as log:
             process = subprocess.Popen(
-                [*_ENTER, f"--net=/run/netns/{space}", *sshd], stdin=subprocess.DEVNULL, stderr=log
+                [*_ENTER, f"--net={_SPACES / space}", *sshd], stdin=subprocess.DEVNULL, stderr=log
             )
-        undo.callback(process.wait, _PATIENCE_S)
+        undo.callback(process.wait, PATIENCE_S)
         undo.callback(process.terminate)
         known = f"-oUserKnownHostsFile={folder}/known_hosts -oStrictHostKeyChecking=accept-new"
-        alive = "-oServerAliveInterval=1 -oServerAliveCountMax=2"
-        machine = Machine(name, folder, f"-i {shared}/key {known} {alive} root@{there}", link)
+        machine = Machine(name, folder, f"-i {shared}/key {known} root@{there}", link)
         _wait(machine)
         yield machine
 
@@ -165,12 +189,12 @@ def _addresses(number: int) -> tuple[str, str]:
 
 def _wait(machine: Machine) -> None:
     """Wait until the host answers."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     command = ["ssh", *machine.ssh.split(), "-oBatchMode=yes", "true"]
     while subprocess.run(command, capture_output=True, check=False).returncode:
         assert time.monotonic() < deadline, (machine.folder / "sshd.log").read_text()
         time.sleep(0.05)
 
 
-def _ip(*words: str) -> None:
-    subprocess.run([str(_IP), *words], check=True, capture_output=True)
+def _ip(*words: str) -> str:
+    return subprocess.run([str(_IP), *words], check=True, capture_output=True, text=True).stdout

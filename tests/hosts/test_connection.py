@@ -9,9 +9,14 @@ import sys
 
 import pytest
 
+pytest.importorskip("execnet")
+
+import execnet
+
 from pytest_edgeload.base.errors import Refusal, Unsupported
 from pytest_edgeload.hosts.connection import on_each, patience_s
 from pytest_edgeload.hosts.file import Host
+from pytest_edgeload.hosts.silence import limited_silence
 
 SLEEPS = """
 import time
@@ -66,3 +71,18 @@ def test_interrupt_does_not_wait_for_the_work() -> None:
 def test_patience_is_twice_that_of_ssh(ssh: str, expected_s: float) -> None:
     """It is at least 10 s, and 15 minutes if ssh has no limit or does not say it."""
     assert patience_s(Host(ssh=ssh)) == expected_s
+
+
+STOPS = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+
+
+def test_silent_host_is_given_up() -> None:
+    """An interpreter that stands still before pytest runs there is named after the patience, and not waited for."""
+    said = r"^alpha: no answer for 1 s; look at the host, and start the session again$"
+    group = execnet.Group()
+    try:
+        gateway = group.makegateway("popen")
+        with pytest.raises(Unsupported, match=said), limited_silence(gateway, Host(ssh="pi4", name="alpha"), 1.0):
+            gateway.remote_exec(STOPS).waitclose()
+    finally:
+        group.terminate(timeout=1)

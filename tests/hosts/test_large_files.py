@@ -148,7 +148,7 @@ def test_copy_continues_after_a_lost_connection(
 ) -> None:
     """The next session copies the rest; if the first part is damaged, as by a power cut, it copies all of it."""
     machine = hosts[0]
-    controller = Controller(tmp_path, machine, 24 * MIB)
+    controller = Controller(tmp_path, machine, 24 * MIB, ssh=machine.impatient_ssh)
     assert controller.examined
 
     def size() -> int:
@@ -218,6 +218,29 @@ def test_file_that_cannot_be_read_here_is_named(tmp_path: Path) -> None:
         assert [values for word, *values in channel if word == "told"] == [[str(refused.value)]]
     finally:
         group.terminate(timeout=1)
+
+
+def test_file_that_was_needed_long_ago_is_removed(tmp_path: Path) -> None:
+    """A file and a part that no session has needed for a month go when another file arrives; one that arrives stays."""
+    new, cached = tmp_path / "new.bin", tmp_path / "cache/files"
+    new.write_bytes(bytes(MIB))
+    offered = offers({new.name: new}, Digests(tmp_path / "digests"))
+    cached.mkdir(parents=True)
+    month_s = 30 * 86400
+    for name, unused_s in {"old": month_s + 60, "young": month_s - 60, "arriving": month_s + 60}.items():
+        for suffix in ("", ".part", ".lock"):
+            (cached / f"{name}{suffix}").touch()
+        os.utime(cached / f"{name}.lock", times=(time.time() - unused_s,) * 2)
+    group = execnet.Group()
+    try:
+        with hold(cached / "arriving.lock"):
+            os.utime(cached / "arriving.lock", (0, 0))
+            channel = group.makegateway("popen").remote_exec(receive_and_tell, cache=str(tmp_path / "cache"))
+            send(channel, "alpha", offered, {new.name: new}, lambda *_: None)
+    finally:
+        group.terminate(timeout=1)
+    left = {path.name for path in cached.iterdir() if path.suffix != ".lock"}
+    assert left == {"young", "young.part", "arriving", "arriving.part", offered[0].digest}
 
 
 def test_host_without_room_is_refused_before_the_first_byte(hosts: tuple[Machine, ...], tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def test_sleep(edge, edge_mem, edge_host, edge_round):
             time.sleep(0.1)
     if edge_host == "beta" and edge_round == 1:
         pathlib.Path("{begun}").touch()
-    seconds = (0.01, 3, 600, 600)[edge_round] if edge_host == "beta" else 0.01
+        while not pathlib.Path("{is_cut_off}").exists():
+            time.sleep(0.1)
+    seconds = 600 if edge_host == "beta" and edge_round > 1 else 0.01
     assert edge.command(["sleep", str(seconds)], memory=edge_mem).outcome == "ok"
 """
 
@@ -168,13 +170,15 @@ def test_lost_host_loses_only_its_unfinished_tests(
 
     --lf runs these tests again.
     """
-    _, beta, _ = hosts
-    begun, returned = tmp_path / "begun", tmp_path / "returned"
+    alpha, beta, gamma = hosts
+    begun, is_cut_off, returned = (tmp_path / name for name in ("begun", "is_cut_off", "returned"))
     options = ("--edge-mem=64M", "--edge-rounds=4", "--edge-json=out.json")
-    running = session(LOSES_BETA.format(begun=begun, returned=returned), tables(hosts), *options)
+    test = LOSES_BETA.format(begun=begun, is_cut_off=is_cut_off, returned=returned)
+    running = session(test, "\n".join([alpha.table(), beta.table(ssh=beta.impatient_ssh), gamma.table()]), *options)
     running.until(begun.exists)
-    [process] = beta.sessions
+    process = beta.process(running.pid)
     beta.cut_off()
+    is_cut_off.touch()
     try:
         running.until(lambda: not process.is_running())
         assert beta.groups(process) == []
@@ -202,10 +206,11 @@ def test_session_that_stood_still_loses_its_hosts(hosts: tuple[Machine, ...], se
     alpha, beta, _ = hosts
     begun, returned = tmp_path / "begun", tmp_path / "returned"
     test = STANDS_STILL.format(begun=begun, returned=returned)
-    patient = beta.ssh.replace("-oServerAliveInterval=1", "-oServerAliveInterval=100")
-    running = session(test, alpha.table() + beta.table(ssh=patient), "--edge-json=out.json")
+    patient = f"-oServerAliveInterval=100 {beta.ssh}"
+    file = alpha.table(ssh=alpha.impatient_ssh) + beta.table(ssh=patient)
+    running = session(test, file, "--edge-json=out.json")
     running.until(begun.exists)
-    [process] = alpha.sessions
+    process = alpha.process(running.pid)
     os.kill(running.pid, signal.SIGSTOP)
     try:
         process.wait(PATIENCE_S)
@@ -238,8 +243,8 @@ def test_runs_of_a_killed_session_are_fetched_by_the_next_one(
     """If pytest here is killed, the host ends by itself; its run that was in no report comes home, once."""
     alpha, cache = hosts[0], str(tmp_path / "cache")
     running = session(HANGS, alpha.table(), PYTEST_EDGE_CACHE_DIR=cache)
-    running.until(lambda: any(map(alpha.runs, alpha.sessions)))
-    [process] = alpha.sessions
+    running.until(lambda: alpha.runs(running.pid))
+    process = alpha.process(running.pid)
     running.kill()
     process.wait(PATIENCE_S)
     assert alpha.groups(process) == []
@@ -341,5 +346,5 @@ def test_full_disk_and_wrong_clock_of_a_host(
         ended.lines.fnmatch_lines(["FAILED test_it.py::test_fill[[]gamma[]] - *No space left on device*"])
         cli.main(["hosts", "check", str(tmp_path / "boards.toml")])
     said = capsys.readouterr().out
-    assert "alpha: its clock is 60.0 min ahead; run ssh" in said
+    assert re.search(r"alpha: its clock is (60\.0|59\.\d) min ahead; run ssh", said), said  # less if it answers late
     assert re.search(r"gamma: (0|\d+K) are free in", said), said

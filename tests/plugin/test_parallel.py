@@ -24,7 +24,7 @@ SCRIPT = '''
 import os, pathlib, sys, time
 here, me, other = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 (here / me).touch()
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 60
 while not (here / other).exists() and time.monotonic() < deadline:
     time.sleep(0.01)
 print(f"cores={','.join(map(str, sorted(os.sched_getaffinity(0))))} met={int((here / other).exists())}")

@@ -17,6 +17,19 @@ from pytest_edgeload.results.record import Entry
 from tests.plugin.sessions import TEST, Begin, Ended, overlaps, write
 
 PROPERTY = "edgeload"
+MEETS = """\
+import os, pathlib, time
+
+def test_case(edge, edge_policy, edge_mem):
+    marks = pathlib.Path("marks")
+    marks.mkdir(exist_ok=True)
+    (marks / str(os.getpid())).touch()
+    while "PYTEST_XDIST_WORKER" in os.environ and len(list(marks.iterdir())) < 2:
+        time.sleep(0.01)
+    assert edge.run(["small", "wide"], policy=edge_policy, memory=edge_mem).outcome == "ok"
+"""
+"""Begins to run under xdist when two processes are there, so that one of them has to wait."""
+
 OPTIONS = ("--edge-policy=linear,bulk", "--edge-mem=512M", "--edge-rounds=2", "--edge-json=out.json")
 
 
@@ -28,7 +41,8 @@ def cases(ended: Ended) -> set[tuple[object, ...]]:
 def test_xdist_has_the_same_records_without_overlap(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The cases are the same with and without xdist, and no two runs overlap, however many processes there are."""
     alone, spread = (
-        begin(write(tmp_path_factory.mktemp("project")), *OPTIONS, processes).end() for processes in ("-n0", "-n4")
+        begin(write(tmp_path_factory.mktemp("project"), test_tiny=MEETS), *OPTIONS, processes).end()
+        for processes in ("-n0", "-n4")
     )
     assert len(cases(alone)) == 2
     for ended in (alone, spread):

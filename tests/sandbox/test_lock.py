@@ -93,7 +93,7 @@ def test_waiting_process_is_next(temporary: Path) -> None:
     told = temporary / "told"
     told.touch()
     busy = subprocess.Popen([sys.executable, "-c", TURNS, str(told), "b", "1000000"])
-    assert until(lambda: told.read_text() == "b")
+    assert until(lambda: told.read_text().startswith("b"))
     try:
         subprocess.run([sys.executable, "-c", TURNS, str(told), "w", "6"], check=True, timeout=60)
     finally:
@@ -185,7 +185,7 @@ def test_lone_run_waits_for_all_that_overlap(temporary: Path, end: signal.Signal
 
         with host_lock(tell) as waited_s:
             assert waited_s > 1.0
-            assert neighbour.poll() is not None or end is None
+            assert end is None or neighbour.wait() == -end
     with shared_turn(
         MachinePart(2), SharedMachine(2, 0, (0,)), pytest.fail
     ) as seat:  # although its note is still there
