@@ -16,7 +16,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,12 +111,12 @@ def _link(link: Path, path: Path) -> None:
 def _receive(connection: _Connection, folder: Path, offers: Sequence[Offer]) -> list[Path]:
     try:
         files.make_folder(folder)
-        for each in offers:
-            (folder / f"{each.digest}{_LOCK}").touch()
-        _prune(folder, time.time() - _KEPT_S)
+        _prune(folder, {each.digest for each in offers}, time.time() - _KEPT_S)
         _check_room(connection, folder, offers)
         for index, each in enumerate(offers):
-            with hold(folder / f"{each.digest}{_LOCK}", lambda holder: connection.send(WAITS, holder)):
+            lock = folder / f"{each.digest}{_LOCK}"
+            with hold(lock, lambda holder: connection.send(WAITS, holder)):
+                lock.touch()
                 if not _is_whole(folder, each):
                     _fetch(connection, folder, index, each)
     except OSError as error:
@@ -124,10 +124,13 @@ def _receive(connection: _Connection, folder: Path, offers: Sequence[Offer]) -> 
     return [folder / each.digest for each in offers]
 
 
-def _prune(folder: Path, moment_s: float) -> None:
-    """Remove the files that no session has needed since `moment_s`, in seconds since 1970. Raises OSError."""
+def _prune(folder: Path, needed: Collection[str], moment_s: float) -> None:
+    """Remove the files that are not `needed` now and were not since `moment_s`, in seconds since 1970.
+
+    Raises OSError.
+    """
     for lock in folder.glob(f"*{_LOCK}"):
-        if lock.stat().st_mtime < moment_s:
+        if lock.stem not in needed and lock.stat().st_mtime < moment_s:
             with hold_if_free(lock) as is_held:
                 for path in (lock.with_suffix(""), lock.with_suffix(_PART)) if is_held else ():
                     path.unlink(missing_ok=True)
