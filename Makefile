@@ -77,14 +77,16 @@ $(LOWEST)/venv/ready: constraints-lowest.txt ## needs no wheel, so both can be b
 	touch $@
 
 # The tests that depend on other packages: pytest and xdist, msgspec and numpy, plotly, jinja2 and tabulate, yaml,
-# hypothesis, cloudpickle, the peers, and sessions on hosts. The browser's version does not matter.
+# hypothesis, cloudpickle, the peers, and sessions on hosts. Three of these sessions use all that we have of execnet and
+# xdist. The browser's version does not matter.
+ON_HOSTS = $(addprefix tests/hosts/test_sessions_on_hosts.py::, test_suite_comes_home_as_one_table \
+	test_lost_host_loses_only_its_unfinished_tests test_equal_hosts_share_the_tests)
 lowest: $(LOWEST)/ready
 	cd $(LOWEST)/sdist && ../venv/bin/python -m pytest $(PARALLEL) $(NO_BROWSER) \
 		tests/peers tests/results/test_bootstrap.py tests/results/test_document.py tests/results/test_record.py \
 		tests/report tests/workload/test_workload_file.py tests/test_strategies.py \
 		tests/plugin/test_options.py tests/plugin/test_items.py tests/plugin/test_calls.py tests/plugin/test_xdist.py \
-		tests/hosts/test_hosts_file.py tests/hosts/test_project_on_hosts.py tests/hosts/test_copies.py \
-		tests/hosts/test_sessions_on_hosts.py
+		tests/hosts/test_hosts_file.py tests/hosts/test_project_on_hosts.py tests/hosts/test_copies.py $(ON_HOSTS)
 
 accuracy: $(VENV)/ready ## the tables of docs/accuracy.md for this machine; two minutes on a quiet one
 	$(RUN) tests.accuracy.tables
