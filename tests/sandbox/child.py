@@ -38,7 +38,7 @@ class Child:
     def end(self) -> int:
         """Let the child end by itself; return its exit status."""
         self._hang_up()
-        return self.process.wait(30)
+        return self.process.wait(100)
 
     def __enter__(self) -> Self:
         return self

@@ -431,7 +431,7 @@ print(seen.outcome, seen.detail)
     read = "-all,+dac_read_search"  # the interpreter may be root's
     nobody = ("--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={read}", f"--ambient-caps={read}")
     started = subprocess.run(
-        ["setpriv", *nobody, sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=30
+        ["setpriv", *nobody, sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=100
     )
     told = started.stdout
     sentence = "crashed it gained other rights than pytest's, which could not end it: process "

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
-_PATIENCE_S = 30.0
+_PATIENCE_S = 100.0
 
 
 def groups(part: str) -> list[Path]:
